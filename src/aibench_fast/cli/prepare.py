@@ -1,0 +1,7 @@
+"""`aibench-fast prepare`."""
+
+import argparse
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""

@@ -1,0 +1,1 @@
+"""MobileNet V1 as model files, and loading a model into a server."""

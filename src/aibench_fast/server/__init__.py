@@ -1,0 +1,1 @@
+"""The embedded server: a Valkey process with a module that answers the AI.* commands."""
