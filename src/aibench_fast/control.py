@@ -1,0 +1,67 @@
+"""The control connection: questions asked of a server before and after a run, never during it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from aibench_fast.errors import ServerError
+
+CONNECT_TIMEOUT_S = 5.0
+REPLY_TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """Where a server listens: a host and a port, or a unix socket, which wins where both are set."""
+
+    host: str = "localhost"
+    port: int = 6379
+    socket: Path | None = None
+
+    def __str__(self) -> str:
+        """Return the address as a person would write it."""
+        return str(self.socket) if self.socket else f"{self.host}:{self.port}"
+
+
+def connect(address: ServerAddress) -> redis.Redis:
+    """Open a RESP2 connection that has answered PING; ServerError where nothing does.
+
+    RESP2 because RedisAI 1.0 runs on servers that do not know HELLO. Replies stay bytes.
+    """
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": REPLY_TIMEOUT_S,
+    }
+    if address.socket:
+        client = redis.Redis(unix_socket_path=str(address.socket), **options)
+    else:
+        client = redis.Redis(host=address.host, port=address.port, **options)
+    # redis-py's own parser fails on the nil that stands for a command the server does not know.
+    client.set_response_callback("COMMAND", lambda reply, **_: reply)
+    call(client, address, "PING")
+    return client
+
+
+def call(client: redis.Redis, address: ServerAddress, *arguments: Any) -> Any:
+    """Send one command and return its raw reply; ServerError with the server's own words."""
+    try:
+        return client.execute_command(*arguments)
+    except redis.ResponseError as error:
+        raise ServerError(f"{address} refused {arguments[0]}: {error}") from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ServerError(
+            f"no server answers at {address}: {error}; is it running, and is the address right?"
+        ) from error
+
+
+def known_commands(
+    client: redis.Redis, address: ServerAddress, names: Iterable[str]
+) -> frozenset[str]:
+    """Which of the named commands the server knows, by COMMAND INFO."""
+    asked = list(names)
+    replies = call(client, address, "COMMAND", "INFO", *asked)
+    return frozenset(name for name, reply in zip(asked, replies, strict=True) if reply)
