@@ -1,0 +1,1 @@
+"""The client core as Python sees it."""
