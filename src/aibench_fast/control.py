@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from aibench_fast.commands import Dialect
 from aibench_fast.errors import ServerError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -65,3 +66,15 @@ def known_commands(
     asked = list(names)
     replies = call(client, address, "COMMAND", "INFO", *asked)
     return frozenset(name for name, reply in zip(asked, replies, strict=True) if reply)
+
+
+def ask_dialect(client: redis.Redis, address: ServerAddress) -> Dialect:
+    """Return the newest dialect that the server knows; ServerError where it knows none."""
+    newest_first = (Dialect.MODELEXECUTE, Dialect.MODELRUN)
+    known = known_commands(client, address, [d.model_run_command for d in newest_first])
+    for dialect in newest_first:
+        if dialect.model_run_command in known:
+            return dialect
+    raise ServerError(
+        f"the server at {address} knows no AI.* commands; is RedisAI loaded, and the port right?"
+    )
