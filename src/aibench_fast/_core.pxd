@@ -73,6 +73,7 @@ cdef extern from "loadgen.h" nogil:
         uint32_t workers
         uint32_t threads
         uint64_t batch
+        uint64_t first_tensor
         uint64_t burn_in_requests
         uint64_t max_requests
         int64_t duration_ns
@@ -96,6 +97,7 @@ cdef extern from "loadgen.h" nogil:
     loadgen *loadgen_create(const loadgen_config *config, errstr_t errstr)
     int loadgen_start(loadgen *g, errstr_t errstr)
     bint loadgen_wait(loadgen *g, int64_t timeout_ns)
+    bint loadgen_measuring(loadgen *g)
     void loadgen_stop(loadgen *g)
     void loadgen_read(loadgen *g, loadgen_snapshot *snapshot)
     void loadgen_want_sample(loadgen *g)

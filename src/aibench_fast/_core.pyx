@@ -106,6 +106,7 @@ cdef class LoadGenerator:
         *,
         tensor_file,
         size_t tensor_bytes,
+        uint64_t first_tensor,
         str host,
         int port,
         socket,
@@ -149,6 +150,7 @@ cdef class LoadGenerator:
         config.workers = len(texts)
         config.threads = threads
         config.batch = batch
+        config.first_tensor = first_tensor
         config.burn_in_requests = burn_in_requests
         config.max_requests = max_requests
         config.duration_ns = duration_ns
@@ -228,6 +230,9 @@ cdef class LoadGenerator:
         with nogil:
             ended = loadgen_wait(g, timeout_ns)
         return ended
+
+    def measuring(self):
+        return loadgen_measuring(self._open())
 
     def stop(self):
         loadgen_stop(self._open())

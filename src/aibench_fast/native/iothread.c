@@ -112,7 +112,8 @@ static void worker_send(struct iothread *t, struct worker *w)
 static void request_start(struct iothread *t, struct worker *w)
 {
     const struct loadgen_config *config = &t->run->config;
-    uint64_t first = w->request * config->batch % config->tensors->tensor_count;
+    uint64_t first = (config->first_tensor + w->request * config->batch) %
+                     config->tensors->tensor_count;
     const struct request_text *text = w->text;
     size_t used = 0;
 

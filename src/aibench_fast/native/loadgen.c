@@ -91,6 +91,11 @@ bool loadgen_wait(struct loadgen *g, int64_t timeout_ns)
     return ended;
 }
 
+bool loadgen_measuring(struct loadgen *g)
+{
+    return atomic_load(&g->run.measured_from_ns) != 0;
+}
+
 void loadgen_stop(struct loadgen *g)
 {
     atomic_store(&g->run.stopping, true);

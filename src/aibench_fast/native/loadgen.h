@@ -41,6 +41,7 @@ struct loadgen_config {
     uint32_t workers;
     uint32_t threads; /* 1 to workers */
     uint64_t batch;   /* tensors a request, at least 1 */
+    uint64_t first_tensor; /* where in the file the first request starts */
     uint64_t burn_in_requests;
     uint64_t max_requests;    /* burn-in included; 0: no limit */
     int64_t duration_ns;      /* of the measured part; 0: no limit */
@@ -74,6 +75,9 @@ int loadgen_start(struct loadgen *g, errstr_t errstr);
 
 /* Wait until all I/O threads ended or for `timeout_ns`; true when they ended. */
 bool loadgen_wait(struct loadgen *g, int64_t timeout_ns);
+
+/* True once the burn-in is complete. */
+bool loadgen_measuring(struct loadgen *g);
 
 /* End the run within a tenth of a second; requests under way are abandoned. */
 void loadgen_stop(struct loadgen *g);
