@@ -7,12 +7,6 @@ from typing import NamedTuple
 FAILURE_NAMES: tuple[str, ...]
 """The kinds of failure, as results name them."""
 
-class Failure(NamedTuple):
-    """The failed requests of one kind, and what the first of them said."""
-
-    count: int
-    first_message: str
-
 class LatencyCounts(NamedTuple):
     """A histogram's counts as native 64-bit integers, in HdrHistogram's layout for 1 us to 1 h."""
 
@@ -36,8 +30,10 @@ class Snapshot(NamedTuple):
     cpu_ns: int
     """CPU time of the I/O threads in the measured part; final after the end."""
     busiest_thread: float
-    burn_in_failures: Mapping[str, Failure]
-    failures: Mapping[str, Failure]
+    burn_in_failures: Mapping[str, tuple[int, str]]
+    """By kind: how many requests failed so, and what the first of them said."""
+    failures: Mapping[str, tuple[int, str]]
+    """The same of the measured part."""
     latencies: LatencyCounts
 
 class Histogram:

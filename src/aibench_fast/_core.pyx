@@ -26,11 +26,6 @@ FAILURE_NAMES = (
 assert len(FAILURE_NAMES) == FAILURE_KINDS
 
 
-class Failure(NamedTuple):
-    count: int
-    first_message: str
-
-
 class LatencyCounts(NamedTuple):
     counts: bytes
     min_us: int
@@ -54,7 +49,7 @@ class Snapshot(NamedTuple):
 
 cdef dict _failures(failures *f):
     return {
-        FAILURE_NAMES[kind]: Failure(
+        FAILURE_NAMES[kind]: (
             f.kinds[kind].count, f.kinds[kind].first_message.decode("utf-8", "replace")
         )
         for kind in range(FAILURE_KINDS)

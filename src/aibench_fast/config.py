@@ -2,15 +2,15 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from aibench_fast import tensorfile
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
 
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
-IMAGE_SHAPE = (224, 224, 3)
-FLOAT_BYTES = 4
+IMAGE_SHAPE = (tensorfile.MODEL_SIDE, tensorfile.MODEL_SIDE, tensorfile.CHANNELS)
 
 
 def available_cores() -> int:
@@ -27,7 +27,7 @@ class RunConfig:
 
     file: Path
     """The tensor file: float32 images of 224 x 224 x 3, one after another."""
-    address: ServerAddress = ServerAddress()
+    address: ServerAddress = field(default_factory=ServerAddress)
     model: str = DEFAULT_MODEL
     workers: int = 1
     """Closed loops, each with one request outstanding on a connection of its own."""
@@ -84,7 +84,7 @@ class RunConfig:
     @property
     def tensor_bytes(self) -> int:
         """The size of one image in the tensor file, in bytes."""
-        return math.prod(IMAGE_SHAPE) * FLOAT_BYTES
+        return tensorfile.image_bytes()
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.files import write_atomically
+from aibench_fast.files import write_text
 from aibench_fast.histogram import LatencyHistogram
 
 FORMAT_VERSION = "1.0"
@@ -51,6 +51,23 @@ class Interval:
     """Measured images a second; 0 during the burn-in."""
     quantiles_ms: Sequence[float]
     """Of the measured latencies so far, at LIVE_QUANTILES."""
+
+
+@dataclass(frozen=True)
+class BurnInComplete:
+    """From here on requests are measured."""
+
+    requests: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One reply's output: the index of the request's first tensor, the dtype and the bytes."""
+
+    tensor: int
+    dtype: str
+    output: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +187,7 @@ class Result:
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all; ConfigError where it cannot be written."""
-        write_atomically(path, json.dumps(self.to_json(), indent=2) + "\n")
+        write_text(path, json.dumps(self.to_json(), indent=2) + "\n")
 
 
 def _interval_json(interval: Interval) -> dict[str, float]:

@@ -4,7 +4,6 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from aibench_fast import _core, tensorfile
 from aibench_fast.config import RunConfig
@@ -12,30 +11,15 @@ from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ServerError
 from aibench_fast.histogram import LatencyHistogram
 from aibench_fast.preflight import Preflight, preflight, remove_keys
-from aibench_fast.result import LIVE_QUANTILES, Failure, Interval, Result
+from aibench_fast.result import LIVE_QUANTILES, BurnInComplete, Failure, Interval, Result, Sample
 from aibench_fast.serverstats import counts_between, model_counts
 
 NS_PER_S = 1e9
 MS_PER_S = 1000
+NativeFailures = Mapping[str, tuple[int, str]]
+
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
-
-
-@dataclass(frozen=True)
-class BurnInComplete:
-    """From here on requests are measured."""
-
-    requests: int
-    workers: int
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One reply's output: the index of the request's first tensor, the dtype and the bytes."""
-
-    tensor: int
-    dtype: str
-    output: bytes
 
 
 Event = Interval | BurnInComplete | Sample
@@ -246,12 +230,12 @@ def _overall_rate(snapshot: _core.Snapshot, now_ns: int, batch_size: int) -> flo
     return snapshot.successes * batch_size / measured_s
 
 
-def _total(failures: Mapping[str, _core.Failure]) -> int:
-    return sum(failure.count for failure in failures.values())
+def _total(failures: NativeFailures) -> int:
+    return sum(count for count, _ in failures.values())
 
 
-def _failures(failures: Mapping[str, _core.Failure]) -> dict[str, Failure]:
-    return {kind: Failure(f.count, f.first_message) for kind, f in failures.items()}
+def _failures(failures: NativeFailures) -> dict[str, Failure]:
+    return {kind: Failure(count, message) for kind, (count, message) in failures.items()}
 
 
 def _histogram(snapshot: _core.Snapshot) -> LatencyHistogram:

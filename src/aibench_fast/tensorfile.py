@@ -8,30 +8,32 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
 
-DTYPE = np.dtype("<f4")
+if TYPE_CHECKING:  # a run only counts tensors, and does without NumPy's memory
+    import numpy as np
+    from numpy.typing import NDArray
+
+DTYPE = "<f4"
+VALUE_BYTES = 4
 CHANNELS = 3
 MODEL_SIDE = 224
 """Height and width that MobileNet V1 takes."""
 
-Tensor = NDArray[np.float32]
+Tensor: TypeAlias = "NDArray[np.float32]"
 
 
 def image_bytes(side: int = MODEL_SIDE) -> int:
     """Bytes of one tensor of side x side x 3 values."""
-    return side * side * CHANNELS * DTYPE.itemsize
+    return side * side * CHANNELS * VALUE_BYTES
 
 
 def describe(tensor_bytes: int) -> str:
     """Words for a tensor of so many bytes: `224 x 224 x 3 float32 = 602,112 bytes`."""
-    side = math.isqrt(tensor_bytes // (CHANNELS * DTYPE.itemsize))
+    side = math.isqrt(tensor_bytes // (CHANNELS * VALUE_BYTES))
     if side and image_bytes(side) == tensor_bytes:
         return f"{side} x {side} x {CHANNELS} float32 = {tensor_bytes:,} bytes"
     return f"{tensor_bytes:,} bytes"

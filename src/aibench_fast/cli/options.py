@@ -1,6 +1,11 @@
-"""Option types and groups that more than one command has: the same name means the same everywhere."""
+"""Option types and groups that more than one command has: one name means the same everywhere."""
 
 import argparse
+import re
+from pathlib import Path
+
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def add_command(
@@ -26,6 +31,31 @@ def add_command(
 
 
 def add_server_address(parser: argparse.ArgumentParser) -> None:
-    """--host and --port, of the server that is to answer."""
-    parser.add_argument("--host", default="localhost", help="the server's host (default: localhost)")
-    parser.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+    """--host, --port and --socket, of the server that is to answer."""
+    group = parser.add_argument_group("which server")
+    group.add_argument("--host", default="localhost", help="the server's host (default: localhost)")
+    group.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+    group.add_argument(
+        "--socket", type=Path, metavar="PATH", help="a unix socket, instead of host and port"
+    )
+
+
+def seconds(duration: str) -> float:
+    """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
+    if duration == "0":
+        return 0.0
+    parts = _DURATION_PART.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise argparse.ArgumentTypeError(
+            f"{duration!r} is no duration; write a number and its unit, such as 1000ms or 1m30s"
+        )
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def boolean(word: str) -> bool:
+    """A boolean as Go's flags take it."""
+    if word.lower() in ("1", "t", "true"):
+        return True
+    if word.lower() in ("0", "f", "false"):
+        return False
+    raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")
