@@ -70,7 +70,7 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise ConfigError(f"--host {options.host}: {item!r} is no host: {error}") from error
-        if not host or parts.netloc != bracketed.strip():
+        if not host or parts.netloc != bracketed.strip() or "@" in parts.netloc:
             raise ConfigError(
                 f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
                 "between several"

@@ -140,7 +140,8 @@ def chunk_bytes(client: redis.Redis, address: ServerAddress) -> int:
             reply = call(client, address, *command)
         except ServerError:
             continue
-        value = reply[1] if isinstance(reply, list) and len(reply) == 2 else reply
-        if isinstance(value, int | bytes) and int(value) > 0:
-            limits.append(int(value))
+        value = reply[-1] if isinstance(reply, list) and reply else reply
+        digits = value if isinstance(value, bytes) else str(value).encode()
+        if digits.isdigit() and int(digits) > 0:
+            limits.append(int(digits))
     return min(limits)
