@@ -125,13 +125,18 @@ def test_model_set_leaves_out_what_is_not_given() -> None:
     assert words(model_set(Dialect.MODELRUN, "m", "NULL", "CPU")) == "AI.MODELSET m NULL CPU"
 
 
+def packed(*arguments: str | bytes | int) -> bytes:
+    command: bytes = hiredis.pack_command(arguments)  # type: ignore[arg-type]  # a tuple of one
+    return command
+
+
 Plain = list[str | bytes | int]
 plain_arguments = st.lists(st.text() | st.binary() | st.integers(), min_size=1)
 
 
 @given(plain_arguments)
 def test_encode_agrees_with_hiredis(arguments: Plain) -> None:
-    assert encode([*arguments], 0) == (hiredis.pack_command(tuple(arguments)), b"")
+    assert encode([*arguments], 0) == (packed(*arguments), b"")
 
 
 @given(plain_arguments, st.binary(), st.lists(st.text() | st.binary() | st.integers()))
@@ -139,7 +144,7 @@ def test_encode_around_a_tensor_agrees_with_hiredis(
     before: Plain, blob: bytes, after: Plain
 ) -> None:
     prefix, suffix = encode([*before, TENSOR_BLOB, *after], len(blob))
-    assert prefix + blob + suffix == hiredis.pack_command((*before, blob, *after))
+    assert prefix + blob + suffix == packed(*before, blob, *after)
 
 
 def test_encode_refuses_two_tensors() -> None:
