@@ -77,6 +77,14 @@ class FakeRedisAI:
         self._thread.join(10)
         self._loop.close()
 
+    def behaviour(self, command: str) -> Behaviour:
+        """What a command answers now."""
+        return self._behaviours[command]
+
+    def behave(self, command: str, behaviour: Behaviour) -> None:
+        """Replace what one more command answers."""
+        self._behaviours[command] = behaviour
+
     def stop_listening(self) -> None:
         """Refuse new connections from now on."""
         self._loop.call_soon_threadsafe(self._server.close)
