@@ -91,6 +91,15 @@ class RunConfig:
         """The shape of a request's tensor: batch size first."""
         return (self.batch_size, *IMAGE_SHAPE)
 
+    def count_tensors(self) -> int:
+        """Look into the file: how many images it holds.
+
+        ConfigError where it is no tensor file, or where the burn-in leaves nothing to measure.
+        """
+        count = tensorfile.check(self.file, self.tensor_bytes)
+        self.max_requests(count)
+        return count
+
     def max_requests(self, tensor_count: int) -> int:
         """How many requests to send over a file of `tensor_count` images; 0: no limit.
 

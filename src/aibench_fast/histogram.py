@@ -68,17 +68,18 @@ class LatencyHistogram:
         if not self.count:
             return [0.0] * len(percentiles)
         values = self._histogram.get_percentile_to_value_dict(percentiles)
-        return [values[percentile] / US_PER_MS for percentile in percentiles]
+        # A bucket's upper edge may lie above the largest value that was seen.
+        return [min(values[percentile] / US_PER_MS, self.max_ms) for percentile in percentiles]
 
     @property
     def min_ms(self) -> float:
         """The shortest latency, in milliseconds; 0.0 where none are."""
-        return self._histogram.get_min_value() / US_PER_MS if self.count else 0.0
+        return self._histogram.min_value / US_PER_MS if self.count else 0.0
 
     @property
     def max_ms(self) -> float:
         """The longest latency, in milliseconds; 0.0 where none are."""
-        return self._histogram.get_max_value() / US_PER_MS if self.count else 0.0
+        return self._histogram.max_value / US_PER_MS if self.count else 0.0
 
     @property
     def mean_ms(self) -> float:

@@ -54,6 +54,13 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Started:
+    """All is checked and connected; the first requests leave now."""
+
+    server: ServerFacts
+
+
+@dataclass(frozen=True)
 class BurnInComplete:
     """From here on requests are measured."""
 

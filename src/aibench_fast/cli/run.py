@@ -14,8 +14,8 @@ from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.report import text
-from aibench_fast.result import BurnInComplete, Interval, Result, Sample
-from aibench_fast.run import Event, run
+from aibench_fast.result import BurnInComplete, Interval, Result, Sample, Started
+from aibench_fast.runner import Event, run
 
 EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
@@ -169,12 +169,13 @@ def _shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
         with _live_line() as show:
             yield show
     else:
-        print(text.CSV_HEADER, flush=True)
         yield _print_event
 
 
 def _print_event(event: Event) -> None:
     match event:
+        case Started():
+            print(text.CSV_HEADER, flush=True)
         case Interval():
             print(text.format_interval(event), flush=True)
         case BurnInComplete():

@@ -5,13 +5,21 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
-from aibench_fast import _core, tensorfile
+from aibench_fast import _core
 from aibench_fast.config import RunConfig
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ServerError
 from aibench_fast.histogram import LatencyHistogram
 from aibench_fast.preflight import Preflight, preflight, remove_keys
-from aibench_fast.result import LIVE_QUANTILES, BurnInComplete, Failure, Interval, Result, Sample
+from aibench_fast.result import (
+    LIVE_QUANTILES,
+    BurnInComplete,
+    Failure,
+    Interval,
+    Result,
+    Sample,
+    Started,
+)
 from aibench_fast.serverstats import counts_between, model_counts
 
 NS_PER_S = 1e9
@@ -22,7 +30,7 @@ WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may 
 STOP_WAIT_S = 0.5
 
 
-Event = Interval | BurnInComplete | Sample
+Event = Started | BurnInComplete | Interval | Sample
 Observer = Callable[[Event], None]
 
 
@@ -37,7 +45,7 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
     are counted in the result. ConfigError and ServerError are raised before any load is sent.
     """
-    tensor_count = tensorfile.check(config.file, config.tensor_bytes)
+    tensor_count = config.count_tensors()
     max_requests = config.max_requests(tensor_count)
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
@@ -103,6 +111,7 @@ def _measure(
     counts_before = model_counts(found.client, config.address, config.model)
     start_unix_ms = _unix_ms()
     watch = _Watch(config, found, generator, observe)
+    observe(Started(found.server))
     generator.start()
     interrupted = watch.until_the_end()
     end_ns = time.monotonic_ns()
