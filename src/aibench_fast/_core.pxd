@@ -14,7 +14,7 @@ cdef extern from "failures.h" nogil:
         uint64_t count
         errstr_t first_message
     struct failures:
-        failure_counter kinds[9]
+        failure_counter kinds[10]
 
 
 cdef extern from "histogram.h" nogil:
@@ -31,6 +31,7 @@ cdef extern from "histogram.h" nogil:
 
 cdef extern from "tensormap.h" nogil:
     struct tensormap:
+        size_t tensor_bytes
         uint64_t tensor_count
     int tensormap_open(tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr)
     void tensormap_close(tensormap *map)
@@ -66,7 +67,11 @@ cdef extern from "loadgen.h" nogil:
         size_t suffix_bytes
     struct loadgen_config:
         endpoint endpoint
+        const char *greeting
+        size_t greeting_bytes
         const tensormap *tensors
+        const tensormap *references
+        float tolerance
         const request_text *texts
         reply_plan plan
         size_t output_bytes

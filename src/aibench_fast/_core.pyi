@@ -48,8 +48,10 @@ class LoadGenerator:
     """Workers in a closed loop over a server, one a request text, on native threads.
 
     Connects every worker when made: ServerError where that fails, ConfigError where the tensor
-    file cannot be mapped. `expected_replies` has the size in bytes of each reply that is a bulk,
-    and None for one that is OK. A limit of 0 is none.
+    file cannot be mapped. `greeting` is a command that every connection begins with, answered by
+    OK. `reference_file` has the float32 output of each tensor of the file, in order; an output that
+    differs from it by more than `tolerance` is a failure. `expected_replies` has the size in bytes
+    of each reply that is a bulk, and None for one that is OK. A limit of 0 is none.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class LoadGenerator:
         host: str,
         port: int,
         socket: Path | None,
+        greeting: bytes | None,
         requests: Sequence[tuple[bytes, bytes]],
         expected_replies: Sequence[int | None],
         replies_in_array: bool,
@@ -72,6 +75,8 @@ class LoadGenerator:
         reply_timeout_ns: int,
         connect_timeout_ns: int,
         stop_on_failure: bool,
+        reference_file: Path | None = None,
+        tolerance: float = 0,
     ) -> None: ...
     def start(self) -> None:
         """Start the I/O threads; InternalError where the system refuses one."""

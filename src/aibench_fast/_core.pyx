@@ -18,6 +18,7 @@ FAILURE_NAMES = (
     "not_run",
     "wrong_reply",
     "wrong_size",
+    "wrong_output",
     "protocol",
     "connection_lost",
     "client_timeout",
@@ -90,7 +91,9 @@ cdef class LoadGenerator:
 
     cdef loadgen *_loadgen
     cdef tensormap _tensors
+    cdef tensormap _references
     cdef bint _mapped
+    cdef bint _references_mapped
     cdef request_text *_texts
     cdef loadgen_snapshot *_snapshot
     cdef size_t _output_bytes
@@ -105,6 +108,7 @@ cdef class LoadGenerator:
         str host,
         int port,
         socket,
+        greeting,
         requests,
         expected_replies,
         bint replies_in_array,
@@ -116,6 +120,8 @@ cdef class LoadGenerator:
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
         bint stop_on_failure,
+        reference_file=None,
+        float tolerance=0,
     ):
         cdef loadgen_config config
         cdef errstr_t errstr
@@ -123,7 +129,8 @@ cdef class LoadGenerator:
         host_name = host.encode()
         socket_path = os.fsencode(socket) if socket else None
         texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
-        self._borrowed = (host_name, socket_path, texts)
+        greeting_text = bytes(greeting) if greeting else None
+        self._borrowed = (host_name, socket_path, greeting_text, texts)
         if not 1 <= threads <= len(texts) or batch < 1 or tensor_bytes < 1:
             raise ConfigError(
                 f"{len(texts)} workers, {threads} threads, batches of {batch} and tensors of "
@@ -132,15 +139,24 @@ cdef class LoadGenerator:
         if tensormap_open(&self._tensors, path, tensor_bytes, errstr) < 0:
             raise ConfigError(errstr.decode("utf-8", "replace"))
         self._mapped = True
+        config.plan = self._make_plan(expected_replies, replies_in_array)
+        config.references = NULL
+        if reference_file is not None:
+            config.references = self._map_references(os.fsencode(reference_file), batch)
 
         config.endpoint.host = host_name
         config.endpoint.port = port
         config.endpoint.socket = <const char *>NULL
         if socket_path is not None:
             config.endpoint.socket = socket_path
+        config.greeting = <const char *>NULL
+        config.greeting_bytes = 0
+        if greeting_text is not None:
+            config.greeting = greeting_text
+            config.greeting_bytes = len(greeting_text)
         config.tensors = &self._tensors
+        config.tolerance = tolerance
         config.texts = self._make_texts(texts)
-        config.plan = self._make_plan(expected_replies, replies_in_array)
         config.output_bytes = self._output_bytes
         config.workers = len(texts)
         config.threads = threads
@@ -176,6 +192,9 @@ cdef class LoadGenerator:
         if self._mapped:
             tensormap_close(&self._tensors)
             self._mapped = False
+        if self._references_mapped:
+            tensormap_close(&self._references)
+            self._references_mapped = False
         free(self._texts)
         self._texts = NULL
         free(self._snapshot)
@@ -207,6 +226,18 @@ cdef class LoadGenerator:
                 plan.expected[i].bytes = output_bytes
                 self._output_bytes = output_bytes
         return plan
+
+    cdef tensormap *_map_references(self, bytes path, uint64_t batch) except NULL:
+        cdef errstr_t errstr
+        if tensormap_open(&self._references, path, self._output_bytes // batch, errstr) < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+        self._references_mapped = True
+        if self._references.tensor_count != self._tensors.tensor_count:
+            raise ConfigError(
+                f"{os.fsdecode(path)} has {self._references.tensor_count} reference outputs for "
+                f"{self._tensors.tensor_count} tensors: there has to be one for each"
+            )
+        return &self._references
 
     cdef loadgen *_open(self) except NULL:
         if self._loadgen is NULL:

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from heapq import nlargest
 from pathlib import Path
 
-from aibench_fast.cli.options import add_command, add_server_address, boolean, seconds
+from aibench_fast.cli.options import (
+    add_command,
+    add_login,
+    add_server_address,
+    boolean,
+    read_password,
+    seconds,
+)
+from aibench_fast.commands import Dialect
 from aibench_fast.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
@@ -33,6 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--burn-in 100 --max-queries 5000",
     )
     add_server_address(parser)
+    add_login(parser)
     _add_request_options(parser)
     _add_load_options(parser)
     _add_output_options(parser)
@@ -48,6 +57,31 @@ def _add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
         help="images a request, sent as one 4D tensor (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
+        help="send a request as one DAG instead of three commands",
+    )  # fmt: skip
+    group.add_argument(
+        "--persist-results", type=boolean, nargs="?", const=True, default=False,
+        metavar="true|false", help="leave the outputs in the server",
+    )  # fmt: skip
+    group.add_argument(
+        "--dialect", choices=["auto", *Dialect], default=Dialect.MODELRUN,
+        help="run by AI.MODELRUN or AI.MODELEXECUTE; auto takes the newest that the server knows "
+        "(default: modelrun, which every RedisAI knows)",
+    )  # fmt: skip
+    group.add_argument(
+        "--timeout-ms", type=int, metavar="MS",
+        help="the server's limit on the time a request waits in its queue (RedisAI 1.2.1 and up)",
+    )  # fmt: skip
+    group.add_argument(
+        "--verify", type=Path, metavar="FILE", dest="reference_file",
+        help="compare every output with its own in this file: float32, in the tensor file's order",
+    )  # fmt: skip
+    group.add_argument(
+        "--tolerance", type=float, default=1e-4, metavar="X",
+        help="the largest difference that --verify allows, absolute (default: 1e-4)",
     )  # fmt: skip
     group.add_argument(
         "--embedded", action="store_true",
@@ -139,6 +173,12 @@ def _config(options: argparse.Namespace, address: ServerAddress) -> RunConfig:
         workers=options.workers,
         threads=options.threads,
         batch_size=options.batch_size,
+        use_dag=options.use_dag,
+        persist_results=options.persist_results,
+        dialect=None if options.dialect == "auto" else Dialect(options.dialect),
+        timeout_ms=options.timeout_ms,
+        reference_file=options.reference_file,
+        tolerance=options.tolerance,
         burn_in=options.burn_in,
         max_queries=options.max_queries,
         duration_s=options.duration,
@@ -155,7 +195,9 @@ def _config(options: argparse.Namespace, address: ServerAddress) -> RunConfig:
 def _server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     """The address of the server to load: the given one, or an embedded one for this run."""
     if not options.embedded:
-        yield ServerAddress(options.host, options.port, options.socket)
+        yield ServerAddress(
+            options.host, options.port, options.socket, options.user, read_password(options)
+        )
         return
     raise ConfigError("--embedded is not there yet")
 
