@@ -16,7 +16,7 @@ REPLY_TIMEOUT_S = 90.0
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where a server listens: a host and a port, or a unix socket, which wins where both are set."""
+    """Where a server listens: a host and a port, or a unix socket, which wins over them."""
 
     host: str = "localhost"
     port: int = 6379
@@ -50,7 +50,7 @@ def connect(address: ServerAddress) -> redis.Redis:
 def call(client: redis.Redis, address: ServerAddress, *arguments: Any) -> Any:
     """Send one command and return its raw reply; ServerError with the server's own words."""
     try:
-        return client.execute_command(*arguments)
+        return client.execute_command(*arguments)  # type: ignore[no-untyped-call]
     except redis.ResponseError as error:
         raise ServerError(f"{address} refused {arguments[0]}: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:

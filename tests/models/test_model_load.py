@@ -8,7 +8,7 @@ import pytest
 from redisai_stub import Stub, stub
 
 from aibench_fast.cli import main
-from aibench_fast.cli.options import add_server_addresses, addresses
+from aibench_fast.cli.options import add_server_address, addresses
 from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
@@ -186,7 +186,7 @@ def test_a_missing_model_file_is_named_before_a_server_is_asked(
 
 def named(*options: str) -> list[ServerAddress]:
     parser = argparse.ArgumentParser()
-    add_server_addresses(parser)
+    add_server_address(parser, several=True)
     return addresses(parser.parse_args(options))
 
 

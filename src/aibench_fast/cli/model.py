@@ -5,7 +5,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from aibench_fast.cli.options import add_command, add_server_addresses, addresses
+from aibench_fast.cli.options import add_command, add_server_address, addresses
 from aibench_fast.commands import Dialect
 from aibench_fast.control import connect
 from aibench_fast.files import replacing
@@ -52,7 +52,7 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         summary="Load a model into a server, or into each of several.",
         example="aibench-fast model load --host localhost --port 6379 --backend TF --batchsize 32",
     )
-    add_server_addresses(parser)
+    add_server_address(parser, several=True)
     parser.add_argument(
         "--model", default=MODEL_NAME, metavar="NAME", help="the model's key (default: %(default)s)"
     )

@@ -1,11 +1,15 @@
-"""Option types and groups that more than one command has: the same name means the same everywhere."""
+"""Option types and groups that more than one command has: one name means the same everywhere."""
 
 import argparse
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
+
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def add_command(
@@ -30,32 +34,26 @@ def add_command(
     return parser
 
 
-def add_server_address(parser: argparse.ArgumentParser) -> None:
-    """--host and --port, of the server that is to answer."""
-    parser.add_argument(
-        "--host", default="localhost", help="the server's host (default: localhost)"
-    )
-    parser.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """--host, --port and --socket, of the server that is to answer, or of `several`.
 
-
-def add_server_addresses(parser: argparse.ArgumentParser) -> None:
-    """--host, --port and --socket, where --host may list several servers; see `addresses`."""
-    parser.add_argument(
+    `addresses` reads the latter.
+    """
+    group = parser.add_argument_group("which server")
+    group.add_argument(
         "--host",
         default="localhost",
-        metavar="HOST[:PORT],...",
-        help="the server's host, or several (default: localhost)",
+        metavar="HOST[:PORT],..." if several else "HOST",
+        help=f"the server's host{', or several' if several else ''} (default: localhost)",
     )
-    parser.add_argument(
-        "--port", type=int, default=6379, help="the port of a host without one (default: 6379)"
-    )
-    parser.add_argument(
+    group.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+    group.add_argument(
         "--socket", type=Path, metavar="PATH", help="the server's unix socket, instead of a host"
     )
 
 
 def addresses(options: argparse.Namespace) -> list[ServerAddress]:
-    """The servers that the options of `add_server_addresses` name; ConfigError where one is wrong.
+    """The servers that the options of `add_server_address` name; ConfigError where one is wrong.
 
     An IPv6 address with a port is in brackets: [::1]:6379.
     """
@@ -77,3 +75,24 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
             )
         found.append(ServerAddress(host, options.port if port is None else port))
     return found
+
+
+def seconds(duration: str) -> float:
+    """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
+    if duration == "0":
+        return 0.0
+    parts = _DURATION_PART.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise argparse.ArgumentTypeError(
+            f"{duration!r} is no duration; write a number and its unit, such as 1000ms or 1m30s"
+        )
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def boolean(word: str) -> bool:
+    """A boolean as Go's flags take it."""
+    if word.lower() in ("1", "t", "true"):
+        return True
+    if word.lower() in ("0", "f", "false"):
+        return False
+    raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")
