@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ MODEL_SIDE = 224
 """Height and width that MobileNet V1 takes."""
 
 Tensor = NDArray[np.float32]
+
+Layout = Literal["nhwc", "nchw"]
+"""The order of a tensor's axes: height, width, channels; or channels first."""
+ValueRange = Literal["0..1", "-1..1"]
+"""What black and white become."""
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
 
 
 def image_bytes(side: int = MODEL_SIDE) -> int:
