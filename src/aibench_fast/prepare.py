@@ -112,7 +112,9 @@ def prepare(
         total = config.limit or total
 
         crops_file = config.crops_file and outputs.enter_context(_crops_writer(config.crops_file))
-        tensors = outputs.enter_context(tensorfile.create(config.output))
+        tensors = outputs.enter_context(
+            tensorfile.create(config.output, total * tensorfile.image_bytes(config.crop))
+        )
         generator = np.random.RandomState(config.random_seed)
         skipped: list[Skipped] = []
         done = used = 0

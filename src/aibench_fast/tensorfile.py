@@ -5,6 +5,7 @@ check: it must be a whole number of tensors.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,10 +86,13 @@ class Writer:
 
 
 @contextmanager
-def create(path: Path) -> Iterator[Writer]:
+def create(path: Path, expected_bytes: int) -> Iterator[Writer]:
     """Open a new tensor file, which takes its name only when the block ends without an error.
 
-    Raises ConfigError where it cannot be written.
+    Room for `expected_bytes` is taken at once, so that a full disk shows before the work is done;
+    what is not used is given back. Raises ConfigError where the file cannot be written.
     """
     with replacing(path) as file:
+        os.posix_fallocate(file.fileno(), 0, expected_bytes)
         yield Writer(file)
+        file.truncate()

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vectorise.h"
+
 enum { CHANNELS = 3, LANES = 4 };
 
 /* One pixel in a vector register: the fourth lane is the next pixel's first value, and unused. */
@@ -31,13 +33,13 @@ static struct span span_of(size_t i, size_t in_n, size_t out_n)
     return span;
 }
 
-static void weigh_row(const uint8_t *restrict in, float *restrict sum, size_t n, float weight)
+VECTORISE static void weigh_row(const uint8_t *restrict in, float *restrict sum, size_t n, float weight)
 {
     for (size_t i = 0; i < n; i++)
         sum[i] = (float)in[i] * weight;
 }
 
-static void add_row(const uint8_t *restrict in, float *restrict sum, size_t n, float weight)
+VECTORISE static void add_row(const uint8_t *restrict in, float *restrict sum, size_t n, float weight)
 {
     for (size_t i = 0; i < n; i++)
         sum[i] += (float)in[i] * weight;
@@ -77,7 +79,7 @@ static void average_columns(const float *row, const struct span *spans, size_t o
     }
 }
 
-static void round_row(const float *restrict in, uint8_t *restrict out, size_t n)
+VECTORISE static void round_row(const float *restrict in, uint8_t *restrict out, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = (uint8_t)(in[i] + 0.5f);
