@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
@@ -21,6 +22,8 @@ DTYPE = np.dtype("<f4")
 CHANNELS = 3
 MODEL_SIDE = 224
 """Height and width that MobileNet V1 takes."""
+USUAL_SIDES = (MODEL_SIDE, 192, 160, 128, 256, 299, 331)
+"""Heights and widths that image models take, the likeliest first."""
 
 Tensor = NDArray[np.float32]
 
@@ -96,3 +99,63 @@ def create(path: Path, expected_bytes: int) -> Iterator[Writer]:
         os.posix_fallocate(file.fileno(), 0, expected_bytes)
         yield Writer(file)
         file.truncate()
+
+
+def open_mapped(path: Path, side: int) -> NDArray[np.float32]:
+    """Map the file's tensors, read-only: count x (side * side * 3) values, none read yet.
+
+    Raises ConfigError as `check` does.
+    """
+    count = check(path, image_bytes(side))
+    return np.memmap(path, DTYPE, "r", shape=(count, side * side * CHANNELS))
+
+
+def guess_side(path: Path) -> int:
+    """The side of square RGB tensors that fits the file's size, the usual ones first.
+
+    Raises ConfigError where none fits, or the file cannot be read.
+    """
+    size_bytes = check(path, 1)
+    for side in USUAL_SIDES:
+        if size_bytes % image_bytes(side) == 0:
+            return side
+    return MODEL_SIDE  # for `check` to say by how much it does not fit
+
+
+def guess_layout(tensor: Tensor, side: int) -> Layout:
+    """Tell the order of a flat tensor's axes by what lies one row below each value.
+
+    That is `side * 3` values further on in NHWC, `side` in NCHW, and there a picture changes least.
+    """
+    row = tensor.astype(np.float64)
+
+    def change(distance: int) -> float:
+        return float(np.abs(row[distance:] - row[:-distance]).mean())
+
+    return "nhwc" if change(side * CHANNELS) <= change(side) else "nchw"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a file's tensors hold."""
+
+    count: int
+    side: int
+    layout: Layout
+    smallest: float
+    largest: float
+    mean: float
+
+
+def summarise(path: Path, side: int, layout: Layout | None = None) -> Summary:
+    """Read the whole file once, a tensor at a time. Raises ConfigError as `check` does."""
+    tensors = open_mapped(path, side)
+    smallest = largest = float(tensors[0, 0])
+    total = 0.0
+    for tensor in tensors:
+        # min() and max() of numpy, and not of Python: NaN is to be seen, wherever it is.
+        smallest = float(np.minimum(smallest, tensor.min()))
+        largest = float(np.maximum(largest, tensor.max()))
+        total += float(tensor.mean(dtype=np.float64))
+    guessed = layout or guess_layout(tensors[0], side)
+    return Summary(len(tensors), side, guessed, smallest, largest, total / len(tensors))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from aibench_fast import __version__
-from aibench_fast.cli import model, prepare, run, serve
+from aibench_fast.cli import model, prepare, run, serve, show
 from aibench_fast.errors import AibenchError
 
 EXIT_INTERRUPTED = 130
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
-    for command in (run, serve, model, prepare):
+    for command in (run, serve, model, prepare, show):
         command.add_parser(commands)
     return parser
 
