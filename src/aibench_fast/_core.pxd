@@ -1,6 +1,6 @@
 # What _core.pyx uses of native/*.h, declared again; no logic here.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "errstr.h" nogil:
@@ -108,3 +108,14 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint64_t *tensor)
     void loadgen_free(loadgen *g)
+
+
+cdef extern from "convert.h" nogil:
+    void c_convert_u8_to_f32 "convert_u8_to_f32"(
+        const uint8_t *src, float *out, size_t n, float scale, float offset)
+
+
+cdef extern from "area.h" nogil:
+    int c_area_scale_rgb "area_scale_rgb"(
+        const uint8_t *src, size_t in_width, size_t in_height,
+        uint8_t *out, size_t out_width, size_t out_height)

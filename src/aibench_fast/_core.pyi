@@ -1,8 +1,11 @@
-"""The native load generator as Python sees it; native/loadgen.h says what happens inside."""
+"""The native core as Python sees it; the headers in native/ say what happens inside."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 FAILURE_NAMES: tuple[str, ...]
 """The kinds of failure, as results name them."""
@@ -94,3 +97,11 @@ class LoadGenerator:
         """Return a sample that has arrived, with the index of its first tensor."""
     def close(self) -> None:
         """Stop and join the I/O threads, and give back what they used."""
+
+def convert_u8_to_f32(
+    src: NDArray[np.uint8], out: NDArray[np.float32], scale: float, offset: float
+) -> None:
+    """Fill `out` with `src * scale + offset`; both flat, ValueError where their lengths differ."""
+
+def area_scale_rgb(src: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Fill `out` with `src` scaled by area averaging; both height x width x 3, ValueError if not."""
