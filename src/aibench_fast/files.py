@@ -1,0 +1,66 @@
+"""Output files that are either whole or not there."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from aibench_fast.errors import ConfigError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes `path`'s name only when the block ends well.
+
+    The folder is made where it is missing. Until the end the bytes are in a temporary file in the
+    same folder; an error or an interrupt removes it and leaves what was under `path` before.
+    Raises ConfigError where the folder or the file cannot be written, or the disk is full.
+    """
+    target = path.resolve()  # through a symbolic link, so that the link itself stays
+    if target.exists() and not target.is_file():
+        raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("wb")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        with file:
+            yield file
+        temporary.replace(target)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        # Only our own file's trouble: an OSError of the block's other work is not about `path`.
+        if isinstance(error, OSError) and error.filename is None:
+            raise unwritable(path, error) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file that is either whole or not there; ConfigError as `replacing`."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def check_writable(path: Path) -> None:
+    """Find out now whether `path` can be written later, leaving nothing; ConfigError where not."""
+    folder = path.resolve().parent
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> ConfigError:
+    """The error for an output that the system refuses to write, with the system's reason."""
+    return ConfigError(
+        f"cannot write {path}: {error.strerror or error}; choose a folder with room that you may "
+        "write to"
+    )
