@@ -104,4 +104,4 @@ def convert_u8_to_f32(
     """Fill `out` with `src * scale + offset`; both flat, ValueError where their lengths differ."""
 
 def area_scale_rgb(src: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Fill `out` with `src` scaled by area averaging; both height x width x 3, ValueError if not."""
+    """Fill `out` with `src` scaled by area averaging; both height x width x 3, or ValueError."""

@@ -1,6 +1,7 @@
 """`aibench-fast run`."""
 
 import argparse
+import dataclasses
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from aibench_fast.cli.options import (
 )
 from aibench_fast.commands import Dialect
 from aibench_fast.config import DEFAULT_MODEL, RunConfig
-from aibench_fast.control import ServerAddress
+from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.report import text
@@ -29,6 +30,7 @@ EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
 HISTOGRAM_FILE = Path("stats-response-latency-hist.txt")
 TOP_CLASSES = 5
+DEFAULT_ADDRESS = ("localhost", 6379, None)
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -155,20 +157,20 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     for path in filter(None, (options.json_out_file, options.histogram_file)):
         check_writable(path)
-    with _server(options) as address:
-        config = _config(options, address)
-        with _shown(options) as show:
-            result = run(config, show)
+    config = _config(options)
+    if options.embedded:
+        config.count_tensors()  # what is wrong with the file shows before a server is started
+    with _server(options) as address, _shown(options) as show:
+        result = run(dataclasses.replace(config, address=address), show)
     _report(options, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILURES if result.failed else 0
 
 
-def _config(options: argparse.Namespace, address: ServerAddress) -> RunConfig:
+def _config(options: argparse.Namespace) -> RunConfig:
     return RunConfig(
         file=options.file,
-        address=address,
         model=options.model,
         workers=options.workers,
         threads=options.threads,
@@ -194,12 +196,29 @@ def _config(options: argparse.Namespace, address: ServerAddress) -> RunConfig:
 @contextmanager
 def _server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     """The address of the server to load: the given one, or an embedded one for this run."""
+    if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
+        raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
     if not options.embedded:
         yield ServerAddress(
             options.host, options.port, options.socket, options.user, read_password(options)
         )
         return
-    raise ConfigError("--embedded is not there yet")
+    # A run against a server that is there already does without the memory of these.
+    from aibench_fast.models import ModelFormat, built_in_model
+    from aibench_fast.models.load import ModelSpec, load_model
+    from aibench_fast.server import EmbeddedServer
+
+    model = built_in_model(ModelFormat.PB)
+    with EmbeddedServer() as server:
+        with connect(server.address) as client:
+            load_model(client, server.address, ModelSpec(name=options.model, blob=model))
+        if not options.quiet:
+            print(
+                f"embedded server on {server.address}, pid {server.pid}; "
+                f"loaded {options.model}: MobileNet V1, {len(model):,} bytes",
+                file=sys.stderr,
+            )
+        yield server.address
 
 
 @contextmanager
