@@ -7,12 +7,11 @@ from pathlib import Path
 
 from aibench_fast.cli.options import add_command, add_server_address, addresses
 from aibench_fast.commands import Dialect
+from aibench_fast.config import DEFAULT_MODEL
 from aibench_fast.control import connect
 from aibench_fast.files import replacing
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model, read_model
-
-MODEL_NAME = "mobilenet_v1_100_224_cpu"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,7 +53,10 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     )
     add_server_address(parser, several=True)
     parser.add_argument(
-        "--model", default=MODEL_NAME, metavar="NAME", help="the model's key (default: %(default)s)"
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME",
+        help="the model's key (default: %(default)s)",
     )
     parser.add_argument(
         "--backend",

@@ -1,0 +1,89 @@
+"""The tensor file: raw little-endian float32 tensors, one after another, no header.
+
+Nothing in the file says the tensors' shape or how many there are, so its size is all there is to
+check: it must be a whole number of tensors.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import replacing
+
+if TYPE_CHECKING:  # a run only counts tensors, and does without NumPy's memory
+    import numpy as np
+    from numpy.typing import NDArray
+
+DTYPE = "<f4"
+VALUE_BYTES = 4
+CHANNELS = 3
+MODEL_SIDE = 224
+"""Height and width that MobileNet V1 takes."""
+
+Tensor: TypeAlias = "NDArray[np.float32]"
+
+
+def image_bytes(side: int = MODEL_SIDE) -> int:
+    """Bytes of one tensor of side x side x 3 values."""
+    return side * side * CHANNELS * VALUE_BYTES
+
+
+def describe(tensor_bytes: int) -> str:
+    """Words for a tensor of so many bytes: `224 x 224 x 3 float32 = 602,112 bytes`."""
+    side = math.isqrt(tensor_bytes // (CHANNELS * VALUE_BYTES))
+    if side and image_bytes(side) == tensor_bytes:
+        return f"{side} x {side} x {CHANNELS} float32 = {tensor_bytes:,} bytes"
+    return f"{tensor_bytes:,} bytes"
+
+
+def check(path: Path, tensor_bytes: int) -> int:
+    """Count the whole tensors of `tensor_bytes` bytes each in the file.
+
+    Raises ConfigError where the file is missing, unreadable, empty, or has bytes over.
+    """
+    try:
+        with path.open("rb") as file:
+            size_bytes = file.seek(0, 2)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"tensor file {path}: there is no such file; `aibench-fast prepare` makes one"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"tensor file {path}: cannot be read: {error.strerror}") from error
+    if size_bytes == 0:
+        raise ConfigError(
+            f"tensor file {path}: is empty; make it again with `aibench-fast prepare`"
+        )
+    count, over_bytes = divmod(size_bytes, tensor_bytes)
+    if over_bytes:
+        raise ConfigError(
+            f"tensor file {path}: {size_bytes:,} bytes are {count:,} whole tensors and "
+            f"{over_bytes:,} bytes over, where one tensor is {describe(tensor_bytes)}; "
+            "was it cut short, or made for another shape?"
+        )
+    return count
+
+
+class Writer:
+    """Appends tensors to an open file; `create` makes one."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Write to `file`, which the caller opens and closes."""
+        self._file = file
+
+    def append(self, tensor: Tensor) -> None:
+        """Append one C-contiguous float32 tensor of any shape."""
+        self._file.write(tensor.astype(DTYPE, copy=False).data)
+
+
+@contextmanager
+def create(path: Path) -> Iterator[Writer]:
+    """Open a new tensor file, which takes its name only when the block ends without an error.
+
+    Raises ConfigError where it cannot be written.
+    """
+    with replacing(path) as file:
+        yield Writer(file)
