@@ -69,6 +69,7 @@ class EmbeddedServer:
             raise ConfigError(f"--dir {data_dir}: there is no such folder; make it first")
         self.host = HOST
         self.port = port
+        self.version = ""  # of the running server: "valkey 9.1.2"
         self.socket = socket.absolute() if socket else None
         self._threads_per_queue = threads_per_queue
         self._engine_threads = engine_threads
@@ -211,9 +212,11 @@ class EmbeddedServer:
         with client:
             while self._process.poll() is None:
                 try:
-                    client.ping()
                     # What answers may be another server that has the port.
-                    if client.info("server")["process_id"] == self._process.pid:
+                    info = client.info("server")
+                    if info["process_id"] == self._process.pid:
+                        kind = "valkey" if "valkey_version" in info else "redis"
+                        self.version = f"{kind} {info[f'{kind}_version']}"
                         return
                 except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
                     pass
