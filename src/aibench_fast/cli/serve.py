@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 from types import FrameType
 
+from aibench_fast import __version__
 from aibench_fast.cli.options import add_command
-from aibench_fast.control import call, connect
 from aibench_fast.errors import ServerError
 from aibench_fast.server import EmbeddedServer
 
@@ -67,11 +67,7 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _ready_line(server: EmbeddedServer) -> str:
-    with connect(server.address) as client:
-        info = call(client, server.address, "INFO")
-    kind = "valkey" if "valkey_version" in info else "redis"
     where = f"{server.host}:{server.port}" + (f" and {server.socket}" if server.socket else "")
     return (
-        f"aibench-fast {info['ai_embedded_version']} embedded server on {where}, "
-        f"pid {server.pid}, {kind} {info[f'{kind}_version']}"
+        f"aibench-fast {__version__} embedded server on {where}, pid {server.pid}, {server.version}"
     )

@@ -28,8 +28,8 @@ MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
 class EmbeddedServer:
     """A Valkey server with our AI module, on this machine's loopback only.
 
-    Use it as a context manager, or call `start` and `stop`. It persists nothing unless `data_dir` is
-    given, ignores the terminal's Ctrl-C, and ends when this process does, however that ends.
+    Use it as a context manager, or call `start` and `stop`. It persists nothing unless `data_dir`
+    is given, ignores the terminal's Ctrl-C, and ends when this process does, however that ends.
 
     Args:
         port: to listen on; 0 picks a free one.
@@ -69,6 +69,7 @@ class EmbeddedServer:
             raise ConfigError(f"--dir {data_dir}: there is no such folder; make it first")
         self.host = HOST
         self.port = port
+        self.version = ""  # of the running server: "valkey 9.1.2"
         self.socket = socket.absolute() if socket else None
         self._threads_per_queue = threads_per_queue
         self._engine_threads = engine_threads
@@ -176,9 +177,7 @@ class EmbeddedServer:
             settings.append(["unixsocket", str(self.socket)])
         if self._password is not None:
             settings.append(["requirepass", self._password])
-        return "".join(
-            " ".join([name, *map(_quoted, values)]) + "\n" for name, *values in settings
-        )
+        return "".join(" ".join([name, *map(_quoted, values)]) + "\n" for name, *values in settings)
 
     def _launch(self) -> None:
         lifeline, self._lifeline = os.pipe()
@@ -213,9 +212,11 @@ class EmbeddedServer:
         with client:
             while self._process.poll() is None:
                 try:
-                    client.ping()
                     # What answers may be another server that has the port.
-                    if client.info("server")["process_id"] == self._process.pid:
+                    info = client.info("server")
+                    if info["process_id"] == self._process.pid:
+                        kind = "valkey" if "valkey_version" in info else "redis"
+                        self.version = f"{kind} {info[f'{kind}_version']}"
                         return
                 except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
                     pass

@@ -91,6 +91,19 @@ bool tensor_rows_match(const Tensor *a, const Tensor *b)
            memcmp(a->dims + 1, b->dims + 1, (rank - 1) * sizeof(a->dims[0])) == 0;
 }
 
+Shape shape_copy(Shape shape)
+{
+    Shape copy = {shape.rank, RedisModule_Alloc(shape.rank * sizeof(int64_t) + 1)};
+    if (shape.rank)
+        memcpy(copy.dims, shape.dims, shape.rank * sizeof(int64_t));
+    return copy;
+}
+
+bool shape_equal(Shape a, Shape b)
+{
+    return a.rank == b.rank && memcmp(a.dims, b.dims, a.rank * sizeof(int64_t)) == 0;
+}
+
 char *shape_format(Shape shape, char *text, size_t bytes)
 {
     size_t used = (size_t)snprintf(text, bytes, "[");

@@ -51,6 +51,11 @@ int64_t tensor_rows(const Tensor *tensor);
 /* Same type and same dimensions after the first: rows of one can follow rows of the other. */
 bool tensor_rows_match(const Tensor *a, const Tensor *b);
 
+/* The copy's dims are to be freed with RedisModule_Free. */
+Shape shape_copy(Shape shape);
+
+bool shape_equal(Shape a, Shape b);
+
 /* "[1,224,224,3]", cut to what fits; returns `text`. A dimension of -1 is written as "?". */
 char *shape_format(Shape shape, char *text, size_t bytes);
 
