@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from conftest import Cli, command
 
 from aibench_fast import RunConfig, run
