@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import onnx
 import pytest
 import redis
-from onnx import TensorProto, helper
+from onnx import helper
+from small_models import constant, onnx_model
 
 from aibench_fast.control import connect
 from aibench_fast.server import EmbeddedServer
-
-Client = redis.Redis
 
 
 @pytest.fixture(scope="session")
@@ -32,18 +30,18 @@ def server(running_server: EmbeddedServer) -> EmbeddedServer:
 
 
 @pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[Client]:
+def client(server: EmbeddedServer) -> Iterator[redis.Redis]:
     """A connection to the shared server."""
     with connect(server.address) as connection:
         yield connection
 
 
 @pytest.fixture
-def new_client(server: EmbeddedServer) -> Iterator[Callable[[], Client]]:
+def new_client(server: EmbeddedServer) -> Iterator[Callable[[], redis.Redis]]:
     """Opens further connections to the shared server."""
-    opened: list[Client] = []
+    opened: list[redis.Redis] = []
 
-    def new() -> Client:
+    def new() -> redis.Redis:
         opened.append(connect(server.address))
         return opened[-1]
 
@@ -74,26 +72,3 @@ def slow_model() -> bytes:
     nodes.append(helper.make_node("ReduceSum", [f"s{steps}", "axes"], ["y"], keepdims=1))
     weights.append(constant("axes", np.array([1], np.int64)))
     return onnx_model(nodes, ["N", 1], ["M", 1], weights)
-
-
-def constant(name: str, values: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> object:
-    return onnx.numpy_helper.from_array(values, name)
-
-
-def onnx_model(
-    nodes: list[onnx.NodeProto],
-    input_shape: list[str | int],
-    output_shape: list[str | int],
-    weights: list[object] | None = None,
-) -> bytes:
-    """A model with the float input x and the float output y."""
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, input_shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, output_shape)],
-        weights or [],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())

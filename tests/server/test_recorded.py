@@ -1,7 +1,7 @@
-"""The replies of a RedisAI 1.2.7, recorded, beside ours to the same requests in the same order.
+"""The replies of a RedisAI 1.2.7, recorded, beside ours to the same requests in their order.
 
-A file of `recorded/` is blocks of a request, after "> ", and its reply as it came over the wire, one
-line of the protocol a line. In a request {pb}, {onnx} and {image} stand for MobileNet V1 and a
+A file of `recorded/` is blocks: a request, after "> ", and its reply as it came over the wire, a
+line for each of the protocol. In a request {pb}, {onnx} and {image} stand for MobileNet V1 and a
 picture, whole or cut short, and {7 bytes} for bytes that are no model. In a reply \\x01 stands for
 that byte, <4004 bytes> for any bytes, <measured> for any number, and <engine> for an engine's own
 words. Our error replies go on after the recorded text, with what the error was about.
@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
-from server.resp import reply_lines
+from resp import reply_lines
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.server import EmbeddedServer
