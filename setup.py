@@ -14,7 +14,8 @@ import hiredis_source
 PACKAGE = Path("src/aibench_fast")
 SERVER_MODULE = "aibench_fast.server.aimodule"
 WARNINGS = ["-Wall", "-Wextra"]
-CFLAGS = ["-std=c11", "-O2", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread", *WARNINGS]
+# -O3 for the loops over pixels: at -O2 the compiler leaves them unvectorised, four times slower.
+CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread", *WARNINGS]
 
 
 class BuildNative(build_ext):

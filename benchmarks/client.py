@@ -85,7 +85,8 @@ def ours(folder: Path, port: int, workers: int, requests: int, tensors: Path) ->
 
 def redis_py(port: int, requests: int, tensors: Path) -> Measured:
     client = redis.Redis(port=port, protocol=2)
-    commands = Request(Dialect.MODELRUN, MODEL, "FLOAT", SHAPE).commands(0)
+    request = Request(dialect=Dialect.MODELRUN, model=MODEL, dtype="FLOAT", shape=SHAPE)
+    commands = request.commands(0)
     data = [
         tensors.read_bytes()[n * TENSOR_BYTES : (n + 1) * TENSOR_BYTES]
         for n in range(min(20, requests))

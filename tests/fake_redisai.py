@@ -55,11 +55,15 @@ class FakeRedisAI:
             "AI.TENSORSET": lambda *_: OK,
             "AI.MODELRUN": lambda *_: OK,
             "AI.TENSORGET": _tensor_get,
+            "AI.DAGRUN": lambda *_: array(OK, OK, bulk(bytes(OUTPUT_BYTES))),
+            "AI.MODELEXECUTE": lambda *_: OK,
+            "AI.DAGEXECUTE": lambda *_: array(OK, OK, bulk(bytes(OUTPUT_BYTES))),
             "DEL": lambda *_: b":0\r\n",
             **{name.replace("_", "."): behaviour for name, behaviour in behaviours.items()},
         }
         self.counts: Counter[str] = Counter()
         self.blobs: list[bytes] = []
+        self.last: dict[str, list[bytes]] = {}
         self.connections = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -105,6 +109,7 @@ class FakeRedisAI:
                 self.counts[name] += 1
                 if name == "AI.TENSORSET":
                     self.blobs.append(arguments[-1])
+                self.last[name] = [a if len(a) < 100 else b"<blob>" for a in arguments]
                 reply = self._behaviours[name](arguments, number)
                 if not isinstance(reply, bytes) and reply is not None:
                     reply = await reply

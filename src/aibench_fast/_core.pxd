@@ -1,6 +1,6 @@
 # What _core.pyx uses of native/*.h, declared again; no logic here.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "errstr.h" nogil:
@@ -14,7 +14,7 @@ cdef extern from "failures.h" nogil:
         uint64_t count
         errstr_t first_message
     struct failures:
-        failure_counter kinds[9]
+        failure_counter kinds[10]
 
 
 cdef extern from "histogram.h" nogil:
@@ -31,6 +31,7 @@ cdef extern from "histogram.h" nogil:
 
 cdef extern from "tensormap.h" nogil:
     struct tensormap:
+        size_t tensor_bytes
         uint64_t tensor_count
     int tensormap_open(tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr)
     void tensormap_close(tensormap *map)
@@ -66,7 +67,11 @@ cdef extern from "loadgen.h" nogil:
         size_t suffix_bytes
     struct loadgen_config:
         endpoint endpoint
+        const char *greeting
+        size_t greeting_bytes
         const tensormap *tensors
+        const tensormap *references
+        float tolerance
         const request_text *texts
         reply_plan plan
         size_t output_bytes
@@ -103,3 +108,14 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint64_t *tensor)
     void loadgen_free(loadgen *g)
+
+
+cdef extern from "convert.h" nogil:
+    void c_convert_u8_to_f32 "convert_u8_to_f32"(
+        const uint8_t *src, float *out, size_t n, float scale, float offset)
+
+
+cdef extern from "area.h" nogil:
+    int c_area_scale_rgb "area_scale_rgb"(
+        const uint8_t *src, size_t in_width, size_t in_height,
+        uint8_t *out, size_t out_width, size_t out_height)

@@ -1,8 +1,11 @@
-"""The native load generator as Python sees it; native/loadgen.h says what happens inside."""
+"""The native core as Python sees it; the headers in native/ say what happens inside."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 FAILURE_NAMES: tuple[str, ...]
 """The kinds of failure, as results name them."""
@@ -48,8 +51,10 @@ class LoadGenerator:
     """Workers in a closed loop over a server, one a request text, on native threads.
 
     Connects every worker when made: ServerError where that fails, ConfigError where the tensor
-    file cannot be mapped. `expected_replies` has the size in bytes of each reply that is a bulk,
-    and None for one that is OK. A limit of 0 is none.
+    file cannot be mapped. `greeting` is a command that every connection begins with, answered by
+    OK. `reference_file` has the float32 output of each tensor of the file, in order; an output that
+    differs from it by more than `tolerance` is a failure. `expected_replies` has the size in bytes
+    of each reply that is a bulk, and None for one that is OK. A limit of 0 is none.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class LoadGenerator:
         host: str,
         port: int,
         socket: Path | None,
+        greeting: bytes | None,
         requests: Sequence[tuple[bytes, bytes]],
         expected_replies: Sequence[int | None],
         replies_in_array: bool,
@@ -72,6 +78,8 @@ class LoadGenerator:
         reply_timeout_ns: int,
         connect_timeout_ns: int,
         stop_on_failure: bool,
+        reference_file: Path | None = None,
+        tolerance: float = 0,
     ) -> None: ...
     def start(self) -> None:
         """Start the I/O threads; InternalError where the system refuses one."""
@@ -89,3 +97,11 @@ class LoadGenerator:
         """Return a sample that has arrived, with the index of its first tensor."""
     def close(self) -> None:
         """Stop and join the I/O threads, and give back what they used."""
+
+def convert_u8_to_f32(
+    src: NDArray[np.uint8], out: NDArray[np.float32], scale: float, offset: float
+) -> None:
+    """Fill `out` with `src * scale + offset`; both flat, ValueError where their lengths differ."""
+
+def area_scale_rgb(src: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Fill `out` with `src` scaled by area averaging; both height x width x 3, or ValueError."""

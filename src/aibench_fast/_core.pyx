@@ -1,6 +1,6 @@
-"""The native load generator as Python sees it: lifetimes, checks, codes to errors."""
+"""The native core as Python sees it: lifetimes, checks, codes to errors."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
@@ -18,6 +18,7 @@ FAILURE_NAMES = (
     "not_run",
     "wrong_reply",
     "wrong_size",
+    "wrong_output",
     "protocol",
     "connection_lost",
     "client_timeout",
@@ -90,7 +91,9 @@ cdef class LoadGenerator:
 
     cdef loadgen *_loadgen
     cdef tensormap _tensors
+    cdef tensormap _references
     cdef bint _mapped
+    cdef bint _references_mapped
     cdef request_text *_texts
     cdef loadgen_snapshot *_snapshot
     cdef size_t _output_bytes
@@ -105,6 +108,7 @@ cdef class LoadGenerator:
         str host,
         int port,
         socket,
+        greeting,
         requests,
         expected_replies,
         bint replies_in_array,
@@ -116,6 +120,8 @@ cdef class LoadGenerator:
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
         bint stop_on_failure,
+        reference_file=None,
+        float tolerance=0,
     ):
         cdef loadgen_config config
         cdef errstr_t errstr
@@ -123,7 +129,8 @@ cdef class LoadGenerator:
         host_name = host.encode()
         socket_path = os.fsencode(socket) if socket else None
         texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
-        self._borrowed = (host_name, socket_path, texts)
+        greeting_text = bytes(greeting) if greeting else None
+        self._borrowed = (host_name, socket_path, greeting_text, texts)
         if not 1 <= threads <= len(texts) or batch < 1 or tensor_bytes < 1:
             raise ConfigError(
                 f"{len(texts)} workers, {threads} threads, batches of {batch} and tensors of "
@@ -132,15 +139,24 @@ cdef class LoadGenerator:
         if tensormap_open(&self._tensors, path, tensor_bytes, errstr) < 0:
             raise ConfigError(errstr.decode("utf-8", "replace"))
         self._mapped = True
+        config.plan = self._make_plan(expected_replies, replies_in_array)
+        config.references = NULL
+        if reference_file is not None:
+            config.references = self._map_references(os.fsencode(reference_file), batch)
 
         config.endpoint.host = host_name
         config.endpoint.port = port
         config.endpoint.socket = <const char *>NULL
         if socket_path is not None:
             config.endpoint.socket = socket_path
+        config.greeting = <const char *>NULL
+        config.greeting_bytes = 0
+        if greeting_text is not None:
+            config.greeting = greeting_text
+            config.greeting_bytes = len(greeting_text)
         config.tensors = &self._tensors
+        config.tolerance = tolerance
         config.texts = self._make_texts(texts)
-        config.plan = self._make_plan(expected_replies, replies_in_array)
         config.output_bytes = self._output_bytes
         config.workers = len(texts)
         config.threads = threads
@@ -176,6 +192,9 @@ cdef class LoadGenerator:
         if self._mapped:
             tensormap_close(&self._tensors)
             self._mapped = False
+        if self._references_mapped:
+            tensormap_close(&self._references)
+            self._references_mapped = False
         free(self._texts)
         self._texts = NULL
         free(self._snapshot)
@@ -207,6 +226,18 @@ cdef class LoadGenerator:
                 plan.expected[i].bytes = output_bytes
                 self._output_bytes = output_bytes
         return plan
+
+    cdef tensormap *_map_references(self, bytes path, uint64_t batch) except NULL:
+        cdef errstr_t errstr
+        if tensormap_open(&self._references, path, self._output_bytes // batch, errstr) < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+        self._references_mapped = True
+        if self._references.tensor_count != self._tensors.tensor_count:
+            raise ConfigError(
+                f"{os.fsdecode(path)} has {self._references.tensor_count} reference outputs for "
+                f"{self._tensors.tensor_count} tensors: there has to be one for each"
+            )
+        return &self._references
 
     cdef loadgen *_open(self) except NULL:
         if self._loadgen is NULL:
@@ -253,3 +284,30 @@ cdef class LoadGenerator:
         if not loadgen_take_sample(g, PyBytes_AS_STRING(output), &tensor):
             return None
         return tensor, output
+
+
+def convert_u8_to_f32(const uint8_t[::1] src, float[::1] out, float scale, float offset):
+    """Fill `out` with `src * scale + offset`; ValueError where their lengths differ."""
+    if src.shape[0] != out.shape[0]:
+        raise ValueError(f"{src.shape[0]} values do not fill an array of {out.shape[0]}")
+    if src.shape[0] == 0:
+        return
+    with nogil:
+        c_convert_u8_to_f32(&src[0], &out[0], src.shape[0], scale, offset)
+
+
+def area_scale_rgb(const uint8_t[:, :, ::1] src, uint8_t[:, :, ::1] out):
+    """Fill `out` with `src` scaled by area averaging; both height x width x 3.
+
+    ValueError where a picture is empty or has not 3 channels.
+    """
+    cdef int status
+    if 0 in (src.shape[0], src.shape[1], out.shape[0], out.shape[1]):
+        raise ValueError("a picture has no pixels")
+    if src.shape[2] != 3 or out.shape[2] != 3:
+        raise ValueError(f"pictures have {src.shape[2]} and {out.shape[2]} channels, 3 are needed")
+    with nogil:
+        status = c_area_scale_rgb(
+            &src[0, 0, 0], src.shape[1], src.shape[0], &out[0, 0, 0], out.shape[1], out.shape[0])
+    if status != 0:
+        raise MemoryError(f"no memory to scale a picture {src.shape[1]} pixels wide")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aibench_fast import tensorfile
+from aibench_fast.commands import Dialect
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
 
@@ -35,6 +36,18 @@ class RunConfig:
     """Native I/O threads; None: the smaller of workers and cores."""
     batch_size: int = 1
     """Images a request, sent as one tensor."""
+    use_dag: bool = False
+    """Send a request as one DAG, not as three commands."""
+    persist_results: bool = False
+    """Leave the outputs in the server; of a DAG, store them there."""
+    dialect: Dialect | None = Dialect.MODELRUN
+    """The family of commands; None: the newest that the server knows."""
+    timeout_ms: int | None = None
+    """The server's own limit on the time that a request waits in its queue."""
+    reference_file: Path | None = None
+    """Float32 outputs, one for each tensor of the file; every output is compared with its own."""
+    tolerance: float = 1e-4
+    """How far an output's value may be from the reference's."""
     burn_in: int = 0
     """Requests, the first ones, that count in no figure."""
     max_queries: int = 0
@@ -62,6 +75,10 @@ class RunConfig:
         _at_least("--burn-in", self.burn_in, 0)
         _at_least("--max-queries", self.max_queries, 0)
         _at_least("--seed", self.seed, 0)
+        if self.timeout_ms is not None:
+            _at_least("--timeout-ms", self.timeout_ms, 1)
+        if not self.tolerance >= 0:
+            raise ConfigError(f"--tolerance {self.tolerance}: it has to be 0 or more")
         if self.threads is not None:
             _at_least("--threads", self.threads, 1)
             if self.threads > self.workers:

@@ -1,7 +1,7 @@
 """The control connection: questions asked of a server before and after a run, never during it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ REPLY_TIMEOUT_S = 90.0
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where a server listens: a host and a port, or a unix socket, which wins over them."""
+    """Where a server listens: a host and a port, or a unix socket, which wins over them.
+
+    With a password every connection logs in; without a user as the default one.
+    """
 
     host: str = "localhost"
     port: int = 6379
     socket: Path | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
@@ -36,6 +41,8 @@ def connect(address: ServerAddress) -> redis.Redis:
         "protocol": 2,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": REPLY_TIMEOUT_S,
+        "username": address.user,
+        "password": address.password,
     }
     if address.socket:
         client = redis.Redis(unix_socket_path=str(address.socket), **options)

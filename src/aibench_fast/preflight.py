@@ -1,12 +1,13 @@
 """Before the clock starts: is the server there, does it know the model, does one request work?"""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
 from aibench_fast import control
-from aibench_fast.commands import TENSOR_BLOB, Command, Dialect
+from aibench_fast.commands import TENSOR_BLOB, Command
 from aibench_fast.config import RunConfig
 from aibench_fast.errors import ServerError
 from aibench_fast.request import Request
@@ -35,7 +36,15 @@ def preflight(config: RunConfig, first_tensor: int) -> Preflight:
     """
     client = control.connect(config.address)
     server = server_facts(client, config.address)
-    request = Request(Dialect.MODELRUN, config.model, DTYPE, config.batch_shape)
+    request = Request(
+        dialect=config.dialect or control.ask_dialect(client, config.address),
+        model=config.model,
+        dtype=DTYPE,
+        shape=config.batch_shape,
+        use_dag=config.use_dag,
+        persist=config.persist_results,
+        timeout_ms=config.timeout_ms,
+    )
     _check_commands(client, config, server, request)
     try:
         control.call(client, config.address, "AI.MODELGET", config.model, "META")
@@ -44,13 +53,18 @@ def preflight(config: RunConfig, first_tensor: int) -> Preflight:
             f"{error} (model {config.model}); load it with `aibench-fast model load`"
         ) from error
     dtype, output_bytes = _trial(client, config, request, first_tensor)
+    for worker in range(config.workers):
+        for command in request.setup(worker):
+            control.call(client, config.address, *command)
     return Preflight(client, request, output_bytes, dtype, server)
 
 
 def _check_commands(
     client: redis.Redis, config: RunConfig, server: ServerFacts, request: Request
 ) -> None:
-    needed = {str(command[0]) for command in request.commands(0)} | {"AI.MODELGET"}
+    needed = {"AI.MODELGET", "AI.TENSORSET", "AI.TENSORGET", request.dialect.model_run_command}
+    if request.use_dag:
+        needed.add(request.dialect.dag_command)
     known = control.known_commands(client, config.address, needed)
     if missing := sorted(needed - known):
         raise ServerError(
@@ -62,16 +76,25 @@ def _check_commands(
 def _trial(
     client: redis.Redis, config: RunConfig, request: Request, first_tensor: int
 ) -> tuple[str, int]:
-    """Run one request on the file's own data; return the output's dtype and size in bytes."""
-    set_tensor, run_model, get_tensor = request.commands(0)
+    """Run the model once on the file's own data; return the output's dtype and size in bytes.
+
+    Three commands also where a DAG will be sent: only they say what the output is.
+    """
+    separate = dataclasses.replace(request, use_dag=False)
     data = _read_batch(config, first_tensor)
-    for command in (set_tensor, run_model):
-        control.call(client, config.address, *_with_tensor(command, data))
-    key = str(get_tensor[1])
-    reply = control.call(client, config.address, "AI.TENSORGET", key, "META", "BLOB")
+    _, target = request.keys(0)
+    for command in separate.commands(0)[:2]:
+        reply = control.call(client, config.address, *_with_tensor(command, data))
+        if reply != b"OK":
+            raise ServerError(
+                f"{config.address} answered {command[0]!s} with {reply!r} on trial, expected OK"
+            )
+    reply = control.call(client, config.address, "AI.TENSORGET", target, "META", "BLOB")
     facts = dict(zip(reply[::2], reply[1::2], strict=False))
     if not isinstance(facts.get(b"blob"), bytes) or not isinstance(facts.get(b"dtype"), bytes):
-        raise ServerError(f"{config.address} answered AI.TENSORGET {key} META BLOB with no tensor")
+        raise ServerError(
+            f"{config.address} answered AI.TENSORGET {target} META BLOB with no tensor"
+        )
     return facts[b"dtype"].decode(), len(facts[b"blob"])
 
 
@@ -92,8 +115,15 @@ def _read_batch(config: RunConfig, first_tensor: int) -> bytes:
 
 
 def remove_keys(found: Preflight, config: RunConfig) -> None:
-    """Delete what the workers stored; a server that refuses or is gone keeps it."""
-    keys = [key for worker in range(config.workers) for key in found.request.keys(worker)]
+    """Delete what the workers stored, but for results to keep.
+
+    A server that refuses or is gone keeps it all.
+    """
+    keys = []
+    for worker in range(config.workers):
+        source, target = found.request.keys(worker)
+        keys += [source] if config.persist_results else [source, target]
+        keys += [str(command[1]) for command in found.request.setup(worker)]
     try:
         control.call(found.client, config.address, "DEL", *keys)
     except ServerError:

@@ -23,8 +23,9 @@ import numpy as np
 from aibench_fast import images, tensorfile
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
-from aibench_fast.images import Crop, Layout, Picture, ValueRange
+from aibench_fast.images import Crop, Picture
 from aibench_fast.photographs import SAMPLE, Photograph, open_input
+from aibench_fast.tensorfile import Layout, Tensor, ValueRange
 
 OnError = Literal["fail", "skip"]
 
@@ -111,7 +112,9 @@ def prepare(
         total = config.limit or total
 
         crops_file = config.crops_file and outputs.enter_context(_crops_writer(config.crops_file))
-        tensors = outputs.enter_context(tensorfile.create(config.output))
+        tensors = outputs.enter_context(
+            tensorfile.create(config.output, total * tensorfile.image_bytes(config.crop))
+        )
         generator = np.random.RandomState(config.random_seed)
         skipped: list[Skipped] = []
         done = used = 0
@@ -158,8 +161,10 @@ def _load_all(
     """
     cores = len(os.sched_getaffinity(0))
 
+    budget = images.PixelBudget()
+
     def load(photograph: Photograph) -> Picture:
-        return images.load_scaled(photograph.read(), config.size)
+        return images.load_scaled(photograph.read(), config.size, budget)
 
     with ThreadPoolExecutor(cores) as pool, warnings.catch_warnings():
         # Pillow warns about odd metadata and about large pictures, for which we have our own bound.
@@ -187,7 +192,7 @@ def _load_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _cut(picture: Picture, crop: Crop, config: PrepareConfig) -> tensorfile.Tensor:
+def _cut(picture: Picture, crop: Crop, config: PrepareConfig) -> Tensor:
     rows = slice(crop.y, crop.y + config.crop)
     columns = slice(crop.x, crop.x + config.crop)
     return images.to_tensor(picture[rows, columns], config.layout, config.scale)

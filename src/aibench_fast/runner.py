@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from aibench_fast import _core
+from aibench_fast.commands import encode
 from aibench_fast.config import RunConfig
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ServerError
@@ -72,9 +73,10 @@ def _load_generator(
         host=_resolve(config.address),
         port=config.address.port,
         socket=config.address.socket,
+        greeting=_greeting(config.address),
         requests=[request.text(worker, blob_bytes) for worker in range(config.workers)],
         expected_replies=list(request.expected_replies(found.output_bytes)),
-        replies_in_array=False,
+        replies_in_array=request.use_dag,
         threads=config.io_threads,
         batch=config.batch_size,
         burn_in_requests=config.burn_in,
@@ -83,7 +85,17 @@ def _load_generator(
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
         stop_on_failure=not config.continue_on_error,
+        reference_file=config.reference_file,
+        tolerance=config.tolerance,
     )
+
+
+def _greeting(address: ServerAddress) -> bytes | None:
+    """The log-in that every worker's connection begins with."""
+    if address.password is None:
+        return None
+    who = [] if address.user is None else [address.user]
+    return encode(["AUTH", *who, address.password], 0)[0]
 
 
 def _resolve(address: ServerAddress) -> str:

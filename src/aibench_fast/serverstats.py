@@ -10,7 +10,7 @@ from aibench_fast.errors import ServerError
 from aibench_fast.result import ServerFacts
 
 REDISAI_MODULE = b"ai"
-EMBEDDED_MARK = "ai_embedded"
+EMBEDDED_VERSION = "ai_embedded_version"
 _COUNTED = ("duration", "samples", "calls", "errors")
 
 
@@ -20,10 +20,11 @@ def server_facts(client: redis.Redis, address: ServerAddress) -> ServerFacts:
     base = "valkey" if "valkey_version" in info else "redis"
     version = info.get(f"{base}_version", "unknown")
     modules = _optional(client, address, "INFO", "modules") or {}
-    embedded = any(key.startswith(EMBEDDED_MARK) for key in modules)
+    embedded = modules.get(EMBEDDED_VERSION)
+    module = embedded or _module_version(client, address)
     return ServerFacts(
         kind="aibench-fast embedded server" if embedded else "RedisAI",
-        version=f"{_module_version(client, address)} on {base} {version}",
+        version=f"{module} on {base} {version}",
         address=str(address),
     )
 

@@ -5,10 +5,11 @@ check: it must be a whole number of tensors.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
@@ -24,6 +25,13 @@ MODEL_SIDE = 224
 """Height and width that MobileNet V1 takes."""
 
 Tensor: TypeAlias = "NDArray[np.float32]"
+
+Layout = Literal["nhwc", "nchw"]
+"""The order of a tensor's axes: height, width, channels; or channels first."""
+ValueRange = Literal["0..1", "-1..1"]
+"""What black and white become."""
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
 
 
 def image_bytes(side: int = MODEL_SIDE) -> int:
@@ -80,10 +88,13 @@ class Writer:
 
 
 @contextmanager
-def create(path: Path) -> Iterator[Writer]:
+def create(path: Path, expected_bytes: int) -> Iterator[Writer]:
     """Open a new tensor file, which takes its name only when the block ends without an error.
 
-    Raises ConfigError where it cannot be written.
+    Room for `expected_bytes` is taken at once, so that a full disk shows before the work is done;
+    what is not used is given back. Raises ConfigError where the file cannot be written.
     """
     with replacing(path) as file:
+        os.posix_fallocate(file.fileno(), 0, expected_bytes)
         yield Writer(file)
+        file.truncate()

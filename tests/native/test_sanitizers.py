@@ -30,7 +30,7 @@ def driver(request: pytest.FixtureRequest, hiredis: Path, tmp_path_factory: obje
          f"-fsanitize={request.param}", "-fno-sanitize-recover=all", "-Wall", "-Wextra",
          "-Wno-sign-compare", f"-I{NATIVE}", f"-isystem{hiredis}", "-o", program,
          Path(__file__).with_name("driver.c"), *NATIVE.glob("*.c"),
-         *(hiredis / name for name in hiredis_source.FILES)],
+         *(hiredis / name for name in hiredis_source.FILES), "-lm"],
         check=True,
     )  # fmt: skip
     return program

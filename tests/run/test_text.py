@@ -11,7 +11,7 @@ from aibench_fast.report import text
 from aibench_fast.result import BurnInComplete, Failure, Interval, Result, ServerFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-EMBEDDED = ServerFacts("aibench-fast embedded server", "1.2.7 on valkey 9.1.2", "localhost:6379")
+EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")
 
 
 def latencies(*values_ms: float) -> LatencyHistogram:

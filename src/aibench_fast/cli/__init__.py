@@ -12,7 +12,7 @@ from importlib import import_module
 from aibench_fast import __version__
 from aibench_fast.errors import AibenchError
 
-COMMANDS = ("prepare", "fetch", "serve", "model", "run")
+COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run")
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\

@@ -1,12 +1,17 @@
 """Option types and groups that more than one command has: one name means the same everywhere."""
 
 import argparse
+import getpass
+import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
+
+PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -50,6 +55,46 @@ def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False
     group.add_argument(
         "--socket", type=Path, metavar="PATH", help="the server's unix socket, instead of a host"
     )
+
+
+def add_login(parser: argparse.ArgumentParser) -> None:
+    """--user, --password-file and --ask-password; see `read_password`."""
+    group = parser.add_argument_group(
+        "logging in", f"the password comes from {PASSWORD_VARIABLE}, a file or a prompt"
+    )
+    group.add_argument("--user", metavar="NAME", help="log in as this user (default: default)")
+    group.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="the password is this file's first line"
+    )
+    group.add_argument("--ask-password", action="store_true", help="ask for the password")
+
+
+def read_password(options: argparse.Namespace) -> str | None:
+    """Return the password that the options of `add_login` lead to; None where there is none.
+
+    Never an argument: those are in the process list. ConfigError where it cannot be read.
+    """
+    if options.password_file:
+        try:
+            password = options.password_file.read_text().partition("\n")[0]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"cannot read --password-file {options.password_file}: {error}"
+            ) from error
+    elif options.ask_password:
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                f"--ask-password needs a terminal; set {PASSWORD_VARIABLE} or give --password-file"
+            )
+        password = getpass.getpass()
+    else:
+        password = os.environ.get(PASSWORD_VARIABLE, "")
+    if options.user and not password:
+        raise ConfigError(
+            f"--user {options.user} without a password: set {PASSWORD_VARIABLE}, or give "
+            "--password-file or --ask-password"
+        )
+    return password or None
 
 
 def addresses(options: argparse.Namespace) -> list[ServerAddress]:

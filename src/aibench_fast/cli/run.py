@@ -1,6 +1,7 @@
 """`aibench-fast run`."""
 
 import argparse
+import dataclasses
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -8,9 +9,17 @@ from contextlib import contextmanager
 from heapq import nlargest
 from pathlib import Path
 
-from aibench_fast.cli.options import add_command, add_server_address, boolean, seconds
+from aibench_fast.cli.options import (
+    add_command,
+    add_login,
+    add_server_address,
+    boolean,
+    read_password,
+    seconds,
+)
+from aibench_fast.commands import Dialect
 from aibench_fast.config import DEFAULT_MODEL, RunConfig
-from aibench_fast.control import ServerAddress
+from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.report import text
@@ -21,6 +30,7 @@ EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
 HISTOGRAM_FILE = Path("stats-response-latency-hist.txt")
 TOP_CLASSES = 5
+DEFAULT_ADDRESS = ("localhost", 6379, None)
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,6 +43,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--burn-in 100 --max-queries 5000",
     )
     add_server_address(parser)
+    add_login(parser)
     _add_request_options(parser)
     _add_load_options(parser)
     _add_output_options(parser)
@@ -48,6 +59,31 @@ def _add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
         help="images a request, sent as one 4D tensor (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
+        help="send a request as one DAG instead of three commands",
+    )  # fmt: skip
+    group.add_argument(
+        "--persist-results", type=boolean, nargs="?", const=True, default=False,
+        metavar="true|false", help="leave the outputs in the server",
+    )  # fmt: skip
+    group.add_argument(
+        "--dialect", choices=["auto", *Dialect], default=Dialect.MODELRUN,
+        help="run by AI.MODELRUN or AI.MODELEXECUTE; auto takes the newest that the server knows "
+        "(default: modelrun, which every RedisAI knows)",
+    )  # fmt: skip
+    group.add_argument(
+        "--timeout-ms", type=int, metavar="MS",
+        help="the server's limit on the time a request waits in its queue (RedisAI 1.2.1 and up)",
+    )  # fmt: skip
+    group.add_argument(
+        "--verify", type=Path, metavar="FILE", dest="reference_file",
+        help="compare every output with its own in this file: float32, in the tensor file's order",
+    )  # fmt: skip
+    group.add_argument(
+        "--tolerance", type=float, default=1e-4, metavar="X",
+        help="the largest difference that --verify allows, absolute (default: 1e-4)",
     )  # fmt: skip
     group.add_argument(
         "--embedded", action="store_true",
@@ -121,24 +157,30 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     for path in filter(None, (options.json_out_file, options.histogram_file)):
         check_writable(path)
-    with _server(options) as address:
-        config = _config(options, address)
-        with _shown(options) as show:
-            result = run(config, show)
+    config = _config(options)
+    if options.embedded:
+        config.count_tensors()  # what is wrong with the file shows before a server is started
+    with _server(options) as address, _shown(options) as show:
+        result = run(dataclasses.replace(config, address=address), show)
     _report(options, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILURES if result.failed else 0
 
 
-def _config(options: argparse.Namespace, address: ServerAddress) -> RunConfig:
+def _config(options: argparse.Namespace) -> RunConfig:
     return RunConfig(
         file=options.file,
-        address=address,
         model=options.model,
         workers=options.workers,
         threads=options.threads,
         batch_size=options.batch_size,
+        use_dag=options.use_dag,
+        persist_results=options.persist_results,
+        dialect=None if options.dialect == "auto" else Dialect(options.dialect),
+        timeout_ms=options.timeout_ms,
+        reference_file=options.reference_file,
+        tolerance=options.tolerance,
         burn_in=options.burn_in,
         max_queries=options.max_queries,
         duration_s=options.duration,
@@ -154,10 +196,29 @@ def _config(options: argparse.Namespace, address: ServerAddress) -> RunConfig:
 @contextmanager
 def _server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     """The address of the server to load: the given one, or an embedded one for this run."""
+    if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
+        raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
     if not options.embedded:
-        yield ServerAddress(options.host, options.port, options.socket)
+        yield ServerAddress(
+            options.host, options.port, options.socket, options.user, read_password(options)
+        )
         return
-    raise ConfigError("--embedded is not there yet")
+    # A run against a server that is there already does without the memory of these.
+    from aibench_fast.models import ModelFormat, built_in_model
+    from aibench_fast.models.load import ModelSpec, load_model
+    from aibench_fast.server import EmbeddedServer
+
+    model = built_in_model(ModelFormat.PB)
+    with EmbeddedServer() as server:
+        with connect(server.address) as client:
+            load_model(client, server.address, ModelSpec(name=options.model, blob=model))
+        if not options.quiet:
+            print(
+                f"embedded server on {server.address}, pid {server.pid}; "
+                f"loaded {options.model}: MobileNet V1, {len(model):,} bytes",
+                file=sys.stderr,
+            )
+        yield server.address
 
 
 @contextmanager

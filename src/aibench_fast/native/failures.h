@@ -19,10 +19,12 @@ enum failure_kind {
     FAILURE_NOT_RUN,         /* NA: a DAG's step behind a failed one */
     FAILURE_WRONG_REPLY,     /* a reply of another type or text than the command answers */
     FAILURE_WRONG_SIZE,      /* an output of another size than the model's */
+    FAILURE_WRONG_OUTPUT,    /* an output that differs from the reference by more than allowed */
     FAILURE_PROTOCOL,        /* bytes that are no reply, or a reply that nobody asked for */
     FAILURE_CONNECTION_LOST, /* cut before the last reply */
     FAILURE_CLIENT_TIMEOUT,  /* no whole answer within the client's own limit */
-    FAILURE_CONNECT,         /* a lost connection could not be opened again; the worker ends */
+    FAILURE_CONNECT,         /* a lost connection could not be opened again, or not logged in;
+                              * the worker ends */
     FAILURE_KINDS
 };
 

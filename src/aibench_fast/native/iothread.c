@@ -1,6 +1,8 @@
 #include "iothread.h"
 
 #include <errno.h>
+#include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +59,33 @@ static bool sample_claim(struct run_state *run)
 static void sample_finish(struct run_state *run, struct worker *w, bool arrived)
 {
     w->samples = false;
+    if (arrived && w->output)
+        memcpy(run->sample, w->output, run->config.output_bytes);
     atomic_store(&run->sample_state, arrived ? SAMPLE_READY : SAMPLE_WANTED);
+}
+
+static uint64_t first_tensor(const struct loadgen_config *config, const struct worker *w)
+{
+    return (config->first_tensor + w->request * config->batch) % config->tensors->tensor_count;
+}
+
+/* Compare the output with the references of the tensors that were sent. */
+static void compare(const struct loadgen_config *config, struct worker *w)
+{
+    uint64_t first = first_tensor(config, w);
+    size_t values = config->references->tensor_bytes / sizeof(float);
+    const float *found = (const float *)w->output;
+    for (uint64_t i = 0; i < config->batch; i++) {
+        uint64_t tensor = (first + i) % config->references->tensor_count;
+        const float *wanted = (const float *)config->references->base + tensor * values;
+        for (size_t v = 0; v < values; v++, found++)
+            if (!(fabsf(*found - wanted[v]) <= config->tolerance)) { /* so that NaN differs */
+                replycheck_fail(&w->check, FAILURE_WRONG_OUTPUT,
+                                "tensor %llu, value %zu: %g, the reference has %g",
+                                (unsigned long long)tensor, v, (double)*found, (double)wanted[v]);
+                return;
+            }
+    }
 }
 
 /* Count the request that just ended, in the phase that it ended in. */
@@ -88,8 +116,11 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
 static void request_done(struct iothread *t, struct worker *w, bool connection_usable)
 {
     struct run_state *run = t->run;
+    int64_t now_ns = monotonic_ns();
+    if (w->output && w->check.kind == FAILURE_NONE)
+        compare(&run->config, w); /* after the clock was read */
     bool failed = w->check.kind != FAILURE_NONE;
-    count(t, w, monotonic_ns());
+    count(t, w, now_ns);
     if (w->samples)
         sample_finish(run, w, !failed);
     if (failed && run->config.stop_on_failure)
@@ -112,8 +143,7 @@ static void worker_send(struct iothread *t, struct worker *w)
 static void request_start(struct iothread *t, struct worker *w)
 {
     const struct loadgen_config *config = &t->run->config;
-    uint64_t first = (config->first_tensor + w->request * config->batch) %
-                     config->tensors->tensor_count;
+    uint64_t first = first_tensor(config, w);
     const struct request_text *text = w->text;
     size_t used = 0;
 
@@ -126,7 +156,8 @@ static void request_start(struct iothread *t, struct worker *w)
     w->samples = sample_claim(t->run);
     if (w->samples)
         t->run->sample_tensor = first;
-    replycheck_start(&w->check, w->samples ? t->run->sample : NULL);
+    w->check.plan = &config->plan;
+    replycheck_start(&w->check, w->output ? w->output : w->samples ? t->run->sample : NULL);
     w->started_ns = monotonic_ns();
     worker_send(t, w);
 }
@@ -166,15 +197,48 @@ static void worker_next(struct iothread *t, struct worker *w)
     }
 }
 
+static void greeting_prepare(const struct loadgen_config *config, struct worker *w)
+{
+    static const struct reply_plan plan = {.count = 1, .expected = {{.type = REPLY_STATUS}}};
+    w->phase = WORKER_GREETING;
+    w->iov = w->iov_all;
+    w->iov[0] = (struct iovec){(void *)config->greeting, config->greeting_bytes};
+    w->iov_count = 1;
+    w->check.plan = &plan;
+    replycheck_start(&w->check, NULL);
+}
+
+/* A connection that cannot be greeted is as good as none. */
+static void greeting_failed(struct iothread *t, struct worker *w)
+{
+    w->check.kind = FAILURE_CONNECT;
+    request_done(t, w, false);
+}
+
 static void worker_connected(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
     if (connection_ready(&w->connection, errstr) < 0) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
         request_done(t, w, false);
-        return;
+    } else if (t->run->config.greeting == NULL) {
+        request_start(t, w);
+    } else {
+        greeting_prepare(&t->run->config, w);
+        if (connection_send(&w->connection, &w->iov, &w->iov_count) == IO_FAILED)
+            greeting_failed(t, w);
     }
-    request_start(t, w);
+}
+
+static void worker_greeted(struct iothread *t, struct worker *w)
+{
+    enum io_status status = connection_receive(&w->connection);
+    if (status == IO_AGAIN)
+        return;
+    if (status == IO_FAILED || w->check.kind != FAILURE_NONE)
+        greeting_failed(t, w);
+    else
+        request_start(t, w);
 }
 
 static void worker_receive(struct iothread *t, struct worker *w)
@@ -191,12 +255,17 @@ static void worker_receive(struct iothread *t, struct worker *w)
 
 static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
 {
-    /* One round of epoll may hold an event of a connection that has been closed since. */
-    if (w->phase == WORKER_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
-        worker_connected(t, w);
+    uint64_t request = w->request;
+    if (w->phase == WORKER_CONNECTING) {
+        if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+            worker_connected(t, w);
         return;
     }
-    uint64_t request = w->request;
+    if (w->phase == WORKER_GREETING) {
+        worker_greeted(t, w);
+        return;
+    }
+    /* A request that ended while it was sent has a successor, which this event is not about. */
     if (w->phase == WORKER_BUSY && w->iov_count > 0 && (events & (EPOLLOUT | EPOLLERR)))
         worker_send(t, w);
     if (w->phase == WORKER_BUSY && w->request == request &&
@@ -213,7 +282,7 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
             replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
                             (long long)(config->reply_timeout_ns / NS_PER_MS));
             request_done(t, w, false);
-        } else if (w->phase == WORKER_CONNECTING &&
+        } else if ((w->phase == WORKER_CONNECTING || w->phase == WORKER_GREETING) &&
                    now_ns - w->started_ns > config->connect_timeout_ns) {
             replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again took over %lld ms",
                             (long long)(config->connect_timeout_ns / NS_PER_MS));
@@ -264,21 +333,47 @@ void *iothread_main(void *iothread)
     return NULL;
 }
 
+/* Greet before the clock starts, where waiting harms nobody. */
+static int greet_and_wait(const struct loadgen_config *config, struct worker *w, errstr_t errstr)
+{
+    int64_t until_ns = monotonic_ns() + config->connect_timeout_ns;
+    enum io_status status = IO_AGAIN;
+    greeting_prepare(config, w);
+    while (status == IO_AGAIN && monotonic_ns() < until_ns) {
+        status = connection_send(&w->connection, &w->iov, &w->iov_count);
+        if (status == IO_DONE)
+            status = connection_receive(&w->connection);
+        if (status == IO_AGAIN) {
+            struct pollfd waited = {connection_fd(&w->connection), POLLIN, 0};
+            poll(&waited, 1, 10);
+        }
+    }
+    if (status == IO_DONE && w->check.kind == FAILURE_NONE)
+        return 0;
+    snprintf(errstr, ERRSTR_BYTES, "%s",
+             status == IO_AGAIN ? "no answer to the log-in within the time allowed"
+                                : w->check.message);
+    return -1;
+}
+
 static int worker_init(struct iothread *t, struct worker *w, const struct request_text *text,
                        errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
     size_t iovecs = 2 + tensormap_batch_iovecs(config->tensors, config->batch);
     w->text = text;
-    w->check.plan = &config->plan;
     w->iov_all = calloc(iovecs, sizeof *w->iov_all);
-    if (w->iov_all == NULL) {
+    w->output = config->references ? malloc(config->output_bytes) : NULL;
+    if (w->iov_all == NULL || (config->references && w->output == NULL)) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
     if (open_and_watch(t, w, errstr) < 0)
         return -1;
-    return connection_await(&w->connection, (int)(config->connect_timeout_ns / NS_PER_MS), errstr);
+    int timeout_ms = (int)(config->connect_timeout_ns / NS_PER_MS);
+    if (connection_await(&w->connection, timeout_ms, errstr) < 0)
+        return -1;
+    return config->greeting ? greet_and_wait(config, w, errstr) : 0;
 }
 
 int iothread_init(struct iothread *t, struct run_state *run, const struct request_text *texts,
@@ -305,6 +400,7 @@ void iothread_free(struct iothread *t)
     for (uint32_t i = 0; i < t->worker_count; i++) {
         connection_close(&t->workers[i].connection);
         free(t->workers[i].iov_all);
+        free(t->workers[i].output);
     }
     free(t->workers);
     if (t->epoll_fd >= 0)

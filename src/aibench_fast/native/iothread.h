@@ -30,7 +30,7 @@ struct run_state {
     uint64_t sample_tensor;
 };
 
-enum worker_phase { WORKER_CONNECTING, WORKER_BUSY, WORKER_ENDED };
+enum worker_phase { WORKER_CONNECTING, WORKER_GREETING, WORKER_BUSY, WORKER_ENDED };
 
 struct worker {
     struct connection connection;
@@ -42,6 +42,7 @@ struct worker {
     struct iovec *iov_all; /* room for the whole request */
     struct iovec *iov;     /* what of it is not sent yet */
     size_t iov_count;
+    char *output; /* room for an output to compare; NULL where none is compared */
     bool samples; /* this request's output goes to run_state.sample */
 };
 

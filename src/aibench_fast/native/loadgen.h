@@ -34,7 +34,11 @@ struct request_text {
 
 struct loadgen_config {
     struct endpoint endpoint;
+    const char *greeting; /* sent first on every connection, and answered with OK; or NULL */
+    size_t greeting_bytes;
     const struct tensormap *tensors;
+    const struct tensormap *references; /* float32 outputs, one a tensor; NULL: not compared */
+    float tolerance;                    /* the largest difference allowed, absolute */
     const struct request_text *texts; /* one a worker */
     struct reply_plan plan;
     size_t output_bytes; /* the size of the plan's bulk */

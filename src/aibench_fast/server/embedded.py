@@ -28,8 +28,8 @@ MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
 class EmbeddedServer:
     """A Valkey server with our AI module, on this machine's loopback only.
 
-    Use it as a context manager, or call `start` and `stop`. It persists nothing unless `data_dir`
-    is given, ignores the terminal's Ctrl-C, and ends when this process does, however that ends.
+    Use it as a context manager, or call `start` and `stop`. It persists nothing without `data_dir`,
+    ignores the terminal's Ctrl-C, and ends when this process does, however that ends.
 
     Args:
         port: to listen on; 0 picks a free one.

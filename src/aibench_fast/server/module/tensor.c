@@ -31,7 +31,7 @@ static int check_strings(const char *data, size_t bytes, size_t expected, Error 
 
 int tensor_check_data(DType dtype, Shape shape, const char *data, size_t bytes, Error *error)
 {
-    size_t expected;
+    size_t expected = 0;
     if (tensor_measure(dtype, shape, &expected, error) != REDISMODULE_OK)
         return REDISMODULE_ERR;
     if (dtype == DTYPE_STRING)

@@ -1,0 +1,133 @@
+"""What `aibench-fast prepare` costs, beside the ways it replaces.
+
+    pip install -e '.[server,bench]'
+    python benchmarks/prepare.py
+
+Makes 640 x 480 JPEGs (COCO's usual size) out of the sample photographs, turns them into tensor
+files in three ways, several rounds in turn, and prints the rates and their ratios. Only the ratios
+mean anything on another machine; all three write to the same folder, files in its page cache.
+
+- loop: one process, Pillow and NumPy, one photograph after another.
+- two stages: OpenCV scales, crops and writes a JPEG each; then those are decoded to tensors.
+- prepare: `aibench_fast.prepare.prepare`, on all cores.
+"""
+
+import argparse
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from aibench_fast.images import draw_crop, scaled_size
+from aibench_fast.photographs import SAMPLE, open_input
+from aibench_fast.prepare import RANDOM_SEED, SMALLER_SIDE, PrepareConfig, prepare
+from aibench_fast.tensorfile import MODEL_SIDE
+
+PHOTOGRAPH_SIZE = (640, 480)
+
+
+def make_photographs(folder: Path, count: int, quality: int) -> int:
+    """Write `count` different JPEGs, parts of the sample photographs; return their mean bytes."""
+    generator = np.random.RandomState(0)
+    total_bytes = 0
+    with open_input(SAMPLE) as samples:
+        pictures = []
+        for sample in samples:
+            (folder / "sample").write_bytes(sample.read())
+            pictures.append(Image.open(folder / "sample").convert("RGB"))
+    (folder / "sample").unlink()
+    for number in range(count):
+        picture = pictures[number % len(pictures)]
+        width, height = (int(side * generator.uniform(0.6, 1)) for side in picture.size)
+        x, y = picture.width - width, picture.height - height
+        part = picture.resize(
+            PHOTOGRAPH_SIZE, Image.Resampling.LANCZOS, (x, y, x + width, y + height)
+        )
+        path = folder / f"{number:06}.jpg"
+        part.save(path, quality=quality)
+        total_bytes += path.stat().st_size
+    return total_bytes // count
+
+
+def loop(photographs: Path, output: Path) -> None:
+    """One process, Pillow and NumPy."""
+    generator = np.random.RandomState(RANDOM_SEED)
+    with output.open("wb") as file:
+        for path in sorted(photographs.iterdir()):
+            with Image.open(path) as image:
+                size = scaled_size(*image.size, SMALLER_SIDE)
+                picture = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX))
+            crop = draw_crop(generator, *size, MODEL_SIDE)
+            cut = picture[crop.y : crop.y + MODEL_SIDE, crop.x : crop.x + MODEL_SIDE]
+            file.write((cut.astype(np.float32) / 255).data)
+
+
+def two_stages(photographs: Path, output: Path) -> None:
+    """OpenCV, with JPEGs in between."""
+    generator = np.random.RandomState(RANDOM_SEED)
+    cropped = output.with_suffix(".cropped")
+    cropped.mkdir()
+    for path in sorted(photographs.iterdir()):
+        image = cv2.imread(str(path))
+        height, width, _ = image.shape
+        size = scaled_size(width, height, SMALLER_SIDE)
+        picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        crop = draw_crop(generator, *size, MODEL_SIDE)
+        cut = picture[crop.y : crop.y + MODEL_SIDE, crop.x : crop.x + MODEL_SIDE]
+        cv2.imwrite(str(cropped / path.name), cut)
+    with output.open("wb") as file:
+        for path in sorted(cropped.iterdir()):
+            picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            file.write((picture.astype(np.float32) / 255).data)
+    shutil.rmtree(cropped)
+
+
+def ours(photographs: Path, output: Path) -> None:
+    """The package."""
+    prepare(PrepareConfig(input=str(photographs), output=output))
+
+
+def measure(way: Callable[[Path, Path], None], photographs: Path, output: Path) -> float:
+    """Seconds that one way takes."""
+    output.unlink(missing_ok=True)
+    started = time.perf_counter()
+    way(photographs, output)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--photographs", type=int, default=500, metavar="N")
+    parser.add_argument("--quality", type=int, default=92, help="of the JPEGs (default: 92)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+        photographs, output = Path(temporary, "photographs"), Path(temporary, "tensors.out")
+        photographs.mkdir()
+        mean_bytes = make_photographs(photographs, options.photographs, options.quality)
+        print(f"{options.photographs} JPEGs of 640 x 480, {mean_bytes:,} bytes each on average")
+        ways = {"loop": loop, "two stages": two_stages, "prepare": ours}
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(options.rounds):
+            for name, way in ways.items():
+                seconds[name].append(measure(way, photographs, output))
+    best = {name: min(times) for name, times in seconds.items()}
+    for name in ways:
+        rate = options.photographs / best[name]
+        print(
+            f"{name:12} {rate:7.0f} photographs/s   prepare is {best[name] / best['prepare']:.2f} x"
+        )
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of this process: {peak_mb:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

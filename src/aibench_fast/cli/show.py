@@ -1,0 +1,105 @@
+"""`aibench-fast show`."""
+
+import argparse
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from aibench_fast import tensorfile, tensorsummary
+from aibench_fast.cli.options import add_command
+from aibench_fast.contactsheet import contact_sheet, to_picture
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import replacing
+
+INDEX = "0:16"
+MAX_PICTURES = 1024
+"""More would make a sheet that viewers refuse."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "show",
+        summary="Look at a tensor file: its figures, or its tensors back as pictures.",
+        example="aibench-fast show /tmp/bulk_data/vision_tensors.out --index 0:16 --out sheet.png",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a tensor file")
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="print count, shape, least, greatest and mean value (the default without --out)",
+    )
+    parser.add_argument(
+        "--index",
+        metavar="A:B",
+        help=f"tensors for the sheet, from A up to but not B, or one (default: {INDEX})",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="IMAGE", help="write those tensors as one picture, such as .png"
+    )
+    parser.add_argument(
+        "--crop",
+        type=int,
+        metavar="PIXELS",
+        help="height and width of a tensor (default: guessed from the file's size)",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=tensorfile.LAYOUTS,
+        help="order of the axes (default: guessed from the values)",
+    )
+    parser.set_defaults(handler=_show)
+
+
+def _show(options: argparse.Namespace) -> int:
+    if options.crop is not None and options.crop < 1:
+        raise ConfigError(f"--crop {options.crop}: must be at least 1")
+    if options.index and not options.out:
+        raise ConfigError(f"--index {options.index}: needs --out, the picture to write")
+    side = options.crop or tensorsummary.guess_side(options.file)
+    if options.summary or not options.out:
+        _print_summary(tensorsummary.summarise(options.file, side, options.layout))
+    if options.out:
+        _write_sheet(options, side)
+    return 0
+
+
+def _print_summary(summary: tensorsummary.Summary) -> None:
+    side = summary.side
+    shape = f"{side} x {side} x 3" if summary.layout == "nhwc" else f"3 x {side} x {side}"
+    print(f"tensors:  {summary.count:,}")
+    print(f"shape:    {shape} float32 ({summary.layout.upper()})")
+    print(f"least:    {summary.smallest:.6f}")
+    print(f"greatest: {summary.largest:.6f}")
+    print(f"mean:     {summary.mean:.6f}")
+
+
+def _write_sheet(options: argparse.Namespace, side: int) -> None:
+    Image.init()
+    form = Image.EXTENSION.get(options.out.suffix.lower())
+    if form not in Image.SAVE:
+        raise ConfigError(f"--out {options.out}: its ending names no kind of picture; use .png")
+    tensors = tensorsummary.open_mapped(options.file, side)
+    layout = options.layout or tensorsummary.guess_layout(tensors[0], side)
+    chosen = _slice(options.index or INDEX, len(tensors))
+    sheet = contact_sheet([to_picture(tensor, side, layout) for tensor in tensors[chosen]])
+    with replacing(options.out) as file:
+        sheet.save(file, form)
+    print(f"{chosen.stop - chosen.start} tensors drawn in {options.out}")
+
+
+def _slice(index: str, count: int) -> slice:
+    """A:B, :B, A: or A, as tensors that are there; B may lie beyond the last."""
+    match = re.fullmatch(r"(\d*):(\d*)|(\d+)", index)
+    if not match:
+        raise ConfigError(f"--index {index}: write A:B, such as 0:16, or one number")
+    first, end, one = match.groups()
+    start = int(one or first or 0)
+    stop = start + 1 if one else min(int(end or count), count)
+    if not start < stop <= count:
+        raise ConfigError(f"--index {index}: the file has tensors 0 to {count - 1}")
+    if stop - start > MAX_PICTURES:
+        raise ConfigError(f"--index {index}: {stop - start} tensors; at most {MAX_PICTURES} fit")
+    return slice(start, stop)

@@ -1,0 +1,193 @@
+"""A whole run against the embedded server: real Valkey, real inference, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Cli, command
+
+from aibench_fast import RunConfig, run
+from aibench_fast.control import connect
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.server import EmbeddedServer
+
+MEMORY_OVER_MAP_BYTES = 40_000_000
+TENSOR_BYTES = 602_112
+
+
+def server_pid(announced: str) -> int:
+    """The process id in the line that a run prints once its server answers."""
+    return int(announced.partition("pid ")[2].partition(";")[0])
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture(scope="module")
+def null_server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer() as server:
+        with connect(server.address) as client:
+            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        yield server
+
+
+def test_one_command_from_tensors_to_figures(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
+    done = cli(
+        "run", "--embedded", "--file", tensor_file, "--workers", 2, "--burn-in", 5,
+        "--max-queries", 30, "--json-out-file", "r.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Run complete after 25 inferences with 2 workers" in done.stdout
+    assert "Server: aibench-fast embedded server" in done.stdout
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert saved["Server"]["Kind"] == "aibench-fast embedded server"
+    assert saved["ServerRunTimeStats"]["AI.INFO"]["calls"] == 30
+    assert not is_running(server_pid(done.stderr))
+
+
+def test_batches_go_as_one_tensor(null_server: EmbeddedServer, tensor_file: Path) -> None:
+    config = RunConfig(
+        file=tensor_file, address=null_server.address, model="null", batch_size=4, max_queries=40
+    )
+    result = run(config)
+    assert (result.requests, result.inferences, result.failed) == (10, 40, 0)
+    assert result.server_stats["AI.INFO"]["samples"] == 40
+
+
+@pytest.mark.parametrize("workers", [1, 50])
+def test_a_run_leaves_no_key_but_the_model(
+    null_server: EmbeddedServer, tensor_file: Path, workers: int
+) -> None:
+    run(
+        RunConfig(
+            file=tensor_file,
+            address=null_server.address,
+            model="null",
+            workers=workers,
+            max_queries=200,
+        )
+    )
+    with connect(null_server.address) as client:
+        assert client.keys() == [b"null"]
+
+
+def test_a_dag_gives_the_same_outputs_as_three_commands(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    file = tmp_path / "tensors.out"
+    rng.random((3, 224 * 224 * 3), np.float32).tofile(file)
+    references = tmp_path / "references.out"
+    spec = ModelSpec(name="mobilenet", backend=Backend.ONNX, blob=_onnx())
+    with EmbeddedServer() as server:
+        with connect(server.address) as client:
+            load_model(client, server.address, spec)
+            _reference_outputs(client, file).tofile(references)
+        for use_dag in (False, True):
+            result = run(
+                RunConfig(
+                    file=file, address=server.address, model="mobilenet", workers=2,
+                    max_queries=12, reference_file=references, use_dag=use_dag,
+                )
+            )  # fmt: skip
+            assert (result.successes, result.failures) == (12, {})
+
+
+def _onnx() -> bytes:
+    from aibench_fast.models import ModelFormat, built_in_model
+
+    return built_in_model(ModelFormat.ONNX)
+
+
+def _reference_outputs(
+    client: "object", file: Path
+) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+    """What the server answers to each tensor, one after another and by itself."""
+    data = file.read_bytes()
+    outputs = []
+    for start in range(0, len(data), TENSOR_BYTES):
+        tensor = data[start : start + TENSOR_BYTES]
+        ask = client.execute_command  # type: ignore[attr-defined]
+        ask("AI.TENSORSET", "in", "FLOAT", 1, 224, 224, 3, "BLOB", tensor)
+        ask("AI.MODELRUN", "mobilenet", "INPUTS", "in", "OUTPUTS", "out")
+        outputs.append(np.frombuffer(ask("AI.TENSORGET", "out", "BLOB"), np.float32))
+    return np.concatenate(outputs)
+
+
+def test_memory_is_the_mapped_file_and_little_more(
+    null_server: EmbeddedServer, tensor_file: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        command(
+            "run", "--file", tensor_file, "--port", null_server.port, "--model", "null",
+            "--workers", 50, "--duration", "10m", "--reporting-period", "100ms",
+        ),
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        for _ in range(10):  # a second of it
+            process.stdout.readline()
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    peak_kib = int(status.partition("VmHWM:")[2].split()[0])
+    assert peak_kib * 1024 - tensor_file.stat().st_size < MEMORY_OVER_MAP_BYTES
+
+
+@pytest.fixture
+def long_run(tensor_file: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A run with a server of its own that would go on for ten minutes, in its own group."""
+    process = subprocess.Popen(
+        command(
+            "run", "--embedded", "--file", tensor_file, "--duration", "10m",
+            "--reporting-period", "100ms", "--json-out-file", "r.json",
+        ),
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("to_the_group", [True, False])
+def test_ctrl_c_leaves_no_server_behind(
+    long_run: "subprocess.Popen[str]", tmp_path: Path, to_the_group: bool
+) -> None:
+    assert long_run.stdout is not None
+    assert long_run.stderr is not None
+    pid = server_pid(long_run.stderr.readline())
+    assert is_running(pid)
+    for _ in range(3):
+        long_run.stdout.readline()
+    # A terminal sends Ctrl-C to the whole group.
+    (os.killpg if to_the_group else os.kill)(long_run.pid, signal.SIGINT)
+    out, err = long_run.communicate(timeout=20)
+    assert long_run.returncode == 130, err
+    assert "Run complete after" in out
+    assert "Failures" not in out
+    assert json.loads((tmp_path / "r.json").read_text())["Successes"] > 0
+    assert not is_running(pid)
+
+
+def test_a_killed_client_leaves_no_server_behind(long_run: "subprocess.Popen[str]") -> None:
+    assert long_run.stderr is not None
+    pid = server_pid(long_run.stderr.readline())
+    long_run.kill()
+    deadline = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+def test_embedded_and_an_address_contradict_each_other(cli: Cli, tensor_file: Path) -> None:
+    done = cli("run", "--embedded", "--port", 1234, "--file", tensor_file)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--embedded" in done.stderr

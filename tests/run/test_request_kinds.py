@@ -1,0 +1,231 @@
+"""Every kind of request: DAGs, both dialects, time-outs, log-ins, outputs compared."""
+
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
+
+from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast.commands import Dialect
+from aibench_fast.errors import ConfigError, ServerError
+
+OUTPUT = bulk(bytes(OUTPUT_BYTES))
+
+
+def run_against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
+    address = ServerAddress("127.0.0.1", server.port)
+    return run(RunConfig(**{"file": file, "address": address, **settings}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "command", "head", "label"),
+    [
+        ({}, "AI.DAGRUN", [b"|>", b"AI.TENSORSET"], "AI.DAGRUN with persistency OFF"),
+        (
+            {"persist_results": True}, "AI.DAGRUN",
+            [b"PERSIST", b"1", b"classificationTensor:{w0}", b"|>"],
+            "AI.DAGRUN with persistency ON",
+        ),
+        (
+            {"dialect": Dialect.MODELEXECUTE}, "AI.DAGEXECUTE", [b"LOAD", b"1"],
+            "AI.DAGEXECUTE with persistency OFF",
+        ),
+        ({"timeout_ms": 250}, "AI.DAGRUN", [b"TIMEOUT", b"250", b"|>"], "AI.DAGRUN"),
+    ],
+)  # fmt: skip
+def test_a_dag_is_one_command(
+    tensor_file: Path, settings: dict[str, object], command: str, head: list[bytes], label: str
+) -> None:
+    with FakeRedisAI() as server:
+        result = run_against(server, tensor_file, use_dag=True, **settings)
+    assert (result.successes, result.failed) == (7, 0)
+    assert server.counts[command] == 7
+    assert server.last[command][1 : 1 + len(head)] == head
+    assert b"<blob>" in server.last[command]
+    assert f"mobilenet_v1_100_224 :{label}" in result.query_label
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (array(OK, b"-convolution input must be 4-dimensional\r\n", b"+NA\r\n"), "error_reply"),
+        (array(OK, b"+TIMEDOUT\r\n", b"+NA\r\n"), "server_timeout"),
+        (array(OK, OK, b"+NA\r\n"), "not_run"),
+        (array(OK, OK, bulk(bytes(40))), "wrong_size"),
+        (array(OK, OK, array(OUTPUT)), "wrong_reply"),
+        (array(OK, OK), "wrong_reply"),
+        (array(OK, OK, OUTPUT, OK), "wrong_reply"),
+        (b"+TIMEDOUT\r\n", "server_timeout"),
+        (b"-ERR model key is empty\r\n", "error_reply"),
+        (OK, "wrong_reply"),
+        (b"*-1\r\n", "wrong_reply"),
+    ],
+)
+def test_a_dag_is_judged_element_by_element(tensor_file: Path, reply: bytes, kind: str) -> None:
+    whole = array(OK, OK, OUTPUT)
+    with FakeRedisAI(AI_DAGRUN=lambda _, n: reply if n in (2, 4) else whole) as server:
+        result = run_against(server, tensor_file, use_dag=True)
+    assert {k: f.count for k, f in result.failures.items()} == {kind: 2}
+    assert (result.successes, result.latencies.count) == (5, 5)
+
+
+def test_the_newest_dialect_is_asked_for_once(tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        result = run_against(server, tensor_file, dialect=None, workers=3)
+    assert result.query_label.endswith(":AI.MODELEXECUTE")
+    assert server.counts["AI.MODELEXECUTE"] == 8
+    assert server.counts["AI.MODELRUN"] == 0
+    assert server.counts["COMMAND"] == 2  # the dialect, and the commands of the request
+
+
+def test_the_older_dialect_is_fallen_back_to(tensor_file: Path) -> None:
+    def older(arguments: Sequence[bytes], _: int) -> bytes:
+        known = (b"*-1\r\n" if b"EXECUTE" in name else array(OK) for name in arguments[2:])
+        return array(*known)
+
+    with FakeRedisAI(COMMAND=older) as server:
+        assert run_against(server, tensor_file, dialect=None).query_label.endswith(":AI.MODELRUN")
+        with pytest.raises(ServerError, match=r"does not know AI\.MODELEXECUTE"):
+            run_against(server, tensor_file, dialect=Dialect.MODELEXECUTE)
+
+
+def test_timeout_stands_where_each_dialect_has_it(tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        run_against(server, tensor_file, timeout_ms=9)
+        run_against(server, tensor_file, timeout_ms=9, dialect=Dialect.MODELEXECUTE)
+    assert server.last["AI.MODELRUN"][2:4] == [b"TIMEOUT", b"9"]
+    assert server.last["AI.MODELEXECUTE"][-2:] == [b"TIMEOUT", b"9"]
+
+
+def test_results_to_keep_are_not_deleted(tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        run_against(server, tensor_file, workers=2)
+        assert b"classificationTensor:{w1}" in server.last["DEL"]
+        run_against(server, tensor_file, workers=2, persist_results=True)
+        assert server.last["DEL"] == [b"DEL", b"imageTensor:{w0}", b"imageTensor:{w1}"]
+
+
+class GuardedRedisAI(FakeRedisAI):
+    """Wants AUTH once a connection; knows the connections by nothing but their number of AUTHs."""
+
+    def __init__(self, *words: bytes) -> None:
+        super().__init__(
+            AUTH=lambda arguments, _: (
+                OK if tuple(arguments[1:]) == words else b"-WRONGPASS invalid password\r\n"
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("user", "words"), [(None, (b"secret",)), ("bench", (b"bench", b"secret"))]
+)
+def test_every_connection_logs_in(
+    tensor_file: Path, user: str | None, words: tuple[bytes, ...]
+) -> None:
+    with GuardedRedisAI(*words) as server:
+        address = ServerAddress("127.0.0.1", server.port, user=user, password="secret")
+        result = run_against(server, tensor_file, address=address, workers=3)
+        assert result.successes == 7
+        assert server.counts["AUTH"] == 4  # control, and three workers
+        assert "secret" not in repr(address) + repr(result.to_json())
+
+
+def test_a_worker_that_connects_again_logs_in_again(tensor_file: Path) -> None:
+    with GuardedRedisAI(b"secret") as server:
+        server.behave("AI.MODELRUN", lambda _, number: None if number == 3 else OK)
+        address = ServerAddress("127.0.0.1", server.port, password="secret")
+        result = run_against(server, tensor_file, address=address)
+        assert result.failures["connection_lost"].count == 1
+        assert (result.successes, server.counts["AUTH"]) == (6, 3)
+
+
+def test_a_log_in_refused_to_a_worker_starts_nothing(tensor_file: Path) -> None:
+    with GuardedRedisAI(b"secret") as server:
+        server.behave("AUTH", lambda _, n: OK if n == 0 else b"-ERR max number of clients\r\n")
+        address = ServerAddress("127.0.0.1", server.port, password="secret")
+        with pytest.raises(ServerError, match="max number of clients"):
+            run_against(server, tensor_file, address=address, workers=2)
+        assert server.counts["AI.TENSORSET"] == 1  # the trial's
+
+
+def test_the_password_comes_from_the_environment_or_a_file(
+    cli: Cli, tensor_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    with GuardedRedisAI(b"secret") as server:
+        arguments = ("run", "--file", tensor_file, "--port", server.port, "--quiet")
+        assert cli(*arguments, "--password-file", tmp_path / "password").returncode == 0
+        monkeypatch.setenv("AIBENCH_PASSWORD", "secret")
+        assert cli(*arguments).returncode == 0
+        monkeypatch.setenv("AIBENCH_PASSWORD", "wrong")
+        refused = cli(*arguments)
+    assert refused.returncode == 3
+    assert "invalid password" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_user_without_a_password_is_one_line(cli: Cli, tensor_file: Path) -> None:
+    done = cli("run", "--file", tensor_file, "--user", "bench")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "AIBENCH_PASSWORD" in done.stderr
+
+
+def outputs(*firsts: float) -> bytes:
+    """Outputs of 1001 values, which differ in the first one."""
+    return b"".join(struct.pack("<1001f", first, *[0.0] * 1000) for first in firsts)
+
+
+def test_outputs_are_compared_with_their_references(tensor_file: Path, tmp_path: Path) -> None:
+    references = tmp_path / "references.out"
+    # The server answers zeros; tensors 2 and 5 ought to have given something else.
+    references.write_bytes(outputs(0, 5e-5, 0.5, 0, 0, float("nan"), 0))
+    with FakeRedisAI() as server:
+        result = run_against(server, tensor_file, reference_file=references, max_queries=14)
+    assert result.failures.keys() == {"wrong_output"}
+    assert result.failures["wrong_output"].count == 4
+    message = result.failures["wrong_output"].first_message
+    assert message == "tensor 2, value 0: 0, the reference has 0.5"
+    assert (result.successes, result.latencies.count) == (10, 10)
+
+
+def test_batches_are_compared_row_by_row(tensor_file: Path, tmp_path: Path) -> None:
+    references = tmp_path / "references.out"
+    references.write_bytes(outputs(0, 0, 0, 0, 0, 0, 0.5))
+    whole = bulk(bytes(3 * OUTPUT_BYTES))
+
+    def get(arguments: Sequence[bytes], _: int) -> bytes:
+        if b"META" not in arguments:
+            return whole
+        shape = array(b":3\r\n", b":1001\r\n")
+        return array(bulk(b"dtype"), bulk(b"FLOAT"), bulk(b"shape"), shape, bulk(b"blob"), whole)
+
+    with FakeRedisAI(AI_TENSORGET=get) as server:
+        result = run_against(
+            server, tensor_file, reference_file=references, max_queries=12, batch_size=3
+        )
+    assert result.failures["wrong_output"].count == 1  # of 0-2, 3-5, 6-8 (6 0 1), 9-11
+    assert "tensor 6" in result.failures["wrong_output"].first_message
+
+
+def test_references_for_another_file_are_refused(tensor_file: Path, tmp_path: Path) -> None:
+    references = tmp_path / "references.out"
+    references.write_bytes(outputs(0, 0))
+    with (
+        FakeRedisAI() as server,
+        pytest.raises(ConfigError, match="2 reference outputs for 7 tensors"),
+    ):
+        run_against(server, tensor_file, reference_file=references)
+    with pytest.raises(ConfigError, match=r"none\.out"), FakeRedisAI() as server:
+        run_against(server, tensor_file, reference_file=tmp_path / "none.out")
+
+
+def test_a_file_that_is_no_whole_number_of_outputs_is_refused(
+    tensor_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.out").write_bytes(os.urandom(5000))
+    with FakeRedisAI() as server, pytest.raises(ConfigError, match=r"cut\.out"):
+        run_against(server, tensor_file, reference_file=tmp_path / "cut.out")
