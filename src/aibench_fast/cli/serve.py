@@ -1,13 +1,14 @@
 """`aibench-fast serve`: the embedded server in the foreground."""
 
 import argparse
+import os
 import signal
 from pathlib import Path
 from types import FrameType
 
 from aibench_fast import __version__
-from aibench_fast.cli.options import add_command
-from aibench_fast.errors import ServerError
+from aibench_fast.cli.options import PASSWORD_VARIABLE, add_command, read_password
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.server import EmbeddedServer
 
 
@@ -35,6 +36,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--valkey", type=Path, metavar="PATH",
         help="the server program, Valkey or Redis 7 (default: the installed one)",
     )  # fmt: skip
+    parser.add_argument(
+        "--dir", type=Path, metavar="DIR",
+        help="load the database saved in this folder, and save to it (default: keep nothing)",
+    )  # fmt: skip
+    login = parser.add_argument_group("logging in")
+    login.add_argument(
+        "--require-password", action="store_true",
+        help=f"clients must log in; the password comes from {PASSWORD_VARIABLE}, "
+        "--password-file or a prompt",
+    )  # fmt: skip
+    login.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="the password is this file's first line"
+    )
     parser.set_defaults(handler=serve)
 
 
@@ -54,6 +68,8 @@ def serve(options: argparse.Namespace) -> int:
         threads_per_queue=options.threads_per_queue,
         engine_threads=options.engine_threads,
         valkey=options.valkey,
+        password=_password(options),
+        data_dir=options.dir,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -64,6 +80,19 @@ def serve(options: argparse.Namespace) -> int:
     except _StopRequested:
         return 0
     raise ServerError(f"the server ended by itself with code {code}; start it again")
+
+
+def _password(options: argparse.Namespace) -> str | None:
+    if not options.require_password:
+        if options.password_file:
+            raise ConfigError("--password-file is of use with --require-password alone: add it")
+        return None
+    options.user = None
+    options.ask_password = not options.password_file and PASSWORD_VARIABLE not in os.environ
+    password = read_password(options)
+    if not password:
+        raise ConfigError("--require-password: the password is empty; give one")
+    return password
 
 
 def _ready_line(server: EmbeddedServer) -> str:

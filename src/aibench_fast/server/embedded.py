@@ -17,6 +17,7 @@ from aibench_fast.errors import ConfigError, InternalError, ServerError
 from aibench_fast.server.parts import openvino_library, server_module, server_program
 
 HOST = "127.0.0.1"
+PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # the client's and `serve`'s; no business of the server
 START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.01
@@ -91,8 +92,8 @@ class EmbeddedServer:
 
     @property
     def address(self) -> ServerAddress:
-        """Where to reach it: the unix socket where there is one, else the port."""
-        return ServerAddress(self.host, self.port, self.socket)
+        """Where to reach it, and with which password: the unix socket if any, else the port."""
+        return ServerAddress(self.host, self.port, self.socket, password=self._password)
 
     def start(self) -> Self:
         """Start the server, and return when it answers."""
@@ -191,6 +192,7 @@ class EmbeddedServer:
                     pass_fds=[lifeline],
                     # In a session of its own the terminal's Ctrl-C does not reach it.
                     start_new_session=True,
+                    env={k: v for k, v in os.environ.items() if k != PASSWORD_VARIABLE},
                 )
         except OSError as error:
             raise ServerError(f"cannot start {self._program}: {error}") from error

@@ -26,6 +26,7 @@ COMMAND(dagexecute_ro_command);
 COMMAND(info_command);
 
 COMMAND(script_command); /* every AI.SCRIPT* command: an error that says that there are none */
+COMMAND(scriptscan_command);
 
 #undef COMMAND
 

@@ -41,7 +41,7 @@ static const Command COMMANDS[] = {
     {"ai.scriptdel", script_command, "write", 1, 1, 1},
     {"ai.scriptrun", script_command, "write deny-oom", 1, 1, 1},
     {"ai.scriptexecute", script_command, "write deny-oom", 1, 1, 1},
-    {"ai._scriptscan", script_command, "readonly", 0, 0, 0},
+    {"ai._scriptscan", scriptscan_command, "readonly", 0, 0, 0},
 };
 
 static int start(RedisModuleCtx *ctx, RedisModuleString **argv, int argc, Error *error)

@@ -77,8 +77,8 @@ int openvino_open(Error *error)
     if (openvino.library)
         return REDISMODULE_OK;
     if (!config.openvino_library)
-        return error_set(error, "ERR Could not load backend: the server was started without "
-                                "OpenVINO");
+        return error_set(error, "ERR Could not load backend: OpenVINO is not installed: pip "
+                                "install 'aibench-fast[server]'");
     OpenVino opened = {0};
     if (open_library(&opened, config.openvino_library, error) != REDISMODULE_OK)
         return REDISMODULE_ERR; /* the library stays mapped: its threads may have started */
