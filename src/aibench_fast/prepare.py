@@ -183,7 +183,7 @@ def _load_all(
                 except ConfigError as error:
                     if config.on_error == "fail":
                         raise ConfigError(
-                            f"{photograph.name} {error}; --on-error skip leaves such files out"
+                            f"{photograph.name}: {error}; --on-error skip leaves such files out"
                         ) from error
                     skipped.append(Skipped(photograph.name, str(error)))
                 else:
