@@ -1,22 +1,15 @@
 """The native parts; everything else about the package is in pyproject.toml."""
 
-import hashlib
-import os
-import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-HIREDIS_VERSION = "3.5.0"  # the Python package; its source archive carries the C library 1.5.0
-HIREDIS_SHA256 = "c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba"
-# A folder with the C library's sources, for a build without a network.
-HIREDIS_SOURCE_VARIABLE = "AIBENCH_HIREDIS_SOURCE"
-# async.c because net.c refers to it; nothing of it is called.
-HIREDIS_FILES = ("alloc.c", "async.c", "hiredis.c", "net.c", "read.c", "sds.c", "sockcompat.c")
+sys.path.insert(0, str(Path(__file__).parent))  # a build backend leaves it out
+
+import hiredis_source
 
 PACKAGE = Path("src/aibench_fast")
 SERVER_MODULE = "aibench_fast.server.aimodule"
@@ -25,42 +18,19 @@ WARNINGS = ["-Wall", "-Wextra"]
 CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread", *WARNINGS]
 
 
-def hiredis_source(build_folder: Path) -> Path:
-    """The folder of hiredis's C sources: the given one, or the pinned archive's, checked."""
-    given = os.environ.get(HIREDIS_SOURCE_VARIABLE)
-    if given:
-        folder = Path(given)
-        if not (folder / "hiredis.h").is_file():
-            sys.exit(f"{HIREDIS_SOURCE_VARIABLE}={given}: there is no hiredis.h in that folder")
-        return folder
-    archive = build_folder / f"hiredis-{HIREDIS_VERSION}.tar.gz"
-    if not archive.is_file():
-        build_folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-             "--no-binary", "hiredis", "--dest", str(build_folder), f"hiredis=={HIREDIS_VERSION}"],
-            check=True,
-        )  # fmt: skip
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != HIREDIS_SHA256:
-        sys.exit(f"{archive}: SHA-256 is {found}, expected {HIREDIS_SHA256}; delete it and retry")
-    with tarfile.open(archive) as members:
-        members.extractall(build_folder, filter="data")
-    return build_folder / f"hiredis-{HIREDIS_VERSION}" / "vendor" / "hiredis"
-
-
 class BuildNative(build_ext):
     """Links hiredis statically into the client, and builds the server's module as a plain .so."""
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name == "aibench_fast._core":
-            source = hiredis_source(Path(self.build_temp).absolute() / "hiredis")
-            ext.include_dirs.append(str(source))
+            folder = hiredis_source.hiredis_source(Path(self.build_temp) / "hiredis")
+            ext.include_dirs.append(str(folder))
             ext.extra_objects = self.compiler.compile(
-                [str(source / name) for name in HIREDIS_FILES],
+                [str(folder / name) for name in hiredis_source.FILES],
                 output_dir=self.build_temp,
-                include_dirs=[str(source)],
-                extra_preargs=["-O2", "-D_GNU_SOURCE", "-fvisibility=hidden", "-w"],
+                include_dirs=[str(folder)],
+                extra_preargs=["-O2", "-D_GNU_SOURCE", "-fvisibility=hidden"],
+                extra_postargs=["-w"],  # its warnings are its own
             )
         super().build_extension(ext)
 
@@ -88,7 +58,10 @@ client = native_extension(
     include_dirs=[str(PACKAGE / "native")],
 )
 server_module = native_extension(
-    SERVER_MODULE, PACKAGE / "server" / "module", libraries=["m", "dl"], extra_link_args=["-pthread"]
+    SERVER_MODULE,
+    PACKAGE / "server" / "module",
+    libraries=["m", "dl"],
+    extra_link_args=["-pthread"],
 )
 
 setup(

@@ -1,9 +1,102 @@
+"""The native core as Python sees it; the headers in native/ say what happens inside."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-# Photographs to tensors.
+FAILURE_NAMES: tuple[str, ...]
+"""The kinds of failure, as results name them."""
+
+class LatencyCounts(NamedTuple):
+    """A histogram's counts as native 64-bit integers, in HdrHistogram's layout for 1 us to 1 h."""
+
+    counts: bytes
+    min_us: int
+    max_us: int
+    saturated: int
+    """How many values were above an hour and are counted at it."""
+
+class Snapshot(NamedTuple):
+    """All threads' figures added up; times are of CLOCK_MONOTONIC, 0 where not reached yet."""
+
+    requests: int
+    """Ended in any way, burn-in included."""
+    successes: int
+    """Measured ones."""
+    abandoned: int
+    started_ns: int
+    measured_from_ns: int
+    last_completed_ns: int
+    cpu_ns: int
+    """CPU time of the I/O threads in the measured part; final after the end."""
+    busiest_thread: float
+    burn_in_failures: Mapping[str, tuple[int, str]]
+    """By kind: how many requests failed so, and what the first of them said."""
+    failures: Mapping[str, tuple[int, str]]
+    """The same of the measured part."""
+    latencies: LatencyCounts
+
+class Histogram:
+    """The native latency histogram by itself, as each I/O thread fills one."""
+
+    def record(self, latency_ns: int) -> None:
+        """Count one latency, in nanoseconds."""
+    def counts(self) -> LatencyCounts:
+        """Return a copy of the counts."""
+
+class LoadGenerator:
+    """Workers in a closed loop over a server, one a request text, on native threads.
+
+    Connects every worker when made: ServerError where that fails, ConfigError where the tensor
+    file cannot be mapped. `expected_replies` has the size in bytes of each reply that is a bulk,
+    and None for one that is OK. A limit of 0 is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        tensor_file: Path,
+        tensor_bytes: int,
+        first_tensor: int,
+        host: str,
+        port: int,
+        socket: Path | None,
+        requests: Sequence[tuple[bytes, bytes]],
+        expected_replies: Sequence[int | None],
+        replies_in_array: bool,
+        threads: int,
+        batch: int,
+        burn_in_requests: int,
+        max_requests: int,
+        duration_ns: int,
+        reply_timeout_ns: int,
+        connect_timeout_ns: int,
+        stop_on_failure: bool,
+    ) -> None: ...
+    def start(self) -> None:
+        """Start the I/O threads; InternalError where the system refuses one."""
+    def wait(self, timeout_s: float) -> bool:
+        """Wait without the GIL until the run is over or for `timeout_s`; True when it is over."""
+    def measuring(self) -> bool:
+        """Whether the burn-in is complete."""
+    def stop(self) -> None:
+        """End the run within a tenth of a second; requests under way are abandoned."""
+    def snapshot(self) -> Snapshot:
+        """Add up all threads' figures without stopping any."""
+    def want_sample(self) -> None:
+        """Ask for a copy of the next output that arrives."""
+    def take_sample(self) -> tuple[int, bytes] | None:
+        """Return a sample that has arrived, with the index of its first tensor."""
+    def close(self) -> None:
+        """Stop and join the I/O threads, and give back what they used."""
 
 def convert_u8_to_f32(
     src: NDArray[np.uint8], out: NDArray[np.float32], scale: float, offset: float
-) -> None: ...
-def area_scale_rgb(src: NDArray[np.uint8], out: NDArray[np.uint8]) -> None: ...
+) -> None:
+    """Fill `out` with `src * scale + offset`; both flat, ValueError where their lengths differ."""
+
+def area_scale_rgb(src: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Fill `out` with `src` scaled by area averaging; both height x width x 3, or ValueError."""

@@ -1,19 +1,258 @@
-"""The client core as Python sees it."""
+"""The native core as Python sees it: lifetimes, checks, codes to errors."""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+import os
+from typing import NamedTuple
+
+from aibench_fast.errors import ConfigError, InternalError, ServerError
+
+cdef int64_t NS_PER_S = 1_000_000_000
+
+# In the order of `enum failure_kind`; the names stand in results, so they never change.
+FAILURE_NAMES = (
+    "error_reply",
+    "server_timeout",
+    "not_run",
+    "wrong_reply",
+    "wrong_size",
+    "protocol",
+    "connection_lost",
+    "client_timeout",
+    "connect",
+)
+assert len(FAILURE_NAMES) == FAILURE_KINDS
 
 
-# Photographs to tensors.
+class LatencyCounts(NamedTuple):
+    counts: bytes
+    min_us: int
+    max_us: int
+    saturated: int
 
-from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t
 
-cdef extern from "convert.h":
-    void c_convert_u8_to_f32 "convert_u8_to_f32"(
-        const uint8_t *src, float *out, size_t n, float scale, float offset) nogil
+class Snapshot(NamedTuple):
+    requests: int
+    successes: int
+    abandoned: int
+    started_ns: int
+    measured_from_ns: int
+    last_completed_ns: int
+    cpu_ns: int
+    busiest_thread: float
+    burn_in_failures: dict
+    failures: dict
+    latencies: LatencyCounts
 
-cdef extern from "area.h":
-    int c_area_scale_rgb "area_scale_rgb"(
-        const uint8_t *src, size_t in_width, size_t in_height,
-        uint8_t *out, size_t out_width, size_t out_height) nogil
+
+cdef dict _failures(failures *f):
+    return {
+        FAILURE_NAMES[kind]: (
+            f.kinds[kind].count, f.kinds[kind].first_message.decode("utf-8", "replace")
+        )
+        for kind in range(FAILURE_KINDS)
+        if f.kinds[kind].count
+    }
+
+
+cdef _latency_counts(const histogram *h):
+    return LatencyCounts(
+        PyBytes_FromStringAndSize(<const char *>h.counts, sizeof(h.counts)),
+        h.min_us, h.max_us, h.saturated,
+    )
+
+
+cdef class Histogram:
+    """The native latency histogram by itself, as each I/O thread fills one."""
+
+    cdef histogram *_histogram
+
+    def __cinit__(self):
+        self._histogram = <histogram *>calloc(1, sizeof(histogram))
+        if self._histogram is NULL:
+            raise MemoryError
+        histogram_reset(self._histogram)
+
+    def __dealloc__(self):
+        free(self._histogram)
+
+    def record(self, int64_t latency_ns):
+        histogram_record(self._histogram, latency_ns)
+
+    def counts(self):
+        return _latency_counts(self._histogram)
+
+
+cdef class LoadGenerator:
+    """Workers in a closed loop over a server; see native/loadgen.h for what happens inside."""
+
+    cdef loadgen *_loadgen
+    cdef tensormap _tensors
+    cdef bint _mapped
+    cdef request_text *_texts
+    cdef loadgen_snapshot *_snapshot
+    cdef size_t _output_bytes
+    cdef object _borrowed  # the objects whose memory the native side reads
+
+    def __cinit__(
+        self,
+        *,
+        tensor_file,
+        size_t tensor_bytes,
+        uint64_t first_tensor,
+        str host,
+        int port,
+        socket,
+        requests,
+        expected_replies,
+        bint replies_in_array,
+        uint32_t threads,
+        uint64_t batch,
+        uint64_t burn_in_requests,
+        uint64_t max_requests,
+        int64_t duration_ns,
+        int64_t reply_timeout_ns,
+        int64_t connect_timeout_ns,
+        bint stop_on_failure,
+    ):
+        cdef loadgen_config config
+        cdef errstr_t errstr
+        path = os.fsencode(tensor_file)
+        host_name = host.encode()
+        socket_path = os.fsencode(socket) if socket else None
+        texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
+        self._borrowed = (host_name, socket_path, texts)
+        if not 1 <= threads <= len(texts) or batch < 1 or tensor_bytes < 1:
+            raise ConfigError(
+                f"{len(texts)} workers, {threads} threads, batches of {batch} and tensors of "
+                f"{tensor_bytes} bytes: each has to be at least 1, and threads at most workers"
+            )
+        if tensormap_open(&self._tensors, path, tensor_bytes, errstr) < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+        self._mapped = True
+
+        config.endpoint.host = host_name
+        config.endpoint.port = port
+        config.endpoint.socket = <const char *>NULL
+        if socket_path is not None:
+            config.endpoint.socket = socket_path
+        config.tensors = &self._tensors
+        config.texts = self._make_texts(texts)
+        config.plan = self._make_plan(expected_replies, replies_in_array)
+        config.output_bytes = self._output_bytes
+        config.workers = len(texts)
+        config.threads = threads
+        config.batch = batch
+        config.first_tensor = first_tensor
+        config.burn_in_requests = burn_in_requests
+        config.max_requests = max_requests
+        config.duration_ns = duration_ns
+        config.reply_timeout_ns = reply_timeout_ns
+        config.connect_timeout_ns = connect_timeout_ns
+        config.stop_on_failure = stop_on_failure
+        self._snapshot = <loadgen_snapshot *>calloc(1, sizeof(loadgen_snapshot))
+        if self._snapshot is NULL:
+            raise MemoryError
+        with nogil:
+            self._loadgen = loadgen_create(&config, errstr)
+        if self._loadgen is NULL:
+            raise ServerError(
+                f"cannot connect {len(texts)} workers to {socket or f'{host}:{port}'}: "
+                f"{errstr.decode('utf-8', 'replace')}"
+            )
+
+    def __dealloc__(self):
+        self.close()
+
+    def close(self):
+        """Stop and join the I/O threads, and give back what they used."""
+        cdef loadgen *g = self._loadgen
+        self._loadgen = NULL
+        if g is not NULL:
+            with nogil:
+                loadgen_free(g)
+        if self._mapped:
+            tensormap_close(&self._tensors)
+            self._mapped = False
+        free(self._texts)
+        self._texts = NULL
+        free(self._snapshot)
+        self._snapshot = NULL
+
+    cdef request_text *_make_texts(self, list texts) except NULL:
+        self._texts = <request_text *>calloc(len(texts), sizeof(request_text))
+        if self._texts is NULL:
+            raise MemoryError
+        for i, (prefix, suffix) in enumerate(texts):
+            self._texts[i].prefix = PyBytes_AS_STRING(prefix)
+            self._texts[i].prefix_bytes = len(prefix)
+            self._texts[i].suffix = PyBytes_AS_STRING(suffix)
+            self._texts[i].suffix_bytes = len(suffix)
+        return self._texts
+
+    cdef reply_plan _make_plan(self, expected_replies, bint in_array) except *:
+        cdef reply_plan plan
+        if not 1 <= len(expected_replies) <= REPLY_PLAN_MAX:
+            raise InternalError(f"{len(expected_replies)} expected replies, at most 4 are kept")
+        plan.in_array = in_array
+        plan.count = len(expected_replies)
+        for i, output_bytes in enumerate(expected_replies):
+            if output_bytes is None:
+                plan.expected[i].type = REPLY_STATUS
+                plan.expected[i].bytes = 0
+            else:
+                plan.expected[i].type = REPLY_BULK
+                plan.expected[i].bytes = output_bytes
+                self._output_bytes = output_bytes
+        return plan
+
+    cdef loadgen *_open(self) except NULL:
+        if self._loadgen is NULL:
+            raise InternalError("the load generator is closed")
+        return self._loadgen
+
+    def start(self):
+        cdef errstr_t errstr
+        if loadgen_start(self._open(), errstr) < 0:
+            raise InternalError(errstr.decode("utf-8", "replace"))
+
+    def wait(self, double timeout_s):
+        cdef loadgen *g = self._open()
+        cdef int64_t timeout_ns = <int64_t>(timeout_s * NS_PER_S)
+        cdef bint ended
+        with nogil:
+            ended = loadgen_wait(g, timeout_ns)
+        return ended
+
+    def measuring(self):
+        return loadgen_measuring(self._open())
+
+    def stop(self):
+        loadgen_stop(self._open())
+
+    def snapshot(self):
+        cdef loadgen *g = self._open()
+        cdef loadgen_snapshot *s = self._snapshot
+        with nogil:
+            loadgen_read(g, s)
+        return Snapshot(
+            s.requests, s.successes, s.abandoned, s.started_ns, s.measured_from_ns,
+            s.last_completed_ns, s.cpu_ns, s.busiest_thread,
+            _failures(&s.burn_in_failures), _failures(&s.failures), _latency_counts(&s.latencies),
+        )
+
+    def want_sample(self):
+        loadgen_want_sample(self._open())
+
+    def take_sample(self):
+        cdef loadgen *g = self._open()
+        cdef uint64_t tensor
+        output = PyBytes_FromStringAndSize(NULL, self._output_bytes)
+        if not loadgen_take_sample(g, PyBytes_AS_STRING(output), &tensor):
+            return None
+        return tensor, output
 
 
 def convert_u8_to_f32(const uint8_t[::1] src, float[::1] out, float scale, float offset):

@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from aibench_fast.commands import Dialect
 from aibench_fast.errors import ServerError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -15,7 +16,7 @@ REPLY_TIMEOUT_S = 90.0
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where a server listens: a host and a port, or a unix socket, which wins where both are set."""
+    """Where a server listens: a host and a port, or a unix socket, which wins over them."""
 
     host: str = "localhost"
     port: int = 6379
@@ -49,7 +50,7 @@ def connect(address: ServerAddress) -> redis.Redis:
 def call(client: redis.Redis, address: ServerAddress, *arguments: Any) -> Any:
     """Send one command and return its raw reply; ServerError with the server's own words."""
     try:
-        return client.execute_command(*arguments)
+        return client.execute_command(*arguments)  # type: ignore[no-untyped-call]
     except redis.ResponseError as error:
         raise ServerError(f"{address} refused {arguments[0]}: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -65,3 +66,15 @@ def known_commands(
     asked = list(names)
     replies = call(client, address, "COMMAND", "INFO", *asked)
     return frozenset(name for name, reply in zip(asked, replies, strict=True) if reply)
+
+
+def ask_dialect(client: redis.Redis, address: ServerAddress) -> Dialect:
+    """Return the newest dialect that the server knows; ServerError where it knows none."""
+    newest_first = (Dialect.MODELEXECUTE, Dialect.MODELRUN)
+    known = known_commands(client, address, [d.model_run_command for d in newest_first])
+    for dialect in newest_first:
+        if dialect.model_run_command in known:
+            return dialect
+    raise ServerError(
+        f"the server at {address} knows no AI.* commands; is RedisAI loaded, and the port right?"
+    )

@@ -1,6 +1,7 @@
 """Output files that are either whole or not there."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,25 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename is None:
             raise unwritable(path, error) from error
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file that is either whole or not there; ConfigError as `replacing`."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def check_writable(path: Path) -> None:
+    """Find out now whether `path` can be written later, leaving nothing; ConfigError where not."""
+    folder = path.resolve().parent
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> ConfigError:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibench_fast import tensorfile
+from aibench_fast import tensorfile, tensorsummary
 from aibench_fast.errors import ConfigError
 
 IMAGE_BYTES = 602_112
@@ -113,7 +113,7 @@ def test_parent_that_is_a_file(tmp_path: Path) -> None:
 def test_reading_needs_no_native_core() -> None:
     code = (
         "import sys; sys.modules['aibench_fast._core'] = None\n"
-        "import aibench_fast.tensorfile, aibench_fast.contactsheet"
+        "import aibench_fast.tensorfile, aibench_fast.tensorsummary, aibench_fast.contactsheet"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -121,7 +121,7 @@ def test_reading_needs_no_native_core() -> None:
 @pytest.mark.parametrize("side", [224, 160])
 def test_side_is_guessed_from_the_size(tmp_path: Path, side: int) -> None:
     path = write(tmp_path / "t.out", np.zeros(side * side * 3))
-    assert tensorfile.guess_side(path) == side
+    assert tensorsummary.guess_side(path) == side
 
 
 @pytest.mark.parametrize("grey", [True, False])
@@ -132,11 +132,11 @@ def test_layout_is_guessed_from_the_values(layout: str, grey: bool) -> None:
     wave = np.sin(x / 5) + y / 20
     picture = np.stack([wave, wave if grey else -wave, wave if grey else wave * 0.3], axis=2)
     tensor = picture if layout == "nhwc" else picture.transpose(2, 0, 1)
-    assert tensorfile.guess_layout(tensor.astype(np.float32).ravel(), side) == layout
+    assert tensorsummary.guess_layout(tensor.astype(np.float32).ravel(), side) == layout
 
 
 def test_summary_is_of_all_tensors(tmp_path: Path) -> None:
     side = 2
     tensors = np.array([[0.25] * 12, [0.5] * 6 + [1.0] * 6], np.float32)
-    summary = tensorfile.summarise(write(tmp_path / "t.out", tensors), side, "nhwc")
-    assert summary == tensorfile.Summary(2, side, "nhwc", 0.25, 1.0, 0.5)
+    summary = tensorsummary.summarise(write(tmp_path / "t.out", tensors), side, "nhwc")
+    assert summary == tensorsummary.Summary(2, side, "nhwc", 0.25, 1.0, 0.5)

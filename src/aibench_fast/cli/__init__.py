@@ -7,11 +7,12 @@ Each command is a module with `add_parser(commands)`, which registers the comman
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from aibench_fast import __version__
-from aibench_fast.cli import model, prepare, run, serve, show
 from aibench_fast.errors import AibenchError
 
+COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run")
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
@@ -19,8 +20,8 @@ exit codes: 0 done; 1 done, and some requests failed; 2 the options or files are
 3 the server is not there or refused; 4 an error of this program; 130 interrupted"""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the whole command line, or of the named commands alone."""
     parser = argparse.ArgumentParser(
         prog="aibench-fast",
         description="Benchmark model servers that speak RedisAI's commands.",
@@ -29,19 +30,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
-    for command in (run, serve, model, prepare, show):
-        command.add_parser(commands)
+    for name in names:
+        import_module(f"{__name__}.{name}").add_parser(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Errors are one line on stderr unless --debug."""
-    options = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    # A run does without the imports of the other commands: its memory is the tensors'.
+    named = [name for name in COMMANDS if words[:1] == [name]]
+    options = build_parser(named or COMMANDS).parse_args(words)
     try:
         code: int = options.handler(options)
         return code
     except AibenchError as error:
-        if getattr(options, "debug", False):
+        if options.debug:
             raise
         print(f"aibench-fast: {error}", file=sys.stderr)
         return error.exit_code

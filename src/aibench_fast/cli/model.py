@@ -1,7 +1,155 @@
-"""`aibench-fast model`."""
+"""`aibench-fast model`: write the built-in model to a file, load a model into servers."""
 
 import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from aibench_fast.cli.options import add_command, add_server_address, addresses
+from aibench_fast.commands import Dialect
+from aibench_fast.config import DEFAULT_MODEL
+from aibench_fast.control import connect
+from aibench_fast.files import replacing
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.load import Backend, ModelSpec, load_model, read_model
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
+    parser = add_command(
+        commands,
+        "model",
+        summary="Write a model file, or load a model into a server.",
+        example="aibench-fast model load --backend ONNX --batchsize 32",
+    )
+    subcommands = parser.add_subparsers(title="commands", dest="subcommand", required=True)
+    add_write_parser(subcommands)
+    add_load_parser(subcommands)
+
+
+def add_write_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `model write`."""
+    parser = add_command(
+        commands,
+        "write",
+        summary="Write MobileNet V1 1.0 224 with seeded weights, which classify nothing.",
+        example="aibench-fast model write --format onnx --out mobilenet_v1.onnx",
+    )
+    parser.add_argument(
+        "--format", required=True, choices=[*ModelFormat], help="kind of model file"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write")
+    parser.add_argument("--quiet", action="store_true", help="no closing line")
+    parser.set_defaults(handler=write)
+
+
+def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `model load`."""
+    parser = add_command(
+        commands,
+        "load",
+        summary="Load a model into a server, or into each of several.",
+        example="aibench-fast model load --host localhost --port 6379 --backend TF --batchsize 32",
+    )
+    add_server_address(parser, several=True)
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME",
+        help="the model's key (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backend",
+        type=str.upper,
+        choices=[*Backend],
+        default=Backend.TF,
+        help="what runs the model (default: TF); NULL, of the embedded server, runs nothing",
+    )
+    parser.add_argument(
+        "--device",
+        type=str.lower,
+        choices=["cpu", "gpu"],
+        default="cpu",
+        help="where the server runs it (default: cpu)",
+    )
+    parser.add_argument(
+        "--model-file",
+        type=Path,
+        metavar="FILE",
+        help="a model file for the backend (default: the built-in MobileNet V1)",
+    )
+    parser.add_argument(
+        "--batchsize",
+        type=int,
+        default=0,
+        metavar="N",
+        help="auto-batching: rows of waiting requests that run as one (default: 0, none)",
+    )
+    parser.add_argument(
+        "--minbatchsize",
+        type=int,
+        default=0,
+        metavar="N",
+        help="auto-batching: wait until there are this many rows (default: 0, do not wait)",
+    )
+    parser.add_argument(
+        "--minbatchtimeout",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="auto-batching: wait no longer than this, in ms (default: 0, for ever)",
+    )
+    parser.add_argument("--tag", metavar="T", help="a version tag that the server keeps")
+    parser.add_argument(
+        "--dialect",
+        choices=["auto", *Dialect],
+        default="auto",
+        help="store it by AI.MODELSET (modelrun) or AI.MODELSTORE (modelexecute); auto asks the "
+        "server (default: auto)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no closing line")
+    parser.set_defaults(handler=load)
+
+
+def write(options: argparse.Namespace) -> int:
+    """Write the built-in model."""
+    blob = built_in_model(ModelFormat(options.format))
+    with replacing(options.out) as file:
+        file.write(blob)
+    if not options.quiet:
+        digest = hashlib.sha256(blob).hexdigest()
+        print(f"wrote {options.out}: {len(blob):,} bytes, SHA-256 {digest}")
+    return 0
+
+
+def load(options: argparse.Namespace) -> int:
+    """Load a model into every server of the list."""
+    servers = addresses(options)
+    backend = Backend(options.backend)
+    spec = ModelSpec(
+        name=options.model,
+        backend=backend,
+        device=options.device.upper(),
+        blob=read_model(backend, options.model_file),
+        batch_size=options.batchsize,
+        min_batch_size=options.minbatchsize,
+        min_batch_timeout_ms=options.minbatchtimeout,
+        tag=options.tag,
+    )
+    if spec.batch_size and not spec.batches:
+        print(
+            f"auto-batching is off for {backend}, which does not support it: the model is loaded "
+            f"without --batchsize {spec.batch_size}",
+            file=sys.stderr,
+        )
+    dialect = None if options.dialect == "auto" else Dialect(options.dialect)
+    for address in servers:
+        with connect(address) as client:
+            used = load_model(client, address, spec, dialect)
+        if not options.quiet:
+            batching = f", batches of up to {spec.batch_size}" if spec.batches else ""
+            print(
+                f"loaded {spec.name} into {address} by {used.model_set_command}: "
+                f"{spec.backend} on {spec.device}, {len(spec.blob):,} bytes{batching}"
+            )
+    return 0

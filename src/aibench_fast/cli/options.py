@@ -1,6 +1,15 @@
-"""Option types and groups that more than one command has: the same name means the same everywhere."""
+"""Option types and groups that more than one command has: one name means the same everywhere."""
 
 import argparse
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aibench_fast.control import ServerAddress
+from aibench_fast.errors import ConfigError
+
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def add_command(
@@ -25,7 +34,65 @@ def add_command(
     return parser
 
 
-def add_server_address(parser: argparse.ArgumentParser) -> None:
-    """--host and --port, of the server that is to answer."""
-    parser.add_argument("--host", default="localhost", help="the server's host (default: localhost)")
-    parser.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """--host, --port and --socket, of the server that is to answer, or of `several`.
+
+    `addresses` reads the latter.
+    """
+    group = parser.add_argument_group("which server")
+    group.add_argument(
+        "--host",
+        default="localhost",
+        metavar="HOST[:PORT],..." if several else "HOST",
+        help=f"the server's host{', or several' if several else ''} (default: localhost)",
+    )
+    group.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+    group.add_argument(
+        "--socket", type=Path, metavar="PATH", help="the server's unix socket, instead of a host"
+    )
+
+
+def addresses(options: argparse.Namespace) -> list[ServerAddress]:
+    """The servers that the options of `add_server_address` name; ConfigError where one is wrong.
+
+    An IPv6 address with a port is in brackets: [::1]:6379.
+    """
+    if options.socket:
+        return [ServerAddress(socket=options.socket)]
+    found = []
+    for item in options.host.split(","):
+        # A bare IPv6 address has more colons than a host and a port.
+        bracketed = f"[{item}]" if item.count(":") > 1 and not item.startswith("[") else item
+        try:
+            parts = urlsplit(f"//{bracketed.strip()}")
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigError(f"--host {options.host}: {item!r} is no host: {error}") from error
+        if not host or parts.netloc != bracketed.strip() or "@" in parts.netloc:
+            raise ConfigError(
+                f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
+                "between several"
+            )
+        found.append(ServerAddress(host, options.port if port is None else port))
+    return found
+
+
+def seconds(duration: str) -> float:
+    """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
+    if duration == "0":
+        return 0.0
+    parts = _DURATION_PART.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise argparse.ArgumentTypeError(
+            f"{duration!r} is no duration; write a number and its unit, such as 1000ms or 1m30s"
+        )
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def boolean(word: str) -> bool:
+    """A boolean as Go's flags take it."""
+    if word.lower() in ("1", "t", "true"):
+        return True
+    if word.lower() in ("0", "f", "false"):
+        return False
+    raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from aibench_fast import tensorfile
+from aibench_fast import tensorfile, tensorsummary
 from aibench_fast.cli.options import add_command
 from aibench_fast.contactsheet import contact_sheet, to_picture
 from aibench_fast.errors import ConfigError
@@ -58,15 +58,15 @@ def _show(options: argparse.Namespace) -> int:
         raise ConfigError(f"--crop {options.crop}: must be at least 1")
     if options.index and not options.out:
         raise ConfigError(f"--index {options.index}: needs --out, the picture to write")
-    side = options.crop or tensorfile.guess_side(options.file)
+    side = options.crop or tensorsummary.guess_side(options.file)
     if options.summary or not options.out:
-        _print_summary(tensorfile.summarise(options.file, side, options.layout))
+        _print_summary(tensorsummary.summarise(options.file, side, options.layout))
     if options.out:
         _write_sheet(options, side)
     return 0
 
 
-def _print_summary(summary: tensorfile.Summary) -> None:
+def _print_summary(summary: tensorsummary.Summary) -> None:
     side = summary.side
     shape = f"{side} x {side} x 3" if summary.layout == "nhwc" else f"3 x {side} x {side}"
     print(f"tensors:  {summary.count:,}")
@@ -81,8 +81,8 @@ def _write_sheet(options: argparse.Namespace, side: int) -> None:
     form = Image.EXTENSION.get(options.out.suffix.lower())
     if form not in Image.SAVE:
         raise ConfigError(f"--out {options.out}: its ending names no kind of picture; use .png")
-    tensors = tensorfile.open_mapped(options.file, side)
-    layout = options.layout or tensorfile.guess_layout(tensors[0], side)
+    tensors = tensorsummary.open_mapped(options.file, side)
+    layout = options.layout or tensorsummary.guess_layout(tensors[0], side)
     chosen = _slice(options.index or INDEX, len(tensors))
     sheet = contact_sheet([to_picture(tensor, side, layout) for tensor in tensors[chosen]])
     with replacing(options.out) as file:

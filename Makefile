@@ -1,0 +1,57 @@
+# make bench   photographs to figures, in one command
+# make test    the whole test suite
+# make lint    ruff, mypy, and every warning of the C compiler an error
+# make clean   remove what was built, the environment and results/
+
+PYTHON3 ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+AIBENCH := $(VENV)/bin/aibench-fast
+INSTALLED := $(VENV)/.installed
+# Python files are used where they lie; only these need a new installation.
+BUILT_FROM := pyproject.toml setup.py $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -v '/_core\.c$$')
+
+RESULTS := results
+TENSORS := $(RESULTS)/vision_tensors.out
+BENCH_SECONDS ?= 30s
+
+.PHONY: bench test lint clean system
+
+bench: $(INSTALLED)
+	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
+	$(AIBENCH) run --embedded --file $(TENSORS) --burn-in 50 --duration $(BENCH_SECONDS) \
+	    --json-out-file $(RESULTS)/bench.json \
+	    --output-file-stats-hdr-response-latency-hist $(RESULTS)/bench-latency-hist.txt
+
+test: $(INSTALLED)
+	$(PYTHON) -m pytest
+
+lint: $(INSTALLED)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	rm -rf build/lint
+	CFLAGS=-Werror $(PYTHON) setup.py --quiet build --build-base build/lint
+
+$(INSTALLED): $(BUILT_FROM)
+	@$(MAKE) --no-print-directory system
+	$(PYTHON3) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade pip
+	$(PYTHON) -m pip install --quiet --editable '.[server,report,test,dev]'
+	@touch $@
+
+# Say which system package is missing, by its name in Debian and Ubuntu.
+system:
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is missing: install python3, or say make PYTHON3=..." >&2; exit 1; }
+	@$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "Python's venv is missing: install python3-venv" >&2; exit 1; }
+	@command -v $${CC:-cc} >/dev/null || \
+	    { echo "a C compiler is missing: install build-essential" >&2; exit 1; }
+	@$(PYTHON3) -c 'import pathlib, sys, sysconfig; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || \
+	    { echo "Python's C headers are missing: install python3-dev" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) build dist results src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src -name '*.so' -delete
+	rm -f src/aibench_fast/_core.c

@@ -1,0 +1,89 @@
+"""`aibench-fast fetch`: files that others made."""
+
+import argparse
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from aibench_fast.cli.options import add_command
+from aibench_fast.errors import ConfigError
+from aibench_fast.fetch import download
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "fetch",
+        summary="Download a file, resuming what was cut, and check it.",
+        example="aibench-fast fetch model https://example.org/mobilenet_v1.pb --sha256 HEX",
+    )
+    subcommands = parser.add_subparsers(title="commands", dest="subcommand", required=True)
+    add_model_parser(subcommands)
+
+
+def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `fetch model`."""
+    parser = add_command(
+        commands,
+        "model",
+        summary="Download a model file, for `aibench-fast model load --model-file`.",
+        example="aibench-fast fetch model https://example.org/mobilenet_v1.pb --sha256 HEX",
+    )
+    parser.add_argument("url", metavar="URL", help="where the file is")
+    parser.add_argument(
+        "--sha256", required=True, metavar="HEX", help="the file's SHA-256, 64 hexadecimal digits"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the file to write (default: the name in the URL)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no closing line")
+    parser.set_defaults(handler=fetch_model)
+
+
+def fetch_model(options: argparse.Namespace) -> int:
+    """Download a model file."""
+    destination = options.out or name_in(options.url)
+    with download_progress(options.quiet) as progress:
+        task = progress.add_task(destination.name, total=None)
+        download(
+            options.url,
+            destination,
+            sha256=options.sha256,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if not options.quiet:
+        size = destination.stat().st_size
+        print(f"wrote {destination}: {size:,} bytes, SHA-256 {options.sha256.lower()}")
+    return 0
+
+
+def download_progress(quiet: bool) -> Progress:
+    """A progress bar for a download, on stderr where that is a terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+    )
+
+
+def name_in(url: str) -> Path:
+    """The file name at the end of a URL; ConfigError where there is none."""
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    if name in ("", ".", ".."):
+        raise ConfigError(f"{url} ends with no file name; give one by --out")
+    return Path(name)

@@ -1,0 +1,184 @@
+"""The AI.* commands of each server dialect, as lists of arguments; nothing here does I/O.
+
+Where a tensor's bytes belong, a list holds TENSOR_BLOB, so that a client can format the rest once
+and send the bytes from where they lie.
+"""
+
+from collections.abc import Sequence
+from enum import Enum, StrEnum
+from typing import Literal
+
+from aibench_fast.errors import InternalError
+
+
+class TensorBlob(Enum):
+    """The type of TENSOR_BLOB, the mark for a tensor's bytes in a command."""
+
+    TENSOR_BLOB = "<tensor>"
+
+
+TENSOR_BLOB: Literal[TensorBlob.TENSOR_BLOB] = TensorBlob.TENSOR_BLOB
+
+Argument = str | bytes | int | Literal[TensorBlob.TENSOR_BLOB]
+Command = list[Argument]
+
+
+class Dialect(StrEnum):
+    """A family of commands, by the name of the one that runs a model.
+
+    RedisAI knows MODELRUN in every version, and MODELEXECUTE beside it from 1.2.3.
+    """
+
+    MODELRUN = "modelrun"
+    MODELEXECUTE = "modelexecute"
+
+    @property
+    def model_set_command(self) -> str:
+        """The command that stores a model."""
+        return "AI.MODELSET" if self is Dialect.MODELRUN else "AI.MODELSTORE"
+
+    @property
+    def model_run_command(self) -> str:
+        """The command that runs a model."""
+        return "AI.MODELRUN" if self is Dialect.MODELRUN else "AI.MODELEXECUTE"
+
+    @property
+    def dag_command(self) -> str:
+        """The command that runs several commands as one."""
+        return "AI.DAGRUN" if self is Dialect.MODELRUN else "AI.DAGEXECUTE"
+
+
+def tensor_set(key: str, dtype: str, shape: Sequence[int]) -> Command:
+    """Store a tensor from its bytes; `dtype` is RedisAI's name, such as FLOAT."""
+    return ["AI.TENSORSET", key, dtype, *shape, "BLOB", TENSOR_BLOB]
+
+
+def tensor_get(key: str) -> Command:
+    """Fetch a tensor's bytes alone, which is one bulk string in every version."""
+    return ["AI.TENSORGET", key, "BLOB"]
+
+
+def model_run(
+    dialect: Dialect,
+    model: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    timeout_ms: int | None = None,
+) -> Command:
+    """Run a model on stored tensors.
+
+    `timeout_ms` bounds the time in the server's queue; RedisAI knows it from 1.2.1.
+    """
+    timeout: Command = [] if timeout_ms is None else ["TIMEOUT", timeout_ms]
+    keys = [*_names(dialect, "INPUTS", inputs), *_names(dialect, "OUTPUTS", outputs)]
+    if dialect is Dialect.MODELRUN:
+        return [dialect.model_run_command, model, *timeout, *keys]
+    return [dialect.model_run_command, model, *keys, *timeout]
+
+
+def dag_setup(dialect: Dialect, output_key: str, *, persist: bool) -> list[Command]:
+    """Commands to send once before the first `dag_run` with the same arguments."""
+    if dialect is Dialect.MODELRUN or persist:
+        return []
+    return [["AI.TENSORSET", _anchor(output_key), "FLOAT", 1, "VALUES", 0]]
+
+
+def dag_run(
+    dialect: Dialect,
+    model: str,
+    input_key: str,
+    output_key: str,
+    dtype: str,
+    shape: Sequence[int],
+    *,
+    persist: bool = False,
+    timeout_ms: int | None = None,
+) -> Command:
+    """Set a tensor, run a model on it and get the result, in one command with an array of replies.
+
+    The tensors exist within the command alone, but for the output where `persist` is set.
+    `timeout_ms` holds for the whole command: a step of a DAG has none of its own.
+    """
+    # DAGEXECUTE wants LOAD, PERSIST or ROUTING, and what ROUTING is called changed between 1.2.3
+    # and 1.2.4. Loading a stored tensor of one value works in all of them, copies nothing, writes
+    # nothing, and tells a cluster the slot.
+    options: Command = []
+    if persist:
+        options = ["PERSIST", 1, output_key]
+    elif dialect is Dialect.MODELEXECUTE:
+        options = ["LOAD", 1, _anchor(output_key)]
+    if timeout_ms is not None:
+        options += ["TIMEOUT", timeout_ms]
+    return [
+        dialect.dag_command,
+        *options,
+        *("|>", *tensor_set(input_key, dtype, shape)),
+        *("|>", *model_run(dialect, model, [input_key], [output_key])),
+        *("|>", *tensor_get(output_key)),
+    ]
+
+
+def model_set(
+    dialect: Dialect,
+    model: str,
+    backend: str,
+    device: str,
+    *,
+    tag: str | None = None,
+    batch_size: int = 0,
+    min_batch_size: int = 0,
+    min_batch_timeout_ms: int = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    chunks: Sequence[bytes] = (),
+) -> Command:
+    """Store a model given as one or more chunks of its bytes; 0 leaves a batching option out.
+
+    The TF backend needs the names of the graph's inputs and outputs, the others refuse them.
+    """
+    command: Command = [dialect.model_set_command, model, backend, device]
+    if tag is not None:
+        command += ["TAG", tag]
+    if batch_size:
+        command += ["BATCHSIZE", batch_size]
+    if min_batch_size:
+        command += ["MINBATCHSIZE", min_batch_size]
+    if min_batch_timeout_ms:
+        command += ["MINBATCHTIMEOUT", min_batch_timeout_ms]
+    if inputs or outputs:
+        command += [*_names(dialect, "INPUTS", inputs), *_names(dialect, "OUTPUTS", outputs)]
+    if chunks:
+        command += ["BLOB", *chunks]
+    return command
+
+
+def encode(arguments: Command, blob_bytes: int) -> tuple[bytes, bytes]:
+    """Return a command as RESP: the bytes before the tensor's `blob_bytes` bytes, and those after.
+
+    A command without TENSOR_BLOB is all in the first part. InternalError at a second TENSOR_BLOB.
+    """
+    before = bytearray(b"*%d\r\n" % len(arguments))
+    parts = [before]
+    for argument in arguments:
+        part = parts[-1]
+        if argument is TENSOR_BLOB:
+            part += b"$%d\r\n" % blob_bytes
+            parts.append(bytearray(b"\r\n"))
+            continue
+        data = argument if isinstance(argument, bytes) else str(argument).encode()
+        part += b"$%d\r\n%b\r\n" % (len(data), data)
+    if len(parts) > 2:
+        raise InternalError(f"a command with {len(parts) - 1} tensors, at most 1 can be encoded")
+    return bytes(parts[0]), b"".join(parts[1:])
+
+
+def _names(dialect: Dialect, keyword: str, names: Sequence[str]) -> Command:
+    """INPUTS or OUTPUTS with its names, which the newer dialect counts."""
+    if dialect is Dialect.MODELRUN:
+        return [keyword, *names]
+    return [keyword, len(names), *names]
+
+
+def _anchor(output_key: str) -> str:
+    """The key of the one-value tensor that a DAG loads; a hash tag in `output_key` stays in it."""
+    return f"{output_key}:dag"

@@ -1,0 +1,128 @@
+"""What a run is asked to do; every setting is checked here, before anything native starts."""
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aibench_fast import tensorfile
+from aibench_fast.control import ServerAddress
+from aibench_fast.errors import ConfigError
+
+DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
+IMAGE_SHAPE = (tensorfile.MODEL_SIDE, tensorfile.MODEL_SIDE, tensorfile.CHANNELS)
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run: which tensors go to which model of which server, how, and for how long.
+
+    Raises ConfigError where the settings cannot be run.
+    """
+
+    file: Path
+    """The tensor file: float32 images of 224 x 224 x 3, one after another."""
+    address: ServerAddress = field(default_factory=ServerAddress)
+    model: str = DEFAULT_MODEL
+    workers: int = 1
+    """Closed loops, each with one request outstanding on a connection of its own."""
+    threads: int | None = None
+    """Native I/O threads; None: the smaller of workers and cores."""
+    batch_size: int = 1
+    """Images a request, sent as one tensor."""
+    burn_in: int = 0
+    """Requests, the first ones, that count in no figure."""
+    max_queries: int = 0
+    """Images to send, burn-in included; the file is cycled. 0: no limit where a duration is set,
+    otherwise one pass of the file."""
+    duration_s: float = 0.0
+    """How long to measure after the burn-in, in seconds; 0: no limit."""
+    continue_on_error: bool = True
+    """False: the first failure stops the run."""
+    reporting_period_s: float = 1.0
+    reply_timeout_s: float = 90.0
+    """How long the client waits for a request's last reply."""
+    connect_timeout_s: float = 5.0
+    sample_responses: bool = False
+    """Take a sample of the replies once a reporting period."""
+    metadata_autobatching: int = -1
+    """The model's batch size as the server was told it, for the result alone."""
+    seed: int = 0
+    """0: the file's first tensor is sent first; else the seed chooses which."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the file or the server."""
+        _at_least("--workers", self.workers, 1)
+        _at_least("--batch-size", self.batch_size, 1)
+        _at_least("--burn-in", self.burn_in, 0)
+        _at_least("--max-queries", self.max_queries, 0)
+        _at_least("--seed", self.seed, 0)
+        if self.threads is not None:
+            _at_least("--threads", self.threads, 1)
+            if self.threads > self.workers:
+                raise ConfigError(
+                    f"--threads {self.threads} with --workers {self.workers}: a thread drives at "
+                    "least one worker, so ask for as many workers or fewer threads"
+                )
+        _seconds("--duration", self.duration_s, or_zero=True)
+        _seconds("--reporting-period", self.reporting_period_s)
+        _seconds("--dial-read-timeout", self.reply_timeout_s)
+        _seconds("connect_timeout_s", self.connect_timeout_s)
+        if not self.model:
+            raise ConfigError("--model is empty: name the key that the model is stored under")
+
+    @property
+    def io_threads(self) -> int:
+        """How many native I/O threads drive the workers."""
+        return self.threads or min(self.workers, available_cores())
+
+    @property
+    def tensor_bytes(self) -> int:
+        """The size of one image in the tensor file, in bytes."""
+        return tensorfile.image_bytes()
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The shape of a request's tensor: batch size first."""
+        return (self.batch_size, *IMAGE_SHAPE)
+
+    def count_tensors(self) -> int:
+        """Look into the file: how many images it holds.
+
+        ConfigError where it is no tensor file, or where the burn-in leaves nothing to measure.
+        """
+        count = tensorfile.check(self.file, self.tensor_bytes)
+        self.max_requests(count)
+        return count
+
+    def max_requests(self, tensor_count: int) -> int:
+        """How many requests to send over a file of `tensor_count` images; 0: no limit.
+
+        ConfigError where the burn-in leaves nothing to measure.
+        """
+        if self.max_queries == 0 and self.duration_s > 0:
+            return 0
+        images = self.max_queries or tensor_count
+        requests = -(-images // self.batch_size)
+        if self.burn_in >= requests:
+            asked = "--max-queries" if self.max_queries else "one pass of the file"
+            raise ConfigError(
+                f"--burn-in {self.burn_in} requests, but {asked} is {images} images, "
+                f"{requests} requests of {self.batch_size}: nothing would be left to measure"
+            )
+        return requests
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{option} {value}: it has to be at least {least}")
+
+
+def _seconds(option: str, value: float, *, or_zero: bool = False) -> None:
+    if not (math.isfinite(value) and (value > 0 or (or_zero and value == 0))):
+        raise ConfigError(f"{option} {value} s: it has to be a time above zero")

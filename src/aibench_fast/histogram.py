@@ -1,0 +1,104 @@
+"""Latencies as HdrHistogram keeps them: from the native counts, to quantiles and text.
+
+Values inside are whole microseconds, 1 us to 1 hour, 3 significant digits; the numbers that come
+out are milliseconds.
+"""
+
+import ctypes
+import io
+import re
+from collections.abc import Iterable
+
+from hdrh.histogram import HdrHistogram
+
+from aibench_fast.errors import InternalError
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+SIGNIFICANT_DIGITS = 3
+US_PER_MS = 1000.0
+
+
+class LatencyHistogram:
+    """A set of latencies. Made by `from_counts` or `decode`, and not changed after that."""
+
+    def __init__(self, histogram: HdrHistogram) -> None:
+        """Wrap a filled HdrHistogram of microseconds."""
+        self._histogram = histogram
+
+    @classmethod
+    def empty(cls) -> "LatencyHistogram":
+        """No latencies at all."""
+        return cls(HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS))
+
+    @classmethod
+    def from_counts(cls, counts: bytes, min_us: int, max_us: int) -> "LatencyHistogram":
+        """Take over a counts array of native 64-bit integers in HdrHistogram's layout."""
+        histogram = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
+        if len(counts) != ctypes.sizeof(histogram.counts):
+            raise InternalError(
+                f"{len(counts)} bytes of counts, HdrHistogram has {ctypes.sizeof(histogram.counts)}"
+            )
+        ctypes.memmove(histogram.counts, counts, len(counts))
+        histogram.total_count = sum(memoryview(counts).cast("q"))
+        if histogram.total_count:
+            histogram.min_value = min_us
+            histogram.max_value = max_us
+        return cls(histogram)
+
+    @classmethod
+    def decode(cls, encoded: str) -> "LatencyHistogram":
+        """Read HdrHistogram's V2 compressed base64 form."""
+        return cls(HdrHistogram.decode(encoded))
+
+    def encode(self) -> str:
+        """Return HdrHistogram's V2 compressed form in base64, once."""
+        encoded: bytes = self._histogram.encode()
+        return encoded.decode("ascii")
+
+    @property
+    def count(self) -> int:
+        """How many latencies there are."""
+        total: int = self._histogram.total_count
+        return total
+
+    def quantiles_ms(self, quantiles: Iterable[float]) -> list[float]:
+        """Return the latency at each quantile (0 to 1), in milliseconds; 0.0 where none are."""
+        percentiles = [quantile * 100 for quantile in quantiles]
+        if not self.count:
+            return [0.0] * len(percentiles)
+        values = self._histogram.get_percentile_to_value_dict(percentiles)
+        # A bucket's upper edge may lie above the largest value that was seen.
+        return [min(values[percentile] / US_PER_MS, self.max_ms) for percentile in percentiles]
+
+    @property
+    def min_ms(self) -> float:
+        """The shortest latency, in milliseconds; 0.0 where none are."""
+        return self._histogram.min_value / US_PER_MS if self.count else 0.0
+
+    @property
+    def max_ms(self) -> float:
+        """The longest latency, in milliseconds; 0.0 where none are."""
+        return self._histogram.max_value / US_PER_MS if self.count else 0.0
+
+    @property
+    def mean_ms(self) -> float:
+        """The mean latency, in milliseconds."""
+        return self._histogram.get_mean_value() / US_PER_MS if self.count else 0.0
+
+    @property
+    def stddev_ms(self) -> float:
+        """The standard deviation, in milliseconds."""
+        return self._histogram.get_stddev() / US_PER_MS if self.count else 0.0
+
+    def percentile_table(self) -> str:
+        """HdrHistogram's percentile table, values in milliseconds, for its plotting tools."""
+        out = io.BytesIO()
+        self._histogram.output_percentile_distribution(out, US_PER_MS)
+        # The library scales the mean of that line to milliseconds, but not the deviation.
+        return re.sub(
+            r"^#\[Mean .*$",
+            f"#[Mean    = {self.mean_ms:12.3f}, StdDeviation   = {self.stddev_ms:12.3f}]",
+            out.getvalue().decode("ascii"),
+            flags=re.MULTILINE,
+        )

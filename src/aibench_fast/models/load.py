@@ -1,0 +1,147 @@
+"""Loading a model into a server."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import redis
+
+from aibench_fast.commands import Dialect, model_set
+from aibench_fast.control import ServerAddress, ask_dialect, call
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
+
+# One mebibyte below the bulk string limit that servers have by default; RedisAI's own default.
+DEFAULT_CHUNK_BYTES = 511 << 20
+
+
+class Backend(StrEnum):
+    """What runs a model in the server; NULL, of the embedded server, answers without running it."""
+
+    TF = "TF"
+    TFLITE = "TFLITE"
+    ONNX = "ONNX"
+    NULL = "NULL"
+
+
+FORMATS = {
+    Backend.TF: ModelFormat.PB,
+    Backend.TFLITE: ModelFormat.TFLITE,
+    Backend.ONNX: ModelFormat.ONNX,
+}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model as a server is to hold it; ConfigError where the options contradict one another.
+
+    `blob` is the model file's content, `inputs` and `outputs` the names in a TF graph. The server
+    runs up to `batch_size` rows of waiting requests as one (0: one request at a time), waits until
+    there are `min_batch_size`, and for that no longer than `min_batch_timeout_ms` (0: for ever).
+    """
+
+    name: str
+    backend: Backend = Backend.TF
+    device: str = "CPU"
+    blob: bytes = b""
+    inputs: tuple[str, ...] = (INPUT,)
+    outputs: tuple[str, ...] = (OUTPUT,)
+    batch_size: int = 0
+    min_batch_size: int = 0
+    min_batch_timeout_ms: int = 0
+    tag: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a server."""
+        if not self.name:
+            raise ConfigError("the model's name is empty; give the key that it is to have")
+        if not self.blob and self.backend is not Backend.NULL:
+            raise ConfigError(
+                f"the model {self.name} is empty, and the {self.backend} backend needs one; "
+                "name a model file, or none for the built-in model"
+            )
+        for option, value in (
+            ("--batchsize", self.batch_size),
+            ("--minbatchsize", self.min_batch_size),
+            ("--minbatchtimeout", self.min_batch_timeout_ms),
+        ):
+            if value < 0:
+                raise ConfigError(f"{option} is {value}, and must be 0 or more")
+        if self.min_batch_size > self.batch_size:
+            raise ConfigError(
+                f"--minbatchsize {self.min_batch_size} with --batchsize {self.batch_size}: a batch "
+                "can never get that large; raise --batchsize"
+            )
+        if self.min_batch_timeout_ms and not self.min_batch_size:
+            raise ConfigError(
+                f"--minbatchtimeout {self.min_batch_timeout_ms} without --minbatchsize: there is "
+                "nothing to wait for; give both or neither"
+            )
+
+    @property
+    def batches(self) -> bool:
+        """Whether requests are batched: never with TFLITE, whose batch dimension is fixed."""
+        return self.batch_size > 0 and self.backend is not Backend.TFLITE
+
+
+def read_model(backend: Backend, file: Path | None) -> bytes:
+    """Return a model file's content; without a file, the built-in model for the backend.
+
+    Raises ConfigError where the file cannot be read.
+    """
+    if file is None:
+        return b"" if backend is Backend.NULL else built_in_model(FORMATS[backend])
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the model file {file}: {error.strerror}; is the name right?"
+        ) from error
+
+
+def load_model(
+    client: redis.Redis, address: ServerAddress, spec: ModelSpec, dialect: Dialect | None = None
+) -> Dialect:
+    """Store a model in a server, in place of one of the same name; return the dialect spoken.
+
+    Without a dialect it is the newest that the server knows. Raises ServerError with the server's
+    own words.
+    """
+    dialect = dialect or ask_dialect(client, address)
+    step = chunk_bytes(client, address) if spec.blob else 1
+    graph = spec.backend is Backend.TF
+    command = model_set(
+        dialect,
+        spec.name,
+        spec.backend,
+        spec.device,
+        tag=spec.tag,
+        batch_size=spec.batch_size if spec.batches else 0,
+        min_batch_size=spec.min_batch_size if spec.batches else 0,
+        min_batch_timeout_ms=spec.min_batch_timeout_ms if spec.batches else 0,
+        inputs=spec.inputs if graph else (),
+        outputs=spec.outputs if graph else (),
+        chunks=[spec.blob[start : start + step] for start in range(0, len(spec.blob), step)],
+    )
+    call(client, address, *command)
+    return dialect
+
+
+def chunk_bytes(client: redis.Redis, address: ServerAddress) -> int:
+    """How much of a model one argument may hold: the least of the server's own limits."""
+    limits = [DEFAULT_CHUNK_BYTES]
+    # Managed servers refuse CONFIG, and RedisAI before 1.2.7 does not answer AI.CONFIG GET.
+    for command in (
+        ("CONFIG", "GET", "proto-max-bulk-len"),
+        ("AI.CONFIG", "GET", "MODEL_CHUNK_SIZE"),
+    ):
+        try:
+            reply = call(client, address, *command)
+        except ServerError:
+            continue
+        value = reply[-1] if isinstance(reply, list) and reply else reply
+        digits = value if isinstance(value, bytes) else str(value).encode()
+        if digits.isdigit() and int(digits) > 0:
+            limits.append(int(digits))
+    return min(limits)

@@ -1,0 +1,236 @@
+#include "connection.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <hiredis.h>
+#include <sds.h>
+
+#define RECEIVE_BYTES (64 * 1024)
+/* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
+#define DISCARD_BYTES 2048
+
+static int depth_of(const redisReadTask *task)
+{
+    int depth = 0;
+    for (const redisReadTask *t = task->parent; t != NULL; t = t->parent)
+        depth++;
+    return depth;
+}
+
+/* hiredis takes NULL for out of memory; any other pointer will do where no object is built. */
+static void *nothing_built(const redisReadTask *task)
+{
+    return task->privdata;
+}
+
+static void *on_leaf(const redisReadTask *task, enum reply_type type, const char *text,
+                     size_t bytes)
+{
+    size_t index = task->idx > 0 ? (size_t)task->idx : 0; /* -1 at the top level */
+    replycheck_leaf(task->privdata, depth_of(task), index, type, text, bytes);
+    return nothing_built(task);
+}
+
+static void *on_string(const redisReadTask *task, char *text, size_t bytes)
+{
+    switch (task->type) {
+    case REDIS_REPLY_STATUS:
+        return on_leaf(task, REPLY_STATUS, text, bytes);
+    case REDIS_REPLY_ERROR:
+        return on_leaf(task, REPLY_ERROR, text, bytes);
+    case REDIS_REPLY_STRING:
+        return on_leaf(task, REPLY_BULK, text, bytes);
+    default:
+        return on_leaf(task, REPLY_OTHER, text, bytes);
+    }
+}
+
+static void *on_array(const redisReadTask *task, size_t elements)
+{
+    size_t index = task->idx > 0 ? (size_t)task->idx : 0;
+    replycheck_array(task->privdata, depth_of(task), index, elements);
+    return nothing_built(task);
+}
+
+static void *on_integer(const redisReadTask *task, long long value)
+{
+    (void)value;
+    return on_leaf(task, REPLY_INTEGER, "", 0);
+}
+
+static void *on_double(const redisReadTask *task, double value, char *text, size_t bytes)
+{
+    (void)value;
+    return on_leaf(task, REPLY_OTHER, text, bytes);
+}
+
+static void *on_nil(const redisReadTask *task)
+{
+    return on_leaf(task, REPLY_NIL, "", 0);
+}
+
+static void *on_bool(const redisReadTask *task, int value)
+{
+    (void)value;
+    return on_leaf(task, REPLY_OTHER, "", 0);
+}
+
+static void free_nothing(void *object)
+{
+    (void)object;
+}
+
+static redisReplyObjectFunctions check_functions = {
+    .createString = on_string,
+    .createArray = on_array,
+    .createInteger = on_integer,
+    .createDouble = on_double,
+    .createNil = on_nil,
+    .createBool = on_bool,
+    .freeObject = free_nothing,
+};
+
+int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
+                    errstr_t errstr)
+{
+    redisOptions options = {.options = REDIS_OPT_NONBLOCK};
+    if (endpoint->socket)
+        REDIS_OPTIONS_SET_UNIX(&options, endpoint->socket);
+    else
+        REDIS_OPTIONS_SET_TCP(&options, endpoint->host, endpoint->port);
+    redisContext *context = redisConnectWithOptions(&options);
+    if (context == NULL || context->err) {
+        snprintf(errstr, ERRSTR_BYTES, "%s", context ? context->errstr : "out of memory");
+        if (context)
+            redisFree(context);
+        return -1;
+    }
+    redisReader *reader = context->reader;
+    reader->fn = &check_functions;
+    reader->privdata = c->check;
+    /* The buffer is made as large as a request's replies now and kept, so that nothing is
+     * allocated while latencies are measured. */
+    reader->maxbuf = 0;
+    sds buffer = sdsMakeRoomFor(reader->buf, reply_bytes + DISCARD_BYTES);
+    if (buffer == NULL) {
+        redisFree(context);
+        snprintf(errstr, ERRSTR_BYTES, "out of memory");
+        return -1;
+    }
+    reader->buf = buffer;
+    c->context = context;
+    return 0;
+}
+
+int connection_ready(struct connection *c, errstr_t errstr)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (getsockopt(c->context->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+        error = errno;
+    if (error)
+        snprintf(errstr, ERRSTR_BYTES, "%s", strerror(error));
+    return error ? -1 : 0;
+}
+
+int connection_await(struct connection *c, int timeout_ms, errstr_t errstr)
+{
+    struct pollfd waited = {.fd = c->context->fd, .events = POLLOUT};
+    int ready = poll(&waited, 1, timeout_ms);
+    if (ready == 1)
+        return connection_ready(c, errstr);
+    snprintf(errstr, ERRSTR_BYTES, "%s",
+             ready == 0 ? "no connection within the time allowed" : strerror(errno));
+    return -1;
+}
+
+int connection_fd(const struct connection *c)
+{
+    return c->context->fd;
+}
+
+static void skip_sent(struct iovec **iov, size_t *count, size_t sent)
+{
+    while (*count > 0 && sent >= (*iov)->iov_len) {
+        sent -= (*iov)->iov_len;
+        (*iov)++;
+        (*count)--;
+    }
+    if (sent > 0) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + sent;
+        (*iov)->iov_len -= sent;
+    }
+}
+
+enum io_status connection_send(struct connection *c, struct iovec **iov, size_t *count)
+{
+    while (*count > 0) {
+        struct msghdr message = {.msg_iov = *iov, .msg_iovlen = *count < IOV_MAX ? *count : IOV_MAX};
+        ssize_t sent = sendmsg(c->context->fd, &message, MSG_NOSIGNAL);
+        if (sent >= 0) {
+            skip_sent(iov, count, (size_t)sent);
+        } else if (errno == EAGAIN) {
+            return IO_AGAIN;
+        } else if (errno != EINTR) {
+            replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "sending: %s", strerror(errno));
+            return IO_FAILED;
+        }
+    }
+    return IO_DONE;
+}
+
+/* Judge every whole reply in the reader's buffer. */
+static enum io_status parse(struct connection *c)
+{
+    redisReader *reader = c->context->reader;
+    void *reply;
+    for (;;) {
+        if (redisReaderGetReply(reader, &reply) != REDIS_OK) {
+            replycheck_fail(c->check, FAILURE_PROTOCOL, "%s", reader->errstr);
+            return IO_FAILED;
+        }
+        if (reply == NULL)
+            return IO_AGAIN;
+        if (replycheck_reply_done(c->check))
+            break;
+    }
+    if (reader->pos < reader->len) {
+        replycheck_fail(c->check, FAILURE_PROTOCOL, "more replies than the request has commands");
+        return IO_FAILED;
+    }
+    return IO_DONE;
+}
+
+enum io_status connection_receive(struct connection *c)
+{
+    char buffer[RECEIVE_BYTES];
+    for (;;) {
+        ssize_t got = recv(c->context->fd, buffer, sizeof buffer, 0);
+        if (got > 0) {
+            redisReaderFeed(c->context->reader, buffer, (size_t)got);
+            enum io_status status = parse(c);
+            if (status != IO_AGAIN)
+                return status;
+        } else if (got == 0) {
+            replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
+            return IO_FAILED;
+        } else if (errno == EAGAIN) {
+            return IO_AGAIN;
+        } else if (errno != EINTR) {
+            replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "receiving: %s", strerror(errno));
+            return IO_FAILED;
+        }
+    }
+}
+
+void connection_close(struct connection *c)
+{
+    if (c->context)
+        redisFree(c->context);
+    c->context = NULL;
+}

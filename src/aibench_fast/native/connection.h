@@ -1,0 +1,58 @@
+/* One nonblocking connection to a server: the only user of hiredis, and of sockets.
+ *
+ * Memory: connection_open allocates, connection_close frees; both may be called again on the same
+ * struct. Zeroed memory is a closed connection.
+ * Threads: one thread at a time uses a connection.
+ */
+#ifndef AIBENCH_CONNECTION_H
+#define AIBENCH_CONNECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "errstr.h"
+#include "replycheck.h"
+
+struct redisContext;
+
+struct endpoint {
+    const char *host; /* a numeric address: no name is looked up here */
+    int port;
+    const char *socket; /* a unix socket's path, or NULL; it wins over host and port */
+};
+
+struct connection {
+    struct redisContext *context; /* NULL while closed */
+    struct replycheck *check;     /* set by the owner before the first receive */
+};
+
+enum io_status {
+    IO_FAILED = -1, /* the connection is of no more use; the check, or errstr, says why */
+    IO_AGAIN = 0,   /* the socket has to be waited for */
+    IO_DONE = 1
+};
+
+/* Begin to connect. The connection is usable when the socket is writable and connection_ready
+ * says so. Returns 0, or -1 with the reason in `errstr`. */
+int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
+                    errstr_t errstr);
+
+/* After the socket became writable: 0 when connected, -1 with the reason in `errstr`. */
+int connection_ready(struct connection *c, errstr_t errstr);
+
+/* Wait until connected or for `timeout_ms`. Returns 0, or -1 with the reason in `errstr`. */
+int connection_await(struct connection *c, int timeout_ms, errstr_t errstr);
+
+int connection_fd(const struct connection *c);
+
+/* Hand `*count` iovecs at `*iov` to the kernel as far as it takes them; both are moved past what
+ * it took, and the first iovec left is shortened. IO_DONE: everything went. */
+enum io_status connection_send(struct connection *c, struct iovec **iov, size_t *count);
+
+/* Read what has come and judge it. IO_DONE: the request's last reply is whole. */
+enum io_status connection_receive(struct connection *c);
+
+void connection_close(struct connection *c);
+
+#endif

@@ -1,0 +1,312 @@
+#include "iothread.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define EVENTS_AT_ONCE 64
+#define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
+
+static void worker_next(struct iothread *t, struct worker *w);
+
+static inline void bump(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+static int watch(struct iothread *t, struct worker *w)
+{
+    /* Edge-triggered and both ways, so that a worker costs one epoll_ctl for its whole life. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
+    return epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, connection_fd(&w->connection), &event);
+}
+
+static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
+{
+    const struct loadgen_config *config = &t->run->config;
+    w->connection.check = &w->check;
+    if (connection_open(&w->connection, &config->endpoint, config->output_bytes, errstr) < 0)
+        return -1;
+    if (watch(t, w) < 0) {
+        snprintf(errstr, ERRSTR_BYTES, "epoll: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+static void worker_end(struct iothread *t, struct worker *w)
+{
+    connection_close(&w->connection);
+    w->phase = WORKER_ENDED;
+    t->workers_running--;
+}
+
+static bool sample_claim(struct run_state *run)
+{
+    int wanted = SAMPLE_WANTED;
+    return atomic_load_explicit(&run->sample_state, memory_order_relaxed) == SAMPLE_WANTED &&
+           atomic_compare_exchange_strong(&run->sample_state, &wanted, SAMPLE_TAKEN);
+}
+
+static void sample_finish(struct run_state *run, struct worker *w, bool arrived)
+{
+    w->samples = false;
+    atomic_store(&run->sample_state, arrived ? SAMPLE_READY : SAMPLE_WANTED);
+}
+
+/* Count the request that just ended, in the phase that it ended in. */
+static void count(struct iothread *t, struct worker *w, int64_t now_ns)
+{
+    struct run_state *run = t->run;
+    uint64_t order = atomic_fetch_add_explicit(&run->completions, 1, memory_order_relaxed);
+    bool measured = order >= run->config.burn_in_requests;
+    bool failed = w->check.kind != FAILURE_NONE;
+
+    bump(&t->requests);
+    if (order + 1 == run->config.burn_in_requests)
+        atomic_store_explicit(&run->measured_from_ns, now_ns, memory_order_relaxed);
+    if (failed)
+        failures_record(measured ? &t->failures : &t->burn_in_failures, w->check.kind,
+                        w->check.message, now_ns);
+    if (!measured)
+        return;
+    if (t->cpu_from_ns == 0)
+        t->cpu_from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
+    if (!failed) {
+        histogram_record(&t->latencies, now_ns - w->started_ns);
+        bump(&t->successes);
+    }
+}
+
+static void request_done(struct iothread *t, struct worker *w, bool connection_usable)
+{
+    struct run_state *run = t->run;
+    bool failed = w->check.kind != FAILURE_NONE;
+    count(t, w, monotonic_ns());
+    if (w->samples)
+        sample_finish(run, w, !failed);
+    if (failed && run->config.stop_on_failure)
+        atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
+    if (!connection_usable)
+        connection_close(&w->connection);
+    /* A server that cannot be reached again has gone: trying on would only count refusals. */
+    if (w->check.kind == FAILURE_CONNECT)
+        worker_end(t, w);
+    else
+        worker_next(t, w);
+}
+
+static void worker_send(struct iothread *t, struct worker *w)
+{
+    if (connection_send(&w->connection, &w->iov, &w->iov_count) == IO_FAILED)
+        request_done(t, w, false);
+}
+
+static void request_start(struct iothread *t, struct worker *w)
+{
+    const struct loadgen_config *config = &t->run->config;
+    uint64_t first = (config->first_tensor + w->request * config->batch) %
+                     config->tensors->tensor_count;
+    const struct request_text *text = w->text;
+    size_t used = 0;
+
+    w->phase = WORKER_BUSY;
+    w->iov = w->iov_all;
+    w->iov[used++] = (struct iovec){(void *)text->prefix, text->prefix_bytes};
+    used += tensormap_batch(config->tensors, first, config->batch, w->iov + used);
+    w->iov[used++] = (struct iovec){(void *)text->suffix, text->suffix_bytes};
+    w->iov_count = used;
+    w->samples = sample_claim(t->run);
+    if (w->samples)
+        t->run->sample_tensor = first;
+    replycheck_start(&w->check, w->samples ? t->run->sample : NULL);
+    w->started_ns = monotonic_ns();
+    worker_send(t, w);
+}
+
+static bool run_is_over(struct run_state *run)
+{
+    int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
+    return atomic_load_explicit(&run->stopping, memory_order_relaxed) ||
+           (run->config.duration_ns && from_ns &&
+            monotonic_ns() - from_ns >= run->config.duration_ns);
+}
+
+/* Give the worker its next request, or end it. */
+static void worker_next(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    errstr_t errstr;
+    if (run_is_over(run)) {
+        worker_end(t, w);
+        return;
+    }
+    w->request = atomic_fetch_add_explicit(&run->next_request, 1, memory_order_relaxed);
+    if (run->config.max_requests && w->request >= run->config.max_requests) {
+        worker_end(t, w);
+        return;
+    }
+    if (w->connection.context) {
+        request_start(t, w);
+        return;
+    }
+    replycheck_start(&w->check, NULL);
+    w->phase = WORKER_CONNECTING;
+    w->started_ns = monotonic_ns();
+    if (open_and_watch(t, w, errstr) < 0) {
+        replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
+        request_done(t, w, false);
+    }
+}
+
+static void worker_connected(struct iothread *t, struct worker *w)
+{
+    errstr_t errstr;
+    if (connection_ready(&w->connection, errstr) < 0) {
+        replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
+        request_done(t, w, false);
+        return;
+    }
+    request_start(t, w);
+}
+
+static void worker_receive(struct iothread *t, struct worker *w)
+{
+    enum io_status status = connection_receive(&w->connection);
+    if (status == IO_AGAIN)
+        return;
+    if (status == IO_DONE && w->iov_count > 0) {
+        replycheck_fail(&w->check, FAILURE_PROTOCOL, "answered before the request was sent");
+        status = IO_FAILED;
+    }
+    request_done(t, w, status == IO_DONE);
+}
+
+static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
+{
+    /* One round of epoll may hold an event of a connection that has been closed since. */
+    if (w->phase == WORKER_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+        worker_connected(t, w);
+        return;
+    }
+    uint64_t request = w->request;
+    if (w->phase == WORKER_BUSY && w->iov_count > 0 && (events & (EPOLLOUT | EPOLLERR)))
+        worker_send(t, w);
+    if (w->phase == WORKER_BUSY && w->request == request &&
+        (events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)))
+        worker_receive(t, w);
+}
+
+static void expire_overdue(struct iothread *t, int64_t now_ns)
+{
+    const struct loadgen_config *config = &t->run->config;
+    for (uint32_t i = 0; i < t->worker_count; i++) {
+        struct worker *w = &t->workers[i];
+        if (w->phase == WORKER_BUSY && now_ns - w->started_ns > config->reply_timeout_ns) {
+            replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
+                            (long long)(config->reply_timeout_ns / NS_PER_MS));
+            request_done(t, w, false);
+        } else if (w->phase == WORKER_CONNECTING &&
+                   now_ns - w->started_ns > config->connect_timeout_ns) {
+            replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again took over %lld ms",
+                            (long long)(config->connect_timeout_ns / NS_PER_MS));
+            request_done(t, w, false);
+        }
+    }
+}
+
+static int64_t tick_ns(const struct loadgen_config *config)
+{
+    int64_t tick = config->reply_timeout_ns / 10;
+    return tick < NS_PER_MS ? NS_PER_MS : tick > TICK_MAX_NS ? TICK_MAX_NS : tick;
+}
+
+static void drive(struct iothread *t)
+{
+    struct epoll_event events[EVENTS_AT_ONCE];
+    int64_t tick = tick_ns(&t->run->config);
+    for (uint32_t i = 0; i < t->worker_count; i++)
+        worker_next(t, &t->workers[i]);
+    while (t->workers_running > 0 &&
+           !atomic_load_explicit(&t->run->stopping, memory_order_relaxed)) {
+        int ready = epoll_wait(t->epoll_fd, events, EVENTS_AT_ONCE, (int)(tick / NS_PER_MS));
+        for (int i = 0; i < ready; i++)
+            worker_event(t, events[i].data.ptr, events[i].events);
+        int64_t now_ns = monotonic_ns();
+        if (now_ns >= t->next_expiry_check_ns) {
+            expire_overdue(t, now_ns);
+            t->next_expiry_check_ns = now_ns + tick;
+        }
+    }
+}
+
+void *iothread_main(void *iothread)
+{
+    struct iothread *t = iothread;
+    struct run_state *run = t->run;
+    drive(t);
+    for (uint32_t i = 0; i < t->worker_count; i++)
+        if (t->workers[i].phase != WORKER_ENDED)
+            bump(&t->abandoned);
+    if (t->cpu_from_ns)
+        atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - t->cpu_from_ns);
+    pthread_mutex_lock(&run->mutex);
+    run->threads_running--;
+    pthread_cond_signal(&run->ended);
+    pthread_mutex_unlock(&run->mutex);
+    return NULL;
+}
+
+static int worker_init(struct iothread *t, struct worker *w, const struct request_text *text,
+                       errstr_t errstr)
+{
+    const struct loadgen_config *config = &t->run->config;
+    size_t iovecs = 2 + tensormap_batch_iovecs(config->tensors, config->batch);
+    w->text = text;
+    w->check.plan = &config->plan;
+    w->iov_all = calloc(iovecs, sizeof *w->iov_all);
+    if (w->iov_all == NULL) {
+        snprintf(errstr, ERRSTR_BYTES, "out of memory");
+        return -1;
+    }
+    if (open_and_watch(t, w, errstr) < 0)
+        return -1;
+    return connection_await(&w->connection, (int)(config->connect_timeout_ns / NS_PER_MS), errstr);
+}
+
+int iothread_init(struct iothread *t, struct run_state *run, const struct request_text *texts,
+                  uint32_t worker_count, errstr_t errstr)
+{
+    t->run = run;
+    histogram_reset(&t->latencies);
+    t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    t->workers = calloc(worker_count, sizeof *t->workers);
+    if (t->epoll_fd < 0 || t->workers == NULL) {
+        snprintf(errstr, ERRSTR_BYTES, "cannot make an I/O thread: %s", strerror(errno));
+        return -1;
+    }
+    t->worker_count = worker_count;
+    t->workers_running = worker_count;
+    for (uint32_t i = 0; i < worker_count; i++)
+        if (worker_init(t, &t->workers[i], &texts[i], errstr) < 0)
+            return -1;
+    return 0;
+}
+
+void iothread_free(struct iothread *t)
+{
+    for (uint32_t i = 0; i < t->worker_count; i++) {
+        connection_close(&t->workers[i].connection);
+        free(t->workers[i].iov_all);
+    }
+    free(t->workers);
+    if (t->epoll_fd >= 0)
+        close(t->epoll_fd);
+}

@@ -1,0 +1,77 @@
+/* One I/O thread: an epoll loop that drives its workers, each with one request outstanding.
+ *
+ * Memory: iothread_init allocates, iothread_free frees. The run_state is borrowed.
+ * Threads: iothread_main is the thread; the counters may be read by any thread meanwhile.
+ */
+#ifndef AIBENCH_IOTHREAD_H
+#define AIBENCH_IOTHREAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "loadgen.h"
+
+enum sample_state { SAMPLE_NONE, SAMPLE_WANTED, SAMPLE_TAKEN, SAMPLE_READY };
+
+/* What all I/O threads share. */
+struct run_state {
+    struct loadgen_config config;
+    _Atomic bool stopping;
+    _Atomic uint64_t next_request; /* the number of the request that is issued next */
+    _Atomic uint64_t completions;
+    _Atomic int64_t measured_from_ns;
+    pthread_mutex_t mutex; /* guards threads_running */
+    pthread_cond_t ended;
+    uint32_t threads_running;
+    _Atomic int sample_state; /* enum sample_state; a claim of WANTED owns the two below */
+    char *sample;
+    uint64_t sample_tensor;
+};
+
+enum worker_phase { WORKER_CONNECTING, WORKER_BUSY, WORKER_ENDED };
+
+struct worker {
+    struct connection connection;
+    struct replycheck check;
+    enum worker_phase phase;
+    uint64_t request;     /* its number */
+    int64_t started_ns;   /* just before the first byte went to the kernel, or connecting began */
+    const struct request_text *text;
+    struct iovec *iov_all; /* room for the whole request */
+    struct iovec *iov;     /* what of it is not sent yet */
+    size_t iov_count;
+    bool samples; /* this request's output goes to run_state.sample */
+};
+
+struct iothread {
+    struct run_state *run;
+    pthread_t thread;
+    int epoll_fd;
+    struct worker *workers;
+    uint32_t worker_count;
+    uint32_t workers_running;
+    int64_t next_expiry_check_ns;
+    int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
+    _Atomic uint64_t requests;
+    _Atomic uint64_t successes;
+    _Atomic uint64_t abandoned;
+    _Atomic int64_t last_completed_ns;
+    _Atomic int64_t cpu_ns;
+    struct failures burn_in_failures;
+    struct failures failures;
+    struct histogram latencies;
+};
+
+/* Make the thread's workers and connect them; `texts` has one entry a worker.
+ * Returns 0, or -1 with the reason in `errstr`; either way iothread_free is to be called. */
+int iothread_init(struct iothread *t, struct run_state *run, const struct request_text *texts,
+                  uint32_t worker_count, errstr_t errstr);
+
+/* The thread's start routine; its argument is the iothread. */
+void *iothread_main(void *iothread);
+
+void iothread_free(struct iothread *t);
+
+#endif

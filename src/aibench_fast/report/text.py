@@ -1,0 +1,102 @@
+"""A run as text: the lines while it goes on and the summary, as aibench prints them."""
+
+from collections.abc import Iterable, Iterator
+
+from aibench_fast.histogram import LatencyHistogram
+from aibench_fast.result import BurnInComplete, Failure, Interval, Result
+
+CSV_HEADER = (
+    "time (ms),total queries,instantaneous inferences/s,overall inferences/s,"
+    "overall q50 lat(ms),overall q90 lat(ms),overall q95 lat(ms),overall q99 lat(ms),"
+    "overall q99.999 lat(ms)"
+)
+ALL_QUERIES = "All queries"
+BUSY_THREAD = 0.9  # the share of a core above which the client may be what limits the rate
+
+
+def format_interval(interval: Interval) -> str:
+    """One CSV line; rates are whole images a second."""
+    quantiles = ",".join(f"{value:.2f}" for value in interval.quantiles_ms)
+    return (
+        f"{interval.unix_ms},{interval.images},{interval.instantaneous_rate:.0f},"
+        f"{interval.overall_rate:.0f},{quantiles}"
+    )
+
+
+def format_live(interval: Interval) -> str:
+    """One line that a terminal overwrites."""
+    q50, _, _, q99, _ = interval.quantiles_ms
+    measured = (
+        f"{interval.overall_rate:.1f}/s overall, q50 {q50:.2f} ms, q99 {q99:.2f} ms"
+        if interval.overall_rate
+        else "burn-in"
+    )
+    return f"{interval.images:,} images, {interval.instantaneous_rate:.1f}/s, {measured}"
+
+
+def format_burn_in(event: BurnInComplete) -> str:
+    """The line that says from where on requests are measured."""
+    return f"burn-in complete after {event.requests} queries with {event.workers} workers"
+
+
+def format_summary(result: Result) -> str:
+    """The closing block: rate, latencies, and whatever makes them doubtful."""
+    return "\n".join(_summary_lines(result))
+
+
+def _summary_lines(result: Result) -> Iterator[str]:
+    yield (
+        f"Run complete after {result.inferences} inferences with {result.workers} workers "
+        f"(Overall inference rate {result.inferences_per_s:.2f} inferences/sec):"
+    )
+    timed_out = sum(
+        result.failures[kind].count
+        for kind in ("server_timeout", "client_timeout")
+        if kind in result.failures
+    )
+    for label in (ALL_QUERIES, result.query_label):
+        yield f"{label:<{len(result.query_label)}}:"
+        yield "+ Inference execution latency (statistical histogram):"
+        yield f"\t{_latency_line(result.latencies, timed_out)}"
+        yield ""
+    yield from _doubts(result)
+    yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
+    yield f"Took: {result.duration_s:8.3f} sec"
+
+
+def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:
+    q25, q50, q75, q99 = latencies.quantiles_ms((0.25, 0.50, 0.75, 0.99))
+    return (
+        f"min: {latencies.min_ms:8.2f} ms,  mean: {latencies.mean_ms:8.2f} ms, "
+        f"q25: {q25:8.2f} ms, med(q50): {q50:8.2f} ms, q75: {q75:8.2f} ms, "
+        f"q99: {q99:8.2f} ms, max: {latencies.max_ms:8.2f} ms, "
+        f"stddev: {latencies.stddev_ms:8.2f}ms, count: {latencies.count}, "
+        f"timedOut count: {timed_out}"
+    )
+
+
+def _doubts(result: Result) -> Iterator[str]:
+    """What a reader has to know before trusting the figures."""
+    if result.interrupted:
+        yield "Interrupted: the figures are of the part that was measured"
+    if result.failures:
+        failed = result.requests - result.successes
+        yield f"Failures: {failed} of {result.requests} requests, in no latency above"
+        yield from _failure_lines(result.failures.items())
+    if result.burn_in_failures:
+        yield "Failures during the burn-in, in no figure above"
+        yield from _failure_lines(result.burn_in_failures.items())
+    if result.abandoned:
+        yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
+    if result.saturated:
+        yield f"Saturated: {result.saturated} latencies above an hour are counted as an hour"
+    if result.busiest_thread > BUSY_THREAD:
+        yield (
+            f"The client may be the bottleneck: an I/O thread was on a CPU "
+            f"{result.busiest_thread:.0%} of the measured time; use more --threads or cores"
+        )
+
+
+def _failure_lines(failures: Iterable[tuple[str, Failure]]) -> Iterator[str]:
+    for kind, failure in failures:
+        yield f"\t{kind}: {failure.count}, first: {failure.first_message}"

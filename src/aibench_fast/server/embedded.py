@@ -1,0 +1,267 @@
+"""One embedded server: a Valkey process, started, waited for and stopped."""
+
+import os
+import socket as sockets
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+import aibench_fast
+from aibench_fast.control import ServerAddress
+from aibench_fast.errors import ConfigError, InternalError, ServerError
+from aibench_fast.server.parts import openvino_library, server_module, server_program
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
+STOP_TIMEOUT_S = 15.0
+POLL_S = 0.01
+PORT_ATTEMPTS = 5
+LOG_LINES = 5
+MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
+
+
+class EmbeddedServer:
+    """A Valkey server with our AI module, on this machine's loopback only.
+
+    Use it as a context manager, or call `start` and `stop`. It persists nothing unless `data_dir` is
+    given, ignores the terminal's Ctrl-C, and ends when this process does, however that ends.
+
+    Args:
+        port: to listen on; 0 picks a free one.
+        socket: path of a unix socket to listen on as well.
+        threads_per_queue: inferences that run at a time.
+        engine_threads: threads that the engine shares among them; 0 for every core.
+        valkey: the server program instead of the installed one (Valkey, or Redis 7 and later).
+        password: that clients must give; None for none.
+        data_dir: a folder whose saved database is loaded at the start, and saved to at the stop.
+
+    Raises ConfigError where an argument is wrong or a part is not installed, and ServerError, with
+    the last lines of its log, where the server does not start.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        socket: Path | None = None,
+        threads_per_queue: int = 1,
+        engine_threads: int = 0,
+        valkey: Path | None = None,
+        password: str | None = None,
+        data_dir: Path | None = None,
+    ) -> None:
+        """Check the arguments and find the server's parts; start nothing."""
+        if not 0 <= port <= 65535:
+            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
+        if threads_per_queue < 1:
+            raise ConfigError(f"--threads-per-queue {threads_per_queue}: give 1 or more")
+        if engine_threads < 0:
+            raise ConfigError(f"--engine-threads {engine_threads}: give 1 or more, or 0 for all")
+        if socket is not None:
+            _check_socket(socket)
+        if password is not None and (not password or not password.isprintable()):
+            raise ConfigError("the password is empty or has characters that cannot be printed")
+        if data_dir is not None and not data_dir.is_dir():
+            raise ConfigError(f"--dir {data_dir}: there is no such folder; make it first")
+        self.host = HOST
+        self.port = port
+        self.socket = socket.absolute() if socket else None
+        self._threads_per_queue = threads_per_queue
+        self._engine_threads = engine_threads
+        self._password = password
+        self._data_dir = data_dir.absolute() if data_dir else None
+        self._program = server_program(valkey)
+        self._module = server_module()
+        self._openvino = openvino_library()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; InternalError before the start and after the stop."""
+        if self._process is None:
+            raise InternalError("the embedded server is not running")
+        return self._process.pid
+
+    @property
+    def address(self) -> ServerAddress:
+        """Where to reach it: the unix socket where there is one, else the port."""
+        return ServerAddress(self.host, self.port, self.socket)
+
+    def start(self) -> Self:
+        """Start the server, and return when it answers."""
+        if self._process is not None:
+            raise InternalError("the embedded server is running already")
+        self._folder = tempfile.TemporaryDirectory(prefix="aibench-server-")
+        any_port = self.port == 0
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            if any_port:
+                self.port = _free_port()
+            try:
+                self._launch()
+                self._wait_until_it_answers()
+                return self
+            except ServerError as error:
+                # Someone else may have taken the free port in the meantime.
+                last = attempt == PORT_ATTEMPTS or not any_port
+                taken = "in use" in str(error)
+                self._end_process()
+                if last or not taken:
+                    self.stop()
+                    raise
+            except BaseException:
+                self.stop()
+                raise
+        raise InternalError("unreachable")  # the loop returns or raises
+
+    def stop(self) -> None:
+        """Stop the server, and remove its temporary files; without effect where it is stopped."""
+        self._end_process()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def wait(self) -> int:
+        """Wait until the server ends by itself; return its exit code."""
+        if self._process is None:
+            raise InternalError("the embedded server is not running")
+        return self._process.wait()
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the server."""
+        self.stop()
+
+    @property
+    def _log(self) -> Path:
+        assert self._folder is not None
+        return Path(self._folder.name) / "server.log"
+
+    def _configuration(self, lifeline: int) -> str:
+        """The server's configuration file; strings are quoted as it reads them."""
+        assert self._folder is not None
+        module = [
+            str(self._module),
+            *("THREADS_PER_QUEUE", str(self._threads_per_queue)),
+            *("INTRA_OP_PARALLELISM", str(self._engine_threads)),
+            *("VERSION", aibench_fast.__version__),
+            *("LIFELINE", str(lifeline)),
+        ]
+        if self._openvino:
+            module += ["OPENVINO", str(self._openvino)]
+        settings = [
+            ["bind", self.host],
+            ["port", str(self.port)],
+            ["daemonize", "no"],
+            ["appendonly", "no"],
+            ["dir", str(self._data_dir or self._folder.name)],
+            # Without a save point nothing is saved, not at the stop either.
+            ["save", "3600 1" if self._data_dir else ""],
+            ["loadmodule", *module],
+        ]
+        if self.socket:
+            settings.append(["unixsocket", str(self.socket)])
+        if self._password is not None:
+            settings.append(["requirepass", self._password])
+        return "".join(
+            " ".join([name, *map(_quoted, values)]) + "\n" for name, *values in settings
+        )
+
+    def _launch(self) -> None:
+        lifeline, self._lifeline = os.pipe()
+        try:
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [str(self._program), "-"],  # the configuration on its standard input
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[lifeline],
+                    # In a session of its own the terminal's Ctrl-C does not reach it.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ServerError(f"cannot start {self._program}: {error}") from error
+        finally:
+            os.close(lifeline)
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as configuration:
+                configuration.write(self._configuration(lifeline).encode())
+        except BrokenPipeError:
+            pass  # it has ended: its log says why
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None
+        client = redis.Redis(
+            host=self.host, port=self.port, password=self._password, protocol=2, socket_timeout=5.0
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with client:
+            while self._process.poll() is None:
+                try:
+                    client.ping()
+                    # What answers may be another server that has the port.
+                    if client.info("server")["process_id"] == self._process.pid:
+                        return
+                except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
+                    pass
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"{self._program} does not answer after {START_TIMEOUT_S:.0f} s; its log "
+                        f"ends with: {self._log_end()}"
+                    )
+                time.sleep(POLL_S)
+        raise ServerError(f"{self._program} did not start; its log ends with: {self._log_end()}")
+
+    def _log_end(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()
+        return " | ".join(line.strip() for line in lines[-LOG_LINES:] if line.strip()) or "nothing"
+
+    def _end_process(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+
+def _check_socket(socket: Path) -> None:
+    if len(os.fsencode(socket.absolute())) > MAX_SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"--socket {socket}: its path is longer than {MAX_SOCKET_PATH_BYTES} bytes; "
+            "choose a shorter one"
+        )
+    if not socket.absolute().parent.is_dir():
+        raise ConfigError(f"--socket {socket}: there is no folder {socket.absolute().parent}")
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _free_port() -> int:
+    with sockets.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

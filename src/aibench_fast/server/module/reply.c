@@ -1,0 +1,11 @@
+#include "reply.h"
+
+#include "arguments.h"
+
+int reply_error(RedisModuleCtx *ctx, RedisModuleString **argv, int argc, const char *text)
+{
+    Error error;
+    error_set(&error, "%.300s [%.20s%s%.48s]", text, argument_text(argv[0]), argc > 1 ? " " : "",
+              argc > 1 ? argument_text(argv[1]) : "");
+    return RedisModule_ReplyWithError(ctx, error.text);
+}

@@ -1,0 +1,11 @@
+/* Error replies. Main thread. */
+#ifndef AIBENCH_REPLY_H
+#define AIBENCH_REPLY_H
+
+#include "error.h"
+#include "redismodule_api.h"
+
+/* Replies with the error, followed by the command and the key that it was about. */
+int reply_error(RedisModuleCtx *ctx, RedisModuleString **argv, int argc, const char *text);
+
+#endif

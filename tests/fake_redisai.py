@@ -1,0 +1,128 @@
+"""A server that speaks RESP and plays RedisAI, so that it can be slow, broken or silent on order.
+
+A behaviour decides what one command answers: it gets the command's arguments and how many commands
+of that name came before, and returns bytes, or an awaitable of them where it wants to be late.
+None cuts the connection. Real servers are used wherever nothing has to misbehave.
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+OK = b"+OK\r\n"
+OUTPUT_BYTES = 4004
+
+Reply = bytes | None
+Behaviour = Callable[[Sequence[bytes], int], Reply | Awaitable[Reply]]
+
+
+def bulk(data: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def array(*items: bytes) -> bytes:
+    return b"*%d\r\n%b" % (len(items), b"".join(items))
+
+
+def _tensor_get(arguments: Sequence[bytes], _number: int) -> bytes:
+    output = bulk(bytes(OUTPUT_BYTES))
+    if b"META" not in arguments:
+        return output
+    shape = array(b":1\r\n", b":1001\r\n")
+    return array(bulk(b"dtype"), bulk(b"FLOAT"), bulk(b"shape"), shape, bulk(b"blob"), output)
+
+
+def _command_info(arguments: Sequence[bytes], _number: int) -> bytes:
+    return array(*(array(bulk(name.lower())) for name in arguments[2:]))
+
+
+class FakeRedisAI:
+    """Listens on a free port of 127.0.0.1 while the `with` block lasts."""
+
+    def __init__(self, **behaviours: Behaviour) -> None:
+        """Replace what commands answer; `AI_MODELRUN=...` is for AI.MODELRUN."""
+        self._behaviours: dict[str, Behaviour] = {
+            "PING": lambda *_: b"+PONG\r\n",
+            "CLIENT": lambda *_: OK,
+            "INFO": lambda *_: bulk(b"# Server\r\nredis_version:7.0.15\r\n"),
+            "MODULE": lambda *_: array(
+                array(bulk(b"name"), bulk(b"ai"), bulk(b"ver"), b":10207\r\n")
+            ),
+            "COMMAND": _command_info,
+            "AI.MODELGET": lambda *_: array(),
+            "AI.INFO": lambda *_: b"-ERR cannot find run info for key\r\n",
+            "AI.TENSORSET": lambda *_: OK,
+            "AI.MODELRUN": lambda *_: OK,
+            "AI.TENSORGET": _tensor_get,
+            "DEL": lambda *_: b":0\r\n",
+            **{name.replace("_", "."): behaviour for name, behaviour in behaviours.items()},
+        }
+        self.counts: Counter[str] = Counter()
+        self.blobs: list[bytes] = []
+        self.connections = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> "FakeRedisAI":
+        self._thread.start()
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def behaviour(self, command: str) -> Behaviour:
+        """What a command answers now."""
+        return self._behaviours[command]
+
+    def behave(self, command: str, behaviour: Behaviour) -> None:
+        """Replace what one more command answers."""
+        self._behaviours[command] = behaviour
+
+    def stop_listening(self) -> None:
+        """Refuse new connections from now on."""
+        self._loop.call_soon_threadsafe(self._server.close)
+
+    async def _stop(self) -> None:
+        self._server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while arguments := await self._read_command(reader):
+                name = arguments[0].decode().upper()
+                number = self.counts[name]
+                self.counts[name] += 1
+                if name == "AI.TENSORSET":
+                    self.blobs.append(arguments[-1])
+                reply = self._behaviours[name](arguments, number)
+                if not isinstance(reply, bytes) and reply is not None:
+                    reply = await reply
+                if reply is None:
+                    break
+                writer.write(reply)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    @staticmethod
+    async def _read_command(reader: asyncio.StreamReader) -> list[bytes]:
+        head = await reader.readline()
+        if not head:
+            return []
+        arguments = []
+        for _ in range(int(head[1:])):
+            length = int((await reader.readline())[1:])
+            arguments.append((await reader.readexactly(length + 2))[:-2])
+        return arguments

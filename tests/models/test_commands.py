@@ -1,0 +1,152 @@
+"""The AI.* commands as servers of each version expect them, and their encoding."""
+
+import hiredis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibench_fast.commands import (
+    TENSOR_BLOB,
+    Command,
+    Dialect,
+    dag_run,
+    dag_setup,
+    encode,
+    model_run,
+    model_set,
+    tensor_get,
+    tensor_set,
+)
+from aibench_fast.errors import InternalError
+
+IMAGE = (1, 224, 224, 3)
+
+
+def words(command: Command) -> str:
+    return " ".join("<tensor>" if a is TENSOR_BLOB else str(a) for a in command)
+
+
+def test_tensor_commands() -> None:
+    assert words(tensor_set("in", "FLOAT", IMAGE)) == (
+        "AI.TENSORSET in FLOAT 1 224 224 3 BLOB <tensor>"
+    )
+    assert words(tensor_get("out")) == "AI.TENSORGET out BLOB"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "timeout_ms", "expected"),
+    [
+        (Dialect.MODELRUN, None, "AI.MODELRUN m INPUTS a b OUTPUTS c"),
+        (Dialect.MODELRUN, 50, "AI.MODELRUN m TIMEOUT 50 INPUTS a b OUTPUTS c"),
+        (Dialect.MODELEXECUTE, None, "AI.MODELEXECUTE m INPUTS 2 a b OUTPUTS 1 c"),
+        (Dialect.MODELEXECUTE, 50, "AI.MODELEXECUTE m INPUTS 2 a b OUTPUTS 1 c TIMEOUT 50"),
+    ],
+)
+def test_model_run(dialect: Dialect, timeout_ms: int | None, expected: str) -> None:
+    assert words(model_run(dialect, "m", ["a", "b"], ["c"], timeout_ms)) == expected
+
+
+@pytest.mark.parametrize(
+    ("dialect", "persist", "timeout_ms", "expected"),
+    [
+        (
+            Dialect.MODELRUN,
+            False,
+            None,
+            "AI.DAGRUN |> AI.TENSORSET in FLOAT 1 224 224 3 BLOB <tensor> "
+            "|> AI.MODELRUN m INPUTS in OUTPUTS out |> AI.TENSORGET out BLOB",
+        ),
+        (
+            Dialect.MODELRUN,
+            True,
+            50,
+            "AI.DAGRUN PERSIST 1 out TIMEOUT 50 |> AI.TENSORSET in FLOAT 1 224 224 3 BLOB <tensor> "
+            "|> AI.MODELRUN m INPUTS in OUTPUTS out |> AI.TENSORGET out BLOB",
+        ),
+        (
+            Dialect.MODELEXECUTE,
+            False,
+            50,
+            "AI.DAGEXECUTE LOAD 1 out:dag TIMEOUT 50 "
+            "|> AI.TENSORSET in FLOAT 1 224 224 3 BLOB <tensor> "
+            "|> AI.MODELEXECUTE m INPUTS 1 in OUTPUTS 1 out |> AI.TENSORGET out BLOB",
+        ),
+        (
+            Dialect.MODELEXECUTE,
+            True,
+            None,
+            "AI.DAGEXECUTE PERSIST 1 out |> AI.TENSORSET in FLOAT 1 224 224 3 BLOB <tensor> "
+            "|> AI.MODELEXECUTE m INPUTS 1 in OUTPUTS 1 out |> AI.TENSORGET out BLOB",
+        ),
+    ],
+)
+def test_dag_run(dialect: Dialect, persist: bool, timeout_ms: int | None, expected: str) -> None:
+    command = dag_run(
+        dialect, "m", "in", "out", "FLOAT", IMAGE, persist=persist, timeout_ms=timeout_ms
+    )
+    assert words(command) == expected
+
+
+@pytest.mark.parametrize("persist", [False, True])
+@pytest.mark.parametrize("dialect", Dialect)
+def test_every_key_that_a_dag_loads_is_set_up(dialect: Dialect, persist: bool) -> None:
+    command = dag_run(dialect, "m{t}", "in{t}", "out{t}", "FLOAT", IMAGE, persist=persist)
+    loaded = [command[command.index("LOAD") + 2]] if "LOAD" in command else []
+    stored = [setup[1] for setup in dag_setup(dialect, "out{t}", persist=persist)]
+    assert stored == loaded
+    assert all("{t}" in str(key) for key in stored)
+
+
+def test_model_set_with_every_option() -> None:
+    def stored(dialect: Dialect) -> str:
+        command = model_set(
+            dialect,
+            "m",
+            "TF",
+            "CPU",
+            tag="v1",
+            batch_size=8,
+            min_batch_size=2,
+            min_batch_timeout_ms=50,
+            inputs=["a"],
+            outputs=["c"],
+            chunks=[b"x", b"y"],
+        )
+        return words(command)
+
+    options = "m TF CPU TAG v1 BATCHSIZE 8 MINBATCHSIZE 2 MINBATCHTIMEOUT 50"
+    assert stored(Dialect.MODELRUN) == (f"AI.MODELSET {options} INPUTS a OUTPUTS c BLOB b'x' b'y'")
+    assert stored(Dialect.MODELEXECUTE) == (
+        f"AI.MODELSTORE {options} INPUTS 1 a OUTPUTS 1 c BLOB b'x' b'y'"
+    )
+
+
+def test_model_set_leaves_out_what_is_not_given() -> None:
+    assert words(model_set(Dialect.MODELRUN, "m", "NULL", "CPU")) == "AI.MODELSET m NULL CPU"
+
+
+def packed(*arguments: str | bytes | int) -> bytes:
+    command: bytes = hiredis.pack_command(arguments)  # type: ignore[arg-type]  # a tuple of one
+    return command
+
+
+Plain = list[str | bytes | int]
+plain_arguments = st.lists(st.text() | st.binary() | st.integers(), min_size=1)
+
+
+@given(plain_arguments)
+def test_encode_agrees_with_hiredis(arguments: Plain) -> None:
+    assert encode([*arguments], 0) == (packed(*arguments), b"")
+
+
+@given(plain_arguments, st.binary(), st.lists(st.text() | st.binary() | st.integers()))
+def test_encode_around_a_tensor_agrees_with_hiredis(
+    before: Plain, blob: bytes, after: Plain
+) -> None:
+    prefix, suffix = encode([*before, TENSOR_BLOB, *after], len(blob))
+    assert prefix + blob + suffix == packed(*before, blob, *after)
+
+
+def test_encode_refuses_two_tensors() -> None:
+    with pytest.raises(InternalError, match="2 tensors"):
+        encode(["AI.X", TENSOR_BLOB, TENSOR_BLOB], 4)

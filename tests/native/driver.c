@@ -1,0 +1,89 @@
+/* Drives the load generator without Python, so that sanitizers see nothing but it.
+ *
+ * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS
+ * Tensors are of 16 bytes. STOP_AFTER_MS of 0 lets the run end by itself.
+ * Prints: requests successes failures abandoned latencies sample
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "loadgen.h"
+
+#define TENSOR_BYTES 16
+#define OUTPUT_BYTES 4004
+
+static const char prefix[] = "*6\r\n$12\r\nAI.TENSORSET\r\n$1\r\na\r\n$5\r\nFLOAT\r\n$1\r\n4\r\n"
+                             "$4\r\nBLOB\r\n$16\r\n";
+static const char suffix[] = "\r\n*6\r\n$11\r\nAI.MODELRUN\r\n$1\r\nm\r\n$6\r\nINPUTS\r\n$1\r\na\r\n"
+                             "$7\r\nOUTPUTS\r\n$1\r\nb\r\n"
+                             "*3\r\n$12\r\nAI.TENSORGET\r\n$1\r\nb\r\n$4\r\nBLOB\r\n";
+
+static int fail(const char *why)
+{
+    fprintf(stderr, "driver: %s\n", why);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    static struct loadgen_snapshot snapshot;
+    static char output[OUTPUT_BYTES];
+    struct tensormap tensors;
+    errstr_t errstr;
+    uint64_t failures = 0, sampled = 0, tensor;
+    int64_t latencies = 0;
+    if (argc != 7)
+        return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS");
+    uint32_t workers = (uint32_t)atoi(argv[2]);
+    int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
+    if (tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr) < 0)
+        return fail(errstr);
+    struct request_text *texts = calloc(workers, sizeof *texts);
+    for (uint32_t i = 0; i < workers; i++)
+        texts[i] = (struct request_text){prefix, sizeof prefix - 1, suffix, sizeof suffix - 1};
+    struct loadgen_config config = {
+        .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1])},
+        .tensors = &tensors,
+        .texts = texts,
+        .plan = {.count = 3,
+                 .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
+        .output_bytes = OUTPUT_BYTES,
+        .workers = workers,
+        .threads = (uint32_t)atoi(argv[3]),
+        .batch = 1,
+        .burn_in_requests = workers,
+        .max_requests = strtoull(argv[4], NULL, 10),
+        .reply_timeout_ns = 500 * NS_PER_MS,
+        .connect_timeout_ns = NS_PER_S,
+    };
+    struct loadgen *g = loadgen_create(&config, errstr);
+    if (g == NULL)
+        return fail(errstr);
+    if (loadgen_start(g, errstr) < 0)
+        return fail(errstr);
+    int64_t started_ns = monotonic_ns();
+    loadgen_want_sample(g);
+    while (!loadgen_wait(g, NS_PER_MS)) {
+        loadgen_read(g, &snapshot); /* while the threads count */
+        if (loadgen_take_sample(g, output, &tensor)) {
+            sampled++;
+            loadgen_want_sample(g);
+        }
+        if (stop_after_ns && monotonic_ns() - started_ns > stop_after_ns)
+            loadgen_stop(g);
+    }
+    loadgen_read(g, &snapshot);
+    for (int kind = 0; kind < FAILURE_KINDS; kind++)
+        failures += snapshot.failures.kinds[kind].count + snapshot.burn_in_failures.kinds[kind].count;
+    for (int i = 0; i < HISTOGRAM_COUNTS; i++)
+        latencies += snapshot.latencies.counts[i];
+    printf("%llu %llu %llu %llu %lld %llu\n", (unsigned long long)snapshot.requests,
+           (unsigned long long)snapshot.successes, (unsigned long long)failures,
+           (unsigned long long)snapshot.abandoned, (long long)latencies,
+           (unsigned long long)sampled);
+    loadgen_free(g);
+    tensormap_close(&tensors);
+    free(texts);
+    return 0;
+}

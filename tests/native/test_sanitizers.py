@@ -1,0 +1,84 @@
+"""The native core under the address, undefined-behaviour and thread sanitizers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_redisai import OK, FakeRedisAI
+
+ROOT = Path(__file__).parents[2]
+NATIVE = ROOT / "src" / "aibench_fast" / "native"
+
+sys.path.insert(0, str(ROOT))
+import hiredis_source  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def hiredis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hiredis_source.hiredis_source(tmp_path_factory.mktemp("hiredis"))
+
+
+@pytest.fixture(scope="session", params=["address,undefined", "thread"])
+def driver(request: pytest.FixtureRequest, hiredis: Path, tmp_path_factory: object) -> Path:
+    """The load generator as a program of its own, built with a sanitizer."""
+    assert isinstance(tmp_path_factory, pytest.TempPathFactory)
+    program = tmp_path_factory.mktemp("driver") / "driver"
+    subprocess.run(
+        [os.environ.get("CC", "cc"), "-std=c11", "-O1", "-g", "-D_GNU_SOURCE", "-pthread",
+         f"-fsanitize={request.param}", "-fno-sanitize-recover=all", "-Wall", "-Wextra",
+         "-Wno-sign-compare", f"-I{NATIVE}", f"-isystem{hiredis}", "-o", program,
+         Path(__file__).with_name("driver.c"), *NATIVE.glob("*.c"),
+         *(hiredis / name for name in hiredis_source.FILES)],
+        check=True,
+    )  # fmt: skip
+    return program
+
+
+@pytest.fixture
+def small_tensors(tmp_path: Path) -> Path:
+    path = tmp_path / "small.out"
+    path.write_bytes(os.urandom(16 * 100))
+    return path
+
+
+def drive(driver: Path, server: FakeRedisAI, *arguments: object) -> list[int]:
+    done = subprocess.run(
+        [driver, str(server.port), *map(str, arguments)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return [int(number) for number in done.stdout.split()]
+
+
+def test_a_run_of_many_workers_on_two_threads(driver: Path, small_tensors: Path) -> None:
+    with FakeRedisAI() as server:
+        counts = drive(driver, server, 9, 2, 1000, small_tensors, 0)
+    requests, successes, failures, abandoned, latencies, sampled = counts
+    assert (requests, successes, failures, abandoned, latencies) == (1000, 991, 0, 0, 991)
+    assert sampled > 0
+
+
+def test_failures_of_every_kind(driver: Path, small_tensors: Path) -> None:
+    def behave(_: object, number: int) -> bytes | None:
+        replies = {0: None, 1: b"-ERR no\r\n", 2: b"garbage\r\n", 3: b"*2\r\n+OK\r\n*1\r\n:1\r\n"}
+        return replies.get(number % 20, OK)
+
+    with FakeRedisAI(AI_MODELRUN=behave) as server:
+        requests, successes, failures, *_ = drive(driver, server, 7, 2, 500, small_tensors, 0)
+    assert requests == 500
+    assert failures >= 80
+    assert successes > 300
+
+
+def test_a_run_that_is_stopped(driver: Path, small_tensors: Path) -> None:
+    def silent(_: object, number: int) -> bytes:
+        return b"" if number % 5 == 0 else OK  # and the client's own time-out ends those
+
+    with FakeRedisAI(AI_MODELRUN=silent) as server:
+        counts = drive(driver, server, 8, 2, 10**9, small_tensors, 900)
+    requests, successes, failures, _, latencies, _ = counts
+    assert successes == latencies
+    assert requests >= successes + failures
+    assert failures > 0

@@ -1,0 +1,206 @@
+"""`aibench-fast run` as a user types it: what it prints, saves, refuses, and how it ends."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import Cli, command
+from fake_redisai import OK, FakeRedisAI
+
+from aibench_fast.histogram import LatencyHistogram
+
+Completed = subprocess.CompletedProcess[str]
+
+
+def masked(text: str) -> str:
+    """A run's output with its figures taken out, so that only what is printed remains."""
+    text = re.sub(r"^\d+,\d+,\d+,\d+(,\d+\.\d\d){5}$", "<line>", text, flags=re.MULTILINE)
+    text = re.sub(r"(<line>\n)+", "<lines>\n", text)
+    text = re.sub(r" +\d+\.\d\d ?ms", " <ms>", text)
+    text = re.sub(r"localhost:\d+", "<address>", text)
+    text = re.sub(r"rate \d+\.\d\d", "rate <rate>", text)
+    return re.sub(r"Took: +\d+\.\d{3}", "Took: <s>", text)
+
+
+def test_piped_output_is_as_the_golden_file(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: asyncio.sleep(0.05, OK)) as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--burn-in", 3,
+            "--max-queries", 14, "--reporting-period", "300ms",
+        )  # fmt: skip
+    golden = Path(__file__).parents[1] / "golden" / "run_piped.txt"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert masked(done.stdout) == golden.read_text()
+
+
+def test_json_and_histogram_are_saved_and_agree(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    with FakeRedisAI() as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--quiet",
+            "--json-out-file", "results/run.json",
+            "--output-file-stats-hdr-response-latency-hist", "results/hist.txt",
+        )  # fmt: skip
+    saved = json.loads((tmp_path / "results/run.json").read_text())
+    table = (tmp_path / "results/hist.txt").read_text()
+    latencies = LatencyHistogram.decode(saved["OverallQuantiles"]["EncodedHistogram"])
+    assert latencies.count == 7
+    assert "TotalCount     =        7.000]" in table
+    assert done.stdout.startswith("Run complete after 7 inferences")
+    assert done.stdout.endswith("Saving Query Latencies HDR Histogram to results/hist.txt\n")
+
+
+def test_failures_make_the_exit_code_one_after_everything_is_saved(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda _, n: b"-ERR no such\r\n" if n == 3 else OK) as server:
+        done = cli("run", "--file", tensor_file, "--port", server.port, "--json-out-file", "r.json")
+    assert done.returncode == 1
+    assert "Failures: 1 of 7 requests" in done.stdout
+    assert "error_reply: 1, first: ERR no such" in done.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 6
+    assert (tmp_path / "stats-response-latency-hist.txt").exists()
+
+
+def test_sampled_replies_go_to_stderr(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: asyncio.sleep(0.05, OK)) as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--print-responses",
+            "--reporting-period", "100ms",
+        )  # fmt: skip
+    assert re.search(r"^reply to tensor \d: classes 0 \(0\.0000\), 1 ", done.stderr, re.MULTILINE)
+    assert "reply to" not in done.stdout
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def sized(path: Path, size: int) -> Path:
+    path.write_bytes(bytes(size))
+    return path
+
+
+Arguments = Callable[[Path, Path], Sequence[object]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (lambda tmp, _: ("--file", tmp / "none.out"), "none.out: there is no such file"),
+        (lambda tmp, _: ("--file", sized(tmp / "empty.out", 0)), "empty.out: is empty"),
+        (lambda tmp, _: ("--file", sized(tmp / "cut.out", 602_112 + 99)), "99 bytes over"),
+        (lambda _, file: ("--file", file, "--workers", 0), "--workers 0"),
+        (lambda _, file: ("--file", file, "--workers", -3), "--workers -3"),
+        (lambda _, file: ("--file", file, "--threads", 2), "--threads 2 with --workers 1"),
+        (lambda _, file: ("--file", file, "--batch-size", 0), "--batch-size 0"),
+        (lambda _, file: ("--file", file, "--burn-in", 7), "--burn-in 7"),
+        (lambda _, file: ("--file", file, "--burn-in", 5, "--max-queries", 5), "--burn-in 5"),
+        (lambda _, file: ("--file", file, "--reporting-period", "0s"), "--reporting-period"),
+        (lambda _, file: ("--file", file, "--json-out-file", "/proc/r.json"), "/proc/r.json"),
+        (
+            lambda _, file: ("--file", file, "--output-file-stats-hdr-response-latency-hist", "/"),
+            "cannot write /",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_before_anything_starts(
+    cli: Cli, tensor_file: Path, tmp_path: Path, arguments: Arguments, words: str
+) -> None:
+    with FakeRedisAI() as server:
+        done = cli("run", "--port", server.port, *arguments(tmp_path, tensor_file))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("aibench-fast: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert server.counts["AI.TENSORSET"] == 0
+
+
+def test_no_server_is_one_line(cli: Cli, tensor_file: Path, closed_port: int) -> None:
+    done = cli("run", "--file", tensor_file, "--port", closed_port)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert f"no server answers at localhost:{closed_port}" in done.stderr
+
+
+def test_a_server_without_ai_commands_is_one_line(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI(COMMAND=lambda arguments, _: b"*4\r\n" + b"*-1\r\n" * 4) as server:
+        done = cli("run", "--file", tensor_file, "--port", server.port)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "does not know AI.MODELGET, AI.MODELRUN, AI.TENSORGET, AI.TENSORSET" in done.stderr
+
+
+def test_an_unknown_model_is_told_in_the_servers_words(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELGET=lambda *_: b"-ERR model key is empty\r\n") as server:
+        done = cli("run", "--file", tensor_file, "--port", server.port, "--model", "nosuch")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "model key is empty" in done.stderr
+    assert "nosuch" in done.stderr
+
+
+def test_debug_shows_where_an_error_comes_from(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "--file", tmp_path / "none.out", "--debug")
+    assert "Traceback" in done.stderr
+
+
+def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(tensor_file: Path, tmp_path: Path) -> None:
+    def stuck_at_last(_: object, number: int) -> Awaitable[bytes]:
+        return asyncio.sleep(0.02 if number < 50 else 60, OK)
+
+    with FakeRedisAI(AI_MODELRUN=stuck_at_last) as server:
+        process = subprocess.Popen(
+            command(
+                "run", "--file", tensor_file, "--port", server.port, "--duration", "10m",
+                "--workers", 3, "--reporting-period", "100ms", "--json-out-file", "r.json",
+            ),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(8):  # the header and lines of 0.7 s: by then it is stuck
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        out, err = process.communicate(timeout=20)
+        took = time.monotonic() - asked
+    assert process.returncode == 130
+    assert took < 1
+    assert "Run complete after" in out
+    assert "Interrupted" in out
+    assert err == ""
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert saved["Interrupted"] is True
+    assert saved["Successes"] > 0
+    assert saved["AbandonedRequests"] == 3
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [("1000ms", 1.0), ("1m30s", 90.0), ("1.5s", 1.5), ("250us", 0.00025), ("0", 0.0)],
+)
+def test_durations_are_read_as_go_writes_them(duration: str, seconds: float) -> None:
+    from aibench_fast.cli import options
+
+    assert options.seconds(duration) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("duration", ["", "5", "s", "1x", "-1s", "1s2"])
+def test_what_is_no_duration_is_refused(cli: Cli, duration: str) -> None:
+    done = cli("run", "--file", os.devnull, f"--duration={duration}")
+    assert done.returncode == 2
+    assert "is no duration" in done.stderr

@@ -1,0 +1,88 @@
+"""The native histogram against the `hdrhistogram` package, and what becomes of it."""
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibench_fast._core import Histogram
+from aibench_fast.histogram import HIGHEST_US, LatencyHistogram
+
+latencies_us = st.lists(st.integers(1, HIGHEST_US), max_size=50)
+
+
+def native(values_ns: list[int]) -> LatencyHistogram:
+    histogram = Histogram()
+    for value in values_ns:
+        histogram.record(value)
+    counts = histogram.counts()
+    return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
+
+
+@given(latencies_us)
+def test_counts_stand_where_hdrhistogram_puts_them(values_us: list[int]) -> None:
+    reference = HdrHistogram(1, HIGHEST_US, 3)
+    for value in values_us:
+        reference.record_value(value)
+    histogram = Histogram()
+    for value in values_us:
+        histogram.record(value * 1000)
+    counts = histogram.counts()
+    assert counts.counts == bytes(reference.counts)
+    if values_us:
+        assert (counts.min_us, counts.max_us) == (min(values_us), max(values_us))
+
+
+@given(latencies_us.filter(bool))
+def test_encoding_keeps_every_quantile(values_us: list[int]) -> None:
+    latencies = native([value * 1000 for value in values_us])
+    decoded = LatencyHistogram.decode(latencies.encode())
+    quantiles = (0.0, 0.25, 0.5, 0.99, 1.0)
+    assert decoded.count == len(values_us)
+    # The encoding has no exact maximum, so the top comes back within its bucket.
+    assert decoded.quantiles_ms(quantiles) == pytest.approx(
+        latencies.quantiles_ms(quantiles), rel=1e-3
+    )
+
+
+@given(st.integers(1, HIGHEST_US))
+def test_a_latency_comes_back_within_three_digits(value_us: int) -> None:
+    (median,) = native([value_us * 1000]).quantiles_ms([0.5])
+    assert abs(median * 1000 - value_us) <= value_us / 1000
+
+
+def test_ten_thousand_equal_values_and_one_outlier() -> None:
+    latencies = native([1_000_000] * 10_000 + [100_000_000_000])
+    p50, p9999, p100 = latencies.quantiles_ms((0.5, 0.9999, 1.0))
+    assert (p50, p9999) == (1.0, 1.0)
+    assert abs(p100 - 100_000) < 100
+    assert abs(latencies.mean_ms - 10.9989) < 0.05
+
+
+def test_a_value_above_the_top_is_counted_as_saturated() -> None:
+    histogram = Histogram()
+    histogram.record(2 * HIGHEST_US * 1000)
+    counts = histogram.counts()
+    assert (counts.saturated, counts.max_us) == (1, HIGHEST_US)
+
+
+def test_a_value_below_a_microsecond_counts_as_one() -> None:
+    histogram = Histogram()
+    histogram.record(12)
+    assert histogram.counts().min_us == 1
+
+
+def test_nothing_recorded_is_all_zero() -> None:
+    empty = native([])
+    assert empty.quantiles_ms((0.5, 0.99)) == [0.0, 0.0]
+    assert (empty.min_ms, empty.max_ms, empty.mean_ms, empty.stddev_ms) == (0, 0, 0, 0)
+    assert LatencyHistogram.decode(empty.encode()).count == 0
+
+
+def test_percentile_table_is_in_milliseconds_throughout() -> None:
+    latencies = native([1_000_000, 3_000_000])
+    table = latencies.percentile_table()
+    assert table.split("\n")[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    mean, deviation = f"{latencies.mean_ms:12.3f}", f"{latencies.stddev_ms:12.3f}"
+    assert f"#[Mean    = {mean}, StdDeviation   = {deviation}]" in table
+    assert float(deviation) == pytest.approx(1.0, rel=0.01)

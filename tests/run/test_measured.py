@@ -1,0 +1,292 @@
+"""What a run counts: latencies that are real, failures that are none, no burn-in."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
+
+from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast.errors import ServerError
+from aibench_fast.result import BurnInComplete, Interval
+
+TENSOR_BYTES = 602_112
+
+
+def late(delay_s: Callable[[int], float], reply: bytes = OK) -> Behaviour:
+    """Answer each request after a time that depends on its number; the trial is number 0."""
+
+    def behave(_: Sequence[bytes], number: int) -> Awaitable[bytes]:
+        return asyncio.sleep(delay_s(number), reply)
+
+    return behave
+
+
+def failing(reply: bytes | None, numbers: Sequence[int]) -> Behaviour:
+    """Answer some requests with `reply`, the others with OK."""
+    return lambda _, number: reply if number in numbers else OK
+
+
+def run_against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
+    address = ServerAddress("127.0.0.1", server.port)
+    return run(RunConfig(file=file, address=address, **settings))  # type: ignore[arg-type]
+
+
+def test_a_delay_of_the_server_is_the_latency(tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.1)) as server:
+        result = run_against(server, tensor_file, max_queries=20, workers=2)
+    (p50,) = result.latencies.quantiles_ms([0.5])
+    assert 100 <= p50 <= 105
+    assert result.latencies.min_ms >= 100
+
+
+def test_a_late_answer_in_a_hundred_is_at_p99_and_max(tensor_file: Path) -> None:
+    slow = late(lambda number: 0.2 if number % 100 == 50 else 0)
+    with FakeRedisAI(AI_MODELRUN=slow) as server:
+        result = run_against(server, tensor_file, max_queries=150)
+    p50, p99 = result.latencies.quantiles_ms((0.5, 0.99))
+    assert p50 < 100
+    assert p99 >= 199
+    assert result.latencies.max_ms >= 199
+
+
+def test_burn_in_is_in_no_figure(tensor_file: Path) -> None:
+    events: list[object] = []
+    slow_at_first = late(lambda number: 0.2 if number <= 5 else 0.01)
+    with FakeRedisAI(AI_MODELRUN=slow_at_first) as server:
+        config = RunConfig(
+            file=tensor_file,
+            address=ServerAddress("127.0.0.1", server.port),
+            burn_in=5,
+            max_queries=25,
+        )
+        result = run(config, events.append)
+    assert result.latencies.max_ms < 150
+    assert (result.requests, result.burn_in_requests, result.latencies.count) == (20, 5, 20)
+    # 5 slow ones would add a second to a measured time of about 0.3 s.
+    assert result.duration_s - result.measured_s > 0.95
+    assert result.inferences_per_s == pytest.approx(20 / result.measured_s)
+    assert result.inferences_per_s_with_burn_in == pytest.approx(25 / result.duration_s)
+    assert BurnInComplete(5, 1) in events
+
+
+def test_failures_during_the_burn_in_are_reported_apart(tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=failing(b"-ERR cold\r\n", (1, 2))) as server:
+        result = run_against(server, tensor_file, burn_in=5, max_queries=10)
+    assert not result.failures
+    assert result.burn_in_failures["error_reply"].count == 2
+    assert result.failed == 2
+    assert result.latencies.count == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "reply", "words"),
+    [
+        ("error_reply", "AI_MODELRUN", b"-ERR model key is empty\r\n", "ERR model key is empty"),
+        ("error_reply", "AI_TENSORSET", b"-OOM command not allowed\r\n", "OOM"),
+        ("server_timeout", "AI_MODELRUN", b"+TIMEDOUT\r\n", "TIMEDOUT"),
+        ("not_run", "AI_MODELRUN", b"+NA\r\n", "NA"),
+        ("wrong_reply", "AI_MODELRUN", b":1\r\n", "an integer, expected a status"),
+        ("wrong_reply", "AI_MODELRUN", b"$-1\r\n", "nil, expected a status"),
+        ("wrong_reply", "AI_MODELRUN", b"+QUEUED\r\n", "QUEUED"),
+        ("wrong_reply", "AI_MODELRUN", b"*2\r\n+OK\r\n*1\r\n-ERR x\r\n", "an array"),
+        ("protocol", "AI_MODELRUN", b"HTTP/1.1 400 Bad Request\r\n", "Protocol error"),
+        ("connection_lost", "AI_MODELRUN", None, "closed"),
+    ],
+)  # fmt: skip
+def test_a_failure_is_counted_by_kind_and_is_no_latency(
+    tensor_file: Path, kind: str, command: str, reply: bytes | None, words: str
+) -> None:
+    with FakeRedisAI(**{command: failing(reply, (3, 5))}) as server:
+        result = run_against(server, tensor_file, max_queries=10)
+    assert result.failures.keys() == {kind}
+    assert result.failures[kind].count == 2
+    assert words in result.failures[kind].first_message
+    assert (result.requests, result.successes, result.latencies.count) == (10, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [(bulk(bytes(4000)), "wrong_size"), (b"$-1\r\n", "wrong_reply"), (OK, "wrong_reply")],
+)
+def test_an_output_that_is_not_the_models_is_a_failure(
+    tensor_file: Path, reply: bytes, kind: str
+) -> None:
+    def behave(arguments: Sequence[bytes], number: int) -> bytes:
+        if b"META" in arguments:
+            shape = b"*2\r\n:1\r\n:1001\r\n"
+            return b"*6\r\n%b%b%b%b%b%b" % (
+                bulk(b"dtype"), bulk(b"FLOAT"), bulk(b"shape"), shape,
+                bulk(b"blob"), bulk(bytes(4004)),
+            )  # fmt: skip
+        return reply if number == 2 else bulk(bytes(4004))
+
+    with FakeRedisAI(AI_TENSORGET=behave) as server:
+        result = run_against(server, tensor_file, max_queries=5)
+    assert result.failures.keys() == {kind}
+    assert (result.failures[kind].count, result.latencies.count) == (1, 4)
+
+
+def test_an_unasked_reply_is_a_failure_and_shifts_no_later_one(tensor_file: Path) -> None:
+    whole = bulk(bytes(4004))
+    with FakeRedisAI() as server:
+        get = server.behaviour("AI.TENSORGET")
+
+        def behave(arguments: Sequence[bytes], number: int) -> bytes:
+            return whole + OK if number == 2 else get(arguments, number)  # type: ignore[return-value]
+
+        server.behave("AI.TENSORGET", behave)
+        result = run_against(server, tensor_file, max_queries=6)
+    assert result.failures["protocol"].count == 1
+    assert "more replies" in result.failures["protocol"].first_message
+    assert result.successes == 5
+
+
+def test_a_silent_server_is_a_client_timeout(tensor_file: Path) -> None:
+    silent_once = late(lambda number: 3600 if number == 2 else 0)
+    with FakeRedisAI(AI_MODELRUN=silent_once) as server:
+        result = run_against(server, tensor_file, max_queries=5, reply_timeout_s=0.3)
+    assert result.failures["client_timeout"].count == 1
+    assert "300 ms" in result.failures["client_timeout"].first_message
+    assert (result.latencies.count, result.latencies.max_ms < 300) == (4, True)
+
+
+def test_a_lost_connection_is_opened_again(tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=failing(None, (3,))) as server:
+        result = run_against(server, tensor_file, max_queries=10)
+        assert server.connections == 4  # control, address check, worker, worker again
+    assert result.successes == 9
+
+
+def test_a_server_that_goes_away_ends_the_run(tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+
+        def cut(_: Sequence[bytes], number: int) -> bytes | None:
+            if number < 3:
+                return OK
+            server.stop_listening()
+            return None
+
+        server.behave("AI.MODELRUN", cut)
+        result = run_against(server, tensor_file, max_queries=1_000_000)
+    assert result.failures["connection_lost"].count >= 1
+    assert result.failures["connect"].count == 1
+    assert result.successes == 2
+
+
+def test_stop_at_the_first_failure(tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=failing(b"-ERR no\r\n", range(4, 1000))) as server:
+        result = run_against(server, tensor_file, max_queries=1000, continue_on_error=False)
+    assert (result.successes, result.failures["error_reply"].count) == (3, 1)
+
+
+def test_a_refused_trial_starts_nothing(tensor_file: Path) -> None:
+    refusing = failing(b"-ERR INPUT has the wrong shape\r\n", range(1000))
+    with FakeRedisAI(AI_MODELRUN=refusing) as server:
+        with pytest.raises(ServerError, match="INPUT has the wrong shape"):
+            run_against(server, tensor_file)
+        assert server.counts["AI.TENSORSET"] == 1
+
+
+def test_duration_bounds_the_measured_time(tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.02)) as server:
+        result = run_against(server, tensor_file, duration_s=0.5, burn_in=3)
+    assert 0.4 <= result.measured_s <= 1.5
+    assert result.requests > 7  # the file of seven was cycled
+    assert result.abandoned == 0
+
+
+def test_each_request_carries_the_next_tensors_of_the_file(tensor_file: Path) -> None:
+    tensors = tensor_file.read_bytes()
+    ring = tensors * 4
+    with FakeRedisAI() as server:
+        run_against(server, tensor_file, batch_size=3, max_queries=15)
+    sent = server.blobs[1:]  # the first was the trial's
+    assert sent == [ring[n * 3 * TENSOR_BYTES : (n + 1) * 3 * TENSOR_BYTES] for n in range(5)]
+
+
+def test_one_pass_of_the_file_is_the_default(tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        run_against(server, tensor_file, workers=3)
+    assert sorted(server.blobs[1:]) == sorted(
+        tensor_file.read_bytes()[n * TENSOR_BYTES : (n + 1) * TENSOR_BYTES] for n in range(7)
+    )
+
+
+def test_a_seed_chooses_the_first_tensor(tensor_file: Path) -> None:
+    firsts = []
+    for seed in (1, 1, 2):
+        with FakeRedisAI() as server:
+            run_against(server, tensor_file, seed=seed, max_queries=2)
+        firsts.append(server.blobs[1])
+    assert firsts[0] == firsts[1] != firsts[2]
+
+
+def test_python_goes_on_while_the_load_runs(tensor_file: Path) -> None:
+    ticks: list[float] = []
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(0.01):
+            ticks.append(time.monotonic())
+
+    other = threading.Thread(target=tick)
+    other.start()
+    try:
+        with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.05)) as server:
+            # The server answers from a Python thread of this very process.
+            result = run_against(server, tensor_file, max_queries=20, workers=2)
+    finally:
+        done.set()
+        other.join()
+    assert result.successes == 20
+    assert len(ticks) > 20
+
+
+def test_every_period_is_reported_the_last_one_too(tensor_file: Path) -> None:
+    intervals: list[Interval] = []
+
+    def observe(event: object) -> None:
+        if isinstance(event, Interval):
+            intervals.append(event)
+
+    with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.05)) as server:
+        config = RunConfig(
+            file=tensor_file,
+            address=ServerAddress("127.0.0.1", server.port),
+            max_queries=14,
+            reporting_period_s=0.3,
+        )
+        result = run(config, observe)
+    assert [interval.images for interval in intervals] == sorted(i.images for i in intervals)
+    assert intervals[-1].images == 14
+    assert len(intervals) >= 3
+    assert list(result.intervals) == intervals
+    now_ms = time.time() * 1000
+    assert all(now_ms - 60_000 < interval.unix_ms <= now_ms for interval in intervals)
+
+
+def test_result_file_has_the_keys_of_aibench(tensor_file: Path, tmp_path: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=failing(b"-ERR x\r\n", (3,))) as server:
+        result = run_against(
+            server, tensor_file, workers=2, burn_in=1, max_queries=7, metadata_autobatching=5
+        )
+    result.save(tmp_path / "new" / "result.json")
+    saved = json.loads((tmp_path / "new" / "result.json").read_text())
+    assert (saved["Limit"], saved["Workers"], saved["TensorBatchSize"]) == (7, 2, 1)
+    assert (saved["MetadataAutobatching"], saved["MaxRps"]) == (5, 0)
+    assert saved["EndTime"] - saved["StartTime"] == pytest.approx(saved["DurationMillis"], abs=50)
+    quantiles = saved["OverallQuantiles"]["AllQueries"]
+    assert list(quantiles) == ["q0", "q50", "q95", "q99", "q999", "q100"]
+    assert sorted(quantiles.values()) == list(quantiles.values())
+    assert saved["OverallRates"]["overallOpsRate"] == result.inferences_per_s
+    assert saved["OverallRatesIncludingWarmup"]["overallOpsRate"] > 0
+    assert saved["Failures"] == {"error_reply": {"Count": 1, "FirstMessage": "ERR x"}}
+    assert saved["MeasuredSeconds"] == result.measured_s
+    assert saved["Server"]["Version"] == "1.2.7 on redis 7.0.15"
+    assert saved["ClientCpuSeconds"] > 0
+    assert set(saved) >= {"ClientRunTimeStats", "ServerRunTimeStats", "ResultFormatVersion"}

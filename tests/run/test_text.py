@@ -1,0 +1,98 @@
+"""The printed formats, whole, against golden files."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from aibench_fast._core import Histogram
+from aibench_fast.histogram import LatencyHistogram
+from aibench_fast.report import text
+from aibench_fast.result import BurnInComplete, Failure, Interval, Result, ServerFacts
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+EMBEDDED = ServerFacts("aibench-fast embedded server", "1.2.7 on valkey 9.1.2", "localhost:6379")
+
+
+def latencies(*values_ms: float) -> LatencyHistogram:
+    histogram = Histogram()
+    for value in values_ms:
+        histogram.record(round(value * 1e6))
+    counts = histogram.counts()
+    return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
+
+
+def result(**changes: object) -> Result:
+    usual = Result(
+        model="mobilenet_v1_100_224_cpu",
+        query_label="RedisAI Query - mobilenet_v1_100_224 :AI.MODELRUN",
+        data_file="vision_tensors.out",
+        workers=1,
+        threads=1,
+        batch_size=1,
+        max_queries=5000,
+        metadata_autobatching=0,
+        start_unix_ms=1_596_741_778_490,
+        end_unix_ms=1_596_741_878_652,
+        duration_s=100.162,
+        measured_s=98.16,
+        requests=4900,
+        successes=4900,
+        failures={},
+        burn_in_requests=100,
+        burn_in_failures={},
+        abandoned=0,
+        latencies=latencies(*[15.51] * 1000, *[16.96] * 1000, *[18.38] * 1500, *[74.05] * 1400),
+        saturated=0,
+        intervals=(),
+        client_cpu_s=0.5,
+        busiest_thread=0.01,
+        server=EMBEDDED,
+        server_stats={},
+        interrupted=False,
+    )
+    return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("summary", result()),
+        (
+            "summary_doubtful",
+            result(
+                successes=4888,
+                failures={
+                    "error_reply": Failure(10, "ERR model key is empty"),
+                    "client_timeout": Failure(2, "no whole answer within 90000 ms"),
+                },
+                burn_in_failures={"server_timeout": Failure(1, "TIMEDOUT")},
+                abandoned=3,
+                saturated=1,
+                busiest_thread=0.97,
+                interrupted=True,
+            ),
+        ),
+        (
+            "summary_nothing_measured",
+            result(
+                requests=0, successes=0, measured_s=0.0, latencies=latencies(), interrupted=True
+            ),
+        ),
+        ("summary_batches", result(batch_size=10)),
+    ],
+)
+def test_summary_is_as_the_golden_file(name: str, shown: Result) -> None:
+    assert text.format_summary(shown) + "\n" == (GOLDEN / f"{name}.txt").read_text()
+
+
+def test_live_lines_are_as_the_golden_file() -> None:
+    lines = [
+        text.CSV_HEADER,
+        text.format_interval(Interval(1_596_741_778_590, 56, 55.9, 0.0, (0.0,) * 5)),
+        text.format_burn_in(BurnInComplete(100, 1)),
+        text.format_interval(
+            Interval(1_596_741_778_690, 115, 59.0, 57.4, (16.77, 17.86, 17.862, 18.98, 18.98))
+        ),
+    ]
+    assert "\n".join(lines) + "\n" == (GOLDEN / "live_lines.txt").read_text()
