@@ -192,3 +192,21 @@ def test_help_ends_with_an_example(name: str) -> None:
     help_lines = command(name, "--help").stdout.rstrip().splitlines()
     assert help_lines[-2] == "example:"
     assert help_lines[-1].strip().startswith(f"aibench-fast {name} ")
+
+
+def test_the_script_takes_aibenchs_environment(photographs: Path, tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "generate_data_vision.sh"
+    done = subprocess.run(
+        [script, "--limit", "3"],
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "INPUT_VISION_VAL_DIR": str(photographs),
+            "BULK_DATA_DIR": str(tmp_path / "bulk"),
+            "DATA_SEED": "7",
+        },
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    output = tmp_path / "bulk" / "vision_tensors.out"
+    assert done.stdout.startswith("Using random seed 7 ")
+    assert done.stdout.endswith(f"Data generated to file {output}\n")
+    assert output.stat().st_size == 3 * 602_112
