@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pictures import encode, noise
 from PIL import Image
 
-from aibench_fast._core import area_scale_rgb, convert_u8_to_f32
+from aibench_fast._core import area_scale_image, area_scale_rgb, convert_u8_to_f32
 from aibench_fast.errors import ConfigError
 from aibench_fast.images import Crop, PixelBudget, draw_crop, load_scaled, scaled_size, to_tensor
 
@@ -43,12 +43,35 @@ def test_area_scaling_is_the_mean_of_what_is_covered(
     assert np.abs(scaled - exact).max() <= 0.501
 
 
+@given(in_height=sides, in_width=sides, seed=st.integers(0, 99))
+def test_an_image_is_scaled_as_its_array_is(in_height: int, in_width: int, seed: int) -> None:
+    image = noise(in_width, in_height, seed)
+    scaled, same = np.empty((2, 20, 30, 3), np.uint8)
+    area_scale_rgb(np.asarray(image), scaled)
+    area_scale_image(image, same)
+    np.testing.assert_array_equal(same, scaled)
+
+
 def test_area_scaling_refuses_what_is_no_picture() -> None:
     good = np.zeros((2, 2, 3), np.uint8)
     with pytest.raises(ValueError, match="no pixels"):
         area_scale_rgb(np.zeros((0, 2, 3), np.uint8), good)
-    with pytest.raises(ValueError, match="4 and 3 channels"):
+    with pytest.raises(ValueError, match="4 channels"):
         area_scale_rgb(np.zeros((2, 2, 4), np.uint8), good)
+    with pytest.raises(ValueError, match="2 x 0 x 3 is no RGB picture"):
+        area_scale_rgb(good, np.zeros((2, 0, 3), np.uint8))
+    for mode in ("L", "RGBA", "CMYK"):
+        with pytest.raises(ValueError, match=f"mode {mode}"):
+            area_scale_image(Image.new(mode, (2, 2)), good)
+
+
+def test_a_picture_in_several_pieces() -> None:
+    wide = Image.new("RGB", (20_000, 1000), (10, 20, 30))
+    with pytest.raises(ValueError, match="not contiguous"):
+        wide.__arrow_c_array__()
+    picture = load(encode(wide, compress_level=1), 300)
+    assert picture.shape == (300, 6000, 3)
+    np.testing.assert_array_equal(np.unique(picture.reshape(-1, 3), axis=0), [(10, 20, 30)])
 
 
 @given(count=st.integers(0, 300))
