@@ -272,7 +272,8 @@ def test_what_is_no_photograph_gives_the_reason(data: bytes, reason: str) -> Non
     assert "\n" not in str(raised.value)
 
 
-@settings(max_examples=50)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what is broken
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_broken_bytes_give_a_picture_or_the_reason(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"]))
