@@ -94,6 +94,15 @@ def test_full_disk_shows_at_once(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_more_than_the_disk_holds_is_refused_untouched(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match="No space left"),
+        tensorfile.create(tmp_path / "t.out", 1 << 60),
+    ):
+        pytest.fail("the block ran with no room for its file")
+    assert not list(tmp_path.iterdir())
+
+
 def test_special_file_is_not_replaced() -> None:
     with (
         pytest.raises(ConfigError, match="is no regular file"),

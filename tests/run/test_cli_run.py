@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import Cli, command
+from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
 
 from aibench_fast.histogram import LatencyHistogram

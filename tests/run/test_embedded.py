@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli, command
+from commandline import Cli, command
 
 from aibench_fast import RunConfig, run
 from aibench_fast.control import connect
