@@ -98,12 +98,13 @@ def read_password(options: argparse.Namespace) -> str | None:
 
 
 def addresses(options: argparse.Namespace) -> list[ServerAddress]:
-    """The servers that the options of `add_server_address` name; ConfigError where one is wrong.
+    """The servers that the options of `add_server_address` and `add_login` name.
 
-    An IPv6 address with a port is in brackets: [::1]:6379.
+    ConfigError where one is wrong. An IPv6 address with a port is in brackets: [::1]:6379.
     """
+    login = {"user": options.user, "password": read_password(options)}
     if options.socket:
-        return [ServerAddress(socket=options.socket)]
+        return [ServerAddress(socket=options.socket, **login)]
     found = []
     for item in options.host.split(","):
         # A bare IPv6 address has more colons than a host and a port.
@@ -118,7 +119,7 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
                 f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
                 "between several"
             )
-        found.append(ServerAddress(host, options.port if port is None else port))
+        found.append(ServerAddress(host, options.port if port is None else port, **login))
     return found
 
 

@@ -13,8 +13,8 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
+    addresses,
     boolean,
-    read_password,
     seconds,
 )
 from aibench_fast.commands import Dialect
@@ -199,9 +199,10 @@ def _server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
         raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
     if not options.embedded:
-        yield ServerAddress(
-            options.host, options.port, options.socket, options.user, read_password(options)
-        )
+        servers = addresses(options)
+        if len(servers) > 1:
+            raise ConfigError(f"--host {options.host}: a run loads one server, name one")
+        yield servers[0]
         return
     # A run against a server that is there already does without the memory of these.
     from aibench_fast.models import ModelFormat, built_in_model
