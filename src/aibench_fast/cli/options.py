@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from aibench_fast.control import ServerAddress
@@ -15,6 +16,14 @@ PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all errors of the command line are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the words, and leave with the caller's exit code."""
+        self.exit(ConfigError.exit_code, f"aibench-fast: {message}; see {self.prog} --help\n")
 
 
 def add_command(

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -160,6 +161,8 @@ def _run(options: argparse.Namespace) -> int:
     config = _config(options)
     if options.embedded:
         config.count_tensors()  # what is wrong with the file shows before a server is started
+    # A run that is told to end keeps what it measured, whoever told it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _server(options) as address, _shown(options) as show:
         result = run(dataclasses.replace(config, address=address), show)
     _report(options, result)
