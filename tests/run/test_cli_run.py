@@ -156,7 +156,10 @@ def test_debug_shows_where_an_error_comes_from(cli: Cli, tmp_path: Path) -> None
     assert "Traceback" in done.stderr
 
 
-def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(tensor_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_and_keeps_what_was_measured(
+    tensor_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     def stuck_at_last(_: object, number: int) -> Awaitable[bytes]:
         return asyncio.sleep(0.02 if number < 50 else 60, OK)
 
