@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import redis
+from sanitized import sanitized
 
 from aibench_fast.control import connect
 from aibench_fast.server import EmbeddedServer
@@ -83,6 +84,7 @@ def test_memory_returns_after_everything_that_goes_wrong(doubler: bytes) -> None
         assert client.ping()
 
 
+@pytest.mark.skipif(sanitized(), reason="the sanitizer keeps freed memory for a while")
 def test_the_engines_memory_returns_too(doubler: bytes) -> None:
     """The engine's is not in the server's own figure, so the process's is looked at."""
     with EmbeddedServer(engine_threads=1) as server, connect(server.address) as client:
