@@ -98,7 +98,7 @@ def read_password(file: Path | None, *, ask: bool) -> str | None:
     return os.environ.get(PASSWORD_VARIABLE) or None
 
 
-def _login(options: argparse.Namespace) -> dict[str, str | None]:
+def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:
     """The user and the password of the options of `add_login`."""
     password = read_password(options.password_file, ask=options.ask_password)
     if options.user and not password:
@@ -106,7 +106,7 @@ def _login(options: argparse.Namespace) -> dict[str, str | None]:
             f"--user {options.user} without a password: set {PASSWORD_VARIABLE}, or give "
             "--password-file or --ask-password"
         )
-    return {"user": options.user, "password": password}
+    return options.user, password
 
 
 def addresses(options: argparse.Namespace) -> list[ServerAddress]:
@@ -114,9 +114,9 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
 
     ConfigError where one is wrong. An IPv6 address with a port is in brackets: [::1]:6379.
     """
-    login = _login(options)
+    user, password = _login(options)
     if options.socket:
-        return [ServerAddress(socket=options.socket, **login)]
+        return [ServerAddress(socket=options.socket, user=user, password=password)]
     found = []
     for item in options.host.split(","):
         # A bare IPv6 address has more colons than a host and a port.
@@ -131,7 +131,11 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
                 f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
                 "between several"
             )
-        found.append(ServerAddress(host, options.port if port is None else port, **login))
+        found.append(
+            ServerAddress(
+                host, options.port if port is None else port, user=user, password=password
+            )
+        )
     return found
 
 
