@@ -70,7 +70,7 @@ class BurnInComplete:
 
 @dataclass(frozen=True)
 class Sample:
-    """One reply's output: the index of the request's first tensor, the dtype and the bytes."""
+    """One reply's output for the request's first image: its index, the dtype and the bytes."""
 
     tensor: int
     dtype: str

@@ -6,13 +6,13 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
-from aibench_fast import _core
+from aibench_fast import _core, tensorfile
 from aibench_fast.commands import encode
 from aibench_fast.config import RunConfig
-from aibench_fast.control import ServerAddress
-from aibench_fast.errors import ServerError
+from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.preflight import Preflight, preflight, remove_keys
+from aibench_fast.preflight import HURRY_S, Preflight, clean_up, preflight
 from aibench_fast.result import (
     LIVE_QUANTILES,
     BurnInComplete,
@@ -23,6 +23,7 @@ from aibench_fast.result import (
     Started,
 )
 from aibench_fast.serverstats import counts_between, model_counts
+from aibench_fast.tensorfile import VALUE_BYTES
 
 NS_PER_S = 1e9
 MS_PER_S = 1000
@@ -46,25 +47,25 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
 
     The load comes from native threads without the GIL: other Python threads go on. Ctrl-C ends the
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
-    are counted in the result. ConfigError and ServerError are raised before any load is sent.
+    are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
     tensor_count = config.count_tensors()
-    max_requests = config.max_requests(tensor_count)
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
-    try:
-        generator = _load_generator(config, found, max_requests, first)
+    with found.client:
+        try:
+            generator = _load_generator(config, found, tensor_count, first)
+        except BaseException:
+            clean_up(found.request, config, HURRY_S)
+            raise
         try:
             return _measure(config, found, generator, observe)
         finally:
             generator.close()
-            remove_keys(found, config)
-    finally:
-        found.client.close()
 
 
 def _load_generator(
-    config: RunConfig, found: Preflight, max_requests: int, first_tensor: int
+    config: RunConfig, found: Preflight, tensor_count: int, first_tensor: int
 ) -> _core.LoadGenerator:
     _allow_connections(config.workers)
     request = found.request
@@ -83,14 +84,33 @@ def _load_generator(
         threads=config.io_threads,
         batch=config.batch_size,
         burn_in_requests=config.burn_in,
-        max_requests=max_requests,
+        max_requests=config.max_requests(tensor_count),
         duration_ns=round(config.duration_s * NS_PER_S),
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
         stop_on_failure=not config.continue_on_error,
-        reference_file=config.reference_file,
+        references=_references(config, found, tensor_count),
         tolerance=config.tolerance,
     )
+
+
+def _references(config: RunConfig, found: Preflight, tensor_count: int) -> bytes | None:
+    """The outputs to compare with, read whole: they are small, and a file may change."""
+    if config.reference_file is None:
+        return None
+    output_bytes = found.output_bytes // config.batch_size
+    if found.output_dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
+        raise ConfigError(
+            f"--verify compares FLOAT outputs, one for each image; {config.model} answers "
+            f"{found.output_bytes} bytes of {found.output_dtype} to {config.batch_size} images"
+        )
+    count = tensorfile.check(config.reference_file, output_bytes)
+    if count != tensor_count:
+        raise ConfigError(
+            f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
+            "there has to be one for each"
+        )
+    return config.reference_file.read_bytes()
 
 
 def _allow_connections(workers: int) -> None:
@@ -138,8 +158,8 @@ def _measure(
     observe(Started(found.server))
     generator.start()
     interrupted = watch.until_the_end()
-    end_ns = time.monotonic_ns()
-    counts_after = model_counts(found.client, config.address, config.model)
+    duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
+    counts_after = clean_up(found.request, config, HURRY_S if interrupted else REPLY_TIMEOUT_S)
     snapshot = generator.snapshot()
     return Result(
         model=config.model,
@@ -151,8 +171,8 @@ def _measure(
         max_queries=config.max_queries,
         metadata_autobatching=config.metadata_autobatching,
         start_unix_ms=start_unix_ms,
-        end_unix_ms=_unix_ms(),
-        duration_s=(end_ns - snapshot.started_ns) / NS_PER_S,
+        end_unix_ms=start_unix_ms + round(duration_s * MS_PER_S),
+        duration_s=duration_s,
         measured_s=_measured_s(snapshot),
         requests=snapshot.successes + _total(snapshot.failures),
         successes=snapshot.successes,
@@ -212,7 +232,8 @@ class _Watch:
             self._note_burn_in()
             if time.monotonic_ns() >= next_ns:
                 self._look()
-                next_ns += period_ns
+                # Where the process was stopped for a while, one line stands for all of it.
+                next_ns = max(next_ns + period_ns, time.monotonic_ns())
 
     def _note_burn_in(self) -> None:
         if self._burning_in and self._generator.measuring():
@@ -242,7 +263,9 @@ class _Watch:
         if not self._config.sample_responses:
             return
         if (sample := self._generator.take_sample()) is not None:
-            self._observe(Sample(sample[0], self._output_dtype, sample[1]))
+            tensor, output = sample
+            first = output[: len(output) // self._config.batch_size]
+            self._observe(Sample(tensor, self._output_dtype, first))
         self._generator.want_sample()
 
 

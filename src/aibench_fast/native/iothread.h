@@ -30,14 +30,22 @@ struct run_state {
     uint64_t sample_tensor;
 };
 
-enum worker_phase { WORKER_CONNECTING, WORKER_GREETING, WORKER_BUSY, WORKER_ENDED };
+enum worker_phase {
+    WORKER_RESTING, /* before it connects again to a server that cut a connection unused */
+    WORKER_CONNECTING,
+    WORKER_GREETING,
+    WORKER_BUSY,
+    WORKER_ENDED
+};
 
 struct worker {
     struct connection connection;
     struct replycheck check;
     enum worker_phase phase;
+    bool answered;        /* something came back on this connection */
     uint64_t request;     /* its number */
-    int64_t started_ns;   /* just before the first byte went to the kernel, or connecting began */
+    int64_t started_ns;   /* just before the first byte went to the kernel; or when
+                           * connecting, or resting, began */
     const struct request_text *text;
     struct iovec *iov_all; /* room for the whole request */
     struct iovec *iov;     /* what of it is not sent yet */
