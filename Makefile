@@ -1,6 +1,9 @@
 # make bench   photographs to figures, in one command
+# make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
 # make test    the whole test suite
 # make lint    ruff, mypy, and every warning of the C compiler an error
+# make asan    the embedded server's module under AddressSanitizer and UBSan
+# make fuzz    random commands thrown at it for a minute
 # make clean   remove what was built, the environment and results/
 
 PYTHON3 ?= python3
@@ -15,13 +18,16 @@ RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
 BENCH_SECONDS ?= 30s
 
-.PHONY: bench test lint clean system
+.PHONY: bench data-vision test lint clean system
 
 bench: $(INSTALLED)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
 	$(AIBENCH) run --embedded --file $(TENSORS) --burn-in 50 --duration $(BENCH_SECONDS) \
 	    --json-out-file $(RESULTS)/bench.json \
 	    --output-file-stats-hdr-response-latency-hist $(RESULTS)/bench-latency-hist.txt
+
+data-vision: $(INSTALLED)
+	scripts/generate_data_vision.sh
 
 test: $(INSTALLED)
 	$(PYTHON) -m pytest
@@ -32,6 +38,10 @@ lint: $(INSTALLED)
 	$(PYTHON) -m mypy
 	rm -rf build/lint
 	CFLAGS=-Werror $(PYTHON) setup.py --quiet build --build-base build/lint
+
+include tests/server/native.mk
+
+asan fuzz: | $(INSTALLED)
 
 $(INSTALLED): $(BUILT_FROM)
 	@$(MAKE) --no-print-directory system

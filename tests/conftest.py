@@ -2,15 +2,12 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commandline import Cli, command
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
-
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +16,6 @@ def tensor_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tensors") / "vision_tensors.out"
     path.write_bytes(os.urandom(7 * TENSOR_BYTES))
     return path
-
-
-def command(*arguments: object) -> list[str]:
-    """An `aibench-fast` command line."""
-    return [sys.executable, "-m", "aibench_fast", *map(str, arguments)]
 
 
 @pytest.fixture

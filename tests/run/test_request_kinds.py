@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from commandline import Cli
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
 
 from aibench_fast import Result, RunConfig, ServerAddress, run

@@ -5,7 +5,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from aibench_fast.cli.options import add_command, add_server_address, addresses
+from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
 from aibench_fast.commands import Dialect
 from aibench_fast.config import DEFAULT_MODEL
 from aibench_fast.control import connect
@@ -52,6 +52,7 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         example="aibench-fast model load --host localhost --port 6379 --backend TF --batchsize 32",
     )
     add_server_address(parser, several=True)
+    add_login(parser)
     parser.add_argument(
         "--model",
         default=DEFAULT_MODEL,

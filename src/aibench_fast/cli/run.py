@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -13,8 +14,8 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
+    addresses,
     boolean,
-    read_password,
     seconds,
 )
 from aibench_fast.commands import Dialect
@@ -160,6 +161,8 @@ def _run(options: argparse.Namespace) -> int:
     config = _config(options)
     if options.embedded:
         config.count_tensors()  # what is wrong with the file shows before a server is started
+    # A run that is told to end keeps what it measured, whoever told it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _server(options) as address, _shown(options) as show:
         result = run(dataclasses.replace(config, address=address), show)
     _report(options, result)
@@ -199,9 +202,10 @@ def _server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
         raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
     if not options.embedded:
-        yield ServerAddress(
-            options.host, options.port, options.socket, options.user, read_password(options)
-        )
+        servers = addresses(options)
+        if len(servers) > 1:
+            raise ConfigError(f"--host {options.host}: a run loads one server, name one")
+        yield servers[0]
         return
     # A run against a server that is there already does without the memory of these.
     from aibench_fast.models import ModelFormat, built_in_model

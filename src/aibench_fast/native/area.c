@@ -7,7 +7,8 @@
 
 enum { CHANNELS = 3, LANES = 4 };
 
-/* One pixel in a vector register: the fourth lane is the next pixel's first value, and unused. */
+/* One pixel in a vector register. Its fourth lane is unused: the next pixel's first value, or what
+ * fills four bytes. */
 typedef float pixel __attribute__((vector_size(LANES * sizeof(float))));
 
 /* What one output pixel covers along one axis: input pixels first to last, both included. Those
@@ -56,25 +57,25 @@ static void average_rows(const uint8_t *in, size_t row_n, struct span span, floa
         add_row(row += row_n, sum, row_n, span.at_last);
 }
 
-static pixel load(const float *row, size_t i)
+static pixel load(const float *at)
 {
     pixel value;
 
-    memcpy(&value, row + i * CHANNELS, sizeof value);
+    memcpy(&value, at, sizeof value);
     return value;
 }
 
-static void average_columns(const float *row, const struct span *spans, size_t out_width,
-                            float whole, float *out)
+static void average_columns(const float *row, size_t step, const struct span *spans,
+                            size_t out_width, float whole, float *out)
 {
     for (size_t i = 0; i < out_width; i++) {
         struct span span = spans[i];
         pixel middle = {0};
 
         for (size_t j = span.first + 1; j < span.last; j++)
-            middle += load(row, j);
-        pixel mean = load(row, span.first) * span.at_first + middle * whole +
-                     load(row, span.last) * span.at_last;
+            middle += load(row + j * step);
+        pixel mean = load(row + span.first * step) * span.at_first + middle * whole +
+                     load(row + span.last * step) * span.at_last;
         memcpy(out + i * CHANNELS, &mean, sizeof mean);
     }
 }
@@ -85,10 +86,10 @@ VECTORISE static void round_row(const float *restrict in, uint8_t *restrict out,
         out[i] = (uint8_t)(in[i] + 0.5f);
 }
 
-int area_scale_rgb(const uint8_t *in, size_t in_width, size_t in_height, uint8_t *out,
-                   size_t out_width, size_t out_height)
+int area_scale_rgb(const uint8_t *in, size_t in_width, size_t in_height, size_t in_pixel_bytes,
+                   uint8_t *out, size_t out_width, size_t out_height)
 {
-    size_t in_row = in_width * CHANNELS, out_row = out_width * CHANNELS;
+    size_t in_row = in_width * in_pixel_bytes, out_row = out_width * CHANNELS;
     float whole_column = (float)out_width / (float)in_width;
     float whole_row = (float)out_height / (float)in_height;
     /* One value more than a row, which the last pixel's unused lane reads or writes. */
@@ -102,7 +103,7 @@ int area_scale_rgb(const uint8_t *in, size_t in_width, size_t in_height, uint8_t
             columns[x] = span_of(x, in_width, out_width);
         for (size_t y = 0; y < out_height; y++) {
             average_rows(in, in_row, span_of(y, in_height, out_height), whole_row, sum);
-            average_columns(sum, columns, out_width, whole_column, mean);
+            average_columns(sum, in_pixel_bytes, columns, out_width, whole_column, mean);
             round_row(mean, out + y * out_row, out_row);
         }
         status = 0;

@@ -12,13 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Scales `in` (in_height rows of in_width pixels) to `out` (out_height rows of out_width pixels).
+/* Scales `in` (in_height rows of in_width pixels of in_pixel_bytes, 3 or 4) to `out` (out_height rows
+ * of out_width pixels of 3 bytes). Of 4 bytes the last is left out. Rows have no padding.
  *
- * A pixel is 3 bytes, rows have no padding. All sizes are in pixels, above 0 and below 2^31. The
- * caller owns both pictures, which must not overlap; working memory of a few rows is allocated and
- * freed inside. Returns 0, or -1 where there is no memory.
+ * All sizes are in pixels, above 0 and below 2^31. The caller owns both pictures, which must not
+ * overlap; working memory of a few rows is allocated and freed inside. Returns 0, or -1 where there
+ * is no memory.
  */
-int area_scale_rgb(const uint8_t *in, size_t in_width, size_t in_height, uint8_t *out,
-                   size_t out_width, size_t out_height);
+int area_scale_rgb(const uint8_t *in, size_t in_width, size_t in_height, size_t in_pixel_bytes,
+                   uint8_t *out, size_t out_width, size_t out_height);
 
 #endif

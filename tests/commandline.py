@@ -1,0 +1,13 @@
+"""The command line as a user calls it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+"""Runs `aibench-fast` in an empty folder with the arguments given, its output into pipes."""
+
+
+def command(*arguments: object) -> list[str]:
+    """An `aibench-fast` command line."""
+    return [sys.executable, "-m", "aibench_fast", *map(str, arguments)]
