@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from aibench_fast.commands import Dialect
+from aibench_fast.commands import Command, Dialect
 from aibench_fast.errors import ServerError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -32,7 +34,7 @@ class ServerAddress:
         return str(self.socket) if self.socket else f"{self.host}:{self.port}"
 
 
-def connect(address: ServerAddress) -> redis.Redis:
+def connect(address: ServerAddress, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.Redis:
     """Open a RESP2 connection that has answered PING; ServerError where nothing does.
 
     RESP2 because RedisAI 1.0 runs on servers that do not know HELLO. Replies stay bytes.
@@ -40,7 +42,10 @@ def connect(address: ServerAddress) -> redis.Redis:
     options: dict[str, Any] = {
         "protocol": 2,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": REPLY_TIMEOUT_S,
+        "socket_timeout": reply_timeout_s,
+        # One more try, for a connection that was cut while it was idle; a server that is not there
+        # is told of at once.
+        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),  # type: ignore[no-untyped-call]
         "username": address.user,
         "password": address.password,
     }
@@ -52,6 +57,14 @@ def connect(address: ServerAddress) -> redis.Redis:
     client.set_response_callback("COMMAND", lambda reply, **_: reply)
     call(client, address, "PING")
     return client
+
+
+def log_in_command(address: ServerAddress) -> Command | None:
+    """The command that a connection of our own begins with; None without a password."""
+    if address.password is None:
+        return None
+    who = [] if address.user is None else [address.user]
+    return ["AUTH", *who, address.password]
 
 
 def call(client: redis.Redis, address: ServerAddress, *arguments: Any) -> Any:

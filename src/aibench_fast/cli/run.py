@@ -21,9 +21,18 @@ from aibench_fast.commands import Dialect
 from aibench_fast.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_writable, write_text
+from aibench_fast.files import check_writable, replacing, write_text
+from aibench_fast.hdrlog import HdrLog
 from aibench_fast.report import text
-from aibench_fast.result import BurnInComplete, Interval, Result, Sample, Started
+from aibench_fast.result import (
+    BurnInComplete,
+    Digesting,
+    Interval,
+    IntervalLatencies,
+    Result,
+    Sample,
+    Started,
+)
 from aibench_fast.runner import Event, run
 
 EXIT_FAILURES = 1
@@ -115,6 +124,11 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
         "or no limit with --duration)",
     )  # fmt: skip
     group.add_argument(
+        "--limit-rps", type=float, default=0.0, metavar="N",
+        help="requests a second of all workers, spread evenly; latencies then count from when a "
+        "request was due (default: 0, no limit)",
+    )  # fmt: skip
+    group.add_argument(
         "--duration", type=seconds, default=0.0, metavar="TIME",
         help="how long to measure after the burn-in, such as 30s (default: no limit)",
     )  # fmt: skip
@@ -143,6 +157,14 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         help="save the latencies' percentile table here (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
+        "--hdr-log-file", type=Path, metavar="FILE",
+        help="save every reporting period's latencies here, as HdrHistogram's log (microseconds)",
+    )  # fmt: skip
+    group.add_argument(
+        "--reset-stats", action="store_true",
+        help="set the server's statistics to 0 before the run, for everyone (default: leave them)",
+    )  # fmt: skip
+    group.add_argument(
         "--metadata-autobatching", type=int, default=-1, metavar="N",
         help="the model's batch size on the server, noted in the result (default: -1, unknown)",
     )  # fmt: skip
@@ -155,13 +177,15 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for path in filter(None, (options.json_out_file, options.histogram_file)):
+    for path in filter(
+        None, (options.json_out_file, options.histogram_file, options.hdr_log_file)
+    ):
         check_writable(path)
     config = _config(options)
     if options.embedded:
         config.count_tensors()  # what is wrong with the file shows before a server is started
-    with _server(options) as address, _shown(options) as show:
-        result = run(dataclasses.replace(config, address=address), show)
+    with _server(options) as address, _shown(options) as show, _logged(options, show) as observe:
+        result = run(dataclasses.replace(config, address=address), observe)
     _report(options, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
@@ -183,13 +207,17 @@ def _config(options: argparse.Namespace) -> RunConfig:
         tolerance=options.tolerance,
         burn_in=options.burn_in,
         max_queries=options.max_queries,
+        limit_rps=options.limit_rps,
         duration_s=options.duration,
         continue_on_error=options.continue_on_error,
         reporting_period_s=options.reporting_period,
         reply_timeout_s=options.dial_read_timeout,
         sample_responses=options.print_responses,
+        interval_latencies=options.hdr_log_file is not None,
+        reset_stats=options.reset_stats,
         metadata_autobatching=options.metadata_autobatching,
         seed=options.seed,
+        command_line=options.command_line,
     )
 
 
@@ -234,6 +262,26 @@ def _shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
         yield _print_event
 
 
+@contextmanager
+def _logged(
+    options: argparse.Namespace, show: Callable[[Event], None]
+) -> Iterator[Callable[[Event], None]]:
+    """What `show` does, and the intervals into --hdr-log-file, which is there at the end or not."""
+    if options.hdr_log_file is None:
+        yield show
+        return
+    with replacing(options.hdr_log_file) as file:
+        log = HdrLog(file)
+
+        def observe(event: Event) -> None:
+            if isinstance(event, IntervalLatencies):
+                log.append(event)
+            else:
+                show(event)
+
+        yield observe
+
+
 def _print_event(event: Event) -> None:
     match event:
         case Started():
@@ -265,6 +313,8 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
 
         def show(event: Event) -> None:
             match event:
+                case Digesting():
+                    live.update(text.format_digesting(event), refresh=True)
                 case Interval():
                     live.update(text.format_live(event), refresh=True)
                 case BurnInComplete():
