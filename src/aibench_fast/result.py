@@ -3,7 +3,8 @@
 The JSON keeps aibench's keys, so that its readers go on working, and puts ours beside them.
 Versions of the format:
     1.0  the first
-    1.1  rate limit (MaxRps, LateStarts, Latency, ServiceQuantiles), Facts, server statistics by period
+    1.1  MaxRps holds, with LateStarts, Latency and ServiceQuantiles; Facts; server statistics by
+         reporting period
 """
 
 import json

@@ -1,6 +1,7 @@
 """One benchmark: a RunConfig becomes a Result."""
 
 import random
+import resource
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ NativeFailures = Mapping[str, tuple[int, str]]
 
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
+OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
 Event = Digesting | Started | BurnInComplete | Interval | IntervalLatencies | Sample
@@ -86,6 +88,7 @@ def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, 
 def _load_generator(
     config: RunConfig, found: Preflight, max_requests: int, first_tensor: int
 ) -> _core.LoadGenerator:
+    _allow_connections(config.workers)
     request = found.request
     blob_bytes = config.batch_size * config.tensor_bytes
     return _core.LoadGenerator(
@@ -111,6 +114,15 @@ def _load_generator(
         reference_file=config.reference_file,
         tolerance=config.tolerance,
     )
+
+
+def _allow_connections(workers: int) -> None:
+    """Let the process open a file for every worker, as far as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = workers + OTHER_FILES
+    if soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _greeting(address: ServerAddress) -> bytes | None:

@@ -156,7 +156,10 @@ def test_debug_shows_where_an_error_comes_from(cli: Cli, tmp_path: Path) -> None
     assert "Traceback" in done.stderr
 
 
-def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(tensor_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_and_keeps_what_was_measured(
+    tensor_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     def stuck_at_last(_: object, number: int) -> Awaitable[bytes]:
         return asyncio.sleep(0.02 if number < 50 else 60, OK)
 
@@ -174,7 +177,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(tensor_file: Path, tmp_
         assert process.stdout is not None
         for _ in range(8):  # the header and lines of 0.7 s: by then it is stuck
             process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         asked = time.monotonic()
         out, err = process.communicate(timeout=20)
         took = time.monotonic() - asked
@@ -187,6 +190,36 @@ def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(tensor_file: Path, tmp_
     assert saved["Interrupted"] is True
     assert saved["Successes"] > 0
     assert saved["AbandonedRequests"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["run", "--workers", "abc"], "argument --workers: invalid int value: 'abc'"),
+        (["run"], "the following arguments are required: --file"),
+        (["rum"], "invalid choice: 'rum'"),
+        ([], "the following arguments are required: command"),
+        (["run", "--file", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+    ],
+)
+def test_wrong_words_are_one_line(cli: Cli, words: list[str], complaint: str) -> None:
+    done = cli(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert done.stderr.startswith("aibench-fast: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_more_workers_than_the_shell_lets_open_files(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        arguments = command(
+            "run", "--file", tensor_file, "--port", server.port, "--workers", 150, "--quiet"
+        )
+        done = subprocess.run(
+            ["bash", "-c", 'ulimit -Sn 100; exec "$@"', "bash", *arguments],
+            cwd=tensor_file.parent, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from aibench_fast import __version__
+from aibench_fast.cli.options import Parser
 from aibench_fast.errors import AibenchError
 
 COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run")
@@ -23,7 +24,7 @@ exit codes: 0 done; 1 done, and some requests failed; 2 the options or files are
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser of the whole command line, or of the named commands alone."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="aibench-fast",
         description="Benchmark model servers that speak RedisAI's commands.",
         epilog=EXIT_CODES,

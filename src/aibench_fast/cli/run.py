@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -177,13 +178,13 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for path in filter(
-        None, (options.json_out_file, options.histogram_file, options.hdr_log_file)
-    ):
+    for path in filter(None, (options.json_out_file, options.histogram_file, options.hdr_log_file)):
         check_writable(path)
     config = _config(options)
     if options.embedded:
         config.count_tensors()  # what is wrong with the file shows before a server is started
+    # A run that is told to end keeps what it measured, whoever told it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _server(options) as address, _shown(options) as show, _logged(options, show) as observe:
         result = run(dataclasses.replace(config, address=address), observe)
     _report(options, result)
