@@ -59,8 +59,8 @@ class Histogram:
 class LoadGenerator:
     """Workers over a server, one a request text, on native threads.
 
-    Without a limit on `requests_per_s` they are a closed loop; with one, request k of all of them is
-    due at start + k / requests_per_s, and latencies count from then.
+    Without a limit on `requests_per_s` they are a closed loop; with one, request k of all of them
+    is due at start + k / requests_per_s, and latencies count from then.
 
     Connects every worker when made: ServerError where that fails, ConfigError where the tensor
     file cannot be mapped. `greeting` is a command that every connection begins with, answered by

@@ -45,7 +45,7 @@ def connect(address: ServerAddress, *, reply_timeout_s: float = REPLY_TIMEOUT_S)
         "socket_timeout": reply_timeout_s,
         # One more try, for a connection that was cut while it was idle; a server that is not there
         # is told of at once.
-        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),  # type: ignore[no-untyped-call]
+        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         "username": address.user,
         "password": address.password,
     }

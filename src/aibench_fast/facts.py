@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import redis
 
@@ -179,4 +179,4 @@ def _stream(address: ServerAddress) -> Iterator[BinaryIO]:
     else:
         connection = socket.create_connection((address.host, address.port), REPLY_TIMEOUT_S)
     with connection, connection.makefile("rwb") as stream:
-        yield stream
+        yield cast(BinaryIO, stream)

@@ -8,7 +8,7 @@ differences of the server's own counters, so that nothing has to be reset for th
     model_errors, model_duration_us and the time that all executions took together
     ai.<command>_calls              INFO COMMANDSTATS, for each AI.* command: calls,
     ai.<command>_us                 the time that the server charges to them,
-    ai.<command>_failed_calls       and refused ones (servers from 6.2 on)
+    ai.<command>_failed_calls       and refused ones (servers from 6.2 on); left out where 0
     queue_<device>_thread_<n>_cpu_s INFO MODULES: CPU time of RedisAI's background threads
     process_cpu_user_s, ..._sys_s   INFO CPU: of the whole server,
     main_thread_cpu_user_s, ...     and of its main thread (servers from 6.2 on)
@@ -175,7 +175,7 @@ def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
         difference = value - before.counters.get(name, 0)
         if difference < 0:
             reset.append(name)
-        else:
+        elif difference > 0 or not name.startswith("ai."):
             stats[name] = round(difference, 6)
     stats |= after.levels
     memory = "used_memory_bytes"
