@@ -54,22 +54,38 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_server_address(parser)
     add_login(parser)
-    _add_request_options(parser)
-    _add_load_options(parser)
+    _add_size_options(parser)
+    add_request_options(parser)
+    add_load_options(parser)
+    add_statistics_options(parser)
     _add_output_options(parser)
     parser.set_defaults(handler=_run)
 
 
-def _add_request_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is asked")
-    group.add_argument("--file", type=Path, required=True, help="the tensor file")
+def _add_size_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how many at a time")
     group.add_argument(
-        "--model", default=DEFAULT_MODEL, help="the model's key (default: %(default)s)"
-    )
+        "--workers", type=int, default=1, metavar="N",
+        help="requests under way at a time, each on its own connection (default: 1)",
+    )  # fmt: skip
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
         help="images a request, sent as one 4D tensor (default: 1)",
     )  # fmt: skip
+    group.add_argument(
+        "--limit-rps", type=float, default=0.0, metavar="N",
+        help="requests a second of all workers, spread evenly; latencies then count from when a "
+        "request was due (default: 0, no limit)",
+    )  # fmt: skip
+
+
+def add_request_options(parser: argparse.ArgumentParser, *, file_required: bool = True) -> None:
+    """What a request is, in a run and in a sweep."""
+    group = parser.add_argument_group("what is asked")
+    group.add_argument("--file", type=Path, required=file_required, help="the tensor file")
+    group.add_argument(
+        "--model", default=DEFAULT_MODEL, help="the model's key (default: %(default)s)"
+    )
     group.add_argument(
         "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
         help="send a request as one DAG instead of three commands",
@@ -105,12 +121,9 @@ def _add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_load_options(parser: argparse.ArgumentParser) -> None:
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """How much is sent, in a run and in a sweep."""
     group = parser.add_argument_group("how much")
-    group.add_argument(
-        "--workers", type=int, default=1, metavar="N",
-        help="requests under way at a time, each on its own connection (default: 1)",
-    )  # fmt: skip
     group.add_argument(
         "--threads", type=int, metavar="N",
         help="native I/O threads (default: the smaller of workers and cores)",
@@ -123,11 +136,6 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
         "--max-queries", type=int, default=0, metavar="N",
         help="images to send, burn-in included (default: 0, one pass of the file, "
         "or no limit with --duration)",
-    )  # fmt: skip
-    group.add_argument(
-        "--limit-rps", type=float, default=0.0, metavar="N",
-        help="requests a second of all workers, spread evenly; latencies then count from when a "
-        "request was due (default: 0, no limit)",
     )  # fmt: skip
     group.add_argument(
         "--duration", type=seconds, default=0.0, metavar="TIME",
@@ -143,12 +151,21 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is shown and saved")
+def add_statistics_options(parser: argparse.ArgumentParser) -> None:
+    """When statistics are taken, in a run and in a sweep."""
+    group = parser.add_argument_group("statistics")
     group.add_argument(
         "--reporting-period", type=seconds, default=1.0, metavar="TIME",
         help="time between two lines, such as 1000ms (default: 1s)",
     )  # fmt: skip
+    group.add_argument(
+        "--reset-stats", action="store_true",
+        help="set the server's statistics to 0 before the run, for everyone (default: leave them)",
+    )  # fmt: skip
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is shown and saved")
     group.add_argument(
         "--json-out-file", type=Path, metavar="FILE", help="save the result here (default: not)"
     )
@@ -160,10 +177,6 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--hdr-log-file", type=Path, metavar="FILE",
         help="save every reporting period's latencies here, as HdrHistogram's log (microseconds)",
-    )  # fmt: skip
-    group.add_argument(
-        "--reset-stats", action="store_true",
-        help="set the server's statistics to 0 before the run, for everyone (default: leave them)",
     )  # fmt: skip
     group.add_argument(
         "--metadata-autobatching", type=int, default=-1, metavar="N",
@@ -180,12 +193,26 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     for path in filter(None, (options.json_out_file, options.histogram_file, options.hdr_log_file)):
         check_writable(path)
-    config = _config(options)
+    config = dataclasses.replace(
+        run_config(options),
+        workers=options.workers,
+        threads=options.threads,
+        batch_size=options.batch_size,
+        limit_rps=options.limit_rps,
+        burn_in=options.burn_in,
+        sample_responses=options.print_responses,
+        interval_latencies=options.hdr_log_file is not None,
+        metadata_autobatching=options.metadata_autobatching,
+    )
     if options.embedded:
         config.count_tensors()  # what is wrong with the file shows before a server is started
     # A run that is told to end keeps what it measured, whoever told it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _server(options) as address, _shown(options) as show, _logged(options, show) as observe:
+    with (
+        loaded_server(options) as address,
+        _shown(options) as show,
+        _logged(options, show) as observe,
+    ):
         result = run(dataclasses.replace(config, address=address), observe)
     _report(options, result)
     if result.interrupted:
@@ -193,37 +220,30 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_FAILURES if result.failed else 0
 
 
-def _config(options: argparse.Namespace) -> RunConfig:
+def run_config(options: argparse.Namespace) -> RunConfig:
+    """The settings of a run that the runs of a sweep have in common."""
     return RunConfig(
         file=options.file,
         model=options.model,
-        workers=options.workers,
-        threads=options.threads,
-        batch_size=options.batch_size,
         use_dag=options.use_dag,
         persist_results=options.persist_results,
         dialect=None if options.dialect == "auto" else Dialect(options.dialect),
         timeout_ms=options.timeout_ms,
         reference_file=options.reference_file,
         tolerance=options.tolerance,
-        burn_in=options.burn_in,
         max_queries=options.max_queries,
-        limit_rps=options.limit_rps,
         duration_s=options.duration,
         continue_on_error=options.continue_on_error,
         reporting_period_s=options.reporting_period,
         reply_timeout_s=options.dial_read_timeout,
-        sample_responses=options.print_responses,
-        interval_latencies=options.hdr_log_file is not None,
         reset_stats=options.reset_stats,
-        metadata_autobatching=options.metadata_autobatching,
         seed=options.seed,
         command_line=options.command_line,
     )
 
 
 @contextmanager
-def _server(options: argparse.Namespace) -> Iterator[ServerAddress]:
+def loaded_server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     """The address of the server to load: the given one, or an embedded one for this run."""
     if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
         raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
