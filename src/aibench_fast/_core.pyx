@@ -28,6 +28,8 @@ FAILURE_NAMES = (
 )
 assert len(FAILURE_NAMES) == FAILURE_KINDS
 
+HIREDIS_VERSION = connection_library_version().decode()
+
 
 class LatencyCounts(NamedTuple):
     counts: bytes
@@ -40,6 +42,7 @@ class Snapshot(NamedTuple):
     requests: int
     successes: int
     abandoned: int
+    late_starts: int
     started_ns: int
     measured_from_ns: int
     last_completed_ns: int
@@ -48,6 +51,7 @@ class Snapshot(NamedTuple):
     burn_in_failures: dict
     failures: dict
     latencies: LatencyCounts
+    service_latencies: LatencyCounts
 
 
 cdef dict _failures(failures *f):
@@ -89,7 +93,7 @@ cdef class Histogram:
 
 
 cdef class LoadGenerator:
-    """Workers in a closed loop over a server; see native/loadgen.h for what happens inside."""
+    """Workers over a server; see native/loadgen.h for what happens inside."""
 
     cdef loadgen *_loadgen
     cdef tensormap _tensors
@@ -116,6 +120,7 @@ cdef class LoadGenerator:
         uint64_t batch,
         uint64_t burn_in_requests,
         uint64_t max_requests,
+        double requests_per_s,
         int64_t duration_ns,
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
@@ -165,6 +170,7 @@ cdef class LoadGenerator:
         config.first_tensor = first_tensor
         config.burn_in_requests = burn_in_requests
         config.max_requests = max_requests
+        config.requests_per_s = requests_per_s
         config.duration_ns = duration_ns
         config.reply_timeout_ns = reply_timeout_ns
         config.connect_timeout_ns = connect_timeout_ns
@@ -261,9 +267,10 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.requests, s.successes, s.abandoned, s.started_ns, s.measured_from_ns,
+            s.requests, s.successes, s.abandoned, s.late_starts, s.started_ns, s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread,
             _failures(&s.burn_in_failures), _failures(&s.failures), _latency_counts(&s.latencies),
+            _latency_counts(&s.service_latencies),
         )
 
     def want_sample(self):

@@ -58,6 +58,8 @@ class RunConfig:
     max_queries: int = 0
     """Images to send, burn-in included; the file is cycled. 0: no limit where a duration is set,
     otherwise one pass of the file."""
+    limit_rps: float = 0.0
+    """Requests a second of all workers, spread evenly; 0: no limit, a closed loop."""
     duration_s: float = 0.0
     """How long to measure after the burn-in, in seconds; 0: no limit."""
     continue_on_error: bool = True
@@ -68,8 +70,14 @@ class RunConfig:
     connect_timeout_s: float = 5.0
     sample_responses: bool = False
     """Take a sample of the replies once a reporting period."""
+    interval_latencies: bool = False
+    """Tell the observer of every reporting period's own latencies."""
+    reset_stats: bool = False
+    """Set the server's statistics to 0 before the run, for everyone who reads them."""
     metadata_autobatching: int = -1
     """The model's batch size as the server was told it, for the result alone."""
+    command_line: str | None = None
+    """What was typed to have this run, for the result alone."""
     seed: int = 0
     """0: the file's first tensor is sent first; else the seed chooses which."""
 
@@ -91,6 +99,8 @@ class RunConfig:
                     f"--threads {self.threads} with --workers {self.workers}: a thread drives at "
                     "least one worker, so ask for as many workers or fewer threads"
                 )
+        if not 0 <= self.limit_rps <= MAX_COUNT:
+            raise ConfigError(f"--limit-rps {self.limit_rps}: it has to be 0 (no limit) or more")
         _seconds("--duration", self.duration_s, or_zero=True)
         _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)

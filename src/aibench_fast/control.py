@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from aibench_fast.commands import Dialect
+from aibench_fast.commands import Command, Dialect
 from aibench_fast.errors import ServerError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -44,7 +44,9 @@ def connect(address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> redi
         "protocol": 2,
         "socket_connect_timeout": min(CONNECT_TIMEOUT_S, patience_s),
         "socket_timeout": patience_s,
-        "retry": Retry(NoBackoff(), 0),  # its own ten retries would hide what happens for minutes
+        # One more try, for a connection that was cut while it was idle; its own ten would hide for
+        # minutes that a server is not there.
+        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         "username": address.user,
         "password": address.password,
     }
@@ -56,6 +58,14 @@ def connect(address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> redi
     client.set_response_callback("COMMAND", lambda reply, **_: reply)
     call(client, address, "PING")
     return client
+
+
+def log_in_command(address: ServerAddress) -> Command | None:
+    """The command that a connection of our own begins with; None without a password."""
+    if address.password is None:
+        return None
+    who = [] if address.user is None else [address.user]
+    return ["AUTH", *who, address.password]
 
 
 def call(client: redis.Redis, address: ServerAddress, *arguments: Any) -> Any:

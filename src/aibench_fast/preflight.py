@@ -1,7 +1,6 @@
 """Before the clock starts: is the server there, does it know the model, does one request work?"""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,10 @@ from aibench_fast.config import RunConfig
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.request import Request
 from aibench_fast.result import ServerFacts
-from aibench_fast.serverstats import model_counts, server_facts
+from aibench_fast.serverstats import server_facts
 
 DTYPE = "FLOAT"
-HURRY_S = 0.2  # what a server gets to answer in where someone waits for the end
+HURRY_S = 0.1  # what a server gets to answer in where someone waits for the end
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,8 @@ def _read_batch(config: RunConfig, first_tensor: int) -> bytes:
     return b"".join(parts)
 
 
-def clean_up(request: Request, config: RunConfig, patience_s: float) -> Mapping[str, int] | None:
-    """Delete what the workers stored, but for results to keep; return the model's counts before.
+def clean_up(request: Request, config: RunConfig, patience_s: float) -> None:
+    """Delete what the workers stored, but for results to keep.
 
     On a connection of its own, for another one may wait for a server that is stuck; nothing is done
     where it does not answer within `patience_s`.
@@ -137,8 +136,6 @@ def clean_up(request: Request, config: RunConfig, patience_s: float) -> Mapping[
         keys += [str(command[1]) for command in request.setup(worker)]
     try:
         with control.connect(config.address, patience_s) as client:
-            counts = model_counts(client, config.address, config.model)
             control.call(client, config.address, "DEL", *keys)
-            return counts
     except ServerError:
-        return None
+        return

@@ -5,24 +5,27 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from aibench_fast import _core, tensorfile
+from aibench_fast import _core, facts, tensorfile
 from aibench_fast.commands import encode
 from aibench_fast.config import RunConfig
-from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress
+from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress, log_in_command
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.histogram import LatencyHistogram
 from aibench_fast.preflight import HURRY_S, Preflight, clean_up, preflight
 from aibench_fast.result import (
     LIVE_QUANTILES,
     BurnInComplete,
+    Digesting,
     Failure,
     Interval,
+    IntervalLatencies,
     Result,
     Sample,
     Started,
 )
-from aibench_fast.serverstats import counts_between, model_counts
+from aibench_fast.serverstats import ServerWatch, reset_statistics
 from aibench_fast.tensorfile import VALUE_BYTES
 
 NS_PER_S = 1e9
@@ -34,7 +37,7 @@ STOP_WAIT_S = 0.5
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
-Event = Started | BurnInComplete | Interval | Sample
+Event = Digesting | Started | BurnInComplete | Interval | IntervalLatencies | Sample
 Observer = Callable[[Event], None]
 
 
@@ -53,15 +56,37 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
     with found.client:
+        patience_s = HURRY_S
         try:
+            known = _facts(config, found, observe)
             generator = _load_generator(config, found, tensor_count, first)
-        except BaseException:
-            clean_up(found.request, config, HURRY_S)
-            raise
-        try:
-            return _measure(config, found, generator, observe)
+            try:
+                result = _measure(config, found, generator, observe, known)
+            finally:
+                generator.close()
+            if not result.interrupted:
+                patience_s = REPLY_TIMEOUT_S
+            return result
         finally:
-            generator.close()
+            clean_up(found.request, config, patience_s)
+
+
+def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
+    """What the figures depend on, gathered before anything is measured."""
+    try:
+        data_digest = facts.data_digest(
+            config.file, lambda done, total: observe(Digesting(done, total))
+        )
+    except OSError as error:
+        raise ConfigError(f"tensor file {config.file}: cannot be read: {error.strerror}") from error
+    return {
+        **facts.host_facts(),
+        "Hiredis": _core.HIREDIS_VERSION,
+        "ServerConfig": facts.server_config(found.client),
+        "ModelDigest": facts.model_digest(config.address, config.model),
+        "DataDigest": data_digest,
+        "CommandLine": config.command_line,
+    }
 
 
 def _load_generator(
@@ -85,6 +110,7 @@ def _load_generator(
         batch=config.batch_size,
         burn_in_requests=config.burn_in,
         max_requests=config.max_requests(tensor_count),
+        requests_per_s=config.limit_rps,
         duration_ns=round(config.duration_s * NS_PER_S),
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
@@ -124,10 +150,8 @@ def _allow_connections(workers: int) -> None:
 
 def _greeting(address: ServerAddress) -> bytes | None:
     """The log-in that every worker's connection begins with."""
-    if address.password is None:
-        return None
-    who = [] if address.user is None else [address.user]
-    return encode(["AUTH", *who, address.password], 0)[0]
+    command = log_in_command(address)
+    return None if command is None else encode(command, 0)[0]
 
 
 def _resolve(address: ServerAddress) -> str:
@@ -150,16 +174,22 @@ def _resolve(address: ServerAddress) -> str:
 
 
 def _measure(
-    config: RunConfig, found: Preflight, generator: _core.LoadGenerator, observe: Observer
+    config: RunConfig,
+    found: Preflight,
+    generator: _core.LoadGenerator,
+    observe: Observer,
+    known: Mapping[str, Any],
 ) -> Result:
-    counts_before = model_counts(found.client, config.address, config.model)
+    if config.reset_stats:
+        reset_statistics(found.client, config.address, config.model)
+    server_watch = ServerWatch(config.address, config.model)
     start_unix_ms = _unix_ms()
-    watch = _Watch(config, found, generator, observe)
+    watch = _Watch(config, found, generator, observe, server_watch)
     observe(Started(found.server))
     generator.start()
     interrupted = watch.until_the_end()
     duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
-    counts_after = clean_up(found.request, config, HURRY_S if interrupted else REPLY_TIMEOUT_S)
+    server_stats = server_watch.finish(HURRY_S if interrupted else REPLY_TIMEOUT_S)
     snapshot = generator.snapshot()
     return Result(
         model=config.model,
@@ -169,6 +199,7 @@ def _measure(
         threads=config.io_threads,
         batch_size=config.batch_size,
         max_queries=config.max_queries,
+        limit_rps=config.limit_rps,
         metadata_autobatching=config.metadata_autobatching,
         start_unix_ms=start_unix_ms,
         end_unix_ms=start_unix_ms + round(duration_s * MS_PER_S),
@@ -180,13 +211,16 @@ def _measure(
         burn_in_requests=min(config.burn_in, snapshot.requests),
         burn_in_failures=_failures(snapshot.burn_in_failures),
         abandoned=snapshot.abandoned,
-        latencies=_histogram(snapshot),
+        late_starts=snapshot.late_starts,
+        latencies=_histogram(snapshot.latencies),
+        service_latencies=_histogram(snapshot.service_latencies) if config.limit_rps else None,
         saturated=snapshot.latencies.saturated,
         intervals=tuple(watch.intervals),
         client_cpu_s=snapshot.cpu_ns / NS_PER_S,
         busiest_thread=snapshot.busiest_thread,
         server=found.server,
-        server_stats=counts_between(counts_before, counts_after),
+        server_stats=server_stats,
+        facts=known,
         interrupted=interrupted,
     )
 
@@ -200,15 +234,19 @@ class _Watch:
         found: Preflight,
         generator: _core.LoadGenerator,
         observe: Observer,
+        server_watch: ServerWatch,
     ) -> None:
         self.intervals: list[Interval] = []
         self._config = config
         self._output_dtype = found.output_dtype
         self._generator = generator
         self._observe = observe
+        self._server_watch = server_watch
         self._burning_in = config.burn_in > 0
         self._last_images = 0
         self._last_ns = 0
+        self._last_unix_ms = 0
+        self._last_latencies = LatencyHistogram.empty()
 
     def until_the_end(self) -> bool:
         """Wait until the run is over; return whether Ctrl-C ended it."""
@@ -224,6 +262,7 @@ class _Watch:
 
     def _wait(self) -> None:
         self._last_ns = time.monotonic_ns()
+        self._last_unix_ms = _unix_ms()
         period_ns = round(self._config.reporting_period_s * NS_PER_S)
         next_ns = self._last_ns + period_ns
         while not self._generator.wait(
@@ -247,17 +286,27 @@ class _Watch:
         snapshot = self._generator.snapshot()
         failed = _total(snapshot.failures) + _total(snapshot.burn_in_failures)
         images = (snapshot.requests - failed) * self._config.batch_size
+        latencies = _histogram(snapshot.latencies)
         interval = Interval(
             unix_ms=_unix_ms(),
             images=images,
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
             overall_rate=_overall_rate(snapshot, now_ns, self._config.batch_size),
-            quantiles_ms=_histogram(snapshot).quantiles_ms(LIVE_QUANTILES),
+            quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
         )
-        self._last_images, self._last_ns = images, now_ns
+        self._server_watch.period_ended(interval.unix_ms)
         self.intervals.append(interval)
         self._observe(interval)
+        if self._config.interval_latencies:
+            self._tell_latencies(interval.unix_ms, latencies)
+        self._last_images, self._last_ns = images, now_ns
+        self._last_unix_ms = interval.unix_ms
         self._take_sample()
+
+    def _tell_latencies(self, unix_ms: int, latencies: LatencyHistogram) -> None:
+        recent = latencies.since(self._last_latencies)
+        self._observe(IntervalLatencies(self._last_unix_ms / 1000, unix_ms / 1000, recent))
+        self._last_latencies = latencies
 
     def _take_sample(self) -> None:
         if not self._config.sample_responses:
@@ -294,6 +343,5 @@ def _failures(failures: NativeFailures) -> dict[str, Failure]:
     return {kind: Failure(count, message) for kind, (count, message) in failures.items()}
 
 
-def _histogram(snapshot: _core.Snapshot) -> LatencyHistogram:
-    latencies = snapshot.latencies
+def _histogram(latencies: _core.LatencyCounts) -> LatencyHistogram:
     return LatencyHistogram.from_counts(latencies.counts, latencies.min_us, latencies.max_us)

@@ -6,6 +6,7 @@ Each command is a module with `add_parser(commands)`, which registers the comman
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,7 +15,7 @@ from aibench_fast import __version__
 from aibench_fast.cli.options import Parser
 from aibench_fast.errors import AibenchError, InternalError
 
-COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run")
+COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run", "sweep")
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A run does without the imports of the other commands: its memory is the tensors'.
     named = [name for name in COMMANDS if words[:1] == [name]]
     options = build_parser(named or COMMANDS).parse_args(words)
+    # No option takes a password, so this may stand in a result.
+    options.command_line = shlex.join(["aibench-fast", *words])
     try:
         code: int = options.handler(options)
         return code

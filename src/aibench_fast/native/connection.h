@@ -56,4 +56,7 @@ enum io_status connection_receive(struct connection *c);
 
 void connection_close(struct connection *c);
 
+/* The version of the hiredis that is linked in, such as 1.2.0. */
+const char *connection_library_version(void);
+
 #endif
