@@ -51,6 +51,8 @@ class Interval:
     """Measured images a second; 0 during the burn-in."""
     quantiles_ms: Sequence[float]
     """Of the measured latencies so far, at LIVE_QUANTILES."""
+    failed: int = 0
+    """Failed requests since the start, burn-in included."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ def _interval_json(interval: Interval) -> dict[str, float]:
         "instantaneousRate": interval.instantaneous_rate,
         "overallRate": interval.overall_rate,
         **quantiles,
+        "failed": interval.failed,
     }
 
 

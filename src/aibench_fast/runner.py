@@ -220,6 +220,7 @@ class _Watch:
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
             overall_rate=_overall_rate(snapshot, now_ns, self._config.batch_size),
             quantiles_ms=_histogram(snapshot).quantiles_ms(LIVE_QUANTILES),
+            failed=failed,
         )
         self._last_images, self._last_ns = images, now_ns
         self.intervals.append(interval)

@@ -12,7 +12,18 @@ from importlib import import_module
 from aibench_fast import __version__
 from aibench_fast.errors import AibenchError
 
-COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run")
+COMMANDS = (
+    "fetch",
+    "prepare",
+    "show",
+    "serve",
+    "model",
+    "run",
+    "tables",
+    "compare",
+    "report",
+    "export",
+)
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
