@@ -16,9 +16,7 @@ if __name__ == "__main__":
         help="the statistic (default: %(default)s)",
     )
     options = parser.parse_args()
+    metric = options.server_runtime_stats_metricname
     sys.exit(
-        main(
-            ["tables", f"--dir={options.dir}", f"--prefix={options.prefix}"]
-            + [f"--server-stat={options.server_runtime_stats_metricname}"]
-        )
+        main(["tables", "--dir", options.dir, "--prefix", options.prefix, "--server-stat", metric])
     )
