@@ -185,7 +185,8 @@ def ratio_interval(logs_a: Floats, logs_b: Floats) -> tuple[float, float]:
 
 def _standard_error(a: Floats, b: Floats) -> Floats:
     """Of the difference of means, for each row."""
-    return np.sqrt(a.var(axis=1, ddof=1) / a.shape[1] + b.var(axis=1, ddof=1) / b.shape[1])
+    variance: Floats = a.var(axis=1, ddof=1) / a.shape[1] + b.var(axis=1, ddof=1) / b.shape[1]
+    return np.sqrt(variance)
 
 
 def _verdict(

@@ -17,9 +17,8 @@ def format_comparison(report: Report, a: str, b: str, threshold: float) -> str:
 def _lines(report: Report, a: str, b: str, threshold: float) -> Iterator[str]:
     yield f"A: {a}"
     yield f"B: {b}"
-    yield (
-        f"B / A with its {CONFIDENCE:.0%} confidence interval; up to {threshold * 100:g}% is no change"
-    )
+    percent = f"{threshold * 100:g}%"
+    yield f"B / A with its {CONFIDENCE:.0%} confidence interval; up to {percent} is no change"
     if report.differences:
         yield "Not alike, compared all the same:"
         yield from (f"  {difference}" for difference in report.differences)
