@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aibench_fast.report import themes
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.results import Cell
 
@@ -18,6 +19,13 @@ HEAT_ROW_HEIGHT = 34
 POINTS_PER_DECADE = 16
 LOG_LATENCY_FROM = 8
 """Where the highest median is this many times the lowest, latencies are on a log axis."""
+_FAINT_BETWEEN_DECADES: Spec = {
+    "condition": {
+        "test": "abs(datum.value - pow(10, round(log(datum.value) / LN10))) < 1e-6 * datum.value",
+        "value": 1,
+    },
+    "value": 0.3,
+}
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
 
 
@@ -46,23 +54,23 @@ class Panel:
 
 
 def choices(content: Content) -> dict[str, list[str]]:
-    """What can be chosen: a variant for the percentiles, a cell for the run over time."""
+    """What can be chosen: a variant for the percentiles, a cell for the run over time.
+
+    A plot's data and its parameter hold the place in this list, which is shorter than the words.
+    """
     return {
         "variant": list(dict.fromkeys(one.cell.variant for one in _with_latencies(content))),
-        "cell": [str(one.cell) for one in content.cells if one.timeline or one.cpu],
+        "cell": [str(one.cell) for one in _timed(content)],
     }
 
 
-def defaults(content: Content) -> dict[str, str]:
-    """What is shown first: the fastest cell's, where it has any."""
-    first = {}
-    for name, wanted in (
-        ("variant", content.fastest.cell.variant),
-        ("cell", str(content.fastest.cell)),
-    ):
-        if offered := choices(content)[name]:
-            first[name] = wanted if wanted in offered else offered[0]
-    return first
+def defaults(content: Content) -> dict[str, int]:
+    """The places of what is shown first: the fastest cell's, where it has any."""
+    wanted = {"variant": content.fastest.cell.variant, "cell": str(content.fastest.cell)}
+    return {
+        name: offered.index(wanted[name]) if wanted[name] in offered else 0
+        for name, offered in choices(content).items()
+    }
 
 
 def charts(content: Content) -> list[Chart]:
@@ -83,18 +91,18 @@ def _panels(content: Content) -> Iterator[Panel]:
         limited = [cell for cell in cells if cell.max_rps == max_rps]
         suffix = f", limited to {max_rps} requests/s" if max_rps else ""
         name = f"-{max_rps}-rps" if max_rps else ""
-        axes = (
-            (
-                "auto-batching",
-                {cell: _told(cell.autobatching) for cell in limited if cell.batch_size == 1},
-            ),
-            (
-                "tensor-batching",
-                {cell: str(cell.batch_size) for cell in limited if cell.autobatching <= 0},
-            ),
-        )
-        for axis, series in sorted(axes, key=lambda one: -len(one[1])):
-            if series and not any(set(series) <= before for before in shown):
+        axes = {
+            "auto-batching": {
+                cell: _told(cell.autobatching) for cell in limited if cell.batch_size == 1
+            },
+            "tensor-batching": {
+                cell: str(cell.batch_size) for cell in limited if cell.autobatching <= 0
+            },
+        }
+        for axis, series in axes.items():
+            others = [set(other) for other in axes.values() if other is not series]
+            repeats = set(series) in shown or any(set(series) < other for other in others)
+            if series and not repeats:
                 shown.append(set(series))
                 yield Panel(axis + name, f"{axis.capitalize()}{suffix}", axis, series)
         rest = {cell: cell.variant for cell in limited if not any(cell in one for one in shown)}
@@ -137,7 +145,7 @@ def _throughput(content: Content, panel: Panel) -> Chart:
         "encoding": {"x": x, "color": colour},
         "layer": [
             {
-                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
+                "mark": {"type": "rule", "strokeWidth": 2},
                 "encoding": {
                     "y": {"field": "low", "type": "quantitative"},
                     "y2": {"field": "high"},
@@ -166,7 +174,7 @@ def _throughput(content: Content, panel: Panel) -> Chart:
     }  # fmt: skip
     return Chart(
         f"throughput-{panel.name}",
-        f"Throughput against workers: {panel.title}",
+        f"{panel.title}: throughput against workers",
         "The median of each cell's runs; a bar reaches from the slowest to the fastest.",
         spec,
     )
@@ -180,6 +188,7 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
     ]
     rates = [row["rate"] for row in rows]
     middle = (min(rates) + max(rates)) / 2
+    form = ".3s" if max(rates) >= 1000 else ".1f"
     columns = list(dict.fromkeys(row["series"] for row in rows))
     workers = sorted({row["workers"] for row in rows})
     spec = _base(rows) | {
@@ -211,13 +220,13 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
                     "type": "text",
                     "color": {"expr": f"datum.rate > {middle!r} ? onHigh : onLow"},
                 },
-                "encoding": {"text": {"field": "rate", "type": "quantitative", "format": ".3~s"}},
+                "encoding": {"text": {"field": "rate", "type": "quantitative", "format": form}},
             },
         ],
     }  # fmt: skip
     return Chart(
         f"heatmap-{panel.name}",
-        f"Throughput of the sweep: {panel.title}",
+        f"{panel.title}: throughput of the sweep",
         "Inferences a second, the median of each cell's runs.",
         spec,
     )
@@ -227,12 +236,17 @@ def _with_latencies(content: Content) -> list[CellSummary]:
     return [one for one in content.cells if one.latencies.count]
 
 
+def _timed(content: Content) -> list[CellSummary]:
+    return [one for one in content.cells if one.timeline or one.cpu]
+
+
 def _percentiles(content: Content) -> Iterator[Chart]:
     cells = _with_latencies(content)
     if not cells:
         return
+    variants = choices(content)["variant"]
     rows = [
-        {"variant": one.cell.variant, "workers": one.cell.workers} | point
+        {"variant": variants.index(one.cell.variant), "workers": one.cell.workers} | point
         for one in cells
         for point in _curve(one)
     ]
@@ -242,7 +256,7 @@ def _percentiles(content: Content) -> Iterator[Chart]:
         "height": 380,
         "params": [_choice("variant", content)],
         "transform": [{"filter": "datum.variant == variant"}],
-        "mark": {"type": "line", "interpolate": "monotone"},
+        "mark": {"type": "line"},
         "encoding": {
             "x": {
                 "field": "one_in", "type": "quantitative", "title": "percentile",
@@ -256,6 +270,7 @@ def _percentiles(content: Content) -> Iterator[Chart]:
             "y": {
                 "field": "ms", "type": "quantitative", "title": "latency (ms)",
                 "scale": {"type": "log"} if log else {"zero": True},
+                "axis": {"tickCount": 4, "gridOpacity": _FAINT_BETWEEN_DECADES} if log else {},
             },
             "color": _series_colour("workers", _workers(cells), "workers"),
             "tooltip": [
@@ -293,15 +308,15 @@ def _curve(one: CellSummary) -> Rows:
 
 
 def _over_time(content: Content) -> Iterator[Chart]:
-    timed = [one for one in content.cells if one.timeline]
+    timed = list(enumerate(_timed(content)))
     rates = [
         {
-            "cell": str(one.cell),
+            "cell": place,
             "s": _seconds(one, point.unix_ms),
-            "rate": point.rate,
+            "rate": round(point.rate, 3),
             "failed": point.failed,
         }
-        for one in timed
+        for place, one in timed
         for point in one.timeline
     ]
     if rates:
@@ -310,17 +325,17 @@ def _over_time(content: Content) -> Iterator[Chart]:
             "Throughput over time",
             "By reporting period, of the run whose rate is the cell's median. Shaded: the burn-in, "
             "in no figure. Red: periods in which requests failed.",
-            _timeline_spec(content, rates, timed, "rate", "inferences/s", None),
+            _timeline_spec(content, rates, "rate", "inferences/s", None),
             choice="cell",
         )
     latencies = [
         {
-            "cell": str(one.cell),
+            "cell": place,
             "s": _seconds(one, point.unix_ms),
-            "ms": point.quantiles_ms[name],
+            "ms": round(point.quantiles_ms[name], 3),
             "quantile": shown,
         }
-        for one in timed
+        for place, one in timed
         for point in one.timeline
         if point.measured
         for name, shown in SHOWN_QUANTILES.items()
@@ -332,17 +347,17 @@ def _over_time(content: Content) -> Iterator[Chart]:
             "latency-over-time",
             "Latency over time",
             "Percentiles of all latencies measured up to then, of the same run.",
-            _timeline_spec(content, latencies, timed, "ms", "latency (ms)", colour),
+            _timeline_spec(content, latencies, "ms", "latency (ms)", colour),
             choice="cell",
         )
     used: Rows = [
         {
-            "cell": str(one.cell),
+            "cell": place,
             "s": _seconds(one, period.start_unix_ms + period.seconds * 1000),
-            "percent": percent,
+            "percent": round(percent, 3),
             "part": part,
         }
-        for one in content.cells
+        for place, one in timed
         for period in one.cpu
         for part, percent in (
             ("whole server", period.total),
@@ -358,7 +373,7 @@ def _over_time(content: Content) -> Iterator[Chart]:
             "Server CPU",
             "In percent of one core, by reporting period, of the same run.",
             _timeline_spec(
-                content, used, timed, "percent", "% of a core", _series_colour("", parts, "part")
+                content, used, "percent", "% of a core", _series_colour("", parts, "part")
             ),
             choice="cell",
         )
@@ -372,22 +387,31 @@ def _seconds(one: CellSummary, unix_ms: float) -> float:
 def _timeline_spec(
     content: Content,
     rows: Rows,
-    timed: Sequence[CellSummary],
     field: str,
     title: str,
     colour: Spec | None,
 ) -> Spec:
     burn_in = [
-        {"cell": str(one.cell), "from": 0, "to": _seconds(one, last.unix_ms)}
-        for one in timed
+        {"cell": place, "from": 0, "to": _seconds(one, last.unix_ms)}
+        for place, one in enumerate(_timed(content))
         if (last := next((p for p in reversed(one.timeline) if not p.measured), None))
     ]
     chosen = [{"filter": "datum.cell == cell"}]
     x = {"field": "s", "type": "quantitative", "title": "seconds since the start",
-         "scale": {"zero": True, "nice": False}}  # fmt: skip
+         "scale": {"zero": True, "nice": False}, "axis": {"tickCount": 10}}  # fmt: skip
     y = {"field": field, "type": "quantitative", "title": title, "scale": {"zero": True}}
     series = {"color": colour} if colour else {}
     names = [{"field": colour["field"], "title": "series"}] if colour else []
+    told = [_tip("s", "second", ",.1f"), *names, _tip(field, title, ",.2f")]
+    failed: Rows = []
+    if any(row.get("failed") for row in rows):
+        told.append(_tip("failed", "failed requests", ",d"))
+        # Shown or not by opacity: a scale of a layer without a row has no extent.
+        seen = {"condition": {"test": "datum.failed > 0", "value": 1}, "value": 0}
+        mark = {"type": "point", "style": "failed"}
+        failed = [
+            {"transform": chosen, "mark": mark, "encoding": {"x": x, "y": y, "opacity": seen}}
+        ]
     layers: Rows = [
         {
             "data": {"values": burn_in},
@@ -399,6 +423,7 @@ def _timeline_spec(
                 "tooltip": {"value": "burn-in: in no figure"},
             },
         },
+        *failed,
         {
             "transform": chosen,
             "mark": {"type": "line", "point": {"filled": True, "size": 22}},
@@ -406,25 +431,10 @@ def _timeline_spec(
                 "x": x,
                 "y": y,
                 **series,
-                "tooltip": [_tip("s", "second", ",.1f"), *names, _tip(field, title, ",.2f")],
+                "tooltip": told,
             },
         },
     ]
-    if any(row.get("failed") for row in rows):
-        layers.append(
-            {
-                "transform": [*chosen, {"filter": "datum.failed > 0"}],
-                "mark": {"type": "point", "style": "failed", "shape": "cross", "angle": 45},
-                "encoding": {
-                    "x": x,
-                    "y": y,
-                    "tooltip": [
-                        _tip("s", "second", ",.1f"),
-                        _tip("failed", "failed requests", ",d"),
-                    ],
-                },
-            }
-        )
     return _base(rows) | {
         "height": 240,
         "params": [_choice("cell", content)],
@@ -448,7 +458,8 @@ def _series_colour(title: str, domain: Sequence[str | int], field: str = "series
     return {
         "field": field,
         "type": "ordinal",
-        "scale": {"domain": list(domain)},
+        "scale": {"domain": list(domain)}
+        | ({"scheme": "turbo"} if len(domain) > len(themes.SERIES) else {}),
         "legend": {
             "title": title or None,
             "orient": "top",

@@ -21,7 +21,7 @@ from aibench_fast.results import (
 )
 from aibench_fast.serverperiods import CpuPeriod, cpu_periods
 
-MAX_PERIODS = 400
+MAX_PERIODS = 200
 """Of a run over time: more points than a plot has pixels for would only make the page large."""
 
 

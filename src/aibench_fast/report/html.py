@@ -144,7 +144,7 @@ def _figures(content: Content) -> Iterator[str]:
         ("Highest throughput", f"{fastest.rate:,.1f}", "inferences/s", str(fastest.cell)),
         ("p99 at the highest throughput", _ms(p99), "ms", "of a request, round trip included"),
         ("Lowest p50", _ms(quickest.quantile_ms("q50")), "ms", str(quickest.cell)),
-        ("Failed requests", f"{failed:,}", "", f"of {_counted(len(content.runs), 'run')}"),
+        ("Failed requests", f"{failed:,}", "", f"in {_counted(len(content.runs), 'run')}"),
     ]
     yield '<section class=figures aria-label="Key figures">\n'
     for name, value, unit, of in figures:
@@ -192,7 +192,8 @@ def _select(content: Content, choice: str) -> Iterator[str]:
         return
     first = defaults(content)[choice]
     options = "".join(
-        f"<option{' selected' if one == first else ''}>{escape(one)}</option>" for one in offered
+        f"<option value={place}{' selected' if place == first else ''}>{escape(one)}</option>"
+        for place, one in enumerate(offered)
     )
     label = {"variant": "Settings", "cell": "Cell"}[choice]
     yield f"<p><label>{label} <select data-choice={choice}>{options}</select></label></p>\n"
@@ -206,10 +207,11 @@ def _cells(content: Content) -> Iterator[str]:
         "Tensor batch",
         *(["Limit (requests/s)"] if limited else []),
     ]
-    heads += ["Runs", "Inferences/s", "Slowest", "Fastest", "p50 (ms)", "p95 (ms)", "p99 (ms)"]
+    heads += ["Inferences/s", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Slowest run", "Fastest run"]
+    heads += ["Runs", "Failed requests"]
     yield "<section>\n<h2>All cells</h2>\n<p>Medians of each cell's runs.</p>\n"
     yield '<div class=scroll tabindex=0><table id="cells">\n<thead><tr>'
-    yield "".join(f"<th scope=col>{head}</th>" for head in [*heads, "Failed"])
+    yield "".join(f"<th scope=col>{head}</th>" for head in heads)
     yield "</tr></thead>\n<tbody>\n"
     for one in content.cells:
         values = "".join(f"<td>{value}</td>" for value in _cell_values(one, limited))
@@ -224,20 +226,30 @@ def _cell_values(one: CellSummary, limited: bool) -> Iterator[str]:
     yield str(cell.batch_size)
     if limited:
         yield str(cell.max_rps or "none")
-    yield str(len(one.runs))
     yield f"{one.rate:,.3f}"
-    yield f"{min(one.rates):,.3f}"
-    yield f"{max(one.rates):,.3f}"
     for name in ("q50", "q95", "q99"):
         value = one.quantile_ms(name)
         yield "n/a" if value is None else f"{value:,.3f}"
+    yield f"{min(one.rates):,.3f}"
+    yield f"{max(one.rates):,.3f}"
+    yield str(len(one.runs))
     yield f"{one.failed:,}"
+
+
+_FACT_NAMES = {
+    "CpuModel": "CPU",
+    "Package": "aibench-fast",
+    "Hiredis": "hiredis",
+    "ServerConfig": "Server settings",
+    "ModelDigest": "Model SHA-256",
+    "DataDigest": "Tensors SHA-256",
+}
 
 
 def _setup(content: Content) -> Iterator[str]:
     yield "<section>\n<h2>Set-up</h2>\n<dl>\n"
     for name, values in facts(content.runs).items():
-        yield f"<dt>{escape(name)}</dt>"
+        yield f"<dt>{escape(_FACT_NAMES.get(name, name))}</dt>"
         yield "".join(f"<dd>{_value(value)}</dd>" for value in values) + "\n"
     yield "</dl>\n"
     typed = commands(content.runs)

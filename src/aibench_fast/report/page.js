@@ -34,12 +34,12 @@
 
   for (const select of document.querySelectorAll("select[data-choice]")) {
     const name = select.dataset.choice;
-    chosen[name] = select.value;
+    chosen[name] = Number(select.value);
     select.addEventListener("change", () => {
-      chosen[name] = select.value;
+      chosen[name] = Number(select.value);
       for (const one of drawn) {
         if (choicesOf(one.spec).includes(name)) {
-          one.view.signal(name, select.value).runAsync();
+          one.view.signal(name, chosen[name]).runAsync();
         }
       }
     });

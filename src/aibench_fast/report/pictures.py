@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aibench_fast.files import replacing
 from aibench_fast.report import themes
-from aibench_fast.report.charts import charts, defaults
+from aibench_fast.report.charts import charts, choices, defaults
 from aibench_fast.report.content import Content
 from aibench_fast.report.vegalite import to_png
 
@@ -18,7 +18,9 @@ def write_pictures(folder: Path, content: Content) -> list[Path]:
     chosen = defaults(content)
     written = []
     for chart in charts(content):
-        title = f"{chart.title} ({chosen[chart.choice]})" if chart.choice else chart.title
+        title = chart.title
+        if chart.choice:
+            title += f" ({choices(content)[chart.choice][chosen[chart.choice]]})"
         path = folder / f"{chart.name}.png"
         with replacing(path) as file:
             file.write(to_png(chart.spec, title, themes.LIGHT))

@@ -7,6 +7,13 @@ Config = dict[str, Any]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
 
 
+SERIES = (
+    "#4269d0", "#ef9f18", "#e8503a", "#3fb5a3", "#3c9a46", "#f075a6", "#a463f2", "#6fa3e8",
+    "#9c6b4e", "#8a929e",
+)  # fmt: skip
+"""Told apart by hue, on light and on dark. More series than these get a continuous scheme."""
+
+
 def _config(
     *,
     text: str,
@@ -15,7 +22,6 @@ def _config(
     shade: str,
     failed: str,
     first: str,
-    series: tuple[float, float],
     heat: tuple[float, float],
     on_low: str,
     on_high: str,
@@ -34,15 +40,15 @@ def _config(
         "axisX": {"grid": False},
         "legend": {
             "labelColor": text, "titleColor": muted, "titleFontWeight": "normal",
-            "labelFontSize": 12, "titleFontSize": 12, "symbolType": "circle", "symbolSize": 90,
-            "symbolStrokeWidth": 0, "offset": 12,
+            "labelFontSize": 12, "titleFontSize": 12, "symbolType": "stroke", "symbolSize": 200,
+            "symbolStrokeWidth": 3, "symbolOpacity": 1, "offset": 12,
         },
         "title": {"color": text, "fontSize": 15, "anchor": "start", "offset": 12},
         "line": {"strokeWidth": 2.2},
         "mark": {"color": first},
         "text": {"fontSize": 12},
         "range": {
-            "ordinal": {"scheme": "plasma", "extent": list(series)},
+            "ordinal": list(SERIES),
             "heatmap": {"scheme": "blues", "extent": list(heat)},
             "ramp": {"scheme": "blues", "extent": list(heat)},
         },
@@ -61,7 +67,6 @@ LIGHT = _config(
     shade="#eef1f5",
     failed="#d62839",
     first="#2f5fd0",
-    series=(0.05, 0.8),
     heat=(0.05, 0.95),
     on_low="#1c2430",
     on_high="#ffffff",
@@ -73,7 +78,6 @@ DARK = _config(
     shade="#222a36",
     failed="#ff6b74",
     first="#7aa2ff",
-    series=(0.35, 1.0),
     heat=(1.0, 0.25),
     on_low="#e6eaf0",
     on_high="#10151d",
