@@ -204,25 +204,6 @@ def _verdict(
     return Verdict.UNCLEAR
 
 
-_HOST_FACTS = ("Host", "CpuModel", "Cores", "Governor", "Kernel")
-_OTHER_FACTS = ("ServerConfig", "ModelDigest", "DataDigest", "Package")
-
-
-def _setup(run: RunRecord) -> dict[str, str | None]:
-    """What has to be equal for two runs' figures to be comparable."""
-    server = run.server
-    facts: dict[str, object] = {
-        "client": run.client,
-        "server": server and server.kind,
-        "server version": server and server.version,
-        "model": run.model,
-        "request": run.query_label,
-        "client threads": run.threads,
-        **{name: run.facts.get(name) for name in (*_HOST_FACTS, *_OTHER_FACTS)},
-    }
-    return {name: None if value is None else str(value) for name, value in facts.items()}
-
-
 def _differences(
     pairs: Iterable[tuple[Sequence[RunRecord], Sequence[RunRecord]]],
 ) -> tuple[list[Difference], list[Difference]]:
@@ -230,7 +211,7 @@ def _differences(
     differ: dict[Difference, None] = {}
     unknown: dict[Difference, None] = {}
     for runs_a, runs_b in pairs:
-        setups_a, setups_b = [_setup(run) for run in runs_a], [_setup(run) for run in runs_b]
+        setups_a, setups_b = [run.setup for run in runs_a], [run.setup for run in runs_b]
         for name in setups_a[0]:
             values_a = {setup[name] for setup in setups_a}
             values_b = {setup[name] for setup in setups_b}

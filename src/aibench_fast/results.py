@@ -20,6 +20,11 @@ NEWEST_MAJOR_VERSION = 1
 OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
 
+_SETUP_FACTS = (
+    "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
+    "Package",
+)  # fmt: skip
+
 
 class Cell(NamedTuple):
     """A place in a sweep: the settings that are varied. Runs of one cell are repetitions."""
@@ -75,6 +80,20 @@ class RunRecord:
     def failed(self) -> int:
         """How many requests failed."""
         return sum(count for count, _ in self.failures.values())
+
+    @property
+    def setup(self) -> dict[str, str | None]:
+        """What has to be equal for two runs' figures to be comparable; None where not told."""
+        told: dict[str, object] = {
+            "client": self.client,
+            "server": self.server and self.server.kind,
+            "server version": self.server and self.server.version,
+            "model": self.model,
+            "request": self.query_label,
+            "client threads": self.threads,
+            **{name: self.facts.get(name) for name in _SETUP_FACTS},
+        }
+        return {name: None if value is None else str(value) for name, value in told.items()}
 
 
 @dataclass(frozen=True)
@@ -184,6 +203,17 @@ def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
     for record in records:
         cells.setdefault(record.cell, []).append(record)
     return dict(sorted(cells.items()))
+
+
+def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
+    """Where runs of one cell are no repetitions of each other: what differs, and how."""
+    found: dict[str, set[str]] = {}
+    for runs in by_cell(records).values():
+        for name in runs[0].setup:
+            values = {value for run in runs if (value := run.setup[name]) is not None}
+            if len(values) > 1:
+                found.setdefault(name, set()).update(values)
+    return {name: sorted(values) for name, values in found.items()}
 
 
 def median_run(runs: Sequence[RunRecord]) -> RunRecord:

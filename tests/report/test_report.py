@@ -298,6 +298,17 @@ def test_the_go_tools_results_have_a_report(
     assert browser.get_log("browser") == []
 
 
+def test_one_run_without_a_burn_in_has_a_report(
+    browser: webdriver.Chrome, cli: Cli, tmp_path: Path
+) -> None:
+    our_result(burn_in_s=0).save(tmp_path / "r.json")
+    assert cli("report", "r.json", "--out", "report.html").returncode == 0
+    opened(browser, tmp_path / "report.html")
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4
+    assert browser.find_elements(By.CSS_SELECTOR, "select") == []
+    assert browser.get_log("browser") == []
+
+
 def test_pictures_are_the_same_plots(cli: Cli, tmp_path: Path) -> None:
     sweep(tmp_path / "results")
     done = cli("report", "results", "--png", "plots")

@@ -118,6 +118,15 @@ def test_doubtful_results_are_named(cli: Cli, tmp_path: Path) -> None:
     ]
 
 
+def test_unlike_runs_in_one_cell_are_told(cli: Cli, go_results: Path, tmp_path: Path) -> None:
+    our_result(workers=10).save(go_results / "ours.json")
+    done = cli("tables", "--dir", go_results)
+    assert done.stderr == (
+        "aibench-fast: unlike runs are taken together: client is aibench or aibench-fast; keep "
+        "them apart by --prefix or folder\n"
+    )
+
+
 def test_an_unreadable_histogram_is_told(tmp_path: Path) -> None:
     document = our_result().to_json()
     document["OverallQuantiles"]["EncodedHistogram"] = "HISTFbroken"
@@ -125,14 +134,18 @@ def test_an_unreadable_histogram_is_told(tmp_path: Path) -> None:
         read_details(write(tmp_path, "r.json", document))
 
 
-def test_a_thousand_results_load_in_two_seconds_of_this_process(tmp_path: Path) -> None:
-    document = our_result(seconds=60)
-    text = json.dumps(document.to_json(), indent=2)
-    for number in range(1000):
-        (tmp_path / f"{number:04}.json").write_text(text)
-    before = time.process_time()
+def test_a_thousand_results_cost_little_more_than_parsing_them(tmp_path: Path) -> None:
+    """Seconds would say as much about the machine as about the program."""
+    text = json.dumps(our_result(seconds=60).to_json(), indent=2)
+    paths = [tmp_path / f"{number:04}.json" for number in range(1000)]
+    for path in paths:
+        path.write_text(text)
+    started = time.process_time()
+    for path in paths:
+        json.loads(path.read_bytes())
+    parsed = time.process_time()
     assert len(load([tmp_path]).records) == 1000
-    assert time.process_time() - before < 2
+    assert time.process_time() - parsed < 3 * (parsed - started)
 
 
 def test_the_schema_describes_what_a_run_saves(tensor_file: Path) -> None:

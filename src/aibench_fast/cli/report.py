@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aibench_fast.cli.options import add_command
-from aibench_fast.cli.resultfiles import add_prefix, load_results
+from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable
 from aibench_fast.report.content import gather
@@ -41,6 +41,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.out:
         check_writable(options.out)
     loaded = load_results(options.results, options.prefix)
+    note_mixed(loaded)
     source = ", ".join(map(str, options.results))
     if options.prefix:
         source += f", {options.prefix}*"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aibench_fast.results import Loaded, load
+from aibench_fast.results import Loaded, load, mixed
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,15 @@ def load_results(paths: Iterable[Path], prefix: str) -> Loaded:
         if run.failed:
             _note(f"{run.path} has {run.failed} failed requests, in no latency")
     return loaded
+
+
+def note_mixed(loaded: Loaded) -> None:
+    """Say on stderr where runs that are summarised together are of unlike set-ups."""
+    for name, values in mixed(loaded.records).items():
+        _note(
+            f"unlike runs are taken together: {name} is {' or '.join(values)}; keep them apart by "
+            "--prefix or folder"
+        )
 
 
 def _note(words: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aibench_fast import tables
 from aibench_fast.cli.options import add_command
-from aibench_fast.cli.resultfiles import add_prefix, load_results
+from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
 from aibench_fast.results import read_details, read_record
 from aibench_fast.serverperiods import cpu_periods, format_cpu
@@ -57,7 +57,9 @@ def _tables(options: argparse.Namespace) -> int:
         return 0
     if options.server_stat and options.format != "text":
         raise ConfigError(f"--server-stat with --format {options.format}: it is text only")
-    records = load_results([options.dir], options.prefix).records
+    loaded = load_results([options.dir], options.prefix)
+    note_mixed(loaded)
+    records = loaded.records
     if options.server_stat:
         shown = tables.format_server_stat(
             records, options.server_stat, lambda run: read_details(run.path).server_stats

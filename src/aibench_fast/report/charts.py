@@ -104,7 +104,8 @@ def _panels(content: Content) -> Iterator[Panel]:
             repeats = set(series) in shown or any(set(series) < other for other in others)
             if series and not repeats:
                 shown.append(set(series))
-                yield Panel(axis + name, f"{axis.capitalize()}{suffix}", axis, series)
+                words = axis.capitalize() if len(set(series.values())) > 1 else "One setting"
+                yield Panel(axis + name, f"{words}{suffix}", axis, series)
         rest = {cell: cell.variant for cell in limited if not any(cell in one for one in shown)}
         if rest:
             shown.append(set(rest))
@@ -391,10 +392,16 @@ def _timeline_spec(
     title: str,
     colour: Spec | None,
 ) -> Spec:
+    # A cell without a burn-in has one of no width: a scale of a layer without a row has no extent.
     burn_in = [
-        {"cell": place, "from": 0, "to": _seconds(one, last.unix_ms)}
+        {
+            "cell": place,
+            "from": 0,
+            "to": max(
+                (_seconds(one, p.unix_ms) for p in one.timeline if not p.measured), default=0
+            ),
+        }
         for place, one in enumerate(_timed(content))
-        if (last := next((p for p in reversed(one.timeline) if not p.measured), None))
     ]
     chosen = [{"filter": "datum.cell == cell"}]
     x = {"field": "s", "type": "quantitative", "title": "seconds since the start",
@@ -406,7 +413,7 @@ def _timeline_spec(
     failed: Rows = []
     if any(row.get("failed") for row in rows):
         told.append(_tip("failed", "failed requests", ",d"))
-        # Shown or not by opacity: a scale of a layer without a row has no extent.
+        # Shown or not by opacity, for the same reason.
         seen = {"condition": {"test": "datum.failed > 0", "value": 1}, "value": 0}
         mark = {"type": "point", "style": "failed"}
         failed = [

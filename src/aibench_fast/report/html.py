@@ -14,9 +14,10 @@ from aibench_fast.report.charts import Chart, charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.text import BUSY_THREAD
 from aibench_fast.report.vegalite import script_bundle
+from aibench_fast.results import mixed
 
 MAX_NAMED = 8
-"""Doubtful files that are named one by one; a sweep gone wrong would fill the page."""
+"""Doubtful files and different facts that are told one by one; more would fill the page."""
 
 # Nothing is fetched from anywhere. Vega makes functions of its expressions, hence unsafe-eval.
 POLICY = (
@@ -111,6 +112,10 @@ def _doubts(content: Content) -> Iterator[str]:
                 for run in runs
                 for kind, (count, message) in run.failures.items()
             ],
+        ),
+        (
+            "Unlike runs are taken together",
+            [f"{name}: {' or '.join(values)}" for name, values in mixed(runs).items()],
         ),
         (
             "Interrupted: the figures are of the part that was measured",
@@ -250,7 +255,10 @@ def _setup(content: Content) -> Iterator[str]:
     yield "<section>\n<h2>Set-up</h2>\n<dl>\n"
     for name, values in facts(content.runs).items():
         yield f"<dt>{escape(_FACT_NAMES.get(name, name))}</dt>"
-        yield "".join(f"<dd>{_value(value)}</dd>" for value in values) + "\n"
+        yield "".join(f"<dd>{_value(value)}</dd>" for value in values[:MAX_NAMED])
+        if len(values) > MAX_NAMED:
+            yield f"<dd>and {len(values) - MAX_NAMED} more</dd>"
+        yield "\n"
     yield "</dl>\n"
     typed = commands(content.runs)
     if typed:
