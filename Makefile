@@ -2,6 +2,8 @@
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
 # make test    the whole test suite
 # make lint    ruff, mypy, and every warning of the C compiler an error
+# make asan    the embedded server's module under AddressSanitizer and UBSan
+# make fuzz    random commands thrown at it for a minute
 # make clean   remove what was built, the environment and results/
 
 PYTHON3 ?= python3
@@ -36,6 +38,10 @@ lint: $(INSTALLED)
 	$(PYTHON) -m mypy
 	rm -rf build/lint
 	CFLAGS=-Werror $(PYTHON) setup.py --quiet build --build-base build/lint
+
+include tests/server/native.mk
+
+asan fuzz: | $(INSTALLED)
 
 $(INSTALLED): $(BUILT_FROM)
 	@$(MAKE) --no-print-directory system

@@ -49,6 +49,7 @@ class FakeRedisAI:
             "MODULE": lambda *_: array(
                 array(bulk(b"name"), bulk(b"ai"), bulk(b"ver"), b":10207\r\n")
             ),
+            "CONFIG": lambda *_: b"-ERR unknown command\r\n",
             "COMMAND": _command_info,
             "AI.MODELGET": lambda *_: array(),
             "AI.INFO": lambda *_: b"-ERR cannot find run info for key\r\n",

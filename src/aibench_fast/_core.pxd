@@ -14,7 +14,7 @@ cdef extern from "failures.h" nogil:
         uint64_t count
         errstr_t first_message
     struct failures:
-        failure_counter kinds[10]
+        failure_counter kinds[11]
 
 
 cdef extern from "histogram.h" nogil:
@@ -57,6 +57,7 @@ cdef extern from "connection.h" nogil:
         const char *host
         int port
         const char *socket
+    const char *connection_library_version()
 
 
 cdef extern from "loadgen.h" nogil:
@@ -70,7 +71,7 @@ cdef extern from "loadgen.h" nogil:
         const char *greeting
         size_t greeting_bytes
         const tensormap *tensors
-        const tensormap *references
+        const char *references
         float tolerance
         const request_text *texts
         reply_plan plan
@@ -81,6 +82,7 @@ cdef extern from "loadgen.h" nogil:
         uint64_t first_tensor
         uint64_t burn_in_requests
         uint64_t max_requests
+        double requests_per_s
         int64_t duration_ns
         int64_t reply_timeout_ns
         int64_t connect_timeout_ns
@@ -89,6 +91,7 @@ cdef extern from "loadgen.h" nogil:
         uint64_t requests
         uint64_t successes
         uint64_t abandoned
+        uint64_t late_starts
         int64_t started_ns
         int64_t measured_from_ns
         int64_t last_completed_ns
@@ -97,6 +100,7 @@ cdef extern from "loadgen.h" nogil:
         failures burn_in_failures
         failures failures
         histogram latencies
+        histogram service_latencies
     struct loadgen:
         pass
     loadgen *loadgen_create(const loadgen_config *config, errstr_t errstr)

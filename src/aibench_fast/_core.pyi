@@ -11,6 +11,9 @@ from PIL.Image import Image
 FAILURE_NAMES: tuple[str, ...]
 """The kinds of failure, as results name them."""
 
+HIREDIS_VERSION: str
+"""Of the hiredis that is linked in."""
+
 class LatencyCounts(NamedTuple):
     """A histogram's counts as native 64-bit integers, in HdrHistogram's layout for 1 us to 1 h."""
 
@@ -28,6 +31,8 @@ class Snapshot(NamedTuple):
     successes: int
     """Measured ones."""
     abandoned: int
+    late_starts: int
+    """Measured requests that were due before a worker was free."""
     started_ns: int
     measured_from_ns: int
     last_completed_ns: int
@@ -39,6 +44,9 @@ class Snapshot(NamedTuple):
     failures: Mapping[str, tuple[int, str]]
     """The same of the measured part."""
     latencies: LatencyCounts
+    """From the intended start, which without a rate limit is the actual one."""
+    service_latencies: LatencyCounts
+    """From the actual start; empty without a rate limit."""
 
 class Histogram:
     """The native latency histogram by itself, as each I/O thread fills one."""
@@ -49,11 +57,14 @@ class Histogram:
         """Return a copy of the counts."""
 
 class LoadGenerator:
-    """Workers in a closed loop over a server, one a request text, on native threads.
+    """Workers over a server, one a request text, on native threads.
+
+    Without a limit on `requests_per_s` they are a closed loop; with one, request k of all of them
+    is due at start + k / requests_per_s, and latencies count from then.
 
     Connects every worker when made: ServerError where that fails, ConfigError where the tensor
     file cannot be mapped. `greeting` is a command that every connection begins with, answered by
-    OK. `reference_file` has the float32 output of each tensor of the file, in order; an output that
+    OK. `references` has the float32 output of each tensor of the file, in order; an output that
     differs from it by more than `tolerance` is a failure. `expected_replies` has the size in bytes
     of each reply that is a bulk, and None for one that is OK. A limit of 0 is none.
     """
@@ -75,11 +86,12 @@ class LoadGenerator:
         batch: int,
         burn_in_requests: int,
         max_requests: int,
+        requests_per_s: float,
         duration_ns: int,
         reply_timeout_ns: int,
         connect_timeout_ns: int,
         stop_on_failure: bool,
-        reference_file: Path | None = None,
+        references: bytes | None = None,
         tolerance: float = 0,
     ) -> None: ...
     def start(self) -> None:

@@ -21,11 +21,14 @@ FAILURE_NAMES = (
     "wrong_size",
     "wrong_output",
     "protocol",
+    "tensor_file",
     "connection_lost",
     "client_timeout",
     "connect",
 )
 assert len(FAILURE_NAMES) == FAILURE_KINDS
+
+HIREDIS_VERSION = connection_library_version().decode()
 
 
 class LatencyCounts(NamedTuple):
@@ -39,6 +42,7 @@ class Snapshot(NamedTuple):
     requests: int
     successes: int
     abandoned: int
+    late_starts: int
     started_ns: int
     measured_from_ns: int
     last_completed_ns: int
@@ -47,6 +51,7 @@ class Snapshot(NamedTuple):
     burn_in_failures: dict
     failures: dict
     latencies: LatencyCounts
+    service_latencies: LatencyCounts
 
 
 cdef dict _failures(failures *f):
@@ -88,13 +93,11 @@ cdef class Histogram:
 
 
 cdef class LoadGenerator:
-    """Workers in a closed loop over a server; see native/loadgen.h for what happens inside."""
+    """Workers over a server; see native/loadgen.h for what happens inside."""
 
     cdef loadgen *_loadgen
     cdef tensormap _tensors
-    cdef tensormap _references
     cdef bint _mapped
-    cdef bint _references_mapped
     cdef request_text *_texts
     cdef loadgen_snapshot *_snapshot
     cdef size_t _output_bytes
@@ -117,11 +120,12 @@ cdef class LoadGenerator:
         uint64_t batch,
         uint64_t burn_in_requests,
         uint64_t max_requests,
+        double requests_per_s,
         int64_t duration_ns,
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
         bint stop_on_failure,
-        reference_file=None,
+        references=None,
         float tolerance=0,
     ):
         cdef loadgen_config config
@@ -131,7 +135,7 @@ cdef class LoadGenerator:
         socket_path = os.fsencode(socket) if socket else None
         texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
         greeting_text = bytes(greeting) if greeting else None
-        self._borrowed = (host_name, socket_path, greeting_text, texts)
+        self._borrowed = (host_name, socket_path, greeting_text, texts, references)
         if not 1 <= threads <= len(texts) or batch < 1 or tensor_bytes < 1:
             raise ConfigError(
                 f"{len(texts)} workers, {threads} threads, batches of {batch} and tensors of "
@@ -142,8 +146,9 @@ cdef class LoadGenerator:
         self._mapped = True
         config.plan = self._make_plan(expected_replies, replies_in_array)
         config.references = NULL
-        if reference_file is not None:
-            config.references = self._map_references(os.fsencode(reference_file), batch)
+        if references is not None:
+            self._check_references(references, batch)
+            config.references = PyBytes_AS_STRING(references)
 
         config.endpoint.host = host_name
         config.endpoint.port = port
@@ -165,6 +170,7 @@ cdef class LoadGenerator:
         config.first_tensor = first_tensor
         config.burn_in_requests = burn_in_requests
         config.max_requests = max_requests
+        config.requests_per_s = requests_per_s
         config.duration_ns = duration_ns
         config.reply_timeout_ns = reply_timeout_ns
         config.connect_timeout_ns = connect_timeout_ns
@@ -193,9 +199,6 @@ cdef class LoadGenerator:
         if self._mapped:
             tensormap_close(&self._tensors)
             self._mapped = False
-        if self._references_mapped:
-            tensormap_close(&self._references)
-            self._references_mapped = False
         free(self._texts)
         self._texts = NULL
         free(self._snapshot)
@@ -228,17 +231,11 @@ cdef class LoadGenerator:
                 self._output_bytes = output_bytes
         return plan
 
-    cdef tensormap *_map_references(self, bytes path, uint64_t batch) except NULL:
-        cdef errstr_t errstr
-        if tensormap_open(&self._references, path, self._output_bytes // batch, errstr) < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
-        self._references_mapped = True
-        if self._references.tensor_count != self._tensors.tensor_count:
-            raise ConfigError(
-                f"{os.fsdecode(path)} has {self._references.tensor_count} reference outputs for "
-                f"{self._tensors.tensor_count} tensors: there has to be one for each"
-            )
-        return &self._references
+    cdef int _check_references(self, bytes references, uint64_t batch) except -1:
+        cdef Py_ssize_t wanted = self._tensors.tensor_count * (self._output_bytes // batch)
+        if self._output_bytes % (4 * batch) or len(references) != wanted:
+            raise InternalError(f"{len(references)} bytes of references, {wanted} are needed")
+        return 0
 
     cdef loadgen *_open(self) except NULL:
         if self._loadgen is NULL:
@@ -270,9 +267,10 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.requests, s.successes, s.abandoned, s.started_ns, s.measured_from_ns,
+            s.requests, s.successes, s.abandoned, s.late_starts, s.started_ns, s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread,
             _failures(&s.burn_in_failures), _failures(&s.failures), _latency_counts(&s.latencies),
+            _latency_counts(&s.service_latencies),
         )
 
     def want_sample(self):

@@ -1,6 +1,5 @@
 """What a run is asked to do; every setting is checked here, before anything native starts."""
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,12 @@ from aibench_fast.commands import Dialect
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
 
+MAX_WORKERS = 100_000
+MAX_COUNT = 2**62
+MAX_SECONDS = 366 * 24 * 3600
+MIN_PERIOD_S = 0.01
+MAX_TENSOR_BYTES = 512 << 20
+"""What servers take in one argument unless told otherwise."""
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 IMAGE_SHAPE = (tensorfile.MODEL_SIDE, tensorfile.MODEL_SIDE, tensorfile.CHANNELS)
 
@@ -53,6 +58,8 @@ class RunConfig:
     max_queries: int = 0
     """Images to send, burn-in included; the file is cycled. 0: no limit where a duration is set,
     otherwise one pass of the file."""
+    limit_rps: float = 0.0
+    """Requests a second of all workers, spread evenly; 0: no limit, a closed loop."""
     duration_s: float = 0.0
     """How long to measure after the burn-in, in seconds; 0: no limit."""
     continue_on_error: bool = True
@@ -63,31 +70,39 @@ class RunConfig:
     connect_timeout_s: float = 5.0
     sample_responses: bool = False
     """Take a sample of the replies once a reporting period."""
+    interval_latencies: bool = False
+    """Tell the observer of every reporting period's own latencies."""
+    reset_stats: bool = False
+    """Set the server's statistics to 0 before the run, for everyone who reads them."""
     metadata_autobatching: int = -1
     """The model's batch size as the server was told it, for the result alone."""
+    command_line: str | None = None
+    """What was typed to have this run, for the result alone."""
     seed: int = 0
     """0: the file's first tensor is sent first; else the seed chooses which."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
-        _at_least("--workers", self.workers, 1)
-        _at_least("--batch-size", self.batch_size, 1)
-        _at_least("--burn-in", self.burn_in, 0)
-        _at_least("--max-queries", self.max_queries, 0)
-        _at_least("--seed", self.seed, 0)
+        _within("--workers", self.workers, 1, MAX_WORKERS)
+        _within("--batch-size", self.batch_size, 1, MAX_TENSOR_BYTES // self.tensor_bytes)
+        _within("--burn-in", self.burn_in, 0, MAX_COUNT)
+        _within("--max-queries", self.max_queries, 0, MAX_COUNT)
+        _within("--seed", self.seed, 0, MAX_COUNT)
         if self.timeout_ms is not None:
-            _at_least("--timeout-ms", self.timeout_ms, 1)
+            _within("--timeout-ms", self.timeout_ms, 1, MAX_COUNT)
         if not self.tolerance >= 0:
             raise ConfigError(f"--tolerance {self.tolerance}: it has to be 0 or more")
         if self.threads is not None:
-            _at_least("--threads", self.threads, 1)
+            _within("--threads", self.threads, 1, MAX_WORKERS)
             if self.threads > self.workers:
                 raise ConfigError(
                     f"--threads {self.threads} with --workers {self.workers}: a thread drives at "
                     "least one worker, so ask for as many workers or fewer threads"
                 )
+        if not 0 <= self.limit_rps <= MAX_COUNT:
+            raise ConfigError(f"--limit-rps {self.limit_rps}: it has to be 0 (no limit) or more")
         _seconds("--duration", self.duration_s, or_zero=True)
-        _seconds("--reporting-period", self.reporting_period_s)
+        _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)
         _seconds("connect_timeout_s", self.connect_timeout_s)
         if not self.model:
@@ -135,11 +150,11 @@ class RunConfig:
         return requests
 
 
-def _at_least(option: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{option} {value}: it has to be at least {least}")
+def _within(option: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ConfigError(f"{option} {value}: it has to be from {least} to {most}")
 
 
-def _seconds(option: str, value: float, *, or_zero: bool = False) -> None:
-    if not (math.isfinite(value) and (value > 0 or (or_zero and value == 0))):
-        raise ConfigError(f"{option} {value} s: it has to be a time above zero")
+def _seconds(option: str, value: float, *, least: float = 1e-6, or_zero: bool = False) -> None:
+    if not (least <= value <= MAX_SECONDS or (or_zero and value == 0)):
+        raise ConfigError(f"{option} {value:g} s: it has to be from {least:g} to {MAX_SECONDS} s")

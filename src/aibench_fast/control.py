@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from aibench_fast.commands import Dialect
+from aibench_fast.commands import Command, Dialect
 from aibench_fast.errors import ServerError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -32,15 +34,19 @@ class ServerAddress:
         return str(self.socket) if self.socket else f"{self.host}:{self.port}"
 
 
-def connect(address: ServerAddress) -> redis.Redis:
+def connect(address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> redis.Redis:
     """Open a RESP2 connection that has answered PING; ServerError where nothing does.
 
-    RESP2 because RedisAI 1.0 runs on servers that do not know HELLO. Replies stay bytes.
+    RESP2 because RedisAI 1.0 runs on servers that do not know HELLO. Replies stay bytes, and are
+    waited for no longer than `patience_s`.
     """
     options: dict[str, Any] = {
         "protocol": 2,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": REPLY_TIMEOUT_S,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_S, patience_s),
+        "socket_timeout": patience_s,
+        # One more try, for a connection that was cut while it was idle; its own ten would hide for
+        # minutes that a server is not there.
+        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         "username": address.user,
         "password": address.password,
     }
@@ -54,13 +60,23 @@ def connect(address: ServerAddress) -> redis.Redis:
     return client
 
 
+def log_in_command(address: ServerAddress) -> Command | None:
+    """The command that a connection of our own begins with; None without a password."""
+    if address.password is None:
+        return None
+    who = [] if address.user is None else [address.user]
+    return ["AUTH", *who, address.password]
+
+
 def call(client: redis.Redis, address: ServerAddress, *arguments: Any) -> Any:
     """Send one command and return its raw reply; ServerError with the server's own words."""
     try:
         return client.execute_command(*arguments)  # type: ignore[no-untyped-call]
-    except redis.ResponseError as error:
+    except (redis.ResponseError, redis.AuthenticationError) as error:
         raise ServerError(f"{address} refused {arguments[0]}: {error}") from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except redis.InvalidResponse as error:
+        raise ServerError(f"what answers at {address} is no Redis server: {error}") from error
+    except (redis.RedisError, OSError) as error:
         raise ServerError(
             f"no server answers at {address}: {error}; is it running, and is the address right?"
         ) from error

@@ -9,7 +9,9 @@ import ctypes
 import io
 import re
 import zlib
+from array import array
 from collections.abc import Iterable
+from operator import sub
 
 from hdrh.codec import (
     HdrCookieException,
@@ -83,6 +85,22 @@ class LatencyHistogram:
         for one in several:
             total._histogram.add(one._histogram)
         return total
+
+    def since(self, earlier: "LatencyHistogram") -> "LatencyHistogram":
+        """The latencies that came after `earlier`, a copy of this histogram at an earlier time.
+
+        Their least and greatest are known to the width of a bucket.
+        """
+        now, before = (memoryview(h._histogram.counts).cast("B").cast("q") for h in (self, earlier))
+        counts = array("q", map(sub, now, before))
+        filled = [index for index, count in enumerate(counts) if count]
+        if not filled:
+            return LatencyHistogram.empty()
+        least, greatest = (self._histogram.get_value_from_index(filled[end]) for end in (0, -1))
+        greatest = self._histogram.get_highest_equivalent_value(greatest)
+        return LatencyHistogram.from_counts(
+            counts.tobytes(), least, min(greatest, self._histogram.max_value)
+        )
 
     def encode(self) -> str:
         """Return HdrHistogram's V2 compressed form in base64, once."""

@@ -3,6 +3,8 @@
 The JSON keeps aibench's keys, so that its readers go on working, and puts ours beside them.
 Versions of the format:
     1.0  the first
+    1.1  MaxRps holds, with LateStarts, Latency and ServiceQuantiles; Facts; server statistics by
+         reporting period
 """
 
 import json
@@ -14,7 +16,7 @@ from typing import Any
 from aibench_fast.files import write_text
 from aibench_fast.histogram import LatencyHistogram
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -56,6 +58,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Digesting:
+    """The tensor file is read for its digest; nothing is measured yet."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
 class Started:
     """All is checked and connected; the first requests leave now."""
 
@@ -71,8 +81,17 @@ class BurnInComplete:
 
 
 @dataclass(frozen=True)
+class IntervalLatencies:
+    """The measured latencies of one reporting period alone; times are of the wall clock."""
+
+    start_unix_s: float
+    end_unix_s: float
+    latencies: LatencyHistogram
+
+
+@dataclass(frozen=True)
 class Sample:
-    """One reply's output: the index of the request's first tensor, the dtype and the bytes."""
+    """One reply's output for the request's first image: its index, the dtype and the bytes."""
 
     tensor: int
     dtype: str
@@ -92,6 +111,8 @@ class Result:
     batch_size: int
     max_queries: int
     """Images that the run was limited to; 0 for none."""
+    limit_rps: float
+    """Requests a second that the run was limited to; 0 for none."""
     metadata_autobatching: int
     start_unix_ms: int
     end_unix_ms: int
@@ -108,8 +129,13 @@ class Result:
     burn_in_failures: Mapping[str, Failure]
     abandoned: int
     """Requests under way when the run was stopped: neither success nor failure."""
+    late_starts: int
+    """Measured requests that started late under the rate limit, because no worker was free."""
     latencies: LatencyHistogram
-    """Of the measured successes."""
+    """Of the measured successes: under a rate limit response latencies, from the intended start;
+    in a closed loop service latencies, which there are the same."""
+    service_latencies: LatencyHistogram | None
+    """Of the same from the actual start; None in a closed loop."""
     saturated: int
     """Latencies above the histogram's top, which are counted at it."""
     intervals: Sequence[Interval]
@@ -119,13 +145,26 @@ class Result:
     """The largest share of the measured time that one I/O thread was on a CPU, 0 to 1."""
     server: ServerFacts
     server_stats: Mapping[str, Any]
-    """What the server counted itself between the start and the end."""
+    """What the server counted itself, `overall` and by the time in ms at which a period ended; the
+    names inside are those of `serverstats`."""
+    facts: Mapping[str, Any]
+    """What the figures depend on beside the server's speed."""
     interrupted: bool
 
     @property
     def inferences(self) -> int:
         """Measured images that the model answered."""
         return self.successes * self.batch_size
+
+    @property
+    def requests_per_s(self) -> float:
+        """Measured requests a second of measured time, failed ones too."""
+        return self.requests / self.measured_s if self.measured_s > 0 else 0.0
+
+    @property
+    def late_share(self) -> float:
+        """The share of measured requests that started late, 0 to 1."""
+        return self.late_starts / self.requests if self.requests else 0.0
 
     @property
     def inferences_per_s(self) -> float:
@@ -150,23 +189,22 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; quantiles are milliseconds."""
-        quantiles = self.latencies.quantiles_ms(_JSON_QUANTILES.values())
+        service = self.service_latencies
         return {
             "ResultFormatVersion": FORMAT_VERSION,
             "Limit": self.max_queries,
             "MetadataAutobatching": self.metadata_autobatching,
             "TensorBatchSize": self.batch_size,
             "Workers": self.workers,
-            "MaxRps": 0,
+            "MaxRps": int(self.limit_rps) if self.limit_rps.is_integer() else self.limit_rps,
             "StartTime": self.start_unix_ms,
             "EndTime": self.end_unix_ms,
             "DurationMillis": round(self.duration_s * 1000),
             "OverallRates": {"overallOpsRate": self.inferences_per_s},
             "OverallRatesIncludingWarmup": {"overallOpsRate": self.inferences_per_s_with_burn_in},
-            "OverallQuantiles": {
-                "AllQueries": dict(zip(_JSON_QUANTILES, quantiles, strict=True)),
-                "EncodedHistogram": self.latencies.encode(),
-            },
+            "Latency": "service" if service is None else "response",
+            "OverallQuantiles": _quantiles_json(self.latencies),
+            "ServiceQuantiles": None if service is None else _quantiles_json(service),
             "ClientRunTimeStats": {
                 str(interval.unix_ms): _interval_json(interval) for interval in self.intervals
             },
@@ -183,6 +221,7 @@ class Result:
             "BurnInRequests": self.burn_in_requests,
             "BurnInFailures": _failures_json(self.burn_in_failures),
             "AbandonedRequests": self.abandoned,
+            "LateStarts": self.late_starts,
             "SaturatedLatencies": self.saturated,
             "ClientCpuSeconds": self.client_cpu_s,
             "ClientBusiestThread": self.busiest_thread,
@@ -191,12 +230,21 @@ class Result:
                 "Version": self.server.version,
                 "Address": self.server.address,
             },
+            "Facts": dict(self.facts),
             "Interrupted": self.interrupted,
         }
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all; ConfigError where it cannot be written."""
         write_text(path, json.dumps(self.to_json(), indent=2) + "\n")
+
+
+def _quantiles_json(latencies: LatencyHistogram) -> dict[str, Any]:
+    quantiles = latencies.quantiles_ms(_JSON_QUANTILES.values())
+    return {
+        "AllQueries": dict(zip(_JSON_QUANTILES, quantiles, strict=True)),
+        "EncodedHistogram": latencies.encode(),
+    }
 
 
 def _interval_json(interval: Interval) -> dict[str, float]:

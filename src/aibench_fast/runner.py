@@ -1,27 +1,32 @@
 """One benchmark: a RunConfig becomes a Result."""
 
 import random
+import resource
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from aibench_fast import _core
+from aibench_fast import _core, facts, tensorfile
 from aibench_fast.commands import encode
 from aibench_fast.config import RunConfig
-from aibench_fast.control import ServerAddress
-from aibench_fast.errors import ServerError
+from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress, log_in_command
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.preflight import Preflight, preflight, remove_keys
+from aibench_fast.preflight import HURRY_S, Preflight, clean_up, preflight
 from aibench_fast.result import (
     LIVE_QUANTILES,
     BurnInComplete,
+    Digesting,
     Failure,
     Interval,
+    IntervalLatencies,
     Result,
     Sample,
     Started,
 )
-from aibench_fast.serverstats import counts_between, model_counts
+from aibench_fast.serverstats import ServerWatch, reset_statistics
+from aibench_fast.tensorfile import VALUE_BYTES
 
 NS_PER_S = 1e9
 MS_PER_S = 1000
@@ -29,9 +34,10 @@ NativeFailures = Mapping[str, tuple[int, str]]
 
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
+OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
-Event = Started | BurnInComplete | Interval | Sample
+Event = Digesting | Started | BurnInComplete | Interval | IntervalLatencies | Sample
 Observer = Callable[[Event], None]
 
 
@@ -44,26 +50,49 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
 
     The load comes from native threads without the GIL: other Python threads go on. Ctrl-C ends the
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
-    are counted in the result. ConfigError and ServerError are raised before any load is sent.
+    are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
     tensor_count = config.count_tensors()
-    max_requests = config.max_requests(tensor_count)
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
-    try:
-        generator = _load_generator(config, found, max_requests, first)
+    with found.client:
+        patience_s = HURRY_S
         try:
-            return _measure(config, found, generator, observe)
+            known = _facts(config, found, observe)
+            generator = _load_generator(config, found, tensor_count, first)
+            try:
+                result = _measure(config, found, generator, observe, known)
+            finally:
+                generator.close()
+            if not result.interrupted:
+                patience_s = REPLY_TIMEOUT_S
+            return result
         finally:
-            generator.close()
-            remove_keys(found, config)
-    finally:
-        found.client.close()
+            clean_up(found.request, config, patience_s)
+
+
+def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
+    """What the figures depend on, gathered before anything is measured."""
+    try:
+        data_digest = facts.data_digest(
+            config.file, lambda done, total: observe(Digesting(done, total))
+        )
+    except OSError as error:
+        raise ConfigError(f"tensor file {config.file}: cannot be read: {error.strerror}") from error
+    return {
+        **facts.host_facts(),
+        "Hiredis": _core.HIREDIS_VERSION,
+        "ServerConfig": facts.server_config(found.client),
+        "ModelDigest": facts.model_digest(config.address, config.model),
+        "DataDigest": data_digest,
+        "CommandLine": config.command_line,
+    }
 
 
 def _load_generator(
-    config: RunConfig, found: Preflight, max_requests: int, first_tensor: int
+    config: RunConfig, found: Preflight, tensor_count: int, first_tensor: int
 ) -> _core.LoadGenerator:
+    _allow_connections(config.workers)
     request = found.request
     blob_bytes = config.batch_size * config.tensor_bytes
     return _core.LoadGenerator(
@@ -80,22 +109,49 @@ def _load_generator(
         threads=config.io_threads,
         batch=config.batch_size,
         burn_in_requests=config.burn_in,
-        max_requests=max_requests,
+        max_requests=config.max_requests(tensor_count),
+        requests_per_s=config.limit_rps,
         duration_ns=round(config.duration_s * NS_PER_S),
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
         stop_on_failure=not config.continue_on_error,
-        reference_file=config.reference_file,
+        references=_references(config, found, tensor_count),
         tolerance=config.tolerance,
     )
 
 
+def _references(config: RunConfig, found: Preflight, tensor_count: int) -> bytes | None:
+    """The outputs to compare with, read whole: they are small, and a file may change."""
+    if config.reference_file is None:
+        return None
+    output_bytes = found.output_bytes // config.batch_size
+    if found.output_dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
+        raise ConfigError(
+            f"--verify compares FLOAT outputs, one for each image; {config.model} answers "
+            f"{found.output_bytes} bytes of {found.output_dtype} to {config.batch_size} images"
+        )
+    count = tensorfile.check(config.reference_file, output_bytes)
+    if count != tensor_count:
+        raise ConfigError(
+            f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
+            "there has to be one for each"
+        )
+    return config.reference_file.read_bytes()
+
+
+def _allow_connections(workers: int) -> None:
+    """Let the process open a file for every worker, as far as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = workers + OTHER_FILES
+    if soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 def _greeting(address: ServerAddress) -> bytes | None:
     """The log-in that every worker's connection begins with."""
-    if address.password is None:
-        return None
-    who = [] if address.user is None else [address.user]
-    return encode(["AUTH", *who, address.password], 0)[0]
+    command = log_in_command(address)
+    return None if command is None else encode(command, 0)[0]
 
 
 def _resolve(address: ServerAddress) -> str:
@@ -118,16 +174,22 @@ def _resolve(address: ServerAddress) -> str:
 
 
 def _measure(
-    config: RunConfig, found: Preflight, generator: _core.LoadGenerator, observe: Observer
+    config: RunConfig,
+    found: Preflight,
+    generator: _core.LoadGenerator,
+    observe: Observer,
+    known: Mapping[str, Any],
 ) -> Result:
-    counts_before = model_counts(found.client, config.address, config.model)
+    if config.reset_stats:
+        reset_statistics(found.client, config.address, config.model)
+    server_watch = ServerWatch(config.address, config.model)
     start_unix_ms = _unix_ms()
-    watch = _Watch(config, found, generator, observe)
+    watch = _Watch(config, found, generator, observe, server_watch)
     observe(Started(found.server))
     generator.start()
     interrupted = watch.until_the_end()
-    end_ns = time.monotonic_ns()
-    counts_after = model_counts(found.client, config.address, config.model)
+    duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
+    server_stats = server_watch.finish(HURRY_S if interrupted else REPLY_TIMEOUT_S)
     snapshot = generator.snapshot()
     return Result(
         model=config.model,
@@ -137,10 +199,11 @@ def _measure(
         threads=config.io_threads,
         batch_size=config.batch_size,
         max_queries=config.max_queries,
+        limit_rps=config.limit_rps,
         metadata_autobatching=config.metadata_autobatching,
         start_unix_ms=start_unix_ms,
-        end_unix_ms=_unix_ms(),
-        duration_s=(end_ns - snapshot.started_ns) / NS_PER_S,
+        end_unix_ms=start_unix_ms + round(duration_s * MS_PER_S),
+        duration_s=duration_s,
         measured_s=_measured_s(snapshot),
         requests=snapshot.successes + _total(snapshot.failures),
         successes=snapshot.successes,
@@ -148,13 +211,16 @@ def _measure(
         burn_in_requests=min(config.burn_in, snapshot.requests),
         burn_in_failures=_failures(snapshot.burn_in_failures),
         abandoned=snapshot.abandoned,
-        latencies=_histogram(snapshot),
+        late_starts=snapshot.late_starts,
+        latencies=_histogram(snapshot.latencies),
+        service_latencies=_histogram(snapshot.service_latencies) if config.limit_rps else None,
         saturated=snapshot.latencies.saturated,
         intervals=tuple(watch.intervals),
         client_cpu_s=snapshot.cpu_ns / NS_PER_S,
         busiest_thread=snapshot.busiest_thread,
         server=found.server,
-        server_stats=counts_between(counts_before, counts_after),
+        server_stats=server_stats,
+        facts=known,
         interrupted=interrupted,
     )
 
@@ -168,15 +234,19 @@ class _Watch:
         found: Preflight,
         generator: _core.LoadGenerator,
         observe: Observer,
+        server_watch: ServerWatch,
     ) -> None:
         self.intervals: list[Interval] = []
         self._config = config
         self._output_dtype = found.output_dtype
         self._generator = generator
         self._observe = observe
+        self._server_watch = server_watch
         self._burning_in = config.burn_in > 0
         self._last_images = 0
         self._last_ns = 0
+        self._last_unix_ms = 0
+        self._last_latencies = LatencyHistogram.empty()
 
     def until_the_end(self) -> bool:
         """Wait until the run is over; return whether Ctrl-C ended it."""
@@ -192,6 +262,7 @@ class _Watch:
 
     def _wait(self) -> None:
         self._last_ns = time.monotonic_ns()
+        self._last_unix_ms = _unix_ms()
         period_ns = round(self._config.reporting_period_s * NS_PER_S)
         next_ns = self._last_ns + period_ns
         while not self._generator.wait(
@@ -200,7 +271,8 @@ class _Watch:
             self._note_burn_in()
             if time.monotonic_ns() >= next_ns:
                 self._look()
-                next_ns += period_ns
+                # Where the process was stopped for a while, one line stands for all of it.
+                next_ns = max(next_ns + period_ns, time.monotonic_ns())
 
     def _note_burn_in(self) -> None:
         if self._burning_in and self._generator.measuring():
@@ -214,24 +286,36 @@ class _Watch:
         snapshot = self._generator.snapshot()
         failed = _total(snapshot.failures) + _total(snapshot.burn_in_failures)
         images = (snapshot.requests - failed) * self._config.batch_size
+        latencies = _histogram(snapshot.latencies)
         interval = Interval(
             unix_ms=_unix_ms(),
             images=images,
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
             overall_rate=_overall_rate(snapshot, now_ns, self._config.batch_size),
-            quantiles_ms=_histogram(snapshot).quantiles_ms(LIVE_QUANTILES),
+            quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
             failed=failed,
         )
-        self._last_images, self._last_ns = images, now_ns
+        self._server_watch.period_ended(interval.unix_ms)
         self.intervals.append(interval)
         self._observe(interval)
+        if self._config.interval_latencies:
+            self._tell_latencies(interval.unix_ms, latencies)
+        self._last_images, self._last_ns = images, now_ns
+        self._last_unix_ms = interval.unix_ms
         self._take_sample()
+
+    def _tell_latencies(self, unix_ms: int, latencies: LatencyHistogram) -> None:
+        recent = latencies.since(self._last_latencies)
+        self._observe(IntervalLatencies(self._last_unix_ms / 1000, unix_ms / 1000, recent))
+        self._last_latencies = latencies
 
     def _take_sample(self) -> None:
         if not self._config.sample_responses:
             return
         if (sample := self._generator.take_sample()) is not None:
-            self._observe(Sample(sample[0], self._output_dtype, sample[1]))
+            tensor, output = sample
+            first = output[: len(output) // self._config.batch_size]
+            self._observe(Sample(tensor, self._output_dtype, first))
         self._generator.want_sample()
 
 
@@ -260,6 +344,5 @@ def _failures(failures: NativeFailures) -> dict[str, Failure]:
     return {kind: Failure(count, message) for kind, (count, message) in failures.items()}
 
 
-def _histogram(snapshot: _core.Snapshot) -> LatencyHistogram:
-    latencies = snapshot.latencies
+def _histogram(latencies: _core.LatencyCounts) -> LatencyHistogram:
     return LatencyHistogram.from_counts(latencies.counts, latencies.min_us, latencies.max_us)

@@ -1,17 +1,56 @@
-"""What a server says of itself: who it is, and what it counted over a run."""
+"""What a server says of itself: who it is, and what it counted over a run.
 
+Statistics are flat: a name with its unit, and a number. Over a stretch of time they are the
+differences of the server's own counters, so that nothing has to be reset for them:
+
+    period_s                        from the earlier reading to the later one
+    model_calls, model_samples,     AI.INFO: executions, images in them, failed ones,
+    model_errors, model_duration_us and the time that all executions took together
+    ai.<command>_calls              INFO COMMANDSTATS, for each AI.* command: calls,
+    ai.<command>_us                 the time that the server charges to them,
+    ai.<command>_failed_calls       and refused ones (servers from 6.2 on); left out where 0
+    queue_<device>_thread_<n>_cpu_s INFO MODULES: CPU time of RedisAI's background threads
+    process_cpu_user_s, ..._sys_s   INFO CPU: of the whole server,
+    main_thread_cpu_user_s, ...     and of its main thread (servers from 6.2 on)
+    used_memory_growth_bytes        INFO MEMORY
+    used_memory_bytes, used_memory_rss_bytes   INFO MEMORY, at the later reading
+
+What could not be read is left out, and said in `notes`.
+"""
+
+import queue
+import re
+import threading
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from aibench_fast.control import ServerAddress, call
+from aibench_fast.control import ServerAddress, call, connect
 from aibench_fast.errors import ServerError
 from aibench_fast.result import ServerFacts
 
 REDISAI_MODULE = b"ai"
 EMBEDDED_VERSION = "ai_embedded_version"
-_COUNTED = ("duration", "samples", "calls", "errors")
+PROBE_TIMEOUT_S = 2.0
+
+_OWN_COMMANDS = ("ai.info",)  # what the probes send themselves
+_QUEUE_THREAD = re.compile(r"ai_queue_(.+)_bthread_[#n]?(\d+)_used_cpu_total")
+_CPU_NAMES = {
+    "used_cpu_user": "process_cpu_user_s",
+    "used_cpu_sys": "process_cpu_sys_s",
+    "used_cpu_user_main_thread": "main_thread_cpu_user_s",
+    "used_cpu_sys_main_thread": "main_thread_cpu_sys_s",
+}
+_COMMAND_NAMES = {"calls": "calls", "usec": "us", "failed_calls": "failed_calls"}
+_MODEL_NAMES = {
+    "calls": "model_calls",
+    "samples": "model_samples",
+    "errors": "model_errors",
+    "duration": "model_duration_us",
+}
 
 
 def server_facts(client: redis.Redis, address: ServerAddress) -> ServerFacts:
@@ -46,21 +85,164 @@ def _optional(client: redis.Redis, address: ServerAddress, *arguments: str) -> A
         return None
 
 
-def model_counts(
-    client: redis.Redis, address: ServerAddress, model: str
-) -> Mapping[str, int] | None:
-    """Return AI.INFO's counts of a model, duration in microseconds; None where it has none."""
-    reply = _optional(client, address, "AI.INFO", model)
-    if reply is None:
-        return None
+@dataclass(frozen=True)
+class ServerReading:
+    """What a server's counters and levels stood at; the module says what their names mean."""
+
+    monotonic_s: float
+    counters: Mapping[str, float] = field(default_factory=dict)
+    """Only ever growing, until they are reset."""
+    levels: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What could not be read, and why."""
+
+
+def read_server(client: redis.Redis, model: str) -> ServerReading:
+    """Read all counters in one exchange. Nothing is raised: what fails is in the notes."""
+    now_s = time.monotonic()
+    asked = (
+        ("AI.INFO", model),
+        ("INFO", "commandstats"),
+        ("INFO", "modules"),
+        ("INFO", "cpu"),
+        ("INFO", "memory"),
+    )
+    pipeline = client.pipeline(transaction=False)
+    for command in asked:
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    try:
+        replies = pipeline.execute(raise_on_error=False)
+    except redis.RedisError as error:
+        return ServerReading(now_s, notes=(f"no reading: {error}",))
+    counters: dict[str, float] = {}
+    levels: dict[str, float] = {}
+    notes = []
+    readers = (_read_model, _read_commands, _read_modules, _read_cpu, _read_memory)
+    for command, reply, read in zip(asked, replies, readers, strict=True):
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            read(reply, counters, levels)
+        except (redis.RedisError, AttributeError, TypeError, ValueError) as error:
+            notes.append(f"{' '.join(command)}: {error}")
+    return ServerReading(now_s, counters, levels, tuple(notes))
+
+
+def _read_model(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
     facts = dict(zip(reply[::2], reply[1::2], strict=False))
-    return {name: int(facts.get(name.encode(), 0)) for name in _COUNTED}
+    for theirs, ours in _MODEL_NAMES.items():
+        counters[ours] = int(facts.get(theirs.encode(), 0))
 
 
-def counts_between(
-    before: Mapping[str, int] | None, after: Mapping[str, int] | None
-) -> dict[str, Any]:
-    """What a server counted between two readings, or why that is not known."""
-    if before is None or after is None:
-        return {"AI.INFO": None}
-    return {"AI.INFO": {name: after[name] - before[name] for name in _COUNTED}}
+def _read_commands(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
+    for name, facts in reply.items():
+        command = name.removeprefix("cmdstat_")
+        if not command.startswith("ai.") or command in _OWN_COMMANDS:
+            continue
+        for theirs, ours in _COMMAND_NAMES.items():
+            if theirs in facts:
+                counters[f"{command}_{ours}"] = facts[theirs]
+
+
+def _read_modules(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
+    for name, value in reply.items():
+        if match := _QUEUE_THREAD.fullmatch(name):
+            device, thread = match.groups()
+            counters[f"queue_{device}_thread_{thread}_cpu_s"] = float(value)
+
+
+def _read_cpu(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
+    for theirs, ours in _CPU_NAMES.items():
+        if theirs in reply:
+            counters[ours] = float(reply[theirs])
+
+
+def _read_memory(reply: Any, _counters: dict[str, float], levels: dict[str, float]) -> None:
+    for name in ("used_memory", "used_memory_rss"):
+        if name in reply:
+            levels[f"{name}_bytes"] = int(reply[name])
+
+
+def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
+    """The statistics of the time from one reading to another, by the names above.
+
+    A counter that was not there before started at 0; one that went back was reset meanwhile, which
+    is noted, and it is left out.
+    """
+    stats: dict[str, Any] = {"period_s": round(after.monotonic_s - before.monotonic_s, 6)}
+    reset = []
+    for name, value in after.counters.items():
+        difference = value - before.counters.get(name, 0)
+        if difference < 0:
+            reset.append(name)
+        elif difference > 0 or not name.startswith("ai."):
+            stats[name] = round(difference, 6)
+    stats |= after.levels
+    memory = "used_memory_bytes"
+    if memory in before.levels and memory in after.levels:
+        stats["used_memory_growth_bytes"] = after.levels[memory] - before.levels[memory]
+    notes = dict.fromkeys([*before.notes, *after.notes])  # each once, in order
+    if reset:
+        notes[f"reset by someone meanwhile: {', '.join(reset)}"] = None
+    if notes:
+        stats["notes"] = list(notes)
+    return stats
+
+
+def since_start(reading: ServerReading) -> dict[str, Any]:
+    """The statistics since the server's counters were last at 0; no period is known."""
+    stats = between(ServerReading(reading.monotonic_s), reading)
+    del stats["period_s"]
+    return stats
+
+
+def reset_statistics(client: redis.Redis, address: ServerAddress, model: str) -> None:
+    """Set the server's counters to 0, for everyone. ServerError where it refuses."""
+    call(client, address, "CONFIG", "RESETSTAT")
+    call(client, address, "AI.INFO", model, "RESETSTAT")
+
+
+class ServerWatch:
+    """Reads a server's statistics while a run goes on, on a connection and a thread of its own.
+
+    The run never waits for it before its end, and no failure of it ends the run.
+    """
+
+    def __init__(self, address: ServerAddress, model: str) -> None:
+        """Connect, and take the first reading; ServerError where nothing answers."""
+        self._model = model
+        self._client = connect(address, patience_s=PROBE_TIMEOUT_S)
+        self._first = self._last = self._latest = read_server(self._client, model)
+        self._periods: dict[str, Any] = {}
+        self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
+        self._thread.start()
+
+    def period_ended(self, unix_ms: int) -> None:
+        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+        self._asked.put(unix_ms)
+
+    def finish(self, patience_s: float) -> dict[str, Any]:
+        """Wait for the last reading; return the statistics over all, and of each period.
+
+        The keys are `overall`, and the time in ms at which a period ended. A server that does not
+        answer within `patience_s` is waited for no longer.
+        """
+        self._asked.put(None)
+        self._thread.join(patience_s)
+        if self._thread.is_alive():
+            self._latest = ServerReading(time.monotonic(), notes=("no reading: no answer in time",))
+        else:
+            self._client.close()
+        overall = between(self._first, self._last)
+        if self._latest is not self._last:
+            overall["notes"] = [*overall.get("notes", ()), *self._latest.notes]
+        return {"overall": overall, **self._periods}
+
+    def _read(self) -> None:
+        while (unix_ms := self._asked.get()) is not None:
+            self._latest = read_server(self._client, self._model)
+            self._periods[str(unix_ms)] = between(self._last, self._latest)
+            # One that failed has no counters to count on from.
+            if self._latest.counters:
+                self._last = self._latest

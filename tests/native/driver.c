@@ -1,8 +1,9 @@
 /* Drives the load generator without Python, so that sanitizers see nothing but it.
  *
- * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS
- * Tensors are of 16 bytes. STOP_AFTER_MS of 0 lets the run end by itself.
- * Prints: requests successes failures abandoned latencies sample
+ * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S
+ * Tensors are of 16 bytes. STOP_AFTER_MS of 0 lets the run end by itself, REQUESTS_PER_S of 0
+ * is no limit.
+ * Prints: requests successes failures abandoned latencies sample service_latencies late_starts
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +33,9 @@ int main(int argc, char **argv)
     struct tensormap tensors;
     errstr_t errstr;
     uint64_t failures = 0, sampled = 0, tensor;
-    int64_t latencies = 0;
-    if (argc != 7)
-        return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS");
+    int64_t latencies = 0, service_latencies = 0;
+    if (argc != 8)
+        return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S");
     uint32_t workers = (uint32_t)atoi(argv[2]);
     int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
     if (tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr) < 0)
@@ -54,6 +55,7 @@ int main(int argc, char **argv)
         .batch = 1,
         .burn_in_requests = workers,
         .max_requests = strtoull(argv[4], NULL, 10),
+        .requests_per_s = atof(argv[7]),
         .reply_timeout_ns = 500 * NS_PER_MS,
         .connect_timeout_ns = NS_PER_S,
     };
@@ -76,12 +78,15 @@ int main(int argc, char **argv)
     loadgen_read(g, &snapshot);
     for (int kind = 0; kind < FAILURE_KINDS; kind++)
         failures += snapshot.failures.kinds[kind].count + snapshot.burn_in_failures.kinds[kind].count;
-    for (int i = 0; i < HISTOGRAM_COUNTS; i++)
+    for (int i = 0; i < HISTOGRAM_COUNTS; i++) {
         latencies += snapshot.latencies.counts[i];
-    printf("%llu %llu %llu %llu %lld %llu\n", (unsigned long long)snapshot.requests,
+        service_latencies += snapshot.service_latencies.counts[i];
+    }
+    printf("%llu %llu %llu %llu %lld %llu %lld %llu\n", (unsigned long long)snapshot.requests,
            (unsigned long long)snapshot.successes, (unsigned long long)failures,
            (unsigned long long)snapshot.abandoned, (long long)latencies,
-           (unsigned long long)sampled);
+           (unsigned long long)sampled, (long long)service_latencies,
+           (unsigned long long)snapshot.late_starts);
     loadgen_free(g);
     tensormap_close(&tensors);
     free(texts);

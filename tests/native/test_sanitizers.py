@@ -43,9 +43,11 @@ def small_tensors(tmp_path: Path) -> Path:
     return path
 
 
-def drive(driver: Path, server: FakeRedisAI, *arguments: object) -> list[int]:
+def drive(
+    driver: Path, server: FakeRedisAI, *arguments: object, requests_per_s: int = 0
+) -> list[int]:
     done = subprocess.run(
-        [driver, str(server.port), *map(str, arguments)],
+        [driver, str(server.port), *map(str, arguments), str(requests_per_s)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -55,9 +57,10 @@ def drive(driver: Path, server: FakeRedisAI, *arguments: object) -> list[int]:
 def test_a_run_of_many_workers_on_two_threads(driver: Path, small_tensors: Path) -> None:
     with FakeRedisAI() as server:
         counts = drive(driver, server, 9, 2, 1000, small_tensors, 0)
-    requests, successes, failures, abandoned, latencies, sampled = counts
+    requests, successes, failures, abandoned, latencies, sampled, service, late = counts
     assert (requests, successes, failures, abandoned, latencies) == (1000, 991, 0, 0, 991)
     assert sampled > 0
+    assert (service, late) == (0, 0)
 
 
 def test_failures_of_every_kind(driver: Path, small_tensors: Path) -> None:
@@ -78,7 +81,39 @@ def test_a_run_that_is_stopped(driver: Path, small_tensors: Path) -> None:
 
     with FakeRedisAI(AI_MODELRUN=silent) as server:
         counts = drive(driver, server, 8, 2, 10**9, small_tensors, 900)
-    requests, successes, failures, _, latencies, _ = counts
+    requests, successes, failures, _, latencies, *_ = counts
     assert successes == latencies
     assert requests >= successes + failures
     assert failures > 0
+
+
+def test_a_run_by_a_schedule(driver: Path, small_tensors: Path) -> None:
+    with FakeRedisAI() as server:
+        counts = drive(driver, server, 9, 2, 200, small_tensors, 0, requests_per_s=400)
+    requests, successes, failures, abandoned, latencies, _, service, late = counts
+    assert (requests, successes, failures, abandoned) == (200, 191, 0, 0)
+    assert latencies == service == 191
+    assert late <= 191
+
+
+def test_failures_and_late_starts_under_a_schedule(driver: Path, small_tensors: Path) -> None:
+    def behave(_: object, number: int) -> bytes | None:
+        return {0: None, 1: b"-ERR no\r\n"}.get(number % 20, OK)
+
+    with FakeRedisAI(AI_MODELRUN=behave) as server:
+        counts = drive(driver, server, 2, 2, 400, small_tensors, 0, requests_per_s=1_000_000)
+    requests, successes, failures, _, latencies, _, service, late = counts
+    assert requests == 400
+    assert latencies == service == successes
+    assert failures >= 40
+    assert late > 300  # two workers cannot do a million a second
+
+
+def test_a_run_by_a_schedule_that_is_stopped(driver: Path, small_tensors: Path) -> None:
+    with FakeRedisAI() as server:
+        counts = drive(driver, server, 4, 2, 10**9, small_tensors, 300, requests_per_s=20)
+    requests, successes, failures, abandoned, *_ = counts
+    # Workers that wait for their request to be due have none under way.
+    assert (failures, abandoned) == (0, 0)
+    assert 0 < requests < 20
+    assert successes <= requests

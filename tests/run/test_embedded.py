@@ -52,7 +52,7 @@ def test_one_command_from_tensors_to_figures(cli: Cli, tensor_file: Path, tmp_pa
     assert "Server: aibench-fast embedded server" in done.stdout
     saved = json.loads((tmp_path / "r.json").read_text())
     assert saved["Server"]["Kind"] == "aibench-fast embedded server"
-    assert saved["ServerRunTimeStats"]["AI.INFO"]["calls"] == 30
+    assert saved["ServerRunTimeStats"]["overall"]["model_calls"] == 30
     assert not is_running(server_pid(done.stderr))
 
 
@@ -62,7 +62,7 @@ def test_batches_go_as_one_tensor(null_server: EmbeddedServer, tensor_file: Path
     )
     result = run(config)
     assert (result.requests, result.inferences, result.failed) == (10, 40, 0)
-    assert result.server_stats["AI.INFO"]["samples"] == 40
+    assert result.server_stats["overall"]["model_samples"] == 40
 
 
 @pytest.mark.parametrize("workers", [1, 50])

@@ -31,6 +31,7 @@ def result(**changes: object) -> Result:
         threads=1,
         batch_size=1,
         max_queries=5000,
+        limit_rps=0.0,
         metadata_autobatching=0,
         start_unix_ms=1_596_741_778_490,
         end_unix_ms=1_596_741_878_652,
@@ -42,13 +43,16 @@ def result(**changes: object) -> Result:
         burn_in_requests=100,
         burn_in_failures={},
         abandoned=0,
+        late_starts=0,
         latencies=latencies(*[15.51] * 1000, *[16.96] * 1000, *[18.38] * 1500, *[74.05] * 1400),
+        service_latencies=None,
         saturated=0,
         intervals=(),
         client_cpu_s=0.5,
         busiest_thread=0.01,
         server=EMBEDDED,
         server_stats={},
+        facts={},
         interrupted=False,
     )
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
@@ -80,6 +84,14 @@ def result(**changes: object) -> Result:
             ),
         ),
         ("summary_batches", result(batch_size=10)),
+        (
+            "summary_rate",
+            result(limit_rps=50.0, late_starts=3, service_latencies=latencies(*[15.51] * 4900)),
+        ),
+        (
+            "summary_rate_not_reached",
+            result(limit_rps=62.5, late_starts=4000, service_latencies=latencies(12.5)),
+        ),
     ],
 )
 def test_summary_is_as_the_golden_file(name: str, shown: Result) -> None:

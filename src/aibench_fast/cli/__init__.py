@@ -5,25 +5,20 @@ Each command is a module with `add_parser(commands)`, which registers the comman
 """
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from aibench_fast import __version__
-from aibench_fast.errors import AibenchError
+from aibench_fast.cli.options import Parser
+from aibench_fast.errors import AibenchError, InternalError
 
 COMMANDS = (
-    "fetch",
-    "prepare",
-    "show",
-    "serve",
-    "model",
-    "run",
-    "tables",
-    "compare",
-    "report",
+    "fetch", "prepare", "show", "serve", "model", "run", "sweep", "tables", "compare", "report",
     "export",
-)
+)  # fmt: skip
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
@@ -33,7 +28,7 @@ exit codes: 0 done; 1 done, and some requests failed; 2 the options or files are
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser of the whole command line, or of the named commands alone."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="aibench-fast",
         description="Benchmark model servers that speak RedisAI's commands.",
         epilog=EXIT_CODES,
@@ -48,10 +43,14 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Errors are one line on stderr unless --debug."""
+    if sys.stdout is None:  # closed by whoever started the program
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     words = sys.argv[1:] if argv is None else list(argv)
     # A run does without the imports of the other commands: its memory is the tensors'.
     named = [name for name in COMMANDS if words[:1] == [name]]
     options = build_parser(named or COMMANDS).parse_args(words)
+    # No option takes a password, so this may stand in a result.
+    options.command_line = shlex.join(["aibench-fast", *words])
     try:
         code: int = options.handler(options)
         return code
@@ -60,6 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"aibench-fast: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        if options.debug:
+            raise
+        print(
+            f"aibench-fast: this should not happen: {type(error).__name__}: {error}; "
+            "--debug shows where",
+            file=sys.stderr,
+        )
+        return InternalError.exit_code
     except KeyboardInterrupt:
         print("aibench-fast: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

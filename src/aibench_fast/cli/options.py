@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from aibench_fast.control import ServerAddress
@@ -15,6 +16,14 @@ PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all errors of the command line are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the words, and leave with the caller's exit code."""
+        self.exit(ConfigError.exit_code, f"aibench-fast: {message}; see {self.prog} --help\n")
 
 
 def add_command(
@@ -58,7 +67,7 @@ def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False
 
 
 def add_login(parser: argparse.ArgumentParser) -> None:
-    """--user, --password-file and --ask-password; see `read_password`."""
+    """--user, --password-file and --ask-password, which `addresses` reads."""
     group = parser.add_argument_group(
         "logging in", f"the password comes from {PASSWORD_VARIABLE}, a file or a prompt"
     )
@@ -69,32 +78,35 @@ def add_login(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ask-password", action="store_true", help="ask for the password")
 
 
-def read_password(options: argparse.Namespace) -> str | None:
-    """Return the password that the options of `add_login` lead to; None where there is none.
+def read_password(file: Path | None, *, ask: bool) -> str | None:
+    """Return the password from a file, a prompt, or the environment; None where there is none.
 
     Never an argument: those are in the process list. ConfigError where it cannot be read.
     """
-    if options.password_file:
+    if file:
         try:
-            password = options.password_file.read_text().partition("\n")[0]
+            return file.read_text().partition("\n")[0] or None
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"cannot read --password-file {options.password_file}: {error}"
-            ) from error
-    elif options.ask_password:
+            raise ConfigError(f"cannot read --password-file {file}: {error}") from error
+    if ask:
         if not sys.stdin.isatty():
             raise ConfigError(
-                f"--ask-password needs a terminal; set {PASSWORD_VARIABLE} or give --password-file"
+                "a password can be asked for on a terminal alone: "
+                f"set {PASSWORD_VARIABLE} or give --password-file"
             )
-        password = getpass.getpass()
-    else:
-        password = os.environ.get(PASSWORD_VARIABLE, "")
+        return getpass.getpass() or None
+    return os.environ.get(PASSWORD_VARIABLE) or None
+
+
+def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:
+    """The user and the password of the options of `add_login`."""
+    password = read_password(options.password_file, ask=options.ask_password)
     if options.user and not password:
         raise ConfigError(
             f"--user {options.user} without a password: set {PASSWORD_VARIABLE}, or give "
             "--password-file or --ask-password"
         )
-    return password or None
+    return options.user, password
 
 
 def addresses(options: argparse.Namespace) -> list[ServerAddress]:
@@ -102,9 +114,9 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
 
     ConfigError where one is wrong. An IPv6 address with a port is in brackets: [::1]:6379.
     """
-    login = {"user": options.user, "password": read_password(options)}
+    user, password = _login(options)
     if options.socket:
-        return [ServerAddress(socket=options.socket, **login)]
+        return [ServerAddress(socket=options.socket, user=user, password=password)]
     found = []
     for item in options.host.split(","):
         # A bare IPv6 address has more colons than a host and a port.
@@ -119,7 +131,10 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
                 f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
                 "between several"
             )
-        found.append(ServerAddress(host, options.port if port is None else port, **login))
+        port = options.port if port is None else port
+        if not 1 <= port <= 65535:
+            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
+        found.append(ServerAddress(host, port, user=user, password=password))
     return found
 
 

@@ -2,12 +2,16 @@
 
 import argparse
 import dataclasses
+import os
+import signal
 import sys
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from heapq import nlargest
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from aibench_fast.cli.options import (
     add_command,
@@ -21,13 +25,24 @@ from aibench_fast.commands import Dialect
 from aibench_fast.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_writable, write_text
+from aibench_fast.files import check_writable, replacing, write_text
+from aibench_fast.hdrlog import HdrLog
 from aibench_fast.report import text
-from aibench_fast.result import BurnInComplete, Interval, Result, Sample, Started
+from aibench_fast.result import (
+    BurnInComplete,
+    Digesting,
+    Interval,
+    IntervalLatencies,
+    Result,
+    Sample,
+    Started,
+)
 from aibench_fast.runner import Event, run
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
+HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
 HISTOGRAM_FILE = Path("stats-response-latency-hist.txt")
 TOP_CLASSES = 5
 DEFAULT_ADDRESS = ("localhost", 6379, None)
@@ -44,22 +59,38 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_server_address(parser)
     add_login(parser)
-    _add_request_options(parser)
-    _add_load_options(parser)
+    _add_size_options(parser)
+    add_request_options(parser)
+    add_load_options(parser)
+    add_statistics_options(parser)
     _add_output_options(parser)
     parser.set_defaults(handler=_run)
 
 
-def _add_request_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is asked")
-    group.add_argument("--file", type=Path, required=True, help="the tensor file")
+def _add_size_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how many at a time")
     group.add_argument(
-        "--model", default=DEFAULT_MODEL, help="the model's key (default: %(default)s)"
-    )
+        "--workers", type=int, default=1, metavar="N",
+        help="requests under way at a time, each on its own connection (default: 1)",
+    )  # fmt: skip
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
         help="images a request, sent as one 4D tensor (default: 1)",
     )  # fmt: skip
+    group.add_argument(
+        "--limit-rps", type=float, default=0.0, metavar="N",
+        help="requests a second of all workers, spread evenly; latencies then count from when a "
+        "request was due (default: 0, no limit)",
+    )  # fmt: skip
+
+
+def add_request_options(parser: argparse.ArgumentParser, *, file_required: bool = True) -> None:
+    """What a request is, in a run and in a sweep."""
+    group = parser.add_argument_group("what is asked")
+    group.add_argument("--file", type=Path, required=file_required, help="the tensor file")
+    group.add_argument(
+        "--model", default=DEFAULT_MODEL, help="the model's key (default: %(default)s)"
+    )
     group.add_argument(
         "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
         help="send a request as one DAG instead of three commands",
@@ -95,12 +126,9 @@ def _add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_load_options(parser: argparse.ArgumentParser) -> None:
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """How much is sent, in a run and in a sweep."""
     group = parser.add_argument_group("how much")
-    group.add_argument(
-        "--workers", type=int, default=1, metavar="N",
-        help="requests under way at a time, each on its own connection (default: 1)",
-    )  # fmt: skip
     group.add_argument(
         "--threads", type=int, metavar="N",
         help="native I/O threads (default: the smaller of workers and cores)",
@@ -111,8 +139,8 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--max-queries", type=int, default=0, metavar="N",
-        help="images to send, burn-in included (default: 0, one pass of the file, "
-        "or no limit with --duration)",
+        help="images to send, burn-in included, in whole batches (default: 0, one pass of the "
+        "file, or no limit with --duration)",
     )  # fmt: skip
     group.add_argument(
         "--duration", type=seconds, default=0.0, metavar="TIME",
@@ -128,19 +156,37 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is shown and saved")
+def _path_or_none(word: str) -> Path | None:
+    return Path(word) if word else None
+
+
+def add_statistics_options(parser: argparse.ArgumentParser) -> None:
+    """When statistics are taken, in a run and in a sweep."""
+    group = parser.add_argument_group("statistics")
     group.add_argument(
         "--reporting-period", type=seconds, default=1.0, metavar="TIME",
         help="time between two lines, such as 1000ms (default: 1s)",
     )  # fmt: skip
     group.add_argument(
+        "--reset-stats", action="store_true",
+        help="set the server's statistics to 0 before the run, for everyone (default: leave them)",
+    )  # fmt: skip
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is shown and saved")
+    group.add_argument(
         "--json-out-file", type=Path, metavar="FILE", help="save the result here (default: not)"
     )
     group.add_argument(
-        "--output-file-stats-hdr-response-latency-hist", type=Path, default=HISTOGRAM_FILE,
+        HISTOGRAM_OPTION, type=_path_or_none, default=HISTOGRAM_FILE,
         metavar="FILE", dest="histogram_file",
-        help="save the latencies' percentile table here (default: %(default)s)",
+        help="save the latencies' percentile table here, or nowhere by an empty name "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--hdr-log-file", type=Path, metavar="FILE",
+        help="save every reporting period's latencies here, as HdrHistogram's log (microseconds)",
     )  # fmt: skip
     group.add_argument(
         "--metadata-autobatching", type=int, default=-1, metavar="N",
@@ -155,46 +201,93 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for path in filter(None, (options.json_out_file, options.histogram_file)):
-        check_writable(path)
-    config = _config(options)
-    if options.embedded:
-        config.count_tensors()  # what is wrong with the file shows before a server is started
-    with _server(options) as address, _shown(options) as show:
-        result = run(dataclasses.replace(config, address=address), show)
+    config = dataclasses.replace(
+        run_config(options),
+        workers=options.workers,
+        threads=options.threads,
+        batch_size=options.batch_size,
+        limit_rps=options.limit_rps,
+        burn_in=options.burn_in,
+        sample_responses=options.print_responses,
+        interval_latencies=options.hdr_log_file is not None,
+        metadata_autobatching=options.metadata_autobatching,
+    )
+    config.count_tensors()  # what is wrong with the file shows before a server is started
+    _check_outputs(options)
+    for number in ENDING_SIGNALS:
+        signal.signal(number, interrupt_once)
+    with (
+        loaded_server(options) as address,
+        _shown(options) as show,
+        _logged(options, show) as observe,
+    ):
+        result = run(dataclasses.replace(config, address=address), _while_read(observe))
     _report(options, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILURES if result.failed else 0
 
 
-def _config(options: argparse.Namespace) -> RunConfig:
+def interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
+    """End the run and keep what it measured, whoever asks; what follows is short, and is let be."""
+    for ending in ENDING_SIGNALS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    for option, path in (
+        ("--json-out-file", options.json_out_file),
+        (HISTOGRAM_OPTION, options.histogram_file),
+        ("--hdr-log-file", options.hdr_log_file),
+    ):
+        try:
+            if path:
+                check_writable(path)
+        except ConfigError as error:
+            raise ConfigError(f"{option}: {error}") from error
+
+
+def _while_read(show: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Show events as long as anyone reads them: a closed pipe is no reason to lose a run."""
+
+    def show_or_not(event: Event) -> None:
+        try:
+            show(event)
+        except BrokenPipeError:
+            _stop_printing()
+
+    return show_or_not
+
+
+def _stop_printing() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_config(options: argparse.Namespace) -> RunConfig:
+    """The settings of a run that the runs of a sweep have in common."""
     return RunConfig(
         file=options.file,
         model=options.model,
-        workers=options.workers,
-        threads=options.threads,
-        batch_size=options.batch_size,
         use_dag=options.use_dag,
         persist_results=options.persist_results,
         dialect=None if options.dialect == "auto" else Dialect(options.dialect),
         timeout_ms=options.timeout_ms,
         reference_file=options.reference_file,
         tolerance=options.tolerance,
-        burn_in=options.burn_in,
         max_queries=options.max_queries,
         duration_s=options.duration,
         continue_on_error=options.continue_on_error,
         reporting_period_s=options.reporting_period,
         reply_timeout_s=options.dial_read_timeout,
-        sample_responses=options.print_responses,
-        metadata_autobatching=options.metadata_autobatching,
+        reset_stats=options.reset_stats,
         seed=options.seed,
+        command_line=options.command_line,
     )
 
 
 @contextmanager
-def _server(options: argparse.Namespace) -> Iterator[ServerAddress]:
+def loaded_server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     """The address of the server to load: the given one, or an embedded one for this run."""
     if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
         raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
@@ -234,6 +327,26 @@ def _shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
         yield _print_event
 
 
+@contextmanager
+def _logged(
+    options: argparse.Namespace, show: Callable[[Event], None]
+) -> Iterator[Callable[[Event], None]]:
+    """What `show` does, and the intervals into --hdr-log-file, which is there at the end or not."""
+    if options.hdr_log_file is None:
+        yield show
+        return
+    with replacing(options.hdr_log_file) as file:
+        log = HdrLog(file)
+
+        def observe(event: Event) -> None:
+            if isinstance(event, IntervalLatencies):
+                log.append(event)
+            else:
+                show(event)
+
+        yield observe
+
+
 def _print_event(event: Event) -> None:
     match event:
         case Started():
@@ -248,11 +361,15 @@ def _print_event(event: Event) -> None:
 
 def _print_sample(event: Event) -> None:
     """Show the classes with the highest values; on stderr, so that stdout stays CSV."""
-    if isinstance(event, Sample) and event.dtype == "FLOAT":
+    if not isinstance(event, Sample):
+        return
+    if event.dtype == "FLOAT":
         values = array("f", event.output)
         best = nlargest(TOP_CLASSES, range(len(values)), key=values.__getitem__)
-        classes = ", ".join(f"{index} ({values[index]:.4f})" for index in best)
-        print(f"reply to tensor {event.tensor}: classes {classes}", file=sys.stderr)
+        shown = "classes " + ", ".join(f"{index} ({values[index]:.4f})" for index in best)
+    else:
+        shown = f"{len(event.output)} bytes of {event.dtype}"
+    print(f"reply to tensor {event.tensor}: {shown}", file=sys.stderr)
 
 
 @contextmanager
@@ -265,6 +382,8 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
 
         def show(event: Event) -> None:
             match event:
+                case Digesting():
+                    live.update(text.format_digesting(event), refresh=True)
                 case Interval():
                     live.update(text.format_live(event), refresh=True)
                 case BurnInComplete():
@@ -276,9 +395,24 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
 
 
 def _report(options: argparse.Namespace, result: Result) -> None:
-    """Save first, so that nothing is lost where printing fails."""
+    """Save and print all that can be; then raise what could not be saved."""
+    failed: list[ConfigError] = []
+    saves: list[Callable[[], None]] = []
     if options.json_out_file:
-        result.save(options.json_out_file)
-    write_text(options.histogram_file, result.latencies.percentile_table())
-    print(text.format_summary(result))
-    print(f"Saving Query Latencies HDR Histogram to {options.histogram_file}", flush=True)
+        saves.append(lambda: result.save(options.json_out_file))
+    if options.histogram_file:
+        table = result.latencies.percentile_table()
+        saves.append(lambda: write_text(options.histogram_file, table))
+    for save in saves:
+        try:
+            save()
+        except ConfigError as error:
+            failed.append(error)
+    try:
+        print(text.format_summary(result))
+        if options.histogram_file:
+            print(f"Saving Query Latencies HDR Histogram to {options.histogram_file}", flush=True)
+    except BrokenPipeError:
+        _stop_printing()
+    if failed:
+        raise failed[0]

@@ -87,9 +87,7 @@ def _password(options: argparse.Namespace) -> str | None:
         if options.password_file:
             raise ConfigError("--password-file is of use with --require-password alone: add it")
         return None
-    options.user = None
-    options.ask_password = not options.password_file and PASSWORD_VARIABLE not in os.environ
-    password = read_password(options)
+    password = read_password(options.password_file, ask=PASSWORD_VARIABLE not in os.environ)
     if not password:
         raise ConfigError("--require-password: the password is empty; give one")
     return password

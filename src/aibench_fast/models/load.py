@@ -128,6 +128,36 @@ def load_model(
     return dialect
 
 
+def stored_model(client: redis.Redis, address: ServerAddress, name: str) -> ModelSpec:
+    """Read a model back from a server, as it can be stored again.
+
+    Raises ServerError with the server's own words, or where it is of a backend not known here.
+    """
+    try:
+        reply = call(client, address, "AI.MODELGET", name, "META", "BLOB")
+    except ServerError as error:
+        raise ServerError(
+            f"{error} (model {name}); load it with `aibench-fast model load`"
+        ) from error
+    facts = dict(zip(reply[::2], reply[1::2], strict=False))
+    backend = facts[b"backend"].decode()
+    if backend not in [*Backend]:
+        raise ServerError(f"the model {name} at {address} runs on {backend}, which is not known")
+    blob = facts[b"blob"]
+    return ModelSpec(
+        name=name,
+        backend=Backend(backend),
+        device=facts[b"device"].decode(),
+        blob=b"".join(blob) if isinstance(blob, list) else blob,
+        inputs=tuple(key.decode() for key in facts[b"inputs"]),
+        outputs=tuple(key.decode() for key in facts[b"outputs"]),
+        batch_size=int(facts[b"batchsize"]),
+        min_batch_size=int(facts[b"minbatchsize"]),
+        min_batch_timeout_ms=int(facts.get(b"minbatchtimeout", 0)),
+        tag=facts[b"tag"].decode() or None,
+    )
+
+
 def chunk_bytes(client: redis.Redis, address: ServerAddress) -> int:
     """How much of a model one argument may hold: the least of the server's own limits."""
     limits = [DEFAULT_CHUNK_BYTES]

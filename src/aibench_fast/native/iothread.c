@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
+#define REST_NS (50 * NS_PER_MS)
 
 static void worker_next(struct iothread *t, struct worker *w);
 
@@ -33,6 +35,7 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
     w->connection.check = &w->check;
+    w->answered = false;
     if (connection_open(&w->connection, &config->endpoint, config->output_bytes, errstr) < 0)
         return -1;
     if (watch(t, w) < 0) {
@@ -73,11 +76,11 @@ static uint64_t first_tensor(const struct loadgen_config *config, const struct w
 static void compare(const struct loadgen_config *config, struct worker *w)
 {
     uint64_t first = first_tensor(config, w);
-    size_t values = config->references->tensor_bytes / sizeof(float);
+    size_t values = config->output_bytes / config->batch / sizeof(float);
     const float *found = (const float *)w->output;
     for (uint64_t i = 0; i < config->batch; i++) {
-        uint64_t tensor = (first + i) % config->references->tensor_count;
-        const float *wanted = (const float *)config->references->base + tensor * values;
+        uint64_t tensor = (first + i) % config->tensors->tensor_count;
+        const float *wanted = (const float *)config->references + tensor * values;
         for (size_t v = 0; v < values; v++, found++)
             if (!(fabsf(*found - wanted[v]) <= config->tolerance)) { /* so that NaN differs */
                 replycheck_fail(&w->check, FAILURE_WRONG_OUTPUT,
@@ -107,10 +110,23 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
     if (t->cpu_from_ns == 0)
         t->cpu_from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
+    if (w->late)
+        bump(&t->late_starts);
     if (!failed) {
-        histogram_record(&t->latencies, now_ns - w->started_ns);
+        int64_t due_ns = w->waiter.due_ns;
+        histogram_record(&t->latencies, now_ns - (due_ns ? due_ns : w->started_ns));
+        if (due_ns)
+            histogram_record(&t->service_latencies, now_ns - w->started_ns);
         bump(&t->successes);
     }
+}
+
+/* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
+ * the workers that it does answer would measure it. */
+static void worker_rest(struct worker *w, int64_t now_ns)
+{
+    w->phase = WORKER_RESTING;
+    w->started_ns = now_ns;
 }
 
 static void request_done(struct iothread *t, struct worker *w, bool connection_usable)
@@ -123,13 +139,17 @@ static void request_done(struct iothread *t, struct worker *w, bool connection_u
     count(t, w, now_ns);
     if (w->samples)
         sample_finish(run, w, !failed);
-    if (failed && run->config.stop_on_failure)
+    if (failed && (run->config.stop_on_failure || w->check.kind == FAILURE_TENSOR_FILE))
         atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
-    if (!connection_usable)
+    if (connection_usable)
+        w->answered = true;
+    else
         connection_close(&w->connection);
     /* A server that cannot be reached again has gone: trying on would only count refusals. */
     if (w->check.kind == FAILURE_CONNECT)
         worker_end(t, w);
+    else if (!connection_usable && !w->answered)
+        worker_rest(w, now_ns);
     else
         worker_next(t, w);
 }
@@ -170,20 +190,10 @@ static bool run_is_over(struct run_state *run)
             monotonic_ns() - from_ns >= run->config.duration_ns);
 }
 
-/* Give the worker its next request, or end it. */
-static void worker_next(struct iothread *t, struct worker *w)
+/* Start the worker's request, on a new connection where the old one was lost. */
+static void worker_begin(struct iothread *t, struct worker *w)
 {
-    struct run_state *run = t->run;
     errstr_t errstr;
-    if (run_is_over(run)) {
-        worker_end(t, w);
-        return;
-    }
-    w->request = atomic_fetch_add_explicit(&run->next_request, 1, memory_order_relaxed);
-    if (run->config.max_requests && w->request >= run->config.max_requests) {
-        worker_end(t, w);
-        return;
-    }
     if (w->connection.context) {
         request_start(t, w);
         return;
@@ -194,6 +204,43 @@ static void worker_next(struct iothread *t, struct worker *w)
     if (open_and_watch(t, w, errstr) < 0) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
         request_done(t, w, false);
+    }
+}
+
+/* Give the worker its next request, at once or when it is due, or end it. */
+static void worker_next(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    if (run_is_over(run)) {
+        worker_end(t, w);
+        return;
+    }
+    w->request = atomic_fetch_add_explicit(&run->next_request, 1, memory_order_relaxed);
+    if (run->config.max_requests && w->request >= run->config.max_requests) {
+        worker_end(t, w);
+        return;
+    }
+    w->waiter.due_ns = schedule_due_ns(&run->schedule, w->request);
+    w->late = w->waiter.due_ns && w->waiter.due_ns < monotonic_ns();
+    if (w->waiter.due_ns && !w->late) {
+        w->phase = WORKER_WAITING;
+        waiting_line_push(&t->line, &w->waiter);
+    } else {
+        worker_begin(t, w);
+    }
+}
+
+/* Start the requests that are due, or end all that wait when the run is over. */
+static void release_waiting(struct iothread *t)
+{
+    bool over = run_is_over(t->run);
+    struct waiter *waiter;
+    while ((waiter = waiting_line_pop(&t->line, over ? INT64_MAX : monotonic_ns())) != NULL) {
+        struct worker *w = (struct worker *)((char *)waiter - offsetof(struct worker, waiter));
+        if (over)
+            worker_end(t, w);
+        else
+            worker_begin(t, w);
     }
 }
 
@@ -287,6 +334,8 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
             replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again took over %lld ms",
                             (long long)(config->connect_timeout_ns / NS_PER_MS));
             request_done(t, w, false);
+        } else if (w->phase == WORKER_RESTING && now_ns - w->started_ns > REST_NS) {
+            worker_next(t, w);
         }
     }
 }
@@ -305,9 +354,13 @@ static void drive(struct iothread *t)
         worker_next(t, &t->workers[i]);
     while (t->workers_running > 0 &&
            !atomic_load_explicit(&t->run->stopping, memory_order_relaxed)) {
+        waiting_line_arm(&t->line);
         int ready = epoll_wait(t->epoll_fd, events, EVENTS_AT_ONCE, (int)(tick / NS_PER_MS));
         for (int i = 0; i < ready; i++)
-            worker_event(t, events[i].data.ptr, events[i].events);
+            if (events[i].data.ptr != NULL) /* that is the line's timer, which says no more */
+                worker_event(t, events[i].data.ptr, events[i].events);
+        if (t->line.first)
+            release_waiting(t);
         int64_t now_ns = monotonic_ns();
         if (now_ns >= t->next_expiry_check_ns) {
             expire_overdue(t, now_ns);
@@ -322,7 +375,7 @@ void *iothread_main(void *iothread)
     struct run_state *run = t->run;
     drive(t);
     for (uint32_t i = 0; i < t->worker_count; i++)
-        if (t->workers[i].phase != WORKER_ENDED)
+        if (t->workers[i].phase >= WORKER_CONNECTING && t->workers[i].phase < WORKER_ENDED)
             bump(&t->abandoned);
     if (t->cpu_from_ns)
         atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - t->cpu_from_ns);
@@ -381,12 +434,15 @@ int iothread_init(struct iothread *t, struct run_state *run, const struct reques
 {
     t->run = run;
     histogram_reset(&t->latencies);
+    histogram_reset(&t->service_latencies);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     t->workers = calloc(worker_count, sizeof *t->workers);
     if (t->epoll_fd < 0 || t->workers == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "cannot make an I/O thread: %s", strerror(errno));
         return -1;
     }
+    if (run->schedule.interval_ns > 0 && waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
+        return -1;
     t->worker_count = worker_count;
     t->workers_running = worker_count;
     for (uint32_t i = 0; i < worker_count; i++)
@@ -403,6 +459,7 @@ void iothread_free(struct iothread *t)
         free(t->workers[i].output);
     }
     free(t->workers);
+    waiting_line_close(&t->line);
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);
 }

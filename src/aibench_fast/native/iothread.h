@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 #include "loadgen.h"
+#include "schedule.h"
 
 enum sample_state { SAMPLE_NONE, SAMPLE_WANTED, SAMPLE_TAKEN, SAMPLE_READY };
 
 /* What all I/O threads share. */
 struct run_state {
     struct loadgen_config config;
+    struct schedule schedule; /* its start is set before the threads are started */
     _Atomic bool stopping;
     _Atomic uint64_t next_request; /* the number of the request that is issued next */
     _Atomic uint64_t completions;
@@ -30,14 +32,25 @@ struct run_state {
     uint64_t sample_tensor;
 };
 
-enum worker_phase { WORKER_CONNECTING, WORKER_GREETING, WORKER_BUSY, WORKER_ENDED };
+enum worker_phase {
+    WORKER_RESTING, /* before it connects again to a server that cut a connection unused */
+    WORKER_WAITING, /* for its request's start by the schedule */
+    WORKER_CONNECTING,
+    WORKER_GREETING,
+    WORKER_BUSY,
+    WORKER_ENDED
+};
 
 struct worker {
     struct connection connection;
     struct replycheck check;
     enum worker_phase phase;
+    bool answered;        /* something came back on this connection */
     uint64_t request;     /* its number */
-    int64_t started_ns;   /* just before the first byte went to the kernel, or connecting began */
+    struct waiter waiter; /* its due_ns is when the request was meant to start; 0: without a limit */
+    bool late;            /* it was due before this worker was free */
+    int64_t started_ns;   /* just before the first byte went to the kernel; or when
+                           * connecting, or resting, began */
     const struct request_text *text;
     struct iovec *iov_all; /* room for the whole request */
     struct iovec *iov;     /* what of it is not sent yet */
@@ -53,16 +66,19 @@ struct iothread {
     struct worker *workers;
     uint32_t worker_count;
     uint32_t workers_running;
+    struct waiting_line line; /* workers that are free before their request is due */
     int64_t next_expiry_check_ns;
     int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
     _Atomic uint64_t requests;
     _Atomic uint64_t successes;
     _Atomic uint64_t abandoned;
+    _Atomic uint64_t late_starts;
     _Atomic int64_t last_completed_ns;
     _Atomic int64_t cpu_ns;
     struct failures burn_in_failures;
     struct failures failures;
-    struct histogram latencies;
+    struct histogram latencies;         /* from the intended start */
+    struct histogram service_latencies; /* from the actual one; filled under a rate limit alone */
 };
 
 /* Make the thread's workers and connect them; `texts` has one entry a worker.

@@ -8,6 +8,9 @@
 #include "clock.h"
 #include "iothread.h"
 
+/* How long after the threads' start request 0 is due, so that none is late for want of a thread. */
+#define SCHEDULE_LEAD_NS (10 * NS_PER_MS)
+
 struct loadgen {
     struct run_state run;
     int64_t started_ns;
@@ -19,6 +22,8 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
 {
     pthread_condattr_t monotonic;
     run->config = *config;
+    if (config->requests_per_s > 0)
+        run->schedule.interval_ns = (double)NS_PER_S / config->requests_per_s;
     pthread_mutex_init(&run->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -35,8 +40,10 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
         return NULL;
     }
     init_shared(&g->run, config);
-    for (uint32_t i = 0; i < config->threads; i++)
+    for (uint32_t i = 0; i < config->threads; i++) {
         g->threads[i].epoll_fd = -1;
+        g->threads[i].line.timer_fd = -1;
+    }
     g->run.sample = malloc(config->output_bytes);
     if (g->run.sample == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
@@ -59,8 +66,11 @@ int loadgen_start(struct loadgen *g, errstr_t errstr)
     sigset_t all, before;
     int error = 0;
     g->started_ns = monotonic_ns();
+    g->run.schedule.start_ns = g->started_ns;
+    if (g->run.schedule.interval_ns > 0)
+        g->run.schedule.start_ns += SCHEDULE_LEAD_NS;
     if (g->run.config.burn_in_requests == 0)
-        atomic_store(&g->run.measured_from_ns, g->started_ns);
+        atomic_store(&g->run.measured_from_ns, g->run.schedule.start_ns);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* what a thread is born with, it keeps */
     g->run.threads_running = g->run.config.threads;
@@ -108,6 +118,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
     s->successes += atomic_load_explicit(&t->successes, memory_order_relaxed);
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
+    s->late_starts += atomic_load_explicit(&t->late_starts, memory_order_relaxed);
     s->cpu_ns += cpu_ns;
     if (last_ns > s->last_completed_ns)
         s->last_completed_ns = last_ns;
@@ -116,6 +127,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     failures_merge(&s->burn_in_failures, &t->burn_in_failures);
     failures_merge(&s->failures, &t->failures);
     histogram_merge(&s->latencies, &t->latencies);
+    histogram_merge(&s->service_latencies, &t->service_latencies);
 }
 
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
@@ -123,6 +135,7 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     double busiest_ns = 0;
     memset(s, 0, sizeof *s);
     histogram_reset(&s->latencies);
+    histogram_reset(&s->service_latencies);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
     for (uint32_t i = 0; i < g->run.config.threads; i++)

@@ -1,4 +1,5 @@
-/* The load generator: workers in a closed loop over a server, driven by native threads.
+/* The load generator: workers over a server, driven by native threads, in a closed loop or by a
+ * schedule of starts.
  *
  * Life: loadgen_create (connects every worker) -> loadgen_start -> loadgen_wait, as often as
  * wanted -> loadgen_free, which stops and joins first where that is still to do.
@@ -37,8 +38,8 @@ struct loadgen_config {
     const char *greeting; /* sent first on every connection, and answered with OK; or NULL */
     size_t greeting_bytes;
     const struct tensormap *tensors;
-    const struct tensormap *references; /* float32 outputs, one a tensor; NULL: not compared */
-    float tolerance;                    /* the largest difference allowed, absolute */
+    const char *references; /* float32 outputs, one a tensor, in order; NULL: not compared */
+    float tolerance;        /* the largest difference allowed, absolute */
     const struct request_text *texts; /* one a worker */
     struct reply_plan plan;
     size_t output_bytes; /* the size of the plan's bulk */
@@ -48,6 +49,7 @@ struct loadgen_config {
     uint64_t first_tensor; /* where in the file the first request starts */
     uint64_t burn_in_requests;
     uint64_t max_requests;    /* burn-in included; 0: no limit */
+    double requests_per_s;    /* of all workers, spread evenly; 0: no limit, a closed loop */
     int64_t duration_ns;      /* of the measured part; 0: no limit */
     int64_t reply_timeout_ns; /* from a request's start to its last reply */
     int64_t connect_timeout_ns;
@@ -58,6 +60,7 @@ struct loadgen_snapshot {
     uint64_t requests;         /* ended in any way, burn-in included */
     uint64_t successes;        /* measured ones */
     uint64_t abandoned;        /* under way when the run was stopped; final after the end */
+    uint64_t late_starts;      /* measured requests that were due before a worker was free */
     int64_t started_ns;        /* 0 before the start */
     int64_t measured_from_ns;  /* when burn-in was complete; 0 before */
     int64_t last_completed_ns; /* of a measured request, success or not; 0 without one */
@@ -66,7 +69,9 @@ struct loadgen_snapshot {
                                 * was on a CPU; final after the end */
     struct failures burn_in_failures;
     struct failures failures; /* measured ones */
-    struct histogram latencies; /* of measured successes */
+    struct histogram latencies; /* of measured successes: response latency, from the intended start,
+                                 * which in a closed loop is the actual one */
+    struct histogram service_latencies; /* the same from the actual start; empty without a limit */
 };
 
 struct loadgen;
@@ -74,7 +79,7 @@ struct loadgen;
 /* Connect every worker. Returns NULL with the reason in `errstr`. */
 struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t errstr);
 
-/* Start the I/O threads. Returns 0, or -1 with the reason in `errstr`. */
+/* Start the I/O threads, once. Returns 0, or -1 with the reason in `errstr`. */
 int loadgen_start(struct loadgen *g, errstr_t errstr);
 
 /* Wait until all I/O threads ended or for `timeout_ns`; true when they ended. */

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.result import BurnInComplete, Failure, Interval, Result
+from aibench_fast.result import BurnInComplete, Digesting, Failure, Interval, Result
 
 CSV_HEADER = (
     "time (ms),total queries,instantaneous inferences/s,overall inferences/s,"
@@ -11,6 +11,7 @@ CSV_HEADER = (
     "overall q99.999 lat(ms)"
 )
 ALL_QUERIES = "All queries"
+MANY_LATE = 0.01  # the share of late starts above which the asked rate is not what was sent
 BUSY_THREAD = 0.9  # the share of a core above which the client may be what limits the rate
 
 
@@ -29,9 +30,14 @@ def format_live(interval: Interval) -> str:
     measured = (
         f"{interval.overall_rate:.1f}/s overall, q50 {q50:.2f} ms, q99 {q99:.2f} ms"
         if interval.overall_rate
-        else "burn-in"
+        else "nothing measured yet"
     )
     return f"{interval.images:,} images, {interval.instantaneous_rate:.1f}/s, {measured}"
+
+
+def format_digesting(event: Digesting) -> str:
+    """One line that a terminal overwrites, while the tensor file is read before the run."""
+    return f"reading the tensor file for its digest: {event.done_bytes / event.total_bytes:.0%}"
 
 
 def format_burn_in(event: BurnInComplete) -> str:
@@ -56,9 +62,17 @@ def _summary_lines(result: Result) -> Iterator[str]:
     )
     for label in (ALL_QUERIES, result.query_label):
         yield f"{label:<{len(result.query_label)}}:"
-        yield "+ Inference execution latency (statistical histogram):"
-        yield f"\t{_latency_line(result.latencies, timed_out)}"
+        if result.service_latencies is None:
+            yield "+ Inference execution latency (statistical histogram):"
+            yield f"\t{_latency_line(result.latencies, timed_out)}"
+        else:
+            yield "+ Response latency, from the intended start (statistical histogram):"
+            yield f"\t{_latency_line(result.latencies, timed_out)}"
+            yield "+ Service latency, from the actual start (statistical histogram):"
+            yield f"\t{_latency_line(result.service_latencies, timed_out)}"
         yield ""
+    if result.limit_rps:
+        yield _rate_line(result)
     yield from _doubts(result)
     yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
     yield f"Took: {result.duration_s:8.3f} sec"
@@ -73,6 +87,14 @@ def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:
         f"stddev: {latencies.stddev_ms:8.2f}ms, count: {latencies.count}, "
         f"timedOut count: {timed_out}"
     )
+
+
+def _rate_line(result: Result) -> str:
+    line = (
+        f"Rate limit: {result.limit_rps:g} requests/s asked, {result.requests_per_s:.2f} reached; "
+        f"{result.late_share:.1%} started late, because no worker was free"
+    )
+    return f"{line}; use more --workers, or ask for less" if result.late_share > MANY_LATE else line
 
 
 def _doubts(result: Result) -> Iterator[str]:

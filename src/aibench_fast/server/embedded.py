@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 import aibench_fast
 from aibench_fast.control import ServerAddress
@@ -208,7 +210,12 @@ class EmbeddedServer:
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None
         client = redis.Redis(
-            host=self.host, port=self.port, password=self._password, protocol=2, socket_timeout=5.0
+            host=self.host,
+            port=self.port,
+            password=self._password,
+            protocol=2,
+            socket_timeout=1.0,
+            retry=Retry(NoBackoff(), 0),  # this loop asks again, and looks at the process between
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         with client:

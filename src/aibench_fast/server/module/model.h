@@ -42,8 +42,10 @@ typedef struct Model {
     Names inputs, outputs;
     Blob blob;
     ModelStats stats;
-    /* model_type.c's: the key that it was stored under, and its place among the stored models */
+    /* model_type.c's: where it was stored, and its place among the stored models */
     char *key;
+    int db;
+    bool listed;
     struct Model *previous, *next;
 } Model;
 

@@ -18,8 +18,9 @@ static struct {
     size_t count;
 } stored = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void stored_add(Model *model, const char *key)
+static void list_add(Model *model, int db, const char *key)
 {
+    model->db = db;
     model->key = RedisModule_Strdup(key);
     pthread_mutex_lock(&stored.lock);
     model->next = stored.first;
@@ -27,14 +28,15 @@ static void stored_add(Model *model, const char *key)
         stored.first->previous = model;
     stored.first = model;
     stored.count++;
+    model->listed = true;
     pthread_mutex_unlock(&stored.lock);
 }
 
-/* The key is gone; runs that are under way may still hold the model. */
-static void stored_free(void *value)
+/* The lock is held. */
+static void list_remove(Model *model)
 {
-    Model *model = value;
-    pthread_mutex_lock(&stored.lock);
+    if (!model->listed)
+        return;
     if (model->previous)
         model->previous->next = model->next;
     else
@@ -42,8 +44,33 @@ static void stored_free(void *value)
     if (model->next)
         model->next->previous = model->previous;
     stored.count--;
+    model->listed = false;
+}
+
+/* The key is gone; runs that are under way may still hold the model. */
+static void free_stored(void *value)
+{
+    Model *model = value;
+    pthread_mutex_lock(&stored.lock);
+    list_remove(model);
     pthread_mutex_unlock(&stored.lock);
     model_release(model);
+}
+
+/* The keys are gone when this is called, and their values are freed some time later. */
+static void on_flush(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t subevent, void *data)
+{
+    (void)ctx, (void)event;
+    const RedisModuleFlushInfo *flush = data;
+    if (subevent != REDISMODULE_SUBEVENT_FLUSHDB_START)
+        return;
+    pthread_mutex_lock(&stored.lock);
+    for (Model *model = stored.first, *next; model; model = next) {
+        next = model->next;
+        if (flush->db < 0 || flush->db == model->db)
+            list_remove(model);
+    }
+    pthread_mutex_unlock(&stored.lock);
 }
 
 ModelList models_list(void)
@@ -67,7 +94,7 @@ int model_store(RedisModuleCtx *ctx, RedisModuleString *name, Model *model, Erro
 {
     if (keyspace_set(ctx, &model_kind, name, model, error) != REDISMODULE_OK)
         return REDISMODULE_ERR;
-    stored_add(model, argument_text(name));
+    list_add(model, RedisModule_GetSelectedDb(ctx), argument_text(name));
     return REDISMODULE_OK;
 }
 
@@ -136,7 +163,8 @@ static void *load(RedisModuleIO *rdb, int encoding_version)
         blob_free(&spec.blob);
     }
     if (model)
-        stored_add(model, argument_text(RedisModule_GetKeyNameFromIO(rdb)));
+        list_add(model, RedisModule_GetDbIdFromIO(rdb),
+                 argument_text(RedisModule_GetKeyNameFromIO(rdb)));
     else
         RedisModule_LogIOError(rdb, "warning", "cannot load a model: %s", error.text);
     RedisModule_Free(backend);
@@ -158,8 +186,11 @@ int model_type_register(RedisModuleCtx *ctx)
         .rdb_load = load,
         .rdb_save = save,
         .mem_usage = memory_usage,
-        .free = stored_free,
+        .free = free_stored,
     };
     model_kind.type = RedisModule_CreateDataType(ctx, "AI__MODEL", ENCODING_VERSION, &methods);
-    return model_kind.type ? REDISMODULE_OK : REDISMODULE_ERR;
+    RedisModuleEvent flush = {REDISMODULE_EVENT_FLUSHDB, 1};
+    if (!model_kind.type)
+        return REDISMODULE_ERR;
+    return RedisModule_SubscribeToServerEvent(ctx, flush, on_flush);
 }

@@ -26,6 +26,10 @@
 #define REDISMODULE_CTX_FLAGS_DENY_BLOCKING (1 << 21)
 
 #define REDISMODULE_OPTIONS_HANDLE_IO_ERRORS (1 << 0)
+
+#define REDISMODULE_EVENT_FLUSHDB 2
+#define REDISMODULE_SUBEVENT_FLUSHDB_START 0
+
 #define REDISMODULE_TYPE_METHOD_VERSION 1
 
 typedef struct RedisModuleCtx RedisModuleCtx;
@@ -38,6 +42,19 @@ typedef struct RedisModuleDict RedisModuleDict;
 typedef struct RedisModuleInfoCtx RedisModuleInfoCtx;
 typedef struct RedisModuleBlockedClient RedisModuleBlockedClient;
 
+typedef struct RedisModuleEvent {
+    uint64_t id;
+    uint64_t data_version;
+} RedisModuleEvent;
+
+typedef struct RedisModuleFlushInfo {
+    uint64_t version;
+    int32_t sync;
+    int32_t db; /* -1: all */
+} RedisModuleFlushInfo;
+
+typedef void (*RedisModuleEventCallback)(RedisModuleCtx *ctx, RedisModuleEvent event,
+                                         uint64_t subevent, void *data);
 typedef int (*RedisModuleCmdFunc)(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 typedef void (*RedisModuleInfoFunc)(RedisModuleInfoCtx *ctx, int for_crash_report);
 
@@ -65,6 +82,9 @@ typedef struct RedisModuleTypeMethods {
     F(RedisModuleType *, CreateDataType,                                                           \
       (RedisModuleCtx *, const char *name, int encoding_version, RedisModuleTypeMethods *))        \
     F(int, RegisterInfoFunc, (RedisModuleCtx *, RedisModuleInfoFunc))                              \
+    F(int, SubscribeToServerEvent,                                                                 \
+      (RedisModuleCtx *, RedisModuleEvent, RedisModuleEventCallback))                              \
+    F(int, GetSelectedDb, (RedisModuleCtx *))                                                      \
     F(void, Log, (RedisModuleCtx *, const char *level, const char *format, ...))                   \
     F(int, GetContextFlags, (RedisModuleCtx *))                                                    \
     F(int, IsKeysPositionRequest, (RedisModuleCtx *))                                              \
@@ -116,7 +136,8 @@ typedef struct RedisModuleTypeMethods {
     F(char *, LoadStringBuffer, (RedisModuleIO *, size_t *bytes))                                  \
     F(int, IsIOError, (RedisModuleIO *))                                                           \
     F(void, LogIOError, (RedisModuleIO *, const char *level, const char *format, ...))             \
-    F(const RedisModuleString *, GetKeyNameFromIO, (RedisModuleIO *))
+    F(const RedisModuleString *, GetKeyNameFromIO, (RedisModuleIO *))                              \
+    F(int, GetDbIdFromIO, (RedisModuleIO *))
 
 #define DECLARE_FUNCTION(result, name, arguments) extern result(*RedisModule_##name) arguments;
 REDISMODULE_FUNCTIONS(DECLARE_FUNCTION)

@@ -1,0 +1,408 @@
+"""`aibench-fast sweep`."""
+
+import argparse
+import dataclasses
+import shlex
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import redis
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from aibench_fast.cli.options import add_command, add_login, add_server_address, seconds
+from aibench_fast.cli.run import (
+    EXIT_FAILURES,
+    EXIT_INTERRUPTED,
+    add_load_options,
+    add_request_options,
+    add_statistics_options,
+    loaded_server,
+    run_config,
+)
+from aibench_fast.config import RunConfig
+from aibench_fast.control import ServerAddress, call, connect
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.models.load import ModelSpec, load_model, stored_model
+from aibench_fast.report import text
+from aibench_fast.result import BurnInComplete, Interval, Result, Started
+from aibench_fast.runner import Event, run
+from aibench_fast.sweep import Cell, Files, Grid, is_done, numbers
+
+Planned = list[tuple[Cell, RunConfig, Files]]
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "sweep",
+        summary="Run every combination of settings, and save each result under its settings' name.",
+        example="aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
+        "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000",
+    )
+    add_server_address(parser)
+    add_login(parser)
+    _add_grid_options(parser)
+    add_request_options(parser, file_required=False)  # it may stand in --grid
+    add_load_options(parser)
+    parser.add_argument(
+        "--burn-in-images", type=int, metavar="N",
+        help="burn-in in images instead of requests: as many requests as hold them",
+    )  # fmt: skip
+    add_statistics_options(parser)
+    _add_sweep_options(parser)
+    parser.set_defaults(handler=lambda options: _sweep(_with_grid_file(parser, options)))
+
+
+def _axis(least: int) -> Callable[[str], list[int]]:
+    def axis(words: str) -> list[int]:
+        return numbers(words, least=least)
+
+    return axis
+
+
+def _rates(words: str) -> list[float]:
+    return [float(word) for word in words.split(",")]
+
+
+def _add_grid_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "the grid", "numbers as 1,8,16 or as MIN:MAX:STEP, where 0:50:10 is 1,10,20,30,40,50"
+    )
+    group.add_argument(
+        "--grid", type=Path, metavar="FILE",
+        help="options from a TOML file, named as here; those typed beside it win",
+    )  # fmt: skip
+    group.add_argument(
+        "--workers", type=_axis(1), default=[1], metavar="N,...",
+        help="requests under way at a time (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--autobatching", type=_axis(0), metavar="N,...",
+        help="batch sizes on the server: the model is read from it and stored again with each, and "
+        "at last with its own (default: as it is)",
+    )  # fmt: skip
+    group.add_argument(
+        "--batch-size", type=_axis(1), default=[1], metavar="B,...",
+        help="images a request, sent as one 4D tensor (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--limit-rps", type=_rates, default=[0.0], metavar="N,...",
+        help="requests a second of all workers (default: 0, no limit)",
+    )  # fmt: skip
+    group.add_argument(
+        "--runs", type=int, default=1, metavar="N", help="times that each is run (default: 1)"
+    )
+
+
+def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the sweep")
+    group.add_argument(
+        "--results-dir", type=Path, default=Path("results"), metavar="FOLDER",
+        help="where JSON_... and RAW_... files go (default: results)",
+    )  # fmt: skip
+    group.add_argument(
+        "--suffix", default="", metavar="TEXT", help="a part of the files' names, such as v1.2_"
+    )
+    group.add_argument(
+        "--device", type=str.lower, choices=["cpu", "gpu"], default="cpu",
+        help="what the files' names say that the model runs on (default: cpu)",
+    )  # fmt: skip
+    group.add_argument(
+        "--shuffle", type=int, nargs="?", const=1, metavar="SEED",
+        help="in random order, drawn from SEED (default: in order)",
+    )  # fmt: skip
+    group.add_argument(
+        "--sleep", type=seconds, default=0.0, metavar="TIME",
+        help="how long to wait between two runs (default: not)",
+    )  # fmt: skip
+    group.add_argument(
+        "--keep-going", action="store_true",
+        help="go on after a run that failed (default: stop there)",
+    )  # fmt: skip
+    group.add_argument(
+        "--allow-flush", action="store_true",
+        help="empty the whole server before each run, and store the model again",
+    )  # fmt: skip
+    group.add_argument(
+        "--dry-run", action="store_true", help="tell which runs there are and do none"
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress and no lines")
+
+
+def _with_grid_file(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> argparse.Namespace:
+    """The options with those of --grid under them."""
+    typed = shlex.split(options.command_line)[2:]
+    words = [] if options.grid is None else _words(parser, options.grid)
+    both = parser.parse_args([*words, *typed])
+    both.command_line = options.command_line
+    if both.file is None:
+        raise ConfigError("which tensor file? give --file, or file = ... in the --grid file")
+    return both
+
+
+def _words(parser: argparse.ArgumentParser, file: Path) -> list[str]:
+    """A TOML file's settings as options would be typed."""
+    try:
+        settings = tomllib.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read --grid {file}: {error}") from error
+    words = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            if value != parser.get_default(name.replace("-", "_")):
+                words.append(f"--{name}" if value else f"--{name}=false")
+        else:
+            values = value if isinstance(value, list) else [value]
+            words.append(f"--{name}={','.join(map(str, values))}")
+    return words
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    # A run that is told to end keeps what it measured, whoever told it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.dry_run and (options.autobatching or options.embedded):
+        return _tell(_plan(options, options.autobatching or [0]), options)
+    with loaded_server(options) as address, connect(address) as client:
+        model = _Model(client, address, options)
+        planned = _plan(options, options.autobatching or [model.batch_size])
+        if options.dry_run:
+            return _tell(planned, options)
+        with model:
+            return _run_all(planned, model, options)
+
+
+def _plan(options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
+    """Every cell with its settings and files; ConfigError where one of them cannot be run."""
+    common = run_config(options)
+    count = common.count_tensors()
+    grid = Grid(
+        workers=options.workers,
+        autobatching=autobatching,
+        batch_sizes=options.batch_size,
+        limits_rps=options.limit_rps,
+        runs=options.runs,
+        only_batches_that_fill=options.autobatching is not None,
+    )
+    planned = []
+    for cell in grid.cells(options.shuffle):
+        burn_in = options.burn_in
+        if options.burn_in_images is not None:
+            burn_in = -(-options.burn_in_images // cell.batch_size)
+        config = dataclasses.replace(
+            common,
+            workers=cell.workers,
+            threads=options.threads and min(options.threads, cell.workers),
+            batch_size=cell.batch_size,
+            limit_rps=cell.limit_rps,
+            burn_in=burn_in,
+            metadata_autobatching=cell.autobatching,
+        )
+        config.max_requests(count)
+        files = Files.of(cell, options.results_dir, options.suffix, options.device)
+        planned.append((cell, config, files))
+    if not planned:
+        raise ConfigError("no run is left: no number of --workers can fill --autobatching")
+    return planned
+
+
+def _is_done(config: RunConfig, files: Files) -> bool:
+    asked = {
+        "Model": config.model,
+        "DataFile": str(config.file),
+        "Limit": config.max_queries,
+        "BurnInRequests": config.burn_in,
+    }
+    return is_done(files.json, asked)
+
+
+def _tell(planned: Planned, options: argparse.Namespace) -> int:
+    done = [_is_done(config, files) for _, config, files in planned]
+    for (cell, _, _), is_there in zip(planned, done, strict=True):
+        print(f"{'done' if is_there else 'run '} {cell.name(options.suffix, options.device)}")
+    print(f"{len(planned)} runs: {sum(done)} done, {len(planned) - sum(done)} to do")
+    return 0
+
+
+class _Model:
+    """The model under test, which is stored again where a cell wants another batch size.
+
+    At the end of a `with` block it has its own batch size again.
+    """
+
+    def __init__(
+        self, client: redis.Redis, address: ServerAddress, options: argparse.Namespace
+    ) -> None:
+        self.address = address
+        self._client = client
+        self._flush = options.allow_flush
+        self._spec = stored_model(client, address, options.model)
+        self._stored = self._spec
+        if (
+            any(options.autobatching or ())
+            and not dataclasses.replace(self._spec, batch_size=1).batches
+        ):
+            raise ConfigError(
+                f"--autobatching: the model {options.model} runs on {self._spec.backend}, which "
+                "does not batch requests; leave it out"
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size that the model was found with."""
+        return self._spec.batch_size
+
+    def prepare(self, batch_size: int) -> None:
+        """Have the server hold the model with this batch size, and nothing else if it may."""
+        # A smaller batch than the least that the server waits for could never run.
+        wanted = dataclasses.replace(
+            self._spec,
+            batch_size=batch_size,
+            min_batch_size=min(self._spec.min_batch_size, batch_size),
+        )
+        if not wanted.min_batch_size:
+            wanted = dataclasses.replace(wanted, min_batch_timeout_ms=0)
+        self._store(self._spec if batch_size == self.batch_size else wanted)
+
+    def _store(self, wanted: ModelSpec) -> None:
+        if self._flush:
+            call(self._client, self.address, "FLUSHALL")
+        elif wanted == self._stored:
+            return
+        load_model(self._client, self.address, wanted)
+        self._stored = wanted
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._flush = False
+        try:
+            self._store(self._spec)
+        except ServerError as error:
+            print(f"aibench-fast: the model keeps its last batch size: {error}", file=sys.stderr)
+
+
+def _run_all(planned: Planned, model: _Model, options: argparse.Namespace) -> int:
+    to_do = [item for item in planned if not _is_done(item[1], item[2])]
+    failed = 0
+    ran = False
+    with _shown(len(planned), len(planned) - len(to_do), options) as show:
+        for cell, config, files in to_do:
+            if ran:
+                time.sleep(options.sleep)
+            ran = True
+            try:
+                model.prepare(cell.autobatching)
+                result = _run_cell(dataclasses.replace(config, address=model.address), files)
+            except ServerError as error:
+                if not options.keep_going:
+                    raise
+                failed += 1
+                show(cell, f"failed: {error}")
+                continue
+            if result.interrupted:
+                return EXIT_INTERRUPTED
+            show(cell, _outcome(result))
+            if result.failed:
+                failed += 1
+                if not options.keep_going:
+                    break
+    if failed:
+        print(
+            f"aibench-fast: {failed} of {len(planned)} runs had failures; see "
+            f"{options.results_dir}, and type the command again to repeat "
+            f"{'them' if options.keep_going else 'it and go on'}",
+            file=sys.stderr,
+        )
+        return EXIT_FAILURES
+    return 0
+
+
+def _run_cell(config: RunConfig, files: Files) -> Result:
+    """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
+    try:
+        files.raw.parent.mkdir(parents=True, exist_ok=True)
+        raw = files.raw.open("w", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"cannot write {files.raw}: {error.strerror}") from error
+    with raw:
+        result = run(config, _writer(raw))
+        print(text.format_summary(result), file=raw)
+    result.save(files.json)
+    return result
+
+
+def _writer(raw: TextIO) -> Callable[[Event], None]:
+    def write(event: Event) -> None:
+        match event:
+            case Started():
+                print(text.CSV_HEADER, file=raw)
+            case Interval():
+                print(text.format_interval(event), file=raw)
+            case BurnInComplete():
+                print(text.format_burn_in(event), file=raw)
+
+    return write
+
+
+def _outcome(result: Result) -> str:
+    (p50,) = result.latencies.quantiles_ms([0.5])
+    failures = f", {result.failed} failures" if result.failed else ""
+    return f"{result.inferences_per_s:.3f} inferences/s, p50 {p50:.3f} ms{failures}"
+
+
+@contextmanager
+def _shown(
+    total: int, done: int, options: argparse.Namespace
+) -> Iterator[Callable[[Cell, str], None]]:
+    """Lines on stdout as cells end, and on a terminal a bar with the time left."""
+    console = Console(stderr=True)
+    progress = Progress(
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=options.quiet or not console.is_terminal,
+    )
+    if done and not options.quiet:
+        print(f"{done} of {total} runs are done already", flush=True)
+    ended = done
+    with progress:
+        # What was done before took no time of this sweep, and says nothing about the time left.
+        task = progress.add_task("", total=total - done)
+
+        def show(cell: Cell, outcome: str) -> None:
+            nonlocal ended
+            ended += 1
+            progress.advance(task)
+            if not options.quiet:
+                print(f"{ended}/{total} {_described(cell)}: {outcome}", flush=True)
+
+        yield show
+
+
+def _described(cell: Cell) -> str:
+    limit = f", {cell.limit_rps:g} requests/s" if cell.limit_rps else ""
+    return (
+        f"{cell.workers} workers, auto-batching {cell.autobatching}, tensor batch "
+        f"{cell.batch_size}{limit}, run {cell.run}"
+    )

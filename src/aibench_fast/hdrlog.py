@@ -1,0 +1,41 @@
+"""HdrHistogram's log: a run's latencies by reporting period, one a line, for HdrHistogram's tools.
+
+Values are microseconds, the column of maxima is in milliseconds; times are seconds from the start
+that the head names. hdrhistogram's own writer fails on a start time and cuts maxima to whole
+numbers, so the lines are put together here; format version 1.2 is the one that it reads.
+"""
+
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from aibench_fast.result import IntervalLatencies
+
+FORMAT_VERSION = "1.2"
+LEGEND = '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"'
+
+
+class HdrLog:
+    """Writes the log into an open file, which the caller closes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Write the part of the head that is known before the run."""
+        self._file = file
+        self._start_unix_s: float | None = None
+        self._write(f"#[Histogram log format version {FORMAT_VERSION}]")
+        self._write("#[aibench-fast: measured latencies, values in microseconds]")
+
+    def append(self, interval: IntervalLatencies) -> None:
+        """Write one reporting period; the first one is the start of the log."""
+        if self._start_unix_s is None:
+            self._start_unix_s = interval.start_unix_s
+            start = datetime.fromtimestamp(interval.start_unix_s, UTC).isoformat(" ", "seconds")
+            self._write(f"#[StartTime: {interval.start_unix_s:.3f} (seconds since epoch), {start}]")
+            self._write(LEGEND)
+        self._write(
+            f"{interval.start_unix_s - self._start_unix_s:.3f},"
+            f"{interval.end_unix_s - interval.start_unix_s:.3f},"
+            f"{interval.latencies.max_ms:.3f},{interval.latencies.encode()}"
+        )
+
+    def _write(self, line: str) -> None:
+        self._file.write(f"{line}\n".encode())
