@@ -34,14 +34,14 @@ class Cell(NamedTuple):
     """The model's batch size on the server; -1 where the run was not told it."""
     batch_size: int
     """Images a request."""
-    max_rps: int
+    max_rps: float
     """Requests a second that the run was limited to; 0 for none."""
 
     @property
     def variant(self) -> str:
         """All of the cell but the workers, in words."""
         words = f"auto-batching {self.autobatching}, tensor batch {self.batch_size}"
-        return f"{words}, {self.max_rps} requests/s" if self.max_rps else words
+        return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
 
     def __str__(self) -> str:
         """Return the whole cell in words."""
@@ -59,6 +59,8 @@ class RunRecord:
     inferences_per_s: float
     quantiles_ms: Mapping[str, float]
     """By the JSON's names: q0, q50, q95, q99, q999, q100. q50 is always there."""
+    latency: str
+    """`service`, from the actual start of a request, or `response`, from the intended one."""
     start_unix_ms: int | None
     duration_s: float | None
     """Burn-in included."""
@@ -70,6 +72,8 @@ class RunRecord:
     facts: Mapping[str, Any]
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
     requests: int | None
+    late_starts: int
+    """Requests that started late under the rate limit, because no worker was free."""
     failures: Mapping[str, tuple[int, str]]
     """Measured and burn-in failures by kind: how many, and the first one's message."""
     interrupted: bool
@@ -91,6 +95,7 @@ class RunRecord:
             "model": self.model,
             "request": self.query_label,
             "client threads": self.threads,
+            "latency": self.latency,
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
         return {name: None if value is None else str(value) for name, value in told.items()}
@@ -108,7 +113,10 @@ class TimelinePoint:
     failed: int
     """Requests that failed in this period; 0 where the file does not tell."""
     quantiles_ms: Mapping[str, float]
-    """Of all latencies measured up to the period's end: q50, q90, q95, q99, q99999."""
+    """Of the latencies measured in the period, q50, q90, q95, q99, q99999; empty where none were.
+
+    Of a result older than format 1.1 of all those measured up to the period's end.
+    """
 
 
 @dataclass(frozen=True)
@@ -242,10 +250,11 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             workers=int(_number(document, "Workers")),
             autobatching=int(_number(document, "MetadataAutobatching")),
             batch_size=int(_number(document, "TensorBatchSize")),
-            max_rps=int(document.get("MaxRps") or 0),
+            max_rps=document.get("MaxRps") or 0,
         ),
         inferences_per_s=rate,
         quantiles_ms={name: _number(quantiles, name) for name in quantiles},
+        latency=document.get("Latency", "service"),
         start_unix_ms=document.get("StartTime"),
         duration_s=duration_ms / 1000 if duration_ms else None,
         model=document.get("Model"),
@@ -255,6 +264,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         server=server and ServerFacts(server["Kind"], server["Version"], server["Address"]),
         facts=document.get("Facts") or {},
         requests=document.get("Requests"),
+        late_starts=document.get("LateStarts", 0),
         failures=_failures(document),
         interrupted=bool(document.get("Interrupted")),
         busiest_thread=document.get("ClientBusiestThread"),
@@ -306,7 +316,12 @@ def _failures(document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
     return merged
 
 
-def _timeline(periods: Mapping[str, Mapping[str, float]]) -> list[TimelinePoint]:
+def _period_quantiles(period: Mapping[str, Any]) -> Mapping[str, float]:
+    quantiles = period.get("period", period)
+    return {name: ms for name, ms in quantiles.items() if name.startswith("q")}
+
+
+def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
     points = []
     failed_before = 0
     for key, period in periods.items():
@@ -319,7 +334,7 @@ def _timeline(periods: Mapping[str, Mapping[str, float]]) -> list[TimelinePoint]
                 rate=period["instantaneousRate"],
                 measured=period["overallRate"] > 0,
                 failed=failed - failed_before,
-                quantiles_ms={name: ms for name, ms in period.items() if name.startswith("q")},
+                quantiles_ms=_period_quantiles(period) if period["overallRate"] > 0 else {},
             )
         )
         failed_before = failed

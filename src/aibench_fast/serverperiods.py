@@ -1,8 +1,9 @@
 """What a result file says of the server over time: the JSON's ServerRunTimeStats.
 
 The keys are the ends of reporting periods in Unix time. Ours hold what was counted in the period,
-and the whole run's under OVERALL; the Go tool's have one section for each host, hold what was
-counted since the server's start, and have no OVERALL. Names are looked for at any depth.
+and the whole run's under OVERALL, under the names of `serverstats`; the Go tool's have one section
+for each host, hold what was counted since the server's start, under RedisAI's names, and have no
+OVERALL.
 """
 
 import re
@@ -15,11 +16,12 @@ _MS_PER_S = 1000
 _NS_PER_MS = 1_000_000
 _LATEST_MS = 10_000_000_000_000  # the year 2286; a larger time is nanoseconds
 
-_QUEUE = re.compile(r"ai_queue_(.+)_bthread_(?:#|n)?(\d+)_used_cpu_total(?:_s)?")
-_TOTAL = re.compile(r"ai_self_used_cpu_(?:sys|user)(?:_s)?")
-_MAIN_THREAD = re.compile(
-    r"ai_main_thread_used_cpu_(?:sys|user)(?:_s)?|used_cpu_(?:sys|user)_main_thread(?:_s)?"
+_QUEUE = re.compile(
+    r"ai_queue_(.+)_bthread_(?:#|n)?(\d+)_used_cpu_total|queue_(.+)_thread_(\d+)_cpu_s"
 )
+_TOTAL = re.compile(r"ai_self_used_cpu_(?:sys|user)|process_cpu_(?:sys|user)_s")
+_MAIN_THREAD = re.compile(r"ai_main_thread_used_cpu_(?:sys|user)|main_thread_cpu_(?:sys|user)_s")
+_BYTES_SUFFIX, _HUMAN_SUFFIX = "_bytes", "_human"
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,29 @@ class CpuPeriod:
 
 
 def last_value(stats: Mapping[str, Any], name: str) -> str | None:
-    """A statistic in the last period that has it, else over the run; None where none does."""
+    """A statistic in the last period that has it, else over the run; None where none does.
+
+    Redis's `..._human` is made from our `..._bytes`, which says the same.
+    """
     periods = [stats[key] for key in stats if key != OVERALL]
+    in_bytes = f"{name.removesuffix(_HUMAN_SUFFIX)}{_BYTES_SUFFIX}"
     for period in [*reversed(periods), stats.get(OVERALL)]:
-        for found, value in _leaves(period):
-            if found == name and value is not None:
-                return str(value)
+        found = dict(_leaves(period))
+        if name in found:
+            return str(found[name])
+        if name.endswith(_HUMAN_SUFFIX) and in_bytes in found:
+            return _human(found[in_bytes])
     return None
+
+
+def _human(size_bytes: float) -> str:
+    """As Redis writes it: 2.50M, in powers of 1024."""
+    units = "BKMGTP"
+    power = 0
+    while size_bytes >= 1024 and power < len(units) - 1:
+        size_bytes /= 1024
+        power += 1
+    return f"{size_bytes:.2f}{units[power]}"
 
 
 def cpu_periods(stats: Mapping[str, Any], start_unix_ms: float | None) -> list[CpuPeriod]:
@@ -97,7 +115,7 @@ def _cpu_seconds(period: Any) -> dict[str, float]:
         elif _MAIN_THREAD.fullmatch(name):
             kind = "main thread"
         elif match := _QUEUE.fullmatch(name):
-            kind = f"{match[1]} {match[2]}"
+            kind = " ".join(word for word in match.groups() if word)
         else:
             continue
         if value is not None:

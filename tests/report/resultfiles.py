@@ -125,6 +125,9 @@ def our_result(
                 if second > burn_in_s
                 else (0.0,) * 5,
                 failed=failures if second >= seconds // 2 else 0,
+                period_quantiles_ms=[q * rng.uniform(0.9, 1.1) for q in quantiles]
+                if second > burn_in_s
+                else (),
             )
         )
     usual: dict[str, Any] = {
@@ -146,6 +149,10 @@ def our_result(
         "burn_in_requests": round(rate * burn_in_s / batch_size),
         "burn_in_failures": {},
         "abandoned": 0,
+        "late_starts": 0,
+        "limit_rps": 0.0,
+        "service_latencies": None,
+        "facts": {},
         "latencies": histogram,
         "saturated": 0,
         "intervals": intervals,

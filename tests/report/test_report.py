@@ -1,6 +1,7 @@
 """The report as a person sees it: a real Chromium opens it, and reads it back."""
 
 import base64
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -64,7 +65,12 @@ def sweep(folder: Path) -> Path:
 
 def server_stats() -> dict[str, Any]:
     start = 1_596_741_778_490
-    period = {"cpu": {"ai_self_used_cpu_user": 1.5, "ai_queue_CPU_bthread_#1_used_cpu_total": 0.9}}
+    period = {
+        "process_cpu_user_s": 1.5,
+        "process_cpu_sys_s": 0.1,
+        "main_thread_cpu_user_s": 0.2,
+        "queue_CPU_thread_1_cpu_s": 0.9,
+    }
     return {"overall": {}} | {str(start + second * 1000): period for second in range(1, 21)}
 
 
@@ -306,6 +312,24 @@ def test_one_run_without_a_burn_in_has_a_report(
     opened(browser, tmp_path / "report.html")
     assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4
     assert browser.find_elements(By.CSS_SELECTOR, "select") == []
+    assert browser.get_log("browser") == []
+
+
+def test_runs_at_a_limited_rate_have_a_report_of_their_own_kind(
+    browser: webdriver.Chrome, cli: Cli, tmp_path: Path
+) -> None:
+    our_result().save(tmp_path / "results" / "free.json")
+    limited = our_result(limit_rps=12.5, late_starts=400)
+    dataclasses.replace(limited, service_latencies=limited.latencies).save(
+        tmp_path / "results" / "limited.json"
+    )
+    assert cli("report", "results", "--out", "report.html").returncode == 0
+    opened(browser, tmp_path / "report.html")
+    headings = texts(browser, "figcaption h3")
+    assert "One setting, limited to 12.5 requests/s: throughput against workers" in headings
+    assert "12.5" in texts(browser, "#cells tbody td")
+    doubts = browser.find_element(By.CSS_SELECTOR, ".doubts").text
+    assert "limited.json: 25.0% of 1,600" in doubts
     assert browser.get_log("browser") == []
 
 

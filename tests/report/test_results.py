@@ -37,6 +37,16 @@ def test_a_result_of_version_1_0_still_loads() -> None:
     assert details.server_stats["AI.INFO"]["calls"] == 3
 
 
+def test_a_result_of_version_1_1_still_loads() -> None:
+    record = read_record(RESULTS / "ours_1.1.json")
+    assert record.cell == Cell(workers=4, autobatching=0, batch_size=1, max_rps=12.5)
+    assert (record.latency, record.late_starts) == ("response", 7)
+    assert record.facts["Host"] == "bench-1"
+    timeline = read_details(record.path).timeline
+    assert [point.failed for point in timeline] == [0, 0, 2, 0, 0, 0]
+    assert [len(point.quantiles_ms) for point in timeline] == [0, 0, 5, 5, 5, 5]
+
+
 def test_a_result_of_the_go_tool_loads_with_its_histogram() -> None:
     record = read_record(RESULTS / "go_0.1.json")
     assert record.cell == Cell(workers=10, autobatching=20, batch_size=1, max_rps=0)
@@ -158,13 +168,15 @@ def test_the_schema_describes_what_a_run_saves(tensor_file: Path) -> None:
     document = result.to_json()
     jsonschema.validate(document, SCHEMA)
     assert document.keys() <= SCHEMA["properties"].keys()
+    assert document["Facts"].keys() <= SCHEMA["properties"]["Facts"]["properties"].keys()
     period = SCHEMA["properties"]["ClientRunTimeStats"]["additionalProperties"]["properties"]
     assert all(one.keys() <= period.keys() for one in document["ClientRunTimeStats"].values())
 
 
 def test_the_schema_holds_for_failures_and_older_versions() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(json.loads((RESULTS / "ours_1.0.json").read_text()), SCHEMA)
+    for name in ("ours_1.0.json", "ours_1.1.json"):
+        jsonschema.validate(json.loads((RESULTS / name).read_text()), SCHEMA)
     interrupted = dataclasses.replace(our_result(failures=3), interrupted=True)
     jsonschema.validate(interrupted.to_json(), SCHEMA)
     with pytest.raises(jsonschema.ValidationError):

@@ -121,6 +121,13 @@ def test_server_statistic_is_the_fastest_runs_last(cli: Cli, repeated: Path) -> 
     assert (done.returncode, done.stdout) == (0, golden)
 
 
+def test_memory_of_our_result_is_written_as_redis_writes_it(cli: Cli, tmp_path: Path) -> None:
+    period = {"1596741779490": {"used_memory_bytes": 2_621_440}}
+    our_result(server_stats={"overall": {}} | period).save(tmp_path / "r.json")
+    done = cli("tables", "--dir", ".", "--server-stat", "used_memory_human")
+    assert "4 workers,2.50M\n" in done.stdout
+
+
 def test_cpu_of_every_queue_and_device_of_a_go_result(tmp_path: Path) -> None:
     stats = {
         str(1_596_741_778_490_000_000 + second * 1_000_000_000): server_stats("1M", second * 0.8)
@@ -136,13 +143,20 @@ def test_cpu_of_every_queue_and_device_of_a_go_result(tmp_path: Path) -> None:
 
 def test_cpu_of_our_result_is_by_period(cli: Cli, tmp_path: Path) -> None:
     periods = {
-        str(1_596_741_778_490 + 2000): {"cpu": {"ai_self_used_cpu_user": 3.0}},
-        str(1_596_741_778_490 + 3000): {"cpu": {"ai_self_used_cpu_user": 0.5}},
+        str(1_596_741_778_490 + 2000): {"process_cpu_user_s": 2.5, "process_cpu_sys_s": 0.5},
+        str(1_596_741_778_490 + 3000): {
+            "process_cpu_user_s": 0.5,
+            "main_thread_cpu_user_s": 0.1,
+            "queue_CPU_thread_1_cpu_s": 0.2,
+        },
     }
-    stats = {"overall": {"cpu": {"ai_self_used_cpu_user": 3.5}}, **periods}
+    stats = {"overall": {"process_cpu_user_s": 3.5}, **periods}
     our_result(server_stats=stats).save(tmp_path / "r.json")
     done = cli("tables", "--cpu", "r.json")
-    assert done.stdout.splitlines()[1:] == ["2.000,150.000,n/a,n/a", "1.000,50.000,n/a,n/a"]
+    assert done.stdout.splitlines()[1:] == [
+        "2.000,150.000,n/a,n/a,n/a",
+        "1.000,50.000,10.000,20.000,40.000",
+    ]
 
 
 def test_a_result_without_cpu_seconds_is_one_line(cli: Cli, tmp_path: Path) -> None:

@@ -89,8 +89,8 @@ def _panels(content: Content) -> Iterator[Panel]:
     shown: list[set[Cell]] = []
     for max_rps in sorted({cell.max_rps for cell in cells}):
         limited = [cell for cell in cells if cell.max_rps == max_rps]
-        suffix = f", limited to {max_rps} requests/s" if max_rps else ""
-        name = f"-{max_rps}-rps" if max_rps else ""
+        suffix = f", limited to {max_rps:g} requests/s" if max_rps else ""
+        name = f"-{max_rps:g}-rps".replace(".", "_") if max_rps else ""
         axes = {
             "auto-batching": {
                 cell: _told(cell.autobatching) for cell in limited if cell.batch_size == 1
@@ -338,7 +338,6 @@ def _over_time(content: Content) -> Iterator[Chart]:
         }
         for place, one in timed
         for point in one.timeline
-        if point.measured
         for name, shown in SHOWN_QUANTILES.items()
         if name in point.quantiles_ms
     ]
@@ -347,7 +346,8 @@ def _over_time(content: Content) -> Iterator[Chart]:
         yield Chart(
             "latency-over-time",
             "Latency over time",
-            "Percentiles of all latencies measured up to then, of the same run.",
+            "Percentiles of each period's latencies, of the same run; of results older than format 1.1 "
+            "of all latencies up to then.",
             _timeline_spec(content, latencies, "ms", "latency (ms)", colour),
             choice="cell",
         )

@@ -19,6 +19,9 @@ from aibench_fast.results import mixed
 MAX_NAMED = 8
 """Doubtful files and different facts that are told one by one; more would fill the page."""
 
+LATE_SHARE = 0.01
+"""Of a rate-limited run's requests: above it the limit was not what was offered to the server."""
+
 # Nothing is fetched from anywhere. Vega makes functions of its expressions, hence unsafe-eval.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
@@ -120,6 +123,14 @@ def _doubts(content: Content) -> Iterator[str]:
         (
             "Interrupted: the figures are of the part that was measured",
             [run.path.name for run in runs if run.interrupted],
+        ),
+        (
+            "Requests started late under the rate limit, because no worker was free",
+            [
+                f"{run.path.name}: {run.late_starts / run.requests:.1%} of {run.requests:,}"
+                for run in runs
+                if run.requests and run.late_starts > LATE_SHARE * run.requests
+            ],
         ),
         (
             "The client may have been the bottleneck: one of its threads was on a CPU nearly all "
@@ -230,7 +241,7 @@ def _cell_values(one: CellSummary, limited: bool) -> Iterator[str]:
     yield "not told" if cell.autobatching < 0 else str(cell.autobatching)
     yield str(cell.batch_size)
     if limited:
-        yield str(cell.max_rps or "none")
+        yield f"{cell.max_rps:g}" if cell.max_rps else "none"
     yield f"{one.rate:,.3f}"
     for name in ("q50", "q95", "q99"):
         value = one.quantile_ms(name)
