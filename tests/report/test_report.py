@@ -326,7 +326,7 @@ def test_runs_at_a_limited_rate_have_a_report_of_their_own_kind(
     assert cli("report", "results", "--out", "report.html").returncode == 0
     opened(browser, tmp_path / "report.html")
     headings = texts(browser, "figcaption h3")
-    assert "One setting, limited to 12.5 requests/s: throughput against workers" in headings
+    assert "Throughput against workers, limited to 12.5 requests/s" in headings
     assert "12.5" in texts(browser, "#cells tbody td")
     doubts = browser.find_element(By.CSS_SELECTOR, ".doubts").text
     assert "limited.json: 25.0% of 1,600" in doubts

@@ -49,6 +49,7 @@ class Panel:
 
     name: str
     title: str
+    """With {} for how the throughput is shown."""
     series_title: str
     series: Mapping[Cell, str]
 
@@ -104,12 +105,14 @@ def _panels(content: Content) -> Iterator[Panel]:
             repeats = set(series) in shown or any(set(series) < other for other in others)
             if series and not repeats:
                 shown.append(set(series))
-                words = axis.capitalize() if len(set(series.values())) > 1 else "One setting"
-                yield Panel(axis + name, f"{words}{suffix}", axis, series)
+                words = f"{axis.capitalize()}: throughput"
+                if len(set(series.values())) == 1:
+                    words = "Throughput"
+                yield Panel(axis + name, f"{words}{{}}{suffix}", axis, series)
         rest = {cell: cell.variant for cell in limited if not any(cell in one for one in shown)}
         if rest:
             shown.append(set(rest))
-            yield Panel(f"other{name}", f"Other settings{suffix}", "settings", rest)
+            yield Panel(f"other{name}", f"Other settings: throughput{{}}{suffix}", "settings", rest)
 
 
 def _told(autobatching: int) -> str:
@@ -175,7 +178,7 @@ def _throughput(content: Content, panel: Panel) -> Chart:
     }  # fmt: skip
     return Chart(
         f"throughput-{panel.name}",
-        f"{panel.title}: throughput against workers",
+        panel.title.format(" against workers"),
         "The median of each cell's runs; a bar reaches from the slowest to the fastest.",
         spec,
     )
@@ -227,7 +230,7 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
     }  # fmt: skip
     return Chart(
         f"heatmap-{panel.name}",
-        f"{panel.title}: throughput of the sweep",
+        panel.title.format(" of the sweep"),
         "Inferences a second, the median of each cell's runs.",
         spec,
     )
@@ -346,8 +349,8 @@ def _over_time(content: Content) -> Iterator[Chart]:
         yield Chart(
             "latency-over-time",
             "Latency over time",
-            "Percentiles of each period's latencies, of the same run; of results older than format 1.1 "
-            "of all latencies up to then.",
+            "Percentiles of each period's latencies, of the same run; in results older than format "
+            "1.1, of all latencies up to then.",
             _timeline_spec(content, latencies, "ms", "latency (ms)", colour),
             choice="cell",
         )
