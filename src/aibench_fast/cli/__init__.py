@@ -23,7 +23,8 @@ EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
 exit codes: 0 done; 1 done, and some requests failed, or a comparison came out worse;
-2 the options or files are wrong; 3 the server is not there or refused; 4 an error of this program; 130 interrupted"""
+2 the options or files are wrong; 3 the server is not there or refused;
+4 an error of this program; 130 interrupted"""
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
