@@ -287,26 +287,26 @@ class _Watch:
         failed = _total(snapshot.failures) + _total(snapshot.burn_in_failures)
         images = (snapshot.requests - failed) * self._config.batch_size
         latencies = _histogram(snapshot.latencies)
+        recent = latencies.since(self._last_latencies)
         interval = Interval(
             unix_ms=_unix_ms(),
             images=images,
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
             overall_rate=_overall_rate(snapshot, now_ns, self._config.batch_size),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
+            failed=failed,
+            period_quantiles_ms=recent.quantiles_ms(LIVE_QUANTILES) if recent.count else (),
         )
         self._server_watch.period_ended(interval.unix_ms)
         self.intervals.append(interval)
         self._observe(interval)
         if self._config.interval_latencies:
-            self._tell_latencies(interval.unix_ms, latencies)
+            start_unix_s, end_unix_s = self._last_unix_ms / MS_PER_S, interval.unix_ms / MS_PER_S
+            self._observe(IntervalLatencies(start_unix_s, end_unix_s, recent))
+        self._last_latencies = latencies
         self._last_images, self._last_ns = images, now_ns
         self._last_unix_ms = interval.unix_ms
         self._take_sample()
-
-    def _tell_latencies(self, unix_ms: int, latencies: LatencyHistogram) -> None:
-        recent = latencies.since(self._last_latencies)
-        self._observe(IntervalLatencies(self._last_unix_ms / 1000, unix_ms / 1000, recent))
-        self._last_latencies = latencies
 
     def _take_sample(self) -> None:
         if not self._config.sample_responses:
