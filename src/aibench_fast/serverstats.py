@@ -35,6 +35,8 @@ from aibench_fast.result import ServerFacts
 REDISAI_MODULE = b"ai"
 EMBEDDED_VERSION = "ai_embedded_version"
 PROBE_TIMEOUT_S = 2.0
+US_PER_MS = 1000
+MS_PER_S = 1000
 
 _OWN_COMMANDS = ("ai.info",)  # what the probes send themselves
 _QUEUE_THREAD = re.compile(r"ai_queue_(.+)_bthread_[#n]?(\d+)_used_cpu_total")
@@ -194,6 +196,55 @@ def since_start(reading: ServerReading) -> dict[str, Any]:
     stats = between(ServerReading(reading.monotonic_s), reading)
     del stats["period_s"]
     return stats
+
+
+def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the statistics of some time say in short; None where they do not say it.
+
+    mean_batch is in images an execution. The shares are of the server's CPU time, 0 to 1.
+    """
+    calls = stats.get("model_calls")
+    process_s = _sum(stats, "process_cpu_user_s", "process_cpu_sys_s")
+    main_s = _sum(stats, "main_thread_cpu_user_s", "main_thread_cpu_sys_s")
+    main_share = min(1.0, main_s / process_s) if process_s and main_s is not None else None
+    return {
+        "mean_batch": stats["model_samples"] / calls if calls else None,
+        "execution_ms": stats["model_duration_us"] / calls / US_PER_MS if calls else None,
+        "main_thread_share": main_share,
+        "background_threads_share": None if main_share is None else 1 - main_share,
+    }
+
+
+def _sum(stats: Mapping[str, Any], *names: str) -> float | None:
+    if not all(name in stats for name in names):
+        return None
+    return float(sum(stats[name] for name in names))
+
+
+def request_time(
+    stats: Mapping[str, Any], requests: int, latency_ms: float, client_cpu_s: float
+) -> dict[str, float] | None:
+    """Where the time of a mean request of a run went, in ms; None where the server did not count.
+
+    `stats` are over the run, and so are its requests, their mean service latency, and the CPU time
+    of the client. The model's execution is the whole one that a request was part of. What is left
+    was spent waiting for it, and on the way.
+    """
+    execution_ms = derived(stats)["execution_ms"]
+    if execution_ms is None or not requests:
+        return None
+    tensors_us = (_mean_us(stats, command) for command in ("ai.tensorset", "ai.tensorget"))
+    known = {
+        "client_ms": client_cpu_s * MS_PER_S / requests,
+        "main_thread_ms": sum(tensors_us) / US_PER_MS,
+        "inference_ms": execution_ms,
+    }
+    return {**known, "queue_and_network_ms": max(0.0, latency_ms - sum(known.values()))}
+
+
+def _mean_us(stats: Mapping[str, Any], command: str) -> float:
+    calls = stats.get(f"{command}_calls", 0)
+    return stats[f"{command}_us"] / calls if calls else 0.0
 
 
 def reset_statistics(client: redis.Redis, address: ServerAddress, model: str) -> None:

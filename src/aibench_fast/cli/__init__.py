@@ -14,7 +14,7 @@ from aibench_fast import __version__
 from aibench_fast.cli.options import Parser
 from aibench_fast.errors import AibenchError
 
-COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run", "sweep")
+COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run", "sweep", "stats")
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
