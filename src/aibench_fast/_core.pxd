@@ -14,7 +14,7 @@ cdef extern from "failures.h" nogil:
         uint64_t count
         errstr_t first_message
     struct failures:
-        failure_counter kinds[10]
+        failure_counter kinds[11]
 
 
 cdef extern from "histogram.h" nogil:
@@ -71,7 +71,7 @@ cdef extern from "loadgen.h" nogil:
         const char *greeting
         size_t greeting_bytes
         const tensormap *tensors
-        const tensormap *references
+        const char *references
         float tolerance
         const request_text *texts
         reply_plan plan

@@ -64,7 +64,7 @@ class LoadGenerator:
 
     Connects every worker when made: ServerError where that fails, ConfigError where the tensor
     file cannot be mapped. `greeting` is a command that every connection begins with, answered by
-    OK. `reference_file` has the float32 output of each tensor of the file, in order; an output that
+    OK. `references` has the float32 output of each tensor of the file, in order; an output that
     differs from it by more than `tolerance` is a failure. `expected_replies` has the size in bytes
     of each reply that is a bulk, and None for one that is OK. A limit of 0 is none.
     """
@@ -91,7 +91,7 @@ class LoadGenerator:
         reply_timeout_ns: int,
         connect_timeout_ns: int,
         stop_on_failure: bool,
-        reference_file: Path | None = None,
+        references: bytes | None = None,
         tolerance: float = 0,
     ) -> None: ...
     def start(self) -> None:

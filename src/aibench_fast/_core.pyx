@@ -21,6 +21,7 @@ FAILURE_NAMES = (
     "wrong_size",
     "wrong_output",
     "protocol",
+    "tensor_file",
     "connection_lost",
     "client_timeout",
     "connect",
@@ -96,9 +97,7 @@ cdef class LoadGenerator:
 
     cdef loadgen *_loadgen
     cdef tensormap _tensors
-    cdef tensormap _references
     cdef bint _mapped
-    cdef bint _references_mapped
     cdef request_text *_texts
     cdef loadgen_snapshot *_snapshot
     cdef size_t _output_bytes
@@ -126,7 +125,7 @@ cdef class LoadGenerator:
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
         bint stop_on_failure,
-        reference_file=None,
+        references=None,
         float tolerance=0,
     ):
         cdef loadgen_config config
@@ -136,7 +135,7 @@ cdef class LoadGenerator:
         socket_path = os.fsencode(socket) if socket else None
         texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
         greeting_text = bytes(greeting) if greeting else None
-        self._borrowed = (host_name, socket_path, greeting_text, texts)
+        self._borrowed = (host_name, socket_path, greeting_text, texts, references)
         if not 1 <= threads <= len(texts) or batch < 1 or tensor_bytes < 1:
             raise ConfigError(
                 f"{len(texts)} workers, {threads} threads, batches of {batch} and tensors of "
@@ -147,8 +146,9 @@ cdef class LoadGenerator:
         self._mapped = True
         config.plan = self._make_plan(expected_replies, replies_in_array)
         config.references = NULL
-        if reference_file is not None:
-            config.references = self._map_references(os.fsencode(reference_file), batch)
+        if references is not None:
+            self._check_references(references, batch)
+            config.references = PyBytes_AS_STRING(references)
 
         config.endpoint.host = host_name
         config.endpoint.port = port
@@ -199,9 +199,6 @@ cdef class LoadGenerator:
         if self._mapped:
             tensormap_close(&self._tensors)
             self._mapped = False
-        if self._references_mapped:
-            tensormap_close(&self._references)
-            self._references_mapped = False
         free(self._texts)
         self._texts = NULL
         free(self._snapshot)
@@ -234,17 +231,11 @@ cdef class LoadGenerator:
                 self._output_bytes = output_bytes
         return plan
 
-    cdef tensormap *_map_references(self, bytes path, uint64_t batch) except NULL:
-        cdef errstr_t errstr
-        if tensormap_open(&self._references, path, self._output_bytes // batch, errstr) < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
-        self._references_mapped = True
-        if self._references.tensor_count != self._tensors.tensor_count:
-            raise ConfigError(
-                f"{os.fsdecode(path)} has {self._references.tensor_count} reference outputs for "
-                f"{self._tensors.tensor_count} tensors: there has to be one for each"
-            )
-        return &self._references
+    cdef int _check_references(self, bytes references, uint64_t batch) except -1:
+        cdef Py_ssize_t wanted = self._tensors.tensor_count * (self._output_bytes // batch)
+        if self._output_bytes % (4 * batch) or len(references) != wanted:
+            raise InternalError(f"{len(references)} bytes of references, {wanted} are needed")
+        return 0
 
     cdef loadgen *_open(self) except NULL:
         if self._loadgen is NULL:

@@ -1,6 +1,5 @@
 """What a run is asked to do; every setting is checked here, before anything native starts."""
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,13 @@ from aibench_fast.commands import Dialect
 from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
 
+MAX_WORKERS = 100_000
+MAX_COUNT = 2**62
+MAX_SECONDS = 366 * 24 * 3600
+MIN_RPS, MAX_RPS = 0.001, 1_000_000
+MIN_PERIOD_S = 0.01
+MAX_TENSOR_BYTES = 512 << 20
+"""What servers take in one argument unless told otherwise."""
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 IMAGE_SHAPE = (tensorfile.MODEL_SIDE, tensorfile.MODEL_SIDE, tensorfile.CHANNELS)
 
@@ -78,26 +84,29 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
-        _at_least("--workers", self.workers, 1)
-        _at_least("--batch-size", self.batch_size, 1)
-        _at_least("--burn-in", self.burn_in, 0)
-        _at_least("--max-queries", self.max_queries, 0)
-        _at_least("--seed", self.seed, 0)
+        _within("--workers", self.workers, 1, MAX_WORKERS)
+        _within("--batch-size", self.batch_size, 1, MAX_TENSOR_BYTES // self.tensor_bytes)
+        _within("--burn-in", self.burn_in, 0, MAX_COUNT)
+        _within("--max-queries", self.max_queries, 0, MAX_COUNT)
+        _within("--seed", self.seed, 0, MAX_COUNT)
         if self.timeout_ms is not None:
-            _at_least("--timeout-ms", self.timeout_ms, 1)
+            _within("--timeout-ms", self.timeout_ms, 1, MAX_COUNT)
         if not self.tolerance >= 0:
             raise ConfigError(f"--tolerance {self.tolerance}: it has to be 0 or more")
         if self.threads is not None:
-            _at_least("--threads", self.threads, 1)
+            _within("--threads", self.threads, 1, MAX_WORKERS)
             if self.threads > self.workers:
                 raise ConfigError(
                     f"--threads {self.threads} with --workers {self.workers}: a thread drives at "
                     "least one worker, so ask for as many workers or fewer threads"
                 )
-        if not (math.isfinite(self.limit_rps) and self.limit_rps >= 0):
-            raise ConfigError(f"--limit-rps {self.limit_rps}: it has to be 0 (no limit) or more")
+        if self.limit_rps and not MIN_RPS <= self.limit_rps <= MAX_RPS:
+            raise ConfigError(
+                f"--limit-rps {self.limit_rps:g}: it has to be 0 (no limit), or from {MIN_RPS} "
+                f"to {MAX_RPS}"
+            )
         _seconds("--duration", self.duration_s, or_zero=True)
-        _seconds("--reporting-period", self.reporting_period_s)
+        _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)
         _seconds("connect_timeout_s", self.connect_timeout_s)
         if not self.model:
@@ -145,11 +154,11 @@ class RunConfig:
         return requests
 
 
-def _at_least(option: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{option} {value}: it has to be at least {least}")
+def _within(option: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ConfigError(f"{option} {value}: it has to be from {least} to {most}")
 
 
-def _seconds(option: str, value: float, *, or_zero: bool = False) -> None:
-    if not (math.isfinite(value) and (value > 0 or (or_zero and value == 0))):
-        raise ConfigError(f"{option} {value} s: it has to be a time above zero")
+def _seconds(option: str, value: float, *, least: float = 1e-6, or_zero: bool = False) -> None:
+    if not (least <= value <= MAX_SECONDS or (or_zero and value == 0)):
+        raise ConfigError(f"{option} {value:g} s: it has to be from {least:g} to {MAX_SECONDS} s")

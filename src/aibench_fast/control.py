@@ -34,18 +34,17 @@ class ServerAddress:
         return str(self.socket) if self.socket else f"{self.host}:{self.port}"
 
 
-def connect(address: ServerAddress, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.Redis:
+def connect(address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> redis.Redis:
     """Open a RESP2 connection that has answered PING; ServerError where nothing does.
 
-    RESP2 because RedisAI 1.0 runs on servers that do not know HELLO. Replies stay bytes.
+    RESP2 because RedisAI 1.0 runs on servers that do not know HELLO. Replies stay bytes, and are
+    waited for no longer than `patience_s`.
     """
     options: dict[str, Any] = {
         "protocol": 2,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": reply_timeout_s,
-        # One more try, for a connection that was cut while it was idle; a server that is not there
-        # is told of at once.
-        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_S, patience_s),
+        "socket_timeout": patience_s,
+        "retry": Retry(NoBackoff(), 0),  # its own ten retries would hide what happens for minutes
         "username": address.user,
         "password": address.password,
     }
@@ -71,9 +70,11 @@ def call(client: redis.Redis, address: ServerAddress, *arguments: Any) -> Any:
     """Send one command and return its raw reply; ServerError with the server's own words."""
     try:
         return client.execute_command(*arguments)  # type: ignore[no-untyped-call]
-    except redis.ResponseError as error:
+    except (redis.ResponseError, redis.AuthenticationError) as error:
         raise ServerError(f"{address} refused {arguments[0]}: {error}") from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except redis.InvalidResponse as error:
+        raise ServerError(f"what answers at {address} is no Redis server: {error}") from error
+    except (redis.RedisError, OSError) as error:
         raise ServerError(
             f"no server answers at {address}: {error}; is it running, and is the address right?"
         ) from error

@@ -9,12 +9,13 @@ import redis
 from aibench_fast import control
 from aibench_fast.commands import TENSOR_BLOB, Command
 from aibench_fast.config import RunConfig
-from aibench_fast.errors import ServerError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.request import Request
 from aibench_fast.result import ServerFacts
 from aibench_fast.serverstats import server_facts
 
 DTYPE = "FLOAT"
+HURRY_S = 0.2  # what a server gets to answer in where someone waits for the end
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,14 @@ def preflight(config: RunConfig, first_tensor: int) -> Preflight:
         raise ServerError(
             f"{error} (model {config.model}); load it with `aibench-fast model load`"
         ) from error
-    dtype, output_bytes = _trial(client, config, request, first_tensor)
-    for worker in range(config.workers):
-        for command in request.setup(worker):
-            control.call(client, config.address, *command)
+    try:
+        dtype, output_bytes = _trial(client, config, request, first_tensor)
+        for worker in range(config.workers):
+            for command in request.setup(worker):
+                control.call(client, config.address, *command)
+    except BaseException:
+        clean_up(request, config, HURRY_S)
+        raise
     return Preflight(client, request, output_bytes, dtype, server)
 
 
@@ -104,27 +109,33 @@ def _with_tensor(command: Command, data: bytes) -> list[Any]:
 
 def _read_batch(config: RunConfig, first_tensor: int) -> bytes:
     """The bytes of one request's tensor; the file is a ring."""
-    wanted = config.batch_size * config.tensor_bytes
-    data = bytearray()
+    missing = config.batch_size * config.tensor_bytes
+    parts = []
     with config.file.open("rb") as file:
         file.seek(first_tensor * config.tensor_bytes)
-        while len(data) < wanted:
-            data += file.read(wanted - len(data))
+        while missing:
+            part = file.read(missing)
+            if not part and file.tell() == 0:
+                raise ConfigError(f"tensor file {config.file}: was emptied meanwhile")
+            parts.append(part)
+            missing -= len(part)
             file.seek(0)
-    return bytes(data)
+    return b"".join(parts)
 
 
-def remove_keys(found: Preflight, config: RunConfig) -> None:
+def clean_up(request: Request, config: RunConfig, patience_s: float) -> None:
     """Delete what the workers stored, but for results to keep.
 
-    A server that refuses or is gone keeps it all.
+    On a connection of its own, for another one may wait for a server that is stuck; nothing is done
+    where it does not answer within `patience_s`.
     """
     keys = []
     for worker in range(config.workers):
-        source, target = found.request.keys(worker)
+        source, target = request.keys(worker)
         keys += [source] if config.persist_results else [source, target]
-        keys += [str(command[1]) for command in found.request.setup(worker)]
+        keys += [str(command[1]) for command in request.setup(worker)]
     try:
-        control.call(found.client, config.address, "DEL", *keys)
+        with control.connect(config.address, patience_s) as client:
+            control.call(client, config.address, "DEL", *keys)
     except ServerError:
         return

@@ -1,7 +1,8 @@
 """A request as bytes: what a worker sends around the tensor, and what is to come back."""
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aibench_fast import commands
 from aibench_fast.commands import Dialect
@@ -12,7 +13,7 @@ class Request:
     """The inference request of every worker: three pipelined commands, or one DAG.
 
     Every worker has keys of its own, which its next request overwrites, so that a run's memory on
-    the server does not grow with its length.
+    the server does not grow with its length. No two runs share a key.
     """
 
     dialect: Dialect
@@ -23,6 +24,7 @@ class Request:
     persist: bool = False
     """Whether a DAG stores its output in the server."""
     timeout_ms: int | None = None
+    run_id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
     def label(self) -> str:
@@ -36,7 +38,8 @@ class Request:
 
     def keys(self, worker: int) -> tuple[str, str]:
         """The keys of a worker's input and output, in one slot of a cluster."""
-        return f"imageTensor:{{w{worker}}}", f"classificationTensor:{{w{worker}}}"
+        tag = f"{{{self.run_id}-w{worker}}}"
+        return f"imageTensor:{tag}", f"classificationTensor:{tag}"
 
     def setup(self, worker: int) -> list[commands.Command]:
         """What is sent once before a worker's first request."""

@@ -89,7 +89,7 @@ class IntervalLatencies:
 
 @dataclass(frozen=True)
 class Sample:
-    """One reply's output: the index of the request's first tensor, the dtype and the bytes."""
+    """One reply's output for the request's first image: its index, the dtype and the bytes."""
 
     tensor: int
     dtype: str

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aibench_fast import _core, facts
+from aibench_fast import _core, facts, tensorfile
 from aibench_fast.commands import encode
 from aibench_fast.config import RunConfig
-from aibench_fast.control import ServerAddress, log_in_command
+from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress, log_in_command
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.preflight import Preflight, preflight, remove_keys
+from aibench_fast.preflight import HURRY_S, Preflight, clean_up, preflight
 from aibench_fast.result import (
     LIVE_QUANTILES,
     BurnInComplete,
@@ -26,6 +26,7 @@ from aibench_fast.result import (
     Started,
 )
 from aibench_fast.serverstats import ServerWatch, reset_statistics
+from aibench_fast.tensorfile import VALUE_BYTES
 
 NS_PER_S = 1e9
 MS_PER_S = 1000
@@ -49,22 +50,25 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
 
     The load comes from native threads without the GIL: other Python threads go on. Ctrl-C ends the
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
-    are counted in the result. ConfigError and ServerError are raised before any load is sent.
+    are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
     tensor_count = config.count_tensors()
-    max_requests = config.max_requests(tensor_count)
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
-    try:
-        known = _facts(config, found, observe)
-        generator = _load_generator(config, found, max_requests, first)
+    with found.client:
         try:
-            return _measure(config, found, generator, observe, known)
+            known = _facts(config, found, observe)
+            if config.reset_stats:
+                reset_statistics(found.client, config.address, config.model)
+            server_watch = ServerWatch(config.address, config.model)
+            generator = _load_generator(config, found, tensor_count, first)
+        except BaseException:
+            clean_up(found.request, config, HURRY_S)
+            raise
+        try:
+            return _measure(config, found, generator, observe, known, server_watch)
         finally:
             generator.close()
-    finally:
-        remove_keys(found, config)
-        found.client.close()
 
 
 def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, 
 
 
 def _load_generator(
-    config: RunConfig, found: Preflight, max_requests: int, first_tensor: int
+    config: RunConfig, found: Preflight, tensor_count: int, first_tensor: int
 ) -> _core.LoadGenerator:
     _allow_connections(config.workers)
     request = found.request
@@ -105,15 +109,34 @@ def _load_generator(
         threads=config.io_threads,
         batch=config.batch_size,
         burn_in_requests=config.burn_in,
-        max_requests=max_requests,
+        max_requests=config.max_requests(tensor_count),
         requests_per_s=config.limit_rps,
         duration_ns=round(config.duration_s * NS_PER_S),
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
         stop_on_failure=not config.continue_on_error,
-        reference_file=config.reference_file,
+        references=_references(config, found, tensor_count),
         tolerance=config.tolerance,
     )
+
+
+def _references(config: RunConfig, found: Preflight, tensor_count: int) -> bytes | None:
+    """The outputs to compare with, read whole: they are small, and a file may change."""
+    if config.reference_file is None:
+        return None
+    output_bytes = found.output_bytes // config.batch_size
+    if found.output_dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
+        raise ConfigError(
+            f"--verify compares FLOAT outputs, one for each image; {config.model} answers "
+            f"{found.output_bytes} bytes of {found.output_dtype} to {config.batch_size} images"
+        )
+    count = tensorfile.check(config.reference_file, output_bytes)
+    if count != tensor_count:
+        raise ConfigError(
+            f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
+            "there has to be one for each"
+        )
+    return config.reference_file.read_bytes()
 
 
 def _allow_connections(workers: int) -> None:
@@ -156,17 +179,20 @@ def _measure(
     generator: _core.LoadGenerator,
     observe: Observer,
     known: Mapping[str, Any],
+    server_watch: ServerWatch,
 ) -> Result:
-    if config.reset_stats:
-        reset_statistics(found.client, config.address, config.model)
-    server_watch = ServerWatch(config.address, config.model)
+    server_watch.start()
     start_unix_ms = _unix_ms()
     watch = _Watch(config, found, generator, observe, server_watch)
     observe(Started(found.server))
     generator.start()
     interrupted = watch.until_the_end()
-    end_ns = time.monotonic_ns()
-    server_stats = server_watch.finish()
+    duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
+    patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
+    until_s = time.monotonic() + patience_s
+    clean_up(found.request, config, patience_s)
+    # The last reading was under way meanwhile; a stuck server is not waited for twice.
+    server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
     snapshot = generator.snapshot()
     return Result(
         model=config.model,
@@ -179,8 +205,8 @@ def _measure(
         limit_rps=config.limit_rps,
         metadata_autobatching=config.metadata_autobatching,
         start_unix_ms=start_unix_ms,
-        end_unix_ms=_unix_ms(),
-        duration_s=(end_ns - snapshot.started_ns) / NS_PER_S,
+        end_unix_ms=start_unix_ms + round(duration_s * MS_PER_S),
+        duration_s=duration_s,
         measured_s=_measured_s(snapshot),
         requests=snapshot.successes + _total(snapshot.failures),
         successes=snapshot.successes,
@@ -248,7 +274,8 @@ class _Watch:
             self._note_burn_in()
             if time.monotonic_ns() >= next_ns:
                 self._look()
-                next_ns += period_ns
+                # Where the process was stopped for a while, one line stands for all of it.
+                next_ns = max(next_ns + period_ns, time.monotonic_ns())
 
     def _note_burn_in(self) -> None:
         if self._burning_in and self._generator.measuring():
@@ -288,7 +315,9 @@ class _Watch:
         if not self._config.sample_responses:
             return
         if (sample := self._generator.take_sample()) is not None:
-            self._observe(Sample(sample[0], self._output_dtype, sample[1]))
+            tensor, output = sample
+            first = output[: len(output) // self._config.batch_size]
+            self._observe(Sample(tensor, self._output_dtype, first))
         self._generator.want_sample()
 
 

@@ -260,33 +260,43 @@ class ServerWatch:
     """
 
     def __init__(self, address: ServerAddress, model: str) -> None:
-        """Connect, and take the first reading; ServerError where nothing answers."""
+        """Connect; ServerError where nothing answers."""
         self._model = model
-        self._client = connect(address, reply_timeout_s=PROBE_TIMEOUT_S)
-        self._first = self._last = self._latest = read_server(self._client, model)
+        self._client = connect(address, PROBE_TIMEOUT_S)
+        self._first = self._last = self._latest = ServerReading(time.monotonic())
         self._periods: dict[str, Any] = {}
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
+
+    def start(self) -> None:
+        """Take the first reading; the thread takes the others."""
+        self._first = self._last = self._latest = read_server(self._client, self._model)
         self._thread.start()
 
     def period_ended(self, unix_ms: int) -> None:
         """Ask for the statistics of the reporting period that ended at `unix_ms`."""
         self._asked.put(unix_ms)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, patience_s: float) -> dict[str, Any]:
         """Wait for the last reading; return the statistics over all, and of each period.
 
-        The keys are `overall`, and the time in ms at which a period ended.
+        The keys are `overall`, and the time in ms at which a period ended. What the server does not
+        tell within `patience_s` is not waited for.
         """
         self._asked.put(None)
-        self._thread.join()
-        self._client.close()
+        self._thread.join(patience_s)
         overall = between(self._first, self._last)
         if self._latest is not self._last:
             overall["notes"] = [*overall.get("notes", ()), *self._latest.notes]
+        if self._thread.is_alive():
+            overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
         return {"overall": overall, **self._periods}
 
     def _read(self) -> None:
+        with self._client:
+            self._answer()
+
+    def _answer(self) -> None:
         while (unix_ms := self._asked.get()) is not None:
             self._latest = read_server(self._client, self._model)
             self._periods[str(unix_ms)] = between(self._last, self._latest)

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -111,6 +112,10 @@ Arguments = Callable[[Path, Path], Sequence[object]]
         (lambda _, file: ("--file", file, "--burn-in", 5, "--max-queries", 5), "--burn-in 5"),
         (lambda _, file: ("--file", file, "--reporting-period", "0s"), "--reporting-period"),
         (lambda _, file: ("--file", file, "--json-out-file", "/proc/r.json"), "/proc/r.json"),
+        (lambda _, file: ("--file", file, "--batch-size", 10**9), "--batch-size 1000000000"),
+        (lambda _, file: ("--file", file, "--burn-in", 10**30), "--burn-in 1000"),
+        (lambda _, file: ("--file", file, "--duration", "9999999999h"), "--duration"),
+        (lambda _, file: ("--file", file, "--reporting-period", "1ns"), "--reporting-period"),
         (
             lambda _, file: ("--file", file, "--output-file-stats-hdr-response-latency-hist", "/"),
             "cannot write /",
@@ -128,6 +133,19 @@ def test_bad_input_is_one_line_before_anything_starts(
     assert done.stderr.count("\n") == 1
     assert words in done.stderr
     assert server.counts["AI.TENSORSET"] == 0
+
+
+@pytest.mark.parametrize("port", [0, -1, 99999])
+def test_what_is_no_port_is_one_line(cli: Cli, tensor_file: Path, port: int) -> None:
+    done = cli("run", "--file", tensor_file, f"--port={port}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"--port {port}" in done.stderr
+
+
+def test_what_is_no_redis_server_is_one_line(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI(CLIENT=lambda *_: b"HTTP/1.1 400 Bad Request\r\n") as server:
+        done = cli("run", "--file", tensor_file, "--port", server.port)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
 
 
 def test_no_server_is_one_line(cli: Cli, tensor_file: Path, closed_port: int) -> None:
@@ -190,6 +208,107 @@ def test_a_signal_ends_the_run_and_keeps_what_was_measured(
     assert saved["Interrupted"] is True
     assert saved["Successes"] > 0
     assert saved["AbandonedRequests"] == 3
+
+
+@pytest.mark.parametrize("again", [0, 0.02])
+def test_ctrl_c_ends_a_run_whose_server_is_stuck(
+    tensor_file: Path, tmp_path: Path, again: float
+) -> None:
+    stuck = threading.Event()
+
+    def behave(_: object, number: int) -> bytes:
+        if number == 20:
+            stuck.wait(30)  # and with it the whole server, which answers no one any more
+        return OK
+
+    with FakeRedisAI(AI_MODELRUN=behave) as server:
+        process = subprocess.Popen(
+            command(
+                "run", "--file", tensor_file, "--port", server.port, "--duration", "10m",
+                "--reporting-period", "100ms", "--json-out-file", "r.json",
+            ),
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(5):
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        if again:
+            time.sleep(again)
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        took = time.monotonic() - asked
+        stuck.set()
+    assert (process.returncode, err) == (130, "")
+    assert took < 1
+    assert "Run complete after" in out
+    assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 19
+
+
+@pytest.mark.parametrize("reader", ["head -n 2", "true"])
+def test_a_closed_pipe_does_not_lose_the_run(
+    tensor_file: Path, tmp_path: Path, reader: str
+) -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: asyncio.sleep(0.02, OK)) as server:
+        arguments = command(
+            "run", "--file", tensor_file, "--port", server.port, "--max-queries", 60,
+            "--reporting-period", "100ms", "--json-out-file", "r.json",
+        )  # fmt: skip
+        script = f'"$@" | {reader}; exit ${{PIPESTATUS[0]}}'
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", *arguments],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 60
+
+
+def test_without_standard_output_a_run_is_saved_all_the_same(
+    tensor_file: Path, tmp_path: Path
+) -> None:
+    with FakeRedisAI() as server:
+        arguments = command(
+            "run", "--file", tensor_file, "--port", server.port, "--json-out-file", "r.json"
+        )
+        done = subprocess.run(
+            ["bash", "-c", '"$@" >&-', "bash", *arguments],
+            cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "r.json").exists()
+
+
+def test_what_can_be_saved_is_saved_and_shown(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+
+    def block(_: object, number: int) -> bytes:
+        if number == 2:
+            blocked.mkdir()  # where the histogram was to be written
+        return OK
+
+    with FakeRedisAI(AI_MODELRUN=block) as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--json-out-file", "r.json",
+            "--output-file-stats-hdr-response-latency-hist", blocked,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "Run complete after 7 inferences" in done.stdout
+    assert "cannot write" in done.stderr
+    assert (tmp_path / "r.json").exists()
+
+
+def test_no_histogram_file_where_none_is_wanted(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    with FakeRedisAI() as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port,
+            "--output-file-stats-hdr-response-latency-hist", "",
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert "Saving" not in done.stdout
+    assert not list(tmp_path.glob("*hist*"))
 
 
 @pytest.mark.parametrize(

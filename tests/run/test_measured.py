@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -158,7 +159,8 @@ def test_a_silent_server_is_a_client_timeout(tensor_file: Path) -> None:
 def test_a_lost_connection_is_opened_again(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=failing(None, (3,))) as server:
         result = run_against(server, tensor_file, max_queries=10)
-        assert server.connections == 6  # control, model, address check, statistics, worker, again
+        # Control, model's digest, address check, statistics, worker twice, clean-up.
+        assert server.connections == 7
     assert result.successes == 9
 
 
@@ -176,6 +178,29 @@ def test_a_server_that_goes_away_ends_the_run(tensor_file: Path) -> None:
     assert result.failures["connection_lost"].count >= 1
     assert result.failures["connect"].count == 1
     assert result.successes == 2
+
+
+def test_a_server_that_only_hangs_up_is_not_stormed(tensor_file: Path) -> None:
+    hang_up = failing(None, range(1, 10**9))
+    with FakeRedisAI(AI_MODELRUN=hang_up) as server:
+        result = run_against(server, tensor_file, duration_s=1, workers=2)
+    assert 2 <= result.failures["connection_lost"].count <= 2 * 1000 / 50 + 2
+
+
+def test_a_tensor_file_that_shrinks_ends_the_run(tensor_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "tensors.out"
+    copy.write_bytes(tensor_file.read_bytes())
+
+    def truncate(_: Sequence[bytes], number: int) -> bytes:
+        if number == 3:
+            os.truncate(copy, 0)
+        return OK
+
+    with FakeRedisAI(AI_MODELRUN=truncate) as server:
+        result = run_against(server, copy, duration_s=60)
+    assert result.failures["tensor_file"].count == 1
+    assert "was changed" in result.failures["tensor_file"].first_message
+    assert result.successes == 3
 
 
 def test_stop_at_the_first_failure(tensor_file: Path) -> None:

@@ -1,6 +1,7 @@
 """Every kind of request: DAGs, both dialects, time-outs, log-ins, outputs compared."""
 
 import os
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def run_against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
         ({}, "AI.DAGRUN", [b"|>", b"AI.TENSORSET"], "AI.DAGRUN with persistency OFF"),
         (
             {"persist_results": True}, "AI.DAGRUN",
-            [b"PERSIST", b"1", b"classificationTensor:{w0}", b"|>"],
+            [b"PERSIST", b"1", b"classificationTensor:{ID-w0}", b"|>"],
             "AI.DAGRUN with persistency ON",
         ),
         (
@@ -44,7 +45,8 @@ def test_a_dag_is_one_command(
         result = run_against(server, tensor_file, use_dag=True, **settings)
     assert (result.successes, result.failed) == (7, 0)
     assert server.counts[command] == 7
-    assert server.last[command][1 : 1 + len(head)] == head
+    words = [re.sub(rb"\{\w+-w", b"{ID-w", word) for word in server.last[command]]
+    assert words[1 : 1 + len(head)] == head
     assert b"<blob>" in server.last[command]
     assert f"mobilenet_v1_100_224 :{label}" in result.query_label
 
@@ -104,9 +106,10 @@ def test_timeout_stands_where_each_dialect_has_it(tensor_file: Path) -> None:
 def test_results_to_keep_are_not_deleted(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
         run_against(server, tensor_file, workers=2)
-        assert b"classificationTensor:{w1}" in server.last["DEL"]
+        kinds = [key.partition(b":")[0] for key in server.last["DEL"][1:]]
+        assert kinds == [b"imageTensor", b"classificationTensor"] * 2
         run_against(server, tensor_file, workers=2, persist_results=True)
-        assert server.last["DEL"] == [b"DEL", b"imageTensor:{w0}", b"imageTensor:{w1}"]
+        assert [key.partition(b":")[0] for key in server.last["DEL"][1:]] == [b"imageTensor"] * 2
 
 
 class GuardedRedisAI(FakeRedisAI):
@@ -130,7 +133,8 @@ def test_every_connection_logs_in(
         address = ServerAddress("127.0.0.1", server.port, user=user, password="secret")
         result = run_against(server, tensor_file, address=address, workers=3)
         assert result.successes == 7
-        assert server.counts["AUTH"] == 6  # control, model's digest, statistics, three workers
+        # Control, model's digest, statistics, three workers, clean-up.
+        assert server.counts["AUTH"] == 7
         assert "secret" not in repr(address) + repr(result.to_json())
 
 
@@ -140,7 +144,7 @@ def test_a_worker_that_connects_again_logs_in_again(tensor_file: Path) -> None:
         address = ServerAddress("127.0.0.1", server.port, password="secret")
         result = run_against(server, tensor_file, address=address)
         assert result.failures["connection_lost"].count == 1
-        assert (result.successes, server.counts["AUTH"]) == (6, 5)
+        assert (result.successes, server.counts["AUTH"]) == (6, 6)
 
 
 def test_a_log_in_refused_to_a_worker_starts_nothing(tensor_file: Path) -> None:
@@ -229,3 +233,36 @@ def test_a_file_that_is_no_whole_number_of_outputs_is_refused(
     (tmp_path / "cut.out").write_bytes(os.urandom(5000))
     with FakeRedisAI() as server, pytest.raises(ConfigError, match=r"cut\.out"):
         run_against(server, tensor_file, reference_file=tmp_path / "cut.out")
+
+
+@pytest.mark.parametrize(("dtype", "output_bytes"), [("FLOAT", 0), ("INT64", 8), ("FLOAT", 4)])
+def test_outputs_that_cannot_be_compared_are_refused(
+    tensor_file: Path, tmp_path: Path, dtype: str, output_bytes: int
+) -> None:
+    (tmp_path / "references.out").write_bytes(outputs(0) * 7)
+
+    def get(arguments: Sequence[bytes], _: int) -> bytes:
+        blob = bulk(bytes(output_bytes))
+        name, shape = bulk(dtype.encode()), array(b":1\r\n")
+        return array(bulk(b"dtype"), name, bulk(b"shape"), shape, bulk(b"blob"), blob)
+
+    with (
+        FakeRedisAI(AI_TENSORGET=get) as server,
+        pytest.raises(ConfigError, match=f"{output_bytes} bytes of {dtype} to 8 images"),
+    ):
+        run_against(server, tensor_file, reference_file=tmp_path / "references.out", batch_size=8)
+
+
+def test_runs_at_the_same_time_do_not_share_keys(tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        run_against(server, tensor_file)
+        first = server.last["DEL"]
+        run_against(server, tensor_file)
+        assert not set(first[1:]) & set(server.last["DEL"][1:])
+
+
+def test_a_refused_trial_leaves_no_key(tensor_file: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: b"-ERR no\r\n") as server:
+        with pytest.raises(ServerError):
+            run_against(server, tensor_file)
+        assert server.last["AI.TENSORSET"][1] in server.last["DEL"]

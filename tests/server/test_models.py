@@ -127,6 +127,21 @@ def test_a_bad_model_is_refused_and_nothing_is_stored(
     assert client.exists("bad") == 0
 
 
+@pytest.mark.parametrize("backend", ["TF", "TFLITE", "ONNX"])
+@pytest.mark.parametrize("model_format", list(ModelFormat))
+def test_a_model_of_another_format_is_refused(
+    client: redis.Redis, backend: str, model_format: ModelFormat
+) -> None:
+    own = {"TF": ModelFormat.PB, "TFLITE": ModelFormat.TFLITE, "ONNX": ModelFormat.ONNX}[backend]
+    names = NAMES if backend == "TF" else []
+    store = ["AI.MODELSET", "m", backend, "CPU", *names, "BLOB", built_in_model(model_format)]
+    if model_format is own:
+        assert client.execute_command(*store) == b"OK"
+    else:
+        with pytest.raises(redis.ResponseError, match=r"no whole \.\w+ file"):
+            client.execute_command(*store)
+
+
 def test_a_refused_model_leaves_the_stored_one(client: redis.Redis, doubler: bytes) -> None:
     client.execute_command("AI.MODELSET", "m", "ONNX", "CPU", "BLOB", doubler)
     with pytest.raises(redis.ResponseError):

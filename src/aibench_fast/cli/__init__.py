@@ -5,6 +5,7 @@ Each command is a module with `add_parser(commands)`, which registers the comman
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from importlib import import_module
 
 from aibench_fast import __version__
 from aibench_fast.cli.options import Parser
-from aibench_fast.errors import AibenchError
+from aibench_fast.errors import AibenchError, InternalError
 
 COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run", "sweep", "stats")
 EXIT_INTERRUPTED = 130
@@ -39,6 +40,8 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Errors are one line on stderr unless --debug."""
+    if sys.stdout is None:  # closed by whoever started the program
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     words = sys.argv[1:] if argv is None else list(argv)
     # A run does without the imports of the other commands: its memory is the tensors'.
     named = [name for name in COMMANDS if words[:1] == [name]]
@@ -53,6 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"aibench-fast: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        if options.debug:
+            raise
+        print(
+            f"aibench-fast: this should not happen: {type(error).__name__}: {error}; "
+            "--debug shows where",
+            file=sys.stderr,
+        )
+        return InternalError.exit_code
     except KeyboardInterrupt:
         print("aibench-fast: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -131,11 +131,10 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
                 f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
                 "between several"
             )
-        found.append(
-            ServerAddress(
-                host, options.port if port is None else port, user=user, password=password
-            )
-        )
+        port = options.port if port is None else port
+        if not 1 <= port <= 65535:
+            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
+        found.append(ServerAddress(host, port, user=user, password=password))
     return found
 
 

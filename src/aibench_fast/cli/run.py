@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import signal
 import sys
 from array import array
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from heapq import nlargest
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from aibench_fast.cli.options import (
     add_command,
@@ -36,8 +39,10 @@ from aibench_fast.result import (
 )
 from aibench_fast.runner import Event, run
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
+HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
 HISTOGRAM_FILE = Path("stats-response-latency-hist.txt")
 TOP_CLASSES = 5
 DEFAULT_ADDRESS = ("localhost", 6379, None)
@@ -134,8 +139,8 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--max-queries", type=int, default=0, metavar="N",
-        help="images to send, burn-in included (default: 0, one pass of the file, "
-        "or no limit with --duration)",
+        help="images to send, burn-in included, in whole batches (default: 0, one pass of the "
+        "file, or no limit with --duration)",
     )  # fmt: skip
     group.add_argument(
         "--duration", type=seconds, default=0.0, metavar="TIME",
@@ -149,6 +154,10 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         "--continue-on-error", type=boolean, nargs="?", const=True, default=True,
         metavar="true|false", help="false: stop at the first failure (default: true)",
     )  # fmt: skip
+
+
+def _path_or_none(word: str) -> Path | None:
+    return Path(word) if word else None
 
 
 def add_statistics_options(parser: argparse.ArgumentParser) -> None:
@@ -170,9 +179,9 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--json-out-file", type=Path, metavar="FILE", help="save the result here (default: not)"
     )
     group.add_argument(
-        "--output-file-stats-hdr-response-latency-hist", type=Path, default=HISTOGRAM_FILE,
+        HISTOGRAM_OPTION, type=_path_or_none, default=HISTOGRAM_FILE,
         metavar="FILE", dest="histogram_file",
-        help="save the latencies' percentile table here (default: %(default)s)",
+        help="save the latencies' percentile table here; "" for nowhere (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--hdr-log-file", type=Path, metavar="FILE",
@@ -191,8 +200,6 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for path in filter(None, (options.json_out_file, options.histogram_file, options.hdr_log_file)):
-        check_writable(path)
     config = dataclasses.replace(
         run_config(options),
         workers=options.workers,
@@ -204,20 +211,61 @@ def _run(options: argparse.Namespace) -> int:
         interval_latencies=options.hdr_log_file is not None,
         metadata_autobatching=options.metadata_autobatching,
     )
-    if options.embedded:
-        config.count_tensors()  # what is wrong with the file shows before a server is started
-    # A run that is told to end keeps what it measured, whoever told it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.count_tensors()  # what is wrong with the file shows before a server is started
+    _check_outputs(options)
+    end_in_order()
     with (
         loaded_server(options) as address,
         _shown(options) as show,
-        _logged(options, show) as observe,
+        _logged(options, _while_read(show)) as observe,
     ):
         result = run(dataclasses.replace(config, address=address), observe)
     _report(options, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILURES if result.failed else 0
+
+
+def end_in_order() -> None:
+    """Have a run that is told to end keep what it measured, whoever tells it, and however often."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _interrupt_once)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
+    """End the run and keep what it measured, whoever asks; what follows is short, and is let be."""
+    for ending in ENDING_SIGNALS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    for option, path in (
+        ("--json-out-file", options.json_out_file),
+        (HISTOGRAM_OPTION, options.histogram_file),
+        ("--hdr-log-file", options.hdr_log_file),
+    ):
+        try:
+            if path:
+                check_writable(path)
+        except ConfigError as error:
+            raise ConfigError(f"{option}: {error}") from error
+
+
+def _while_read(show: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Show events as long as anyone reads them: a closed pipe is no reason to lose a run."""
+
+    def show_or_not(event: Event) -> None:
+        try:
+            show(event)
+        except BrokenPipeError:
+            _stop_printing()
+
+    return show_or_not
+
+
+def _stop_printing() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_config(options: argparse.Namespace) -> RunConfig:
@@ -317,11 +365,15 @@ def _print_event(event: Event) -> None:
 
 def _print_sample(event: Event) -> None:
     """Show the classes with the highest values; on stderr, so that stdout stays CSV."""
-    if isinstance(event, Sample) and event.dtype == "FLOAT":
+    if not isinstance(event, Sample):
+        return
+    if event.dtype == "FLOAT":
         values = array("f", event.output)
         best = nlargest(TOP_CLASSES, range(len(values)), key=values.__getitem__)
-        classes = ", ".join(f"{index} ({values[index]:.4f})" for index in best)
-        print(f"reply to tensor {event.tensor}: classes {classes}", file=sys.stderr)
+        shown = "classes " + ", ".join(f"{index} ({values[index]:.4f})" for index in best)
+    else:
+        shown = f"{len(event.output)} bytes of {event.dtype}"
+    print(f"reply to tensor {event.tensor}: {shown}", file=sys.stderr)
 
 
 @contextmanager
@@ -347,9 +399,24 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
 
 
 def _report(options: argparse.Namespace, result: Result) -> None:
-    """Save first, so that nothing is lost where printing fails."""
+    """Save and print all that can be; then raise what could not be saved."""
+    failed: list[ConfigError] = []
+    saves: list[Callable[[], None]] = []
     if options.json_out_file:
-        result.save(options.json_out_file)
-    write_text(options.histogram_file, result.latencies.percentile_table())
-    print(text.format_summary(result))
-    print(f"Saving Query Latencies HDR Histogram to {options.histogram_file}", flush=True)
+        saves.append(lambda: result.save(options.json_out_file))
+    if options.histogram_file:
+        table = result.latencies.percentile_table()
+        saves.append(lambda: write_text(options.histogram_file, table))
+    for save in saves:
+        try:
+            save()
+        except ConfigError as error:
+            failed.append(error)
+    try:
+        print(text.format_summary(result))
+        if options.histogram_file:
+            print(f"Saving Query Latencies HDR Histogram to {options.histogram_file}", flush=True)
+    except BrokenPipeError:
+        _stop_printing()
+    if failed:
+        raise failed[0]

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import shlex
-import signal
 import sys
 import time
 import tomllib
@@ -30,6 +29,7 @@ from aibench_fast.cli.run import (
     add_load_options,
     add_request_options,
     add_statistics_options,
+    end_in_order,
     loaded_server,
     run_config,
 )
@@ -175,8 +175,7 @@ def _words(parser: argparse.ArgumentParser, file: Path) -> list[str]:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    # A run that is told to end keeps what it measured, whoever told it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     if options.dry_run and (options.autobatching or options.embedded):
         return _tell(_plan(options, options.autobatching or [0]), options)
     with loaded_server(options) as address, connect(address) as client:

@@ -10,9 +10,12 @@
 #include <hiredis.h>
 #include <sds.h>
 
+#include "clock.h"
+
 #define RECEIVE_BYTES (64 * 1024)
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
+#define FULL_QUEUE_TRIES 1000 /* a millisecond each */
 
 static int depth_of(const redisReadTask *task)
 {
@@ -95,15 +98,42 @@ static redisReplyObjectFunctions check_functions = {
     .freeObject = free_nothing,
 };
 
-int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
-                    errstr_t errstr)
+/* A unix socket connects at once or, where the server's queue of new connections is full, not at
+ * all; hiredis takes that for a connection under way, which nothing would ever tell the end of. */
+static bool queue_is_full(const redisContext *context, const struct endpoint *endpoint)
 {
+    struct sockaddr_storage peer;
+    socklen_t bytes = sizeof peer;
+    return context != NULL && !context->err && endpoint->socket != NULL &&
+           getpeername(context->fd, (struct sockaddr *)&peer, &bytes) < 0 && errno == ENOTCONN;
+}
+
+static redisContext *begin_to_connect(const struct endpoint *endpoint)
+{
+    const struct timespec pause = {.tv_nsec = NS_PER_MS};
     redisOptions options = {.options = REDIS_OPT_NONBLOCK};
     if (endpoint->socket)
         REDIS_OPTIONS_SET_UNIX(&options, endpoint->socket);
     else
         REDIS_OPTIONS_SET_TCP(&options, endpoint->host, endpoint->port);
     redisContext *context = redisConnectWithOptions(&options);
+    for (int i = 0; i < FULL_QUEUE_TRIES && queue_is_full(context, endpoint); i++) {
+        nanosleep(&pause, NULL);
+        redisFree(context);
+        context = redisConnectWithOptions(&options);
+    }
+    return context;
+}
+
+int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
+                    errstr_t errstr)
+{
+    redisContext *context = begin_to_connect(endpoint);
+    if (queue_is_full(context, endpoint)) {
+        redisFree(context);
+        snprintf(errstr, ERRSTR_BYTES, "the server's queue of new connections stays full");
+        return -1;
+    }
     if (context == NULL || context->err) {
         snprintf(errstr, ERRSTR_BYTES, "%s", context ? context->errstr : "out of memory");
         if (context)
@@ -176,6 +206,10 @@ enum io_status connection_send(struct connection *c, struct iovec **iov, size_t 
             skip_sent(iov, count, (size_t)sent);
         } else if (errno == EAGAIN) {
             return IO_AGAIN;
+        } else if (errno == EFAULT) { /* only the map can vanish */
+            replycheck_fail(c->check, FAILURE_TENSOR_FILE,
+                            "the tensor file was changed while it was sent from");
+            return IO_FAILED;
         } else if (errno != EINTR) {
             replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "sending: %s", strerror(errno));
             return IO_FAILED;

@@ -34,7 +34,8 @@ enum io_status {
 };
 
 /* Begin to connect. The connection is usable when the socket is writable and connection_ready
- * says so. Returns 0, or -1 with the reason in `errstr`. */
+ * says so. Waits, up to a second, where a unix socket's queue of new connections is full.
+ * Returns 0, or -1 with the reason in `errstr`. */
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     errstr_t errstr);
 

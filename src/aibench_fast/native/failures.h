@@ -21,6 +21,7 @@ enum failure_kind {
     FAILURE_WRONG_SIZE,      /* an output of another size than the model's */
     FAILURE_WRONG_OUTPUT,    /* an output that differs from the reference by more than allowed */
     FAILURE_PROTOCOL,        /* bytes that are no reply, or a reply that nobody asked for */
+    FAILURE_TENSOR_FILE,     /* the tensor file shrank while it was sent from; the run ends */
     FAILURE_CONNECTION_LOST, /* cut before the last reply */
     FAILURE_CLIENT_TIMEOUT,  /* no whole answer within the client's own limit */
     FAILURE_CONNECT,         /* a lost connection could not be opened again, or not logged in;

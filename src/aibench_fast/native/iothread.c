@@ -14,6 +14,7 @@
 
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
+#define REST_NS (50 * NS_PER_MS)
 
 static void worker_next(struct iothread *t, struct worker *w);
 
@@ -34,6 +35,7 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
     w->connection.check = &w->check;
+    w->answered = false;
     if (connection_open(&w->connection, &config->endpoint, config->output_bytes, errstr) < 0)
         return -1;
     if (watch(t, w) < 0) {
@@ -74,11 +76,11 @@ static uint64_t first_tensor(const struct loadgen_config *config, const struct w
 static void compare(const struct loadgen_config *config, struct worker *w)
 {
     uint64_t first = first_tensor(config, w);
-    size_t values = config->references->tensor_bytes / sizeof(float);
+    size_t values = config->output_bytes / config->batch / sizeof(float);
     const float *found = (const float *)w->output;
     for (uint64_t i = 0; i < config->batch; i++) {
-        uint64_t tensor = (first + i) % config->references->tensor_count;
-        const float *wanted = (const float *)config->references->base + tensor * values;
+        uint64_t tensor = (first + i) % config->tensors->tensor_count;
+        const float *wanted = (const float *)config->references + tensor * values;
         for (size_t v = 0; v < values; v++, found++)
             if (!(fabsf(*found - wanted[v]) <= config->tolerance)) { /* so that NaN differs */
                 replycheck_fail(&w->check, FAILURE_WRONG_OUTPUT,
@@ -119,6 +121,14 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
     }
 }
 
+/* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
+ * the workers that it does answer would measure it. */
+static void worker_rest(struct worker *w, int64_t now_ns)
+{
+    w->phase = WORKER_RESTING;
+    w->started_ns = now_ns;
+}
+
 static void request_done(struct iothread *t, struct worker *w, bool connection_usable)
 {
     struct run_state *run = t->run;
@@ -129,13 +139,17 @@ static void request_done(struct iothread *t, struct worker *w, bool connection_u
     count(t, w, now_ns);
     if (w->samples)
         sample_finish(run, w, !failed);
-    if (failed && run->config.stop_on_failure)
+    if (failed && (run->config.stop_on_failure || w->check.kind == FAILURE_TENSOR_FILE))
         atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
-    if (!connection_usable)
+    if (connection_usable)
+        w->answered = true;
+    else
         connection_close(&w->connection);
     /* A server that cannot be reached again has gone: trying on would only count refusals. */
     if (w->check.kind == FAILURE_CONNECT)
         worker_end(t, w);
+    else if (!connection_usable && !w->answered)
+        worker_rest(w, now_ns);
     else
         worker_next(t, w);
 }
@@ -320,6 +334,8 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
             replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again took over %lld ms",
                             (long long)(config->connect_timeout_ns / NS_PER_MS));
             request_done(t, w, false);
+        } else if (w->phase == WORKER_RESTING && now_ns - w->started_ns > REST_NS) {
+            worker_next(t, w);
         }
     }
 }
@@ -353,13 +369,18 @@ static void drive(struct iothread *t)
     }
 }
 
+static bool under_way(const struct worker *w)
+{
+    return w->phase == WORKER_CONNECTING || w->phase == WORKER_GREETING || w->phase == WORKER_BUSY;
+}
+
 void *iothread_main(void *iothread)
 {
     struct iothread *t = iothread;
     struct run_state *run = t->run;
     drive(t);
     for (uint32_t i = 0; i < t->worker_count; i++)
-        if (t->workers[i].phase != WORKER_ENDED && t->workers[i].phase != WORKER_WAITING)
+        if (under_way(&t->workers[i]))
             bump(&t->abandoned);
     if (t->cpu_from_ns)
         atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - t->cpu_from_ns);

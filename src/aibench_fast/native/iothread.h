@@ -34,6 +34,7 @@ struct run_state {
 
 enum worker_phase {
     WORKER_WAITING, /* for its request's start by the schedule */
+    WORKER_RESTING, /* before it connects again to a server that cut a connection unused */
     WORKER_CONNECTING,
     WORKER_GREETING,
     WORKER_BUSY,
@@ -44,10 +45,12 @@ struct worker {
     struct connection connection;
     struct replycheck check;
     enum worker_phase phase;
+    bool answered;        /* something came back on this connection */
     uint64_t request;     /* its number */
     struct waiter waiter; /* its due_ns is when the request was meant to start; 0: without a limit */
     bool late;            /* it was due before this worker was free */
-    int64_t started_ns;   /* just before the first byte went to the kernel, or connecting began */
+    int64_t started_ns;   /* just before the first byte went to the kernel; or when
+                           * connecting, or resting, began */
     const struct request_text *text;
     struct iovec *iov_all; /* room for the whole request */
     struct iovec *iov;     /* what of it is not sent yet */

@@ -38,8 +38,8 @@ struct loadgen_config {
     const char *greeting; /* sent first on every connection, and answered with OK; or NULL */
     size_t greeting_bytes;
     const struct tensormap *tensors;
-    const struct tensormap *references; /* float32 outputs, one a tensor; NULL: not compared */
-    float tolerance;                    /* the largest difference allowed, absolute */
+    const char *references; /* float32 outputs, one a tensor, in order; NULL: not compared */
+    float tolerance;        /* the largest difference allowed, absolute */
     const struct request_text *texts; /* one a worker */
     struct reply_plan plan;
     size_t output_bytes; /* the size of the plan's bulk */
@@ -79,7 +79,7 @@ struct loadgen;
 /* Connect every worker. Returns NULL with the reason in `errstr`. */
 struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t errstr);
 
-/* Start the I/O threads. Returns 0, or -1 with the reason in `errstr`. */
+/* Start the I/O threads, once. Returns 0, or -1 with the reason in `errstr`. */
 int loadgen_start(struct loadgen *g, errstr_t errstr);
 
 /* Wait until all I/O threads ended or for `timeout_ns`; true when they ended. */

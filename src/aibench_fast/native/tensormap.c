@@ -14,7 +14,7 @@ int tensormap_open(struct tensormap *map, const char *path, size_t tensor_bytes,
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) < 0)
         goto error;
-    if (status.st_size == 0 || (size_t)status.st_size % tensor_bytes != 0) {
+    if (status.st_size == 0 || tensor_bytes == 0 || (size_t)status.st_size % tensor_bytes != 0) {
         errno = EINVAL;
         goto error;
     }

@@ -30,7 +30,7 @@ def format_live(interval: Interval) -> str:
     measured = (
         f"{interval.overall_rate:.1f}/s overall, q50 {q50:.2f} ms, q99 {q99:.2f} ms"
         if interval.overall_rate
-        else "burn-in"
+        else "nothing measured yet"
     )
     return f"{interval.images:,} images, {interval.instantaneous_rate:.1f}/s, {measured}"
 

@@ -193,25 +193,37 @@ static int openvino_load(const SourceFormat *format, const char *blob, size_t by
     return REDISMODULE_OK;
 }
 
+/* Field 1 of a TensorFlow GraphDef is a message, and of an ONNX model a number, so where a file starts
+ * with field 1, which it mostly does, its first byte tells which of the two it is not. */
+static bool maybe_graphdef(const char *blob, size_t bytes) { return bytes > 0 && blob[0] != 0x08; }
+
+static bool maybe_onnx(const char *blob, size_t bytes) { return bytes > 0 && blob[0] != 0x0a; }
+
+/* A flatbuffer's identifier is behind its first offset. */
+static bool is_tflite(const char *blob, size_t bytes)
+{
+    return bytes >= 8 && memcmp(blob + 4, "TFL3", 4) == 0;
+}
+
 static int load_tf(const char *blob, size_t bytes, Names *inputs, Names *outputs,
                    EngineModel **model, Error *error)
 {
-    static const SourceFormat format = {".pb", "Invalid GraphDef"};
+    static const SourceFormat format = {".pb", "Invalid GraphDef", maybe_graphdef};
     return openvino_load(&format, blob, bytes, inputs, outputs, model, error);
 }
 
 static int load_tflite(const char *blob, size_t bytes, Names *inputs, Names *outputs,
                        EngineModel **model, Error *error)
 {
-    static const SourceFormat format = {".tflite", "Failed to load model from buffer"};
+    static const SourceFormat format = {".tflite", "Failed to load model from buffer", is_tflite};
     return openvino_load(&format, blob, bytes, inputs, outputs, model, error);
 }
 
 static int load_onnx(const char *blob, size_t bytes, Names *inputs, Names *outputs,
                      EngineModel **model, Error *error)
 {
-    static const SourceFormat format = {".onnx",
-                                        "Failed to load model because protobuf parsing failed."};
+    static const SourceFormat format = {
+        ".onnx", "Failed to load model because protobuf parsing failed.", maybe_onnx};
     return openvino_load(&format, blob, bytes, inputs, outputs, model, error);
 }
 

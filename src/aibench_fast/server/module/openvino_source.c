@@ -21,6 +21,16 @@ static int write_all(int file, const char *data, size_t bytes)
     return REDISMODULE_OK;
 }
 
+/* OpenVINO's own words, unless they are about our file and not about the model. */
+static int refuse(const SourceFormat *format, size_t bytes, const char *path, Error *error)
+{
+    openvino_error(error, format->refusal);
+    if (!path || strstr(error->text, path))
+        error_set(error, "%s: these %zu bytes are no whole %s file", format->refusal, bytes,
+                  format->suffix);
+    return REDISMODULE_ERR;
+}
+
 /* Through a file, because the readers of two of the three formats read nothing else, and tell the
  * format by the file's suffix. */
 static int read_file(const SourceFormat *format, const char *blob, size_t bytes,
@@ -37,7 +47,7 @@ static int read_file(const SourceFormat *format, const char *blob, size_t bytes,
     if (write_all(file, blob, bytes) != REDISMODULE_OK)
         result = error_set(error, "ERR cannot write the model to a temporary file %s: %m", path);
     else if (openvino.core_read_model(openvino.core, path, NULL, model) != 0)
-        result = openvino_error(error, format->refusal);
+        result = refuse(format, bytes, path, error);
     close(file);
     unlink(path);
     return result;
@@ -156,8 +166,11 @@ int source_read(const SourceFormat *format, const char *blob, size_t bytes, Name
                 Names *outputs, Source *source, Error *error)
 {
     *source = (Source){0};
-    if (openvino_open(error) != REDISMODULE_OK ||
-        read_file(format, blob, bytes, &source->handle, error) != REDISMODULE_OK ||
+    if (openvino_open(error) != REDISMODULE_OK)
+        return REDISMODULE_ERR;
+    if (!format->matches(blob, bytes))
+        return refuse(format, bytes, NULL, error);
+    if (read_file(format, blob, bytes, &source->handle, error) != REDISMODULE_OK ||
         find_inputs(source, inputs, error) != REDISMODULE_OK)
         return REDISMODULE_ERR;
     return find_outputs(source, outputs, error);

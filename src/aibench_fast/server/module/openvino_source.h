@@ -8,8 +8,10 @@
 
 /* A kind of model file. */
 typedef struct SourceFormat {
-    const char *suffix;  /* by which OpenVINO tells it */
+    const char *suffix;  /* of its files */
     const char *refusal; /* the error where the bytes are none such */
+    /* false: the bytes are of another format, which OpenVINO would read all the same */
+    bool (*matches)(const char *blob, size_t bytes);
 } SourceFormat;
 
 typedef struct SourceInput {
