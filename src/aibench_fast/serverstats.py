@@ -22,7 +22,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,8 +99,21 @@ class ServerReading:
     """What could not be read, and why."""
 
 
+def statistics_client(address: ServerAddress) -> redis.Redis:
+    """A connection for `read_server`, whose INFO replies stay text; ServerError as `connect`.
+
+    redis-py's own reading of them cuts the name of a device such as GPU:1.
+    """
+    client = connect(address, PROBE_TIMEOUT_S)
+    client.set_response_callback("INFO", lambda reply, **_: reply.decode("utf-8", "replace"))
+    return client
+
+
 def read_server(client: redis.Redis, model: str) -> ServerReading:
-    """Read all counters in one exchange. Nothing is raised: what fails is in the notes."""
+    """Read all counters in one exchange, on a `statistics_client`.
+
+    Nothing is raised: what fails is in the notes.
+    """
     now_s = time.monotonic()
     asked = (
         ("AI.INFO", model),
@@ -137,32 +150,41 @@ def _read_model(reply: Any, counters: dict[str, float], _levels: dict[str, float
 
 
 def _read_commands(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for name, facts in reply.items():
+    for name, value in _info(reply):
         command = name.removeprefix("cmdstat_")
         if not command.startswith("ai.") or command in _OWN_COMMANDS:
             continue
-        for theirs, ours in _COMMAND_NAMES.items():
-            if theirs in facts:
-                counters[f"{command}_{ours}"] = facts[theirs]
+        for fact in value.split(","):
+            theirs, _, count = fact.partition("=")
+            if theirs in _COMMAND_NAMES:
+                counters[f"{command}_{_COMMAND_NAMES[theirs]}"] = int(count)
 
 
 def _read_modules(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for name, value in reply.items():
+    for name, value in _info(reply):
         if match := _QUEUE_THREAD.fullmatch(name):
             device, thread = match.groups()
             counters[f"queue_{device}_thread_{thread}_cpu_s"] = float(value)
 
 
 def _read_cpu(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for theirs, ours in _CPU_NAMES.items():
-        if theirs in reply:
-            counters[ours] = float(reply[theirs])
+    for name, value in _info(reply):
+        if name in _CPU_NAMES:
+            counters[_CPU_NAMES[name]] = float(value)
 
 
 def _read_memory(reply: Any, _counters: dict[str, float], levels: dict[str, float]) -> None:
-    for name in ("used_memory", "used_memory_rss"):
-        if name in reply:
-            levels[f"{name}_bytes"] = int(reply[name])
+    for name, value in _info(reply):
+        if name in ("used_memory", "used_memory_rss"):
+            levels[f"{name}_bytes"] = int(value)
+
+
+def _info(reply: str) -> Iterator[tuple[str, str]]:
+    """The names and values of an INFO reply; a name may have colons, a value has none."""
+    for line in reply.splitlines():
+        name, colon, value = line.rpartition(":")
+        if colon:
+            yield name, value
 
 
 def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
@@ -262,7 +284,7 @@ class ServerWatch:
     def __init__(self, address: ServerAddress, model: str) -> None:
         """Connect; ServerError where nothing answers."""
         self._model = model
-        self._client = connect(address, PROBE_TIMEOUT_S)
+        self._client = statistics_client(address)
         self._first = self._last = self._latest = ServerReading(time.monotonic())
         self._periods: dict[str, Any] = {}
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()

@@ -6,12 +6,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
 from aibench_fast.config import DEFAULT_MODEL
-from aibench_fast.control import ServerAddress, call, connect
+from aibench_fast.control import ServerAddress, call
 from aibench_fast.errors import ConfigError
 from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.serverstats import derived, read_server, request_time, since_start
+from aibench_fast.serverstats import (
+    derived,
+    read_server,
+    request_time,
+    since_start,
+    statistics_client,
+)
 
 _UNKNOWN = "the server does not tell"
 
@@ -49,31 +57,30 @@ def _stats(options: argparse.Namespace) -> int:
     if len(servers) > 1:
         raise ConfigError(f"--host {options.host}: stats are of one server, name one")
     request = _request_time(options.result) if options.result else None
-    with connect(servers[0]) as client:
+    with statistics_client(servers[0]) as client:
         stats = since_start(read_server(client, options.model))
+        replies = list(_replies(client, servers[0], options.model))
     if options.format == "json":
         shown = {"Statistics": stats, "Derived": derived(stats), "RequestTime": request}
         print(json.dumps(shown, indent=2))
         return 0
-    print("\n".join(_replies(servers[0], options.model)))
+    print("\n".join(replies))
     print("\n".join(_derived_lines(stats)))
     if options.result:
         print("\n".join(_request_lines(options.result, request)))
     return 0
 
 
-def _replies(address: ServerAddress, model: str) -> Iterator[str]:
+def _replies(client: redis.Redis, address: ServerAddress, model: str) -> Iterator[str]:
     """The three replies as redis-cli shows them; of the commands only the AI.* ones."""
-    with connect(address) as client:
-        client.set_response_callback("INFO", lambda reply, **_: reply)  # as it came
-        info = call(client, address, "AI.INFO", model)
-        yield f"AI.INFO {model}"
-        yield from (f"{number:2}) {_shown(item)}" for number, item in enumerate(info, 1))
-        yield ""
-        commands = call(client, address, "INFO", "commandstats").decode().splitlines()
-        yield from (line for line in commands if line.startswith(("#", "cmdstat_ai.")))
-        yield ""
-        yield from call(client, address, "INFO", "modules").decode().splitlines()
+    info = call(client, address, "AI.INFO", model)
+    yield f"AI.INFO {model}"
+    yield from (f"{number:2}) {_shown(item)}" for number, item in enumerate(info, 1))
+    yield ""
+    commands = call(client, address, "INFO", "commandstats").splitlines()
+    yield from (line for line in commands if line.startswith(("#", "cmdstat_ai.")))
+    yield ""
+    yield from call(client, address, "INFO", "modules").splitlines()
     yield ""
 
 
