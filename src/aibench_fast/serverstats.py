@@ -319,9 +319,20 @@ class ServerWatch:
             self._answer()
 
     def _answer(self) -> None:
-        while (unix_ms := self._asked.get()) is not None:
+        while (unix_ms := self._next_period()) is not None:
             self._latest = read_server(self._client, self._model)
             self._periods[str(unix_ms)] = between(self._last, self._latest)
             # One that failed has no counters to count on from.
             if self._latest.counters:
                 self._last = self._latest
+
+    def _next_period(self) -> int | None:
+        """The newest period that was asked for; those that a slow server missed are part of it."""
+        newest = self._asked.get()
+        while newest is not None and not self._asked.empty():
+            following = self._asked.get()
+            if following is None:
+                self._asked.put(None)  # the end comes after the newest period
+                break
+            newest = following
+        return newest

@@ -78,7 +78,8 @@ def _replies(client: redis.Redis, address: ServerAddress, model: str) -> Iterato
     yield from (f"{number:2}) {_shown(item)}" for number, item in enumerate(info, 1))
     yield ""
     commands = call(client, address, "INFO", "commandstats").splitlines()
-    yield from (line for line in commands if line.startswith(("#", "cmdstat_ai.")))
+    yield "# Commandstats"
+    yield from sorted(line for line in commands if line.startswith("cmdstat_ai."))
     yield ""
     yield from call(client, address, "INFO", "modules").splitlines()
     yield ""
