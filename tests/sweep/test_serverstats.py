@@ -144,7 +144,9 @@ def masked(text: str) -> str:
     lines = [
         re.sub(r"\d+\.\d+|(?<=usec=)\d+", "<n>", line)
         for line in text.splitlines()
-        if not re.match(r"ai_OpenVINO|ai_embedded_version|ai_children|module:name=lua|ai_batch", line)
+        if not re.match(
+            r"ai_OpenVINO|ai_embedded_version|ai_children|module:name=lua|ai_batch", line
+        )
     ]
     masked = "\n".join(lines) + "\n"
     for varying in (r'(?<="duration"\n12\) \(integer\) )\d+', r"(?<=ai\.info:calls=)\d+"):
