@@ -1,6 +1,7 @@
 """--hdr-log-file, read by HdrHistogram's own reader."""
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,7 @@ def test_every_latency_is_in_the_line_of_its_period(
     assert before <= reader.get_start_time_sec() <= time.time()
     lines = (tmp_path / "log/run.hlog").read_text().splitlines()[4:]
     starts_and_lengths = [tuple(map(float, line.split(",")[:2])) for line in lines]
-    for (start, length), (next_start, _) in zip(
-        starts_and_lengths, starts_and_lengths[1:], strict=False
-    ):
+    for (start, length), (next_start, _) in pairwise(starts_and_lengths):
         assert next_start == pytest.approx(start + length, abs=0.002)
 
 

@@ -253,10 +253,7 @@ class _Model:
         self._flush = options.allow_flush
         self._spec = stored_model(client, address, options.model)
         self._stored = self._spec
-        if (
-            any(options.autobatching or ())
-            and not dataclasses.replace(self._spec, batch_size=1).batches
-        ):
+        if any(options.autobatching or ()) and not _batched(self._spec, 1).batches:
             raise ConfigError(
                 f"--autobatching: the model {options.model} runs on {self._spec.backend}, which "
                 "does not batch requests; leave it out"
@@ -269,15 +266,8 @@ class _Model:
 
     def prepare(self, batch_size: int) -> None:
         """Have the server hold the model with this batch size, and nothing else if it may."""
-        # A smaller batch than the least that the server waits for could never run.
-        wanted = dataclasses.replace(
-            self._spec,
-            batch_size=batch_size,
-            min_batch_size=min(self._spec.min_batch_size, batch_size),
-        )
-        if not wanted.min_batch_size:
-            wanted = dataclasses.replace(wanted, min_batch_timeout_ms=0)
-        self._store(self._spec if batch_size == self.batch_size else wanted)
+        own = batch_size == self.batch_size
+        self._store(self._spec if own else _batched(self._spec, batch_size))
 
     def _store(self, wanted: ModelSpec) -> None:
         if self._flush:
@@ -296,6 +286,17 @@ class _Model:
             self._store(self._spec)
         except ServerError as error:
             print(f"aibench-fast: the model keeps its last batch size: {error}", file=sys.stderr)
+
+
+def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
+    """The same model with another batch size, and waiting for no more than that."""
+    least = min(spec.min_batch_size, batch_size)
+    return dataclasses.replace(
+        spec,
+        batch_size=batch_size,
+        min_batch_size=least,
+        min_batch_timeout_ms=spec.min_batch_timeout_ms if least else 0,
+    )
 
 
 def _run_all(planned: Planned, model: _Model, options: argparse.Namespace) -> int:
