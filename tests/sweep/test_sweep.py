@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -187,10 +187,27 @@ def test_the_model_has_each_batch_size_and_at_last_its_own(
     assert [saved["MetadataAutobatching"] for saved in found.values()] == [0, 0, 4]
     assert stored_model(client, server.address, "onnx") == before
     assert (before.blob, before.batch_size, before.tag) == (onnx_blob, 3, "mine")
-    batched = found["_cpu_run_1_workers_4_autobatching_4_tensorbatchsize_1_rate_0"]
-    single = found["_cpu_run_1_workers_4_autobatching_0_tensorbatchsize_1_rate_0"]
-    assert single["ServerRunTimeStats"]["overall"]["model_calls"] == 8  # type: ignore[index]
-    assert batched["ServerRunTimeStats"]["overall"]["model_calls"] < 8  # type: ignore[index]
+
+
+def test_a_run_finds_the_batch_size_that_its_name_says(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    seen: list[object] = []
+
+    def store(words: Sequence[bytes], _: int) -> bytes:
+        seen.append(int(words[words.index(b"BATCHSIZE") + 1]) if b"BATCHSIZE" in words else 0)
+        return OK
+
+    def execute(*_: object) -> bytes:
+        if seen[-1:] != ["run"]:
+            seen.append("run")
+        return OK
+
+    with FakeRedisAI(AI_MODELGET=lambda *_: META, AI_MODELRUN=execute) as server:
+        server.behave("AI.MODELSTORE", store)
+        arguments = ("--port", server.port, "--workers", 4, "--autobatching", "4,0,2")
+        assert cli("sweep", "--file", tensor_file, *arguments).returncode == 0
+    assert seen == [4, "run", 0, "run", 2, "run", 0]  # its own is 0
 
 
 def test_without_the_axis_the_model_is_as_it_is(
