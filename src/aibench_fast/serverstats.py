@@ -4,8 +4,9 @@ Statistics are flat: a name with its unit, and a number. Over a stretch of time 
 differences of the server's own counters, so that nothing has to be reset for them:
 
     period_s                        from the earlier reading to the later one
-    model_calls, model_samples,     AI.INFO: executions, images in them, failed ones,
-    model_errors, model_duration_us and the time that all executions took together
+    model_calls, model_samples,     AI.INFO: requests that the model ran, images in them,
+    model_errors, model_duration_us failed ones, and the time of the executions that they were
+                                    part of, one execution counted for each of its requests
     ai.<command>_calls              INFO COMMANDSTATS, for each AI.* command: calls,
     ai.<command>_us                 the time that the server charges to them,
     ai.<command>_failed_calls       and refused ones (servers from 6.2 on); left out where 0
@@ -223,7 +224,9 @@ def since_start(reading: ServerReading) -> dict[str, Any]:
 def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
     """What the statistics of some time say in short; None where they do not say it.
 
-    mean_batch is in images an execution. The shares are of the server's CPU time, 0 to 1.
+    mean_batch is in images a request, as AI.INFO counts: requests that the server ran together
+    count by themselves. execution_ms is of the execution that a mean request was part of. The
+    shares are of the server's CPU time, 0 to 1.
     """
     calls = stats.get("model_calls")
     process_s = _sum(stats, "process_cpu_user_s", "process_cpu_sys_s")

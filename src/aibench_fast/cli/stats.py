@@ -92,7 +92,7 @@ def _shown(item: bytes | int) -> str:
 def _derived_lines(stats: Mapping[str, Any]) -> Iterator[str]:
     short = derived(stats)
     yield "# Since the server's counters were last at 0"
-    yield f"mean batch:         {_number(short['mean_batch'], '.2f', ' images an execution')}"
+    yield f"mean batch:         {_number(short['mean_batch'], '.2f', ' images a request')}"
     yield f"execution:          {_number(short['execution_ms'], '.3f', ' ms')}"
     yield f"main thread:        {_number(short['main_thread_share'], '.1%', ' of the CPU time')}"
     background = _number(short["background_threads_share"], ".1%", " of the CPU time")
