@@ -12,6 +12,7 @@ from aibench_fast.errors import ConfigError
 MAX_WORKERS = 100_000
 MAX_COUNT = 2**62
 MAX_SECONDS = 366 * 24 * 3600
+MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
 MAX_TENSOR_BYTES = 512 << 20
 """What servers take in one argument unless told otherwise."""
@@ -99,8 +100,11 @@ class RunConfig:
                     f"--threads {self.threads} with --workers {self.workers}: a thread drives at "
                     "least one worker, so ask for as many workers or fewer threads"
                 )
-        if not 0 <= self.limit_rps <= MAX_COUNT:
-            raise ConfigError(f"--limit-rps {self.limit_rps}: it has to be 0 (no limit) or more")
+        if self.limit_rps and not MIN_RPS <= self.limit_rps <= MAX_RPS:
+            raise ConfigError(
+                f"--limit-rps {self.limit_rps:g}: it has to be 0 (no limit), or from {MIN_RPS} "
+                f"to {MAX_RPS}"
+            )
         _seconds("--duration", self.duration_s, or_zero=True)
         _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)

@@ -56,19 +56,19 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
     with found.client:
-        patience_s = HURRY_S
         try:
             known = _facts(config, found, observe)
+            if config.reset_stats:
+                reset_statistics(found.client, config.address, config.model)
+            server_watch = ServerWatch(config.address, config.model)
             generator = _load_generator(config, found, tensor_count, first)
-            try:
-                result = _measure(config, found, generator, observe, known)
-            finally:
-                generator.close()
-            if not result.interrupted:
-                patience_s = REPLY_TIMEOUT_S
-            return result
+        except BaseException:
+            clean_up(found.request, config, HURRY_S)
+            raise
+        try:
+            return _measure(config, found, generator, observe, known, server_watch)
         finally:
-            clean_up(found.request, config, patience_s)
+            generator.close()
 
 
 def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
@@ -179,17 +179,20 @@ def _measure(
     generator: _core.LoadGenerator,
     observe: Observer,
     known: Mapping[str, Any],
+    server_watch: ServerWatch,
 ) -> Result:
-    if config.reset_stats:
-        reset_statistics(found.client, config.address, config.model)
-    server_watch = ServerWatch(config.address, config.model)
+    server_watch.start()
     start_unix_ms = _unix_ms()
     watch = _Watch(config, found, generator, observe, server_watch)
     observe(Started(found.server))
     generator.start()
     interrupted = watch.until_the_end()
     duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
-    server_stats = server_watch.finish(HURRY_S if interrupted else REPLY_TIMEOUT_S)
+    patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
+    until_s = time.monotonic() + patience_s
+    clean_up(found.request, config, patience_s)
+    # The last reading was under way meanwhile; a stuck server is not waited for twice.
+    server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
     snapshot = generator.snapshot()
     return Result(
         model=config.model,

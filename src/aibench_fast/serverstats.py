@@ -4,8 +4,9 @@ Statistics are flat: a name with its unit, and a number. Over a stretch of time 
 differences of the server's own counters, so that nothing has to be reset for them:
 
     period_s                        from the earlier reading to the later one
-    model_calls, model_samples,     AI.INFO: executions, images in them, failed ones,
-    model_errors, model_duration_us and the time that all executions took together
+    model_calls, model_samples,     AI.INFO: requests that the model ran, images in them,
+    model_errors, model_duration_us failed ones, and the time of the executions that they were
+                                    part of, one execution counted for each of its requests
     ai.<command>_calls              INFO COMMANDSTATS, for each AI.* command: calls,
     ai.<command>_us                 the time that the server charges to them,
     ai.<command>_failed_calls       and refused ones (servers from 6.2 on); left out where 0
@@ -22,7 +23,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,8 @@ from aibench_fast.result import ServerFacts
 REDISAI_MODULE = b"ai"
 EMBEDDED_VERSION = "ai_embedded_version"
 PROBE_TIMEOUT_S = 2.0
+US_PER_MS = 1000
+MS_PER_S = 1000
 
 _OWN_COMMANDS = ("ai.info",)  # what the probes send themselves
 _QUEUE_THREAD = re.compile(r"ai_queue_(.+)_bthread_[#n]?(\d+)_used_cpu_total")
@@ -97,8 +100,21 @@ class ServerReading:
     """What could not be read, and why."""
 
 
+def statistics_client(address: ServerAddress) -> redis.Redis:
+    """A connection for `read_server`, whose INFO replies stay text; ServerError as `connect`.
+
+    redis-py's own reading of them cuts the name of a device such as GPU:1.
+    """
+    client = connect(address, PROBE_TIMEOUT_S)
+    client.set_response_callback("INFO", lambda reply, **_: reply.decode("utf-8", "replace"))
+    return client
+
+
 def read_server(client: redis.Redis, model: str) -> ServerReading:
-    """Read all counters in one exchange. Nothing is raised: what fails is in the notes."""
+    """Read all counters in one exchange, on a `statistics_client`.
+
+    Nothing is raised: what fails is in the notes.
+    """
     now_s = time.monotonic()
     asked = (
         ("AI.INFO", model),
@@ -135,32 +151,41 @@ def _read_model(reply: Any, counters: dict[str, float], _levels: dict[str, float
 
 
 def _read_commands(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for name, facts in reply.items():
+    for name, value in _info(reply):
         command = name.removeprefix("cmdstat_")
         if not command.startswith("ai.") or command in _OWN_COMMANDS:
             continue
-        for theirs, ours in _COMMAND_NAMES.items():
-            if theirs in facts:
-                counters[f"{command}_{ours}"] = facts[theirs]
+        for fact in value.split(","):
+            theirs, _, count = fact.partition("=")
+            if theirs in _COMMAND_NAMES:
+                counters[f"{command}_{_COMMAND_NAMES[theirs]}"] = int(count)
 
 
 def _read_modules(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for name, value in reply.items():
+    for name, value in _info(reply):
         if match := _QUEUE_THREAD.fullmatch(name):
             device, thread = match.groups()
             counters[f"queue_{device}_thread_{thread}_cpu_s"] = float(value)
 
 
 def _read_cpu(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for theirs, ours in _CPU_NAMES.items():
-        if theirs in reply:
-            counters[ours] = float(reply[theirs])
+    for name, value in _info(reply):
+        if name in _CPU_NAMES:
+            counters[_CPU_NAMES[name]] = float(value)
 
 
 def _read_memory(reply: Any, _counters: dict[str, float], levels: dict[str, float]) -> None:
-    for name in ("used_memory", "used_memory_rss"):
-        if name in reply:
-            levels[f"{name}_bytes"] = int(reply[name])
+    for name, value in _info(reply):
+        if name in ("used_memory", "used_memory_rss"):
+            levels[f"{name}_bytes"] = int(value)
+
+
+def _info(reply: str) -> Iterator[tuple[str, str]]:
+    """The names and values of an INFO reply; a name may have colons, a value has none."""
+    for line in reply.splitlines():
+        name, colon, value = line.rpartition(":")
+        if colon:
+            yield name, value
 
 
 def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
@@ -196,6 +221,57 @@ def since_start(reading: ServerReading) -> dict[str, Any]:
     return stats
 
 
+def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the statistics of some time say in short; None where they do not say it.
+
+    mean_batch is in images a request, as AI.INFO counts: requests that the server ran together
+    count by themselves. execution_ms is of the execution that a mean request was part of. The
+    shares are of the server's CPU time, 0 to 1.
+    """
+    calls = stats.get("model_calls")
+    process_s = _sum(stats, "process_cpu_user_s", "process_cpu_sys_s")
+    main_s = _sum(stats, "main_thread_cpu_user_s", "main_thread_cpu_sys_s")
+    main_share = min(1.0, main_s / process_s) if process_s and main_s is not None else None
+    return {
+        "mean_batch": stats["model_samples"] / calls if calls else None,
+        "execution_ms": stats["model_duration_us"] / calls / US_PER_MS if calls else None,
+        "main_thread_share": main_share,
+        "background_threads_share": None if main_share is None else 1 - main_share,
+    }
+
+
+def _sum(stats: Mapping[str, Any], *names: str) -> float | None:
+    if not all(name in stats for name in names):
+        return None
+    return float(sum(stats[name] for name in names))
+
+
+def request_time(
+    stats: Mapping[str, Any], requests: int, latency_ms: float, client_cpu_s: float
+) -> dict[str, float] | None:
+    """Where the time of a mean request of a run went, in ms; None where the server did not count.
+
+    `stats` are over the run, and so are its requests, their mean service latency, and the CPU time
+    of the client. The model's execution is the whole one that a request was part of. What is left
+    was spent waiting for it, and on the way.
+    """
+    execution_ms = derived(stats)["execution_ms"]
+    if execution_ms is None or not requests:
+        return None
+    tensors_us = (_mean_us(stats, command) for command in ("ai.tensorset", "ai.tensorget"))
+    known = {
+        "client_ms": client_cpu_s * MS_PER_S / requests,
+        "main_thread_ms": sum(tensors_us) / US_PER_MS,
+        "inference_ms": execution_ms,
+    }
+    return {**known, "queue_and_network_ms": max(0.0, latency_ms - sum(known.values()))}
+
+
+def _mean_us(stats: Mapping[str, Any], command: str) -> float:
+    calls = stats.get(f"{command}_calls", 0)
+    return stats[f"{command}_us"] / calls if calls else 0.0
+
+
 def reset_statistics(client: redis.Redis, address: ServerAddress, model: str) -> None:
     """Set the server's counters to 0, for everyone. ServerError where it refuses."""
     call(client, address, "CONFIG", "RESETSTAT")
@@ -209,13 +285,17 @@ class ServerWatch:
     """
 
     def __init__(self, address: ServerAddress, model: str) -> None:
-        """Connect, and take the first reading; ServerError where nothing answers."""
+        """Connect; ServerError where nothing answers."""
         self._model = model
-        self._client = connect(address, patience_s=PROBE_TIMEOUT_S)
-        self._first = self._last = self._latest = read_server(self._client, model)
+        self._client = statistics_client(address)
+        self._first = self._last = self._latest = ServerReading(time.monotonic())
         self._periods: dict[str, Any] = {}
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
+
+    def start(self) -> None:
+        """Take the first reading; the thread takes the others."""
+        self._first = self._last = self._latest = read_server(self._client, self._model)
         self._thread.start()
 
     def period_ended(self, unix_ms: int) -> None:
@@ -225,24 +305,37 @@ class ServerWatch:
     def finish(self, patience_s: float) -> dict[str, Any]:
         """Wait for the last reading; return the statistics over all, and of each period.
 
-        The keys are `overall`, and the time in ms at which a period ended. A server that does not
-        answer within `patience_s` is waited for no longer.
+        The keys are `overall`, and the time in ms at which a period ended. What the server does not
+        tell within `patience_s` is not waited for.
         """
         self._asked.put(None)
         self._thread.join(patience_s)
-        if self._thread.is_alive():
-            self._latest = ServerReading(time.monotonic(), notes=("no reading: no answer in time",))
-        else:
-            self._client.close()
         overall = between(self._first, self._last)
         if self._latest is not self._last:
             overall["notes"] = [*overall.get("notes", ()), *self._latest.notes]
+        if self._thread.is_alive():
+            overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
         return {"overall": overall, **self._periods}
 
     def _read(self) -> None:
-        while (unix_ms := self._asked.get()) is not None:
+        with self._client:
+            self._answer()
+
+    def _answer(self) -> None:
+        while (unix_ms := self._next_period()) is not None:
             self._latest = read_server(self._client, self._model)
             self._periods[str(unix_ms)] = between(self._last, self._latest)
             # One that failed has no counters to count on from.
             if self._latest.counters:
                 self._last = self._latest
+
+    def _next_period(self) -> int | None:
+        """The newest period that was asked for; those that a slow server missed are part of it."""
+        newest = self._asked.get()
+        while newest is not None and not self._asked.empty():
+            following = self._asked.get()
+            if following is None:
+                self._asked.put(None)  # the end comes after the newest period
+                break
+            newest = following
+        return newest

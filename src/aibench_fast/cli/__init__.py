@@ -16,9 +16,11 @@ from aibench_fast.cli.options import Parser
 from aibench_fast.errors import AibenchError, InternalError
 
 COMMANDS = (
-    "fetch", "prepare", "show", "serve", "model", "run", "sweep", "tables", "compare", "report",
-    "export",
-)  # fmt: skip
+    *("fetch", "prepare", "show"),
+    *("serve", "model"),
+    *("run", "sweep", "stats"),
+    *("tables", "compare", "report", "export"),
+)
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\

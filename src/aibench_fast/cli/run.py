@@ -214,21 +214,26 @@ def _run(options: argparse.Namespace) -> int:
     )
     config.count_tensors()  # what is wrong with the file shows before a server is started
     _check_outputs(options)
-    for number in ENDING_SIGNALS:
-        signal.signal(number, interrupt_once)
+    end_in_order()
     with (
         loaded_server(options) as address,
         _shown(options) as show,
-        _logged(options, show) as observe,
+        _logged(options, _while_read(show)) as observe,
     ):
-        result = run(dataclasses.replace(config, address=address), _while_read(observe))
+        result = run(dataclasses.replace(config, address=address), observe)
     _report(options, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILURES if result.failed else 0
 
 
-def interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
+def end_in_order() -> None:
+    """Have a run that is told to end keep what it measured, whoever tells it, and however often."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _interrupt_once)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
     """End the run and keep what it measured, whoever asks; what follows is short, and is let be."""
     for ending in ENDING_SIGNALS:
         signal.signal(ending, signal.SIG_IGN)

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import shlex
-import signal
 import sys
 import time
 import tomllib
@@ -30,6 +29,7 @@ from aibench_fast.cli.run import (
     add_load_options,
     add_request_options,
     add_statistics_options,
+    end_in_order,
     loaded_server,
     run_config,
 )
@@ -175,8 +175,7 @@ def _words(parser: argparse.ArgumentParser, file: Path) -> list[str]:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    # A run that is told to end keeps what it measured, whoever told it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     if options.dry_run and (options.autobatching or options.embedded):
         return _tell(_plan(options, options.autobatching or [0]), options)
     with loaded_server(options) as address, connect(address) as client:
@@ -254,10 +253,7 @@ class _Model:
         self._flush = options.allow_flush
         self._spec = stored_model(client, address, options.model)
         self._stored = self._spec
-        if (
-            any(options.autobatching or ())
-            and not dataclasses.replace(self._spec, batch_size=1).batches
-        ):
+        if any(options.autobatching or ()) and not _batched(self._spec, 1).batches:
             raise ConfigError(
                 f"--autobatching: the model {options.model} runs on {self._spec.backend}, which "
                 "does not batch requests; leave it out"
@@ -270,15 +266,8 @@ class _Model:
 
     def prepare(self, batch_size: int) -> None:
         """Have the server hold the model with this batch size, and nothing else if it may."""
-        # A smaller batch than the least that the server waits for could never run.
-        wanted = dataclasses.replace(
-            self._spec,
-            batch_size=batch_size,
-            min_batch_size=min(self._spec.min_batch_size, batch_size),
-        )
-        if not wanted.min_batch_size:
-            wanted = dataclasses.replace(wanted, min_batch_timeout_ms=0)
-        self._store(self._spec if batch_size == self.batch_size else wanted)
+        own = batch_size == self.batch_size
+        self._store(self._spec if own else _batched(self._spec, batch_size))
 
     def _store(self, wanted: ModelSpec) -> None:
         if self._flush:
@@ -297,6 +286,17 @@ class _Model:
             self._store(self._spec)
         except ServerError as error:
             print(f"aibench-fast: the model keeps its last batch size: {error}", file=sys.stderr)
+
+
+def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
+    """The same model with another batch size, and waiting for no more than that."""
+    least = min(spec.min_batch_size, batch_size)
+    return dataclasses.replace(
+        spec,
+        batch_size=batch_size,
+        min_batch_size=least,
+        min_batch_timeout_ms=spec.min_batch_timeout_ms if least else 0,
+    )
 
 
 def _run_all(planned: Planned, model: _Model, options: argparse.Namespace) -> int:

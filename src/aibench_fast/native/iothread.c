@@ -369,13 +369,18 @@ static void drive(struct iothread *t)
     }
 }
 
+static bool under_way(const struct worker *w)
+{
+    return w->phase == WORKER_CONNECTING || w->phase == WORKER_GREETING || w->phase == WORKER_BUSY;
+}
+
 void *iothread_main(void *iothread)
 {
     struct iothread *t = iothread;
     struct run_state *run = t->run;
     drive(t);
     for (uint32_t i = 0; i < t->worker_count; i++)
-        if (t->workers[i].phase >= WORKER_CONNECTING && t->workers[i].phase < WORKER_ENDED)
+        if (under_way(&t->workers[i]))
             bump(&t->abandoned);
     if (t->cpu_from_ns)
         atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - t->cpu_from_ns);

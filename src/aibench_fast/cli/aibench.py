@@ -1,0 +1,164 @@
+"""`aibench_run_inference_redisai_vision`: aibench's own program, by its own flags.
+
+Every flag of its versions is taken. What a flag asked for is done by `aibench-fast run`; one that
+asks for nothing here is said to have no effect.
+"""
+
+import argparse
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from aibench_fast import __version__, goflags
+from aibench_fast.cli import EXIT_INTERRUPTED, build_parser
+from aibench_fast.errors import AibenchError, ConfigError
+from aibench_fast.files import unwritable
+
+PROGRAM = "aibench_run_inference_redisai_vision"
+COPY_BYTES = 1 << 20
+
+# Go's defaults, in Go's words.
+_SAME: dict[str, str | bool] = {
+    "model": "mobilenet_v1_100_224_cpu",
+    "workers": "8",
+    "batch-size": "1",
+    "max-queries": "0",
+    "limit-rps": "0",
+    "seed": "0",
+    "reporting-period": "1s",
+    "dial-read-timeout": "90s",
+    "metadata-autobatching": "-1",
+    "use-dag": False,
+    "persist-results": False,
+    "print-responses": False,
+    "continue-on-error": True,
+}
+_OTHERWISE: dict[str, str | bool] = {
+    "host": "localhost",
+    "port": "6379",
+    "file": "",
+    "burn-in": "0",
+    "json-out-file": "",
+    "output-file-stats-hdr-response-latency-hist": "",
+    "v": False,
+    "h": False,
+    "help": False,
+}
+_WITHOUT_EFFECT: dict[str, str | bool] = {
+    "debug": "0",
+    "cluster-mode": False,
+    "ignore-errors": False,
+    "pool-pipeline-window": "500µs",
+    "pool-pipeline-concurrency": "0",
+    "memprofile": "",
+    "cpuprofile": "",
+    "print-interval": "0",
+    "prewarm-queries": False,
+    "repetitions": "1",
+    "enable-reference-data": False,
+    "enable-reference-data-redis": False,
+    "enable-reference-data-mysql": False,
+}
+_HELP = f"""\
+usage of {PROGRAM}, which aibench-fast stands in for:
+flags as -name=value or -name value; without -file the tensors come from standard input
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one benchmark as aibench's flags ask; return the exit code of `aibench-fast run`."""
+    typed = sys.argv[1:] if words is None else list(words)
+    try:
+        flags = goflags.parse(typed, {**_SAME, **_OTHERWISE, **_WITHOUT_EFFECT})
+        if flags["h"] or flags["help"]:
+            print(_HELP + _flag_list(), end="")
+            return 0
+        if flags["v"]:
+            print(f"{PROGRAM} (aibench-fast {__version__})")
+            return 0
+        _warn(flags)
+        with _tensor_file(str(flags["file"])) as file:
+            options = build_parser(["run"]).parse_args(["run", *_run_options(flags, file)])
+            options.command_line = shlex.join([PROGRAM, *typed])
+            return _handled(options)
+    except AibenchError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _handled(options: argparse.Namespace) -> int:
+    code: int = options.handler(options)
+    return code
+
+
+def _flag_list() -> str:
+    known = {**_SAME, **_OTHERWISE}
+    return "".join(f"  -{name} (default {value})\n" for name, value in sorted(known.items())) + (
+        f"without effect: {', '.join(f'-{name}' for name in sorted(_WITHOUT_EFFECT))}\n"
+    )
+
+
+def _warn(flags: Mapping[str, str | bool]) -> None:
+    for name, usual in _WITHOUT_EFFECT.items():
+        if flags[name] not in (usual, "", "0"):
+            print(f"{PROGRAM}: -{name}={flags[name]} has no effect here", file=sys.stderr)
+
+
+def _run_options(flags: Mapping[str, str | bool], file: Path) -> list[str]:
+    """The flags as options of `aibench-fast run`."""
+    options = [f"--file={file}"]
+    for name in _SAME:
+        value = flags[name]
+        options.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
+    for name in ("json-out-file", "output-file-stats-hdr-response-latency-hist"):
+        if flags[name]:
+            options.append(f"--{name}={flags[name]}")
+    if flags["reporting-period"] in ("0", "0s"):  # Go's: no lines
+        options.remove(f"--reporting-period={flags['reporting-period']}")
+        options.append("--quiet")
+    return [*options, f"--host={_hosts(flags)}", f"--burn-in={_burn_in_requests(flags)}"]
+
+
+def _hosts(flags: Mapping[str, str | bool]) -> str:
+    """Hosts with their ports: aibench has a list of either."""
+    hosts, ports = str(flags["host"]).split(","), str(flags["port"]).split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if len(hosts) != len(ports):
+        raise ConfigError(
+            f"-host has {len(hosts)} hosts and -port {len(ports)} ports: give one port, or as many"
+        )
+    return ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=True))
+
+
+def _burn_in_requests(flags: Mapping[str, str | bool]) -> int:
+    """aibench's burn-in counts images; the requests that hold them."""
+    try:
+        images, batch = int(flags["burn-in"]), int(flags["batch-size"])
+    except ValueError as error:
+        raise ConfigError(f"-burn-in and -batch-size are whole numbers: {error}") from error
+    return -(-images // max(batch, 1))
+
+
+@contextmanager
+def _tensor_file(file: str) -> Iterator[Path]:
+    """The tensor file; without one, what comes from standard input, in a temporary file."""
+    if file:
+        yield Path(file)
+        return
+    if sys.stdin.isatty():
+        raise ConfigError("no -file, and standard input is a terminal: give one of them tensors")
+    with tempfile.TemporaryDirectory(prefix="aibench-") as folder:
+        spool = Path(folder) / "standard-input"
+        try:
+            with spool.open("wb") as copy:
+                shutil.copyfileobj(sys.stdin.buffer, copy, COPY_BYTES)
+        except OSError as error:
+            raise unwritable(spool, error) from error
+        yield spool

@@ -1,0 +1,133 @@
+"""`aibench-fast stats`."""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
+from aibench_fast.config import DEFAULT_MODEL
+from aibench_fast.control import ServerAddress, call
+from aibench_fast.errors import ConfigError
+from aibench_fast.histogram import LatencyHistogram
+from aibench_fast.serverstats import (
+    derived,
+    read_server,
+    request_time,
+    since_start,
+    statistics_client,
+)
+
+_UNKNOWN = "the server does not tell"
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "stats",
+        summary="Show what a server counted of a model: its replies, and what they come to.",
+        example="aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/bench.json",
+    )
+    add_server_address(parser)
+    add_login(parser)
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME",
+        help="the model's key (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--result",
+        type=Path,
+        metavar="FILE",
+        help="a run's saved result: show where the time of its requests went",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="(default: text)"
+    )
+    parser.set_defaults(handler=_stats)
+
+
+def _stats(options: argparse.Namespace) -> int:
+    servers = addresses(options)
+    if len(servers) > 1:
+        raise ConfigError(f"--host {options.host}: stats are of one server, name one")
+    request = _request_time(options.result) if options.result else None
+    with statistics_client(servers[0]) as client:
+        stats = since_start(read_server(client, options.model))
+        replies = list(_replies(client, servers[0], options.model))
+    if options.format == "json":
+        shown = {"Statistics": stats, "Derived": derived(stats), "RequestTime": request}
+        print(json.dumps(shown, indent=2))
+        return 0
+    print("\n".join(replies))
+    print("\n".join(_derived_lines(stats)))
+    if options.result:
+        print("\n".join(_request_lines(options.result, request)))
+    return 0
+
+
+def _replies(client: redis.Redis, address: ServerAddress, model: str) -> Iterator[str]:
+    """The three replies as redis-cli shows them; of the commands only the AI.* ones."""
+    info = call(client, address, "AI.INFO", model)
+    yield f"AI.INFO {model}"
+    yield from (f"{number:2}) {_shown(item)}" for number, item in enumerate(info, 1))
+    yield ""
+    commands = call(client, address, "INFO", "commandstats").splitlines()
+    yield "# Commandstats"
+    yield from sorted(line for line in commands if line.startswith("cmdstat_ai."))
+    yield ""
+    yield from call(client, address, "INFO", "modules").splitlines()
+    yield ""
+
+
+def _shown(item: bytes | int) -> str:
+    return f"(integer) {item}" if isinstance(item, int) else f'"{item.decode()}"'
+
+
+def _derived_lines(stats: Mapping[str, Any]) -> Iterator[str]:
+    short = derived(stats)
+    yield "# Since the server's counters were last at 0"
+    yield f"mean batch:         {_number(short['mean_batch'], '.2f', ' images a request')}"
+    yield f"execution:          {_number(short['execution_ms'], '.3f', ' ms')}"
+    yield f"main thread:        {_number(short['main_thread_share'], '.1%', ' of the CPU time')}"
+    background = _number(short["background_threads_share"], ".1%", " of the CPU time")
+    yield f"background threads: {background}"
+
+
+def _number(value: float | None, form: str, unit: str) -> str:
+    return _UNKNOWN if value is None else f"{value:{form}}{unit}"
+
+
+def _request_time(file: Path) -> dict[str, float] | None:
+    """Where the time of a saved run's requests went; ConfigError where it cannot be read."""
+    try:
+        result = json.loads(file.read_text())
+        quantiles = result.get("ServiceQuantiles") or result["OverallQuantiles"]
+        latencies = LatencyHistogram.decode(quantiles["EncodedHistogram"])
+        return request_time(
+            result["ServerRunTimeStats"]["overall"],
+            result["Requests"],
+            latencies.mean_ms,
+            result["ClientCpuSeconds"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"cannot read --result {file}: {error}; it has to be a result of `aibench-fast run`"
+        ) from error
+
+
+def _request_lines(file: Path, request: Mapping[str, float] | None) -> Iterator[str]:
+    yield ""
+    yield f"# Where the time of a mean request went, in {file}"
+    if request is None:
+        yield _UNKNOWN
+        return
+    total_ms = sum(request.values())
+    for name, value_ms in request.items():
+        label = f"{name.removesuffix('_ms').replace('_', ' ')}:"
+        yield f"{label:<19} {value_ms:9.3f} ms  {value_ms / total_ms:6.1%}"

@@ -1,0 +1,106 @@
+"""What a result says of where its figures come from, and what it never says."""
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commandline import Cli
+from fake_redisai import FakeRedisAI, array, bulk
+
+from aibench_fast import facts
+from aibench_fast.control import ServerAddress, connect
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.server import EmbeddedServer
+
+TENSOR_BYTES = 602_112
+PASSWORD = "correct horse battery staple"
+
+
+def test_a_result_names_the_machine_the_software_and_the_data(
+    cli: Cli, server: EmbeddedServer, tensor_file: Path, tmp_path: Path, onnx_blob: bytes
+) -> None:
+    spec = ModelSpec(name="onnx", backend=Backend.ONNX, blob=onnx_blob)
+    with connect(server.address) as client:
+        load_model(client, server.address, spec)
+    arguments = (
+        "run", "--file", tensor_file, "--port", server.port, "--model", "onnx",
+        "--max-queries", 2, "--json-out-file", "a result.json",
+    )  # fmt: skip
+    assert cli(*arguments).returncode == 0
+    found = json.loads((tmp_path / "a result.json").read_text())["Facts"]
+    assert list(found) == [
+        "Host", "CpuModel", "Cores", "Governor", "Kernel", "Python", "Package", "Hiredis",
+        "ServerConfig", "ModelDigest", "DataDigest", "CommandLine",
+    ]  # fmt: skip
+    assert found["DataDigest"] == hashlib.sha256(tensor_file.read_bytes()).hexdigest()
+    assert found["ModelDigest"] == hashlib.sha256(onnx_blob).hexdigest()
+    assert found["Cores"] == len(os.sched_getaffinity(0))
+    assert found["Kernel"] == f"Linux {os.uname().release}"
+    assert found["ServerConfig"]["maxmemory-policy"] == "noeviction"
+    assert found["ServerConfig"]["ai_threads_per_queue"] == "1"
+    assert found["Hiredis"].count(".") == 2
+    assert shlex.split(found["CommandLine"]) == ["aibench-fast", *map(str, arguments)]
+
+
+def test_a_password_is_nowhere(
+    cli: Cli, tensor_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIBENCH_PASSWORD", PASSWORD)
+    with EmbeddedServer(password=PASSWORD) as server:
+        with connect(server.address) as client:
+            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        common = ("--file", tensor_file, "--port", server.port, "--model", "null")
+        outputs = [
+            cli("run", *common, "--json-out-file", "r.json", "--hdr-log-file", "r.hlog"),
+            cli("sweep", *common, "--workers", "1,2", "--autobatching", "0,2"),
+            cli("stats", "--port", server.port, "--model", "null", "--result", "r.json"),
+        ]
+        monkeypatch.setenv("AIBENCH_PASSWORD", PASSWORD + "!")
+        refused = cli("run", *common)
+    assert [done.returncode for done in outputs] == [0, 0, 0]
+    assert refused.returncode == 3
+    said = "".join(done.stdout + done.stderr for done in (*outputs, refused))
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) >= 7
+    for text in (said, *written):
+        assert PASSWORD not in text
+        assert "correct" not in text  # nor a part of it, from a message that cut it
+
+
+def test_a_model_in_chunks_and_over_a_unix_socket(server: EmbeddedServer, tmp_path: Path) -> None:
+    def chunks(*_: object) -> bytes:
+        return array(bulk(b"first "), bulk(b"second"))
+
+    with FakeRedisAI(AI_MODELGET=chunks) as fake:
+        address = ServerAddress("127.0.0.1", fake.port)
+        digest = facts.model_digest(address, "any")
+    assert digest == hashlib.sha256(b"first second").hexdigest()
+    path = tmp_path / "s"
+    with EmbeddedServer(socket=path, password=PASSWORD) as guarded:
+        spec = ModelSpec(name="named", backend=Backend.NULL, blob=b"content", inputs=(), outputs=())
+        with connect(guarded.address) as client:
+            load_model(client, guarded.address, spec)
+        assert guarded.address.socket == path
+        digest = facts.model_digest(guarded.address, "named")
+        assert digest == hashlib.sha256(b"content").hexdigest()
+        assert facts.model_digest(guarded.address, "nosuch") is None
+    assert facts.model_digest(guarded.address, "named") is None  # it has gone
+
+
+def test_a_changed_file_has_a_new_digest(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    hear: Callable[[int, int], None] = lambda *step: seen.append(step)  # noqa: E731
+    file = tmp_path / "tensors.out"
+    file.write_bytes(bytes(3 * TENSOR_BYTES))
+    first = facts.data_digest(file, hear)
+    assert seen[-1] == (3 * TENSOR_BYTES, 3 * TENSOR_BYTES)
+    seen.clear()
+    assert facts.data_digest(file, hear) == first
+    assert seen == []  # not read again
+    file.write_bytes(b"\1" + bytes(3 * TENSOR_BYTES - 1))
+    os.utime(file, ns=(1, 1))
+    assert facts.data_digest(file, hear) == hashlib.sha256(file.read_bytes()).hexdigest() != first

@@ -1,0 +1,174 @@
+"""aibench's program by its own flags, in the syntax of Go's flag package."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from aibench_fast import goflags
+from aibench_fast.errors import ConfigError
+from aibench_fast.server import EmbeddedServer
+
+PROGRAM = Path(sys.executable).with_name("aibench_run_inference_redisai_vision")
+DEFAULTS: dict[str, str | bool] = {"workers": "8", "file": "", "use-dag": False, "keep": True}
+
+# Every flag of aibench's vision program, in its newest and older versions.
+ALL_FLAGS = [
+    "-burn-in=10",
+    "-max-queries=40",
+    "-memprofile=",
+    "-cpuprofile=",
+    "-limit-rps=0",
+    "-workers=2",
+    "-print-responses=false",
+    "-ignore-errors",
+    "-enable-reference-data-redis=false",
+    "-debug=0",
+    "-seed=12345",
+    "-reporting-period=1000ms",
+    "-metadata-autobatching=3",
+    "-host=127.0.0.1",
+    "-model=null",
+    "-persist-results=false",
+    "-use-dag",
+    "-continue-on-error=true",
+    "-cluster-mode=false",
+    "-pool-pipeline-window=500us",
+    "-pool-pipeline-concurrency=0",
+    "-dial-read-timeout=90s",
+    "-batch-size=4",
+    "-print-interval=0",
+    "-prewarm-queries=false",
+    "-repetitions=10",
+    "-enable-reference-data=true",
+    "-enable-reference-data-mysql=false",
+    "-output-file-stats-hdr-response-latency-hist=hist.txt",
+]
+
+Completed = subprocess.CompletedProcess[str]
+Aibench = Callable[..., Completed]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-workers=4", "-use-dag"],
+        ["-workers", "4", "-use-dag=true"],
+        ["--workers=4", "--use-dag=T"],
+        ["--workers", "4", "-keep", "-use-dag=1"],
+        ["-workers=1", "-use-dag=false", "-workers=4", "-use-dag"],
+    ],
+)
+def test_flags_are_read_as_go_reads_them(words: list[str]) -> None:
+    found = goflags.parse(words, DEFAULTS)
+    assert found == {"workers": "4", "file": "", "use-dag": True, "keep": True}
+
+
+def test_a_value_may_have_equals_signs_and_a_dash() -> None:
+    found = goflags.parse(["-file=a=b", "-workers", "-1", "-keep=false"], DEFAULTS)
+    assert (found["file"], found["workers"], found["keep"]) == ("a=b", "-1", False)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-nosuch=1"], "flag provided but not defined: -nosuch"),
+        (["---workers=1"], "is no flag"),
+        (["-use-dag", "true"], "'true' is no flag"),  # Go would stop reading flags there
+        (["-workers"], "flag needs an argument: -workers"),
+        (["-use-dag=yes"], "-use-dag=yes"),
+        (["word"], "'word' is no flag"),
+        (["-"], "'-' is no flag"),
+    ],
+)
+def test_what_go_would_refuse_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        goflags.parse(words, DEFAULTS)
+
+
+@pytest.fixture
+def aibench(server: EmbeddedServer, tmp_path: Path) -> Aibench:
+    def run(*arguments: object, stdin: bytes | None = None) -> Completed:
+        done = subprocess.run(
+            [PROGRAM, f"-port={server.port}", *map(str, arguments)],
+            cwd=tmp_path, capture_output=True, timeout=100, check=False,
+            input=stdin if stdin is not None else b"",
+        )  # fmt: skip
+        return Completed(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+def test_every_flag_is_taken_and_means_what_it_meant(
+    aibench: Aibench, tensor_file: Path, tmp_path: Path
+) -> None:
+    done = aibench(*ALL_FLAGS, f"-file={tensor_file}", "-json-out-file=r.json")
+    assert done.returncode == 0, done.stderr
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["Workers"], saved["TensorBatchSize"], saved["Limit"]) == (2, 4, 40)
+    # aibench's burn-in counts images: 10 of them are in 3 requests of 4.
+    assert (saved["BurnInRequests"], saved["Requests"]) == (3, 7)
+    assert "DAGRUN" in saved["Query"]
+    assert saved["MetadataAutobatching"] == 3
+    assert saved["Facts"]["CommandLine"].startswith("aibench_run_inference_redisai_vision -port=")
+    assert (tmp_path / "hist.txt").exists()
+    # What is asked for in vain is said, what is at its default is not.
+    unheard = [line.split()[1] for line in done.stderr.splitlines()]
+    assert unheard == [
+        "-ignore-errors=True", "-pool-pipeline-window=500us", "-repetitions=10",
+        "-enable-reference-data=True",
+    ]  # fmt: skip
+
+
+def test_tensors_come_from_standard_input(
+    aibench: Aibench, client: redis.Redis, tensor_file: Path, tmp_path: Path
+) -> None:
+    done = aibench("-model=null", "-json-out-file=r.json", stdin=tensor_file.read_bytes())
+    assert (done.returncode, done.stderr) == (0, "")
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["Successes"], saved["Workers"]) == (7, 8)
+    spooled = Path(saved["DataFile"])
+    assert not spooled.exists()
+    assert not spooled.parent.exists()
+
+
+def test_a_cut_standard_input_is_one_line(aibench: Aibench) -> None:
+    done = aibench("-model=null", stdin=bytes(1000))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "1,000 bytes" in done.stderr
+
+
+def test_a_limit_really_limits_batches_too(
+    aibench: Aibench, tensor_file: Path, tmp_path: Path
+) -> None:
+    done = aibench(
+        f"-file={tensor_file}", "-model=null", "-limit-rps=40", "-batch-size=2", "-max-queries=40",
+        "-json-out-file=r.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["MaxRps"], saved["Requests"]) == (40, 20)
+    assert saved["MeasuredSeconds"] > 0.47
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["-v"], 0, "aibench_run_inference_redisai_vision (aibench-fast "),
+        (["-h"], 0, "-pool-pipeline-window"),
+        (["-foo"], 2, "flag provided but not defined: -foo"),
+        (["-workers=x", "-file=f"], 2, "--workers"),
+        (["-burn-in=x", "-file=f"], 2, "-burn-in"),
+        (["-host=a,b", "-port=1,2,3", "-file=f"], 2, "2 hosts"),
+    ],
+)
+def test_words_and_exit_codes(aibench: Aibench, flags: list[str], code: int, words: str) -> None:
+    done = aibench(*flags)
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    if code:
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1)
