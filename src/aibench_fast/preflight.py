@@ -15,7 +15,7 @@ from aibench_fast.result import ServerFacts
 from aibench_fast.serverstats import server_facts
 
 DTYPE = "FLOAT"
-HURRY_S = 0.2  # what a server gets to answer in where someone waits for the end
+HURRY_S = 0.1  # what a server gets to answer in where someone waits for the end
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ NativeFailures = Mapping[str, tuple[int, str]]
 
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
+LAST_READING_S = 0.05
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
@@ -56,19 +57,22 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
     with found.client:
+        patience_s = HURRY_S
         try:
             known = _facts(config, found, observe)
             if config.reset_stats:
                 reset_statistics(found.client, config.address, config.model)
             server_watch = ServerWatch(config.address, config.model)
             generator = _load_generator(config, found, tensor_count, first)
-        except BaseException:
-            clean_up(found.request, config, HURRY_S)
-            raise
-        try:
-            return _measure(config, found, generator, observe, known, server_watch)
+            try:
+                result = _measure(config, found, generator, observe, known, server_watch)
+            finally:
+                generator.close()
+            if not result.interrupted:
+                patience_s = REPLY_TIMEOUT_S
+            return result
         finally:
-            generator.close()
+            clean_up(found.request, config, patience_s)
 
 
 def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
@@ -188,11 +192,8 @@ def _measure(
     generator.start()
     interrupted = watch.until_the_end()
     duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
-    patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
-    until_s = time.monotonic() + patience_s
-    clean_up(found.request, config, patience_s)
-    # The last reading was under way meanwhile; a stuck server is not waited for twice.
-    server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
+    # Where Ctrl-C ended the run, the last reading has been under way for a while.
+    server_stats = server_watch.finish(LAST_READING_S if interrupted else REPLY_TIMEOUT_S)
     snapshot = generator.snapshot()
     return Result(
         model=config.model,

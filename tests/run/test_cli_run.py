@@ -200,7 +200,7 @@ def test_a_signal_ends_the_run_and_keeps_what_was_measured(
         out, err = process.communicate(timeout=20)
         took = time.monotonic() - asked
     assert process.returncode == 130
-    assert took < 1
+    assert took < 3  # a second, and room for a busy machine
     assert "Run complete after" in out
     assert "Interrupted" in out
     assert err == ""
@@ -241,7 +241,7 @@ def test_ctrl_c_ends_a_run_whose_server_is_stuck(
         took = time.monotonic() - asked
         stuck.set()
     assert (process.returncode, err) == (130, "")
-    assert took < 1
+    assert took < 3  # a second, and room for a busy machine
     assert "Run complete after" in out
     assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 19
 

@@ -181,7 +181,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         HISTOGRAM_OPTION, type=_path_or_none, default=HISTOGRAM_FILE,
         metavar="FILE", dest="histogram_file",
-        help="save the latencies' percentile table here; "" for nowhere (default: %(default)s)",
+        help="save the latencies' percentile table here, or nowhere by an empty name "
+        "(default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--hdr-log-file", type=Path, metavar="FILE",

