@@ -195,6 +195,7 @@ def _measure(
     # Where Ctrl-C ended the run, the last reading has been under way for a while.
     server_stats = server_watch.finish(LAST_READING_S if interrupted else REPLY_TIMEOUT_S)
     snapshot = generator.snapshot()
+    service = snapshot.service_latencies
     return Result(
         model=config.model,
         query_label=found.request.label,
@@ -217,7 +218,7 @@ def _measure(
         abandoned=snapshot.abandoned,
         late_starts=snapshot.late_starts,
         latencies=_histogram(snapshot.latencies),
-        service_latencies=_histogram(snapshot.service_latencies) if config.limit_rps else None,
+        service_latencies=service and _histogram(service),
         saturated=snapshot.latencies.saturated,
         intervals=tuple(watch.intervals),
         client_cpu_s=snapshot.cpu_ns / NS_PER_S,
