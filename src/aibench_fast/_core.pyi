@@ -45,8 +45,8 @@ class Snapshot(NamedTuple):
     """The same of the measured part."""
     latencies: LatencyCounts
     """From the intended start, which without a rate limit is the actual one."""
-    service_latencies: LatencyCounts
-    """From the actual start; empty without a rate limit."""
+    service_latencies: LatencyCounts | None
+    """From the actual start; None without a rate limit."""
 
 class Histogram:
     """The native latency histogram by itself, as each I/O thread fills one."""

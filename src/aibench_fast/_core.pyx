@@ -51,7 +51,7 @@ class Snapshot(NamedTuple):
     burn_in_failures: dict
     failures: dict
     latencies: LatencyCounts
-    service_latencies: LatencyCounts
+    service_latencies: object  # LatencyCounts or None
 
 
 cdef dict _failures(failures *f):
@@ -101,6 +101,7 @@ cdef class LoadGenerator:
     cdef request_text *_texts
     cdef loadgen_snapshot *_snapshot
     cdef size_t _output_bytes
+    cdef bint _limited
     cdef object _borrowed  # the objects whose memory the native side reads
 
     def __cinit__(
@@ -171,6 +172,7 @@ cdef class LoadGenerator:
         config.burn_in_requests = burn_in_requests
         config.max_requests = max_requests
         config.requests_per_s = requests_per_s
+        self._limited = requests_per_s > 0
         config.duration_ns = duration_ns
         config.reply_timeout_ns = reply_timeout_ns
         config.connect_timeout_ns = connect_timeout_ns
@@ -270,7 +272,7 @@ cdef class LoadGenerator:
             s.requests, s.successes, s.abandoned, s.late_starts, s.started_ns, s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread,
             _failures(&s.burn_in_failures), _failures(&s.failures), _latency_counts(&s.latencies),
-            _latency_counts(&s.service_latencies),
+            _latency_counts(&s.service_latencies) if self._limited else None,
         )
 
     def want_sample(self):

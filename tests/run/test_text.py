@@ -8,7 +8,7 @@ import pytest
 from aibench_fast._core import Histogram
 from aibench_fast.histogram import LatencyHistogram
 from aibench_fast.report import text
-from aibench_fast.result import BurnInComplete, Failure, Interval, Result, ServerFacts
+from aibench_fast.result import BurnInComplete, Digesting, Failure, Interval, Result, ServerFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")
@@ -108,3 +108,8 @@ def test_live_lines_are_as_the_golden_file() -> None:
         ),
     ]
     assert "\n".join(lines) + "\n" == (GOLDEN / "live_lines.txt").read_text()
+
+
+def test_the_line_while_the_tensor_file_is_read() -> None:
+    line = text.format_digesting(Digesting(300, 1200))
+    assert line == "reading the tensor file for its digest: 25%"

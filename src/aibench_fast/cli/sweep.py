@@ -381,6 +381,8 @@ def _shown(
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
+        refresh_per_second=2,  # a run is measured meanwhile
+        redirect_stdout=sys.stdout.isatty(),  # or the lines would not get into a file
         disable=options.quiet or not console.is_terminal,
     )
     if done and not options.quiet:

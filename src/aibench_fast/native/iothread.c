@@ -439,15 +439,17 @@ int iothread_init(struct iothread *t, struct run_state *run, const struct reques
 {
     t->run = run;
     histogram_reset(&t->latencies);
-    histogram_reset(&t->service_latencies);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     t->workers = calloc(worker_count, sizeof *t->workers);
     if (t->epoll_fd < 0 || t->workers == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "cannot make an I/O thread: %s", strerror(errno));
         return -1;
     }
-    if (run->schedule.interval_ns > 0 && waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
-        return -1;
+    if (run->schedule.interval_ns > 0) {
+        histogram_reset(&t->service_latencies); /* without a limit its memory is never touched */
+        if (waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
+            return -1;
+    }
     t->worker_count = worker_count;
     t->workers_running = worker_count;
     for (uint32_t i = 0; i < worker_count; i++)

@@ -127,7 +127,8 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     failures_merge(&s->burn_in_failures, &t->burn_in_failures);
     failures_merge(&s->failures, &t->failures);
     histogram_merge(&s->latencies, &t->latencies);
-    histogram_merge(&s->service_latencies, &t->service_latencies);
+    if (t->run->schedule.interval_ns > 0)
+        histogram_merge(&s->service_latencies, &t->service_latencies);
 }
 
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
@@ -135,7 +136,8 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     double busiest_ns = 0;
     memset(s, 0, sizeof *s);
     histogram_reset(&s->latencies);
-    histogram_reset(&s->service_latencies);
+    if (g->run.schedule.interval_ns > 0)
+        histogram_reset(&s->service_latencies);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
     for (uint32_t i = 0; i < g->run.config.threads; i++)

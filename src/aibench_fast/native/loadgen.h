@@ -71,7 +71,7 @@ struct loadgen_snapshot {
     struct failures failures; /* measured ones */
     struct histogram latencies; /* of measured successes: response latency, from the intended start,
                                  * which in a closed loop is the actual one */
-    struct histogram service_latencies; /* the same from the actual start; empty without a limit */
+    struct histogram service_latencies; /* the same from the actual start; zeros without a limit */
 };
 
 struct loadgen;
