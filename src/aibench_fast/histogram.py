@@ -4,21 +4,36 @@ Values inside are whole microseconds, 1 us to 1 hour, 3 significant digits; the 
 out are milliseconds.
 """
 
+import base64
 import ctypes
 import io
 import re
+import zlib
 from array import array
 from collections.abc import Iterable
 from operator import sub
 
+from hdrh.codec import (
+    HdrCookieException,
+    HdrHistogramSettingsException,
+    HdrLengthException,
+)
 from hdrh.histogram import HdrHistogram
 
-from aibench_fast.errors import InternalError
+from aibench_fast.errors import ConfigError, InternalError
 
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 SIGNIFICANT_DIGITS = 3
 US_PER_MS = 1000.0
+_ENCODED_START = "HISTF"  # the format's cookie, in base64
+_DECODE_ERRORS = (
+    HdrCookieException,
+    HdrHistogramSettingsException,
+    HdrLengthException,
+    TypeError,
+    IndexError,
+)
 
 
 class LatencyHistogram:
@@ -50,8 +65,26 @@ class LatencyHistogram:
 
     @classmethod
     def decode(cls, encoded: str) -> "LatencyHistogram":
-        """Read HdrHistogram's V2 compressed base64 form."""
-        return cls(HdrHistogram.decode(encoded))
+        """Read HdrHistogram's V2 compressed base64 form, also where it is base64 twice.
+
+        The Go aibench writes it twice. ConfigError where it is neither.
+        """
+        try:
+            if not encoded.startswith(_ENCODED_START):
+                encoded = base64.b64decode(encoded, validate=True).decode("ascii")
+            return cls(HdrHistogram.decode(encoded))
+        except (ValueError, zlib.error, *_DECODE_ERRORS) as error:
+            raise ConfigError(
+                f"{encoded[:20]!r}... is no encoded HdrHistogram: {error or type(error).__name__}"
+            ) from error
+
+    @classmethod
+    def merged(cls, several: "Iterable[LatencyHistogram]") -> "LatencyHistogram":
+        """All latencies of several histograms in one."""
+        total = cls.empty()
+        for one in several:
+            total._histogram.add(one._histogram)
+        return total
 
     def since(self, earlier: "LatencyHistogram") -> "LatencyHistogram":
         """The latencies that came after `earlier`, a copy of this histogram at an earlier time.

@@ -4,7 +4,7 @@ The JSON keeps aibench's keys, so that its readers go on working, and puts ours 
 Versions of the format:
     1.0  the first
     1.1  MaxRps holds, with LateStarts, Latency and ServiceQuantiles; Facts; server statistics by
-         reporting period
+         reporting period; of each period failed requests and the latencies of it alone
 """
 
 import json
@@ -53,6 +53,10 @@ class Interval:
     """Measured images a second; 0 during the burn-in."""
     quantiles_ms: Sequence[float]
     """Of the measured latencies so far, at LIVE_QUANTILES."""
+    failed: int = 0
+    """Failed requests since the start, burn-in included."""
+    period_quantiles_ms: Sequence[float] = ()
+    """Of the latencies measured in this period alone, at LIVE_QUANTILES; empty where none were."""
 
 
 @dataclass(frozen=True)
@@ -245,13 +249,16 @@ def _quantiles_json(latencies: LatencyHistogram) -> dict[str, Any]:
     }
 
 
-def _interval_json(interval: Interval) -> dict[str, float]:
+def _interval_json(interval: Interval) -> dict[str, Any]:
     quantiles = dict(zip(_LIVE_QUANTILE_NAMES, interval.quantiles_ms, strict=True))
+    in_period = dict(zip(_LIVE_QUANTILE_NAMES, interval.period_quantiles_ms, strict=False))
     return {
         "totalImages": interval.images,
         "instantaneousRate": interval.instantaneous_rate,
         "overallRate": interval.overall_rate,
         **quantiles,
+        "failed": interval.failed,
+        "period": in_period,
     }
 
 

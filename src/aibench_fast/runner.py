@@ -34,7 +34,6 @@ NativeFailures = Mapping[str, tuple[int, str]]
 
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
-LAST_READING_S = 0.05
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
@@ -57,22 +56,19 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
     with found.client:
-        patience_s = HURRY_S
         try:
             known = _facts(config, found, observe)
             if config.reset_stats:
                 reset_statistics(found.client, config.address, config.model)
             server_watch = ServerWatch(config.address, config.model)
             generator = _load_generator(config, found, tensor_count, first)
-            try:
-                result = _measure(config, found, generator, observe, known, server_watch)
-            finally:
-                generator.close()
-            if not result.interrupted:
-                patience_s = REPLY_TIMEOUT_S
-            return result
+        except BaseException:
+            clean_up(found.request, config, HURRY_S)
+            raise
+        try:
+            return _measure(config, found, generator, observe, known, server_watch)
         finally:
-            clean_up(found.request, config, patience_s)
+            generator.close()
 
 
 def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
@@ -192,8 +188,11 @@ def _measure(
     generator.start()
     interrupted = watch.until_the_end()
     duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
-    # Where Ctrl-C ended the run, the last reading has been under way for a while.
-    server_stats = server_watch.finish(LAST_READING_S if interrupted else REPLY_TIMEOUT_S)
+    patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
+    until_s = time.monotonic() + patience_s
+    clean_up(found.request, config, patience_s)
+    # The last reading was under way meanwhile; a stuck server is not waited for twice.
+    server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
     snapshot = generator.snapshot()
     service = snapshot.service_latencies
     return Result(
@@ -292,26 +291,26 @@ class _Watch:
         failed = _total(snapshot.failures) + _total(snapshot.burn_in_failures)
         images = (snapshot.requests - failed) * self._config.batch_size
         latencies = _histogram(snapshot.latencies)
+        recent = latencies.since(self._last_latencies)
         interval = Interval(
             unix_ms=_unix_ms(),
             images=images,
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
             overall_rate=_overall_rate(snapshot, now_ns, self._config.batch_size),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
+            failed=failed,
+            period_quantiles_ms=recent.quantiles_ms(LIVE_QUANTILES) if recent.count else (),
         )
         self._server_watch.period_ended(interval.unix_ms)
         self.intervals.append(interval)
         self._observe(interval)
         if self._config.interval_latencies:
-            self._tell_latencies(interval.unix_ms, latencies)
+            start_unix_s, end_unix_s = self._last_unix_ms / MS_PER_S, interval.unix_ms / MS_PER_S
+            self._observe(IntervalLatencies(start_unix_s, end_unix_s, recent))
+        self._last_latencies = latencies
         self._last_images, self._last_ns = images, now_ns
         self._last_unix_ms = interval.unix_ms
         self._take_sample()
-
-    def _tell_latencies(self, unix_ms: int, latencies: LatencyHistogram) -> None:
-        recent = latencies.since(self._last_latencies)
-        self._observe(IntervalLatencies(self._last_unix_ms / 1000, unix_ms / 1000, recent))
-        self._last_latencies = latencies
 
     def _take_sample(self) -> None:
         if not self._config.sample_responses:

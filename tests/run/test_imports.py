@@ -7,8 +7,12 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["result", "report.text", "histogram", "tensorfile", "config", "commands"]
-)
+    "module",
+    [
+        "result", "results", "tables", "compare", "export", "report.text", "report.html",
+        "report.pictures", "histogram", "tensorfile", "config", "commands",
+    ],
+)  # fmt: skip
 def test_reading_a_result_needs_no_native_core(module: str) -> None:
     program = (
         "import sys\n"

@@ -133,7 +133,8 @@ def test_every_connection_logs_in(
         address = ServerAddress("127.0.0.1", server.port, user=user, password="secret")
         result = run_against(server, tensor_file, address=address, workers=3)
         assert result.successes == 7
-        assert server.counts["AUTH"] == 7  # control, digest, statistics, three workers, clean-up
+        # Control, model's digest, statistics, three workers, clean-up.
+        assert server.counts["AUTH"] == 7
         assert "secret" not in repr(address) + repr(result.to_json())
 
 

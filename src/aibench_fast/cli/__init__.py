@@ -15,12 +15,18 @@ from aibench_fast import __version__
 from aibench_fast.cli.options import Parser
 from aibench_fast.errors import AibenchError, InternalError
 
-COMMANDS = ("fetch", "prepare", "show", "serve", "model", "run", "sweep", "stats")
+COMMANDS = (
+    *("fetch", "prepare", "show"),
+    *("serve", "model"),
+    *("run", "sweep", "stats"),
+    *("tables", "compare", "report", "export"),
+)
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
-exit codes: 0 done; 1 done, and some requests failed; 2 the options or files are wrong;
-3 the server is not there or refused; 4 an error of this program; 130 interrupted"""
+exit codes: 0 done; 1 done, and some requests failed, or a comparison came out worse;
+2 the options or files are wrong; 3 the server is not there or refused;
+4 an error of this program; 130 interrupted"""
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""The server's CPU use by reporting period of one result file, as aibench's script of this name."""
+
+import argparse
+import sys
+
+from aibench_fast.cli import main
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", metavar="RESULT", help="a result file (JSON)")
+    sys.exit(main(["tables", "--cpu", parser.parse_args().result]))

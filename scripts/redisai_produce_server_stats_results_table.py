@@ -1,0 +1,22 @@
+#!/usr/bin/env python3
+"""One server statistic by workers and batching, as aibench's script of this name prints it."""
+
+import argparse
+import sys
+
+from aibench_fast.cli import main
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dir", required=True, help="the folder of results")
+    parser.add_argument("--prefix", default="", help="take the file names that begin so")
+    parser.add_argument(
+        "--server_runtime_stats_metricname",
+        default="used_memory_human",
+        help="the statistic (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    metric = options.server_runtime_stats_metricname
+    sys.exit(
+        main(["tables", "--dir", options.dir, "--prefix", options.prefix, "--server-stat", metric])
+    )

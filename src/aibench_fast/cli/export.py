@@ -1,0 +1,39 @@
+"""`aibench-fast export`."""
+
+import argparse
+from pathlib import Path
+
+from aibench_fast import export
+from aibench_fast.cli.options import add_command
+from aibench_fast.cli.resultfiles import add_prefix, load_results
+from aibench_fast.files import write_text
+
+FORMATS = {"csv": export.format_csv, "openmetrics": export.format_openmetrics}
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "export",
+        summary="Results for other programs: one CSV table, or OpenMetrics text.",
+        example="aibench-fast export results --format openmetrics --out results.prom",
+    )
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULT", help="result files, or folders of them"
+    )
+    add_prefix(parser)
+    parser.add_argument("--format", choices=FORMATS, required=True, help="the format")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write it here (default: to standard output)"
+    )
+    parser.set_defaults(handler=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    text = FORMATS[options.format](load_results(options.results, options.prefix).records)
+    if options.out:
+        write_text(options.out, text)
+    else:
+        print(text, end="")
+    return 0

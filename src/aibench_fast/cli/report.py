@@ -1,0 +1,72 @@
+"""`aibench-fast report`."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from aibench_fast.cli.options import add_command
+from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import check_writable
+from aibench_fast.report.content import gather
+from aibench_fast.report.html import write_report
+from aibench_fast.report.pictures import write_pictures
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "report",
+        summary="Results as one HTML page that needs no network, or as pictures.",
+        example="aibench-fast report results --out report.html",
+    )
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULT", help="result files, or folders of them"
+    )
+    add_prefix(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the page here, as HTML")
+    parser.add_argument(
+        "--png", type=Path, metavar="FOLDER", help="write each plot into this folder, as PNG"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, and no line at the end")
+    parser.set_defaults(handler=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    if not options.out and not options.png:
+        raise ConfigError("nothing to write: give --out for a page, or --png for pictures")
+    if options.out:
+        check_writable(options.out)
+    loaded = load_results(options.results, options.prefix)
+    note_mixed(loaded)
+    source = ", ".join(map(str, options.results))
+    if options.prefix:
+        source += f", {options.prefix}*"
+    with _progress(options.quiet) as progress:
+        reading = progress.add_task("reading results", total=len(loaded.records))
+        content = gather(source, loaded, lambda: progress.advance(reading))
+    written = []
+    if options.out:
+        write_report(options.out, content)
+        written.append(str(options.out))
+    if options.png:
+        written += map(str, write_pictures(options.png, content))
+    if not options.quiet:
+        print("\n".join(written))
+    return 0
+
+
+def _progress(quiet: bool) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )

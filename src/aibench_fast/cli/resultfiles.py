@@ -1,0 +1,47 @@
+"""What the commands that read results have in common."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from aibench_fast.results import Loaded, load, mixed
+
+
+def add_prefix(parser: argparse.ArgumentParser) -> None:
+    """--prefix, which chooses among a folder's results."""
+    parser.add_argument(
+        "--prefix",
+        default="",
+        metavar="NAME",
+        help="take only the results of a folder whose file names begin so (default: all)",
+    )
+
+
+def load_results(paths: Iterable[Path], prefix: str) -> Loaded:
+    """Read results, and name on stderr each file that is skipped, and each doubtful result.
+
+    ConfigError where nothing usable is left.
+    """
+    loaded = load(paths, prefix)
+    for skipped in loaded.skipped:
+        _note(str(skipped))
+    for run in loaded.records:
+        if run.interrupted:
+            _note(f"{run.path} was interrupted: its figures are of the part that was measured")
+        if run.failed:
+            _note(f"{run.path} has {run.failed} failed requests, in no latency")
+    return loaded
+
+
+def note_mixed(loaded: Loaded) -> None:
+    """Say on stderr where runs that are summarised together are of unlike set-ups."""
+    for name, values in mixed(loaded.records).items():
+        _note(
+            f"unlike runs are taken together: {name} is {' or '.join(values)}; keep them apart by "
+            "--prefix or folder"
+        )
+
+
+def _note(words: str) -> None:
+    print(f"aibench-fast: {words}", file=sys.stderr)

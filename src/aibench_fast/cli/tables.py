@@ -1,0 +1,81 @@
+"""`aibench-fast tables`."""
+
+import argparse
+from pathlib import Path
+
+from aibench_fast import tables
+from aibench_fast.cli.options import add_command
+from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
+from aibench_fast.errors import ConfigError
+from aibench_fast.results import read_details, read_record
+from aibench_fast.serverperiods import cpu_periods, format_cpu
+from aibench_fast.tables import Stat
+
+FORMATS = {
+    "text": tables.format_text,
+    "csv": tables.format_csv,
+    "markdown": tables.format_markdown,
+    "json": tables.format_json,
+}
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "tables",
+        summary="Tables of throughput and latency by workers and batching, from result files.",
+        example="aibench-fast tables --dir results --prefix JSON_redisai_v1.0",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder of results")
+    source.add_argument(
+        "--cpu", type=Path, metavar="RESULT",
+        help="print the server's CPU use by period of this one result instead",
+    )  # fmt: skip
+    add_prefix(parser)
+    parser.add_argument(
+        "--stat", type=Stat, choices=list(Stat), default=Stat.BEST,
+        help="what stands for repeated runs: the best, as aibench has it, or the median with the "
+        "least and the greatest (default: best)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text",
+        help="text is what aibench's script prints; csv and json have one cell a row (default: "
+        "text)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--server-stat", metavar="NAME",
+        help="print this statistic of each cell's fastest run, such as used_memory_human, instead",
+    )  # fmt: skip
+    parser.set_defaults(handler=_tables)
+
+
+def _tables(options: argparse.Namespace) -> int:
+    if options.cpu:
+        print(_cpu(options.cpu), end="")
+        return 0
+    if options.server_stat and options.format != "text":
+        raise ConfigError(f"--server-stat with --format {options.format}: it is text only")
+    loaded = load_results([options.dir], options.prefix)
+    note_mixed(loaded)
+    records = loaded.records
+    if options.server_stat:
+        shown = tables.format_server_stat(
+            records, options.server_stat, lambda run: read_details(run.path).server_stats
+        )
+    else:
+        shown = FORMATS[options.format](records, options.stat)
+    print(shown, end="")
+    return 0
+
+
+def _cpu(path: Path) -> str:
+    try:
+        start_unix_ms = read_record(path).start_unix_ms
+        periods = cpu_periods(read_details(path).server_stats, start_unix_ms)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not periods:
+        raise ConfigError(f"{path} holds no CPU seconds of the server by period")
+    return format_cpu(periods)

@@ -1,0 +1,97 @@
+"""Results for other programs: one CSV table, or OpenMetrics text."""
+
+from collections.abc import Callable, Sequence
+
+from aibench_fast.results import RunRecord
+from aibench_fast.tables import to_csv
+
+QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
+_MS_PER_S = 1000
+
+
+def format_csv(records: Sequence[RunRecord]) -> str:
+    """One row a result; latencies in milliseconds, empty where a result does not tell."""
+    return to_csv(
+        [
+            {
+                "file": run.path.name,
+                "client": run.client,
+                **run.cell._asdict(),
+                "inferences_per_s": run.inferences_per_s,
+                **{f"{name}_ms": run.quantiles_ms.get(name) for name in QUANTILES},
+                "requests": run.requests,
+                "failed": run.failed,
+                "interrupted": run.interrupted,
+                "start_unix_ms": run.start_unix_ms,
+                "duration_s": run.duration_s,
+                "model": run.model,
+                "server": run.server and run.server.kind,
+                "server_version": run.server and run.server.version,
+            }
+            for run in records
+        ]
+    )
+
+
+def format_openmetrics(records: Sequence[RunRecord]) -> str:
+    """The OpenMetrics 1.0 text format; times in its unit, seconds. Each result is a label set."""
+    lines = [
+        *_family(
+            "aibench_inferences_per_second", "gauge", "Measured images a second.",
+            records, lambda run: [("", "", run.inferences_per_s)],
+        ),
+        *_family(
+            "aibench_request_latency_seconds", "summary", "Latency of the measured successes.",
+            records, _latency_samples, unit="seconds",
+        ),
+        *_family(
+            "aibench_failed_requests", "gauge", "Failed requests, those of the burn-in among them.",
+            records, lambda run: [("", "", run.failed)],
+        ),
+        "# EOF",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+Sample = tuple[str, str, float]
+"""The name's ending, labels beside the result's, and the value."""
+
+
+def _family(
+    name: str,
+    kind: str,
+    meaning: str,
+    records: Sequence[RunRecord],
+    samples: Callable[[RunRecord], list[Sample]],
+    unit: str = "",
+) -> list[str]:
+    lines = [f"# TYPE {name} {kind}"]
+    if unit:
+        lines.append(f"# UNIT {name} {unit}")
+    lines.append(f"# HELP {name} {meaning}")
+    for run in records:
+        for ending, labels, value in samples(run):
+            lines.append(f"{name}{ending}{{{_labels(run)}{labels}}} {value!r}")
+    return lines
+
+
+def _latency_samples(run: RunRecord) -> list[Sample]:
+    return [
+        ("", f',quantile="{quantile}"', run.quantiles_ms[name] / _MS_PER_S)
+        for name, quantile in QUANTILES.items()
+        if name in run.quantiles_ms
+    ]
+
+
+def _labels(run: RunRecord) -> str:
+    labels = {
+        "file": run.path.name,
+        **run.cell._asdict(),
+        "model": run.model or "",
+        "server": f"{run.server.kind} {run.server.version}" if run.server else "",
+    }
+    return ",".join(f'{name}="{_escaped(str(value))}"' for name, value in labels.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

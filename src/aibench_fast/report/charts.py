@@ -1,0 +1,482 @@
+"""The report's plots as Vega-Lite specifications: data and marks, without a theme.
+
+A plot's width is its container's; colours come from the theme that it is drawn with.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aibench_fast.report import themes
+from aibench_fast.report.content import CellSummary, Content
+from aibench_fast.results import Cell
+
+Spec = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+HEIGHT = 300
+HEAT_ROW_HEIGHT = 34
+POINTS_PER_DECADE = 16
+LOG_LATENCY_FROM = 8
+"""Where the highest median is this many times the lowest, latencies are on a log axis."""
+_FAINT_BETWEEN_DECADES: Spec = {
+    "condition": {
+        "test": "abs(datum.value - pow(10, round(log(datum.value) / LN10))) < 1e-6 * datum.value",
+        "value": 1,
+    },
+    "value": 0.3,
+}
+SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One plot."""
+
+    name: str
+    """In file names and element ids."""
+    title: str
+    note: str
+    """What a reader has to know to read it."""
+    spec: Spec
+    choice: str = ""
+    """The parameter that chooses what is shown, of those in `choices`; empty for none."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Cells that differ in workers and in one more setting, the series."""
+
+    name: str
+    title: str
+    """With {} for how the throughput is shown."""
+    series_title: str
+    series: Mapping[Cell, str]
+
+
+def choices(content: Content) -> dict[str, list[str]]:
+    """What can be chosen: a variant for the percentiles, a cell for the run over time.
+
+    A plot's data and its parameter hold the place in this list, which is shorter than the words.
+    """
+    return {
+        "variant": list(dict.fromkeys(one.cell.variant for one in _with_latencies(content))),
+        "cell": [str(one.cell) for one in _timed(content)],
+    }
+
+
+def defaults(content: Content) -> dict[str, int]:
+    """The places of what is shown first: the fastest cell's, where it has any."""
+    wanted = {"variant": content.fastest.cell.variant, "cell": str(content.fastest.cell)}
+    return {
+        name: offered.index(wanted[name]) if wanted[name] in offered else 0
+        for name, offered in choices(content).items()
+    }
+
+
+def charts(content: Content) -> list[Chart]:
+    """All plots that the results have data for, in the report's order."""
+    return [
+        *(_throughput(content, panel) for panel in _panels(content)),
+        *(_heat_map(content, panel) for panel in _panels(content) if _is_grid(panel)),
+        *_percentiles(content),
+        *_over_time(content),
+    ]
+
+
+def _panels(content: Content) -> Iterator[Panel]:
+    """Each cell is in one panel at least; a panel that would repeat another is left out."""
+    cells = [one.cell for one in content.cells]
+    shown: list[set[Cell]] = []
+    for max_rps in sorted({cell.max_rps for cell in cells}):
+        limited = [cell for cell in cells if cell.max_rps == max_rps]
+        suffix = f", limited to {max_rps:g} requests/s" if max_rps else ""
+        name = f"-{max_rps:g}-rps".replace(".", "_") if max_rps else ""
+        axes = {
+            "auto-batching": {
+                cell: _told(cell.autobatching) for cell in limited if cell.batch_size == 1
+            },
+            "tensor-batching": {
+                cell: str(cell.batch_size) for cell in limited if cell.autobatching <= 0
+            },
+        }
+        for axis, series in axes.items():
+            others = [set(other) for other in axes.values() if other is not series]
+            repeats = set(series) in shown or any(set(series) < other for other in others)
+            if series and not repeats:
+                shown.append(set(series))
+                words = f"{axis.capitalize()}: throughput"
+                if len(set(series.values())) == 1:
+                    words = "Throughput"
+                yield Panel(axis + name, f"{words}{{}}{suffix}", axis, series)
+        rest = {cell: cell.variant for cell in limited if not any(cell in one for one in shown)}
+        if rest:
+            shown.append(set(rest))
+            yield Panel(f"other{name}", f"Other settings: throughput{{}}{suffix}", "settings", rest)
+
+
+def _told(autobatching: int) -> str:
+    return "not told" if autobatching < 0 else str(autobatching)
+
+
+def _is_grid(panel: Panel) -> bool:
+    return len(set(panel.series.values())) > 1 and len({cell.workers for cell in panel.series}) > 1
+
+
+def _throughput(content: Content, panel: Panel) -> Chart:
+    rows: Rows = [
+        {
+            "workers": one.cell.workers,
+            "series": panel.series[one.cell],
+            "rate": one.rate,
+            "low": min(one.rates),
+            "high": max(one.rates),
+            "runs": len(one.runs),
+            "p50": one.quantile_ms("q50"),
+            "p99": one.quantile_ms("q99"),
+        }
+        for one in content.cells
+        if one.cell in panel.series
+    ]
+    x = {
+        "field": "workers", "type": "quantitative", "title": "workers",
+        "axis": {"values": sorted({row["workers"] for row in rows}), "grid": False},
+        "scale": {"zero": False, "nice": False, "padding": 16},
+    }  # fmt: skip
+    colour = _series_colour(panel.series_title, list(dict.fromkeys(panel.series.values())))
+    spec = _base(rows) | {
+        "height": HEIGHT,
+        "encoding": {"x": x, "color": colour},
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {
+                    "y": {"field": "low", "type": "quantitative"},
+                    "y2": {"field": "high"},
+                },
+            },
+            {
+                "mark": {"type": "line", "point": {"filled": True, "size": 55}},
+                "encoding": {
+                    "y": {
+                        "field": "rate", "type": "quantitative", "title": "inferences/s",
+                        "scale": {"zero": True},
+                    },
+                    "tooltip": [
+                        _tip("workers", "workers", "d"),
+                        {"field": "series", "title": panel.series_title},
+                        _tip("rate", "inferences/s", ",.2f"),
+                        _tip("low", "slowest run", ",.2f"),
+                        _tip("high", "fastest run", ",.2f"),
+                        _tip("runs", "runs", "d"),
+                        _tip("p50", "p50 (ms)", ",.2f"),
+                        _tip("p99", "p99 (ms)", ",.2f"),
+                    ],
+                },
+            },
+        ],
+    }  # fmt: skip
+    return Chart(
+        f"throughput-{panel.name}",
+        panel.title.format(" against workers"),
+        "The median of each cell's runs; a bar reaches from the slowest to the fastest.",
+        spec,
+    )
+
+
+def _heat_map(content: Content, panel: Panel) -> Chart:
+    rows: Rows = [
+        {"workers": one.cell.workers, "series": panel.series[one.cell], "rate": one.rate}
+        for one in content.cells
+        if one.cell in panel.series
+    ]
+    rates = [row["rate"] for row in rows]
+    middle = (min(rates) + max(rates)) / 2
+    form = ".3s" if max(rates) >= 1000 else ".1f"
+    columns = list(dict.fromkeys(row["series"] for row in rows))
+    workers = sorted({row["workers"] for row in rows})
+    spec = _base(rows) | {
+        "height": max(3, len(workers)) * HEAT_ROW_HEIGHT,
+        "encoding": {
+            "x": {
+                "field": "series", "type": "nominal", "title": panel.series_title,
+                "sort": columns, "axis": {"orient": "bottom", "labelAngle": 0},
+            },
+            "y": {"field": "workers", "type": "ordinal", "title": "workers"},
+            "tooltip": [
+                _tip("workers", "workers", "d"),
+                {"field": "series", "title": panel.series_title},
+                _tip("rate", "inferences/s", ",.2f"),
+            ],
+        },
+        "layer": [
+            {
+                "mark": {"type": "rect", "cornerRadius": 3},
+                "encoding": {
+                    "color": {
+                        "field": "rate", "type": "quantitative", "legend": None,
+                        "scale": {"zero": False},
+                    }
+                },
+            },
+            {
+                "mark": {
+                    "type": "text",
+                    "color": {"expr": f"datum.rate > {middle!r} ? onHigh : onLow"},
+                },
+                "encoding": {"text": {"field": "rate", "type": "quantitative", "format": form}},
+            },
+        ],
+    }  # fmt: skip
+    return Chart(
+        f"heatmap-{panel.name}",
+        panel.title.format(" of the sweep"),
+        "Inferences a second, the median of each cell's runs.",
+        spec,
+    )
+
+
+def _with_latencies(content: Content) -> list[CellSummary]:
+    return [one for one in content.cells if one.latencies.count]
+
+
+def _timed(content: Content) -> list[CellSummary]:
+    return [one for one in content.cells if one.timeline or one.cpu]
+
+
+def _percentiles(content: Content) -> Iterator[Chart]:
+    cells = _with_latencies(content)
+    if not cells:
+        return
+    variants = choices(content)["variant"]
+    rows = [
+        {"variant": variants.index(one.cell.variant), "workers": one.cell.workers} | point
+        for one in cells
+        for point in _curve(one)
+    ]
+    medians = [one.latencies.quantiles_ms([0.5])[0] for one in cells]
+    log = max(medians) > LOG_LATENCY_FROM * min(medians)
+    spec = _base(rows) | {
+        "height": 380,
+        "params": [_choice("variant", content)],
+        "transform": [{"filter": "datum.variant == variant"}],
+        "mark": {"type": "line"},
+        "encoding": {
+            "x": {
+                "field": "one_in", "type": "quantitative", "title": "percentile",
+                "scale": {"type": "log", "nice": False},
+                "axis": {
+                    "values": [1, 2, 10, 100, 1000, 10_000, 100_000, 1_000_000],
+                    "labelExpr": "format(100 * (1 - 1 / datum.value), '.5~f') + '%'",
+                    "grid": True,
+                },
+            },
+            "y": {
+                "field": "ms", "type": "quantitative", "title": "latency (ms)",
+                "scale": {"type": "log"} if log else {"zero": True},
+                "axis": {"tickCount": 4, "gridOpacity": _FAINT_BETWEEN_DECADES} if log else {},
+            },
+            "color": _series_colour("workers", _workers(cells), "workers"),
+            "tooltip": [
+                _tip("workers", "workers", "d"),
+                {"field": "percentile", "title": "percentile"},
+                _tip("ms", "latency (ms)", ",.3f"),
+            ],
+        },
+    }  # fmt: skip
+    yield Chart(
+        "latency-percentiles",
+        "Latency by percentile",
+        "All measured latencies of a cell's runs together. Each step to the right is ten times "
+        "rarer.",
+        spec,
+        choice="variant",
+    )
+
+
+def _workers(cells: Iterable[CellSummary]) -> list[int]:
+    return sorted({one.cell.workers for one in cells})
+
+
+def _curve(one: CellSummary) -> Rows:
+    """Points of the percentile curve; x is 1 / (1 - quantile), up to the rarest latency."""
+    steps = [10 ** (step / POINTS_PER_DECADE) for step in range(7 * POINTS_PER_DECADE)]
+    one_in = [step for step in steps if step < one.latencies.count] + [one.latencies.count]
+    quantiles = [1 - 1 / step for step in one_in]
+    return [
+        {"one_in": round(step, 3), "ms": round(ms, 3), "percentile": f"{quantile:.5%}"}
+        for step, quantile, ms in zip(
+            one_in, quantiles, one.latencies.quantiles_ms(quantiles), strict=True
+        )
+    ]
+
+
+def _over_time(content: Content) -> Iterator[Chart]:
+    timed = list(enumerate(_timed(content)))
+    rates = [
+        {
+            "cell": place,
+            "s": _seconds(one, point.unix_ms),
+            "rate": round(point.rate, 3),
+            "failed": point.failed,
+        }
+        for place, one in timed
+        for point in one.timeline
+    ]
+    if rates:
+        yield Chart(
+            "throughput-over-time",
+            "Throughput over time",
+            "By reporting period, of the run whose rate is the cell's median. Shaded: the burn-in, "
+            "in no figure. Red: periods in which requests failed.",
+            _timeline_spec(content, rates, "rate", "inferences/s", None),
+            choice="cell",
+        )
+    latencies = [
+        {
+            "cell": place,
+            "s": _seconds(one, point.unix_ms),
+            "ms": round(point.quantiles_ms[name], 3),
+            "quantile": shown,
+        }
+        for place, one in timed
+        for point in one.timeline
+        for name, shown in SHOWN_QUANTILES.items()
+        if name in point.quantiles_ms
+    ]
+    if latencies:
+        colour = _series_colour("", list(SHOWN_QUANTILES.values()), "quantile")
+        yield Chart(
+            "latency-over-time",
+            "Latency over time",
+            "Percentiles of each period's latencies, of the same run; in results older than format "
+            "1.1, of all latencies up to then.",
+            _timeline_spec(content, latencies, "ms", "latency (ms)", colour),
+            choice="cell",
+        )
+    used: Rows = [
+        {
+            "cell": place,
+            "s": _seconds(one, period.start_unix_ms + period.seconds * 1000),
+            "percent": round(percent, 3),
+            "part": part,
+        }
+        for place, one in timed
+        for period in one.cpu
+        for part, percent in (
+            ("whole server", period.total),
+            ("main thread", period.main_thread),
+            *((f"queue {name}", percent) for name, percent in period.queues.items()),
+        )
+        if percent is not None
+    ]
+    if used:
+        parts = list(dict.fromkeys(row["part"] for row in used))
+        yield Chart(
+            "server-cpu",
+            "Server CPU",
+            "In percent of one core, by reporting period, of the same run.",
+            _timeline_spec(
+                content, used, "percent", "% of a core", _series_colour("", parts, "part")
+            ),
+            choice="cell",
+        )
+
+
+def _seconds(one: CellSummary, unix_ms: float) -> float:
+    start = one.start_unix_ms or (one.timeline[0].unix_ms if one.timeline else unix_ms)
+    return round((unix_ms - start) / 1000, 3)
+
+
+def _timeline_spec(
+    content: Content,
+    rows: Rows,
+    field: str,
+    title: str,
+    colour: Spec | None,
+) -> Spec:
+    # A cell without a burn-in has one of no width: a scale of a layer without a row has no extent.
+    burn_in = [
+        {
+            "cell": place,
+            "from": 0,
+            "to": max(
+                (_seconds(one, p.unix_ms) for p in one.timeline if not p.measured), default=0
+            ),
+        }
+        for place, one in enumerate(_timed(content))
+    ]
+    chosen = [{"filter": "datum.cell == cell"}]
+    x = {"field": "s", "type": "quantitative", "title": "seconds since the start",
+         "scale": {"zero": True, "nice": False}, "axis": {"tickCount": 10}}  # fmt: skip
+    y = {"field": field, "type": "quantitative", "title": title, "scale": {"zero": True}}
+    series = {"color": colour} if colour else {}
+    names = [{"field": colour["field"], "title": "series"}] if colour else []
+    told = [_tip("s", "second", ",.1f"), *names, _tip(field, title, ",.2f")]
+    failed: Rows = []
+    if any(row.get("failed") for row in rows):
+        told.append(_tip("failed", "failed requests", ",d"))
+        # Shown or not by opacity, for the same reason.
+        seen = {"condition": {"test": "datum.failed > 0", "value": 1}, "value": 0}
+        mark = {"type": "point", "style": "failed"}
+        failed = [
+            {"transform": chosen, "mark": mark, "encoding": {"x": x, "y": y, "opacity": seen}}
+        ]
+    layers: Rows = [
+        {
+            "data": {"values": burn_in},
+            "transform": chosen,
+            "mark": {"type": "rect", "style": "burn-in"},
+            "encoding": {
+                "x": {"field": "from", "type": "quantitative"},
+                "x2": {"field": "to"},
+                "tooltip": {"value": "burn-in: in no figure"},
+            },
+        },
+        *failed,
+        {
+            "transform": chosen,
+            "mark": {"type": "line", "point": {"filled": True, "size": 22}},
+            "encoding": {
+                "x": x,
+                "y": y,
+                **series,
+                "tooltip": told,
+            },
+        },
+    ]
+    return _base(rows) | {
+        "height": 240,
+        "params": [_choice("cell", content)],
+        "layer": layers,
+    }
+
+
+def _base(rows: Rows) -> Spec:
+    return {
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "data": {"values": rows},
+    }
+
+
+def _choice(name: str, content: Content) -> Spec:
+    return {"name": name, "value": defaults(content)[name]}
+
+
+def _series_colour(title: str, domain: Sequence[str | int], field: str = "series") -> Spec:
+    return {
+        "field": field,
+        "type": "ordinal",
+        "scale": {"domain": list(domain)}
+        | ({"scheme": "turbo"} if len(domain) > len(themes.SERIES) else {}),
+        "legend": {
+            "title": title or None,
+            "orient": "top",
+            "columns": {"expr": "width < 460 ? 4 : 0"},
+        },
+    }
+
+
+def _tip(field: str, title: str, form: str) -> Spec:
+    return {"field": field, "type": "quantitative", "title": title, "format": form}

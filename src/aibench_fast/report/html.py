@@ -1,0 +1,284 @@
+"""The report as one HTML file that needs no network: figures, plots, set-up."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from aibench_fast.files import write_text
+from aibench_fast.report import themes
+from aibench_fast.report.charts import Chart, charts, choices, defaults
+from aibench_fast.report.content import CellSummary, Content, commands, facts
+from aibench_fast.report.text import BUSY_THREAD
+from aibench_fast.report.vegalite import script_bundle
+from aibench_fast.results import mixed
+
+MAX_NAMED = 8
+"""Doubtful files and different facts that are told one by one; more would fill the page."""
+
+LATE_SHARE = 0.01
+"""Of a rate-limited run's requests: above it the limit was not what was offered to the server."""
+
+# Nothing is fetched from anywhere. Vega makes functions of its expressions, hence unsafe-eval.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data:"
+)
+
+
+def write_report(path: Path, content: Content) -> None:
+    """Write the page, whole or not at all; ConfigError where it cannot be written."""
+    write_text(path, "".join(_page(content)))
+
+
+def _page(content: Content) -> Iterator[str]:
+    drawn = charts(content)
+    title = f"Benchmark report: {content.source}"
+    yield "<!doctype html>\n"
+    yield '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    yield '<meta name="color-scheme" content="light dark">\n'
+    yield f"<title>{escape(title)}</title>\n"
+    yield f"<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n"
+    yield from _head(content)
+    yield "<main>\n"
+    yield from _doubts(content)
+    yield from _figures(content)
+    yield from _plots(content, drawn)
+    yield from _cells(content)
+    yield from _setup(content)
+    yield "</main>\n"
+    yield "<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>\n"
+    yield f"<script>{_script(script_bundle())}</script>\n"
+    yield f'<script type="application/json" id="report-data">{_json(_data(drawn))}</script>\n'
+    yield f"<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n"
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _data(drawn: Iterable[Chart]) -> dict[str, Any]:
+    return {
+        "themes": {"light": themes.LIGHT, "dark": themes.DARK},
+        "charts": {chart.name: chart.spec for chart in drawn},
+    }
+
+
+def _json(value: Any) -> str:
+    """JSON that cannot end the script element that it is in."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _script(text: str) -> str:
+    return text.replace("</script", "<\\/script")
+
+
+def _head(content: Content) -> Iterator[str]:
+    runs = content.runs
+    starts = [run.start_unix_ms for run in runs if run.start_unix_ms]
+    told = [
+        _counted(len(runs), "result"),
+        _counted(len(content.cells), "cell"),
+        *([_days(starts)] if starts else []),
+        *(str(server) for server in facts(runs).get("Server", ())),
+    ]
+    yield "<header>\n<p class=tool>aibench-fast</p>\n<h1>Benchmark report</h1>\n"
+    yield f"<p class=source>{escape(content.source)}</p>\n"
+    yield f"<ul class=told>{''.join(f'<li>{escape(one)}</li>' for one in told)}</ul>\n</header>\n"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _days(starts_ms: Sequence[int]) -> str:
+    first, last = (
+        datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        for start in (min(starts_ms), max(starts_ms))
+    )
+    return first if first == last else f"{first} to {last}"
+
+
+def _doubts(content: Content) -> Iterator[str]:
+    """What a reader has to know before trusting the figures."""
+    runs = content.runs
+    groups = [
+        (
+            "Requests failed; they are in no latency",
+            [
+                f"{run.path.name}: {count} {kind}, first: {message}"
+                for run in runs
+                for kind, (count, message) in run.failures.items()
+            ],
+        ),
+        (
+            "Unlike runs are taken together",
+            [f"{name}: {' or '.join(values)}" for name, values in mixed(runs).items()],
+        ),
+        (
+            "Interrupted: the figures are of the part that was measured",
+            [run.path.name for run in runs if run.interrupted],
+        ),
+        (
+            "Requests started late under the rate limit, because no worker was free",
+            [
+                f"{run.path.name}: {run.late_starts / run.requests:.1%} of {run.requests:,}"
+                for run in runs
+                if run.requests and run.late_starts > LATE_SHARE * run.requests
+            ],
+        ),
+        (
+            "The client may have been the bottleneck: one of its threads was on a CPU nearly all "
+            "the time",
+            [run.path.name for run in runs if (run.busiest_thread or 0) > BUSY_THREAD],
+        ),
+        ("Skipped files", [f"{one.path}: {one.reason}" for one in content.skipped]),
+    ]
+    if not any(names for _, names in groups):
+        return
+    yield '<section class=doubts aria-label="Doubts">\n<h2>Before you trust the figures</h2>\n'
+    for words, names in groups:
+        if names:
+            more = len(names) - MAX_NAMED
+            shown = [*names[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])]
+            items = "".join(f"<li>{escape(name)}</li>" for name in shown)
+            yield f"<p>{words}:</p>\n<ul>{items}</ul>\n"
+    yield "</section>\n"
+
+
+def _figures(content: Content) -> Iterator[str]:
+    fastest = content.fastest
+    quickest = min(content.cells, key=lambda one: one.quantile_ms("q50") or 0)
+    failed = sum(one.failed for one in content.cells)
+    p99 = fastest.quantile_ms("q99")
+    figures = [
+        ("Highest throughput", f"{fastest.rate:,.1f}", "inferences/s", str(fastest.cell)),
+        ("p99 at the highest throughput", _ms(p99), "ms", "of a request, round trip included"),
+        ("Lowest p50", _ms(quickest.quantile_ms("q50")), "ms", str(quickest.cell)),
+        ("Failed requests", f"{failed:,}", "", f"in {_counted(len(content.runs), 'run')}"),
+    ]
+    yield '<section class=figures aria-label="Key figures">\n'
+    for name, value, unit, of in figures:
+        yield (
+            f"<div class=figure><p class=name>{name}</p>"
+            f"<p class=value>{value} <span class=unit>{unit}</span></p>"
+            f"<p class=of>{escape(of)}</p></div>\n"
+        )
+    yield "</section>\n"
+
+
+def _ms(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:,.2f}"
+
+
+def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[str]:
+    groups = [
+        ("Throughput", [one for one in drawn if one.name.startswith(("throughput-", "heatmap-"))
+                        and not one.choice]),
+        ("Latency", [one for one in drawn if one.choice == "variant"]),
+        ("One run over time", [one for one in drawn if one.choice == "cell"]),
+    ]  # fmt: skip
+    for heading, group in groups:
+        if not group:
+            continue
+        choice = group[0].choice
+        yield f"<section>\n<h2>{heading}</h2>\n"
+        if choice:
+            yield from _select(content, choice)
+        yield f"<div class={'plots' if not choice else 'wide'}>\n"
+        for chart in group:
+            yield (
+                f"<figure><figcaption><h3>{escape(chart.title)}</h3>"
+                f"<p>{escape(chart.note)}</p></figcaption>"
+                f'<div class=chart id="{chart.name}" role=img aria-label="{escape(chart.title)}">'
+                "</div></figure>\n"
+            )
+        yield "</div>\n</section>\n"
+
+
+def _select(content: Content, choice: str) -> Iterator[str]:
+    offered = choices(content)[choice]
+    if len(offered) < 2:
+        yield f"<p class=chosen>{escape(offered[0])}</p>\n"
+        return
+    first = defaults(content)[choice]
+    options = "".join(
+        f"<option value={place}{' selected' if place == first else ''}>{escape(one)}</option>"
+        for place, one in enumerate(offered)
+    )
+    label = {"variant": "Settings", "cell": "Cell"}[choice]
+    yield f"<p><label>{label} <select data-choice={choice}>{options}</select></label></p>\n"
+
+
+def _cells(content: Content) -> Iterator[str]:
+    limited = any(one.cell.max_rps for one in content.cells)
+    heads = [
+        "Workers",
+        "Auto-batching",
+        "Tensor batch",
+        *(["Limit (requests/s)"] if limited else []),
+    ]
+    heads += ["Inferences/s", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Slowest run", "Fastest run"]
+    heads += ["Runs", "Failed requests"]
+    yield "<section>\n<h2>All cells</h2>\n<p>Medians of each cell's runs.</p>\n"
+    yield '<div class=scroll tabindex=0><table id="cells">\n<thead><tr>'
+    yield "".join(f"<th scope=col>{head}</th>" for head in heads)
+    yield "</tr></thead>\n<tbody>\n"
+    for one in content.cells:
+        values = "".join(f"<td>{value}</td>" for value in _cell_values(one, limited))
+        yield f"<tr>{values}</tr>\n"
+    yield "</tbody></table></div>\n</section>\n"
+
+
+def _cell_values(one: CellSummary, limited: bool) -> Iterator[str]:
+    cell = one.cell
+    yield str(cell.workers)
+    yield "not told" if cell.autobatching < 0 else str(cell.autobatching)
+    yield str(cell.batch_size)
+    if limited:
+        yield f"{cell.max_rps:g}" if cell.max_rps else "none"
+    yield f"{one.rate:,.3f}"
+    for name in ("q50", "q95", "q99"):
+        value = one.quantile_ms(name)
+        yield "n/a" if value is None else f"{value:,.3f}"
+    yield f"{min(one.rates):,.3f}"
+    yield f"{max(one.rates):,.3f}"
+    yield str(len(one.runs))
+    yield f"{one.failed:,}"
+
+
+_FACT_NAMES = {
+    "CpuModel": "CPU",
+    "Package": "aibench-fast",
+    "Hiredis": "hiredis",
+    "ServerConfig": "Server settings",
+    "ModelDigest": "Model SHA-256",
+    "DataDigest": "Tensors SHA-256",
+}
+
+
+def _setup(content: Content) -> Iterator[str]:
+    yield "<section>\n<h2>Set-up</h2>\n<dl>\n"
+    for name, values in facts(content.runs).items():
+        yield f"<dt>{escape(_FACT_NAMES.get(name, name))}</dt>"
+        yield "".join(f"<dd>{_value(value)}</dd>" for value in values[:MAX_NAMED])
+        if len(values) > MAX_NAMED:
+            yield f"<dd>and {len(values) - MAX_NAMED} more</dd>"
+        yield "\n"
+    yield "</dl>\n"
+    typed = commands(content.runs)
+    if typed:
+        lines = "\n".join(map(escape, typed))
+        yield f"<h3>Commands</h3>\n<pre tabindex=0><code>{lines}</code></pre>\n"
+    yield "</section>\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "<br>".join(escape(f"{name} {inner}") for name, inner in value.items())
+    return escape(str(value))

@@ -1,0 +1,84 @@
+"""How the report's plots look, in light and in dark: Vega-Lite configurations."""
+
+from typing import Any
+
+Config = dict[str, Any]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
+
+
+SERIES = (
+    "#4269d0", "#ef9f18", "#e8503a", "#3fb5a3", "#3c9a46", "#f075a6", "#a463f2", "#6fa3e8",
+    "#9c6b4e", "#8a929e",
+)  # fmt: skip
+"""Told apart by hue, on light and on dark. More series than these get a continuous scheme."""
+
+
+def _config(
+    *,
+    text: str,
+    muted: str,
+    grid: str,
+    shade: str,
+    failed: str,
+    first: str,
+    heat: tuple[float, float],
+    on_low: str,
+    on_high: str,
+) -> Config:
+    return {
+        "background": "transparent",
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": muted, "titleColor": muted, "titleFontWeight": "normal",
+            "labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8, "labelPadding": 6,
+            "gridColor": grid, "domainColor": grid, "tickColor": grid, "ticks": False,
+            "labelOverlap": "greedy",
+        },
+        "axisY": {"domain": False, "tickCount": 5},
+        "axisX": {"grid": False},
+        "legend": {
+            "labelColor": text, "titleColor": muted, "titleFontWeight": "normal",
+            "labelFontSize": 12, "titleFontSize": 12, "symbolType": "stroke", "symbolSize": 200,
+            "symbolStrokeWidth": 3, "symbolOpacity": 1, "offset": 12,
+        },
+        "title": {"color": text, "fontSize": 15, "anchor": "start", "offset": 12},
+        "line": {"strokeWidth": 2.2},
+        "mark": {"color": first},
+        "text": {"fontSize": 12},
+        "range": {
+            "ordinal": list(SERIES),
+            "heatmap": {"scheme": "blues", "extent": list(heat)},
+            "ramp": {"scheme": "blues", "extent": list(heat)},
+        },
+        "style": {
+            "burn-in": {"color": shade, "opacity": 1},
+            "failed": {"color": failed, "size": 120, "strokeWidth": 2.5, "opacity": 1},
+        },
+        "params": [{"name": "onLow", "value": on_low}, {"name": "onHigh", "value": on_high}],
+    }  # fmt: skip
+
+
+LIGHT = _config(
+    text="#1c2430",
+    muted="#5a6472",
+    grid="#e4e8ee",
+    shade="#eef1f5",
+    failed="#d62839",
+    first="#2f5fd0",
+    heat=(0.05, 0.95),
+    on_low="#1c2430",
+    on_high="#ffffff",
+)
+DARK = _config(
+    text="#e6eaf0",
+    muted="#9aa5b4",
+    grid="#2b3442",
+    shade="#222a36",
+    failed="#ff6b74",
+    first="#7aa2ff",
+    heat=(1.0, 0.25),
+    on_low="#e6eaf0",
+    on_high="#10151d",
+)

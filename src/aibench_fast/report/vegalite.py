@@ -1,0 +1,37 @@
+"""The plotting library, asked for only where plots are drawn."""
+
+from typing import Any
+
+from aibench_fast.errors import ConfigError
+
+PICTURE_WIDTH = 900
+PICTURE_SCALE = 2.0
+
+
+def _library() -> Any:
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise ConfigError(
+            "a report needs the plotting library vl-convert-python, which is not installed: "
+            "pip install 'aibench-fast[report]'"
+        ) from error
+    return vl_convert
+
+
+def script_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that sets `vegaEmbed`.
+
+    ConfigError where the library is not installed.
+    """
+    bundle: str = _library().javascript_bundle()
+    return bundle
+
+
+def to_png(spec: dict[str, Any], title: str, config: dict[str, Any]) -> bytes:
+    """Draw one plot as a PNG picture; ConfigError where the library is not installed."""
+    sized = spec | {"width": PICTURE_WIDTH, "title": title, "background": "white", "padding": 20}
+    picture: bytes = _library().vegalite_to_png(
+        sized, scale=PICTURE_SCALE, config=config, allowed_base_urls=[]
+    )
+    return picture

@@ -1,0 +1,341 @@
+"""Result files that a run left, ours and the Go aibench's, read into one small record.
+
+Tables, comparisons, reports and exports all begin here. What a record leaves out, because only few
+readers need it and it is most of a file, `read_details` reads on demand.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.histogram import LatencyHistogram
+from aibench_fast.result import ServerFacts
+
+NEWEST_MAJOR_VERSION = 1
+OURS = "aibench-fast"
+GO_AIBENCH = "aibench"
+
+_SETUP_FACTS = (
+    "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
+    "Package",
+)  # fmt: skip
+
+
+class Cell(NamedTuple):
+    """A place in a sweep: the settings that are varied. Runs of one cell are repetitions."""
+
+    workers: int
+    autobatching: int
+    """The model's batch size on the server; -1 where the run was not told it."""
+    batch_size: int
+    """Images a request."""
+    max_rps: float
+    """Requests a second that the run was limited to; 0 for none."""
+
+    @property
+    def variant(self) -> str:
+        """All of the cell but the workers, in words."""
+        words = f"auto-batching {self.autobatching}, tensor batch {self.batch_size}"
+        return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
+
+    def __str__(self) -> str:
+        """Return the whole cell in words."""
+        return f"{self.workers} worker{'' if self.workers == 1 else 's'}, {self.variant}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One result file. Latencies are milliseconds; what the file does not tell is None or empty."""
+
+    path: Path
+    client: str
+    """OURS or GO_AIBENCH."""
+    cell: Cell
+    inferences_per_s: float
+    quantiles_ms: Mapping[str, float]
+    """By the JSON's names: q0, q50, q95, q99, q999, q100. q50 is always there."""
+    latency: str
+    """`service`, from the actual start of a request, or `response`, from the intended one."""
+    start_unix_ms: int | None
+    duration_s: float | None
+    """Burn-in included."""
+    model: str | None
+    query_label: str | None
+    data_file: str | None
+    threads: int | None
+    server: ServerFacts | None
+    facts: Mapping[str, Any]
+    """Host, CpuModel, ModelDigest, CommandLine and so on."""
+    requests: int | None
+    late_starts: int
+    """Requests that started late under the rate limit, because no worker was free."""
+    failures: Mapping[str, tuple[int, str]]
+    """Measured and burn-in failures by kind: how many, and the first one's message."""
+    interrupted: bool
+    busiest_thread: float | None
+    """The largest share of the measured time that one client thread was on a CPU, 0 to 1."""
+
+    @property
+    def failed(self) -> int:
+        """How many requests failed."""
+        return sum(count for count, _ in self.failures.values())
+
+    @property
+    def setup(self) -> dict[str, str | None]:
+        """What has to be equal for two runs' figures to be comparable; None where not told."""
+        told: dict[str, object] = {
+            "client": self.client,
+            "server": self.server and self.server.kind,
+            "server version": self.server and self.server.version,
+            "model": self.model,
+            "request": self.query_label,
+            "client threads": self.threads,
+            "latency": self.latency,
+            **{name: self.facts.get(name) for name in _SETUP_FACTS},
+        }
+        return {name: None if value is None else str(value) for name, value in told.items()}
+
+
+@dataclass(frozen=True)
+class TimelinePoint:
+    """One reporting period of a run."""
+
+    unix_ms: int
+    rate: float
+    """Images a second in this period."""
+    measured: bool
+    """False during the burn-in."""
+    failed: int
+    """Requests that failed in this period; 0 where the file does not tell."""
+    quantiles_ms: Mapping[str, float]
+    """Of the latencies measured in the period, q50, q90, q95, q99, q99999; empty where none were.
+
+    Of a result older than format 1.1 of all those measured up to the period's end.
+    """
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """What is most of a result file."""
+
+    latencies: LatencyHistogram
+    """Empty where the file has none."""
+    timeline: Sequence[TimelinePoint]
+    server_stats: Mapping[str, Any]
+    """As in the file; see `serverperiods`."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is no usable result, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the line that names it."""
+        return f"skipped {self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The results that were found, by file name, and the files that were none."""
+
+    records: Sequence[RunRecord]
+    skipped: Sequence[Skipped]
+
+
+def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
+    """Read result files, and of a folder each `.json` whose name begins with `prefix`.
+
+    A file that is broken, empty, half-written or no result is skipped. ConfigError where a path
+    does not exist or nothing usable is left.
+    """
+    named = list(paths)
+    records: list[RunRecord] = []
+    skipped: list[Skipped] = []
+    for file in _files(named, prefix):
+        try:
+            records.append(read_record(file))
+        except ConfigError as error:
+            skipped.append(Skipped(file, str(error)))
+    if not records:
+        where = ", ".join(map(str, named))
+        with_prefix = f" whose name begins with {prefix}" if prefix else ""
+        found = f"; {'; '.join(map(str, skipped))}" if skipped else ""
+        raise ConfigError(f"no result (.json){with_prefix} in {where}{found}")
+    return Loaded(records, skipped)
+
+
+def _files(paths: Iterable[Path], prefix: str) -> Iterable[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(path.glob(f"{_literal(prefix)}*.json"))
+        elif path.exists():
+            yield path
+        else:
+            raise ConfigError(f"there is no file or folder {path}")
+
+
+def _literal(prefix: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in prefix)
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read one result file; ConfigError with the reason where it is none."""
+    document = _document(path)
+    with _as_no_result():
+        return _record(path, document)
+
+
+def read_details(path: Path) -> RunDetails:
+    """Read what `read_record` leaves out; ConfigError with the reason where it cannot be read."""
+    document = _document(path)
+    with _as_no_result():
+        encoded = document["OverallQuantiles"].get("EncodedHistogram")
+        return RunDetails(
+            latencies=LatencyHistogram.decode(encoded) if encoded else LatencyHistogram.empty(),
+            timeline=_timeline(document.get("ClientRunTimeStats") or {}),
+            server_stats=document.get("ServerRunTimeStats") or {},
+        )
+
+
+def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
+    """The runs of each cell, cells in order."""
+    cells: dict[Cell, list[RunRecord]] = {}
+    for record in records:
+        cells.setdefault(record.cell, []).append(record)
+    return dict(sorted(cells.items()))
+
+
+def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
+    """Where runs of one cell are no repetitions of each other: what differs, and how."""
+    found: dict[str, set[str]] = {}
+    for runs in by_cell(records).values():
+        for name in runs[0].setup:
+            values = {value for run in runs if (value := run.setup[name]) is not None}
+            if len(values) > 1:
+                found.setdefault(name, set()).update(values)
+    return {name: sorted(values) for name, values in found.items()}
+
+
+def median_run(runs: Sequence[RunRecord]) -> RunRecord:
+    """The run whose rate is the median; of two in the middle the slower."""
+    return sorted(runs, key=lambda run: run.inferences_per_s)[(len(runs) - 1) // 2]
+
+
+def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
+    version = str(document.get("ResultFormatVersion", "0"))
+    major = version.partition(".")[0]
+    if not major.isdecimal() or int(major) > NEWEST_MAJOR_VERSION:
+        raise ConfigError(
+            f"result format {version}, this program reads up to {NEWEST_MAJOR_VERSION}.x: update it"
+        )
+    quantiles = _mapping(_mapping(document, "OverallQuantiles"), "AllQueries")
+    rate = _number(_mapping(document, "OverallRates"), "overallOpsRate")
+    q50 = _number(quantiles, "q50")
+    if rate <= 0 or q50 <= 0:
+        raise ConfigError("it measured nothing: no request was answered after the burn-in")
+    server = document.get("Server")
+    duration_ms = document.get("DurationMillis")
+    return RunRecord(
+        path=path,
+        client=OURS if int(major) >= 1 else GO_AIBENCH,
+        cell=Cell(
+            workers=int(_number(document, "Workers")),
+            autobatching=int(_number(document, "MetadataAutobatching")),
+            batch_size=int(_number(document, "TensorBatchSize")),
+            max_rps=document.get("MaxRps") or 0,
+        ),
+        inferences_per_s=rate,
+        quantiles_ms={name: _number(quantiles, name) for name in quantiles},
+        latency=document.get("Latency", "service"),
+        start_unix_ms=document.get("StartTime"),
+        duration_s=duration_ms / 1000 if duration_ms else None,
+        model=document.get("Model"),
+        query_label=document.get("Query"),
+        data_file=document.get("DataFile"),
+        threads=document.get("Threads"),
+        server=server and ServerFacts(server["Kind"], server["Version"], server["Address"]),
+        facts=document.get("Facts") or {},
+        requests=document.get("Requests"),
+        late_starts=document.get("LateStarts", 0),
+        failures=_failures(document),
+        interrupted=bool(document.get("Interrupted")),
+        busiest_thread=document.get("ClientBusiestThread"),
+    )
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # neither JSON nor UTF-8
+        empty = path.stat().st_size == 0
+        raise ConfigError("it is empty" if empty else f"it is no whole JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ConfigError("it is no result: a JSON object is expected")
+    return document
+
+
+@contextmanager
+def _as_no_result() -> Iterator[None]:
+    """What a result's keys hold is told as a ConfigError where it is not what they should."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"it is no result: {error!r}") from error
+
+
+def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = document.get(name)
+    if not isinstance(value, dict):
+        raise ConfigError(f"it is no result: {name} is missing")
+    return value
+
+
+def _number(document: Mapping[str, Any], name: str) -> float:
+    value = document.get(name)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"it is no result: {name} is {value!r}, a number is expected")
+    return value
+
+
+def _failures(document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+    merged: dict[str, tuple[int, str]] = {}
+    for section in ("Failures", "BurnInFailures"):
+        for kind, failure in (document.get(section) or {}).items():
+            count, first = merged.get(kind, (0, failure["FirstMessage"]))
+            merged[kind] = (count + failure["Count"], first)
+    return merged
+
+
+def _period_quantiles(period: Mapping[str, Any]) -> Mapping[str, float]:
+    quantiles = period.get("period", period)
+    return {name: ms for name, ms in quantiles.items() if name.startswith("q")}
+
+
+def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
+    points = []
+    failed_before = 0
+    for key, period in periods.items():
+        if "instantaneousRate" not in period:
+            continue  # the Go tool's periods have other figures
+        failed = int(period.get("failed", failed_before))
+        points.append(
+            TimelinePoint(
+                unix_ms=int(key),
+                rate=period["instantaneousRate"],
+                measured=period["overallRate"] > 0,
+                failed=failed - failed_before,
+                quantiles_ms=_period_quantiles(period) if period["overallRate"] > 0 else {},
+            )
+        )
+        failed_before = failed
+    return points

@@ -1,0 +1,154 @@
+"""What a result file says of the server over time: the JSON's ServerRunTimeStats.
+
+The keys are the ends of reporting periods in Unix time. Ours hold what was counted in the period,
+and the whole run's under OVERALL, under the names of `serverstats`; the Go tool's have one section
+for each host, hold what was counted since the server's start, under RedisAI's names, and have no
+OVERALL.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+OVERALL = "overall"
+_MS_PER_S = 1000
+_NS_PER_MS = 1_000_000
+_LATEST_MS = 10_000_000_000_000  # the year 2286; a larger time is nanoseconds
+
+_QUEUE = re.compile(
+    r"ai_queue_(.+)_bthread_(?:#|n)?(\d+)_used_cpu_total|queue_(.+)_thread_(\d+)_cpu_s"
+)
+_TOTAL = re.compile(r"ai_self_used_cpu_(?:sys|user)|process_cpu_(?:sys|user)_s")
+_MAIN_THREAD = re.compile(r"ai_main_thread_used_cpu_(?:sys|user)|main_thread_cpu_(?:sys|user)_s")
+_BYTES_SUFFIX, _HUMAN_SUFFIX = "_bytes", "_human"
+
+
+@dataclass(frozen=True)
+class CpuPeriod:
+    """The server's use of its processors in one period, in percent of one core."""
+
+    start_unix_ms: float
+    seconds: float
+    total: float
+    main_thread: float | None
+    """None where the server does not tell."""
+    queues: Mapping[str, float]
+    """By background thread: `CPU 1`, `GPU:0 1`."""
+
+    @property
+    def backend(self) -> float | None:
+        """All but the main thread: inference and its background threads."""
+        return None if self.main_thread is None else self.total - self.main_thread
+
+
+def last_value(stats: Mapping[str, Any], name: str) -> str | None:
+    """A statistic in the last period that has it, else over the run; None where none does.
+
+    Redis's `..._human` is made from our `..._bytes`, which says the same.
+    """
+    periods = [stats[key] for key in stats if key != OVERALL]
+    in_bytes = f"{name.removesuffix(_HUMAN_SUFFIX)}{_BYTES_SUFFIX}"
+    for period in [*reversed(periods), stats.get(OVERALL)]:
+        found = dict(_leaves(period))
+        if name in found:
+            return str(found[name])
+        if name.endswith(_HUMAN_SUFFIX) and in_bytes in found:
+            return _human(found[in_bytes])
+    return None
+
+
+def _human(size_bytes: float) -> str:
+    """As Redis writes it: 2.50M, in powers of 1024."""
+    units = "BKMGTP"
+    power = 0
+    while size_bytes >= 1024 and power < len(units) - 1:
+        size_bytes /= 1024
+        power += 1
+    return f"{size_bytes:.2f}{units[power]}"
+
+
+def cpu_periods(stats: Mapping[str, Any], start_unix_ms: float | None) -> list[CpuPeriod]:
+    """The server's CPU use by period, summed over its hosts; empty where the file has none.
+
+    A cumulative counter's first period is the one between its first two readings; otherwise the
+    first begins at `start_unix_ms`, and is left out where that is not known.
+    """
+    cumulative = OVERALL not in stats
+    found = []
+    before: dict[str, float] = {}
+    before_ms = None if cumulative else start_unix_ms
+    for key, period in stats.items():
+        if not key.isdecimal():
+            continue
+        now_ms = _unix_ms(key)
+        seconds = _cpu_seconds(period)
+        if not seconds:
+            continue
+        if before_ms is not None and now_ms > before_ms:
+            used = (
+                {name: value - before.get(name, 0.0) for name, value in seconds.items()}
+                if cumulative
+                else seconds
+            )
+            found.append(_cpu_period(before_ms, (now_ms - before_ms) / _MS_PER_S, used))
+        before, before_ms = seconds, now_ms
+    return found
+
+
+def _cpu_period(start_ms: float, length_s: float, used_s: Mapping[str, float]) -> CpuPeriod:
+    percent = {name: value / length_s * 100 for name, value in used_s.items()}
+    return CpuPeriod(
+        start_unix_ms=start_ms,
+        seconds=length_s,
+        total=percent.pop("total", 0.0),
+        main_thread=percent.pop("main thread", None),
+        queues=percent,
+    )
+
+
+def _cpu_seconds(period: Any) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for name, value in _leaves(period):
+        if _TOTAL.fullmatch(name):
+            kind = "total"
+        elif _MAIN_THREAD.fullmatch(name):
+            kind = "main thread"
+        elif match := _QUEUE.fullmatch(name):
+            kind = " ".join(word for word in match.groups() if word)
+        else:
+            continue
+        if value is not None:
+            sums[kind] = sums.get(kind, 0.0) + float(value)
+    return sums
+
+
+def format_cpu(periods: Sequence[CpuPeriod]) -> str:
+    """The periods as CSV, one column for each background thread.
+
+    As aibench's process_json_create_cpu_secs_table.py prints them, which knows one such thread.
+    """
+    queues = sorted({name for period in periods for name in period.queues})
+    header = ["timeframe", "total_pct [0,100*#CORES]", "main_thread_pct [0,100]"]
+    header += [f"background thread {name} [0,100]" for name in queues]
+    lines = [",".join([*header, "backend_pct"])]
+    for period in periods:
+        values = [period.total, period.main_thread, *map(period.queues.get, queues), period.backend]
+        shown = ["n/a" if value is None else f"{value:.3f}" for value in values]
+        lines.append(",".join([f"{period.seconds:.3f}", *shown]))
+    return "\n".join(lines) + "\n"
+
+
+def _unix_ms(key: str) -> float:
+    number = int(key)
+    return number / _NS_PER_MS if number > _LATEST_MS else number
+
+
+def _leaves(stats: Any) -> Iterator[tuple[str, Any]]:
+    """The innermost names and values."""
+    if isinstance(stats, Mapping):
+        for name, value in stats.items():
+            if isinstance(value, Mapping):
+                yield from _leaves(value)
+            else:
+                yield name, value

@@ -1,0 +1,171 @@
+"""Two sets of runs against each other: verdicts, exit codes and refusals."""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commandline import Cli
+from resultfiles import go_document, our_result, result_name, write
+
+from aibench_fast.compare import ratio_interval
+from aibench_fast.result import ServerFacts
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def runs(
+    folder: Path, rate: float, p50_ms: float, *, count: int = 5, noise: float = 0.01, seed: int = 1
+) -> Path:
+    """Repeated runs of one cell of the Go tool."""
+    rng = random.Random(seed)
+    for run in range(1, count + 1):
+        document = go_document(4, 0, 1, rate * rng.gauss(1, noise), p50_ms * rng.gauss(1, noise))
+        write(folder, result_name("", (4, 0, 1), run), document)
+    return folder
+
+
+def verdicts(cli: Cli, a: Path, b: Path, *arguments: object) -> tuple[int, dict[str, str]]:
+    done = cli("compare", a, b, "--format", "json", *arguments)
+    found = json.loads(done.stdout)["comparisons"]
+    return done.returncode, {one["metric"]: one["verdict"] for one in found}
+
+
+def test_a_slower_server_is_worse_and_the_exit_code_is_one(cli: Cli, tmp_path: Path) -> None:
+    a, b = runs(tmp_path / "a", 100, 20, seed=1), runs(tmp_path / "b", 85, 24, seed=2)
+    code, found = verdicts(cli, a, b)
+    assert (code, set(found.values())) == (1, {"worse"})
+
+
+def test_a_faster_server_is_better_and_the_exit_code_is_zero(cli: Cli, tmp_path: Path) -> None:
+    a, b = runs(tmp_path / "a", 100, 20, seed=1), runs(tmp_path / "b", 120, 16, seed=2)
+    code, found = verdicts(cli, a, b)
+    assert (code, set(found.values())) == (0, {"better"})
+
+
+def test_what_is_within_the_threshold_is_the_same(cli: Cli, tmp_path: Path) -> None:
+    a = runs(tmp_path / "a", 100, 20, noise=0.002, seed=1)
+    b = runs(tmp_path / "b", 98, 20.4, noise=0.002, seed=2)
+    assert verdicts(cli, a, b) == (0, dict.fromkeys(("throughput", "p50", "p95", "p99"), "same"))
+    code, found = verdicts(cli, a, b, "--threshold", "0.1")
+    assert code == 1
+    assert found["throughput"] == "worse"
+
+
+def test_noise_is_neither_better_nor_the_same(cli: Cli, tmp_path: Path) -> None:
+    a = runs(tmp_path / "a", 100, 20, noise=0.15, seed=1)
+    b = runs(tmp_path / "b", 95, 21, noise=0.15, seed=2)
+    code, found = verdicts(cli, a, b)
+    assert (code, set(found.values())) == (0, {"unclear"})
+
+
+def test_too_few_runs_are_no_verdict(cli: Cli, tmp_path: Path) -> None:
+    a, b = runs(tmp_path / "a", 100, 20, count=2), runs(tmp_path / "b", 50, 40, count=5)
+    done = cli("compare", a, b)
+    assert done.returncode == 0
+    assert done.stdout.count("too few runs") == 5
+    assert "[" not in done.stdout.partition("runs:")[2]
+    assert "fewer than 3 runs" in done.stderr
+
+
+def test_files_can_be_compared(cli: Cli, tmp_path: Path) -> None:
+    folder = runs(tmp_path / "a", 100, 20, count=2)
+    first, second = sorted(folder.iterdir())
+    assert cli("compare", first, second).returncode == 0
+
+
+def save_ours(folder: Path, **changes: object) -> Path:
+    for run in range(3):
+        result = our_result(seed=run, rate=100 + run, **changes)
+        path = folder / f"{run}.json"
+        result.save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"server": ServerFacts("RedisAI", "1.2.7 on redis 6.2.14", "localhost:6379")},
+            "server: aibench-fast embedded server in A, RedisAI in B; server version: "
+            "0.1.0 on valkey 9.1.2 in A, 1.2.7 on redis 6.2.14 in B",
+        ),
+        ({"threads": 2}, "client threads: 1 in A, 2 in B"),
+        (
+            {"query_label": "RedisAI Query - mobilenet_v1_100_224 :AI.DAGRUN"},
+            "request: RedisAI Query - mobilenet_v1_100_224 :AI.MODELRUN in A, RedisAI Query",
+        ),
+    ],
+)
+def test_unlike_set_ups_are_refused_with_what_differs(
+    cli: Cli, tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    a, b = save_ours(tmp_path / "a"), save_ours(tmp_path / "b", **changes)
+    done = cli("compare", a, b)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert words in done.stderr
+    forced = cli("compare", a, b, "--force")
+    assert forced.returncode == 0
+    assert "Not alike, compared all the same:" in forced.stdout
+
+
+@pytest.mark.parametrize("fact", ["Host", "CpuModel", "Kernel", "ModelDigest", "DataDigest"])
+def test_facts_of_host_model_and_data_have_to_be_alike(cli: Cli, tmp_path: Path, fact: str) -> None:
+    a, b = save_ours(tmp_path / "a"), save_ours(tmp_path / "b")
+    for folder, value in ((a, "one"), (b, "other")):
+        for path in folder.iterdir():
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"Facts": {fact: value}}))
+    done = cli("compare", a, b)
+    assert done.returncode == 2
+    assert f"{fact}: one in A, other in B" in done.stderr
+
+
+def test_a_fact_that_one_side_does_not_tell_is_named(cli: Cli, tmp_path: Path) -> None:
+    a, b = save_ours(tmp_path / "a"), save_ours(tmp_path / "b")
+    for path in b.iterdir():
+        document = json.loads(path.read_text()) | {"Facts": {"ModelDigest": "12ab"}}
+        path.write_text(json.dumps(document))
+    done = cli("compare", a, b)
+    assert done.returncode == 0
+    assert "Not known to be alike:\n  ModelDigest: unknown in A, 12ab in B" in done.stdout
+
+
+def test_our_results_and_the_go_tools_are_not_alike(cli: Cli, tmp_path: Path) -> None:
+    done = cli("compare", runs(tmp_path / "a", 100, 20), save_ours(tmp_path / "b"))
+    assert done.returncode == 2
+    assert "client: aibench in A, aibench-fast in B" in done.stderr
+
+
+def test_nothing_in_common_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    a = runs(tmp_path / "a", 100, 20)
+    b = write(tmp_path, "b.json", go_document(8, 0, 1, 100, 20))
+    done = cli("compare", a, b)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "A has 4 workers, auto-batching 0, tensor batch 1" in done.stderr
+
+
+def test_text_is_as_the_golden_file(cli: Cli, tmp_path: Path) -> None:
+    a, b = runs(tmp_path / "a", 100, 20, seed=1), runs(tmp_path / "b", 85, 20, seed=2)
+    write(a, "only_a.json", go_document(1, 0, 1, 100, 20))
+    write(b, "only_b.json", go_document(8, 8, 1, 100, 20))
+    done = cli("compare", "a", "b")
+    assert done.stdout == (GOLDEN / "compare.txt").read_text()
+
+
+def test_the_interval_holds_the_true_ratio_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(7)
+    true_ratio, trials, runs_each = 1.1, 150, 5
+    held = 0
+    for _ in range(trials):
+        a = rng.normal(0.0, 0.05, runs_each)
+        b = rng.normal(math.log(true_ratio), 0.05, runs_each)
+        low, high = ratio_interval(a, b)
+        held += low <= true_ratio <= high
+    assert 0.90 <= held / trials <= 0.99
+
+
+def test_equal_runs_have_an_interval_of_one_point() -> None:
+    low, high = ratio_interval(np.zeros(3), np.zeros(3))
+    assert low == high == 1.0

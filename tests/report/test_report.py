@@ -1,0 +1,376 @@
+"""The report as a person sees it: a real Chromium opens it, and reads it back."""
+
+import base64
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Cli
+from PIL import Image
+from resultfiles import go_document, our_result, write
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+)  # fmt: skip
+EVIL = "ERR </script><script>document.title='owned'</script> & more"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+def sweep(folder: Path) -> Path:
+    """Two repetitions of a small sweep, one run of it with failures, and a broken file."""
+    seed = 0
+    for workers in (1, 4, 8):
+        for autobatching, batch_size in ((0, 1), (8, 1), (0, 10)):
+            for run in (1, 2):
+                seed += 1
+                result = our_result(
+                    workers=workers, autobatching=autobatching, batch_size=batch_size,
+                    rate=50.0 + 10 * workers + autobatching + run, p50_ms=20.0 * workers,
+                    seed=seed, failures=5 if seed == 3 else 0,
+                    server_stats=server_stats(),
+                )  # fmt: skip
+                document = result.to_json() | {"Facts": facts(workers)}
+                if seed == 3:
+                    document["Failures"]["error_reply"]["FirstMessage"] = EVIL
+                write(folder, f"JSON_{seed:02}.json", document)
+    (folder / "half.json").write_text('{"Workers"')
+    return folder
+
+
+def server_stats() -> dict[str, Any]:
+    start = 1_596_741_778_490
+    period = {
+        "process_cpu_user_s": 1.5,
+        "process_cpu_sys_s": 0.1,
+        "main_thread_cpu_user_s": 0.2,
+        "queue_CPU_thread_1_cpu_s": 0.9,
+    }
+    return {"overall": {}} | {str(start + second * 1000): period for second in range(1, 21)}
+
+
+def facts(workers: int) -> dict[str, Any]:
+    return {
+        "Host": "bench-1",
+        "CpuModel": "A <fast> CPU",
+        "ModelDigest": "12ab" * 16,
+        "CommandLine": ["aibench-fast", "run", "--file", "my file.out", "--workers", str(workers)],
+    }
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a small sweep."""
+    folder = tmp_path_factory.mktemp("report")
+    sweep(folder / "results")
+    subprocess.run(
+        [sys.executable, "-m", "aibench_fast", "report", "results", "--out", "out/report.html"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "out" / "report.html"
+
+
+def opened(
+    browser: webdriver.Chrome, path: Path, *, theme: str = "light", width: int = 1280
+) -> None:
+    """Open a page in a theme at a width, and wait until its plots are drawn."""
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # what went before is another test's
+    set_theme(browser, theme)
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    browser.get(path.as_uri())
+    wait_drawn(browser, theme)
+
+
+def set_theme(browser: webdriver.Chrome, theme: str) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": theme}]},
+    )
+
+
+def wait_drawn(browser: webdriver.Chrome, theme: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if browser.execute_script("return document.documentElement.dataset.drawn") == theme:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"the plots were not drawn: {browser.get_log('browser')}")
+
+
+def screenshot(browser: webdriver.Chrome, name: str) -> Path:
+    """The whole page as a picture, kept for a person to look at."""
+    size = browser.execute_script(
+        "const e = document.documentElement; return [e.clientWidth, e.scrollHeight]"
+    )
+    clip = {"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1}
+    taken = browser.execute_cdp_cmd(
+        "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+    )
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    path = SCREENSHOTS / f"{name}.png"
+    path.write_bytes(base64.b64decode(taken["data"]))
+    return path
+
+
+def texts(browser: webdriver.Chrome, selector: str) -> list[str]:
+    found = browser.find_elements(By.CSS_SELECTOR, selector)
+    return [one.get_attribute("textContent") or "" for one in found]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_is_drawn_without_an_error_and_fits(
+    browser: webdriver.Chrome, page: Path, theme: str, width: int
+) -> None:
+    opened(browser, page, theme=theme, width=width)
+    charts = browser.find_elements(By.CSS_SELECTOR, ".chart")
+    assert len(charts) == 8
+    for chart in charts:
+        picture = chart.find_element(By.CSS_SELECTOR, "svg")
+        assert 0.8 * chart.size["width"] < picture.size["width"] <= chart.size["width"]
+    inner = "return [document.documentElement.scrollWidth, innerWidth]"
+    scrolled, visible = browser.execute_script(inner)
+    assert scrolled <= visible
+    shot = Image.open(screenshot(browser, f"report-{theme}-{width}")).convert("L")
+    corner = shot.getpixel((2, 2))
+    assert isinstance(corner, int)
+    assert corner < 64 if theme == "dark" else corner > 192
+    assert browser.get_log("browser") == []
+
+
+def test_nothing_is_fetched(browser: webdriver.Chrome, page: Path) -> None:
+    opened(browser, page)
+    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [
+        event["params"]["request"]["url"]
+        for event in asked
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert [url for url in urls if not url.startswith("data:")] == [page.as_uri()]
+
+
+def test_the_figures_are_the_results(browser: webdriver.Chrome, page: Path) -> None:
+    opened(browser, page)
+    results = [json.loads(p.read_text()) for p in sorted(page.parents[1].glob("results/JSON*"))]
+    rows = browser.find_elements(By.CSS_SELECTOR, "#cells tbody tr")
+    shown = {}
+    for row in rows:
+        values = [cell.text.replace(",", "") for cell in row.find_elements(By.TAG_NAME, "td")]
+        shown[tuple(map(int, values[:3]))] = values[3:]
+    assert len(shown) == 9
+    for first, second in zip(results[::2], results[1::2], strict=True):
+        cell = (first["Workers"], first["MetadataAutobatching"], first["TensorBatchSize"])
+        pair = (first, second)
+        rates = [one["OverallRates"]["overallOpsRate"] for one in pair]
+        quantiles = [
+            sum(one["OverallQuantiles"]["AllQueries"][name] for one in pair) / 2
+            for name in ("q50", "q95", "q99")
+        ]
+        figures = [sum(rates) / 2, *quantiles, min(rates), max(rates)]
+        assert shown[cell][:6] == [f"{value:.3f}" for value in figures]
+        assert shown[cell][6] == "2"
+    assert shown[1, 8, 1][7] == "5"
+
+
+def test_the_heat_map_shows_each_cells_rate(browser: webdriver.Chrome, page: Path) -> None:
+    opened(browser, page)
+    drawn = texts(browser, "#heatmap-auto-batching svg .mark-text.role-mark text")
+    table = [row.split() for row in texts_of_rows(browser)]
+    rates = {f"{float(row[3]):.1f}" for row in table if row[2] == "1"}
+    assert len(drawn) == 6
+    assert set(drawn) == rates
+
+
+def texts_of_rows(browser: webdriver.Chrome) -> list[str]:
+    return [row.text for row in browser.find_elements(By.CSS_SELECTOR, "#cells tbody tr")]
+
+
+def test_a_choice_changes_its_plots(browser: webdriver.Chrome, page: Path) -> None:
+    opened(browser, page)
+    percentiles, over_time = "#latency-percentiles", "#throughput-over-time"
+
+    def lines(chart: str) -> list[str | None]:
+        marks = browser.find_elements(By.CSS_SELECTOR, f"{chart} svg .mark-line path")
+        return [mark.get_attribute("d") for mark in marks]
+
+    before = lines(percentiles), lines(over_time)
+    assert len(before[0]) == 3  # one for each number of workers
+    chooser = Select(browser.find_element(By.CSS_SELECTOR, "select[data-choice=variant]"))
+    chooser.select_by_visible_text("auto-batching 0, tensor batch 10")
+    wait_until(lambda: lines(percentiles) != before[0])
+    assert lines(over_time) == before[1]
+    chooser = Select(browser.find_element(By.CSS_SELECTOR, "select[data-choice=cell]"))
+    chooser.select_by_visible_text("1 worker, auto-batching 8, tensor batch 1")
+    wait_until(lambda: lines(over_time) != before[1])
+
+
+def wait_until(holds: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_burn_in_and_failures_are_marked(browser: webdriver.Chrome, page: Path) -> None:
+    opened(browser, page)
+    chooser = Select(browser.find_element(By.CSS_SELECTOR, "select[data-choice=cell]"))
+    chooser.select_by_visible_text("1 worker, auto-batching 8, tensor batch 1")
+
+    def failures() -> list[str]:
+        marks = browser.find_elements(
+            By.CSS_SELECTOR, "#throughput-over-time svg .mark-symbol path[opacity='1']"
+        )
+        return [mark.get_attribute("aria-label") or "" for mark in marks]
+
+    wait_until(lambda: any("failed requests: 5" in label for label in failures()))
+    (shade,) = browser.find_elements(By.CSS_SELECTOR, "#throughput-over-time svg .mark-rect path")
+    plot = browser.find_element(By.CSS_SELECTOR, "#throughput-over-time svg")
+    share = shade.size["width"] / plot.size["width"]
+    assert 0.1 < share < 0.25  # 4 of 20 seconds
+
+
+def test_a_change_of_theme_draws_again(browser: webdriver.Chrome, page: Path) -> None:
+    opened(browser, page, theme="light")
+    label = "#server-cpu svg .role-axis-label text"
+    light = browser.find_element(By.CSS_SELECTOR, label).get_attribute("fill")
+    set_theme(browser, "dark")
+    wait_drawn(browser, "dark")
+    assert browser.find_element(By.CSS_SELECTOR, label).get_attribute("fill") != light
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#server-cpu svg")) == 1
+
+
+def test_what_makes_the_figures_doubtful_is_shown_as_text(
+    browser: webdriver.Chrome, page: Path
+) -> None:
+    opened(browser, page)
+    doubts = browser.find_element(By.CSS_SELECTOR, ".doubts").text
+    assert f"JSON_03.json: 5 error_reply, first: {EVIL}" in doubts
+    assert "half.json: it is no whole JSON" in doubts
+    assert browser.title == "Benchmark report: results"
+
+
+def test_set_up_and_commands_are_there(browser: webdriver.Chrome, page: Path) -> None:
+    opened(browser, page)
+    body = browser.find_element(By.TAG_NAME, "body").text
+    for words in ("bench-1", "A <fast> CPU", "12ab" * 16, "aibench-fast embedded server"):
+        assert words in body
+    commands = browser.find_element(By.CSS_SELECTOR, "pre").text.splitlines()
+    assert commands == [
+        f"aibench-fast run --file 'my file.out' --workers {workers}" for workers in (1, 4, 8)
+    ]
+
+
+def test_the_go_tools_results_have_a_report(
+    browser: webdriver.Chrome, cli: Cli, tmp_path: Path
+) -> None:
+    for workers in (1, 2):
+        write(tmp_path / "results", f"{workers}.json", go_document(workers, 0, 1, 50.0, 20.0))
+    done = cli("report", "results", "--out", "report.html")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "report.html\n", "")
+    opened(browser, tmp_path / "report.html")
+    ids = [one.get_attribute("id") for one in browser.find_elements(By.CSS_SELECTOR, ".chart")]
+    assert ids == ["throughput-auto-batching", "latency-percentiles"]
+    assert browser.get_log("browser") == []
+
+
+def test_one_run_without_a_burn_in_has_a_report(
+    browser: webdriver.Chrome, cli: Cli, tmp_path: Path
+) -> None:
+    our_result(burn_in_s=0).save(tmp_path / "r.json")
+    assert cli("report", "r.json", "--out", "report.html").returncode == 0
+    opened(browser, tmp_path / "report.html")
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4
+    assert browser.find_elements(By.CSS_SELECTOR, "select") == []
+    assert browser.get_log("browser") == []
+
+
+def test_runs_at_a_limited_rate_have_a_report_of_their_own_kind(
+    browser: webdriver.Chrome, cli: Cli, tmp_path: Path
+) -> None:
+    our_result().save(tmp_path / "results" / "free.json")
+    limited = our_result(limit_rps=12.5, late_starts=400)
+    dataclasses.replace(limited, service_latencies=limited.latencies).save(
+        tmp_path / "results" / "limited.json"
+    )
+    assert cli("report", "results", "--out", "report.html").returncode == 0
+    opened(browser, tmp_path / "report.html")
+    headings = texts(browser, "figcaption h3")
+    assert "Throughput against workers, limited to 12.5 requests/s" in headings
+    assert "12.5" in texts(browser, "#cells tbody td")
+    doubts = browser.find_element(By.CSS_SELECTOR, ".doubts").text
+    assert "limited.json: 25.0% of 1,600" in doubts
+    assert browser.get_log("browser") == []
+
+
+def test_pictures_are_the_same_plots(cli: Cli, tmp_path: Path) -> None:
+    sweep(tmp_path / "results")
+    done = cli("report", "results", "--png", "plots")
+    assert done.returncode == 0
+    written = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert written == [
+        "heatmap-auto-batching.png",
+        "heatmap-tensor-batching.png",
+        "latency-over-time.png",
+        "latency-percentiles.png",
+        "server-cpu.png",
+        "throughput-auto-batching.png",
+        "throughput-over-time.png",
+        "throughput-tensor-batching.png",
+    ]
+    for name in written:
+        with Image.open(tmp_path / "plots" / name) as picture:
+            assert picture.width >= 1800
+            assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20
+
+
+def test_nothing_to_write_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    our_result().save(tmp_path / "r.json")
+    done = cli("report", "r.json")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "give --out for a page, or --png for pictures" in done.stderr
+
+
+def test_without_the_plotting_library_it_says_what_to_install(tmp_path: Path) -> None:
+    our_result().save(tmp_path / "r.json")
+    program = (
+        "import sys; sys.modules['vl_convert'] = None\n"
+        "from aibench_fast.cli import main\n"
+        "sys.exit(main(['report', 'r.json', '--out', 'report.html']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "pip install 'aibench-fast[report]'" in done.stderr
+    assert not (tmp_path / "report.html").exists()

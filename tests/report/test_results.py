@@ -1,0 +1,183 @@
+"""Reading result files: old ones, the Go tool's, many, and broken ones."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+from commandline import Cli
+from resultfiles import go_document, our_result, result_name, write
+
+from aibench_fast import RunConfig, run
+from aibench_fast.control import connect
+from aibench_fast.errors import ConfigError
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.results import Cell, load, read_details, read_record
+from aibench_fast.server import EmbeddedServer
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+RESULTS = GOLDEN / "results"
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text())
+
+
+def test_a_result_of_version_1_0_still_loads() -> None:
+    record = read_record(RESULTS / "ours_1.0.json")
+    assert record.cell == Cell(workers=4, autobatching=0, batch_size=1, max_rps=0)
+    assert record.client == "aibench-fast"
+    assert record.inferences_per_s == pytest.approx(50.0)
+    assert record.quantiles_ms["q50"] == pytest.approx(20.0, rel=0.1)
+    assert record.failures == {"error_reply": (2, "ERR <no> such & such")}
+    assert record.server is not None
+    assert record.server.kind == "aibench-fast embedded server"
+    details = read_details(record.path)
+    assert details.latencies.count == 200
+    assert [point.measured for point in details.timeline] == [False] * 2 + [True] * 4
+    assert details.server_stats["AI.INFO"]["calls"] == 3
+
+
+def test_a_result_of_version_1_1_still_loads() -> None:
+    record = read_record(RESULTS / "ours_1.1.json")
+    assert record.cell == Cell(workers=4, autobatching=0, batch_size=1, max_rps=12.5)
+    assert (record.latency, record.late_starts) == ("response", 7)
+    assert record.facts["Host"] == "bench-1"
+    timeline = read_details(record.path).timeline
+    assert [point.failed for point in timeline] == [0, 0, 2, 0, 0, 0]
+    assert [len(point.quantiles_ms) for point in timeline] == [0, 0, 5, 5, 5, 5]
+
+
+def test_a_result_of_the_go_tool_loads_with_its_histogram() -> None:
+    record = read_record(RESULTS / "go_0.1.json")
+    assert record.cell == Cell(workers=10, autobatching=20, batch_size=1, max_rps=0)
+    assert (record.client, record.server, record.facts) == ("aibench", None, {})
+    assert (record.inferences_per_s, record.quantiles_ms["q50"]) == (91.401, 217.599)
+    assert read_details(record.path).latencies.quantiles_ms([0.5])[0] == pytest.approx(217.6, 1e-3)
+
+
+def test_the_keys_count_and_not_the_name(tmp_path: Path) -> None:
+    path = write(tmp_path, result_name("", (1, 0, 1)), go_document(7, 8, 9, 1.0, 1.0))
+    assert read_record(path).cell == Cell(7, 8, 9, 0)
+
+
+def test_failures_are_told_by_period(tmp_path: Path) -> None:
+    result = our_result(failures=5, seconds=8)
+    result.save(tmp_path / "r.json")
+    failed = [point.failed for point in read_details(tmp_path / "r.json").timeline]
+    assert failed == [0, 0, 0, 5, 0, 0, 0, 0]
+
+
+BROKEN = {
+    "empty.json": ("", "it is empty"),
+    "half.json": (json.dumps(go_document(1, 0, 1, 1.0, 1.0))[:200], "it is no whole JSON"),
+    "list.json": ("[]", "it is no result: a JSON object is expected"),
+    "other.json": ('{"name": "package"}', "it is no result: OverallQuantiles is missing"),
+    "binary.json": ("\x00\xff", "it is no whole JSON"),
+    "nan.json": (
+        json.dumps(go_document(1, 0, 1, float("nan"), 1.0)),
+        "it is no result: overallOpsRate is nan, a number is expected",
+    ),
+    "nothing.json": (
+        json.dumps(go_document(1, 0, 1, 0.0, 0.0)),
+        "it measured nothing: no request was answered after the burn-in",
+    ),
+    "future.json": (
+        json.dumps({"ResultFormatVersion": "2.0"}),
+        "result format 2.0, this program reads up to 1.x: update it",
+    ),
+    "odd.json": (
+        json.dumps(go_document(1, 0, 1, 1.0, 1.0) | {"Server": {"Kind": "RedisAI"}}),
+        "it is no result: KeyError('Version')",
+    ),
+}
+
+
+def test_each_broken_file_is_named_and_the_others_are_tabulated(cli: Cli, go_results: Path) -> None:
+    for name, (text, _) in BROKEN.items():
+        (go_results / name).write_text(text, encoding="latin-1")
+    (go_results / "RAW_redisai_cpu.txt").write_text("no result")
+    done = cli("tables", "--dir", go_results)
+    assert done.returncode == 0
+    assert done.stdout == (GOLDEN / "tables.txt").read_text()
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(BROKEN)
+    for line, (name, (_, reason)) in zip(lines, sorted(BROKEN.items()), strict=True):
+        assert line.startswith(f"aibench-fast: skipped {go_results / name}: {reason}")
+
+
+def test_a_folder_without_a_result_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty.json").touch()
+    done = cli("tables", "--dir", tmp_path, "--prefix", "em")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "no result (.json) whose name begins with em" in done.stderr
+    assert "empty.json: it is empty" in done.stderr
+
+
+def test_a_missing_folder_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    done = cli("tables", "--dir", tmp_path / "none")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is no file or folder" in done.stderr
+
+
+def test_doubtful_results_are_named(cli: Cli, tmp_path: Path) -> None:
+    our_result(interrupted=True, failures=3).save(tmp_path / "r.json")
+    done = cli("tables", "--dir", ".")
+    assert done.stderr.splitlines() == [
+        "aibench-fast: r.json was interrupted: its figures are of the part that was measured",
+        "aibench-fast: r.json has 3 failed requests, in no latency",
+    ]
+
+
+def test_unlike_runs_in_one_cell_are_told(cli: Cli, go_results: Path, tmp_path: Path) -> None:
+    our_result(workers=10).save(go_results / "ours.json")
+    done = cli("tables", "--dir", go_results)
+    assert done.stderr == (
+        "aibench-fast: unlike runs are taken together: client is aibench or aibench-fast; keep "
+        "them apart by --prefix or folder\n"
+    )
+
+
+def test_an_unreadable_histogram_is_told(tmp_path: Path) -> None:
+    document = our_result().to_json()
+    document["OverallQuantiles"]["EncodedHistogram"] = "HISTFbroken"
+    with pytest.raises(ConfigError, match="is no encoded HdrHistogram"):
+        read_details(write(tmp_path, "r.json", document))
+
+
+def test_a_thousand_results_cost_little_more_than_parsing_them(tmp_path: Path) -> None:
+    """Seconds would say as much about the machine as about the program."""
+    text = json.dumps(our_result(seconds=60).to_json(), indent=2)
+    paths = [tmp_path / f"{number:04}.json" for number in range(1000)]
+    for path in paths:
+        path.write_text(text)
+    started = time.process_time()
+    for path in paths:
+        json.loads(path.read_bytes())
+    parsed = time.process_time()
+    assert len(load([tmp_path]).records) == 1000
+    assert time.process_time() - parsed < 3 * (parsed - started)
+
+
+def test_the_schema_describes_what_a_run_saves(tensor_file: Path) -> None:
+    with EmbeddedServer() as server:
+        with connect(server.address) as client:
+            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        result = run(
+            RunConfig(file=tensor_file, address=server.address, model="null", max_queries=200)
+        )
+    document = result.to_json()
+    jsonschema.validate(document, SCHEMA)
+    assert document.keys() <= SCHEMA["properties"].keys()
+    assert document["Facts"].keys() <= SCHEMA["properties"]["Facts"]["properties"].keys()
+    period = SCHEMA["properties"]["ClientRunTimeStats"]["additionalProperties"]["properties"]
+    assert all(one.keys() <= period.keys() for one in document["ClientRunTimeStats"].values())
+
+
+def test_the_schema_holds_for_failures_and_older_versions() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for name in ("ours_1.0.json", "ours_1.1.json"):
+        jsonschema.validate(json.loads((RESULTS / name).read_text()), SCHEMA)
+    interrupted = dataclasses.replace(our_result(failures=3), interrupted=True)
+    jsonschema.validate(interrupted.to_json(), SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(interrupted.to_json() | {"Workers": 0}, SCHEMA)
