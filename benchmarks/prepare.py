@@ -1,6 +1,6 @@
 """What `aibench-fast prepare` costs, beside the ways it replaces.
 
-    pip install -e '.[server,bench]'
+    pip install -e '.[server,test]'
     python benchmarks/prepare.py
 
 Makes 640 x 480 JPEGs (COCO's usual size) out of the sample photographs, turns them into tensor

@@ -24,17 +24,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        file = temporary.open("wb")
     except OSError as error:
         raise unwritable(path, error) from error
     try:
-        with file:
+        # Opened in here, so that an interrupt leaves no file even before it has a name in Python.
+        with temporary.open("wb") as file:
             yield file
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         # Only our own file's trouble: an OSError of the block's other work is not about `path`.
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise unwritable(path, error) from error
         raise
 

@@ -291,7 +291,6 @@ class _Watch:
         failed = _total(snapshot.failures) + _total(snapshot.burn_in_failures)
         images = (snapshot.requests - failed) * self._config.batch_size
         latencies = _histogram(snapshot.latencies)
-        recent = latencies.since(self._last_latencies)
         interval = Interval(
             unix_ms=_unix_ms(),
             images=images,
@@ -299,13 +298,14 @@ class _Watch:
             overall_rate=_overall_rate(snapshot, now_ns, self._config.batch_size),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
             failed=failed,
-            period_quantiles_ms=recent.quantiles_ms(LIVE_QUANTILES) if recent.count else (),
+            period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
         )
         self._server_watch.period_ended(interval.unix_ms)
         self.intervals.append(interval)
         self._observe(interval)
         if self._config.interval_latencies:
             start_unix_s, end_unix_s = self._last_unix_ms / MS_PER_S, interval.unix_ms / MS_PER_S
+            recent = latencies.since(self._last_latencies)
             self._observe(IntervalLatencies(start_unix_s, end_unix_s, recent))
         self._last_latencies = latencies
         self._last_images, self._last_ns = images, now_ns

@@ -86,3 +86,25 @@ def test_percentile_table_is_in_milliseconds_throughout() -> None:
     mean, deviation = f"{latencies.mean_ms:12.3f}", f"{latencies.stddev_ms:12.3f}"
     assert f"#[Mean    = {mean}, StdDeviation   = {deviation}]" in table
     assert float(deviation) == pytest.approx(1.0, rel=0.01)
+
+
+@given(latencies_us, latencies_us)
+def test_a_periods_quantiles_are_those_of_its_histogram(
+    before_us: list[int], then_us: list[int]
+) -> None:
+    earlier = native([value * 1000 for value in before_us])
+    later = native([value * 1000 for value in before_us + then_us])
+    quantiles = (0.01, 0.5, 0.9, 0.99, 0.99999, 1.0)
+    expected = later.since(earlier).quantiles_ms(quantiles) if then_us else []
+    assert later.quantiles_since_ms(earlier, quantiles) == pytest.approx(expected)
+
+
+@given(latencies_us, latencies_us)
+def test_merged_histograms_hold_the_latencies_of_all(a_us: list[int], b_us: list[int]) -> None:
+    a, b = native([value * 1000 for value in a_us]), native([value * 1000 for value in b_us])
+    together = native([value * 1000 for value in a_us + b_us])
+    merged = LatencyHistogram.merged([a, b])
+    quantiles = (0.0, 0.5, 0.99, 1.0)
+    assert merged.count == together.count
+    assert merged.quantiles_ms(quantiles) == together.quantiles_ms(quantiles)
+    assert (merged.min_ms, merged.max_ms) == (together.min_ms, together.max_ms)
