@@ -44,9 +44,7 @@ def connect(address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> redi
         "protocol": 2,
         "socket_connect_timeout": min(CONNECT_TIMEOUT_S, patience_s),
         "socket_timeout": patience_s,
-        # One more try, for a connection that was cut while it was idle; its own ten would hide for
-        # minutes that a server is not there.
-        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        "retry": Retry(NoBackoff(), 0),  # its own ten retries would hide what happens for minutes
         "username": address.user,
         "password": address.password,
     }

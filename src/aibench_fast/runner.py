@@ -13,7 +13,7 @@ from aibench_fast.config import RunConfig
 from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress, log_in_command
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.preflight import Preflight, clean_up, preflight
+from aibench_fast.preflight import HURRY_S, Preflight, clean_up, preflight
 from aibench_fast.result import (
     LIVE_QUANTILES,
     BurnInComplete,
@@ -34,7 +34,6 @@ NativeFailures = Mapping[str, tuple[int, str]]
 
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
-LAST_READING_S = 0.05
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
@@ -57,22 +56,19 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
     found = preflight(config, first)
     with found.client:
-        patience_s = HURRY_S
         try:
             known = _facts(config, found, observe)
             if config.reset_stats:
                 reset_statistics(found.client, config.address, config.model)
             server_watch = ServerWatch(config.address, config.model)
             generator = _load_generator(config, found, tensor_count, first)
-            try:
-                result = _measure(config, found, generator, observe, known, server_watch)
-            finally:
-                generator.close()
-            if not result.interrupted:
-                patience_s = REPLY_TIMEOUT_S
-            return result
+        except BaseException:
+            clean_up(found.request, config, HURRY_S)
+            raise
+        try:
+            return _measure(config, found, generator, observe, known, server_watch)
         finally:
-            clean_up(found.request, config, patience_s)
+            generator.close()
 
 
 def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
@@ -192,8 +188,11 @@ def _measure(
     generator.start()
     interrupted = watch.until_the_end()
     duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
-    # Where Ctrl-C ended the run, the last reading has been under way for a while.
-    server_stats = server_watch.finish(LAST_READING_S if interrupted else REPLY_TIMEOUT_S)
+    patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
+    until_s = time.monotonic() + patience_s
+    clean_up(found.request, config, patience_s)
+    # The last reading was under way meanwhile; a stuck server is not waited for twice.
+    server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
     snapshot = generator.snapshot()
     service = snapshot.service_latencies
     return Result(

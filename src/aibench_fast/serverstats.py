@@ -305,8 +305,8 @@ class ServerWatch:
     def finish(self, patience_s: float) -> dict[str, Any]:
         """Wait for the last reading; return the statistics over all, and of each period.
 
-        The keys are `overall`, and the time in ms at which a period ended. A server that does not
-        answer within `patience_s` is waited for no longer.
+        The keys are `overall`, and the time in ms at which a period ended. What the server does not
+        tell within `patience_s` is not waited for.
         """
         self._asked.put(None)
         self._thread.join(patience_s)

@@ -33,8 +33,8 @@ struct run_state {
 };
 
 enum worker_phase {
-    WORKER_RESTING, /* before it connects again to a server that cut a connection unused */
     WORKER_WAITING, /* for its request's start by the schedule */
+    WORKER_RESTING, /* before it connects again to a server that cut a connection unused */
     WORKER_CONNECTING,
     WORKER_GREETING,
     WORKER_BUSY,
