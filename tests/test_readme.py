@@ -70,7 +70,7 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path, model_url: tuple[str, str]) 
     assert process.returncode == 0, out
     for made in ("vision_tensors.out", "sheet.png", "mobilenet_v1.pb", "report.html"):
         assert (tmp_path / made).stat().st_size > 0, made
-    assert len(list((tmp_path / "results").glob("*.json"))) == 8
+    assert len(list((tmp_path / "results").glob("*.json"))) == 12
 
 
 def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:
