@@ -33,8 +33,7 @@ MODEL = "null"
 TENSOR_BYTES = 224 * 224 * 3 * 4
 SHAPE = (1, 224, 224, 3)
 WORKERS = (1, 8)
-# More I/O threads than cores: on loopback the kernel copies in them, and one copy no longer waits for
-# another.
+# More I/O threads than cores: on loopback the kernel copies in them, and no copy waits for another.
 MANY_THREADS = 4
 MEMORY_WORKERS = 50
 TARGETS = {
