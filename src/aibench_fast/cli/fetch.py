@@ -4,19 +4,11 @@ import argparse
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from aibench_fast import coco
 from aibench_fast.cli.options import add_command
+from aibench_fast.cli.progress import progress_bar
 from aibench_fast.errors import ConfigError
 from aibench_fast.fetch import download
 
@@ -56,7 +48,7 @@ def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 def fetch_model(options: argparse.Namespace) -> int:
     """Download a model file."""
     destination = options.out or name_in(options.url)
-    with download_progress(options.quiet) as progress:
+    with progress_bar(options.quiet, DownloadColumn(), TransferSpeedColumn()) as progress:
         task = progress.add_task(destination.name, total=None)
         download(
             options.url,
@@ -94,14 +86,14 @@ def add_coco_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 def fetch_coco(options: argparse.Namespace) -> int:
     """Download and unpack COCO's validation photographs."""
-    with download_progress(options.quiet) as progress:
+    with progress_bar(options.quiet, DownloadColumn(), TransferSpeedColumn()) as progress:
         task = progress.add_task("val2017.zip", total=None)
         archive = coco.fetch_archive(
             options.dest,
             lambda done, total: progress.update(task, completed=done, total=total),
             url=options.url,
         )
-    with count_progress(options.quiet) as progress:
+    with progress_bar(options.quiet) as progress:
         task = progress.add_task("unpacked", total=None)
         files = coco.unpack(
             archive,
@@ -112,33 +104,6 @@ def fetch_coco(options: argparse.Namespace) -> int:
         folder = options.dest / archive.stem
         print(f"{files:,} photographs in {folder}; next: aibench-fast prepare --input {folder}")
     return 0
-
-
-def count_progress(quiet: bool) -> Progress:
-    """A progress bar for files that are counted, on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-    )
-
-
-def download_progress(quiet: bool) -> Progress:
-    """A progress bar for a download, on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-    )
 
 
 def name_in(url: str) -> Path:

@@ -3,10 +3,8 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from aibench_fast.cli.options import add_command
+from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable
@@ -45,7 +43,7 @@ def _report(options: argparse.Namespace) -> int:
     source = ", ".join(map(str, options.results))
     if options.prefix:
         source += f", {options.prefix}*"
-    with _progress(options.quiet) as progress:
+    with progress_bar(options.quiet, transient=True) as progress:
         reading = progress.add_task("reading results", total=len(loaded.records))
         content = gather(source, loaded, lambda: progress.advance(reading))
     written = []
@@ -57,16 +55,3 @@ def _report(options: argparse.Namespace) -> int:
     if not options.quiet:
         print("\n".join(written))
     return 0
-
-
-def _progress(quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-        transient=True,
-    )
