@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from aibench_fast.server.embedded import _free_port
 
 # A reader's port 6379 may be taken here, and a reader types more slowly than a server starts.
 PREAMBLE = """
+trap 'kill %1; wait' EXIT
 aibench-fast() {
     case "$1" in
         serve) exec "$(type -P aibench-fast)" "$@" --port "$PORT" > serve.log ;;
@@ -51,7 +53,7 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path, model_url: tuple[str, str]) 
     tour = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
     url, digest = model_url
     process = subprocess.Popen(
-        ["bash", "-euxc", f"{PREAMBLE}{tour}kill %1; wait %1 || true"],
+        ["bash", "-euxc", PREAMBLE + tour],
         cwd=tmp_path,
         env={
             **os.environ,
@@ -65,7 +67,7 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path, model_url: tuple[str, str]) 
     try:
         out, _ = process.communicate(timeout=280)
     finally:
-        if process.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, out
     for made in ("vision_tensors.out", "sheet.png", "mobilenet_v1.pb", "report.html"):
