@@ -78,6 +78,7 @@ cdef extern from "loadgen.h" nogil:
         size_t output_bytes
         uint32_t workers
         uint32_t threads
+        uint32_t pipeline
         uint64_t batch
         uint64_t first_tensor
         uint64_t burn_in_requests
@@ -97,6 +98,8 @@ cdef extern from "loadgen.h" nogil:
         int64_t last_completed_ns
         int64_t cpu_ns
         double busiest_thread
+        uint64_t least_worker_requests
+        uint64_t most_worker_requests
         failures burn_in_failures
         failures failures
         histogram latencies

@@ -39,6 +39,10 @@ class Snapshot(NamedTuple):
     cpu_ns: int
     """CPU time of the I/O threads in the measured part; final after the end."""
     busiest_thread: float
+    least_worker_requests: int
+    """Measured requests of the worker that had the fewest; 0 before the end."""
+    most_worker_requests: int
+    """And of the one that had the most."""
     burn_in_failures: Mapping[str, tuple[int, str]]
     """By kind: how many requests failed so, and what the first of them said."""
     failures: Mapping[str, tuple[int, str]]
@@ -66,7 +70,8 @@ class LoadGenerator:
     file cannot be mapped. `greeting` is a command that every connection begins with, answered by
     OK. `references` has the float32 output of each tensor of the file, in order; an output that
     differs from it by more than `tolerance` is a failure. `expected_replies` has the size in bytes
-    of each reply that is a bulk, and None for one that is OK. A limit of 0 is none.
+    of each reply that is a bulk, and None for one that is OK. `pipeline` requests are outstanding
+    on each connection, one under a limit. A limit of 0 is none.
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class LoadGenerator:
         reply_timeout_ns: int,
         connect_timeout_ns: int,
         stop_on_failure: bool,
+        pipeline: int = 1,
         references: bytes | None = None,
         tolerance: float = 0,
     ) -> None: ...

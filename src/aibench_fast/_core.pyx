@@ -48,6 +48,8 @@ class Snapshot(NamedTuple):
     last_completed_ns: int
     cpu_ns: int
     busiest_thread: float
+    least_worker_requests: int
+    most_worker_requests: int
     burn_in_failures: dict
     failures: dict
     latencies: LatencyCounts
@@ -126,6 +128,7 @@ cdef class LoadGenerator:
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
         bint stop_on_failure,
+        uint32_t pipeline=1,
         references=None,
         float tolerance=0,
     ):
@@ -137,10 +140,11 @@ cdef class LoadGenerator:
         texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
         greeting_text = bytes(greeting) if greeting else None
         self._borrowed = (host_name, socket_path, greeting_text, texts, references)
-        if not 1 <= threads <= len(texts) or batch < 1 or tensor_bytes < 1:
+        if not 1 <= threads <= len(texts) or min(batch, tensor_bytes, pipeline) < 1:
             raise ConfigError(
                 f"{len(texts)} workers, {threads} threads, batches of {batch} and tensors of "
-                f"{tensor_bytes} bytes: each has to be at least 1, and threads at most workers"
+                f"{tensor_bytes} bytes, {pipeline} outstanding: each has to be at least 1, and "
+                "threads at most workers"
             )
         if tensormap_open(&self._tensors, path, tensor_bytes, errstr) < 0:
             raise ConfigError(errstr.decode("utf-8", "replace"))
@@ -167,6 +171,7 @@ cdef class LoadGenerator:
         config.output_bytes = self._output_bytes
         config.workers = len(texts)
         config.threads = threads
+        config.pipeline = pipeline
         config.batch = batch
         config.first_tensor = first_tensor
         config.burn_in_requests = burn_in_requests
@@ -270,7 +275,8 @@ cdef class LoadGenerator:
             loadgen_read(g, s)
         return Snapshot(
             s.requests, s.successes, s.abandoned, s.late_starts, s.started_ns, s.measured_from_ns,
-            s.last_completed_ns, s.cpu_ns, s.busiest_thread,
+            s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
+            s.most_worker_requests,
             _failures(&s.burn_in_failures), _failures(&s.failures), _latency_counts(&s.latencies),
             _latency_counts(&s.service_latencies) if self._limited else None,
         )

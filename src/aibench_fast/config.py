@@ -10,6 +10,8 @@ from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
 
 MAX_WORKERS = 100_000
+MAX_OUTSTANDING = 1_000_000
+"""Requests of all workers."""
 MAX_COUNT = 2**62
 MAX_SECONDS = 366 * 24 * 3600
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
@@ -37,9 +39,11 @@ class RunConfig:
     address: ServerAddress = field(default_factory=ServerAddress)
     model: str = DEFAULT_MODEL
     workers: int = 1
-    """Closed loops, each with one request outstanding on a connection of its own."""
+    """Closed loops, each on a connection of its own."""
     threads: int | None = None
     """Native I/O threads; None: the smaller of workers and cores."""
+    pipeline: int = 1
+    """Requests outstanding on each connection, each with a latency of its own."""
     batch_size: int = 1
     """Images a request, sent as one tensor."""
     use_dag: bool = False
@@ -85,6 +89,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
         _within("--workers", self.workers, 1, MAX_WORKERS)
+        _within("--pipeline", self.pipeline, 1, MAX_OUTSTANDING // self.workers)
+        if self.pipeline > 1 and self.limit_rps:
+            raise ConfigError(
+                f"--pipeline {self.pipeline} with --limit-rps: a worker that waits for when a "
+                "request is due has one at a time; ask for more workers"
+            )
         _within("--batch-size", self.batch_size, 1, MAX_TENSOR_BYTES // self.tensor_bytes)
         _within("--burn-in", self.burn_in, 0, MAX_COUNT)
         _within("--max-queries", self.max_queries, 0, MAX_COUNT)

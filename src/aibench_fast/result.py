@@ -5,6 +5,7 @@ Versions of the format:
     1.0  the first
     1.1  MaxRps holds, with LateStarts, Latency and ServiceQuantiles; Facts; server statistics by
          reporting period; of each period failed requests and the latencies of it alone
+    1.2  Pipeline; LeastWorkerRequests and MostWorkerRequests
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any
 from aibench_fast.files import write_text
 from aibench_fast.histogram import LatencyHistogram
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -111,6 +112,8 @@ class Result:
     workers: int
     threads: int
     batch_size: int
+    pipeline: int
+    """Requests outstanding on each connection."""
     max_queries: int
     """Images that the run was limited to; 0 for none."""
     limit_rps: float
@@ -145,6 +148,10 @@ class Result:
     """CPU time of the I/O threads in the measured part."""
     busiest_thread: float
     """The largest share of the measured time that one I/O thread was on a CPU, 0 to 1."""
+    least_worker_requests: int
+    """Measured requests of the worker that had the fewest: how fairly the server took turns."""
+    most_worker_requests: int
+    """And of the one that had the most."""
     server: ServerFacts
     server_stats: Mapping[str, Any]
     """What the server counted itself, `overall` and by the time in ms at which a period ended; the
@@ -215,6 +222,7 @@ class Result:
             "Query": self.query_label,
             "DataFile": self.data_file,
             "Threads": self.threads,
+            "Pipeline": self.pipeline,
             "MeasuredSeconds": self.measured_s,
             "Requests": self.requests,
             "Successes": self.successes,
@@ -227,6 +235,8 @@ class Result:
             "SaturatedLatencies": self.saturated,
             "ClientCpuSeconds": self.client_cpu_s,
             "ClientBusiestThread": self.busiest_thread,
+            "LeastWorkerRequests": self.least_worker_requests,
+            "MostWorkerRequests": self.most_worker_requests,
             "Server": {
                 "Kind": self.server.kind,
                 "Version": self.server.version,

@@ -68,6 +68,8 @@ class RunRecord:
     query_label: str | None
     data_file: str | None
     threads: int | None
+    pipeline: int
+    """Requests outstanding on each connection."""
     server: ServerFacts | None
     facts: Mapping[str, Any]
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
@@ -95,6 +97,7 @@ class RunRecord:
             "model": self.model,
             "request": self.query_label,
             "client threads": self.threads,
+            "pipeline": self.pipeline,
             "latency": self.latency,
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
@@ -261,6 +264,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         query_label=document.get("Query"),
         data_file=document.get("DataFile"),
         threads=document.get("Threads"),
+        pipeline=document.get("Pipeline", 1),
         server=server and ServerFacts(server["Kind"], server["Version"], server["Address"]),
         facts=document.get("Facts") or {},
         requests=document.get("Requests"),

@@ -1,6 +1,6 @@
 /* Drives the load generator without Python, so that sanitizers see nothing but it.
  *
- * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S
+ * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE
  * Tensors are of 16 bytes. STOP_AFTER_MS of 0 lets the run end by itself, REQUESTS_PER_S of 0
  * is no limit.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts
@@ -34,8 +34,9 @@ int main(int argc, char **argv)
     errstr_t errstr;
     uint64_t failures = 0, sampled = 0, tensor;
     int64_t latencies = 0, service_latencies = 0;
-    if (argc != 8)
-        return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S");
+    if (argc != 9)
+        return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS "
+                    "REQUESTS_PER_S PIPELINE");
     uint32_t workers = (uint32_t)atoi(argv[2]);
     int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
     if (tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr) < 0)
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
         .output_bytes = OUTPUT_BYTES,
         .workers = workers,
         .threads = (uint32_t)atoi(argv[3]),
+        .pipeline = (uint32_t)atoi(argv[8]),
         .batch = 1,
         .burn_in_requests = workers,
         .max_requests = strtoull(argv[4], NULL, 10),

@@ -93,6 +93,7 @@ def save_ours(folder: Path, **changes: object) -> Path:
             "0.1.0 on valkey 9.1.2 in A, 1.2.7 on redis 6.2.14 in B",
         ),
         ({"threads": 2}, "client threads: 1 in A, 2 in B"),
+        ({"pipeline": 16}, "pipeline: 1 in A, 16 in B"),
         (
             {"query_label": "RedisAI Query - mobilenet_v1_100_224 :AI.DAGRUN"},
             "request: RedisAI Query - mobilenet_v1_100_224 :AI.MODELRUN in A, RedisAI Query",

@@ -71,7 +71,7 @@ def _add_size_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how many at a time")
     group.add_argument(
         "--workers", type=int, default=1, metavar="N",
-        help="requests under way at a time, each on its own connection (default: 1)",
+        help="closed loops, each on its own connection (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
@@ -129,6 +129,10 @@ def add_request_options(parser: argparse.ArgumentParser, *, file_required: bool 
 def add_load_options(parser: argparse.ArgumentParser) -> None:
     """How much is sent, in a run and in a sweep."""
     group = parser.add_argument_group("how much")
+    group.add_argument(
+        "--pipeline", type=int, default=1, metavar="N",
+        help="requests outstanding on each connection, answered in order (default: 1)",
+    )  # fmt: skip
     group.add_argument(
         "--threads", type=int, metavar="N",
         help="native I/O threads (default: the smaller of workers and cores)",
@@ -280,6 +284,7 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         timeout_ms=options.timeout_ms,
         reference_file=options.reference_file,
         tolerance=options.tolerance,
+        pipeline=options.pipeline,
         max_queries=options.max_queries,
         duration_s=options.duration,
         continue_on_error=options.continue_on_error,

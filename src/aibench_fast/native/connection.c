@@ -12,7 +12,6 @@
 
 #include "clock.h"
 
-#define RECEIVE_BYTES (64 * 1024)
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
 #define FULL_QUEUE_TRIES 1000 /* a millisecond each */
@@ -154,6 +153,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
     }
     reader->buf = buffer;
     c->context = context;
+    c->sent_bytes = 0;
     return 0;
 }
 
@@ -203,6 +203,7 @@ enum io_status connection_send(struct connection *c, struct iovec **iov, size_t 
         struct msghdr message = {.msg_iov = *iov, .msg_iovlen = *count < IOV_MAX ? *count : IOV_MAX};
         ssize_t sent = sendmsg(c->context->fd, &message, MSG_NOSIGNAL);
         if (sent >= 0) {
+            c->sent_bytes += (uint64_t)sent;
             skip_sent(iov, count, (size_t)sent);
         } else if (errno == EAGAIN) {
             return IO_AGAIN;
@@ -218,8 +219,8 @@ enum io_status connection_send(struct connection *c, struct iovec **iov, size_t 
     return IO_DONE;
 }
 
-/* Judge every whole reply in the reader's buffer. */
-static enum io_status parse(struct connection *c)
+/* Judge the whole replies in the reader's buffer, up to the request's last. */
+static enum io_status judge(struct connection *c)
 {
     redisReader *reader = c->context->reader;
     void *reply;
@@ -231,35 +232,35 @@ static enum io_status parse(struct connection *c)
         if (reply == NULL)
             return IO_AGAIN;
         if (replycheck_reply_done(c->check))
-            break;
+            return IO_DONE;
     }
-    if (reader->pos < reader->len) {
-        replycheck_fail(c->check, FAILURE_PROTOCOL, "more replies than the request has commands");
-        return IO_FAILED;
-    }
-    return IO_DONE;
 }
 
 enum io_status connection_receive(struct connection *c)
 {
-    char buffer[RECEIVE_BYTES];
-    for (;;) {
+    char buffer[CONNECTION_RECEIVE_BYTES];
+    enum io_status status = judge(c);
+    while (status == IO_AGAIN) {
         ssize_t got = recv(c->context->fd, buffer, sizeof buffer, 0);
         if (got > 0) {
             redisReaderFeed(c->context->reader, buffer, (size_t)got);
-            enum io_status status = parse(c);
-            if (status != IO_AGAIN)
-                return status;
+            status = judge(c);
         } else if (got == 0) {
             replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
-            return IO_FAILED;
+            status = IO_FAILED;
         } else if (errno == EAGAIN) {
-            return IO_AGAIN;
+            break;
         } else if (errno != EINTR) {
             replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "receiving: %s", strerror(errno));
-            return IO_FAILED;
+            status = IO_FAILED;
         }
     }
+    return status;
+}
+
+bool connection_has_unjudged(const struct connection *c)
+{
+    return c->context->reader->pos < c->context->reader->len;
 }
 
 void connection_close(struct connection *c)

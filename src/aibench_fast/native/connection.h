@@ -9,10 +9,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 #include "errstr.h"
 #include "replycheck.h"
+
+#define CONNECTION_RECEIVE_BYTES (64 * 1024) /* read at once, at most */
 
 struct redisContext;
 
@@ -25,6 +28,7 @@ struct endpoint {
 struct connection {
     struct redisContext *context; /* NULL while closed */
     struct replycheck *check;     /* set by the owner before the first receive */
+    uint64_t sent_bytes;          /* that the kernel took since the connection was opened */
 };
 
 enum io_status {
@@ -34,7 +38,7 @@ enum io_status {
 };
 
 /* Begin to connect. The connection is usable when the socket is writable and connection_ready
- * says so. Waits, up to a second, where a unix socket's queue of new connections is full.
+ * says so. `reply_bytes`: the most that may stand in its buffer, read and not judged. Waits, up to a second, where a unix socket's queue of new connections is full.
  * Returns 0, or -1 with the reason in `errstr`. */
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     errstr_t errstr);
@@ -51,8 +55,12 @@ int connection_fd(const struct connection *c);
  * it took, and the first iovec left is shortened. IO_DONE: everything went. */
 enum io_status connection_send(struct connection *c, struct iovec **iov, size_t *count);
 
-/* Read what has come and judge it. IO_DONE: the request's last reply is whole. */
+/* Judge what has come. IO_DONE: the last reply to the request that the check is for is whole; what
+ * came after it is judged by the next call. */
 enum io_status connection_receive(struct connection *c);
+
+/* Whether something was read that is not judged yet. */
+bool connection_has_unjudged(const struct connection *c);
 
 void connection_close(struct connection *c);
 

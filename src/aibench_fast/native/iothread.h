@@ -1,4 +1,5 @@
-/* One I/O thread: an epoll loop that drives its workers, each with one request outstanding.
+/* One I/O thread: an epoll loop that drives its workers, each with one request outstanding, or
+ * with as many as are pipelined on its connection.
  *
  * Memory: iothread_init allocates, iothread_free frees. The run_state is borrowed.
  * Threads: iothread_main is the thread; the counters may be read by any thread meanwhile.
@@ -41,22 +42,32 @@ enum worker_phase {
     WORKER_ENDED
 };
 
+/* A request that is sent, or is to be sent next, and is not answered yet. */
+struct request {
+    uint64_t number;
+    int64_t started_ns; /* just before it was first offered to the kernel */
+    uint64_t end_byte;  /* how many bytes its connection has sent when it is sent whole */
+    bool samples;       /* its output goes to run_state.sample */
+};
+
 struct worker {
     struct connection connection;
-    struct replycheck check;
+    struct replycheck check; /* of the oldest request outstanding, for replies come in order */
     enum worker_phase phase;
     bool answered;        /* something came back on this connection */
-    uint64_t request;     /* its number */
     struct waiter waiter; /* its due_ns is when the request was meant to start; 0: without a limit */
     bool late;            /* it was due before this worker was free */
-    int64_t started_ns;   /* just before the first byte went to the kernel; or when
-                           * connecting, or resting, began */
+    int64_t since_ns;     /* when connecting, or resting, began */
     const struct request_text *text;
-    struct iovec *iov_all; /* room for the whole request */
-    struct iovec *iov;     /* what of it is not sent yet */
+    struct request *requests; /* a ring of config.pipeline */
+    uint32_t oldest;          /* its place in the ring */
+    uint32_t outstanding;     /* how many the ring holds */
+    uint64_t queued_bytes;    /* what its connection has been given to send since it was opened */
+    struct iovec *iov_all;    /* room for all requests outstanding */
+    struct iovec *iov;        /* what of them is not sent yet */
     size_t iov_count;
-    char *output; /* room for an output to compare; NULL where none is compared */
-    bool samples; /* this request's output goes to run_state.sample */
+    char *output;      /* room for an output to compare; NULL where none is compared */
+    uint64_t measured; /* requests of its own that ended measured */
 };
 
 struct iothread {
@@ -75,6 +86,8 @@ struct iothread {
     _Atomic uint64_t late_starts;
     _Atomic int64_t last_completed_ns;
     _Atomic int64_t cpu_ns;
+    _Atomic uint64_t least_worker_requests;
+    _Atomic uint64_t most_worker_requests;
     struct failures burn_in_failures;
     struct failures failures;
     struct histogram latencies;         /* from the intended start */

@@ -120,6 +120,12 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
     s->late_starts += atomic_load_explicit(&t->late_starts, memory_order_relaxed);
     s->cpu_ns += cpu_ns;
+    uint64_t least = atomic_load_explicit(&t->least_worker_requests, memory_order_relaxed);
+    uint64_t most = atomic_load_explicit(&t->most_worker_requests, memory_order_relaxed);
+    if (least < s->least_worker_requests)
+        s->least_worker_requests = least;
+    if (most > s->most_worker_requests)
+        s->most_worker_requests = most;
     if (last_ns > s->last_completed_ns)
         s->last_completed_ns = last_ns;
     if ((double)cpu_ns > *busiest_ns)
@@ -135,6 +141,7 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
 {
     double busiest_ns = 0;
     memset(s, 0, sizeof *s);
+    s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
     histogram_reset(&s->latencies);
     if (g->run.schedule.interval_ns > 0)
         histogram_reset(&s->service_latencies);

@@ -45,6 +45,7 @@ struct loadgen_config {
     size_t output_bytes; /* the size of the plan's bulk */
     uint32_t workers;
     uint32_t threads; /* 1 to workers */
+    uint32_t pipeline; /* requests outstanding on each connection, at least 1; 1 under a limit */
     uint64_t batch;   /* tensors a request, at least 1 */
     uint64_t first_tensor; /* where in the file the first request starts */
     uint64_t burn_in_requests;
@@ -67,6 +68,8 @@ struct loadgen_snapshot {
     int64_t cpu_ns;            /* of all I/O threads in the measured part; final after the end */
     double busiest_thread;     /* the largest share of the measured time that one I/O thread
                                 * was on a CPU; final after the end */
+    uint64_t least_worker_requests; /* measured ones of the worker that had the fewest; 0 before */
+    uint64_t most_worker_requests;  /* the end, and so has the one with the most */
     struct failures burn_in_failures;
     struct failures failures; /* measured ones */
     struct histogram latencies; /* of measured successes: response latency, from the intended start,
