@@ -278,6 +278,7 @@ static void worker_start(struct iothread *t, struct worker *w)
     w->iov = w->iov_all;
     w->iov_count = 0;
     request_queue(t, w, oldest(w), monotonic_ns());
+    worker_fill(t, w); /* before anything is sent, so that all of it goes at once */
     worker_send(t, w);
 }
 
