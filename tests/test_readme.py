@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.server.embedded import _free_port
+from aibench_fast.server.embedded import free_port
 
 # A reader's port 6379 may be taken here, and a reader types more slowly than a server starts.
 PREAMBLE = """
@@ -58,7 +58,7 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path, model_url: tuple[str, str]) 
         env={
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PORT": str(_free_port()),
+            "PORT": str(free_port()),
             "MODEL_URL": url,
             "MODEL_SHA256": digest,
         },

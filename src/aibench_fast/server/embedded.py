@@ -105,7 +105,7 @@ class EmbeddedServer:
         any_port = self.port == 0
         for attempt in range(1, PORT_ATTEMPTS + 1):
             if any_port:
-                self.port = _free_port()
+                self.port = free_port()
             try:
                 self._launch()
                 self._wait_until_it_answers()
@@ -270,7 +270,8 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nothing listens on now."""
     with sockets.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -11,12 +11,7 @@ static void reply_stats(RedisModuleCtx *ctx, RedisModuleString *key, const Model
     RedisModule_ReplyWithString(ctx, key);
     RedisModule_ReplyWithCString(ctx, "type");
     RedisModule_ReplyWithCString(ctx, "MODEL");
-    RedisModule_ReplyWithCString(ctx, "backend");
-    RedisModule_ReplyWithCString(ctx, model->engine->backend);
-    RedisModule_ReplyWithCString(ctx, "device");
-    RedisModule_ReplyWithCString(ctx, model->device);
-    RedisModule_ReplyWithCString(ctx, "tag");
-    RedisModule_ReplyWithCString(ctx, model->tag);
+    reply_model_identity(ctx, model);
     RedisModule_ReplyWithCString(ctx, "duration");
     RedisModule_ReplyWithLongLong(ctx, model->stats.duration_us);
     RedisModule_ReplyWithCString(ctx, "samples");

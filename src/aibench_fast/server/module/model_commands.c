@@ -244,12 +244,7 @@ static void reply_names(RedisModuleCtx *ctx, const char *word, const Names *name
 
 static void reply_meta(RedisModuleCtx *ctx, const Model *model)
 {
-    RedisModule_ReplyWithCString(ctx, "backend");
-    RedisModule_ReplyWithCString(ctx, model->engine->backend);
-    RedisModule_ReplyWithCString(ctx, "device");
-    RedisModule_ReplyWithCString(ctx, model->device);
-    RedisModule_ReplyWithCString(ctx, "tag");
-    RedisModule_ReplyWithCString(ctx, model->tag);
+    reply_model_identity(ctx, model);
     RedisModule_ReplyWithCString(ctx, "batchsize");
     RedisModule_ReplyWithLongLong(ctx, model->limits.batch_size);
     RedisModule_ReplyWithCString(ctx, "minbatchsize");

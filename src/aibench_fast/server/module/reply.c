@@ -9,3 +9,13 @@ int reply_error(RedisModuleCtx *ctx, RedisModuleString **argv, int argc, const c
               argc > 1 ? argument_text(argv[1]) : "");
     return RedisModule_ReplyWithError(ctx, error.text);
 }
+
+void reply_model_identity(RedisModuleCtx *ctx, const Model *model)
+{
+    RedisModule_ReplyWithCString(ctx, "backend");
+    RedisModule_ReplyWithCString(ctx, model->engine->backend);
+    RedisModule_ReplyWithCString(ctx, "device");
+    RedisModule_ReplyWithCString(ctx, model->device);
+    RedisModule_ReplyWithCString(ctx, "tag");
+    RedisModule_ReplyWithCString(ctx, model->tag);
+}
