@@ -29,12 +29,30 @@ cdef extern from "histogram.h" nogil:
     void histogram_record(histogram *h, int64_t latency_ns)
 
 
+cdef extern from "tensordata.h" nogil:
+    enum tensor_dtype:
+        TENSOR_FLOAT
+        TENSOR_DOUBLE
+        TENSOR_INT8
+        TENSOR_INT16
+        TENSOR_INT32
+        TENSOR_INT64
+        TENSOR_UINT8
+        TENSOR_UINT16
+        TENSOR_BOOL
+
+
 cdef extern from "tensormap.h" nogil:
     struct tensormap:
         size_t tensor_bytes
         uint64_t tensor_count
     int tensormap_open(tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr)
+    int tensormap_generate(
+        tensormap *map, uint64_t tensor_count, size_t tensor_bytes, tensor_dtype dtype,
+        uint64_t seed, errstr_t errstr)
     void tensormap_close(tensormap *map)
+    int tensormap_read(
+        const tensormap *map, uint64_t first, uint64_t batch, char *out, errstr_t errstr)
 
 
 cdef extern from "replycheck.h" nogil:

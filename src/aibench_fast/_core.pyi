@@ -60,25 +60,44 @@ class Histogram:
     def counts(self) -> LatencyCounts:
         """Return a copy of the counts."""
 
+class Tensors:
+    """Tensors in memory that requests are sent from, given back with the object."""
+
+    @staticmethod
+    def open(file: Path, tensor_bytes: int) -> "Tensors":
+        """Map a file that holds a whole number of tensors; ConfigError where it cannot be."""
+    @staticmethod
+    def generate(tensor_count: int, tensor_bytes: int, dtype: str, seed: int) -> "Tensors":
+        """Draw tensors from a seed, as native/tensordata.h says, without the GIL.
+
+        ConfigError where there is no memory for them.
+        """
+    def __len__(self) -> int:
+        """How many tensors there are."""
+    def read(self, first: int, count: int) -> bytes:
+        """Return a copy of `count` tensors from index `first` on, the tensors taken as a ring.
+
+        ConfigError where the file shrank meanwhile; IndexError where there is no such tensor.
+        """
+
 class LoadGenerator:
     """Workers over a server, one a request text, on native threads.
 
     Without a limit on `requests_per_s` they are a closed loop; with one, request k of all of them
     is due at start + k / requests_per_s, and latencies count from then.
 
-    Connects every worker when made: ServerError where that fails, ConfigError where the tensor
-    file cannot be mapped. `greeting` is a command that every connection begins with, answered by
-    OK. `references` has the float32 output of each tensor of the file, in order; an output that
-    differs from it by more than `tolerance` is a failure. `expected_replies` has the size in bytes
-    of each reply that is a bulk, and None for one that is OK. `pipeline` requests are outstanding
-    on each connection, one under a limit. A limit of 0 is none.
+    Connects every worker when made: ServerError where that fails. `greeting` is a command that
+    every connection begins with, answered by OK. `references` has the float32 output of each
+    tensor, in order; an output that differs from it by more than `tolerance` is a failure.
+    `expected_replies` has the size in bytes of each reply that is a bulk, and None for one that is
+    OK. `pipeline` requests are outstanding on each connection, one under a limit. A limit of 0 is
+    none.
     """
 
     def __init__(
         self,
         *,
-        tensor_file: Path,
-        tensor_bytes: int,
+        tensors: Tensors,
         first_tensor: int,
         host: str,
         port: int,

@@ -94,12 +94,74 @@ cdef class Histogram:
         return _latency_counts(self._histogram)
 
 
+_DTYPES = {
+    "FLOAT": TENSOR_FLOAT,
+    "DOUBLE": TENSOR_DOUBLE,
+    "INT8": TENSOR_INT8,
+    "INT16": TENSOR_INT16,
+    "INT32": TENSOR_INT32,
+    "INT64": TENSOR_INT64,
+    "UINT8": TENSOR_UINT8,
+    "UINT16": TENSOR_UINT16,
+    "BOOL": TENSOR_BOOL,
+}
+
+
+cdef class Tensors:
+    """Tensors in memory that requests are sent from; see native/tensormap.h."""
+
+    cdef tensormap _map
+
+    def __init__(self):
+        raise TypeError("tensors are opened or generated")
+
+    def __dealloc__(self):
+        tensormap_close(&self._map)
+
+    @staticmethod
+    def open(file, size_t tensor_bytes):
+        cdef Tensors tensors = Tensors.__new__(Tensors)
+        cdef errstr_t errstr
+        path = os.fsencode(file)
+        if tensormap_open(&tensors._map, path, tensor_bytes, errstr) < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+        return tensors
+
+    @staticmethod
+    def generate(uint64_t tensor_count, size_t tensor_bytes, str dtype, uint64_t seed):
+        cdef Tensors tensors = Tensors.__new__(Tensors)
+        cdef errstr_t errstr
+        cdef tensor_dtype native_dtype = _DTYPES[dtype]
+        cdef int status
+        with nogil:
+            status = tensormap_generate(
+                &tensors._map, tensor_count, tensor_bytes, native_dtype, seed, errstr)
+        if status < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+        return tensors
+
+    def __len__(self):
+        return self._map.tensor_count
+
+    def read(self, uint64_t first, uint64_t count):
+        cdef errstr_t errstr
+        cdef int status
+        if first >= self._map.tensor_count:
+            raise IndexError(f"tensor {first} of {self._map.tensor_count}")
+        data = PyBytes_FromStringAndSize(NULL, count * self._map.tensor_bytes)
+        cdef char *out = PyBytes_AS_STRING(data)
+        with nogil:
+            status = tensormap_read(&self._map, first, count, out, errstr)
+        if status < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+        return data
+
+
 cdef class LoadGenerator:
     """Workers over a server; see native/loadgen.h for what happens inside."""
 
     cdef loadgen *_loadgen
-    cdef tensormap _tensors
-    cdef bint _mapped
+    cdef Tensors _tensors
     cdef request_text *_texts
     cdef loadgen_snapshot *_snapshot
     cdef size_t _output_bytes
@@ -109,8 +171,7 @@ cdef class LoadGenerator:
     def __cinit__(
         self,
         *,
-        tensor_file,
-        size_t tensor_bytes,
+        Tensors tensors not None,
         uint64_t first_tensor,
         str host,
         int port,
@@ -134,21 +195,17 @@ cdef class LoadGenerator:
     ):
         cdef loadgen_config config
         cdef errstr_t errstr
-        path = os.fsencode(tensor_file)
         host_name = host.encode()
         socket_path = os.fsencode(socket) if socket else None
         texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
         greeting_text = bytes(greeting) if greeting else None
         self._borrowed = (host_name, socket_path, greeting_text, texts, references)
-        if not 1 <= threads <= len(texts) or min(batch, tensor_bytes, pipeline) < 1:
+        if not 1 <= threads <= len(texts) or min(batch, pipeline) < 1:
             raise ConfigError(
-                f"{len(texts)} workers, {threads} threads, batches of {batch} and tensors of "
-                f"{tensor_bytes} bytes, {pipeline} outstanding: each has to be at least 1, and "
-                "threads at most workers"
+                f"{len(texts)} workers, {threads} threads, batches of {batch}, {pipeline} "
+                "outstanding: each has to be at least 1, and threads at most workers"
             )
-        if tensormap_open(&self._tensors, path, tensor_bytes, errstr) < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
-        self._mapped = True
+        self._tensors = tensors
         config.plan = self._make_plan(expected_replies, replies_in_array)
         config.references = NULL
         if references is not None:
@@ -165,7 +222,7 @@ cdef class LoadGenerator:
         if greeting_text is not None:
             config.greeting = greeting_text
             config.greeting_bytes = len(greeting_text)
-        config.tensors = &self._tensors
+        config.tensors = &tensors._map
         config.tolerance = tolerance
         config.texts = self._make_texts(texts)
         config.output_bytes = self._output_bytes
@@ -203,9 +260,6 @@ cdef class LoadGenerator:
         if g is not NULL:
             with nogil:
                 loadgen_free(g)
-        if self._mapped:
-            tensormap_close(&self._tensors)
-            self._mapped = False
         free(self._texts)
         self._texts = NULL
         free(self._snapshot)
@@ -239,7 +293,7 @@ cdef class LoadGenerator:
         return plan
 
     cdef int _check_references(self, bytes references, uint64_t batch) except -1:
-        cdef Py_ssize_t wanted = self._tensors.tensor_count * (self._output_bytes // batch)
+        cdef Py_ssize_t wanted = self._tensors._map.tensor_count * (self._output_bytes // batch)
         if self._output_bytes % (4 * batch) or len(references) != wanted:
             raise InternalError(f"{len(references)} bytes of references, {wanted} are needed")
         return 0

@@ -9,12 +9,11 @@ import redis
 from aibench_fast import control
 from aibench_fast.commands import TENSOR_BLOB, Command
 from aibench_fast.config import RunConfig
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ServerError
 from aibench_fast.request import Request
 from aibench_fast.result import ServerFacts
 from aibench_fast.serverstats import server_facts
 
-DTYPE = "FLOAT"
 HURRY_S = 0.1  # what a server gets to answer in where someone waits for the end
 
 
@@ -29,18 +28,19 @@ class Preflight:
     server: ServerFacts
 
 
-def preflight(config: RunConfig, first_tensor: int) -> Preflight:
+def preflight(config: RunConfig, tensor: bytes) -> Preflight:
     """Ask the server all that a run takes for granted, then send one request on trial.
 
-    The trial also makes the server compile the model for this shape before anything is measured.
-    ServerError, with the server's own words, where something is refused.
+    `tensor` has the bytes of a request's tensor, the whole batch. The trial also makes the server
+    compile the model for this shape before anything is measured. ServerError, with the server's own
+    words, where something is refused.
     """
     client = control.connect(config.address)
     server = server_facts(client, config.address)
     request = Request(
         dialect=config.dialect or control.ask_dialect(client, config.address),
         model=config.model,
-        dtype=DTYPE,
+        dtype="FLOAT",
         shape=config.batch_shape,
         use_dag=config.use_dag,
         persist=config.persist_results,
@@ -54,7 +54,7 @@ def preflight(config: RunConfig, first_tensor: int) -> Preflight:
             f"{error} (model {config.model}); load it with `aibench-fast model load`"
         ) from error
     try:
-        dtype, output_bytes = _trial(client, config, request, first_tensor)
+        dtype, output_bytes = _trial(client, config, request, tensor)
         for worker in range(config.workers):
             for command in request.setup(worker):
                 control.call(client, config.address, *command)
@@ -79,17 +79,16 @@ def _check_commands(
 
 
 def _trial(
-    client: redis.Redis, config: RunConfig, request: Request, first_tensor: int
+    client: redis.Redis, config: RunConfig, request: Request, tensor: bytes
 ) -> tuple[str, int]:
-    """Run the model once on the file's own data; return the output's dtype and size in bytes.
+    """Run the model once on the run's own data; return the output's dtype and size in bytes.
 
     Three commands also where a DAG will be sent: only they say what the output is.
     """
     separate = dataclasses.replace(request, use_dag=False)
-    data = _read_batch(config, first_tensor)
     _, target = request.keys(0)
     for command in separate.commands(0)[:2]:
-        reply = control.call(client, config.address, *_with_tensor(command, data))
+        reply = control.call(client, config.address, *_with_tensor(command, tensor))
         if reply != b"OK":
             raise ServerError(
                 f"{config.address} answered {command[0]!s} with {reply!r} on trial, expected OK"
@@ -103,24 +102,8 @@ def _trial(
     return facts[b"dtype"].decode(), len(facts[b"blob"])
 
 
-def _with_tensor(command: Command, data: bytes) -> list[Any]:
-    return [data if argument is TENSOR_BLOB else argument for argument in command]
-
-
-def _read_batch(config: RunConfig, first_tensor: int) -> bytes:
-    """The bytes of one request's tensor; the file is a ring."""
-    missing = config.batch_size * config.tensor_bytes
-    parts = []
-    with config.file.open("rb") as file:
-        file.seek(first_tensor * config.tensor_bytes)
-        while missing:
-            part = file.read(missing)
-            if not part and file.tell() == 0:
-                raise ConfigError(f"tensor file {config.file}: was emptied meanwhile")
-            parts.append(part)
-            missing -= len(part)
-            file.seek(0)
-    return b"".join(parts)
+def _with_tensor(command: Command, tensor: bytes) -> list[Any]:
+    return [tensor if argument is TENSOR_BLOB else argument for argument in command]
 
 
 def clean_up(request: Request, config: RunConfig, patience_s: float) -> None:

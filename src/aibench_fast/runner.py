@@ -54,14 +54,15 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     """
     tensor_count = config.count_tensors()
     first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
-    found = preflight(config, first)
+    tensors = _core.Tensors.open(config.file, config.tensor_bytes)
+    found = preflight(config, tensors.read(first, config.batch_size))
     with found.client:
         try:
             known = _facts(config, found, observe)
             if config.reset_stats:
                 reset_statistics(found.client, config.address, config.model)
             server_watch = ServerWatch(config.address, config.model)
-            generator = _load_generator(config, found, tensor_count, first)
+            generator = _load_generator(config, found, tensors, first)
         except BaseException:
             clean_up(found.request, config, HURRY_S)
             raise
@@ -90,14 +91,13 @@ def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, 
 
 
 def _load_generator(
-    config: RunConfig, found: Preflight, tensor_count: int, first_tensor: int
+    config: RunConfig, found: Preflight, tensors: _core.Tensors, first_tensor: int
 ) -> _core.LoadGenerator:
     _allow_connections(config.workers)
     request = found.request
     blob_bytes = config.batch_size * config.tensor_bytes
     return _core.LoadGenerator(
-        tensor_file=config.file,
-        tensor_bytes=config.tensor_bytes,
+        tensors=tensors,
         first_tensor=first_tensor,
         host=_resolve(config.address),
         port=config.address.port,
@@ -110,13 +110,13 @@ def _load_generator(
         pipeline=config.pipeline,
         batch=config.batch_size,
         burn_in_requests=config.burn_in,
-        max_requests=config.max_requests(tensor_count),
+        max_requests=config.max_requests(len(tensors)),
         requests_per_s=config.limit_rps,
         duration_ns=round(config.duration_s * NS_PER_S),
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
         stop_on_failure=not config.continue_on_error,
-        references=_references(config, found, tensor_count),
+        references=_references(config, found, len(tensors)),
         tolerance=config.tolerance,
     )
 

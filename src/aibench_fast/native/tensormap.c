@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,7 +22,7 @@ int tensormap_open(struct tensormap *map, const char *path, size_t tensor_bytes,
     map->base = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (map->base == MAP_FAILED)
         goto error;
-    close(fd);
+    map->fd = fd;
     map->tensor_bytes = tensor_bytes;
     map->tensor_count = (uint64_t)status.st_size / tensor_bytes;
     return 0;
@@ -33,10 +34,30 @@ error:
     return -1;
 }
 
+int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tensor_bytes,
+                       enum tensor_dtype dtype, uint64_t seed, errstr_t errstr)
+{
+    size_t bytes = tensor_count * tensor_bytes;
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) {
+        snprintf(errstr, ERRSTR_BYTES, "cannot have %zu bytes for generated tensors: %s", bytes,
+                 strerror(errno));
+        map->base = NULL;
+        return -1;
+    }
+    tensordata_fill(base, bytes, dtype, seed);
+    mprotect(base, bytes, PROT_READ);
+    *map = (struct tensormap){base, tensor_bytes, tensor_count, -1};
+    return 0;
+}
+
 void tensormap_close(struct tensormap *map)
 {
-    if (map->base)
-        munmap((void *)map->base, map->tensor_bytes * map->tensor_count);
+    if (map->base == NULL)
+        return;
+    munmap((void *)map->base, map->tensor_bytes * map->tensor_count);
+    if (map->fd >= 0)
+        close(map->fd);
     map->base = NULL;
 }
 
@@ -60,4 +81,42 @@ size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t bat
         first = 0;
     }
     return used;
+}
+
+/* Copy by read calls, for the pages of a file that shrank raise SIGBUS. */
+static int read_file(int fd, off_t offset, char *out, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t n = pread(fd, out, bytes, offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            errno = ENODATA;
+        if (n <= 0)
+            return -1;
+        out += n;
+        offset += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+int tensormap_read(const struct tensormap *map, uint64_t first, uint64_t batch, char *out,
+                   errstr_t errstr)
+{
+    struct iovec *runs = calloc(tensormap_batch_iovecs(map, batch), sizeof(*runs));
+    size_t count = runs ? tensormap_batch(map, first, batch, runs) : 0;
+    int status = runs ? 0 : -1;
+    for (size_t i = 0; i < count && status == 0; i++) {
+        const char *from = runs[i].iov_base;
+        if (map->fd < 0)
+            memcpy(out, from, runs[i].iov_len);
+        else
+            status = read_file(map->fd, from - map->base, out, runs[i].iov_len);
+        out += runs[i].iov_len;
+    }
+    if (status < 0)
+        snprintf(errstr, ERRSTR_BYTES, "cannot read the tensors: %s", strerror(errno));
+    free(runs);
+    return status;
 }

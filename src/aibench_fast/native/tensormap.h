@@ -1,7 +1,8 @@
-/* A tensor file mapped read-only. The pages are the file's own: nothing is copied.
+/* Tensors mapped read-only: those of a file, whose pages are the file's own, so that nothing is
+ * copied, or generated ones.
  *
- * Memory: tensormap_open maps, tensormap_close unmaps; the map must outlive every thread that
- * sends from it. Units: bytes.
+ * Memory: tensormap_open and tensormap_generate map, tensormap_close unmaps; the map must outlive
+ * every thread that sends from it. Units: bytes.
  * Returns 0, or -1 with errno's text in `errstr`.
  * Threads: after opening, any number may read.
  */
@@ -13,24 +14,34 @@
 #include <sys/uio.h>
 
 #include "errstr.h"
+#include "tensordata.h"
 
 struct tensormap {
     const char *base;
     size_t tensor_bytes;
     uint64_t tensor_count;
+    int fd; /* of the file; -1 where the tensors are generated */
 };
 
 /* Map the file at `path`, which holds a whole number of tensors of `tensor_bytes` each. */
 int tensormap_open(struct tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr);
 
+/* Map memory of our own and fill it with `tensor_count` tensors drawn from the seed. */
+int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tensor_bytes,
+                       enum tensor_dtype dtype, uint64_t seed, errstr_t errstr);
+
 void tensormap_close(struct tensormap *map);
 
-/* The most iovecs that a batch needs: it starts anywhere and goes on at the file's beginning. */
+/* The most iovecs that a batch needs: it starts anywhere and goes on at the first tensor. */
 size_t tensormap_batch_iovecs(const struct tensormap *map, uint64_t batch);
 
-/* Fill `iov` with `batch` tensors from index `first` on, the file taken as a ring; return how many
+/* Fill `iov` with `batch` tensors from index `first` on, the map taken as a ring; return how many
  * iovecs that took. */
 size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t batch,
                        struct iovec *iov);
+
+/* Copy the same tensors to `out`; -1 too where the file shrank meanwhile. */
+int tensormap_read(const struct tensormap *map, uint64_t first, uint64_t batch, char *out,
+                   errstr_t errstr);
 
 #endif

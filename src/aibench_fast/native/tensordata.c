@@ -1,0 +1,51 @@
+#include "tensordata.h"
+
+#define WORD_BITS 64
+#define GOLDEN_GAMMA 0x9e3779b97f4a7c15u
+
+static uint64_t next_word(uint64_t *state)
+{
+    uint64_t z = *state += GOLDEN_GAMMA;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Define a function that fills `count` values; each is `expression` of the next `bits` of a word,
+ * the lowest ones of `random`. */
+#define DEFINE_FILL(name, type, bits, expression)                                                  \
+    static void name(type *values, size_t count, uint64_t seed)                                    \
+    {                                                                                              \
+        for (size_t i = 0; i < count;) {                                                           \
+            uint64_t word = next_word(&seed);                                                      \
+            for (int used = 0; used < WORD_BITS && i < count; used += (bits), i++) {               \
+                uint64_t random = word >> used;                                                    \
+                values[i] = (type)(expression);                                                    \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+DEFINE_FILL(fill_float, float, 32, (float)((uint32_t)random >> 8) * 0x1p-24f)
+DEFINE_FILL(fill_double, double, 64, (double)(random >> 11) * 0x1p-53)
+DEFINE_FILL(fill_int8, int8_t, 8, random & INT8_MAX)
+DEFINE_FILL(fill_8_bits, uint8_t, 8, random & UINT8_MAX)
+DEFINE_FILL(fill_16_bits, uint16_t, 8, random & UINT8_MAX)
+DEFINE_FILL(fill_32_bits, uint32_t, 8, random & UINT8_MAX)
+DEFINE_FILL(fill_64_bits, uint64_t, 8, random & UINT8_MAX)
+DEFINE_FILL(fill_bool, uint8_t, 8, random & 1)
+
+void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t seed)
+{
+    switch (dtype) {
+    case TENSOR_FLOAT: fill_float(data, bytes / sizeof(float), seed); break;
+    case TENSOR_DOUBLE: fill_double(data, bytes / sizeof(double), seed); break;
+    case TENSOR_INT8: fill_int8(data, bytes, seed); break;
+    case TENSOR_UINT8: fill_8_bits(data, bytes, seed); break;
+    /* Of no value is the sign's bit set, so that these serve the signed types too. */
+    case TENSOR_INT16:
+    case TENSOR_UINT16: fill_16_bits(data, bytes / sizeof(uint16_t), seed); break;
+    case TENSOR_INT32: fill_32_bits(data, bytes / sizeof(uint32_t), seed); break;
+    case TENSOR_INT64: fill_64_bits(data, bytes / sizeof(uint64_t), seed); break;
+    case TENSOR_BOOL: fill_bool(data, bytes, seed); break;
+    }
+}

@@ -1,0 +1,32 @@
+/* Values for tensors without a file: the same for one seed on every machine, and different from
+ * tensor to tensor.
+ *
+ * They come from SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number
+ * generators", OOPSLA 2014, with the constants of Vigna's public-domain splitmix64.c. Each output
+ * is cut into as many values as it has bits for, the lowest bits first.
+ * Memory: the caller's. Units: bytes. It cannot fail.
+ * Threads: any number may fill memory of their own.
+ */
+#ifndef AIBENCH_TENSORDATA_H
+#define AIBENCH_TENSORDATA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The types of a tensor's values, by RedisAI's names. */
+enum tensor_dtype {
+    TENSOR_FLOAT,  /* 24 random bits: uniform in [0, 1) */
+    TENSOR_DOUBLE, /* 53 random bits: uniform in [0, 1) */
+    TENSOR_INT8,   /* 0 to 127 */
+    TENSOR_INT16,  /* 0 to 255, as the wider ones: pixels, or indices that most tables have */
+    TENSOR_INT32,
+    TENSOR_INT64,
+    TENSOR_UINT8,
+    TENSOR_UINT16,
+    TENSOR_BOOL, /* 0 or 1, in one byte */
+};
+
+/* Fill `data`, which is aligned for its values, with as many as `bytes` have room for. */
+void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t seed);
+
+#endif
