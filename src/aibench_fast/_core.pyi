@@ -64,10 +64,10 @@ class Tensors:
     """Tensors in memory that requests are sent from, given back with the object."""
 
     @staticmethod
-    def open(file: Path, tensor_bytes: int) -> "Tensors":
+    def open(file: Path, tensor_bytes: int) -> Tensors:
         """Map a file that holds a whole number of tensors; ConfigError where it cannot be."""
     @staticmethod
-    def generate(tensor_count: int, tensor_bytes: int, dtype: str, seed: int) -> "Tensors":
+    def generate(tensor_count: int, tensor_bytes: int, dtype: str, seed: int) -> Tensors:
         """Draw tensors from a seed, as native/tensordata.h says, without the GIL.
 
         ConfigError where there is no memory for them.

@@ -19,7 +19,10 @@ MIN_PERIOD_S = 0.01
 MAX_TENSOR_BYTES = 512 << 20
 """What servers take in one argument unless told otherwise."""
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
-IMAGE_SHAPE = (tensorfile.MODEL_SIDE, tensorfile.MODEL_SIDE, tensorfile.CHANNELS)
+IMAGE_SHAPE = tensorfile.image_shape()
+MAX_GENERATED_TENSORS = 2000
+MAX_GENERATED_BYTES = 256 << 20
+"""Of all generated tensors together, unless a single one is larger."""
 
 
 def available_cores() -> int:
@@ -34,8 +37,12 @@ class RunConfig:
     Raises ConfigError where the settings cannot be run.
     """
 
-    file: Path
-    """The tensor file: float32 images of 224 x 224 x 3, one after another."""
+    file: Path | None
+    """The tensor file: tensors of `shape` and `dtype`, one after another; None: generated ones."""
+    shape: tuple[int, ...] = IMAGE_SHAPE
+    """Of one tensor, without the batch."""
+    dtype: str = "FLOAT"
+    """The type of the tensors' values, one of tensorfile.DTYPE_BYTES."""
     address: ServerAddress = field(default_factory=ServerAddress)
     model: str = DEFAULT_MODEL
     workers: int = 1
@@ -45,7 +52,7 @@ class RunConfig:
     pipeline: int = 1
     """Requests outstanding on each connection, each with a latency of its own."""
     batch_size: int = 1
-    """Images a request, sent as one tensor."""
+    """Tensors a request, sent as one with the batch before its shape."""
     use_dag: bool = False
     """Send a request as one DAG, not as three commands."""
     persist_results: bool = False
@@ -61,8 +68,8 @@ class RunConfig:
     burn_in: int = 0
     """Requests, the first ones, that count in no figure."""
     max_queries: int = 0
-    """Images to send, burn-in included; the file is cycled. 0: no limit where a duration is set,
-    otherwise one pass of the file."""
+    """Tensors to send, burn-in included; they are cycled. 0: no limit where a duration is set,
+    otherwise each once."""
     limit_rps: float = 0.0
     """Requests a second of all workers, spread evenly; 0: no limit, a closed loop."""
     duration_s: float = 0.0
@@ -84,10 +91,12 @@ class RunConfig:
     command_line: str | None = None
     """What was typed to have this run, for the result alone."""
     seed: int = 0
-    """0: the file's first tensor is sent first; else the seed chooses which."""
+    """What generated tensors are drawn from. With a file it chooses which tensor is sent first; 0:
+    the file's first."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
+        self._check_tensor()
         _within("--workers", self.workers, 1, MAX_WORKERS)
         _within("--pipeline", self.pipeline, 1, MAX_OUTSTANDING // self.workers)
         if self.pipeline > 1 and self.limit_rps:
@@ -122,43 +131,75 @@ class RunConfig:
         if not self.model:
             raise ConfigError("--model is empty: name the key that the model is stored under")
 
+    def _check_tensor(self) -> None:
+        if self.dtype not in tensorfile.DTYPE_BYTES:
+            known = ", ".join(tensorfile.DTYPE_BYTES)
+            raise ConfigError(f"--dtype {self.dtype}: it has to be one of {known}")
+        words = ",".join(map(str, self.shape))
+        if not self.shape or min(self.shape) < 1:
+            raise ConfigError(f"--shape {words}: it has to be numbers from 1 on, such as 224,224,3")
+        if self.tensor_bytes > MAX_TENSOR_BYTES:
+            raise ConfigError(
+                f"--shape {words} of {self.dtype} is {self.tensor_bytes:,} bytes; a tensor has at "
+                f"most {MAX_TENSOR_BYTES:,}"
+            )
+        if self.file is None and self.reference_file is not None:
+            raise ConfigError(
+                f"--verify {self.reference_file} without --file: references belong to the tensors "
+                "of a file; give it, or leave out --verify"
+            )
+
     @property
     def io_threads(self) -> int:
         """How many native I/O threads drive the workers."""
         return self.threads or min(self.workers, available_cores())
 
     @property
+    def data_file(self) -> str | None:
+        """The tensor file as results name it; None where tensors are generated."""
+        return None if self.file is None else str(self.file)
+
+    @property
+    def data_seed(self) -> int | None:
+        """What generated tensors are drawn from; None where they come from a file."""
+        return self.seed if self.file is None else None
+
+    @property
     def tensor_bytes(self) -> int:
-        """The size of one image in the tensor file, in bytes."""
-        return tensorfile.image_bytes()
+        """The size of one tensor, without the batch, in bytes."""
+        return tensorfile.tensor_bytes(self.shape, self.dtype)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """The shape of a request's tensor: batch size first."""
-        return (self.batch_size, *IMAGE_SHAPE)
+        return (self.batch_size, *self.shape)
 
     def count_tensors(self) -> int:
-        """Look into the file: how many images it holds.
+        """How many tensors there are: those of the file, which is looked into, or generated ones.
 
         ConfigError where it is no tensor file, or where the burn-in leaves nothing to measure.
         """
-        count = tensorfile.check(self.file, self.tensor_bytes)
+        if self.file is None:
+            room = MAX_GENERATED_BYTES // self.tensor_bytes
+            count = max(1, min(MAX_GENERATED_TENSORS, room))
+        else:
+            count = tensorfile.check(self.file, self.shape, self.dtype)
         self.max_requests(count)
         return count
 
     def max_requests(self, tensor_count: int) -> int:
-        """How many requests to send over a file of `tensor_count` images; 0: no limit.
+        """How many requests to send of `tensor_count` tensors; 0: no limit.
 
         ConfigError where the burn-in leaves nothing to measure.
         """
         if self.max_queries == 0 and self.duration_s > 0:
             return 0
-        images = self.max_queries or tensor_count
-        requests = -(-images // self.batch_size)
+        tensors = self.max_queries or tensor_count
+        requests = -(-tensors // self.batch_size)
         if self.burn_in >= requests:
-            asked = "--max-queries" if self.max_queries else "one pass of the file"
+            asked = "--max-queries" if self.max_queries else "one pass of the tensors"
             raise ConfigError(
-                f"--burn-in {self.burn_in} requests, but {asked} is {images} images, "
+                f"--burn-in {self.burn_in} requests, but {asked} is {tensors} tensors, "
                 f"{requests} requests of {self.batch_size}: nothing would be left to measure"
             )
         return requests

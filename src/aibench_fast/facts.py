@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 
 import redis
 
+from aibench_fast._core import Tensors
 from aibench_fast.commands import Command, encode
 from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress, log_in_command
 
@@ -120,6 +121,15 @@ def data_digest(file: Path, progress: Progress) -> str:
                 progress(stream.tell(), status.st_size)
         _digests[key] = digest.hexdigest()
     return _digests[key]
+
+
+def generated_digest(tensors: Tensors, tensor_bytes: int) -> str:
+    """The SHA-256 of all generated tensors one after another, in hexadecimal."""
+    digest = hashlib.sha256()
+    step = max(1, PIECE_BYTES // tensor_bytes)
+    for first in range(0, len(tensors), step):
+        digest.update(tensors.read(first, min(step, len(tensors) - first)))
+    return digest.hexdigest()
 
 
 def model_digest(address: ServerAddress, model: str) -> str | None:

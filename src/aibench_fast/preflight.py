@@ -40,7 +40,7 @@ def preflight(config: RunConfig, tensor: bytes) -> Preflight:
     request = Request(
         dialect=config.dialect or control.ask_dialect(client, config.address),
         model=config.model,
-        dtype="FLOAT",
+        dtype=config.dtype,
         shape=config.batch_shape,
         use_dag=config.use_dag,
         persist=config.persist_results,

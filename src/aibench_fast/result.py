@@ -5,7 +5,9 @@ Versions of the format:
     1.0  the first
     1.1  MaxRps holds, with LateStarts, Latency and ServiceQuantiles; Facts; server statistics by
          reporting period; of each period failed requests and the latencies of it alone
-    1.2  Pipeline; LeastWorkerRequests and MostWorkerRequests
+    1.2  Pipeline; LeastWorkerRequests and MostWorkerRequests; Shape and Dtype of a tensor, which
+         were 224 x 224 x 3 FLOAT before; DataSeed, and a DataFile of null, where the tensors are
+         generated
 """
 
 import json
@@ -108,7 +110,14 @@ class Result:
     model: str
     query_label: str
     """Names the model and the command that ran it."""
-    data_file: str
+    data_file: str | None
+    """None where the tensors were generated."""
+    data_seed: int | None
+    """What generated tensors were drawn from."""
+    shape: Sequence[int]
+    """Of one tensor, without the batch."""
+    dtype: str
+    """RedisAI's name for the type of the tensors' values."""
     workers: int
     threads: int
     batch_size: int
@@ -221,6 +230,9 @@ class Result:
             "Model": self.model,
             "Query": self.query_label,
             "DataFile": self.data_file,
+            "DataSeed": self.data_seed,
+            "Shape": list(self.shape),
+            "Dtype": self.dtype,
             "Threads": self.threads,
             "Pipeline": self.pipeline,
             "MeasuredSeconds": self.measured_s,

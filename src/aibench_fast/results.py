@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from aibench_fast.errors import ConfigError
 from aibench_fast.histogram import LatencyHistogram
 from aibench_fast.result import ServerFacts
+from aibench_fast.tensorfile import describe, image_shape
 
 NEWEST_MAJOR_VERSION = 1
 OURS = "aibench-fast"
@@ -67,6 +68,10 @@ class RunRecord:
     model: str | None
     query_label: str | None
     data_file: str | None
+    data_seed: int | None
+    """What the tensors were drawn from, where they were generated."""
+    tensor: str
+    """One tensor in words, such as `224 x 224 x 3 FLOAT`."""
     threads: int | None
     pipeline: int
     """Requests outstanding on each connection."""
@@ -96,6 +101,7 @@ class RunRecord:
             "server version": self.server and self.server.version,
             "model": self.model,
             "request": self.query_label,
+            "tensor": self.tensor,
             "client threads": self.threads,
             "pipeline": self.pipeline,
             "latency": self.latency,
@@ -263,6 +269,9 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         model=document.get("Model"),
         query_label=document.get("Query"),
         data_file=document.get("DataFile"),
+        data_seed=document.get("DataSeed"),
+        # Before format 1.2 there were no others, and the Go tool has none.
+        tensor=describe(document.get("Shape", image_shape()), document.get("Dtype", "FLOAT")),
         threads=document.get("Threads"),
         pipeline=document.get("Pipeline", 1),
         server=server and ServerFacts(server["Kind"], server["Version"], server["Address"]),

@@ -52,13 +52,12 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
     are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
-    tensor_count = config.count_tensors()
-    first = random.Random(config.seed).randrange(tensor_count) if config.seed else 0
-    tensors = _core.Tensors.open(config.file, config.tensor_bytes)
+    tensors = _tensors(config)
+    first = _first_tensor(config, len(tensors))
     found = preflight(config, tensors.read(first, config.batch_size))
     with found.client:
         try:
-            known = _facts(config, found, observe)
+            known = _facts(config, found, tensors, observe)
             if config.reset_stats:
                 reset_statistics(found.client, config.address, config.model)
             server_watch = ServerWatch(config.address, config.model)
@@ -72,22 +71,40 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
             generator.close()
 
 
-def _facts(config: RunConfig, found: Preflight, observe: Observer) -> dict[str, Any]:
+def _tensors(config: RunConfig) -> _core.Tensors:
+    count = config.count_tensors()
+    if config.file is None:
+        return _core.Tensors.generate(count, config.tensor_bytes, config.dtype, config.seed)
+    return _core.Tensors.open(config.file, config.tensor_bytes)
+
+
+def _first_tensor(config: RunConfig, tensor_count: int) -> int:
+    if config.file is None or config.seed == 0:
+        return 0
+    return random.Random(config.seed).randrange(tensor_count)
+
+
+def _facts(
+    config: RunConfig, found: Preflight, tensors: _core.Tensors, observe: Observer
+) -> dict[str, Any]:
     """What the figures depend on, gathered before anything is measured."""
-    try:
-        data_digest = facts.data_digest(
-            config.file, lambda done, total: observe(Digesting(done, total))
-        )
-    except OSError as error:
-        raise ConfigError(f"tensor file {config.file}: cannot be read: {error.strerror}") from error
     return {
         **facts.host_facts(),
         "Hiredis": _core.HIREDIS_VERSION,
         "ServerConfig": facts.server_config(found.client),
         "ModelDigest": facts.model_digest(config.address, config.model),
-        "DataDigest": data_digest,
+        "DataDigest": _data_digest(config, tensors, observe),
         "CommandLine": config.command_line,
     }
+
+
+def _data_digest(config: RunConfig, tensors: _core.Tensors, observe: Observer) -> str:
+    if config.file is None:
+        return facts.generated_digest(tensors, config.tensor_bytes)
+    try:
+        return facts.data_digest(config.file, lambda done, total: observe(Digesting(done, total)))
+    except OSError as error:
+        raise ConfigError(f"tensor file {config.file}: cannot be read: {error.strerror}") from error
 
 
 def _load_generator(
@@ -131,7 +148,7 @@ def _references(config: RunConfig, found: Preflight, tensor_count: int) -> bytes
             f"--verify compares FLOAT outputs, one for each image; {config.model} answers "
             f"{found.output_bytes} bytes of {found.output_dtype} to {config.batch_size} images"
         )
-    count = tensorfile.check(config.reference_file, output_bytes)
+    count = tensorfile.check(config.reference_file, (output_bytes // VALUE_BYTES,))
     if count != tensor_count:
         raise ConfigError(
             f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
@@ -199,7 +216,10 @@ def _measure(
     return Result(
         model=config.model,
         query_label=found.request.label,
-        data_file=str(config.file),
+        data_file=config.data_file,
+        data_seed=config.data_seed,
+        shape=config.shape,
+        dtype=config.dtype,
         workers=config.workers,
         threads=config.io_threads,
         batch_size=config.batch_size,

@@ -1,4 +1,4 @@
-"""The tensor file: raw little-endian float32 tensors, one after another, no header.
+"""The tensor file: raw little-endian tensors, one after another, no header; images are float32.
 
 Nothing in the file says the tensors' shape or how many there are, so its size is all there is to
 check: it must be a whole number of tensors.
@@ -7,7 +7,7 @@ check: it must be a whole number of tensors.
 import errno
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
@@ -24,6 +24,18 @@ VALUE_BYTES = 4
 CHANNELS = 3
 MODEL_SIDE = 224
 """Height and width that MobileNet V1 takes."""
+DTYPE_BYTES = {
+    "FLOAT": 4,
+    "DOUBLE": 8,
+    "INT8": 1,
+    "INT16": 2,
+    "INT32": 4,
+    "INT64": 8,
+    "UINT8": 1,
+    "UINT16": 2,
+    "BOOL": 1,
+}
+"""RedisAI's names for the types of a tensor's values, and the bytes of one value."""
 
 Tensor: TypeAlias = "NDArray[np.float32]"
 
@@ -35,21 +47,28 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
 
 
+def tensor_bytes(shape: Sequence[int], dtype: str = "FLOAT") -> int:
+    """Bytes of one tensor; `dtype` is one of DTYPE_BYTES."""
+    return math.prod(shape) * DTYPE_BYTES[dtype]
+
+
+def image_shape(side: int = MODEL_SIDE) -> tuple[int, int, int]:
+    """The shape of a square RGB image: height, width, channels."""
+    return side, side, CHANNELS
+
+
 def image_bytes(side: int = MODEL_SIDE) -> int:
-    """Bytes of one tensor of side x side x 3 values."""
-    return side * side * CHANNELS * VALUE_BYTES
+    """Bytes of one tensor of side x side x 3 float32 values."""
+    return tensor_bytes(image_shape(side))
 
 
-def describe(tensor_bytes: int) -> str:
-    """Words for a tensor of so many bytes: `224 x 224 x 3 float32 = 602,112 bytes`."""
-    side = math.isqrt(tensor_bytes // (CHANNELS * VALUE_BYTES))
-    if side and image_bytes(side) == tensor_bytes:
-        return f"{side} x {side} x {CHANNELS} float32 = {tensor_bytes:,} bytes"
-    return f"{tensor_bytes:,} bytes"
+def describe(shape: Sequence[int], dtype: str = "FLOAT") -> str:
+    """Words for a tensor: `224 x 224 x 3 FLOAT`."""
+    return f"{' x '.join(map(str, shape))} {dtype}"
 
 
-def check(path: Path, tensor_bytes: int) -> int:
-    """Count the whole tensors of `tensor_bytes` bytes each in the file.
+def check(path: Path, shape: Sequence[int], dtype: str = "FLOAT") -> int:
+    """Count the whole tensors of this shape in the file.
 
     Raises ConfigError where the file is missing, unreadable, empty, or has bytes over.
     """
@@ -66,12 +85,13 @@ def check(path: Path, tensor_bytes: int) -> int:
         raise ConfigError(
             f"tensor file {path}: is empty; make it again with `aibench-fast prepare`"
         )
-    count, over_bytes = divmod(size_bytes, tensor_bytes)
+    one_bytes = tensor_bytes(shape, dtype)
+    count, over_bytes = divmod(size_bytes, one_bytes)
     if over_bytes:
         raise ConfigError(
             f"tensor file {path}: {size_bytes:,} bytes are {count:,} whole tensors and "
-            f"{over_bytes:,} bytes over, where one tensor is {describe(tensor_bytes)}; "
-            "was it cut short, or made for another shape?"
+            f"{over_bytes:,} bytes over, where one tensor is {describe(shape, dtype)} = "
+            f"{one_bytes:,} bytes; was it cut short, or made for another shape?"
         )
     return count
 

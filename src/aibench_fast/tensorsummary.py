@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aibench_fast.tensorfile import CHANNELS, DTYPE, MODEL_SIDE, Layout, Tensor, check, image_bytes
+from aibench_fast.tensorfile import (
+    CHANNELS,
+    DTYPE,
+    MODEL_SIDE,
+    Layout,
+    Tensor,
+    check,
+    image_bytes,
+    image_shape,
+)
 
 USUAL_SIDES = (MODEL_SIDE, 192, 160, 128, 256, 299, 331)
 """Heights and widths that image models take, the likeliest first."""
@@ -17,7 +26,7 @@ def open_mapped(path: Path, side: int) -> NDArray[np.float32]:
 
     Raises ConfigError as `check` does.
     """
-    count = check(path, image_bytes(side))
+    count = check(path, image_shape(side))
     return np.memmap(path, DTYPE, "r", shape=(count, side * side * CHANNELS))
 
 
@@ -26,7 +35,7 @@ def guess_side(path: Path) -> int:
 
     Raises ConfigError where none fits, or the file cannot be read.
     """
-    size_bytes = check(path, 1)
+    size_bytes = check(path, (1,), "UINT8")
     for side in USUAL_SIDES:
         if size_bytes % image_bytes(side) == 0:
             return side

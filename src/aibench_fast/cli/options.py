@@ -150,6 +150,16 @@ def seconds(duration: str) -> float:
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
+def shape(words: str) -> tuple[int, ...]:
+    """A tensor's shape: `16`, or `224,224,3`."""
+    try:
+        return tuple(int(word) for word in words.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{words!r} is no shape; write numbers with commas between them, such as 224,224,3"
+        ) from error
+
+
 def boolean(word: str) -> bool:
     """A boolean as Go's flags take it."""
     if word.lower() in ("1", "t", "true"):

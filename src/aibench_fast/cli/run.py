@@ -20,9 +20,10 @@ from aibench_fast.cli.options import (
     addresses,
     boolean,
     seconds,
+    shape,
 )
 from aibench_fast.commands import Dialect
-from aibench_fast.config import DEFAULT_MODEL, RunConfig
+from aibench_fast.config import DEFAULT_MODEL, IMAGE_SHAPE, RunConfig
 from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
@@ -38,6 +39,7 @@ from aibench_fast.result import (
     Started,
 )
 from aibench_fast.runner import Event, run
+from aibench_fast.tensorfile import DTYPE_BYTES
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1
@@ -75,7 +77,7 @@ def _add_size_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
-        help="images a request, sent as one 4D tensor (default: 1)",
+        help="tensors a request, sent as one with the batch before its shape (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--limit-rps", type=float, default=0.0, metavar="N",
@@ -84,10 +86,23 @@ def _add_size_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_request_options(parser: argparse.ArgumentParser, *, file_required: bool = True) -> None:
+def add_request_options(parser: argparse.ArgumentParser) -> None:
     """What a request is, in a run and in a sweep."""
     group = parser.add_argument_group("what is asked")
-    group.add_argument("--file", type=Path, required=file_required, help="the tensor file")
+    group.add_argument(
+        "--file", type=Path,
+        help="the tensor file: tensors of --shape and --dtype, one after another (default: with "
+        "--shape, generated ones)",
+    )  # fmt: skip
+    group.add_argument(
+        "--shape", type=shape, metavar="N,...",
+        help="one tensor's shape without the batch, such as 16 or 224,224,3 (default with --file: "
+        f"{','.join(map(str, IMAGE_SHAPE))})",
+    )  # fmt: skip
+    group.add_argument(
+        "--dtype", type=str.upper, default="FLOAT",
+        help=f"the type of a tensor's values: {', '.join(DTYPE_BYTES)} (default: FLOAT)",
+    )  # fmt: skip
     group.add_argument(
         "--model", default=DEFAULT_MODEL, help="the model's key (default: %(default)s)"
     )
@@ -122,7 +137,8 @@ def add_request_options(parser: argparse.ArgumentParser, *, file_required: bool 
     )  # fmt: skip
     group.add_argument(
         "--seed", type=int, default=0, metavar="S",
-        help="choose by this number which tensor is sent first (default: 0, the file's first)",
+        help="what generated tensors are drawn from; with --file, choose by this number which is "
+        "sent first (default: 0, the file's first)",
     )  # fmt: skip
 
 
@@ -143,8 +159,8 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--max-queries", type=int, default=0, metavar="N",
-        help="images to send, burn-in included, in whole batches (default: 0, one pass of the "
-        "file, or no limit with --duration)",
+        help="tensors to send, burn-in included, in whole batches (default: 0, one pass of them, "
+        "or no limit with --duration)",
     )  # fmt: skip
     group.add_argument(
         "--duration", type=seconds, default=0.0, metavar="TIME",
@@ -274,9 +290,18 @@ def _stop_printing() -> None:
 
 
 def run_config(options: argparse.Namespace) -> RunConfig:
-    """The settings of a run that the runs of a sweep have in common."""
+    """The settings of a run that the runs of a sweep have in common.
+
+    ConfigError where they cannot be run, or do not say which tensors to send.
+    """
+    if options.file is None and options.shape is None:
+        raise ConfigError(
+            "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
+        )
     return RunConfig(
         file=options.file,
+        shape=options.shape or IMAGE_SHAPE,
+        dtype=options.dtype,
         model=options.model,
         use_dag=options.use_dag,
         persist_results=options.persist_results,

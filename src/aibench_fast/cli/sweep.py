@@ -57,7 +57,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_server_address(parser)
     add_login(parser)
     _add_grid_options(parser)
-    add_request_options(parser, file_required=False)  # it may stand in --grid
+    add_request_options(parser)
     add_load_options(parser)
     parser.add_argument(
         "--burn-in-images", type=int, metavar="N",
@@ -98,7 +98,7 @@ def _add_grid_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--batch-size", type=_axis(1), default=[1], metavar="B,...",
-        help="images a request, sent as one 4D tensor (default: 1)",
+        help="tensors a request, sent as one with the batch before its shape (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--limit-rps", type=_rates, default=[0.0], metavar="N,...",
@@ -152,8 +152,6 @@ def _with_grid_file(
     words = [] if options.grid is None else _words(parser, options.grid)
     both = parser.parse_args([*words, *typed])
     both.command_line = options.command_line
-    if both.file is None:
-        raise ConfigError("which tensor file? give --file, or file = ... in the --grid file")
     return both
 
 
@@ -176,20 +174,20 @@ def _words(parser: argparse.ArgumentParser, file: Path) -> list[str]:
 
 def _sweep(options: argparse.Namespace) -> int:
     end_in_order()
+    common = run_config(options)
     if options.dry_run and (options.autobatching or options.embedded):
-        return _tell(_plan(options, options.autobatching or [0]), options)
+        return _tell(_plan(common, options, options.autobatching or [0]), options)
     with loaded_server(options) as address, connect(address) as client:
         model = _Model(client, address, options)
-        planned = _plan(options, options.autobatching or [model.batch_size])
+        planned = _plan(common, options, options.autobatching or [model.batch_size])
         if options.dry_run:
             return _tell(planned, options)
         with model:
             return _run_all(planned, model, options)
 
 
-def _plan(options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
+def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
     """Every cell with its settings and files; ConfigError where one of them cannot be run."""
-    common = run_config(options)
     count = common.count_tensors()
     grid = Grid(
         workers=options.workers,
@@ -224,7 +222,10 @@ def _plan(options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
 def _is_done(config: RunConfig, files: Files) -> bool:
     asked = {
         "Model": config.model,
-        "DataFile": str(config.file),
+        "DataFile": config.data_file,
+        "DataSeed": config.data_seed,
+        "Shape": list(config.shape),
+        "Dtype": config.dtype,
         "Limit": config.max_queries,
         "BurnInRequests": config.burn_in,
     }

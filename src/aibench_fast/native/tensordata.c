@@ -12,17 +12,21 @@ static uint64_t next_word(uint64_t *state)
 }
 
 /* Define a function that fills `count` values; each is `expression` of the next `bits` of a word,
- * the lowest ones of `random`. */
+ * the lowest ones of `random`. Whole words are apart, for the compiler to unroll them. */
 #define DEFINE_FILL(name, type, bits, expression)                                                  \
+    static inline void name##_from(type *values, size_t count, uint64_t word)                      \
+    {                                                                                              \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            uint64_t random = word >> i * (bits);                                                  \
+            values[i] = (type)(expression);                                                        \
+        }                                                                                          \
+    }                                                                                              \
     static void name(type *values, size_t count, uint64_t seed)                                    \
     {                                                                                              \
-        for (size_t i = 0; i < count;) {                                                           \
-            uint64_t word = next_word(&seed);                                                      \
-            for (int used = 0; used < WORD_BITS && i < count; used += (bits), i++) {               \
-                uint64_t random = word >> used;                                                    \
-                values[i] = (type)(expression);                                                    \
-            }                                                                                      \
-        }                                                                                          \
+        const size_t per_word = WORD_BITS / (bits);                                                \
+        for (; count >= per_word; count -= per_word, values += per_word)                           \
+            name##_from(values, per_word, next_word(&seed));                                       \
+        name##_from(values, count, next_word(&seed));                                              \
     }
 
 DEFINE_FILL(fill_float, float, 32, (float)((uint32_t)random >> 8) * 0x1p-24f)

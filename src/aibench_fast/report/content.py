@@ -143,13 +143,18 @@ def facts(runs: Sequence[RunRecord]) -> Mapping[str, list[Any]]:
             "Address": server and server.address,
             "Model": run.model,
             "Request": run.query_label,
-            "Tensors": run.data_file,
+            "Tensor": run.tensor,
+            "Tensors": run.data_file or _generated(run.data_seed),
             **{name: value for name, value in run.facts.items() if name != "CommandLine"},
         }
         for name, value in told.items():
             if value not in (None, ""):
                 found.setdefault(name, {})[str(value)] = value
     return {name: list(values.values()) for name, values in found.items()}
+
+
+def _generated(seed: int | None) -> str | None:
+    return None if seed is None else f"generated from seed {seed}"
 
 
 def commands(runs: Sequence[RunRecord]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from aibench_fast.histogram import LatencyHistogram
 from aibench_fast.result import BurnInComplete, Digesting, Failure, Interval, Result
+from aibench_fast.tensorfile import describe
 
 CSV_HEADER = (
     "time (ms),total queries,instantaneous inferences/s,overall inferences/s,"
@@ -73,6 +74,9 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield ""
     if result.limit_rps:
         yield _rate_line(result)
+    if result.data_seed is not None:
+        tensor = describe(result.shape, result.dtype)
+        yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
     yield from _doubts(result)
     yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
     yield f"Took: {result.duration_s:8.3f} sec"
