@@ -30,10 +30,10 @@ def test_check_counts_whole_tensors_or_says_what_is_over(
     path = tmp_path_factory.mktemp("check") / "t.out"
     path.write_bytes(bytes(count * 12 + over))
     if over == 0 and count > 0:
-        assert tensorfile.check(path, 12) == count
+        assert tensorfile.check(path, (3,)) == count
         return
     with pytest.raises(ConfigError) as raised:
-        tensorfile.check(path, 12)
+        tensorfile.check(path, (3,))
     expected = f"{over} bytes over" if over else "is empty"
     assert expected in str(raised.value)
 
@@ -42,9 +42,9 @@ def test_check_names_the_shape_of_a_tensor(tmp_path: Path) -> None:
     path = tmp_path / "t.out"
     path.write_bytes(bytes(IMAGE_BYTES + 7))
     with pytest.raises(
-        ConfigError, match="7 bytes over, where one tensor is 224 x 224 x 3 float32 = 602,112 bytes"
+        ConfigError, match="7 bytes over, where one tensor is 224 x 224 x 3 FLOAT = 602,112 bytes"
     ):
-        tensorfile.check(path, IMAGE_BYTES)
+        tensorfile.check(path, tensorfile.image_shape())
 
 
 @pytest.mark.parametrize("missing", [True, False], ids=["missing", "folder"])
@@ -52,7 +52,7 @@ def test_check_of_what_is_no_file(tmp_path: Path, missing: bool) -> None:
     path = tmp_path / "nothing" if missing else tmp_path
     expected = "there is no such file" if missing else "cannot be read"
     with pytest.raises(ConfigError, match=expected) as raised:
-        tensorfile.check(path, IMAGE_BYTES)
+        tensorfile.check(path, tensorfile.image_shape())
     assert str(path) in str(raised.value)
 
 

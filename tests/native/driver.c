@@ -1,12 +1,13 @@
 /* Drives the load generator without Python, so that sanitizers see nothing but it.
  *
  * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE
- * Tensors are of 16 bytes. STOP_AFTER_MS of 0 lets the run end by itself, REQUESTS_PER_S of 0
- * is no limit.
+ * Tensors are of 16 bytes, and generated where TENSOR_FILE is "-". STOP_AFTER_MS of 0 lets the run
+ * end by itself, REQUESTS_PER_S of 0 is no limit.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 #include "loadgen.h"
@@ -39,7 +40,10 @@ int main(int argc, char **argv)
                     "REQUESTS_PER_S PIPELINE");
     uint32_t workers = (uint32_t)atoi(argv[2]);
     int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
-    if (tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr) < 0)
+    int mapped = strcmp(argv[5], "-") == 0
+                     ? tensormap_generate(&tensors, 100, TENSOR_BYTES, TENSOR_FLOAT, 1, errstr)
+                     : tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr);
+    if (mapped < 0)
         return fail(errstr);
     struct request_text *texts = calloc(workers, sizeof *texts);
     for (uint32_t i = 0; i < workers; i++)

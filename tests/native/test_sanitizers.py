@@ -74,6 +74,14 @@ def test_a_run_of_many_requests_on_each_connection(driver: Path, small_tensors: 
     assert (requests, successes, failures, abandoned, latencies) == (1000, 995, 0, 0, 995)
 
 
+def test_a_run_of_generated_tensors(driver: Path) -> None:
+    with FakeRedisAI() as server:
+        requests, successes, failures, *_ = drive(driver, server, 3, 2, 300, "-", 0)
+        sent = server.blobs
+    assert (requests, successes, failures) == (300, 297, 0)
+    assert len(set(sent)) == 100
+
+
 @pytest.mark.parametrize("pipeline", [1, 5])
 def test_failures_of_every_kind(driver: Path, small_tensors: Path, pipeline: int) -> None:
     def behave(_: object, number: int) -> bytes | None:

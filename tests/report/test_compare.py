@@ -133,6 +133,14 @@ def test_a_fact_that_one_side_does_not_tell_is_named(cli: Cli, tmp_path: Path) -
     assert "Not known to be alike:\n  ModelDigest: unknown in A, 12ab in B" in done.stdout
 
 
+def test_runs_of_different_tensors_are_not_alike(cli: Cli, tmp_path: Path) -> None:
+    a = save_ours(tmp_path / "a")
+    b = save_ours(tmp_path / "b", shape=(16,), dtype="INT8", data_file=None, data_seed=1)
+    done = cli("compare", a, b)
+    assert done.returncode == 2
+    assert "tensor: 224 x 224 x 3 FLOAT in A, 16 INT8 in B" in done.stderr
+
+
 def test_our_results_and_the_go_tools_are_not_alike(cli: Cli, tmp_path: Path) -> None:
     done = cli("compare", runs(tmp_path / "a", 100, 20), save_ours(tmp_path / "b"))
     assert done.returncode == 2

@@ -14,6 +14,7 @@ from aibench_fast import RunConfig, run
 from aibench_fast.control import connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.report.content import facts
 from aibench_fast.results import Cell, load, read_details, read_record
 from aibench_fast.server import EmbeddedServer
 
@@ -45,6 +46,18 @@ def test_a_result_of_version_1_1_still_loads() -> None:
     timeline = read_details(record.path).timeline
     assert [point.failed for point in timeline] == [0, 0, 2, 0, 0, 0]
     assert [len(point.quantiles_ms) for point in timeline] == [0, 0, 5, 5, 5, 5]
+
+
+def test_a_result_of_version_1_2_tells_its_tensors() -> None:
+    record = read_record(RESULTS / "ours_1.2.json")
+    assert (record.tensor, record.data_file, record.data_seed) == ("16 INT64", None, 7)
+    assert facts([record])["Tensors"] == ["generated from seed 7"]
+
+
+@pytest.mark.parametrize("name", ["ours_1.0.json", "ours_1.1.json", "go_0.1.json"])
+def test_older_results_are_of_photographs(name: str) -> None:
+    record = read_record(RESULTS / name)
+    assert (record.tensor, record.data_seed) == ("224 x 224 x 3 FLOAT", None)
 
 
 def test_a_result_of_the_go_tool_loads_with_its_histogram() -> None:
@@ -175,7 +188,7 @@ def test_the_schema_describes_what_a_run_saves(tensor_file: Path) -> None:
 
 def test_the_schema_holds_for_failures_and_older_versions() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    for name in ("ours_1.0.json", "ours_1.1.json"):
+    for name in ("ours_1.0.json", "ours_1.1.json", "ours_1.2.json"):
         jsonschema.validate(json.loads((RESULTS / name).read_text()), SCHEMA)
     interrupted = dataclasses.replace(our_result(failures=3), interrupted=True)
     jsonschema.validate(interrupted.to_json(), SCHEMA)

@@ -116,6 +116,28 @@ Arguments = Callable[[Path, Path], Sequence[object]]
         (lambda _, file: ("--file", file, "--burn-in", 10**30), "--burn-in 1000"),
         (lambda _, file: ("--file", file, "--duration", "9999999999h"), "--duration"),
         (lambda _, file: ("--file", file, "--reporting-period", "1ns"), "--reporting-period"),
+        (lambda *_: ("--dtype", "INT8"), "which tensors? give --file FILE, or --shape"),
+        (lambda *_: ("--shape", ""), "'' is no shape; write numbers with commas"),
+        (lambda *_: ("--shape", "a"), "'a' is no shape"),
+        (lambda *_: ("--shape", "16,"), "'16,' is no shape"),
+        (lambda *_: ("--shape", "0"), "--shape 0: it has to be numbers from 1 on"),
+        (lambda *_: ("--shape=-1,3",), "--shape -1,3: it has to be"),
+        (
+            lambda *_: ("--shape", "65536,65536", "--dtype", "UINT8"),
+            "--shape 65536,65536 of UINT8 is 4,294,967,296 bytes; a tensor has at most 536,870,912",
+        ),
+        (lambda *_: ("--shape", "16", "--batch-size", 10**7), "--batch-size 10000000"),
+        (
+            lambda *_: ("--shape", "16", "--dtype", "half"),
+            "--dtype HALF: it has to be one of FLOAT, DOUBLE, INT8, INT16, INT32, INT64, UINT8, "
+            "UINT16, BOOL",
+        ),
+        (lambda *_: ("--shape", "16", "--burn-in", 2000), "one pass of the tensors is 2000"),
+        (lambda _, file: ("--shape", "16", "--verify", file), "without --file"),
+        (
+            lambda _, file: ("--file", file, "--shape", "5", "--dtype", "DOUBLE"),
+            "24 bytes over, where one tensor is 5 DOUBLE = 40 bytes",
+        ),
         (
             lambda _, file: ("--file", file, "--output-file-stats-hdr-response-latency-hist", "/"),
             "cannot write /",
@@ -315,7 +337,7 @@ def test_no_histogram_file_where_none_is_wanted(
     ("words", "complaint"),
     [
         (["run", "--workers", "abc"], "argument --workers: invalid int value: 'abc'"),
-        (["run"], "the following arguments are required: --file"),
+        (["run"], "which tensors? give --file FILE, or --shape"),
         (["rum"], "invalid choice: 'rum'"),
         ([], "the following arguments are required: command"),
         (["run", "--file", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),

@@ -27,6 +27,9 @@ def result(**changes: object) -> Result:
         model="mobilenet_v1_100_224_cpu",
         query_label="RedisAI Query - mobilenet_v1_100_224 :AI.MODELRUN",
         data_file="vision_tensors.out",
+        data_seed=None,
+        shape=(224, 224, 3),
+        dtype="FLOAT",
         workers=1,
         threads=1,
         batch_size=1,
@@ -87,6 +90,10 @@ def result(**changes: object) -> Result:
             ),
         ),
         ("summary_batches", result(batch_size=10)),
+        (
+            "summary_generated",
+            result(data_file=None, data_seed=7, shape=(16,), dtype="INT64"),
+        ),
         (
             "summary_rate",
             result(limit_rps=50.0, late_starts=3, service_latencies=latencies(*[15.51] * 4900)),

@@ -286,6 +286,23 @@ def test_without_a_tensor_file_it_says_so(cli: Cli) -> None:
     assert "--file" in done.stderr
 
 
+def test_a_sweep_of_generated_tensors(cli: Cli, server: EmbeddedServer, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text('shape = [4, 4]\ndtype = "UINT8"\nseed = 5\n')
+    where = ("sweep", "--grid", "grid.toml", "--port", server.port, "--model", "null")
+    assert cli(*where, "--workers", "1,2", "--max-queries", 6).returncode == 0
+    for saved in results(tmp_path / "results").values():
+        assert (saved["Shape"], saved["Dtype"]) == ([4, 4], "UINT8")
+        assert (saved["DataFile"], saved["DataSeed"]) == (None, 5)
+    for other, words in (
+        (("--shape", "4"), "its Shape is [4, 4], asked for is [4]"),
+        (("--dtype", "INT8"), "its Dtype is UINT8, asked for is INT8"),
+        (("--seed", 6), "its DataSeed is 5, asked for is 6"),
+    ):
+        done = cli(*where, "--max-queries", 6, *other)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert words in done.stderr
+
+
 def test_ctrl_c_stops_the_sweep_and_keeps_the_runs_that_are_done(
     server: EmbeddedServer, client: redis.Redis, tensor_file: Path, tmp_path: Path
 ) -> None:
