@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from aibench_fast._core import area_scale_image, area_scale_rgb, convert_u8_to_f32
 from aibench_fast.errors import ConfigError
@@ -98,14 +99,17 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
         # JPEG alone can be decoded smaller; any other image, and a small one, stays as it is.
         image.draft(None, (rough_side, rough_side))
         with budget.take(image.width * image.height):
-            lying = image.size
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.size != lying:
-                width, height = height, width
-            width, height = scaled_size(width, height, smaller_side)
-            picture = np.empty((height, width, CHANNELS), np.uint8)
-            _scale(_to_rgb(image, rough_side), picture)
+            if (pixels := _usual_jpeg(image, data, (width, height))) is not None:
+                picture = _empty_scaled(width, height, smaller_side)
+                area_scale_rgb(pixels, picture)
+            else:
+                lying = image.size
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+                if image.size != lying:
+                    width, height = height, width
+                picture = _empty_scaled(width, height, smaller_side)
+                _scale(_to_rgb(image, rough_side), picture)
             image.close()  # its memory is to be free before another takes its share
     except ConfigError:
         raise
@@ -114,6 +118,27 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
     except Exception as error:  # Pillow's readers raise nearly anything on broken bytes
         raise ConfigError(f"cannot be decoded: {error}") from error
     return picture
+
+
+def _usual_jpeg(image: Image.Image, data: bytes, size: tuple[int, int]) -> Picture | None:
+    """The pixels of a whole, upright JPEG of `size` in colour; None where Pillow has to decode it.
+
+    The library is the same as Pillow's, and so are the pixels; but Pillow takes a third longer, for
+    it decodes line by line and stores four bytes a pixel.
+    """
+    usual = image.format == "JPEG" and image.mode == "RGB" and image.size == size
+    if not usual or image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        return None
+    try:
+        pixels: Picture = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError:  # Pillow tells better what is wrong, and forgives what does no harm
+        return None
+    return pixels
+
+
+def _empty_scaled(width: int, height: int, smaller_side: int) -> Picture:
+    scaled_width, scaled_height = scaled_size(width, height, smaller_side)
+    return np.empty((scaled_height, scaled_width, CHANNELS), np.uint8)
 
 
 def _scale(image: Image.Image, picture: Picture) -> None:

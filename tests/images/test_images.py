@@ -21,6 +21,24 @@ def load(data: bytes, smaller_side: int = 256) -> np.ndarray:
     return load_scaled(data, smaller_side, PixelBudget())
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("size", [(97, 65), (640, 480), (33, 100)])
+def test_a_jpeg_has_the_pixels_that_pillow_decodes(
+    size: tuple[int, int], subsampling: str, progressive: bool
+) -> None:
+    picture = noise(30, 20).resize(size)
+    data = encode(picture, "JPEG", subsampling=subsampling, progressive=progressive)
+    same_size = load(data, min(size))
+    np.testing.assert_array_equal(same_size, np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_a_jpeg_with_harmless_faults_is_taken() -> None:
+    data = encode(noise(64, 48), "JPEG")
+    odd = data[:2] + b"\xff\xfe\x00\x02" + data[2:-2] + b"\x00\x00" + data[-2:] + b"after the end"
+    np.testing.assert_array_equal(load(odd, 48), load(data, 48))
+
+
 def coverage(in_n: int, out_n: int) -> np.ndarray:
     """What share of each output pixel each input pixel covers: out_n x in_n, rows add up to 1."""
     edges = np.arange(out_n + 1) * in_n
