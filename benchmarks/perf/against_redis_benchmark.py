@@ -20,11 +20,12 @@ from benchmarks.perf.row import (
 LARGE_WORKERS, SMALL_WORKERS = (1, 4, 16, 50), (1, 16, 50)
 LARGE_TO_REACH, SMALL_TO_REACH = 1.0, 0.8
 PIPELINE = 16
+REQUESTS_MULTIPLE = 16 * 50  # the longest pipeline, the most workers
 SMALL_SHAPE = (1, 16)
 SMALL_BYTES = 64
 SMALL_TENSORS = 10_000
-FIRST_REQUESTS = 500  # until the rate is known
-FIRST_SMALL_REQUESTS = 20_000
+FIRST_REQUESTS = 800  # until the rate is known
+FIRST_SMALL_REQUESTS = 24_000
 
 Client = Callable[..., Measured]
 
@@ -104,12 +105,12 @@ def _compare(
     """Compare with redis-benchmark, on one thread or on two, whichever is faster."""
     effort = bench.effort
     guess = theirs(first_requests, *sending).per_s
-    probe = round(guess * effort.probe_s) + first_requests
+    probe = _whole_rounds(guess * effort.probe_s)
     threads = {"1 thread": (), "2 threads": ("--threads", "2")}
     best, found = fastest(
         {told: partial(theirs, probe, *more, *sending) for told, more in threads.items()}
     )
-    requests = round(found.per_s * effort.run_s) + first_requests
+    requests = _whole_rounds(found.per_s * effort.run_s)
     rounds = alternate(
         {
             "redis-benchmark": partial(theirs, requests, *threads[best], *sending),
@@ -126,3 +127,11 @@ def _compare(
         unit="requests/s",
         note=f"{server}, redis-benchmark on {best}",
     )
+
+
+def _whole_rounds(requests: float) -> int:
+    """At least so many, and a multiple of what any of these rows has outstanding.
+
+    redis-benchmark on two threads aborts where the last of its pipelines is not full.
+    """
+    return -(-round(requests) // REQUESTS_MULTIPLE) * REQUESTS_MULTIPLE

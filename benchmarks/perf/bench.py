@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,13 +17,13 @@ from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ServerError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.server import EmbeddedServer
+from aibench_fast.server.embedded import HOST, free_port
 from aibench_fast.server.parts import server_program
 from benchmarks.perf import programs
 
 MODEL = "null"
 SHAPE = (1, 224, 224, 3)
 TENSOR_BYTES = 224 * 224 * 3 * 4
-HOST = "127.0.0.1"
 START_TIMEOUT_S = 20.0
 MEMORY_SPARE_BYTES = 2 << 30  # for the servers and this program, beside a file in the page cache
 
@@ -169,14 +168,6 @@ def installed(program: str, package: str) -> Path:
     if found is None:
         raise Unavailable(f"{program} is missing: install {package}")
     return Path(found)
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until_it_answers(address: ServerAddress) -> None:

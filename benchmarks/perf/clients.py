@@ -1,7 +1,6 @@
 """The clients that are compared: each call is one round of one of them."""
 
 import csv
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from aibench_fast.control import ServerAddress, connect
 from aibench_fast.request import Request
 from aibench_fast.runner import run
 from benchmarks.perf.bench import MODEL, SHAPE, TENSOR_BYTES
+from benchmarks.perf.programs import output_of
 from benchmarks.perf.row import Measured
 
 NS_PER_S = 1_000_000_000
@@ -97,10 +97,7 @@ def bare_loop(
 ) -> Measured:
     """The bare C loop."""
     arguments = (address.port, workers, threads, requests, MODEL, tensors, TENSOR_BYTES)
-    done = subprocess.run(
-        [program, *map(str, arguments)], check=True, capture_output=True, text=True
-    )
-    count, took_s, cpu_s = map(float, done.stdout.split())
+    count, took_s, cpu_s = map(float, output_of([program, *arguments]).split())
     return Measured(count / took_s, cpu_s / count)
 
 
@@ -108,12 +105,11 @@ def redis_benchmark(
     program: Path, address: ServerAddress, clients: int, requests: int, *arguments: str
 ) -> Measured:
     """Redis's own benchmark program; `arguments` say what it sends and how."""
-    done = subprocess.run(
-        [program, "-h", address.host, "-p", str(address.port), "-c", str(clients),
-         "-n", str(requests), "--csv", *arguments],
-        check=True, capture_output=True, text=True,
+    printed = output_of(
+        [program, "-h", address.host, "-p", address.port, "-c", clients, "-n", requests, "--csv",
+         *arguments]
     )  # fmt: skip
-    (found,) = csv.DictReader(done.stdout.splitlines())
+    (found,) = csv.DictReader(printed.splitlines())
     return Measured(float(found["rps"]))
 
 

@@ -2,7 +2,6 @@
 
 import array
 import random
-import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -85,10 +84,7 @@ def recording(bench: Bench) -> Iterator[Row]:
 
 
 def _record_by_ours(program: Path, latencies: Path, count: int) -> Measured:
-    done = subprocess.run(
-        [program, str(count), latencies], check=True, capture_output=True, text=True
-    )
-    return Measured(1e9 / float(done.stdout))
+    return Measured(1e9 / float(programs.output_of([program, count, latencies])))
 
 
 def _record_by_hdrhistogram(latencies_ns: list[int], run_s: float) -> Measured:
@@ -108,13 +104,8 @@ def converting(bench: Bench) -> Iterator[Row]:
     sources = (programs.HERE / "converting.c", programs.NATIVE / "convert.c")
     program = programs.compile_c(bench.folder / "converting", *sources)
     for name, values in (("one tensor, reused", TENSOR_VALUES), ("256 MB", LARGE_VALUES)):
-        done = subprocess.run(
-            [program, str(values), str(bench.effort.rounds), str(bench.effort.run_s)],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        pairs = [
-            [Measured(float(rate)) for rate in line.split()] for line in done.stdout.splitlines()
-        ]
+        printed = programs.output_of([program, values, bench.effort.rounds, bench.effort.run_s])
+        pairs = [[Measured(float(rate)) for rate in line.split()] for line in printed.splitlines()]
         rounds = {
             "converted": [pair[0] for pair in pairs],
             "memcpy": [pair[1] for pair in pairs],

@@ -24,12 +24,20 @@ def compile_c(
     """
     library = [] if hiredis is None else [hiredis / name for name in hiredis_source.FILES]
     includes = [f"-I{NATIVE}", *([] if hiredis is None else [f"-isystem{hiredis}"])]
-    subprocess.run(
+    output_of(
         [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra",
          "-Wno-sign-compare", *flags, *includes, "-o", program, *sources, *library, "-lm"],
-        check=True,
     )  # fmt: skip
     return program
+
+
+def output_of(command: Sequence[object]) -> str:
+    """Run a program and return what it printed; RuntimeError with its own words where it failed."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise RuntimeError(f"{' '.join(map(str, command))}: {said}")
+    return done.stdout
 
 
 def compile_driver(program: Path, hiredis: Path, flags: Sequence[str] = OPTIMISED) -> Path:
