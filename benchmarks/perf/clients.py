@@ -24,12 +24,12 @@ REDIS_BENCHMARK_KEY = "key:__rand_int__"  # what it sends without -r, as it stan
 
 
 def ours(
-    address: ServerAddress, tensors: Path, workers: int, run_s: float, **more: Any
+    address: ServerAddress, tensors: Path | None, workers: int, run_s: float, **more: Any
 ) -> Measured:
     """`aibench-fast run`, in this process, so that a file's digest is computed once.
 
-    `more` are settings of RunConfig. The rate is in images a second. RuntimeError where a request
-    failed.
+    Without a tensor file they are generated; `more` are settings of RunConfig. The rate is in
+    tensors a second. RuntimeError where a request failed.
     """
     config = RunConfig(
         file=tensors, address=address, model=MODEL, workers=workers, burn_in=2 * workers,
@@ -61,8 +61,7 @@ def our_sets(
     )  # fmt: skip
     text = (head + b"$%d\r\n" % value_bytes, b"\r\n")
     generator = _core.LoadGenerator(
-        tensor_file=tensors,
-        tensor_bytes=value_bytes,
+        tensors=_core.Tensors.open(tensors, value_bytes),
         first_tensor=0,
         host=address.host,
         port=address.port,
