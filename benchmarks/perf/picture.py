@@ -32,7 +32,7 @@ def _spec(rows: Sequence[Row]) -> dict[str, Any]:
     }
     x = {
         "field": "measured", "type": "quantitative", "title": "log scale",
-        "scale": {"type": "log"}, "axis": {"grid": True, "format": "~g"},
+        "scale": {"type": "log", "nice": False, "padding": 40}, "axis": {"grid": True, "format": "~g"},
     }  # fmt: skip
     return {
         "data": {"values": values},
@@ -70,20 +70,21 @@ def _spec(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _place(row: Row) -> dict[str, Any]:
-    """Where a row stands; for a figure that is to stay below, the other way round."""
+    """Where a row stands, and where its rounds do."""
     assert row.measured is not None
-    if row.at_most is not None:
-        limit, turned = row.at_most, [row.at_most / value for value in row.rounds]
-        measured = limit / row.measured
-    else:
-        assert row.at_least is not None
-        limit, turned = row.at_least, [value / row.at_least for value in row.rounds]
-        measured = row.measured / limit
+    rounds = [_standing(row, value) for value in row.rounds]
     return {
         "name": row.name,
-        "measured": measured,
-        "low": min(turned),
-        "high": max(turned),
+        "measured": _standing(row, row.measured),
+        "low": min(rounds),
+        "high": max(rounds),
         "reached": "reached" if row.reached else "not reached",
         "told": f"{number(row.measured)} ({to_reach(row)})",
     }
+
+
+def _standing(row: Row, value: float) -> float:
+    """A value over its limit, or the limit over it where it is to stay below."""
+    over = [] if row.at_least is None else [value / row.at_least]
+    under = [] if row.at_most is None else [row.at_most / value]
+    return min(over + under)
