@@ -32,7 +32,8 @@ def _spec(rows: Sequence[Row]) -> dict[str, Any]:
     }
     x = {
         "field": "measured", "type": "quantitative", "title": "log scale",
-        "scale": {"type": "log", "nice": False, "padding": 40}, "axis": {"grid": True, "format": "~g"},
+        "scale": {"type": "log", "nice": False, "padding": 40},
+        "axis": {"grid": True, "format": "~g"},
     }  # fmt: skip
     return {
         "data": {"values": values},
@@ -57,7 +58,7 @@ def _spec(rows: Sequence[Row]) -> dict[str, Any]:
                             "domain": ["reached", "not reached"],
                             "range": [themes.SERIES[0], themes.SERIES[2]],
                         },
-                        "legend": {"symbolType": "circle"},
+                        "legend": {"symbolType": "circle", "orient": "top"},
                     },
                 },
             },
