@@ -1,5 +1,6 @@
 # make bench   photographs to figures, in one command
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
+# make perf    what the client costs beside its peers: a table of ratios, in about ten minutes
 # make test    the whole test suite
 # make lint    ruff, mypy, and every warning of the C compiler an error
 # make asan    the embedded server's module under AddressSanitizer and UBSan
@@ -18,7 +19,7 @@ RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
 BENCH_SECONDS ?= 30s
 
-.PHONY: bench data-vision test lint clean system
+.PHONY: bench data-vision perf test lint clean system
 
 bench: $(INSTALLED)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
@@ -28,6 +29,9 @@ bench: $(INSTALLED)
 
 data-vision: $(INSTALLED)
 	scripts/generate_data_vision.sh
+
+perf: $(INSTALLED)
+	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
 test: $(INSTALLED)
 	$(PYTHON) -m pytest

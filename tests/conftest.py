@@ -1,11 +1,15 @@
-"""What tests share: a small tensor file, and the command line as a user calls it."""
+"""What tests share: tensors, hiredis's sources, programs, the command line as a user calls it."""
 
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from commandline import Cli, command
+
+import hiredis_source
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
 
@@ -16,6 +20,27 @@ def tensor_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tensors") / "vision_tensors.out"
     path.write_bytes(os.urandom(7 * TENSOR_BYTES))
     return path
+
+
+@pytest.fixture(scope="session")
+def hiredis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of hiredis's C sources."""
+    return hiredis_source.hiredis_source(tmp_path_factory.mktemp("hiredis"))
+
+
+@pytest.fixture(scope="session")
+def system_program() -> Callable[[str, str], Path]:
+    """Find a program by its name; without it, given its Debian package, skip or, in CI, fail."""
+
+    def find(name: str, package: str) -> Path:
+        if found := shutil.which(name):
+            return Path(found)
+        told = f"no {name}: apt-get install {package}"
+        if os.environ.get("CI"):
+            pytest.fail(told)
+        pytest.skip(told)
+
+    return find
 
 
 @pytest.fixture

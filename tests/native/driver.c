@@ -1,8 +1,9 @@
-/* Drives the load generator without Python, so that sanitizers see nothing but it.
+/* Drives the load generator without Python, so that sanitizers and valgrind see nothing but it.
  *
  * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE
- * Tensors are of 16 bytes, and generated where TENSOR_FILE is "-". STOP_AFTER_MS of 0 lets the run
- * end by itself, REQUESTS_PER_S of 0 is no limit.
+ * Tensors are of TENSOR_BYTES, and generated where TENSOR_FILE is "-"; the figures are looked at
+ * once in LOOK_EVERY_NS. Both may be set when it is compiled. STOP_AFTER_MS of 0 lets the run end
+ * by itself, REQUESTS_PER_S of 0 is no limit.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts
  */
 #include <stdio.h>
@@ -12,12 +13,15 @@
 #include "clock.h"
 #include "loadgen.h"
 
+#ifndef TENSOR_BYTES
 #define TENSOR_BYTES 16
+#endif
+#ifndef LOOK_EVERY_NS
+#define LOOK_EVERY_NS NS_PER_MS
+#endif
 #define OUTPUT_BYTES 4004
 
-static const char prefix[] = "*6\r\n$12\r\nAI.TENSORSET\r\n$1\r\na\r\n$5\r\nFLOAT\r\n$1\r\n4\r\n"
-                             "$4\r\nBLOB\r\n$16\r\n";
-static const char suffix[] = "\r\n*6\r\n$11\r\nAI.MODELRUN\r\n$1\r\nm\r\n$6\r\nINPUTS\r\n$1\r\na\r\n"
+static const char suffix[] = "\r\n*6\r\n$11\r\nAI.MODELRUN\r\n$4\r\nnull\r\n$6\r\nINPUTS\r\n$1\r\na\r\n"
                              "$7\r\nOUTPUTS\r\n$1\r\nb\r\n"
                              "*3\r\n$12\r\nAI.TENSORGET\r\n$1\r\nb\r\n$4\r\nBLOB\r\n";
 
@@ -31,6 +35,7 @@ int main(int argc, char **argv)
 {
     static struct loadgen_snapshot snapshot;
     static char output[OUTPUT_BYTES];
+    char prefix[256], values[16];
     struct tensormap tensors;
     errstr_t errstr;
     uint64_t failures = 0, sampled = 0, tensor;
@@ -45,9 +50,15 @@ int main(int argc, char **argv)
                      : tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr);
     if (mapped < 0)
         return fail(errstr);
+    int digits = snprintf(values, sizeof values, "%d", TENSOR_BYTES / 4);
+    int prefix_bytes =
+        snprintf(prefix, sizeof prefix,
+                 "*7\r\n$12\r\nAI.TENSORSET\r\n$1\r\na\r\n$5\r\nFLOAT\r\n$1\r\n1\r\n$%d\r\n%s\r\n"
+                 "$4\r\nBLOB\r\n$%d\r\n",
+                 digits, values, TENSOR_BYTES);
     struct request_text *texts = calloc(workers, sizeof *texts);
     for (uint32_t i = 0; i < workers; i++)
-        texts[i] = (struct request_text){prefix, sizeof prefix - 1, suffix, sizeof suffix - 1};
+        texts[i] = (struct request_text){prefix, (size_t)prefix_bytes, suffix, sizeof suffix - 1};
     struct loadgen_config config = {
         .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1])},
         .tensors = &tensors,
@@ -72,7 +83,7 @@ int main(int argc, char **argv)
         return fail(errstr);
     int64_t started_ns = monotonic_ns();
     loadgen_want_sample(g);
-    while (!loadgen_wait(g, NS_PER_MS)) {
+    while (!loadgen_wait(g, LOOK_EVERY_NS)) {
         loadgen_read(g, &snapshot); /* while the threads count */
         if (loadgen_take_sample(g, output, &tensor)) {
             sampled++;

@@ -2,22 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from fake_redisai import OK, FakeRedisAI
 
-ROOT = Path(__file__).parents[2]
-NATIVE = ROOT / "src" / "aibench_fast" / "native"
-
-sys.path.insert(0, str(ROOT))
-import hiredis_source  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def hiredis(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return hiredis_source.hiredis_source(tmp_path_factory.mktemp("hiredis"))
+from benchmarks.perf import programs
 
 
 @pytest.fixture(scope="session", params=["address,undefined", "thread"])
@@ -25,15 +15,10 @@ def driver(request: pytest.FixtureRequest, hiredis: Path, tmp_path_factory: obje
     """The load generator as a program of its own, built with a sanitizer."""
     assert isinstance(tmp_path_factory, pytest.TempPathFactory)
     program = tmp_path_factory.mktemp("driver") / "driver"
-    subprocess.run(
-        [os.environ.get("CC", "cc"), "-std=c11", "-O1", "-g", "-D_GNU_SOURCE", "-pthread",
-         f"-fsanitize={request.param}", "-fno-sanitize-recover=all", "-Wall", "-Wextra",
-         "-Wno-sign-compare", f"-I{NATIVE}", f"-isystem{hiredis}", "-o", program,
-         Path(__file__).with_name("driver.c"), *NATIVE.glob("*.c"),
-         *(hiredis / name for name in hiredis_source.FILES), "-lm"],
-        check=True,
+    sanitized = (
+        "-O1", "-g", f"-fsanitize={request.param}", "-fno-sanitize-recover=all",
     )  # fmt: skip
-    return program
+    return programs.compile_driver(program, hiredis, sanitized)
 
 
 @pytest.fixture

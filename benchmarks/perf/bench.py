@@ -1,0 +1,200 @@
+"""What the rows share: how much to measure; servers, tensor files, programs, made when needed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import hiredis_source
+from aibench_fast.control import ServerAddress, connect
+from aibench_fast.errors import ServerError
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.server import EmbeddedServer
+from aibench_fast.server.embedded import HOST, free_port
+from aibench_fast.server.parts import server_program
+from benchmarks.perf import programs
+
+MODEL = "null"
+SHAPE = (1, 224, 224, 3)
+TENSOR_BYTES = 224 * 224 * 3 * 4
+START_TIMEOUT_S = 20.0
+MEMORY_SPARE_BYTES = 2 << 30  # for the servers and this program, beside a file in the page cache
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int
+    run_s: float
+    """About how long a client runs in a round."""
+    probe_s: float
+    """And to find out which of its settings is the best."""
+    tensors: int
+    """Distinct ones of 602,112 bytes, but for the rows about the file's size."""
+    small_file_tensors: int
+    large_file_tensors: int
+    many_workers: int
+    instruction_requests: tuple[int, int]
+
+
+FULL = Effort(
+    rounds=8, run_s=1.2, probe_s=0.4, tensors=2000, small_file_tensors=167,
+    large_file_tensors=9965, many_workers=1000, instruction_requests=(300, 1300),
+)  # fmt: skip
+QUICK = Effort(
+    rounds=2, run_s=0.1, probe_s=0.05, tensors=20, small_file_tensors=10,
+    large_file_tensors=40, many_workers=100, instruction_requests=(100, 200),
+)  # fmt: skip
+"""Shows that everything works; its figures mean nothing."""
+
+
+class Unavailable(Exception):
+    """Something that a row needs is not there; says what, and what to do."""
+
+
+class Bench:
+    """Use it as a context manager; at its end the servers it started end too."""
+
+    def __init__(self, folder: Path, effort: Effort) -> None:
+        """Start nothing yet; `folder` is for files, and is the caller's to remove."""
+        self.folder = folder
+        self.effort = effort
+        self._ends = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start nothing yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End what was started."""
+        self._ends.close()
+
+    def say(self, text: str) -> None:
+        """Tell on standard error how far it is."""
+        print(text, file=sys.stderr, flush=True)
+
+    @cached_property
+    def null_server(self) -> ServerAddress:
+        """The embedded server with MODEL on its NULL backend, which answers at once."""
+        server = self._ends.enter_context(EmbeddedServer())
+        with connect(server.address) as client:
+            load_model(client, server.address, ModelSpec(name=MODEL, backend=Backend.NULL))
+        return server.address
+
+    @cached_property
+    def plain_server_program(self) -> Path:
+        """Redis's own server where there is one, else the embedded server's Valkey."""
+        return Path(shutil.which("redis-server") or server_program(None))
+
+    @cached_property
+    def plain_server(self) -> ServerAddress:
+        """A server without a module, which saves nothing."""
+        address = ServerAddress(HOST, free_port())
+        process = subprocess.Popen(
+            [self.plain_server_program, "--bind", HOST, "--port", str(address.port),
+             "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL, cwd=self.folder,
+        )  # fmt: skip
+        self._ends.callback(process.wait)
+        self._ends.callback(process.terminate)
+        wait_until_it_answers(address)
+        return address
+
+    @cached_property
+    def redis_benchmark(self) -> Path:
+        """Redis's own benchmark program."""
+        return installed("redis-benchmark", "redis-tools")
+
+    @cached_property
+    def hiredis(self) -> Path:
+        """The folder of hiredis's sources."""
+        return hiredis_source.hiredis_source(self.folder / "hiredis")
+
+    @cached_property
+    def bare_loop(self) -> Path:
+        """The bare C loop."""
+        source = programs.HERE / "bare_loop.c"
+        return programs.compile_c(self.folder / "bare_loop", source, hiredis=self.hiredis)
+
+    @cached_property
+    def tensors(self) -> Path:
+        """The file of distinct tensors."""
+        return self.tensor_file(self.effort.tensors)
+
+    def tensor_file(self, count: int, tensor_bytes: int = TENSOR_BYTES) -> Path:
+        """A file of distinct tensors, all in the page cache.
+
+        Unavailable where the disk or the memory has no room for it.
+        """
+        path = self.folder / f"{count}-of-{tensor_bytes}.out"
+        if path.exists():
+            return path
+        self._check_room(count * tensor_bytes)
+        self.say(f"writing {count} tensors of {tensor_bytes} bytes")
+        values = os.urandom(tensor_bytes)
+        with path.open("wb") as file:
+            for number in range(count):
+                file.write(number.to_bytes(8, "little"))
+                file.write(values[8:])
+            file.flush()
+            os.fsync(file.fileno())  # else the system writes it out while something is measured
+        return path
+
+    def _check_room(self, size_bytes: int) -> None:
+        disk, memory = shutil.disk_usage(self.folder).free, available_memory_bytes()
+        gigabytes = f"a file of {size_bytes / 1e9:.1f} GB"
+        if disk < size_bytes:
+            raise Unavailable(f"{gigabytes} needs room on the disk, which has {disk / 1e9:.1f}")
+        if memory < size_bytes + MEMORY_SPARE_BYTES:
+            raise Unavailable(f"{gigabytes} has to stay in memory, which has {memory / 1e9:.1f}")
+
+
+def installed(program: str, package: str) -> Path:
+    """Where a program is; Unavailable where it is not installed."""
+    found = shutil.which(program)
+    if found is None:
+        raise Unavailable(f"{program} is missing: install {package}")
+    return Path(found)
+
+
+def wait_until_it_answers(address: ServerAddress) -> None:
+    """Return when the server answers; ServerError where it does not in time."""
+    until = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            connect(address).close()
+            return
+        except ServerError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.05)
+
+
+def server_version(address: ServerAddress) -> str:
+    """What the server calls itself, such as `redis 7.0.15`."""
+    with connect(address) as client:
+        info: dict[str, str] = client.info("server")
+    kind = "valkey" if "valkey_version" in info else "redis"
+    return f"{kind} {info[f'{kind}_version']}"
+
+
+def available_memory_bytes() -> int:
+    """What the system could give a new program, page cache that it can drop included."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
+    raise OSError("/proc/meminfo does not tell MemAvailable")

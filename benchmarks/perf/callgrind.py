@@ -1,0 +1,53 @@
+"""How many instructions a request takes in user space, counted by valgrind.
+
+The count does not depend on how fast the machine is or on what else runs there.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+from benchmarks.perf.programs import OPTIMISED
+
+# The driver's main thread reads figures once in this time, which is not what a request costs.
+LOOK_NEVER = "-DLOOK_EVERY_NS=(60*NS_PER_S)"
+IO_THREADS_ALONE = "--toggle-collect=iothread_main"
+
+
+def counted_flags(tensor_bytes: int) -> tuple[str, ...]:
+    """How the driver is to be compiled to be counted."""
+    return (*OPTIMISED, LOOK_NEVER, f"-DTENSOR_BYTES={tensor_bytes}")
+
+
+def instructions_per_request(
+    driver: Path, port: int, tensors: Path, *, workers: int, threads: int, requests: tuple[int, int]
+) -> float:
+    """Count in the I/O threads of two runs of different lengths; return what one request adds.
+
+    Raises RuntimeError where a request failed, CalledProcessError where the driver did.
+    """
+    short, long = requests
+    counts = [
+        _instructions(driver, port, tensors, workers, threads, length) for length in (short, long)
+    ]
+    return (counts[1] - counts[0]) / (long - short)
+
+
+def _instructions(
+    driver: Path, port: int, tensors: Path, workers: int, threads: int, requests: int
+) -> int:
+    without_end, without_rate, pipeline = 0, 0, 1
+    arguments = (
+        port, workers, threads, requests, tensors, without_end, without_rate, pipeline,
+    )  # fmt: skip
+    done = subprocess.run(
+        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", IO_THREADS_ALONE,
+         driver, *map(str, arguments)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    ended, successes, *_ = map(int, done.stdout.split())
+    if (ended, successes) != (requests, requests - workers):  # the first of each is burn-in
+        raise RuntimeError(f"of {requests} requests {ended} ended, {successes} well: {done.stderr}")
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    assert found is not None, done.stderr
+    return int(found[1])

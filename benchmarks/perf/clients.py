@@ -1,0 +1,132 @@
+"""The clients that are compared: each call is one round of one of them."""
+
+import csv
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from aibench_fast import RunConfig, _core
+from aibench_fast.commands import TENSOR_BLOB, Command, Dialect
+from aibench_fast.config import available_cores
+from aibench_fast.control import ServerAddress, connect
+from aibench_fast.request import Request
+from aibench_fast.runner import run
+from benchmarks.perf.bench import MODEL, SHAPE, TENSOR_BYTES
+from benchmarks.perf.programs import output_of
+from benchmarks.perf.row import Measured
+
+NS_PER_S = 1_000_000_000
+REPLY_TIMEOUT_S = 90
+REDIS_BENCHMARK_KEY = "key:__rand_int__"  # what it sends without -r, as it stands
+
+
+def ours(
+    address: ServerAddress, tensors: Path | None, workers: int, run_s: float, **more: Any
+) -> Measured:
+    """`aibench-fast run`, in this process, so that a file's digest is computed once.
+
+    Without a tensor file they are generated; `more` are settings of RunConfig. The rate is in
+    tensors a second. RuntimeError where a request failed.
+    """
+    config = RunConfig(
+        file=tensors, address=address, model=MODEL, workers=workers, burn_in=2 * workers,
+        duration_s=run_s, **more,
+    )  # fmt: skip
+    result = run(config)
+    if result.failed:
+        raise RuntimeError(f"requests failed: {result.failures}")
+    return Measured(
+        result.successes * config.batch_size / result.measured_s,
+        result.client_cpu_s / result.requests,
+    )
+
+
+def our_sets(
+    address: ServerAddress,
+    tensors: Path,
+    value_bytes: int,
+    workers: int,
+    run_s: float,
+    pipeline: int = 1,
+) -> Measured:
+    """The native load generator by itself, with one SET a request, to redis-benchmark's key.
+
+    RuntimeError where a request failed.
+    """
+    head = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n" % (
+        len(REDIS_BENCHMARK_KEY), REDIS_BENCHMARK_KEY.encode(),
+    )  # fmt: skip
+    text = (head + b"$%d\r\n" % value_bytes, b"\r\n")
+    generator = _core.LoadGenerator(
+        tensors=_core.Tensors.open(tensors, value_bytes),
+        first_tensor=0,
+        host=address.host,
+        port=address.port,
+        socket=None,
+        greeting=None,
+        requests=[text] * workers,
+        expected_replies=[None],
+        replies_in_array=False,
+        threads=min(workers, available_cores()),
+        batch=1,
+        burn_in_requests=2 * workers * pipeline,
+        max_requests=0,
+        requests_per_s=0,
+        duration_ns=round(run_s * NS_PER_S),
+        reply_timeout_ns=REPLY_TIMEOUT_S * NS_PER_S,
+        connect_timeout_ns=REPLY_TIMEOUT_S * NS_PER_S,
+        stop_on_failure=True,
+        pipeline=pipeline,
+    )
+    generator.start()
+    generator.wait(run_s + REPLY_TIMEOUT_S)
+    found = generator.snapshot()
+    generator.close()
+    if found.failures or found.burn_in_failures:
+        raise RuntimeError(f"requests failed: {found.failures or found.burn_in_failures}")
+    measured_s = (found.last_completed_ns - found.measured_from_ns) / NS_PER_S
+    return Measured(found.successes / measured_s, found.cpu_ns / NS_PER_S / found.successes)
+
+
+def bare_loop(
+    program: Path, address: ServerAddress, tensors: Path, workers: int, threads: int, requests: int
+) -> Measured:
+    """The bare C loop."""
+    arguments = (address.port, workers, threads, requests, MODEL, tensors, TENSOR_BYTES)
+    count, took_s, cpu_s = map(float, output_of([program, *arguments]).split())
+    return Measured(count / took_s, cpu_s / count)
+
+
+def redis_benchmark(
+    program: Path, address: ServerAddress, clients: int, requests: int, *arguments: str
+) -> Measured:
+    """Redis's own benchmark program; `arguments` say what it sends and how."""
+    printed = output_of(
+        [program, "-h", address.host, "-p", address.port, "-c", clients, "-n", requests, "--csv",
+         *arguments]
+    )  # fmt: skip
+    (found,) = csv.DictReader(printed.splitlines())
+    return Measured(float(found["rps"]))
+
+
+def redis_py(address: ServerAddress, tensors: Path, requests: int) -> Measured:
+    """A pipeline of redis-py, one after another."""
+    request = Request(dialect=Dialect.MODELRUN, model=MODEL, dtype="FLOAT", shape=SHAPE)
+    with tensors.open("rb") as file:
+        data = [file.read(TENSOR_BYTES) for _ in range(20)]
+    with connect(address) as client:
+        start, cpu = time.monotonic(), time.process_time()
+        for number in range(requests):
+            _send(client, request.commands(0), data[number % len(data)])
+        took_s, cpu_s = time.monotonic() - start, time.process_time() - cpu
+    return Measured(requests / took_s, cpu_s / requests)
+
+
+def _send(client: "redis.Redis", commands: Sequence[Command], tensor: bytes) -> None:
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*(tensor if a is TENSOR_BLOB else a for a in command))  # type: ignore[no-untyped-call]
+    pipeline.execute()

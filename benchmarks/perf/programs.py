@@ -1,0 +1,45 @@
+"""C programs built on the spot: with the client's native sources, with hiredis, or both."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import hiredis_source
+
+ROOT = Path(__file__).parents[2]
+NATIVE = ROOT / "src" / "aibench_fast" / "native"
+DRIVER = ROOT / "tests" / "native" / "driver.c"
+"""Drives the load generator without Python."""
+HERE = Path(__file__).parent
+OPTIMISED = ("-O3", "-g")  # as setup.py builds the client
+
+
+def compile_c(
+    program: Path, *sources: Path, flags: Sequence[str] = OPTIMISED, hiredis: Path | None = None
+) -> Path:
+    """Compile C sources that may include the native headers; return the program.
+
+    `hiredis` is the folder of its sources, where the program is to be linked with them.
+    """
+    library = [] if hiredis is None else [hiredis / name for name in hiredis_source.FILES]
+    includes = [f"-I{NATIVE}", *([] if hiredis is None else [f"-isystem{hiredis}"])]
+    output_of(
+        [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra",
+         "-Wno-sign-compare", *flags, *includes, "-o", program, *sources, *library, "-lm"],
+    )  # fmt: skip
+    return program
+
+
+def output_of(command: Sequence[object]) -> str:
+    """Run a program and return what it printed; RuntimeError with its own words where it failed."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise RuntimeError(f"{' '.join(map(str, command))}: {said}")
+    return done.stdout
+
+
+def compile_driver(program: Path, hiredis: Path, flags: Sequence[str] = OPTIMISED) -> Path:
+    """Compile the driver with the whole native core."""
+    return compile_c(program, DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, hiredis=hiredis)

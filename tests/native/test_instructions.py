@@ -1,0 +1,65 @@
+"""How many user-space instructions a request takes: a guard that no noise of the machine moves."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
+
+from benchmarks.perf import callgrind, programs
+
+TENSOR_BYTES = 16
+GENERATED = Path("-")  # in place of a tensor file
+REQUESTS = (200, 1200)
+PINNED = {("gcc", "12", "x86_64"): 2350}
+"""By compiler, its major version and the machine: the count there, to be kept within 5 %."""
+WITHIN = 0.05
+AT_MOST = 20_000
+"""Anywhere."""
+
+
+@pytest.fixture(scope="module")
+def driver(
+    hiredis: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    system_program: Callable[[str, str], Path],
+) -> Path:
+    system_program("valgrind", "valgrind")
+    program = tmp_path_factory.mktemp("driver") / "driver"
+    return programs.compile_driver(program, hiredis, callgrind.counted_flags(TENSOR_BYTES))
+
+
+def compiler() -> tuple[str, str]:
+    """Its name and its major version."""
+    found = subprocess.run(
+        [os.environ.get("CC", "cc"), "-dM", "-E", "-"],
+        input="", check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    macros = dict(line.split(" ", 2)[1:] for line in found.stdout.splitlines())
+    if "__clang__" in macros:
+        return "clang", macros["__clang_major__"]
+    return "gcc", macros.get("__GNUC__", "")
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (8, 1), (8, 2)])
+def test_a_request_costs_no_more_instructions_than_it_did(
+    driver: Path, workers: int, threads: int
+) -> None:
+    # All replies at once, so that a request is one sendmsg, one epoll_wait and one recv.
+    answers = {
+        "AI_TENSORSET": lambda *_: b"",
+        "AI_MODELRUN": lambda *_: b"",
+        "AI_TENSORGET": lambda *_: OK + OK + bulk(bytes(OUTPUT_BYTES)),
+    }
+    with FakeRedisAI(**answers) as server:
+        counted = callgrind.instructions_per_request(
+            driver, server.port, GENERATED, workers=workers, threads=threads, requests=REQUESTS
+        )
+    pinned = PINNED.get((*compiler(), platform.machine()))
+    if pinned is None:
+        assert counted <= AT_MOST
+    else:
+        assert counted == pytest.approx(pinned, rel=WITHIN)
