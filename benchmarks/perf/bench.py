@@ -22,7 +22,6 @@ from aibench_fast.server.parts import server_program
 from benchmarks.perf import programs
 
 MODEL = "null"
-SHAPE = (1, 224, 224, 3)
 TENSOR_BYTES = 224 * 224 * 3 * 4
 START_TIMEOUT_S = 20.0
 MEMORY_SPARE_BYTES = 2 << 30  # for the servers and this program, beside a file in the page cache

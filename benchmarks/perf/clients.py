@@ -1,20 +1,15 @@
 """The clients that are compared: each call is one round of one of them."""
 
 import csv
-import time
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from aibench_fast import RunConfig, _core
-from aibench_fast.commands import TENSOR_BLOB, Command, Dialect
 from aibench_fast.config import available_cores
-from aibench_fast.control import ServerAddress, connect
-from aibench_fast.request import Request
+from aibench_fast.control import ServerAddress
 from aibench_fast.runner import run
-from benchmarks.perf.bench import MODEL, SHAPE, TENSOR_BYTES
+from benchmarks.perf.bench import MODEL, TENSOR_BYTES
 from benchmarks.perf.programs import output_of
 from benchmarks.perf.row import Measured
 
@@ -96,8 +91,7 @@ def bare_loop(
 ) -> Measured:
     """The bare C loop."""
     arguments = (address.port, workers, threads, requests, MODEL, tensors, TENSOR_BYTES)
-    count, took_s, cpu_s = map(float, output_of([program, *arguments]).split())
-    return Measured(count / took_s, cpu_s / count)
+    return _measured(output_of([program, *arguments]))
 
 
 def redis_benchmark(
@@ -113,20 +107,13 @@ def redis_benchmark(
 
 
 def redis_py(address: ServerAddress, tensors: Path, requests: int) -> Measured:
-    """A pipeline of redis-py, one after another."""
-    request = Request(dialect=Dialect.MODELRUN, model=MODEL, dtype="FLOAT", shape=SHAPE)
-    with tensors.open("rb") as file:
-        data = [file.read(TENSOR_BYTES) for _ in range(20)]
-    with connect(address) as client:
-        start, cpu = time.monotonic(), time.process_time()
-        for number in range(requests):
-            _send(client, request.commands(0), data[number % len(data)])
-        took_s, cpu_s = time.monotonic() - start, time.process_time() - cpu
-    return Measured(requests / took_s, cpu_s / requests)
+    """A redis-py pipeline."""
+    program = (sys.executable, "-m", "benchmarks.perf.redis_py_loop")
+    arguments = (address.port, requests, MODEL, tensors, TENSOR_BYTES)
+    return _measured(output_of([*program, *arguments]))
 
 
-def _send(client: "redis.Redis", commands: Sequence[Command], tensor: bytes) -> None:
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*(tensor if a is TENSOR_BLOB else a for a in command))  # type: ignore[no-untyped-call]
-    pipeline.execute()
+def _measured(printed: str) -> Measured:
+    """Read the requests, seconds and CPU seconds that a loop printed."""
+    count, took_s, cpu_s = map(float, printed.split())
+    return Measured(count / took_s, cpu_s / count)
