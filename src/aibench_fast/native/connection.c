@@ -154,6 +154,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
     reader->buf = buffer;
     c->context = context;
     c->sent_bytes = 0;
+    c->hung_up = false;
     return 0;
 }
 
@@ -240,16 +241,19 @@ enum io_status connection_receive(struct connection *c)
 {
     char buffer[CONNECTION_RECEIVE_BYTES];
     enum io_status status = judge(c);
-    while (status == IO_AGAIN) {
+    bool more = true;
+    while (status == IO_AGAIN && more) {
         ssize_t got = recv(c->context->fd, buffer, sizeof buffer, 0);
         if (got > 0) {
             redisReaderFeed(c->context->reader, buffer, (size_t)got);
             status = judge(c);
+            /* What came is all read then, and the owner is told when more comes, or an end. */
+            more = (size_t)got == sizeof buffer || c->hung_up;
         } else if (got == 0) {
             replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
             status = IO_FAILED;
         } else if (errno == EAGAIN) {
-            break;
+            more = false;
         } else if (errno != EINTR) {
             replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "receiving: %s", strerror(errno));
             status = IO_FAILED;

@@ -29,6 +29,7 @@ struct connection {
     struct redisContext *context; /* NULL while closed */
     struct replycheck *check;     /* set by the owner before the first receive */
     uint64_t sent_bytes;          /* that the kernel took since the connection was opened */
+    bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
 };
 
 enum io_status {
@@ -55,7 +56,7 @@ int connection_fd(const struct connection *c);
  * it took, and the first iovec left is shortened. IO_DONE: everything went. */
 enum io_status connection_send(struct connection *c, struct iovec **iov, size_t *count);
 
-/* Judge what has come. IO_DONE: the last reply to the request that the check is for is whole; what
+/* Judge what has come, all of it where the peer hung up. IO_DONE: the last reply to the request that the check is for is whole; what
  * came after it is judged by the next call. */
 enum io_status connection_receive(struct connection *c);
 

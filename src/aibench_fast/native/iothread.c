@@ -411,6 +411,8 @@ static void worker_receive(struct iothread *t, struct worker *w)
 
 static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
 {
+    if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+        w->connection.hung_up = true;
     if (w->phase == WORKER_CONNECTING) {
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
             worker_connected(t, w);

@@ -40,6 +40,7 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
         return NULL;
     }
     init_shared(&g->run, config);
+    tensormap_populate(config->tensors);
     for (uint32_t i = 0; i < config->threads; i++) {
         g->threads[i].epoll_fd = -1;
         g->threads[i].line.timer_fd = -1;

@@ -79,7 +79,7 @@ struct loadgen_snapshot {
 
 struct loadgen;
 
-/* Connect every worker. Returns NULL with the reason in `errstr`. */
+/* Make the tensors ready to be sent, and connect every worker. Returns NULL with the reason in `errstr`. */
 struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t errstr);
 
 /* Start the I/O threads, once. Returns 0, or -1 with the reason in `errstr`. */

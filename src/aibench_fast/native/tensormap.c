@@ -9,6 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_READ /* glibc before 2.35 */
+#define MADV_POPULATE_READ 22
+#endif
+
 int tensormap_open(struct tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr)
 {
     struct stat status;
@@ -49,6 +53,14 @@ int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tens
     mprotect(base, bytes, PROT_READ);
     *map = (struct tensormap){base, tensor_bytes, tensor_count, -1};
     return 0;
+}
+
+void tensormap_populate(const struct tensormap *map)
+{
+    size_t bytes = map->tensor_bytes * map->tensor_count;
+    size_t memory_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    if (bytes <= memory_bytes / 2)
+        madvise((void *)map->base, bytes, MADV_POPULATE_READ);
 }
 
 void tensormap_close(struct tensormap *map)

@@ -30,6 +30,11 @@ int tensormap_open(struct tensormap *map, const char *path, size_t tensor_bytes,
 int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tensor_bytes,
                        enum tensor_dtype dtype, uint64_t seed, errstr_t errstr);
 
+/* Enter the map's pages into the process's page table, so that sending them takes no page fault; reads
+ * what of a file is not in the page cache. Does nothing where the map would fill half the memory, or
+ * where the kernel cannot (before Linux 5.14): the pages then come one by one, as they are sent. */
+void tensormap_populate(const struct tensormap *map);
+
 void tensormap_close(struct tensormap *map);
 
 /* The most iovecs that a batch needs: it starts anywhere and goes on at the first tensor. */
