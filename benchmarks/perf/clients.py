@@ -19,12 +19,12 @@ REDIS_BENCHMARK_KEY = "key:__rand_int__"  # what it sends without -r, as it stan
 
 
 def ours(
-    address: ServerAddress, tensors: Path | None, workers: int, run_s: float, **more: Any
+    address: ServerAddress, tensors: Path | None, workers: int, run_s: float = 0, **more: Any
 ) -> Measured:
     """`aibench-fast run`, in this process, so that a file's digest is computed once.
 
-    Without a tensor file they are generated; `more` are settings of RunConfig. The rate is in
-    tensors a second. RuntimeError where a request failed.
+    Without a tensor file they are generated; `more` are settings of RunConfig, one of which limits
+    the run where `run_s` is 0. The rate is in tensors a second. RuntimeError where a request failed.
     """
     config = RunConfig(
         file=tensors, address=address, model=MODEL, workers=workers, burn_in=2 * workers,
