@@ -24,7 +24,9 @@ def ours(
     """`aibench-fast run`, in this process, so that a file's digest is computed once.
 
     Without a tensor file they are generated; `more` are settings of RunConfig, one of which limits
-    the run where `run_s` is 0. The rate is in tensors a second. RuntimeError where a request failed.
+    the run where `run_s` is 0. The rate is in tensors a second.
+
+    RuntimeError where a request failed.
     """
     config = RunConfig(
         file=tensors, address=address, model=MODEL, workers=workers, burn_in=2 * workers,

@@ -38,7 +38,7 @@ def batch(bench: Bench) -> Iterator[Row]:
 
 
 def file_size(bench: Bench) -> Iterator[Row]:
-    """From a small tensor file to a large one, both in the page cache; every tensor of it is sent."""
+    """From a small tensor file to a large one, all of which is sent; both in the page cache."""
     images = bench.effort.large_file_tensors
     counts = (bench.effort.small_file_tensors, bench.effort.large_file_tensors)
     both = {

@@ -202,16 +202,22 @@ def _measure(
     server_watch.start()
     start_unix_ms = _unix_ms()
     watch = _Watch(config, found, generator, observe, server_watch)
-    observe(Started(found.server))
-    generator.start()
-    interrupted = watch.until_the_end()
-    duration_s = (time.monotonic_ns() - generator.snapshot().started_ns) / NS_PER_S
+    try:
+        observe(Started(found.server))
+        generator.start()
+        interrupted = watch.until_the_end()
+    except BaseException:  # the observer's: it ends the run
+        generator.close()
+        clean_up(found.request, config, HURRY_S)
+        server_watch.finish(HURRY_S)
+        raise
+    snapshot = generator.snapshot()
+    duration_s = (time.monotonic_ns() - snapshot.started_ns) / NS_PER_S
     patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
     until_s = time.monotonic() + patience_s
     clean_up(found.request, config, patience_s)
     # The last reading was under way meanwhile; a stuck server is not waited for twice.
     server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
-    snapshot = generator.snapshot()
     service = snapshot.service_latencies
     return Result(
         model=config.model,

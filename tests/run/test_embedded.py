@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from commandline import Cli, command
 from aibench_fast import RunConfig, run
 from aibench_fast.control import connect
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.result import Interval
 from aibench_fast.server import EmbeddedServer
 
 MEMORY_OVER_MAP_BYTES = 40_000_000
@@ -78,6 +80,24 @@ def test_a_run_leaves_no_key_but_the_model(
             max_queries=200,
         )
     )
+    with connect(null_server.address) as client:
+        assert client.keys() == [b"null"]
+
+
+def test_an_observer_that_raises_ends_the_run_and_leaves_nothing(
+    null_server: EmbeddedServer, tensor_file: Path
+) -> None:
+    def observe(event: object) -> None:
+        if isinstance(event, Interval):
+            raise RuntimeError("enough")
+
+    config = RunConfig(
+        file=tensor_file, address=null_server.address, model="null", workers=3, duration_s=60,
+        reporting_period_s=0.2,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="enough"):
+        run(config, observe)
+    assert not {thread.name for thread in threading.enumerate()} & {"aibench-stats"}
     with connect(null_server.address) as client:
         assert client.keys() == [b"null"]
 

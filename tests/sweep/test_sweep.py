@@ -297,6 +297,7 @@ def test_a_sweep_of_generated_tensors(cli: Cli, server: EmbeddedServer, tmp_path
         (("--shape", "4"), "its Shape is [4, 4], asked for is [4]"),
         (("--dtype", "INT8"), "its Dtype is UINT8, asked for is INT8"),
         (("--seed", 6), "its DataSeed is 5, asked for is 6"),
+        (("--pipeline", 2), "its Pipeline is 1, asked for is 2"),
     ):
         done = cli(*where, "--max-queries", 6, *other)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -226,6 +226,7 @@ def _is_done(config: RunConfig, files: Files) -> bool:
         "DataSeed": config.data_seed,
         "Shape": list(config.shape),
         "Dtype": config.dtype,
+        "Pipeline": config.pipeline,
         "Limit": config.max_queries,
         "BurnInRequests": config.burn_in,
     }
