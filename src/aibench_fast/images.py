@@ -110,7 +110,9 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
                     width, height = height, width
                 picture = _empty_scaled(width, height, smaller_side)
                 _scale(_to_rgb(image, rough_side), picture)
-            image.close()  # its memory is to be free before another takes its share
+            # Their memory is to be free before another takes its share.
+            del pixels
+            image.close()
     except ConfigError:
         raise
     except UnidentifiedImageError as error:
