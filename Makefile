@@ -1,6 +1,6 @@
 # make bench   photographs to figures, in one command
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
-# make perf    what the client costs beside its peers: a table of ratios, in about ten minutes
+# make perf    what the client costs beside its peers: a table of ratios, in about twenty minutes
 # make test    the whole test suite
 # make lint    ruff, mypy, and every warning of the C compiler an error
 # make asan    the embedded server's module under AddressSanitizer and UBSan

@@ -45,7 +45,7 @@ class Effort:
 
 
 FULL = Effort(
-    rounds=20, run_s=0.5, probe_s=0.4, tensors=2000, small_file_tensors=167,
+    rounds=30, run_s=0.5, probe_s=0.4, tensors=2000, small_file_tensors=167,
     large_file_tensors=9965, many_workers=1000, instruction_requests=(300, 1300),
 )  # fmt: skip
 QUICK = Effort(

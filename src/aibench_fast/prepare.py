@@ -158,23 +158,24 @@ def _load_all(
 ) -> Generator[tuple[Photograph, Picture], None, None]:
     """Yield the scaled pictures in order, decoded a few ahead on all cores.
 
-    Pillow lets go of Python's lock while it decodes, so threads are enough.
+    The decoders let go of Python's lock, so threads are enough: one more than cores, for now and
+    then one waits for the lock or for a file.
     """
-    cores = len(os.sched_getaffinity(0))
+    threads = len(os.sched_getaffinity(0)) + 1
 
     budget = images.PixelBudget()
 
     def load(photograph: Photograph) -> Picture:
         return images.load_scaled(photograph.read(), config.size, budget)
 
-    with ThreadPoolExecutor(cores) as pool, warnings.catch_warnings():
+    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
         # Pillow warns about odd metadata and about large pictures, for which we have our own bound.
         warnings.simplefilter("ignore")
         waiting = iter(photographs)
         ahead: deque[tuple[Photograph, Future[Picture]]] = deque()
         try:
             while True:
-                for photograph in islice(waiting, 2 * cores - len(ahead)):
+                for photograph in islice(waiting, 3 * threads - len(ahead)):
                     ahead.append((photograph, pool.submit(load, photograph)))
                 if not ahead:
                     return
