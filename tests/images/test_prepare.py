@@ -207,7 +207,7 @@ def test_few_pictures_are_ahead_of_the_one_being_written(
     monkeypatch.setattr(module.images, "load_scaled", counting)
     prepare(PrepareConfig(str(photographs), tmp_path / "t.out"), watch)
     assert decoded == 65
-    assert most_ahead <= 4
+    assert most_ahead <= 9  # three times as many as the threads
 
 
 @pytest.mark.parametrize(
