@@ -94,7 +94,9 @@ def test_a_refused_request_alone_fails(tensor_file: Path) -> None:
 def test_a_lost_connection_fails_all_that_were_outstanding(
     tensor_file: Path, reply: bytes | None, kind: str, words: str
 ) -> None:
-    with FakeRedisAI(AI_MODELRUN=at((5,), reply)) as server:
+    # Late, so that the client has taken the replies before it and sent as many requests again.
+    late: Behaviour = lambda _, number: asyncio.sleep(0.3, reply) if number == 5 else OK  # noqa: E731
+    with FakeRedisAI(AI_MODELRUN=late) as server:
         result = run_against(server, tensor_file, pipeline=4, max_queries=20)
     failed = {kind: failure.count for kind, failure in result.failures.items()}
     assert failed.pop(kind) + failed.pop("connection_lost", 0) == 4
@@ -122,6 +124,7 @@ def test_requests_outstanding_at_the_end_are_abandoned(tensor_file: Path) -> Non
         def interrupt() -> None:
             while server.counts["AI.MODELRUN"] < 4:
                 time.sleep(0.01)
+            time.sleep(0.3)  # for the client to take the two replies
             assert main.ident is not None
             signal.pthread_kill(main.ident, signal.SIGINT)
 
