@@ -13,7 +13,7 @@ PYTHON := $(VENV)/bin/python
 AIBENCH := $(VENV)/bin/aibench-fast
 INSTALLED := $(VENV)/.installed
 # Python files are used where they lie; only these need a new installation.
-BUILT_FROM := pyproject.toml setup.py $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -v '/_core\.c$$')
+BUILT_FROM := pyproject.toml setup.py $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -Ev '/(_core|_pixels)\.c$$')
 
 RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
@@ -68,4 +68,4 @@ system:
 clean:
 	rm -rf $(VENV) build dist results src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.so' -delete
-	rm -f src/aibench_fast/_core.c
+	rm -f src/aibench_fast/_core.c src/aibench_fast/tensors/_pixels.c

@@ -57,6 +57,12 @@ client = native_extension(
     str(PACKAGE / "_core.pyx"),
     include_dirs=[str(PACKAGE / "native")],
 )
+pixels = native_extension(
+    "aibench_fast.tensors._pixels",
+    PACKAGE / "tensors" / "native",
+    str(PACKAGE / "tensors" / "_pixels.pyx"),
+    include_dirs=[str(PACKAGE / "tensors" / "native")],
+)
 server_module = native_extension(
     SERVER_MODULE,
     PACKAGE / "server" / "module",
@@ -66,7 +72,7 @@ server_module = native_extension(
 
 setup(
     ext_modules=[
-        *cythonize([client], language_level=3, include_path=["src"]),
+        *cythonize([client, pixels], language_level=3, include_path=["src"]),
         server_module,
     ],
     cmdclass={"build_ext": BuildNative},

@@ -20,10 +20,10 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from aibench_fast.config import DEFAULT_MODEL, available_cores
-from aibench_fast.control import connect
+from aibench_fast.load.config import DEFAULT_MODEL, available_cores
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 SHAPE = (1, 224, 224, 3)

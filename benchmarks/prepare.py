@@ -10,7 +10,7 @@ files in its page cache. COCO's own JPEGs have more bytes, about as many as `--q
 
 - loop: one process, Pillow and NumPy, one photograph after another.
 - two stages: OpenCV scales, crops and writes a JPEG each; then those are decoded to tensors.
-- prepare: `aibench_fast.prepare.prepare`, on all cores.
+- prepare: `aibench_fast.tensors.prepare.prepare`, on all cores.
 """
 
 import argparse
@@ -26,10 +26,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from aibench_fast.images import draw_crop, scaled_size
-from aibench_fast.photographs import SAMPLE, open_input
-from aibench_fast.prepare import RANDOM_SEED, SMALLER_SIDE, PrepareConfig, prepare
-from aibench_fast.tensorfile import MODEL_SIDE
+from aibench_fast.tensors.images import draw_crop, scaled_size
+from aibench_fast.tensors.photographs import SAMPLE, open_input
+from aibench_fast.tensors.prepare import RANDOM_SEED, SMALLER_SIDE, PrepareConfig, prepare
+from aibench_fast.tensortype import MODEL_SIDE
 
 PHOTOGRAPH_SIZE = (640, 480)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from aibench_fast import facts
+from aibench_fast.load import facts
 from benchmarks.perf import (
     against_redis_benchmark,
     growth,

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from aibench_fast import commands
-from aibench_fast.commands import TENSOR_BLOB, Dialect
+from aibench_fast.protocols.redisai import commands
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
 from benchmarks.perf import clients
 from benchmarks.perf.bench import MODEL, TENSOR_BYTES, Bench, server_version
 from benchmarks.perf.row import (

@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Self
 
 import hiredis_source
-from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ServerError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.embedded import HOST, free_port
 from aibench_fast.server.parts import server_program

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast import RunConfig, _core
-from aibench_fast.config import available_cores
-from aibench_fast.control import ServerAddress
-from aibench_fast.runner import run
+from aibench_fast.load.config import available_cores
+from aibench_fast.load.runner import run
+from aibench_fast.protocols.address import ServerAddress
 from benchmarks.perf.bench import MODEL, TENSOR_BYTES
 from benchmarks.perf.programs import output_of
 from benchmarks.perf.row import Measured

@@ -101,7 +101,7 @@ def _record_by_hdrhistogram(latencies_ns: list[int], run_s: float) -> Measured:
 
 def converting(bench: Bench) -> Iterator[Row]:
     """Pixels to tensor values over memcpy into the same memory, in bytes written."""
-    sources = (programs.HERE / "converting.c", programs.NATIVE / "convert.c")
+    sources = (programs.HERE / "converting.c", programs.PIXELS / "convert.c")
     program = programs.compile_c(bench.folder / "converting", *sources)
     for name, values in (("one tensor, reused", TENSOR_VALUES), ("256 MB", LARGE_VALUES)):
         printed = programs.output_of([program, values, bench.effort.rounds, bench.effort.run_s])

@@ -9,6 +9,7 @@ import hiredis_source
 
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "src" / "aibench_fast" / "native"
+PIXELS = ROOT / "src" / "aibench_fast" / "tensors" / "native"
 DRIVER = ROOT / "tests" / "native" / "driver.c"
 """Drives the load generator without Python."""
 HERE = Path(__file__).parent
@@ -23,7 +24,7 @@ def compile_c(
     `hiredis` is the folder of its sources, where the program is to be linked with them.
     """
     library = [] if hiredis is None else [hiredis / name for name in hiredis_source.FILES]
-    includes = [f"-I{NATIVE}", *([] if hiredis is None else [f"-isystem{hiredis}"])]
+    includes = [f"-I{NATIVE}", f"-I{PIXELS}", *([] if hiredis is None else [f"-isystem{hiredis}"])]
     output_of(
         [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra",
          "-Wno-sign-compare", *flags, *includes, "-o", program, *sources, *library, "-lm"],

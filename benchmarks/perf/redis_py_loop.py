@@ -13,9 +13,10 @@ from pathlib import Path
 
 import redis
 
-from aibench_fast.commands import TENSOR_BLOB, Dialect
-from aibench_fast.control import ServerAddress, connect
-from aibench_fast.request import Request
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
+from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.request import Request
 
 SHAPE = (1, 224, 224, 3)
 TENSORS = 20

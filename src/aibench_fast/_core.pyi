@@ -4,10 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import Image
-
 FAILURE_NAMES: tuple[str, ...]
 """The kinds of failure, as results name them."""
 
@@ -135,17 +131,3 @@ class LoadGenerator:
         """Return a sample that has arrived, with the index of its first tensor."""
     def close(self) -> None:
         """Stop and join the I/O threads, and give back what they used."""
-
-def convert_u8_to_f32(
-    src: NDArray[np.uint8], out: NDArray[np.float32], scale: float, offset: float
-) -> None:
-    """Fill `out` with `src * scale + offset`; both flat, ValueError where their lengths differ."""
-
-def area_scale_rgb(src: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Fill `out` with `src` scaled by area averaging; both height x width x 3, or ValueError."""
-
-def area_scale_image(image: Image, out: NDArray[np.uint8]) -> None:
-    """Fill `out`, height x width x 3, with a Pillow image of mode RGB, read where it lies.
-
-    What Pillow raises, where the image is not in one piece; ValueError where it is no RGB.
-    """

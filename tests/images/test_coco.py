@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pictures import encode, noise
 
-from aibench_fast import coco
 from aibench_fast.cli import main
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.tensors import coco
 
 PHOTOGRAPHS = {f"val2017/{n:012}.jpg": encode(noise(300, 260, n), "JPEG") for n in range(3)}
 SENT_AT_ONCE = 50_000

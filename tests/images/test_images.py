@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from pictures import encode, noise
 from PIL import Image
 
-from aibench_fast._core import area_scale_image, area_scale_rgb, convert_u8_to_f32
 from aibench_fast.errors import ConfigError
-from aibench_fast.images import Crop, PixelBudget, draw_crop, load_scaled, scaled_size, to_tensor
+from aibench_fast.tensors._pixels import area_scale_image, area_scale_rgb, convert_u8_to_f32
+from aibench_fast.tensors.images import (
+    Crop,
+    PixelBudget,
+    draw_crop,
+    load_scaled,
+    scaled_size,
+    to_tensor,
+)
 
 sides = st.integers(1, 60)
 
@@ -343,7 +350,7 @@ def test_a_picture_larger_than_the_budget_is_decoded_alone() -> None:
 def test_close_to_opencv(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     pytest.importorskip("skimage")
-    from aibench_fast.photographs import open_input
+    from aibench_fast.tensors.photographs import open_input
 
     with open_input("sample") as samples:
         for sample in samples:

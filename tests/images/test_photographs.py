@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from aibench_fast import photographs
 from aibench_fast.errors import ConfigError
-from aibench_fast.photographs import SAMPLE_LICENCES, open_input
+from aibench_fast.tensors import photographs
+from aibench_fast.tensors.photographs import SAMPLE_LICENCES, open_input
 
 
 def names(where: Path | str) -> list[str]:

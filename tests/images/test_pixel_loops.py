@@ -2,7 +2,7 @@ import os
 import subprocess
 from pathlib import Path
 
-NATIVE = Path(__file__).parents[2] / "src" / "aibench_fast" / "native"
+NATIVE = Path(__file__).parents[2] / "src" / "aibench_fast" / "tensors" / "native"
 
 
 def test_pixel_loops_stay_within_their_pictures(tmp_path: Path) -> None:

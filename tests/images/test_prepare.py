@@ -9,10 +9,10 @@ import pytest
 from pictures import encode, noise
 from PIL import Image
 
-from aibench_fast import images
-from aibench_fast import prepare as module
 from aibench_fast.errors import ConfigError
-from aibench_fast.prepare import PrepareConfig, Prepared, Skipped, prepare
+from aibench_fast.tensors import images
+from aibench_fast.tensors import prepare as module
+from aibench_fast.tensors.prepare import PrepareConfig, Prepared, Skipped, prepare
 
 SEED = 12345
 

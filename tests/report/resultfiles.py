@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast._core import Histogram
-from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.result import Failure, Interval, Result, ServerFacts
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Failure, Interval, Result, ServerFacts
 
 START_UNIX_MS = 1_596_741_778_490
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")

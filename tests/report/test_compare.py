@@ -10,8 +10,8 @@ import pytest
 from commandline import Cli
 from resultfiles import go_document, our_result, result_name, write
 
-from aibench_fast.compare import ratio_interval
-from aibench_fast.result import ServerFacts
+from aibench_fast.results.compare import ratio_interval
+from aibench_fast.results.result import ServerFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

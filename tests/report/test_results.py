@@ -11,11 +11,11 @@ from commandline import Cli
 from resultfiles import go_document, our_result, result_name, write
 
 from aibench_fast import RunConfig, run
-from aibench_fast.control import connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.report.content import facts
-from aibench_fast.results import Cell, load, read_details, read_record
+from aibench_fast.results.files import Cell, load, read_details, read_record
 from aibench_fast.server import EmbeddedServer
 
 GOLDEN = Path(__file__).parents[1] / "golden"

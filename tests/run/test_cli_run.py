@@ -16,7 +16,7 @@ import pytest
 from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
 
-from aibench_fast.histogram import LatencyHistogram
+from aibench_fast.results.histogram import LatencyHistogram
 
 Completed = subprocess.CompletedProcess[str]
 

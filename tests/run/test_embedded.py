@@ -14,9 +14,9 @@ import pytest
 from commandline import Cli, command
 
 from aibench_fast import RunConfig, run
-from aibench_fast.control import connect
 from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.result import Interval
+from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.results.result import Interval
 from aibench_fast.server import EmbeddedServer
 
 MEMORY_OVER_MAP_BYTES = 40_000_000

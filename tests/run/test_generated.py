@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from aibench_fast import RunConfig, ServerAddress, run
 from aibench_fast._core import Tensors
-from aibench_fast.control import connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.result import Interval
+from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.results.result import Interval
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.tensorfile import DTYPE_BYTES, tensor_bytes
+from aibench_fast.tensortype import DTYPE_BYTES, tensor_bytes
 
 NUMPY_TYPES = {
     "FLOAT": "<f4", "DOUBLE": "<f8", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast._core import Histogram
-from aibench_fast.histogram import HIGHEST_US, LatencyHistogram
+from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
 
 latencies_us = st.lists(st.integers(1, HIGHEST_US), max_size=50)
 

@@ -1,16 +1,91 @@
-"""What a module may import: an old result is read where the native core was never built."""
+"""The directions of imports: which room may use which, and what needs no native core."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+PACKAGE = Path(__file__).parents[2] / "src" / "aibench_fast"
+SHARED = {"errors", "files", "fetch", "tensortype"}
+"""What every room may use; these use each other alone."""
+MAY_USE = {
+    "cli": {"load", "models", "protocols", "report", "results", "server", "tensors"},
+    "load": {"_core", "protocols", "results", "tensors"},
+    "models": {"protocols"},
+    "server": {"protocols"},
+    "protocols": {"results"},
+    "report": {"results"},
+    "results": set(),
+    "tensors": set(),
+    "_core": set(),
+}
+"""As the picture in docs/architecture.md draws it."""
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(path.suffix)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The rooms of our own that a module imports, wherever in it."""
+    if path.suffix == ".pyx":  # no Python; imports stand at its top, one a line
+        lines = path.read_text().splitlines()
+        tree = ast.parse("\n".join(line for line in lines if line.startswith("from aibench_fast")))
+    else:
+        tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{name.name}" for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"aibench_fast.{_room(path)}"]
+        else:
+            continue
+        for name in names:
+            package, *below = name.split(".")
+            # The package itself offers its version, which is nobody's room.
+            if package == "aibench_fast" and below and not below[0].startswith("__version"):
+                yield below[0]
+
+
+MODULES = sorted(path for kind in ("py", "pyx") for path in PACKAGE.rglob(f"*.{kind}"))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [path for path in MODULES if _room(path) not in ("__init__", "__main__")],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_arrows_between_rooms_run_one_way(module: Path) -> None:
+    room = _room(module)
+    allowed = SHARED if room in SHARED else {room, *SHARED, *MAY_USE[room]}
+    assert set(_imports(module)) <= allowed
+
+
+def test_no_two_rooms_use_each_other() -> None:
+    reached = {room: _reached(room) for room in MAY_USE}
+    assert [room for room in MAY_USE if room in reached[room]] == []
+
+
+def _reached(room: str) -> set[str]:
+    found: set[str] = set()
+    to_see = set(MAY_USE[room])
+    while to_see:
+        found |= to_see
+        to_see = {further for near in to_see for further in MAY_USE[near]} - found
+    return found
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        "result", "results", "tables", "compare", "export", "report.text", "report.html",
-        "report.pictures", "histogram", "tensorfile", "config", "commands",
+        "results.result", "results.files", "results.tables", "results.compare", "results.export",
+        "results.histogram", "report.text", "report.html", "report.pictures",
+        "tensors.tensorfile", "load.config", "protocols.redisai.commands",
     ],
 )  # fmt: skip
 def test_reading_a_result_needs_no_native_core(module: str) -> None:
@@ -23,11 +98,18 @@ def test_reading_a_result_needs_no_native_core(module: str) -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_the_names_that_the_package_offers_are_all_there() -> None:
+    program = (
+        "import aibench_fast\nfor name in aibench_fast.__all__:\n    getattr(aibench_fast, name)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_run_is_a_function_however_it_is_reached() -> None:
     program = (
         "import aibench_fast\n"
-        "import aibench_fast.runner\n"
+        "import aibench_fast.load.runner\n"
         "from aibench_fast import run\n"
-        "assert aibench_fast.run is run is aibench_fast.runner.run\n"
+        "assert aibench_fast.run is run is aibench_fast.load.runner.run\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -13,7 +13,7 @@ from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.errors import ServerError
-from aibench_fast.result import BurnInComplete, Interval
+from aibench_fast.results.result import BurnInComplete, Interval
 
 TENSOR_BYTES = 602_112
 

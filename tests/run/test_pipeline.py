@@ -14,9 +14,9 @@ from commandline import Cli
 from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
-from aibench_fast.control import connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112

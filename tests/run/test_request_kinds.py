@@ -11,8 +11,8 @@ from commandline import Cli
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
-from aibench_fast.commands import Dialect
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.redisai.commands import Dialect
 
 OUTPUT = bulk(bytes(OUTPUT_BYTES))
 

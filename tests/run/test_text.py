@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 from aibench_fast._core import Histogram
-from aibench_fast.histogram import LatencyHistogram
 from aibench_fast.report import text
-from aibench_fast.result import BurnInComplete, Digesting, Failure, Interval, Result, ServerFacts
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import (
+    BurnInComplete,
+    Digesting,
+    Failure,
+    Interval,
+    Result,
+    ServerFacts,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")

@@ -9,7 +9,7 @@ from onnx import helper
 from sanitized import use_sanitized_module
 from small_models import constant, onnx_model
 
-from aibench_fast.control import connect
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 use_sanitized_module()

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from aibench_fast.control import ServerAddress
+from aibench_fast.protocols.address import ServerAddress
 
 TIMEOUT_S = 60.0
 

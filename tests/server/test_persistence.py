@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import redis
 
-from aibench_fast.control import connect
 from aibench_fast.errors import ServerError
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 TENSORS = {

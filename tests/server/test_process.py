@@ -13,8 +13,9 @@ import pytest
 import redis
 from resp import reply_lines
 
-from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer, parts
 
 SERVE = [sys.executable, "-m", "aibench_fast", "serve"]

@@ -10,7 +10,7 @@ import pytest
 import redis
 from sanitized import sanitized
 
-from aibench_fast.control import connect
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 ROUNDS = 20 if sanitized() else 200  # of which the sanitizer makes slow work

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from aibench_fast.control import connect
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 MODEL = "null"

@@ -11,9 +11,10 @@ import pytest
 from commandline import Cli
 from fake_redisai import FakeRedisAI, array, bulk
 
-from aibench_fast import facts
-from aibench_fast.control import ServerAddress, connect
+from aibench_fast.load import facts
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112

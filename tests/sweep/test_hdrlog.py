@@ -11,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from aibench_fast._core import Histogram
-from aibench_fast.histogram import LatencyHistogram
+from aibench_fast.results.histogram import LatencyHistogram
 
 
 def test_every_latency_is_in_the_line_of_its_period(

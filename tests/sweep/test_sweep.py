@@ -13,9 +13,9 @@ import redis
 from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
 
+from aibench_fast.load.sweep import Cell, Grid, numbers
 from aibench_fast.models.load import Backend, ModelSpec, load_model, stored_model
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.sweep import Cell, Grid, numbers
 
 Completed = subprocess.CompletedProcess[str]
 Sweep = Callable[..., Completed]

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aibench_fast import __version__, goflags
-from aibench_fast.cli import EXIT_INTERRUPTED, build_parser
+from aibench_fast import __version__
+from aibench_fast.cli import EXIT_INTERRUPTED, build_parser, goflags
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import unwritable
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import load_results
-from aibench_fast.compare import MIN_RUNS, Verdict, compare
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
+from aibench_fast.results.compare import MIN_RUNS, Verdict, compare
 
 EXIT_WORSE = 1
 PERCENT = 100

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from aibench_fast import export
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import add_prefix, load_results
 from aibench_fast.files import write_text
+from aibench_fast.results import export
 
 FORMATS = {"csv": export.format_csv, "openmetrics": export.format_openmetrics}
 

@@ -6,11 +6,11 @@ from urllib.parse import unquote, urlsplit
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from aibench_fast import coco
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.errors import ConfigError
 from aibench_fast.fetch import download
+from aibench_fast.tensors import coco
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
-from aibench_fast.commands import Dialect
-from aibench_fast.config import DEFAULT_MODEL
-from aibench_fast.control import connect
 from aibench_fast.files import replacing
+from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model, read_model
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.control import connect
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

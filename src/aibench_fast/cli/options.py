@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.address import ServerAddress
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 

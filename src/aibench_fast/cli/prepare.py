@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from aibench_fast.cli.options import add_command
-from aibench_fast.prepare import RANDOM_SEED, SMALLER_SIDE, PrepareConfig, prepare
-from aibench_fast.tensorfile import LAYOUTS, MODEL_SIDE, VALUE_RANGES
+from aibench_fast.tensors.prepare import RANDOM_SEED, SMALLER_SIDE, PrepareConfig, prepare
+from aibench_fast.tensors.tensorfile import LAYOUTS, VALUE_RANGES
+from aibench_fast.tensortype import MODEL_SIDE
 
 OUTPUT = Path("/tmp/bulk_data/vision_tensors.out")
 

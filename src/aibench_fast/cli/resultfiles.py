@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aibench_fast.results import Loaded, load, mixed
+from aibench_fast.results.files import Loaded, load, mixed
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:

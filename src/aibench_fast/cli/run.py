@@ -22,14 +22,16 @@ from aibench_fast.cli.options import (
     seconds,
     shape,
 )
-from aibench_fast.commands import Dialect
-from aibench_fast.config import DEFAULT_MODEL, IMAGE_SHAPE, RunConfig
-from aibench_fast.control import ServerAddress, connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
-from aibench_fast.hdrlog import HdrLog
+from aibench_fast.load.config import DEFAULT_MODEL, IMAGE_SHAPE, RunConfig
+from aibench_fast.load.runner import Event, run
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.report import text
-from aibench_fast.result import (
+from aibench_fast.results.hdrlog import HdrLog
+from aibench_fast.results.result import (
     BurnInComplete,
     Digesting,
     Interval,
@@ -38,8 +40,7 @@ from aibench_fast.result import (
     Sample,
     Started,
 )
-from aibench_fast.runner import Event, run
-from aibench_fast.tensorfile import DTYPE_BYTES
+from aibench_fast.tensortype import DTYPE_BYTES
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1

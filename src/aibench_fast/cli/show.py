@@ -6,11 +6,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from aibench_fast import tensorfile, tensorsummary
 from aibench_fast.cli.options import add_command
-from aibench_fast.contactsheet import contact_sheet, to_picture
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
+from aibench_fast.tensors import summary as tensorsummary
+from aibench_fast.tensors import tensorfile
+from aibench_fast.tensors.contactsheet import contact_sheet, to_picture
 
 INDEX = "0:16"
 MAX_PICTURES = 1024

@@ -9,17 +9,18 @@ from typing import Any
 import redis
 
 from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
-from aibench_fast.config import DEFAULT_MODEL
-from aibench_fast.control import ServerAddress, call
 from aibench_fast.errors import ConfigError
-from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.serverstats import (
+from aibench_fast.load.config import DEFAULT_MODEL
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.control import call
+from aibench_fast.protocols.redisai.statistics import (
     derived,
     read_server,
     request_time,
     since_start,
     statistics_client,
 )
+from aibench_fast.results.histogram import LatencyHistogram
 
 _UNKNOWN = "the server does not tell"
 

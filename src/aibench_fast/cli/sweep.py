@@ -33,14 +33,15 @@ from aibench_fast.cli.run import (
     loaded_server,
     run_config,
 )
-from aibench_fast.config import RunConfig
-from aibench_fast.control import ServerAddress, call, connect
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.runner import Event, run
+from aibench_fast.load.sweep import Cell, Files, Grid, is_done, numbers
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.control import call, connect
 from aibench_fast.report import text
-from aibench_fast.result import BurnInComplete, Interval, Result, Started
-from aibench_fast.runner import Event, run
-from aibench_fast.sweep import Cell, Files, Grid, is_done, numbers
+from aibench_fast.results.result import BurnInComplete, Interval, Result, Started
 
 Planned = list[tuple[Cell, RunConfig, Files]]
 

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from aibench_fast import tables
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
-from aibench_fast.results import read_details, read_record
-from aibench_fast.serverperiods import cpu_periods, format_cpu
-from aibench_fast.tables import Stat
+from aibench_fast.results import tables
+from aibench_fast.results.files import read_details, read_record
+from aibench_fast.results.serverperiods import cpu_periods, format_cpu
+from aibench_fast.results.tables import Stat
 
 FORMATS = {
     "text": tables.format_text,

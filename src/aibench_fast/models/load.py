@@ -6,11 +6,12 @@ from pathlib import Path
 
 import redis
 
-from aibench_fast.commands import Dialect, model_set
-from aibench_fast.control import ServerAddress, ask_dialect, call
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import Dialect, model_set
+from aibench_fast.protocols.redisai.control import ask_dialect, call
 
 # One mebibyte below the bulk string limit that servers have by default; RedisAI's own default.
 DEFAULT_CHUNK_BYTES = 511 << 20

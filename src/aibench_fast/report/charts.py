@@ -9,7 +9,7 @@ from typing import Any
 
 from aibench_fast.report import themes
 from aibench_fast.report.content import CellSummary, Content
-from aibench_fast.results import Cell
+from aibench_fast.results.files import Cell
 
 Spec = dict[str, Any]
 Rows = list[dict[str, Any]]

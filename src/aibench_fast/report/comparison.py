@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from aibench_fast.compare import CONFIDENCE, Comparison, Report
-from aibench_fast.results import Cell
+from aibench_fast.results.compare import CONFIDENCE, Comparison, Report
+from aibench_fast.results.files import Cell
 
 
 def format_comparison(report: Report, a: str, b: str, threshold: float) -> str:

@@ -7,8 +7,7 @@ from statistics import fmean, median
 from typing import Any
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.results import (
+from aibench_fast.results.files import (
     Cell,
     Loaded,
     RunDetails,
@@ -19,7 +18,8 @@ from aibench_fast.results import (
     median_run,
     read_details,
 )
-from aibench_fast.serverperiods import CpuPeriod, cpu_periods
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
 
 MAX_PERIODS = 200
 """Of a run over time: more points than a plot has pixels for would only make the page large."""

@@ -14,7 +14,7 @@ from aibench_fast.report.charts import Chart, charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.text import BUSY_THREAD
 from aibench_fast.report.vegalite import script_bundle
-from aibench_fast.results import mixed
+from aibench_fast.results.files import mixed
 
 MAX_NAMED = 8
 """Doubtful files and different facts that are told one by one; more would fill the page."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.result import BurnInComplete, Digesting, Failure, Interval, Result
-from aibench_fast.tensorfile import describe
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import BurnInComplete, Digesting, Failure, Interval, Result
+from aibench_fast.tensortype import describe
 
 CSV_HEADER = (
     "time (ms),total queries,instantaneous inferences/s,overall inferences/s,"

@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import aibench_fast
-from aibench_fast.control import ServerAddress
 from aibench_fast.errors import ConfigError, InternalError, ServerError
+from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.server.parts import openvino_library, server_module, server_program
 
 HOST = "127.0.0.1"

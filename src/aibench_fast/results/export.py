@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from aibench_fast.results import RunRecord
-from aibench_fast.tables import to_csv
+from aibench_fast.results.files import RunRecord
+from aibench_fast.results.tables import to_csv
 
 QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
 _MS_PER_S = 1000

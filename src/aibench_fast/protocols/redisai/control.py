@@ -1,37 +1,18 @@
 """The control connection: questions asked of a server before and after a run, never during it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from aibench_fast.commands import Command, Dialect
 from aibench_fast.errors import ServerError
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import Command, Dialect
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
-
-
-@dataclass(frozen=True)
-class ServerAddress:
-    """Where a server listens: a host and a port, or a unix socket, which wins over them.
-
-    With a password every connection logs in; without a user as the default one.
-    """
-
-    host: str = "localhost"
-    port: int = 6379
-    socket: Path | None = None
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        """Return the address as a person would write it."""
-        return str(self.socket) if self.socket else f"{self.host}:{self.port}"
 
 
 def connect(address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> redis.Redis:

@@ -9,8 +9,8 @@ from enum import StrEnum
 from statistics import median
 from typing import Any
 
-from aibench_fast.results import Cell, RunRecord
-from aibench_fast.serverperiods import last_value
+from aibench_fast.results.files import Cell, RunRecord
+from aibench_fast.results.serverperiods import last_value
 
 RULE = "-------------------"
 NOT_AVAILABLE = "n/a"

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, cast
 import redis
 
 from aibench_fast._core import Tensors
-from aibench_fast.commands import Command, encode
-from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress, log_in_command
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import Command, encode
+from aibench_fast.protocols.redisai.control import REPLY_TIMEOUT_S, log_in_command
 
 PIECE_BYTES = 1 << 20
 _CPU_INFO = Path("/proc/cpuinfo")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from aibench_fast.tensorfile import CHANNELS, Layout, Tensor
+from aibench_fast.tensors.tensorfile import Layout, Tensor
+from aibench_fast.tensortype import CHANNELS
 
 GAP_PIXELS = 4
 

@@ -20,12 +20,13 @@ from typing import Literal
 
 import numpy as np
 
-from aibench_fast import images, tensorfile
+from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
-from aibench_fast.images import Crop, Picture
-from aibench_fast.photographs import SAMPLE, Photograph, open_input
-from aibench_fast.tensorfile import Layout, Tensor, ValueRange
+from aibench_fast.tensors import images, tensorfile
+from aibench_fast.tensors.images import Crop, Picture
+from aibench_fast.tensors.photographs import SAMPLE, Photograph, open_input
+from aibench_fast.tensors.tensorfile import Layout, Tensor, ValueRange
 
 OnError = Literal["fail", "skip"]
 
@@ -48,7 +49,7 @@ class PrepareConfig:
     """Exactly so many tensors. None: all."""
     size: int = SMALLER_SIDE
     """The smaller side once scaled, in pixels."""
-    crop: int = tensorfile.MODEL_SIDE
+    crop: int = tensortype.MODEL_SIDE
     """Height and width of a tensor, in pixels."""
     layout: Layout = "nhwc"
     scale: ValueRange = "0..1"
@@ -113,7 +114,7 @@ def prepare(
 
         crops_file = config.crops_file and outputs.enter_context(_crops_writer(config.crops_file))
         tensors = outputs.enter_context(
-            tensorfile.create(config.output, total * tensorfile.image_bytes(config.crop))
+            tensorfile.create(config.output, total * tensortype.image_bytes(config.crop))
         )
         generator = np.random.RandomState(config.random_seed)
         skipped: list[Skipped] = []

@@ -5,7 +5,6 @@ check: it must be a whole number of tensors.
 """
 
 import errno
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,29 +13,13 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
+from aibench_fast.tensortype import describe, tensor_bytes
 
 if TYPE_CHECKING:  # a run only counts tensors, and does without NumPy's memory
     import numpy as np
     from numpy.typing import NDArray
 
 DTYPE = "<f4"
-VALUE_BYTES = 4
-CHANNELS = 3
-MODEL_SIDE = 224
-"""Height and width that MobileNet V1 takes."""
-DTYPE_BYTES = {
-    "FLOAT": 4,
-    "DOUBLE": 8,
-    "INT8": 1,
-    "INT16": 2,
-    "INT32": 4,
-    "INT64": 8,
-    "UINT8": 1,
-    "UINT16": 2,
-    "BOOL": 1,
-}
-"""RedisAI's names for the types of a tensor's values, and the bytes of one value."""
-
 Tensor: TypeAlias = "NDArray[np.float32]"
 
 Layout = Literal["nhwc", "nchw"]
@@ -45,26 +28,6 @@ ValueRange = Literal["0..1", "-1..1"]
 """What black and white become."""
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
-
-
-def tensor_bytes(shape: Sequence[int], dtype: str = "FLOAT") -> int:
-    """Bytes of one tensor; `dtype` is one of DTYPE_BYTES."""
-    return math.prod(shape) * DTYPE_BYTES[dtype]
-
-
-def image_shape(side: int = MODEL_SIDE) -> tuple[int, int, int]:
-    """The shape of a square RGB image: height, width, channels."""
-    return side, side, CHANNELS
-
-
-def image_bytes(side: int = MODEL_SIDE) -> int:
-    """Bytes of one tensor of side x side x 3 float32 values."""
-    return tensor_bytes(image_shape(side))
-
-
-def describe(shape: Sequence[int], dtype: str = "FLOAT") -> str:
-    """Words for a tensor: `224 x 224 x 3 FLOAT`."""
-    return f"{' x '.join(map(str, shape))} {dtype}"
 
 
 def check(path: Path, shape: Sequence[int], dtype: str = "FLOAT") -> int:

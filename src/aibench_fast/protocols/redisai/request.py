@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aibench_fast import commands
-from aibench_fast.commands import Dialect
+from aibench_fast.protocols.redisai import commands
+from aibench_fast.protocols.redisai.commands import Dialect
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.result import ServerFacts
-from aibench_fast.tensorfile import describe, image_shape
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import ServerFacts
+from aibench_fast.tensortype import describe, image_shape
 
 NEWEST_MAJOR_VERSION = 1
 OURS = "aibench-fast"

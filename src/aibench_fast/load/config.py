@@ -4,10 +4,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aibench_fast import tensorfile
-from aibench_fast.commands import Dialect
-from aibench_fast.control import ServerAddress
+from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.tensors import tensorfile
 
 MAX_WORKERS = 100_000
 MAX_OUTSTANDING = 1_000_000
@@ -19,7 +20,7 @@ MIN_PERIOD_S = 0.01
 MAX_TENSOR_BYTES = 512 << 20
 """What servers take in one argument unless told otherwise."""
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
-IMAGE_SHAPE = tensorfile.image_shape()
+IMAGE_SHAPE = tensortype.image_shape()
 MAX_GENERATED_TENSORS = 2000
 MAX_GENERATED_BYTES = 256 << 20
 """Of all generated tensors together, unless a single one is larger."""
@@ -42,7 +43,7 @@ class RunConfig:
     shape: tuple[int, ...] = IMAGE_SHAPE
     """Of one tensor, without the batch."""
     dtype: str = "FLOAT"
-    """The type of the tensors' values, one of tensorfile.DTYPE_BYTES."""
+    """The type of the tensors' values, one of tensortype.DTYPE_BYTES."""
     address: ServerAddress = field(default_factory=ServerAddress)
     model: str = DEFAULT_MODEL
     workers: int = 1
@@ -132,8 +133,8 @@ class RunConfig:
             raise ConfigError("--model is empty: name the key that the model is stored under")
 
     def _check_tensor(self) -> None:
-        if self.dtype not in tensorfile.DTYPE_BYTES:
-            known = ", ".join(tensorfile.DTYPE_BYTES)
+        if self.dtype not in tensortype.DTYPE_BYTES:
+            known = ", ".join(tensortype.DTYPE_BYTES)
             raise ConfigError(f"--dtype {self.dtype}: it has to be one of {known}")
         words = ",".join(map(str, self.shape))
         if not self.shape or min(self.shape) < 1:
@@ -167,7 +168,7 @@ class RunConfig:
     @property
     def tensor_bytes(self) -> int:
         """The size of one tensor, without the batch, in bytes."""
-        return tensorfile.tensor_bytes(self.shape, self.dtype)
+        return tensortype.tensor_bytes(self.shape, self.dtype)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

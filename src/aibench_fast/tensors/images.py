@@ -11,9 +11,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from aibench_fast._core import area_scale_image, area_scale_rgb, convert_u8_to_f32
 from aibench_fast.errors import ConfigError
-from aibench_fast.tensorfile import CHANNELS, Layout, Tensor, ValueRange
+from aibench_fast.tensors._pixels import area_scale_image, area_scale_rgb, convert_u8_to_f32
+from aibench_fast.tensors.tensorfile import Layout, Tensor, ValueRange
+from aibench_fast.tensortype import CHANNELS
 
 Picture = NDArray[np.uint8]
 """Height x width x 3, RGB."""

@@ -29,9 +29,10 @@ from typing import Any
 
 import redis
 
-from aibench_fast.control import ServerAddress, call, connect
 from aibench_fast.errors import ServerError
-from aibench_fast.result import ServerFacts
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.control import call, connect
+from aibench_fast.results.result import ServerFacts
 
 REDISAI_MODULE = b"ai"
 EMBEDDED_VERSION = "ai_embedded_version"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results import Cell, RunRecord, by_cell
+from aibench_fast.results.files import Cell, RunRecord, by_cell
 
 CONFIDENCE = 0.95
 MIN_RUNS = 3

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aibench_fast import _core, facts, tensorfile
-from aibench_fast.commands import encode
-from aibench_fast.config import RunConfig
-from aibench_fast.control import REPLY_TIMEOUT_S, ServerAddress, log_in_command
+from aibench_fast import _core
 from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.histogram import LatencyHistogram
-from aibench_fast.preflight import HURRY_S, Preflight, clean_up, preflight
-from aibench_fast.result import (
+from aibench_fast.load import facts
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.preflight import HURRY_S, Preflight, clean_up, preflight
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import encode
+from aibench_fast.protocols.redisai.control import REPLY_TIMEOUT_S, log_in_command
+from aibench_fast.protocols.redisai.statistics import ServerWatch, reset_statistics
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import (
     LIVE_QUANTILES,
     BurnInComplete,
     Digesting,
@@ -25,8 +28,8 @@ from aibench_fast.result import (
     Sample,
     Started,
 )
-from aibench_fast.serverstats import ServerWatch, reset_statistics
-from aibench_fast.tensorfile import VALUE_BYTES
+from aibench_fast.tensors import tensorfile
+from aibench_fast.tensortype import VALUE_BYTES
 
 NS_PER_S = 1e9
 MS_PER_S = 1000

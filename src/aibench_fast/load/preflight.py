@@ -6,13 +6,13 @@ from typing import Any
 
 import redis
 
-from aibench_fast import control
-from aibench_fast.commands import TENSOR_BLOB, Command
-from aibench_fast.config import RunConfig
 from aibench_fast.errors import ServerError
-from aibench_fast.request import Request
-from aibench_fast.result import ServerFacts
-from aibench_fast.serverstats import server_facts
+from aibench_fast.load.config import RunConfig
+from aibench_fast.protocols.redisai import control
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.redisai.statistics import server_facts
+from aibench_fast.results.result import ServerFacts
 
 HURRY_S = 0.1  # what a server gets to answer in where someone waits for the end
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.files import write_text
-from aibench_fast.histogram import LatencyHistogram
+from aibench_fast.results.histogram import LatencyHistogram
 
 FORMAT_VERSION = "1.2"
 

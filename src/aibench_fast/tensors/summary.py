@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aibench_fast.tensorfile import (
-    CHANNELS,
+from aibench_fast.tensors.tensorfile import (
     DTYPE,
-    MODEL_SIDE,
     Layout,
     Tensor,
     check,
-    image_bytes,
-    image_shape,
 )
+from aibench_fast.tensortype import CHANNELS, MODEL_SIDE, image_bytes, image_shape
 
 USUAL_SIDES = (MODEL_SIDE, 192, 160, 128, 256, 299, 331)
 """Heights and widths that image models take, the likeliest first."""

@@ -1,0 +1,1 @@
+"""Photographs become a tensor file: its bytes, its figures, its pictures."""

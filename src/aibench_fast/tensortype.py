@@ -1,0 +1,41 @@
+"""What one tensor is: its shape, the type of its values, and the bytes that makes."""
+
+import math
+from collections.abc import Sequence
+
+VALUE_BYTES = 4
+CHANNELS = 3
+MODEL_SIDE = 224
+"""Height and width that MobileNet V1 takes."""
+DTYPE_BYTES = {
+    "FLOAT": 4,
+    "DOUBLE": 8,
+    "INT8": 1,
+    "INT16": 2,
+    "INT32": 4,
+    "INT64": 8,
+    "UINT8": 1,
+    "UINT16": 2,
+    "BOOL": 1,
+}
+"""RedisAI's names for the types of a tensor's values, and the bytes of one value."""
+
+
+def tensor_bytes(shape: Sequence[int], dtype: str = "FLOAT") -> int:
+    """Bytes of one tensor; `dtype` is one of DTYPE_BYTES."""
+    return math.prod(shape) * DTYPE_BYTES[dtype]
+
+
+def image_shape(side: int = MODEL_SIDE) -> tuple[int, int, int]:
+    """The shape of a square RGB image: height, width, channels."""
+    return side, side, CHANNELS
+
+
+def image_bytes(side: int = MODEL_SIDE) -> int:
+    """Bytes of one tensor of side x side x 3 float32 values."""
+    return tensor_bytes(image_shape(side))
+
+
+def describe(shape: Sequence[int], dtype: str = "FLOAT") -> str:
+    """Words for a tensor: `224 x 224 x 3 FLOAT`."""
+    return f"{' x '.join(map(str, shape))} {dtype}"
