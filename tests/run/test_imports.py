@@ -1,6 +1,7 @@
 """The directions of imports: which room may use which, and what needs no native core."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,21 +9,18 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "src" / "aibench_fast"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "aibench_fast"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SHARED = {"errors", "files", "fetch", "tensortype"}
 """What every room may use; these use each other alone."""
 MAY_USE = {
-    "cli": {"load", "models", "protocols", "report", "results", "server", "tensors"},
-    "load": {"_core", "protocols", "results", "tensors"},
-    "models": {"protocols"},
-    "server": {"protocols"},
-    "protocols": {"results"},
-    "report": {"results"},
-    "results": set(),
-    "tensors": set(),
-    "_core": set(),
+    room: set(re.findall(r"`(\w+)`", uses))
+    for room, uses in re.findall(
+        r"^\| `(\w+)` \| .* \| ?(.*?) ?\|$", ARCHITECTURE.read_text(), flags=re.MULTILINE
+    )
 }
-"""As the picture in docs/architecture.md draws it."""
+"""By the table of rooms."""
 
 
 def _room(path: Path) -> str:
@@ -64,6 +62,12 @@ def test_arrows_between_rooms_run_one_way(module: Path) -> None:
     room = _room(module)
     allowed = SHARED if room in SHARED else {room, *SHARED, *MAY_USE[room]}
     assert set(_imports(module)) <= allowed
+
+
+def test_the_table_names_every_room() -> None:
+    rooms = {_room(path) for path in MODULES} - {"__init__", "__main__", *SHARED}
+    assert set(MAY_USE) == rooms
+    assert set().union(*MAY_USE.values()) <= rooms
 
 
 def test_no_two_rooms_use_each_other() -> None:
