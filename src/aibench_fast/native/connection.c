@@ -14,6 +14,7 @@
 
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
+#define CONNECTION_ROOM_BYTES 512 /* to receive into, at least */
 #define FULL_QUEUE_TRIES 1000 /* a millisecond each */
 
 static int depth_of(const redisReadTask *task)
@@ -152,9 +153,13 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
         return -1;
     }
     reader->buf = buffer;
+    if (endpoint->socket == NULL) /* a unix socket has no such stamps */
+        setsockopt(context->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     c->context = context;
     c->sent_bytes = 0;
     c->hung_up = false;
+    c->receives = 0;
+    c->reply_wait_ns = -1;
     return 0;
 }
 
@@ -237,18 +242,61 @@ static enum io_status judge(struct connection *c)
     }
 }
 
+/* Receive with the time at which the last of the bytes came, as the kernel stamped it. */
+static ssize_t recv_stamped(struct connection *c, char *buffer, size_t bytes)
+{
+    union {
+        char room[CMSG_SPACE(sizeof(struct timespec))];
+        struct cmsghdr alignment;
+    } control;
+    struct iovec iov = {buffer, bytes};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1,
+                             .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(c->context->fd, &message, 0);
+    struct cmsghdr *head = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec came;
+        memcpy(&came, CMSG_DATA(head), sizeof came);
+        int64_t waited_ns = clock_ns(CLOCK_REALTIME) - (came.tv_sec * NS_PER_S + came.tv_nsec);
+        c->reply_wait_ns = waited_ns > 0 ? waited_ns : 0; /* that clock may be set back */
+    }
+    return got;
+}
+
+/* Receive into the reader's own buffer, where redisReaderFeed would copy to: as much as there is room
+ * for, which is all that is outstanding unless the replies are large. `*full`: there may be more. */
+static ssize_t receive(struct connection *c, bool *full)
+{
+    redisReader *reader = c->context->reader;
+    sds buffer = sdsMakeRoomFor(reader->buf, CONNECTION_ROOM_BYTES);
+    if (buffer == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
+    reader->buf = buffer;
+    size_t room = sdsavail(buffer);
+    char *end = buffer + reader->len;
+    ssize_t got = c->receives++ % RECEIVES_A_STAMP == 0 ? recv_stamped(c, end, room)
+                                                        : recv(c->context->fd, end, room, 0);
+    if (got > 0) {
+        sdsIncrLen(buffer, (int)got);
+        reader->len += (size_t)got;
+        *full = (size_t)got == room;
+    }
+    return got;
+}
+
 enum io_status connection_receive(struct connection *c)
 {
-    char buffer[CONNECTION_RECEIVE_BYTES];
     enum io_status status = judge(c);
     bool more = true;
     while (status == IO_AGAIN && more) {
-        ssize_t got = recv(c->context->fd, buffer, sizeof buffer, 0);
+        bool full = false;
+        ssize_t got = receive(c, &full);
         if (got > 0) {
-            redisReaderFeed(c->context->reader, buffer, (size_t)got);
             status = judge(c);
             /* What came is all read then, and the owner is told when more comes, or an end. */
-            more = (size_t)got == sizeof buffer || c->hung_up;
+            more = full || c->hung_up;
         } else if (got == 0) {
             replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
             status = IO_FAILED;
