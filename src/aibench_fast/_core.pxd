@@ -81,6 +81,7 @@ cdef extern from "connection.h" nogil:
 cdef extern from "figures.h" nogil:
     struct figures:
         uint64_t successes
+        uint64_t inferences
         uint64_t late_starts
         uint64_t shed
         failures failures
@@ -155,6 +156,7 @@ cdef extern from "loadgen.h" nogil:
         schedule_config schedule
         uint32_t step_count
         uint64_t burn_in_requests
+        int64_t burn_in_ns
         bint watch_burn_in
         uint64_t max_requests
         int64_t max_lag_ns
@@ -165,6 +167,7 @@ cdef extern from "loadgen.h" nogil:
         bint stop_on_failure
     struct loadgen_snapshot:
         uint64_t requests
+        uint64_t answered_tensors
         uint64_t abandoned
         uint64_t burn_in_shed
         int64_t started_ns

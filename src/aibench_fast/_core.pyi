@@ -23,6 +23,8 @@ class Figures(NamedTuple):
     """What was measured, of all requests or of a part of them."""
 
     successes: int
+    inferences: int
+    """Tensors in them: a request carries a batch."""
     late_starts: int
     """Requests that were due before a worker was free."""
     shed: int
@@ -39,6 +41,8 @@ class Snapshot(NamedTuple):
 
     requests: int
     """Ended in any way, burn-in included."""
+    answered_tensors: int
+    """In the successes among them."""
     abandoned: int
     burn_in_shed: int
     started_ns: int
@@ -172,6 +176,7 @@ class LoadGenerator:
         mix_seed: int = 0,
         max_lag_ns: int = 0,
         shed_late: bool = False,
+        burn_in_ns: int = 0,
         watch_burn_in: bool = False,
     ) -> None: ...
     def start(self) -> None:

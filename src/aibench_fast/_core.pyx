@@ -40,6 +40,7 @@ class LatencyCounts(NamedTuple):
 
 class Figures(NamedTuple):
     successes: int
+    inferences: int
     late_starts: int
     shed: int
     failures: dict
@@ -49,6 +50,7 @@ class Figures(NamedTuple):
 
 class Snapshot(NamedTuple):
     requests: int
+    answered_tensors: int
     abandoned: int
     burn_in_shed: int
     started_ns: int
@@ -112,7 +114,7 @@ cdef _latency_counts(const histogram *h):
 
 cdef _figures(const figures *f, bint scheduled):
     return Figures(
-        f.successes, f.late_starts, f.shed, _failures(&f.failures), _latency_counts(&f.latencies),
+        f.successes, f.inferences, f.late_starts, f.shed, _failures(&f.failures), _latency_counts(&f.latencies),
         _latency_counts(&f.service_latencies) if scheduled else None,
     )
 
@@ -366,6 +368,7 @@ cdef class LoadGenerator:
         uint64_t mix_seed=0,
         int64_t max_lag_ns=0,
         bint shed_late=False,
+        int64_t burn_in_ns=0,
         bint watch_burn_in=False,
     ):
         cdef loadgen_config config
@@ -400,6 +403,7 @@ cdef class LoadGenerator:
         config.schedule = self._schedule.config
         config.step_count = self._schedule.step_count
         config.burn_in_requests = burn_in_requests
+        config.burn_in_ns = burn_in_ns
         config.watch_burn_in = watch_burn_in
         config.max_requests = max_requests
         config.max_lag_ns = max_lag_ns
@@ -468,7 +472,8 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.requests, s.abandoned, s.burn_in_shed, s.started_ns, s.measured_from_ns,
+            s.requests, s.answered_tensors, s.abandoned, s.burn_in_shed, s.started_ns,
+            s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
             s.most_worker_requests, bool(s.lag_exceeded), _failures(&s.burn_in_failures),
             _figures(&s.measured, self._scheduled()), _latency_counts(&s.burn_in_latencies),

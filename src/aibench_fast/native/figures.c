@@ -1,11 +1,8 @@
 #include "figures.h"
 
-static void add(_Atomic uint64_t *into, const _Atomic uint64_t *from)
+static void merge(_Atomic uint64_t *into, const _Atomic uint64_t *from)
 {
-    atomic_store_explicit(into,
-                          atomic_load_explicit(into, memory_order_relaxed) +
-                              atomic_load_explicit(from, memory_order_relaxed),
-                          memory_order_relaxed);
+    figures_add(into, atomic_load_explicit(from, memory_order_relaxed));
 }
 
 void figures_init(struct figures *f)
@@ -16,9 +13,10 @@ void figures_init(struct figures *f)
 
 void figures_merge(struct figures *into, const struct figures *from, bool scheduled)
 {
-    add(&into->successes, &from->successes);
-    add(&into->late_starts, &from->late_starts);
-    add(&into->shed, &from->shed);
+    merge(&into->successes, &from->successes);
+    merge(&into->inferences, &from->inferences);
+    merge(&into->late_starts, &from->late_starts);
+    merge(&into->shed, &from->shed);
     failures_merge(&into->failures, &from->failures);
     histogram_merge(&into->latencies, &from->latencies);
     if (scheduled)

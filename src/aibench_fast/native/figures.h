@@ -16,6 +16,7 @@
 
 struct figures {
     _Atomic uint64_t successes;
+    _Atomic uint64_t inferences; /* tensors in them: a request carries a batch */
     _Atomic uint64_t late_starts; /* requests that were due before a worker was free */
     _Atomic uint64_t shed;        /* due ones that were never sent, for they were too late already */
     struct failures failures;
@@ -27,17 +28,23 @@ struct figures {
 struct outcome {
     enum failure_kind failure;
     const char *message; /* of a failure */
+    uint64_t batch;
     int64_t due_ns;      /* when it was meant to start; 0 in a closed loop */
     int64_t started_ns;
     int64_t ended_ns;
     bool late; /* due before a worker was free */
 };
 
-static inline void figures_bump(_Atomic uint64_t *counter)
+static inline void figures_add(_Atomic uint64_t *counter, uint64_t n)
 {
     /* The owner is the only writer, so that no locked instruction is needed. */
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
+}
+
+static inline void figures_bump(_Atomic uint64_t *counter)
+{
+    figures_add(counter, 1);
 }
 
 /* Make zeroed memory into empty figures. */
@@ -57,6 +64,7 @@ static inline void figures_record(struct figures *f, const struct outcome *outco
     if (outcome->due_ns)
         histogram_record(&f->service_latencies, outcome->ended_ns - outcome->started_ns);
     figures_bump(&f->successes);
+    figures_add(&f->inferences, outcome->batch);
 }
 
 /* Add what `from` holds into `into`, the caller's own; service latencies only where `scheduled`. */

@@ -129,12 +129,15 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
     const struct outcome outcome = {
         .failure = w->check.kind,
         .message = w->check.message,
+        .batch = request->kind->batch,
         .due_ns = request->arrival.due_ns,
         .started_ns = request->started_ns,
         .ended_ns = now_ns,
         .late = w->late,
     };
     figures_bump(&t->requests);
+    if (outcome.failure == FAILURE_NONE)
+        figures_add(&t->answered_tensors, outcome.batch);
     if (!settle_measured(run, request, now_ns)) {
         if (outcome.failure != FAILURE_NONE)
             failures_record(&t->burn_in_failures, outcome.failure, outcome.message, now_ns);
@@ -232,9 +235,10 @@ OUT_OF_LINE static const struct request_kind *draw_kind(const struct run_state *
 /* Whether a request that is due by the schedule is measured; the first that is begins the measuring. */
 OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival *arrival)
 {
-    if (arrival->number < atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed))
+    if (arrival->number < atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed) ||
+        arrival->due_ns < atomic_load_explicit(&run->measure_due_from_ns, memory_order_relaxed))
         return false;
-    /* Of requests that several threads take at once the one due first may come last. */
+    /* Of requests that several threads start at once the one due first may come last. */
     int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
     while ((from_ns == 0 || arrival->due_ns < from_ns) &&
            !atomic_compare_exchange_weak(&run->measured_from_ns, &from_ns, arrival->due_ns))
@@ -255,7 +259,6 @@ static struct request *take_request(struct iothread *t, struct worker *w)
         return NULL;
     request->kind = run->config.kind_count == 1 ? run->config.kinds
                                                 : draw_kind(run, arrival->number);
-    request->measured = arrival->due_ns != 0 && is_measured(run, arrival);
     w->outstanding++;
     return request;
 }
@@ -263,7 +266,7 @@ static struct request *take_request(struct iothread *t, struct worker *w)
 /* Count a request that was taken too late to be sent, and take it back. */
 OUT_OF_LINE static void shed(struct iothread *t, struct worker *w, const struct request *request)
 {
-    if (!request->measured) {
+    if (!is_measured(t->run, &request->arrival)) {
         figures_bump(&t->burn_in_shed);
     } else {
         figures_bump(&t->measured.shed);
@@ -275,10 +278,11 @@ OUT_OF_LINE static void shed(struct iothread *t, struct worker *w, const struct 
     w->outstanding--;
 }
 
-/* How late a request by the schedule starts, just before it does. */
-OUT_OF_LINE static void note_lag(struct iothread *t, struct worker *w, const struct request *request)
+/* A request by the schedule starts: is it measured, and how late is it? */
+OUT_OF_LINE static void note_start(struct iothread *t, struct worker *w, struct request *request)
 {
     int64_t lag_ns = request->started_ns - request->arrival.due_ns;
+    request->measured = is_measured(t->run, &request->arrival);
     if (!request->measured)
         return;
     histogram_record(&t->start_lags, lag_ns);
@@ -309,7 +313,7 @@ static void request_queue(struct iothread *t, struct worker *w, struct request *
     request->end_byte = w->queued_bytes;
     request->started_ns = now_ns;
     if (request->arrival.due_ns)
-        note_lag(t, w, request);
+        note_start(t, w, request);
     request->samples = sample_claim(t->run);
     if (request->samples) {
         t->run->sample_kind = (uint32_t)(kind - t->run->config.kinds);

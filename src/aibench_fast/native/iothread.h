@@ -28,6 +28,7 @@ struct run_state {
     _Atomic bool lag_exceeded;
     _Atomic uint64_t completions;
     _Atomic uint64_t burn_in_requests; /* as in the config, or BURN_IN_UNTIL_TOLD and then less */
+    _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
     _Atomic int64_t over_ns; /* when a thread first saw that the run is over; 0 before */
     pthread_mutex_t mutex;   /* guards threads_running */
@@ -54,7 +55,7 @@ struct request {
     const struct request_kind *kind;
     int64_t started_ns; /* just before it was first offered to the kernel */
     uint64_t end_byte;  /* how many bytes its connection has sent when it is sent whole */
-    bool measured;      /* by a schedule, where it is settled when the request is taken */
+    bool measured;      /* by a schedule, where it is settled when the request is started */
     bool samples;       /* its output goes to run_state.sample */
 };
 
@@ -89,6 +90,7 @@ struct iothread {
     int64_t next_expiry_check_ns;
     int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
     _Atomic uint64_t requests;
+    _Atomic uint64_t answered_tensors;
     _Atomic uint64_t abandoned;
     _Atomic uint64_t burn_in_shed;
     _Atomic uint64_t unsent; /* due before the run was over, and taken, but not sent by then */

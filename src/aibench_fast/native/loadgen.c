@@ -89,7 +89,8 @@ int loadgen_start(struct loadgen *g, errstr_t errstr)
     g->run.schedule.start_ns = g->started_ns;
     if (schedule_is_open(&g->run.schedule))
         g->run.schedule.start_ns += SCHEDULE_LEAD_NS;
-    if (g->run.config.burn_in_requests == 0)
+    atomic_store(&g->run.measure_due_from_ns, g->run.schedule.start_ns + g->run.config.burn_in_ns);
+    if (g->run.config.burn_in_requests == 0 && g->run.config.burn_in_ns == 0)
         atomic_store(&g->run.measured_from_ns, g->run.schedule.start_ns);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* what a thread is born with, it keeps */
@@ -130,12 +131,13 @@ bool loadgen_measuring(struct loadgen *g)
 void loadgen_begin_measuring(struct loadgen *g)
 {
     struct run_state *run = &g->run;
-    if (schedule_is_open(&run->schedule)) { /* from the next request on that is taken */
-        atomic_store(&run->burn_in_requests, atomic_load(&run->schedule.next));
-        return;
+    if (schedule_is_open(&run->schedule)) {
+        atomic_store(&run->measure_due_from_ns, monotonic_ns());
+        atomic_store(&run->burn_in_requests, 0);
+    } else {
+        atomic_store(&run->measured_from_ns, monotonic_ns());
+        atomic_store(&run->burn_in_requests, atomic_load(&run->completions));
     }
-    atomic_store(&run->measured_from_ns, monotonic_ns());
-    atomic_store(&run->burn_in_requests, atomic_load(&run->completions));
 }
 
 void loadgen_stop(struct loadgen *g)
@@ -149,6 +151,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     int64_t last_ns = atomic_load_explicit(&t->last_completed_ns, memory_order_relaxed);
     int64_t cpu_ns = atomic_load_explicit(&t->cpu_ns, memory_order_relaxed);
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
+    s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
     s->burn_in_shed += atomic_load_explicit(&t->burn_in_shed, memory_order_relaxed);
     s->cpu_ns += cpu_ns;

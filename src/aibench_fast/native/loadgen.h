@@ -41,6 +41,7 @@ struct loadgen_config {
     uint64_t burn_in_requests; /* the first ones, which are in no figure: in a closed loop to end, by a
                                 * schedule to be due. BURN_IN_UNTIL_TOLD: all, until
                                 * loadgen_begin_measuring */
+    int64_t burn_in_ns;        /* by a schedule, so are those that are due in this time */
     bool watch_burn_in;        /* keep latencies of the burn-in, apart from all others */
     uint64_t max_requests;     /* burn-in included; 0: no limit */
     int64_t max_lag_ns;        /* how late a request may start by the schedule; 0: however late */
@@ -53,6 +54,7 @@ struct loadgen_config {
 
 struct loadgen_snapshot {
     uint64_t requests;         /* ended in any way, burn-in included; shed ones are none */
+    uint64_t answered_tensors; /* in the successes among them */
     uint64_t abandoned;        /* under way when the run was stopped; final after the end */
     uint64_t burn_in_shed;     /* not in the figures */
     int64_t started_ns;        /* 0 before the start */
@@ -88,7 +90,8 @@ bool loadgen_wait(struct loadgen *g, int64_t timeout_ns);
 /* True once the burn-in is complete. */
 bool loadgen_measuring(struct loadgen *g);
 
-/* End a burn-in that is BURN_IN_UNTIL_TOLD: what begins from now on is measured. */
+/* End a burn-in that is BURN_IN_UNTIL_TOLD: what ends from now on is measured, or by a schedule what is
+ * due from now on. */
 void loadgen_begin_measuring(struct loadgen *g);
 
 /* End the run within a tenth of a second; requests under way are abandoned. */
