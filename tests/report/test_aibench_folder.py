@@ -57,7 +57,8 @@ def test_one_report_of_both(cli: Cli, folder: Path) -> None:
 def test_one_comparison_of_both(cli: Cli, folder: Path) -> None:
     done = cli("compare", "--force", "--format", "json", folder, folder)
     assert done.returncode == 0, done.stderr
-    cells = {json.dumps(one["cell"]) for one in json.loads(done.stdout)["comparisons"]}
+    compared = json.loads(done.stdout)["comparisons"]
+    cells = {(one["workers"], one["batch_size"]) for one in compared}
     assert len(cells) == 4
 
 

@@ -206,3 +206,19 @@ def test_the_schema_holds_for_failures_and_older_versions() -> None:
     jsonschema.validate(interrupted.to_json(), SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(interrupted.to_json() | {"Workers": 0}, SCHEMA)
+
+
+def test_of_many_refused_files_the_first_is_told_and_all_with_debug(
+    cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.json").write_text("{}")
+    done = cli("tables", "--dir", folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "00.json: " in done.stderr
+    assert "and 59 more, which --debug names" in done.stderr
+    assert len(done.stderr) < 500
+    told = cli("tables", "--dir", folder, "--debug").stderr
+    assert all(f"{number:02}.json" in told for number in range(60))

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -80,14 +79,6 @@ def test_sampled_replies_go_to_stderr(cli: Cli, tensor_file: Path) -> None:
         )  # fmt: skip
     assert re.search(r"^reply to tensor \d: classes 0 \(0\.0000\), 1 ", done.stderr, re.MULTILINE)
     assert "reply to" not in done.stdout
-
-
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def sized(path: Path, size: int) -> Path:

@@ -187,9 +187,19 @@ def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
     if not records:
         where = ", ".join(map(str, named))
         with_prefix = f" whose name begins with {prefix}" if prefix else ""
-        found = f"; {'; '.join(map(str, skipped))}" if skipped else ""
-        raise ConfigError(f"no result (.json){with_prefix} in {where}{found}")
+        raise _with_all(f"no result (.json){with_prefix} in {where}", skipped)
     return Loaded(records, skipped)
+
+
+def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
+    """The error, with the first skipped file in its line and all of them in its traceback."""
+    if not skipped:
+        return ConfigError(message)
+    more = f" and {len(skipped) - 1} more, which --debug names" if len(skipped) > 1 else ""
+    error = ConfigError(f"{message}; {skipped[0]}{more}")
+    for one in skipped[1:]:
+        error.add_note(str(one))
+    return error
 
 
 def _files(paths: Iterable[Path], prefix: str) -> Iterable[Path]:

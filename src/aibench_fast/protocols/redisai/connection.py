@@ -46,8 +46,8 @@ class Connection:
             self._socket.settimeout(patience_s)
             if login := log_in_command(address):
                 self.call(*login)
-            if self.call("PING") != b"PONG":
-                raise self._not_understood("PING")
+            if (pong := self.call("PING")) != b"PONG":
+                raise self._not_understood("PING", text(pong).encode())
         except BaseException:
             self.close()
             raise
@@ -150,7 +150,7 @@ class Connection:
             while (reply := self._reader.gets()) is _NOTHING_YET:
                 data = self._receive(name)
                 self._reader.feed(data)
-        except (hiredis.ProtocolError, UnicodeDecodeError) as error:
+        except (hiredis.ProtocolError, TypeError) as error:  # a map of RESP3 with odd keys
             raise self._not_understood(name, data) from error
         return reply
 

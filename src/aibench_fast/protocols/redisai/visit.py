@@ -194,17 +194,19 @@ def _trial(connection: Connection, request: Request, tensor: bytes) -> Output:
                     f"{connection.address} answered {command[0]!s} with {_shown(reply)} on trial, "
                     "expected OK"
                 )
-        told = fields(connection.call("AI.TENSORGET", target, "META", "BLOB"))
+        reply = connection.call("AI.TENSORGET", target, "META", "BLOB")
     except ConnectionClosed as error:
         shape = " x ".join(map(str, request.shape))
         raise ServerError(
             f"{error}, the trial request of {shape} {request.dtype} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
+    told = fields(reply)
     dtype, blob = told.get("dtype"), told.get("blob")
     if not isinstance(blob, bytes) or not isinstance(dtype, bytes):
         raise ServerError(
-            f"{connection.address} answered AI.TENSORGET {target} META BLOB with no tensor"
+            f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
+            f"{_shown(reply)}, which is no tensor"
         )
     return Output(text(dtype), len(blob))
 
