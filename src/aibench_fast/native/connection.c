@@ -14,6 +14,7 @@
 
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
+#define LEAST_ROOM_BYTES 512 /* to receive into */
 #define FULL_QUEUE_TRIES 1000 /* a millisecond each */
 
 static int depth_of(const redisReadTask *task)
@@ -237,18 +238,38 @@ static enum io_status judge(struct connection *c)
     }
 }
 
+/* Receive into the reader's own buffer, where redisReaderFeed would copy to: as much as there is room
+ * for, which is all that is outstanding unless the replies are large. `*full`: there may be more. */
+static ssize_t receive(struct connection *c, bool *full)
+{
+    redisReader *reader = c->context->reader;
+    sds buffer = sdsMakeRoomFor(reader->buf, LEAST_ROOM_BYTES);
+    if (buffer == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
+    reader->buf = buffer;
+    size_t room = sdsavail(buffer);
+    ssize_t got = recv(c->context->fd, buffer + reader->len, room, 0);
+    if (got > 0) {
+        sdsIncrLen(buffer, (int)got);
+        reader->len += (size_t)got;
+        *full = (size_t)got == room;
+    }
+    return got;
+}
+
 enum io_status connection_receive(struct connection *c)
 {
-    char buffer[CONNECTION_RECEIVE_BYTES];
     enum io_status status = judge(c);
     bool more = true;
     while (status == IO_AGAIN && more) {
-        ssize_t got = recv(c->context->fd, buffer, sizeof buffer, 0);
+        bool full = false;
+        ssize_t got = receive(c, &full);
         if (got > 0) {
-            redisReaderFeed(c->context->reader, buffer, (size_t)got);
             status = judge(c);
             /* What came is all read then, and the owner is told when more comes, or an end. */
-            more = (size_t)got == sizeof buffer || c->hung_up;
+            more = full || c->hung_up;
         } else if (got == 0) {
             replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
             status = IO_FAILED;

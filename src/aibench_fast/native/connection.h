@@ -15,7 +15,8 @@
 #include "errstr.h"
 #include "replycheck.h"
 
-#define CONNECTION_RECEIVE_BYTES (64 * 1024) /* read at once, at most */
+#define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room for what is read on top of a large reply */
+#define CONNECTION_REPLY_HEAD_BYTES 64       /* what a request's replies have beside the output */
 
 struct redisContext;
 

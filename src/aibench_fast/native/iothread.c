@@ -35,7 +35,7 @@ static int watch(struct iothread *t, struct worker *w)
  * and what is read on top of it. */
 static size_t unjudged_bytes_max(const struct loadgen_config *config)
 {
-    size_t all = config->pipeline * config->output_bytes;
+    size_t all = config->pipeline * (config->output_bytes + CONNECTION_REPLY_HEAD_BYTES);
     size_t read_on_top = config->output_bytes + CONNECTION_RECEIVE_BYTES;
     return all < read_on_top ? all : read_on_top;
 }
