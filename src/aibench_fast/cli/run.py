@@ -152,7 +152,8 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--threads", type=int, metavar="N",
-        help="native I/O threads (default: the smaller of workers and cores)",
+        help="native I/O threads (default: one a core, four where requests are of 256 KiB or more; "
+        "at most as many as workers)",
     )  # fmt: skip
     group.add_argument(
         "--burn-in", type=int, default=0, metavar="N",

@@ -10,15 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.results.serverperiods import OVERALL, last_value
 from aibench_fast.tensortype import describe, image_shape
 
+if TYPE_CHECKING:
+    import pandas
+
 NEWEST_MAJOR_VERSION = 1
+QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
+"""By their names in the JSON."""
 NS_PER_MS = 1_000_000
 OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
@@ -96,6 +102,24 @@ class RunRecord:
         """How many requests failed."""
         return sum(count for count, _ in self.failures.values())
 
+    def row(self) -> dict[str, Any]:
+        """The run as a row of a table; None where the file does not tell."""
+        return {
+            "file": self.path.name,
+            "client": self.client,
+            **self.cell._asdict(),
+            "inferences_per_s": self.inferences_per_s,
+            **{f"{name}_ms": self.quantiles_ms.get(name) for name in QUANTILES},
+            "requests": self.requests,
+            "failed": self.failed,
+            "interrupted": self.interrupted,
+            "start_unix_ms": self.start_unix_ms,
+            "duration_s": self.duration_s,
+            "model": self.model,
+            "server": self.server and self.server.kind,
+            "server_version": self.server and self.server.version,
+        }
+
     @property
     def setup(self) -> dict[str, str | None]:
         """What has to be equal for two runs' figures to be comparable; None where not told."""
@@ -163,11 +187,43 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Sequence[RunRecord], ShownInNotebooks):
     """The results that were found, by file name, and the files that were none."""
 
     records: Sequence[RunRecord]
     skipped: Sequence[Skipped]
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return a result, or several by a slice."""
+        return self.records[place]
+
+    def __len__(self) -> int:
+        """How many results there are."""
+        return len(self.records)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return one row a result, as `export --format csv` has them, as a DataFrame of pandas.
+
+        ConfigError where pandas, of the extra `notebook`, is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ConfigError(
+                "to_pandas needs pandas, which is not installed: "
+                "pip install 'aibench-fast[notebook]'"
+            ) from error
+        return pandas.DataFrame([record.row() for record in self.records])
+
+
+def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> Loaded:
+    """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
+
+    Of a folder each `.json` whose name begins with `prefix` is read; one that is no result is in
+    `skipped`. ConfigError where a path does not exist or no result is left.
+    """
+    several = [paths] if isinstance(paths, str | Path) else [*paths]
+    return load(map(Path, several), prefix)
 
 
 def load(paths: Iterable[Path], prefix: str = "") -> Loaded:

@@ -20,6 +20,7 @@ from typing import Any
 
 from aibench_fast.files import write_text
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.notebook import ShownInNotebooks
 
 FORMAT_VERSION = "1.3"
 
@@ -106,7 +107,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(ShownInNotebooks):
     """One run's figures. Burn-in is in none of them but those whose name says so."""
 
     model: str
