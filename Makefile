@@ -1,7 +1,9 @@
 # make bench   photographs to figures, in one command
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
 # make perf    what the client costs beside its peers: a table of ratios, in about twenty minutes
-# make test    the whole test suite
+# make test    the whole test suite, and which share of each room's lines it ran
+# make dist    sdist and wheel under dist/, each installed in a clean environment and tried there
+# make docs    the documentation's site under build/site; a dead link is an error
 # make lint    ruff, mypy, and every warning of the C compiler an error
 # make asan    the embedded server's module under AddressSanitizer and UBSan
 # make fuzz    random commands thrown at it for a minute
@@ -19,7 +21,7 @@ RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
 BENCH_SECONDS ?= 30s
 
-.PHONY: bench data-vision perf test lint clean system
+.PHONY: bench data-vision perf test dist docs lint clean system
 
 bench: $(INSTALLED)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
@@ -34,7 +36,20 @@ perf: $(INSTALLED)
 	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
 test: $(INSTALLED)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --cov --cov-report=
+	$(PYTHON) tests/coverage_by_room.py
+
+# The wheel gets the tag of the systems that it runs on; both are tried in clean environments.
+dist: $(INSTALLED)
+	rm -rf dist build/dist
+	$(PYTHON) -m build --outdir build/dist .
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(PYTHON) -m auditwheel repair --wheel-dir dist build/dist/*.whl
+	cp build/dist/*.tar.gz dist
+	.ci/try-dist dist
+
+docs: $(INSTALLED)
+	$(PYTHON) -m ruff check --quiet --select D1 src
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .
@@ -51,7 +66,7 @@ $(INSTALLED): $(BUILT_FROM)
 	@$(MAKE) --no-print-directory system
 	$(PYTHON3) -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --upgrade pip
-	$(PYTHON) -m pip install --quiet --editable '.[server,report,test,dev]'
+	$(PYTHON) -m pip install --quiet --editable '.[server,report,notebook,docs,completion,test,dev]'
 	@touch $@
 
 # Say which system package is missing, by its name in Debian and Ubuntu.

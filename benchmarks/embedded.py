@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from aibench_fast.load.config import DEFAULT_MODEL, available_cores
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server import EmbeddedServer
 
 SHAPE = (1, 224, 224, 3)
@@ -84,9 +84,9 @@ def main() -> None:
         values.tofile(tensors)
         blob = built_in_model(ModelFormat.ONNX)
         (folder / "model.onnx").write_bytes(blob)
-        with connect(server.address) as client:
+        with Connection(server.address) as connection:
             spec = ModelSpec(name=DEFAULT_MODEL, backend=Backend.ONNX, blob=blob)
-            load_model(client, server.address, spec)
+            load_model(connection, spec)
         request = engine_alone(folder / "model.onnx", options.engine_threads)
         for _ in range(options.rounds):
             alone.append(time_engine(request, values, options.images))

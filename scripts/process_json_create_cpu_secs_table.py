@@ -4,7 +4,10 @@
 import argparse
 import sys
 
-from aibench_fast.cli import main
+try:
+    from aibench_fast.cli import main
+except ModuleNotFoundError:
+    sys.exit("aibench-fast is not installed for this Python: see its README")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -3,7 +3,10 @@
 
 import sys
 
-from aibench_fast.cli import main
+try:
+    from aibench_fast.cli import main
+except ModuleNotFoundError:
+    sys.exit("aibench-fast is not installed for this Python: see its README")
 
 if __name__ == "__main__":
     sys.exit(main(["tables", *sys.argv[1:]]))

@@ -66,6 +66,7 @@ class FakeRedisAI:
         self.blobs: list[bytes] = []
         self.last: dict[str, list[bytes]] = {}
         self.connections = 0
+        self.close_after: str | None = None  # cuts the connection behind what this answered
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -94,6 +95,11 @@ class FakeRedisAI:
         """Refuse new connections from now on."""
         self._loop.call_soon_threadsafe(self._server.close)
 
+    def _answer(
+        self, name: str, arguments: Sequence[bytes], number: int
+    ) -> Reply | Awaitable[Reply]:
+        return self._behaviours[name](arguments, number)
+
     async def _stop(self) -> None:
         self._server.close()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -111,16 +117,22 @@ class FakeRedisAI:
                 if name == "AI.TENSORSET":
                     self.blobs.append(arguments[-1])
                 self.last[name] = [a if len(a) < 100 else b"<blob>" for a in arguments]
-                reply = self._behaviours[name](arguments, number)
+                reply = self._answer(name, arguments, number)
                 if not isinstance(reply, bytes) and reply is not None:
                     reply = await reply
                 if reply is None:
                     break
                 writer.write(reply)
+                if name == self.close_after:
+                    await writer.drain()
+                    break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            writer.transport.abort()
+            if self.close_after is None:
+                writer.transport.abort()
+            else:
+                writer.close()
 
     @staticmethod
     async def _read_command(reader: asyncio.StreamReader) -> list[bytes]:
@@ -132,3 +144,39 @@ class FakeRedisAI:
             length = int((await reader.readline())[1:])
             arguments.append((await reader.readexactly(length + 2))[:-2])
         return arguments
+
+
+class KnownRedisAI(FakeRedisAI):
+    """Answers like a RedisAI of a given version: it knows the AI.* commands it is given alone.
+
+    Each bulk string has at most `bulk_limit` bytes. `replies` are by a command's first words, up to
+    three. It remembers what it was asked.
+    """
+
+    def __init__(
+        self, *known: str, bulk_limit: int = 512 << 20, replies: dict[str, bytes] | None = None
+    ) -> None:
+        super().__init__()
+        self._known = set(known)
+        self._bulk_limit = bulk_limit
+        self._replies = replies or {}
+        self.asked: list[list[bytes]] = []
+
+    def stored(self) -> list[list[bytes]]:
+        """The commands that stored a model."""
+        return [command for command in self.asked if command[0].startswith(b"AI.MODELS")]
+
+    def _answer(self, name: str, arguments: Sequence[bytes], number: int) -> bytes:
+        self.asked.append([*arguments])
+        words = [word.decode(errors="replace") for word in arguments[:3]]
+        given = self._replies.get(" ".join(words))
+        if given is not None:
+            return given
+        if max(map(len, arguments)) > self._bulk_limit:
+            return b"-ERR Protocol error: invalid bulk length\r\n"
+        if name == "PING":
+            return b"+PONG\r\n"
+        if name == "COMMAND":
+            known = [command.decode() in self._known for command in arguments[2:]]
+            return array(*(array(bulk(b"x")) if one else b"$-1\r\n" for one in known))
+        return OK if name in self._known else b"-ERR unknown command '%b'\r\n" % arguments[0]

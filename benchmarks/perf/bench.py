@@ -16,7 +16,7 @@ import hiredis_source
 from aibench_fast.errors import ServerError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.connection import Connection, info
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.embedded import HOST, free_port
 from aibench_fast.server.parts import server_program
@@ -90,8 +90,8 @@ class Bench:
     def null_server(self) -> ServerAddress:
         """The embedded server with MODEL on its NULL backend, which answers at once."""
         server = self._ends.enter_context(EmbeddedServer())
-        with connect(server.address) as client:
-            load_model(client, server.address, ModelSpec(name=MODEL, backend=Backend.NULL))
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
         return server.address
 
     @cached_property
@@ -175,7 +175,7 @@ def wait_until_it_answers(address: ServerAddress) -> None:
     until = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            connect(address).close()
+            Connection(address).close()
             return
         except ServerError:
             if time.monotonic() > until:
@@ -185,10 +185,10 @@ def wait_until_it_answers(address: ServerAddress) -> None:
 
 def server_version(address: ServerAddress) -> str:
     """What the server calls itself, such as `redis 7.0.15`."""
-    with connect(address) as client:
-        info: dict[str, str] = client.info("server")
-    kind = "valkey" if "valkey_version" in info else "redis"
-    return f"{kind} {info[f'{kind}_version']}"
+    with Connection(address) as connection:
+        told = info(connection.call("INFO", "server"))
+    kind = "valkey" if "valkey_version" in told else "redis"
+    return f"{kind} {told[f'{kind}_version']}"
 
 
 def available_memory_bytes() -> int:

@@ -29,8 +29,8 @@ def ours(
     RuntimeError where a request failed.
     """
     config = RunConfig(
-        file=tensors, address=address, model=MODEL, workers=workers, burn_in=2 * workers,
-        duration_s=run_s, **more,
+        file=tensors, address=address, workers=workers, burn_in=2 * workers,
+        duration_s=run_s, **{"model": MODEL, **more},
     )  # fmt: skip
     result = run(config)
     if result.failed:

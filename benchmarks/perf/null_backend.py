@@ -23,11 +23,11 @@ from benchmarks.perf.row import (
     workers_told,
 )
 
-TO_REACH = {1: 0.95, 4: 0.95, 8: 0.85, 16: 0.95, 50: 0.95}
+TO_REACH = {1: 0.95, 4: 0.95, 8: 0.95, 16: 0.95, 50: 0.95}
 """By workers: our rate over the bare loop's."""
 CPU_TO_REACH = 1.1
 REDIS_PY_TO_REACH = 5.0
-THREADS = (1, 2, 4, 8)
+THREADS = (1, 2, 4, 8, 16)
 MEMORY_WORKERS, MEMORY_MB = 50, 40.0
 MANY_WORKERS_MEMORY_MB = 60.0
 SLOWEST_TO_REACH = 0.5

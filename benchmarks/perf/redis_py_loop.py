@@ -13,9 +13,7 @@ from pathlib import Path
 
 import redis
 
-from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
-from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.protocols.redisai.request import Request
 
 SHAPE = (1, 224, 224, 3)
@@ -35,7 +33,7 @@ def main(port: int, requests: int, model: str, tensor_file: str, tensor_bytes: i
     request = Request(dialect=Dialect.MODELRUN, model=model, dtype="FLOAT", shape=SHAPE)
     with Path(tensor_file).open("rb") as file:
         data = [file.read(tensor_bytes) for _ in range(TENSORS)]
-    with connect(ServerAddress(port=port)) as client:
+    with redis.Redis(port=port, protocol=2) as client:
         start, cpu = time.monotonic(), time.process_time()
         for number in range(requests):
             send(client, request, data[number % len(data)])

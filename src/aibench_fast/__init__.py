@@ -1,5 +1,6 @@
 """A benchmark client for model servers that speak RedisAI's commands."""
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from aibench_fast.results.result import Result
 
 if TYPE_CHECKING:
     from aibench_fast.load.runner import run
+    from aibench_fast.results.compare import compare
+    from aibench_fast.results.files import read_results
 
 __all__ = [
     "AibenchError",
@@ -19,16 +22,25 @@ __all__ = [
     "RunConfig",
     "ServerAddress",
     "ServerError",
+    "compare",
+    "read_results",
     "run",
 ]
 
 __version__ = version("aibench-fast")
 
 
-def __getattr__(name: str) -> Any:
-    # A result can be read where the native core is not built, so only a run imports it.
-    if name == "run":
-        from aibench_fast.load.runner import run
+# A result can be read where the native core is not built, so only a run imports it; and what
+# compares results needs NumPy, which a run does without.
+_LATER = {
+    "compare": "aibench_fast.results.compare",
+    "read_results": "aibench_fast.results.files",
+    "run": "aibench_fast.load.runner",
+}
 
-        return run
+
+def __getattr__(name: str) -> Any:
+    """Import what is offered here when it is first asked for."""
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

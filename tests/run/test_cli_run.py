@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -80,14 +79,6 @@ def test_sampled_replies_go_to_stderr(cli: Cli, tensor_file: Path) -> None:
         )  # fmt: skip
     assert re.search(r"^reply to tensor \d: classes 0 \(0\.0000\), 1 ", done.stderr, re.MULTILINE)
     assert "reply to" not in done.stdout
-
-
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def sized(path: Path, size: int) -> Path:
@@ -165,9 +156,10 @@ def test_what_is_no_port_is_one_line(cli: Cli, tensor_file: Path, port: int) -> 
 
 
 def test_what_is_no_redis_server_is_one_line(cli: Cli, tensor_file: Path) -> None:
-    with FakeRedisAI(CLIENT=lambda *_: b"HTTP/1.1 400 Bad Request\r\n") as server:
+    with FakeRedisAI(PING=lambda *_: b"HTTP/1.1 400 Bad Request\r\n") as server:
         done = cli("run", "--file", tensor_file, "--port", server.port)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "is no Redis server: it answered PING with b'HTTP/1.1 400" in done.stderr
 
 
 def test_no_server_is_one_line(cli: Cli, tensor_file: Path, closed_port: int) -> None:

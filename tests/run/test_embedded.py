@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commandline import Cli, command
+from redisclient import connect, load_into
 
 from aibench_fast import RunConfig, run
-from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.results.result import Interval
 from aibench_fast.server import EmbeddedServer
 
@@ -39,8 +39,7 @@ def is_running(pid: int) -> bool:
 @pytest.fixture(scope="module")
 def null_server() -> Iterator[EmbeddedServer]:
     with EmbeddedServer() as server:
-        with connect(server.address) as client:
-            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         yield server
 
 
@@ -54,7 +53,7 @@ def test_one_command_from_tensors_to_figures(cli: Cli, tensor_file: Path, tmp_pa
     assert "Server: aibench-fast embedded server" in done.stdout
     saved = json.loads((tmp_path / "r.json").read_text())
     assert saved["Server"]["Kind"] == "aibench-fast embedded server"
-    assert saved["ServerRunTimeStats"]["overall"]["model_calls"] == 30
+    assert saved["ServerPeriods"]["overall"]["model_calls"] == 30
     assert not is_running(server_pid(done.stderr))
 
 
@@ -110,7 +109,7 @@ def test_a_dag_gives_the_same_outputs_as_three_commands(tmp_path: Path) -> None:
     spec = ModelSpec(name="mobilenet", backend=Backend.ONNX, blob=_onnx())
     with EmbeddedServer() as server:
         with connect(server.address) as client:
-            load_model(client, server.address, spec)
+            load_into(server.address, spec)
             _reference_outputs(client, file).tofile(references)
         for use_dag in (False, True):
             result = run(

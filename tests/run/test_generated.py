@@ -15,12 +15,12 @@ from commandline import Cli
 from fake_redisai import FakeRedisAI
 from hypothesis import given
 from hypothesis import strategies as st
+from redisclient import connect, load_into
 
 from aibench_fast import RunConfig, ServerAddress, run
 from aibench_fast._core import Tensors
 from aibench_fast.errors import ConfigError
-from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.results.result import Interval
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.tensortype import DTYPE_BYTES, tensor_bytes
@@ -158,8 +158,7 @@ def test_a_server_takes_every_type_and_shape(
 @pytest.fixture(scope="module")
 def null_server() -> Iterator[EmbeddedServer]:
     with EmbeddedServer() as server:
-        with connect(server.address) as client:
-            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         yield server
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from commandline import Cli
 from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
+from redisclient import load_into
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.errors import ConfigError
-from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112
@@ -139,8 +139,7 @@ def test_requests_outstanding_at_the_end_are_abandoned(tensor_file: Path) -> Non
 def test_many_large_requests_on_few_connections(tensor_file: Path) -> None:
     """More than any socket holds, so that a request is sent in many parts behind another."""
     with EmbeddedServer() as server:
-        with connect(server.address) as client:
-            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         result = run(
             RunConfig(
                 file=tensor_file,

@@ -65,6 +65,7 @@ def result(**changes: object) -> Result:
         most_worker_requests=4900,
         server=EMBEDDED,
         server_stats={},
+        raw_server_stats={},
         facts={},
         interrupted=False,
     )

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import redis
 from onnx import helper
+from redisclient import connect
 from sanitized import use_sanitized_module
 from small_models import constant, onnx_model
 
-from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 use_sanitized_module()

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import redis
+from redisclient import connect
 
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 TENSORS = {

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from redisclient import connect
 from resp import reply_lines
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer, parts
 
 SERVE = [sys.executable, "-m", "aibench_fast", "serve"]

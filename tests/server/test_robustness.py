@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 import redis
+from redisclient import connect
 from sanitized import sanitized
 
-from aibench_fast.protocols.redisai.control import connect
 from aibench_fast.server import EmbeddedServer
 
 ROUNDS = 20 if sanitized() else 200  # of which the sanitizer makes slow work

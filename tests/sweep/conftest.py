@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from redisclient import connect, load_into
 
 from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 
 MODEL = "null"
@@ -29,7 +29,7 @@ def client(running_server: EmbeddedServer) -> Iterator[redis.Redis]:
 def server(running_server: EmbeddedServer, client: redis.Redis) -> EmbeddedServer:
     """The shared server with the model alone, its counters at 0."""
     client.flushall()
-    load_model(client, running_server.address, ModelSpec(name=MODEL, backend=Backend.NULL))
+    load_into(running_server.address, ModelSpec(name=MODEL, backend=Backend.NULL))
     client.config_resetstat()
     return running_server
 

@@ -4,17 +4,20 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from commandline import Cli
 from fake_redisai import FakeRedisAI, array, bulk
+from redisclient import load_into
 
 from aibench_fast.load import facts
-from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.redisai.visit import visit
 from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112
@@ -25,8 +28,7 @@ def test_a_result_names_the_machine_the_software_and_the_data(
     cli: Cli, server: EmbeddedServer, tensor_file: Path, tmp_path: Path, onnx_blob: bytes
 ) -> None:
     spec = ModelSpec(name="onnx", backend=Backend.ONNX, blob=onnx_blob)
-    with connect(server.address) as client:
-        load_model(client, server.address, spec)
+    load_into(server.address, spec)
     arguments = (
         "run", "--file", tensor_file, "--port", server.port, "--model", "onnx",
         "--max-queries", 2, "--json-out-file", "a result.json",
@@ -52,8 +54,7 @@ def test_a_password_is_nowhere(
 ) -> None:
     monkeypatch.setenv("AIBENCH_PASSWORD", PASSWORD)
     with EmbeddedServer(password=PASSWORD) as server:
-        with connect(server.address) as client:
-            load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL))
+        load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         common = ("--file", tensor_file, "--port", server.port, "--model", "null")
         outputs = [
             cli("run", *common, "--json-out-file", "r.json", "--hdr-log-file", "r.hlog"),
@@ -77,19 +78,36 @@ def test_a_model_in_chunks_and_over_a_unix_socket(server: EmbeddedServer, tmp_pa
         return array(bulk(b"first "), bulk(b"second"))
 
     with FakeRedisAI(AI_MODELGET=chunks) as fake:
-        address = ServerAddress("127.0.0.1", fake.port)
-        digest = facts.model_digest(address, "any")
+        digest = digest_of(ServerAddress("127.0.0.1", fake.port), "any")
     assert digest == hashlib.sha256(b"first second").hexdigest()
     path = tmp_path / "s"
     with EmbeddedServer(socket=path, password=PASSWORD) as guarded:
         spec = ModelSpec(name="named", backend=Backend.NULL, blob=b"content", inputs=(), outputs=())
-        with connect(guarded.address) as client:
-            load_model(client, guarded.address, spec)
+        load_into(guarded.address, spec)
         assert guarded.address.socket == path
-        digest = facts.model_digest(guarded.address, "named")
-        assert digest == hashlib.sha256(b"content").hexdigest()
-        assert facts.model_digest(guarded.address, "nosuch") is None
-    assert facts.model_digest(guarded.address, "named") is None  # it has gone
+        assert digest_of(guarded.address, "named") == hashlib.sha256(b"content").hexdigest()
+
+
+def test_a_model_that_is_not_given_out_has_no_digest() -> None:
+    def meta_alone(words: Sequence[bytes], _number: int) -> bytes:
+        return b"-NOPERM no blob\r\n" if words[-1] == b"BLOB" else array()
+
+    with FakeRedisAI(AI_MODELGET=meta_alone) as fake:
+        assert digest_of(ServerAddress("127.0.0.1", fake.port), "any") is None
+
+
+def test_a_model_larger_than_what_is_received_at_once() -> None:
+    blob = os.urandom(300_000)
+    with FakeRedisAI(AI_MODELGET=lambda *_: array(bulk(blob), bulk(blob))) as fake:
+        digest = digest_of(ServerAddress("127.0.0.1", fake.port), "any")
+    assert digest == hashlib.sha256(2 * blob).hexdigest()
+
+
+def digest_of(address: ServerAddress, model: str) -> str | None:
+    """The model's digest as a visit tells it."""
+    request = Request(dialect=Dialect.MODELRUN, model=model, dtype="FLOAT", shape=(1, 1))
+    record, _ = visit(address, request, None, bytes(4), workers=1)
+    return record.model_digest
 
 
 def test_a_changed_file_has_a_new_digest(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from redisclient import load_into
 
-from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "run_inference_redisai_vision.sh"
@@ -30,7 +31,7 @@ def script(
     server: EmbeddedServer, client: redis.Redis, tensor_file: Path, tmp_path: Path
 ) -> Script:
     spec = ModelSpec(name="mobilenet_v1_100_224_cpu", backend=Backend.NULL)
-    load_model(client, server.address, spec)
+    load_into(server.address, spec)
     client.config_resetstat()
 
     def run(*arguments: str, **variables: object) -> "subprocess.CompletedProcess[str]":

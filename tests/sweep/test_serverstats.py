@@ -75,7 +75,7 @@ def test_a_server_that_refuses_statistics_is_measured_all_the_same(tensor_file: 
         result = run(RunConfig(file=tensor_file, address=address))
     assert (result.successes, result.failed) == (7, 0)
     notes = result.server_stats["overall"]["notes"]
-    assert any(note.startswith("INFO commandstats: ") and "permissions" in note for note in notes)
+    assert any(note.startswith("INFO all: ") and "permissions" in note for note in notes)
     assert any(note.startswith("AI.INFO ") for note in notes)
 
 

@@ -12,9 +12,10 @@ import pytest
 import redis
 from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
+from redisclient import load_into, stored_in
 
 from aibench_fast.load.sweep import Cell, Grid, numbers
-from aibench_fast.models.load import Backend, ModelSpec, load_model, stored_model
+from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 
 Completed = subprocess.CompletedProcess[str]
@@ -179,13 +180,13 @@ def test_the_model_has_each_batch_size_and_at_last_its_own(
         name="onnx", backend=Backend.ONNX, blob=onnx_blob, tag="mine", batch_size=3,
         min_batch_size=2, min_batch_timeout_ms=20,
     )  # fmt: skip
-    load_model(client, server.address, spec)
-    before = stored_model(client, server.address, "onnx")
+    load_into(server.address, spec)
+    before = stored_in(server.address, "onnx")
     done = sweep("--model", "onnx", "--workers", "1,4", "--autobatching", "0,4", "--max-queries", 8)
     assert done.returncode == 0, done.stderr
     found = results(tmp_path / "results")
     assert [saved["MetadataAutobatching"] for saved in found.values()] == [0, 0, 4]
-    assert stored_model(client, server.address, "onnx") == before
+    assert stored_in(server.address, "onnx") == before
     assert (before.blob, before.batch_size, before.tag) == (onnx_blob, 3, "mine")
 
 
@@ -213,7 +214,7 @@ def test_a_run_finds_the_batch_size_that_its_name_says(
 def test_without_the_axis_the_model_is_as_it_is(
     sweep: Sweep, server: EmbeddedServer, client: redis.Redis, tmp_path: Path
 ) -> None:
-    load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL, batch_size=6))
+    load_into(server.address, ModelSpec(name="null", backend=Backend.NULL, batch_size=6))
     client.config_resetstat()
     assert sweep("--max-queries", 3).returncode == 0
     (name,) = results(tmp_path / "results")
@@ -307,7 +308,7 @@ def test_a_sweep_of_generated_tensors(cli: Cli, server: EmbeddedServer, tmp_path
 def test_ctrl_c_stops_the_sweep_and_keeps_the_runs_that_are_done(
     server: EmbeddedServer, client: redis.Redis, tensor_file: Path, tmp_path: Path
 ) -> None:
-    load_model(client, server.address, ModelSpec(name="null", backend=Backend.NULL, batch_size=2))
+    load_into(server.address, ModelSpec(name="null", backend=Backend.NULL, batch_size=2))
     process = subprocess.Popen(
         command(
             "sweep", "--file", tensor_file, "--port", server.port, "--model", "null",
@@ -325,4 +326,4 @@ def test_ctrl_c_stops_the_sweep_and_keeps_the_runs_that_are_done(
     found = results(tmp_path / "results")
     assert [saved["Interrupted"] for saved in found.values()] == [False, True][: len(found)]
     assert 1 <= len(found) <= 2
-    assert stored_model(client, server.address, "null").batch_size == 2
+    assert stored_in(server.address, "null").batch_size == 2

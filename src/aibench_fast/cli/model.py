@@ -11,7 +11,7 @@ from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model, read_model
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.connection import Connection
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -145,8 +145,8 @@ def load(options: argparse.Namespace) -> int:
         )
     dialect = None if options.dialect == "auto" else Dialect(options.dialect)
     for address in servers:
-        with connect(address) as client:
-            used = load_model(client, address, spec, dialect)
+        with Connection(address) as connection:
+            used = load_model(connection, spec, dialect)
         if not options.quiet:
             batching = f", batches of up to {spec.batch_size}" if spec.batches else ""
             print(

@@ -28,7 +28,7 @@ from aibench_fast.load.config import DEFAULT_MODEL, IMAGE_SHAPE, RunConfig
 from aibench_fast.load.runner import Event, run
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.protocols.redisai.control import connect
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.result import (
@@ -152,7 +152,8 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--threads", type=int, metavar="N",
-        help="native I/O threads (default: the smaller of workers and cores)",
+        help="native I/O threads (default: one a core, four where requests are of 256 KiB or more; "
+        "at most as many as workers)",
     )  # fmt: skip
     group.add_argument(
         "--burn-in", type=int, default=0, metavar="N",
@@ -340,8 +341,8 @@ def loaded_server(options: argparse.Namespace) -> Iterator[ServerAddress]:
 
     model = built_in_model(ModelFormat.PB)
     with EmbeddedServer() as server:
-        with connect(server.address) as client:
-            load_model(client, server.address, ModelSpec(name=options.model, blob=model))
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name=options.model, blob=model))
         if not options.quiet:
             print(
                 f"embedded server on {server.address}, pid {server.pid}; "

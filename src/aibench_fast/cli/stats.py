@@ -6,19 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
-from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import call
+from aibench_fast.protocols.redisai.connection import Connection, info, text
 from aibench_fast.protocols.redisai.statistics import (
+    PROBE_TIMEOUT_S,
     derived,
     read_server,
     request_time,
     since_start,
-    statistics_client,
 )
 from aibench_fast.results.histogram import LatencyHistogram
 
@@ -58,9 +55,9 @@ def _stats(options: argparse.Namespace) -> int:
     if len(servers) > 1:
         raise ConfigError(f"--host {options.host}: stats are of one server, name one")
     request = _request_time(options.result) if options.result else None
-    with statistics_client(servers[0]) as client:
-        stats = since_start(read_server(client, options.model))
-        replies = list(_replies(client, servers[0], options.model))
+    with Connection(servers[0], PROBE_TIMEOUT_S) as connection:
+        stats = since_start(read_server(connection, options.model))
+        replies = list(_replies(connection, options.model))
     if options.format == "json":
         shown = {"Statistics": stats, "Derived": derived(stats), "RequestTime": request}
         print(json.dumps(shown, indent=2))
@@ -72,22 +69,30 @@ def _stats(options: argparse.Namespace) -> int:
     return 0
 
 
-def _replies(client: redis.Redis, address: ServerAddress, model: str) -> Iterator[str]:
+def _replies(connection: Connection, model: str) -> Iterator[str]:
     """The three replies as redis-cli shows them; of the commands only the AI.* ones."""
-    info = call(client, address, "AI.INFO", model)
+    try:
+        of_model = connection.call("AI.INFO", model)
+    except ServerError as error:
+        raise ServerError(
+            f"{error}; the model {model} has no statistics there: is it loaded, and is --model "
+            "right?"
+        ) from error
     yield f"AI.INFO {model}"
-    yield from (f"{number:2}) {_shown(item)}" for number, item in enumerate(info, 1))
+    items = of_model if isinstance(of_model, list) else [of_model]
+    yield from (f"{number:2}) {_shown(item)}" for number, item in enumerate(items, 1))
     yield ""
-    commands = call(client, address, "INFO", "commandstats").splitlines()
+    commands = info(connection.optional("INFO", "commandstats"))
     yield "# Commandstats"
-    yield from sorted(line for line in commands if line.startswith("cmdstat_ai."))
+    yield from sorted(f"{k}:{v}" for k, v in commands.items() if k.startswith("cmdstat_ai."))
     yield ""
-    yield from call(client, address, "INFO", "modules").splitlines()
+    modules = connection.optional("INFO", "modules")
+    yield from text(modules or "# Modules").splitlines()
     yield ""
 
 
-def _shown(item: bytes | int) -> str:
-    return f"(integer) {item}" if isinstance(item, int) else f'"{item.decode()}"'
+def _shown(item: object) -> str:
+    return f"(integer) {item}" if isinstance(item, int) else f'"{text(item)}"'
 
 
 def _derived_lines(stats: Mapping[str, Any]) -> Iterator[str]:
@@ -111,7 +116,7 @@ def _request_time(file: Path) -> dict[str, float] | None:
         quantiles = result.get("ServiceQuantiles") or result["OverallQuantiles"]
         latencies = LatencyHistogram.decode(quantiles["EncodedHistogram"])
         return request_time(
-            result["ServerRunTimeStats"]["overall"],
+            (result.get("ServerPeriods") or result["ServerRunTimeStats"])["overall"],
             result["Requests"],
             latencies.mean_ms,
             result["ClientCpuSeconds"],

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-import redis
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -39,7 +38,7 @@ from aibench_fast.load.runner import Event, run
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done, numbers
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import call, connect
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
 from aibench_fast.results.result import BurnInComplete, Interval, Result, Started
 
@@ -178,8 +177,8 @@ def _sweep(options: argparse.Namespace) -> int:
     common = run_config(options)
     if options.dry_run and (options.autobatching or options.embedded):
         return _tell(_plan(common, options, options.autobatching or [0]), options)
-    with loaded_server(options) as address, connect(address) as client:
-        model = _Model(client, address, options)
+    with loaded_server(options) as address:
+        model = _Model(address, options)
         planned = _plan(common, options, options.autobatching or [model.batch_size])
         if options.dry_run:
             return _tell(planned, options)
@@ -248,13 +247,11 @@ class _Model:
     At the end of a `with` block it has its own batch size again.
     """
 
-    def __init__(
-        self, client: redis.Redis, address: ServerAddress, options: argparse.Namespace
-    ) -> None:
+    def __init__(self, address: ServerAddress, options: argparse.Namespace) -> None:
         self.address = address
-        self._client = client
         self._flush = options.allow_flush
-        self._spec = stored_model(client, address, options.model)
+        with Connection(address) as connection:
+            self._spec = stored_model(connection, options.model)
         self._stored = self._spec
         if any(options.autobatching or ()) and not _batched(self._spec, 1).batches:
             raise ConfigError(
@@ -273,11 +270,13 @@ class _Model:
         self._store(self._spec if own else _batched(self._spec, batch_size))
 
     def _store(self, wanted: ModelSpec) -> None:
-        if self._flush:
-            call(self._client, self.address, "FLUSHALL")
-        elif wanted == self._stored:
+        if wanted == self._stored and not self._flush:
             return
-        load_model(self._client, self.address, wanted)
+        # A cell may take hours, after which a connection that nothing was asked on may be cut.
+        with Connection(self.address) as connection:
+            if self._flush:
+                connection.call("FLUSHALL")
+            load_model(connection, wanted)
         self._stored = wanted
 
     def __enter__(self) -> None:

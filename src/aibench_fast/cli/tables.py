@@ -62,7 +62,7 @@ def _tables(options: argparse.Namespace) -> int:
     records = loaded.records
     if options.server_stat:
         shown = tables.format_server_stat(
-            records, options.server_stat, lambda run: read_details(run.path).server_stats
+            records, options.server_stat, lambda run: read_details(run.path)
         )
     else:
         shown = FORMATS[options.format](records, options.stat)

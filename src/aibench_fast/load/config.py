@@ -16,6 +16,8 @@ MAX_OUTSTANDING = 1_000_000
 """Requests of all workers."""
 MAX_COUNT = 2**62
 MAX_SECONDS = 366 * 24 * 3600
+LARGE_REQUEST_BYTES = 256 << 10
+THREADS_A_CORE_LARGE = 4
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
@@ -47,7 +49,7 @@ class RunConfig:
     workers: int = 1
     """Closed loops, each on a connection of its own."""
     threads: int | None = None
-    """Native I/O threads; None: the smaller of workers and cores."""
+    """Native I/O threads; None: as many as `io_threads` says."""
     pipeline: int = 1
     """Requests outstanding on each connection, each with a latency of its own."""
     batch_size: int = 1
@@ -218,8 +220,14 @@ class RunConfig:
 
     @property
     def io_threads(self) -> int:
-        """How many native I/O threads drive the workers."""
-        return self.threads or min(self.workers, available_cores())
+        """How many native I/O threads drive the workers.
+
+        By default one a core, and of large requests four: while the kernel copies one, its thread
+        can take no other's reply. docs/performance.md has the measurement.
+        """
+        large = self.batch_size * self.tensor_bytes >= LARGE_REQUEST_BYTES
+        threads = available_cores() * (THREADS_A_CORE_LARGE if large else 1)
+        return self.threads or min(self.workers, threads)
 
     @property
     def data_file(self) -> str | None:

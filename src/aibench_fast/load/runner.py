@@ -2,20 +2,21 @@
 
 import random
 import resource
-import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aibench_fast import _core
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.preflight import HURRY_S, Preflight, clean_up, preflight
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.commands import encode
-from aibench_fast.protocols.redisai.control import REPLY_TIMEOUT_S, log_in_command
-from aibench_fast.protocols.redisai.statistics import ServerWatch, reset_statistics
+from aibench_fast.protocols.record import Output, ServerRecord
+from aibench_fast.protocols.redisai.commands import Dialect, encode
+from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, log_in_command
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.redisai.statistics import ServerWatch
+from aibench_fast.protocols.redisai.visit import HURRY_S, leave, visit
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     LIVE_QUANTILES,
@@ -57,21 +58,37 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     """
     tensors = _tensors(config)
     first = _first_tensor(config, len(tensors))
-    found = preflight(config, tensors.read(first, config.batch_size))
-    with found.client:
-        try:
-            known = _facts(config, found, tensors, observe)
-            if config.reset_stats:
-                reset_statistics(found.client, config.address, config.model)
-            server_watch = ServerWatch(config.address, config.model)
-            generator = _load_generator(config, found, tensors, first)
-        except BaseException:
-            clean_up(found.request, config, HURRY_S)
-            raise
-        try:
-            return _measure(config, found, generator, observe, known, server_watch)
-        finally:
-            generator.close()
+    record, request = visit(
+        config.address,
+        _request(config),
+        config.dialect,
+        tensors.read(first, config.batch_size),
+        workers=config.workers,
+        reset_stats=config.reset_stats,
+    )
+    try:
+        known = _facts(config, record, tensors, observe)
+        server_watch = ServerWatch(config.address, config.model)
+        generator = _load_generator(config, record, request, tensors, first)
+    except BaseException:
+        leave(config.address, request, config.workers, HURRY_S)
+        raise
+    try:
+        return _measure(config, record, request, generator, observe, known, server_watch)
+    finally:
+        generator.close()
+
+
+def _request(config: RunConfig) -> Request:
+    return Request(
+        dialect=config.dialect or Dialect.MODELRUN,
+        model=config.model,
+        dtype=config.dtype,
+        shape=config.batch_shape,
+        use_dag=config.use_dag,
+        persist=config.persist_results,
+        timeout_ms=config.timeout_ms,
+    )
 
 
 def _tensors(config: RunConfig) -> _core.Tensors:
@@ -88,14 +105,14 @@ def _first_tensor(config: RunConfig, tensor_count: int) -> int:
 
 
 def _facts(
-    config: RunConfig, found: Preflight, tensors: _core.Tensors, observe: Observer
+    config: RunConfig, record: ServerRecord, tensors: _core.Tensors, observe: Observer
 ) -> dict[str, Any]:
     """What the figures depend on, gathered before anything is measured."""
     return {
         **facts.host_facts(),
         "Hiredis": _core.HIREDIS_VERSION,
-        "ServerConfig": facts.server_config(found.client),
-        "ModelDigest": facts.model_digest(config.address, config.model),
+        "ServerConfig": record.config,
+        "ModelDigest": record.model_digest,
         "DataDigest": _data_digest(config, tensors, observe),
         "CommandLine": config.command_line,
     }
@@ -111,20 +128,23 @@ def _data_digest(config: RunConfig, tensors: _core.Tensors, observe: Observer) -
 
 
 def _load_generator(
-    config: RunConfig, found: Preflight, tensors: _core.Tensors, first_tensor: int
+    config: RunConfig,
+    record: ServerRecord,
+    request: Request,
+    tensors: _core.Tensors,
+    first_tensor: int,
 ) -> _core.LoadGenerator:
     _allow_connections(config.workers)
-    request = found.request
     blob_bytes = config.batch_size * config.tensor_bytes
     return _core.LoadGenerator(
         tensors=tensors,
         first_tensor=first_tensor,
-        host=_resolve(config.address),
+        host=record.peer,
         port=config.address.port,
         socket=config.address.socket,
         greeting=_greeting(config.address),
         requests=[request.text(worker, blob_bytes) for worker in range(config.workers)],
-        expected_replies=list(request.expected_replies(found.output_bytes)),
+        expected_replies=list(request.expected_replies(record.output.output_bytes)),
         replies_in_array=request.use_dag,
         threads=config.io_threads,
         pipeline=config.pipeline,
@@ -136,20 +156,20 @@ def _load_generator(
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
         stop_on_failure=not config.continue_on_error,
-        references=_references(config, found, len(tensors)),
+        references=_references(config, record.output, len(tensors)),
         tolerance=config.tolerance,
     )
 
 
-def _references(config: RunConfig, found: Preflight, tensor_count: int) -> bytes | None:
+def _references(config: RunConfig, output: Output, tensor_count: int) -> bytes | None:
     """The outputs to compare with, read whole: they are small, and a file may change."""
     if config.reference_file is None:
         return None
-    output_bytes = found.output_bytes // config.batch_size
-    if found.output_dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
+    output_bytes = output.output_bytes // config.batch_size
+    if output.dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
         raise ConfigError(
             f"--verify compares FLOAT outputs, one for each image; {config.model} answers "
-            f"{found.output_bytes} bytes of {found.output_dtype} to {config.batch_size} images"
+            f"{output.output_bytes} bytes of {output.dtype} to {config.batch_size} images"
         )
     count = tensorfile.check(config.reference_file, (output_bytes // VALUE_BYTES,))
     if count != tensor_count:
@@ -175,28 +195,10 @@ def _greeting(address: ServerAddress) -> bytes | None:
     return None if command is None else encode(command, 0)[0]
 
 
-def _resolve(address: ServerAddress) -> str:
-    """Return a numeric address, so that a worker that connects again looks up no name."""
-    if address.socket:
-        return ""
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ServerError(f"cannot find the host {address.host}: {error}") from error
-    # The control connection was answered, by the first of these that accepts.
-    for _family, _type, _protocol, _name, place in found:
-        host = str(place[0])
-        try:
-            socket.create_connection((host, address.port), timeout=5).close()
-        except OSError:
-            continue
-        return host
-    raise ServerError(f"no server answers at {address}")
-
-
 def _measure(
     config: RunConfig,
-    found: Preflight,
+    record: ServerRecord,
+    request: Request,
     generator: _core.LoadGenerator,
     observe: Observer,
     known: Mapping[str, Any],
@@ -204,27 +206,27 @@ def _measure(
 ) -> Result:
     server_watch.start()
     start_unix_ms = _unix_ms()
-    watch = _Watch(config, found, generator, observe, server_watch)
+    watch = _Watch(config, record.output, generator, observe, server_watch)
     try:
-        observe(Started(found.server))
+        observe(Started(record.server))
         generator.start()
         interrupted = watch.until_the_end()
     except BaseException:  # the observer's: it ends the run
         generator.close()
-        clean_up(found.request, config, HURRY_S)
+        leave(config.address, request, config.workers, HURRY_S)
         server_watch.finish(HURRY_S)
         raise
     snapshot = generator.snapshot()
     duration_s = (time.monotonic_ns() - snapshot.started_ns) / NS_PER_S
     patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
     until_s = time.monotonic() + patience_s
-    clean_up(found.request, config, patience_s)
+    leave(config.address, request, config.workers, patience_s)
     # The last reading was under way meanwhile; a stuck server is not waited for twice.
     server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
     service = snapshot.service_latencies
     return Result(
         model=config.model,
-        query_label=found.request.label,
+        query_label=request.label,
         data_file=config.data_file,
         data_seed=config.data_seed,
         shape=config.shape,
@@ -255,8 +257,9 @@ def _measure(
         busiest_thread=snapshot.busiest_thread,
         least_worker_requests=snapshot.least_worker_requests,
         most_worker_requests=snapshot.most_worker_requests,
-        server=found.server,
-        server_stats=server_stats,
+        server=record.server,
+        server_stats=server_stats.periods,
+        raw_server_stats=server_stats.raw,
         facts=known,
         interrupted=interrupted,
     )
@@ -268,14 +271,14 @@ class _Watch:
     def __init__(
         self,
         config: RunConfig,
-        found: Preflight,
+        output: Output,
         generator: _core.LoadGenerator,
         observe: Observer,
         server_watch: ServerWatch,
     ) -> None:
         self.intervals: list[Interval] = []
         self._config = config
-        self._output_dtype = found.output_dtype
+        self._output_dtype = output.dtype
         self._generator = generator
         self._observe = observe
         self._server_watch = server_watch

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import redis
-
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect, model_set
-from aibench_fast.protocols.redisai.control import ask_dialect, call
+from aibench_fast.protocols.redisai.connection import Connection, ask_dialect, fields, text
 
 # One mebibyte below the bulk string limit that servers have by default; RedisAI's own default.
 DEFAULT_CHUNK_BYTES = 511 << 20
@@ -101,16 +98,14 @@ def read_model(backend: Backend, file: Path | None) -> bytes:
         ) from error
 
 
-def load_model(
-    client: redis.Redis, address: ServerAddress, spec: ModelSpec, dialect: Dialect | None = None
-) -> Dialect:
+def load_model(connection: Connection, spec: ModelSpec, dialect: Dialect | None = None) -> Dialect:
     """Store a model in a server, in place of one of the same name; return the dialect spoken.
 
     Without a dialect it is the newest that the server knows. Raises ServerError with the server's
     own words.
     """
-    dialect = dialect or ask_dialect(client, address)
-    step = chunk_bytes(client, address) if spec.blob else 1
+    dialect = dialect or ask_dialect(connection)
+    step = chunk_bytes(connection) if spec.blob else 1
     graph = spec.backend is Backend.TF
     command = model_set(
         dialect,
@@ -125,41 +120,49 @@ def load_model(
         outputs=spec.outputs if graph else (),
         chunks=[spec.blob[start : start + step] for start in range(0, len(spec.blob), step)],
     )
-    call(client, address, *command)
+    connection.call(*command)
     return dialect
 
 
-def stored_model(client: redis.Redis, address: ServerAddress, name: str) -> ModelSpec:
+def stored_model(connection: Connection, name: str) -> ModelSpec:
     """Read a model back from a server, as it can be stored again.
 
     Raises ServerError with the server's own words, or where it is of a backend not known here.
     """
     try:
-        reply = call(client, address, "AI.MODELGET", name, "META", "BLOB")
+        reply = connection.call("AI.MODELGET", name, "META", "BLOB")
     except ServerError as error:
         raise ServerError(
             f"{error} (model {name}); load it with `aibench-fast model load`"
         ) from error
-    facts = dict(zip(reply[::2], reply[1::2], strict=False))
-    backend = facts[b"backend"].decode()
-    if backend not in [*Backend]:
-        raise ServerError(f"the model {name} at {address} runs on {backend}, which is not known")
-    blob = facts[b"blob"]
-    return ModelSpec(
-        name=name,
-        backend=Backend(backend),
-        device=facts[b"device"].decode(),
-        blob=b"".join(blob) if isinstance(blob, list) else blob,
-        inputs=tuple(key.decode() for key in facts[b"inputs"]),
-        outputs=tuple(key.decode() for key in facts[b"outputs"]),
-        batch_size=int(facts[b"batchsize"]),
-        min_batch_size=int(facts[b"minbatchsize"]),
-        min_batch_timeout_ms=int(facts.get(b"minbatchtimeout", 0)),
-        tag=facts[b"tag"].decode() or None,
-    )
+    facts = fields(reply)
+    backend = text(facts.get("backend"))
+    if facts and backend not in [*Backend]:
+        raise ServerError(
+            f"the model {name} at {connection.address} runs on {backend}, which is not known"
+        )
+    try:
+        blob = facts["blob"]
+        return ModelSpec(
+            name=name,
+            backend=Backend(backend),
+            device=text(facts["device"]),
+            blob=b"".join(blob) if isinstance(blob, list) else bytes(blob),
+            inputs=tuple(map(text, facts["inputs"])),
+            outputs=tuple(map(text, facts["outputs"])),
+            batch_size=int(facts["batchsize"]),
+            min_batch_size=int(facts["minbatchsize"]),
+            min_batch_timeout_ms=int(facts.get("minbatchtimeout", 0)),
+            tag=text(facts["tag"]) or None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerError(
+            f"{connection.address} answered AI.MODELGET {name} META BLOB with {str(reply)[:60]}, "
+            f"which is no model: {error!r}"
+        ) from error
 
 
-def chunk_bytes(client: redis.Redis, address: ServerAddress) -> int:
+def chunk_bytes(connection: Connection) -> int:
     """How much of a model one argument may hold: the least of the server's own limits."""
     limits = [DEFAULT_CHUNK_BYTES]
     # Managed servers refuse CONFIG, and RedisAI before 1.2.7 does not answer AI.CONFIG GET.
@@ -168,7 +171,7 @@ def chunk_bytes(client: redis.Redis, address: ServerAddress) -> int:
         ("AI.CONFIG", "GET", "MODEL_CHUNK_SIZE"),
     ):
         try:
-            reply = call(client, address, *command)
+            reply = connection.call(*command)
         except ServerError:
             continue
         value = reply[-1] if isinstance(reply, list) and reply else reply

@@ -14,7 +14,7 @@
 
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
-#define CONNECTION_ROOM_BYTES 512 /* to receive into, at least */
+#define LEAST_ROOM_BYTES 512 /* to receive into */
 #define FULL_QUEUE_TRIES 1000 /* a millisecond each */
 
 static int depth_of(const redisReadTask *task)
@@ -268,7 +268,7 @@ static ssize_t recv_stamped(struct connection *c, char *buffer, size_t bytes)
 static ssize_t receive(struct connection *c, bool *full)
 {
     redisReader *reader = c->context->reader;
-    sds buffer = sdsMakeRoomFor(reader->buf, CONNECTION_ROOM_BYTES);
+    sds buffer = sdsMakeRoomFor(reader->buf, LEAST_ROOM_BYTES);
     if (buffer == NULL) {
         errno = ENOMEM;
         return -1;

@@ -16,8 +16,8 @@
 #include "replycheck.h"
 
 #define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room for what is read on top of a large reply */
-#define CONNECTION_REPLY_HEAD_BYTES 64       /* at least what a request's replies have beside the output */
-#define RECEIVES_A_STAMP 16
+#define CONNECTION_REPLY_HEAD_BYTES 64       /* what a request's replies have beside the output */
+#define RECEIVES_A_STAMP 16 /* one receive in so many is timed */
 
 struct redisContext;
 

@@ -10,6 +10,7 @@ from typing import Any
 from aibench_fast.report import themes
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.results.files import Cell
+from aibench_fast.results.histogram import LatencyHistogram
 
 Spec = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -26,6 +27,18 @@ _FAINT_BETWEEN_DECADES: Spec = {
     },
     "value": 0.3,
 }
+PERCENTILE_AXIS: Spec = {
+    "field": "one_in",
+    "type": "quantitative",
+    "title": "percentile",
+    "scale": {"type": "log", "nice": False},
+    "axis": {
+        "values": [1, 2, 10, 100, 1000, 10_000, 100_000, 1_000_000],
+        "labelExpr": "format(100 * (1 - 1 / datum.value), '.5~f') + '%'",
+        "grid": True,
+    },
+}
+"""Of `percentile_curve`: each step to the right is ten times rarer."""
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
 
 
@@ -252,7 +265,7 @@ def _percentiles(content: Content) -> Iterator[Chart]:
     rows = [
         {"variant": variants.index(one.cell.variant), "workers": one.cell.workers} | point
         for one in cells
-        for point in _curve(one)
+        for point in percentile_curve(one.latencies)
     ]
     medians = [one.latencies.quantiles_ms([0.5])[0] for one in cells]
     log = max(medians) > LOG_LATENCY_FROM * min(medians)
@@ -262,15 +275,7 @@ def _percentiles(content: Content) -> Iterator[Chart]:
         "transform": [{"filter": "datum.variant == variant"}],
         "mark": {"type": "line"},
         "encoding": {
-            "x": {
-                "field": "one_in", "type": "quantitative", "title": "percentile",
-                "scale": {"type": "log", "nice": False},
-                "axis": {
-                    "values": [1, 2, 10, 100, 1000, 10_000, 100_000, 1_000_000],
-                    "labelExpr": "format(100 * (1 - 1 / datum.value), '.5~f') + '%'",
-                    "grid": True,
-                },
-            },
+            "x": PERCENTILE_AXIS,
             "y": {
                 "field": "ms", "type": "quantitative", "title": "latency (ms)",
                 "scale": {"type": "log"} if log else {"zero": True},
@@ -298,15 +303,15 @@ def _workers(cells: Iterable[CellSummary]) -> list[int]:
     return sorted({one.cell.workers for one in cells})
 
 
-def _curve(one: CellSummary) -> Rows:
+def percentile_curve(latencies: LatencyHistogram) -> Rows:
     """Points of the percentile curve; x is 1 / (1 - quantile), up to the rarest latency."""
     steps = [10 ** (step / POINTS_PER_DECADE) for step in range(7 * POINTS_PER_DECADE)]
-    one_in = [step for step in steps if step < one.latencies.count] + [one.latencies.count]
+    one_in = [step for step in steps if step < latencies.count] + [latencies.count]
     quantiles = [1 - 1 / step for step in one_in]
     return [
         {"one_in": round(step, 3), "ms": round(ms, 3), "percentile": f"{quantile:.5%}"}
         for step, quantile, ms in zip(
-            one_in, quantiles, one.latencies.quantiles_ms(quantiles), strict=True
+            one_in, quantiles, latencies.quantiles_ms(quantiles), strict=True
         )
     ]
 

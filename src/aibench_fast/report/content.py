@@ -95,7 +95,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
             found = read_details(run.path)
         except ConfigError as error:
             unreadable.append(Skipped(run.path, f"of its details, not its figures: {error}"))
-            found = RunDetails(LatencyHistogram.empty(), (), {})
+            found = RunDetails(LatencyHistogram.empty(), (), {}, {})
         read_one()
         return found
 

@@ -28,6 +28,12 @@ def script_bundle() -> str:
     return bundle
 
 
+def to_svg(spec: dict[str, Any], config: dict[str, Any]) -> str:
+    """Draw one plot as SVG; ConfigError where the library is not installed."""
+    picture: str = _library().vegalite_to_svg(spec, config=config, allowed_base_urls=[])
+    return picture
+
+
 def to_png(spec: dict[str, Any], title: str, config: dict[str, Any]) -> bytes:
     """Draw one plot as a PNG picture; ConfigError where the library is not installed."""
     sized = spec | {"width": PICTURE_WIDTH, "title": title, "background": "white", "padding": 20}

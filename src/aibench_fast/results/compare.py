@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import Cell, RunRecord, by_cell
+from aibench_fast.results.notebook import ShownInNotebooks
 
 CONFIDENCE = 0.95
+DEFAULT_THRESHOLD = 0.05
 MIN_RUNS = 3
 """Of each side. Below it the deviation between runs says too little: the interval would be one of
 the method, not of the data. With 3 to 10 runs a side the intervals below held the true ratio in 94
@@ -90,7 +92,7 @@ def _either(values: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(ShownInNotebooks):
     """All that comparing two sets of runs brought."""
 
     comparisons: Sequence[Comparison]
@@ -99,6 +101,8 @@ class Report:
     differences: Sequence[Difference]
     unknown: Sequence[Difference]
     """Facts that one side does not tell, so that nobody can say whether they differ."""
+    threshold: float
+    """A ratio within 1 +- this does not matter."""
 
     @property
     def worse(self) -> bool:
@@ -106,7 +110,9 @@ class Report:
         return any(comparison.verdict is Verdict.WORSE for comparison in self.comparisons)
 
 
-def compare(a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float) -> Report:
+def compare(
+    a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float = DEFAULT_THRESHOLD
+) -> Report:
     """Compare the cells that both sides have; a ratio within 1 +- `threshold` does not matter.
 
     ConfigError where they have no cell in common.
@@ -128,6 +134,7 @@ def compare(a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float) ->
         only_b=sorted(cells_b.keys() - cells_a.keys()),
         differences=differences,
         unknown=unknown,
+        threshold=threshold,
     )
 
 

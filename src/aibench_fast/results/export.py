@@ -2,35 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from aibench_fast.results.files import RunRecord
+from aibench_fast.results.files import QUANTILES, RunRecord
 from aibench_fast.results.tables import to_csv
 
-QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
 _MS_PER_S = 1000
 
 
 def format_csv(records: Sequence[RunRecord]) -> str:
     """One row a result; latencies in milliseconds, empty where a result does not tell."""
-    return to_csv(
-        [
-            {
-                "file": run.path.name,
-                "client": run.client,
-                **run.cell._asdict(),
-                "inferences_per_s": run.inferences_per_s,
-                **{f"{name}_ms": run.quantiles_ms.get(name) for name in QUANTILES},
-                "requests": run.requests,
-                "failed": run.failed,
-                "interrupted": run.interrupted,
-                "start_unix_ms": run.start_unix_ms,
-                "duration_s": run.duration_s,
-                "model": run.model,
-                "server": run.server and run.server.kind,
-                "server_version": run.server and run.server.version,
-            }
-            for run in records
-        ]
-    )
+    return to_csv([run.row() for run in records])
 
 
 def format_openmetrics(records: Sequence[RunRecord]) -> str:

@@ -10,16 +10,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.serverperiods import OVERALL, last_value
 from aibench_fast.tensortype import describe, image_shape
 
+if TYPE_CHECKING:
+    import pandas
+
 NEWEST_MAJOR_VERSION = 1
+QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
+"""By their names in the JSON."""
+NS_PER_MS = 1_000_000
 OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
+GO_VERSION = "0"
+"""What the Go tool leaves empty."""
 
 _SETUP_FACTS = (
     "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
@@ -92,6 +102,24 @@ class RunRecord:
         """How many requests failed."""
         return sum(count for count, _ in self.failures.values())
 
+    def row(self) -> dict[str, Any]:
+        """The run as a row of a table; None where the file does not tell."""
+        return {
+            "file": self.path.name,
+            "client": self.client,
+            **self.cell._asdict(),
+            "inferences_per_s": self.inferences_per_s,
+            **{f"{name}_ms": self.quantiles_ms.get(name) for name in QUANTILES},
+            "requests": self.requests,
+            "failed": self.failed,
+            "interrupted": self.interrupted,
+            "start_unix_ms": self.start_unix_ms,
+            "duration_s": self.duration_s,
+            "model": self.model,
+            "server": self.server and self.server.kind,
+            "server_version": self.server and self.server.version,
+        }
+
     @property
     def setup(self) -> dict[str, str | None]:
         """What has to be equal for two runs' figures to be comparable; None where not told."""
@@ -136,7 +164,14 @@ class RunDetails:
     """Empty where the file has none."""
     timeline: Sequence[TimelinePoint]
     server_stats: Mapping[str, Any]
-    """As in the file; see `serverperiods`."""
+    """By reporting period; see `serverperiods`."""
+    raw_server_stats: Mapping[str, Any]
+    """INFO's fields as text, by time and server; empty where the file has none."""
+
+    def server_value(self, name: str) -> str | None:
+        """A statistic's last value: a field of INFO, or one of ours; None where there is none."""
+        value = last_value(self.raw_server_stats, name)
+        return last_value(self.server_stats, name) if value is None else value
 
 
 @dataclass(frozen=True)
@@ -152,11 +187,43 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Sequence[RunRecord], ShownInNotebooks):
     """The results that were found, by file name, and the files that were none."""
 
     records: Sequence[RunRecord]
     skipped: Sequence[Skipped]
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return a result, or several by a slice."""
+        return self.records[place]
+
+    def __len__(self) -> int:
+        """How many results there are."""
+        return len(self.records)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return one row a result, as `export --format csv` has them, as a DataFrame of pandas.
+
+        ConfigError where pandas, of the extra `notebook`, is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ConfigError(
+                "to_pandas needs pandas, which is not installed: "
+                "pip install 'aibench-fast[notebook]'"
+            ) from error
+        return pandas.DataFrame([record.row() for record in self.records])
+
+
+def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> Loaded:
+    """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
+
+    Of a folder each `.json` whose name begins with `prefix` is read; one that is no result is in
+    `skipped`. ConfigError where a path does not exist or no result is left.
+    """
+    several = [paths] if isinstance(paths, str | Path) else [*paths]
+    return load(map(Path, several), prefix)
 
 
 def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
@@ -176,9 +243,19 @@ def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
     if not records:
         where = ", ".join(map(str, named))
         with_prefix = f" whose name begins with {prefix}" if prefix else ""
-        found = f"; {'; '.join(map(str, skipped))}" if skipped else ""
-        raise ConfigError(f"no result (.json){with_prefix} in {where}{found}")
+        raise _with_all(f"no result (.json){with_prefix} in {where}", skipped)
     return Loaded(records, skipped)
+
+
+def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
+    """The error, with the first skipped file in its line and all of them in its traceback."""
+    if not skipped:
+        return ConfigError(message)
+    more = f" and {len(skipped) - 1} more, which --debug names" if len(skipped) > 1 else ""
+    error = ConfigError(f"{message}; {skipped[0]}{more}")
+    for one in skipped[1:]:
+        error.add_note(str(one))
+    return error
 
 
 def _files(paths: Iterable[Path], prefix: str) -> Iterable[Path]:
@@ -207,10 +284,13 @@ def read_details(path: Path) -> RunDetails:
     document = _document(path)
     with _as_no_result():
         encoded = document["OverallQuantiles"].get("EncodedHistogram")
+        told = document.get("ServerRunTimeStats") or {}
         return RunDetails(
             latencies=LatencyHistogram.decode(encoded) if encoded else LatencyHistogram.empty(),
             timeline=_timeline(document.get("ClientRunTimeStats") or {}),
-            server_stats=document.get("ServerRunTimeStats") or {},
+            server_stats=document.get("ServerPeriods") or told,
+            # Before format 1.3 ours stood there.
+            raw_server_stats={} if OVERALL in told else told,
         )
 
 
@@ -239,7 +319,7 @@ def median_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 
 def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
-    version = str(document.get("ResultFormatVersion", "0"))
+    version = str(document.get("ResultFormatVersion") or GO_VERSION)
     major = version.partition(".")[0]
     if not major.isdecimal() or int(major) > NEWEST_MAJOR_VERSION:
         raise ConfigError(
@@ -250,11 +330,12 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     q50 = _number(quantiles, "q50")
     if rate <= 0 or q50 <= 0:
         raise ConfigError("it measured nothing: no request was answered after the burn-in")
+    client = OURS if int(major) >= 1 else GO_AIBENCH
     server = document.get("Server")
     duration_ms = document.get("DurationMillis")
     return RunRecord(
         path=path,
-        client=OURS if int(major) >= 1 else GO_AIBENCH,
+        client=client,
         cell=Cell(
             workers=int(_number(document, "Workers")),
             autobatching=int(_number(document, "MetadataAutobatching")),
@@ -264,7 +345,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         inferences_per_s=rate,
         quantiles_ms={name: _number(quantiles, name) for name in quantiles},
         latency=document.get("Latency", "service"),
-        start_unix_ms=document.get("StartTime"),
+        start_unix_ms=_start_unix_ms(document, client),
         duration_s=duration_ms / 1000 if duration_ms else None,
         model=document.get("Model"),
         query_label=document.get("Query"),
@@ -282,6 +363,13 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         interrupted=bool(document.get("Interrupted")),
         busiest_thread=document.get("ClientBusiestThread"),
     )
+
+
+def _start_unix_ms(document: Mapping[str, Any], client: str) -> int | None:
+    start = document.get("StartTime")
+    if start is None:
+        return None
+    return int(start) * (1000 if client == GO_AIBENCH else 1)  # the Go tool's are whole seconds
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -334,12 +422,25 @@ def _period_quantiles(period: Mapping[str, Any]) -> Mapping[str, float]:
     return {name: ms for name, ms in quantiles.items() if name.startswith("q")}
 
 
+def _go_period(key: str, period: Mapping[str, Any]) -> TimelinePoint:
+    """A period of the Go tool, whose figures are of it alone, and zeros during the burn-in."""
+    quantiles = {name: ms for name, ms in (period.get("Quantiles") or {}).items() if ms > 0}
+    return TimelinePoint(
+        unix_ms=int(key) // NS_PER_MS,
+        rate=period["InferenceRate"],
+        measured=bool(quantiles),
+        failed=0,
+        quantiles_ms=quantiles,
+    )
+
+
 def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
     points = []
     failed_before = 0
     for key, period in periods.items():
-        if "instantaneousRate" not in period:
-            continue  # the Go tool's periods have other figures
+        if "InferenceRate" in period:
+            points.append(_go_period(key, period))
+            continue
         failed = int(period.get("failed", failed_before))
         points.append(
             TimelinePoint(

@@ -8,6 +8,8 @@ Versions of the format:
     1.2  Pipeline; LeastWorkerRequests and MostWorkerRequests; Shape and Dtype of a tensor, which
          were 224 x 224 x 3 FLOAT before; DataSeed, and a DataFile of null, where the tensors are
          generated
+    1.3  ServerRunTimeStats as aibench writes it, INFO's fields as text by time in ns and server;
+         what stood there before, counted by reporting period, is ServerPeriods
 """
 
 import json
@@ -18,8 +20,9 @@ from typing import Any
 
 from aibench_fast.files import write_text
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.notebook import ShownInNotebooks
 
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "1.3"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -104,7 +107,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(ShownInNotebooks):
     """One run's figures. Burn-in is in none of them but those whose name says so."""
 
     model: str
@@ -164,7 +167,9 @@ class Result:
     server: ServerFacts
     server_stats: Mapping[str, Any]
     """What the server counted itself, `overall` and by the time in ms at which a period ended; the
-    names inside are those of `serverstats`."""
+    names inside are those of `protocols.redisai.statistics`."""
+    raw_server_stats: Mapping[str, Any]
+    """INFO's fields as text, by time in ns and `host:port`, as aibench writes them."""
     facts: Mapping[str, Any]
     """What the figures depend on beside the server's speed."""
     interrupted: bool
@@ -226,7 +231,8 @@ class Result:
             "ClientRunTimeStats": {
                 str(interval.unix_ms): _interval_json(interval) for interval in self.intervals
             },
-            "ServerRunTimeStats": dict(self.server_stats),
+            "ServerRunTimeStats": dict(self.raw_server_stats),
+            "ServerPeriods": dict(self.server_stats),
             "Model": self.model,
             "Query": self.query_label,
             "DataFile": self.data_file,

@@ -1,13 +1,15 @@
-"""What a result file says of the server over time: the JSON's ServerRunTimeStats.
+"""What a result file says of the server over time: its ServerPeriods and ServerRunTimeStats.
 
-The keys are the ends of reporting periods in Unix time. Ours hold what was counted in the period,
-and the whole run's under OVERALL, under the names of `serverstats`; the Go tool's have one section
-for each host, hold what was counted since the server's start, under RedisAI's names, and have no
-OVERALL.
+The keys are the ends of reporting periods in Unix time. ServerPeriods, which before format 1.3
+stood under the other key, is ours: what was counted in the period, and the whole run's under
+OVERALL, under the names of `protocols.redisai.statistics`. ServerRunTimeStats is as the Go tool
+has it: one section for each host, with what was counted since the server's start, as text under
+RedisAI's names, and no OVERALL.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,14 +88,19 @@ def cpu_periods(stats: Mapping[str, Any], start_unix_ms: float | None) -> list[C
         if not seconds:
             continue
         if before_ms is not None and now_ms > before_ms:
-            used = (
-                {name: value - before.get(name, 0.0) for name, value in seconds.items()}
-                if cumulative
-                else seconds
-            )
+            used = _grown(before, seconds) if cumulative else seconds
             found.append(_cpu_period(before_ms, (now_ms - before_ms) / _MS_PER_S, used))
         before, before_ms = seconds, now_ms
     return found
+
+
+def _grown(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """What counters grew by; one that went back is left out.
+
+    It was reset, or is RedisAI's main thread, whose counter at times has another one's fraction.
+    """
+    grown = {name: value - before.get(name, 0.0) for name, value in now.items()}
+    return {name: value for name, value in grown.items() if value >= 0}
 
 
 def _cpu_period(start_ms: float, length_s: float, used_s: Mapping[str, float]) -> CpuPeriod:
@@ -118,7 +125,7 @@ def _cpu_seconds(period: Any) -> dict[str, float]:
             kind = " ".join(word for word in match.groups() if word)
         else:
             continue
-        if value is not None:
+        with suppress(TypeError, ValueError):  # RedisAI says N/A of a thread that it cannot ask
             sums[kind] = sums.get(kind, 0.0) + float(value)
     return sums
 

@@ -9,8 +9,7 @@ from enum import StrEnum
 from statistics import median
 from typing import Any
 
-from aibench_fast.results.files import Cell, RunRecord
-from aibench_fast.results.serverperiods import last_value
+from aibench_fast.results.files import Cell, RunDetails, RunRecord
 
 RULE = "-------------------"
 NOT_AVAILABLE = "n/a"
@@ -195,17 +194,17 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 def format_server_stat(
     records: Sequence[RunRecord],
     name: str,
-    read_stats: Callable[[RunRecord], Mapping[str, Any]],
+    read: Callable[[RunRecord], RunDetails],
 ) -> str:
     """One server statistic of each cell's fastest run, from its last reporting period.
 
-    As aibench's redisai_produce_server_stats_results_table.py prints it. `read_stats` returns a
-    run's server statistics; only the fastest runs are asked for theirs.
+    As aibench's redisai_produce_server_stats_results_table.py prints it. `read` returns a
+    run's details; only the fastest runs are asked for theirs.
     """
 
     def show(runs: Sequence[RunRecord]) -> str:
         fastest = max(runs, key=THROUGHPUT.value)
-        return last_value(read_stats(fastest), name) or NOT_AVAILABLE
+        return read(fastest).server_value(name) or NOT_AVAILABLE
 
     parts = [f"{RULE}\n{BEST_RUN_NOTE}\n"]
     for grid in grids(records):

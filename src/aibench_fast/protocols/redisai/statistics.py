@@ -19,24 +19,22 @@ differences of the server's own counters, so that nothing has to be reset for th
 What could not be read is left out, and said in `notes`.
 """
 
+import math
 import queue
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
-
-import redis
+from typing import Any, NamedTuple
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.control import call, connect
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.protocols.redisai.connection import Connection, Refusal, fields, info, text
 
-REDISAI_MODULE = b"ai"
-EMBEDDED_VERSION = "ai_embedded_version"
 PROBE_TIMEOUT_S = 2.0
+MAX_RAW_READINGS = 200
 US_PER_MS = 1000
 MS_PER_S = 1000
 
@@ -57,38 +55,6 @@ _MODEL_NAMES = {
 }
 
 
-def server_facts(client: redis.Redis, address: ServerAddress) -> ServerFacts:
-    """Ask which server this is; what it does not tell is called unknown."""
-    info = call(client, address, "INFO", "server")
-    base = "valkey" if "valkey_version" in info else "redis"
-    version = info.get(f"{base}_version", "unknown")
-    modules = _optional(client, address, "INFO", "modules") or {}
-    embedded = modules.get(EMBEDDED_VERSION)
-    module = embedded or _module_version(client, address)
-    return ServerFacts(
-        kind="aibench-fast embedded server" if embedded else "RedisAI",
-        version=f"{module} on {base} {version}",
-        address=str(address),
-    )
-
-
-def _module_version(client: redis.Redis, address: ServerAddress) -> str:
-    """RedisAI's version, which MODULE LIST gives as 10207 for 1.2.7."""
-    for module in _optional(client, address, "MODULE", "LIST") or ():
-        facts = dict(zip(module[::2], module[1::2], strict=False))
-        if facts.get(b"name") == REDISAI_MODULE and (number := int(facts.get(b"ver", 0))):
-            return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
-    return "unknown"
-
-
-def _optional(client: redis.Redis, address: ServerAddress, *arguments: str) -> Any:
-    """Return the reply to a command that a server may refuse without harm; None where it does."""
-    try:
-        return call(client, address, *arguments)
-    except ServerError:
-        return None
-
-
 @dataclass(frozen=True)
 class ServerReading:
     """What a server's counters and levels stood at; the module says what their names mean."""
@@ -99,94 +65,77 @@ class ServerReading:
     levels: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What could not be read, and why."""
+    raw: Mapping[str, str] = field(default_factory=dict)
+    """INFO's fields as they stand there, and `ai_info.calls` and its like."""
 
 
-def statistics_client(address: ServerAddress) -> redis.Redis:
-    """A connection for `read_server`, whose INFO replies stay text; ServerError as `connect`.
-
-    redis-py's own reading of them cuts the name of a device such as GPU:1.
-    """
-    client = connect(address, PROBE_TIMEOUT_S)
-    client.set_response_callback("INFO", lambda reply, **_: reply.decode("utf-8", "replace"))
-    return client
-
-
-def read_server(client: redis.Redis, model: str) -> ServerReading:
-    """Read all counters in one exchange, on a `statistics_client`.
+def read_server(connection: Connection, model: str) -> ServerReading:
+    """Read all counters in one exchange.
 
     Nothing is raised: what fails is in the notes.
     """
     now_s = time.monotonic()
-    asked = (
-        ("AI.INFO", model),
-        ("INFO", "commandstats"),
-        ("INFO", "modules"),
-        ("INFO", "cpu"),
-        ("INFO", "memory"),
-    )
-    pipeline = client.pipeline(transaction=False)
-    for command in asked:
-        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    # INFO's `all` leaves the modules out, and servers before 6.0 know no `everything`.
+    asked = (("AI.INFO", model), ("INFO", "all"), ("INFO", "modules"))
     try:
-        replies = pipeline.execute(raise_on_error=False)
-    except redis.RedisError as error:
+        replies = connection.exchange(asked)
+    except ServerError as error:
         return ServerReading(now_s, notes=(f"no reading: {error}",))
+    told = [fields(replies[0]), info(replies[1]), info(replies[2])]
+    notes = [
+        f"{' '.join(command)}: {_why_nothing(reply)}"
+        for command, reply, found in zip(asked, replies, told, strict=True)
+        if not found
+    ]
+    of_model = {name: text(value) for name, value in told[0].items()}
+    of_server = {**told[1], **told[2]}
     counters: dict[str, float] = {}
     levels: dict[str, float] = {}
-    notes = []
-    readers = (_read_model, _read_commands, _read_modules, _read_cpu, _read_memory)
-    for command, reply, read in zip(asked, replies, readers, strict=True):
-        try:
-            if isinstance(reply, Exception):
-                raise reply
-            read(reply, counters, levels)
-        except (redis.RedisError, AttributeError, TypeError, ValueError) as error:
-            notes.append(f"{' '.join(command)}: {error}")
-    return ServerReading(now_s, counters, levels, tuple(notes))
+    if of_model:
+        for theirs, ours in _MODEL_NAMES.items():
+            _note(counters, ours, of_model.get(theirs, "0"))
+    for name, value in of_server.items():
+        _read_field(name, value, counters, levels)
+    of_model = {f"ai_info.{name}": of_model[name] for name in _MODEL_NAMES if name in of_model}
+    raw = {**of_server, **of_model} if of_server else {}
+    return ServerReading(now_s, counters, levels, tuple(notes), raw)
 
 
-def _read_model(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    facts = dict(zip(reply[::2], reply[1::2], strict=False))
-    for theirs, ours in _MODEL_NAMES.items():
-        counters[ours] = int(facts.get(theirs.encode(), 0))
+def _why_nothing(reply: Any) -> str:
+    if isinstance(reply, Refusal):
+        return str(reply)
+    return f"no fields in {str(reply)[:60]!r}" if reply else "it is empty"
 
 
-def _read_commands(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for name, value in _info(reply):
-        command = name.removeprefix("cmdstat_")
-        if not command.startswith("ai.") or command in _OWN_COMMANDS:
-            continue
+def _read_field(
+    name: str, value: str, counters: dict[str, float], levels: dict[str, float]
+) -> None:
+    """Take a field of INFO, if it is one of those that are counted here."""
+    command = name.removeprefix("cmdstat_")
+    if command.startswith("ai.") and command not in _OWN_COMMANDS:
         for fact in value.split(","):
             theirs, _, count = fact.partition("=")
             if theirs in _COMMAND_NAMES:
-                counters[f"{command}_{_COMMAND_NAMES[theirs]}"] = int(count)
+                _note(counters, f"{command}_{_COMMAND_NAMES[theirs]}", count)
+    elif match := _QUEUE_THREAD.fullmatch(name):
+        device, thread = match.groups()
+        _note(counters, f"queue_{device}_thread_{thread}_cpu_s", value)
+    elif name in _CPU_NAMES:
+        _note(counters, _CPU_NAMES[name], value)
+    elif name in ("used_memory", "used_memory_rss"):
+        _note(levels, f"{name}_bytes", value)
 
 
-def _read_modules(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for name, value in _info(reply):
-        if match := _QUEUE_THREAD.fullmatch(name):
-            device, thread = match.groups()
-            counters[f"queue_{device}_thread_{thread}_cpu_s"] = float(value)
+def _note(numbers: dict[str, float], name: str, value: str) -> None:
+    """Keep a count or a time; what is no number, such as RedisAI's N/A, is left out."""
+    with suppress(ValueError, OverflowError):
+        numbers[name] = int(value) if value.isdecimal() else _finite(float(value))
 
 
-def _read_cpu(reply: Any, counters: dict[str, float], _levels: dict[str, float]) -> None:
-    for name, value in _info(reply):
-        if name in _CPU_NAMES:
-            counters[_CPU_NAMES[name]] = float(value)
-
-
-def _read_memory(reply: Any, _counters: dict[str, float], levels: dict[str, float]) -> None:
-    for name, value in _info(reply):
-        if name in ("used_memory", "used_memory_rss"):
-            levels[f"{name}_bytes"] = int(value)
-
-
-def _info(reply: str) -> Iterator[tuple[str, str]]:
-    """The names and values of an INFO reply; a name may have colons, a value has none."""
-    for line in reply.splitlines():
-        name, colon, value = line.rpartition(":")
-        if colon:
-            yield name, value
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number
 
 
 def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
@@ -273,10 +222,38 @@ def _mean_us(stats: Mapping[str, Any], command: str) -> float:
     return stats[f"{command}_us"] / calls if calls else 0.0
 
 
-def reset_statistics(client: redis.Redis, address: ServerAddress, model: str) -> None:
-    """Set the server's counters to 0, for everyone. ServerError where it refuses."""
-    call(client, address, "CONFIG", "RESETSTAT")
-    call(client, address, "AI.INFO", model, "RESETSTAT")
+class ServerStatistics(NamedTuple):
+    """What a server counted over a run."""
+
+    periods: Mapping[str, Any]
+    """By the time in ms at which a reporting period ended, and `overall`."""
+    raw: Mapping[str, Mapping[str, Mapping[str, str]]]
+    """As aibench writes it: by time in ns and `host:port`, INFO's fields as text."""
+
+
+class RawReadings:
+    """INFO's fields over a run, in bounded memory: some ten kilobytes a reading add up.
+
+    Where there are too many, every second one is let go, never the first or the last: who takes
+    differences of readings, as aibench's scripts do, gets longer ones.
+    """
+
+    def __init__(self, address: ServerAddress) -> None:
+        """Readings of the server at this address."""
+        self._name = str(address)
+        self._readings: list[tuple[int, Mapping[str, str]]] = []
+
+    def add(self, unix_ns: int, raw: Mapping[str, str]) -> None:
+        """Keep one; an empty one, of a server that did not answer, is none."""
+        if not raw:
+            return
+        self._readings.append((unix_ns, raw))
+        if len(self._readings) > MAX_RAW_READINGS:
+            self._readings = [*self._readings[:-1:2], self._readings[-1]]
+
+    def by_time_ns(self) -> dict[str, dict[str, Mapping[str, str]]]:
+        """The readings as aibench's result has them."""
+        return {str(unix_ns): {self._name: raw} for unix_ns, raw in self._readings}
 
 
 class ServerWatch:
@@ -287,27 +264,28 @@ class ServerWatch:
 
     def __init__(self, address: ServerAddress, model: str) -> None:
         """Connect; ServerError where nothing answers."""
+        self._address = address
         self._model = model
-        self._client = statistics_client(address)
+        self._connection = Connection(address, PROBE_TIMEOUT_S)
         self._first = self._last = self._latest = ServerReading(time.monotonic())
         self._periods: dict[str, Any] = {}
+        self._raw = RawReadings(address)
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
 
     def start(self) -> None:
         """Take the first reading; the thread takes the others."""
-        self._first = self._last = self._latest = read_server(self._client, self._model)
+        self._first = self._last = self._latest = read_server(self._connection, self._model)
         self._thread.start()
 
     def period_ended(self, unix_ms: int) -> None:
         """Ask for the statistics of the reporting period that ended at `unix_ms`."""
         self._asked.put(unix_ms)
 
-    def finish(self, patience_s: float) -> dict[str, Any]:
-        """Wait for the last reading; return the statistics over all, and of each period.
+    def finish(self, patience_s: float) -> ServerStatistics:
+        """Wait for the last reading; return what was counted over all, and in each period.
 
-        The keys are `overall`, and the time in ms at which a period ended. What the server does not
-        tell within `patience_s` is not waited for.
+        What the server does not tell within `patience_s` is not waited for.
         """
         self._asked.put(None)
         self._thread.join(patience_s)
@@ -316,19 +294,28 @@ class ServerWatch:
             overall["notes"] = [*overall.get("notes", ()), *self._latest.notes]
         if self._thread.is_alive():
             overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
-        return {"overall": overall, **self._periods}
+        return ServerStatistics({"overall": overall, **self._periods}, self._raw.by_time_ns())
 
     def _read(self) -> None:
-        with self._client:
-            self._answer()
+        try:
+            while (unix_ms := self._next_period()) is not None:
+                self._latest = self._reading()
+                self._periods[str(unix_ms)] = between(self._last, self._latest)
+                self._raw.add(time.time_ns(), self._latest.raw)
+                # One that failed has no counters to count on from.
+                if self._latest.counters:
+                    self._last = self._latest
+        finally:
+            self._connection.close()
 
-    def _answer(self) -> None:
-        while (unix_ms := self._next_period()) is not None:
-            self._latest = read_server(self._client, self._model)
-            self._periods[str(unix_ms)] = between(self._last, self._latest)
-            # One that failed has no counters to count on from.
-            if self._latest.counters:
-                self._last = self._latest
+    def _reading(self) -> ServerReading:
+        """Read on, on a new connection where the last question spoilt the old one."""
+        if self._connection.is_spoilt:
+            try:
+                self._connection = Connection(self._address, PROBE_TIMEOUT_S)
+            except ServerError as error:
+                return ServerReading(time.monotonic(), notes=(f"no reading: {error}",))
+        return read_server(self._connection, self._model)
 
     def _next_period(self) -> int | None:
         """The newest period that was asked for; those that a slow server missed are part of it."""

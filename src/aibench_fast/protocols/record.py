@@ -1,0 +1,30 @@
+"""What is known of a server once it was visited before a run, whatever its protocol."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aibench_fast.results.result import ServerFacts
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model answered to the trial request."""
+
+    dtype: str
+    output_bytes: int
+    """Of the whole batch."""
+
+
+@dataclass(frozen=True)
+class ServerRecord:
+    """All that a server told; what it did not tell is None."""
+
+    server: ServerFacts
+    peer: str
+    """The numeric address that answered, for workers to connect to; empty for a unix socket."""
+    config: Mapping[str, str] | None
+    """The settings that bear on speed."""
+    model_digest: str | None
+    """The SHA-256 of the model as the server gives it out; of one that was stored from a file it
+    is the file's."""
+    output: Output

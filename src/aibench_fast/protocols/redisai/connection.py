@@ -1,0 +1,269 @@
+"""One connection for questions to a server before and after a run, never for the load itself.
+
+RESP2, because RedisAI 1.0 runs on servers that do not know HELLO. Replies are what hiredis makes of
+them: bytes, int, None, lists of these; what a server should not answer may be anything.
+"""
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+import hiredis
+
+from aibench_fast.errors import ServerError
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
+
+CONNECT_TIMEOUT_S = 5.0
+REPLY_TIMEOUT_S = 90.0
+RECEIVE_BYTES = 1 << 16
+SHOWN_BYTES = 60
+_WITH_SUBCOMMANDS = {"INFO", "CONFIG", "COMMAND", "MODULE", "AI.INFO", "AI.CONFIG"}
+_NOTHING_YET = object()
+
+
+class Refusal(Exception):
+    """An error reply, in the server's own words."""
+
+
+class ConnectionClosed(ServerError):
+    """The server ended the connection where it was asked something."""
+
+
+class Connection:
+    """A connection that has logged in and answered PING; closed at the end of a `with` block."""
+
+    def __init__(self, address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> None:
+        """Connect; replies are waited for no longer than `patience_s`. ServerError as `call`."""
+        self.address = address
+        self.is_spoilt = False
+        """Whether a question failed so that no reply can be told from another any more."""
+        self._patience_s = patience_s
+        self._reader = _reader()
+        self._received = b""
+        self._socket = _connected(address, min(CONNECT_TIMEOUT_S, patience_s))
+        try:
+            self._socket.settimeout(patience_s)
+            if login := log_in_command(address):
+                self.call(*login)
+            if (pong := self.call("PING")) != b"PONG":
+                raise self._not_understood("PING", text(pong).encode())
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the connection itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close it; once is enough."""
+        self._socket.close()
+
+    @property
+    def peer(self) -> str:
+        """The server's numeric address; empty for a unix socket."""
+        return "" if self.address.socket else str(self._socket.getpeername()[0])
+
+    def call(self, *command: Any) -> Any:
+        """Ask one question that has to be answered; ServerError names it where it is not."""
+        (reply,) = self.exchange([command])
+        if isinstance(reply, Refusal):
+            raise ServerError(f"{self.address} refused {command[0]}: {reply}")
+        return reply
+
+    def optional(self, *command: Any) -> Any:
+        """Ask what a server may refuse without harm; None where it does."""
+        (reply,) = self.exchange([command])
+        return None if isinstance(reply, Refusal) else reply
+
+    def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Ask several questions at once; an error reply is a Refusal among the replies.
+
+        ServerError where the connection ends, or what comes is no reply.
+        """
+        names = [_name(command) for command in commands]
+        self._send(names[0], b"".join(encode([*command], 0)[0] for command in commands))
+        return [self._reply(name) for name in names]
+
+    def with_tensors(self, command: Command, tensor: bytes) -> Any:
+        """`call` of a command with TENSOR_BLOB, which stands for these bytes."""
+        return self.call(*(tensor if part is TENSOR_BLOB else part for part in command))
+
+    def stream(self, command: Command, take: Callable[[bytes], None]) -> int | None:
+        """Ask for bulks, one or an array, and take their bytes as they come; return how many.
+
+        None where the reply is something else. A reply is never in memory as a whole.
+        """
+        name = _name(command)
+        self._send(name, encode(command, 0)[0])
+        return self._stream_reply(name, take)
+
+    def _stream_reply(self, name: str, take: Callable[[bytes], None]) -> int | None:
+        head = self._line(name)
+        kind, count = head[:1], head[1:]
+        if kind in b"+-:" or not count.isdigit():
+            return None
+        if kind == b"*":
+            sizes = [self._stream_reply(name, take) for _ in range(int(count))]
+            return None if None in sizes else sum(size or 0 for size in sizes)
+        if kind != b"$":
+            raise self._not_understood(name, head)
+        left = int(count)
+        while left:
+            self._received = self._received or self._receive(name)
+            piece, self._received = self._received[:left], self._received[left:]
+            take(piece)
+            left -= len(piece)
+        self._line(name)
+        return int(count)
+
+    def _line(self, name: str) -> bytes:
+        while b"\r\n" not in self._received:
+            self._received += self._receive(name)
+        line, _, self._received = self._received.partition(b"\r\n")
+        return line
+
+    def _send(self, name: str, request: bytes) -> None:
+        try:
+            self._socket.sendall(request)
+        except OSError as error:
+            raise self._ended(name, error) from error
+
+    def _receive(self, name: str) -> bytes:
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except OSError as error:
+            raise self._ended(name, error) from error
+        if not data:
+            self.is_spoilt = True
+            raise ConnectionClosed(f"the server at {self.address} closed the connection at {name}")
+        return data
+
+    def _reply(self, name: str) -> Any:
+        data = b""
+        try:
+            while (reply := self._reader.gets()) is _NOTHING_YET:
+                data = self._receive(name)
+                self._reader.feed(data)
+        except (hiredis.ProtocolError, TypeError) as error:  # a map of RESP3 with odd keys
+            raise self._not_understood(name, data) from error
+        return reply
+
+    def _ended(self, name: str, error: OSError) -> ServerError:
+        self.is_spoilt = True
+        if isinstance(error, TimeoutError):
+            return ServerError(
+                f"the server at {self.address} did not answer {name} within "
+                f"{self._patience_s:g} s; is it busy or stuck?"
+            )
+        return ConnectionClosed(
+            f"the connection to {self.address} was lost at {name}: {_words(error)}"
+        )
+
+    def _not_understood(self, name: str, data: bytes = b"") -> ServerError:
+        self.is_spoilt = True
+        shown = f" with {data[:SHOWN_BYTES]!r}" if data else ""
+        return ServerError(
+            f"what answers at {self.address} is no Redis server: it answered {name}{shown}"
+        )
+
+
+def _reader() -> hiredis.Reader:
+    return hiredis.Reader(replyError=Refusal, notEnoughData=_NOTHING_YET)
+
+
+def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
+    try:
+        if not address.socket:
+            return socket.create_connection((address.host, address.port), timeout_s)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(address.socket))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    except socket.gaierror as error:
+        raise ServerError(
+            f"no server answers at {address}: there is no host {address.host} "
+            f"({error.strerror}); is the name right?"
+        ) from error
+    except OSError as error:
+        raise ServerError(
+            f"no server answers at {address}: {_words(error)}; is it running, and is the address "
+            "right?"
+        ) from error
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "nothing within the time allowed"
+    return (error.strerror or str(error)).lower()
+
+
+def _name(command: Sequence[Any]) -> str:
+    """The command and its subcommand, without the arguments that may be large or secret."""
+    words = [str(word) for word in command[:2]]
+    return " ".join(words) if words[0] in _WITH_SUBCOMMANDS else words[0]
+
+
+def log_in_command(address: ServerAddress) -> Command | None:
+    """The command that a connection of our own begins with; None without a password."""
+    if address.password is None:
+        return None
+    who = [] if address.user is None else [address.user]
+    return ["AUTH", *who, address.password]
+
+
+def known_commands(connection: Connection, names: Iterable[str]) -> frozenset[str] | None:
+    """Which of the named commands the server knows, by COMMAND INFO; None: it does not tell."""
+    asked = list(names)
+    replies = connection.optional("COMMAND", "INFO", *asked)
+    if not isinstance(replies, list) or len(replies) != len(asked):
+        return None
+    return frozenset(name for name, reply in zip(asked, replies, strict=True) if reply)
+
+
+def ask_dialect(connection: Connection) -> Dialect:
+    """Return the newest dialect that the server knows; ServerError where it knows none."""
+    newest_first = (Dialect.MODELEXECUTE, Dialect.MODELRUN)
+    known = known_commands(connection, [d.model_run_command for d in newest_first])
+    if known is None:
+        raise ServerError(
+            f"the server at {connection.address} does not tell by COMMAND INFO which AI.* commands "
+            "it knows; name the --dialect"
+        )
+    for dialect in newest_first:
+        if dialect.model_run_command in known:
+            return dialect
+    raise ServerError(
+        f"the server at {connection.address} knows no AI.* commands; is RedisAI loaded, and the "
+        "port right?"
+    )
+
+
+def fields(reply: Any) -> dict[str, Any]:
+    """A reply of names and values in turn, as AI.MODELGET's; empty where it is something else."""
+    if not isinstance(reply, list):
+        return {}
+    pairs = zip(reply[::2], reply[1::2], strict=False)
+    return {text(name): value for name, value in pairs if isinstance(name, bytes | str)}
+
+
+def text(reply: Any) -> str:
+    """A reply as text, whatever it is."""
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
+
+
+def info(reply: Any) -> dict[str, str]:
+    """The names and values of an INFO reply; a name may have colons, a value has none."""
+    if not isinstance(reply, bytes | str):
+        return {}
+    lines = (line.rpartition(":") for line in text(reply).splitlines())
+    return {name: value for name, colon, value in lines if colon}

@@ -1,0 +1,215 @@
+"""The visit to a server before a run, which asks all there is to know, and the one after it.
+
+Which server is it, does it know the commands and the model, does one request work, and what else
+do the figures depend on? Both visits have a connection of their own and close it.
+"""
+
+import dataclasses
+import hashlib
+from typing import Any
+
+from aibench_fast.errors import ServerError
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.record import Output, ServerRecord
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.connection import (
+    Connection,
+    ConnectionClosed,
+    ask_dialect,
+    fields,
+    info,
+    known_commands,
+    text,
+)
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.results.result import ServerFacts
+
+HURRY_S = 0.1
+"""What a server gets to answer in where someone waits for the end."""
+REDISAI_MODULE = "ai"
+EMBEDDED_VERSION = "ai_embedded_version"
+# What bears on a benchmark; passwords and paths are none of a result's business.
+_SERVER_CONFIG = (
+    "io-threads",
+    "io-threads-do-reads",
+    "maxmemory",
+    "maxmemory-policy",
+    "save",
+    "appendonly",
+    "proto-max-bulk-len",
+    "hz",
+    "activedefrag",
+    "cluster-enabled",
+)
+_MODULE_CONFIG = (
+    "ai_threads_per_queue",
+    "ai_inter_op_parallelism",
+    "ai_intra_op_parallelism",
+    "ai_model_execution_timeout",
+    "ai_backend_memory_limit",
+)
+
+
+def visit(
+    address: ServerAddress,
+    request: Request,
+    dialect: Dialect | None,
+    tensor: bytes,
+    *,
+    workers: int,
+    reset_stats: bool = False,
+) -> tuple[ServerRecord, Request]:
+    """Ask all that a run takes for granted, then send one request on trial.
+
+    `request` is what workers will send; without a `dialect` it is returned in the newest that the
+    server knows. `tensor` has the bytes of a request's tensor, the whole batch. The trial also
+    makes the server compile the model for this shape before anything is measured. Last come what
+    each worker needs in the server, and its statistics set to 0 where that is asked for.
+
+    ServerError, with the server's own words, where something that is needed is refused; what is
+    optional is then absent.
+    """
+    with Connection(address) as connection:
+        server, modules = _server(connection)
+        request = dataclasses.replace(request, dialect=dialect or ask_dialect(connection))
+        _check_commands(connection, server, request)
+        _check_model(connection, request.model)
+        record = ServerRecord(
+            server=server,
+            peer=connection.peer,
+            config=_server_config(connection, modules),
+            model_digest=_model_digest(connection, request.model),
+            output=Output("", 0),
+        )
+        try:
+            output = _trial(connection, request, tensor)
+            for worker in range(workers):
+                for command in request.setup(worker):
+                    connection.call(*command)
+            if reset_stats:
+                connection.call("CONFIG", "RESETSTAT")
+                connection.call("AI.INFO", request.model, "RESETSTAT")
+        except BaseException:
+            leave(address, request, workers, HURRY_S)
+            raise
+    return dataclasses.replace(record, output=output), request
+
+
+def leave(address: ServerAddress, request: Request, workers: int, patience_s: float) -> None:
+    """Delete what the workers stored, but for results to keep.
+
+    Nothing is done where the server does not answer within `patience_s`.
+    """
+    keys = []
+    for worker in range(workers):
+        source, target = request.keys(worker)
+        keys += [source] if request.persist else [source, target]
+        keys += [str(command[1]) for command in request.setup(worker)]
+    try:
+        with Connection(address, patience_s) as connection:
+            connection.call("DEL", *keys)
+    except ServerError:
+        return
+
+
+def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str]]:
+    """Which server this is, what it does not tell called unknown; and INFO's fields of modules."""
+    told = info(connection.optional("INFO", "server"))
+    base = "valkey" if "valkey_version" in told else "redis"
+    modules = info(connection.optional("INFO", "modules"))
+    embedded = modules.get(EMBEDDED_VERSION)
+    version = embedded or _module_version(connection)
+    facts = ServerFacts(
+        kind="aibench-fast embedded server" if embedded else "RedisAI",
+        version=f"{version} on {base} {told.get(f'{base}_version', 'unknown')}",
+        address=str(connection.address),
+    )
+    return facts, modules
+
+
+def _module_version(connection: Connection) -> str:
+    """RedisAI's version, which MODULE LIST gives as 10207 for 1.2.7."""
+    modules = connection.optional("MODULE", "LIST")
+    for module in modules if isinstance(modules, list) else ():
+        told = fields(module)
+        number = told.get("ver")
+        if text(told.get("name")) == REDISAI_MODULE and isinstance(number, int) and number > 0:
+            return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+    return "unknown"
+
+
+def _check_commands(connection: Connection, server: ServerFacts, request: Request) -> None:
+    needed = {"AI.MODELGET", "AI.TENSORSET", "AI.TENSORGET", request.dialect.model_run_command}
+    if request.use_dag:
+        needed.add(request.dialect.dag_command)
+    known = known_commands(connection, needed)
+    missing = [] if known is None else sorted(needed - known)
+    if missing:
+        raise ServerError(
+            f"the server at {connection.address} (version {server.version}) does not know "
+            f"{', '.join(missing)}: is the RedisAI module loaded?"
+        )
+
+
+def _check_model(connection: Connection, model: str) -> None:
+    try:
+        connection.call("AI.MODELGET", model, "META")
+    except ServerError as error:
+        raise ServerError(
+            f"{error} (model {model}); load it with `aibench-fast model load`"
+        ) from error
+
+
+def _server_config(connection: Connection, modules: dict[str, str]) -> dict[str, str] | None:
+    """The server's settings that bear on speed; None where it tells none of them."""
+    # One by one: several at once are of servers from 7.0 on.
+    replies = connection.exchange([("CONFIG", "GET", name) for name in _SERVER_CONFIG])
+    found = {
+        name: text(reply[1])
+        for name, reply in zip(_SERVER_CONFIG, replies, strict=True)
+        if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], bytes)
+    }
+    found |= {name: modules[name] for name in _MODULE_CONFIG if name in modules}
+    return found or None
+
+
+def _model_digest(connection: Connection, model: str) -> str | None:
+    digest = hashlib.sha256()
+    taken_bytes = connection.stream(["AI.MODELGET", model, "BLOB"], digest.update)
+    return digest.hexdigest() if taken_bytes else None
+
+
+def _trial(connection: Connection, request: Request, tensor: bytes) -> Output:
+    """Run the model once on the run's own data; return what came out.
+
+    Three commands also where a DAG will be sent: only they say what the output is.
+    """
+    separate = dataclasses.replace(request, use_dag=False)
+    _, target = request.keys(0)
+    try:
+        for command in separate.commands(0)[:2]:
+            reply = connection.with_tensors(command, tensor)
+            if reply != b"OK":
+                raise ServerError(
+                    f"{connection.address} answered {command[0]!s} with {_shown(reply)} on trial, "
+                    "expected OK"
+                )
+        reply = connection.call("AI.TENSORGET", target, "META", "BLOB")
+    except ConnectionClosed as error:
+        shape = " x ".join(map(str, request.shape))
+        raise ServerError(
+            f"{error}, the trial request of {shape} {request.dtype} to the model {request.model}; "
+            "the server may have ended: a shape that the model does not take can do that"
+        ) from error
+    told = fields(reply)
+    dtype, blob = told.get("dtype"), told.get("blob")
+    if not isinstance(blob, bytes) or not isinstance(dtype, bytes):
+        raise ServerError(
+            f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
+            f"{_shown(reply)}, which is no tensor"
+        )
+    return Output(text(dtype), len(blob))
+
+
+def _shown(reply: Any) -> str:
+    return repr(reply)[:100]

@@ -1,0 +1,103 @@
+"""How results show themselves in a notebook: HTML that needs no network."""
+
+from collections.abc import Iterable, Sequence
+from functools import singledispatch
+from html import escape
+from typing import Any
+
+from aibench_fast.errors import ConfigError, InternalError
+from aibench_fast.report import text, themes
+from aibench_fast.report.charts import PERCENTILE_AXIS, percentile_curve
+from aibench_fast.report.vegalite import to_svg
+from aibench_fast.results import compare
+from aibench_fast.results.files import Loaded
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Result
+
+WIDTH, HEIGHT = 560, 240
+_NUMBER = "text-align: right; font-variant-numeric: tabular-nums"
+
+
+@singledispatch
+def html(shown: object) -> str:
+    """The HTML of a result, of several, or of a comparison."""
+    raise InternalError(f"nothing is known of how to show {type(shown).__name__}")
+
+
+@html.register
+def _(result: Result) -> str:
+    """The summary as the command line prints it, and the latencies by percentile."""
+    return f"<pre>{escape(text.format_summary(result))}</pre>{_percentiles(result.latencies)}"
+
+
+@html.register
+def _(loaded: Loaded) -> str:
+    """One row a result, and which files were none."""
+    header = ("file", "client", "cell", "inferences/s", "p50 ms", "p99 ms", "failed")
+    rows = [
+        (
+            run.path.name,
+            run.client,
+            str(run.cell),
+            f"{run.inferences_per_s:.3f}",
+            _ms(run.quantiles_ms.get("q50")),
+            _ms(run.quantiles_ms.get("q99")),
+            str(run.failed),
+        )
+        for run in loaded.records
+    ]
+    skipped = "".join(f"<p>{escape(str(one))}</p>" for one in loaded.skipped)
+    return _table(header, rows) + skipped
+
+
+@html.register
+def _(report: compare.Report) -> str:
+    """One row a figure of a cell: both sides, the ratio with its interval, the verdict."""
+    header = ("cell", "figure", "A", "B", "B / A", "95 % interval", "verdict")
+    rows = [
+        (
+            str(one.cell),
+            f"{one.metric.name}, {one.metric.unit}",
+            f"{one.a:.3f}",
+            f"{one.b:.3f}",
+            f"{one.ratio:.3f}",
+            "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
+            str(one.verdict),
+        )
+        for one in report.comparisons
+    ]
+    unlike = "".join(f"<p>not alike: {escape(str(one))}</p>" for one in report.differences)
+    return _table(header, rows) + unlike
+
+
+def _ms(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_NUMBER}">{escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _percentiles(latencies: LatencyHistogram) -> str:
+    """The curve as SVG; nothing where nothing was measured or the plotting library is missing."""
+    if latencies.count == 0:
+        return ""
+    spec: dict[str, Any] = {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "data": {"values": percentile_curve(latencies)},
+        "mark": {"type": "line"},
+        "encoding": {
+            "x": PERCENTILE_AXIS,
+            "y": {"field": "ms", "type": "quantitative", "title": "latency (ms)"},
+        },
+    }
+    try:
+        return to_svg(spec, themes.LIGHT)
+    except ConfigError:
+        return ""

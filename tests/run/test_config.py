@@ -1,0 +1,23 @@
+"""What a run's settings come to by themselves."""
+
+import pytest
+
+from aibench_fast import RunConfig
+from aibench_fast.load import config as config_module
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [
+        ({"workers": 50}, 8),
+        ({"workers": 3}, 3),
+        ({"workers": 50, "shape": (16,)}, 2),
+        ({"workers": 50, "shape": (16,), "batch_size": 4096}, 8),
+        ({"workers": 50, "threads": 5}, 5),
+    ],
+)
+def test_large_requests_have_more_threads_than_cores(
+    settings: dict[str, object], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_module, "available_cores", lambda: 2)
+    assert RunConfig(file=None, **settings).io_threads == threads  # type: ignore[arg-type]
