@@ -146,10 +146,10 @@ class Tensors:
 class LoadGenerator:
     """Workers over a server, on native threads.
 
-    Without a schedule they are a closed loop; with one, a request is due when it says, and latencies
-    count from then. Each request is of one of the `kinds`, drawn by their weights from `mix_seed`
-    and the request's number. One that is later than `max_lag_ns` by the schedule is not sent where
-    `shed_late` is set, and ends the run otherwise.
+    Without a schedule they are a closed loop; with one, a request is due when it says, and
+    latencies count from then. Each request is of one of the `kinds`, drawn by their weights from
+    `mix_seed` and the request's number. One that is later than `max_lag_ns` by the schedule is not
+    sent where `shed_late` is set, and ends the run otherwise.
 
     Connects every worker when made: ServerError where that fails. `greeting` is a command that
     every connection begins with, answered by OK. `pipeline` requests are outstanding on each

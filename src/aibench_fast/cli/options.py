@@ -143,6 +143,11 @@ def seconds(words: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def burn_in(words: str) -> tuple[int, float]:
+    """A burn-in: requests (`100`), or seconds (`5s`); the other of the two is 0."""
+    return (int(words), 0.0) if words.lstrip("-").isdecimal() else (0, seconds(words))
+
+
 def shape(words: str) -> tuple[int, ...]:
     """A tensor's shape: `16`, or `224,224,3`."""
     try:

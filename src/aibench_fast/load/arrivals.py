@@ -30,13 +30,11 @@ def arrivals(config: RunConfig) -> Arrivals:
         return _by_profile(config)
     if config.arrivals_file is not None:
         return _recorded(config)
-    told = config.burn_in_auto or (config.burn_in_s and not config.limit_rps)
-    burn_in_requests = BURN_IN_TOLD if told else config.burn_in
     if not config.limit_rps:
-        return Arrivals(None, burn_in_requests, 0)
+        return Arrivals(None, BURN_IN_TOLD if config.burn_in_s else config.burn_in, 0)
     forever = Segment(config.limit_rps, config.limit_rps, math.inf)
     schedule = Schedule(config.arrivals, [forever], config.seed)
-    return Arrivals(schedule, burn_in_requests, _ns(config.burn_in_s))
+    return Arrivals(schedule, config.burn_in, _ns(config.burn_in_s))
 
 
 def _by_profile(config: RunConfig) -> Arrivals:

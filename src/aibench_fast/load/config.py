@@ -6,10 +6,10 @@ from pathlib import Path
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.kinds import RequestKind, TensorInput
 from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.tensors import tensorfile
 
 MAX_WORKERS = 100_000
 MAX_OUTSTANDING = 1_000_000
@@ -24,6 +24,9 @@ DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 IMAGE_SHAPE = tensortype.image_shape()
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
+MAX_GENERATED_TENSORS = 2000
+MAX_GENERATED_BYTES = 256 << 20
+"""Of all generated tensors together, unless a single one is larger."""
 
 
 def available_cores() -> int:
@@ -70,16 +73,11 @@ class RunConfig:
     """Requests, the first ones, that count in no figure."""
     burn_in_s: float = 0.0
     """The same as a time, in seconds."""
-    burn_in_auto: bool = False
-    """The same until rate and p50 are steady, or it is given up."""
     max_queries: int = 0
-    """Tensors to send, burn-in included; they are cycled. Of a mix: requests. 0: no limit where a
-    duration, a profile or recorded arrivals say how much; otherwise each once."""
-    mix: tuple[RequestKind, ...] = ()
-    """Several kinds of request instead of `model`, `file`, `shape`, `dtype` and `batch_size`; each
-    request's kind is drawn by their weights from `seed`."""
+    """Tensors to send, burn-in included; they are cycled. 0: no limit where a duration, a profile
+    or recorded arrivals say how much; otherwise each once."""
     limit_rps: float = 0.0
-    """Requests a second of all workers; 0: no limit, a closed loop unless the two below say else."""
+    """Requests a second of all workers; 0: no limit, a closed loop unless the next two say else."""
     profile: tuple[Step, ...] = ()
     """How the rate goes over time, in steps and ramps; the run ends with it."""
     arrivals_file: Path | None = None
@@ -109,15 +107,17 @@ class RunConfig:
     command_line: str | None = None
     """What was typed to have this run, for the result alone."""
     seed: int = 0
-    """What generated tensors, Poisson arrivals and a mix's kinds are drawn from. With a file it
-    chooses which tensor is sent first; 0: the file's first."""
+    """What generated tensors and Poisson arrivals are drawn from. With a file it chooses which
+    tensor is sent first; 0: the file's first."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
         self._check_tensor()
         _within("--workers", self.workers, 1, MAX_WORKERS)
         _within("--pipeline", self.pipeline, 1, MAX_OUTSTANDING // self.workers)
-        _within("--batch-size", self.batch_size, 1, tensortype.MAX_TENSOR_BYTES // self.tensor_bytes)
+        _within(
+            "--batch-size", self.batch_size, 1, tensortype.MAX_TENSOR_BYTES // self.tensor_bytes
+        )
         _within("--burn-in", self.burn_in, 0, MAX_COUNT)
         _within("--max-queries", self.max_queries, 0, MAX_COUNT)
         _within("--seed", self.seed, 0, MAX_COUNT)
@@ -133,7 +133,9 @@ class RunConfig:
                     "least one worker, so ask for as many workers or fewer threads"
                 )
         self._check_schedule()
-        self._check_burn_in()
+        if self.burn_in and self.burn_in_s:
+            raise ConfigError("--burn-in is a number of requests or a time: give one of them")
+        _seconds("--burn-in", self.burn_in_s, or_zero=True)
         _seconds("--duration", self.duration_s, or_zero=True)
         _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)
@@ -178,27 +180,8 @@ class RunConfig:
                 "request is due has one at a time; ask for more workers"
             )
 
-    def _check_burn_in(self) -> None:
-        _seconds("--burn-in", self.burn_in_s, or_zero=True)
-        if (self.burn_in > 0) + (self.burn_in_s > 0) + self.burn_in_auto > 1:
-            raise ConfigError("--burn-in is a number of requests, a time or auto: give one of them")
-        if self.burn_in_auto and (self.profile or self.arrivals_file):
-            raise ConfigError(
-                "--burn-in auto needs a steady load; with --profile or --arrivals-file give a "
-                "number of requests or a time"
-            )
-
     def _check_tensor(self) -> None:
         tensortype.check(self.shape, self.dtype, "--")
-        if self.mix and (self.reference_file or self.file):
-            raise ConfigError("--mix with --file or --verify: each request of the mix has its own")
-        if self.mix and self.max_queries == 0 and not (
-            self.duration_s or self.profile or self.arrivals_file
-        ):
-            raise ConfigError(
-                "--mix has no one pass of its tensors: say how much by --max-queries, --duration, "
-                "--profile or --arrivals-file"
-            )
         if self.file is None and self.reference_file is not None:
             raise ConfigError(
                 f"--verify {self.reference_file} without --file: references belong to the tensors "
@@ -206,17 +189,15 @@ class RunConfig:
             )
 
     @property
-    def kinds(self) -> tuple[RequestKind, ...]:
-        """The mix, or the one kind that all requests are of."""
-        if self.mix:
-            return self.mix
-        tensor = TensorInput(file=self.file, shape=self.shape, dtype=self.dtype)
-        return (RequestKind(model=self.model, inputs=(tensor,), batch_size=self.batch_size),)
-
-    @property
     def is_open_loop(self) -> bool:
         """Whether requests are due at times that no answer moves."""
         return bool(self.limit_rps or self.profile or self.arrivals_file)
+
+    @property
+    def peak_rps(self) -> float:
+        """The highest rate that is asked for; 0 where none is."""
+        rates = (rate for step in self.profile for rate in (step.from_per_s, step.to_per_s))
+        return max(self.limit_rps, *rates) if self.profile else self.limit_rps
 
     @property
     def io_threads(self) -> int:
@@ -250,11 +231,15 @@ class RunConfig:
         return (self.batch_size, *self.shape)
 
     def count_tensors(self) -> int:
-        """How many tensors one pass has; the files are looked into.
+        """How many tensors there are: those of the file, which is looked into, or generated ones.
 
-        ConfigError where one is no tensor file, or where the burn-in leaves nothing to measure.
+        ConfigError where it is no tensor file, or where the burn-in leaves nothing to measure.
         """
-        count = min(kind.count() for kind in self.kinds)
+        if self.file is None:
+            room = MAX_GENERATED_BYTES // self.tensor_bytes
+            count = max(1, min(MAX_GENERATED_TENSORS, room))
+        else:
+            count = tensorfile.check(self.file, self.shape, self.dtype)
         self.max_requests(count)
         return count
 
@@ -266,7 +251,7 @@ class RunConfig:
         if self.max_queries == 0 and (self.duration_s or self.profile or self.arrivals_file):
             return 0
         tensors = self.max_queries or tensor_count
-        requests = -(-tensors // (1 if self.mix else self.batch_size))
+        requests = -(-tensors // self.batch_size)
         if self.burn_in >= requests:
             asked = "--max-queries" if self.max_queries else "one pass of the tensors"
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Recorded arrivals: a file with the offset of each request from the first, in seconds, one a line."""
+"""Recorded arrivals: a file with the offset of each request in seconds, one a line."""
 
 import math
 from array import array
