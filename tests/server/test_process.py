@@ -16,6 +16,7 @@ from resp import reply_lines
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server import EmbeddedServer, parts
 
 SERVE = [sys.executable, "-m", "aibench_fast", "serve"]
@@ -47,8 +48,8 @@ def test_it_answers_within_its_context_and_not_after() -> None:
             assert client.info("server")["process_id"] == pid
         assert server.version.startswith(("valkey ", "redis "))
     assert gone(pid)
-    with pytest.raises(ServerError):
-        connect(server.address)
+    with pytest.raises(ServerError, match="no server answers"):
+        Connection(server.address)
 
 
 def test_it_listens_on_this_machine_alone() -> None:
