@@ -141,8 +141,7 @@ cdef extern from "schedule.h" nogil:
 
 
 cdef extern from "loadgen.h" nogil:
-    enum:
-        BURN_IN_UNTIL_TOLD
+    const uint64_t BURN_IN_UNTIL_TOLD
     struct loadgen_config:
         endpoint endpoint
         const char *greeting
@@ -157,7 +156,6 @@ cdef extern from "loadgen.h" nogil:
         uint32_t step_count
         uint64_t burn_in_requests
         int64_t burn_in_ns
-        bint watch_burn_in
         uint64_t max_requests
         int64_t max_lag_ns
         bint shed_late
@@ -180,7 +178,6 @@ cdef extern from "loadgen.h" nogil:
         bint lag_exceeded
         failures burn_in_failures
         figures measured
-        histogram burn_in_latencies
         histogram start_lags
         histogram timer_lags
         histogram reply_waits
@@ -198,5 +195,4 @@ cdef extern from "loadgen.h" nogil:
     uint64_t loadgen_unsent(loadgen *g)
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
-    bint loadgen_is_debug_build()
     void loadgen_free(loadgen *g)

@@ -59,8 +59,6 @@ class Snapshot(NamedTuple):
     """Whether a request that was later than may be ended the run."""
     burn_in_failures: Mapping[str, tuple[int, str]]
     measured: Figures
-    burn_in_latencies: LatencyCounts
-    """Empty without `watch_burn_in`."""
     start_lags: LatencyCounts
     """By a schedule: actual less intended start of each measured request."""
     timer_lags: LatencyCounts
@@ -108,9 +106,6 @@ class Schedule(NamedTuple):
 
 BURN_IN_TOLD: int
 """As `burn_in_requests`: all, until `begin_measuring`."""
-
-IS_DEBUG_BUILD: bool
-"""Compiled without optimisation or under a sanitizer: no figure of it holds."""
 
 def due_times_ns(wanted: Schedule, most: int) -> list[int]:
     """When the first requests of a schedule are due, from its start on; at most `most` of them."""
@@ -177,7 +172,6 @@ class LoadGenerator:
         max_lag_ns: int = 0,
         shed_late: bool = False,
         burn_in_ns: int = 0,
-        watch_burn_in: bool = False,
     ) -> None: ...
     def start(self) -> None:
         """Start the I/O threads; InternalError where the system refuses one."""

@@ -63,7 +63,6 @@ class Snapshot(NamedTuple):
     lag_exceeded: bool
     burn_in_failures: dict
     measured: Figures
-    burn_in_latencies: LatencyCounts
     start_lags: LatencyCounts
     timer_lags: LatencyCounts
     reply_waits: LatencyCounts
@@ -98,7 +97,8 @@ class Schedule(NamedTuple):
 cdef dict _failures(const failures *f):
     return {
         FAILURE_NAMES[kind]: (
-            f.kinds[kind].count, f.kinds[kind].first_message.decode("utf-8", "replace")
+            f.kinds[kind].count,
+            (<const char *>f.kinds[kind].first_message).decode("utf-8", "replace"),
         )
         for kind in range(FAILURE_KINDS)
         if f.kinds[kind].count
@@ -205,7 +205,6 @@ cdef class Tensors:
 
 _ARRIVALS = {"even": ARRIVALS_EVEN, "poisson": ARRIVALS_POISSON, "recorded": ARRIVALS_RECORDED}
 BURN_IN_TOLD = BURN_IN_UNTIL_TOLD
-IS_DEBUG_BUILD = bool(loadgen_is_debug_build())
 
 
 cdef class _NativeSchedule:
@@ -243,7 +242,7 @@ cdef class _NativeSchedule:
         free(self._segments)
 
 
-def due_times_ns(wanted, uint64_t most):
+def due_times_ns(wanted, Py_ssize_t most):
     cdef _NativeSchedule native = _NativeSchedule(wanted)
     cdef schedule s
     cdef arrival a
@@ -369,7 +368,6 @@ cdef class LoadGenerator:
         int64_t max_lag_ns=0,
         bint shed_late=False,
         int64_t burn_in_ns=0,
-        bint watch_burn_in=False,
     ):
         cdef loadgen_config config
         cdef errstr_t errstr
@@ -404,7 +402,6 @@ cdef class LoadGenerator:
         config.step_count = self._schedule.step_count
         config.burn_in_requests = burn_in_requests
         config.burn_in_ns = burn_in_ns
-        config.watch_burn_in = watch_burn_in
         config.max_requests = max_requests
         config.max_lag_ns = max_lag_ns
         config.shed_late = shed_late
@@ -476,7 +473,7 @@ cdef class LoadGenerator:
             s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
             s.most_worker_requests, bool(s.lag_exceeded), _failures(&s.burn_in_failures),
-            _figures(&s.measured, self._scheduled()), _latency_counts(&s.burn_in_latencies),
+            _figures(&s.measured, self._scheduled()),
             _latency_counts(&s.start_lags), _latency_counts(&s.timer_lags),
             _latency_counts(&s.reply_waits),
         )

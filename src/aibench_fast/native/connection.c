@@ -243,7 +243,7 @@ static enum io_status judge(struct connection *c)
 }
 
 /* Receive with the time at which the last of the bytes came, as the kernel stamped it. */
-static ssize_t recv_stamped(struct connection *c, char *buffer, size_t bytes)
+__attribute__((noinline, cold)) static ssize_t recv_stamped(struct connection *c, char *buffer, size_t bytes)
 {
     union {
         char room[CMSG_SPACE(sizeof(struct timespec))];
@@ -288,7 +288,7 @@ static ssize_t receive(struct connection *c, bool *full)
 
 enum io_status connection_receive(struct connection *c)
 {
-    enum io_status status = judge(c);
+    enum io_status status = connection_has_unjudged(c) ? judge(c) : IO_AGAIN;
     bool more = true;
     while (status == IO_AGAIN && more) {
         bool full = false;

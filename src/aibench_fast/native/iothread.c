@@ -15,10 +15,16 @@
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
 #define REST_NS (50 * NS_PER_MS)
+#define ROUNDS_A_CLOCK 16
 /* Kept out of the way of a closed loop's requests, where every instruction is counted. */
 #define OUT_OF_LINE __attribute__((noinline, cold))
 
 static void worker_next(struct iothread *t, struct worker *w);
+
+static inline int64_t read_clock(struct iothread *t)
+{
+    return t->clock_ns = monotonic_ns();
+}
 
 static int watch(struct iothread *t, struct worker *w)
 {
@@ -141,8 +147,6 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
     if (!settle_measured(run, request, now_ns)) {
         if (outcome.failure != FAILURE_NONE)
             failures_record(&t->burn_in_failures, outcome.failure, outcome.message, now_ns);
-        else if (run->config.watch_burn_in)
-            histogram_record(&t->burn_in_latencies, now_ns - outcome.started_ns);
         return;
     }
     if (t->cpu_from_ns == 0)
@@ -173,7 +177,7 @@ static void judge_oldest(struct iothread *t, struct worker *w)
 static void request_done(struct iothread *t, struct worker *w)
 {
     struct run_state *run = t->run;
-    int64_t now_ns = monotonic_ns();
+    int64_t now_ns = read_clock(t);
     if (w->output && w->check.kind == FAILURE_NONE && oldest(w)->kind->references)
         compare(w); /* after the clock was read */
     bool failed = w->check.kind != FAILURE_NONE;
@@ -333,7 +337,7 @@ static void worker_fill(struct iothread *t, struct worker *w)
         if (request == NULL)
             return;
         if (now_ns == 0)
-            now_ns = monotonic_ns();
+            now_ns = read_clock(t);
         request_queue(t, w, request, now_ns);
     }
 }
@@ -357,7 +361,7 @@ static void worker_start(struct iothread *t, struct worker *w)
     w->phase = WORKER_BUSY;
     w->iov = w->iov_all;
     w->iov_count = 0;
-    request_queue(t, w, oldest(w), monotonic_ns());
+    request_queue(t, w, oldest(w), read_clock(t));
     worker_fill(t, w); /* before anything is sent, so that all of it goes at once */
     worker_send(t, w);
 }
@@ -576,10 +580,12 @@ static void drive(struct iothread *t)
                 worker_event(t, events[i].data.ptr, events[i].events);
         if (t->line.first)
             release_waiting(t);
-        int64_t now_ns = monotonic_ns();
-        if (now_ns >= t->next_expiry_check_ns) {
-            expire_overdue(t, now_ns);
-            t->next_expiry_check_ns = now_ns + tick;
+        /* A request that was sent or answered read the clock just now. */
+        if (ready == 0 || t->rounds++ % ROUNDS_A_CLOCK == 0)
+            read_clock(t);
+        if (t->clock_ns >= t->next_expiry_check_ns) {
+            expire_overdue(t, t->clock_ns);
+            t->next_expiry_check_ns = t->clock_ns + tick;
         }
     }
 }
@@ -700,7 +706,6 @@ static int figures_prepare(struct iothread *t, errstr_t errstr)
     t->kinds = parts_of(kinds);
     t->steps = parts_of(config->step_count);
     figures_init(&t->measured);
-    histogram_init(&t->burn_in_latencies);
     histogram_init(&t->start_lags);
     histogram_init(&t->timer_lags);
     histogram_init(&t->reply_waits);

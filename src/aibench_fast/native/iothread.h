@@ -87,6 +87,8 @@ struct iothread {
     uint32_t worker_count;
     uint32_t workers_running;
     struct waiting_line line; /* workers that are free before their request is due */
+    int64_t clock_ns; /* when the thread last read the clock */
+    uint32_t rounds;  /* of its loop, of which one in ROUNDS_A_CLOCK reads it in any case */
     int64_t next_expiry_check_ns;
     int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
     _Atomic uint64_t requests;
@@ -102,7 +104,6 @@ struct iothread {
     struct figures measured;
     struct figures *kinds; /* one a kind; NULL where there is but one */
     struct figures *steps; /* one a step */
-    struct histogram burn_in_latencies;
     struct histogram start_lags;
     struct histogram timer_lags;
     struct histogram reply_waits;

@@ -168,8 +168,6 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     failures_merge(&s->burn_in_failures, &t->burn_in_failures);
     figures_merge(&s->measured, &t->measured, scheduled);
     histogram_merge(&s->reply_waits, &t->reply_waits);
-    if (t->run->config.watch_burn_in)
-        histogram_merge(&s->burn_in_latencies, &t->burn_in_latencies);
     if (scheduled) {
         histogram_merge(&s->start_lags, &t->start_lags);
         histogram_merge(&s->timer_lags, &t->timer_lags);
@@ -182,7 +180,6 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     memset(s, 0, sizeof *s);
     s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
     figures_init(&s->measured);
-    histogram_init(&s->burn_in_latencies);
     histogram_init(&s->start_lags);
     histogram_init(&s->timer_lags);
     histogram_init(&s->reply_waits);
@@ -241,15 +238,6 @@ bool loadgen_take_sample(struct loadgen *g, char *output, uint32_t *kind, uint64
     memcpy(output, g->run.sample, g->run.config.kinds[*kind].output_bytes);
     atomic_store(&g->run.sample_state, SAMPLE_NONE);
     return true;
-}
-
-bool loadgen_is_debug_build(void)
-{
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    return false;
-#else
-    return true;
-#endif
 }
 
 void loadgen_free(struct loadgen *g)

@@ -42,7 +42,6 @@ struct loadgen_config {
                                 * schedule to be due. BURN_IN_UNTIL_TOLD: all, until
                                 * loadgen_begin_measuring */
     int64_t burn_in_ns;        /* by a schedule, so are those that are due in this time */
-    bool watch_burn_in;        /* keep latencies of the burn-in, apart from all others */
     uint64_t max_requests;     /* burn-in included; 0: no limit */
     int64_t max_lag_ns;        /* how late a request may start by the schedule; 0: however late */
     bool shed_late;            /* one that would be later is not sent; false: it ends the run */
@@ -69,7 +68,6 @@ struct loadgen_snapshot {
     bool lag_exceeded;              /* a request was later than max_lag_ns, which ended the run */
     struct failures burn_in_failures;
     struct figures measured;
-    struct histogram burn_in_latencies; /* zeros without watch_burn_in */
     struct histogram start_lags;  /* of all requests by a schedule: actual less intended start */
     struct histogram timer_lags;  /* of those that a free worker waited for: the client's own lag */
     struct histogram reply_waits; /* from a reply's arrival in the kernel until its thread read it, of
@@ -116,9 +114,6 @@ void loadgen_want_sample(struct loadgen *g);
  * kind's it is and the index of its first tensor; false when none has arrived since it was last asked
  * for. */
 bool loadgen_take_sample(struct loadgen *g, char *output, uint32_t *kind, uint64_t *tensor);
-
-/* Whether the core was compiled without optimisation or under a sanitizer: no figure of it holds. */
-bool loadgen_is_debug_build(void);
 
 void loadgen_free(struct loadgen *g);
 

@@ -253,13 +253,14 @@ class Result(ShownInNotebooks):
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; quantiles are milliseconds."""
         service = self.service_latencies
+        rps = float(self.limit_rps)
         return {
             "ResultFormatVersion": FORMAT_VERSION,
             "Limit": self.max_queries,
             "MetadataAutobatching": self.metadata_autobatching,
             "TensorBatchSize": self.batch_size,
             "Workers": self.workers,
-            "MaxRps": int(self.limit_rps) if self.limit_rps.is_integer() else self.limit_rps,
+            "MaxRps": int(rps) if rps.is_integer() else rps,
             "StartTime": self.start_unix_ms,
             "EndTime": self.end_unix_ms,
             "DurationMillis": round(self.duration_s * 1000),
