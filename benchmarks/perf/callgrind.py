@@ -36,9 +36,9 @@ def instructions_per_request(
 def _instructions(
     driver: Path, port: int, tensors: Path, workers: int, threads: int, requests: int
 ) -> int:
-    without_end, without_rate, pipeline = 0, 0, 1
+    without_end, without_rate, pipeline, kinds = 0, 0, 1, 1
     arguments = (
-        port, workers, threads, requests, tensors, without_end, without_rate, pipeline,
+        port, workers, threads, requests, tensors, without_end, without_rate, pipeline, kinds,
     )  # fmt: skip
     done = subprocess.run(
         ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", IO_THREADS_ALONE,

@@ -58,20 +58,21 @@ def our_sets(
     )  # fmt: skip
     text = (head + b"$%d\r\n" % value_bytes, b"\r\n")
     generator = _core.LoadGenerator(
-        tensors=_core.Tensors.open(tensors, value_bytes),
-        first_tensor=0,
+        kinds=[
+            _core.Kind(
+                inputs=[_core.Tensors.open(tensors, value_bytes)],
+                requests=[text] * workers,
+                expected_replies=[None],
+                replies_in_array=False,
+            )
+        ],
         host=address.host,
         port=address.port,
         socket=None,
         greeting=None,
-        requests=[text] * workers,
-        expected_replies=[None],
-        replies_in_array=False,
         threads=min(workers, available_cores()),
-        batch=1,
         burn_in_requests=2 * workers * pipeline,
         max_requests=0,
-        requests_per_s=0,
         duration_ns=round(run_s * NS_PER_S),
         reply_timeout_ns=REPLY_TIMEOUT_S * NS_PER_S,
         connect_timeout_ns=REPLY_TIMEOUT_S * NS_PER_S,
@@ -82,10 +83,12 @@ def our_sets(
     generator.wait(run_s + REPLY_TIMEOUT_S)
     found = generator.snapshot()
     generator.close()
-    if found.failures or found.burn_in_failures:
-        raise RuntimeError(f"requests failed: {found.failures or found.burn_in_failures}")
+    if found.measured.failures or found.burn_in_failures:
+        raise RuntimeError(f"requests failed: {found.measured.failures or found.burn_in_failures}")
     measured_s = (found.last_completed_ns - found.measured_from_ns) / NS_PER_S
-    return Measured(found.successes / measured_s, found.cpu_ns / NS_PER_S / found.successes)
+    return Measured(
+        found.measured.successes / measured_s, found.cpu_ns / NS_PER_S / found.measured.successes
+    )
 
 
 def bare_loop(

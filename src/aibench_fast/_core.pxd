@@ -25,7 +25,7 @@ cdef extern from "histogram.h" nogil:
         int64_t min_us
         int64_t max_us
         int64_t saturated
-    void histogram_reset(histogram *h)
+    void histogram_init(histogram *h)
     void histogram_record(histogram *h, int64_t latency_ns)
 
 
@@ -67,7 +67,7 @@ cdef extern from "replycheck.h" nogil:
     struct reply_plan:
         bint in_array
         size_t count
-        expected_reply expected[4]
+        expected_reply expected[16]
 
 
 cdef extern from "connection.h" nogil:
@@ -78,39 +78,96 @@ cdef extern from "connection.h" nogil:
     const char *connection_library_version()
 
 
-cdef extern from "loadgen.h" nogil:
+cdef extern from "figures.h" nogil:
+    struct figures:
+        uint64_t successes
+        uint64_t inferences
+        uint64_t late_starts
+        uint64_t shed
+        failures failures
+        histogram latencies
+        histogram service_latencies
+
+
+cdef extern from "kind.h" nogil:
+    enum:
+        KIND_INPUTS_MAX
+        KINDS_MAX
     struct request_text:
-        const char *prefix
-        size_t prefix_bytes
-        const char *suffix
-        size_t suffix_bytes
+        const char *bytes
+        size_t count
+    struct request_kind:
+        const tensormap *inputs[14]
+        uint32_t input_count
+        const request_text *texts
+        uint64_t batch
+        uint64_t first_tensor
+        reply_plan plan
+        size_t output_bytes
+        const char *references
+        float tolerance
+        double weight
+
+
+cdef extern from "schedule.h" nogil:
+    enum:
+        SCHEDULE_NO_STEP
+    enum arrivals:
+        ARRIVALS_CLOSED_LOOP
+        ARRIVALS_EVEN
+        ARRIVALS_POISSON
+        ARRIVALS_RECORDED
+    struct schedule_segment:
+        double from_per_s
+        double to_per_s
+        double duration_s
+        uint32_t step
+    struct schedule_config:
+        arrivals arrivals
+        const schedule_segment *segments
+        uint32_t segment_count
+        uint64_t seed
+        const int64_t *offsets_ns
+        uint64_t offset_count
+    struct arrival:
+        uint64_t number
+        int64_t due_ns
+        uint32_t step
+    struct schedule:
+        int64_t start_ns
+    void schedule_init(schedule *s, const schedule_config *config)
+    bint schedule_next(schedule *s, arrival *arrival)
+    void schedule_close(schedule *s)
+
+
+cdef extern from "loadgen.h" nogil:
+    const uint64_t BURN_IN_UNTIL_TOLD
     struct loadgen_config:
         endpoint endpoint
         const char *greeting
         size_t greeting_bytes
-        const tensormap *tensors
-        const char *references
-        float tolerance
-        const request_text *texts
-        reply_plan plan
-        size_t output_bytes
+        const request_kind *kinds
+        uint32_t kind_count
+        uint64_t mix_seed
         uint32_t workers
         uint32_t threads
         uint32_t pipeline
-        uint64_t batch
-        uint64_t first_tensor
+        schedule_config schedule
+        uint32_t step_count
         uint64_t burn_in_requests
+        int64_t burn_in_ns
         uint64_t max_requests
-        double requests_per_s
+        int64_t max_lag_ns
+        bint shed_late
         int64_t duration_ns
         int64_t reply_timeout_ns
         int64_t connect_timeout_ns
         bint stop_on_failure
     struct loadgen_snapshot:
         uint64_t requests
-        uint64_t successes
+        uint64_t answered_tensors
         uint64_t abandoned
-        uint64_t late_starts
+        uint64_t burn_in_shed
         int64_t started_ns
         int64_t measured_from_ns
         int64_t last_completed_ns
@@ -118,18 +175,24 @@ cdef extern from "loadgen.h" nogil:
         double busiest_thread
         uint64_t least_worker_requests
         uint64_t most_worker_requests
+        bint lag_exceeded
         failures burn_in_failures
-        failures failures
-        histogram latencies
-        histogram service_latencies
+        figures measured
+        histogram start_lags
+        histogram timer_lags
+        histogram reply_waits
     struct loadgen:
         pass
     loadgen *loadgen_create(const loadgen_config *config, errstr_t errstr)
     int loadgen_start(loadgen *g, errstr_t errstr)
     bint loadgen_wait(loadgen *g, int64_t timeout_ns)
     bint loadgen_measuring(loadgen *g)
+    void loadgen_begin_measuring(loadgen *g)
     void loadgen_stop(loadgen *g)
     void loadgen_read(loadgen *g, loadgen_snapshot *snapshot)
+    void loadgen_read_kind(loadgen *g, uint32_t kind, figures *figures)
+    void loadgen_read_step(loadgen *g, uint32_t step, figures *figures)
+    uint64_t loadgen_unsent(loadgen *g)
     void loadgen_want_sample(loadgen *g)
-    bint loadgen_take_sample(loadgen *g, char *output, uint64_t *tensor)
+    bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
     void loadgen_free(loadgen *g)

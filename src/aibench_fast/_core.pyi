@@ -19,16 +19,32 @@ class LatencyCounts(NamedTuple):
     saturated: int
     """How many values were above an hour and are counted at it."""
 
+class Figures(NamedTuple):
+    """What was measured, of all requests or of a part of them."""
+
+    successes: int
+    inferences: int
+    """Tensors in them: a request carries a batch."""
+    late_starts: int
+    """Requests that were due before a worker was free."""
+    shed: int
+    """Due requests that were never sent, for they were later than may be."""
+    failures: Mapping[str, tuple[int, str]]
+    """By kind: how many requests failed so, and what the first of them said."""
+    latencies: LatencyCounts
+    """Of successes: from the intended start, which in a closed loop is the actual one."""
+    service_latencies: LatencyCounts | None
+    """From the actual start; None in a closed loop."""
+
 class Snapshot(NamedTuple):
     """All threads' figures added up; times are of CLOCK_MONOTONIC, 0 where not reached yet."""
 
     requests: int
     """Ended in any way, burn-in included."""
-    successes: int
-    """Measured ones."""
+    answered_tensors: int
+    """In the successes among them."""
     abandoned: int
-    late_starts: int
-    """Measured requests that were due before a worker was free."""
+    burn_in_shed: int
     started_ns: int
     measured_from_ns: int
     last_completed_ns: int
@@ -39,14 +55,60 @@ class Snapshot(NamedTuple):
     """Measured requests of the worker that had the fewest; 0 before the end."""
     most_worker_requests: int
     """And of the one that had the most."""
+    lag_exceeded: bool
+    """Whether a request that was later than may be ended the run."""
     burn_in_failures: Mapping[str, tuple[int, str]]
-    """By kind: how many requests failed so, and what the first of them said."""
-    failures: Mapping[str, tuple[int, str]]
-    """The same of the measured part."""
-    latencies: LatencyCounts
-    """From the intended start, which without a rate limit is the actual one."""
-    service_latencies: LatencyCounts | None
-    """From the actual start; None without a rate limit."""
+    measured: Figures
+    start_lags: LatencyCounts
+    """By a schedule: actual less intended start of each measured request."""
+    timer_lags: LatencyCounts
+    """The same of those that a free worker waited for: the client's own lag."""
+    reply_waits: LatencyCounts
+    """From a reply's arrival in the kernel until its thread read it, of a sample."""
+
+class Kind(NamedTuple):
+    """A kind of request; see native/kind.h."""
+
+    inputs: Sequence[Tensors]
+    """One for each tensor of a request."""
+    requests: Sequence[Sequence[bytes]]
+    """For each worker the texts before, between and after the tensors."""
+    expected_replies: Sequence[int | None]
+    """The size in bytes of each reply that is a bulk; None for one that is OK."""
+    replies_in_array: bool
+    batch: int = 1
+    first_tensor: int = 0
+    references: bytes | None = None
+    """The float32 output of each tensor, in order; one that differs by more than `tolerance` is a
+    failure."""
+    tolerance: float = 0
+    weight: float = 1
+
+class Segment(NamedTuple):
+    """A stretch of a schedule: a constant rate, or a ramp from one to another."""
+
+    from_per_s: float
+    to_per_s: float
+    duration_s: float
+    """math.inf: for ever, at a constant rate."""
+    step: int | None = None
+    """Whose figures its requests belong to."""
+
+class Schedule(NamedTuple):
+    """When requests are due; see native/schedule.h."""
+
+    arrivals: str
+    """`even`, `poisson` or `recorded`."""
+    segments: Sequence[Segment] = ()
+    seed: int = 0
+    offsets_ns: bytes = b""
+    """Of recorded arrivals: native 64-bit integers, from the start, ascending."""
+
+BURN_IN_TOLD: int
+"""As `burn_in_requests`: all, until `begin_measuring`."""
+
+def due_times_ns(wanted: Schedule, most: int) -> list[int]:
+    """When the first requests of a schedule are due, from its start on; at most `most` of them."""
 
 class Histogram:
     """The native latency histogram by itself, as each I/O thread fills one."""
@@ -77,43 +139,39 @@ class Tensors:
         """
 
 class LoadGenerator:
-    """Workers over a server, one a request text, on native threads.
+    """Workers over a server, on native threads.
 
-    Without a limit on `requests_per_s` they are a closed loop; with one, request k of all of them
-    is due at start + k / requests_per_s, and latencies count from then.
+    Without a schedule they are a closed loop; with one, a request is due when it says, and
+    latencies count from then. Each request is of one of the `kinds`, drawn by their weights from
+    `mix_seed` and the request's number. One that is later than `max_lag_ns` by the schedule is not
+    sent where `shed_late` is set, and ends the run otherwise.
 
     Connects every worker when made: ServerError where that fails. `greeting` is a command that
-    every connection begins with, answered by OK. `references` has the float32 output of each
-    tensor, in order; an output that differs from it by more than `tolerance` is a failure.
-    `expected_replies` has the size in bytes of each reply that is a bulk, and None for one that is
-    OK. `pipeline` requests are outstanding on each connection, one under a limit. A limit of 0 is
-    none.
+    every connection begins with, answered by OK. `pipeline` requests are outstanding on each
+    connection, one with a schedule. A limit of 0 is none.
     """
 
     def __init__(
         self,
         *,
-        tensors: Tensors,
-        first_tensor: int,
+        kinds: Sequence[Kind],
         host: str,
         port: int,
         socket: Path | None,
         greeting: bytes | None,
-        requests: Sequence[tuple[bytes, bytes]],
-        expected_replies: Sequence[int | None],
-        replies_in_array: bool,
         threads: int,
-        batch: int,
         burn_in_requests: int,
         max_requests: int,
-        requests_per_s: float,
         duration_ns: int,
         reply_timeout_ns: int,
         connect_timeout_ns: int,
         stop_on_failure: bool,
+        schedule: Schedule | None = None,
         pipeline: int = 1,
-        references: bytes | None = None,
-        tolerance: float = 0,
+        mix_seed: int = 0,
+        max_lag_ns: int = 0,
+        shed_late: bool = False,
+        burn_in_ns: int = 0,
     ) -> None: ...
     def start(self) -> None:
         """Start the I/O threads; InternalError where the system refuses one."""
@@ -121,13 +179,21 @@ class LoadGenerator:
         """Wait without the GIL until the run is over or for `timeout_s`; True when it is over."""
     def measuring(self) -> bool:
         """Whether the burn-in is complete."""
+    def begin_measuring(self) -> None:
+        """End a burn-in of BURN_IN_TOLD: what begins from now on is measured."""
     def stop(self) -> None:
         """End the run within a tenth of a second; requests under way are abandoned."""
     def snapshot(self) -> Snapshot:
         """Add up all threads' figures without stopping any."""
+    def kind_figures(self) -> list[Figures]:
+        """What was measured of each kind; empty where there is but one."""
+    def step_figures(self) -> list[Figures]:
+        """What was measured of each step of the schedule."""
+    def unsent(self) -> int:
+        """After the end: how many requests were due before it, and never sent."""
     def want_sample(self) -> None:
         """Ask for a copy of the next output that arrives."""
-    def take_sample(self) -> tuple[int, bytes] | None:
-        """Return a sample that has arrived, with the index of its first tensor."""
+    def take_sample(self) -> tuple[int, int, bytes] | None:
+        """Return a sample that has arrived: its kind, the index of its first tensor, the output."""
     def close(self) -> None:
         """Stop and join the I/O threads, and give back what they used."""

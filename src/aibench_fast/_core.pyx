@@ -1,7 +1,8 @@
 """The native core as Python sees it: lifetimes, checks, codes to errors."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 import os
@@ -37,11 +38,21 @@ class LatencyCounts(NamedTuple):
     saturated: int
 
 
+class Figures(NamedTuple):
+    successes: int
+    inferences: int
+    late_starts: int
+    shed: int
+    failures: dict
+    latencies: LatencyCounts
+    service_latencies: object  # LatencyCounts or None
+
+
 class Snapshot(NamedTuple):
     requests: int
-    successes: int
+    answered_tensors: int
     abandoned: int
-    late_starts: int
+    burn_in_shed: int
     started_ns: int
     measured_from_ns: int
     last_completed_ns: int
@@ -49,16 +60,45 @@ class Snapshot(NamedTuple):
     busiest_thread: float
     least_worker_requests: int
     most_worker_requests: int
+    lag_exceeded: bool
     burn_in_failures: dict
-    failures: dict
-    latencies: LatencyCounts
-    service_latencies: object  # LatencyCounts or None
+    measured: Figures
+    start_lags: LatencyCounts
+    timer_lags: LatencyCounts
+    reply_waits: LatencyCounts
 
 
-cdef dict _failures(failures *f):
+class Kind(NamedTuple):
+    inputs: object  # Sequence[Tensors]
+    requests: object  # Sequence[Sequence[bytes]]
+    expected_replies: object  # Sequence[int | None]
+    replies_in_array: bool
+    batch: int = 1
+    first_tensor: int = 0
+    references: object = None  # bytes or None
+    tolerance: float = 0
+    weight: float = 1
+
+
+class Segment(NamedTuple):
+    from_per_s: float
+    to_per_s: float
+    duration_s: float
+    step: object = None  # int or None
+
+
+class Schedule(NamedTuple):
+    arrivals: str
+    segments: object = ()  # Sequence[Segment]
+    seed: int = 0
+    offsets_ns: bytes = b""
+
+
+cdef dict _failures(const failures *f):
     return {
         FAILURE_NAMES[kind]: (
-            f.kinds[kind].count, f.kinds[kind].first_message.decode("utf-8", "replace")
+            f.kinds[kind].count,
+            (<const char *>f.kinds[kind].first_message).decode("utf-8", "replace"),
         )
         for kind in range(FAILURE_KINDS)
         if f.kinds[kind].count
@@ -72,6 +112,13 @@ cdef _latency_counts(const histogram *h):
     )
 
 
+cdef _figures(const figures *f, bint scheduled):
+    return Figures(
+        f.successes, f.inferences, f.late_starts, f.shed, _failures(&f.failures), _latency_counts(&f.latencies),
+        _latency_counts(&f.service_latencies) if scheduled else None,
+    )
+
+
 cdef class Histogram:
     """The native latency histogram by itself, as each I/O thread fills one."""
 
@@ -81,7 +128,7 @@ cdef class Histogram:
         self._histogram = <histogram *>calloc(1, sizeof(histogram))
         if self._histogram is NULL:
             raise MemoryError
-        histogram_reset(self._histogram)
+        histogram_init(self._histogram)
 
     def __dealloc__(self):
         free(self._histogram)
@@ -156,84 +203,208 @@ cdef class Tensors:
         return data
 
 
+_ARRIVALS = {"even": ARRIVALS_EVEN, "poisson": ARRIVALS_POISSON, "recorded": ARRIVALS_RECORDED}
+BURN_IN_TOLD = BURN_IN_UNTIL_TOLD
+
+
+cdef class _NativeSchedule:
+    """A schedule's config with the memory that it points to."""
+
+    cdef schedule_config config
+    cdef schedule_segment *_segments
+    cdef uint32_t step_count
+    cdef bytes _offsets
+
+    def __cinit__(self, wanted):
+        self.config.arrivals = ARRIVALS_CLOSED_LOOP
+        if wanted is None:
+            return
+        self.config.arrivals = _ARRIVALS[wanted.arrivals]
+        self.config.seed = wanted.seed
+        self._offsets = wanted.offsets_ns
+        self.config.offsets_ns = <const int64_t *>PyBytes_AS_STRING(self._offsets)
+        self.config.offset_count = len(self._offsets) // sizeof(int64_t)
+        self._segments = <schedule_segment *>calloc(
+            max(1, len(wanted.segments)), sizeof(schedule_segment))
+        if self._segments is NULL:
+            raise MemoryError
+        for i, segment in enumerate(wanted.segments):
+            self._segments[i].from_per_s = segment.from_per_s
+            self._segments[i].to_per_s = segment.to_per_s
+            self._segments[i].duration_s = segment.duration_s
+            self._segments[i].step = SCHEDULE_NO_STEP if segment.step is None else segment.step
+            if segment.step is not None:
+                self.step_count = max(self.step_count, segment.step + 1)
+        self.config.segments = self._segments
+        self.config.segment_count = len(wanted.segments)
+
+    def __dealloc__(self):
+        free(self._segments)
+
+
+def due_times_ns(wanted, Py_ssize_t most):
+    cdef _NativeSchedule native = _NativeSchedule(wanted)
+    cdef schedule s
+    cdef arrival a
+    memset(&s, 0, sizeof(schedule))
+    schedule_init(&s, &native.config)
+    found = []
+    while len(found) < most and schedule_next(&s, &a):
+        found.append(a.due_ns)
+    schedule_close(&s)
+    return found
+
+
+cdef reply_plan _reply_plan(kind) except *:
+    cdef reply_plan plan
+    if not 1 <= len(kind.expected_replies) <= REPLY_PLAN_MAX:
+        raise InternalError(
+            f"{len(kind.expected_replies)} expected replies, at most {REPLY_PLAN_MAX} are kept")
+    plan.in_array = kind.replies_in_array
+    plan.count = len(kind.expected_replies)
+    for i, output_bytes in enumerate(kind.expected_replies):
+        plan.expected[i].type = REPLY_STATUS if output_bytes is None else REPLY_BULK
+        plan.expected[i].bytes = output_bytes or 0
+    return plan
+
+
+cdef class _NativeKinds:
+    """Kinds with the memory that they point to."""
+
+    cdef request_kind *kinds
+    cdef uint32_t count
+    cdef uint32_t workers
+    cdef size_t output_bytes_max
+    cdef list _texts_of_kinds  # bytes, kept alive
+    cdef object _borrowed
+
+    def __cinit__(self, wanted):
+        if not 1 <= len(wanted) <= KINDS_MAX:
+            raise InternalError(f"{len(wanted)} kinds of request, from 1 to {KINDS_MAX} are kept")
+        self.kinds = <request_kind *>calloc(len(wanted), sizeof(request_kind))
+        if self.kinds is NULL:
+            raise MemoryError
+        self.count = len(wanted)
+        self.workers = len(wanted[0].requests)
+        self._borrowed = wanted
+        self._texts_of_kinds = []
+        for i, kind in enumerate(wanted):
+            self._fill(&self.kinds[i], kind)
+
+    def __dealloc__(self):
+        for i in range(self.count if self.kinds is not NULL else 0):
+            free(<void *>self.kinds[i].texts)
+        free(self.kinds)
+
+    cdef int _fill(self, request_kind *native, kind) except -1:
+        cdef Tensors tensors
+        if not 1 <= len(kind.inputs) <= KIND_INPUTS_MAX:
+            raise ConfigError(
+                f"{len(kind.inputs)} inputs of a model, from 1 to {KIND_INPUTS_MAX} are sent")
+        for i, tensors in enumerate(kind.inputs):
+            native.inputs[i] = &tensors._map
+        native.input_count = len(kind.inputs)
+        native.batch = kind.batch
+        native.first_tensor = kind.first_tensor
+        native.plan = _reply_plan(kind)
+        native.output_bytes = max((size or 0 for size in kind.expected_replies), default=0)
+        self.output_bytes_max = max(self.output_bytes_max, native.output_bytes)
+        native.weight = kind.weight
+        native.tolerance = kind.tolerance
+        if kind.references is not None:
+            native.references = PyBytes_AS_STRING(self._checked_references(native, kind))
+        return self._fill_texts(native, kind)
+
+    cdef int _fill_texts(self, request_kind *native, kind) except -1:
+        cdef request_text *texts
+        each = len(kind.inputs) + 1
+        flat = [bytes(text) for worker in kind.requests for text in worker]
+        if len(kind.requests) != self.workers or len(flat) != self.workers * each:
+            raise InternalError(f"{len(flat)} texts, {self.workers} workers need {each} each")
+        texts = <request_text *>calloc(len(flat), sizeof(request_text))
+        if texts is NULL:
+            raise MemoryError
+        native.texts = texts
+        for i, text in enumerate(flat):
+            texts[i].bytes = PyBytes_AS_STRING(text)
+            texts[i].count = len(text)
+        self._texts_of_kinds.append(flat)
+        return 0
+
+    cdef bytes _checked_references(self, request_kind *native, kind):
+        cdef Py_ssize_t wanted = len(kind.inputs[0]) * (native.output_bytes // native.batch)
+        if native.output_bytes % (4 * native.batch) or len(kind.references) != wanted:
+            raise InternalError(f"{len(kind.references)} bytes of references, {wanted} are needed")
+        return kind.references
+
+
 cdef class LoadGenerator:
     """Workers over a server; see native/loadgen.h for what happens inside."""
 
     cdef loadgen *_loadgen
-    cdef Tensors _tensors
-    cdef request_text *_texts
+    cdef _NativeKinds _kinds
+    cdef _NativeSchedule _schedule
     cdef loadgen_snapshot *_snapshot
-    cdef size_t _output_bytes
-    cdef bint _limited
     cdef object _borrowed  # the objects whose memory the native side reads
 
     def __cinit__(
         self,
         *,
-        Tensors tensors not None,
-        uint64_t first_tensor,
+        kinds,
         str host,
         int port,
         socket,
         greeting,
-        requests,
-        expected_replies,
-        bint replies_in_array,
         uint32_t threads,
-        uint64_t batch,
         uint64_t burn_in_requests,
         uint64_t max_requests,
-        double requests_per_s,
         int64_t duration_ns,
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
         bint stop_on_failure,
+        schedule=None,
         uint32_t pipeline=1,
-        references=None,
-        float tolerance=0,
+        uint64_t mix_seed=0,
+        int64_t max_lag_ns=0,
+        bint shed_late=False,
+        int64_t burn_in_ns=0,
     ):
         cdef loadgen_config config
         cdef errstr_t errstr
+        memset(&config, 0, sizeof(config))
         host_name = host.encode()
         socket_path = os.fsencode(socket) if socket else None
-        texts = [(bytes(prefix), bytes(suffix)) for prefix, suffix in requests]
         greeting_text = bytes(greeting) if greeting else None
-        self._borrowed = (host_name, socket_path, greeting_text, texts, references)
-        if not 1 <= threads <= len(texts) or min(batch, pipeline) < 1:
+        self._borrowed = (host_name, socket_path, greeting_text)
+        self._kinds = _NativeKinds(list(kinds))
+        self._schedule = _NativeSchedule(schedule)
+        workers = self._kinds.workers
+        least = min([kind.batch for kind in kinds] + [pipeline])
+        if not 1 <= threads <= workers or least < 1:
             raise ConfigError(
-                f"{len(texts)} workers, {threads} threads, batches of {batch}, {pipeline} "
-                "outstanding: each has to be at least 1, and threads at most workers"
+                f"{workers} workers, {threads} threads, {pipeline} outstanding: each has to be at "
+                "least 1, as each batch, and threads at most workers"
             )
-        self._tensors = tensors
-        config.plan = self._make_plan(expected_replies, replies_in_array)
-        config.references = NULL
-        if references is not None:
-            self._check_references(references, batch)
-            config.references = PyBytes_AS_STRING(references)
-
         config.endpoint.host = host_name
         config.endpoint.port = port
-        config.endpoint.socket = <const char *>NULL
         if socket_path is not None:
             config.endpoint.socket = socket_path
-        config.greeting = <const char *>NULL
-        config.greeting_bytes = 0
         if greeting_text is not None:
             config.greeting = greeting_text
             config.greeting_bytes = len(greeting_text)
-        config.tensors = &tensors._map
-        config.tolerance = tolerance
-        config.texts = self._make_texts(texts)
-        config.output_bytes = self._output_bytes
-        config.workers = len(texts)
+        config.kinds = self._kinds.kinds
+        config.kind_count = self._kinds.count
+        config.mix_seed = mix_seed
+        config.workers = workers
         config.threads = threads
         config.pipeline = pipeline
-        config.batch = batch
-        config.first_tensor = first_tensor
+        config.schedule = self._schedule.config
+        config.step_count = self._schedule.step_count
         config.burn_in_requests = burn_in_requests
+        config.burn_in_ns = burn_in_ns
         config.max_requests = max_requests
-        config.requests_per_s = requests_per_s
-        self._limited = requests_per_s > 0
+        config.max_lag_ns = max_lag_ns
+        config.shed_late = shed_late
         config.duration_ns = duration_ns
         config.reply_timeout_ns = reply_timeout_ns
         config.connect_timeout_ns = connect_timeout_ns
@@ -245,7 +416,7 @@ cdef class LoadGenerator:
             self._loadgen = loadgen_create(&config, errstr)
         if self._loadgen is NULL:
             raise ServerError(
-                f"cannot connect {len(texts)} workers to {socket or f'{host}:{port}'}: "
+                f"cannot connect {workers} workers to {socket or f'{host}:{port}'}: "
                 f"{errstr.decode('utf-8', 'replace')}"
             )
 
@@ -259,48 +430,16 @@ cdef class LoadGenerator:
         if g is not NULL:
             with nogil:
                 loadgen_free(g)
-        free(self._texts)
-        self._texts = NULL
         free(self._snapshot)
         self._snapshot = NULL
-
-    cdef request_text *_make_texts(self, list texts) except NULL:
-        self._texts = <request_text *>calloc(len(texts), sizeof(request_text))
-        if self._texts is NULL:
-            raise MemoryError
-        for i, (prefix, suffix) in enumerate(texts):
-            self._texts[i].prefix = PyBytes_AS_STRING(prefix)
-            self._texts[i].prefix_bytes = len(prefix)
-            self._texts[i].suffix = PyBytes_AS_STRING(suffix)
-            self._texts[i].suffix_bytes = len(suffix)
-        return self._texts
-
-    cdef reply_plan _make_plan(self, expected_replies, bint in_array) except *:
-        cdef reply_plan plan
-        if not 1 <= len(expected_replies) <= REPLY_PLAN_MAX:
-            raise InternalError(f"{len(expected_replies)} expected replies, at most 4 are kept")
-        plan.in_array = in_array
-        plan.count = len(expected_replies)
-        for i, output_bytes in enumerate(expected_replies):
-            if output_bytes is None:
-                plan.expected[i].type = REPLY_STATUS
-                plan.expected[i].bytes = 0
-            else:
-                plan.expected[i].type = REPLY_BULK
-                plan.expected[i].bytes = output_bytes
-                self._output_bytes = output_bytes
-        return plan
-
-    cdef int _check_references(self, bytes references, uint64_t batch) except -1:
-        cdef Py_ssize_t wanted = self._tensors._map.tensor_count * (self._output_bytes // batch)
-        if self._output_bytes % (4 * batch) or len(references) != wanted:
-            raise InternalError(f"{len(references)} bytes of references, {wanted} are needed")
-        return 0
 
     cdef loadgen *_open(self) except NULL:
         if self._loadgen is NULL:
             raise InternalError("the load generator is closed")
         return self._loadgen
+
+    cdef bint _scheduled(self):
+        return self._schedule.config.arrivals != ARRIVALS_CLOSED_LOOP
 
     def start(self):
         cdef errstr_t errstr
@@ -318,6 +457,9 @@ cdef class LoadGenerator:
     def measuring(self):
         return loadgen_measuring(self._open())
 
+    def begin_measuring(self):
+        loadgen_begin_measuring(self._open())
+
     def stop(self):
         loadgen_stop(self._open())
 
@@ -327,12 +469,35 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.requests, s.successes, s.abandoned, s.late_starts, s.started_ns, s.measured_from_ns,
+            s.requests, s.answered_tensors, s.abandoned, s.burn_in_shed, s.started_ns,
+            s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
-            s.most_worker_requests,
-            _failures(&s.burn_in_failures), _failures(&s.failures), _latency_counts(&s.latencies),
-            _latency_counts(&s.service_latencies) if self._limited else None,
+            s.most_worker_requests, bool(s.lag_exceeded), _failures(&s.burn_in_failures),
+            _figures(&s.measured, self._scheduled()),
+            _latency_counts(&s.start_lags), _latency_counts(&s.timer_lags),
+            _latency_counts(&s.reply_waits),
         )
+
+    def kind_figures(self):
+        """See _core.pyi; the snapshot's memory serves as room."""
+        cdef loadgen *g = self._open()
+        found = []
+        for kind in range(self._kinds.count if self._kinds.count > 1 else 0):
+            loadgen_read_kind(g, kind, &self._snapshot.measured)
+            found.append(_figures(&self._snapshot.measured, self._scheduled()))
+        return found
+
+    def step_figures(self):
+        """See _core.pyi; the snapshot's memory serves as room."""
+        cdef loadgen *g = self._open()
+        found = []
+        for step in range(self._schedule.step_count):
+            loadgen_read_step(g, step, &self._snapshot.measured)
+            found.append(_figures(&self._snapshot.measured, self._scheduled()))
+        return found
+
+    def unsent(self):
+        return loadgen_unsent(self._open())
 
     def want_sample(self):
         loadgen_want_sample(self._open())
@@ -340,7 +505,8 @@ cdef class LoadGenerator:
     def take_sample(self):
         cdef loadgen *g = self._open()
         cdef uint64_t tensor
-        output = PyBytes_FromStringAndSize(NULL, self._output_bytes)
-        if not loadgen_take_sample(g, PyBytes_AS_STRING(output), &tensor):
+        cdef uint32_t kind
+        output = PyBytes_FromStringAndSize(NULL, self._kinds.output_bytes_max)
+        if not loadgen_take_sample(g, PyBytes_AS_STRING(output), &kind, &tensor):
             return None
-        return tensor, output
+        return kind, tensor, output[:self._kinds.kinds[kind].output_bytes]

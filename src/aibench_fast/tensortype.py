@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from aibench_fast.errors import ConfigError
+
 VALUE_BYTES = 4
 CHANNELS = 3
 MODEL_SIDE = 224
@@ -19,11 +21,31 @@ DTYPE_BYTES = {
     "BOOL": 1,
 }
 """RedisAI's names for the types of a tensor's values, and the bytes of one value."""
+MAX_TENSOR_BYTES = 512 << 20
+"""What servers take in one argument unless told otherwise."""
 
 
 def tensor_bytes(shape: Sequence[int], dtype: str = "FLOAT") -> int:
     """Bytes of one tensor; `dtype` is one of DTYPE_BYTES."""
     return math.prod(shape) * DTYPE_BYTES[dtype]
+
+
+def check(shape: Sequence[int], dtype: str, prefix: str = "") -> None:
+    """ConfigError where there can be no such tensor; `prefix` stands before a setting's name."""
+    if dtype not in DTYPE_BYTES:
+        known = ", ".join(DTYPE_BYTES)
+        raise ConfigError(f"{prefix}dtype {dtype}: it has to be one of {known}")
+    words = ",".join(map(str, shape))
+    if not shape or min(shape) < 1:
+        raise ConfigError(
+            f"{prefix}shape {words}: it has to be numbers from 1 on, such as 224,224,3"
+        )
+    size_bytes = tensor_bytes(shape, dtype)
+    if size_bytes > MAX_TENSOR_BYTES:
+        raise ConfigError(
+            f"{prefix}shape {words} of {dtype} is {size_bytes:,} bytes; a tensor has at most "
+            f"{MAX_TENSOR_BYTES:,}"
+        )
 
 
 def image_shape(side: int = MODEL_SIDE) -> tuple[int, int, int]:

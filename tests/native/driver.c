@@ -1,11 +1,14 @@
 /* Drives the load generator without Python, so that sanitizers and valgrind see nothing but it.
  *
- * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE
+ * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE KINDS
  * Tensors are of TENSOR_BYTES, and generated where TENSOR_FILE is "-"; the figures are looked at
  * once in LOOK_EVERY_NS. Both may be set when it is compiled. STOP_AFTER_MS of 0 lets the run end
- * by itself, REQUESTS_PER_S of 0 is no limit.
- * Prints: requests successes failures abandoned latencies sample service_latencies late_starts
+ * by itself, REQUESTS_PER_S of 0 is a closed loop; a negative one is of Poisson arrivals, half of them
+ * in a step of a ramp, shed where they are 100 ms late. KINDS above 1 is a mix of so many.
+ * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed
+ * parts, the last being the requests in the figures of all parts.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,18 +34,29 @@ static int fail(const char *why)
     return 1;
 }
 
+static uint64_t requests_in(const struct figures *figures)
+{
+    uint64_t count = figures->successes;
+    for (int kind = 0; kind < FAILURE_KINDS; kind++)
+        count += figures->failures.kinds[kind].count;
+    return count;
+}
+
 int main(int argc, char **argv)
 {
     static struct loadgen_snapshot snapshot;
+    static struct figures part;
+    static struct request_kind kinds[KINDS_MAX];
     static char output[OUTPUT_BYTES];
     char prefix[256], values[16];
     struct tensormap tensors;
     errstr_t errstr;
-    uint64_t failures = 0, sampled = 0, tensor;
+    uint64_t failures = 0, sampled = 0, parts = 0, tensor;
+    uint32_t sampled_kind;
     int64_t latencies = 0, service_latencies = 0;
-    if (argc != 9)
+    if (argc != 10)
         return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS "
-                    "REQUESTS_PER_S PIPELINE");
+                    "REQUESTS_PER_S PIPELINE KINDS");
     uint32_t workers = (uint32_t)atoi(argv[2]);
     int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
     int mapped = strcmp(argv[5], "-") == 0
@@ -56,23 +70,46 @@ int main(int argc, char **argv)
                  "*7\r\n$12\r\nAI.TENSORSET\r\n$1\r\na\r\n$5\r\nFLOAT\r\n$1\r\n1\r\n$%d\r\n%s\r\n"
                  "$4\r\nBLOB\r\n$%d\r\n",
                  digits, values, TENSOR_BYTES);
-    struct request_text *texts = calloc(workers, sizeof *texts);
-    for (uint32_t i = 0; i < workers; i++)
-        texts[i] = (struct request_text){prefix, (size_t)prefix_bytes, suffix, sizeof suffix - 1};
+    struct request_text *texts = calloc(2 * workers, sizeof *texts);
+    for (uint32_t i = 0; i < workers; i++) {
+        texts[2 * i] = (struct request_text){prefix, (size_t)prefix_bytes};
+        texts[2 * i + 1] = (struct request_text){suffix, sizeof suffix - 1};
+    }
+    uint32_t kind_count = (uint32_t)atoi(argv[9]);
+    for (uint32_t i = 0; i < kind_count; i++)
+        kinds[i] = (struct request_kind){
+            .inputs = {&tensors},
+            .input_count = 1,
+            .texts = texts,
+            .batch = 1,
+            .plan = {.count = 3,
+                     .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
+            .output_bytes = OUTPUT_BYTES,
+            .weight = 1 + i,
+        };
+    double per_s = atof(argv[7]);
+    struct schedule_segment segments[] = {
+        {fabs(per_s), per_s < 0 ? 0 : per_s, per_s < 0 ? 0.1 : INFINITY, SCHEDULE_NO_STEP},
+        {0, fabs(per_s), 1, 0},
+    };
     struct loadgen_config config = {
         .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1])},
-        .tensors = &tensors,
-        .texts = texts,
-        .plan = {.count = 3,
-                 .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
-        .output_bytes = OUTPUT_BYTES,
+        .kinds = kinds,
+        .kind_count = kind_count,
         .workers = workers,
         .threads = (uint32_t)atoi(argv[3]),
         .pipeline = (uint32_t)atoi(argv[8]),
-        .batch = 1,
-        .burn_in_requests = workers,
+        .schedule = {.arrivals = per_s < 0 ? ARRIVALS_POISSON
+                                 : per_s   ? ARRIVALS_EVEN
+                                           : ARRIVALS_CLOSED_LOOP,
+                     .segments = segments,
+                     .segment_count = per_s < 0 ? 2 : 1},
+        .step_count = per_s < 0,
+        .burn_in_requests = per_s < 0 ? 0 : workers,
+        .burn_in_ns = per_s < 0 ? 100 * NS_PER_MS : 0,
         .max_requests = strtoull(argv[4], NULL, 10),
-        .requests_per_s = atof(argv[7]),
+        .max_lag_ns = per_s < 0 ? 100 * NS_PER_MS : 0,
+        .shed_late = true,
         .reply_timeout_ns = 500 * NS_PER_MS,
         .connect_timeout_ns = NS_PER_S,
     };
@@ -85,7 +122,7 @@ int main(int argc, char **argv)
     loadgen_want_sample(g);
     while (!loadgen_wait(g, LOOK_EVERY_NS)) {
         loadgen_read(g, &snapshot); /* while the threads count */
-        if (loadgen_take_sample(g, output, &tensor)) {
+        if (loadgen_take_sample(g, output, &sampled_kind, &tensor)) {
             sampled++;
             loadgen_want_sample(g);
         }
@@ -94,16 +131,26 @@ int main(int argc, char **argv)
     }
     loadgen_read(g, &snapshot);
     for (int kind = 0; kind < FAILURE_KINDS; kind++)
-        failures += snapshot.failures.kinds[kind].count + snapshot.burn_in_failures.kinds[kind].count;
+        failures += snapshot.measured.failures.kinds[kind].count +
+                    snapshot.burn_in_failures.kinds[kind].count;
     for (int i = 0; i < HISTOGRAM_COUNTS; i++) {
-        latencies += snapshot.latencies.counts[i];
-        service_latencies += snapshot.service_latencies.counts[i];
+        latencies += snapshot.measured.latencies.counts[i];
+        service_latencies += snapshot.measured.service_latencies.counts[i];
     }
-    printf("%llu %llu %llu %llu %lld %llu %lld %llu\n", (unsigned long long)snapshot.requests,
-           (unsigned long long)snapshot.successes, (unsigned long long)failures,
-           (unsigned long long)snapshot.abandoned, (long long)latencies,
-           (unsigned long long)sampled, (long long)service_latencies,
-           (unsigned long long)snapshot.late_starts);
+    for (uint32_t i = 0; i < (kind_count > 1 ? kind_count : 0); i++) {
+        loadgen_read_kind(g, i, &part);
+        parts += requests_in(&part);
+    }
+    for (uint32_t i = 0; i < config.step_count; i++) {
+        loadgen_read_step(g, i, &part);
+        parts += requests_in(&part);
+    }
+    printf("%llu %llu %llu %llu %lld %llu %lld %llu %llu %llu\n",
+           (unsigned long long)snapshot.requests, (unsigned long long)snapshot.measured.successes,
+           (unsigned long long)failures, (unsigned long long)snapshot.abandoned,
+           (long long)latencies, (unsigned long long)sampled, (long long)service_latencies,
+           (unsigned long long)snapshot.measured.late_starts,
+           (unsigned long long)snapshot.measured.shed, (unsigned long long)parts);
     loadgen_free(g);
     tensormap_close(&tensors);
     free(texts);

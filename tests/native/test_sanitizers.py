@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,10 @@ def drive(
     *arguments: object,
     requests_per_s: int = 0,
     pipeline: int = 1,
+    kinds: int = 1,
 ) -> list[int]:
     done = subprocess.run(
-        [driver, str(server.port), *map(str, arguments), str(requests_per_s), str(pipeline)],
+        [driver, *map(str, (server.port, *arguments, requests_per_s, pipeline, kinds))],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -46,7 +48,7 @@ def drive(
 def test_a_run_of_many_workers_on_two_threads(driver: Path, small_tensors: Path) -> None:
     with FakeRedisAI() as server:
         counts = drive(driver, server, 9, 2, 1000, small_tensors, 0)
-    requests, successes, failures, abandoned, latencies, sampled, service, late = counts
+    requests, successes, failures, abandoned, latencies, sampled, service, late, *_ = counts
     assert (requests, successes, failures, abandoned, latencies) == (1000, 991, 0, 0, 991)
     assert sampled > 0
     assert (service, late) == (0, 0)
@@ -98,7 +100,7 @@ def test_a_run_that_is_stopped(driver: Path, small_tensors: Path, pipeline: int)
 def test_a_run_by_a_schedule(driver: Path, small_tensors: Path) -> None:
     with FakeRedisAI() as server:
         counts = drive(driver, server, 9, 2, 200, small_tensors, 0, requests_per_s=400)
-    requests, successes, failures, abandoned, latencies, _, service, late = counts
+    requests, successes, failures, abandoned, latencies, _, service, late, *_ = counts
     assert (requests, successes, failures, abandoned) == (200, 191, 0, 0)
     assert latencies == service == 191
     assert late <= 191
@@ -110,7 +112,7 @@ def test_failures_and_late_starts_under_a_schedule(driver: Path, small_tensors: 
 
     with FakeRedisAI(AI_MODELRUN=behave) as server:
         counts = drive(driver, server, 2, 2, 400, small_tensors, 0, requests_per_s=1_000_000)
-    requests, successes, failures, _, latencies, _, service, late = counts
+    requests, successes, failures, _, latencies, _, service, late, *_ = counts
     assert requests == 400
     assert latencies == service == successes
     assert failures >= 40
@@ -125,3 +127,33 @@ def test_a_run_by_a_schedule_that_is_stopped(driver: Path, small_tensors: Path) 
     assert (failures, abandoned) == (0, 0)
     assert 0 < requests < 20
     assert successes <= requests
+
+
+def test_a_mix_of_kinds(driver: Path, small_tensors: Path) -> None:
+    def behave(_: object, number: int) -> bytes | None:
+        return {0: None, 1: b"-ERR no\r\n"}.get(number % 20, OK)
+
+    with FakeRedisAI(AI_MODELRUN=behave) as server:
+        counts = drive(driver, server, 6, 2, 600, small_tensors, 0, pipeline=3, kinds=5)
+    requests, successes, failures, *_, in_parts = counts
+    assert requests == 600
+    assert failures >= 60
+    # The burn-in, one request a worker, is in no part; some of it may have failed.
+    assert in_parts == 600 - 6
+    assert successes + failures >= in_parts
+
+
+def test_a_profile_that_sheds_what_is_late(driver: Path, small_tensors: Path) -> None:
+    def behave(_: object, number: int) -> bytes:
+        if number % 25 == 24:
+            time.sleep(0.3)
+        return OK
+
+    with FakeRedisAI(AI_MODELRUN=behave) as server:
+        counts = drive(driver, server, 2, 2, 10**9, small_tensors, 0, requests_per_s=-600)
+    requests, successes, failures, abandoned, latencies, _, service, _, shed, in_steps = counts
+    assert (failures, abandoned) == (0, 0)
+    assert shed > 0
+    # The ramp alone is a step; what comes before it is its burn-in.
+    assert latencies == service == successes == in_steps
+    assert 0 < in_steps < requests

@@ -167,6 +167,14 @@ def our_result(
         "server": EMBEDDED,
         "server_stats": {},
         "raw_server_stats": {},
+        "arrivals": None,
+        "shed": 0,
+        "unsent": 0,
+        "lag_exceeded": False,
+        "steps": (),
+        "start_lags": LatencyHistogram.empty(),
+        "timer_lags": LatencyHistogram.empty(),
+        "reply_waits": LatencyHistogram.empty(),
         "interrupted": False,
     }
     return Result(**(usual | changes))

@@ -29,6 +29,11 @@ def latencies(*values_ms: float) -> LatencyHistogram:
     return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
 
 
+def even(rps: float) -> dict[str, object]:
+    """What a result says of a rate limit."""
+    return {"Kind": "even", "PeakRps": rps}
+
+
 def result(**changes: object) -> Result:
     usual = Result(
         model="mobilenet_v1_100_224_cpu",
@@ -66,6 +71,14 @@ def result(**changes: object) -> Result:
         server=EMBEDDED,
         server_stats={},
         raw_server_stats={},
+        arrivals=None,
+        shed=0,
+        unsent=0,
+        lag_exceeded=False,
+        steps=(),
+        start_lags=LatencyHistogram.empty(),
+        timer_lags=LatencyHistogram.empty(),
+        reply_waits=LatencyHistogram.empty(),
         facts={},
         interrupted=False,
     )
@@ -104,11 +117,21 @@ def result(**changes: object) -> Result:
         ),
         (
             "summary_rate",
-            result(limit_rps=50.0, late_starts=3, service_latencies=latencies(*[15.51] * 4900)),
+            result(
+                limit_rps=50.0,
+                arrivals=even(50.0),
+                late_starts=3,
+                service_latencies=latencies(*[15.51] * 4900),
+            ),
         ),
         (
             "summary_rate_not_reached",
-            result(limit_rps=62.5, late_starts=4000, service_latencies=latencies(12.5)),
+            result(
+                limit_rps=62.5,
+                arrivals=even(62.5),
+                late_starts=4000,
+                service_latencies=latencies(12.5),
+            ),
         ),
     ],
 )

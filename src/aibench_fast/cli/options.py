@@ -3,7 +3,6 @@
 import argparse
 import getpass
 import os
-import re
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -11,11 +10,9 @@ from urllib.parse import urlsplit
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.units import duration_s
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
-
-_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 class Parser(argparse.ArgumentParser):
@@ -138,16 +135,17 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
     return found
 
 
-def seconds(duration: str) -> float:
+def seconds(words: str) -> float:
     """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
-    if duration == "0":
-        return 0.0
-    parts = _DURATION_PART.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise argparse.ArgumentTypeError(
-            f"{duration!r} is no duration; write a number and its unit, such as 1000ms or 1m30s"
-        )
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    try:
+        return duration_s(words)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def burn_in(words: str) -> tuple[int, float]:
+    """A burn-in: requests (`100`), or seconds (`5s`); the other of the two is 0."""
+    return (int(words), 0.0) if words.lstrip("-").isdecimal() else (0, seconds(words))
 
 
 def shape(words: str) -> tuple[int, ...]:

@@ -19,12 +19,14 @@ from aibench_fast.cli.options import (
     add_server_address,
     addresses,
     boolean,
+    burn_in,
     seconds,
     shape,
 )
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
-from aibench_fast.load.config import DEFAULT_MODEL, IMAGE_SHAPE, RunConfig
+from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, IMAGE_SHAPE, ON_LAG, RunConfig
+from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.runner import Event, run
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -82,8 +84,17 @@ def _add_size_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--limit-rps", type=float, default=0.0, metavar="N",
-        help="requests a second of all workers, spread evenly; latencies then count from when a "
-        "request was due (default: 0, no limit)",
+        help="requests a second of all workers; latencies then count from when a request was due "
+        "(default: 0, no limit)",
+    )  # fmt: skip
+    group.add_argument(
+        "--profile", metavar="STEPS",
+        help="requests a second over time, such as '10/s for 30s, 20/s to 80/s over 1m'; the run "
+        "ends with it",
+    )  # fmt: skip
+    group.add_argument(
+        "--arrivals-file", type=Path, metavar="FILE",
+        help="send at these offsets from the start, in seconds, one a line; the run ends with them",
     )  # fmt: skip
 
 
@@ -156,8 +167,22 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         "at most as many as workers)",
     )  # fmt: skip
     group.add_argument(
-        "--burn-in", type=int, default=0, metavar="N",
-        help="requests at the start that count in no figure (default: 0)",
+        "--arrivals", choices=ARRIVALS, default="even",
+        help="how requests are spread by --limit-rps or --profile; poisson is drawn from --seed "
+        "(default: even)",
+    )  # fmt: skip
+    group.add_argument(
+        "--max-lag", type=seconds, default=0.0, metavar="TIME",
+        help="how late a request may start by the schedule (default: however late)",
+    )  # fmt: skip
+    group.add_argument(
+        "--on-lag", choices=ON_LAG, default="stop",
+        help="at a request that would be later than --max-lag: stop the run, or shed it, which is "
+        "counted (default: stop)",
+    )  # fmt: skip
+    group.add_argument(
+        "--burn-in", type=burn_in, default=(0, 0.0), metavar="N|TIME",
+        help="requests at the start, or a time such as 5s, that count in no figure (default: 0)",
     )  # fmt: skip
     group.add_argument(
         "--max-queries", type=int, default=0, metavar="N",
@@ -229,7 +254,11 @@ def _run(options: argparse.Namespace) -> int:
         threads=options.threads,
         batch_size=options.batch_size,
         limit_rps=options.limit_rps,
-        burn_in=options.burn_in,
+        arrivals=options.arrivals,
+        max_lag_s=options.max_lag,
+        on_lag=options.on_lag,
+        profile=parse_profile(options.profile) if options.profile else (),
+        arrivals_file=options.arrivals_file,
         sample_responses=options.print_responses,
         interval_latencies=options.hdr_log_file is not None,
         metadata_autobatching=options.metadata_autobatching,
@@ -312,6 +341,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         reference_file=options.reference_file,
         tolerance=options.tolerance,
         pipeline=options.pipeline,
+        burn_in=options.burn_in[0],
+        burn_in_s=options.burn_in[1],
         max_queries=options.max_queries,
         duration_s=options.duration,
         continue_on_error=options.continue_on_error,

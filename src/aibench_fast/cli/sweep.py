@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -199,16 +199,20 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
     )
     planned = []
     for cell in grid.cells(options.shuffle):
-        burn_in = options.burn_in
+        burn_in, burn_in_s = common.burn_in, common.burn_in_s
         if options.burn_in_images is not None:
-            burn_in = -(-options.burn_in_images // cell.batch_size)
+            burn_in, burn_in_s = -(-options.burn_in_images // cell.batch_size), 0.0
         config = dataclasses.replace(
             common,
             workers=cell.workers,
             threads=options.threads and min(options.threads, cell.workers),
             batch_size=cell.batch_size,
             limit_rps=cell.limit_rps,
+            arrivals=options.arrivals,
+            max_lag_s=options.max_lag,
+            on_lag=options.on_lag,
             burn_in=burn_in,
+            burn_in_s=burn_in_s,
             metadata_autobatching=cell.autobatching,
         )
         config.max_requests(count)
@@ -220,7 +224,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
 
 
 def _is_done(config: RunConfig, files: Files) -> bool:
-    asked = {
+    asked: dict[str, Any] = {
         "Model": config.model,
         "DataFile": config.data_file,
         "DataSeed": config.data_seed,
@@ -228,8 +232,9 @@ def _is_done(config: RunConfig, files: Files) -> bool:
         "Dtype": config.dtype,
         "Pipeline": config.pipeline,
         "Limit": config.max_queries,
-        "BurnInRequests": config.burn_in,
     }
+    if not config.burn_in_s:  # or how many requests it was is not known beforehand
+        asked["BurnInRequests"] = config.burn_in
     return is_done(files.json, asked)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
+from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.tensors import tensorfile
@@ -19,10 +20,10 @@ LARGE_REQUEST_BYTES = 256 << 10
 THREADS_A_CORE_LARGE = 4
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
-MAX_TENSOR_BYTES = 512 << 20
-"""What servers take in one argument unless told otherwise."""
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 IMAGE_SHAPE = tensortype.image_shape()
+ARRIVALS = ("even", "poisson")
+ON_LAG = ("stop", "shed")
 MAX_GENERATED_TENSORS = 2000
 MAX_GENERATED_BYTES = 256 << 20
 """Of all generated tensors together, unless a single one is larger."""
@@ -70,11 +71,23 @@ class RunConfig:
     """How far an output's value may be from the reference's."""
     burn_in: int = 0
     """Requests, the first ones, that count in no figure."""
+    burn_in_s: float = 0.0
+    """The same as a time, in seconds."""
     max_queries: int = 0
-    """Tensors to send, burn-in included; they are cycled. 0: no limit where a duration is set,
-    otherwise each once."""
+    """Tensors to send, burn-in included; they are cycled. 0: no limit where a duration, a profile
+    or recorded arrivals say how much; otherwise each once."""
     limit_rps: float = 0.0
-    """Requests a second of all workers, spread evenly; 0: no limit, a closed loop."""
+    """Requests a second of all workers; 0: no limit, a closed loop unless the next two say else."""
+    profile: tuple[Step, ...] = ()
+    """How the rate goes over time, in steps and ramps; the run ends with it."""
+    arrivals_file: Path | None = None
+    """When each request is due, as recorded; the run ends with them."""
+    arrivals: str = "even"
+    """How requests are spread by a rate: `even`, or `poisson`, drawn from `seed`."""
+    max_lag_s: float = 0.0
+    """How late a request may start by the schedule; 0: however late."""
+    on_lag: str = "stop"
+    """What becomes of one that would be later: `stop` ends the run, `shed` leaves it out."""
     duration_s: float = 0.0
     """How long to measure after the burn-in, in seconds; 0: no limit."""
     continue_on_error: bool = True
@@ -94,20 +107,17 @@ class RunConfig:
     command_line: str | None = None
     """What was typed to have this run, for the result alone."""
     seed: int = 0
-    """What generated tensors are drawn from. With a file it chooses which tensor is sent first; 0:
-    the file's first."""
+    """What generated tensors and Poisson arrivals are drawn from. With a file it chooses which
+    tensor is sent first; 0: the file's first."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
         self._check_tensor()
         _within("--workers", self.workers, 1, MAX_WORKERS)
         _within("--pipeline", self.pipeline, 1, MAX_OUTSTANDING // self.workers)
-        if self.pipeline > 1 and self.limit_rps:
-            raise ConfigError(
-                f"--pipeline {self.pipeline} with --limit-rps: a worker that waits for when a "
-                "request is due has one at a time; ask for more workers"
-            )
-        _within("--batch-size", self.batch_size, 1, MAX_TENSOR_BYTES // self.tensor_bytes)
+        _within(
+            "--batch-size", self.batch_size, 1, tensortype.MAX_TENSOR_BYTES // self.tensor_bytes
+        )
         _within("--burn-in", self.burn_in, 0, MAX_COUNT)
         _within("--max-queries", self.max_queries, 0, MAX_COUNT)
         _within("--seed", self.seed, 0, MAX_COUNT)
@@ -122,11 +132,10 @@ class RunConfig:
                     f"--threads {self.threads} with --workers {self.workers}: a thread drives at "
                     "least one worker, so ask for as many workers or fewer threads"
                 )
-        if self.limit_rps and not MIN_RPS <= self.limit_rps <= MAX_RPS:
-            raise ConfigError(
-                f"--limit-rps {self.limit_rps:g}: it has to be 0 (no limit), or from {MIN_RPS} "
-                f"to {MAX_RPS}"
-            )
+        self._check_schedule()
+        if self.burn_in and self.burn_in_s:
+            raise ConfigError("--burn-in is a number of requests or a time: give one of them")
+        _seconds("--burn-in", self.burn_in_s, or_zero=True)
         _seconds("--duration", self.duration_s, or_zero=True)
         _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)
@@ -134,23 +143,61 @@ class RunConfig:
         if not self.model:
             raise ConfigError("--model is empty: name the key that the model is stored under")
 
-    def _check_tensor(self) -> None:
-        if self.dtype not in tensortype.DTYPE_BYTES:
-            known = ", ".join(tensortype.DTYPE_BYTES)
-            raise ConfigError(f"--dtype {self.dtype}: it has to be one of {known}")
-        words = ",".join(map(str, self.shape))
-        if not self.shape or min(self.shape) < 1:
-            raise ConfigError(f"--shape {words}: it has to be numbers from 1 on, such as 224,224,3")
-        if self.tensor_bytes > MAX_TENSOR_BYTES:
+    def _check_schedule(self) -> None:
+        if self.limit_rps and not MIN_RPS <= self.limit_rps <= MAX_RPS:
             raise ConfigError(
-                f"--shape {words} of {self.dtype} is {self.tensor_bytes:,} bytes; a tensor has at "
-                f"most {MAX_TENSOR_BYTES:,}"
+                f"--limit-rps {self.limit_rps:g}: it has to be 0 (no limit), or from {MIN_RPS} "
+                f"to {MAX_RPS}"
             )
+        for step in self.profile:
+            if max(step.from_per_s, step.to_per_s) > MAX_RPS:
+                raise ConfigError(f"--profile: {step} is above {MAX_RPS} requests a second")
+        given = {
+            "--limit-rps": bool(self.limit_rps),
+            "--profile": bool(self.profile),
+            "--arrivals-file": self.arrivals_file is not None,
+        }
+        named = [name for name, is_given in given.items() if is_given]
+        if len(named) > 1:
+            raise ConfigError(f"{' and '.join(named)}: each says when requests are due; give one")
+        if self.arrivals not in ARRIVALS:
+            raise ConfigError(f"--arrivals {self.arrivals}: it has to be {' or '.join(ARRIVALS)}")
+        if self.arrivals != "even" and not (self.limit_rps or self.profile):
+            raise ConfigError(
+                f"--arrivals {self.arrivals} without a rate: give --limit-rps or --profile"
+            )
+        if self.on_lag not in ON_LAG:
+            raise ConfigError(f"--on-lag {self.on_lag}: it has to be {' or '.join(ON_LAG)}")
+        _seconds("--max-lag", self.max_lag_s, or_zero=True)
+        if self.max_lag_s and not named:
+            raise ConfigError(
+                "--max-lag without --limit-rps, --profile or --arrivals-file: in a closed loop "
+                "nothing is ever late"
+            )
+        if self.pipeline > 1 and named:
+            raise ConfigError(
+                f"--pipeline {self.pipeline} with {named[0]}: a worker that waits for when a "
+                "request is due has one at a time; ask for more workers"
+            )
+
+    def _check_tensor(self) -> None:
+        tensortype.check(self.shape, self.dtype, "--")
         if self.file is None and self.reference_file is not None:
             raise ConfigError(
                 f"--verify {self.reference_file} without --file: references belong to the tensors "
                 "of a file; give it, or leave out --verify"
             )
+
+    @property
+    def is_open_loop(self) -> bool:
+        """Whether requests are due at times that no answer moves."""
+        return bool(self.limit_rps or self.profile or self.arrivals_file)
+
+    @property
+    def peak_rps(self) -> float:
+        """The highest rate that is asked for; 0 where none is."""
+        rates = (rate for step in self.profile for rate in (step.from_per_s, step.to_per_s))
+        return max(self.limit_rps, *rates) if self.profile else self.limit_rps
 
     @property
     def io_threads(self) -> int:
@@ -201,7 +248,7 @@ class RunConfig:
 
         ConfigError where the burn-in leaves nothing to measure.
         """
-        if self.max_queries == 0 and self.duration_s > 0:
+        if self.max_queries == 0 and (self.duration_s or self.profile or self.arrivals_file):
             return 0
         tensors = self.max_queries or tensor_count
         requests = -(-tensors // self.batch_size)

@@ -9,6 +9,7 @@ from typing import Any
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
+from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
@@ -28,6 +29,7 @@ from aibench_fast.results.result import (
     Result,
     Sample,
     Started,
+    StepFigures,
 )
 from aibench_fast.tensors import tensorfile
 from aibench_fast.tensortype import VALUE_BYTES
@@ -136,28 +138,35 @@ def _load_generator(
 ) -> _core.LoadGenerator:
     _allow_connections(config.workers)
     blob_bytes = config.batch_size * config.tensor_bytes
-    return _core.LoadGenerator(
-        tensors=tensors,
+    due = arrivals(config)
+    kind = _core.Kind(
+        inputs=[tensors],
+        requests=[request.text(worker, blob_bytes) for worker in range(config.workers)],
+        expected_replies=list(request.expected_replies(record.output.output_bytes)),
+        replies_in_array=request.use_dag,
+        batch=config.batch_size,
         first_tensor=first_tensor,
+        references=_references(config, record.output, len(tensors)),
+        tolerance=config.tolerance,
+    )
+    return _core.LoadGenerator(
+        kinds=[kind],
         host=record.peer,
         port=config.address.port,
         socket=config.address.socket,
         greeting=_greeting(config.address),
-        requests=[request.text(worker, blob_bytes) for worker in range(config.workers)],
-        expected_replies=list(request.expected_replies(record.output.output_bytes)),
-        replies_in_array=request.use_dag,
         threads=config.io_threads,
         pipeline=config.pipeline,
-        batch=config.batch_size,
-        burn_in_requests=config.burn_in,
+        schedule=due.schedule,
+        burn_in_requests=due.burn_in_requests,
+        burn_in_ns=due.burn_in_ns,
         max_requests=config.max_requests(len(tensors)),
-        requests_per_s=config.limit_rps,
+        max_lag_ns=round(config.max_lag_s * NS_PER_S),
+        shed_late=config.on_lag == "shed",
         duration_ns=round(config.duration_s * NS_PER_S),
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
         stop_on_failure=not config.continue_on_error,
-        references=_references(config, record.output, len(tensors)),
-        tolerance=config.tolerance,
     )
 
 
@@ -223,7 +232,9 @@ def _measure(
     leave(config.address, request, config.workers, patience_s)
     # The last reading was under way meanwhile; a stuck server is not waited for twice.
     server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
-    service = snapshot.service_latencies
+    measured = snapshot.measured
+    service = measured.service_latencies
+    failed = _total(measured.failures)
     return Result(
         model=config.model,
         query_label=request.label,
@@ -242,16 +253,24 @@ def _measure(
         end_unix_ms=start_unix_ms + round(duration_s * MS_PER_S),
         duration_s=duration_s,
         measured_s=_measured_s(snapshot),
-        requests=snapshot.successes + _total(snapshot.failures),
-        successes=snapshot.successes,
-        failures=_failures(snapshot.failures),
-        burn_in_requests=min(config.burn_in, snapshot.requests),
+        requests=measured.successes + failed,
+        successes=measured.successes,
+        failures=_failures(measured.failures),
+        burn_in_requests=snapshot.requests - measured.successes - failed,
         burn_in_failures=_failures(snapshot.burn_in_failures),
         abandoned=snapshot.abandoned,
-        late_starts=snapshot.late_starts,
-        latencies=_histogram(snapshot.latencies),
+        late_starts=measured.late_starts,
+        latencies=_histogram(measured.latencies),
         service_latencies=service and _histogram(service),
-        saturated=snapshot.latencies.saturated,
+        arrivals=_arrivals_told(config),
+        shed=measured.shed,
+        unsent=generator.unsent(),
+        lag_exceeded=snapshot.lag_exceeded,
+        steps=_steps(config, generator),
+        start_lags=_histogram(snapshot.start_lags),
+        timer_lags=_histogram(snapshot.timer_lags),
+        reply_waits=_histogram(snapshot.reply_waits),
+        saturated=measured.latencies.saturated,
         intervals=tuple(watch.intervals),
         client_cpu_s=snapshot.cpu_ns / NS_PER_S,
         busiest_thread=snapshot.busiest_thread,
@@ -263,6 +282,38 @@ def _measure(
         facts=known,
         interrupted=interrupted,
     )
+
+
+def _arrivals_told(config: RunConfig) -> dict[str, Any] | None:
+    """What the result says of how requests were due."""
+    if not config.is_open_loop:
+        return None
+    return {
+        "Kind": "recorded" if config.arrivals_file else config.arrivals,
+        "Seed": config.seed if config.arrivals == "poisson" else None,
+        "Profile": ", ".join(map(str, config.profile)) or None,
+        "File": None if config.arrivals_file is None else str(config.arrivals_file),
+        "PeakRps": config.peak_rps or None,
+        "MaxLagSeconds": config.max_lag_s or None,
+        "OnLag": config.on_lag if config.max_lag_s else None,
+    }
+
+
+def _steps(config: RunConfig, generator: _core.LoadGenerator) -> list[StepFigures]:
+    return [
+        StepFigures(
+            step=str(step),
+            seconds=step.duration_s,
+            successes=figures.successes,
+            inferences=figures.inferences,
+            failures=_failures(figures.failures),
+            shed=figures.shed,
+            late_starts=figures.late_starts,
+            latencies=_histogram(figures.latencies),
+            service_latencies=_histogram(figures.service_latencies or figures.latencies),
+        )
+        for step, figures in zip(config.profile, generator.step_figures(), strict=True)
+    ]
 
 
 class _Watch:
@@ -282,7 +333,8 @@ class _Watch:
         self._generator = generator
         self._observe = observe
         self._server_watch = server_watch
-        self._burning_in = config.burn_in > 0
+        self._burning_in = config.burn_in > 0 or config.burn_in_s > 0
+        self._begin_at_ns = 0  # when a burn-in of some time ends in a closed loop; 0: not here
         self._last_images = 0
         self._last_ns = 0
         self._last_unix_ms = 0
@@ -303,6 +355,8 @@ class _Watch:
     def _wait(self) -> None:
         self._last_ns = time.monotonic_ns()
         self._last_unix_ms = _unix_ms()
+        if self._config.burn_in_s and not self._config.is_open_loop:
+            self._begin_at_ns = self._last_ns + round(self._config.burn_in_s * NS_PER_S)
         period_ns = round(self._config.reporting_period_s * NS_PER_S)
         next_ns = self._last_ns + period_ns
         while not self._generator.wait(
@@ -315,23 +369,27 @@ class _Watch:
                 next_ns = max(next_ns + period_ns, time.monotonic_ns())
 
     def _note_burn_in(self) -> None:
+        if 0 < self._begin_at_ns <= time.monotonic_ns():
+            self._begin_at_ns = 0
+            self._generator.begin_measuring()
         if self._burning_in and self._generator.measuring():
             self._burning_in = False
-            self._observe(BurnInComplete(self._config.burn_in, self._config.workers))
+            requests = self._config.burn_in or self._generator.snapshot().requests
+            self._observe(BurnInComplete(requests, self._config.workers))
 
     def _look(self) -> None:
         """Tell of the period that ends now."""
         self._note_burn_in()
         now_ns = time.monotonic_ns()
         snapshot = self._generator.snapshot()
-        failed = _total(snapshot.failures) + _total(snapshot.burn_in_failures)
-        images = (snapshot.requests - failed) * self._config.batch_size
-        latencies = _histogram(snapshot.latencies)
+        failed = _total(snapshot.measured.failures) + _total(snapshot.burn_in_failures)
+        images = snapshot.answered_tensors
+        latencies = _histogram(snapshot.measured.latencies)
         interval = Interval(
             unix_ms=_unix_ms(),
             images=images,
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
-            overall_rate=_overall_rate(snapshot, now_ns, self._config.batch_size),
+            overall_rate=_overall_rate(snapshot, now_ns),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
             failed=failed,
             period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
@@ -352,7 +410,7 @@ class _Watch:
         if not self._config.sample_responses:
             return
         if (sample := self._generator.take_sample()) is not None:
-            tensor, output = sample
+            _, tensor, output = sample
             first = output[: len(output) // self._config.batch_size]
             self._observe(Sample(tensor, self._output_dtype, first))
         self._generator.want_sample()
@@ -368,11 +426,11 @@ def _measured_s(snapshot: _core.Snapshot) -> float:
     return max(0, snapshot.last_completed_ns - snapshot.measured_from_ns) / NS_PER_S
 
 
-def _overall_rate(snapshot: _core.Snapshot, now_ns: int, batch_size: int) -> float:
+def _overall_rate(snapshot: _core.Snapshot, now_ns: int) -> float:
     if not snapshot.measured_from_ns or now_ns <= snapshot.measured_from_ns:
         return 0.0
     measured_s = (now_ns - snapshot.measured_from_ns) / NS_PER_S
-    return snapshot.successes * batch_size / measured_s
+    return snapshot.measured.inferences / measured_s
 
 
 def _total(failures: NativeFailures) -> int:

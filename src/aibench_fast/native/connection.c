@@ -153,9 +153,13 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
         return -1;
     }
     reader->buf = buffer;
+    if (endpoint->socket == NULL) /* a unix socket has no such stamps */
+        setsockopt(context->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     c->context = context;
     c->sent_bytes = 0;
     c->hung_up = false;
+    c->receives = 0;
+    c->reply_wait_ns = -1;
     return 0;
 }
 
@@ -238,6 +242,27 @@ static enum io_status judge(struct connection *c)
     }
 }
 
+/* Receive with the time at which the last of the bytes came, as the kernel stamped it. */
+__attribute__((noinline, cold)) static ssize_t recv_stamped(struct connection *c, char *buffer, size_t bytes)
+{
+    union {
+        char room[CMSG_SPACE(sizeof(struct timespec))];
+        struct cmsghdr alignment;
+    } control;
+    struct iovec iov = {buffer, bytes};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1,
+                             .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(c->context->fd, &message, 0);
+    struct cmsghdr *head = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec came;
+        memcpy(&came, CMSG_DATA(head), sizeof came);
+        int64_t waited_ns = clock_ns(CLOCK_REALTIME) - (came.tv_sec * NS_PER_S + came.tv_nsec);
+        c->reply_wait_ns = waited_ns > 0 ? waited_ns : 0; /* that clock may be set back */
+    }
+    return got;
+}
+
 /* Receive into the reader's own buffer, where redisReaderFeed would copy to: as much as there is room
  * for, which is all that is outstanding unless the replies are large. `*full`: there may be more. */
 static ssize_t receive(struct connection *c, bool *full)
@@ -250,7 +275,9 @@ static ssize_t receive(struct connection *c, bool *full)
     }
     reader->buf = buffer;
     size_t room = sdsavail(buffer);
-    ssize_t got = recv(c->context->fd, buffer + reader->len, room, 0);
+    char *end = buffer + reader->len;
+    ssize_t got = c->receives++ % RECEIVES_A_STAMP == 0 ? recv_stamped(c, end, room)
+                                                        : recv(c->context->fd, end, room, 0);
     if (got > 0) {
         sdsIncrLen(buffer, (int)got);
         reader->len += (size_t)got;
@@ -261,7 +288,7 @@ static ssize_t receive(struct connection *c, bool *full)
 
 enum io_status connection_receive(struct connection *c)
 {
-    enum io_status status = judge(c);
+    enum io_status status = connection_has_unjudged(c) ? judge(c) : IO_AGAIN;
     bool more = true;
     while (status == IO_AGAIN && more) {
         bool full = false;

@@ -17,6 +17,7 @@
 
 #define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room for what is read on top of a large reply */
 #define CONNECTION_REPLY_HEAD_BYTES 64       /* what a request's replies have beside the output */
+#define RECEIVES_A_STAMP 16 /* one receive in so many is timed */
 
 struct redisContext;
 
@@ -31,6 +32,9 @@ struct connection {
     struct replycheck *check;     /* set by the owner before the first receive */
     uint64_t sent_bytes;          /* that the kernel took since the connection was opened */
     bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
+    uint32_t receives;            /* of which one in RECEIVES_A_STAMP is timed */
+    int64_t reply_wait_ns;        /* how long what the last receive read had waited in the kernel, where
+                                   * that was timed; -1: it was not. The owner sets it back */
 };
 
 enum io_status {

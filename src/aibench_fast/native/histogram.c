@@ -31,13 +31,9 @@ static inline int counts_index(int64_t value_us)
     return (bucket << HISTOGRAM_HALF_MAGNITUDE) + sub_bucket;
 }
 
-void histogram_reset(struct histogram *h)
+void histogram_init(struct histogram *h)
 {
-    for (int i = 0; i < HISTOGRAM_COUNTS; i++)
-        atomic_init(&h->counts[i], 0);
     atomic_init(&h->min_us, INT64_MAX);
-    atomic_init(&h->max_us, 0);
-    atomic_init(&h->saturated, 0);
 }
 
 void histogram_record(struct histogram *h, int64_t latency_ns)

@@ -1,8 +1,8 @@
 /* A latency histogram in HdrHistogram's bucket layout: 1 microsecond to 1 hour, 3 significant
  * digits, the same counts array as HdrHistogram(1, 3600000000, 3).
  *
- * Memory: the struct holds everything; the caller allocates it (zeroed is not enough: call
- * histogram_reset) and frees it. Nothing here allocates.
+ * Memory: the struct holds everything; the caller allocates it (zeroed, and then
+ * histogram_init) and frees it. Nothing here allocates.
  * Units: values go in as nanoseconds and are kept as whole microseconds, rounded to nearest.
  * Threads: one thread records; any thread may merge from it meanwhile and sees each count either
  * before or after a record, never torn.
@@ -27,7 +27,8 @@ struct histogram {
     _Atomic int64_t saturated; /* values above HISTOGRAM_MAX_US, which are counted at it */
 };
 
-void histogram_reset(struct histogram *h);
+/* Make zeroed memory into an empty histogram; pages that nothing is counted on stay untouched. */
+void histogram_init(struct histogram *h);
 
 /* Count one latency. Below 0.5 us it counts as 1 us; above an hour as an hour, and as saturated. */
 void histogram_record(struct histogram *h, int64_t latency_ns);

@@ -15,13 +15,15 @@
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
 #define REST_NS (50 * NS_PER_MS)
+#define ROUNDS_A_CLOCK 16
+/* Kept out of the way of a closed loop's requests, where every instruction is counted. */
+#define OUT_OF_LINE __attribute__((noinline, cold))
 
 static void worker_next(struct iothread *t, struct worker *w);
 
-static inline void bump(_Atomic uint64_t *counter)
+static inline int64_t read_clock(struct iothread *t)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+    return t->clock_ns = monotonic_ns();
 }
 
 static int watch(struct iothread *t, struct worker *w)
@@ -33,10 +35,10 @@ static int watch(struct iothread *t, struct worker *w)
 
 /* What may stand in a connection's buffer: all replies outstanding, or the part of one that came
  * and what is read on top of it. */
-static size_t unjudged_bytes_max(const struct loadgen_config *config)
+static size_t unjudged_bytes_max(const struct run_state *run)
 {
-    size_t all = config->pipeline * (config->output_bytes + CONNECTION_REPLY_HEAD_BYTES);
-    size_t read_on_top = config->output_bytes + CONNECTION_RECEIVE_BYTES;
+    size_t all = run->config.pipeline * (run->output_bytes_max + CONNECTION_REPLY_HEAD_BYTES);
+    size_t read_on_top = run->output_bytes_max + CONNECTION_RECEIVE_BYTES;
     return all < read_on_top ? all : read_on_top;
 }
 
@@ -46,7 +48,7 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
     w->connection.check = &w->check;
     w->answered = false;
     w->queued_bytes = 0;
-    if (connection_open(&w->connection, &config->endpoint, unjudged_bytes_max(config), errstr) < 0)
+    if (connection_open(&w->connection, &config->endpoint, unjudged_bytes_max(t->run), errstr) < 0)
         return -1;
     if (watch(t, w) < 0) {
         snprintf(errstr, ERRSTR_BYTES, "epoll: %s", strerror(errno));
@@ -72,7 +74,7 @@ static bool sample_claim(struct run_state *run)
 static void sample_finish(struct run_state *run, struct worker *w, bool arrived)
 {
     if (arrived && w->output)
-        memcpy(run->sample, w->output, run->config.output_bytes);
+        memcpy(run->sample, w->output, w->requests[w->oldest].kind->output_bytes);
     atomic_store(&run->sample_state, arrived ? SAMPLE_READY : SAMPLE_WANTED);
 }
 
@@ -81,23 +83,19 @@ static struct request *oldest(struct worker *w)
     return &w->requests[w->oldest];
 }
 
-static uint64_t first_tensor(const struct loadgen_config *config, const struct request *request)
-{
-    return (config->first_tensor + request->number * config->batch) %
-           config->tensors->tensor_count;
-}
-
 /* Compare the output with the references of the tensors that were sent. */
-static void compare(const struct loadgen_config *config, struct worker *w)
+static void compare(struct worker *w)
 {
-    uint64_t first = first_tensor(config, oldest(w));
-    size_t values = config->output_bytes / config->batch / sizeof(float);
+    const struct request_kind *kind = oldest(w)->kind;
+    uint64_t tensors = kind->inputs[0]->tensor_count;
+    uint64_t first = kind_first_tensor(kind, kind->inputs[0], oldest(w)->arrival.number);
+    size_t values = kind->output_bytes / kind->batch / sizeof(float);
     const float *found = (const float *)w->output;
-    for (uint64_t i = 0; i < config->batch; i++) {
-        uint64_t tensor = (first + i) % config->tensors->tensor_count;
-        const float *wanted = (const float *)config->references + tensor * values;
+    for (uint64_t i = 0; i < kind->batch; i++) {
+        uint64_t tensor = (first + i) % tensors;
+        const float *wanted = (const float *)kind->references + tensor * values;
         for (size_t v = 0; v < values; v++, found++)
-            if (!(fabsf(*found - wanted[v]) <= config->tolerance)) { /* so that NaN differs */
+            if (!(fabsf(*found - wanted[v]) <= kind->tolerance)) { /* so that NaN differs */
                 replycheck_fail(&w->check, FAILURE_WRONG_OUTPUT,
                                 "tensor %llu, value %zu: %g, the reference has %g",
                                 (unsigned long long)tensor, v, (double)*found, (double)wanted[v]);
@@ -106,35 +104,56 @@ static void compare(const struct loadgen_config *config, struct worker *w)
     }
 }
 
-/* Count the oldest request, which just ended, in the phase that it ended in. */
+/* Whether the request that ended now is measured: by a schedule that was settled when it was due; in
+ * a closed loop, where a burn-in ends when so many requests ended, it is now. */
+static bool settle_measured(struct run_state *run, const struct request *request, int64_t now_ns)
+{
+    uint64_t order = atomic_fetch_add_explicit(&run->completions, 1, memory_order_relaxed);
+    if (schedule_is_open(&run->schedule))
+        return request->measured;
+    uint64_t burn_in = atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed);
+    if (order + 1 == burn_in)
+        atomic_store_explicit(&run->measured_from_ns, now_ns, memory_order_relaxed);
+    return order >= burn_in;
+}
+
+/* Record the outcome in the figures of the whole and of each part that the request belongs to. */
+static void record(struct iothread *t, const struct request *request, const struct outcome *outcome)
+{
+    figures_record(&t->measured, outcome);
+    if (t->kinds != NULL)
+        figures_record(&t->kinds[request->kind - t->run->config.kinds], outcome);
+    if (request->arrival.step != SCHEDULE_NO_STEP)
+        figures_record(&t->steps[request->arrival.step], outcome);
+}
+
+/* Count the oldest request, which just ended. */
 static void count(struct iothread *t, struct worker *w, int64_t now_ns)
 {
     struct run_state *run = t->run;
-    uint64_t order = atomic_fetch_add_explicit(&run->completions, 1, memory_order_relaxed);
-    bool measured = order >= run->config.burn_in_requests;
-    bool failed = w->check.kind != FAILURE_NONE;
-
-    bump(&t->requests);
-    if (order + 1 == run->config.burn_in_requests)
-        atomic_store_explicit(&run->measured_from_ns, now_ns, memory_order_relaxed);
-    if (failed)
-        failures_record(measured ? &t->failures : &t->burn_in_failures, w->check.kind,
-                        w->check.message, now_ns);
-    if (!measured)
+    const struct request *request = oldest(w);
+    const struct outcome outcome = {
+        .failure = w->check.kind,
+        .message = w->check.message,
+        .batch = request->kind->batch,
+        .due_ns = request->arrival.due_ns,
+        .started_ns = request->started_ns,
+        .ended_ns = now_ns,
+        .late = w->late,
+    };
+    figures_bump(&t->requests);
+    if (outcome.failure == FAILURE_NONE)
+        figures_add(&t->answered_tensors, outcome.batch);
+    if (!settle_measured(run, request, now_ns)) {
+        if (outcome.failure != FAILURE_NONE)
+            failures_record(&t->burn_in_failures, outcome.failure, outcome.message, now_ns);
         return;
+    }
     if (t->cpu_from_ns == 0)
         t->cpu_from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
     w->measured++;
-    if (w->late)
-        bump(&t->late_starts);
-    if (!failed) {
-        int64_t due_ns = w->waiter.due_ns, started_ns = oldest(w)->started_ns;
-        histogram_record(&t->latencies, now_ns - (due_ns ? due_ns : started_ns));
-        if (due_ns)
-            histogram_record(&t->service_latencies, now_ns - started_ns);
-        bump(&t->successes);
-    }
+    record(t, request, &outcome);
 }
 
 /* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
@@ -148,7 +167,7 @@ static void worker_rest(struct worker *w, int64_t now_ns)
 /* Judge from now on the replies to the oldest request. */
 static void judge_oldest(struct iothread *t, struct worker *w)
 {
-    w->check.plan = &t->run->config.plan;
+    w->check.plan = &oldest(w)->kind->plan;
     replycheck_start(&w->check, w->output              ? w->output
                                 : oldest(w)->samples ? t->run->sample
                                                      : NULL);
@@ -158,9 +177,9 @@ static void judge_oldest(struct iothread *t, struct worker *w)
 static void request_done(struct iothread *t, struct worker *w)
 {
     struct run_state *run = t->run;
-    int64_t now_ns = monotonic_ns();
-    if (w->output && w->check.kind == FAILURE_NONE)
-        compare(&run->config, w); /* after the clock was read */
+    int64_t now_ns = read_clock(t);
+    if (w->output && w->check.kind == FAILURE_NONE && oldest(w)->kind->references)
+        compare(w); /* after the clock was read */
     bool failed = w->check.kind != FAILURE_NONE;
     count(t, w, now_ns);
     if (oldest(w)->samples)
@@ -197,48 +216,113 @@ static void worker_lost(struct iothread *t, struct worker *w)
 static bool run_is_over(struct run_state *run)
 {
     int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
-    return atomic_load_explicit(&run->stopping, memory_order_relaxed) ||
-           (run->config.duration_ns && from_ns &&
-            monotonic_ns() - from_ns >= run->config.duration_ns);
+    int64_t none = 0;
+    if (run->config.duration_ns && from_ns) {
+        int64_t now_ns = monotonic_ns();
+        if (now_ns - from_ns >= run->config.duration_ns) {
+            atomic_compare_exchange_strong(&run->over_ns, &none, now_ns);
+            return true;
+        }
+    }
+    return atomic_load_explicit(&run->stopping, memory_order_relaxed);
+}
+
+OUT_OF_LINE static const struct request_kind *draw_kind(const struct run_state *run, uint64_t number)
+{
+    uint64_t drawn = splitmix_at(run->config.mix_seed, number);
+    uint32_t kind = 0;
+    while (kind < run->config.kind_count - 1 && drawn >= run->kind_limits[kind])
+        kind++;
+    return &run->config.kinds[kind];
+}
+
+/* Whether a request that is due by the schedule is measured; the first that is begins the measuring. */
+OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival *arrival)
+{
+    if (arrival->number < atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed) ||
+        arrival->due_ns < atomic_load_explicit(&run->measure_due_from_ns, memory_order_relaxed))
+        return false;
+    /* Of requests that several threads start at once the one due first may come last. */
+    int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
+    while ((from_ns == 0 || arrival->due_ns < from_ns) &&
+           !atomic_compare_exchange_weak(&run->measured_from_ns, &from_ns, arrival->due_ns))
+        ;
+    return true;
 }
 
 /* Put the run's next request into the ring, which has room; NULL where the run has no more. */
 static struct request *take_request(struct iothread *t, struct worker *w)
 {
     struct run_state *run = t->run;
-    if (run_is_over(run))
-        return NULL;
-    uint64_t number = atomic_fetch_add_explicit(&run->next_request, 1, memory_order_relaxed);
-    if (run->config.max_requests && number >= run->config.max_requests)
-        return NULL;
     struct request *request =
         &w->requests[(w->oldest + w->outstanding) % run->config.pipeline];
-    *request = (struct request){.number = number};
+    struct arrival *arrival = &request->arrival;
+    if (run_is_over(run) || !schedule_next(&run->schedule, arrival))
+        return NULL;
+    if (run->config.max_requests && arrival->number >= run->config.max_requests)
+        return NULL;
+    request->kind = run->config.kind_count == 1 ? run->config.kinds
+                                                : draw_kind(run, arrival->number);
     w->outstanding++;
     return request;
+}
+
+/* Count a request that was taken too late to be sent, and take it back. */
+OUT_OF_LINE static void shed(struct iothread *t, struct worker *w, const struct request *request)
+{
+    if (!is_measured(t->run, &request->arrival)) {
+        figures_bump(&t->burn_in_shed);
+    } else {
+        figures_bump(&t->measured.shed);
+        if (t->kinds != NULL)
+            figures_bump(&t->kinds[request->kind - t->run->config.kinds].shed);
+        if (request->arrival.step != SCHEDULE_NO_STEP)
+            figures_bump(&t->steps[request->arrival.step].shed);
+    }
+    w->outstanding--;
+}
+
+/* A request by the schedule starts: is it measured, and how late is it? */
+OUT_OF_LINE static void note_start(struct iothread *t, struct worker *w, struct request *request)
+{
+    int64_t lag_ns = request->started_ns - request->arrival.due_ns;
+    request->measured = is_measured(t->run, &request->arrival);
+    if (!request->measured)
+        return;
+    histogram_record(&t->start_lags, lag_ns);
+    if (!w->late)
+        histogram_record(&t->timer_lags, lag_ns);
 }
 
 /* Queue what a request sends, behind what is queued already. */
 static void request_queue(struct iothread *t, struct worker *w, struct request *request,
                           int64_t now_ns)
 {
-    const struct loadgen_config *config = &t->run->config;
-    const struct request_text *text = w->text;
-    uint64_t first = first_tensor(config, request);
+    const struct request_kind *kind = request->kind;
+    const struct request_text *text = kind->texts + (size_t)w->index * (kind->input_count + 1);
+    const struct request_text *last = text + kind->input_count;
+    const struct tensormap *const *input = kind->inputs;
     struct iovec *iov = w->iov + w->iov_count;
-    size_t used = 0;
+    uint64_t bytes = w->queued_bytes;
 
-    iov[used++] = (struct iovec){(void *)text->prefix, text->prefix_bytes};
-    used += tensormap_batch(config->tensors, first, config->batch, iov + used);
-    iov[used++] = (struct iovec){(void *)text->suffix, text->suffix_bytes};
-    w->iov_count += used;
-    w->queued_bytes +=
-        text->prefix_bytes + config->batch * config->tensors->tensor_bytes + text->suffix_bytes;
+    for (; text < last; text++, input++) {
+        *iov++ = (struct iovec){(void *)text->bytes, text->count};
+        iov += tensormap_batch(*input, kind_first_tensor(kind, *input, request->arrival.number),
+                               kind->batch, iov);
+        bytes += text->count + kind->batch * (*input)->tensor_bytes;
+    }
+    *iov++ = (struct iovec){(void *)text->bytes, text->count};
+    w->iov_count = (size_t)(iov - w->iov);
+    w->queued_bytes = bytes + text->count;
     request->end_byte = w->queued_bytes;
     request->started_ns = now_ns;
+    if (request->arrival.due_ns)
+        note_start(t, w, request);
     request->samples = sample_claim(t->run);
-    if (request->samples)
-        t->run->sample_tensor = first;
+    if (request->samples) {
+        t->run->sample_kind = (uint32_t)(kind - t->run->config.kinds);
+        t->run->sample_tensor = kind_first_tensor(kind, kind->inputs[0], request->arrival.number);
+    }
     if (request == oldest(w))
         judge_oldest(t, w);
 }
@@ -253,7 +337,7 @@ static void worker_fill(struct iothread *t, struct worker *w)
         if (request == NULL)
             return;
         if (now_ns == 0)
-            now_ns = monotonic_ns();
+            now_ns = read_clock(t);
         request_queue(t, w, request, now_ns);
     }
 }
@@ -277,7 +361,7 @@ static void worker_start(struct iothread *t, struct worker *w)
     w->phase = WORKER_BUSY;
     w->iov = w->iov_all;
     w->iov_count = 0;
-    request_queue(t, w, oldest(w), monotonic_ns());
+    request_queue(t, w, oldest(w), read_clock(t));
     worker_fill(t, w); /* before anything is sent, so that all of it goes at once */
     worker_send(t, w);
 }
@@ -299,15 +383,34 @@ static void worker_begin(struct iothread *t, struct worker *w)
     }
 }
 
+/* Whether the request, which is due by the schedule, is later than may be; if so it is shed, or the
+ * run ends with it. */
+OUT_OF_LINE static bool is_too_late(struct iothread *t, struct worker *w, const struct request *request)
+{
+    struct run_state *run = t->run;
+    int64_t max_ns = run->config.max_lag_ns;
+    if (max_ns == 0 || monotonic_ns() - request->arrival.due_ns <= max_ns)
+        return false;
+    if (!run->config.shed_late) {
+        atomic_store(&run->lag_exceeded, true);
+        atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
+    }
+    shed(t, w, request);
+    return true;
+}
+
 /* Give the worker, which has no request, its next, at once or when it is due, or end it. */
 static void worker_next(struct iothread *t, struct worker *w)
 {
-    const struct request *request = take_request(t, w);
-    if (request == NULL) {
-        worker_end(t, w);
-        return;
-    }
-    w->waiter.due_ns = schedule_due_ns(&t->run->schedule, request->number);
+    const struct request *request;
+    do {
+        request = take_request(t, w);
+        if (request == NULL) {
+            worker_end(t, w);
+            return;
+        }
+    } while (request->arrival.due_ns && is_too_late(t, w, request));
+    w->waiter.due_ns = request->arrival.due_ns;
     w->late = w->waiter.due_ns && w->waiter.due_ns < monotonic_ns();
     if (w->waiter.due_ns && !w->late) {
         w->phase = WORKER_WAITING;
@@ -324,10 +427,13 @@ static void release_waiting(struct iothread *t)
     struct waiter *waiter;
     while ((waiter = waiting_line_pop(&t->line, over ? INT64_MAX : monotonic_ns())) != NULL) {
         struct worker *w = (struct worker *)((char *)waiter - offsetof(struct worker, waiter));
-        if (over)
+        if (over) {
+            if (waiter->due_ns < atomic_load_explicit(&t->run->over_ns, memory_order_relaxed))
+                figures_bump(&t->unsent);
             worker_end(t, w);
-        else
+        } else {
             worker_begin(t, w);
+        }
     }
 }
 
@@ -392,6 +498,10 @@ static void worker_receive(struct iothread *t, struct worker *w)
     enum io_status status = IO_DONE;
     while (w->outstanding > 0 && status == IO_DONE) {
         status = connection_receive(&w->connection);
+        if (w->connection.reply_wait_ns >= 0) {
+            histogram_record(&t->reply_waits, w->connection.reply_wait_ns);
+            w->connection.reply_wait_ns = -1;
+        }
         if (status == IO_FAILED || (status == IO_DONE && !may_be_answer(w))) {
             worker_lost(t, w);
             return;
@@ -470,10 +580,12 @@ static void drive(struct iothread *t)
                 worker_event(t, events[i].data.ptr, events[i].events);
         if (t->line.first)
             release_waiting(t);
-        int64_t now_ns = monotonic_ns();
-        if (now_ns >= t->next_expiry_check_ns) {
-            expire_overdue(t, now_ns);
-            t->next_expiry_check_ns = now_ns + tick;
+        /* A request that was sent or answered read the clock just now. */
+        if (ready == 0 || t->rounds++ % ROUNDS_A_CLOCK == 0)
+            read_clock(t);
+        if (t->clock_ns >= t->next_expiry_check_ns) {
+            expire_overdue(t, t->clock_ns);
+            t->next_expiry_check_ns = t->clock_ns + tick;
         }
     }
 }
@@ -536,16 +648,37 @@ static int greet_and_wait(const struct loadgen_config *config, struct worker *w,
     return -1;
 }
 
-static int worker_init(struct iothread *t, struct worker *w, const struct request_text *text,
-                       errstr_t errstr)
+/* The most iovecs that a request of any kind takes. */
+static size_t iovecs_max(const struct loadgen_config *config)
+{
+    size_t most = 0;
+    for (uint32_t k = 0; k < config->kind_count; k++) {
+        const struct request_kind *kind = &config->kinds[k];
+        size_t needed = kind->input_count + 1;
+        for (uint32_t input = 0; input < kind->input_count; input++)
+            needed += tensormap_batch_iovecs(kind->inputs[input], kind->batch);
+        most = needed > most ? needed : most;
+    }
+    return most;
+}
+
+static bool any_references(const struct loadgen_config *config)
+{
+    for (uint32_t k = 0; k < config->kind_count; k++)
+        if (config->kinds[k].references)
+            return true;
+    return false;
+}
+
+static int worker_init(struct iothread *t, struct worker *w, uint32_t index, errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
-    size_t iovecs = 2 + tensormap_batch_iovecs(config->tensors, config->batch);
-    w->text = text;
+    bool compared = any_references(config);
+    w->index = index;
     w->requests = calloc(config->pipeline, sizeof *w->requests);
-    w->iov_all = calloc(config->pipeline * iovecs, sizeof *w->iov_all);
-    w->output = config->references ? malloc(config->output_bytes) : NULL;
-    if (w->requests == NULL || w->iov_all == NULL || (config->references && w->output == NULL)) {
+    w->iov_all = calloc(config->pipeline * iovecs_max(config), sizeof *w->iov_all);
+    w->output = compared ? malloc(t->run->output_bytes_max) : NULL;
+    if (w->requests == NULL || w->iov_all == NULL || (compared && w->output == NULL)) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
@@ -557,26 +690,50 @@ static int worker_init(struct iothread *t, struct worker *w, const struct reques
     return config->greeting ? greet_and_wait(config, w, errstr) : 0;
 }
 
-int iothread_init(struct iothread *t, struct run_state *run, const struct request_text *texts,
+/* Zeroed figures of `count` parts; NULL for none, or without memory. */
+static struct figures *parts_of(uint32_t count)
+{
+    struct figures *parts = count ? calloc(count, sizeof *parts) : NULL;
+    for (uint32_t i = 0; parts != NULL && i < count; i++)
+        figures_init(&parts[i]);
+    return parts;
+}
+
+static int figures_prepare(struct iothread *t, errstr_t errstr)
+{
+    const struct loadgen_config *config = &t->run->config;
+    uint32_t kinds = config->kind_count > 1 ? config->kind_count : 0;
+    t->kinds = parts_of(kinds);
+    t->steps = parts_of(config->step_count);
+    figures_init(&t->measured);
+    histogram_init(&t->start_lags);
+    histogram_init(&t->timer_lags);
+    histogram_init(&t->reply_waits);
+    if ((kinds && t->kinds == NULL) || (config->step_count && t->steps == NULL)) {
+        snprintf(errstr, ERRSTR_BYTES, "out of memory");
+        return -1;
+    }
+    return 0;
+}
+
+int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_worker,
                   uint32_t worker_count, errstr_t errstr)
 {
     t->run = run;
-    histogram_reset(&t->latencies);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     t->workers = calloc(worker_count, sizeof *t->workers);
     if (t->epoll_fd < 0 || t->workers == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "cannot make an I/O thread: %s", strerror(errno));
         return -1;
     }
-    if (run->schedule.interval_ns > 0) {
-        histogram_reset(&t->service_latencies); /* without a limit its memory is never touched */
-        if (waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
-            return -1;
-    }
+    if (figures_prepare(t, errstr) < 0)
+        return -1;
+    if (schedule_is_open(&run->schedule) && waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
+        return -1;
     t->worker_count = worker_count;
     t->workers_running = worker_count;
     for (uint32_t i = 0; i < worker_count; i++)
-        if (worker_init(t, &t->workers[i], &texts[i], errstr) < 0)
+        if (worker_init(t, &t->workers[i], first_worker + i, errstr) < 0)
             return -1;
     return 0;
 }
@@ -590,6 +747,8 @@ void iothread_free(struct iothread *t)
         free(t->workers[i].output);
     }
     free(t->workers);
+    free(t->kinds);
+    free(t->steps);
     waiting_line_close(&t->line);
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);

@@ -14,22 +14,29 @@
 
 #include "loadgen.h"
 #include "schedule.h"
+#include "waitingline.h"
 
 enum sample_state { SAMPLE_NONE, SAMPLE_WANTED, SAMPLE_TAKEN, SAMPLE_READY };
 
 /* What all I/O threads share. */
 struct run_state {
     struct loadgen_config config;
-    struct schedule schedule; /* its start is set before the threads are started */
+    struct schedule schedule;
+    uint64_t kind_limits[KINDS_MAX]; /* a draw below kind_limits[k] and no earlier one is of kind k */
+    size_t output_bytes_max;         /* of any kind */
     _Atomic bool stopping;
-    _Atomic uint64_t next_request; /* the number of the request that is issued next */
+    _Atomic bool lag_exceeded;
     _Atomic uint64_t completions;
+    _Atomic uint64_t burn_in_requests; /* as in the config, or BURN_IN_UNTIL_TOLD and then less */
+    _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
-    pthread_mutex_t mutex; /* guards threads_running */
+    _Atomic int64_t over_ns; /* when a thread first saw that the run is over; 0 before */
+    pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
     uint32_t threads_running;
-    _Atomic int sample_state; /* enum sample_state; a claim of WANTED owns the two below */
+    _Atomic int sample_state; /* enum sample_state; a claim of WANTED owns the three below */
     char *sample;
+    uint32_t sample_kind;
     uint64_t sample_tensor;
 };
 
@@ -44,9 +51,11 @@ enum worker_phase {
 
 /* A request that is sent, or is to be sent next, and is not answered yet. */
 struct request {
-    uint64_t number;
+    struct arrival arrival;
+    const struct request_kind *kind;
     int64_t started_ns; /* just before it was first offered to the kernel */
     uint64_t end_byte;  /* how many bytes its connection has sent when it is sent whole */
+    bool measured;      /* by a schedule, where it is settled when the request is started */
     bool samples;       /* its output goes to run_state.sample */
 };
 
@@ -55,10 +64,10 @@ struct worker {
     struct replycheck check; /* of the oldest request outstanding, for replies come in order */
     enum worker_phase phase;
     bool answered;        /* something came back on this connection */
-    struct waiter waiter; /* its due_ns is when the request was meant to start; 0: without a limit */
-    bool late;            /* it was due before this worker was free */
+    struct waiter waiter; /* while it waits for its request to be due */
+    bool late;            /* its request was due before it was free */
     int64_t since_ns;     /* when connecting, or resting, began */
-    const struct request_text *text;
+    uint32_t index;       /* among all workers of the run */
     struct request *requests; /* a ring of config.pipeline */
     uint32_t oldest;          /* its place in the ring */
     uint32_t outstanding;     /* how many the ring holds */
@@ -78,25 +87,31 @@ struct iothread {
     uint32_t worker_count;
     uint32_t workers_running;
     struct waiting_line line; /* workers that are free before their request is due */
+    int64_t clock_ns; /* when the thread last read the clock */
+    uint32_t rounds;  /* of its loop, of which one in ROUNDS_A_CLOCK reads it in any case */
     int64_t next_expiry_check_ns;
     int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
     _Atomic uint64_t requests;
-    _Atomic uint64_t successes;
+    _Atomic uint64_t answered_tensors;
     _Atomic uint64_t abandoned;
-    _Atomic uint64_t late_starts;
+    _Atomic uint64_t burn_in_shed;
+    _Atomic uint64_t unsent; /* due before the run was over, and taken, but not sent by then */
     _Atomic int64_t last_completed_ns;
     _Atomic int64_t cpu_ns;
     _Atomic uint64_t least_worker_requests;
     _Atomic uint64_t most_worker_requests;
     struct failures burn_in_failures;
-    struct failures failures;
-    struct histogram latencies;         /* from the intended start */
-    struct histogram service_latencies; /* from the actual one; filled under a rate limit alone */
+    struct figures measured;
+    struct figures *kinds; /* one a kind; NULL where there is but one */
+    struct figures *steps; /* one a step */
+    struct histogram start_lags;
+    struct histogram timer_lags;
+    struct histogram reply_waits;
 };
 
-/* Make the thread's workers and connect them; `texts` has one entry a worker.
+/* Make the thread's workers, `first_worker` of the run and those that follow, and connect them.
  * Returns 0, or -1 with the reason in `errstr`; either way iothread_free is to be called. */
-int iothread_init(struct iothread *t, struct run_state *run, const struct request_text *texts,
+int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_worker,
                   uint32_t worker_count, errstr_t errstr);
 
 /* The thread's start routine; its argument is the iothread. */

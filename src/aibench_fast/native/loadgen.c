@@ -18,12 +18,29 @@ struct loadgen {
     struct iothread threads[]; /* run.config.threads of them */
 };
 
+/* Share the range of a draw, 64 bits, among the kinds by their weights. */
+static void set_kind_limits(struct run_state *run)
+{
+    const struct loadgen_config *config = &run->config;
+    double total = 0, reached = 0;
+    for (uint32_t k = 0; k < config->kind_count; k++)
+        total += config->kinds[k].weight;
+    for (uint32_t k = 0; k + 1 < config->kind_count; k++) {
+        reached += config->kinds[k].weight;
+        run->kind_limits[k] = (uint64_t)(reached / total * 0x1p64);
+    }
+}
+
 static void init_shared(struct run_state *run, const struct loadgen_config *config)
 {
     pthread_condattr_t monotonic;
     run->config = *config;
-    if (config->requests_per_s > 0)
-        run->schedule.interval_ns = (double)NS_PER_S / config->requests_per_s;
+    schedule_init(&run->schedule, &config->schedule);
+    atomic_init(&run->burn_in_requests, config->burn_in_requests);
+    for (uint32_t k = 0; k < config->kind_count; k++)
+        if (config->kinds[k].output_bytes > run->output_bytes_max)
+            run->output_bytes_max = config->kinds[k].output_bytes;
+    set_kind_limits(run);
     pthread_mutex_init(&run->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -40,12 +57,14 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
         return NULL;
     }
     init_shared(&g->run, config);
-    tensormap_populate(config->tensors);
+    for (uint32_t k = 0; k < config->kind_count; k++)
+        for (uint32_t i = 0; i < config->kinds[k].input_count; i++)
+            tensormap_populate(config->kinds[k].inputs[i]);
     for (uint32_t i = 0; i < config->threads; i++) {
         g->threads[i].epoll_fd = -1;
         g->threads[i].line.timer_fd = -1;
     }
-    g->run.sample = malloc(config->output_bytes);
+    g->run.sample = malloc(g->run.output_bytes_max);
     if (g->run.sample == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         loadgen_free(g);
@@ -53,7 +72,7 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
     }
     for (uint32_t i = 0; i < config->threads; i++) {
         uint32_t share = (config->workers - given) / (config->threads - i);
-        if (iothread_init(&g->threads[i], &g->run, config->texts + given, share, errstr) < 0) {
+        if (iothread_init(&g->threads[i], &g->run, given, share, errstr) < 0) {
             loadgen_free(g);
             return NULL;
         }
@@ -68,9 +87,10 @@ int loadgen_start(struct loadgen *g, errstr_t errstr)
     int error = 0;
     g->started_ns = monotonic_ns();
     g->run.schedule.start_ns = g->started_ns;
-    if (g->run.schedule.interval_ns > 0)
+    if (schedule_is_open(&g->run.schedule))
         g->run.schedule.start_ns += SCHEDULE_LEAD_NS;
-    if (g->run.config.burn_in_requests == 0)
+    atomic_store(&g->run.measure_due_from_ns, g->run.schedule.start_ns + g->run.config.burn_in_ns);
+    if (g->run.config.burn_in_requests == 0 && g->run.config.burn_in_ns == 0)
         atomic_store(&g->run.measured_from_ns, g->run.schedule.start_ns);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* what a thread is born with, it keeps */
@@ -104,7 +124,20 @@ bool loadgen_wait(struct loadgen *g, int64_t timeout_ns)
 
 bool loadgen_measuring(struct loadgen *g)
 {
-    return atomic_load(&g->run.measured_from_ns) != 0;
+    int64_t from_ns = atomic_load(&g->run.measured_from_ns);
+    return from_ns != 0 && from_ns <= monotonic_ns();
+}
+
+void loadgen_begin_measuring(struct loadgen *g)
+{
+    struct run_state *run = &g->run;
+    if (schedule_is_open(&run->schedule)) {
+        atomic_store(&run->measure_due_from_ns, monotonic_ns());
+        atomic_store(&run->burn_in_requests, 0);
+    } else {
+        atomic_store(&run->measured_from_ns, monotonic_ns());
+        atomic_store(&run->burn_in_requests, atomic_load(&run->completions));
+    }
 }
 
 void loadgen_stop(struct loadgen *g)
@@ -114,12 +147,13 @@ void loadgen_stop(struct loadgen *g)
 
 static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *busiest_ns)
 {
+    bool scheduled = schedule_is_open(&t->run->schedule);
     int64_t last_ns = atomic_load_explicit(&t->last_completed_ns, memory_order_relaxed);
     int64_t cpu_ns = atomic_load_explicit(&t->cpu_ns, memory_order_relaxed);
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
-    s->successes += atomic_load_explicit(&t->successes, memory_order_relaxed);
+    s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
-    s->late_starts += atomic_load_explicit(&t->late_starts, memory_order_relaxed);
+    s->burn_in_shed += atomic_load_explicit(&t->burn_in_shed, memory_order_relaxed);
     s->cpu_ns += cpu_ns;
     uint64_t least = atomic_load_explicit(&t->least_worker_requests, memory_order_relaxed);
     uint64_t most = atomic_load_explicit(&t->most_worker_requests, memory_order_relaxed);
@@ -132,10 +166,12 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     if ((double)cpu_ns > *busiest_ns)
         *busiest_ns = (double)cpu_ns;
     failures_merge(&s->burn_in_failures, &t->burn_in_failures);
-    failures_merge(&s->failures, &t->failures);
-    histogram_merge(&s->latencies, &t->latencies);
-    if (t->run->schedule.interval_ns > 0)
-        histogram_merge(&s->service_latencies, &t->service_latencies);
+    figures_merge(&s->measured, &t->measured, scheduled);
+    histogram_merge(&s->reply_waits, &t->reply_waits);
+    if (scheduled) {
+        histogram_merge(&s->start_lags, &t->start_lags);
+        histogram_merge(&s->timer_lags, &t->timer_lags);
+    }
 }
 
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
@@ -143,15 +179,48 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     double busiest_ns = 0;
     memset(s, 0, sizeof *s);
     s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
-    histogram_reset(&s->latencies);
-    if (g->run.schedule.interval_ns > 0)
-        histogram_reset(&s->service_latencies);
+    figures_init(&s->measured);
+    histogram_init(&s->start_lags);
+    histogram_init(&s->timer_lags);
+    histogram_init(&s->reply_waits);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
+    s->lag_exceeded = atomic_load(&g->run.lag_exceeded);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         add_thread(s, &g->threads[i], &busiest_ns);
     if (s->last_completed_ns > s->measured_from_ns)
         s->busiest_thread = busiest_ns / (double)(s->last_completed_ns - s->measured_from_ns);
+}
+
+void loadgen_read_kind(struct loadgen *g, uint32_t kind, struct figures *figures)
+{
+    memset(figures, 0, sizeof *figures);
+    figures_init(figures);
+    for (uint32_t i = 0; i < g->run.config.threads; i++)
+        figures_merge(figures, &g->threads[i].kinds[kind], schedule_is_open(&g->run.schedule));
+}
+
+void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures)
+{
+    memset(figures, 0, sizeof *figures);
+    figures_init(figures);
+    for (uint32_t i = 0; i < g->run.config.threads; i++)
+        figures_merge(figures, &g->threads[i].steps[step], true);
+}
+
+uint64_t loadgen_unsent(struct loadgen *g)
+{
+    struct run_state *run = &g->run;
+    int64_t over_ns = atomic_load(&run->over_ns);
+    struct arrival arrival;
+    uint64_t unsent = 0;
+    for (uint32_t i = 0; i < run->config.threads; i++)
+        unsent += atomic_load(&g->threads[i].unsent);
+    if (schedule_is_open(&run->schedule))
+        while (schedule_next(&run->schedule, &arrival) && arrival.due_ns < over_ns &&
+               (!run->config.max_requests || arrival.number < run->config.max_requests))
+            unsent++;
+    return unsent;
 }
 
 void loadgen_want_sample(struct loadgen *g)
@@ -160,12 +229,13 @@ void loadgen_want_sample(struct loadgen *g)
     atomic_compare_exchange_strong(&g->run.sample_state, &none, SAMPLE_WANTED);
 }
 
-bool loadgen_take_sample(struct loadgen *g, char *output, uint64_t *tensor)
+bool loadgen_take_sample(struct loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
 {
     if (atomic_load(&g->run.sample_state) != SAMPLE_READY)
         return false;
-    memcpy(output, g->run.sample, g->run.config.output_bytes);
+    *kind = g->run.sample_kind;
     *tensor = g->run.sample_tensor;
+    memcpy(output, g->run.sample, g->run.config.kinds[*kind].output_bytes);
     atomic_store(&g->run.sample_state, SAMPLE_NONE);
     return true;
 }
@@ -179,6 +249,7 @@ void loadgen_free(struct loadgen *g)
         iothread_free(&g->threads[i]);
     pthread_mutex_destroy(&g->run.mutex);
     pthread_cond_destroy(&g->run.ended);
+    schedule_close(&g->run.schedule);
     free(g->run.sample);
     free(g);
 }

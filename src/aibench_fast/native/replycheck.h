@@ -28,7 +28,7 @@ struct expected_reply {
     size_t bytes; /* of a bulk; a status is always OK */
 };
 
-#define REPLY_PLAN_MAX 4
+#define REPLY_PLAN_MAX 16
 
 struct reply_plan {
     bool in_array; /* the replies are the elements of one array, as a DAG answers */

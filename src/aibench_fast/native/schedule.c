@@ -1,64 +1,99 @@
 #include "schedule.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
+#include <math.h>
 
 #include "clock.h"
+#include "splitmix.h"
 
-int64_t schedule_due_ns(const struct schedule *s, uint64_t request)
+/* The gap to the next point of a Poisson process of rate 1, by inversion. */
+static double exponential(uint64_t *random)
 {
-    /* Multiplied and not summed up, so that the rounding of an interval never adds up. */
-    return s->interval_ns > 0 ? s->start_ns + (int64_t)((double)request * s->interval_ns) : 0;
+    double uniform = (double)(splitmix_next(random) >> 11) * 0x1p-53; /* [0, 1) */
+    return -log1p(-uniform);
 }
 
-int waiting_line_open(struct waiting_line *line, int epoll_fd, errstr_t errstr)
+void schedule_init(struct schedule *s, const struct schedule_config *config)
 {
-    /* Edge-triggered: every expiry wakes once, and the timer needs no reading. */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
-    /* A timer of its own, because epoll_wait counts in milliseconds. */
-    line->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (line->timer_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, line->timer_fd, &event) == 0)
+    s->config = *config;
+    s->random = config->seed;
+    if (config->arrivals == ARRIVALS_POISSON)
+        s->place = exponential(&s->random);
+    pthread_mutex_init(&s->mutex, NULL);
+}
+
+void schedule_close(struct schedule *s)
+{
+    pthread_mutex_destroy(&s->mutex);
+}
+
+static double segment_requests(const struct schedule_segment *segment)
+{
+    return (segment->from_per_s + segment->to_per_s) / 2 * segment->duration_s;
+}
+
+/* How far into the segment `count` requests have come: the root of slope / 2 t^2 + from t = count, in
+ * the form that neither a slope of 0 nor a start from 0 divides by 0. */
+static double seconds_for(const struct schedule_segment *segment, double count)
+{
+    if (count == 0)
         return 0;
-    snprintf(errstr, ERRSTR_BYTES, "cannot make a timer: %s", strerror(errno));
-    return -1;
+    double from = segment->from_per_s;
+    double slope = isinf(segment->duration_s)
+                       ? 0
+                       : (segment->to_per_s - segment->from_per_s) / segment->duration_s;
+    double square = from * from + 2 * slope * count;
+    return 2 * count / (from + sqrt(square > 0 ? square : 0)); /* a ramp to 0 may round below it */
 }
 
-void waiting_line_push(struct waiting_line *line, struct waiter *waiter)
+/* Find when the place is reached, in the segment that it is in; false past the last one. */
+static bool find_due(struct schedule *s, struct arrival *arrival)
 {
-    waiter->next = NULL;
-    if (line->first)
-        line->last->next = waiter;
+    const struct schedule_config *config = &s->config;
+    for (; s->segment < config->segment_count; s->segment++) {
+        const struct schedule_segment *segment = &config->segments[s->segment];
+        double requests = segment_requests(segment);
+        double count = s->place - s->segment_place;
+        if (count < requests) {
+            double due_s = s->segment_start_s + seconds_for(segment, count);
+            arrival->due_ns = s->start_ns + (int64_t)(due_s * (double)NS_PER_S);
+            arrival->step = segment->step;
+            return true;
+        }
+        s->segment_place += requests;
+        s->segment_start_s += segment->duration_s;
+    }
+    return false;
+}
+
+static bool next_by_profile(struct schedule *s, struct arrival *arrival)
+{
+    if (!find_due(s, arrival))
+        return false;
+    /* Even places are counted and not summed up, so that no rounding adds up. */
+    if (s->config.arrivals == ARRIVALS_EVEN)
+        s->place = (double)(arrival->number + 1);
     else
-        line->first = waiter;
-    line->last = waiter;
+        s->place += exponential(&s->random);
+    return true;
 }
 
-struct waiter *waiting_line_pop(struct waiting_line *line, int64_t now_ns)
+static bool next_recorded(struct schedule *s, struct arrival *arrival)
 {
-    struct waiter *first = line->first;
-    if (first == NULL || first->due_ns > now_ns)
-        return NULL;
-    line->first = first->next;
-    return first;
+    if (arrival->number >= s->config.offset_count)
+        return false;
+    arrival->due_ns = s->start_ns + s->config.offsets_ns[arrival->number];
+    arrival->step = SCHEDULE_NO_STEP;
+    return true;
 }
 
-void waiting_line_arm(struct waiting_line *line)
+bool schedule_next_open(struct schedule *s, struct arrival *arrival)
 {
-    if (line->first == NULL || line->first->due_ns == line->armed_ns)
-        return;
-    int64_t due_ns = line->first->due_ns;
-    struct itimerspec at = {.it_value = {due_ns / NS_PER_S, due_ns % NS_PER_S}};
-    timerfd_settime(line->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
-    line->armed_ns = due_ns;
-}
-
-void waiting_line_close(struct waiting_line *line)
-{
-    if (line->timer_fd >= 0)
-        close(line->timer_fd);
-    line->timer_fd = -1;
+    pthread_mutex_lock(&s->mutex);
+    arrival->number = atomic_load_explicit(&s->next, memory_order_relaxed);
+    bool found = s->config.arrivals == ARRIVALS_RECORDED ? next_recorded(s, arrival)
+                                                         : next_by_profile(s, arrival);
+    if (found)
+        atomic_store_explicit(&s->next, arrival->number + 1, memory_order_relaxed);
+    pthread_mutex_unlock(&s->mutex);
+    return found;
 }

@@ -1,55 +1,84 @@
-/* When requests are meant to start under a rate limit, and the workers that wait for it.
+/* When requests are due: in a closed loop at once, otherwise by arrivals that no answer moves.
  *
- * The schedule is one for all workers: request k is due at start + k / rate, whoever sends it. A
- * worker that is free before then waits in its thread's line; one that is free later starts at
- * once, and so never sends more than is due.
+ * The schedule is one for all workers. Request k is due when its place in the cumulative count of
+ * the profile is reached: place k for even arrivals; for Poisson arrivals the k-th point of a Poisson
+ * process of rate 1, whose gaps are exponential (the time-rescaling theorem: Çinlar, Introduction to
+ * Stochastic Processes, 1975, ch. 4.7, makes one of any rate of it). A profile is a sequence of
+ * segments in which the rate is constant or a ramp. Recorded arrivals are due at their offsets.
  *
- * Memory: nothing is allocated but the line's timer; a waiter is part of the caller's own struct
- * and belongs to the line from waiting_line_push until waiting_line_pop gives it back.
- * Threads: a schedule is read-only once its start is set; a line belongs to one thread.
- * Units: nanoseconds of CLOCK_MONOTONIC.
+ * Memory: schedule_init keeps what the config points to, borrowed; schedule_close frees nothing of it.
+ * Threads: schedule_next may be called by any, at once.
+ * Units: nanoseconds of CLOCK_MONOTONIC, rates in requests a second.
  */
 #ifndef AIBENCH_SCHEDULE_H
 #define AIBENCH_SCHEDULE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "errstr.h"
+enum arrivals { ARRIVALS_CLOSED_LOOP, ARRIVALS_EVEN, ARRIVALS_POISSON, ARRIVALS_RECORDED };
+
+#define SCHEDULE_NO_STEP UINT32_MAX
+
+struct schedule_segment {
+    double from_per_s;
+    double to_per_s;   /* reached at its end, in a straight line */
+    double duration_s; /* INFINITY: for ever, at a constant rate */
+    uint32_t step;     /* whose figures its requests belong to, or SCHEDULE_NO_STEP */
+};
+
+struct schedule_config {
+    enum arrivals arrivals;
+    const struct schedule_segment *segments; /* of even and Poisson arrivals */
+    uint32_t segment_count;
+    uint64_t seed;             /* of Poisson arrivals */
+    const int64_t *offsets_ns; /* of recorded arrivals, from the start, ascending */
+    uint64_t offset_count;
+};
+
+struct arrival {
+    uint64_t number; /* from 0 on, in the order that they are due */
+    int64_t due_ns;  /* 0 in a closed loop */
+    uint32_t step;
+};
 
 struct schedule {
-    double interval_ns; /* between two starts; 0: no limit, nothing is ever due later */
-    int64_t start_ns;   /* when request 0 is due */
+    struct schedule_config config;
+    int64_t start_ns; /* set before the threads are started */
+    _Atomic uint64_t next;
+    /* The rest is for arrivals that are not of a closed loop, and guarded by the mutex. */
+    pthread_mutex_t mutex;
+    uint64_t random;
+    double place;           /* of the next request in the cumulative count */
+    uint32_t segment;       /* that it is looked for in */
+    double segment_place;   /* the cumulative count at that segment's start */
+    double segment_start_s; /* and its time */
 };
 
-/* When request number `request` is meant to start; 0 without a limit. */
-int64_t schedule_due_ns(const struct schedule *s, uint64_t request);
+void schedule_init(struct schedule *s, const struct schedule_config *config);
 
-struct waiter {
-    struct waiter *next;
-    int64_t due_ns;
-};
+void schedule_close(struct schedule *s);
 
-struct waiting_line {
-    struct waiter *first;
-    struct waiter *last;
-    int timer_fd;     /* -1 where none is open */
-    int64_t armed_ns; /* what the timer is set to */
-};
+/* Whether arrivals are due at times of their own. */
+static inline bool schedule_is_open(const struct schedule *s)
+{
+    return s->config.arrivals != ARRIVALS_CLOSED_LOOP;
+}
 
-/* Open the line's timer and have `epoll_fd` wake for it, with a NULL pointer as the event's data.
- * Returns 0, or -1 with the reason in `errstr`. */
-int waiting_line_open(struct waiting_line *line, int epoll_fd, errstr_t errstr);
+/* As schedule_next, where arrivals are due at times of their own. */
+bool schedule_next_open(struct schedule *s, struct arrival *arrival);
 
-/* Put a waiter at the end. Its due_ns is not before that of any that waits already. */
-void waiting_line_push(struct waiting_line *line, struct waiter *waiter);
-
-/* Take out the first waiter that is due at `now_ns`; NULL when none is. */
-struct waiter *waiting_line_pop(struct waiting_line *line, int64_t now_ns);
-
-/* Have the timer fire when the first waiter is due; to be called before sleeping. */
-void waiting_line_arm(struct waiting_line *line);
-
-void waiting_line_close(struct waiting_line *line);
+/* Take the next request; false where there are no more. */
+static inline bool schedule_next(struct schedule *s, struct arrival *arrival)
+{
+    if (schedule_is_open(s))
+        return schedule_next_open(s, arrival);
+    arrival->number = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+    arrival->due_ns = 0;
+    arrival->step = SCHEDULE_NO_STEP;
+    return true;
+}
 
 #endif

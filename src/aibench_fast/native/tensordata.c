@@ -1,15 +1,8 @@
 #include "tensordata.h"
 
-#define WORD_BITS 64
-#define GOLDEN_GAMMA 0x9e3779b97f4a7c15u
+#include "splitmix.h"
 
-static uint64_t next_word(uint64_t *state)
-{
-    uint64_t z = *state += GOLDEN_GAMMA;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
+#define WORD_BITS 64
 
 /* Define a function that fills `count` values; each is `expression` of the next `bits` of a word,
  * the lowest ones of `random`. Whole words are apart, for the compiler to unroll them. */
@@ -25,8 +18,8 @@ static uint64_t next_word(uint64_t *state)
     {                                                                                              \
         const size_t per_word = WORD_BITS / (bits);                                                \
         for (; count >= per_word; count -= per_word, values += per_word)                           \
-            name##_from(values, per_word, next_word(&seed));                                       \
-        name##_from(values, count, next_word(&seed));                                              \
+            name##_from(values, per_word, splitmix_next(&seed));                                       \
+        name##_from(values, count, splitmix_next(&seed));                                              \
     }
 
 DEFINE_FILL(fill_float, float, 32, (float)((uint32_t)random >> 8) * 0x1p-24f)

@@ -1,9 +1,8 @@
 /* Values for tensors without a file: the same for one seed on every machine, and different from
  * tensor to tensor.
  *
- * They come from SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number
- * generators", OOPSLA 2014, with the constants of Vigna's public-domain splitmix64.c. Each output
- * is cut into as many values as it has bits for, the lowest bits first.
+ * They come from SplitMix64 (splitmix.h). Each output is cut into as many values as it has bits for,
+ * the lowest bits first.
  * Memory: the caller's. Units: bytes. It cannot fail.
  * Threads: any number may fill memory of their own.
  */

@@ -1,9 +1,17 @@
 """A run as text: the lines while it goes on and the summary, as aibench prints them."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import BurnInComplete, Digesting, Failure, Interval, Result
+from aibench_fast.results.result import (
+    BurnInComplete,
+    Digesting,
+    Failure,
+    Interval,
+    Result,
+    StepFigures,
+)
 from aibench_fast.tensortype import describe
 
 CSV_HEADER = (
@@ -12,6 +20,7 @@ CSV_HEADER = (
     "overall q99.999 lat(ms)"
 )
 ALL_QUERIES = "All queries"
+MS_PER_S = 1000
 MANY_LATE = 0.01  # the share of late starts above which the asked rate is not what was sent
 BUSY_THREAD = 0.9  # the share of a core above which the client may be what limits the rate
 
@@ -72,8 +81,10 @@ def _summary_lines(result: Result) -> Iterator[str]:
             yield "+ Service latency, from the actual start (statistical histogram):"
             yield f"\t{_latency_line(result.service_latencies, timed_out)}"
         yield ""
-    if result.limit_rps:
-        yield _rate_line(result)
+    if result.arrivals is not None:
+        yield from _arrival_lines(result)
+    for step in result.steps:
+        yield _step_line(step)
     if result.data_seed is not None:
         tensor = describe(result.shape, result.dtype)
         yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
@@ -93,12 +104,68 @@ def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:
     )
 
 
-def _rate_line(result: Result) -> str:
-    line = (
-        f"Rate limit: {result.limit_rps:g} requests/s asked, {result.requests_per_s:.2f} reached; "
-        f"{result.late_share:.1%} started late, because no worker was free"
+def _arrival_lines(result: Result) -> Iterator[str]:
+    """What was asked for, what of it was sent when, and how many workers would have held it."""
+    told = result.arrivals or {}
+    late = f"{result.late_share:.1%} started late, because no worker was free"
+    peak_rps = told.get("PeakRps")
+    if result.limit_rps:
+        line = (
+            f"Rate limit: {result.limit_rps:g} requests/s asked, "
+            f"{result.requests_per_s:.2f} reached; {late}"
+        )
+    else:
+        asked = told.get("Profile") or f"as recorded in {told.get('File')}"
+        line = f"Arrivals: {asked}; {result.requests_per_s:.2f} requests/s in all; {late}"
+    if result.late_share > MANY_LATE:
+        line += f"; {_workers_needed(result, peak_rps)}"
+    yield line
+    if told.get("Kind") == "poisson":
+        yield f"Arrivals: Poisson, drawn from seed {told.get('Seed')}"
+    if result.shed:
+        max_lag_s = told.get("MaxLagSeconds")
+        yield f"Shed: {result.shed} requests were not sent, for they were {max_lag_s:g} s late"
+    if result.unsent:
+        yield f"Unsent: {result.unsent} requests were due before the end and had no worker free"
+    if result.lag_exceeded:
+        yield f"Ended: a request was more than {told.get('MaxLagSeconds'):g} s late"
+
+
+def _workers_needed(result: Result, peak_rps: float | None) -> str:
+    """Little's law: so many are under way at a time as arrive in a mean service time.
+
+    J. D. C. Little, "A proof for the queuing formula L = lambda W", Operations Research 9, 1961.
+    """
+    service = result.service_latencies
+    if not peak_rps or service is None or service.count == 0:
+        return "use more --workers, or ask for less"
+    busy = peak_rps * service.mean_ms / MS_PER_S
+    if busy < result.workers:
+        return (
+            f"at the mean service time of {service.mean_ms:.2f} ms {_workers(math.ceil(busy))} "
+            "would do, but the server is not steady: use more --workers"
+        )
+    return (
+        f"at the mean service time of {service.mean_ms:.2f} ms it takes more than "
+        f"{_workers(math.floor(busy))}, if the server is as fast with them; or ask for less"
     )
-    return f"{line}; use more --workers, or ask for less" if result.late_share > MANY_LATE else line
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'' if count == 1 else 's'}"
+
+
+def _step_line(step: StepFigures) -> str:
+    q50, q99 = step.latencies.quantiles_ms((0.5, 0.99))
+    (service_q99,) = step.service_latencies.quantiles_ms((0.99,))
+    failed = step.requests - step.successes
+    doubts = "".join(
+        f", {count} {what}" for count, what in ((failed, "failed"), (step.shed, "shed")) if count
+    )
+    return (
+        f"Step {step.step}: {step.requests} requests, {step.requests / step.seconds:.2f}/s, "
+        f"response q50 {q50:.2f} ms, q99 {q99:.2f} ms, service q99 {service_q99:.2f} ms{doubts}"
+    )
 
 
 def _doubts(result: Result) -> Iterator[str]:

@@ -10,6 +10,8 @@ Versions of the format:
          generated
     1.3  ServerRunTimeStats as aibench writes it, INFO's fields as text by time in ns and server;
          what stood there before, counted by reporting period, is ServerPeriods
+    1.4  Arrivals, Shed, Unsent, LagExceeded and Steps of a schedule; ScheduleLag, TimerLag and
+         ReplyWait, what the client itself adds
 """
 
 import json
@@ -22,7 +24,7 @@ from aibench_fast.files import write_text
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
 
-FORMAT_VERSION = "1.3"
+FORMAT_VERSION = "1.4"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -44,6 +46,28 @@ class Failure:
 
     count: int
     first_message: str
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What was measured of the requests that were due in one step of a profile."""
+
+    step: str
+    """As it was written."""
+    seconds: float
+    successes: int
+    inferences: int
+    failures: Mapping[str, Failure]
+    shed: int
+    late_starts: int
+    latencies: LatencyHistogram
+    """From the intended start."""
+    service_latencies: LatencyHistogram
+
+    @property
+    def requests(self) -> int:
+        """Successes and failures."""
+        return self.successes + sum(failure.count for failure in self.failures.values())
 
 
 @dataclass(frozen=True)
@@ -153,6 +177,22 @@ class Result(ShownInNotebooks):
     in a closed loop service latencies, which there are the same."""
     service_latencies: LatencyHistogram | None
     """Of the same from the actual start; None in a closed loop."""
+    arrivals: Mapping[str, Any] | None
+    """How requests were due, in words and numbers; None in a closed loop."""
+    shed: int
+    """Measured requests that were due and not sent, because they were later than may be."""
+    unsent: int
+    """Requests that were due before the end, and had no worker free by then."""
+    lag_exceeded: bool
+    """Whether a request that was later than may be ended the run."""
+    steps: Sequence[StepFigures]
+    """Of a profile; together they are the whole."""
+    start_lags: LatencyHistogram
+    """By a schedule: actual less intended start, of every measured request."""
+    timer_lags: LatencyHistogram
+    """The same of those that a free worker waited for: what the client itself adds."""
+    reply_waits: LatencyHistogram
+    """How long replies waited in the kernel for their thread, of a sample; empty where unknown."""
     saturated: int
     """Latencies above the histogram's top, which are counted at it."""
     intervals: Sequence[Interval]
@@ -213,13 +253,14 @@ class Result(ShownInNotebooks):
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; quantiles are milliseconds."""
         service = self.service_latencies
+        rps = float(self.limit_rps)
         return {
             "ResultFormatVersion": FORMAT_VERSION,
             "Limit": self.max_queries,
             "MetadataAutobatching": self.metadata_autobatching,
             "TensorBatchSize": self.batch_size,
             "Workers": self.workers,
-            "MaxRps": int(self.limit_rps) if self.limit_rps.is_integer() else self.limit_rps,
+            "MaxRps": int(rps) if rps.is_integer() else rps,
             "StartTime": self.start_unix_ms,
             "EndTime": self.end_unix_ms,
             "DurationMillis": round(self.duration_s * 1000),
@@ -250,6 +291,14 @@ class Result(ShownInNotebooks):
             "BurnInFailures": _failures_json(self.burn_in_failures),
             "AbandonedRequests": self.abandoned,
             "LateStarts": self.late_starts,
+            "Arrivals": self.arrivals,
+            "Shed": self.shed,
+            "Unsent": self.unsent,
+            "LagExceeded": self.lag_exceeded,
+            "Steps": [_step_json(step) for step in self.steps],
+            "ScheduleLag": _lags_json(self.start_lags),
+            "TimerLag": _lags_json(self.timer_lags),
+            "ReplyWait": _lags_json(self.reply_waits),
             "SaturatedLatencies": self.saturated,
             "ClientCpuSeconds": self.client_cpu_s,
             "ClientBusiestThread": self.busiest_thread,
@@ -275,6 +324,29 @@ def _quantiles_json(latencies: LatencyHistogram) -> dict[str, Any]:
         "AllQueries": dict(zip(_JSON_QUANTILES, quantiles, strict=True)),
         "EncodedHistogram": latencies.encode(),
     }
+
+
+def _step_json(step: StepFigures) -> dict[str, Any]:
+    return {
+        "Step": step.step,
+        "Seconds": step.seconds,
+        "Requests": step.requests,
+        "Successes": step.successes,
+        "Inferences": step.inferences,
+        "Failures": _failures_json(step.failures),
+        "Shed": step.shed,
+        "LateStarts": step.late_starts,
+        "Quantiles": _quantiles_json(step.latencies),
+        "ServiceQuantiles": _quantiles_json(step.service_latencies),
+    }
+
+
+def _lags_json(lags: LatencyHistogram) -> dict[str, float | int] | None:
+    """Quantiles in milliseconds; None where none were taken."""
+    if lags.count == 0:
+        return None
+    q50, q99 = lags.quantiles_ms((0.5, 0.99))
+    return {"q50": q50, "q99": q99, "q100": lags.max_ms, "count": lags.count}
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:

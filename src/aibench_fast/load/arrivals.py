@@ -1,0 +1,65 @@
+"""When requests arrive, and which of them are burn-in: a config as the native schedule.
+
+Its arithmetic is in native/schedule.h.
+"""
+
+import math
+from typing import NamedTuple
+
+from aibench_fast._core import BURN_IN_TOLD, Schedule, Segment
+from aibench_fast.errors import ConfigError
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.recorded import NS_PER_S, read_arrivals
+
+
+class Arrivals(NamedTuple):
+    """What the load generator is told."""
+
+    schedule: Schedule | None
+    """None: a closed loop."""
+    burn_in_requests: int
+    burn_in_ns: int
+
+
+def arrivals(config: RunConfig) -> Arrivals:
+    """Make the native schedule; the file of recorded arrivals is read.
+
+    ConfigError where that is none, or where the burn-in leaves nothing of it.
+    """
+    if config.profile:
+        return _by_profile(config)
+    if config.arrivals_file is not None:
+        return _recorded(config)
+    if not config.limit_rps:
+        return Arrivals(None, BURN_IN_TOLD if config.burn_in_s else config.burn_in, 0)
+    forever = Segment(config.limit_rps, config.limit_rps, math.inf)
+    schedule = Schedule(config.arrivals, [forever], config.seed)
+    return Arrivals(schedule, config.burn_in, _ns(config.burn_in_s))
+
+
+def _by_profile(config: RunConfig) -> Arrivals:
+    """The burn-in goes before the profile, at the rate that it begins with."""
+    steps = [
+        Segment(step.from_per_s, step.to_per_s, step.duration_s, place)
+        for place, step in enumerate(config.profile)
+    ]
+    rate = next(per_s for step in steps for per_s in (step.from_per_s, step.to_per_s) if per_s)
+    lead_s = config.burn_in_s or config.burn_in / rate
+    lead = [Segment(rate, rate, lead_s)] if lead_s else []
+    return Arrivals(Schedule(config.arrivals, [*lead, *steps], config.seed), 0, _ns(lead_s))
+
+
+def _recorded(config: RunConfig) -> Arrivals:
+    assert config.arrivals_file is not None
+    offsets_ns = read_arrivals(config.arrivals_file)
+    if config.burn_in >= len(offsets_ns) or _ns(config.burn_in_s) > offsets_ns[-1]:
+        raise ConfigError(
+            f"--burn-in leaves nothing to measure of the {len(offsets_ns)} arrivals, the last at "
+            f"{offsets_ns[-1] / NS_PER_S:g} s, in {config.arrivals_file}"
+        )
+    schedule = Schedule("recorded", offsets_ns=offsets_ns.tobytes())
+    return Arrivals(schedule, config.burn_in, _ns(config.burn_in_s))
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * NS_PER_S)

@@ -1,0 +1,99 @@
+"""A mix of kinds in the load generator: shares by weight, figures that add up, several inputs."""
+
+from collections import Counter
+from pathlib import Path
+
+from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI
+
+from aibench_fast._core import Kind, LoadGenerator, Tensors
+from aibench_fast.protocols.redisai.commands import encode
+
+REQUESTS = 2000
+
+
+def texts(model: str, inputs: int) -> list[bytes]:
+    """A request of TENSORSETs of 16 bytes, a run and a TENSORGET, cut where the tensors go."""
+    parts = [b""]
+    for number in range(inputs):
+        head, _ = encode(["AI.TENSORSET", f"in{number}", "FLOAT", 1, 4, "BLOB"], 0)
+        head = head.replace(b"*6", b"*7", 1) + b"$16\r\n"
+        parts[-1] += head
+        parts.append(b"\r\n")
+    names = [f"in{number}" for number in range(inputs)]
+    run, _ = encode(["AI.MODELRUN", model, "INPUTS", *names, "OUTPUTS", "out"], 0)
+    get, _ = encode(["AI.TENSORGET", "out", "BLOB"], 0)
+    parts[-1] += run + get
+    return parts
+
+
+def kind(model: str, inputs: int, weight: float, workers: int) -> Kind:
+    tensors = [Tensors.generate(10, 16, "FLOAT", seed) for seed in range(inputs)]
+    return Kind(
+        inputs=tensors,
+        requests=[texts(model, inputs)] * workers,
+        expected_replies=[None] * (inputs + 1) + [OUTPUT_BYTES],
+        replies_in_array=False,
+        weight=weight,
+    )
+
+
+def mixed(server: FakeRedisAI, seed: int) -> LoadGenerator:
+    return LoadGenerator(
+        kinds=[kind("one", 1, 3.0, 4), kind("two", 2, 1.0, 4)],
+        host="127.0.0.1",
+        port=server.port,
+        socket=None,
+        greeting=None,
+        threads=2,
+        burn_in_requests=0,
+        max_requests=REQUESTS,
+        duration_ns=0,
+        reply_timeout_ns=10**10,
+        connect_timeout_ns=10**9,
+        stop_on_failure=False,
+        mix_seed=seed,
+    )
+
+
+def test_kinds_are_drawn_by_their_weights_and_add_up(tmp_path: Path) -> None:
+    asked: Counter[bytes] = Counter()
+
+    def refuse_some(words: list[bytes], number: int) -> bytes:
+        asked[words[1]] += 1
+        return b"-ERR no\r\n" if number % 10 == 9 else OK
+
+    with FakeRedisAI(AI_MODELRUN=refuse_some) as server:  # type: ignore[arg-type]
+        generator = mixed(server, seed=1)
+        generator.start()
+        assert generator.wait(60)
+        one, two = generator.kind_figures()
+        whole = generator.snapshot().measured
+        generator.close()
+    assert one.successes + two.successes == whole.successes
+    counts = [part.failures["error_reply"][0] for part in (one, two, whole)]
+    assert counts[0] + counts[1] == counts[2] == REQUESTS // 10
+    assert asked[b"one"] + asked[b"two"] == REQUESTS
+    assert abs(asked[b"one"] / REQUESTS - 0.75) < 0.05
+    assert asked[b"two"] == two.successes + counts[1]
+
+
+def test_the_inputs_of_a_request_are_those_of_one_number() -> None:
+    sent: dict[bytes, list[bytes]] = {b"in0": [], b"in1": []}
+
+    def note(words: list[bytes], _number: int) -> bytes:
+        sent[words[1]].append(words[-1])
+        return OK
+
+    with FakeRedisAI(AI_TENSORSET=note) as server:  # type: ignore[arg-type]
+        generator = LoadGenerator(
+            kinds=[kind("two", 2, 1.0, 1)], host="127.0.0.1", port=server.port, socket=None,
+            greeting=None, threads=1, burn_in_requests=0, max_requests=20, duration_ns=0,
+            reply_timeout_ns=10**10, connect_timeout_ns=10**9, stop_on_failure=False,
+        )  # fmt: skip
+        generator.start()
+        assert generator.wait(60)
+        assert generator.snapshot().measured.successes == 20
+        generator.close()
+    for seed, name in enumerate((b"in0", b"in1")):
+        tensors = Tensors.generate(10, 16, "FLOAT", seed)
+        assert sent[name] == [tensors.read(number % 10, 1) for number in range(20)]
