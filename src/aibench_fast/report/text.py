@@ -143,7 +143,7 @@ def _workers_needed(result: Result, peak_rps: float | None) -> str:
     if busy < result.workers:
         return (
             f"at the mean service time of {service.mean_ms:.2f} ms {_workers(math.ceil(busy))} "
-            "would do, but the server is not steady: use more --workers"
+            "would do on average, but not in bursts or while the server is slow: use more"
         )
     return (
         f"at the mean service time of {service.mean_ms:.2f} ms it takes more than "
