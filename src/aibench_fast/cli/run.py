@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import nlargest
 from pathlib import Path
@@ -28,10 +28,12 @@ from aibench_fast.files import check_writable, replacing, write_text
 from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, IMAGE_SHAPE, ON_LAG, RunConfig
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.runner import Event, run
+from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
+from aibench_fast.report.junit import format_junit
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.result import (
     BurnInComplete,
@@ -215,6 +217,17 @@ def add_statistics_options(parser: argparse.ArgumentParser) -> None:
         help="time between two lines, such as 1000ms (default: 1s)",
     )  # fmt: skip
     group.add_argument(
+        "--expect", action="append", default=[], metavar="FIGURE<LIMIT",
+        help="what a figure has to be, such as 'p99<50ms', 'errors<0.1%%' or 'rate>200'; the exit "
+        "code is 1 where it is not; may be given again",
+    )  # fmt: skip
+    group.add_argument(
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="save what held here, as JUnit XML (default: not)",
+    )
+    group.add_argument(
         "--reset-stats", action="store_true",
         help="set the server's statistics to 0 before the run, for everyone (default: leave them)",
     )  # fmt: skip
@@ -264,6 +277,7 @@ def _run(options: argparse.Namespace) -> int:
         metadata_autobatching=options.metadata_autobatching,
     )
     config.count_tensors()  # what is wrong with the file shows before a server is started
+    expected = [parse_expectation(words) for words in options.expect]
     _check_outputs(options)
     end_in_order()
     with (
@@ -272,10 +286,23 @@ def _run(options: argparse.Namespace) -> int:
         _logged(options, _while_read(show)) as observe,
     ):
         result = run(dataclasses.replace(config, address=address), observe)
+    result = checked(result, expected)
     _report(options, result)
+    write_junit(options.junit, [("run", result)])
     if result.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_FAILURES if result.failed else 0
+    return EXIT_FAILURES if result.failed or not result.held else 0
+
+
+def checked(result: Result, expected: Sequence[Expectation]) -> Result:
+    """The result with what was expected of it."""
+    return dataclasses.replace(result, expectations=[one.check(result) for one in expected])
+
+
+def write_junit(file: Path | None, runs: Iterable[tuple[str, Result]]) -> None:
+    """Save what held and what did not where --junit asks for it; ConfigError as `write_text`."""
+    if file is not None:
+        write_text(file, format_junit((name, result.expectations) for name, result in runs))
 
 
 def end_in_order() -> None:
@@ -296,6 +323,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
         ("--json-out-file", options.json_out_file),
         (HISTOGRAM_OPTION, options.histogram_file),
         ("--hdr-log-file", options.hdr_log_file),
+        ("--junit", options.junit),
     ):
         try:
             if path:

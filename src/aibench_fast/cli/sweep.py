@@ -28,14 +28,17 @@ from aibench_fast.cli.run import (
     add_load_options,
     add_request_options,
     add_statistics_options,
+    checked,
     end_in_order,
     loaded_server,
     run_config,
+    write_junit,
 )
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.runner import Event, run
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done, numbers
+from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
@@ -175,6 +178,7 @@ def _words(parser: argparse.ArgumentParser, file: Path) -> list[str]:
 def _sweep(options: argparse.Namespace) -> int:
     end_in_order()
     common = run_config(options)
+    expected = [parse_expectation(words) for words in options.expect]
     if options.dry_run and (options.autobatching or options.embedded):
         return _tell(_plan(common, options, options.autobatching or [0]), options)
     with loaded_server(options) as address:
@@ -183,7 +187,7 @@ def _sweep(options: argparse.Namespace) -> int:
         if options.dry_run:
             return _tell(planned, options)
         with model:
-            return _run_all(planned, model, options)
+            return _run_all(planned, model, expected, options)
 
 
 def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
@@ -306,8 +310,14 @@ def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
     )
 
 
-def _run_all(planned: Planned, model: _Model, options: argparse.Namespace) -> int:
+def _run_all(
+    planned: Planned,
+    model: _Model,
+    expected: Sequence[Expectation],
+    options: argparse.Namespace,
+) -> int:
     to_do = [item for item in planned if not _is_done(item[1], item[2])]
+    results: list[tuple[str, Result]] = []
     failed = 0
     ran = False
     with _shown(len(planned), len(planned) - len(to_do), options) as show:
@@ -317,7 +327,8 @@ def _run_all(planned: Planned, model: _Model, options: argparse.Namespace) -> in
             ran = True
             try:
                 model.prepare(cell.autobatching)
-                result = _run_cell(dataclasses.replace(config, address=model.address), files)
+                config = dataclasses.replace(config, address=model.address)
+                result = _run_cell(config, files, expected)
             except ServerError as error:
                 if not options.keep_going:
                     raise
@@ -327,13 +338,15 @@ def _run_all(planned: Planned, model: _Model, options: argparse.Namespace) -> in
             if result.interrupted:
                 return EXIT_INTERRUPTED
             show(cell, _outcome(result))
-            if result.failed:
+            results.append((_described(cell), result))
+            if result.failed or not result.held:
                 failed += 1
                 if not options.keep_going:
                     break
+    write_junit(options.junit, results)
     if failed:
         print(
-            f"aibench-fast: {failed} of {len(planned)} runs had failures; see "
+            f"aibench-fast: {failed} of {len(planned)} runs had failures or broke an --expect; see "
             f"{options.results_dir}, and type the command again to repeat "
             f"{'them' if options.keep_going else 'it and go on'}",
             file=sys.stderr,
@@ -342,7 +355,7 @@ def _run_all(planned: Planned, model: _Model, options: argparse.Namespace) -> in
     return 0
 
 
-def _run_cell(config: RunConfig, files: Files) -> Result:
+def _run_cell(config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
     """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
     try:
         files.raw.parent.mkdir(parents=True, exist_ok=True)
@@ -350,7 +363,7 @@ def _run_cell(config: RunConfig, files: Files) -> Result:
     except OSError as error:
         raise ConfigError(f"cannot write {files.raw}: {error.strerror}") from error
     with raw:
-        result = run(config, _writer(raw))
+        result = checked(run(config, _writer(raw)), expected)
         print(text.format_summary(result), file=raw)
     result.save(files.json)
     return result
@@ -372,7 +385,10 @@ def _writer(raw: TextIO) -> Callable[[Event], None]:
 def _outcome(result: Result) -> str:
     (p50,) = result.latencies.quantiles_ms([0.5])
     failures = f", {result.failed} failures" if result.failed else ""
-    return f"{result.inferences_per_s:.3f} inferences/s, p50 {p50:.3f} ms{failures}"
+    broken = "".join(
+        f", {one.expected} broken: {one.found}" for one in result.expectations if not one.held
+    )
+    return f"{result.inferences_per_s:.3f} inferences/s, p50 {p50:.3f} ms{failures}{broken}"
 
 
 @contextmanager

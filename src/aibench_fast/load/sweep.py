@@ -113,7 +113,7 @@ class Files:
 
 
 def is_done(file: Path, asked: dict[str, Any]) -> bool:
-    """Whether a cell's result is there, whole and without failures.
+    """Whether a cell's result is there, whole, without failures and as expected.
 
     `asked` has what the result must say of the settings that its name does not tell, by the keys of
     the JSON. ConfigError where it says something else: the folder is another sweep's.
@@ -130,4 +130,5 @@ def is_done(file: Path, asked: dict[str, Any]) -> bool:
                 f"{file} is of another sweep: its {key} is {result[key]}, asked for is {value}; "
                 "choose another --results-dir or --suffix, or remove the file"
             )
-    return not result.get("Failures") and not result.get("BurnInFailures")
+    held = all(one.get("Held") for one in result.get("Expectations") or ())
+    return held and not result.get("Failures") and not result.get("BurnInFailures")

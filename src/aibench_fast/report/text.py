@@ -89,6 +89,8 @@ def _summary_lines(result: Result) -> Iterator[str]:
         tensor = describe(result.shape, result.dtype)
         yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
     yield from _doubts(result)
+    for check in result.expectations:
+        yield f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}"
     yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
     yield f"Took: {result.duration_s:8.3f} sec"
 

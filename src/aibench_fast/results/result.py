@@ -11,7 +11,7 @@ Versions of the format:
     1.3  ServerRunTimeStats as aibench writes it, INFO's fields as text by time in ns and server;
          what stood there before, counted by reporting period, is ServerPeriods
     1.4  Arrivals, Shed, Unsent, LagExceeded and Steps of a schedule; ScheduleLag, TimerLag and
-         ReplyWait, what the client itself adds
+         ReplyWait, what the client itself adds; Expectations
 """
 
 import json
@@ -46,6 +46,19 @@ class Failure:
 
     count: int
     first_message: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was expected of a figure, what was found, and whether it held."""
+
+    expected: str
+    """As it was written, such as `p99<50ms`."""
+    value: float | None
+    """In milliseconds, as a share, or inferences a second; None where it is not known."""
+    found: str
+    """In words, with its unit."""
+    held: bool
 
 
 @dataclass(frozen=True)
@@ -213,6 +226,13 @@ class Result(ShownInNotebooks):
     facts: Mapping[str, Any]
     """What the figures depend on beside the server's speed."""
     interrupted: bool
+    expectations: Sequence[Checked] = ()
+    """What was expected of the figures, in the order that it was asked."""
+
+    @property
+    def held(self) -> bool:
+        """Whether all that was expected held."""
+        return all(check.held for check in self.expectations)
 
     @property
     def inferences(self) -> int:
@@ -310,6 +330,10 @@ class Result(ShownInNotebooks):
                 "Address": self.server.address,
             },
             "Facts": dict(self.facts),
+            "Expectations": [
+                {"Expect": one.expected, "Value": one.value, "Held": one.held}
+                for one in self.expectations
+            ],
             "Interrupted": self.interrupted,
         }
 

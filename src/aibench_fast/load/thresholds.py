@@ -1,0 +1,116 @@
+"""What is expected of a run's figures, as words such as `p99<50ms`, and whether it held."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.results.result import Checked, Result
+from aibench_fast.units import duration_s
+
+MS_PER_S = 1000
+_WORDS = re.compile(r"\s*([a-z]+[\d.]*)\s*(<=|>=|<|>)\s*(\S+)\s*")
+_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_LATENCIES: dict[str, Callable[[Result], float]] = {
+    "min": lambda result: result.latencies.min_ms,
+    "mean": lambda result: result.latencies.mean_ms,
+    "max": lambda result: result.latencies.max_ms,
+}
+_KNOWN = "p50, p99, p99.9 and so on, min, mean, max (times), errors, shed (shares), rate (a second)"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A figure of a run, and what it is held against."""
+
+    words: str
+    """As it was written."""
+    figure: str
+    comparison: str
+    limit: float
+    """In milliseconds, as a share, or inferences a second."""
+
+    def check(self, result: Result) -> Checked:
+        """Hold it against a result; what the result does not tell is not held."""
+        value = self._value(result)
+        if value is None:
+            return Checked(self.words, None, "not known", held=False)
+        held = _COMPARE[self.comparison](value, self.limit)
+        return Checked(self.words, value, self._told(value), held=held)
+
+    def _value(self, result: Result) -> float | None:
+        if self.figure == "rate":
+            return result.inferences_per_s
+        if self.figure == "errors":
+            failed = result.requests - result.successes
+            return failed / result.requests if result.requests else None
+        if self.figure == "shed":
+            due = result.requests + result.shed
+            return result.shed / due if due else None
+        if result.latencies.count == 0:
+            return None
+        if self.figure in _LATENCIES:
+            return _LATENCIES[self.figure](result)
+        quantile = _quantile(self.figure)
+        if quantile is None or result.latencies.count < least_count(quantile):
+            return None
+        return result.latencies.quantiles_ms([quantile])[0]
+
+    def _told(self, value: float) -> str:
+        if self.figure == "rate":
+            return f"{value:.2f} inferences/s"
+        if self.figure in ("errors", "shed"):
+            return f"{value:.3%}"
+        return f"{value:.3f} ms"
+
+
+def least_count(quantile: float) -> int:
+    """How many values it takes for one of them to be beyond the quantile: 100 for p99."""
+    return math.ceil(round(1 / (1 - quantile), 6)) if quantile < 1 else 1
+
+
+def parse_expectation(words: str) -> Expectation:
+    """Read `p99<50ms`, `errors<0.1%` or `rate>200`; ConfigError where it is nothing of the kind."""
+    match = _WORDS.fullmatch(words)
+    if match is None:
+        raise ConfigError(f"--expect {words!r}: write a figure, < or >, and a limit: p99<50ms")
+    figure, comparison, limit = match.groups()
+    if figure == "rate":
+        read = _plain
+    elif figure in ("errors", "shed"):
+        read = _share
+    elif figure in _LATENCIES or _quantile(figure) is not None:
+        read = _milliseconds
+    else:
+        raise ConfigError(f"--expect {words!r}: there is no figure {figure!r}; there are {_KNOWN}")
+    try:
+        return Expectation(words.strip(), figure, comparison, read(limit))
+    except ValueError as error:
+        raise ConfigError(f"--expect {words!r}: {error}") from error
+
+
+def _quantile(figure: str) -> float | None:
+    match = _QUANTILE.fullmatch(figure)
+    return None if match is None else float(match[1]) / 100
+
+
+def _milliseconds(limit: str) -> float:
+    return duration_s(limit) * MS_PER_S
+
+
+def _share(limit: str) -> float:
+    value = _plain(limit.removesuffix("%"))
+    return value / 100 if limit.endswith("%") else value
+
+
+def _plain(limit: str) -> float:
+    try:
+        value = float(limit)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{limit!r} is no number from 0 on")
+    return value

@@ -1,0 +1,24 @@
+"""Expectations as JUnit XML, which CI systems show."""
+
+from collections.abc import Iterable
+from xml.etree import ElementTree
+
+from aibench_fast.results.result import Checked
+
+
+def format_junit(runs: Iterable[tuple[str, Iterable[Checked]]]) -> str:
+    """One suite; a test case for each expectation of each run, which is named."""
+    suite = ElementTree.Element("testsuite", name="aibench-fast")
+    cases = failures = 0
+    for run, checks in runs:
+        for check in checks:
+            cases += 1
+            case = ElementTree.SubElement(suite, "testcase", classname=run, name=check.expected)
+            if not check.held:
+                failures += 1
+                told = f"{check.expected}: {check.found}"
+                ElementTree.SubElement(case, "failure", message=told)
+    suite.set("tests", str(cases))
+    suite.set("failures", str(failures))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

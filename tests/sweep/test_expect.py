@@ -1,0 +1,126 @@
+"""--expect: what a run's figures have to be, for people and for CI."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from commandline import Cli
+from fake_redisai import FakeRedisAI
+from hypothesis import given
+from hypothesis import strategies as st
+from resultfiles import our_result
+
+from aibench_fast import ConfigError
+from aibench_fast.load.thresholds import least_count, parse_expectation
+
+
+@pytest.mark.parametrize(
+    ("words", "held"),
+    [
+        ("p50<25ms", True),
+        ("p50 < 5ms", False),
+        ("p50>=5ms", True),
+        ("mean<1s", True),
+        ("max>10s", False),
+        ("rate>50", True),
+        ("rate>=5e3", False),
+        ("errors<=0", True),
+        ("errors<0.1%", True),
+        ("shed<1%", True),
+        ("p99.9<1m", True),
+    ],
+)
+def test_a_figure_is_held_against_its_limit(words: str, held: bool) -> None:
+    check = parse_expectation(words).check(our_result())
+    assert (check.held, check.expected) == (held, words)
+
+
+def test_failures_are_a_share_of_the_requests() -> None:
+    result = our_result(failures=5)
+    check = parse_expectation("errors<0.1%").check(result)
+    assert not check.held
+    assert check.value == pytest.approx((result.requests - result.successes) / result.requests)
+
+
+def test_a_quantile_of_too_few_requests_is_not_known_and_not_held() -> None:
+    few = our_result(rate=2.0, seconds=20)
+    assert few.latencies.count < 100
+    check = parse_expectation("p99<1h").check(few)
+    assert (check.held, check.value, check.found) == (False, None, "not known")
+    assert parse_expectation("p50<1h").check(few).held
+
+
+@given(st.integers(1, 9), st.integers(0, 4))
+def test_a_quantile_takes_so_many_values(digit: int, nines: int) -> None:
+    quantile = 1 - digit / 10 ** (nines + 1)
+    count = least_count(quantile)
+    assert count * (1 - quantile) >= 1 - 1e-6
+    assert (count - 1) * (1 - quantile) < 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("p99", "write a figure, < or >, and a limit"),
+        ("p99<fast", "'fast' is no duration"),
+        ("p100<1s", "there is no figure 'p100'"),
+        ("speed>3", "there is no figure 'speed'"),
+        ("errors<many", "'many' is no number"),
+        ("rate>-1", "'-1' is no number"),
+    ],
+)
+def test_what_is_no_expectation_is_told(words: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_expectation(words)
+
+
+def test_a_run_says_what_held_and_leaves_with_1_where_something_did_not(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    with FakeRedisAI() as server:
+        common = (
+            "run", "--file", tensor_file, "--port", server.port, "--quiet", "--max-queries", 20,
+            "--json-out-file", "r.json", "--junit", "r.xml", "--expect", "p50<10s",
+        )  # fmt: skip
+        held = cli(*common)
+        broken = cli(*common, "--expect", "rate>1e9", "--expect", "p99<1s")
+    assert held.returncode == 0, held.stderr
+    assert "Expected p50<10s: " in held.stdout
+    assert " ms, held\n" in held.stdout
+    assert broken.returncode == 1
+    assert "Expected rate>1e9: " in broken.stdout
+    assert " inferences/s, broken\n" in broken.stdout
+    assert "Expected p99<1s: not known, broken\n" in broken.stdout
+    saved = json.loads((tmp_path / "r.json").read_text())["Expectations"]
+    assert [one["Held"] for one in saved] == [True, False, False]
+    suite = ElementTree.parse(tmp_path / "r.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    assert [case.get("name") for case in suite] == ["p50<10s", "rate>1e9", "p99<1s"]
+
+
+def test_a_bad_expectation_sends_nothing(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        done = cli("run", "--file", tensor_file, "--port", server.port, "--expect", "p99=1s")
+        assert server.connections == 0
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_sweep_holds_every_run_and_repeats_what_did_not(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    done = cli(
+        "sweep", "--embedded", "--file", tensor_file, "--workers", "1,2", "--max-queries", 8,
+        "--results-dir", "out", "--keep-going", "--junit", "s.xml", "--expect", "rate>1e9",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout.count("rate>1e9 broken: ") == 2
+    assert "2 of 2 runs had failures or broke an --expect" in done.stderr
+    suite = ElementTree.parse(tmp_path / "s.xml").getroot()
+    assert [suite.get("tests"), suite.get("failures")] == ["2", "2"]
+    again = cli(
+        "sweep", "--embedded", "--file", tensor_file, "--workers", "1,2", "--max-queries", 8,
+        "--results-dir", "out", "--expect", "rate>0",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("inferences/s") == 2
