@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
 from aibench_fast.report.junit import format_junit
 from aibench_fast.results.hdrlog import HdrLog
+from aibench_fast.results.repeats import Repeats, repeat
 from aibench_fast.results.result import (
     BurnInComplete,
     Digesting,
@@ -52,6 +54,8 @@ EXIT_INTERRUPTED = 130
 HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
 HISTOGRAM_FILE = Path("stats-response-latency-hist.txt")
 TOP_CLASSES = 5
+MIN_REPEATS = 3
+MAX_REPEATS = 1000
 DEFAULT_ADDRESS = ("localhost", 6379, None)
 
 
@@ -70,6 +74,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_request_options(parser)
     add_load_options(parser)
     add_statistics_options(parser)
+    _add_repeat_options(parser)
     _add_output_options(parser)
     parser.set_defaults(handler=_run)
 
@@ -233,6 +238,37 @@ def add_statistics_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_repeat_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("repeats")
+    group.add_argument(
+        "--repeats", type=_at_least_2, metavar="N",
+        help="run N times, on fresh connections; medians and 95%% intervals at the end, and each "
+        "result in a file of its own, numbered",
+    )  # fmt: skip
+    group.add_argument(
+        "--until", type=_share, metavar="PERCENT",
+        help="repeat until the rate's interval is this narrow on either side, such as 2%%, or "
+        "50 runs are made",
+    )  # fmt: skip
+
+
+def _at_least_2(word: str) -> int:
+    number = int(word)
+    if not 2 <= number <= MAX_REPEATS:
+        raise argparse.ArgumentTypeError(f"{word}: it has to be from 2 to {MAX_REPEATS}")
+    return number
+
+
+def _share(word: str) -> float:
+    try:
+        share = float(word.removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no percentage above 0 and below 100")
+    return share
+
+
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is shown and saved")
     group.add_argument(
@@ -278,6 +314,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = [parse_expectation(words) for words in options.expect]
+    repeated = options.repeats is not None or options.until is not None
     _check_outputs(options)
     end_in_order()
     with (
@@ -285,13 +322,36 @@ def _run(options: argparse.Namespace) -> int:
         _shown(options) as show,
         _logged(options, _while_read(show)) as observe,
     ):
-        result = run(dataclasses.replace(config, address=address), observe)
-    result = checked(result, expected)
-    _report(options, result)
-    write_junit(options.junit, [("run", result)])
-    if result.interrupted:
+        config = dataclasses.replace(config, address=address)
+
+        def run_once(number: int) -> Result:
+            result = checked(run(config, observe), expected)
+            _report(options, result, number if repeated else None)
+            return result
+
+        made = repeat(run_once, options.repeats or MIN_REPEATS, options.until) if repeated else None
+        results = made.results if made else [run_once(1)]
+    if made:
+        _report_repeats(options, made)
+    write_junit(options.junit, [(f"run {n}", one) for n, one in enumerate(results, 1)])
+    if results[-1].interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_FAILURES if result.failed or not result.held else 0
+    gave_up = made is not None and made.gave_up
+    well = all(not one.failed and one.held for one in results) and not gave_up
+    return 0 if well else EXIT_FAILURES
+
+
+def _report_repeats(options: argparse.Namespace, made: Repeats) -> None:
+    """Print what all runs come to, and save it beside them."""
+    print(text.format_repeats(made))
+    if options.json_out_file:
+        files = [_numbered(options.json_out_file, n).name for n in range(1, len(made.results) + 1)]
+        write_text(options.json_out_file, json.dumps(made.to_json(files), indent=2) + "\n")
+
+
+def _numbered(file: Path, number: int | None) -> Path:
+    """Where a result goes: a repeated run's has its number before the ending."""
+    return file if number is None else file.with_stem(f"{file.stem}-{number}")
 
 
 def checked(result: Result, expected: Sequence[Expectation]) -> Result:
@@ -490,15 +550,18 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
         yield show
 
 
-def _report(options: argparse.Namespace, result: Result) -> None:
-    """Save and print all that can be; then raise what could not be saved."""
+def _report(options: argparse.Namespace, result: Result, number: int | None) -> None:
+    """Save and print all that can be; then raise what could not be saved.
+
+    `number` is a repeated run's.
+    """
     failed: list[ConfigError] = []
     saves: list[Callable[[], None]] = []
     if options.json_out_file:
-        saves.append(lambda: result.save(options.json_out_file))
+        saves.append(lambda: result.save(_numbered(options.json_out_file, number)))
     if options.histogram_file:
         table = result.latencies.percentile_table()
-        saves.append(lambda: write_text(options.histogram_file, table))
+        saves.append(lambda: write_text(_numbered(options.histogram_file, number), table))
     for save in saves:
         try:
             save()
@@ -507,7 +570,8 @@ def _report(options: argparse.Namespace, result: Result) -> None:
     try:
         print(text.format_summary(result))
         if options.histogram_file:
-            print(f"Saving Query Latencies HDR Histogram to {options.histogram_file}", flush=True)
+            file = _numbered(options.histogram_file, number)
+            print(f"Saving Query Latencies HDR Histogram to {file}", flush=True)
     except BrokenPipeError:
         _stop_printing()
     if failed:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import (
     BurnInComplete,
     Digesting,
@@ -93,6 +94,26 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}"
     yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
     yield f"Took: {result.duration_s:8.3f} sec"
+
+
+def format_repeats(made: Repeats) -> str:
+    """The closing block of repeated runs: medians, intervals, and what makes them doubtful."""
+    lines = [f"{len(made.results)} runs, medians with 95 % intervals:"]
+    for name, spread in made.spreads().items():
+        interval = spread.interval
+        told = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+        lines.append(f"{name:<5}{spread.median:12.3f}{told} {spread.unit}")
+    for name, spread in made.spreads().items():
+        lines += [f"The {name} is not stable: {doubt}" for doubt in spread.doubts()]
+    if len(lines) > 1 + len(made.spreads()):
+        lines.append(
+            "Try a longer --duration, more --burn-in, or a machine with nothing else on it"
+        )
+    if made.until is not None:
+        reached = f"{made.rate.half_width:.2%} after {len(made.results)} runs"
+        end = "gave up: " if made.gave_up else ""
+        lines.append(f"{end}the rate's interval is +- {reached}, asked for was {made.until:.2%}")
+    return "\n".join(lines)
 
 
 def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:

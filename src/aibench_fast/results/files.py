@@ -174,6 +174,10 @@ class RunDetails:
         return last_value(self.server_stats, name) if value is None else value
 
 
+class SummaryOfResults(ConfigError):
+    """A file says what several results come to, and is none itself."""
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A file that is no usable result, and why."""
@@ -238,6 +242,9 @@ def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
     for file in _files(named, prefix):
         try:
             records.append(read_record(file))
+        except SummaryOfResults as error:
+            if file in named:  # in a folder its results are there too
+                skipped.append(Skipped(file, str(error)))
         except ConfigError as error:
             skipped.append(Skipped(file, str(error)))
     if not records:
@@ -319,6 +326,8 @@ def median_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 
 def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
+    if "Repeats" in document:
+        raise SummaryOfResults("it is what repeated runs come to: name their own results")
     version = str(document.get("ResultFormatVersion") or GO_VERSION)
     major = version.partition(".")[0]
     if not major.isdecimal() or int(major) > NEWEST_MAJOR_VERSION:

@@ -1,0 +1,66 @@
+"""What repeated runs come to."""
+
+import random
+
+import pytest
+from resultfiles import our_result
+from scipy import stats
+
+from aibench_fast.results import repeats
+from aibench_fast.results.repeats import Repeats, Spread, repeat, trend_p
+
+
+@pytest.mark.parametrize("noise", ["normal", "skewed"])
+def test_the_interval_covers_the_true_median(noise: str) -> None:
+    rng = random.Random(7)
+    covered = 0
+    for _ in range(100):
+        if noise == "normal":
+            values = [rng.gauss(100, 3) for _ in range(5)]
+        else:
+            values = [100 * rng.lognormvariate(0, 0.2) for _ in range(5)]
+        interval = Spread(values, "ms").interval
+        assert interval is not None
+        covered += interval[0] <= 100 <= interval[1]
+    assert covered >= 90
+
+
+def test_the_table_of_student_is_students() -> None:
+    for degrees, t in enumerate(repeats._T, start=1):
+        assert t == pytest.approx(stats.t.ppf(0.975, degrees), abs=6e-4)
+
+
+def test_a_steady_server_is_stable_and_a_drifting_one_is_not() -> None:
+    rng = random.Random(1)
+    alarms = sum(
+        bool(Spread([rng.gauss(100, 2) for _ in range(10)], "inferences/s").doubts())
+        for _ in range(100)
+    )
+    assert alarms <= 5
+    drifting = Spread([100 - 3 * n + rng.gauss(0, 1) for n in range(10)], "inferences/s")
+    assert any("drifts, by -" in doubt for doubt in drifting.doubts())
+    assert any("deviates by" in doubt for doubt in Spread([50, 100, 150], "ms").doubts())
+    assert any("one run had 300" in doubt for doubt in Spread([100, 101, 99, 300], "ms").doubts())
+
+
+def test_a_trend_is_as_likely_as_mann_and_kendall_say() -> None:
+    rising = [1.0, 2, 3, 4, 5, 6, 7, 8]
+    assert trend_p(rising) < 0.002
+    assert trend_p(rising) == pytest.approx(trend_p(rising[::-1]))
+    assert trend_p([1.0, 2, 3]) == 1.0
+    tau = stats.kendalltau(range(8), [3, 1, 4, 1.5, 5, 9, 2, 6], method="asymptotic")
+    assert trend_p([3, 1, 4, 1.5, 5, 9, 2, 6]) == pytest.approx(tau.pvalue, abs=0.1)
+
+
+def test_it_repeats_until_the_interval_is_narrow_or_gives_up() -> None:
+    steady = repeat(lambda n: our_result(rate=100 + n % 2, seed=n), 3, until=0.02)
+    assert 3 <= len(steady.results) < 10
+    assert not steady.gave_up
+    wild = repeat(lambda n: our_result(rate=100 if n % 2 else 300, seed=n), 3, until=0.02, most=8)
+    assert (len(wild.results), wild.gave_up) == (8, True)
+
+
+def test_one_run_has_no_interval() -> None:
+    made = Repeats([our_result()])
+    assert made.rate.interval is None
+    assert made.to_json(["a.json"])["Repeats"]["Figures"]["rate"]["Low"] is None

@@ -1,0 +1,49 @@
+"""run --repeats and --until."""
+
+import json
+from pathlib import Path
+
+from commandline import Cli
+from fake_redisai import FakeRedisAI
+
+
+def test_runs_are_repeated_on_fresh_connections_and_summed_up(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    with FakeRedisAI() as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--quiet", "--max-queries", 30,
+            "--repeats", 3, "--json-out-file", "r.json",
+        )  # fmt: skip
+        assert server.connections == 3 * 4  # the visits, statistics, a worker
+    assert done.returncode == 0, done.stderr
+    assert "3 runs, medians with 95 % intervals:" in done.stdout
+    summary = json.loads((tmp_path / "r.json").read_text())["Repeats"]
+    assert summary["Results"] == ["r-1.json", "r-2.json", "r-3.json"]
+    rates = [
+        json.loads((tmp_path / name).read_text())["OverallRates"]["overallOpsRate"]
+        for name in summary["Results"]
+    ]
+    assert summary["Figures"]["rate"]["Values"] == rates
+    assert (
+        summary["Figures"]["rate"]["Low"] <= sorted(rates)[1] <= summary["Figures"]["rate"]["High"]
+    )
+    tables = cli("tables", "--dir", ".", "--format", "csv")
+    assert tables.stdout.splitlines()[1].endswith(",3")  # the summary is no fourth run
+    assert "r.json" not in tables.stderr
+
+
+def test_until_says_how_narrow_it_got(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--quiet", "--max-queries", 30,
+            "--until", "90%",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "asked for was 90.00%" in done.stdout
+
+
+def test_bad_repeats_are_one_line(cli: Cli, tensor_file: Path) -> None:
+    for words in (("--repeats", 1), ("--until", "0%"), ("--until", "narrow")):
+        done = cli("run", "--file", tensor_file, *words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
