@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     size_t values = fread(latencies_ns, sizeof *latencies_ns, LATENCIES_MAX, file);
     fclose(file);
     long count = atol(argv[1]);
-    histogram_reset(&histogram);
+    histogram_init(&histogram);
     int64_t start_ns = monotonic_ns();
     size_t value = 0;
     for (long i = 0; i < count; i++) {

@@ -196,3 +196,14 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
     void loadgen_free(loadgen *g)
+
+
+cdef extern from *:
+    """
+    #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    #define COMPILED_OPTIMISED 1
+    #else
+    #define COMPILED_OPTIMISED 0
+    #endif
+    """
+    int COMPILED_OPTIMISED

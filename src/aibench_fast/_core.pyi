@@ -104,6 +104,9 @@ class Schedule(NamedTuple):
     offsets_ns: bytes = b""
     """Of recorded arrivals: native 64-bit integers, from the start, ascending."""
 
+IS_OPTIMISED: bool
+"""False where it was compiled without optimisation or under a sanitizer: no figure of it holds."""
+
 BURN_IN_TOLD: int
 """As `burn_in_requests`: all, until `begin_measuring`."""
 

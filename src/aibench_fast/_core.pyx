@@ -205,6 +205,7 @@ cdef class Tensors:
 
 _ARRIVALS = {"even": ARRIVALS_EVEN, "poisson": ARRIVALS_POISSON, "recorded": ARRIVALS_RECORDED}
 BURN_IN_TOLD = BURN_IN_UNTIL_TOLD
+IS_OPTIMISED = bool(COMPILED_OPTIMISED)
 
 
 cdef class _NativeSchedule:

@@ -15,6 +15,7 @@ from aibench_fast.results.result import (
     Interval,
     Result,
     ServerFacts,
+    Warned,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -100,6 +101,7 @@ def result(**changes: object) -> Result:
                 burn_in_failures={"server_timeout": Failure(1, "TIMEDOUT")},
                 abandoned=3,
                 saturated=1,
+                warnings=[Warned("saturated", "1 latencies above an hour are counted as an hour")],
                 busiest_thread=0.97,
                 interrupted=True,
             ),

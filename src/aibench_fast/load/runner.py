@@ -1,5 +1,6 @@
 """One benchmark: a RunConfig becomes a Result."""
 
+import dataclasses
 import random
 import resource
 import time
@@ -11,6 +12,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
+from aibench_fast.load.doubts import all_equal, warnings
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.redisai.commands import Dialect, encode
@@ -40,6 +42,7 @@ NativeFailures = Mapping[str, tuple[int, str]]
 
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
+MAX_OUTPUTS = 100  # to look at for whether they are all alike
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
@@ -76,7 +79,7 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
         leave(config.address, request, config.workers, HURRY_S)
         raise
     try:
-        return _measure(config, record, request, generator, observe, known, server_watch)
+        return _measure(config, record, request, tensors, generator, observe, known, server_watch)
     finally:
         generator.close()
 
@@ -208,11 +211,13 @@ def _measure(
     config: RunConfig,
     record: ServerRecord,
     request: Request,
+    tensors: _core.Tensors,
     generator: _core.LoadGenerator,
     observe: Observer,
     known: Mapping[str, Any],
     server_watch: ServerWatch,
 ) -> Result:
+    equal_tensors = len(tensors) > 1 and all_equal(tensors)
     server_watch.start()
     start_unix_ms = _unix_ms()
     watch = _Watch(config, record.output, generator, observe, server_watch)
@@ -235,7 +240,7 @@ def _measure(
     measured = snapshot.measured
     service = measured.service_latencies
     failed = _total(measured.failures)
-    return Result(
+    result = Result(
         model=config.model,
         query_label=request.label,
         data_file=config.data_file,
@@ -282,6 +287,8 @@ def _measure(
         facts=known,
         interrupted=interrupted,
     )
+    found = warnings(config, result, record.peer, [*watch.outputs.values()], equal_tensors)
+    return dataclasses.replace(result, warnings=found)
 
 
 def _arrivals_told(config: RunConfig) -> dict[str, Any] | None:
@@ -328,6 +335,8 @@ class _Watch:
         server_watch: ServerWatch,
     ) -> None:
         self.intervals: list[Interval] = []
+        self.outputs: dict[int, bytes] = {}
+        """What the model answered to different tensors, by their index; a sample."""
         self._config = config
         self._output_dtype = output.dtype
         self._generator = generator
@@ -353,6 +362,7 @@ class _Watch:
         return False
 
     def _wait(self) -> None:
+        self._generator.want_sample()
         self._last_ns = time.monotonic_ns()
         self._last_unix_ms = _unix_ms()
         if self._config.burn_in_s and not self._config.is_open_loop:
@@ -363,6 +373,8 @@ class _Watch:
             min(WAIT_SLICE_S, max(0.0, (next_ns - time.monotonic_ns()) / NS_PER_S))
         ):
             self._note_burn_in()
+            if not self._config.sample_responses:
+                self._take_sample()
             if time.monotonic_ns() >= next_ns:
                 self._look()
                 # Where the process was stopped for a while, one line stands for all of it.
@@ -407,12 +419,13 @@ class _Watch:
         self._take_sample()
 
     def _take_sample(self) -> None:
-        if not self._config.sample_responses:
-            return
         if (sample := self._generator.take_sample()) is not None:
             _, tensor, output = sample
             first = output[: len(output) // self._config.batch_size]
-            self._observe(Sample(tensor, self._output_dtype, first))
+            if len(self.outputs) < MAX_OUTPUTS:
+                self.outputs[tensor] = first
+            if self._config.sample_responses:
+                self._observe(Sample(tensor, self._output_dtype, first))
         self._generator.want_sample()
 
 

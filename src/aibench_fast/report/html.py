@@ -1,6 +1,7 @@
 """The report as one HTML file that needs no network: figures, plots, set-up."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -14,7 +15,7 @@ from aibench_fast.report.charts import Chart, charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.text import BUSY_THREAD
 from aibench_fast.report.vegalite import script_bundle
-from aibench_fast.results.files import mixed
+from aibench_fast.results.files import RunRecord, mixed
 
 MAX_NAMED = 8
 """Doubtful files and different facts that are told one by one; more would fill the page."""
@@ -104,6 +105,15 @@ def _days(starts_ms: Sequence[int]) -> str:
     return first if first == last else f"{first} to {last}"
 
 
+def _warnings(runs: Sequence[RunRecord]) -> list[str]:
+    """Each warning once, with how many runs had it."""
+    counts = Counter(message for run in runs for message in run.warnings)
+    return [
+        f"{message} ({_counted(count, 'run')})" if len(runs) > 1 else message
+        for message, count in counts.items()
+    ]
+
+
 def _doubts(content: Content) -> Iterator[str]:
     """What a reader has to know before trusting the figures."""
     runs = content.runs
@@ -137,6 +147,7 @@ def _doubts(content: Content) -> Iterator[str]:
             "the time",
             [run.path.name for run in runs if (run.busiest_thread or 0) > BUSY_THREAD],
         ),
+        ("Warnings of the runs", _warnings(runs)),
         ("Skipped files", [f"{one.path}: {one.reason}" for one in content.skipped]),
     ]
     if not any(names for _, names in groups):

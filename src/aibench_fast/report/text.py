@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import (
+    MIN_FOR_P99,
     BurnInComplete,
     Digesting,
     Failure,
@@ -121,10 +122,15 @@ def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:
     return (
         f"min: {latencies.min_ms:8.2f} ms,  mean: {latencies.mean_ms:8.2f} ms, "
         f"q25: {q25:8.2f} ms, med(q50): {q50:8.2f} ms, q75: {q75:8.2f} ms, "
-        f"q99: {q99:8.2f} ms, max: {latencies.max_ms:8.2f} ms, "
+        f"q99: {_p99(latencies, q99)}, max: {latencies.max_ms:8.2f} ms, "
         f"stddev: {latencies.stddev_ms:8.2f}ms, count: {latencies.count}, "
         f"timedOut count: {timed_out}"
     )
+
+
+def _p99(latencies: LatencyHistogram, q99: float) -> str:
+    """The 99th percentile, where there are enough values for one."""
+    return f"{q99:8.2f} ms" if latencies.count not in range(1, MIN_FOR_P99) else "not known"
 
 
 def _arrival_lines(result: Result) -> Iterator[str]:
@@ -204,8 +210,8 @@ def _doubts(result: Result) -> Iterator[str]:
         yield from _failure_lines(result.burn_in_failures.items())
     if result.abandoned:
         yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
-    if result.saturated:
-        yield f"Saturated: {result.saturated} latencies above an hour are counted as an hour"
+    for warned in result.warnings:
+        yield f"Warning: {warned.message}"
     if result.busiest_thread > BUSY_THREAD:
         yield (
             f"The client may be the bottleneck: an I/O thread was on a CPU "

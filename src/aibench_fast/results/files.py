@@ -93,6 +93,8 @@ class RunRecord:
     """Requests that started late under the rate limit, because no worker was free."""
     failures: Mapping[str, tuple[int, str]]
     """Measured and burn-in failures by kind: how many, and the first one's message."""
+    warnings: Sequence[str]
+    """What made the figures doubtful, in words."""
     interrupted: bool
     busiest_thread: float | None
     """The largest share of the measured time that one client thread was on a CPU, 0 to 1."""
@@ -369,6 +371,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         requests=document.get("Requests"),
         late_starts=document.get("LateStarts", 0),
         failures=_failures(document),
+        warnings=[str(one["Message"]) for one in document.get("Warnings") or ()],
         interrupted=bool(document.get("Interrupted")),
         busiest_thread=document.get("ClientBusiestThread"),
     )

@@ -11,7 +11,7 @@ Versions of the format:
     1.3  ServerRunTimeStats as aibench writes it, INFO's fields as text by time in ns and server;
          what stood there before, counted by reporting period, is ServerPeriods
     1.4  Arrivals, Shed, Unsent, LagExceeded and Steps of a schedule; ScheduleLag, TimerLag and
-         ReplyWait, what the client itself adds; Expectations
+         ReplyWait, what the client itself adds; Expectations; Warnings
 """
 
 import json
@@ -24,6 +24,8 @@ from aibench_fast.files import write_text
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
 
+MIN_FOR_P99 = 100
+"""Of fewer values none needs to be beyond their 99th percentile."""
 FORMAT_VERSION = "1.4"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
@@ -59,6 +61,14 @@ class Checked:
     found: str
     """In words, with its unit."""
     held: bool
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that makes the figures doubtful."""
+
+    kind: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -229,6 +239,9 @@ class Result(ShownInNotebooks):
     expectations: Sequence[Checked] = ()
     """What was expected of the figures, in the order that it was asked."""
 
+    warnings: Sequence[Warned] = ()
+    """What makes the figures doubtful beside failures."""
+
     @property
     def held(self) -> bool:
         """Whether all that was expected held."""
@@ -334,6 +347,7 @@ class Result(ShownInNotebooks):
                 {"Expect": one.expected, "Value": one.value, "Held": one.held}
                 for one in self.expectations
             ],
+            "Warnings": [{"Kind": one.kind, "Message": one.message} for one in self.warnings],
             "Interrupted": self.interrupted,
         }
 

@@ -1,0 +1,74 @@
+"""What makes a run's figures doubtful, found out by itself and told with them."""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from aibench_fast import _core
+from aibench_fast.load.config import RunConfig
+from aibench_fast.results.repeats import MIN_FOR_TREND, TREND_P, trend_p
+from aibench_fast.results.result import MIN_FOR_P99, Interval, Result, Warned
+
+MIN_TREND = 0.05
+"""A rise or fall below this share does not matter, however sure it is."""
+
+
+def warnings(
+    config: RunConfig, result: Result, peer: str, outputs: Sequence[bytes], equal_tensors: bool
+) -> list[Warned]:
+    """All that a reader has to know before trusting the figures.
+
+    `peer` is the server's numeric address, empty for a unix socket; `outputs` are what the model
+    answered to different tensors, a sample of them; `equal_tensors`: these do not differ at all.
+    """
+    return [
+        Warned(kind, message)
+        for kind, message in _found(config, result, peer, outputs, equal_tensors)
+    ]
+
+
+def _found(
+    config: RunConfig, result: Result, peer: str, outputs: Sequence[bytes], equal_tensors: bool
+) -> Iterator[tuple[str, str]]:
+    if not _core.IS_OPTIMISED:
+        yield "debug_build", "this client was compiled without optimisation: no figure of it holds"
+    if 0 < result.successes < MIN_FOR_P99:
+        yield (
+            "few_requests",
+            f"{result.successes} measured requests tell no p99: measure {MIN_FOR_P99} or more",
+        )
+    if result.saturated:
+        yield "saturated", f"{result.saturated} latencies above an hour are counted as an hour"
+    if len(outputs) > 1 and len(set(outputs)) == 1:
+        yield (
+            "equal_outputs",
+            "the model answered different tensors alike: does it run at all?",
+        )
+    if equal_tensors:
+        yield "equal_tensors", "all tensors are equal: caches make that faster than it will be"
+    if not peer or ipaddress.ip_address(peer).is_loopback:
+        yield "same_machine", "the server is on this machine: client and server share its cores"
+    if not (config.profile or config.arrivals_file):
+        yield from _trend(result.intervals)
+
+
+def all_equal(tensors: _core.Tensors) -> bool:
+    """Whether none differs from the first; most files are done with at the second."""
+    first = tensors.read(0, 1)
+    return all(tensors.read(place, 1) == first for place in range(1, len(tensors)))
+
+
+def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
+    """A rate that rises or falls all along, by the periods but the last, which is cut short."""
+    rates = [one.instantaneous_rate for one in intervals if one.overall_rate > 0][:-1]
+    if len(rates) < MIN_FOR_TREND:
+        return
+    third = len(rates) // 3
+    before, after = median(rates[:third]), median(rates[-third:])
+    change = after / before - 1 if before else 0.0
+    if (p := trend_p(rates)) < TREND_P and abs(change) >= MIN_TREND:
+        yield (
+            "trend",
+            f"the rate {'rose' if change > 0 else 'fell'} by {abs(change):.0%} over the measured "
+            f"time (Mann-Kendall, p {p:.4f}): it is no steady state; use more --burn-in",
+        )

@@ -1,0 +1,116 @@
+"""What makes figures doubtful is found out and told, in the summary, the result and the report."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from commandline import Cli
+from fake_redisai import OUTPUT_BYTES, FakeRedisAI, bulk
+from resultfiles import our_result
+
+from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast.load.doubts import warnings
+from aibench_fast.results.result import Interval
+
+TENSOR_BYTES = 602_112
+
+
+def kinds(result: Result) -> set[str]:
+    return {one.kind for one in result.warnings}
+
+
+def measured(server: FakeRedisAI, file: Path, **settings: object) -> Result:
+    address = ServerAddress("127.0.0.1", server.port)
+    return run(RunConfig(file=file, address=address, **settings))  # type: ignore[arg-type]
+
+
+def answering(arguments: Sequence[bytes], number: int) -> bytes:
+    """Another output each time."""
+    output = bulk(number.to_bytes(4, "little") * (OUTPUT_BYTES // 4))
+    if b"META" in arguments:
+        return (
+            b"*6\r\n"
+            + bulk(b"dtype")
+            + bulk(b"FLOAT")
+            + bulk(b"shape")
+            + b"*0\r\n"
+            + (bulk(b"blob") + output)
+        )
+    return output
+
+
+def test_a_model_that_answers_all_inputs_alike(tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        alike = measured(server, tensor_file, max_queries=200, seed=3)
+    with FakeRedisAI(AI_TENSORGET=answering) as server:
+        different = measured(server, tensor_file, max_queries=200)
+    assert "equal_outputs" in kinds(alike)
+    assert "equal_outputs" not in kinds(different)
+    assert "few_requests" not in kinds(alike) | kinds(different)
+    assert {"same_machine"} <= kinds(alike) & kinds(different)
+
+
+def test_equal_tensors_in_the_whole_file(tmp_path: Path) -> None:
+    equal, one_other = tmp_path / "equal.out", tmp_path / "other.out"
+    tensor = os.urandom(TENSOR_BYTES)
+    equal.write_bytes(3 * tensor)
+    one_other.write_bytes(2 * tensor + os.urandom(TENSOR_BYTES))
+    with FakeRedisAI() as server:
+        assert "equal_tensors" in kinds(measured(server, equal))
+        assert "equal_tensors" not in kinds(measured(server, one_other))
+
+
+def test_few_requests_tell_no_p99(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
+    with FakeRedisAI() as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--quiet", "--max-queries", 20,
+            "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert "q99: not known, max:" in done.stdout
+    assert "Warning: 20 measured requests tell no p99: measure 100 or more" in done.stdout
+    saved = json.loads((tmp_path / "r.json").read_text())["Warnings"]
+    assert "few_requests" in [one["Kind"] for one in saved]
+    report = cli("report", "r.json", "--out", "page.html")
+    assert report.returncode == 0
+    assert "20 measured requests tell no p99" in (tmp_path / "page.html").read_text()
+
+
+def periods(rates: list[float]) -> list[Interval]:
+    return [
+        Interval(
+            unix_ms=1000 * n, images=n, instantaneous_rate=rate, overall_rate=rate,
+            quantiles_ms=(1, 1, 1, 1, 1),
+        )
+        for n, rate in enumerate(rates)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rates", "warned"),
+    [
+        ([100 - 2 * n for n in range(12)], "fell by "),
+        ([100 + 2 * n for n in range(12)], "rose by "),
+        ([100, 101, 99, 100, 102, 98, 100, 101, 99, 100, 101, 99], None),
+        ([100.0 + n / 100 for n in range(12)], None),  # sure, and too small to matter
+        ([100, 90, 80], None),
+    ],
+)
+def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) -> None:
+    result = dataclasses.replace(our_result(), intervals=periods([*rates, 1.0]))
+    config = RunConfig(file=None, shape=(4,))
+    found = [
+        one.message
+        for one in warnings(config, result, "10.0.0.1", [b"a", b"b"], False)
+        if one.kind == "trend"
+    ]
+    assert (warned is None) == (found == [])
+    if warned:
+        assert warned in found[0]
+
+
+def test_a_server_elsewhere_and_a_good_run_have_none() -> None:
+    config = RunConfig(file=None, shape=(4,))
+    assert warnings(config, our_result(), "10.0.0.1", [b"a", b"b"], False) == []
