@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast import RunConfig, _core
-from aibench_fast.load.config import available_cores
+from aibench_fast.load.config import default_threads
 from aibench_fast.load.runner import run
 from aibench_fast.protocols.address import ServerAddress
 from benchmarks.perf.bench import MODEL, TENSOR_BYTES
@@ -70,7 +70,7 @@ def our_sets(
         port=address.port,
         socket=None,
         greeting=None,
-        threads=min(workers, available_cores()),
+        threads=default_threads(workers, value_bytes),
         burn_in_requests=2 * workers * pipeline,
         max_requests=0,
         duration_ns=round(run_s * NS_PER_S),

@@ -9,10 +9,10 @@ from aibench_fast.load import config as config_module
 @pytest.mark.parametrize(
     ("settings", "threads"),
     [
-        ({"workers": 50}, 8),
+        ({"workers": 50}, 16),
         ({"workers": 3}, 3),
         ({"workers": 50, "shape": (16,)}, 2),
-        ({"workers": 50, "shape": (16,), "batch_size": 4096}, 8),
+        ({"workers": 50, "shape": (16,), "batch_size": 4096}, 16),
         ({"workers": 50, "threads": 5}, 5),
     ],
 )

@@ -170,8 +170,8 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--threads", type=int, metavar="N",
-        help="native I/O threads (default: one a core, four where requests are of 256 KiB or more; "
-        "at most as many as workers)",
+        help="native I/O threads (default: one a core, eight where requests are of 256 KiB or "
+        "more; at most as many as workers)",
     )  # fmt: skip
     group.add_argument(
         "--arrivals", choices=ARRIVALS, default="even",

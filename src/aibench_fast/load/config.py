@@ -17,7 +17,7 @@ MAX_OUTSTANDING = 1_000_000
 MAX_COUNT = 2**62
 MAX_SECONDS = 366 * 24 * 3600
 LARGE_REQUEST_BYTES = 256 << 10
-THREADS_A_CORE_LARGE = 4
+THREADS_A_CORE_LARGE = 8
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
@@ -32,6 +32,16 @@ MAX_GENERATED_BYTES = 256 << 20
 def available_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def default_threads(workers: int, request_bytes: int) -> int:
+    """How many I/O threads drive so many workers: one a core, and of large requests eight.
+
+    While the kernel copies a large request, its thread can take no other's reply.
+    docs/performance.md has the measurement.
+    """
+    large = request_bytes >= LARGE_REQUEST_BYTES
+    return min(workers, available_cores() * (THREADS_A_CORE_LARGE if large else 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,14 +211,8 @@ class RunConfig:
 
     @property
     def io_threads(self) -> int:
-        """How many native I/O threads drive the workers.
-
-        By default one a core, and of large requests four: while the kernel copies one, its thread
-        can take no other's reply. docs/performance.md has the measurement.
-        """
-        large = self.batch_size * self.tensor_bytes >= LARGE_REQUEST_BYTES
-        threads = available_cores() * (THREADS_A_CORE_LARGE if large else 1)
-        return self.threads or min(self.workers, threads)
+        """How many native I/O threads drive the workers."""
+        return self.threads or default_threads(self.workers, self.batch_size * self.tensor_bytes)
 
     @property
     def data_file(self) -> str | None:
