@@ -29,6 +29,12 @@ cdef extern from "histogram.h" nogil:
     void histogram_record(histogram *h, int64_t latency_ns)
 
 
+cdef extern from "machine.h" nogil:
+    double machine_clock_cost_ns(uint64_t readings)
+    int machine_timer_errors(
+        histogram *errors, uint64_t count, int64_t period_ns, errstr_t errstr)
+
+
 cdef extern from "tensordata.h" nogil:
     enum tensor_dtype:
         TENSOR_FLOAT
@@ -177,6 +183,7 @@ cdef extern from "loadgen.h" nogil:
         uint64_t most_worker_requests
         bint lag_exceeded
         failures burn_in_failures
+        histogram burn_in_latencies
         figures measured
         histogram start_lags
         histogram timer_lags

@@ -58,6 +58,7 @@ class Snapshot(NamedTuple):
     lag_exceeded: bool
     """Whether a request that was later than may be ended the run."""
     burn_in_failures: Mapping[str, tuple[int, str]]
+    burn_in_latencies: LatencyCounts
     measured: Figures
     start_lags: LatencyCounts
     """By a schedule: actual less intended start of each measured request."""
@@ -112,6 +113,16 @@ BURN_IN_TOLD: int
 
 def due_times_ns(wanted: Schedule, most: int) -> list[int]:
     """When the first requests of a schedule are due, from its start on; at most `most` of them."""
+
+def clock_cost_ns(readings: int) -> float:
+    """The mean cost of one of so many readings of the clock, in nanoseconds; without the GIL."""
+
+def timer_errors(count: int, period_ns: int) -> LatencyCounts:
+    """How late a thread wakes that waits for `count` times `period_ns` apart, without the GIL.
+
+    It waits as an I/O thread does for when a request is due. InternalError where the system has no
+    timer for it.
+    """
 
 class Histogram:
     """The native latency histogram by itself, as each I/O thread fills one."""

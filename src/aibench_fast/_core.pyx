@@ -62,6 +62,7 @@ class Snapshot(NamedTuple):
     most_worker_requests: int
     lag_exceeded: bool
     burn_in_failures: dict
+    burn_in_latencies: LatencyCounts
     measured: Figures
     start_lags: LatencyCounts
     timer_lags: LatencyCounts
@@ -138,6 +139,24 @@ cdef class Histogram:
 
     def counts(self):
         return _latency_counts(self._histogram)
+
+
+def clock_cost_ns(uint64_t readings):
+    cdef double cost
+    with nogil:
+        cost = machine_clock_cost_ns(readings)
+    return cost
+
+
+def timer_errors(uint64_t count, int64_t period_ns):
+    cdef Histogram errors = Histogram()
+    cdef errstr_t errstr
+    cdef int status
+    with nogil:
+        status = machine_timer_errors(errors._histogram, count, period_ns, errstr)
+    if status < 0:
+        raise InternalError(errstr.decode("utf-8", "replace"))
+    return errors.counts()
 
 
 _DTYPES = {
@@ -474,6 +493,7 @@ cdef class LoadGenerator:
             s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
             s.most_worker_requests, bool(s.lag_exceeded), _failures(&s.burn_in_failures),
+            _latency_counts(&s.burn_in_latencies),
             _figures(&s.measured, self._scheduled()),
             _latency_counts(&s.start_lags), _latency_counts(&s.timer_lags),
             _latency_counts(&s.reply_waits),

@@ -82,15 +82,24 @@ def test_model_run(dialect: Dialect, timeout_ms: int | None, expected: str) -> N
 )
 def test_dag_run(dialect: Dialect, persist: bool, timeout_ms: int | None, expected: str) -> None:
     command = dag_run(
-        dialect, "m", "in", "out", "FLOAT", IMAGE, persist=persist, timeout_ms=timeout_ms
+        dialect, "m", {"in": ("FLOAT", IMAGE)}, "out", persist=persist, timeout_ms=timeout_ms
     )
     assert words(command) == expected
+
+
+def test_a_dag_sets_all_inputs_before_it_runs() -> None:
+    inputs = {"ids": ("INT64", (1, 8)), "mask": ("BOOL", (1, 8))}
+    assert words(dag_run(Dialect.MODELRUN, "m", inputs, "out")) == (
+        "AI.DAGRUN |> AI.TENSORSET ids INT64 1 8 BLOB <tensor> "
+        "|> AI.TENSORSET mask BOOL 1 8 BLOB <tensor> "
+        "|> AI.MODELRUN m INPUTS ids mask OUTPUTS out |> AI.TENSORGET out BLOB"
+    )
 
 
 @pytest.mark.parametrize("persist", [False, True])
 @pytest.mark.parametrize("dialect", Dialect)
 def test_every_key_that_a_dag_loads_is_set_up(dialect: Dialect, persist: bool) -> None:
-    command = dag_run(dialect, "m{t}", "in{t}", "out{t}", "FLOAT", IMAGE, persist=persist)
+    command = dag_run(dialect, "m{t}", {"in{t}": ("FLOAT", IMAGE)}, "out{t}", persist=persist)
     loaded = [command[command.index("LOAD") + 2]] if "LOAD" in command else []
     stored = [setup[1] for setup in dag_setup(dialect, "out{t}", persist=persist)]
     assert stored == loaded
@@ -136,7 +145,7 @@ plain_arguments = st.lists(st.text() | st.binary() | st.integers(), min_size=1)
 
 @given(plain_arguments)
 def test_encode_agrees_with_hiredis(arguments: Plain) -> None:
-    assert encode([*arguments], 0) == (packed(*arguments), b"")
+    assert encode([*arguments]) == [packed(*arguments)]
 
 
 @given(plain_arguments, st.binary(), st.lists(st.text() | st.binary() | st.integers()))
@@ -147,6 +156,12 @@ def test_encode_around_a_tensor_agrees_with_hiredis(
     assert prefix + blob + suffix == packed(*before, blob, *after)
 
 
-def test_encode_refuses_two_tensors() -> None:
+@given(st.binary(), st.binary())
+def test_encode_around_two_tensors_agrees_with_hiredis(one: bytes, other: bytes) -> None:
+    first, between, last = encode(["AI.X", TENSOR_BLOB, "and", TENSOR_BLOB], len(one), len(other))
+    assert first + one + between + other + last == packed("AI.X", one, "and", other)
+
+
+def test_encode_refuses_a_tensor_without_a_size() -> None:
     with pytest.raises(InternalError, match="2 tensors"):
         encode(["AI.X", TENSOR_BLOB, TENSOR_BLOB], 4)

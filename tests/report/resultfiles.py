@@ -9,7 +9,14 @@ from typing import Any
 
 from aibench_fast._core import Histogram
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Failure, Interval, Result, ServerFacts
+from aibench_fast.results.result import (
+    ClientCheck,
+    Failure,
+    Interval,
+    Result,
+    ServerFacts,
+    Verdict,
+)
 
 START_UNIX_MS = 1_596_741_778_490
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")
@@ -149,6 +156,8 @@ def our_result(
         "measured_s": requests * batch_size / rate,
         "requests": requests + failures,
         "successes": requests,
+        "inferences": requests * batch_size,
+        "inferences_with_burn_in": requests * batch_size + round(rate * burn_in_s),
         "failures": {"error_reply": Failure(failures, "ERR <no> such & such")} if failures else {},
         "burn_in_requests": round(rate * burn_in_s / batch_size),
         "burn_in_failures": {},
@@ -162,6 +171,7 @@ def our_result(
         "intervals": intervals,
         "client_cpu_s": 0.5,
         "busiest_thread": 0.01,
+        "client": ClientCheck(Verdict.SERVER_BOUND, "the client waited", 0.01, 0.5, 0.0),
         "least_worker_requests": 100,
         "most_worker_requests": 110,
         "server": EMBEDDED,
@@ -172,6 +182,7 @@ def our_result(
         "unsent": 0,
         "lag_exceeded": False,
         "steps": (),
+        "kinds": (),
         "start_lags": LatencyHistogram.empty(),
         "timer_lags": LatencyHistogram.empty(),
         "reply_waits": LatencyHistogram.empty(),

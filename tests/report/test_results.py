@@ -67,7 +67,7 @@ def test_a_result_of_the_go_tool_loads_with_its_histogram() -> None:
     assert record.inferences_per_s == pytest.approx(231.42, 1e-4)
     assert record.quantiles_ms["q50"] == 82.303
     assert record.start_unix_ms == 1_795_512_810_000
-    assert (record.requests, record.threads, record.busiest_thread) == (None, None, None)
+    assert (record.requests, record.threads, record.verdict) == (None, None, None)
     details = read_details(record.path)
     assert details.latencies.quantiles_ms([0.5])[0] == pytest.approx(82.3, 1e-3)
     assert details.server_value("used_memory_human") == "68.49M"

@@ -6,7 +6,7 @@ from pathlib import Path
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI
 
 from aibench_fast._core import Kind, LoadGenerator, Tensors
-from aibench_fast.protocols.redisai.commands import encode
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, encode
 
 REQUESTS = 2000
 
@@ -15,14 +15,16 @@ def texts(model: str, inputs: int) -> list[bytes]:
     """A request of TENSORSETs of 16 bytes, a run and a TENSORGET, cut where the tensors go."""
     parts = [b""]
     for number in range(inputs):
-        head, _ = encode(["AI.TENSORSET", f"in{number}", "FLOAT", 1, 4, "BLOB"], 0)
-        head = head.replace(b"*6", b"*7", 1) + b"$16\r\n"
+        command = ["AI.TENSORSET", f"in{number}", "FLOAT", 1, 4, "BLOB", TENSOR_BLOB]
+        head, tail = encode(command, 16)
         parts[-1] += head
-        parts.append(b"\r\n")
+        parts.append(tail)
     names = [f"in{number}" for number in range(inputs)]
-    run, _ = encode(["AI.MODELRUN", model, "INPUTS", *names, "OUTPUTS", "out"], 0)
-    get, _ = encode(["AI.TENSORGET", "out", "BLOB"], 0)
-    parts[-1] += run + get
+    for command in (
+        ["AI.MODELRUN", model, "INPUTS", *names, "OUTPUTS", "out"],
+        ["AI.TENSORGET", "out", "BLOB"],
+    ):
+        parts[-1] += encode([*command])[0]
     return parts
 
 

@@ -10,11 +10,14 @@ from aibench_fast.report import text
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     BurnInComplete,
+    ClientCheck,
     Digesting,
     Failure,
     Interval,
+    KindFigures,
     Result,
     ServerFacts,
+    Verdict,
     Warned,
 )
 
@@ -33,6 +36,24 @@ def latencies(*values_ms: float) -> LatencyHistogram:
 def even(rps: float) -> dict[str, object]:
     """What a result says of a rate limit."""
     return {"Kind": "even", "PeakRps": rps}
+
+
+def kind(
+    model: str, tensors: str, batch_size: int, weight: float, measured: LatencyHistogram
+) -> KindFigures:
+    return KindFigures(
+        name=model,
+        tensors=tensors,
+        batch_size=batch_size,
+        weight=weight,
+        successes=measured.count,
+        inferences=measured.count * batch_size,
+        failures={},
+        shed=0,
+        late_starts=0,
+        latencies=measured,
+        service_latencies=None,
+    )
 
 
 def result(**changes: object) -> Result:
@@ -56,6 +77,8 @@ def result(**changes: object) -> Result:
         measured_s=98.16,
         requests=4900,
         successes=4900,
+        inferences=4900,
+        inferences_with_burn_in=5000,
         failures={},
         burn_in_requests=100,
         burn_in_failures={},
@@ -67,6 +90,7 @@ def result(**changes: object) -> Result:
         intervals=(),
         client_cpu_s=0.5,
         busiest_thread=0.01,
+        client=ClientCheck(Verdict.SERVER_BOUND, "the client waited", 0.005, 0.5, 0.0),
         least_worker_requests=4900,
         most_worker_requests=4900,
         server=EMBEDDED,
@@ -77,6 +101,7 @@ def result(**changes: object) -> Result:
         unsent=0,
         lag_exceeded=False,
         steps=(),
+        kinds=(),
         start_lags=LatencyHistogram.empty(),
         timer_lags=LatencyHistogram.empty(),
         reply_waits=LatencyHistogram.empty(),
@@ -94,6 +119,7 @@ def result(**changes: object) -> Result:
             "summary_doubtful",
             result(
                 successes=4888,
+                inferences=4888,
                 failures={
                     "error_reply": Failure(10, "ERR model key is empty"),
                     "client_timeout": Failure(2, "no whole answer within 90000 ms"),
@@ -103,19 +129,48 @@ def result(**changes: object) -> Result:
                 saturated=1,
                 warnings=[Warned("saturated", "1 latencies above an hour are counted as an hour")],
                 busiest_thread=0.97,
+                client=ClientCheck(
+                    Verdict.CLIENT_BOUND,
+                    "an I/O thread was on a CPU 97% of the time",
+                    0.97,
+                    1.0,
+                    0.013,
+                ),
                 interrupted=True,
             ),
         ),
         (
             "summary_nothing_measured",
             result(
-                requests=0, successes=0, measured_s=0.0, latencies=latencies(), interrupted=True
+                requests=0,
+                successes=0,
+                inferences=0,
+                measured_s=0.0,
+                latencies=latencies(),
+                interrupted=True,
             ),
         ),
-        ("summary_batches", result(batch_size=10)),
+        ("summary_batches", result(batch_size=10, inferences=49000)),
         (
             "summary_generated",
             result(data_file=None, data_seed=7, shape=(16,), dtype="INT64"),
+        ),
+        (
+            "summary_mix",
+            result(
+                model="mix of resnet, null",
+                query_label="RedisAI Query - mix of resnet, null :AI.MODELRUN",
+                data_file=None,
+                data_seed=7,
+                shape=(),
+                dtype="",
+                batch_size=0,
+                inferences=13000,
+                kinds=[
+                    kind("resnet", "1 x 224 x 224 x 3 FLOAT", 1, 9.0, latencies(*[20.0] * 4000)),
+                    kind("null", "10 x 16 INT64 and 10 x 16 BOOL", 10, 1.0, latencies(*[2] * 900)),
+                ],
+            ),
         ),
         (
             "summary_rate",

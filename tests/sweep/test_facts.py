@@ -16,8 +16,8 @@ from aibench_fast.load import facts
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.protocols.redisai.request import Request
-from aibench_fast.protocols.redisai.visit import visit
+from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.visit import Trial, visit
 from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112
@@ -105,9 +105,10 @@ def test_a_model_larger_than_what_is_received_at_once() -> None:
 
 def digest_of(address: ServerAddress, model: str) -> str | None:
     """The model's digest as a visit tells it."""
-    request = Request(dialect=Dialect.MODELRUN, model=model, dtype="FLOAT", shape=(1, 1))
-    record, _ = visit(address, request, None, bytes(4), workers=1)
-    return record.model_digest
+    request = Request(dialect=Dialect.MODELRUN, model=model, inputs=[Tensor("FLOAT", (1, 1))])
+    record, _ = visit(address, [Trial(request, [bytes(4)])], None, workers=1)
+    (digest,) = record.model_digests
+    return digest
 
 
 def test_a_changed_file_has_a_new_digest(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from aibench_fast.errors import AibenchError, InternalError
 COMMANDS = (
     *("fetch", "prepare", "show"),
     *("serve", "model"),
-    *("run", "sweep", "stats"),
+    *("run", "sweep", "search", "stats", "selfcheck"),
     *("tables", "compare", "report", "export"),
 )
 EXIT_INTERRUPTED = 130

@@ -5,7 +5,7 @@ import getpass
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from aibench_fast.errors import ConfigError
@@ -143,9 +143,21 @@ def seconds(words: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def burn_in(words: str) -> tuple[int, float]:
-    """A burn-in: requests (`100`), or seconds (`5s`); the other of the two is 0."""
-    return (int(words), 0.0) if words.lstrip("-").isdecimal() else (0, seconds(words))
+class BurnIn(NamedTuple):
+    """How long a run burns in; one of the three."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    until_steady: bool = False
+
+
+def burn_in(words: str) -> BurnIn:
+    """A burn-in: requests (`100`), seconds (`5s`), or `auto`, until the state is steady."""
+    if words == "auto":
+        return BurnIn(until_steady=True)
+    if words.lstrip("-").isdecimal():
+        return BurnIn(requests=int(words))
+    return BurnIn(seconds=seconds(words))
 
 
 def shape(words: str) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from aibench_fast.cli.options import (
+    BurnIn,
     add_command,
     add_login,
     add_server_address,
@@ -26,9 +27,11 @@ from aibench_fast.cli.options import (
 )
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
-from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, IMAGE_SHAPE, ON_LAG, RunConfig
+from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, ON_LAG, RunConfig
+from aibench_fast.load.events import Event
+from aibench_fast.load.kinds import IMAGE_SHAPE, read_mix
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.load.runner import Event, run
+from aibench_fast.load.runner import run
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -42,6 +45,7 @@ from aibench_fast.results.result import (
     Digesting,
     Interval,
     IntervalLatencies,
+    Reading,
     Result,
     Sample,
     Started,
@@ -126,6 +130,11 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT_MODEL, help="the model's key (default: %(default)s)"
     )
     group.add_argument(
+        "--mix", type=Path, metavar="FILE",
+        help="several kinds of request, drawn by their weights from --seed: [[request]] tables of "
+        "model, file, shape, dtype, batch-size, weight or inputs, in TOML",
+    )  # fmt: skip
+    group.add_argument(
         "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
         help="send a request as one DAG instead of three commands",
     )  # fmt: skip
@@ -188,8 +197,9 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         "counted (default: stop)",
     )  # fmt: skip
     group.add_argument(
-        "--burn-in", type=burn_in, default=(0, 0.0), metavar="N|TIME",
-        help="requests at the start, or a time such as 5s, that count in no figure (default: 0)",
+        "--burn-in", type=burn_in, default=BurnIn(), metavar="N|TIME|auto",
+        help="requests at the start, or a time such as 5s, that count in no figure; auto: until "
+        "rate and p50 are steady, for at most a minute (default: 0)",
     )  # fmt: skip
     group.add_argument(
         "--max-queries", type=int, default=0, metavar="N",
@@ -293,6 +303,11 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         metavar="true|false",
         help="show the top classes of one reply a reporting period, on stderr",
     )  # fmt: skip
+    group.add_argument(
+        "--live", action="store_true",
+        help="on a terminal, show the run as it goes: rate and latency over time, a histogram, "
+        "failures, the server's CPU and memory (default: one line)",
+    )  # fmt: skip
     group.add_argument("--quiet", action="store_true", help="no lines while it runs")
 
 
@@ -309,6 +324,7 @@ def _run(options: argparse.Namespace) -> int:
         profile=parse_profile(options.profile) if options.profile else (),
         arrivals_file=options.arrivals_file,
         sample_responses=options.print_responses,
+        live_readings=options.live and not options.quiet and sys.stdout.isatty(),
         interval_latencies=options.hdr_log_file is not None,
         metadata_autobatching=options.metadata_autobatching,
     )
@@ -413,12 +429,16 @@ def run_config(options: argparse.Namespace) -> RunConfig:
 
     ConfigError where they cannot be run, or do not say which tensors to send.
     """
-    if options.file is None and options.shape is None:
+    mix = () if options.mix is None else read_mix(options.mix)
+    if mix and (options.shape is not None or options.model != DEFAULT_MODEL):
+        raise ConfigError("--mix with --shape or --model: the mix says them for each request")
+    if not mix and options.file is None and options.shape is None:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
         )
     return RunConfig(
         file=options.file,
+        mix=mix,
         shape=options.shape or IMAGE_SHAPE,
         dtype=options.dtype,
         model=options.model,
@@ -429,8 +449,9 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         reference_file=options.reference_file,
         tolerance=options.tolerance,
         pipeline=options.pipeline,
-        burn_in=options.burn_in[0],
-        burn_in_s=options.burn_in[1],
+        burn_in=options.burn_in.requests,
+        burn_in_s=options.burn_in.seconds,
+        burn_in_until_steady=options.burn_in.until_steady,
         max_queries=options.max_queries,
         duration_s=options.duration,
         continue_on_error=options.continue_on_error,
@@ -476,6 +497,9 @@ def _shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
     """What to do with the events of a run: a live line on a terminal, CSV into a pipe."""
     if options.quiet:
         yield _print_sample
+    elif sys.stdout.isatty() and options.live:
+        with _live_view() as show:
+            yield show
     elif sys.stdout.isatty():
         with _live_line() as show:
             yield show
@@ -542,6 +566,30 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
                     live.update(text.format_digesting(event), refresh=True)
                 case Interval():
                     live.update(text.format_live(event), refresh=True)
+                case BurnInComplete():
+                    live.console.print(text.format_burn_in(event), highlight=False)
+                case Sample():
+                    _print_sample(event)
+
+        yield show
+
+
+@contextmanager
+def _live_view() -> Iterator[Callable[[Event], None]]:
+    from rich.console import Console
+    from rich.live import Live
+
+    from aibench_fast.report.live import LiveView
+
+    with Live(console=Console(), transient=True, auto_refresh=False) as live:
+        view = LiveView()
+
+        def show(event: Event) -> None:
+            match event:
+                case Digesting():
+                    live.update(text.format_digesting(event), refresh=True)
+                case Reading():
+                    live.update(view.updated(event, live.console.width), refresh=True)
                 case BurnInComplete():
                     live.console.print(text.format_burn_in(event), highlight=False)
                 case Sample():

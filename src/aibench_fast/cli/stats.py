@@ -56,7 +56,7 @@ def _stats(options: argparse.Namespace) -> int:
         raise ConfigError(f"--host {options.host}: stats are of one server, name one")
     request = _request_time(options.result) if options.result else None
     with Connection(servers[0], PROBE_TIMEOUT_S) as connection:
-        stats = since_start(read_server(connection, options.model))
+        stats = since_start(read_server(connection, [options.model]))
         replies = list(_replies(connection, options.model))
     if options.format == "json":
         shown = {"Statistics": stats, "Derived": derived(stats), "RequestTime": request}

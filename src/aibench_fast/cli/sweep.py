@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from aibench_fast.cli.options import add_command, add_login, add_server_address, seconds
+from aibench_fast.cli.options import BurnIn, add_command, add_login, add_server_address, seconds
 from aibench_fast.cli.run import (
     EXIT_FAILURES,
     EXIT_INTERRUPTED,
@@ -36,7 +36,8 @@ from aibench_fast.cli.run import (
 )
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.runner import Event, run
+from aibench_fast.load.events import Event
+from aibench_fast.load.runner import run
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done, numbers
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
@@ -192,7 +193,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
     """Every cell with its settings and files; ConfigError where one of them cannot be run."""
-    count = common.count_tensors()
+    counts = common.count_tensors()
     grid = Grid(
         workers=options.workers,
         autobatching=autobatching,
@@ -203,9 +204,9 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
     )
     planned = []
     for cell in grid.cells(options.shuffle):
-        burn_in, burn_in_s = common.burn_in, common.burn_in_s
+        burn_in = options.burn_in
         if options.burn_in_images is not None:
-            burn_in, burn_in_s = -(-options.burn_in_images // cell.batch_size), 0.0
+            burn_in = BurnIn(-(-options.burn_in_images // cell.batch_size))
         config = dataclasses.replace(
             common,
             workers=cell.workers,
@@ -215,11 +216,12 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
             arrivals=options.arrivals,
             max_lag_s=options.max_lag,
             on_lag=options.on_lag,
-            burn_in=burn_in,
-            burn_in_s=burn_in_s,
+            burn_in=burn_in.requests,
+            burn_in_s=burn_in.seconds,
+            burn_in_until_steady=burn_in.until_steady,
             metadata_autobatching=cell.autobatching,
         )
-        config.max_requests(count)
+        config.max_requests(counts[0])
         files = Files.of(cell, options.results_dir, options.suffix, options.device)
         planned.append((cell, config, files))
     if not planned:
@@ -237,7 +239,9 @@ def _is_done(config: RunConfig, files: Files) -> bool:
         "Pipeline": config.pipeline,
         "Limit": config.max_queries,
     }
-    if not config.burn_in_s:  # or how many requests it was is not known beforehand
+    if not (
+        config.burn_in_s or config.burn_in_until_steady
+    ):  # or how many requests it was is not known beforehand
         asked["BurnInRequests"] = config.burn_in
     return is_done(files.json, asked)
 

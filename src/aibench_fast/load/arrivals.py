@@ -31,10 +31,12 @@ def arrivals(config: RunConfig) -> Arrivals:
     if config.arrivals_file is not None:
         return _recorded(config)
     if not config.limit_rps:
-        return Arrivals(None, BURN_IN_TOLD if config.burn_in_s else config.burn_in, 0)
+        told = config.burn_in_s or config.burn_in_until_steady
+        return Arrivals(None, BURN_IN_TOLD if told else config.burn_in, 0)
     forever = Segment(config.limit_rps, config.limit_rps, math.inf)
     schedule = Schedule(config.arrivals, [forever], config.seed)
-    return Arrivals(schedule, config.burn_in, _ns(config.burn_in_s))
+    burn_in = BURN_IN_TOLD if config.burn_in_until_steady else config.burn_in
+    return Arrivals(schedule, burn_in, _ns(config.burn_in_s))
 
 
 def _by_profile(config: RunConfig) -> Arrivals:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
+from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
 from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.tensors import tensorfile
 
 MAX_WORKERS = 100_000
 MAX_OUTSTANDING = 1_000_000
@@ -21,12 +21,8 @@ THREADS_A_CORE_LARGE = 8
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
-IMAGE_SHAPE = tensortype.image_shape()
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
-MAX_GENERATED_TENSORS = 2000
-MAX_GENERATED_BYTES = 256 << 20
-"""Of all generated tensors together, unless a single one is larger."""
 
 
 def available_cores() -> int:
@@ -83,9 +79,11 @@ class RunConfig:
     """Requests, the first ones, that count in no figure."""
     burn_in_s: float = 0.0
     """The same as a time, in seconds."""
+    burn_in_until_steady: bool = False
+    """The same until rate and median latency of its last windows agree."""
     max_queries: int = 0
-    """Tensors to send, burn-in included; they are cycled. 0: no limit where a duration, a profile
-    or recorded arrivals say how much; otherwise each once."""
+    """Tensors to send, of a mix requests, burn-in included; they are cycled. 0: no limit where a
+    duration, a profile or recorded arrivals say how much; otherwise each once."""
     limit_rps: float = 0.0
     """Requests a second of all workers; 0: no limit, a closed loop unless the next two say else."""
     profile: tuple[Step, ...] = ()
@@ -110,8 +108,13 @@ class RunConfig:
     """Take a sample of the replies once a reporting period."""
     interval_latencies: bool = False
     """Tell the observer of every reporting period's own latencies."""
+    live_readings: bool = False
+    """Tell the observer some times a second what a live view shows."""
     reset_stats: bool = False
     """Set the server's statistics to 0 before the run, for everyone who reads them."""
+    mix: tuple[RequestKind, ...] = ()
+    """Several kinds of request instead of the one of `file`, `shape`, `dtype`, `model` and
+    `batch_size`, drawn by their weights from `seed`."""
     metadata_autobatching: int = -1
     """The model's batch size as the server was told it, for the result alone."""
     command_line: str | None = None
@@ -122,12 +125,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
-        self._check_tensor()
+        self._check_kinds()
         _within("--workers", self.workers, 1, MAX_WORKERS)
         _within("--pipeline", self.pipeline, 1, MAX_OUTSTANDING // self.workers)
-        _within(
-            "--batch-size", self.batch_size, 1, tensortype.MAX_TENSOR_BYTES // self.tensor_bytes
-        )
         _within("--burn-in", self.burn_in, 0, MAX_COUNT)
         _within("--max-queries", self.max_queries, 0, MAX_COUNT)
         _within("--seed", self.seed, 0, MAX_COUNT)
@@ -143,15 +143,27 @@ class RunConfig:
                     "least one worker, so ask for as many workers or fewer threads"
                 )
         self._check_schedule()
-        if self.burn_in and self.burn_in_s:
-            raise ConfigError("--burn-in is a number of requests or a time: give one of them")
+        self._check_burn_in()
         _seconds("--burn-in", self.burn_in_s, or_zero=True)
         _seconds("--duration", self.duration_s, or_zero=True)
         _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)
         _seconds("connect_timeout_s", self.connect_timeout_s)
-        if not self.model:
-            raise ConfigError("--model is empty: name the key that the model is stored under")
+
+    def _check_burn_in(self) -> None:
+        if bool(self.burn_in) + bool(self.burn_in_s) + self.burn_in_until_steady > 1:
+            raise ConfigError("--burn-in is a number of requests, a time or auto: give one")
+        if self.burn_in_until_steady:
+            if self.profile or self.arrivals_file:
+                raise ConfigError(
+                    "--burn-in auto with --profile or --arrivals-file: their rate has no steady "
+                    "state; give requests or a time"
+                )
+            if self.max_queries or not self.duration_s:
+                raise ConfigError(
+                    "--burn-in auto: it is not known how many requests it takes; give --duration "
+                    "and no --max-queries"
+                )
 
     def _check_schedule(self) -> None:
         if self.limit_rps and not MIN_RPS <= self.limit_rps <= MAX_RPS:
@@ -190,8 +202,14 @@ class RunConfig:
                 "request is due has one at a time; ask for more workers"
             )
 
-    def _check_tensor(self) -> None:
-        tensortype.check(self.shape, self.dtype, "--")
+    def _check_kinds(self) -> None:
+        for kind in self.kinds:
+            kind.check("--")
+        if self.mix and (self.file is not None or self.batch_size != 1):
+            given = "--file" if self.file else "--batch-size"
+            raise ConfigError(f"--mix with {given}: the mix says which tensors are sent")
+        if self.mix and self.reference_file is not None:
+            raise ConfigError("--mix with --verify: references are of one kind of request")
         if self.file is None and self.reference_file is not None:
             raise ConfigError(
                 f"--verify {self.reference_file} without --file: references belong to the tensors "
@@ -212,7 +230,19 @@ class RunConfig:
     @property
     def io_threads(self) -> int:
         """How many native I/O threads drive the workers."""
-        return self.threads or default_threads(self.workers, self.batch_size * self.tensor_bytes)
+        largest_bytes = max(kind.request_bytes for kind in self.kinds)
+        return self.threads or default_threads(self.workers, largest_bytes)
+
+    @property
+    def kinds(self) -> tuple[RequestKind, ...]:
+        """The kinds of request that are sent: of the mix, or the one."""
+        one = InputTensor(self.file, self.shape, self.dtype)
+        return self.mix or (RequestKind(self.model, (one,), self.batch_size),)
+
+    @property
+    def models(self) -> list[str]:
+        """The models that are asked, each once."""
+        return list(dict.fromkeys(kind.model for kind in self.kinds))
 
     @property
     def data_file(self) -> str | None:
@@ -221,8 +251,9 @@ class RunConfig:
 
     @property
     def data_seed(self) -> int | None:
-        """What generated tensors are drawn from; None where they come from a file."""
-        return self.seed if self.file is None else None
+        """What generated tensors are drawn from; None where all come from files."""
+        generated = any(one.file is None for kind in self.kinds for one in kind.inputs)
+        return self.seed if generated else None
 
     @property
     def tensor_bytes(self) -> int:
@@ -230,22 +261,18 @@ class RunConfig:
         return tensortype.tensor_bytes(self.shape, self.dtype)
 
     @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """The shape of a request's tensor: batch size first."""
-        return (self.batch_size, *self.shape)
+    def measured_s(self) -> float | None:
+        """How long a run measures, where that is settled beforehand."""
+        return self.duration_s or sum(step.duration_s for step in self.profile) or None
 
-    def count_tensors(self) -> int:
-        """How many tensors there are: those of the file, which is looked into, or generated ones.
+    def count_tensors(self) -> list[int]:
+        """How many tensors each kind has: those of its files, which are looked into, or generated.
 
-        ConfigError where it is no tensor file, or where the burn-in leaves nothing to measure.
+        ConfigError where one is no tensor file, or where the burn-in leaves nothing to measure.
         """
-        if self.file is None:
-            room = MAX_GENERATED_BYTES // self.tensor_bytes
-            count = max(1, min(MAX_GENERATED_TENSORS, room))
-        else:
-            count = tensorfile.check(self.file, self.shape, self.dtype)
-        self.max_requests(count)
-        return count
+        counts = [kind.count_tensors() for kind in self.kinds]
+        self.max_requests(counts[0])
+        return counts
 
     def max_requests(self, tensor_count: int) -> int:
         """How many requests to send of `tensor_count` tensors; 0: no limit.
@@ -254,6 +281,13 @@ class RunConfig:
         """
         if self.max_queries == 0 and (self.duration_s or self.profile or self.arrivals_file):
             return 0
+        if self.mix:
+            if not self.max_queries > self.burn_in:
+                raise ConfigError(
+                    "--mix has no one pass of its tensors: give --duration, or more --max-queries "
+                    f"than the {self.burn_in} of the burn-in"
+                )
+            return self.max_queries
         tensors = self.max_queries or tensor_count
         requests = -(-tensors // self.batch_size)
         if self.burn_in >= requests:

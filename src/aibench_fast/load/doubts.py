@@ -1,7 +1,7 @@
 """What makes a run's figures doubtful, found out by itself and told with them."""
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from aibench_fast import _core
@@ -14,21 +14,37 @@ MIN_TREND = 0.05
 
 
 def warnings(
-    config: RunConfig, result: Result, peer: str, outputs: Sequence[bytes], equal_tensors: bool
+    config: RunConfig,
+    result: Result,
+    same_machine: bool,
+    outputs: Sequence[Mapping[int, bytes]],
+    equal_tensors: bool,
+    unsteady: str | None,
 ) -> list[Warned]:
     """All that a reader has to know before trusting the figures.
 
-    `peer` is the server's numeric address, empty for a unix socket; `outputs` are what the model
-    answered to different tensors, a sample of them; `equal_tensors`: these do not differ at all.
+    `outputs` are what each kind's model answered to different tensors, by their index, a sample of
+    them; `equal_tensors`: some kind's do not differ at all; `unsteady`: how the burn-in ended
+    without the steady state that it was to reach.
     """
-    return [
-        Warned(kind, message)
-        for kind, message in _found(config, result, peer, outputs, equal_tensors)
-    ]
+    found = _found(config, result, same_machine, outputs, equal_tensors)
+    told = [Warned(kind, message) for kind, message in found]
+    if unsteady:
+        told.append(Warned("unsteady", f"the burn-in never came to a steady state: {unsteady}"))
+    return told
+
+
+def on_same_machine(peer: str) -> bool:
+    """Whether a server is here, by its numeric address, which is empty for a unix socket."""
+    return not peer or ipaddress.ip_address(peer).is_loopback
 
 
 def _found(
-    config: RunConfig, result: Result, peer: str, outputs: Sequence[bytes], equal_tensors: bool
+    config: RunConfig,
+    result: Result,
+    same_machine: bool,
+    outputs: Sequence[Mapping[int, bytes]],
+    equal_tensors: bool,
 ) -> Iterator[tuple[str, str]]:
     if not _core.IS_OPTIMISED:
         yield "debug_build", "this client was compiled without optimisation: no figure of it holds"
@@ -39,23 +55,17 @@ def _found(
         )
     if result.saturated:
         yield "saturated", f"{result.saturated} latencies above an hour are counted as an hour"
-    if len(outputs) > 1 and len(set(outputs)) == 1:
+    if any(len(one) > 1 and len(set(one.values())) == 1 for one in outputs):
         yield (
             "equal_outputs",
             "the model answered different tensors alike: does it run at all?",
         )
     if equal_tensors:
         yield "equal_tensors", "all tensors are equal: caches make that faster than it will be"
-    if not peer or ipaddress.ip_address(peer).is_loopback:
+    if same_machine:
         yield "same_machine", "the server is on this machine: client and server share its cores"
     if not (config.profile or config.arrivals_file):
         yield from _trend(result.intervals)
-
-
-def all_equal(tensors: _core.Tensors) -> bool:
-    """Whether none differs from the first; most files are done with at the second."""
-    first = tensors.read(0, 1)
-    return all(tensors.read(place, 1) == first for place in range(1, len(tensors)))
 
 
 def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:

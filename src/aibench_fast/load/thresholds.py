@@ -33,6 +33,12 @@ class Expectation:
     limit: float
     """In milliseconds, as a share, or inferences a second."""
 
+    @property
+    def least_requests(self) -> int:
+        """How many measured requests it takes for the figure to be known."""
+        quantile = _quantile(self.figure)
+        return 1 if quantile is None else least_count(quantile)
+
     def check(self, result: Result) -> Checked:
         """Hold it against a result; what the result does not tell is not held."""
         value = self._value(result)
@@ -72,11 +78,14 @@ def least_count(quantile: float) -> int:
     return math.ceil(round(1 / (1 - quantile), 6)) if quantile < 1 else 1
 
 
-def parse_expectation(words: str) -> Expectation:
-    """Read `p99<50ms`, `errors<0.1%` or `rate>200`; ConfigError where it is nothing of the kind."""
+def parse_expectation(words: str, option: str = "--expect") -> Expectation:
+    """Read `p99<50ms`, `errors<0.1%` or `rate>200`; ConfigError where it is nothing of the kind.
+
+    `option` is what the error names.
+    """
     match = _WORDS.fullmatch(words)
     if match is None:
-        raise ConfigError(f"--expect {words!r}: write a figure, < or >, and a limit: p99<50ms")
+        raise ConfigError(f"{option} {words!r}: write a figure, < or >, and a limit: p99<50ms")
     figure, comparison, limit = match.groups()
     if figure == "rate":
         read = _plain
@@ -85,11 +94,11 @@ def parse_expectation(words: str) -> Expectation:
     elif figure in _LATENCIES or _quantile(figure) is not None:
         read = _milliseconds
     else:
-        raise ConfigError(f"--expect {words!r}: there is no figure {figure!r}; there are {_KNOWN}")
+        raise ConfigError(f"{option} {words!r}: there is no figure {figure!r}; there are {_KNOWN}")
     try:
         return Expectation(words.strip(), figure, comparison, read(limit))
     except ValueError as error:
-        raise ConfigError(f"--expect {words!r}: {error}") from error
+        raise ConfigError(f"{option} {words!r}: {error}") from error
 
 
 def _quantile(figure: str) -> float | None:

@@ -127,6 +127,17 @@ static void record(struct iothread *t, const struct request *request, const stru
         figures_record(&t->steps[request->arrival.step], outcome);
 }
 
+/* Keep apart what ended before the measuring. */
+OUT_OF_LINE static void record_burn_in(struct iothread *t, const struct outcome *outcome)
+{
+    int64_t intended_ns = outcome->due_ns ? outcome->due_ns : outcome->started_ns;
+    if (outcome->failure == FAILURE_NONE)
+        histogram_record(&t->burn_in_latencies, outcome->ended_ns - intended_ns);
+    else
+        failures_record(&t->burn_in_failures, outcome->failure, outcome->message,
+                        outcome->ended_ns);
+}
+
 /* Count the oldest request, which just ended. */
 static void count(struct iothread *t, struct worker *w, int64_t now_ns)
 {
@@ -145,8 +156,7 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
     if (outcome.failure == FAILURE_NONE)
         figures_add(&t->answered_tensors, outcome.batch);
     if (!settle_measured(run, request, now_ns)) {
-        if (outcome.failure != FAILURE_NONE)
-            failures_record(&t->burn_in_failures, outcome.failure, outcome.message, now_ns);
+        record_burn_in(t, &outcome);
         return;
     }
     if (t->cpu_from_ns == 0)
@@ -706,6 +716,7 @@ static int figures_prepare(struct iothread *t, errstr_t errstr)
     t->kinds = parts_of(kinds);
     t->steps = parts_of(config->step_count);
     figures_init(&t->measured);
+    histogram_init(&t->burn_in_latencies);
     histogram_init(&t->start_lags);
     histogram_init(&t->timer_lags);
     histogram_init(&t->reply_waits);

@@ -101,6 +101,7 @@ struct iothread {
     _Atomic uint64_t least_worker_requests;
     _Atomic uint64_t most_worker_requests;
     struct failures burn_in_failures;
+    struct histogram burn_in_latencies;
     struct figures measured;
     struct figures *kinds; /* one a kind; NULL where there is but one */
     struct figures *steps; /* one a step */

@@ -166,6 +166,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     if ((double)cpu_ns > *busiest_ns)
         *busiest_ns = (double)cpu_ns;
     failures_merge(&s->burn_in_failures, &t->burn_in_failures);
+    histogram_merge(&s->burn_in_latencies, &t->burn_in_latencies);
     figures_merge(&s->measured, &t->measured, scheduled);
     histogram_merge(&s->reply_waits, &t->reply_waits);
     if (scheduled) {
@@ -180,6 +181,7 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     memset(s, 0, sizeof *s);
     s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
     figures_init(&s->measured);
+    histogram_init(&s->burn_in_latencies);
     histogram_init(&s->start_lags);
     histogram_init(&s->timer_lags);
     histogram_init(&s->reply_waits);

@@ -67,6 +67,7 @@ struct loadgen_snapshot {
     uint64_t most_worker_requests;  /* the end, and so has the one with the most */
     bool lag_exceeded;              /* a request was later than max_lag_ns, which ended the run */
     struct failures burn_in_failures;
+    struct histogram burn_in_latencies; /* of its successes, from the intended start */
     struct figures measured;
     struct histogram start_lags;  /* of all requests by a schedule: actual less intended start */
     struct histogram timer_lags;  /* of those that a free worker waited for: the client's own lag */

@@ -1,6 +1,6 @@
 """What is known of a server once it was visited before a run, whatever its protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aibench_fast.results.result import ServerFacts
@@ -24,7 +24,8 @@ class ServerRecord:
     """The numeric address that answered, for workers to connect to; empty for a unix socket."""
     config: Mapping[str, str] | None
     """The settings that bear on speed."""
-    model_digest: str | None
-    """The SHA-256 of the model as the server gives it out; of one that was stored from a file it
+    model_digests: Sequence[str | None]
+    """The SHA-256 of each model as the server gives it out; of one that was stored from a file it
     is the file's."""
-    output: Output
+    outputs: Sequence[Output]
+    """What each kind of request was answered on trial."""

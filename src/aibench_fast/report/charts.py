@@ -11,6 +11,7 @@ from aibench_fast.report import themes
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.results.files import Cell
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.search import UNITS
 
 Spec = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -39,6 +40,7 @@ PERCENTILE_AXIS: Spec = {
     },
 }
 """Of `percentile_curve`: each step to the right is ten times rarer."""
+SEARCH_QUANTILES = {"q50": "p50", "q99": "p99"}
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
 
 
@@ -90,6 +92,7 @@ def defaults(content: Content) -> dict[str, int]:
 def charts(content: Content) -> list[Chart]:
     """All plots that the results have data for, in the report's order."""
     return [
+        *(_search(content, place) for place in range(len(content.searches))),
         *(_throughput(content, panel) for panel in _panels(content)),
         *(_heat_map(content, panel) for panel in _panels(content) if _is_grid(panel)),
         *_percentiles(content),
@@ -99,7 +102,8 @@ def charts(content: Content) -> list[Chart]:
 
 def _panels(content: Content) -> Iterator[Panel]:
     """Each cell is in one panel at least; a panel that would repeat another is left out."""
-    cells = [one.cell for one in content.cells]
+    steps = content.searched
+    cells = [one.cell for one in content.cells if not all(run.path in steps for run in one.runs)]
     shown: list[set[Cell]] = []
     for max_rps in sorted({cell.max_rps for cell in cells}):
         limited = [cell for cell in cells if cell.max_rps == max_rps]
@@ -134,6 +138,78 @@ def _told(autobatching: int) -> str:
 
 def _is_grid(panel: Panel) -> bool:
     return len(set(panel.series.values())) > 1 and len({cell.workers for cell in panel.series}) > 1
+
+
+def _search(content: Content, place: int) -> Chart:
+    """Latency against load: every step of a search, and the edge that it found."""
+    found = content.searches[place]
+    search = found.search
+    records = {run.path: run for run in content.runs}
+    rows: Rows = [
+        {
+            "value": step.value,
+            "quantile": shown,
+            "ms": records[file].quantiles_ms[name],
+            "rate": records[file].inferences_per_s,
+            "outcome": "held" if step.held else "did not hold",
+        }
+        for step, file in zip(search.steps, found.files, strict=True)
+        if file in records
+        for name, shown in SEARCH_QUANTILES.items()
+    ]
+    unit = UNITS[search.over]
+    x = {
+        "field": "value", "type": "quantitative", "title": unit,
+        "scale": {"type": "log", "nice": False, "padding": 16},
+    }  # fmt: skip
+    y = {
+        "field": "ms", "type": "quantitative", "title": "latency (ms)", "scale": {"type": "log"},
+        "axis": {"tickCount": 4, "gridOpacity": _FAINT_BETWEEN_DECADES},
+    }  # fmt: skip
+    colour = _series_colour("", list(SEARCH_QUANTILES.values()), "quantile")
+    shape = {
+        "field": "outcome", "type": "nominal", "legend": {"title": None, "orient": "top"},
+        "scale": {"domain": ["held", "did not hold"], "range": ["circle", "cross"]},
+    }  # fmt: skip
+    told = [
+        _tip("value", unit, ",.5~g"),
+        {"field": "quantile", "title": "percentile"},
+        _tip("ms", "latency (ms)", ",.3f"),
+        _tip("rate", "inferences/s", ",.2f"),
+        {"field": "outcome", "title": "target"},
+    ]
+    # A search that found nothing has an edge that is not shown: a layer needs a row for its scale.
+    edge = {"value": search.found or search.steps[0].value}
+    spec = _base(rows) | {
+        "height": HEIGHT,
+        "layer": [
+            {
+                "data": {"values": [edge]},
+                "mark": {"type": "rule", "style": "edge", "opacity": 1 if search.found else 0},
+                "encoding": {
+                    "x": {"field": "value", "type": "quantitative"},
+                    "tooltip": _tip("value", "the edge", ",.5~g"),
+                },
+            },
+            {
+                "mark": {"type": "line"},
+                "encoding": {"x": x, "y": y | {"aggregate": "median"}, "color": colour},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 70},
+                "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": told},
+            },
+        ],
+    }  # fmt: skip
+    wanted = " and ".join(search.slo)
+    edge_words = f"the edge is at {search.found:.5g} {unit}" if search.found else "no value held"
+    return Chart(
+        f"search-{place + 1}",
+        f"Search over {search.over}: latency against load",
+        f"Every step, and the medians of each value; the target is {wanted}, and {edge_words}"
+        f"{'' if search.confirmed else ', which is not confirmed'}.",
+        spec,
+    )
 
 
 def _throughput(content: Content, panel: Panel) -> Chart:

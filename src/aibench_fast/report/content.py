@@ -3,12 +3,14 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import (
     Cell,
+    FoundSearch,
     Loaded,
     RunDetails,
     RunRecord,
@@ -67,11 +69,17 @@ class Content:
     """What the results were read from."""
     cells: Sequence[CellSummary]
     skipped: Sequence[Skipped]
+    searches: Sequence[FoundSearch] = ()
 
     @property
     def runs(self) -> list[RunRecord]:
         """All results, cell by cell."""
         return [run for cell in self.cells for run in cell.runs]
+
+    @property
+    def searched(self) -> set[Path]:
+        """The results that are steps of a search, and make no cells of a sweep."""
+        return {file for found in self.searches for file in found.files}
 
     @property
     def fastest(self) -> CellSummary:
@@ -113,7 +121,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
                 cpu=cpu_periods(read[typical.path].server_stats, typical.start_unix_ms),
             )
         )
-    return Content(source, cells, [*loaded.skipped, *unreadable])
+    return Content(source, cells, [*loaded.skipped, *unreadable], loaded.searches)
 
 
 def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:

@@ -13,7 +13,6 @@ from aibench_fast.files import write_text
 from aibench_fast.report import themes
 from aibench_fast.report.charts import Chart, charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
-from aibench_fast.report.text import BUSY_THREAD
 from aibench_fast.report.vegalite import script_bundle
 from aibench_fast.results.files import RunRecord, mixed
 
@@ -143,9 +142,8 @@ def _doubts(content: Content) -> Iterator[str]:
             ],
         ),
         (
-            "The client may have been the bottleneck: one of its threads was on a CPU nearly all "
-            "the time",
-            [run.path.name for run in runs if (run.busiest_thread or 0) > BUSY_THREAD],
+            "The figures may be the client's own, not the server's",
+            [f"{run.path.name}: {run.verdict}" for run in runs if run.is_doubtful],
         ),
         ("Warnings of the runs", _warnings(runs)),
         ("Skipped files", [f"{one.path}: {one.reason}" for one in content.skipped]),
@@ -189,6 +187,7 @@ def _ms(value: float | None) -> str:
 
 def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[str]:
     groups = [
+        ("Search", [one for one in drawn if one.name.startswith("search-")]),
         ("Throughput", [one for one in drawn if one.name.startswith(("throughput-", "heatmap-"))
                         and not one.choice]),
         ("Latency", [one for one in drawn if one.choice == "variant"]),

@@ -11,8 +11,8 @@ from aibench_fast.results.result import (
     Digesting,
     Failure,
     Interval,
+    PartFigures,
     Result,
-    StepFigures,
 )
 from aibench_fast.tensortype import describe
 
@@ -22,9 +22,12 @@ CSV_HEADER = (
     "overall q99.999 lat(ms)"
 )
 ALL_QUERIES = "All queries"
+CLOSED_LOOP = (
+    "Arrivals: closed loop: a request waits for the one before it, so a stall delays the next ones "
+    "without being in their latency"
+)
 MS_PER_S = 1000
 MANY_LATE = 0.01  # the share of late starts above which the asked rate is not what was sent
-BUSY_THREAD = 0.9  # the share of a core above which the client may be what limits the rate
 
 
 def format_interval(interval: Interval) -> str:
@@ -83,14 +86,20 @@ def _summary_lines(result: Result) -> Iterator[str]:
             yield "+ Service latency, from the actual start (statistical histogram):"
             yield f"\t{_latency_line(result.service_latencies, timed_out)}"
         yield ""
-    if result.arrivals is not None:
+    if result.arrivals is None:
+        yield CLOSED_LOOP
+    else:
         yield from _arrival_lines(result)
     for step in result.steps:
-        yield _step_line(step)
+        yield f"Step {step.name}: {_part_line(step, step.seconds)}"
+    for kind in result.kinds:
+        line = _part_line(kind, result.measured_s)
+        yield f"Kind {kind.name}, {kind.tensors}, weight {kind.weight:g}: {line}"
     if result.data_seed is not None:
-        tensor = describe(result.shape, result.dtype)
+        tensor = describe(result.shape, result.dtype) if result.shape else "of each kind"
         yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
     yield from _doubts(result)
+    yield from _client_lines(result)
     for check in result.expectations:
         yield f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}"
     yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
@@ -184,16 +193,20 @@ def _workers(count: int) -> str:
     return f"{count} worker{'' if count == 1 else 's'}"
 
 
-def _step_line(step: StepFigures) -> str:
-    q50, q99 = step.latencies.quantiles_ms((0.5, 0.99))
-    (service_q99,) = step.service_latencies.quantiles_ms((0.99,))
-    failed = step.requests - step.successes
+def _part_line(part: PartFigures, seconds: float) -> str:
+    """How many requests of a part there were in so many seconds, and how long they took."""
+    q50, q99 = part.latencies.quantiles_ms((0.5, 0.99))
+    response, service = "", ""
+    if part.service_latencies is not None:
+        (service_q99,) = part.service_latencies.quantiles_ms((0.99,))
+        response, service = "response ", f", service q99 {service_q99:.2f} ms"
+    failed = part.requests - part.successes
     doubts = "".join(
-        f", {count} {what}" for count, what in ((failed, "failed"), (step.shed, "shed")) if count
+        f", {count} {what}" for count, what in ((failed, "failed"), (part.shed, "shed")) if count
     )
     return (
-        f"Step {step.step}: {step.requests} requests, {step.requests / step.seconds:.2f}/s, "
-        f"response q50 {q50:.2f} ms, q99 {q99:.2f} ms, service q99 {service_q99:.2f} ms{doubts}"
+        f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s, "
+        f"{response}q50 {q50:.2f} ms, q99 {q99:.2f} ms{service}{doubts}"
     )
 
 
@@ -212,11 +225,25 @@ def _doubts(result: Result) -> Iterator[str]:
         yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
     for warned in result.warnings:
         yield f"Warning: {warned.message}"
-    if result.busiest_thread > BUSY_THREAD:
-        yield (
-            f"The client may be the bottleneck: an I/O thread was on a CPU "
-            f"{result.busiest_thread:.0%} of the measured time; use more --threads or cores"
+
+
+def _client_lines(result: Result) -> Iterator[str]:
+    """What the client did meanwhile, and whose the figures are."""
+    client = result.client
+    told = [f"CPU {client.cpu_share:.1%}", f"busiest thread {result.busiest_thread:.1%}"]
+    told += [
+        f"{name} p50 {q50:.3f}, p99 {q99:.3f}, max {lags.max_ms:.3f} ms"
+        for name, lags in (
+            ("schedule lag", result.start_lags),
+            ("reply wait", result.reply_waits),
         )
+        if lags.count
+        for q50, q99 in [lags.quantiles_ms((0.5, 0.99))]
+    ]
+    if client.steal is not None:
+        told.append(f"steal {client.steal:.1%}")
+    yield f"Client: {', '.join(told)}"
+    yield f"Verdict: {client.verdict}: {client.reason}"
 
 
 def _failure_lines(failures: Iterable[tuple[str, Failure]]) -> Iterator[str]:

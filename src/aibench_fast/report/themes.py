@@ -41,6 +41,7 @@ def _config(
         "legend": {
             "labelColor": text, "titleColor": muted, "titleFontWeight": "normal",
             "labelFontSize": 12, "titleFontSize": 12, "symbolType": "stroke", "symbolSize": 200,
+            "symbolBaseFillColor": muted, "symbolBaseStrokeColor": muted,
             "symbolStrokeWidth": 3, "symbolOpacity": 1, "offset": 12,
         },
         "title": {"color": text, "fontSize": 15, "anchor": "start", "offset": 12},
@@ -54,6 +55,7 @@ def _config(
         },
         "style": {
             "burn-in": {"color": shade, "opacity": 1},
+            "edge": {"color": text, "strokeDash": [6, 4], "strokeWidth": 2},
             "failed": {"color": failed, "size": 120, "strokeWidth": 2.5, "opacity": 1},
         },
         "params": [{"name": "onLow", "value": on_low}, {"name": "onHigh", "value": on_high}],

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.result import BUSY_THREAD, ServerFacts, Verdict
+from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, last_value
 from aibench_fast.tensortype import describe, image_shape
 
@@ -96,8 +97,13 @@ class RunRecord:
     warnings: Sequence[str]
     """What made the figures doubtful, in words."""
     interrupted: bool
-    busiest_thread: float | None
-    """The largest share of the measured time that one client thread was on a CPU, 0 to 1."""
+    verdict: str | None
+    """Whose the figures are and why, in words, as the run itself judged; None where it did not."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the figures may be the client's own."""
+        return self.verdict is not None and not self.verdict.startswith(Verdict.SERVER_BOUND)
 
     @property
     def failed(self) -> int:
@@ -180,6 +186,15 @@ class SummaryOfResults(ConfigError):
     """A file says what several results come to, and is none itself."""
 
 
+class SearchOfResults(SummaryOfResults):
+    """The same of a search."""
+
+    def __init__(self, search: Search) -> None:
+        """Say what the file is; `search` is what it holds."""
+        super().__init__("it is a search: name the results of its steps")
+        self.search = search
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A file that is no usable result, and why."""
@@ -193,11 +208,25 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class FoundSearch:
+    """A search among the files that were read."""
+
+    path: Path
+    search: Search
+
+    @property
+    def files(self) -> list[Path]:
+        """Where its steps' results are, in their order."""
+        return [self.path.parent / step.result for step in self.search.steps]
+
+
+@dataclass(frozen=True)
 class Loaded(Sequence[RunRecord], ShownInNotebooks):
     """The results that were found, by file name, and the files that were none."""
 
     records: Sequence[RunRecord]
     skipped: Sequence[Skipped]
+    searches: Sequence[FoundSearch] = ()
 
     def __getitem__(self, place: Any) -> Any:
         """Return a result, or several by a slice."""
@@ -235,15 +264,21 @@ def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> 
 def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
     """Read result files, and of a folder each `.json` whose name begins with `prefix`.
 
-    A file that is broken, empty, half-written or no result is skipped. ConfigError where a path
-    does not exist or nothing usable is left.
+    A search stands for its steps' results, which are in the folder with it. A file that is broken,
+    empty, half-written or no result is skipped. ConfigError where a path does not exist or nothing
+    usable is left.
     """
     named = list(paths)
     records: list[RunRecord] = []
     skipped: list[Skipped] = []
-    for file in _files(named, prefix):
+    searches: list[FoundSearch] = []
+    files = [*_files(named, prefix)]
+    for file in files:  # which grows where a search names more
         try:
             records.append(read_record(file))
+        except SearchOfResults as error:
+            searches.append(found := FoundSearch(file, error.search))
+            files += [one for one in found.files if one not in files]
         except SummaryOfResults as error:
             if file in named:  # in a folder its results are there too
                 skipped.append(Skipped(file, str(error)))
@@ -253,7 +288,7 @@ def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
         where = ", ".join(map(str, named))
         with_prefix = f" whose name begins with {prefix}" if prefix else ""
         raise _with_all(f"no result (.json){with_prefix} in {where}", skipped)
-    return Loaded(records, skipped)
+    return Loaded(records, skipped, searches)
 
 
 def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
@@ -328,6 +363,8 @@ def median_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 
 def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
+    if "Search" in document:
+        raise SearchOfResults(Search.from_json(document))
     if "Repeats" in document:
         raise SummaryOfResults("it is what repeated runs come to: name their own results")
     version = str(document.get("ResultFormatVersion") or GO_VERSION)
@@ -362,8 +399,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         query_label=document.get("Query"),
         data_file=document.get("DataFile"),
         data_seed=document.get("DataSeed"),
-        # Before format 1.2 there were no others, and the Go tool has none.
-        tensor=describe(document.get("Shape", image_shape()), document.get("Dtype", "FLOAT")),
+        tensor=_tensor(document),
         threads=document.get("Threads"),
         pipeline=document.get("Pipeline", 1),
         server=server and ServerFacts(server["Kind"], server["Version"], server["Address"]),
@@ -373,8 +409,27 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         failures=_failures(document),
         warnings=[str(one["Message"]) for one in document.get("Warnings") or ()],
         interrupted=bool(document.get("Interrupted")),
-        busiest_thread=document.get("ClientBusiestThread"),
+        verdict=_verdict(document),
     )
+
+
+def _tensor(document: Mapping[str, Any]) -> str:
+    """What a request sends, in words; of a mix what each kind does."""
+    # Before format 1.2 there were no others, and the Go tool has none.
+    shape = document.get("Shape", image_shape())
+    if not shape:
+        return "; ".join(kind["Tensors"] for kind in document["Kinds"])
+    return describe(shape, document.get("Dtype", "FLOAT"))
+
+
+def _verdict(document: Mapping[str, Any]) -> str | None:
+    told = document.get("ClientCheck")
+    if told:
+        return f"{told['Verdict']}: {told['Reason']}"
+    busiest = document.get("ClientBusiestThread") or 0.0  # all that was told before format 1.4
+    if busiest > BUSY_THREAD:
+        return f"{Verdict.CLIENT_BOUND}: an I/O thread was on a CPU {busiest:.0%} of the time"
+    return None
 
 
 def _start_unix_ms(document: Mapping[str, Any], client: str) -> int | None:

@@ -150,6 +150,19 @@ class LatencyHistogram:
         # A bucket's upper edge may lie above the largest value that was seen.
         return [min(values[percentile] / US_PER_MS, self.max_ms) for percentile in percentiles]
 
+    def counts_up_to(self, limits_ms: Iterable[float]) -> list[int]:
+        """How many latencies are at or below each limit, to the width of a bucket."""
+        counts = memoryview(self._histogram.counts).cast("B").cast("q")
+        up_to = [*accumulate(counts)]
+        indexes = (self._index(limit_ms) for limit_ms in limits_ms)
+        return [up_to[index] for index in indexes]
+
+    def _index(self, latency_ms: float) -> int:
+        """Of the bucket that a latency is counted in."""
+        value_us = min(max(LOWEST_US, round(latency_ms * US_PER_MS)), HIGHEST_US)
+        index: int = self._histogram._counts_index_for(value_us)
+        return index
+
     @property
     def min_ms(self) -> float:
         """The shortest latency, in milliseconds; 0.0 where none are."""

@@ -10,13 +10,15 @@ Versions of the format:
          generated
     1.3  ServerRunTimeStats as aibench writes it, INFO's fields as text by time in ns and server;
          what stood there before, counted by reporting period, is ServerPeriods
-    1.4  Arrivals, Shed, Unsent, LagExceeded and Steps of a schedule; ScheduleLag, TimerLag and
-         ReplyWait, what the client itself adds; Expectations; Warnings
+    1.4  Arrivals, Shed, Unsent, LagExceeded and Steps of a schedule; Kinds of a mix, which has no
+         Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ; ScheduleLag,
+         TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from aibench_fast.results.notebook import ShownInNotebooks
 
 MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
+BUSY_THREAD = 0.9
+"""The share of a core above which a client's thread may be what limits the rate."""
 FORMAT_VERSION = "1.4"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
@@ -71,13 +75,33 @@ class Warned:
     message: str
 
 
-@dataclass(frozen=True)
-class StepFigures:
-    """What was measured of the requests that were due in one step of a profile."""
+class Verdict(StrEnum):
+    """What a run's figures are of."""
 
-    step: str
-    """As it was written."""
-    seconds: float
+    SERVER_BOUND = "server-bound"
+    CLIENT_BOUND = "client-bound"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True)
+class ClientCheck:
+    """What the client did in the measured time, and what follows from it; shares are 0 to 1."""
+
+    verdict: Verdict
+    reason: str
+    cpu_share: float
+    """What the I/O threads used of the cores that they may use."""
+    machine_busy: float | None
+    """Of all cores, whoever used them; None where the system does not tell."""
+    steal: float | None
+    """What a hypervisor gave to others; None where the system does not tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFigures:
+    """What was measured of a part of the requests; the parts add up to the whole."""
+
+    name: str
     successes: int
     inferences: int
     failures: Mapping[str, Failure]
@@ -85,12 +109,31 @@ class StepFigures:
     late_starts: int
     latencies: LatencyHistogram
     """From the intended start."""
-    service_latencies: LatencyHistogram
+    service_latencies: LatencyHistogram | None
+    """From the actual start; None in a closed loop, where it is the same."""
 
     @property
     def requests(self) -> int:
         """Successes and failures."""
         return self.successes + sum(failure.count for failure in self.failures.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFigures(PartFigures):
+    """Of the requests that were due in one step of a profile, named as it was written."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindFigures(PartFigures):
+    """Of the requests of one kind of a mix, named by its model."""
+
+    tensors: str
+    """Of a request, in words."""
+    batch_size: int
+    weight: float
+    """Its share of the requests, relative to the other kinds'."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +188,30 @@ class IntervalLatencies:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a live view shows: the run so far, and what came since the reading before."""
+
+    seconds: float
+    """Since the start."""
+    seconds_left: float | None
+    """Until the end as far as it is known; None where it is not."""
+    is_measuring: bool
+    """False during the burn-in."""
+    requests: int
+    """Ended in any way, burn-in included."""
+    rate: float
+    """Images answered a second since the reading before."""
+    quantiles_ms: Sequence[float]
+    """p50 and p99 of the latencies measured since then; empty where none were."""
+    latencies: LatencyHistogram
+    """All that were measured."""
+    failures: Mapping[str, Failure]
+    """By kind, burn-in included."""
+    server: Mapping[str, Any]
+    """What the server counted in the last reporting period; empty before it is known."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """One reply's output for the request's first image: its index, the dtype and the bytes."""
 
@@ -165,12 +232,13 @@ class Result(ShownInNotebooks):
     data_seed: int | None
     """What generated tensors were drawn from."""
     shape: Sequence[int]
-    """Of one tensor, without the batch."""
+    """Of one tensor, without the batch; empty for a mix."""
     dtype: str
-    """RedisAI's name for the type of the tensors' values."""
+    """RedisAI's name for the type of the tensors' values; empty for a mix."""
     workers: int
     threads: int
     batch_size: int
+    """Tensors a request; 0 where the kinds of a mix differ."""
     pipeline: int
     """Requests outstanding on each connection."""
     max_queries: int
@@ -187,6 +255,9 @@ class Result(ShownInNotebooks):
     requests: int
     """Measured requests, successes and failures."""
     successes: int
+    inferences: int
+    """Measured images that models answered: a success has a batch of them."""
+    inferences_with_burn_in: int
     failures: Mapping[str, Failure]
     """By kind."""
     burn_in_requests: int
@@ -210,6 +281,8 @@ class Result(ShownInNotebooks):
     """Whether a request that was later than may be ended the run."""
     steps: Sequence[StepFigures]
     """Of a profile; together they are the whole."""
+    kinds: Sequence[KindFigures]
+    """Of a mix; together they are the whole."""
     start_lags: LatencyHistogram
     """By a schedule: actual less intended start, of every measured request."""
     timer_lags: LatencyHistogram
@@ -223,6 +296,7 @@ class Result(ShownInNotebooks):
     """CPU time of the I/O threads in the measured part."""
     busiest_thread: float
     """The largest share of the measured time that one I/O thread was on a CPU, 0 to 1."""
+    client: ClientCheck
     least_worker_requests: int
     """Measured requests of the worker that had the fewest: how fairly the server took turns."""
     most_worker_requests: int
@@ -248,11 +322,6 @@ class Result(ShownInNotebooks):
         return all(check.held for check in self.expectations)
 
     @property
-    def inferences(self) -> int:
-        """Measured images that the model answered."""
-        return self.successes * self.batch_size
-
-    @property
     def requests_per_s(self) -> float:
         """Measured requests a second of measured time, failed ones too."""
         return self.requests / self.measured_s if self.measured_s > 0 else 0.0
@@ -270,9 +339,7 @@ class Result(ShownInNotebooks):
     @property
     def inferences_per_s_with_burn_in(self) -> float:
         """Images a second of the whole run, burn-in on both sides of the division."""
-        failed = sum(failure.count for failure in self.burn_in_failures.values())
-        images = (self.successes + self.burn_in_requests - failed) * self.batch_size
-        return images / self.duration_s if self.duration_s > 0 else 0.0
+        return self.inferences_with_burn_in / self.duration_s if self.duration_s > 0 else 0.0
 
     @property
     def failed(self) -> int:
@@ -328,13 +395,33 @@ class Result(ShownInNotebooks):
             "Shed": self.shed,
             "Unsent": self.unsent,
             "LagExceeded": self.lag_exceeded,
-            "Steps": [_step_json(step) for step in self.steps],
+            "Steps": [
+                {"Step": step.name, "Seconds": step.seconds, **_part_json(step)}
+                for step in self.steps
+            ],
+            "Kinds": [
+                {
+                    "Model": kind.name,
+                    "Tensors": kind.tensors,
+                    "BatchSize": kind.batch_size,
+                    "Weight": kind.weight,
+                    **_part_json(kind),
+                }
+                for kind in self.kinds
+            ],
             "ScheduleLag": _lags_json(self.start_lags),
             "TimerLag": _lags_json(self.timer_lags),
             "ReplyWait": _lags_json(self.reply_waits),
             "SaturatedLatencies": self.saturated,
             "ClientCpuSeconds": self.client_cpu_s,
             "ClientBusiestThread": self.busiest_thread,
+            "ClientCheck": {
+                "Verdict": str(self.client.verdict),
+                "Reason": self.client.reason,
+                "CpuShare": self.client.cpu_share,
+                "MachineBusy": self.client.machine_busy,
+                "Steal": self.client.steal,
+            },
             "LeastWorkerRequests": self.least_worker_requests,
             "MostWorkerRequests": self.most_worker_requests,
             "Server": {
@@ -364,18 +451,17 @@ def _quantiles_json(latencies: LatencyHistogram) -> dict[str, Any]:
     }
 
 
-def _step_json(step: StepFigures) -> dict[str, Any]:
+def _part_json(part: PartFigures) -> dict[str, Any]:
+    service = part.service_latencies
     return {
-        "Step": step.step,
-        "Seconds": step.seconds,
-        "Requests": step.requests,
-        "Successes": step.successes,
-        "Inferences": step.inferences,
-        "Failures": _failures_json(step.failures),
-        "Shed": step.shed,
-        "LateStarts": step.late_starts,
-        "Quantiles": _quantiles_json(step.latencies),
-        "ServiceQuantiles": _quantiles_json(step.service_latencies),
+        "Requests": part.requests,
+        "Successes": part.successes,
+        "Inferences": part.inferences,
+        "Failures": _failures_json(part.failures),
+        "Shed": part.shed,
+        "LateStarts": part.late_starts,
+        "Quantiles": _quantiles_json(part.latencies),
+        "ServiceQuantiles": None if service is None else _quantiles_json(service),
     }
 
 

@@ -4,7 +4,7 @@ Where a tensor's bytes belong, a list holds TENSOR_BLOB, so that a client can fo
 and send the bytes from where they lie.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
 from typing import Literal
 
@@ -86,18 +86,17 @@ def dag_setup(dialect: Dialect, output_key: str, *, persist: bool) -> list[Comma
 def dag_run(
     dialect: Dialect,
     model: str,
-    input_key: str,
+    inputs: Mapping[str, tuple[str, Sequence[int]]],
     output_key: str,
-    dtype: str,
-    shape: Sequence[int],
     *,
     persist: bool = False,
     timeout_ms: int | None = None,
 ) -> Command:
-    """Set a tensor, run a model on it and get the result, in one command with an array of replies.
+    """Set tensors, run a model on them and get the result, in one command with an array of replies.
 
-    The tensors exist within the command alone, but for the output where `persist` is set.
-    `timeout_ms` holds for the whole command: a step of a DAG has none of its own.
+    `inputs` are dtype and shape by key, in the model's order. The tensors exist within the command
+    alone, but for the output where `persist` is set. `timeout_ms` holds for the whole command: a
+    step of a DAG has none of its own.
     """
     # DAGEXECUTE wants LOAD, PERSIST or ROUTING, and what ROUTING is called changed between 1.2.3
     # and 1.2.4. Loading a stored tensor of one value works in all of them, copies nothing, writes
@@ -112,8 +111,8 @@ def dag_run(
     return [
         dialect.dag_command,
         *options,
-        *("|>", *tensor_set(input_key, dtype, shape)),
-        *("|>", *model_run(dialect, model, [input_key], [output_key])),
+        *(word for key, told in inputs.items() for word in ("|>", *tensor_set(key, *told))),
+        *("|>", *model_run(dialect, model, [*inputs], [output_key])),
         *("|>", *tensor_get(output_key)),
     ]
 
@@ -152,24 +151,27 @@ def model_set(
     return command
 
 
-def encode(arguments: Command, blob_bytes: int) -> tuple[bytes, bytes]:
-    """Return a command as RESP: the bytes before the tensor's `blob_bytes` bytes, and those after.
+def encode(arguments: Command, *blobs_bytes: int) -> list[bytes]:
+    """Return a command as RESP: the texts before, between and after its tensors.
 
-    A command without TENSOR_BLOB is all in the first part. InternalError at a second TENSOR_BLOB.
+    `blobs_bytes` are the sizes of what each TENSOR_BLOB stands for; InternalError where there are
+    not as many.
     """
-    before = bytearray(b"*%d\r\n" % len(arguments))
-    parts = [before]
+    parts = [bytearray(b"*%d\r\n" % len(arguments))]
+    sizes = iter(blobs_bytes)
     for argument in arguments:
         part = parts[-1]
         if argument is TENSOR_BLOB:
-            part += b"$%d\r\n" % blob_bytes
+            part += b"$%d\r\n" % next(sizes, 0)
             parts.append(bytearray(b"\r\n"))
             continue
         data = argument if isinstance(argument, bytes) else str(argument).encode()
         part += b"$%d\r\n%b\r\n" % (len(data), data)
-    if len(parts) > 2:
-        raise InternalError(f"a command with {len(parts) - 1} tensors, at most 1 can be encoded")
-    return bytes(parts[0]), b"".join(parts[1:])
+    if len(parts) != len(blobs_bytes) + 1:
+        raise InternalError(
+            f"a command with {len(parts) - 1} tensors, sizes of {len(blobs_bytes)} were given"
+        )
+    return [bytes(part) for part in parts]
 
 
 def _names(dialect: Dialect, keyword: str, names: Sequence[str]) -> Command:

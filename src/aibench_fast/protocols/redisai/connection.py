@@ -87,10 +87,10 @@ class Connection:
         ServerError where the connection ends, or what comes is no reply.
         """
         names = [_name(command) for command in commands]
-        self._send(names[0], b"".join(encode([*command], 0)[0] for command in commands))
+        self._send(names[0], b"".join(encode([*command])[0] for command in commands))
         return [self._reply(name) for name in names]
 
-    def with_tensors(self, command: Command, tensor: bytes) -> Any:
+    def with_tensor(self, command: Command, tensor: bytes) -> Any:
         """`call` of a command with TENSOR_BLOB, which stands for these bytes."""
         return self.call(*(tensor if part is TENSOR_BLOB else part for part in command))
 
@@ -100,7 +100,7 @@ class Connection:
         None where the reply is something else. A reply is never in memory as a whole.
         """
         name = _name(command)
-        self._send(name, encode(command, 0)[0])
+        self._send(name, encode(command)[0])
         return self._stream_reply(name, take)
 
     def _stream_reply(self, name: str, take: Callable[[bytes], None]) -> int | None:

@@ -3,14 +3,25 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
 from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.tensortype import tensor_bytes
+
+
+class Tensor(NamedTuple):
+    """One input of a request."""
+
+    dtype: str
+    shape: Sequence[int]
+    """With the batch before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The inference request of every worker: three pipelined commands, or one DAG.
+    """The inference request of every worker: a pipeline of commands, or one DAG.
 
     Every worker has keys of its own, which its next request overwrites, so that a run's memory on
     the server does not grow with its length. No two runs share a key.
@@ -18,8 +29,8 @@ class Request:
 
     dialect: Dialect
     model: str
-    dtype: str
-    shape: Sequence[int]
+    inputs: Sequence[Tensor]
+    """In the model's order."""
     use_dag: bool = False
     persist: bool = False
     """Whether a DAG stores its output in the server."""
@@ -36,10 +47,11 @@ class Request:
             command = f"{self.dialect.dag_command} with persistency {persistency}"
         return f"RedisAI Query - {name} :{command}"
 
-    def keys(self, worker: int) -> tuple[str, str]:
-        """The keys of a worker's input and output, in one slot of a cluster."""
+    def keys(self, worker: int) -> tuple[list[str], str]:
+        """The keys of a worker's inputs and of its output, in one slot of a cluster."""
         tag = f"{{{self.run_id}-w{worker}}}"
-        return f"imageTensor:{tag}", f"classificationTensor:{tag}"
+        numbers = ["", *(f"-{number}" for number in range(2, len(self.inputs) + 1))]
+        return [f"imageTensor{number}:{tag}" for number in numbers], f"classificationTensor:{tag}"
 
     def setup(self, worker: int) -> list[commands.Command]:
         """What is sent once before a worker's first request."""
@@ -49,40 +61,45 @@ class Request:
 
     def commands(self, worker: int) -> list[commands.Command]:
         """The commands of one request of a worker; TENSOR_BLOB stands for the tensor's bytes."""
-        source, target = self.keys(worker)
+        sources, target = self.keys(worker)
         if self.use_dag:
             return [
                 commands.dag_run(
                     self.dialect,
                     self.model,
-                    source,
+                    {
+                        key: (one.dtype, one.shape)
+                        for key, one in zip(sources, self.inputs, strict=True)
+                    },
                     target,
-                    self.dtype,
-                    self.shape,
                     persist=self.persist,
                     timeout_ms=self.timeout_ms,
                 )
             ]
         return [
-            commands.tensor_set(source, self.dtype, self.shape),
-            commands.model_run(self.dialect, self.model, [source], [target], self.timeout_ms),
+            *(
+                commands.tensor_set(key, one.dtype, one.shape)
+                for key, one in zip(sources, self.inputs, strict=True)
+            ),
+            commands.model_run(self.dialect, self.model, sources, [target], self.timeout_ms),
             commands.tensor_get(target),
         ]
 
-    def text(self, worker: int, tensor_bytes: int) -> tuple[bytes, bytes]:
-        """The bytes before and after the tensor of a worker's request, by RESP."""
-        before, after = b"", b""
+    def texts(self, worker: int) -> list[bytes]:
+        """The bytes before, between and after the tensors of a worker's request, by RESP."""
+        sizes = iter([tensor_bytes(one.shape, one.dtype) for one in self.inputs])
+        texts = [b""]
         for command in self.commands(worker):
-            head, tail = commands.encode(command, tensor_bytes)
-            if commands.TENSOR_BLOB in command:
-                before, after = before + head, after + tail
-            else:
-                after += head + tail
-        return before, after
+            first, *more = commands.encode(
+                command, *islice(sizes, command.count(commands.TENSOR_BLOB))
+            )
+            texts[-1] += first
+            texts += more
+        return texts
 
     def expected_replies(self, output_bytes: int) -> list[int | None]:
         """The size in bytes of each reply that is a bulk; None for one that is OK.
 
         Those of a DAG are the elements of one array.
         """
-        return [None, None, output_bytes]
+        return [*([None] * len(self.inputs)), None, output_bytes]

@@ -24,7 +24,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -69,36 +69,47 @@ class ServerReading:
     """INFO's fields as they stand there, and `ai_info.calls` and its like."""
 
 
-def read_server(connection: Connection, model: str) -> ServerReading:
-    """Read all counters in one exchange.
+def read_server(connection: Connection, models: Sequence[str]) -> ServerReading:
+    """Read all counters in one exchange, those of several models added up.
 
     Nothing is raised: what fails is in the notes.
     """
     now_s = time.monotonic()
     # INFO's `all` leaves the modules out, and servers before 6.0 know no `everything`.
-    asked = (("AI.INFO", model), ("INFO", "all"), ("INFO", "modules"))
+    of_models = [("AI.INFO", model) for model in models]
+    asked = (*of_models, ("INFO", "all"), ("INFO", "modules"))
     try:
         replies = connection.exchange(asked)
     except ServerError as error:
         return ServerReading(now_s, notes=(f"no reading: {error}",))
-    told = [fields(replies[0]), info(replies[1]), info(replies[2])]
+    told = [*map(fields, replies[:-2]), *map(info, replies[-2:])]
     notes = [
         f"{' '.join(command)}: {_why_nothing(reply)}"
         for command, reply, found in zip(asked, replies, told, strict=True)
         if not found
     ]
-    of_model = {name: text(value) for name, value in told[0].items()}
-    of_server = {**told[1], **told[2]}
+    of_server = {**told[-2], **told[-1]}
     counters: dict[str, float] = {}
     levels: dict[str, float] = {}
-    if of_model:
-        for theirs, ours in _MODEL_NAMES.items():
-            _note(counters, ours, of_model.get(theirs, "0"))
+    counted = _added_up(told[:-2])
+    for theirs, count in counted.items():
+        _note(counters, _MODEL_NAMES[theirs], count)
     for name, value in of_server.items():
         _read_field(name, value, counters, levels)
-    of_model = {f"ai_info.{name}": of_model[name] for name in _MODEL_NAMES if name in of_model}
-    raw = {**of_server, **of_model} if of_server else {}
+    of_models_raw = {f"ai_info.{name}": count for name, count in counted.items()}
+    raw = {**of_server, **of_models_raw} if of_server else {}
     return ServerReading(now_s, counters, levels, tuple(notes), raw)
+
+
+def _added_up(of_models: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What AI.INFO counts, of all models; empty where none was told."""
+    told = [model for model in of_models if model]
+    added = {name: [text(model.get(name, "0")) for model in told] for name in _MODEL_NAMES}
+    return {
+        name: counts[0] if len(counts) == 1 else str(sum(map(int, counts)))
+        for name, counts in added.items()
+        if counts and all(count.isdecimal() for count in counts)
+    }
 
 
 def _why_nothing(reply: Any) -> str:
@@ -262,25 +273,31 @@ class ServerWatch:
     The run never waits for it before its end, and no failure of it ends the run.
     """
 
-    def __init__(self, address: ServerAddress, model: str) -> None:
+    def __init__(self, address: ServerAddress, models: Sequence[str]) -> None:
         """Connect; ServerError where nothing answers."""
         self._address = address
-        self._model = model
+        self._models = models
         self._connection = Connection(address, PROBE_TIMEOUT_S)
         self._first = self._last = self._latest = ServerReading(time.monotonic())
         self._periods: dict[str, Any] = {}
+        self._newest: Mapping[str, Any] = {}
         self._raw = RawReadings(address)
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
 
     def start(self) -> None:
         """Take the first reading; the thread takes the others."""
-        self._first = self._last = self._latest = read_server(self._connection, self._model)
+        self._first = self._last = self._latest = read_server(self._connection, self._models)
         self._thread.start()
 
     def period_ended(self, unix_ms: int) -> None:
         """Ask for the statistics of the reporting period that ended at `unix_ms`."""
         self._asked.put(unix_ms)
+
+    @property
+    def last_period(self) -> Mapping[str, Any]:
+        """The newest statistics of a period; empty before there are any."""
+        return self._newest
 
     def finish(self, patience_s: float) -> ServerStatistics:
         """Wait for the last reading; return what was counted over all, and in each period.
@@ -300,7 +317,7 @@ class ServerWatch:
         try:
             while (unix_ms := self._next_period()) is not None:
                 self._latest = self._reading()
-                self._periods[str(unix_ms)] = between(self._last, self._latest)
+                self._newest = self._periods[str(unix_ms)] = between(self._last, self._latest)
                 self._raw.add(time.time_ns(), self._latest.raw)
                 # One that failed has no counters to count on from.
                 if self._latest.counters:
@@ -315,7 +332,7 @@ class ServerWatch:
                 self._connection = Connection(self._address, PROBE_TIMEOUT_S)
             except ServerError as error:
                 return ServerReading(time.monotonic(), notes=(f"no reading: {error}",))
-        return read_server(self._connection, self._model)
+        return read_server(self._connection, self._models)
 
     def _next_period(self) -> int | None:
         """The newest period that was asked for; those that a slow server missed are part of it."""

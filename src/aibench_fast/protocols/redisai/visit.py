@@ -6,12 +6,14 @@ do the figures depend on? Both visits have a connection of their own and close i
 
 import dataclasses
 import hashlib
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
 from aibench_fast.protocols.redisai.connection import (
     Connection,
     ConnectionClosed,
@@ -23,6 +25,15 @@ from aibench_fast.protocols.redisai.connection import (
 )
 from aibench_fast.protocols.redisai.request import Request
 from aibench_fast.results.result import ServerFacts
+from aibench_fast.tensortype import describe
+
+
+class Trial(NamedTuple):
+    """A request to try, and the bytes of its tensors, whole batches."""
+
+    request: Request
+    tensors: Sequence[bytes]
+
 
 HURRY_S = 0.1
 """What a server gets to answer in where someone waits for the end."""
@@ -52,58 +63,67 @@ _MODULE_CONFIG = (
 
 def visit(
     address: ServerAddress,
-    request: Request,
+    trials: Sequence[Trial],
     dialect: Dialect | None,
-    tensor: bytes,
     *,
     workers: int,
     reset_stats: bool = False,
-) -> tuple[ServerRecord, Request]:
-    """Ask all that a run takes for granted, then send one request on trial.
+) -> tuple[ServerRecord, list[Request]]:
+    """Ask all that a run takes for granted, then send one request of each kind on trial.
 
-    `request` is what workers will send; without a `dialect` it is returned in the newest that the
-    server knows. `tensor` has the bytes of a request's tensor, the whole batch. The trial also
-    makes the server compile the model for this shape before anything is measured. Last come what
-    each worker needs in the server, and its statistics set to 0 where that is asked for.
+    The requests are what workers will send; without a `dialect` they are returned in the newest
+    that the server knows. The trial also makes the server compile the model for this shape before
+    anything is measured. Last come what each worker needs in the server, and its statistics set to
+    0 where that is asked for.
 
     ServerError, with the server's own words, where something that is needed is refused; what is
     optional is then absent.
     """
     with Connection(address) as connection:
         server, modules = _server(connection)
-        request = dataclasses.replace(request, dialect=dialect or ask_dialect(connection))
-        _check_commands(connection, server, request)
-        _check_model(connection, request.model)
+        spoken = dialect or ask_dialect(connection)
+        requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
+        models = list(dict.fromkeys(request.model for request in requests))
+        _check_commands(connection, server, requests[0])
+        for model in models:
+            _check_model(connection, model)
         record = ServerRecord(
             server=server,
             peer=connection.peer,
             config=_server_config(connection, modules),
-            model_digest=_model_digest(connection, request.model),
-            output=Output("", 0),
+            model_digests=[_model_digest(connection, model) for model in models],
+            outputs=(),
         )
         try:
-            output = _trial(connection, request, tensor)
+            outputs = [
+                _trial(connection, request, trial.tensors)
+                for request, trial in zip(requests, trials, strict=True)
+            ]
             for worker in range(workers):
-                for command in request.setup(worker):
-                    connection.call(*command)
+                for request in requests:
+                    for command in request.setup(worker):
+                        connection.call(*command)
             if reset_stats:
                 connection.call("CONFIG", "RESETSTAT")
-                connection.call("AI.INFO", request.model, "RESETSTAT")
+                for model in models:
+                    connection.call("AI.INFO", model, "RESETSTAT")
         except BaseException:
-            leave(address, request, workers, HURRY_S)
+            leave(address, requests, workers, HURRY_S)
             raise
-    return dataclasses.replace(record, output=output), request
+    return dataclasses.replace(record, outputs=outputs), requests
 
 
-def leave(address: ServerAddress, request: Request, workers: int, patience_s: float) -> None:
+def leave(
+    address: ServerAddress, requests: Sequence[Request], workers: int, patience_s: float
+) -> None:
     """Delete what the workers stored, but for results to keep.
 
     Nothing is done where the server does not answer within `patience_s`.
     """
     keys = []
-    for worker in range(workers):
-        source, target = request.keys(worker)
-        keys += [source] if request.persist else [source, target]
+    for request, worker in itertools.product(requests, range(workers)):
+        sources, target = request.keys(worker)
+        keys += sources if request.persist else [*sources, target]
         keys += [str(command[1]) for command in request.setup(worker)]
     try:
         with Connection(address, patience_s) as connection:
@@ -179,16 +199,18 @@ def _model_digest(connection: Connection, model: str) -> str | None:
     return digest.hexdigest() if taken_bytes else None
 
 
-def _trial(connection: Connection, request: Request, tensor: bytes) -> Output:
+def _trial(connection: Connection, request: Request, tensors: Sequence[bytes]) -> Output:
     """Run the model once on the run's own data; return what came out.
 
-    Three commands also where a DAG will be sent: only they say what the output is.
+    Separate commands also where a DAG will be sent: only they say what the output is.
     """
     separate = dataclasses.replace(request, use_dag=False)
     _, target = request.keys(0)
+    left = iter(tensors)
     try:
-        for command in separate.commands(0)[:2]:
-            reply = connection.with_tensors(command, tensor)
+        for command in separate.commands(0)[:-1]:
+            tensor = next(left) if TENSOR_BLOB in command else b""
+            reply = connection.with_tensor(command, tensor)
             if reply != b"OK":
                 raise ServerError(
                     f"{connection.address} answered {command[0]!s} with {_shown(reply)} on trial, "
@@ -196,9 +218,9 @@ def _trial(connection: Connection, request: Request, tensor: bytes) -> Output:
                 )
         reply = connection.call("AI.TENSORGET", target, "META", "BLOB")
     except ConnectionClosed as error:
-        shape = " x ".join(map(str, request.shape))
+        sent = " and ".join(describe(one.shape, one.dtype) for one in request.inputs)
         raise ServerError(
-            f"{error}, the trial request of {shape} {request.dtype} to the model {request.model}; "
+            f"{error}, the trial request of {sent} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
     told = fields(reply)

@@ -1,0 +1,289 @@
+"""`aibench-fast search`."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from aibench_fast.cli.options import (
+    BurnIn,
+    add_command,
+    add_login,
+    add_server_address,
+)
+from aibench_fast.cli.progress import progress_bar
+from aibench_fast.cli.run import (
+    EXIT_FAILURES,
+    EXIT_INTERRUPTED,
+    add_load_options,
+    add_request_options,
+    add_statistics_options,
+    checked,
+    end_in_order,
+    loaded_server,
+    run_config,
+    write_junit,
+)
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import check_writable
+from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, RunConfig
+from aibench_fast.load.runner import run
+from aibench_fast.load.search import Edge, find_edge, parse_target
+from aibench_fast.load.thresholds import Expectation, parse_expectation
+from aibench_fast.results.result import Checked, Result
+from aibench_fast.results.search import UNITS, Search, SearchStep
+from aibench_fast.tensortype import MAX_TENSOR_BYTES
+
+SEARCH_FILE = "search.json"
+RATE_WORKERS = 50
+PROBE_SHARE = 1 / 4
+"""Of the rate that one worker reaches in a closed loop: where a search over the rate begins."""
+SPARE_REQUESTS = 1.2
+"""Times as many as a quantile takes to be known."""
+MAX_NOT_SENT = 0.01
+"""The share of due requests above which a rate was not what the server got."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "search",
+        summary="Find the highest load that a server takes within a target.",
+        example="aibench-fast search --slo p99=50ms --slo errors=0.1% --over rate "
+        "--file /tmp/bulk_data/vision_tensors.out",
+    )
+    add_server_address(parser)
+    add_login(parser)
+    group = parser.add_argument_group("what is searched for")
+    group.add_argument(
+        "--slo", action="append", required=True, metavar="FIGURE=LIMIT",
+        help="the target, such as p99=50ms, errors=0.1%% or rate=200; may be given again, and all "
+        "have to hold",
+    )  # fmt: skip
+    group.add_argument(
+        "--over", choices=UNITS, default="rate",
+        help="what is raised: requests a second by a schedule, or in a closed loop one of the "
+        "others (default: rate)",
+    )  # fmt: skip
+    group.add_argument(
+        "--from", type=float, metavar="VALUE", dest="lowest",
+        help="the lowest value (default: 1; of a rate a quarter of what one worker reaches)",
+    )  # fmt: skip
+    group.add_argument(
+        "--to", type=float, metavar="VALUE", dest="highest",
+        help="the highest value (default: what can be asked for)",
+    )  # fmt: skip
+    group.add_argument(
+        "--workers", type=int, metavar="N",
+        help=f"how many requests may be under way (default: 1, and over rate {RATE_WORKERS})",
+    )  # fmt: skip
+    group.add_argument(
+        "--batch-size", type=int, default=1, metavar="B", help="tensors a request (default: 1)"
+    )
+    add_request_options(parser)
+    add_load_options(parser)
+    add_statistics_options(parser)
+    parser.add_argument(
+        "--results-dir", type=Path, default=Path("search"), metavar="FOLDER",
+        help=f"where {SEARCH_FILE} and each step's result go (default: search)",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress, and the last line alone")
+    parser.set_defaults(handler=_search, duration=10.0, burn_in=BurnIn(seconds=1.0))
+
+
+def _search(options: argparse.Namespace) -> int:
+    if options.over != "rate" and options.arrivals != "even":
+        raise ConfigError(f"--arrivals {options.arrivals}: over {options.over} it is a closed loop")
+    config = dataclasses.replace(
+        run_config(options),
+        workers=options.workers or (RATE_WORKERS if options.over == "rate" else 1),
+        threads=options.threads,
+        batch_size=options.batch_size,
+    )
+    config.count_tensors()
+    targets = [parse_target(words) for words in options.slo]
+    expected = [parse_expectation(words) for words in options.expect]
+    lowest, highest = _limits(options, config)
+    _prepare_folder(options.results_dir)
+    end_in_order()
+    with loaded_server(options) as address, progress_bar(options.quiet, "", transient=True) as bar:
+        task = bar.add_task("searching", total=None)
+        steps = _Steps(dataclasses.replace(config, address=address), options, targets)
+        if lowest is None:
+            bar.update(task, description="asking one worker for its rate")
+            lowest = min(steps.probe() * PROBE_SHARE, highest)
+
+        def measure(value: float) -> bool:
+            bar.update(task, description=f"{options.over} {value:.5g}")
+            return steps.measure(value)
+
+        try:
+            edge = find_edge(measure, lowest, highest, whole=options.over != "rate")
+        except KeyboardInterrupt:
+            steps.save(None)
+            return EXIT_INTERRUPTED
+    steps.save(edge)
+    print(_last_line(options.over, targets, edge), flush=True)
+    if edge.holds_at is None:
+        write_junit(options.junit, [])
+        return EXIT_FAILURES
+    best = checked(steps.last_result(edge.holds_at), expected)
+    for check in best.expectations:
+        print(f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}")
+    write_junit(options.junit, [(f"{options.over} {edge.holds_at:.5g}", best)])
+    return 0 if best.held and edge.confirmed else EXIT_FAILURES
+
+
+def _limits(options: argparse.Namespace, config: RunConfig) -> tuple[float | None, float]:
+    """The lowest value, None where it is to be found out, and the highest."""
+    most = {
+        "rate": float(MAX_RPS),
+        "workers": MAX_WORKERS,
+        "batch-size": MAX_TENSOR_BYTES // config.tensor_bytes,
+        "pipeline": MAX_OUTSTANDING // config.workers,
+    }[options.over]
+    is_rate = options.over == "rate"
+    lowest, highest = options.lowest, most if options.highest is None else options.highest
+    if lowest is None:
+        return (None if is_rate else 1), highest
+    for name, value in (("--from", lowest), ("--to", highest)):
+        if not 0 < value <= most or not (is_rate or value == int(value)):
+            raise ConfigError(
+                f"{name} {value:g}: over {options.over} it has to be "
+                f"{'a number above 0' if is_rate else 'a whole number from 1'} to {most:g}"
+            )
+    if lowest > highest:
+        raise ConfigError(f"--from {lowest:g} is above --to {highest:g}")
+    return lowest, highest
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Have a folder that no search is in yet; ConfigError where there can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--results-dir {folder}: {error.strerror}") from error
+    if (folder / SEARCH_FILE).exists():
+        raise ConfigError(
+            f"--results-dir {folder} has a search already: choose another, or remove it"
+        )
+    check_writable(folder / SEARCH_FILE)
+
+
+class _Steps:
+    """Makes the runs of a search, keeps their results as files and tells of each in a line."""
+
+    def __init__(
+        self, config: RunConfig, options: argparse.Namespace, targets: Sequence[Expectation]
+    ) -> None:
+        self._config = config
+        self._over = options.over
+        self._folder = options.results_dir
+        self._quiet = options.quiet
+        self._targets = targets
+        self._steps: list[SearchStep] = []
+        self._results: dict[float, Result] = {}
+
+    def probe(self) -> float:
+        """The rate of one worker in a closed loop."""
+        one = dataclasses.replace(
+            self._config, workers=1, threads=None, duration_s=1.0, arrivals="even", max_lag_s=0.0
+        )
+        result = run(one)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        if not result.successes:
+            raise ConfigError(
+                "no request was answered within a second, so there is no rate to begin with: give "
+                "--from"
+            )
+        if not self._quiet:
+            print(
+                f"one worker in a closed loop: {result.requests_per_s:.5g} requests/s", flush=True
+            )
+        return result.requests_per_s
+
+    def measure(self, value: float) -> bool:
+        """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
+        result = checked(run(self._configured(value)), self._targets)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        why = _why_not(result)
+        held = result.held and why is None
+        number = len(self._steps) + 1
+        file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
+        result.save(file)
+        self._results[value] = result
+        self._steps.append(SearchStep(value, held, file.name))
+        if not self._quiet:
+            told = ", ".join(map(_told, result.expectations))
+            outcome = "held" if held else f"not held{f': {why}' if why else ''}"
+            print(f"step {number}: {self._over} {value:.5g}: {told}: {outcome}", flush=True)
+        return held
+
+    def last_result(self, value: float) -> Result:
+        """The newest result of a value."""
+        return self._results[value]
+
+    def save(self, edge: Edge | None) -> None:
+        """Save the search; `edge` is None where it was interrupted."""
+        known = edge or Edge(None, None, confirmed=False)
+        Search(
+            slo=[target.words for target in self._targets],
+            over=self._over,
+            steps=self._steps,
+            found=known.holds_at,
+            fails_at=known.fails_at,
+            confirmed=known.confirmed,
+        ).save(self._folder / SEARCH_FILE)
+
+    def _configured(self, value: float) -> RunConfig:
+        if self._over == "rate":
+            least = max(target.least_requests for target in self._targets)
+            return dataclasses.replace(
+                self._config,
+                limit_rps=value,
+                duration_s=max(self._config.duration_s, SPARE_REQUESTS * least / value),
+            )
+        if self._over == "workers":
+            threads = self._config.threads and min(self._config.threads, int(value))
+            return dataclasses.replace(self._config, workers=int(value), threads=threads)
+        if self._over == "batch-size":
+            return dataclasses.replace(self._config, batch_size=int(value))
+        return dataclasses.replace(self._config, pipeline=int(value))
+
+
+def _why_not(result: Result) -> str | None:
+    """Why a run does not hold whatever its figures are; ConfigError where they tell nothing."""
+    if result.lag_exceeded:
+        return "a request was later than --max-lag"
+    not_sent = result.shed + result.unsent
+    share = not_sent / (result.requests + not_sent) if not_sent else 0.0
+    if share > MAX_NOT_SENT:
+        return f"{share:.0%} of the requests that were due were not sent"
+    unknown = [check.expected for check in result.expectations if check.value is None]
+    if unknown and result.successes:
+        raise ConfigError(
+            f"{result.requests} requests in a step do not tell {', '.join(unknown)}: use a longer "
+            "--duration"
+        )
+    return None
+
+
+def _told(check: Checked) -> str:
+    return f"{check.expected} {check.found}"
+
+
+def _last_line(over: str, targets: Sequence[Expectation], edge: Edge) -> str:
+    wanted = " and ".join(target.words for target in targets)
+    if edge.holds_at is None:
+        return (
+            f"Found none: {wanted} does not hold at {edge.fails_at:.5g} {UNITS[over]}, the lowest "
+            "value: try a lower --from, or another target"
+        )
+    unsure = "" if edge.confirmed else "; the edge could not be confirmed: runs vary too much"
+    found = f"Found: {wanted} holds up to {edge.holds_at:.5g} {UNITS[over]}"
+    if edge.fails_at is None:
+        return f"{found}, the highest value{unsure}"
+    return f"{found}, and not at {edge.fails_at:.5g}{unsure}"

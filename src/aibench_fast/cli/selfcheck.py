@@ -1,0 +1,151 @@
+"""`aibench-fast selfcheck`."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from aibench_fast.cli.options import add_command, boolean, shape
+from aibench_fast.cli.progress import progress_bar
+from aibench_fast.files import check_writable, write_text
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.kinds import IMAGE_SHAPE
+from aibench_fast.load.runner import run
+from aibench_fast.load.selfcheck import (
+    TIMER_RPS,
+    Machine,
+    advice,
+    look_at_machine,
+    to_json,
+)
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.results.result import Result
+from aibench_fast.server import EmbeddedServer
+from aibench_fast.tensortype import DTYPE_BYTES, describe
+
+MODEL = "null"
+BURN_IN_S = 0.5
+CEILING_S = 3.0
+SCHEDULED_S = 2.0
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "selfcheck",
+        summary="What this machine and this client can do at most, and what to change.",
+        example="aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2",
+    )
+    parser.add_argument(
+        "--shape", type=shape, default=IMAGE_SHAPE, metavar="N,...",
+        help="one tensor's shape without the batch "
+        f"(default: {','.join(map(str, IMAGE_SHAPE))})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dtype", type=str.upper, default="FLOAT",
+        help=f"the type of a tensor's values: {', '.join(DTYPE_BYTES)} (default: FLOAT)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N",
+        help="closed loops, each on its own connection (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="native I/O threads (default: as in a run)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=1, metavar="B", help="tensors a request (default: 1)"
+    )
+    parser.add_argument(
+        "--pipeline", type=int, default=1, metavar="N",
+        help="requests outstanding on each connection (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
+        help="send a request as one DAG instead of three commands",
+    )  # fmt: skip
+    parser.add_argument(
+        "--json-out-file", type=Path, metavar="FILE", help="save what was found here (default: not)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no lines")
+    parser.set_defaults(handler=_selfcheck)
+
+
+def _selfcheck(options: argparse.Namespace) -> int:
+    if options.json_out_file:
+        check_writable(options.json_out_file)
+    config = RunConfig(
+        file=None,
+        model=MODEL,
+        shape=options.shape,
+        dtype=options.dtype,
+        workers=options.workers,
+        threads=options.threads,
+        batch_size=options.batch_size,
+        pipeline=options.pipeline,
+        use_dag=options.use_dag,
+        burn_in_s=BURN_IN_S,
+        duration_s=CEILING_S,
+    )
+    with progress_bar(options.quiet, transient=True) as progress:
+        steps = progress.add_task("clock, timer, ceiling, schedule", total=3)
+        machine = look_at_machine()
+        progress.advance(steps)
+        with EmbeddedServer() as server:
+            with Connection(server.address) as connection:
+                load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
+            config = dataclasses.replace(config, address=server.address)
+            ceiling = run(config)
+            progress.advance(steps)
+            scheduled = run(
+                dataclasses.replace(config, pipeline=1, limit_rps=TIMER_RPS, duration_s=SCHEDULED_S)
+            )
+            progress.advance(steps)
+    if options.json_out_file:
+        found = to_json(machine, config, ceiling, scheduled)
+        write_text(options.json_out_file, json.dumps(found, indent=2) + "\n")
+    if not options.quiet:
+        print("\n".join(_lines(machine, config, ceiling, scheduled)))
+    return 0
+
+
+def _lines(
+    machine: Machine, config: RunConfig, ceiling: Result, scheduled: Result
+) -> Iterator[str]:
+    known = machine.facts
+    timer_p50, timer_p99 = machine.timer_errors.quantiles_ms((0.5, 0.99))
+    start_p50, start_p99 = scheduled.timer_lags.quantiles_ms((0.5, 0.99))
+    (p50,) = ceiling.latencies.quantiles_ms([0.5])
+    request_us = ceiling.client_cpu_s * 1e6 / max(1, ceiling.requests)
+    yield (
+        f"Machine: {known['CpuModel']}, {known['Cores']} cores, governor "
+        f"{known['Governor'] or 'not told'}, {known['Kernel']}"
+    )
+    yield f"Clock: {machine.clock_cost_ns:.1f} ns a reading, two readings a request"
+    yield (
+        f"Timer: wakes {timer_p50:.3f} ms late at p50, {timer_p99:.3f} at p99, "
+        f"{machine.timer_errors.max_ms:.3f} at most, {TIMER_RPS} times a second"
+    )
+    yield (
+        f"Schedule: requests start {start_p50:.3f} ms late at p50, {start_p99:.3f} at p99, at "
+        f"{TIMER_RPS} requests/s"
+    )
+    yield (
+        f"Ceiling: {ceiling.requests_per_s:,.0f} requests/s of {config.batch_size} x "
+        f"{describe(config.shape, config.dtype)}, p50 {p50:.3f} ms, with {config.workers} workers "
+        f"and {config.io_threads} threads against a model that does nothing, on the same cores"
+    )
+    yield (
+        f"Client: {request_us:.1f} us of CPU a request, busiest thread "
+        f"{ceiling.busiest_thread:.0%}, steal {ceiling.client.steal or 0.0:.1%}"
+    )
+    limits = "".join(
+        f", {name} {' '.join(map(str, values))}" for name, values in machine.socket_limits.items()
+    )
+    yield f"Limits: {machine.open_files:,} open files{limits}"
+    advised = list(advice(machine, config, ceiling))
+    yield from (f"Change: {words}" for words in advised)
+    if not advised:
+        yield "Nothing to change was found"

@@ -1,0 +1,16 @@
+"""What an observer of a run hears of."""
+
+from collections.abc import Callable
+
+from aibench_fast.results.result import (
+    BurnInComplete,
+    Digesting,
+    Interval,
+    IntervalLatencies,
+    Reading,
+    Sample,
+    Started,
+)
+
+Event = Digesting | Started | BurnInComplete | Interval | IntervalLatencies | Reading | Sample
+Observer = Callable[[Event], None]

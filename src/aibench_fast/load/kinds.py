@@ -1,0 +1,173 @@
+"""Kinds of request: which model is asked, with which tensors, and how often; a mix of them."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aibench_fast import tensortype
+from aibench_fast.errors import ConfigError
+from aibench_fast.tensors import tensorfile
+
+MAX_KINDS = 64
+MAX_INPUTS = 14
+MAX_GENERATED_TENSORS = 2000
+MAX_GENERATED_BYTES = 256 << 20
+"""Of all generated tensors together, unless a single one is larger."""
+IMAGE_SHAPE = tensortype.image_shape()
+_INPUT_KEYS = {"name": str, "file": str, "shape": list, "dtype": str}
+_REQUEST_KEYS = {
+    "model": str, "file": str, "shape": list, "dtype": str, "batch-size": int,
+    "weight": (int, float), "inputs": list,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InputTensor:
+    """One input of a model, and where its tensors come from."""
+
+    file: Path | None
+    """Tensors of `shape` and `dtype`, one after another; None: generated ones."""
+    shape: tuple[int, ...]
+    """Of one tensor, without the batch."""
+    dtype: str
+    """One of tensortype.DTYPE_BYTES."""
+    name: str | None = None
+    """What the model calls it; RedisAI goes by the order alone."""
+
+    @property
+    def tensor_bytes(self) -> int:
+        """The size of one tensor, without the batch, in bytes."""
+        return tensortype.tensor_bytes(self.shape, self.dtype)
+
+    def count_tensors(self) -> int:
+        """How many tensors there are: those of the file, which is looked into, or generated ones.
+
+        ConfigError where it is no tensor file.
+        """
+        if self.file is None:
+            return max(1, min(MAX_GENERATED_TENSORS, MAX_GENERATED_BYTES // self.tensor_bytes))
+        return tensorfile.check(self.file, self.shape, self.dtype)
+
+
+@dataclass(frozen=True)
+class RequestKind:
+    """What one kind of request asks for."""
+
+    model: str
+    inputs: tuple[InputTensor, ...]
+    """In the model's order; one number's tensors are sent together."""
+    batch_size: int = 1
+    """Tensors of each input a request."""
+    weight: float = 1.0
+    """Its share of the requests, relative to the other kinds'."""
+
+    @property
+    def request_bytes(self) -> int:
+        """The size of all tensors of a request."""
+        return self.batch_size * sum(one.tensor_bytes for one in self.inputs)
+
+    @property
+    def tensors(self) -> str:
+        """The tensors of a request in words."""
+        return " and ".join(
+            tensortype.describe((self.batch_size, *one.shape), one.dtype) for one in self.inputs
+        )
+
+    def check(self, where: str) -> None:
+        """ConfigError where there can be no such request; `where` stands before what is wrong."""
+        if not self.model:
+            raise ConfigError(f"{where}model is empty: name the key that it is stored under")
+        if not 1 <= len(self.inputs) <= MAX_INPUTS:
+            raise ConfigError(f"{where}{len(self.inputs)} inputs; there are from 1 to {MAX_INPUTS}")
+        for one in self.inputs:
+            tensortype.check(one.shape, one.dtype, where)
+        largest = max(one.tensor_bytes for one in self.inputs)
+        if not 1 <= self.batch_size <= tensortype.MAX_TENSOR_BYTES // largest:
+            raise ConfigError(
+                f"{where}batch-size {self.batch_size}: it has to be from 1 to "
+                f"{tensortype.MAX_TENSOR_BYTES // largest}"
+            )
+        if not 0 < self.weight < float("inf"):
+            raise ConfigError(f"{where}weight {self.weight:g}: it has to be above 0")
+
+    def count_tensors(self) -> int:
+        """How many tensors there are of each input; ConfigError where files do not agree."""
+        counts = {one.file: one.count_tensors() for one in self.inputs if one.file is not None}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{file} has {count}" for file, count in counts.items())
+            raise ConfigError(f"the inputs of {self.model} belong together, but {told} tensors")
+        return next(iter(counts.values()), min(one.count_tensors() for one in self.inputs))
+
+
+def read_mix(file: Path) -> tuple[RequestKind, ...]:
+    """Read a TOML file of [[request]] tables; ConfigError names the one that is wrong, and how."""
+    try:
+        document = tomllib.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read --mix {file}: {error}") from error
+    tables = document.pop("request", None)
+    if document or not isinstance(tables, list) or not tables:
+        found = ", ".join(document) or "nothing"
+        raise ConfigError(f"--mix {file} has to have [[request]] tables alone; it has {found}")
+    if len(tables) > MAX_KINDS:
+        raise ConfigError(f"--mix {file} has {len(tables)} requests; there are at most {MAX_KINDS}")
+    kinds = []
+    for number, table in enumerate(tables, 1):
+        where = f"--mix {file}, request {number}: "
+        kinds.append(_kind(table, where))
+        kinds[-1].check(where)
+    return tuple(kinds)
+
+
+def _kind(table: Any, where: str) -> RequestKind:
+    _check_keys(table, _REQUEST_KEYS, where)
+    if "model" not in table:
+        raise ConfigError(f"{where}model is missing")
+    several = table.get("inputs")
+    if several is None:
+        inputs = [table]
+    else:
+        own = [key for key in _INPUT_KEYS if key in table]
+        if own:
+            raise ConfigError(f"{where}{own[0]} beside inputs: each of them has its own")
+        for one in several:
+            _check_keys(one, _INPUT_KEYS, f"{where}inputs: ")
+        inputs = several
+    return RequestKind(
+        model=table["model"],
+        inputs=tuple(_input(one, where) for one in inputs),
+        batch_size=table.get("batch-size", 1),
+        weight=float(table.get("weight", 1)),
+    )
+
+
+def _input(table: Mapping[str, Any], where: str) -> InputTensor:
+    file, shape = table.get("file"), table.get("shape")
+    if file is None and shape is None:
+        raise ConfigError(f"{where}which tensors? give file, or shape for generated ones")
+    if shape is not None and not all(type(one) is int for one in shape):
+        raise ConfigError(f"{where}shape {shape}: it has to be whole numbers")
+    return InputTensor(
+        file=None if file is None else Path(file),
+        shape=IMAGE_SHAPE if shape is None else tuple(shape),
+        dtype=str(table.get("dtype", "FLOAT")).upper(),
+        name=table.get("name"),
+    )
+
+
+def _check_keys(table: Any, known: Mapping[str, Any], where: str) -> None:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}{table!r} is no table")
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{where}there is no key {key}; there are {', '.join(known)}")
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise ConfigError(f"{where}{key} is {value!r}, which is of another type")
+
+
+def described(kinds: Sequence[RequestKind]) -> str:
+    """The models of a mix, each once."""
+    models = ", ".join(dict.fromkeys(kind.model for kind in kinds))
+    return f"mix of {models}"

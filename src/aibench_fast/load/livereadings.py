@@ -1,0 +1,73 @@
+"""Reading a load generator for a live view, a few times a second."""
+
+import time
+
+from aibench_fast import _core
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.events import Observer
+from aibench_fast.load.readings import NS_PER_S, failures_by_kind, histogram
+from aibench_fast.protocols.redisai.statistics import ServerWatch
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Reading
+
+LIVE_READING_S = 0.25
+
+
+class LiveReadings:
+    """Tells an observer how a run goes, from snapshots: the I/O threads do nothing for it."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        generator: _core.LoadGenerator,
+        observe: Observer,
+        server_watch: ServerWatch,
+    ) -> None:
+        """Read `generator`, which is not started yet."""
+        self._config = config
+        self._generator = generator
+        self._observe = observe
+        self._server_watch = server_watch
+        self._max_requests = config.max_requests(config.count_tensors()[0])
+        self._last_ns = time.monotonic_ns()
+        self._last_images = 0
+        self._last_latencies = LatencyHistogram.empty()
+
+    def look(self) -> None:
+        """Tell the observer, where it is time again."""
+        now_ns = time.monotonic_ns()
+        seconds = (now_ns - self._last_ns) / NS_PER_S
+        if seconds < LIVE_READING_S:
+            return
+        snapshot = self._generator.snapshot()
+        latencies = histogram(snapshot.measured.latencies)
+        images = snapshot.answered_tensors
+        elapsed_s = (now_ns - snapshot.started_ns) / NS_PER_S
+        self._observe(
+            Reading(
+                seconds=elapsed_s,
+                seconds_left=self._seconds_left(snapshot, now_ns, elapsed_s),
+                is_measuring=self._generator.measuring(),
+                requests=snapshot.requests,
+                rate=(images - self._last_images) / seconds,
+                quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, (0.5, 0.99)),
+                latencies=latencies,
+                failures=failures_by_kind(
+                    {**snapshot.burn_in_failures, **snapshot.measured.failures}
+                ),
+                server=self._server_watch.last_period,
+            )
+        )
+        self._last_ns, self._last_images, self._last_latencies = now_ns, images, latencies
+
+    def _seconds_left(
+        self, snapshot: _core.Snapshot, now_ns: int, elapsed_s: float
+    ) -> float | None:
+        """By the time that is measured, or by how long the requests so far took."""
+        left = []
+        if self._config.measured_s and snapshot.measured_from_ns:
+            measured_s = max(0, now_ns - snapshot.measured_from_ns) / NS_PER_S
+            left.append(self._config.measured_s - measured_s)
+        if self._max_requests and snapshot.requests:
+            left.append((self._max_requests / snapshot.requests - 1) * elapsed_s)
+        return max(0.0, min(left)) if left else None

@@ -1,0 +1,39 @@
+"""What the native core counted, in the terms of results."""
+
+from collections.abc import Mapping
+
+from aibench_fast import _core
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Failure
+
+NS_PER_S = 1e9
+NativeFailures = Mapping[str, tuple[int, str]]
+
+
+def measured_s(snapshot: _core.Snapshot) -> float:
+    """From the end of the burn-in to the last answer, in seconds; 0 where nothing is measured."""
+    if not snapshot.measured_from_ns or not snapshot.last_completed_ns:
+        return 0.0
+    return max(0, snapshot.last_completed_ns - snapshot.measured_from_ns) / NS_PER_S
+
+
+def overall_rate(snapshot: _core.Snapshot, now_ns: int) -> float:
+    """Measured inferences a second until now; 0 during the burn-in."""
+    if not snapshot.measured_from_ns or now_ns <= snapshot.measured_from_ns:
+        return 0.0
+    return snapshot.measured.inferences / ((now_ns - snapshot.measured_from_ns) / NS_PER_S)
+
+
+def total_failed(failures: NativeFailures) -> int:
+    """The failed requests of all kinds."""
+    return sum(count for count, _ in failures.values())
+
+
+def failures_by_kind(failures: NativeFailures) -> dict[str, Failure]:
+    """The failures as a result has them."""
+    return {kind: Failure(count, message) for kind, (count, message) in failures.items()}
+
+
+def histogram(latencies: _core.LatencyCounts) -> LatencyHistogram:
+    """The counts as a result has them."""
+    return LatencyHistogram.from_counts(latencies.counts, latencies.min_us, latencies.max_us)

@@ -1,0 +1,117 @@
+"""The highest load that is still within a target: bracket it, bisect it, confirm the edge."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from aibench_fast.load.thresholds import Expectation, parse_expectation
+
+PRECISION = 0.02
+"""How far apart, as a share, the two sides of an edge may be where values need not be whole."""
+CONFIRMATIONS = 3
+"""Runs on either side of the edge, most of which have to agree."""
+MAX_STEPS = 100
+_TARGET = re.compile(r"\s*([a-z]+[\d.]*)\s*=\s*(\S+)\s*")
+
+
+def parse_target(words: str) -> Expectation:
+    """Read `p99=50ms` or `errors=0.1%` as the most, `rate=200` as the least; p99<50ms as it is.
+
+    ConfigError where it is nothing of the kind.
+    """
+    if match := _TARGET.fullmatch(words):
+        figure, limit = match.groups()
+        words = f"{figure}{'>=' if figure == 'rate' else '<='}{limit}"
+    return parse_expectation(words, "--slo")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What a search came to."""
+
+    holds_at: float | None
+    """The highest value that held; None where the lowest did not."""
+    fails_at: float | None
+    """The lowest that did not; None where the highest did."""
+    confirmed: bool
+    """Whether most of CONFIRMATIONS runs on either side say so."""
+
+
+@dataclass
+class Trials:
+    """Every run of every value that was tried, and the edge between those that hold and fail.
+
+    A value holds where most of its runs did. The edge is below the lowest value that fails.
+    """
+
+    measure: Callable[[float], bool]
+    """Makes one run of a value; whether it held."""
+    held: dict[float, list[bool]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many runs there were."""
+        return sum(map(len, self.held.values()))
+
+    @property
+    def fails_at(self) -> float | None:
+        """The lowest value that does not hold; None where all do."""
+        return min((value for value in self.held if not self.holds(value)), default=None)
+
+    @property
+    def holds_at(self) -> float | None:
+        """The highest value below it; None where there is none."""
+        top = self.fails_at
+        return max((value for value in self.held if top is None or value < top), default=None)
+
+    def holds(self, value: float) -> bool:
+        """Whether most of a value's runs held."""
+        return fmean(self.held[value]) > 0.5
+
+    def run(self, value: float) -> None:
+        """Make one more run of a value."""
+        self.held.setdefault(value, []).append(self.measure(value))
+
+    def confirm(self, value: float) -> bool:
+        """Run a value until it has CONFIRMATIONS runs; whether it holds then."""
+        while len(self.held[value]) < CONFIRMATIONS:
+            self.run(value)
+        return self.holds(value)
+
+
+def find_edge(
+    measure: Callable[[float], bool], lowest: float, highest: float, *, whole: bool
+) -> Edge:
+    """Find the highest value that holds, by `measure`, which makes one run of a value.
+
+    From `lowest` on values are doubled until one fails or `highest` held; then the two sides are
+    brought together by their geometric mean, to PRECISION, or of `whole` values to neighbours. At
+    last both sides are run again; where most runs say otherwise it goes on from there.
+    """
+    trials = Trials(measure)
+    trials.run(lowest)
+    while trials.count < MAX_STEPS:
+        low, high = trials.holds_at, trials.fails_at
+        if low is None:
+            if not trials.confirm(lowest):
+                return Edge(None, lowest, confirmed=True)
+        elif high is None:
+            if low < highest:
+                trials.run(min(2 * low, highest))
+            elif trials.confirm(highest):
+                return Edge(highest, None, confirmed=True)
+        elif (middle := _between(low, high, whole)) is not None:
+            trials.run(middle)
+        elif trials.confirm(low) and not trials.confirm(high):
+            return Edge(low, high, confirmed=True)
+    return Edge(trials.holds_at, trials.fails_at, confirmed=False)
+
+
+def _between(low: float, high: float, whole: bool) -> float | None:
+    """The value to try next; None where the two sides are near enough."""
+    middle = math.sqrt(low * high)
+    if whole:
+        return None if high - low <= 1 else min(max(round(middle), low + 1), high - 1)
+    return None if high <= low * (1 + PRECISION) else middle

@@ -1,0 +1,161 @@
+"""What this machine and this client allow, before any server is measured."""
+
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aibench_fast import _core
+from aibench_fast.load import facts
+from aibench_fast.load.config import RunConfig, available_cores
+from aibench_fast.load.readings import histogram
+from aibench_fast.load.runner import OTHER_FILES
+from aibench_fast.load.verdict import MUCH_STEAL
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import BUSY_THREAD, Result
+
+CLOCK_READINGS = 1_000_000
+SLOW_CLOCK_NS = 200.0
+"""A reading takes so long where the kernel must be entered for it."""
+TIMER_RPS = 1000
+TIMER_WAITS = 2000
+LATE_TIMER_MS = 0.1
+NS_PER_S = 1_000_000_000
+GOVERNOR = "performance"
+NO_LIMIT_FILES = 1 << 30
+_SOCKET_LIMITS = {
+    "net.core.somaxconn": Path("/proc/sys/net/core/somaxconn"),
+    "net.ipv4.tcp_wmem": Path("/proc/sys/net/ipv4/tcp_wmem"),
+    "net.ipv4.tcp_rmem": Path("/proc/sys/net/ipv4/tcp_rmem"),
+    "net.ipv4.ip_local_port_range": Path("/proc/sys/net/ipv4/ip_local_port_range"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was found without any request."""
+
+    facts: dict[str, Any]
+    clock_cost_ns: float
+    """Of one reading; a request takes two."""
+    timer_errors: LatencyHistogram
+    """How late a waiting thread woke, TIMER_RPS times a second."""
+    open_files: int
+    """How many the process may have, at most."""
+    socket_limits: dict[str, tuple[int, ...]]
+    """By sysctl's names; those that can be read."""
+
+
+def look_at_machine() -> Machine:
+    """Measure clock and timer, in about TIMER_WAITS / TIMER_RPS seconds, and read the limits."""
+    return Machine(
+        facts=facts.host_facts(),
+        clock_cost_ns=_core.clock_cost_ns(CLOCK_READINGS),
+        timer_errors=histogram(_core.timer_errors(TIMER_WAITS, NS_PER_S // TIMER_RPS)),
+        open_files=_open_files(),
+        socket_limits={
+            name: tuple(int(word) for word in file.read_text().split())
+            for name, file in _SOCKET_LIMITS.items()
+            if file.exists()
+        },
+    )
+
+
+def _open_files() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return NO_LIMIT_FILES if hard == resource.RLIM_INFINITY else hard
+
+
+def advice(machine: Machine, config: RunConfig, ceiling: Result) -> Iterator[str]:
+    """What to change before a measurement of this kind; `ceiling` is a closed loop's result."""
+    if not _core.IS_OPTIMISED:
+        yield "this client was compiled without optimisation: build it again with it"
+    governor = machine.facts.get("Governor")
+    if governor not in (None, GOVERNOR):
+        yield f"the cores' governor is {governor}: set it to {GOVERNOR}, or rates will vary"
+    if machine.clock_cost_ns > SLOW_CLOCK_NS:
+        yield (
+            f"the clock costs {machine.clock_cost_ns:.0f} ns a reading, as one that enters the "
+            "kernel: let it be tsc (/sys/devices/system/clocksource)"
+        )
+    (late_ms,) = machine.timer_errors.quantiles_ms([0.99])
+    if late_ms > LATE_TIMER_MS:
+        yield (
+            f"timers fire {late_ms:.3f} ms late at p99, and so do requests by a schedule start; "
+            "keep other programs off the cores, and their power saving off"
+        )
+    if machine.open_files < config.workers + OTHER_FILES:
+        yield (
+            f"{machine.open_files} files may be open, {config.workers} workers need "
+            f"{config.workers + OTHER_FILES}: raise ulimit -n"
+        )
+    yield from _socket_advice(machine.socket_limits, config)
+    if ceiling.client.steal is not None and ceiling.client.steal > MUCH_STEAL:
+        yield (
+            f"the hypervisor gave {ceiling.client.steal:.1%} of the cores' time to others: use a "
+            "machine of its own"
+        )
+    if ceiling.busiest_thread > BUSY_THREAD and config.io_threads < min(
+        config.workers, available_cores()
+    ):
+        yield (
+            f"the busiest I/O thread was on a CPU {ceiling.busiest_thread:.0%} of the time, and "
+            f"there are more cores: ask for more than {config.io_threads} --threads"
+        )
+
+
+def _socket_advice(limits: dict[str, tuple[int, ...]], config: RunConfig) -> Iterator[str]:
+    (somaxconn,) = limits.get("net.core.somaxconn", (config.workers,))
+    if somaxconn < config.workers:
+        yield (
+            f"net.core.somaxconn is {somaxconn}: where the server's is no higher, {config.workers} "
+            "workers may have to wait for their connections"
+        )
+    first, last = limits.get("net.ipv4.ip_local_port_range", (1, 65535))
+    if last - first < config.workers:
+        yield (
+            f"net.ipv4.ip_local_port_range has {last - first + 1} ports for {config.workers} "
+            "connections: widen it"
+        )
+    request_bytes = config.tensor_bytes * config.batch_size
+    *_, send_bytes = limits.get("net.ipv4.tcp_wmem", (request_bytes,))
+    if send_bytes < request_bytes:
+        yield (
+            f"net.ipv4.tcp_wmem allows {send_bytes:,} bytes, a request has {request_bytes:,}: the "
+            "kernel takes it in pieces, each a round trip on a far network; raise it"
+        )
+
+
+def to_json(
+    machine: Machine, config: RunConfig, ceiling: Result, scheduled: Result
+) -> dict[str, Any]:
+    """All of a self-check as JSON values; times are in milliseconds but where the name says ns."""
+    client_ns = ceiling.client_cpu_s * NS_PER_S / ceiling.requests if ceiling.requests else None
+    return {
+        "SelfCheck": {
+            "Facts": machine.facts,
+            "ClockCostNs": machine.clock_cost_ns,
+            "TimerError": _quantiles(machine.timer_errors),
+            "StartError": _quantiles(scheduled.timer_lags),
+            "OpenFiles": machine.open_files,
+            "SocketLimits": {name: [*values] for name, values in machine.socket_limits.items()},
+            "Ceiling": {
+                "RequestsPerSecond": ceiling.requests_per_s,
+                "Quantiles": _quantiles(ceiling.latencies),
+                "ClientCpuNsPerRequest": client_ns,
+                "BusiestThread": ceiling.busiest_thread,
+                "Workers": config.workers,
+                "Threads": config.io_threads,
+                "BatchSize": config.batch_size,
+                "Shape": [*config.shape],
+                "Dtype": config.dtype,
+            },
+            "Advice": list(advice(machine, config, ceiling)),
+        }
+    }
+
+
+def _quantiles(latencies: LatencyHistogram) -> dict[str, float]:
+    q50, q99 = latencies.quantiles_ms((0.5, 0.99))
+    return {"q50": q50, "q99": q99, "q100": latencies.max_ms}

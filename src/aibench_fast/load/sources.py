@@ -1,0 +1,117 @@
+"""The tensors of a run in memory, from files or drawn, and what they are told apart by."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from aibench_fast import _core
+from aibench_fast.errors import ConfigError
+from aibench_fast.load import facts
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.events import Observer
+from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.protocols.record import Output
+from aibench_fast.results.result import Digesting
+from aibench_fast.tensors import tensorfile
+from aibench_fast.tensortype import VALUE_BYTES
+
+MAX_COMPARED = 100_000
+"""Tensors that are held against the first one."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of request with its tensors."""
+
+    kind: RequestKind
+    inputs: Sequence[_core.Tensors]
+    """In the kind's order."""
+    first: int
+    """Which tensor is sent first."""
+
+    def first_request(self) -> list[bytes]:
+        """The tensors of the first request, whole batches."""
+        return [
+            tensors.read(self.first % len(tensors), self.kind.batch_size) for tensors in self.inputs
+        ]
+
+    @property
+    def all_equal(self) -> bool:
+        """Whether no tensor of any input differs from the first, where there are several."""
+        return all(len(tensors) > 1 and _all_equal(tensors) for tensors in self.inputs)
+
+
+def _all_equal(tensors: _core.Tensors) -> bool:
+    """Most files are done with at the second."""
+    first = tensors.read(0, 1)
+    compared = range(1, min(len(tensors), MAX_COMPARED))
+    return all(tensors.read(place, 1) == first for place in compared)
+
+
+def open_sources(config: RunConfig) -> list[Source]:
+    """Map the files and draw what is generated, each input from a seed of its own.
+
+    ConfigError where a file is none of tensors, or there is no memory.
+    """
+    seeds = count(config.seed)
+    return [
+        Source(
+            kind,
+            [_open(one, tensor_count, next(seeds)) for one in kind.inputs],
+            _first(config, kind, tensor_count),
+        )
+        for kind, tensor_count in zip(config.kinds, config.count_tensors(), strict=True)
+    ]
+
+
+def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors:
+    if one.file is None:
+        return _core.Tensors.generate(tensor_count, one.tensor_bytes, one.dtype, seed)
+    return _core.Tensors.open(one.file, one.tensor_bytes)
+
+
+def _first(config: RunConfig, kind: RequestKind, tensor_count: int) -> int:
+    if config.seed == 0 or all(one.file is None for one in kind.inputs):
+        return 0
+    return random.Random(config.seed).randrange(tensor_count)
+
+
+def data_digests(sources: Sequence[Source], observe: Observer) -> str:
+    """The SHA-256 of each input's tensors in hexadecimal, with commas between several."""
+    return ",".join(_digests(sources, observe))
+
+
+def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
+    for source in sources:
+        for one, tensors in zip(source.kind.inputs, source.inputs, strict=True):
+            if one.file is None:
+                yield facts.generated_digest(tensors, one.tensor_bytes)
+                continue
+            try:
+                yield facts.data_digest(
+                    one.file, lambda done, total: observe(Digesting(done, total))
+                )
+            except OSError as error:
+                raise ConfigError(
+                    f"tensor file {one.file}: cannot be read: {error.strerror}"
+                ) from error
+
+
+def read_references(config: RunConfig, output: Output, tensor_count: int) -> bytes | None:
+    """The outputs to compare with, read whole: they are small, and a file may change."""
+    if config.reference_file is None:
+        return None
+    output_bytes = output.output_bytes // config.batch_size
+    if output.dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
+        raise ConfigError(
+            f"--verify compares FLOAT outputs, one for each image; {config.model} answers "
+            f"{output.output_bytes} bytes of {output.dtype} to {config.batch_size} images"
+        )
+    count = tensorfile.check(config.reference_file, (output_bytes // VALUE_BYTES,))
+    if count != tensor_count:
+        raise ConfigError(
+            f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
+            "there has to be one for each"
+        )
+    return config.reference_file.read_bytes()

@@ -1,0 +1,76 @@
+"""Whether a run has come to a steady state: rate and median of its last windows agree."""
+
+from dataclasses import dataclass, field
+
+from aibench_fast.results.histogram import LatencyHistogram
+
+FIRST_WINDOW_S = 0.5
+MAX_WINDOWS = 8
+COMPARED_WINDOWS = 3
+MIN_IN_WINDOW = 30
+"""Requests: of fewer neither figure tells anything."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the burn-in."""
+
+    seconds: float
+    latencies: LatencyHistogram
+    """Of the successes that ended in it."""
+
+    @property
+    def rate(self) -> float:
+        """Successes a second."""
+        return self.latencies.count / self.seconds
+
+    @property
+    def p50_ms(self) -> float:
+        """Their median latency."""
+        return self.latencies.quantiles_ms([0.5])[0]
+
+
+@dataclass
+class SteadyState:
+    """Windows of a burn-in, which get longer as it does, so that chance matters less and less.
+
+    Where MAX_WINDOWS are full, two become one, and those to come are twice as long: the windows
+    that are compared always cover the last three eighths of the burn-in or more.
+    """
+
+    tolerance: float
+    """How far the highest of a figure may be above the lowest, as a share."""
+    windows: list[Window] = field(default_factory=list)
+    window_s: float = FIRST_WINDOW_S
+    """How long the next window has to be."""
+
+    def window_ended(self, window: Window) -> None:
+        """Take the window that ended now."""
+        self.windows.append(window)
+        if len(self.windows) == MAX_WINDOWS:
+            pairs = zip(self.windows[::2], self.windows[1::2], strict=True)
+            self.windows = [_joined(one, other) for one, other in pairs]
+            self.window_s *= 2
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the last windows agree in rate and median latency."""
+        last = self.windows[-COMPARED_WINDOWS:]
+        if len(last) < COMPARED_WINDOWS or any(one.latencies.count < MIN_IN_WINDOW for one in last):
+            return False
+        return all(
+            max(figures) <= (1 + self.tolerance) * min(figures)
+            for figures in ([one.rate for one in last], [one.p50_ms for one in last])
+        )
+
+    def described(self) -> str:
+        """The last windows' figures in words."""
+        last = self.windows[-COMPARED_WINDOWS:]
+        rates = ", ".join(f"{one.rate:.4g}" for one in last)
+        medians = ", ".join(f"{one.p50_ms:.4g}" for one in last)
+        return f"its last windows had {rates} requests/s and a p50 of {medians} ms"
+
+
+def _joined(one: Window, other: Window) -> Window:
+    together = LatencyHistogram.merged([one.latencies, other.latencies])
+    return Window(one.seconds + other.seconds, together)

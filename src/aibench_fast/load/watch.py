@@ -1,0 +1,179 @@
+"""Looking at a running load generator: once a slice of time, and once a reporting period."""
+
+import time
+from collections.abc import Sequence
+
+from aibench_fast import _core
+from aibench_fast.load.config import RunConfig, available_cores
+from aibench_fast.load.events import Observer
+from aibench_fast.load.livereadings import LiveReadings
+from aibench_fast.load.machine import CpuTimes
+from aibench_fast.load.readings import (
+    NS_PER_S,
+    histogram,
+    measured_s,
+    overall_rate,
+    total_failed,
+)
+from aibench_fast.load.steadywatch import SteadyWatch
+from aibench_fast.load.verdict import check_client
+from aibench_fast.protocols.record import Output
+from aibench_fast.protocols.redisai.statistics import ServerWatch
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import (
+    LIVE_QUANTILES,
+    BurnInComplete,
+    ClientCheck,
+    Interval,
+    IntervalLatencies,
+    Sample,
+)
+
+MS_PER_S = 1000
+WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
+STOP_WAIT_S = 0.5
+MAX_OUTPUTS = 100  # to look at for whether they are all alike
+
+
+def unix_ms() -> int:
+    """The wall clock, in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Watch:
+    """Looks at a running load generator once a slice, and tells what happens."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        outputs: Sequence[Output],
+        generator: _core.LoadGenerator,
+        observe: Observer,
+        server_watch: ServerWatch,
+    ) -> None:
+        """Watch `generator`, which is not started yet."""
+        self.intervals: list[Interval] = []
+        self.outputs: list[dict[int, bytes]] = [{} for _ in outputs]
+        """What each kind's model answered to different tensors, by their index; a sample."""
+        self._config = config
+        self._output_dtypes = [output.dtype for output in outputs]
+        self._generator = generator
+        self._observe = observe
+        self._server_watch = server_watch
+        self.unsteady: str | None = None
+        """How the burn-in ended without a steady state, where it was to reach one."""
+        self._burning_in = bool(config.burn_in or config.burn_in_s or config.burn_in_until_steady)
+        self._steady = SteadyWatch(generator) if config.burn_in_until_steady else None
+        self._cpu_from: CpuTimes | None = None  # at the beginning of the measured time
+        self._cpu_to: CpuTimes | None = None
+        self._live = (
+            LiveReadings(config, generator, observe, server_watch) if config.live_readings else None
+        )
+        self._begin_at_ns = 0  # when a burn-in of some time ends in a closed loop; 0: not here
+        self._last_images = 0
+        self._last_ns = 0
+        self._last_unix_ms = 0
+        self._last_latencies = LatencyHistogram.empty()
+
+    def until_the_end(self) -> bool:
+        """Wait until the run is over; return whether Ctrl-C ended it."""
+        try:
+            self._wait()
+        except KeyboardInterrupt:
+            self._generator.stop()
+            self._generator.wait(STOP_WAIT_S)
+            self._look()
+            return True
+        self._look()
+        return False
+
+    def _wait(self) -> None:
+        self._generator.want_sample()
+        self._cpu_from = CpuTimes.read()
+        self._last_ns = time.monotonic_ns()
+        self._last_unix_ms = unix_ms()
+        if self._config.burn_in_s and not self._config.is_open_loop:
+            self._begin_at_ns = self._last_ns + round(self._config.burn_in_s * NS_PER_S)
+        period_ns = round(self._config.reporting_period_s * NS_PER_S)
+        next_ns = self._last_ns + period_ns
+        while not self._generator.wait(
+            min(WAIT_SLICE_S, max(0.0, (next_ns - time.monotonic_ns()) / NS_PER_S))
+        ):
+            self._note_burn_in()
+            if not self._config.sample_responses:
+                self._take_sample()
+            if self._live:
+                self._live.look()
+            if time.monotonic_ns() >= next_ns:
+                self._look()
+                # Where the process was stopped for a while, one line stands for all of it.
+                next_ns = max(next_ns + period_ns, time.monotonic_ns())
+
+    def _note_burn_in(self) -> None:
+        if 0 < self._begin_at_ns <= time.monotonic_ns():
+            self._begin_at_ns = 0
+            self._generator.begin_measuring()
+        if self._burning_in and self._steady and self._steady.look():
+            self.unsteady = self._steady.gave_up
+            self._steady = None
+            self._generator.begin_measuring()
+        if self._burning_in and self._generator.measuring():
+            self._burning_in = False
+            self._cpu_from = CpuTimes.read()
+            requests = self._config.burn_in or self._generator.snapshot().requests
+            self._observe(BurnInComplete(requests, self._config.workers))
+
+    def _look(self) -> None:
+        """Tell of the period that ends now."""
+        self._note_burn_in()
+        now_ns = time.monotonic_ns()
+        self._cpu_to = CpuTimes.read()
+        snapshot = self._generator.snapshot()
+        failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
+        images = snapshot.answered_tensors
+        latencies = histogram(snapshot.measured.latencies)
+        interval = Interval(
+            unix_ms=unix_ms(),
+            images=images,
+            instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
+            overall_rate=overall_rate(snapshot, now_ns),
+            quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
+            failed=failed,
+            period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
+        )
+        self._server_watch.period_ended(interval.unix_ms)
+        self.intervals.append(interval)
+        self._observe(interval)
+        if self._config.interval_latencies:
+            start_unix_s, end_unix_s = self._last_unix_ms / MS_PER_S, interval.unix_ms / MS_PER_S
+            recent = latencies.since(self._last_latencies)
+            self._observe(IntervalLatencies(start_unix_s, end_unix_s, recent))
+        self._last_latencies = latencies
+        self._last_images, self._last_ns = images, now_ns
+        self._last_unix_ms = interval.unix_ms
+        self._take_sample()
+
+    def check_client(self, snapshot: _core.Snapshot, same_machine: bool) -> ClientCheck:
+        """Judge the client by what it did in the measured time, once that is over."""
+        service = snapshot.measured.service_latencies or snapshot.measured.latencies
+        cpu_from, cpu_to = self._cpu_from, self._cpu_to
+        measured_ns = measured_s(snapshot) * NS_PER_S
+        return check_client(
+            latencies=histogram(service),
+            timer_lags=histogram(snapshot.timer_lags),
+            reply_waits=histogram(snapshot.reply_waits),
+            busiest_thread=snapshot.busiest_thread,
+            cpu_share=snapshot.cpu_ns / (measured_ns * available_cores()) if measured_ns else 0.0,
+            machine=cpu_to.since(cpu_from) if cpu_from and cpu_to else None,
+            same_machine=same_machine,
+        )
+
+    def _take_sample(self) -> None:
+        if (sample := self._generator.take_sample()) is not None:
+            kind, tensor, output = sample
+            first = output[: len(output) // self._config.kinds[kind].batch_size]
+            if len(self.outputs[kind]) < MAX_OUTPUTS:
+                self.outputs[kind][tensor] = first
+            if self._config.sample_responses:
+                self._observe(Sample(tensor, self._output_dtypes[kind], first))
+        self._generator.want_sample()

@@ -1,0 +1,106 @@
+"""The live view of a run on a terminal: what it looks like at one moment."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Reading
+
+BARS = "▁▂▃▄▅▆▇█"
+MAX_POINTS = 1000
+HISTOGRAM_ROWS = 10
+LABEL_WIDTH = 10
+VALUE_WIDTH = 16
+MIN_CHART_WIDTH = 10
+COUNT_WIDTH = 12  # behind a bar
+MIB = 1 << 20
+
+
+class LiveView:
+    """Remembers the readings of a run, as many as fit a line, and draws them."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._series: dict[str, deque[float]] = {
+            name: deque(maxlen=MAX_POINTS) for name in ("rate", "p50", "p99")
+        }
+
+    def updated(self, reading: Reading, width: int) -> RenderableType:
+        """Take one more reading; return the view, for a terminal of so many columns."""
+        self._series["rate"].append(reading.rate)
+        for name, value in zip(("p50", "p99"), reading.quantiles_ms, strict=False):
+            self._series[name].append(value)
+        chart_width = max(MIN_CHART_WIDTH, width - LABEL_WIDTH - VALUE_WIDTH - 4)
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=LABEL_WIDTH)
+        table.add_column(width=VALUE_WIDTH, justify="right")
+        table.add_column(width=chart_width, no_wrap=True)
+        rows = histogram_rows(reading.latencies)
+        for name, unit in (("rate", "/s"), ("p50", " ms"), ("p99", " ms")):
+            points = [*self._series[name]][-chart_width:]
+            newest = f"{points[-1]:,.2f}{unit}" if points else "nothing yet"
+            table.add_row(name, newest, Text(sparkline(points), style="cyan"))
+        for upper_ms, count, share in rows:
+            bar = "█" * round(share * (chart_width - COUNT_WIDTH)) or "▏"
+            table.add_row("", f"to {upper_ms:,.3g} ms", f"{bar} {count:,}")
+        table.add_row("server", "", _server(reading.server))
+        for kind, failure in reading.failures.items():
+            told = Text(f"{failure.count:,}, first: {failure.first_message}", style="red")
+            table.add_row("failed", kind, told)
+        return Group(Text(_head(reading)), table, *_left(reading, width))
+
+
+def sparkline(values: Iterable[float]) -> str:
+    """One character a value, from 0 to the highest."""
+    shown = [*values]
+    top = max(shown, default=0.0)
+    if top <= 0:
+        return BARS[0] * len(shown)
+    return "".join(BARS[min(len(BARS) - 1, int(value / top * len(BARS)))] for value in shown)
+
+
+def histogram_rows(latencies: LatencyHistogram) -> list[tuple[float, int, float]]:
+    """Equal steps on a logarithmic axis: each's upper end in ms, count, and share of the most."""
+    if not latencies.count:
+        return []
+    low, high = math.log(latencies.min_ms), math.log(latencies.max_ms)
+    step = max(high - low, 1e-6) / HISTOGRAM_ROWS
+    ends = [math.exp(low + step * (row + 1)) for row in range(HISTOGRAM_ROWS)]
+    up_to = latencies.counts_up_to([*ends[:-1], latencies.max_ms])
+    counts = [later - earlier for earlier, later in zip([0, *up_to], up_to, strict=False)]
+    most = max(counts)
+    return [(end, count, count / most) for end, count in zip(ends, counts, strict=True)]
+
+
+def _head(reading: Reading) -> str:
+    state = "measuring" if reading.is_measuring else "burning in: in no figure"
+    return f"{state}, {reading.seconds:.0f} s, {reading.requests:,} requests"
+
+
+def _server(period: Mapping[str, Any]) -> str:
+    """CPU and memory as far as the server tells."""
+    return ", ".join(_server_words(period)) or "nothing told yet"
+
+
+def _server_words(period: Mapping[str, Any]) -> Iterator[str]:
+    names = ("process_cpu_user_s", "process_cpu_sys_s")
+    if all(name in period for name in names) and period.get("period_s"):
+        cpu_s = sum(period[name] for name in names)
+        yield f"CPU {cpu_s / period['period_s']:.0%} of a core"
+    if (used := period.get("used_memory_rss_bytes")) is not None:
+        yield f"memory {used / MIB:,.0f} MiB"
+
+
+def _left(reading: Reading, width: int) -> Iterator[RenderableType]:
+    if reading.seconds_left is None:
+        return
+    total = reading.seconds + reading.seconds_left
+    yield Text(f"{reading.seconds_left:.0f} s left")
+    yield ProgressBar(total=total, completed=reading.seconds, width=width)
