@@ -44,9 +44,9 @@ def answering(arguments: Sequence[bytes], number: int) -> bytes:
 
 def test_a_model_that_answers_all_inputs_alike(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        alike = measured(server, tensor_file, max_queries=200, seed=3)
+        alike = measured(server, tensor_file, max_queries=1000, seed=3)
     with FakeRedisAI(AI_TENSORGET=answering) as server:
-        different = measured(server, tensor_file, max_queries=200)
+        different = measured(server, tensor_file, max_queries=1000)
     assert "equal_outputs" in kinds(alike)
     assert "equal_outputs" not in kinds(different)
     assert "few_requests" not in kinds(alike) | kinds(different)
@@ -103,7 +103,7 @@ def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) ->
     config = RunConfig(file=None, shape=(4,))
     found = [
         one.message
-        for one in warnings(config, result, "10.0.0.1", [b"a", b"b"], False)
+        for one in warnings(config, result, False, [{1: b"a", 2: b"b"}], False, None)
         if one.kind == "trend"
     ]
     assert (warned is None) == (found == [])
@@ -113,4 +113,4 @@ def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) ->
 
 def test_a_server_elsewhere_and_a_good_run_have_none() -> None:
     config = RunConfig(file=None, shape=(4,))
-    assert warnings(config, our_result(), "10.0.0.1", [b"a", b"b"], False) == []
+    assert warnings(config, our_result(), False, [{1: b"a", 2: b"b"}, {1: b"a"}], False, None) == []

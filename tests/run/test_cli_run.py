@@ -27,6 +27,7 @@ def masked(text: str) -> str:
     text = re.sub(r" +\d+\.\d\d ?ms", " <ms>", text)
     text = re.sub(r"localhost:\d+", "<address>", text)
     text = re.sub(r"rate \d+\.\d\d", "rate <rate>", text)
+    text = re.sub(r"^(Client|Verdict): .*$", r"\1: <...>", text, flags=re.MULTILINE)
     return re.sub(r"Took: +\d+\.\d{3}", "Took: <s>", text)
 
 

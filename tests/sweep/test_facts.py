@@ -63,7 +63,7 @@ def test_a_password_is_nowhere(
         ]
         monkeypatch.setenv("AIBENCH_PASSWORD", PASSWORD + "!")
         refused = cli("run", *common)
-    assert [done.returncode for done in outputs] == [0, 0, 0]
+    assert [done.returncode for done in outputs] == [0, 0, 0], [done.stderr for done in outputs]
     assert refused.returncode == 3
     said = "".join(done.stdout + done.stderr for done in (*outputs, refused))
     written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]

@@ -149,7 +149,7 @@ def _allow_connections(workers: int) -> None:
 def _greeting(address: ServerAddress) -> bytes | None:
     """The log-in that every worker's connection begins with."""
     command = log_in_command(address)
-    return None if command is None else encode(command, 0)[0]
+    return None if command is None else encode(command)[0]
 
 
 def _measure(

@@ -21,10 +21,11 @@ def parse_target(words: str) -> Expectation:
 
     ConfigError where it is nothing of the kind.
     """
+    typed = f"--slo {words!r}"
     if match := _TARGET.fullmatch(words):
         figure, limit = match.groups()
         words = f"{figure}{'>=' if figure == 'rate' else '<='}{limit}"
-    return parse_expectation(words, "--slo")
+    return parse_expectation(words, typed)
 
 
 @dataclass(frozen=True)

@@ -78,14 +78,15 @@ def least_count(quantile: float) -> int:
     return math.ceil(round(1 / (1 - quantile), 6)) if quantile < 1 else 1
 
 
-def parse_expectation(words: str, option: str = "--expect") -> Expectation:
+def parse_expectation(words: str, typed: str | None = None) -> Expectation:
     """Read `p99<50ms`, `errors<0.1%` or `rate>200`; ConfigError where it is nothing of the kind.
 
-    `option` is what the error names.
+    `typed` is what the error names; None: the words, as of --expect.
     """
+    typed = typed or f"--expect {words!r}"
     match = _WORDS.fullmatch(words)
     if match is None:
-        raise ConfigError(f"{option} {words!r}: write a figure, < or >, and a limit: p99<50ms")
+        raise ConfigError(f"{typed}: write a figure, < or >, and a limit: p99<50ms")
     figure, comparison, limit = match.groups()
     if figure == "rate":
         read = _plain
@@ -94,11 +95,11 @@ def parse_expectation(words: str, option: str = "--expect") -> Expectation:
     elif figure in _LATENCIES or _quantile(figure) is not None:
         read = _milliseconds
     else:
-        raise ConfigError(f"{option} {words!r}: there is no figure {figure!r}; there are {_KNOWN}")
+        raise ConfigError(f"{typed}: there is no figure {figure!r}; there are {_KNOWN}")
     try:
         return Expectation(words.strip(), figure, comparison, read(limit))
     except ValueError as error:
-        raise ConfigError(f"{option} {words!r}: {error}") from error
+        raise ConfigError(f"{typed}: {error}") from error
 
 
 def _quantile(figure: str) -> float | None:

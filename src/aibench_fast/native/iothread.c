@@ -230,7 +230,9 @@ static bool run_is_over(struct run_state *run)
     if (run->config.duration_ns && from_ns) {
         int64_t now_ns = monotonic_ns();
         if (now_ns - from_ns >= run->config.duration_ns) {
-            atomic_compare_exchange_strong(&run->over_ns, &none, now_ns);
+            /* Not when that was noticed: what is due in between is none of the run's. */
+            atomic_compare_exchange_strong(&run->over_ns, &none,
+                                           from_ns + run->config.duration_ns);
             return true;
         }
     }

@@ -30,7 +30,7 @@ struct run_state {
     _Atomic uint64_t burn_in_requests; /* as in the config, or BURN_IN_UNTIL_TOLD and then less */
     _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
-    _Atomic int64_t over_ns; /* when a thread first saw that the run is over; 0 before */
+    _Atomic int64_t over_ns; /* when the run was over by its duration; 0 before a thread saw it */
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
     uint32_t threads_running;

@@ -1,0 +1,197 @@
+"""Whose the figures are: the verdict of a run, a steady burn-in, and `selfcheck`."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from commandline import Cli
+from fake_redisai import OK, FakeRedisAI
+
+from aibench_fast import ConfigError, RunConfig, ServerAddress, run
+from aibench_fast._core import Histogram, timer_errors
+from aibench_fast.load.machine import CpuShares, CpuTimes
+from aibench_fast.load.steady import FIRST_WINDOW_S, MAX_WINDOWS, SteadyState, Window
+from aibench_fast.load.verdict import check_client
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Verdict
+
+
+def latencies(*values_ms: float) -> LatencyHistogram:
+    histogram = Histogram()
+    for value in values_ms:
+        histogram.record(round(value * 1e6))
+    counts = histogram.counts()
+    return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
+
+
+def verdict(**changes: object) -> Verdict:
+    usual = {
+        "latencies": latencies(*[10.0] * 100),
+        "timer_lags": latencies(*[0.03] * 100),
+        "reply_waits": latencies(*[0.02] * 100),
+        "busiest_thread": 0.2,
+        "cpu_share": 0.1,
+        "machine": CpuShares(busy=0.6, steal=0.0),
+        "same_machine": False,
+    }
+    return check_client(**(usual | changes)).verdict  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Verdict.SERVER_BOUND),
+        ({"machine": None}, Verdict.SERVER_BOUND),
+        ({"busiest_thread": 0.95}, Verdict.CLIENT_BOUND),
+        ({"busiest_thread": 0.8}, Verdict.UNCLEAR),
+        ({"reply_waits": latencies(*[2.0] * 100)}, Verdict.CLIENT_BOUND),
+        ({"timer_lags": latencies(*[2.0] * 100)}, Verdict.CLIENT_BOUND),
+        ({"machine": CpuShares(busy=0.6, steal=0.05)}, Verdict.UNCLEAR),
+        ({"machine": CpuShares(1.0, 0.0), "same_machine": True}, Verdict.SERVER_BOUND),
+        (
+            {"machine": CpuShares(1.0, 0.0), "same_machine": True, "cpu_share": 0.4},
+            Verdict.UNCLEAR,
+        ),
+        ({"latencies": latencies()}, Verdict.UNCLEAR),
+    ],
+)
+def test_the_verdict_follows_from_what_the_client_did(
+    changes: dict[str, object], expected: Verdict
+) -> None:
+    assert verdict(**changes) is expected
+
+
+def test_the_shares_of_the_cores_are_of_the_time_between_two_readings() -> None:
+    earlier = CpuTimes(total=1000, idle=500, steal=10)
+    assert CpuTimes(1200, 550, 20).since(earlier) == CpuShares(busy=0.75, steal=0.05)
+    assert earlier.since(earlier) is None
+    now = CpuTimes.read()
+    assert now is not None
+    assert now.total > now.idle > 0
+
+
+def test_a_slow_server_is_what_limits_a_run(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: asyncio.sleep(0.05, OK)) as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--workers", 2,
+            "--max-queries", 20, "--limit-rps", 30, "--quiet", "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Verdict: server-bound: " in done.stdout
+    assert "schedule lag p50 " in done.stdout
+    check = json.loads((tmp_path / "r.json").read_text())["ClientCheck"]
+    assert check["Verdict"] == "server-bound"
+    assert 0 < check["CpuShare"] < 0.5
+    assert 0 <= check["Steal"] <= 1
+
+
+def test_a_closed_loop_is_called_one(cli: Cli, tensor_file: Path) -> None:
+    with FakeRedisAI() as server:
+        done = cli("run", "--file", tensor_file, "--port", server.port, "--quiet")
+    assert "Arrivals: closed loop" in done.stdout
+
+
+def filled(state: SteadyState, *windows: tuple[int, float]) -> list[bool]:
+    """Whether the state was steady after each window of so many requests and such a p50."""
+    told = []
+    for count, p50_ms in windows:
+        state.window_ended(Window(state.window_s, latencies(*[p50_ms] * count)))
+        told.append(state.is_reached)
+    return told
+
+
+def test_a_state_is_steady_once_rate_and_median_agree() -> None:
+    rising = [(100, 9.0), (120, 7.0), (140, 5.0)]
+    assert filled(SteadyState(0.05), *rising, (140, 5.0), (141, 5.1)) == [False] * 4 + [True]
+    assert not any(filled(SteadyState(0.05), *[(100, 5.0 * 1.2**n) for n in range(7)]))
+    assert not any(filled(SteadyState(0.05), *[(round(100 * 1.2**n), 5.0) for n in range(7)]))
+    assert not any(filled(SteadyState(0.05), *[(10, 5.0)] * 7))  # too few to tell
+
+
+def test_windows_get_longer_and_keep_what_was_in_them() -> None:
+    state = SteadyState(0.05)
+    filled(state, *[(100, 5.0 + n) for n in range(MAX_WINDOWS)])
+    assert state.window_s == 2 * FIRST_WINDOW_S
+    assert [one.seconds for one in state.windows] == [2 * FIRST_WINDOW_S] * (MAX_WINDOWS // 2)
+    assert sum(one.latencies.count for one in state.windows) == 100 * MAX_WINDOWS
+
+
+@pytest.mark.parametrize("limit_rps", [0.0, 300.0])
+def test_an_automatic_burn_in_ends_when_the_server_is_warm(
+    tensor_file: Path, limit_rps: float
+) -> None:
+    warm_s = time.monotonic() + 1.2
+
+    async def warm_up(_: Sequence[bytes], number: int) -> bytes:
+        await asyncio.sleep(0.03 if time.monotonic() < warm_s else 0.01)
+        return OK
+
+    with FakeRedisAI(AI_MODELRUN=warm_up) as server:
+        result = run(
+            RunConfig(
+                file=tensor_file, address=ServerAddress("127.0.0.1", server.port), workers=4,
+                burn_in_until_steady=True, duration_s=0.7, limit_rps=limit_rps,
+            )
+        )  # fmt: skip
+    assert result.burn_in_requests > 60
+    assert result.successes > 50
+    (p50,) = (result.service_latencies or result.latencies).quantiles_ms([0.5])
+    assert p50 < 25
+    assert not [one for one in result.warnings if one.kind == "unsteady"]
+
+
+def test_a_burn_in_that_never_gets_steady_is_warned_of(
+    tensor_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aibench_fast.load.steadywatch.MAX_UNSTEADY_S", 2.5)
+
+    async def slower_and_slower(_: Sequence[bytes], number: int) -> bytes:
+        await asyncio.sleep(0.001 * 1.003**number)
+        return OK
+
+    with FakeRedisAI(AI_MODELRUN=slower_and_slower) as server:
+        result = run(
+            RunConfig(
+                file=tensor_file, address=ServerAddress("127.0.0.1", server.port),
+                burn_in_until_steady=True, duration_s=0.2,
+            )
+        )  # fmt: skip
+    (warned,) = [one for one in result.warnings if one.kind == "unsteady"]
+    assert "never came to a steady state: its last windows had" in warned.message
+
+
+def test_an_automatic_burn_in_needs_a_duration(tensor_file: Path) -> None:
+    for settings in ({}, {"duration_s": 1.0, "max_queries": 9}, {"burn_in": 5, "duration_s": 1.0}):
+        with pytest.raises(ConfigError, match="--burn-in"):
+            RunConfig(file=tensor_file, burn_in_until_steady=True, **settings)  # type: ignore[arg-type]
+
+
+def test_timers_never_wake_early_and_every_wait_is_counted() -> None:
+    started_s = time.monotonic()
+    errors = timer_errors(50, 1_000_000)
+    assert time.monotonic() - started_s >= 0.05
+    assert LatencyHistogram.from_counts(errors.counts, errors.min_us, errors.max_us).count == 50
+
+
+def test_selfcheck_tells_the_ceiling_and_what_bounds_it(cli: Cli, tmp_path: Path) -> None:
+    done = cli("selfcheck", "--shape", 16, "--workers", 2, "--json-out-file", "s.json")
+    assert done.returncode == 0, done.stderr
+    begun = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert begun[:7] == [
+        "Machine", "Clock", "Timer", "Schedule", "Ceiling", "Client", "Limits",
+    ]  # fmt: skip
+    found = json.loads((tmp_path / "s.json").read_text())["SelfCheck"]
+    assert found["Ceiling"]["RequestsPerSecond"] > 0
+    assert found["Ceiling"]["ClientCpuNsPerRequest"] > 0
+    assert 0 < found["TimerError"]["q50"] <= found["TimerError"]["q99"]
+    assert found["ClockCostNs"] > 0
+    assert found["SocketLimits"]["net.core.somaxconn"]
+
+
+def test_selfcheck_says_what_to_change(cli: Cli) -> None:
+    done = cli("selfcheck", "--shape", "1024,1024,3", "--batch-size", 2)
+    assert done.returncode == 0, done.stderr
+    assert "Change: net.ipv4.tcp_wmem allows" in done.stdout

@@ -1,0 +1,199 @@
+"""The search for the highest load: how near it comes, what it prints and saves, how it ends."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from commandline import Cli
+from fake_redisai import OK, FakeRedisAI
+
+from aibench_fast import ConfigError, read_results
+from aibench_fast.load.search import MAX_STEPS, find_edge, parse_target
+
+SEEDS = range(20)
+
+
+def single_server(rng: random.Random, capacity: float) -> Callable[[float], bool]:
+    """Whether p99 is within a hundred service times at a rate, of ten seconds of Poisson arrivals.
+
+    The server takes one request at a time, each for a fixed time (Lindley's recursion).
+    """
+    service_s = 1 / capacity
+
+    def measure(rate: float) -> bool:
+        arrival_s = free_s = 0.0
+        latencies = []
+        while arrival_s < 10:
+            arrival_s += rng.expovariate(rate)
+            free_s = max(arrival_s, free_s) + service_s
+            latencies.append(free_s - arrival_s)
+        return sorted(latencies)[int(0.99 * len(latencies))] <= 100 * service_s
+
+    return measure
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_capacity_of_a_single_server_is_found_within_5_percent(seed: int) -> None:
+    rng = random.Random(seed)
+    capacity = rng.uniform(200, 2000)
+    lowest = capacity * rng.uniform(0.02, 0.2)
+    edge = find_edge(single_server(rng, capacity), lowest, 1e6, whole=False)
+    assert edge.confirmed
+    assert edge.holds_at is not None
+    assert abs(edge.holds_at / capacity - 1) <= 0.05
+
+
+@pytest.mark.parametrize("edge_at", [1, 2, 3, 17, 1000])
+def test_whole_values_are_found_exactly(edge_at: int) -> None:
+    tried: list[float] = []
+
+    def measure(value: float) -> bool:
+        tried.append(value)
+        return value <= edge_at
+
+    edge = find_edge(measure, 1, 1000, whole=True)
+    assert edge.holds_at == edge_at
+    assert edge.fails_at == (edge_at + 1 if edge_at < 1000 else None)
+    assert all(value == int(value) for value in tried)
+    assert tried.count(edge_at) == 3  # both sides are run again
+    assert edge_at == 1000 or tried.count(edge_at + 1) == 3
+
+
+def test_a_run_that_fails_by_accident_does_not_move_the_edge() -> None:
+    runs = 0
+
+    def measure(value: float) -> bool:
+        nonlocal runs
+        runs += 1
+        return value <= 500 and runs != 3  # 4 does not hold, once
+
+    edge = find_edge(measure, 1, 1e6, whole=False)
+    assert edge.confirmed
+    assert edge.holds_at is not None
+    assert 490 <= edge.holds_at <= 500
+
+
+def test_an_edge_that_never_settles_is_not_called_confirmed() -> None:
+    rng = random.Random(1)
+    runs = 0
+
+    def measure(value: float) -> bool:
+        nonlocal runs
+        runs += 1
+        return value < 10 or (value < 1000 and rng.random() < 0.5)
+
+    edge = find_edge(measure, 1, 1e9, whole=False)
+    assert edge.confirmed or runs >= MAX_STEPS
+
+
+def test_targets_read_as_the_most_or_the_least() -> None:
+    assert parse_target("p99=50ms").words == "p99<=50ms"
+    assert parse_target("rate=200").words == "rate>=200"
+    assert parse_target("errors<0.1%").words == "errors<0.1%"
+    with pytest.raises(ConfigError, match=r"--slo 'p99=fast'.*no duration"):
+        parse_target("p99=fast")
+
+
+def one_at_a_time(service_s: float) -> Callable[[Sequence[bytes], int], object]:
+    """A server that answers one request after another, each in a fixed time."""
+    free_s = 0.0
+
+    async def answer(_: Sequence[bytes], number: int) -> bytes:
+        nonlocal free_s
+        free_s = max(time.monotonic(), free_s) + service_s
+        await asyncio.sleep(free_s - time.monotonic())
+        return OK
+
+    return answer
+
+
+def test_steps_are_printed_and_saved_and_the_report_shows_the_edge(
+    cli: Cli, tmp_path: Path
+) -> None:
+    with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.01)) as server:  # type: ignore[arg-type]
+        done = cli(
+            "search", "--slo", "p90=60ms", "--slo", "errors=1%", "--shape", 16,
+            "--port", server.port, "--from", 20, "--to", 400, "--duration", "1s",
+            "--burn-in", "0", "--workers", 40, "--expect", "rate>10", "--junit", "s.xml",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("step 1: rate 20: p90<=60ms ")
+    assert lines[0].endswith(": held")
+    assert lines[-2].startswith("Found: p90<=60ms and errors<=1% holds up to ")
+    assert lines[-1].endswith("inferences/s, held")
+    assert 'name="rate&gt;10"' in (tmp_path / "s.xml").read_text()
+    search = json.loads((tmp_path / "search/search.json").read_text())["Search"]
+    assert search["Over"] == "rate"
+    assert search["Slo"] == ["p90<=60ms", "errors<=1%"]
+    assert search["Confirmed"]
+    # At 100 requests a second the server is full; within a second 10 % more wait 60 ms or longer.
+    assert 85 <= search["Found"] <= 125
+    loaded = read_results(tmp_path / "search/search.json")
+    assert len(loaded.records) == len(search["Steps"])
+    assert {record.cell.max_rps for record in loaded.records} == {
+        step["Value"] for step in search["Steps"]
+    }
+    shown = cli("report", "search", "--out", "report.html")
+    assert shown.returncode == 0, shown.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "Search over rate: latency against load" in page
+    assert f"the edge is at {search['Found']:.5g} requests/s" in page
+    assert "throughput-auto-batching" not in page  # its steps are no cells of a sweep
+
+
+def test_a_search_over_workers_is_a_closed_loop(cli: Cli, tmp_path: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.01)) as server:  # type: ignore[arg-type]
+        done = cli(
+            "search", "--slo", "p50=45ms", "--over", "workers", "--shape", 16,
+            "--port", server.port, "--duration", "700ms", "--burn-in", "100ms", "--quiet",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stdout.count("\n") == 1
+    found = json.loads((tmp_path / "search/search.json").read_text())["Search"]
+    assert 3 <= found["Found"] <= 5  # each waits for those before it, 10 ms each
+    step = json.loads((tmp_path / "search" / found["Steps"][0]["Result"]).read_text())
+    assert step["Arrivals"] is None
+
+
+def test_a_target_that_fails_at_the_lowest_value_says_so(cli: Cli, tmp_path: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.05)) as server:  # type: ignore[arg-type]
+        done = cli(
+            "search", "--slo", "p50=1ms", "--shape", 16, "--port", server.port, "--from", 10,
+            "--duration", "500ms", "--burn-in", "0",
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("Found none: p50<=1ms does not hold at 10 ")
+    search = json.loads((tmp_path / "search/search.json").read_text())["Search"]
+    assert search["Found"] is None
+    assert [step["Held"] for step in search["Steps"]] == [False] * 3  # it is asked again
+    assert cli("report", "search", "--out", "r.html").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--slo", "p99=50ms", "--from", "0"], "--from 0: over rate it has to be a number above 0"),
+        (["--slo", "p99=50ms", "--from", "9", "--to", "3"], "--from 9 is above --to 3"),
+        (["--slo", "p99=50ms", "--over", "workers", "--from", "1.5"], "a whole number from 1"),
+        (["--slo", "fast=50ms"], "--slo 'fast=50ms': there is no figure 'fast'"),
+        ([], "the following arguments are required: --slo"),
+        (["--slo", "p99=1s", "--over", "workers", "--arrivals", "poisson"], "closed loop"),
+    ],
+)
+def test_bad_input_is_one_line(cli: Cli, words: list[str], told: str) -> None:
+    done = cli("search", *words, "--shape", 16)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert told in done.stderr
+
+
+def test_a_folder_with_a_search_is_left_alone(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search/search.json").write_text("{}")
+    done = cli("search", "--slo", "p99=50ms", "--shape", 16)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "has a search already" in done.stderr
