@@ -49,6 +49,7 @@ dist: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(PYTHON) -m ruff check --quiet --select D1 src
+	$(PYTHON) examples/coordinated_omission.py --seconds 10 --out build/examples
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
 lint: $(INSTALLED)

@@ -14,6 +14,7 @@ from benchmarks.perf import (
     native_loops,
     null_backend,
     picture,
+    start_time,
     table,
 )
 from benchmarks.perf.bench import FULL, QUICK, Bench, Unavailable
@@ -29,6 +30,7 @@ GROUPS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "instructions": native_loops.instructions,
     "recording": native_loops.recording,
     "converting": native_loops.converting,
+    "start-time": start_time.start_time,
     "many-workers": null_backend.many_workers,
     "growth-workers": growth.workers,
     "growth-batch": growth.batch,

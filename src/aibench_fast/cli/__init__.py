@@ -24,7 +24,8 @@ COMMANDS = (
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
-exit codes: 0 done; 1 done, and some requests failed, or a comparison came out worse;
+exit codes: 0 done; 1 done, and some requests failed, an expectation did not hold, or a comparison
+came out worse;
 2 the options or files are wrong; 3 the server is not there or refused;
 4 an error of this program; 130 interrupted"""
 
