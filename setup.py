@@ -9,7 +9,7 @@ from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).parent))  # a build backend leaves it out
 
-import hiredis_source
+import vendored_sources
 
 PACKAGE = Path("src/aibench_fast")
 SERVER_MODULE = "aibench_fast.server.aimodule"
@@ -19,18 +19,19 @@ CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pth
 
 
 class BuildNative(build_ext):
-    """Links hiredis statically into the client, and builds the server's module as a plain .so."""
+    """Links C libraries statically into the client, and builds the server's module as a plain .so."""
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name == "aibench_fast._core":
-            folder = hiredis_source.hiredis_source(Path(self.build_temp) / "hiredis")
-            ext.include_dirs.append(str(folder))
+            libraries = vendored_sources.find_sources(Path(self.build_temp) / "vendored")
+            includes = [*map(str, libraries.includes)]
+            ext.include_dirs += includes
             ext.extra_objects = self.compiler.compile(
-                [str(folder / name) for name in hiredis_source.FILES],
+                [*map(str, libraries.files)],
                 output_dir=self.build_temp,
-                include_dirs=[str(folder)],
+                include_dirs=includes,
                 extra_preargs=["-O2", "-D_GNU_SOURCE", "-fvisibility=hidden"],
-                extra_postargs=["-w"],  # its warnings are its own
+                extra_postargs=["-w"],  # their warnings are their own
             )
         super().build_extension(ext)
 

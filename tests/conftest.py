@@ -1,4 +1,4 @@
-"""What tests share: tensors, hiredis's sources, programs, the command line as a user calls it."""
+"""What tests share: tensors, C libraries, programs, the command line as a user calls it."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commandline import Cli, command
 
-import hiredis_source
+import vendored_sources
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
 
@@ -24,9 +24,9 @@ def tensor_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def hiredis(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of hiredis's C sources."""
-    return hiredis_source.hiredis_source(tmp_path_factory.mktemp("hiredis"))
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> vendored_sources.Sources:
+    """The C libraries that are linked in."""
+    return vendored_sources.find_sources(tmp_path_factory.mktemp("vendored"))
 
 
 @pytest.fixture(scope="session")

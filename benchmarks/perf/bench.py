@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import hiredis_source
+import vendored_sources
 from aibench_fast.errors import ServerError
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.address import ServerAddress
@@ -119,15 +119,15 @@ class Bench:
         return installed("redis-benchmark", "redis-tools")
 
     @cached_property
-    def hiredis(self) -> Path:
-        """The folder of hiredis's sources."""
-        return hiredis_source.hiredis_source(self.folder / "hiredis")
+    def libraries(self) -> vendored_sources.Sources:
+        """The C libraries that are linked in."""
+        return vendored_sources.find_sources(self.folder / "vendored")
 
     @cached_property
     def bare_loop(self) -> Path:
         """The bare C loop."""
         source = programs.HERE / "bare_loop.c"
-        return programs.compile_c(self.folder / "bare_loop", source, hiredis=self.hiredis)
+        return programs.compile_c(self.folder / "bare_loop", source, libraries=self.libraries)
 
     @cached_property
     def tensors(self) -> Path:

@@ -62,8 +62,7 @@ def our_sets(
             _core.Kind(
                 inputs=[_core.Tensors.open(tensors, value_bytes)],
                 requests=[text] * workers,
-                expected_replies=[None],
-                replies_in_array=False,
+                plan=_core.RespPlan([None]),
             )
         ],
         host=address.host,

@@ -1,11 +1,11 @@
-"""C programs built on the spot: with the client's native sources, with hiredis, or both."""
+"""C programs built on the spot: with the client's native sources, its C libraries, or both."""
 
 import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import hiredis_source
+from vendored_sources import Sources
 
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "src" / "aibench_fast" / "native"
@@ -17,17 +17,20 @@ OPTIMISED = ("-O3", "-g")  # as setup.py builds the client
 
 
 def compile_c(
-    program: Path, *sources: Path, flags: Sequence[str] = OPTIMISED, hiredis: Path | None = None
+    program: Path,
+    *sources: Path,
+    flags: Sequence[str] = OPTIMISED,
+    libraries: Sources | None = None,
 ) -> Path:
     """Compile C sources that may include the native headers; return the program.
 
-    `hiredis` is the folder of its sources, where the program is to be linked with them.
+    `libraries` are those that the program is to be linked with.
     """
-    library = [] if hiredis is None else [hiredis / name for name in hiredis_source.FILES]
-    includes = [f"-I{NATIVE}", f"-I{PIXELS}", *([] if hiredis is None else [f"-isystem{hiredis}"])]
+    library = libraries or Sources([], [])
+    includes = [f"-I{NATIVE}", f"-I{PIXELS}", *(f"-isystem{one}" for one in library.includes)]
     output_of(
         [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra",
-         "-Wno-sign-compare", *flags, *includes, "-o", program, *sources, *library, "-lm"],
+         "-Wno-sign-compare", *flags, *includes, "-o", program, *sources, *library.files, "-lm"],
     )  # fmt: skip
     return program
 
@@ -41,6 +44,6 @@ def output_of(command: Sequence[object]) -> str:
     return done.stdout
 
 
-def compile_driver(program: Path, hiredis: Path, flags: Sequence[str] = OPTIMISED) -> Path:
+def compile_driver(program: Path, libraries: Sources, flags: Sequence[str] = OPTIMISED) -> Path:
     """Compile the driver with the whole native core."""
-    return compile_c(program, DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, hiredis=hiredis)
+    return compile_c(program, DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, libraries=libraries)

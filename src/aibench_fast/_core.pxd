@@ -14,7 +14,7 @@ cdef extern from "failures.h" nogil:
         uint64_t count
         errstr_t first_message
     struct failures:
-        failure_counter kinds[11]
+        failure_counter kinds[13]
 
 
 cdef extern from "histogram.h" nogil:
@@ -61,9 +61,15 @@ cdef extern from "tensormap.h" nogil:
         const tensormap *map, uint64_t first, uint64_t batch, char *out, errstr_t errstr)
 
 
-cdef extern from "replycheck.h" nogil:
+cdef extern from "protocol.h" nogil:
+    struct protocol:
+        bint may_pipeline
+
+
+cdef extern from "resp.h" nogil:
     enum:
         REPLY_PLAN_MAX
+        RESP_TEXT_BYTES
     enum reply_type:
         REPLY_STATUS
         REPLY_BULK
@@ -74,6 +80,27 @@ cdef extern from "replycheck.h" nogil:
         bint in_array
         size_t count
         expected_reply expected[16]
+    const protocol resp_protocol
+    const char *resp_library_version()
+
+
+cdef extern from "http.h" nogil:
+    enum:
+        HTTP_OUTPUTS_MAX
+        HTTP_DIMENSIONS_MAX
+    struct http_output:
+        const char *name
+        const char *datatype
+        int64_t shape[8]
+        size_t dimensions
+        size_t bytes
+    struct http_plan:
+        const char *json
+        size_t json_bytes
+        size_t output_count
+        http_output outputs[16]
+    const protocol http_protocol
+    const char *http_library_version()
 
 
 cdef extern from "connection.h" nogil:
@@ -81,7 +108,6 @@ cdef extern from "connection.h" nogil:
         const char *host
         int port
         const char *socket
-    const char *connection_library_version()
 
 
 cdef extern from "figures.h" nogil:
@@ -109,7 +135,9 @@ cdef extern from "kind.h" nogil:
         uint64_t batch
         uint64_t first_tensor
         reply_plan plan
+        http_plan http
         size_t output_bytes
+        size_t text_bytes
         const char *references
         float tolerance
         double weight
@@ -149,6 +177,7 @@ cdef extern from "schedule.h" nogil:
 cdef extern from "loadgen.h" nogil:
     const uint64_t BURN_IN_UNTIL_TOLD
     struct loadgen_config:
+        const protocol *protocol
         endpoint endpoint
         const char *greeting
         size_t greeting_bytes
@@ -172,6 +201,7 @@ cdef extern from "loadgen.h" nogil:
     struct loadgen_snapshot:
         uint64_t requests
         uint64_t answered_tensors
+        uint64_t reconnects
         uint64_t abandoned
         uint64_t burn_in_shed
         int64_t started_ns

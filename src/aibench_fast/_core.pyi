@@ -10,6 +10,9 @@ FAILURE_NAMES: tuple[str, ...]
 HIREDIS_VERSION: str
 """Of the hiredis that is linked in."""
 
+LLHTTP_VERSION: str
+"""Of the llhttp that is linked in."""
+
 class LatencyCounts(NamedTuple):
     """A histogram's counts as native 64-bit integers, in HdrHistogram's layout for 1 us to 1 h."""
 
@@ -43,6 +46,8 @@ class Snapshot(NamedTuple):
     """Ended in any way, burn-in included."""
     answered_tensors: int
     """In the successes among them."""
+    reconnects: int
+    """New connections in place of such as the server closed between requests."""
     abandoned: int
     burn_in_shed: int
     started_ns: int
@@ -67,6 +72,32 @@ class Snapshot(NamedTuple):
     reply_waits: LatencyCounts
     """From a reply's arrival in the kernel until its thread read it, of a sample."""
 
+class RespPlan(NamedTuple):
+    """What RedisAI answers to a request; see native/resp.h."""
+
+    replies: Sequence[int | None]
+    """The size in bytes of each reply that is a bulk; None for one that is OK."""
+    in_array: bool = False
+    """Whether they are the elements of one array, as of a DAG."""
+
+class HttpOutput(NamedTuple):
+    """An output of the Open Inference Protocol."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    output_bytes: int
+    """In binary."""
+
+class HttpPlan(NamedTuple):
+    """What a server of the Open Inference Protocol answers to a request; see native/http.h."""
+
+    json: bytes
+    """The JSON part of the trial's reply; empty where the whole reply was JSON."""
+    outputs: Sequence[HttpOutput]
+    text_bytes: int
+    """The most that a reply may have beside its binary outputs."""
+
 class Kind(NamedTuple):
     """A kind of request; see native/kind.h."""
 
@@ -74,9 +105,8 @@ class Kind(NamedTuple):
     """One for each tensor of a request."""
     requests: Sequence[Sequence[bytes]]
     """For each worker the texts before, between and after the tensors."""
-    expected_replies: Sequence[int | None]
-    """The size in bytes of each reply that is a bulk; None for one that is OK."""
-    replies_in_array: bool
+    plan: RespPlan | HttpPlan
+    """What is answered, which also says in which protocol; one for all kinds of a run."""
     batch: int = 1
     first_tensor: int = 0
     references: bytes | None = None

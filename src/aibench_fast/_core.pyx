@@ -25,10 +25,13 @@ FAILURE_NAMES = (
     "connection_lost",
     "client_timeout",
     "connect",
+    "too_many_requests",
+    "unavailable",
 )
 assert len(FAILURE_NAMES) == FAILURE_KINDS
 
-HIREDIS_VERSION = connection_library_version().decode()
+HIREDIS_VERSION = resp_library_version().decode()
+LLHTTP_VERSION = http_library_version().decode()
 
 
 class LatencyCounts(NamedTuple):
@@ -51,6 +54,7 @@ class Figures(NamedTuple):
 class Snapshot(NamedTuple):
     requests: int
     answered_tensors: int
+    reconnects: int
     abandoned: int
     burn_in_shed: int
     started_ns: int
@@ -69,11 +73,28 @@ class Snapshot(NamedTuple):
     reply_waits: LatencyCounts
 
 
+class RespPlan(NamedTuple):
+    replies: object  # Sequence[int | None]
+    in_array: bool = False
+
+
+class HttpOutput(NamedTuple):
+    name: str
+    datatype: str
+    shape: object  # Sequence[int]
+    output_bytes: int
+
+
+class HttpPlan(NamedTuple):
+    json: bytes
+    outputs: object  # Sequence[HttpOutput]
+    text_bytes: int
+
+
 class Kind(NamedTuple):
     inputs: object  # Sequence[Tensors]
     requests: object  # Sequence[Sequence[bytes]]
-    expected_replies: object  # Sequence[int | None]
-    replies_in_array: bool
+    plan: object  # RespPlan or HttpPlan
     batch: int = 1
     first_tensor: int = 0
     references: object = None  # bytes or None
@@ -275,17 +296,45 @@ def due_times_ns(wanted, Py_ssize_t most):
     return found
 
 
-cdef reply_plan _reply_plan(kind) except *:
-    cdef reply_plan plan
-    if not 1 <= len(kind.expected_replies) <= REPLY_PLAN_MAX:
+cdef int _fill_resp(request_kind *native, plan) except -1:
+    if not 1 <= len(plan.replies) <= REPLY_PLAN_MAX:
         raise InternalError(
-            f"{len(kind.expected_replies)} expected replies, at most {REPLY_PLAN_MAX} are kept")
-    plan.in_array = kind.replies_in_array
-    plan.count = len(kind.expected_replies)
-    for i, output_bytes in enumerate(kind.expected_replies):
-        plan.expected[i].type = REPLY_STATUS if output_bytes is None else REPLY_BULK
-        plan.expected[i].bytes = output_bytes or 0
-    return plan
+            f"{len(plan.replies)} expected replies, at most {REPLY_PLAN_MAX} are kept")
+    native.plan.in_array = plan.in_array
+    native.plan.count = len(plan.replies)
+    for i, output_bytes in enumerate(plan.replies):
+        native.plan.expected[i].type = REPLY_STATUS if output_bytes is None else REPLY_BULK
+        native.plan.expected[i].bytes = output_bytes or 0
+    native.output_bytes = max((size or 0 for size in plan.replies), default=0)
+    native.text_bytes = RESP_TEXT_BYTES
+    return 0
+
+
+cdef int _fill_http(request_kind *native, plan, list kept) except -1:
+    """`kept` is given what the native side reads, to be kept alive."""
+    if not 1 <= len(plan.outputs) <= HTTP_OUTPUTS_MAX:
+        raise ConfigError(f"{len(plan.outputs)} outputs, from 1 to {HTTP_OUTPUTS_MAX} are judged")
+    kept.append(plan.json)
+    native.http.json = PyBytes_AS_STRING(plan.json)
+    native.http.json_bytes = len(plan.json)
+    native.http.output_count = len(plan.outputs)
+    native.output_bytes = 0
+    for i, output in enumerate(plan.outputs):
+        if len(output.shape) > HTTP_DIMENSIONS_MAX:
+            raise ConfigError(
+                f"output {output.name} has {len(output.shape)} dimensions, at most "
+                f"{HTTP_DIMENSIONS_MAX} are judged")
+        names = (output.name.encode(), output.datatype.encode())
+        kept.append(names)
+        native.http.outputs[i].name = PyBytes_AS_STRING(names[0])
+        native.http.outputs[i].datatype = PyBytes_AS_STRING(names[1])
+        native.http.outputs[i].dimensions = len(output.shape)
+        for axis, length in enumerate(output.shape):
+            native.http.outputs[i].shape[axis] = length
+        native.http.outputs[i].bytes = output.output_bytes
+        native.output_bytes += output.output_bytes
+    native.text_bytes = plan.text_bytes
+    return 0
 
 
 cdef class _NativeKinds:
@@ -294,6 +343,7 @@ cdef class _NativeKinds:
     cdef request_kind *kinds
     cdef uint32_t count
     cdef uint32_t workers
+    cdef bint is_http
     cdef size_t output_bytes_max
     cdef list _texts_of_kinds  # bytes, kept alive
     cdef object _borrowed
@@ -306,6 +356,7 @@ cdef class _NativeKinds:
             raise MemoryError
         self.count = len(wanted)
         self.workers = len(wanted[0].requests)
+        self.is_http = isinstance(wanted[0].plan, HttpPlan)
         self._borrowed = wanted
         self._texts_of_kinds = []
         for i, kind in enumerate(wanted):
@@ -326,8 +377,10 @@ cdef class _NativeKinds:
         native.input_count = len(kind.inputs)
         native.batch = kind.batch
         native.first_tensor = kind.first_tensor
-        native.plan = _reply_plan(kind)
-        native.output_bytes = max((size or 0 for size in kind.expected_replies), default=0)
+        if self.is_http:
+            _fill_http(native, kind.plan, self._texts_of_kinds)
+        else:
+            _fill_resp(native, kind.plan)
         self.output_bytes_max = max(self.output_bytes_max, native.output_bytes)
         native.weight = kind.weight
         native.tolerance = kind.tolerance
@@ -405,6 +458,9 @@ cdef class LoadGenerator:
                 f"{workers} workers, {threads} threads, {pipeline} outstanding: each has to be at "
                 "least 1, as each batch, and threads at most workers"
             )
+        config.protocol = &http_protocol if self._kinds.is_http else &resp_protocol
+        if pipeline > 1 and not config.protocol.may_pipeline:
+            raise ConfigError("a pipeline of requests on one connection: HTTP has one at a time")
         config.endpoint.host = host_name
         config.endpoint.port = port
         if socket_path is not None:
@@ -489,7 +545,7 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.requests, s.answered_tensors, s.abandoned, s.burn_in_shed, s.started_ns,
+            s.requests, s.answered_tensors, s.reconnects, s.abandoned, s.burn_in_shed, s.started_ns,
             s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
             s.most_worker_requests, bool(s.lag_exceeded), _failures(&s.burn_in_failures),

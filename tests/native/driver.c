@@ -85,6 +85,7 @@ int main(int argc, char **argv)
             .plan = {.count = 3,
                      .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
             .output_bytes = OUTPUT_BYTES,
+            .text_bytes = RESP_TEXT_BYTES,
             .weight = 1 + i,
         };
     double per_s = atof(argv[7]);
@@ -93,6 +94,7 @@ int main(int argc, char **argv)
         {0, fabs(per_s), 1, 0},
     };
     struct loadgen_config config = {
+        .protocol = &resp_protocol,
         .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1])},
         .kinds = kinds,
         .kind_count = kind_count,

@@ -10,6 +10,7 @@ import pytest
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
 
 from benchmarks.perf import callgrind, programs
+from vendored_sources import Sources
 
 TENSOR_BYTES = 16
 GENERATED = Path("-")  # in place of a tensor file
@@ -23,13 +24,13 @@ AT_MOST = 20_000
 
 @pytest.fixture(scope="module")
 def driver(
-    hiredis: Path,
+    libraries: Sources,
     tmp_path_factory: pytest.TempPathFactory,
     system_program: Callable[[str, str], Path],
 ) -> Path:
     system_program("valgrind", "valgrind")
     program = tmp_path_factory.mktemp("driver") / "driver"
-    return programs.compile_driver(program, hiredis, callgrind.counted_flags(TENSOR_BYTES))
+    return programs.compile_driver(program, libraries, callgrind.counted_flags(TENSOR_BYTES))
 
 
 def compiler() -> tuple[str, str]:

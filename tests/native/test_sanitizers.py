@@ -9,17 +9,18 @@ import pytest
 from fake_redisai import OK, FakeRedisAI
 
 from benchmarks.perf import programs
+from vendored_sources import Sources
 
 
 @pytest.fixture(scope="session", params=["address,undefined", "thread"])
-def driver(request: pytest.FixtureRequest, hiredis: Path, tmp_path_factory: object) -> Path:
+def driver(request: pytest.FixtureRequest, libraries: Sources, tmp_path_factory: object) -> Path:
     """The load generator as a program of its own, built with a sanitizer."""
     assert isinstance(tmp_path_factory, pytest.TempPathFactory)
     program = tmp_path_factory.mktemp("driver") / "driver"
     sanitized = (
         "-O1", "-g", f"-fsanitize={request.param}", "-fno-sanitize-recover=all",
     )  # fmt: skip
-    return programs.compile_driver(program, hiredis, sanitized)
+    return programs.compile_driver(program, libraries, sanitized)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI
 
-from aibench_fast._core import Kind, LoadGenerator, Tensors
+from aibench_fast._core import Kind, LoadGenerator, RespPlan, Tensors
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, encode
 
 REQUESTS = 2000
@@ -33,8 +33,7 @@ def kind(model: str, inputs: int, weight: float, workers: int) -> Kind:
     return Kind(
         inputs=tensors,
         requests=[texts(model, inputs)] * workers,
-        expected_replies=[None] * (inputs + 1) + [OUTPUT_BYTES],
-        replies_in_array=False,
+        plan=RespPlan([None] * (inputs + 1) + [OUTPUT_BYTES]),
         weight=weight,
     )
 

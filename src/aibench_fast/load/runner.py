@@ -105,8 +105,9 @@ def _load_generator(
         _core.Kind(
             inputs=source.inputs,
             requests=[request.texts(worker) for worker in range(config.workers)],
-            expected_replies=request.expected_replies(output.output_bytes),
-            replies_in_array=request.use_dag,
+            plan=_core.RespPlan(
+                request.expected_replies(output.output_bytes), in_array=request.use_dag
+            ),
             batch=source.kind.batch_size,
             first_tensor=source.first,
             references=read_references(config, output, tensor_count),

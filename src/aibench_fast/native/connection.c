@@ -8,95 +8,10 @@
 #include <sys/socket.h>
 
 #include <hiredis.h>
-#include <sds.h>
 
 #include "clock.h"
 
-/* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
-#define DISCARD_BYTES 2048
-#define LEAST_ROOM_BYTES 512 /* to receive into */
 #define FULL_QUEUE_TRIES 1000 /* a millisecond each */
-
-static int depth_of(const redisReadTask *task)
-{
-    int depth = 0;
-    for (const redisReadTask *t = task->parent; t != NULL; t = t->parent)
-        depth++;
-    return depth;
-}
-
-/* hiredis takes NULL for out of memory; any other pointer will do where no object is built. */
-static void *nothing_built(const redisReadTask *task)
-{
-    return task->privdata;
-}
-
-static void *on_leaf(const redisReadTask *task, enum reply_type type, const char *text,
-                     size_t bytes)
-{
-    size_t index = task->idx > 0 ? (size_t)task->idx : 0; /* -1 at the top level */
-    replycheck_leaf(task->privdata, depth_of(task), index, type, text, bytes);
-    return nothing_built(task);
-}
-
-static void *on_string(const redisReadTask *task, char *text, size_t bytes)
-{
-    switch (task->type) {
-    case REDIS_REPLY_STATUS:
-        return on_leaf(task, REPLY_STATUS, text, bytes);
-    case REDIS_REPLY_ERROR:
-        return on_leaf(task, REPLY_ERROR, text, bytes);
-    case REDIS_REPLY_STRING:
-        return on_leaf(task, REPLY_BULK, text, bytes);
-    default:
-        return on_leaf(task, REPLY_OTHER, text, bytes);
-    }
-}
-
-static void *on_array(const redisReadTask *task, size_t elements)
-{
-    size_t index = task->idx > 0 ? (size_t)task->idx : 0;
-    replycheck_array(task->privdata, depth_of(task), index, elements);
-    return nothing_built(task);
-}
-
-static void *on_integer(const redisReadTask *task, long long value)
-{
-    (void)value;
-    return on_leaf(task, REPLY_INTEGER, "", 0);
-}
-
-static void *on_double(const redisReadTask *task, double value, char *text, size_t bytes)
-{
-    (void)value;
-    return on_leaf(task, REPLY_OTHER, text, bytes);
-}
-
-static void *on_nil(const redisReadTask *task)
-{
-    return on_leaf(task, REPLY_NIL, "", 0);
-}
-
-static void *on_bool(const redisReadTask *task, int value)
-{
-    (void)value;
-    return on_leaf(task, REPLY_OTHER, "", 0);
-}
-
-static void free_nothing(void *object)
-{
-    (void)object;
-}
-
-static redisReplyObjectFunctions check_functions = {
-    .createString = on_string,
-    .createArray = on_array,
-    .createInteger = on_integer,
-    .createDouble = on_double,
-    .createNil = on_nil,
-    .createBool = on_bool,
-    .freeObject = free_nothing,
-};
 
 /* A unix socket connects at once or, where the server's queue of new connections is full, not at
  * all; hiredis takes that for a connection under way, which nothing would ever tell the end of. */
@@ -140,19 +55,12 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
             redisFree(context);
         return -1;
     }
-    redisReader *reader = context->reader;
-    reader->fn = &check_functions;
-    reader->privdata = c->check;
-    /* The buffer is made as large as a request's replies now and kept, so that nothing is
-     * allocated while latencies are measured. */
-    reader->maxbuf = 0;
-    sds buffer = sdsMakeRoomFor(reader->buf, reply_bytes + DISCARD_BYTES);
-    if (buffer == NULL) {
+    c->reader = c->protocol->open(c->check, reply_bytes);
+    if (c->reader == NULL) {
         redisFree(context);
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
-    reader->buf = buffer;
     if (endpoint->socket == NULL) /* a unix socket has no such stamps */
         setsockopt(context->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     c->context = context;
@@ -225,23 +133,6 @@ enum io_status connection_send(struct connection *c, struct iovec **iov, size_t 
     return IO_DONE;
 }
 
-/* Judge the whole replies in the reader's buffer, up to the request's last. */
-static enum io_status judge(struct connection *c)
-{
-    redisReader *reader = c->context->reader;
-    void *reply;
-    for (;;) {
-        if (redisReaderGetReply(reader, &reply) != REDIS_OK) {
-            replycheck_fail(c->check, FAILURE_PROTOCOL, "%s", reader->errstr);
-            return IO_FAILED;
-        }
-        if (reply == NULL)
-            return IO_AGAIN;
-        if (replycheck_reply_done(c->check))
-            return IO_DONE;
-    }
-}
-
 /* Receive with the time at which the last of the bytes came, as the kernel stamped it. */
 __attribute__((noinline, cold)) static ssize_t recv_stamped(struct connection *c, char *buffer, size_t bytes)
 {
@@ -263,24 +154,20 @@ __attribute__((noinline, cold)) static ssize_t recv_stamped(struct connection *c
     return got;
 }
 
-/* Receive into the reader's own buffer, where redisReaderFeed would copy to: as much as there is room
- * for, which is all that is outstanding unless the replies are large. `*full`: there may be more. */
+/* Receive as much as the reader has room for, which is all that is outstanding unless the replies are
+ * large. `*full`: there may be more. */
 static ssize_t receive(struct connection *c, bool *full)
 {
-    redisReader *reader = c->context->reader;
-    sds buffer = sdsMakeRoomFor(reader->buf, LEAST_ROOM_BYTES);
-    if (buffer == NULL) {
+    size_t room;
+    char *to = c->protocol->room(c->reader, &room);
+    if (to == NULL) {
         errno = ENOMEM;
         return -1;
     }
-    reader->buf = buffer;
-    size_t room = sdsavail(buffer);
-    char *end = buffer + reader->len;
-    ssize_t got = c->receives++ % RECEIVES_A_STAMP == 0 ? recv_stamped(c, end, room)
-                                                        : recv(c->context->fd, end, room, 0);
+    ssize_t got = c->receives++ % RECEIVES_A_STAMP == 0 ? recv_stamped(c, to, room)
+                                                        : recv(c->context->fd, to, room, 0);
     if (got > 0) {
-        sdsIncrLen(buffer, (int)got);
-        reader->len += (size_t)got;
+        c->protocol->came(c->reader, (size_t)got);
         *full = (size_t)got == room;
     }
     return got;
@@ -288,18 +175,17 @@ static ssize_t receive(struct connection *c, bool *full)
 
 enum io_status connection_receive(struct connection *c)
 {
-    enum io_status status = connection_has_unjudged(c) ? judge(c) : IO_AGAIN;
+    enum io_status status = connection_has_unjudged(c) ? c->protocol->judge(c->reader) : IO_AGAIN;
     bool more = true;
     while (status == IO_AGAIN && more) {
         bool full = false;
         ssize_t got = receive(c, &full);
         if (got > 0) {
-            status = judge(c);
+            status = c->protocol->judge(c->reader);
             /* What came is all read then, and the owner is told when more comes, or an end. */
             more = full || c->hung_up;
         } else if (got == 0) {
-            replycheck_fail(c->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
-            status = IO_FAILED;
+            status = c->protocol->ended(c->reader);
         } else if (errno == EAGAIN) {
             more = false;
         } else if (errno != EINTR) {
@@ -312,20 +198,15 @@ enum io_status connection_receive(struct connection *c)
 
 bool connection_has_unjudged(const struct connection *c)
 {
-    return c->context->reader->pos < c->context->reader->len;
+    return c->protocol->has_unjudged(c->reader);
 }
 
 void connection_close(struct connection *c)
 {
-    if (c->context)
+    if (c->context) {
+        c->protocol->close(c->reader);
         redisFree(c->context);
+    }
     c->context = NULL;
-}
-
-#define TEXT_OF(token) #token
-#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
-
-const char *connection_library_version(void)
-{
-    return VERSION_TEXT(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+    c->reader = NULL;
 }

@@ -1,4 +1,4 @@
-/* One nonblocking connection to a server: the only user of hiredis, and of sockets.
+/* One nonblocking connection to a server, in any protocol: the only user of sockets, which hiredis opens.
  *
  * Memory: connection_open allocates, connection_close frees; both may be called again on the same
  * struct. Zeroed memory is a closed connection.
@@ -13,10 +13,9 @@
 #include <sys/uio.h>
 
 #include "errstr.h"
-#include "replycheck.h"
+#include "protocol.h"
 
 #define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room for what is read on top of a large reply */
-#define CONNECTION_REPLY_HEAD_BYTES 64       /* what a request's replies have beside the output */
 #define RECEIVES_A_STAMP 16 /* one receive in so many is timed */
 
 struct redisContext;
@@ -28,8 +27,10 @@ struct endpoint {
 };
 
 struct connection {
-    struct redisContext *context; /* NULL while closed */
-    struct replycheck *check;     /* set by the owner before the first receive */
+    struct redisContext *context; /* of which the socket alone is used; NULL while closed */
+    const struct protocol *protocol; /* set by the owner before it is opened, as the next */
+    struct replycheck *check;
+    void *reader;                 /* the protocol's */
     uint64_t sent_bytes;          /* that the kernel took since the connection was opened */
     bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
     uint32_t receives;            /* of which one in RECEIVES_A_STAMP is timed */
@@ -37,14 +38,9 @@ struct connection {
                                    * that was timed; -1: it was not. The owner sets it back */
 };
 
-enum io_status {
-    IO_FAILED = -1, /* the connection is of no more use; the check, or errstr, says why */
-    IO_AGAIN = 0,   /* the socket has to be waited for */
-    IO_DONE = 1
-};
-
 /* Begin to connect. The connection is usable when the socket is writable and connection_ready
- * says so. `reply_bytes`: the most that may stand in its buffer, read and not judged. Waits, up to a second, where a unix socket's queue of new connections is full.
+ * says so. `reply_bytes`: the most that may come and not be judged yet. Waits, up to a second, where a unix
+ * socket's queue of new connections is full.
  * Returns 0, or -1 with the reason in `errstr`. */
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     errstr_t errstr);
@@ -61,16 +57,13 @@ int connection_fd(const struct connection *c);
  * it took, and the first iovec left is shortened. IO_DONE: everything went. */
 enum io_status connection_send(struct connection *c, struct iovec **iov, size_t *count);
 
-/* Judge what has come, all of it where the peer hung up. IO_DONE: the last reply to the request that the check is for is whole; what
- * came after it is judged by the next call. */
+/* Judge what has come, all of it where the peer hung up. IO_DONE: the last reply to the request that the
+ * check is for is whole; what came after it is judged by the next call. */
 enum io_status connection_receive(struct connection *c);
 
 /* Whether something was read that is not judged yet. */
 bool connection_has_unjudged(const struct connection *c);
 
 void connection_close(struct connection *c);
-
-/* The version of the hiredis that is linked in, such as 1.2.0. */
-const char *connection_library_version(void);
 
 #endif

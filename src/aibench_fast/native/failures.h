@@ -26,6 +26,8 @@ enum failure_kind {
     FAILURE_CLIENT_TIMEOUT,  /* no whole answer within the client's own limit */
     FAILURE_CONNECT,         /* a lost connection could not be opened again, or not logged in;
                               * the worker ends */
+    FAILURE_TOO_MANY_REQUESTS, /* HTTP 429 */
+    FAILURE_UNAVAILABLE,       /* HTTP 503 */
     FAILURE_KINDS
 };
 

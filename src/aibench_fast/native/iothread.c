@@ -37,14 +37,15 @@ static int watch(struct iothread *t, struct worker *w)
  * and what is read on top of it. */
 static size_t unjudged_bytes_max(const struct run_state *run)
 {
-    size_t all = run->config.pipeline * (run->output_bytes_max + CONNECTION_REPLY_HEAD_BYTES);
-    size_t read_on_top = run->output_bytes_max + CONNECTION_RECEIVE_BYTES;
+    size_t all = run->config.pipeline * run->reply_bytes_max;
+    size_t read_on_top = run->reply_bytes_max + CONNECTION_RECEIVE_BYTES;
     return all < read_on_top ? all : read_on_top;
 }
 
 static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
+    w->connection.protocol = config->protocol;
     w->connection.check = &w->check;
     w->answered = false;
     w->queued_bytes = 0;
@@ -177,7 +178,7 @@ static void worker_rest(struct worker *w, int64_t now_ns)
 /* Judge from now on the replies to the oldest request. */
 static void judge_oldest(struct iothread *t, struct worker *w)
 {
-    w->check.plan = &oldest(w)->kind->plan;
+    w->check.expected = oldest(w)->kind;
     replycheck_start(&w->check, w->output              ? w->output
                                 : oldest(w)->samples ? t->run->sample
                                                      : NULL);
@@ -187,9 +188,12 @@ static void judge_oldest(struct iothread *t, struct worker *w)
 static void request_done(struct iothread *t, struct worker *w)
 {
     struct run_state *run = t->run;
+    const struct protocol *protocol = run->config.protocol;
     int64_t now_ns = read_clock(t);
+    if (protocol->settle && w->check.kind == FAILURE_NONE)
+        protocol->settle(w->connection.reader); /* after the clock was read */
     if (w->output && w->check.kind == FAILURE_NONE && oldest(w)->kind->references)
-        compare(w); /* after the clock was read */
+        compare(w); /* and this */
     bool failed = w->check.kind != FAILURE_NONE;
     count(t, w, now_ns);
     if (oldest(w)->samples)
@@ -378,10 +382,23 @@ static void worker_start(struct iothread *t, struct worker *w)
     worker_send(t, w);
 }
 
+/* Whether a connection without a request is of no more use, which where a protocol says so is no failure. */
+static bool closed_by_peer(struct iothread *t, const struct worker *w)
+{
+    const struct protocol *protocol = t->run->config.protocol;
+    if (!protocol->peer_may_close ||
+        !(w->connection.hung_up || protocol->is_last(w->connection.reader)))
+        return false;
+    figures_bump(&t->reconnects);
+    return true;
+}
+
 /* Start the worker's request, on a new connection where the old one was lost. */
 static void worker_begin(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
+    if (w->connection.context && closed_by_peer(t, w))
+        connection_close(&w->connection);
     if (w->connection.context) {
         worker_start(t, w);
         return;
@@ -451,12 +468,11 @@ static void release_waiting(struct iothread *t)
 
 static void greeting_prepare(const struct loadgen_config *config, struct worker *w)
 {
-    static const struct reply_plan plan = {.count = 1, .expected = {{.type = REPLY_STATUS}}};
     w->phase = WORKER_GREETING;
     w->iov = w->iov_all;
     w->iov[0] = (struct iovec){(void *)config->greeting, config->greeting_bytes};
     w->iov_count = 1;
-    w->check.plan = &plan;
+    w->check.expected = NULL;
     replycheck_start(&w->check, NULL);
 }
 
@@ -523,6 +539,8 @@ static void worker_receive(struct iothread *t, struct worker *w)
             w->answered = true;
         }
     }
+    if (w->outstanding == 0 && closed_by_peer(t, w))
+        connection_close(&w->connection);
     if (w->outstanding == 0) {
         worker_next(t, w);
     } else if (w->iov_count == 0) {

@@ -24,6 +24,7 @@ struct run_state {
     struct schedule schedule;
     uint64_t kind_limits[KINDS_MAX]; /* a draw below kind_limits[k] and no earlier one is of kind k */
     size_t output_bytes_max;         /* of any kind */
+    size_t reply_bytes_max;          /* with what is beside them */
     _Atomic bool stopping;
     _Atomic bool lag_exceeded;
     _Atomic uint64_t completions;
@@ -93,6 +94,7 @@ struct iothread {
     int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
     _Atomic uint64_t requests;
     _Atomic uint64_t answered_tensors;
+    _Atomic uint64_t reconnects;
     _Atomic uint64_t abandoned;
     _Atomic uint64_t burn_in_shed;
     _Atomic uint64_t unsent; /* due before the run was over, and taken, but not sent by then */

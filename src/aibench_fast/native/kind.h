@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "replycheck.h"
+#include "http.h"
+#include "resp.h"
 #include "splitmix.h"
 #include "tensormap.h"
 
@@ -29,8 +30,12 @@ struct request_kind {
     const struct request_text *texts; /* input_count + 1 of them for each worker, in order */
     uint64_t batch;        /* tensors of each input a request, at least 1 */
     uint64_t first_tensor; /* where in the first input the first request starts */
-    struct reply_plan plan;
-    size_t output_bytes;    /* the size of the plan's bulk */
+    union {                /* what it is answered, in the run's protocol */
+        struct reply_plan plan;
+        struct http_plan http;
+    };
+    size_t output_bytes;    /* of all outputs together */
+    size_t text_bytes;      /* the most that a reply has beside them */
     const char *references; /* float32 outputs, one a tensor, in order; NULL: not compared */
     float tolerance;        /* the largest difference allowed, absolute */
     double weight;          /* its share of the requests, relative to the other kinds'; above 0 */

@@ -37,9 +37,11 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
     run->config = *config;
     schedule_init(&run->schedule, &config->schedule);
     atomic_init(&run->burn_in_requests, config->burn_in_requests);
-    for (uint32_t k = 0; k < config->kind_count; k++)
-        if (config->kinds[k].output_bytes > run->output_bytes_max)
-            run->output_bytes_max = config->kinds[k].output_bytes;
+    for (uint32_t k = 0; k < config->kind_count; k++) {
+        size_t output = config->kinds[k].output_bytes, reply = output + config->kinds[k].text_bytes;
+        run->output_bytes_max = output > run->output_bytes_max ? output : run->output_bytes_max;
+        run->reply_bytes_max = reply > run->reply_bytes_max ? reply : run->reply_bytes_max;
+    }
     set_kind_limits(run);
     pthread_mutex_init(&run->mutex, NULL);
     pthread_condattr_init(&monotonic);
@@ -64,7 +66,7 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
         g->threads[i].epoll_fd = -1;
         g->threads[i].line.timer_fd = -1;
     }
-    g->run.sample = malloc(g->run.output_bytes_max);
+    g->run.sample = malloc(g->run.output_bytes_max + 1); /* which may be none at all */
     if (g->run.sample == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         loadgen_free(g);
@@ -152,6 +154,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     int64_t cpu_ns = atomic_load_explicit(&t->cpu_ns, memory_order_relaxed);
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
     s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
+    s->reconnects += atomic_load_explicit(&t->reconnects, memory_order_relaxed);
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
     s->burn_in_shed += atomic_load_explicit(&t->burn_in_shed, memory_order_relaxed);
     s->cpu_ns += cpu_ns;

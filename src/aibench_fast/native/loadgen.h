@@ -27,6 +27,7 @@
 #define BURN_IN_UNTIL_TOLD UINT64_MAX
 
 struct loadgen_config {
+    const struct protocol *protocol; /* in which all kinds are asked and judged */
     struct endpoint endpoint;
     const char *greeting; /* sent first on every connection, and answered with OK; or NULL */
     size_t greeting_bytes;
@@ -54,6 +55,7 @@ struct loadgen_config {
 struct loadgen_snapshot {
     uint64_t requests;         /* ended in any way, burn-in included; shed ones are none */
     uint64_t answered_tensors; /* in the successes among them */
+    uint64_t reconnects;       /* new connections in place of such as the server closed between requests */
     uint64_t abandoned;        /* under way when the run was stopped; final after the end */
     uint64_t burn_in_shed;     /* not in the figures */
     int64_t started_ns;        /* 0 before the start */

@@ -1,0 +1,400 @@
+#include "http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <llhttp.h>
+#include <yyjson.h>
+
+#include "kind.h"
+
+#define LEAST_ROOM_BYTES 512
+#define HEADERS_BYTES_MAX (64 * 1024) /* of one reply, names and values */
+#define JSON_SPARE_BYTES 4096         /* more than the trial's: another time, another number */
+#define BODY_SPARE_BYTES (1024 * 1024)
+#define FIELD_BYTES 48 /* longer names are none of those that are looked for */
+#define VALUE_BYTES 32
+
+struct http_reader {
+    llhttp_t parser; /* its data is the reader */
+    struct replycheck *check;
+    char *buffer;
+    size_t capacity;
+    size_t judged; /* bytes of the buffer that are done with */
+    size_t filled;
+    size_t headers_bytes;
+    char field[FIELD_BYTES];
+    size_t field_bytes;
+    char value[VALUE_BYTES];
+    size_t value_bytes;
+    bool has_binary;    /* the reply says how much of it is JSON; the rest are the outputs */
+    size_t json_length; /* as it says */
+    uint64_t body_bytes;
+    char *json; /* what of the body is JSON, as far as there is room */
+    size_t json_bytes;
+    size_t json_capacity;
+    bool is_whole;
+    bool is_last;
+};
+
+static const struct http_plan *plan_of(const struct http_reader *r)
+{
+    return &r->check->expected->http;
+}
+
+static size_t output_bytes(const struct http_plan *plan)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < plan->output_count; i++)
+        bytes += plan->outputs[i].bytes;
+    return bytes;
+}
+
+/* Append as much as fits. */
+static void append(char *text, size_t room, size_t *filled, const char *more, size_t bytes)
+{
+    size_t left = *filled < room ? room - *filled : 0;
+    size_t taken = bytes < left ? bytes : left;
+    memcpy(text + *filled, more, taken);
+    *filled += taken;
+}
+
+static int on_message_begin(llhttp_t *parser)
+{
+    struct http_reader *r = parser->data;
+    r->headers_bytes = 0;
+    r->field_bytes = 0;
+    r->value_bytes = 0;
+    r->has_binary = false;
+    r->json_length = 0;
+    r->body_bytes = 0;
+    r->json_bytes = 0;
+    return 0;
+}
+
+static int count_header(llhttp_t *parser, size_t bytes)
+{
+    struct http_reader *r = parser->data;
+    r->headers_bytes += bytes;
+    if (r->headers_bytes <= HEADERS_BYTES_MAX)
+        return 0;
+    llhttp_set_error_reason(parser, "headers of more than 64 KiB");
+    return HPE_USER;
+}
+
+static int on_header_field(llhttp_t *parser, const char *at, size_t bytes)
+{
+    struct http_reader *r = parser->data;
+    append(r->field, sizeof r->field, &r->field_bytes, at, bytes);
+    return count_header(parser, bytes);
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
+{
+    struct http_reader *r = parser->data;
+    append(r->value, sizeof r->value, &r->value_bytes, at, bytes);
+    return count_header(parser, bytes);
+}
+
+static int on_header_value_complete(llhttp_t *parser)
+{
+    static const char wanted[] = "inference-header-content-length";
+    struct http_reader *r = parser->data;
+    if (r->field_bytes == sizeof wanted - 1 && r->value_bytes < VALUE_BYTES &&
+        strncasecmp(r->field, wanted, sizeof wanted - 1) == 0) {
+        r->value[r->value_bytes] = '\0';
+        r->json_length = strtoull(r->value, NULL, 10);
+        r->has_binary = true;
+    }
+    r->field_bytes = 0;
+    r->value_bytes = 0;
+    return 0;
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t bytes)
+{
+    struct http_reader *r = parser->data;
+    const struct http_plan *plan = plan_of(r);
+    size_t wanted = output_bytes(plan);
+    uint64_t before = r->body_bytes;
+    r->body_bytes += bytes;
+    if (r->body_bytes > r->json_capacity + wanted + BODY_SPARE_BYTES) {
+        llhttp_set_error_reason(parser, "a body far longer than the outputs that were asked for");
+        return HPE_USER;
+    }
+    size_t json = bytes; /* how many of these bytes are */
+    if (r->has_binary)
+        json = before >= r->json_length ? 0 : r->json_length - (size_t)before;
+    if (json > bytes)
+        json = bytes;
+    append(r->json, r->json_capacity, &r->json_bytes, at, json);
+    if (json < bytes && r->check->output != NULL) {
+        size_t place = (size_t)(before + json - r->json_length);
+        append(r->check->output, wanted, &place, at + json, bytes - json);
+    }
+    return 0;
+}
+
+static int on_message_complete(llhttp_t *parser)
+{
+    struct http_reader *r = parser->data;
+    if (llhttp_get_status_code(parser) < 200) /* it only says that the reply is still to come */
+        return 0;
+    r->is_whole = true;
+    r->is_last = !llhttp_should_keep_alive(parser);
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_message_begin = on_message_begin,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+static void close_reader(void *of)
+{
+    struct http_reader *r = of;
+    free(r->buffer);
+    free(r->json);
+    free(r);
+}
+
+static void *open_reader(struct replycheck *check, size_t reply_bytes)
+{
+    struct http_reader *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->check = check;
+    r->capacity = reply_bytes + LEAST_ROOM_BYTES;
+    r->json_capacity = reply_bytes + JSON_SPARE_BYTES;
+    r->buffer = malloc(r->capacity);
+    r->json = malloc(r->json_capacity);
+    if (r->buffer == NULL || r->json == NULL) {
+        close_reader(r);
+        return NULL;
+    }
+    llhttp_init(&r->parser, HTTP_RESPONSE, &settings);
+    r->parser.data = r;
+    return r;
+}
+
+/* All that came is judged before more is asked for, but for what follows a reply. */
+static char *room(void *of, size_t *bytes)
+{
+    struct http_reader *r = of;
+    if (r->judged > 0) {
+        memmove(r->buffer, r->buffer + r->judged, r->filled - r->judged);
+        r->filled -= r->judged;
+        r->judged = 0;
+    }
+    if (r->filled == r->capacity)
+        return NULL;
+    *bytes = r->capacity - r->filled;
+    return r->buffer + r->filled;
+}
+
+static void came(void *of, size_t bytes)
+{
+    struct http_reader *r = of;
+    r->filled += bytes;
+}
+
+/* What a parser's error comes to: a whole reply, where it paused, or a failure. */
+static enum io_status status_of(struct http_reader *r, llhttp_errno_t error)
+{
+    if (r->is_whole) {
+        r->is_whole = false;
+        llhttp_resume(&r->parser);
+        return IO_DONE;
+    }
+    if (error == HPE_OK)
+        return IO_AGAIN;
+    const char *reason = llhttp_get_error_reason(&r->parser);
+    replycheck_fail(r->check, FAILURE_PROTOCOL, "no HTTP reply: %s",
+                    reason && *reason ? reason : llhttp_errno_name(error));
+    return IO_FAILED;
+}
+
+static enum io_status judge(void *of)
+{
+    struct http_reader *r = of;
+    const char *from = r->buffer + r->judged;
+    llhttp_errno_t error = llhttp_execute(&r->parser, from, r->filled - r->judged);
+    if (error == HPE_PAUSED)
+        r->judged = (size_t)(llhttp_get_error_pos(&r->parser) - r->buffer);
+    else
+        r->judged = r->filled;
+    return status_of(r, error);
+}
+
+/* A reply that says nothing of its length ends with its connection. */
+static enum io_status ended(void *of)
+{
+    struct http_reader *r = of;
+    llhttp_errno_t error = llhttp_finish(&r->parser);
+    if (r->is_whole)
+        return status_of(r, error);
+    replycheck_fail(r->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
+    return IO_FAILED;
+}
+
+static bool has_unjudged(const void *of)
+{
+    const struct http_reader *r = of;
+    return r->judged < r->filled;
+}
+
+static bool is_last(const void *of)
+{
+    const struct http_reader *r = of;
+    return r->is_last;
+}
+
+static bool shape_is(yyjson_val *shape, const struct http_output *wanted)
+{
+    if (yyjson_arr_size(shape) != wanted->dimensions)
+        return false;
+    for (size_t i = 0; i < wanted->dimensions; i++)
+        if (yyjson_get_sint(yyjson_arr_get(shape, i)) != wanted->shape[i])
+            return false;
+    return true;
+}
+
+static size_t value_count(const struct http_output *output)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < output->dimensions; i++)
+        count *= (size_t)output->shape[i];
+    return count;
+}
+
+/* How many numbers an array holds that may be nested. */
+static size_t count_values(yyjson_val *data)
+{
+    yyjson_arr_iter values;
+    yyjson_val *value;
+    size_t count = 0;
+    yyjson_arr_iter_init(data, &values);
+    while ((value = yyjson_arr_iter_next(&values)) != NULL)
+        count += yyjson_is_arr(value) ? count_values(value) : 1;
+    return count;
+}
+
+static void judge_size(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
+{
+    if (!r->has_binary) {
+        size_t count = count_values(yyjson_obj_get(found, "data"));
+        if (count != value_count(wanted))
+            replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %s has %zu values, expected %zu",
+                            wanted->name, count, value_count(wanted));
+        return;
+    }
+    yyjson_val *parameters = yyjson_obj_get(found, "parameters");
+    uint64_t bytes = yyjson_get_uint(yyjson_obj_get(parameters, "binary_data_size"));
+    if (bytes != wanted->bytes)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %s has %llu bytes, expected %zu",
+                        wanted->name, (unsigned long long)bytes, wanted->bytes);
+}
+
+static void judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
+{
+    const char *name = yyjson_get_str(yyjson_obj_get(found, "name"));
+    const char *datatype = yyjson_get_str(yyjson_obj_get(found, "datatype"));
+    yyjson_val *shape = yyjson_obj_get(found, "shape");
+    if (name == NULL || strcmp(name, wanted->name) != 0)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "found output %.100s, expected %.100s",
+                        name ? name : "without a name", wanted->name);
+    else if (datatype == NULL || strcmp(datatype, wanted->datatype) != 0)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s is of %.20s, expected %.20s", name,
+                        datatype ? datatype : "no datatype", wanted->datatype);
+    else if (!shape_is(shape, wanted)) {
+        char *text = yyjson_val_write(shape, 0, NULL);
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has the shape %.60s, not the trial's",
+                        name, text ? text : "none");
+        free(text);
+    } else
+        judge_size(r, found, wanted);
+}
+
+static void judge_outputs(struct http_reader *r)
+{
+    const struct http_plan *plan = plan_of(r);
+    yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
+    yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(document), "outputs");
+    if (document == NULL)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is no JSON");
+    else if (yyjson_arr_size(outputs) != plan->output_count)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "%zu outputs, expected %zu",
+                        yyjson_arr_size(outputs), plan->output_count);
+    else
+        for (size_t i = 0; i < plan->output_count; i++)
+            judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i]);
+    yyjson_doc_free(document);
+}
+
+/* The server's own words for a failure: those of its JSON, or the body's first line. */
+static void judge_refusal(struct http_reader *r, int status)
+{
+    enum failure_kind kind = status == 429   ? FAILURE_TOO_MANY_REQUESTS
+                             : status == 503 ? FAILURE_UNAVAILABLE
+                                             : FAILURE_ERROR_REPLY;
+    yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
+    yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(document), "error");
+    const char *words = yyjson_get_str(error);
+    int line = (int)strcspn(r->json_bytes ? r->json : "", "\r\n");
+    if (words)
+        replycheck_fail(r->check, kind, "HTTP %d: %s", status, words);
+    else
+        replycheck_fail(r->check, kind, "HTTP %d: %.*s", status,
+                        line < (int)r->json_bytes ? line : (int)r->json_bytes, r->json);
+    yyjson_doc_free(document);
+}
+
+static void settle(void *of)
+{
+    struct http_reader *r = of;
+    const struct http_plan *plan = plan_of(r);
+    int status = llhttp_get_status_code(&r->parser);
+    uint64_t binary_bytes = r->body_bytes - (r->has_binary ? r->json_length : r->body_bytes);
+    if (status < 200 || status > 299) {
+        judge_refusal(r, status);
+        return;
+    }
+    if (r->has_binary != (plan->json_bytes > 0))
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, the trial's was not",
+                        r->has_binary ? "binary" : "JSON");
+    else if (r->has_binary && r->json_length > r->body_bytes)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, its JSON has %zu",
+                        (unsigned long long)r->body_bytes, r->json_length);
+    else if (r->has_binary && binary_bytes != output_bytes(plan))
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "outputs of %llu bytes, expected %zu",
+                        (unsigned long long)binary_bytes, output_bytes(plan));
+    else if (r->json_bytes != plan->json_bytes || memcmp(r->json, plan->json, plan->json_bytes) != 0)
+        judge_outputs(r);
+}
+
+const struct protocol http_protocol = {
+    .peer_may_close = true,
+    .open = open_reader,
+    .room = room,
+    .came = came,
+    .judge = judge,
+    .ended = ended,
+    .has_unjudged = has_unjudged,
+    .settle = settle,
+    .is_last = is_last,
+    .close = close_reader,
+};
+
+#define TEXT_OF(token) #token
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *http_library_version(void)
+{
+    return VERSION_TEXT(LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH);
+}

@@ -1,0 +1,257 @@
+#include "resp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <hiredis.h>
+#include <sds.h>
+
+#include "kind.h"
+
+/* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
+#define DISCARD_BYTES 2048
+#define LEAST_ROOM_BYTES 512 /* to receive into */
+
+/* A greeting is answered by OK. */
+static const struct reply_plan greeting_plan = {.count = 1, .expected = {{.type = REPLY_STATUS}}};
+
+static const struct reply_plan *plan_of(const struct replycheck *check)
+{
+    return check->expected ? &check->expected->plan : &greeting_plan;
+}
+
+static const char *const type_names[] = {"a status", "an error", "a bulk", "an integer",
+                                         "nil",      "an array", "a reply of another type"};
+
+/* What stands at this place of the plan, or NULL where the plan has nothing there. */
+static const struct expected_reply *expected_at(const struct replycheck *check, int depth,
+                                                size_t index)
+{
+    const struct reply_plan *plan = plan_of(check);
+    size_t place = plan->in_array ? index : check->done;
+    if (depth != (plan->in_array ? 1 : 0) || place >= plan->count)
+        return NULL;
+    return &plan->expected[place];
+}
+
+static bool is_text(const char *text, size_t bytes, const char *wanted)
+{
+    return bytes == strlen(wanted) && memcmp(text, wanted, bytes) == 0;
+}
+
+static void judge_leaf(struct replycheck *check, int depth, size_t index, enum reply_type type,
+                     const char *text, size_t bytes)
+{
+    const struct expected_reply *expected = expected_at(check, depth, index);
+    int shown = bytes < ERRSTR_BYTES / 2 ? (int)bytes : ERRSTR_BYTES / 2;
+    if (type == REPLY_ERROR)
+        replycheck_fail(check, FAILURE_ERROR_REPLY, "%.*s", (int)bytes, text);
+    else if (type == REPLY_STATUS && is_text(text, bytes, "TIMEDOUT"))
+        replycheck_fail(check, FAILURE_SERVER_TIMEOUT, "TIMEDOUT");
+    else if (type == REPLY_STATUS && is_text(text, bytes, "NA"))
+        replycheck_fail(check, FAILURE_NOT_RUN, "NA");
+    else if (expected == NULL)
+        replycheck_fail(check, FAILURE_WRONG_REPLY, "found %s where the command answers %s",
+                        type_names[type], plan_of(check)->in_array ? "an array" : "a single value");
+    else if (type != expected->type)
+        replycheck_fail(check, FAILURE_WRONG_REPLY, "reply %zu is %s, expected %s",
+                        (plan_of(check)->in_array ? index : check->done) + 1, type_names[type],
+                        type_names[expected->type]);
+    else if (type == REPLY_STATUS && !is_text(text, bytes, "OK"))
+        replycheck_fail(check, FAILURE_WRONG_REPLY, "found status %.*s, expected OK", shown, text);
+    else if (type == REPLY_BULK && bytes != expected->bytes)
+        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu bytes, expected %zu", bytes,
+                        expected->bytes);
+    else if (type == REPLY_BULK && check->output != NULL)
+        memcpy(check->output, text, bytes);
+}
+
+static void judge_array(struct replycheck *check, int depth, size_t index, size_t elements)
+{
+    const struct reply_plan *plan = plan_of(check);
+    if (depth == 0 && plan->in_array) {
+        if (elements != plan->count)
+            replycheck_fail(check, FAILURE_WRONG_REPLY, "an array of %zu replies, expected %zu",
+                            elements, plan->count);
+        return;
+    }
+    judge_leaf(check, depth, index, REPLY_ARRAY, "", 0);
+}
+
+static bool reply_done(struct replycheck *check)
+{
+    check->done++;
+    return check->done == (plan_of(check)->in_array ? 1 : plan_of(check)->count);
+}
+
+static int depth_of(const redisReadTask *task)
+{
+    int depth = 0;
+    for (const redisReadTask *t = task->parent; t != NULL; t = t->parent)
+        depth++;
+    return depth;
+}
+
+/* hiredis takes NULL for out of memory; any other pointer will do where no object is built. */
+static void *nothing_built(const redisReadTask *task)
+{
+    return task->privdata;
+}
+
+static void *on_leaf(const redisReadTask *task, enum reply_type type, const char *text,
+                     size_t bytes)
+{
+    size_t index = task->idx > 0 ? (size_t)task->idx : 0; /* -1 at the top level */
+    judge_leaf(task->privdata, depth_of(task), index, type, text, bytes);
+    return nothing_built(task);
+}
+
+static void *on_string(const redisReadTask *task, char *text, size_t bytes)
+{
+    switch (task->type) {
+    case REDIS_REPLY_STATUS:
+        return on_leaf(task, REPLY_STATUS, text, bytes);
+    case REDIS_REPLY_ERROR:
+        return on_leaf(task, REPLY_ERROR, text, bytes);
+    case REDIS_REPLY_STRING:
+        return on_leaf(task, REPLY_BULK, text, bytes);
+    default:
+        return on_leaf(task, REPLY_OTHER, text, bytes);
+    }
+}
+
+static void *on_array(const redisReadTask *task, size_t elements)
+{
+    size_t index = task->idx > 0 ? (size_t)task->idx : 0;
+    judge_array(task->privdata, depth_of(task), index, elements);
+    return nothing_built(task);
+}
+
+static void *on_integer(const redisReadTask *task, long long value)
+{
+    (void)value;
+    return on_leaf(task, REPLY_INTEGER, "", 0);
+}
+
+static void *on_double(const redisReadTask *task, double value, char *text, size_t bytes)
+{
+    (void)value;
+    return on_leaf(task, REPLY_OTHER, text, bytes);
+}
+
+static void *on_nil(const redisReadTask *task)
+{
+    return on_leaf(task, REPLY_NIL, "", 0);
+}
+
+static void *on_bool(const redisReadTask *task, int value)
+{
+    (void)value;
+    return on_leaf(task, REPLY_OTHER, "", 0);
+}
+
+static void free_nothing(void *object)
+{
+    (void)object;
+}
+
+static redisReplyObjectFunctions check_functions = {
+    .createString = on_string,
+    .createArray = on_array,
+    .createInteger = on_integer,
+    .createDouble = on_double,
+    .createNil = on_nil,
+    .createBool = on_bool,
+    .freeObject = free_nothing,
+};
+
+static void *open_reader(struct replycheck *check, size_t reply_bytes)
+{
+    redisReader *reader = redisReaderCreateWithFunctions(&check_functions);
+    if (reader == NULL)
+        return NULL;
+    reader->privdata = check;
+    /* The buffer is made as large as a request's replies now and kept, so that nothing is
+     * allocated while latencies are measured. */
+    reader->maxbuf = 0;
+    sds buffer = sdsMakeRoomFor(reader->buf, reply_bytes + DISCARD_BYTES);
+    if (buffer == NULL) {
+        redisReaderFree(reader);
+        return NULL;
+    }
+    reader->buf = buffer;
+    return reader;
+}
+
+static void close_reader(void *reader)
+{
+    redisReaderFree(reader);
+}
+
+/* The reader's own buffer, where redisReaderFeed would copy to. */
+static char *room(void *of, size_t *bytes)
+{
+    redisReader *reader = of;
+    sds buffer = sdsMakeRoomFor(reader->buf, LEAST_ROOM_BYTES);
+    if (buffer == NULL)
+        return NULL;
+    reader->buf = buffer;
+    *bytes = sdsavail(buffer);
+    return buffer + reader->len;
+}
+
+static void came(void *of, size_t bytes)
+{
+    redisReader *reader = of;
+    sdsIncrLen(reader->buf, (int)bytes);
+    reader->len += bytes;
+}
+
+static enum io_status judge(void *of)
+{
+    redisReader *reader = of;
+    struct replycheck *check = reader->privdata;
+    void *reply;
+    for (;;) {
+        if (redisReaderGetReply(reader, &reply) != REDIS_OK) {
+            replycheck_fail(check, FAILURE_PROTOCOL, "%s", reader->errstr);
+            return IO_FAILED;
+        }
+        if (reply == NULL)
+            return IO_AGAIN;
+        if (reply_done(check))
+            return IO_DONE;
+    }
+}
+
+static enum io_status ended(void *of)
+{
+    redisReader *reader = of;
+    replycheck_fail(reader->privdata, FAILURE_CONNECTION_LOST, "the server closed the connection");
+    return IO_FAILED;
+}
+
+static bool has_unjudged(const void *of)
+{
+    const redisReader *reader = of;
+    return reader->pos < reader->len;
+}
+
+const struct protocol resp_protocol = {
+    .may_pipeline = true,
+    .open = open_reader,
+    .room = room,
+    .came = came,
+    .judge = judge,
+    .ended = ended,
+    .has_unjudged = has_unjudged,
+    .close = close_reader,
+};
+
+#define TEXT_OF(token) #token
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *resp_library_version(void)
+{
+    return VERSION_TEXT(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+}

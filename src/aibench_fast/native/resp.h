@@ -1,0 +1,44 @@
+/* RESP, as RedisAI speaks it: the replies to one request are judged against what its commands answer, as
+ * hiredis parses them; nothing is built and nothing copied but the first failure's text and, when asked, one
+ * output.
+ *
+ * Memory and threads: see protocol.h; a plan is read-only and shared.
+ */
+#ifndef AIBENCH_RESP_H
+#define AIBENCH_RESP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "protocol.h"
+
+enum reply_type {
+    REPLY_STATUS,
+    REPLY_ERROR,
+    REPLY_BULK,
+    REPLY_INTEGER,
+    REPLY_NIL,
+    REPLY_ARRAY,
+    REPLY_OTHER
+};
+
+struct expected_reply {
+    enum reply_type type;
+    size_t bytes; /* of a bulk; a status is always OK */
+};
+
+#define REPLY_PLAN_MAX 16
+#define RESP_TEXT_BYTES 64 /* what a request's replies have beside the output */
+
+struct reply_plan {
+    bool in_array; /* the replies are the elements of one array, as a DAG answers */
+    size_t count;
+    struct expected_reply expected[REPLY_PLAN_MAX];
+};
+
+extern const struct protocol resp_protocol;
+
+/* The version of the hiredis that is linked in, such as 1.2.0. */
+const char *resp_library_version(void);
+
+#endif
