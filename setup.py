@@ -19,7 +19,7 @@ CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pth
 
 
 class BuildNative(build_ext):
-    """Links C libraries statically into the client, and builds the server's module as a plain .so."""
+    """Links C libraries statically into the client; the server's module becomes a plain .so."""
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name == "aibench_fast._core":

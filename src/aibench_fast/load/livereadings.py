@@ -6,7 +6,7 @@ from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Observer
 from aibench_fast.load.readings import NS_PER_S, failures_by_kind, histogram
-from aibench_fast.protocols.redisai.statistics import ServerWatch
+from aibench_fast.protocols.session import StatisticsWatch
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Reading
 
@@ -21,7 +21,7 @@ class LiveReadings:
         config: RunConfig,
         generator: _core.LoadGenerator,
         observe: Observer,
-        server_watch: ServerWatch,
+        server_watch: StatisticsWatch,
     ) -> None:
         """Read `generator`, which is not started yet."""
         self._config = config

@@ -22,13 +22,10 @@ from aibench_fast.load.readings import (
 )
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
 from aibench_fast.load.watch import Watch, unix_ms
-from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.redisai.commands import Dialect, encode
-from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, log_in_command
-from aibench_fast.protocols.redisai.request import Request, Tensor
-from aibench_fast.protocols.redisai.statistics import ServerWatch
-from aibench_fast.protocols.redisai.visit import HURRY_S, Trial, leave, visit
+from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
+from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
+from aibench_fast.protocols.session import HURRY_S, Session, StatisticsWatch
 from aibench_fast.results.result import KindFigures, Result, Started, StepFigures
 
 MS_PER_S = 1000
@@ -47,36 +44,30 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
     sources = open_sources(config)
-    record, requests = visit(
-        config.address,
-        [Trial(_request(config, source), source.first_request()) for source in sources],
-        config.dialect,
-        workers=config.workers,
-        reset_stats=config.reset_stats,
-    )
+    session = _visit(config, sources)
     try:
-        known = _facts(config, record, data_digests(sources, observe))
-        server_watch = ServerWatch(config.address, config.models)
-        generator = _load_generator(config, record, requests, sources)
+        known = _facts(config, session.record, data_digests(sources, observe))
+        server_watch = session.watch()
+        generator = _load_generator(config, session, sources)
     except BaseException:
-        leave(config.address, requests, config.workers, HURRY_S)
+        session.leave(HURRY_S)
         raise
     try:
-        return _measure(config, record, requests, sources, generator, observe, known, server_watch)
+        return _measure(config, session, sources, generator, observe, known, server_watch)
     finally:
         generator.close()
 
 
-def _request(config: RunConfig, source: Source) -> Request:
-    kind = source.kind
-    return Request(
-        dialect=config.dialect or Dialect.MODELRUN,
-        model=kind.model,
-        inputs=[Tensor(one.dtype, (kind.batch_size, *one.shape)) for one in kind.inputs],
+def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
+    kinds = [source.asked() for source in sources]
+    asking = Asking(
+        dialect=config.dialect,
         use_dag=config.use_dag,
         persist=config.persist_results,
         timeout_ms=config.timeout_ms,
+        reset_stats=config.reset_stats,
     )
+    return RedisAiSession(config.address, asking, kinds, config.workers)
 
 
 def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, Any]:
@@ -93,10 +84,7 @@ def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, A
 
 
 def _load_generator(
-    config: RunConfig,
-    record: ServerRecord,
-    requests: Sequence[Request],
-    sources: Sequence[Source],
+    config: RunConfig, session: Session, sources: Sequence[Source]
 ) -> _core.LoadGenerator:
     _allow_connections(config.workers)
     due = arrivals(config)
@@ -104,25 +92,20 @@ def _load_generator(
     kinds = [
         _core.Kind(
             inputs=source.inputs,
-            requests=[request.texts(worker) for worker in range(config.workers)],
-            plan=_core.RespPlan(
-                request.expected_replies(output.output_bytes), in_array=request.use_dag
-            ),
+            requests=[session.texts(place, worker) for worker in range(config.workers)],
+            plan=session.plan(place),
             batch=source.kind.batch_size,
             first_tensor=source.first,
             references=read_references(config, output, tensor_count),
             tolerance=config.tolerance,
             weight=source.kind.weight,
         )
-        for source, request, output in zip(sources, requests, record.outputs, strict=True)
+        for place, (source, output) in enumerate(zip(sources, session.record.outputs, strict=True))
     ]
     return _core.LoadGenerator(
         kinds=kinds,
         mix_seed=config.seed,
-        host=record.peer,
-        port=config.address.port,
-        socket=config.address.socket,
-        greeting=_greeting(config.address),
+        **session.endpoint._asdict(),
         threads=config.io_threads,
         pipeline=config.pipeline,
         schedule=due.schedule,
@@ -147,22 +130,16 @@ def _allow_connections(workers: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def _greeting(address: ServerAddress) -> bytes | None:
-    """The log-in that every worker's connection begins with."""
-    command = log_in_command(address)
-    return None if command is None else encode(command)[0]
-
-
 def _measure(
     config: RunConfig,
-    record: ServerRecord,
-    requests: Sequence[Request],
+    session: Session,
     sources: Sequence[Source],
     generator: _core.LoadGenerator,
     observe: Observer,
     known: Mapping[str, Any],
-    server_watch: ServerWatch,
+    server_watch: StatisticsWatch,
 ) -> Result:
+    record = session.record
     equal_tensors = any(source.all_equal for source in sources)
     server_watch.start()
     start_unix_ms = unix_ms()
@@ -173,14 +150,14 @@ def _measure(
         interrupted = watch.until_the_end()
     except BaseException:  # the observer's: it ends the run
         generator.close()
-        leave(config.address, requests, config.workers, HURRY_S)
+        session.leave(HURRY_S)
         server_watch.finish(HURRY_S)
         raise
     snapshot = generator.snapshot()
     duration_s = (time.monotonic_ns() - snapshot.started_ns) / NS_PER_S
     patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
     until_s = time.monotonic() + patience_s
-    leave(config.address, requests, config.workers, patience_s)
+    session.leave(patience_s)
     # The last reading was under way meanwhile; a stuck server is not waited for twice.
     server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
     measured = snapshot.measured
@@ -188,7 +165,7 @@ def _measure(
     failed = total_failed(measured.failures)
     result = Result(
         model=_model_told(config),
-        query_label=dataclasses.replace(requests[0], model=_model_told(config)).label,
+        query_label=session.label(_model_told(config)),
         data_file=config.data_file,
         data_seed=config.data_seed,
         shape=() if config.mix else config.shape,

@@ -12,6 +12,7 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Observer
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.record import Output
+from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.result import Digesting
 from aibench_fast.tensors import tensorfile
 from aibench_fast.tensortype import VALUE_BYTES
@@ -30,11 +31,21 @@ class Source:
     first: int
     """Which tensor is sent first."""
 
-    def first_request(self) -> list[bytes]:
-        """The tensors of the first request, whole batches."""
-        return [
-            tensors.read(self.first % len(tensors), self.kind.batch_size) for tensors in self.inputs
-        ]
+    def asked(self) -> AskedKind:
+        """The kind as a protocol knows it, with the tensors of the first request."""
+        kind = self.kind
+        return AskedKind(
+            kind.model,
+            [
+                AskedInput(
+                    dtype=one.dtype,
+                    shape=(kind.batch_size, *one.shape),
+                    trial=tensors.read(self.first % len(tensors), kind.batch_size),
+                    name=one.name,
+                )
+                for one, tensors in zip(kind.inputs, self.inputs, strict=True)
+            ],
+        )
 
     @property
     def all_equal(self) -> bool:

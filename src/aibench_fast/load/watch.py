@@ -18,7 +18,7 @@ from aibench_fast.load.readings import (
 from aibench_fast.load.steadywatch import SteadyWatch
 from aibench_fast.load.verdict import check_client
 from aibench_fast.protocols.record import Output
-from aibench_fast.protocols.redisai.statistics import ServerWatch
+from aibench_fast.protocols.session import StatisticsWatch
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     LIVE_QUANTILES,
@@ -49,7 +49,7 @@ class Watch:
         outputs: Sequence[Output],
         generator: _core.LoadGenerator,
         observe: Observer,
-        server_watch: ServerWatch,
+        server_watch: StatisticsWatch,
     ) -> None:
         """Watch `generator`, which is not started yet."""
         self.intervals: list[Interval] = []

@@ -27,11 +27,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, Refusal, fields, info, text
+from aibench_fast.protocols.session import ServerStatistics
 
 PROBE_TIMEOUT_S = 2.0
 MAX_RAW_READINGS = 200
@@ -231,15 +232,6 @@ def request_time(
 def _mean_us(stats: Mapping[str, Any], command: str) -> float:
     calls = stats.get(f"{command}_calls", 0)
     return stats[f"{command}_us"] / calls if calls else 0.0
-
-
-class ServerStatistics(NamedTuple):
-    """What a server counted over a run."""
-
-    periods: Mapping[str, Any]
-    """By the time in ms at which a reporting period ended, and `overall`."""
-    raw: Mapping[str, Mapping[str, Mapping[str, str]]]
-    """As aibench writes it: by time in ns and `host:port`, INFO's fields as text."""
 
 
 class RawReadings:

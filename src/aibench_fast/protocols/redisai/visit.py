@@ -24,6 +24,7 @@ from aibench_fast.protocols.redisai.connection import (
     text,
 )
 from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.session import HURRY_S
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import describe
 
@@ -35,8 +36,6 @@ class Trial(NamedTuple):
     tensors: Sequence[bytes]
 
 
-HURRY_S = 0.1
-"""What a server gets to answer in where someone waits for the end."""
 REDISAI_MODULE = "ai"
 EMBEDDED_VERSION = "ai_embedded_version"
 # What bears on a benchmark; passwords and paths are none of a result's business.

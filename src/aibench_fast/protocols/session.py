@@ -1,0 +1,91 @@
+"""What a run needs of any protocol: a server that was visited, and what to send it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from aibench_fast._core import HttpPlan, RespPlan
+from aibench_fast.protocols.record import ServerRecord
+
+HURRY_S = 0.1
+"""What a server gets to answer in where someone waits for the end."""
+
+
+@dataclass(frozen=True)
+class AskedInput:
+    """One tensor of a request."""
+
+    dtype: str
+    """One of tensortype.DTYPE_BYTES."""
+    shape: Sequence[int]
+    """As it is sent, with the batch."""
+    trial: bytes
+    """Its bytes in the first request."""
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class AskedKind:
+    """One kind of request."""
+
+    model: str
+    inputs: Sequence[AskedInput]
+
+
+class Endpoint(NamedTuple):
+    """Where workers connect to, and what each connection begins with."""
+
+    host: str
+    """Numeric; empty for a unix socket."""
+    port: int
+    socket: Path | None
+    greeting: bytes | None
+
+
+class ServerStatistics(NamedTuple):
+    """What a server counted over a run."""
+
+    periods: Mapping[str, Any]
+    """By the time in ms at which a reporting period ended, and `overall`."""
+    raw: Mapping[str, Mapping[str, Mapping[str, str]]]
+    """As aibench writes it: by time in ns and `host:port`, INFO's fields as text."""
+
+
+class StatisticsWatch(Protocol):
+    """Reads a server's statistics during a run, which never waits for it before its end."""
+
+    def start(self) -> None:
+        """Take the first reading."""
+
+    def period_ended(self, unix_ms: int) -> None:
+        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+
+    @property
+    def last_period(self) -> Mapping[str, Any]:
+        """The newest statistics of a period; empty before there are any."""
+
+    def finish(self, patience_s: float) -> ServerStatistics:
+        """Wait for the last reading; return what was counted over all, and in each period."""
+
+
+class Session(Protocol):
+    """A server that was visited and answered a request of each kind on trial."""
+
+    record: ServerRecord
+    endpoint: Endpoint
+
+    def label(self, model: str) -> str:
+        """Names a model and how it is run, as results do."""
+
+    def texts(self, kind: int, worker: int) -> list[bytes]:
+        """The bytes before, between and after the tensors of a worker's requests."""
+
+    def plan(self, kind: int) -> RespPlan | HttpPlan:
+        """What is answered to them."""
+
+    def watch(self) -> StatisticsWatch:
+        """What reads the server's statistics; ServerError where nothing answers."""
+
+    def leave(self, patience_s: float) -> None:
+        """Take away what the run left in the server, as far as it answers within the time."""
