@@ -46,6 +46,10 @@ cdef extern from "tensordata.h" nogil:
         TENSOR_UINT8
         TENSOR_UINT16
         TENSOR_BOOL
+        TENSOR_FP16
+        TENSOR_BF16
+        TENSOR_UINT32
+        TENSOR_UINT64
 
 
 cdef extern from "tensormap.h" nogil:

@@ -19,8 +19,21 @@ DTYPE_BYTES = {
     "UINT8": 1,
     "UINT16": 2,
     "BOOL": 1,
+    "FP16": 2,
+    "BF16": 2,
+    "UINT32": 4,
+    "UINT64": 8,
 }
-"""RedisAI's names for the types of a tensor's values, and the bytes of one value."""
+"""The types of a tensor's values, by RedisAI's names where it has them, and a value's bytes."""
+REDISAI_DTYPES = tuple(DTYPE_BYTES)[:9]
+_SAME = {"FP32": "FLOAT", "FP64": "DOUBLE"}
+
+
+def canonical(dtype: str) -> str:
+    """A type's name here, where it has another in the Open Inference Protocol."""
+    return _SAME.get(dtype.upper(), dtype.upper())
+
+
 MAX_TENSOR_BYTES = 512 << 20
 """What servers take in one argument unless told otherwise."""
 

@@ -162,6 +162,7 @@ def our_result(
         "burn_in_requests": round(rate * burn_in_s / batch_size),
         "burn_in_failures": {},
         "abandoned": 0,
+        "reconnects": 0,
         "late_starts": 0,
         "limit_rps": 0.0,
         "service_latencies": None,

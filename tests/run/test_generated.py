@@ -23,14 +23,15 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.results.result import Interval
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.tensortype import DTYPE_BYTES, tensor_bytes
+from aibench_fast.tensortype import DTYPE_BYTES, REDISAI_DTYPES, tensor_bytes
 
 NUMPY_TYPES = {
     "FLOAT": "<f4", "DOUBLE": "<f8", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4",
-    "INT64": "<i8", "UINT8": "<u1", "UINT16": "<u2", "BOOL": "<u1",
+    "INT64": "<i8", "UINT8": "<u1", "UINT16": "<u2", "BOOL": "<u1", "FP16": "<f2", "BF16": "<u2",
+    "UINT32": "<u4", "UINT64": "<u8",
 }  # fmt: skip
 GREATEST = {"INT8": 127, "BOOL": 1} | dict.fromkeys(
-    ("INT16", "INT32", "INT64", "UINT8", "UINT16"), 255
+    ("INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"), 255
 )
 COUNT = 2000
 
@@ -51,13 +52,17 @@ def splitmix64(seed: int, count: int) -> Iterator[int]:
 
 def drawn(seed: int, dtype: str, values: int) -> bytes:
     """So many values as the documentation says."""
-    bits = {"FLOAT": 32, "DOUBLE": 64}.get(dtype, 8)
+    bits = {"FLOAT": 32, "DOUBLE": 64, "FP16": 16, "BF16": 16}.get(dtype, 8)
     words = np.array(list(splitmix64(seed, -(-values * bits // 64))), dtype="<u8")
     parts = words.view(f"<u{bits // 8}")[:values]
     if dtype == "FLOAT":
         parts = (parts >> 8) / 2**24
     elif dtype == "DOUBLE":
         parts = (parts >> 11) / 2**53
+    elif dtype == "FP16":
+        parts = (parts & 0x7FF) / 2**11
+    elif dtype == "BF16":  # the upper half of a float32
+        parts = ((parts & 0xFF) / 2**8).astype("<f4").view("<u4") >> 16
     else:
         parts = parts & GREATEST[dtype]
     return parts.astype(NUMPY_TYPES[dtype]).tobytes()
@@ -87,6 +92,8 @@ def test_values_are_what_the_seed_says(dtype: str, seed: int, shape: list[int], 
 @given(dtype=dtypes, seed=seeds)
 def test_values_fill_the_range_of_their_type(dtype: str, seed: int) -> None:
     values = np.frombuffer(generated(seed, dtype, (4096,), 1), NUMPY_TYPES[dtype])
+    if dtype == "BF16":
+        values = (values.astype("<u4") << 16).view("<f4")
     if dtype in GREATEST:
         # 4,096 draws miss a given value of 256 once in 10 million times.
         assert values.min() <= 5
@@ -129,7 +136,7 @@ def test_there_are_2000_tensors_or_256_mib_of_them_or_one() -> None:
     assert counts == [[2000], [445], [1], [1]]
 
 
-@pytest.mark.parametrize("dtype", sorted(DTYPE_BYTES))
+@pytest.mark.parametrize("dtype", REDISAI_DTYPES)
 @pytest.mark.parametrize("shape", [(16,), (3, 5, 2)])
 def test_a_server_takes_every_type_and_shape(
     null_server: EmbeddedServer, dtype: str, shape: tuple[int, ...]

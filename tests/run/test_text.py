@@ -83,6 +83,7 @@ def result(**changes: object) -> Result:
         burn_in_requests=100,
         burn_in_failures={},
         abandoned=0,
+        reconnects=0,
         late_starts=0,
         latencies=latencies(*[15.51] * 1000, *[16.96] * 1000, *[18.38] * 1500, *[74.05] * 1400),
         service_latencies=None,

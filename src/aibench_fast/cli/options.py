@@ -63,6 +63,41 @@ def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False
     )
 
 
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """--url and --header, of a server of the Open Inference Protocol; see `read_headers`."""
+    group = parser.add_argument_group("or a server of the Open Inference Protocol")
+    group.add_argument(
+        "--url", metavar="http://HOST:PORT", help="of Triton, KServe, MLServer and others"
+    )
+    group.add_argument(
+        "--header", action="append", default=[], metavar="'NAME: VALUE'",
+        help="sent with every request; a value of env:VARIABLE or file:PATH is read from there, so "
+        "that a token is in no process list",
+    )  # fmt: skip
+
+
+def read_headers(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The headers of --header; ConfigError where one is none, or cannot be read."""
+    return tuple(_header(words) for words in options.header)
+
+
+def _header(words: str) -> tuple[str, str]:
+    name, colon, value = (part.strip() for part in words.partition(":"))
+    if not colon or not name:
+        raise ConfigError("--header: write 'NAME: VALUE', or 'NAME: env:VARIABLE' for a secret")
+    source, _, where = value.partition(":")
+    if source == "env":
+        if where not in os.environ:
+            raise ConfigError(f"--header {name}: there is no variable {where}")
+        return name, os.environ[where]
+    if source == "file":
+        try:
+            return name, Path(where).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--header {name}: cannot read {where}: {error}") from error
+    return name, value
+
+
 def add_login(parser: argparse.ArgumentParser) -> None:
     """--user, --password-file and --ask-password, which `addresses` reads."""
     group = parser.add_argument_group(

@@ -19,9 +19,11 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
+    add_url,
     addresses,
     boolean,
     burn_in,
+    read_headers,
     seconds,
     shape,
 )
@@ -29,8 +31,9 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
 from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, ON_LAG, RunConfig
 from aibench_fast.load.events import Event
-from aibench_fast.load.kinds import IMAGE_SHAPE, read_mix
+from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.load.profile import parse_profile
+from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.protocols.address import ServerAddress
@@ -50,7 +53,7 @@ from aibench_fast.results.result import (
     Sample,
     Started,
 )
-from aibench_fast.tensortype import DTYPE_BYTES
+from aibench_fast.tensortype import DTYPE_BYTES, canonical
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1
@@ -73,6 +76,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--burn-in 100 --max-queries 5000",
     )
     add_server_address(parser)
+    add_url(parser)
     add_login(parser)
     _add_size_options(parser)
     add_request_options(parser)
@@ -123,11 +127,24 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         f"{','.join(map(str, IMAGE_SHAPE))})",
     )  # fmt: skip
     group.add_argument(
-        "--dtype", type=str.upper, default="FLOAT",
-        help=f"the type of a tensor's values: {', '.join(DTYPE_BYTES)} (default: FLOAT)",
+        "--dtype", type=canonical, default="",
+        help=f"the type of a tensor's values: {', '.join(DTYPE_BYTES)} (default: FLOAT, or with "
+        "--url the model's)",
     )  # fmt: skip
     group.add_argument(
-        "--model", default=DEFAULT_MODEL, help="the model's key (default: %(default)s)"
+        "--input", action="append", default=[], dest="inputs", metavar="NAME:DTYPE:SHAPE[=FILE]",
+        help="one of a model's several inputs, from a file or generated; given for each",
+    )  # fmt: skip
+    group.add_argument(
+        "--output", action="append", default=[], dest="outputs", metavar="NAME",
+        help="with --url: an output that is asked for (default: all)",
+    )  # fmt: skip
+    group.add_argument(
+        "--model", default=DEFAULT_MODEL,
+        help="the model's key, or name (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--model-version", metavar="V", help="with --url: this version (default: the server's)"
     )
     group.add_argument(
         "--mix", type=Path, metavar="FILE",
@@ -328,6 +345,7 @@ def _run(options: argparse.Namespace) -> int:
         interval_latencies=options.hdr_log_file is not None,
         metadata_autobatching=options.metadata_autobatching,
     )
+    config = resolve(config)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = [parse_expectation(words) for words in options.expect]
     repeated = options.repeats is not None or options.until is not None
@@ -432,15 +450,23 @@ def run_config(options: argparse.Namespace) -> RunConfig:
     mix = () if options.mix is None else read_mix(options.mix)
     if mix and (options.shape is not None or options.model != DEFAULT_MODEL):
         raise ConfigError("--mix with --shape or --model: the mix says them for each request")
-    if not mix and options.file is None and options.shape is None:
+    if options.inputs and options.shape is not None:
+        raise ConfigError("--input with --shape: each input has its own")
+    known = mix or options.inputs or options.url
+    if not known and options.file is None and options.shape is None:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
         )
     return RunConfig(
         file=options.file,
         mix=mix,
-        shape=options.shape or IMAGE_SHAPE,
+        shape=options.shape or (),
         dtype=options.dtype,
+        inputs=tuple(read_input(words) for words in options.inputs),
+        url=options.url,
+        headers=read_headers(options),
+        model_version=options.model_version,
+        outputs=tuple(options.outputs),
         model=options.model,
         use_dag=options.use_dag,
         persist_results=options.persist_results,
@@ -468,6 +494,11 @@ def loaded_server(options: argparse.Namespace) -> Iterator[ServerAddress]:
     """The address of the server to load: the given one, or an embedded one for this run."""
     if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
         raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
+    if options.url:
+        if options.embedded or (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
+            raise ConfigError("--url with --embedded, --host, --port or --socket: name one server")
+        yield ServerAddress()
+        return
     if not options.embedded:
         servers = addresses(options)
         if len(servers) > 1:

@@ -10,6 +10,7 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
+    add_url,
 )
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cli.run import (
@@ -27,6 +28,7 @@ from aibench_fast.cli.run import (
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, RunConfig
+from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.search import Edge, find_edge, parse_target
 from aibench_fast.load.thresholds import Expectation, parse_expectation
@@ -54,6 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--file /tmp/bulk_data/vision_tensors.out",
     )
     add_server_address(parser)
+    add_url(parser)
     add_login(parser)
     group = parser.add_argument_group("what is searched for")
     group.add_argument(
@@ -101,6 +104,7 @@ def _search(options: argparse.Namespace) -> int:
         threads=options.threads,
         batch_size=options.batch_size,
     )
+    config = resolve(config)
     config.count_tensors()
     targets = [parse_target(words) for words in options.slo]
     expected = [parse_expectation(words) for words in options.expect]

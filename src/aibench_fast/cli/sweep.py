@@ -21,7 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from aibench_fast.cli.options import BurnIn, add_command, add_login, add_server_address, seconds
+from aibench_fast.cli.options import (
+    BurnIn,
+    add_command,
+    add_login,
+    add_server_address,
+    add_url,
+    seconds,
+)
 from aibench_fast.cli.run import (
     EXIT_FAILURES,
     EXIT_INTERRUPTED,
@@ -37,6 +44,7 @@ from aibench_fast.cli.run import (
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event
+from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done, numbers
 from aibench_fast.load.thresholds import Expectation, parse_expectation
@@ -59,6 +67,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000",
     )
     add_server_address(parser)
+    add_url(parser)
     add_login(parser)
     _add_grid_options(parser)
     add_request_options(parser)
@@ -193,7 +202,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
     """Every cell with its settings and files; ConfigError where one of them cannot be run."""
-    counts = common.count_tensors()
+    counts = resolve(common).count_tensors()
     grid = Grid(
         workers=options.workers,
         autobatching=autobatching,
@@ -221,6 +230,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
             burn_in_until_steady=burn_in.until_steady,
             metadata_autobatching=cell.autobatching,
         )
+        config = resolve(config)
         config.max_requests(counts[0])
         files = Files.of(cell, options.results_dir, options.suffix, options.device)
         planned.append((cell, config, files))

@@ -8,7 +8,7 @@ from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
 from aibench_fast.load.profile import Step
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
 from aibench_fast.protocols.redisai.commands import Dialect
 
 MAX_WORKERS = 100_000
@@ -49,11 +49,22 @@ class RunConfig:
 
     file: Path | None
     """The tensor file: tensors of `shape` and `dtype`, one after another; None: generated ones."""
-    shape: tuple[int, ...] = IMAGE_SHAPE
-    """Of one tensor, without the batch."""
-    dtype: str = "FLOAT"
-    """The type of the tensors' values, one of tensortype.DTYPE_BYTES."""
+    shape: tuple[int, ...] = ()
+    """Of one tensor, without the batch; empty: 224 x 224 x 3, or with `url` what the model says."""
+    dtype: str = ""
+    """The type of the tensors' values, one of tensortype.DTYPE_BYTES; empty: FLOAT, or as above."""
+    inputs: tuple[InputTensor, ...] = ()
+    """Of a model with several, instead of `file`, `shape` and `dtype`."""
     address: ServerAddress = field(default_factory=ServerAddress)
+    url: str | None = None
+    """Of a server of the Open Inference Protocol, such as http://localhost:8000; it wins over
+    `address`."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """With `url`: what every request has beside the protocol's own; they may be secret."""
+    model_version: str | None = None
+    """With `url`; None: the server's choice."""
+    outputs: tuple[str, ...] = ()
+    """With `url`: the outputs that are asked for; empty: all."""
     model: str = DEFAULT_MODEL
     workers: int = 1
     """Closed loops, each on a connection of its own."""
@@ -125,6 +136,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
+        if self.url is None:
+            object.__setattr__(self, "shape", self.shape or IMAGE_SHAPE)
+            object.__setattr__(self, "dtype", self.dtype or "FLOAT")
+        self._check_protocol()
         self._check_kinds()
         _within("--workers", self.workers, 1, MAX_WORKERS)
         _within("--pipeline", self.pipeline, 1, MAX_OUTSTANDING // self.workers)
@@ -202,15 +217,58 @@ class RunConfig:
                 "request is due has one at a time; ask for more workers"
             )
 
+    def _check_protocol(self) -> None:
+        redisai = {
+            "--use-dag": self.use_dag,
+            "--persist-results": self.persist_results,
+            "--dialect": self.dialect is not Dialect.MODELRUN,
+            "--timeout-ms": self.timeout_ms is not None,
+            "--reset-stats": self.reset_stats,
+            "--pipeline": self.pipeline > 1,
+        }
+        http = {
+            "--header": bool(self.headers),
+            "--model-version": self.model_version is not None,
+            "--output": bool(self.outputs),
+        }
+        if self.url is None:
+            given = [name for name, is_given in http.items() if is_given]
+            if given:
+                raise ConfigError(f"{given[0]} without --url: RedisAI knows nothing of the kind")
+            return
+        given = [name for name, is_given in redisai.items() if is_given]
+        if given:
+            raise ConfigError(f"{given[0]} with --url: the Open Inference Protocol has none")
+        self.http_address  # noqa: B018  it is read, so that a wrong one shows
+
+    @property
+    def http_address(self) -> HttpAddress | None:
+        """The server of `url`; None where that is not given, ConfigError where it is wrong."""
+        return None if self.url is None else http_address(self.url, self.headers)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether shapes and dtypes are all known; with `url` the model may have to be asked."""
+        return all(one.shape and one.dtype for kind in self.kinds for one in kind.inputs)
+
     def _check_kinds(self) -> None:
-        for kind in self.kinds:
+        for kind in self.kinds if self.is_resolved else ():
             kind.check("--")
+            if self.url is None:
+                for one in kind.inputs:
+                    if one.dtype not in tensortype.REDISAI_DTYPES:
+                        known = ", ".join(tensortype.REDISAI_DTYPES)
+                        raise ConfigError(f"--dtype {one.dtype}: RedisAI has {known}")
+        if self.inputs and (self.file is not None or self.mix):
+            raise ConfigError("--input with --file or --mix: it says which tensors are sent")
+        if len(self.inputs) > 1 and self.reference_file is not None:
+            raise ConfigError("--verify with several --input: references are of one")
         if self.mix and (self.file is not None or self.batch_size != 1):
             given = "--file" if self.file else "--batch-size"
             raise ConfigError(f"--mix with {given}: the mix says which tensors are sent")
         if self.mix and self.reference_file is not None:
             raise ConfigError("--mix with --verify: references are of one kind of request")
-        if self.file is None and self.reference_file is not None:
+        if self.data_file is None and self.reference_file is not None:
             raise ConfigError(
                 f"--verify {self.reference_file} without --file: references belong to the tensors "
                 "of a file; give it, or leave out --verify"
@@ -237,7 +295,7 @@ class RunConfig:
     def kinds(self) -> tuple[RequestKind, ...]:
         """The kinds of request that are sent: of the mix, or the one."""
         one = InputTensor(self.file, self.shape, self.dtype)
-        return self.mix or (RequestKind(self.model, (one,), self.batch_size),)
+        return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property
     def models(self) -> list[str]:
@@ -247,7 +305,8 @@ class RunConfig:
     @property
     def data_file(self) -> str | None:
         """The tensor file as results name it; None where tensors are generated."""
-        return None if self.file is None else str(self.file)
+        file = None if self.mix else self.kinds[0].inputs[0].file
+        return None if file is None else str(file)
 
     @property
     def data_seed(self) -> int | None:

@@ -35,6 +35,8 @@ class InputTensor:
     """One of tensortype.DTYPE_BYTES."""
     name: str | None = None
     """What the model calls it; RedisAI goes by the order alone."""
+    is_batched: bool = True
+    """Whether a request's shape has the batch before this one."""
 
     @property
     def tensor_bytes(self) -> int:
@@ -68,11 +70,15 @@ class RequestKind:
         """The size of all tensors of a request."""
         return self.batch_size * sum(one.tensor_bytes for one in self.inputs)
 
+    def request_shape(self, one: InputTensor) -> tuple[int, ...]:
+        """The shape of an input's tensor as it is sent."""
+        return (self.batch_size, *one.shape) if one.is_batched else one.shape
+
     @property
     def tensors(self) -> str:
         """The tensors of a request in words."""
         return " and ".join(
-            tensortype.describe((self.batch_size, *one.shape), one.dtype) for one in self.inputs
+            tensortype.describe(self.request_shape(one), one.dtype) for one in self.inputs
         )
 
     def check(self, where: str) -> None:
@@ -152,9 +158,30 @@ def _input(table: Mapping[str, Any], where: str) -> InputTensor:
     return InputTensor(
         file=None if file is None else Path(file),
         shape=IMAGE_SHAPE if shape is None else tuple(shape),
-        dtype=str(table.get("dtype", "FLOAT")).upper(),
+        dtype=tensortype.canonical(str(table.get("dtype", "FLOAT"))),
         name=table.get("name"),
     )
+
+
+def read_input(words: str) -> InputTensor:
+    """Read NAME:DTYPE:SHAPE[=FILE], such as `ids:INT64:128=ids.bin`.
+
+    ConfigError where it is something else.
+    """
+    told, _, file = words.partition("=")
+    name, dtype, lengths = [*told.split(":"), "", ""][:3]
+    try:
+        shape = tuple(int(length) for length in lengths.split(","))
+    except ValueError:
+        shape = ()
+    if not name or told.count(":") != 2 or not shape:
+        raise ConfigError(
+            f"--input {words!r}: write NAME:DTYPE:SHAPE, or with =FILE behind it, such as "
+            "ids:INT64:128=ids.bin"
+        )
+    one = InputTensor(Path(file) if file else None, shape, tensortype.canonical(dtype), name)
+    tensortype.check(one.shape, one.dtype, f"--input {name}: ")
+    return one
 
 
 def _check_keys(table: Any, known: Mapping[str, Any], where: str) -> None:

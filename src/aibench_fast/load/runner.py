@@ -20,8 +20,10 @@ from aibench_fast.load.readings import (
     measured_s,
     total_failed,
 )
+from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
 from aibench_fast.load.watch import Watch, unix_ms
+from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
@@ -43,6 +45,7 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
     are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
+    config = resolve(config)
     sources = open_sources(config)
     session = _visit(config, sources)
     try:
@@ -60,6 +63,12 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
 
 def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
     kinds = [source.asked() for source in sources]
+    if config.http_address:
+        return OpenInferenceSession(
+            config.http_address,
+            AskingHttp(model_version=config.model_version, outputs=config.outputs),
+            kinds,
+        )
     asking = Asking(
         dialect=config.dialect,
         use_dag=config.use_dag,
@@ -75,7 +84,8 @@ def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, A
     models = record.model_digests
     return {
         **facts.host_facts(),
-        "Hiredis": _core.HIREDIS_VERSION,
+        **({"Llhttp": _core.LLHTTP_VERSION} if config.url else {"Hiredis": _core.HIREDIS_VERSION}),
+        "Inputs": config.kinds[0].tensors if config.inputs else None,
         "ServerConfig": record.config,
         "ModelDigest": None if None in models else ",".join(one for one in models if one),
         "DataDigest": digests,
@@ -189,6 +199,7 @@ def _measure(
         burn_in_requests=snapshot.requests - measured.successes - failed,
         burn_in_failures=failures_by_kind(snapshot.burn_in_failures),
         abandoned=snapshot.abandoned,
+        reconnects=snapshot.reconnects,
         late_starts=measured.late_starts,
         latencies=histogram(measured.latencies),
         service_latencies=service and histogram(service),

@@ -39,7 +39,7 @@ class Source:
             [
                 AskedInput(
                     dtype=one.dtype,
-                    shape=(kind.batch_size, *one.shape),
+                    shape=kind.request_shape(one),
                     trial=tensors.read(self.first % len(tensors), kind.batch_size),
                     name=one.name,
                 )

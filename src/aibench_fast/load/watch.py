@@ -172,7 +172,7 @@ class Watch:
         if (sample := self._generator.take_sample()) is not None:
             kind, tensor, output = sample
             first = output[: len(output) // self._config.kinds[kind].batch_size]
-            if len(self.outputs[kind]) < MAX_OUTPUTS:
+            if first and len(self.outputs[kind]) < MAX_OUTPUTS:  # JSON is not kept
                 self.outputs[kind][tensor] = first
             if self._config.sample_responses:
                 self._observe(Sample(tensor, self._output_dtypes[kind], first))

@@ -65,6 +65,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
         setsockopt(context->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     c->context = context;
     c->sent_bytes = 0;
+    c->received_bytes = 0;
     c->hung_up = false;
     c->receives = 0;
     c->reply_wait_ns = -1;
@@ -168,6 +169,7 @@ static ssize_t receive(struct connection *c, bool *full)
                                                         : recv(c->context->fd, to, room, 0);
     if (got > 0) {
         c->protocol->came(c->reader, (size_t)got);
+        c->received_bytes += (uint64_t)got;
         *full = (size_t)got == room;
     }
     return got;

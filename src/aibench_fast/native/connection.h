@@ -32,6 +32,7 @@ struct connection {
     struct replycheck *check;
     void *reader;                 /* the protocol's */
     uint64_t sent_bytes;          /* that the kernel took since the connection was opened */
+    uint64_t received_bytes;      /* since then */
     bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
     uint32_t receives;            /* of which one in RECEIVES_A_STAMP is timed */
     int64_t reply_wait_ns;        /* how long what the last receive read had waited in the kernel, where

@@ -20,6 +20,7 @@
 #define OUT_OF_LINE __attribute__((noinline, cold))
 
 static void worker_next(struct iothread *t, struct worker *w);
+static void worker_begin(struct iothread *t, struct worker *w);
 
 static inline int64_t read_clock(struct iothread *t)
 {
@@ -206,11 +207,26 @@ static void request_done(struct iothread *t, struct worker *w)
         judge_oldest(t, w);
 }
 
+/* Whether the peer closed an idle connection just when the request was sent, as HTTP lets it: the request
+ * goes out once more, as every client of HTTP has it. */
+static bool closed_before_reply(struct iothread *t, const struct worker *w)
+{
+    return t->run->config.protocol->peer_may_close && w->check.kind == FAILURE_CONNECTION_LOST &&
+           w->answered && w->connection.received_bytes == w->received_before;
+}
+
 /* The oldest request failed, as its check says, and its connection with it, and with that the
  * others that were outstanding on it. */
 static void worker_lost(struct iothread *t, struct worker *w)
 {
     enum failure_kind cause = w->check.kind;
+    if (closed_before_reply(t, w)) {
+        figures_bump(&t->reconnects);
+        connection_close(&w->connection);
+        w->resends = true;
+        worker_begin(t, w);
+        return;
+    }
     connection_close(&w->connection);
     request_done(t, w);
     while (w->outstanding > 0) {
@@ -310,9 +326,8 @@ OUT_OF_LINE static void note_start(struct iothread *t, struct worker *w, struct 
         histogram_record(&t->timer_lags, lag_ns);
 }
 
-/* Queue what a request sends, behind what is queued already. */
-static void request_queue(struct iothread *t, struct worker *w, struct request *request,
-                          int64_t now_ns)
+/* Queue the bytes of a request, behind what is queued already. */
+static void queue_bytes(struct worker *w, struct request *request)
 {
     const struct request_kind *kind = request->kind;
     const struct request_text *text = kind->texts + (size_t)w->index * (kind->input_count + 1);
@@ -331,6 +346,14 @@ static void request_queue(struct iothread *t, struct worker *w, struct request *
     w->iov_count = (size_t)(iov - w->iov);
     w->queued_bytes = bytes + text->count;
     request->end_byte = w->queued_bytes;
+}
+
+/* Queue a request, which starts now. */
+static void request_queue(struct iothread *t, struct worker *w, struct request *request,
+                          int64_t now_ns)
+{
+    const struct request_kind *kind = request->kind;
+    queue_bytes(w, request);
     request->started_ns = now_ns;
     if (request->arrival.due_ns)
         note_start(t, w, request);
@@ -371,13 +394,25 @@ static void worker_send(struct iothread *t, struct worker *w)
     }
 }
 
+/* The request goes out again; it started when it first did. */
+OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
+{
+    w->resends = false;
+    queue_bytes(w, oldest(w));
+    judge_oldest(t, w);
+}
+
 /* The request that was taken goes out on the connection, which has no other, and more behind it. */
 static void worker_start(struct iothread *t, struct worker *w)
 {
     w->phase = WORKER_BUSY;
     w->iov = w->iov_all;
     w->iov_count = 0;
-    request_queue(t, w, oldest(w), read_clock(t));
+    w->received_before = w->connection.received_bytes;
+    if (w->resends)
+        resend(t, w);
+    else
+        request_queue(t, w, oldest(w), read_clock(t));
     worker_fill(t, w); /* before anything is sent, so that all of it goes at once */
     worker_send(t, w);
 }

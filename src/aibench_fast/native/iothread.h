@@ -72,6 +72,8 @@ struct worker {
     struct request *requests; /* a ring of config.pipeline */
     uint32_t oldest;          /* its place in the ring */
     uint32_t outstanding;     /* how many the ring holds */
+    uint64_t received_before; /* by its connection, when its oldest request was started */
+    bool resends;             /* its request goes out again, on a new connection */
     uint64_t queued_bytes;    /* what its connection has been given to send since it was opened */
     struct iovec *iov_all;    /* room for all requests outstanding */
     struct iovec *iov;        /* what of them is not sent yet */

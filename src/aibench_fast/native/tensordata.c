@@ -1,5 +1,7 @@
 #include "tensordata.h"
 
+#include <string.h>
+
 #include "splitmix.h"
 
 #define WORD_BITS 64
@@ -29,6 +31,23 @@ DEFINE_FILL(fill_8_bits, uint8_t, 8, random & UINT8_MAX)
 DEFINE_FILL(fill_16_bits, uint16_t, 8, random & UINT8_MAX)
 DEFINE_FILL(fill_32_bits, uint32_t, 8, random & UINT8_MAX)
 DEFINE_FILL(fill_64_bits, uint64_t, 8, random & UINT8_MAX)
+/* The upper bits of a float of so few random bits are all there is of it. */
+static uint32_t float_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Of a value that is 0, or from 2^-11 to below 1, so that its exponent needs no care. */
+static uint16_t half_of(float value)
+{
+    uint32_t bits = float_bits(value);
+    return value == 0 ? 0 : (uint16_t)((((bits >> 23) - 112) << 10) | ((bits >> 13) & 0x3ff));
+}
+
+DEFINE_FILL(fill_fp16, uint16_t, 16, half_of((float)(random & 0x7ff) * 0x1p-11f))
+DEFINE_FILL(fill_bf16, uint16_t, 16, float_bits((float)(random & 0xff) * 0x1p-8f) >> 16)
 DEFINE_FILL(fill_bool, uint8_t, 8, random & 1)
 
 void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t seed)
@@ -41,8 +60,12 @@ void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t
     /* Of no value is the sign's bit set, so that these serve the signed types too. */
     case TENSOR_INT16:
     case TENSOR_UINT16: fill_16_bits(data, bytes / sizeof(uint16_t), seed); break;
+    case TENSOR_UINT32:
     case TENSOR_INT32: fill_32_bits(data, bytes / sizeof(uint32_t), seed); break;
+    case TENSOR_UINT64:
     case TENSOR_INT64: fill_64_bits(data, bytes / sizeof(uint64_t), seed); break;
     case TENSOR_BOOL: fill_bool(data, bytes, seed); break;
+    case TENSOR_FP16: fill_fp16(data, bytes / sizeof(uint16_t), seed); break;
+    case TENSOR_BF16: fill_bf16(data, bytes / sizeof(uint16_t), seed); break;
     }
 }

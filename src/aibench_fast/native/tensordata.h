@@ -23,6 +23,10 @@ enum tensor_dtype {
     TENSOR_UINT8,
     TENSOR_UINT16,
     TENSOR_BOOL, /* 0 or 1, in one byte */
+    TENSOR_FP16, /* 11 random bits: uniform in [0, 1) */
+    TENSOR_BF16, /* 8 random bits: uniform in [0, 1) */
+    TENSOR_UINT32,
+    TENSOR_UINT64,
 };
 
 /* Fill `data`, which is aligned for its values, with as many as `bytes` have room for. */

@@ -69,6 +69,26 @@ class StatisticsWatch(Protocol):
         """Wait for the last reading; return what was counted over all, and in each period."""
 
 
+class NoStatistics:
+    """Of a server that counts nothing that can be read."""
+
+    def start(self) -> None:
+        """Read nothing."""
+
+    def period_ended(self, unix_ms: int) -> None:
+        """Read nothing."""
+
+    @property
+    def last_period(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def finish(self, patience_s: float) -> ServerStatistics:
+        """Nothing was counted."""
+        del patience_s
+        return ServerStatistics({"overall": {}}, {})
+
+
 class Session(Protocol):
     """A server that was visited and answered a request of each kind on trial."""
 

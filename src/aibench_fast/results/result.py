@@ -13,6 +13,7 @@ Versions of the format:
     1.4  Arrivals, Shed, Unsent, LagExceeded and Steps of a schedule; Kinds of a mix, which has no
          Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ; ScheduleLag,
          TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
+    1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
 """
 
 import json
@@ -30,7 +31,7 @@ MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""
-FORMAT_VERSION = "1.4"
+FORMAT_VERSION = "1.5"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -262,6 +263,8 @@ class Result(ShownInNotebooks):
     """By kind."""
     burn_in_requests: int
     burn_in_failures: Mapping[str, Failure]
+    reconnects: int
+    """New connections in place of such as the server closed between requests, as HTTP may."""
     abandoned: int
     """Requests under way when the run was stopped: neither success nor failure."""
     late_starts: int
@@ -390,6 +393,7 @@ class Result(ShownInNotebooks):
             "BurnInRequests": self.burn_in_requests,
             "BurnInFailures": _failures_json(self.burn_in_failures),
             "AbandonedRequests": self.abandoned,
+            "Reconnects": self.reconnects,
             "LateStarts": self.late_starts,
             "Arrivals": self.arrivals,
             "Shed": self.shed,

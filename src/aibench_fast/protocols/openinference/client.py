@@ -1,0 +1,141 @@
+"""Questions before a run, over HTTP: answers as JSON, and what is none of that in one line."""
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from aibench_fast.errors import ServerError
+from aibench_fast.protocols.address import HttpAddress
+
+CONNECT_TIMEOUT_S = 5.0
+REPLY_TIMEOUT_S = 90.0
+MAX_BODY_BYTES = 1 << 30
+SHOWN_CHARACTERS = 100
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    body: bytes
+
+
+class HttpClient:
+    """One connection to a server; ServerError where it does not answer as HTTP."""
+
+    def __init__(self, address: HttpAddress, timeout_s: float = REPLY_TIMEOUT_S) -> None:
+        """Connect; ServerError where nothing answers."""
+        self._address = address
+        self._connection = http.client.HTTPConnection(
+            address.host, address.port, timeout=CONNECT_TIMEOUT_S
+        )
+        try:
+            self._connection.connect()
+        except OSError as error:
+            raise ServerError(
+                f"no server answers at {address}: {_reason(error)}; start one, or correct --url"
+            ) from error
+        self._connection.sock.settimeout(timeout_s)
+        self._connection.timeout = timeout_s  # of a connection that it opens again
+        self.peer: str = self._connection.sock.getpeername()[0]
+        """The numeric address that answers."""
+
+    def ask(
+        self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """GET a path, or POST to it; ServerError where what comes back is no HTTP."""
+        method = "GET" if body is None else "POST"
+        try:
+            self._connection.request(
+                method,
+                self._address.path + path,
+                body=body,
+                headers={**dict(self._address.headers), **(headers or {})},
+            )
+            response = self._connection.getresponse()
+            found = response.read(MAX_BODY_BYTES)
+        except TimeoutError as error:
+            raise ServerError(f"{self._address} did not answer {method} {path} in time") from error
+        except (http.client.HTTPException, OSError) as error:
+            raise ServerError(
+                f"{self._address} answered {method} {path} with no HTTP ({_reason(error)}): is it "
+                "another protocol, or TLS?"
+            ) from error
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, names, found)
+
+    def ask_json(self, path: str, what: str) -> dict[str, Any]:
+        """GET a path that answers a JSON object; ServerError, with the server's words, else.
+
+        `what` names what was asked for.
+        """
+        return json_of(self._address, path, self.ask(path), what)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+
+def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[str, Any]:
+    """A reply's JSON object; ServerError where it is a redirect, an error or something else."""
+    where = f"{address}{path}"
+    if 300 <= reply.status < 400:
+        raise ServerError(
+            f"{where} redirects to {reply.headers.get('location', 'another place')}: name that "
+            "server in --url"
+        )
+    try:
+        document = json.loads(reply.body)
+    except ValueError:
+        document = None
+    if reply.status >= 400:
+        raise ServerError(
+            f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
+        )
+    if not isinstance(document, dict):
+        raise ServerError(
+            f"{where} answered {_shown(reply)} for {what}, where JSON is expected: does it speak "
+            "the Open Inference Protocol?"
+        )
+    return document
+
+
+def _words(document: Any, reply: Reply) -> str:
+    """The server's own words for an error."""
+    error = document.get("error") if isinstance(document, dict) else None
+    return error if isinstance(error, str) and error else _shown(reply)
+
+
+def _shown(reply: Reply) -> str:
+    if reply.headers.get("content-type", "").startswith("text/html"):
+        return "a web page"
+    text = reply.body[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+    return repr(text) if text else "nothing"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, socket.gaierror):
+        return "there is no such host"
+    if isinstance(error, TimeoutError):
+        return "no connection within the time allowed"
+    return str(error) or type(error).__name__

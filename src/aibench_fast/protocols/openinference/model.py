@@ -1,0 +1,134 @@
+"""What a server says of a model: the names, datatypes and shapes of its inputs and outputs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.openinference.client import HttpClient
+from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
+
+FREE = -1
+
+
+@dataclass(frozen=True)
+class TensorMetadata:
+    """An input or an output."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    """FREE where any length will do."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        lengths = " x ".join("any" if length == FREE else str(length) for length in self.shape)
+        return f"{self.name} of {lengths} {self.datatype}"
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """A model."""
+
+    name: str
+    platform: str
+    inputs: Sequence[TensorMetadata]
+    outputs: Sequence[TensorMetadata]
+
+
+@dataclass(frozen=True)
+class ResolvedInput:
+    """An input as requests will send it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    """Of one tensor, without the batch."""
+    is_batched: bool
+    """Whether the batch stands before it."""
+
+
+def model_path(model: str, version: str | None) -> str:
+    """Where a model is asked for."""
+    at_version = "" if version is None else f"/versions/{quote(version, safe='')}"
+    return f"/v2/models/{quote(model, safe='')}{at_version}"
+
+
+def ask_model(client: HttpClient, model: str, version: str | None) -> ModelMetadata:
+    """Ask for a model's metadata, and whether it is ready.
+
+    ServerError, in the server's words, where there is none, or it is not.
+    """
+    path = model_path(model, version)
+    told = client.ask_json(path, f"the model {model}")
+    ready = client.ask(f"{path}/ready")
+    if ready.status != 200:
+        raise ServerError(f"the model {model} is not ready: HTTP {ready.status} from {path}/ready")
+    try:
+        return ModelMetadata(
+            name=str(told["name"]),
+            platform=str(told.get("platform", "")),
+            inputs=_tensors(told["inputs"]),
+            outputs=_tensors(told["outputs"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerError(
+            f"what {path} says of the model {model} is not as the protocol has it: {error!r}"
+        ) from error
+
+
+def _tensors(told: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:
+    return [
+        TensorMetadata(str(one["name"]), str(one["datatype"]), [int(n) for n in one["shape"]])
+        for one in told
+    ]
+
+
+def resolve_input(
+    wanted: TensorMetadata,
+    *,
+    shape: Sequence[int] | None,
+    dtype: str | None,
+    batch_size: int,
+) -> ResolvedInput:
+    """Hold what was asked for against what the model takes; what was not is the model's.
+
+    ConfigError names what was asked and what was found, or which length is free.
+    """
+    found = our_dtype(wanted.datatype, f"input {wanted.name}")
+    if dtype is not None and dtype != found:
+        raise ConfigError(
+            f"--dtype {their_datatype(dtype)}: the model's input is {wanted}; ask for that"
+        )
+    if shape is None:
+        shape, is_batched = _own_shape(wanted, batch_size)
+    else:
+        is_batched = _fits((batch_size, *shape), wanted.shape)
+        if not is_batched and not (batch_size == 1 and _fits(shape, wanted.shape)):
+            sent = " x ".join(map(str, (batch_size, *shape)))
+            raise ConfigError(
+                f"--shape {','.join(map(str, shape))} with --batch-size {batch_size} makes tensors "
+                f"of {sent}; the model's input is {wanted}"
+            )
+    return ResolvedInput(wanted.name, found, tuple(shape), is_batched)
+
+
+def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], bool]:
+    """The model's shape of one tensor, and whether a batch stands before it."""
+    first, *rest = wanted.shape or [FREE]
+    is_batched = first in (FREE, batch_size) and bool(rest)
+    shape = rest if is_batched else wanted.shape
+    if FREE in shape:
+        raise ConfigError(f"the model's input is {wanted}: give --shape, with every length")
+    if not is_batched and batch_size != 1:
+        raise ConfigError(
+            f"--batch-size {batch_size}: the model's input is {wanted}, one at a time"
+        )
+    return shape, is_batched
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    return len(shape) == len(wanted) and all(
+        other in (FREE, length) for length, other in zip(shape, wanted, strict=True)
+    )

@@ -1,0 +1,175 @@
+"""A server of the Open Inference Protocol that can be slow, broken or silent on order.
+
+A behaviour decides what one inference answers: it gets the request and how many came before, and
+returns bytes, or an awaitable of them where it wants to be late. None cuts the connection. Real
+servers are used wherever nothing has to misbehave.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Answer = bytes | None
+OUTPUT_BYTES = 4004
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    line: str
+    headers: dict[str, str]
+    """By their names in lower case."""
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The JSON part of the body."""
+        return json.loads(self.body[: self._json_bytes])
+
+    @property
+    def tensors(self) -> bytes:
+        """What follows it."""
+        return self.body[self._json_bytes :]
+
+    @property
+    def _json_bytes(self) -> int:
+        return int(self.headers.get("inference-header-content-length", len(self.body)))
+
+
+Behaviour = Callable[[Asked, int], Answer | Awaitable[Answer]]
+
+
+def reply(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An HTTP reply with its length."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def json_reply(document: object, status: str = "200 OK") -> bytes:
+    return reply(json.dumps(document).encode(), "Content-Type: application/json", status=status)
+
+
+def output(
+    shape: tuple[int, ...] = (1, 1001), datatype: str = "FP32", name: str = "y"
+) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(shape)}
+
+
+def binary_reply(
+    data: bytes = bytes(OUTPUT_BYTES), told: dict[str, Any] | None = None, **changes: object
+) -> bytes:
+    """A reply with one output in binary."""
+    told = {**(told or output()), "parameters": {"binary_data_size": len(data)}}
+    document = {"id": "1", "model_name": "m", "model_version": "1", "outputs": [told], **changes}
+    text = json.dumps(document).encode()
+    return reply(text + data, f"Inference-Header-Content-Length: {len(text)}")
+
+
+def well(asked: Asked, number: int) -> bytes:
+    """As a server answers that has nothing to say."""
+    del asked, number
+    return binary_reply()
+
+
+@dataclass
+class FakeInference:
+    """Listens on a free port of 127.0.0.1 while the `with` block lasts."""
+
+    infer: Behaviour = well
+    model: dict[str, Any] = field(
+        default_factory=lambda: {
+            "name": "m",
+            "platform": "none",
+            "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
+            "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 1001]}],
+        }
+    )
+    paths: dict[str, bytes] = field(default_factory=dict)
+    """What else is answered, by path."""
+    close_each: bool = False
+    """Close the connection behind each reply."""
+    close_after: set[int] = field(default_factory=set)
+    """Close it behind these inferences' replies, by their number."""
+    asked: list[Asked] = field(default_factory=list)
+    """The inferences, the trial first."""
+    connections: int = 0
+
+    def __enter__(self) -> "FakeInference":
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def _stop(self) -> None:
+        self._server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while (asked := await self._read(reader)) is not None:
+                answer = self._answer(asked)
+                if not isinstance(answer, bytes) and answer is not None:
+                    answer = await answer
+                if answer is None:
+                    break
+                writer.write(answer)
+                await writer.drain()
+                is_inference = asked.line.startswith("POST")
+                if is_inference and (self.close_each or len(self.asked) - 1 in self.close_after):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, asked: Asked) -> Answer | Awaitable[Answer]:
+        _, path, _ = asked.line.split(" ")
+        if path in self.paths:
+            return self.paths[path]
+        if path.endswith("/infer"):
+            self.asked.append(asked)
+            return self.infer(asked, len(self.asked) - 1)
+        if path == "/v2":
+            return json_reply(
+                {"name": "fake", "version": "7", "extensions": ["binary_tensor_data"]}
+            )
+        if path.endswith("/ready"):
+            return reply(b"")
+        if path == "/v2/models/m":
+            return json_reply(self.model)
+        return json_reply({"error": f"unknown: {path}"}, status="404 Not Found")
+
+    @staticmethod
+    async def _read(reader: asyncio.StreamReader) -> Asked | None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = await reader.readline()
+            if not line:
+                return None
+            head += line
+        first, *rest = head.decode().strip().split("\r\n")
+        pairs = (line.partition(":") for line in rest)
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        return Asked(first, headers, body)

@@ -1,0 +1,406 @@
+"""Runs over HTTP: what is sent, how replies are judged, and what is refused before the clock."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commandline import Cli
+from fake_inference import (
+    OUTPUT_BYTES,
+    Asked,
+    Behaviour,
+    FakeInference,
+    binary_reply,
+    json_reply,
+    output,
+    reply,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aibench_fast import ConfigError, Result, RunConfig, ServerError, run
+from aibench_fast._core import Tensors
+from aibench_fast.load.kinds import InputTensor, RequestKind
+
+
+def against(server: FakeInference, **settings: object) -> Result:
+    usual: dict[str, object] = {"file": None, "url": server.url, "model": "m", "max_queries": 20}
+    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+
+
+def test_a_request_is_the_models_own_with_the_tensor_in_binary() -> None:
+    with FakeInference() as server:
+        result = against(server, seed=3, headers=(("Authorization", "Bearer x"),))
+    assert (result.successes, result.failures, result.reconnects) == (20, {}, 0)
+    assert (result.shape, result.dtype) == ((4,), "FLOAT")
+    assert result.server.kind == "fake"
+    assert result.server.address == server.url
+    tensors = Tensors.generate(2000, 16, "FLOAT", 3)
+    trial, *measured = server.asked
+    assert [asked.tensors for asked in measured] == [tensors.read(n, 1) for n in range(20)]
+    assert trial.body == measured[0].body  # it is tried with the run's first tensor
+    for asked in server.asked:
+        assert asked.line == "POST /v2/models/m/infer HTTP/1.1"
+        assert asked.headers["host"] == f"127.0.0.1:{server.port}"
+        assert asked.headers["authorization"] == "Bearer x"
+        assert asked.document == {
+            "id": "1",
+            "inputs": [
+                {
+                    "name": "x", "shape": [1, 4], "datatype": "FP32",
+                    "parameters": {"binary_data_size": 16},
+                }
+            ],
+            "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
+        }  # fmt: skip
+
+
+def test_batches_versions_and_several_inputs(tmp_path: Path) -> None:
+    model = {
+        "name": "m", "platform": "none",
+        "inputs": [
+            {"name": "ids", "datatype": "INT64", "shape": [-1, -1]},
+            {"name": "mask", "datatype": "BOOL", "shape": [-1, -1]},
+        ],
+        "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 1001]}, output(name="z")],
+    }  # fmt: skip
+    (tmp_path / "ids").write_bytes(bytes(range(240)))
+    inputs = (
+        InputTensor(None, (3,), "BOOL", "mask"),
+        InputTensor(tmp_path / "ids", (3,), "INT64", "ids"),
+    )
+
+    def two(asked: Asked, number: int) -> bytes:
+        return binary_reply(bytes(2 * OUTPUT_BYTES), output((2, 1001)))
+
+    with FakeInference(infer=two, model=model) as server:
+        server.paths = {
+            "/v2/models/m/versions/7": json_reply(model),
+            "/v2/models/m/versions/7/ready": reply(b""),
+        }
+        result = against(server, inputs=inputs, batch_size=2, model_version="7", outputs=("y",))
+    assert (result.successes, result.inferences) == (10, 20)
+    asked = server.asked[1]
+    assert asked.line == "POST /v2/models/m/versions/7/infer HTTP/1.1"
+    assert [(one["name"], one["shape"], one["datatype"]) for one in asked.document["inputs"]] == [
+        ("mask", [2, 3], "BOOL"),
+        ("ids", [2, 3], "INT64"),
+    ]
+    assert asked.document["outputs"] == [{"name": "y", "parameters": {"binary_data": True}}]
+    assert asked.tensors[6:] == bytes(range(48))
+
+
+def test_a_delay_shows_in_the_histogram() -> None:
+    """As with RESP: half of the replies 50 ms late, measured to the percent."""
+
+    async def late(asked: Asked, number: int) -> bytes:
+        await asyncio.sleep(0.05 if number % 2 else 0)
+        return binary_reply()
+
+    with FakeInference(infer=late) as server:
+        result = against(server, max_queries=60)
+    q25, q75 = result.latencies.quantiles_ms((0.25, 0.75))
+    assert q25 < 40
+    assert 50 <= q75 < 100
+    assert result.latencies.count == 60
+
+
+def chunked(body: bytes, headers: str = "") -> bytes:
+    pieces = [body[start : start + 700] for start in range(0, len(body), 700)]
+    encoded = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return (
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{headers}\r\n".encode()
+        + encoded
+        + b"0\r\n\r\n"
+    )
+
+
+def split(text: bytes) -> tuple[bytes, bytes]:
+    head, _, body = text.partition(b"\r\n\r\n")
+    return head, body
+
+
+HEAD, BODY = split(binary_reply())
+LENGTH = next(line for line in HEAD.decode().split("\r\n") if line.startswith("Inference"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        chunked(BODY, f"{LENGTH}\r\n"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + binary_reply(),
+        HEAD.lower().replace(b"http", b"HTTP") + b"\r\n\r\n" + BODY,
+        binary_reply(model_name="another"),  # not the trial's text, and as good
+    ],
+)
+def test_a_reply_may_have_other_forms(answer: bytes) -> None:
+    with FakeInference(infer=lambda _, number: answer if number else binary_reply()) as server:
+        result = against(server)
+    assert (result.successes, result.failures) == (20, {})
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(1, len(HEAD) + len(BODY)), max_size=5))
+def test_a_reply_may_come_in_pieces(cuts: list[int]) -> None:
+    whole = binary_reply()
+    ends = [*sorted(set(cuts)), len(whole)]
+
+    with socket.socket() as listening, FakeInference() as asked:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def serve() -> None:
+            """Everything else is the fake server's; replies to inferences come in pieces."""
+            while True:
+                try:
+                    client, _ = listening.accept()
+                except OSError:
+                    return
+                threading.Thread(target=pass_on, args=(client, asked.port, ends)).start()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        result = run(
+            RunConfig(
+                file=None, url=f"http://127.0.0.1:{listening.getsockname()[1]}", model="m",
+                max_queries=3,
+            )
+        )  # fmt: skip
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    assert (result.successes, result.failures) == (3, {})
+
+
+def pass_on(client: socket.socket, port: int, ends: list[int]) -> None:
+    with client, socket.create_connection(("127.0.0.1", port)) as server:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while request := client.recv(1 << 16):
+            server.sendall(request)
+            answer = b""
+            server.settimeout(0.05)
+            try:
+                while piece := server.recv(1 << 16):
+                    answer += piece
+            except TimeoutError:
+                pass
+            start = 0
+            for end in [end for end in ends if end < len(answer)] + [len(answer)]:
+                client.sendall(answer[start:end])
+                start = end
+
+
+FAILURES: dict[str, tuple[bytes | None, str, str]] = {
+    "an error": (
+        json_reply({"error": "no memory"}, status="500 Oh"), "error_reply", "HTTP 500: no memory",
+    ),
+    "a web page": (
+        reply(b"<html>\nsorry", status="502 Bad"), "error_reply", "HTTP 502: <html>",
+    ),
+    "too many": (json_reply({"error": "wait"}, "429 X"), "too_many_requests", "HTTP 429: wait"),
+    "unavailable": (json_reply({"error": "busy"}, "503 X"), "unavailable", "HTTP 503: busy"),
+    "another name": (
+        binary_reply(told=output(name="z")), "wrong_reply", "found output z, expected y",
+    ),
+    "another datatype": (
+        binary_reply(told=output(datatype="INT32")), "wrong_reply", "is of INT32, expected FP32",
+    ),
+    "another shape": (
+        binary_reply(told=output((7, 143))), "wrong_size", "has the shape [7,143], not the trial's",
+    ),
+    "another size": (
+        binary_reply(bytes(OUTPUT_BYTES - 4)), "wrong_size", "outputs of 4000 bytes, expected 4004",
+    ),
+    "no output": (binary_reply(outputs=[]), "wrong_reply", "0 outputs, expected 1"),
+    "JSON": (json_reply({"outputs": []}), "wrong_reply", "the reply is JSON, the trial's was not"),
+    "no JSON": (HEAD + b"\r\n\r\n" + b"x" * len(BODY), "wrong_reply", "the reply is no JSON"),
+    "a cut": (None, "connection_lost", "the server closed the connection"),
+    "a cut in the body": (
+        binary_reply()[:-9], "connection_lost", "the server closed the connection",
+    ),
+    "no HTTP": (b"-ERR unknown command\r\n", "protocol", "no HTTP reply: "),
+    "a header of 1 MB": (
+        reply(b"", "X: " + "y" * (1 << 20)), "protocol", "headers of more than 64 KiB",
+    ),
+    "a long body": (
+        reply(bytes(1 << 22)), "protocol", "a body far longer than the outputs",
+    ),
+    "a length that overflows": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", "protocol",
+        "Content-Length overflow",
+    ),
+    "a chunk that overflows": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", "protocol",
+        "Chunk size overflow",
+    ),
+    "two replies": (2 * binary_reply(), "protocol", "more replies than the request has commands"),
+    "a JSON part longer than the body": (
+        reply(b"{}", "Inference-Header-Content-Length: 99"), "wrong_size", "a body of 2 bytes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_is_no_answer_is_a_failure_of_its_kind(name: str) -> None:
+    answer, kind, message = FAILURES[name]
+    behaviour: Behaviour = lambda _, number: answer if number == 5 else binary_reply()  # noqa: E731
+    with FakeInference(infer=behaviour) as server:
+        server.close_after = {5} if name == "a cut in the body" else set()
+        result = against(server)
+    if name == "a cut":  # it goes out once more, as HTTP lets a server close between requests
+        assert (result.successes, result.failures, result.reconnects) == (20, {}, 1)
+        return
+    assert result.successes == 19
+    (found,) = result.failures.items()
+    assert found[0] == kind
+    assert found[1].count == 1
+    assert message in found[1].first_message
+
+
+def test_a_server_that_keeps_cutting_is_a_failure() -> None:
+    behaviour: Behaviour = lambda _, number: None if number >= 5 else binary_reply()  # noqa: E731
+    with FakeInference(infer=behaviour) as server:
+        result = against(server, reply_timeout_s=2)
+    assert result.successes == 4
+    assert result.failures["connection_lost"].count == 16
+
+
+@pytest.mark.parametrize("says_so", [False, True])
+def test_a_server_may_close_after_each_reply(says_so: bool) -> None:
+    answer = binary_reply()
+    if says_so:
+        answer = answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+    with FakeInference(infer=lambda *_: answer, close_each=True) as server:
+        result = against(server, workers=3, max_queries=60)
+        limited = against(server, workers=2, max_queries=30, limit_rps=200.0)
+    assert (result.successes, result.failures) == (60, {})
+    assert (limited.successes, limited.failures) == (30, {})
+    assert result.reconnects >= 57
+    assert result.to_json()["Reconnects"] == result.reconnects
+
+
+@pytest.fixture
+def web_page() -> Iterator[FakeInference]:
+    page = reply(b"<html>welcome", "Content-Type: text/html")
+    paths = {"/v2": page, "/v2/models/m": page, "/v2/models/m/infer": page}
+    with FakeInference(paths=paths) as server:
+        yield server
+
+
+def test_a_web_page_instead_is_one_line(cli: Cli, web_page: FakeInference) -> None:
+    done = cli("run", "--url", web_page.url, "--model", "m")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "answered a web page for the model m, where JSON is expected" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--model", "other"], 3, "answered HTTP 404 for the model other: unknown: "),
+        (["--model", "m", "--shape", "5"], 2, "makes tensors of 1 x 5; the model's input is x of "),
+        (["--model", "m", "--dtype", "INT8"], 2, "--dtype INT8: the model's input is x of any x 4"),
+        (["--model", "m", "--output", "q"], 2, "--output q: the model m has the outputs y"),
+        (["--model", "m", "--input", "q:FP32:4"], 2, "--input q: the model m takes x"),
+        (["--model", "m", "--use-dag"], 2, "--use-dag with --url"),
+        (["--model", "m", "--pipeline", "2"], 2, "--pipeline with --url"),
+        (["--model", "m", "--header", "nothing"], 2, "write 'NAME: VALUE'"),
+        (["--model", "m", "--header", "A: env:NOT_THERE"], 2, "there is no variable NOT_THERE"),
+        (["--model", "m", "--port", "1"], 2, "name one server"),
+    ],
+)
+def test_bad_input_is_one_line(cli: Cli, words: list[str], code: int, told: str) -> None:
+    with FakeInference() as server:
+        done = cli("run", "--url", server.url, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://localhost", "TLS is not spoken yet"),
+        ("localhost:8000", "write http://HOST:PORT"),
+        ("http://me:secret@localhost", "give --header instead"),
+        ("http://localhost:99999", "Port out of range"),
+    ],
+)
+def test_a_url_that_is_none_is_one_line(cli: Cli, url: str, told: str) -> None:
+    done = cli("run", "--url", url, "--model", "m")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert told in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_no_server_a_redirect_and_another_protocol_are_one_line(closed_port: int) -> None:
+    config = RunConfig(file=None, url=f"http://127.0.0.1:{closed_port}", model="m")
+    with pytest.raises(ServerError, match=r"no server answers at .*: connection refused"):
+        run(config)
+    moved = reply(b"", "Location: http://elsewhere/", status="301 Moved")
+    with (
+        FakeInference(paths={"/v2/models/m": moved}) as server,
+        pytest.raises(ServerError, match="redirects to http://elsewhere/: name that server"),
+    ):
+        against(server)
+    with (
+        FakeInference(paths={"/v2/models/m": b"\x15\x03\x01\x00\x02\x02\x46\r\n"}) as server,
+        pytest.raises(ServerError, match=r"with no HTTP .*: is it another protocol, or TLS\?"),
+    ):
+        against(server)
+
+
+def test_a_model_that_is_not_ready_is_told() -> None:
+    paths = {"/v2/models/m/ready": json_reply({"error": "loading"}, "400 X")}
+    with (
+        FakeInference(paths=paths) as server,
+        pytest.raises(ServerError, match="the model m is not ready: HTTP 400"),
+    ):
+        against(server)
+
+
+def test_a_free_length_is_asked_for() -> None:
+    with FakeInference() as server:
+        server.model["inputs"][0]["shape"] = [-1, -1]
+        with pytest.raises(ConfigError, match="x of any x any FP32: give --shape"):
+            against(server)
+        assert against(server, shape=(4,)).successes == 20
+
+
+def test_a_secret_header_is_in_no_result(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "hunter2")
+    with FakeInference() as server:
+        done = cli(
+            "run", "--url", server.url, "--model", "m", "--header", "Authorization: env:TOKEN",
+            "--json-out-file", "r.json", "--max-queries", 10,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert server.asked[-1].headers["authorization"] == "hunter2"
+    written = (tmp_path / "r.json").read_text()
+    assert "hunter2" not in written + done.stdout + done.stderr
+    told = json.loads(written)
+    assert told["Facts"]["Inputs"] == "1 x 4 FLOAT"
+    assert told["Query"] == "Open Inference Query - m :infer"
+
+
+def test_a_mix_over_http() -> None:
+    other = {"name": "n", "inputs": [output((1, 2), name="q")], "outputs": [output()]}
+    kinds = (
+        RequestKind("m", (InputTensor(None, (4,), "FLOAT"),), batch_size=2, weight=3),
+        RequestKind("n", (InputTensor(None, (2,), "FLOAT"),)),
+    )
+    with FakeInference(infer=lambda *_: binary_reply()) as server:
+        server.paths = {
+            "/v2/models/n": json_reply(other), "/v2/models/n/ready": reply(b""),
+        }  # fmt: skip
+        result = against(server, mix=kinds, max_queries=300, workers=2)
+    heavy, light = result.kinds
+    assert heavy.requests + light.requests == 300
+    assert heavy.inferences == 2 * heavy.successes
+    assert (
+        light.successes
+        == sum(asked.line.startswith("POST /v2/models/n/") for asked in server.asked) - 1
+    )
