@@ -20,13 +20,13 @@ from aibench_fast.cli.options import (
     add_login,
     add_server_address,
     add_url,
-    addresses,
     boolean,
     burn_in,
     read_headers,
     seconds,
     shape,
 )
+from aibench_fast.cli.servers import EMBEDDED, loaded_server
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
 from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, ON_LAG, RunConfig
@@ -36,9 +36,7 @@ from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.thresholds import Expectation, parse_expectation
-from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
 from aibench_fast.report.junit import format_junit
 from aibench_fast.results.hdrlog import HdrLog
@@ -63,7 +61,6 @@ HISTOGRAM_FILE = Path("stats-response-latency-hist.txt")
 TOP_CLASSES = 5
 MIN_REPEATS = 3
 MAX_REPEATS = 1000
-DEFAULT_ADDRESS = ("localhost", 6379, None)
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -177,8 +174,9 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         help="the largest difference that --verify allows, absolute (default: 1e-4)",
     )  # fmt: skip
     group.add_argument(
-        "--embedded", action="store_true",
-        help="start a server of our own with MobileNet V1 and stop it after the run",
+        "--embedded", nargs="?", choices=EMBEDDED, const=EMBEDDED[0],
+        help="start a server of our own with MobileNet V1 and stop it after the run (default "
+        f"without a name: {EMBEDDED[0]})",
     )  # fmt: skip
     group.add_argument(
         "--seed", type=int, default=0, metavar="S",
@@ -352,11 +350,11 @@ def _run(options: argparse.Namespace) -> int:
     _check_outputs(options)
     end_in_order()
     with (
-        loaded_server(options) as address,
+        loaded_server(options) as where,
         _shown(options) as show,
         _logged(options, _while_read(show)) as observe,
     ):
-        config = dataclasses.replace(config, address=address)
+        config = dataclasses.replace(config, **where)
 
         def run_once(number: int) -> Result:
             result = checked(run(config, observe), expected)
@@ -487,40 +485,6 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         seed=options.seed,
         command_line=options.command_line,
     )
-
-
-@contextmanager
-def loaded_server(options: argparse.Namespace) -> Iterator[ServerAddress]:
-    """The address of the server to load: the given one, or an embedded one for this run."""
-    if options.embedded and (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
-        raise ConfigError("--embedded starts its own server: leave out --host, --port, --socket")
-    if options.url:
-        if options.embedded or (options.host, options.port, options.socket) != DEFAULT_ADDRESS:
-            raise ConfigError("--url with --embedded, --host, --port or --socket: name one server")
-        yield ServerAddress()
-        return
-    if not options.embedded:
-        servers = addresses(options)
-        if len(servers) > 1:
-            raise ConfigError(f"--host {options.host}: a run loads one server, name one")
-        yield servers[0]
-        return
-    # A run against a server that is there already does without the memory of these.
-    from aibench_fast.models import ModelFormat, built_in_model
-    from aibench_fast.models.load import ModelSpec, load_model
-    from aibench_fast.server import EmbeddedServer
-
-    model = built_in_model(ModelFormat.PB)
-    with EmbeddedServer() as server:
-        with Connection(server.address) as connection:
-            load_model(connection, ModelSpec(name=options.model, blob=model))
-        if not options.quiet:
-            print(
-                f"embedded server on {server.address}, pid {server.pid}; "
-                f"loaded {options.model}: MobileNet V1, {len(model):,} bytes",
-                file=sys.stderr,
-            )
-        yield server.address
 
 
 @contextmanager

@@ -21,10 +21,10 @@ from aibench_fast.cli.run import (
     add_statistics_options,
     checked,
     end_in_order,
-    loaded_server,
     run_config,
     write_junit,
 )
+from aibench_fast.cli.servers import loaded_server
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, RunConfig
@@ -111,9 +111,9 @@ def _search(options: argparse.Namespace) -> int:
     lowest, highest = _limits(options, config)
     _prepare_folder(options.results_dir)
     end_in_order()
-    with loaded_server(options) as address, progress_bar(options.quiet, "", transient=True) as bar:
+    with loaded_server(options) as where, progress_bar(options.quiet, "", transient=True) as bar:
         task = bar.add_task("searching", total=None)
-        steps = _Steps(dataclasses.replace(config, address=address), options, targets)
+        steps = _Steps(dataclasses.replace(config, **where), options, targets)
         if lowest is None:
             bar.update(task, description="asking one worker for its rate")
             lowest = min(steps.probe() * PROBE_SHARE, highest)

@@ -5,11 +5,19 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
 from aibench_fast.cli.options import PASSWORD_VARIABLE, add_command, read_password
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from aibench_fast.server.triton import TritonServer
+
+DEFAULT_PORT = 6379
+DEFAULT_TRITON_PORT = 8000
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,12 +25,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "serve",
-        summary="Run the embedded server until it is interrupted.",
+        summary="Run the embedded server, or a Triton, until it is interrupted.",
         example="aibench-fast serve --port 6379",
     )
     parser.add_argument(
-        "--port", type=int, default=6379, help="port on 127.0.0.1; 0 picks one (default: 6379)"
-    )
+        "--kind", choices=("redisai", "triton"), default="redisai",
+        help="which server; triton has the built-in MobileNet V1 and a model null (default: "
+        "redisai)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--port", type=int, metavar="N",
+        help="port on 127.0.0.1; 0 picks one (default: 6379, of triton 8000)",
+    )  # fmt: skip
     parser.add_argument("--socket", type=Path, metavar="PATH", help="also listen on a unix socket")
     parser.add_argument(
         "--threads-per-queue", type=int, default=1, metavar="N",
@@ -62,15 +76,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def serve(options: argparse.Namespace) -> int:
     """Run the server until SIGINT or SIGTERM; exit code 0. ServerError where it ends by itself."""
-    server = EmbeddedServer(
-        port=options.port,
-        socket=options.socket,
-        threads_per_queue=options.threads_per_queue,
-        engine_threads=options.engine_threads,
-        valkey=options.valkey,
-        password=_password(options),
-        data_dir=options.dir,
-    )
+    server = _triton(options) if options.kind == "triton" else _redisai(options)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
@@ -80,6 +86,35 @@ def serve(options: argparse.Namespace) -> int:
     except _StopRequested:
         return 0
     raise ServerError(f"the server ended by itself with code {code}; start it again")
+
+
+def _triton(options: argparse.Namespace) -> "TritonServer":
+    from aibench_fast.cli.servers import triton_server
+
+    redisai = {
+        "--socket": options.socket,
+        "--threads-per-queue": options.threads_per_queue != 1,
+        "--valkey": options.valkey,
+        "--dir": options.dir,
+        "--require-password": options.require_password,
+    }
+    given = [name for name, is_given in redisai.items() if is_given]
+    if given:
+        raise ConfigError(f"{given[0]} with --kind triton: that server has none")
+    port = DEFAULT_TRITON_PORT if options.port is None else options.port
+    return triton_server(DEFAULT_MODEL, port=port, engine_threads=options.engine_threads)
+
+
+def _redisai(options: argparse.Namespace) -> EmbeddedServer:
+    return EmbeddedServer(
+        port=DEFAULT_PORT if options.port is None else options.port,
+        socket=options.socket,
+        threads_per_queue=options.threads_per_queue,
+        engine_threads=options.engine_threads,
+        valkey=options.valkey,
+        password=_password(options),
+        data_dir=options.dir,
+    )
 
 
 def _password(options: argparse.Namespace) -> str | None:
@@ -93,7 +128,9 @@ def _password(options: argparse.Namespace) -> str | None:
     return password
 
 
-def _ready_line(server: EmbeddedServer) -> str:
+def _ready_line(server: "EmbeddedServer | TritonServer") -> str:
+    if not isinstance(server, EmbeddedServer):
+        return f"Triton {server.version} on {server.host}:{server.port}, pid {server.pid}"
     where = f"{server.host}:{server.port}" + (f" and {server.socket}" if server.socket else "")
     return (
         f"aibench-fast {__version__} embedded server on {where}, pid {server.pid}, {server.version}"

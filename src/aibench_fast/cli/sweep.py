@@ -37,10 +37,10 @@ from aibench_fast.cli.run import (
     add_statistics_options,
     checked,
     end_in_order,
-    loaded_server,
     run_config,
     write_junit,
 )
+from aibench_fast.cli.servers import loaded_server
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event
@@ -191,8 +191,12 @@ def _sweep(options: argparse.Namespace) -> int:
     expected = [parse_expectation(words) for words in options.expect]
     if options.dry_run and (options.autobatching or options.embedded):
         return _tell(_plan(common, options, options.autobatching or [0]), options)
-    with loaded_server(options) as address:
-        model = _Model(address, options)
+    of_redisai = options.autobatching is not None or options.allow_flush
+    if of_redisai and (options.url or options.embedded == "triton"):
+        raise ConfigError("--autobatching and --allow-flush are of RedisAI alone")
+    with loaded_server(options) as where:
+        model = _Model(where["address"], options) if "address" in where else _AnyModel()
+        common = dataclasses.replace(common, **where)
         planned = _plan(common, options, options.autobatching or [model.batch_size])
         if options.dry_run:
             return _tell(planned, options)
@@ -264,6 +268,22 @@ def _tell(planned: Planned, options: argparse.Namespace) -> int:
     return 0
 
 
+class _AnyModel:
+    """A model of a server that we store nothing in."""
+
+    batch_size = -1
+    """It does not tell."""
+
+    def prepare(self, batch_size: int) -> None:
+        """It stays as it is."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class _Model:
     """The model under test, which is stored again where a cell wants another batch size.
 
@@ -326,7 +346,7 @@ def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
 
 def _run_all(
     planned: Planned,
-    model: _Model,
+    model: _Model | _AnyModel,
     expected: Sequence[Expectation],
     options: argparse.Namespace,
 ) -> int:
@@ -341,7 +361,6 @@ def _run_all(
             ran = True
             try:
                 model.prepare(cell.autobatching)
-                config = dataclasses.replace(config, address=model.address)
                 result = _run_cell(config, files, expected)
             except ServerError as error:
                 if not options.keep_going:

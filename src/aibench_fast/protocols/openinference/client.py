@@ -138,4 +138,5 @@ def _reason(error: Exception) -> str:
         return "there is no such host"
     if isinstance(error, TimeoutError):
         return "no connection within the time allowed"
-    return str(error) or type(error).__name__
+    words = str(error).strip().encode("unicode_escape").decode()
+    return words[:SHOWN_CHARACTERS] or type(error).__name__

@@ -1,0 +1,83 @@
+"""The server that a command loads: the one that its options name, or one of our own."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypedDict
+
+from aibench_fast.cli.options import addresses
+from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.connection import Connection
+
+# A run against a server that is there already does without the memory of models and servers.
+if TYPE_CHECKING:
+    from aibench_fast.server.triton import TritonServer
+
+EMBEDDED = ("redisai", "triton")
+DEFAULT_ADDRESS = ("localhost", 6379, None)
+
+
+class Where(TypedDict, total=False):
+    """The settings of a RunConfig that say where its server is."""
+
+    address: ServerAddress
+    url: str
+
+
+@contextmanager
+def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
+    """The server to load: the given one, or an embedded one for as long as the block lasts."""
+    is_address_given = (options.host, options.port, options.socket) != DEFAULT_ADDRESS
+    if options.embedded and (is_address_given or options.url):
+        raise ConfigError(
+            "--embedded starts its own server: leave out --host, --port, --socket, --url"
+        )
+    if options.url and is_address_given:
+        raise ConfigError("--url with --host, --port or --socket: name one server")
+    if options.url:
+        yield {"url": options.url}
+    elif options.embedded == "triton":
+        with triton_server(options.model) as server:
+            if not options.quiet:
+                told = f"Triton {server.version} on {server.url}, pid {server.pid}"
+                print(f"{told}; serving {options.model}: MobileNet V1", file=sys.stderr)
+            yield {"url": server.url}
+    elif options.embedded:
+        with _embedded_redisai(options) as address:
+            yield {"address": address}
+    else:
+        servers = addresses(options)
+        if len(servers) > 1:
+            raise ConfigError(f"--host {options.host}: a run loads one server, name one")
+        yield {"address": servers[0]}
+
+
+@contextmanager
+def _embedded_redisai(options: argparse.Namespace) -> Iterator[ServerAddress]:
+    from aibench_fast.models import ModelFormat, built_in_model
+    from aibench_fast.models.load import ModelSpec, load_model
+    from aibench_fast.server import EmbeddedServer
+
+    model = built_in_model(ModelFormat.PB)
+    with EmbeddedServer() as server:
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name=options.model, blob=model))
+        if not options.quiet:
+            print(
+                f"embedded server on {server.address}, pid {server.pid}; "
+                f"loaded {options.model}: MobileNet V1, {len(model):,} bytes",
+                file=sys.stderr,
+            )
+        yield server.address
+
+
+def triton_server(model: str, port: int = 0, engine_threads: int = 0) -> "TritonServer":
+    """A Triton that will serve the built-in model under this name; ConfigError as it says."""
+    from aibench_fast.models import ModelFormat, built_in_model
+    from aibench_fast.models.mobilenet import INPUT, OUTPUT
+    from aibench_fast.server.triton import Mobilenet, TritonServer
+
+    graph = built_in_model(ModelFormat.PB)
+    return TritonServer(Mobilenet(model, graph, INPUT, OUTPUT), port, engine_threads)

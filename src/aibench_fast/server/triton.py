@@ -1,0 +1,245 @@
+"""A real Triton out of the wheel `nvidia-pytriton`: started, waited for and stopped."""
+
+import ctypes
+import http.client
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import site
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aibench_fast.errors import ConfigError, InternalError, ServerError
+from aibench_fast.server.embedded import HOST, free_port
+
+INSTALL = "pip install 'aibench-fast[server,triton]'"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+POLL_S = 0.05
+LOG_LINES = 5
+NULL_MODEL = "null"
+_TELL_OF_PARENTS_END = 1  # PR_SET_PDEATHSIG
+
+
+@dataclass(frozen=True)
+class Mobilenet:
+    """The built-in model as Triton is to serve it."""
+
+    name: str
+    graph: bytes
+    """TensorFlow's format."""
+    input: str
+    output: str
+
+
+class TritonServer:
+    """A Triton with the built-in MobileNet V1 and a model `null`, on this machine's loopback only.
+
+    Use it as a context manager. It ends when this process does.
+
+    Args:
+        mobilenet: the model.
+        port: to listen on; 0 picks a free one.
+        engine_threads: threads of an inference; 0 for every core.
+
+    Raises ConfigError where the wheel is not installed, or has nothing for this Python, and
+    ServerError, with the last lines of its log, where the server does not start.
+    """
+
+    def __init__(self, mobilenet: Mobilenet, port: int = 0, engine_threads: int = 0) -> None:
+        """Check the arguments and find the server's parts; start nothing."""
+        if not 0 <= port <= 65535:
+            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
+        self.host = HOST
+        self.port = port
+        self.version = ""
+        """Of the running server."""
+        self._mobilenet = mobilenet
+        self._engine_threads = engine_threads or len(os.sched_getaffinity(0))
+        self._package = _package()
+        self._stub = _stub(self._package)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where to reach it."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; InternalError before the start and after the stop."""
+        if self._process is None:
+            raise InternalError("the Triton server is not running")
+        return self._process.pid
+
+    def wait(self) -> int:
+        """Wait until the server ends by itself; return its exit code."""
+        if self._process is None:
+            raise InternalError("the Triton server is not running")
+        return self._process.wait()
+
+    def __enter__(self) -> Self:
+        """Start the server, and return when its models are ready."""
+        self._folder = tempfile.TemporaryDirectory(prefix="aibench-triton-")
+        self.port = self.port or free_port()
+        try:
+            self._write_models(Path(self._folder.name))
+            self._launch(Path(self._folder.name))
+            self._wait_until_ready()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the server, and remove its temporary files."""
+        self._stop()
+
+    def _write_models(self, folder: Path) -> None:
+        model = self._mobilenet
+        one = _write_model(
+            folder / "models" / model.name, "mobilenet", model.input, model.output,
+            {"threads": str(self._engine_threads)},
+        )  # fmt: skip
+        (one / "model.pb").write_bytes(model.graph)
+        _write_model(folder / "models" / NULL_MODEL, "null", "input", "output", {})
+        backend = folder / "backends" / "python"
+        shutil.copytree(self._package / "tritonserver" / "backends" / "python", backend)
+        shutil.copy2(self._stub, backend)
+
+    def _launch(self, folder: Path) -> None:
+        program = self._package / "tritonserver" / "bin" / "tritonserver"
+        libraries = [
+            self._package.parent / "nvidia_pytriton.libs",
+            sysconfig.get_config_var("LIBDIR"),
+        ]
+        with (folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(program),
+                    f"--model-repository={folder / 'models'}",
+                    f"--backend-directory={folder / 'backends'}",
+                    f"--http-address={self.host}",
+                    f"--http-port={self.port}",
+                    f"--metrics-address={self.host}",
+                    f"--metrics-port={free_port()}",
+                    "--allow-grpc=false",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # the terminal's Ctrl-C does not reach it
+                preexec_fn=_end_with_parent,
+                env={**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))},
+            )
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while self._process.poll() is None:
+            if (version := _version_once_ready(self.host, self.port)) is not None:
+                self.version = version
+                return
+            if time.monotonic() > deadline_s:
+                raise ServerError(
+                    f"Triton is not ready after {START_TIMEOUT_S:.0f} s; its log ends with: "
+                    f"{self._log_end()}"
+                )
+            time.sleep(POLL_S)
+        raise ServerError(f"Triton did not start; its log ends with: {self._log_end()}")
+
+    def _log_end(self) -> str:
+        assert self._folder is not None
+        lines = (Path(self._folder.name) / "log").read_text(errors="replace").splitlines()
+        told = [line.strip() for line in lines if line.strip() and not line.startswith(("|", "+"))]
+        return " | ".join(told[-LOG_LINES:]) or "nothing"
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+def _package() -> Path:
+    """The wheel's folder; nothing of it is imported."""
+    found = importlib.util.find_spec("pytriton")
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(f"a Triton needs the package nvidia-pytriton: {INSTALL}")
+    return Path(found.submodule_search_locations[0])
+
+
+def _stub(package: Path) -> Path:
+    """What runs models in an interpreter of this Python's version."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = (
+        package / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
+    )
+    if not stub.is_file():
+        raise ConfigError(f"nvidia-pytriton has no Triton for Python {version}")
+    return stub
+
+
+def _write_model(
+    folder: Path, source: str, input_name: str, output_name: str, parameters: dict[str, str]
+) -> Path:
+    """Write a model of images to classes; return the folder of its version."""
+    version = folder / "1"
+    version.mkdir(parents=True)
+    code = files("aibench_fast.server.tritonmodels").joinpath(f"{source}.py").read_text()
+    paths: Sequence[str] = [*site.getsitepackages(), site.getusersitepackages()]
+    (version / "model.py").write_text(f"import sys\n\nsys.path[:0] = {paths!r}\n{code}")
+    told = "".join(
+        f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}\n'
+        for name, value in parameters.items()
+    )
+    (folder / "config.pbtxt").write_text(
+        'backend: "python"\n'
+        f'input [{{ name: "{input_name}" data_type: TYPE_FP32 dims: [ -1, 224, 224, 3 ] }}]\n'
+        f'output [{{ name: "{output_name}" data_type: TYPE_FP32 dims: [ -1, 1001 ] }}]\n'
+        f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{told}"
+    )
+    return version
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_TELL_OF_PARENTS_END, signal.SIGTERM)
+
+
+def _version_once_ready(host: str, port: int) -> str | None:
+    """The server's version, once all its models are ready; None before."""
+    connection = http.client.HTTPConnection(host, port, timeout=1.0)
+    with suppress(OSError, http.client.HTTPException, ValueError, KeyError):
+        connection.request("GET", "/v2/health/ready")
+        ready = connection.getresponse()
+        ready.read()
+        if ready.status == 200:
+            connection.request("GET", "/v2")
+            return str(json.loads(connection.getresponse().read())["version"])
+    connection.close()
+    return None
