@@ -68,6 +68,8 @@ $(INSTALLED): $(BUILT_FROM)
 	$(PYTHON3) -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --upgrade pip
 	$(PYTHON) -m pip install --quiet --editable '.[server,report,notebook,docs,completion,test,dev]'
+	# Its Python part, which nothing here uses, wants another NumPy; its Triton does with any.
+	$(PYTHON) -m pip install --quiet --no-deps 'nvidia-pytriton>=0.5'
 	@touch $@
 
 # Say which system package is missing, by its name in Debian and Ubuntu.

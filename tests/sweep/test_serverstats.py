@@ -11,7 +11,8 @@ from commandline import Cli
 from fake_redisai import OK, FakeRedisAI, bulk
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
-from aibench_fast.protocols.redisai.statistics import ServerReading, between, derived, request_time
+from aibench_fast.protocols.redisai.statistics import derived, request_time
+from aibench_fast.protocols.statistics import ServerReading, between
 from aibench_fast.server import EmbeddedServer
 
 

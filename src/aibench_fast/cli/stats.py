@@ -15,8 +15,8 @@ from aibench_fast.protocols.redisai.statistics import (
     derived,
     read_server,
     request_time,
-    since_start,
 )
+from aibench_fast.protocols.statistics import since_start
 from aibench_fast.results.histogram import LatencyHistogram
 
 _UNKNOWN = "the server does not tell"

@@ -84,13 +84,18 @@ def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, A
     models = record.model_digests
     return {
         **facts.host_facts(),
-        **({"Llhttp": _core.LLHTTP_VERSION} if config.url else {"Hiredis": _core.HIREDIS_VERSION}),
-        "Inputs": config.kinds[0].tensors if config.inputs else None,
+        **_protocol_facts(config),
         "ServerConfig": record.config,
         "ModelDigest": None if None in models else ",".join(one for one in models if one),
         "DataDigest": digests,
         "CommandLine": config.command_line,
     }
+
+
+def _protocol_facts(config: RunConfig) -> dict[str, str]:
+    if config.url is None:
+        return {"Hiredis": _core.HIREDIS_VERSION}
+    return {"Llhttp": _core.LLHTTP_VERSION, "Inputs": config.kinds[0].tensors}
 
 
 def _load_generator(

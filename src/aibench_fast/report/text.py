@@ -14,6 +14,7 @@ from aibench_fast.results.result import (
     PartFigures,
     Result,
 )
+from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
 from aibench_fast.tensortype import describe
 
 CSV_HEADER = (
@@ -99,6 +100,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
         tensor = describe(result.shape, result.dtype) if result.shape else "of each kind"
         yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
     yield from _doubts(result)
+    yield from _server_lines(result)
     yield from _client_lines(result)
     for check in result.expectations:
         yield f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}"
@@ -225,6 +227,18 @@ def _doubts(result: Result) -> Iterator[str]:
         yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
     for warned in result.warnings:
         yield f"Warning: {warned.message}"
+
+
+def _server_lines(result: Result) -> Iterator[str]:
+    """Where the time of a mean request went, by what the server counted of its model."""
+    parts = server_parts_ms(result.server_stats.get(OVERALL, {}))
+    service = result.service_latencies or result.latencies
+    if parts is None or service.count == 0:
+        return
+    told = ", ".join(f"{name} {ms:.3f}" for name, ms in parts.items())
+    left = max(0.0, service.mean_ms - sum(parts.values()))
+    mean_ms = f"{service.mean_ms:.3f} ms"
+    yield f"A mean request's {mean_ms}: in the server {told}, and {left:.3f} around it"
 
 
 def _client_lines(result: Result) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 OVERALL = "overall"
 _MS_PER_S = 1000
+_US_PER_MS = 1000
 _NS_PER_MS = 1_000_000
 _LATEST_MS = 10_000_000_000_000  # the year 2286; a larger time is nanoseconds
 
@@ -24,6 +25,21 @@ _QUEUE = re.compile(
 _TOTAL = re.compile(r"ai_self_used_cpu_(?:sys|user)|process_cpu_(?:sys|user)_s")
 _MAIN_THREAD = re.compile(r"ai_main_thread_used_cpu_(?:sys|user)|main_thread_cpu_(?:sys|user)_s")
 _BYTES_SUFFIX, _HUMAN_SUFFIX = "_bytes", "_human"
+
+
+SERVER_PARTS = ("queue", "input", "infer", "output")
+"""Of a request's time, as Triton counts it."""
+
+
+def server_parts_ms(overall: Mapping[str, Any]) -> dict[str, float] | None:
+    """Where the time of a mean request went in the server, by SERVER_PARTS; None if it tells not.
+
+    `overall` are its statistics over a run.
+    """
+    calls = overall.get("model_calls")
+    if not calls or any(f"model_{part}_us" not in overall for part in SERVER_PARTS):
+        return None
+    return {part: overall[f"model_{part}_us"] / calls / _US_PER_MS for part in SERVER_PARTS}
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import HttpClient, Reply, json_of
 from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
 from aibench_fast.protocols.openinference.model import ask_model, model_path
+from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.session import AskedKind, Endpoint, NoStatistics
+from aibench_fast.protocols.session import AskedKind, Endpoint, NoStatistics, StatisticsWatch
+from aibench_fast.protocols.statistics import ServerWatch
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import DTYPE_BYTES
 
@@ -58,7 +60,10 @@ class OpenInferenceSession:
                 self._plans.append(plan)
                 outputs.append(output)
             peer = client.peer
-        extensions = told.get("extensions")
+        extensions = told.get("extensions") or []
+        self._has_statistics = EXTENSION in extensions
+        self._models = list(dict.fromkeys(kind.model for kind in kinds))
+        self._version = asking.model_version
         self.record = ServerRecord(
             server=ServerFacts(
                 kind=str(told.get("name", "unknown")),
@@ -85,9 +90,12 @@ class OpenInferenceSession:
         """The trial's reply, with which others are compared."""
         return self._plans[kind]
 
-    def watch(self) -> NoStatistics:
-        """Nothing is read."""
-        return NoStatistics()
+    def watch(self) -> StatisticsWatch:
+        """What reads the models' statistics, of a server that has them, as Triton does."""
+        if not self._has_statistics:
+            return NoStatistics()
+        reader = TritonReader(self._address, self._models, self._version)
+        return ServerWatch(reader, self._address.authority)
 
     def leave(self, patience_s: float) -> None:
         """Nothing was left."""

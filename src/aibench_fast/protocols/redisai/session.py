@@ -9,9 +9,10 @@ from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.commands import Dialect, encode
 from aibench_fast.protocols.redisai.connection import log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
-from aibench_fast.protocols.redisai.statistics import ServerWatch
+from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
 from aibench_fast.protocols.session import AskedKind, Endpoint
+from aibench_fast.protocols.statistics import ServerWatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class RedisAiSession:
     def watch(self) -> ServerWatch:
         """What reads INFO and AI.INFO; ServerError where nothing answers."""
         models = list(dict.fromkeys(request.model for request in self._requests))
-        return ServerWatch(self._address, models)
+        return ServerWatch(RedisAiReader(self._address, models), str(self._address))
 
     def leave(self, patience_s: float) -> None:
         """Delete what the workers stored."""

@@ -20,22 +20,18 @@ What could not be read is left out, and said in `notes`.
 """
 
 import math
-import queue
 import re
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, Refusal, fields, info, text
-from aibench_fast.protocols.session import ServerStatistics
+from aibench_fast.protocols.statistics import ServerReading
 
 PROBE_TIMEOUT_S = 2.0
-MAX_RAW_READINGS = 200
 US_PER_MS = 1000
 MS_PER_S = 1000
 
@@ -54,20 +50,6 @@ _MODEL_NAMES = {
     "errors": "model_errors",
     "duration": "model_duration_us",
 }
-
-
-@dataclass(frozen=True)
-class ServerReading:
-    """What a server's counters and levels stood at; the module says what their names mean."""
-
-    monotonic_s: float
-    counters: Mapping[str, float] = field(default_factory=dict)
-    """Only ever growing, until they are reset."""
-    levels: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    """What could not be read, and why."""
-    raw: Mapping[str, str] = field(default_factory=dict)
-    """INFO's fields as they stand there, and `ai_info.calls` and its like."""
 
 
 def read_server(connection: Connection, models: Sequence[str]) -> ServerReading:
@@ -150,39 +132,6 @@ def _finite(number: float) -> float:
     return number
 
 
-def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
-    """The statistics of the time from one reading to another, by the names above.
-
-    A counter that was not there before started at 0; one that went back was reset meanwhile, which
-    is noted, and it is left out.
-    """
-    stats: dict[str, Any] = {"period_s": round(after.monotonic_s - before.monotonic_s, 6)}
-    reset = []
-    for name, value in after.counters.items():
-        difference = value - before.counters.get(name, 0)
-        if difference < 0:
-            reset.append(name)
-        elif difference > 0 or not name.startswith("ai."):
-            stats[name] = round(difference, 6)
-    stats |= after.levels
-    memory = "used_memory_bytes"
-    if memory in before.levels and memory in after.levels:
-        stats["used_memory_growth_bytes"] = after.levels[memory] - before.levels[memory]
-    notes = dict.fromkeys([*before.notes, *after.notes])  # each once, in order
-    if reset:
-        notes[f"reset by someone meanwhile: {', '.join(reset)}"] = None
-    if notes:
-        stats["notes"] = list(notes)
-    return stats
-
-
-def since_start(reading: ServerReading) -> dict[str, Any]:
-    """The statistics since the server's counters were last at 0; no period is known."""
-    stats = between(ServerReading(reading.monotonic_s), reading)
-    del stats["period_s"]
-    return stats
-
-
 def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
     """What the statistics of some time say in short; None where they do not say it.
 
@@ -234,90 +183,16 @@ def _mean_us(stats: Mapping[str, Any], command: str) -> float:
     return stats[f"{command}_us"] / calls if calls else 0.0
 
 
-class RawReadings:
-    """INFO's fields over a run, in bounded memory: some ten kilobytes a reading add up.
-
-    Where there are too many, every second one is let go, never the first or the last: who takes
-    differences of readings, as aibench's scripts do, gets longer ones.
-    """
-
-    def __init__(self, address: ServerAddress) -> None:
-        """Readings of the server at this address."""
-        self._name = str(address)
-        self._readings: list[tuple[int, Mapping[str, str]]] = []
-
-    def add(self, unix_ns: int, raw: Mapping[str, str]) -> None:
-        """Keep one; an empty one, of a server that did not answer, is none."""
-        if not raw:
-            return
-        self._readings.append((unix_ns, raw))
-        if len(self._readings) > MAX_RAW_READINGS:
-            self._readings = [*self._readings[:-1:2], self._readings[-1]]
-
-    def by_time_ns(self) -> dict[str, dict[str, Mapping[str, str]]]:
-        """The readings as aibench's result has them."""
-        return {str(unix_ns): {self._name: raw} for unix_ns, raw in self._readings}
-
-
-class ServerWatch:
-    """Reads a server's statistics while a run goes on, on a connection and a thread of its own.
-
-    The run never waits for it before its end, and no failure of it ends the run.
-    """
+class RedisAiReader:
+    """Reads the counters of a server on a connection of its own."""
 
     def __init__(self, address: ServerAddress, models: Sequence[str]) -> None:
         """Connect; ServerError where nothing answers."""
         self._address = address
         self._models = models
         self._connection = Connection(address, PROBE_TIMEOUT_S)
-        self._first = self._last = self._latest = ServerReading(time.monotonic())
-        self._periods: dict[str, Any] = {}
-        self._newest: Mapping[str, Any] = {}
-        self._raw = RawReadings(address)
-        self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
 
-    def start(self) -> None:
-        """Take the first reading; the thread takes the others."""
-        self._first = self._last = self._latest = read_server(self._connection, self._models)
-        self._thread.start()
-
-    def period_ended(self, unix_ms: int) -> None:
-        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
-        self._asked.put(unix_ms)
-
-    @property
-    def last_period(self) -> Mapping[str, Any]:
-        """The newest statistics of a period; empty before there are any."""
-        return self._newest
-
-    def finish(self, patience_s: float) -> ServerStatistics:
-        """Wait for the last reading; return what was counted over all, and in each period.
-
-        What the server does not tell within `patience_s` is not waited for.
-        """
-        self._asked.put(None)
-        self._thread.join(patience_s)
-        overall = between(self._first, self._last)
-        if self._latest is not self._last:
-            overall["notes"] = [*overall.get("notes", ()), *self._latest.notes]
-        if self._thread.is_alive():
-            overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
-        return ServerStatistics({"overall": overall, **self._periods}, self._raw.by_time_ns())
-
-    def _read(self) -> None:
-        try:
-            while (unix_ms := self._next_period()) is not None:
-                self._latest = self._reading()
-                self._newest = self._periods[str(unix_ms)] = between(self._last, self._latest)
-                self._raw.add(time.time_ns(), self._latest.raw)
-                # One that failed has no counters to count on from.
-                if self._latest.counters:
-                    self._last = self._latest
-        finally:
-            self._connection.close()
-
-    def _reading(self) -> ServerReading:
+    def read(self) -> ServerReading:
         """Read on, on a new connection where the last question spoilt the old one."""
         if self._connection.is_spoilt:
             try:
@@ -326,13 +201,6 @@ class ServerWatch:
                 return ServerReading(time.monotonic(), notes=(f"no reading: {error}",))
         return read_server(self._connection, self._models)
 
-    def _next_period(self) -> int | None:
-        """The newest period that was asked for; those that a slow server missed are part of it."""
-        newest = self._asked.get()
-        while newest is not None and not self._asked.empty():
-            following = self._asked.get()
-            if following is None:
-                self._asked.put(None)  # the end comes after the newest period
-                break
-            newest = following
-        return newest
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()

@@ -1,0 +1,117 @@
+"""Against a real Triton: what it answers is what its own client is told, and what it counted."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tritonclient.http as tritonclient
+from commandline import Cli, command
+
+from aibench_fast import RunConfig, ServerError, run
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
+from aibench_fast.server.triton import Mobilenet, TritonServer
+
+MODEL = "mobilenet"
+IMAGES = 4
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[TritonServer]:
+    with TritonServer(Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "images.out"
+    np.random.default_rng(1).random((IMAGES, 224, 224, 3), np.float32).tofile(path)
+    return path
+
+
+def asked_by_its_own_client(server: TritonServer, images: npt.NDArray[np.float32]) -> bytes:
+    client = tritonclient.InferenceServerClient(f"{server.host}:{server.port}")
+    asked = tritonclient.InferInput(INPUT, images.shape, "FP32")
+    asked.set_data_from_numpy(images)
+    wanted = [tritonclient.InferRequestedOutput(OUTPUT, binary_data=True)]
+    answer = client.infer(MODEL, [asked], outputs=wanted).as_numpy(OUTPUT)
+    client.close()
+    return bytes(answer.tobytes())
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_outputs_are_those_that_its_own_client_gets(
+    server: TritonServer, images: Path, tmp_path: Path, batch_size: int
+) -> None:
+    data = np.fromfile(images, np.float32).reshape(IMAGES, 224, 224, 3)
+    batches = [data[first : first + batch_size] for first in range(0, IMAGES, batch_size)]
+    references = tmp_path / "references.out"
+    references.write_bytes(b"".join(asked_by_its_own_client(server, one) for one in batches))
+    config = RunConfig(
+        file=images, url=server.url, model=MODEL, batch_size=batch_size, max_queries=2 * IMAGES,
+        reference_file=references, tolerance=0.0,
+    )  # fmt: skip
+    result = run(config)
+    assert (result.inferences, result.failures) == (2 * IMAGES, {})
+    references.write_bytes(references.read_bytes()[::-1])  # the check can fail
+    assert run(config).failures["wrong_output"].count == 2 * IMAGES // batch_size
+
+
+def test_what_triton_counted_agrees_with_what_was_sent(
+    cli: Cli, server: TritonServer, tmp_path: Path
+) -> None:
+    done = cli(
+        "run", "--url", server.url, "--model", "null", "--workers", 3, "--max-queries", 200,
+        "--shape", "224,224,3", "--burn-in", 10, "--quiet", "--json-out-file", "r.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "A mean request's " in done.stdout
+    told = json.loads((tmp_path / "r.json").read_text())
+    counted = told["ServerPeriods"]["overall"]
+    assert counted["model_calls"] == counted["model_samples"] == 200
+    assert counted["model_errors"] == 0
+    assert 0 < counted["model_infer_us"] < counted["model_duration_us"]
+    assert told["Server"]["Kind"] == "triton"
+
+
+def test_triton_says_what_is_wrong(cli: Cli, server: TritonServer) -> None:
+    done = cli("run", "--url", server.url, "--model", "other")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "Request for unknown model: 'other' is not found" in done.stderr
+    done = cli("run", "--url", server.url, "--model", MODEL, "--dtype", "INT8")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"the model's input is {INPUT} of any x 224 x 224 x 3 FP32" in done.stderr
+
+
+def test_a_run_starts_its_own_and_ends_it(cli: Cli) -> None:
+    done = cli(
+        "run", "--embedded", "triton", "--shape", "224,224,3", "--max-queries", 20, "--workers", 2,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Run complete after 20 inferences" in done.stdout
+    assert "Server: triton " in done.stdout
+    port = int(done.stderr.split("127.0.0.1:")[1].split(",")[0])
+    with pytest.raises(ServerError, match="connection refused"):
+        run(RunConfig(file=None, url=f"http://127.0.0.1:{port}", model="null"))
+
+
+def test_serve_tells_where_it_listens_and_ends_in_order() -> None:
+    process = subprocess.Popen(
+        command("serve", "--kind", "triton", "--port", 0), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("Triton 2.")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+def test_what_is_redisais_alone_is_refused(cli: Cli, tmp_path: Path) -> None:
+    done = cli("serve", "--kind", "triton", "--require-password")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--require-password with --kind triton" in done.stderr
