@@ -13,13 +13,16 @@ from types import TracebackType
 from typing import Self
 
 import vendored_sources
-from aibench_fast.errors import ServerError
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, info
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.embedded import HOST, free_port
 from aibench_fast.server.parts import server_program
+from aibench_fast.server.triton import Mobilenet, TritonServer
 from benchmarks.perf import programs
 
 MODEL = "null"
@@ -112,6 +115,18 @@ class Bench:
         self._ends.callback(process.terminate)
         wait_until_it_answers(address)
         return address
+
+    @cached_property
+    def triton(self) -> TritonServer:
+        """A real Triton, which has a model that answers zeros.
+
+        Unavailable where the package that has it is not installed.
+        """
+        model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
+        try:
+            return self._ends.enter_context(TritonServer(model))
+        except ConfigError as error:
+            raise Unavailable(str(error)) from error
 
     @cached_property
     def redis_benchmark(self) -> Path:

@@ -10,7 +10,7 @@ from aibench_fast.load.config import default_threads
 from aibench_fast.load.runner import run
 from aibench_fast.protocols.address import ServerAddress
 from benchmarks.perf.bench import MODEL, TENSOR_BYTES
-from benchmarks.perf.programs import output_of
+from benchmarks.perf.programs import HERE, output_of
 from benchmarks.perf.row import Measured
 
 NS_PER_S = 1_000_000_000
@@ -19,18 +19,20 @@ REDIS_BENCHMARK_KEY = "key:__rand_int__"  # what it sends without -r, as it stan
 
 
 def ours(
-    address: ServerAddress, tensors: Path | None, workers: int, run_s: float = 0, **more: Any
+    server: ServerAddress | str, tensors: Path | None, workers: int, run_s: float = 0, **more: Any
 ) -> Measured:
     """`aibench-fast run`, in this process, so that a file's digest is computed once.
 
-    Without a tensor file they are generated; `more` are settings of RunConfig, one of which limits
-    the run where `run_s` is 0. The rate is in tensors a second.
+    A server that speaks HTTP is given by its URL. Without a tensor file they are generated; `more`
+    are settings of RunConfig, one of which limits the run where `run_s` is 0. The rate is in tensors
+    a second.
 
     RuntimeError where a request failed.
     """
+    where = "url" if isinstance(server, str) else "address"
     config = RunConfig(
-        file=tensors, address=address, workers=workers, burn_in=2 * workers,
-        duration_s=run_s, **{"model": MODEL, **more},
+        file=tensors, workers=workers, burn_in=2 * workers, duration_s=run_s,
+        **{where: server, "model": MODEL, **more},
     )  # fmt: skip
     result = run(config)
     if result.failed:
@@ -115,6 +117,25 @@ def redis_py(address: ServerAddress, tensors: Path, requests: int) -> Measured:
     program = (sys.executable, "-m", "benchmarks.perf.redis_py_loop")
     arguments = (address.port, requests, MODEL, tensors, TENSOR_BYTES)
     return _measured(output_of([*program, *arguments]))
+
+
+def wrk(
+    program: Path, url: str, headers: Path, body: Path, connections: int, threads: int, run_s: int
+) -> Measured:
+    """A well known HTTP load generator; every request of it has the headers and the body."""
+    printed = output_of(
+        [program, "-c", connections, "-t", threads, "-d", f"{run_s}s", "-s", HERE / "wrk_loop.lua",
+         url, "--", headers, body]
+    )  # fmt: skip
+    return _measured(printed.splitlines()[-1])
+
+
+def tritonclient(
+    authority: str, model: str, names: tuple[str, str], tensors: Path, requests: int
+) -> Measured:
+    """Triton's own Python client; `names` are of the model's input and output."""
+    program = (sys.executable, "-m", "benchmarks.perf.tritonclient_loop")
+    return _measured(output_of([*program, authority, requests, model, *names, tensors]))
 
 
 def _measured(printed: str) -> Measured:

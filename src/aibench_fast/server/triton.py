@@ -29,7 +29,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.05
 LOG_LINES = 5
-NULL_MODEL = "null"
+NULL_MODEL, NULL_INPUT, NULL_OUTPUT = "null", "input", "output"
 _TELL_OF_PARENTS_END = 1  # PR_SET_PDEATHSIG
 
 
@@ -120,7 +120,7 @@ class TritonServer:
             {"threads": str(self._engine_threads)},
         )  # fmt: skip
         (one / "model.pb").write_bytes(model.graph)
-        _write_model(folder / "models" / NULL_MODEL, "null", "input", "output", {})
+        _write_model(folder / "models" / NULL_MODEL, "null", NULL_INPUT, NULL_OUTPUT, {})
         backend = folder / "backends" / "python"
         shutil.copytree(self._package / "tritonserver" / "backends" / "python", backend)
         shutil.copy2(self._stub, backend)

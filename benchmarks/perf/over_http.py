@@ -1,0 +1,127 @@
+"""Over HTTP, to a real Triton whose model answers zeros: beside wrk and Triton's own client.
+
+A request is one inference with a tensor of 602,112 bytes in binary.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from aibench_fast.protocols.address import http_address
+from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
+from aibench_fast.protocols.session import AskedInput, AskedKind
+from aibench_fast.server.triton import NULL_INPUT, NULL_MODEL, NULL_OUTPUT
+from benchmarks.perf import clients
+from benchmarks.perf.bench import TENSOR_BYTES, Bench, installed
+from benchmarks.perf.row import (
+    Measured,
+    Row,
+    alternate,
+    cpu_ratios,
+    fastest,
+    median_cpu_us,
+    median_rates,
+    ratios,
+    workers_told,
+)
+
+WORKERS = (1, 8, 50)
+RATE_TO_REACH, CPU_TO_REACH = 0.95, 1.1
+TRITONCLIENT_TO_REACH = 1.4
+THREADS = (1, 2, 4, 8)
+SHAPE = (224, 224, 3)
+FIRST_REQUESTS = 50  # until the rate is known
+
+
+def against_wrk(bench: Bench) -> Iterator[Row]:
+    """Our rate and CPU time over wrk's, on one thread or on more, whichever was faster."""
+    program = installed("wrk", "wrk")
+    url, headers, body = _request(bench)
+    wrk = partial(clients.wrk, program, url, headers, body)
+    for workers in WORKERS:
+        yield from _against_wrk(bench, wrk, workers)
+
+
+def _request(bench: Bench) -> tuple[str, Path, Path]:
+    """Where our requests go, and files of their headers and of the body of the first."""
+    with bench.tensors.open("rb") as file:
+        tensor = file.read(TENSOR_BYTES)
+    asked = AskedKind(NULL_MODEL, [AskedInput("FLOAT", (1, *SHAPE), tensor, NULL_INPUT)])
+    session = OpenInferenceSession(http_address(bench.triton.url), AskingHttp(), [asked])
+    text, _ = session.texts(0, 0)
+    head, _, json = text.partition(b"\r\n\r\n")
+    line, *lines = head.decode().split("\r\n")
+    headers, body = bench.folder / "headers", bench.folder / "body"
+    headers.write_text("".join(f"{line}\n" for line in lines))
+    body.write_bytes(json + tensor)
+    _, path, _ = line.split(" ")
+    return bench.triton.url + path, headers, body
+
+
+def _against_wrk(bench: Bench, wrk: Callable[..., Measured], workers: int) -> Iterator[Row]:
+    effort = bench.effort
+    run_s = math.ceil(effort.run_s)  # wrk takes whole seconds
+    numbers = [threads for threads in THREADS if threads <= workers]
+    wrk_threads, _ = fastest({n: partial(wrk, workers, n, run_s) for n in numbers})
+    rounds = alternate(
+        {
+            "wrk": partial(wrk, workers, wrk_threads, run_s),
+            "ours": partial(_ours, bench, workers, run_s),
+        },
+        effort.rounds,
+    )
+    many = workers_told(workers)
+    note = f"{_server_told(bench)}, wrk on {wrk_threads} threads"
+    yield Row(
+        name=f"wrk, {many}",
+        figure="requests/s over wrk's",
+        rounds=ratios(rounds, "ours", "wrk"),
+        at_least=RATE_TO_REACH,
+        beside=median_rates(rounds),
+        unit="requests/s",
+        note=note,
+    )
+    yield Row(
+        name=f"client CPU over HTTP, {many}",
+        figure="CPU time a request over wrk's",
+        rounds=cpu_ratios(rounds, "ours", "wrk"),
+        at_most=CPU_TO_REACH,
+        beside=median_cpu_us(rounds),
+        unit="us a request",
+        note=note,
+    )
+
+
+def against_tritonclient(bench: Bench) -> Iterator[Row]:
+    """Our rate over that of Triton's own Python client, one worker each."""
+    effort = bench.effort
+    theirs = partial(
+        clients.tritonclient, http_address(bench.triton.url).authority, NULL_MODEL,
+        (NULL_INPUT, NULL_OUTPUT), bench.tensors,
+    )  # fmt: skip
+    requests = round(theirs(FIRST_REQUESTS).per_s * effort.run_s) + 1
+    rounds = alternate(
+        {
+            "tritonclient": partial(theirs, requests),
+            "ours": partial(_ours, bench, 1, effort.run_s),
+        },
+        effort.rounds,
+    )
+    yield Row(
+        name="tritonclient, 1 worker",
+        figure="requests/s over tritonclient's",
+        rounds=ratios(rounds, "ours", "tritonclient"),
+        at_least=TRITONCLIENT_TO_REACH,
+        beside=median_rates(rounds),
+        unit="requests/s",
+        note=_server_told(bench),
+    )
+
+
+def _ours(bench: Bench, workers: int, run_s: float) -> Measured:
+    return clients.ours(bench.triton.url, bench.tensors, workers, run_s, model=NULL_MODEL)
+
+
+def _server_told(bench: Bench) -> str:
+    return f"triton {bench.triton.version}"
