@@ -3,6 +3,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Servers' words are shown to people, and may hold anything. */
+static void make_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = ' ';
+}
+
 void replycheck_start(struct replycheck *check, char *output)
 {
     check->done = 0;
@@ -19,4 +27,5 @@ void replycheck_fail(struct replycheck *check, enum failure_kind kind, const cha
     va_start(arguments, format);
     vsnprintf(check->message, ERRSTR_BYTES, format, arguments);
     va_end(arguments);
+    make_one_line(check->message);
 }

@@ -23,7 +23,8 @@ struct replycheck {
 /* Forget the last request; `output` is NULL or has room for the kind's output. */
 void replycheck_start(struct replycheck *check, char *output);
 
-/* Note a failure unless an earlier one is noted already: the first is the cause. */
+/* Note a failure unless an earlier one is noted already: the first is the cause. Control characters
+ * become spaces. */
 void replycheck_fail(struct replycheck *check, enum failure_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

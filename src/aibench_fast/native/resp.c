@@ -122,6 +122,8 @@ static void *on_string(const redisReadTask *task, char *text, size_t bytes)
 
 static void *on_array(const redisReadTask *task, size_t elements)
 {
+    if (task->type != REDIS_REPLY_ARRAY) /* a map, a set or a push */
+        return on_leaf(task, REPLY_OTHER, "", 0);
     size_t index = task->idx > 0 ? (size_t)task->idx : 0;
     judge_array(task->privdata, depth_of(task), index, elements);
     return nothing_built(task);
