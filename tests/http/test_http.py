@@ -109,13 +109,13 @@ def test_a_delay_shows_in_the_histogram() -> None:
     assert result.latencies.count == 60
 
 
-def chunked(body: bytes, headers: str = "") -> bytes:
+def chunked(body: bytes, headers: str = "", trailer: str = "") -> bytes:
     pieces = [body[start : start + 700] for start in range(0, len(body), 700)]
     encoded = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
     return (
         f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{headers}\r\n".encode()
         + encoded
-        + b"0\r\n\r\n"
+        + f"0\r\n{trailer}\r\n".encode()
     )
 
 
@@ -126,6 +126,17 @@ def split(text: bytes) -> tuple[bytes, bytes]:
 
 HEAD, BODY = split(binary_reply())
 LENGTH = next(line for line in HEAD.decode().split("\r\n") if line.startswith("Inference"))
+TEXT, DATA = BODY[:-OUTPUT_BYTES], BODY[-OUTPUT_BYTES:]
+
+
+def with_header(*lines: str) -> bytes:
+    """The right body, with other lines for the length of its JSON."""
+    return reply(BODY, *lines)
+
+
+def with_json(text: bytes) -> bytes:
+    """The right outputs, behind another JSON."""
+    return reply(text + DATA, f"Inference-Header-Content-Length: {len(text)}")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +146,8 @@ LENGTH = next(line for line in HEAD.decode().split("\r\n") if line.startswith("I
         b"HTTP/1.1 100 Continue\r\n\r\n" + binary_reply(),
         HEAD.lower().replace(b"http", b"HTTP") + b"\r\n\r\n" + BODY,
         binary_reply(model_name="another"),  # not the trial's text, and as good
+        chunked(BODY, f"{LENGTH}\r\n", trailer="Inference-Header-Content-Length: 1\r\n"),
+        with_header(LENGTH, LENGTH),
     ],
 )
 def test_a_reply_may_have_other_forms(answer: bytes) -> None:
@@ -240,6 +253,63 @@ FAILURES: dict[str, tuple[bytes | None, str, str]] = {
     "a JSON part longer than the body": (
         reply(b"{}", "Inference-Header-Content-Length: 99"), "wrong_size", "a body of 2 bytes",
     ),
+    "a JSON length that is none": (with_header(f"{LENGTH}x"), "wrong_reply", "is no length"),
+    "a negative JSON length": (
+        with_header("Inference-Header-Content-Length: -1"), "wrong_reply", "is no length",
+    ),
+    "a JSON length of 40 digits": (
+        with_header(f"Inference-Header-Content-Length: {7:040}"), "wrong_reply", "is no length",
+    ),
+    "two JSON lengths": (
+        with_header(LENGTH, "Inference-Header-Content-Length: 5"), "wrong_reply", "is no length",
+    ),
+    "a JSON length behind the body": (
+        chunked(BODY, trailer=f"{LENGTH}\r\n"), "wrong_reply", "the reply is JSON",
+    ),
+    "nothing": (
+        b"HTTP/1.1 204 None\r\n\r\n", "wrong_reply", "the reply is JSON, the trial's was not",
+    ),
+    "another protocol from here": (
+        b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", "protocol",
+        "no HTTP reply: ",
+    ),
+    "a length and chunks": (
+        HEAD + b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "protocol", "no HTTP reply: ",
+    ),
+    "a reason of 1 MB": (
+        reply(b"", status="200 " + "y" * (1 << 20)), "protocol", "headers of more than 64 KiB",
+    ),
+    "a chunk's extension of 1 MB": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"y" * (1 << 20), "protocol",
+        "headers of more than 64 KiB",
+    ),
+    "a NUL in the JSON": (
+        with_json(TEXT.replace(b'"m"', b'"\0"')), "wrong_reply", "the reply is no JSON",
+    ),
+    "a NUL in a name": (
+        with_json(TEXT.replace(b'"y"', b'"y\\u0000"')), "wrong_reply", "found output y, expected y",
+    ),
+    "JSON nested 10,000 deep": (
+        with_json(b"[" * 10_000), "wrong_reply", "the reply is no JSON",
+    ),
+    "a shape of fractions": (
+        with_json(TEXT.replace(b"[1, 1001]", b"[1.0, 1001.0]")), "wrong_size",
+        "has the shape [1.0,1001.0]",
+    ),
+    "a shape of words": (
+        with_json(TEXT.replace(b"[1, 1001]", b'["1", "1001"]')), "wrong_size", "has the shape",
+    ),
+    "no shape": (with_json(TEXT.replace(b'"shape"', b'"form"')), "wrong_size", "the shape none"),
+    "outputs twice, the right ones last": (
+        with_json(TEXT.replace(b'"outputs"', b'"outputs": [], "outputs"')), "wrong_reply",
+        "0 outputs, expected 1",
+    ),
+    "an error whose words are no line": (
+        json_reply({"error": "no\x1b[31m\nroom"}, "500 Oh"), "error_reply", "HTTP 500: no [31m room",
+    ),
+    "a long error without an end": (
+        reply(b"x" * (1 << 20), status="500 Oh"), "error_reply", "HTTP 500: xxxx",
+    ),
 }  # fmt: skip
 
 
@@ -257,6 +327,34 @@ def test_what_is_no_answer_is_a_failure_of_its_kind(name: str) -> None:
     (found,) = result.failures.items()
     assert found[0] == kind
     assert found[1].count == 1
+    assert message in found[1].first_message
+
+
+VALUES = 100_000
+
+
+def values_reply(data: str) -> bytes:
+    told = json.dumps(output((1, VALUES)))[:-1]
+    return reply(f'{{"outputs": [{told}, "data": {data}}}]}}'.encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (reply(b""), "wrong_reply", "the reply is no JSON"),
+        (values_reply("[0]"), "wrong_size", "output y has 1 values, expected 100000"),
+        (values_reply("0"), "wrong_size", "output y has 0 values"),
+        (values_reply("[" + "{}," * VALUES + "0]"), "wrong_size", "output y has 0 values"),
+        (values_reply("[" * VALUES + "]" * VALUES), "wrong_size", "output y has 0 values"),
+    ],
+    ids=["nothing", "one value", "no array", "objects", "nested too deep for a stack"],
+)
+def test_values_in_json_are_counted(answer: bytes, kind: str, message: str) -> None:
+    right = values_reply("[" + "[0, 0.5]," * (VALUES // 2 - 1) + "[0, 0.5]]")
+    with FakeInference(infer=lambda _, number: answer if number == 2 else right) as server:
+        result = against(server, max_queries=4)
+    (found,) = result.failures.items()
+    assert (result.successes, found[0]) == (3, kind)
     assert message in found[1].first_message
 
 

@@ -30,6 +30,7 @@ struct http_reader {
     char value[VALUE_BYTES];
     size_t value_bytes;
     bool has_binary;    /* the reply says how much of it is JSON; the rest are the outputs */
+    bool has_no_length; /* what it says is no length, or two of them */
     size_t json_length; /* as it says */
     uint64_t body_bytes;
     char *json; /* what of the body is JSON, as far as there is room */
@@ -57,7 +58,8 @@ static void append(char *text, size_t room, size_t *filled, const char *more, si
 {
     size_t left = *filled < room ? room - *filled : 0;
     size_t taken = bytes < left ? bytes : left;
-    memcpy(text + *filled, more, taken);
+    if (taken > 0)
+        memcpy(text + *filled, more, taken);
     *filled += taken;
 }
 
@@ -68,15 +70,18 @@ static int on_message_begin(llhttp_t *parser)
     r->field_bytes = 0;
     r->value_bytes = 0;
     r->has_binary = false;
+    r->has_no_length = false;
     r->json_length = 0;
     r->body_bytes = 0;
     r->json_bytes = 0;
     return 0;
 }
 
-static int count_header(llhttp_t *parser, size_t bytes)
+/* Of all that stands around a body and has no limit of its own. */
+static int count_header(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_reader *r = parser->data;
+    (void)at;
     r->headers_bytes += bytes;
     if (r->headers_bytes <= HEADERS_BYTES_MAX)
         return 0;
@@ -88,24 +93,37 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_reader *r = parser->data;
     append(r->field, sizeof r->field, &r->field_bytes, at, bytes);
-    return count_header(parser, bytes);
+    return count_header(parser, at, bytes);
 }
 
 static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_reader *r = parser->data;
     append(r->value, sizeof r->value, &r->value_bytes, at, bytes);
-    return count_header(parser, bytes);
+    return count_header(parser, at, bytes);
+}
+
+/* Digits alone; one that is too large is longer than any body. */
+static bool read_length(const char *text, size_t *length)
+{
+    char *end;
+    *length = strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0';
 }
 
 static int on_header_value_complete(llhttp_t *parser)
 {
     static const char wanted[] = "inference-header-content-length";
     struct http_reader *r = parser->data;
-    if (r->field_bytes == sizeof wanted - 1 && r->value_bytes < VALUE_BYTES &&
+    /* What comes behind a body is too late to say where its parts begin. */
+    if (r->field_bytes == sizeof wanted - 1 && !(parser->flags & F_TRAILING) &&
         strncasecmp(r->field, wanted, sizeof wanted - 1) == 0) {
-        r->value[r->value_bytes] = '\0';
-        r->json_length = strtoull(r->value, NULL, 10);
+        size_t length = 0;
+        bool is_length = r->value_bytes < VALUE_BYTES;
+        r->value[is_length ? r->value_bytes : 0] = '\0';
+        is_length = is_length && read_length(r->value, &length);
+        r->has_no_length |= !is_length || (r->has_binary && length != r->json_length);
+        r->json_length = length;
         r->has_binary = true;
     }
     r->field_bytes = 0;
@@ -149,9 +167,12 @@ static int on_message_complete(llhttp_t *parser)
 
 static const llhttp_settings_t settings = {
     .on_message_begin = on_message_begin,
+    .on_status = count_header,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
+    .on_chunk_extension_name = count_header,
+    .on_chunk_extension_value = count_header,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
@@ -257,11 +278,13 @@ static bool is_last(const void *of)
 
 static bool shape_is(yyjson_val *shape, const struct http_output *wanted)
 {
-    if (yyjson_arr_size(shape) != wanted->dimensions)
+    if (!yyjson_is_arr(shape) || yyjson_arr_size(shape) != wanted->dimensions)
         return false;
-    for (size_t i = 0; i < wanted->dimensions; i++)
-        if (yyjson_get_sint(yyjson_arr_get(shape, i)) != wanted->shape[i])
+    for (size_t i = 0; i < wanted->dimensions; i++) {
+        yyjson_val *length = yyjson_arr_get(shape, i);
+        if (!yyjson_is_int(length) || yyjson_get_sint(length) != wanted->shape[i])
             return false;
+    }
     return true;
 }
 
@@ -273,15 +296,18 @@ static size_t value_count(const struct http_output *output)
     return count;
 }
 
-/* How many numbers an array holds that may be nested. */
+/* How many values an array holds that may be nested, to any depth: so they are gone through as they lie in
+ * the document, one behind the other. An object is no value of a tensor. */
 static size_t count_values(yyjson_val *data)
 {
-    yyjson_arr_iter values;
-    yyjson_val *value;
     size_t count = 0;
-    yyjson_arr_iter_init(data, &values);
-    while ((value = yyjson_arr_iter_next(&values)) != NULL)
-        count += yyjson_is_arr(value) ? count_values(value) : 1;
+    if (!yyjson_is_arr(data))
+        return 0;
+    for (yyjson_val *value = data + 1; value < unsafe_yyjson_get_next(data); value++) {
+        if (yyjson_is_obj(value))
+            return 0;
+        count += !yyjson_is_arr(value);
+    }
     return count;
 }
 
@@ -295,27 +321,29 @@ static void judge_size(struct http_reader *r, yyjson_val *found, const struct ht
         return;
     }
     yyjson_val *parameters = yyjson_obj_get(found, "parameters");
-    uint64_t bytes = yyjson_get_uint(yyjson_obj_get(parameters, "binary_data_size"));
-    if (bytes != wanted->bytes)
+    yyjson_val *size = yyjson_obj_get(parameters, "binary_data_size");
+    uint64_t bytes = yyjson_get_uint(size);
+    if (!yyjson_is_uint(size) || bytes != wanted->bytes)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %s has %llu bytes, expected %zu",
                         wanted->name, (unsigned long long)bytes, wanted->bytes);
 }
 
 static void judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
 {
-    const char *name = yyjson_get_str(yyjson_obj_get(found, "name"));
-    const char *datatype = yyjson_get_str(yyjson_obj_get(found, "datatype"));
+    yyjson_val *name = yyjson_obj_get(found, "name");
+    yyjson_val *datatype = yyjson_obj_get(found, "datatype");
     yyjson_val *shape = yyjson_obj_get(found, "shape");
-    if (name == NULL || strcmp(name, wanted->name) != 0)
+    if (!yyjson_equals_str(name, wanted->name))
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "found output %.100s, expected %.100s",
-                        name ? name : "without a name", wanted->name);
-    else if (datatype == NULL || strcmp(datatype, wanted->datatype) != 0)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s is of %.20s, expected %.20s", name,
-                        datatype ? datatype : "no datatype", wanted->datatype);
+                        yyjson_is_str(name) ? yyjson_get_str(name) : "without a name", wanted->name);
+    else if (!yyjson_equals_str(datatype, wanted->datatype))
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s is of %.20s, expected %.20s",
+                        wanted->name, yyjson_is_str(datatype) ? yyjson_get_str(datatype) : "no datatype",
+                        wanted->datatype);
     else if (!shape_is(shape, wanted)) {
         char *text = yyjson_val_write(shape, 0, NULL);
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has the shape %.60s, not the trial's",
-                        name, text ? text : "none");
+                        wanted->name, text ? text : "none");
         free(text);
     } else
         judge_size(r, found, wanted);
@@ -346,12 +374,13 @@ static void judge_refusal(struct http_reader *r, int status)
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
     yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(document), "error");
     const char *words = yyjson_get_str(error);
-    int line = (int)strcspn(r->json_bytes ? r->json : "", "\r\n");
+    int line = 0;
+    while ((size_t)line < r->json_bytes && line < ERRSTR_BYTES && strchr("\r\n", r->json[line]) == NULL)
+        line++;
     if (words)
         replycheck_fail(r->check, kind, "HTTP %d: %s", status, words);
     else
-        replycheck_fail(r->check, kind, "HTTP %d: %.*s", status,
-                        line < (int)r->json_bytes ? line : (int)r->json_bytes, r->json);
+        replycheck_fail(r->check, kind, "HTTP %d: %.*s", status, line, r->json);
     yyjson_doc_free(document);
 }
 
@@ -365,7 +394,9 @@ static void settle(void *of)
         judge_refusal(r, status);
         return;
     }
-    if (r->has_binary != (plan->json_bytes > 0))
+    if (r->has_no_length)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "its Inference-Header-Content-Length is no length");
+    else if (r->has_binary != (plan->json_bytes > 0))
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, the trial's was not",
                         r->has_binary ? "binary" : "JSON");
     else if (r->has_binary && r->json_length > r->body_bytes)
@@ -374,7 +405,8 @@ static void settle(void *of)
     else if (r->has_binary && binary_bytes != output_bytes(plan))
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "outputs of %llu bytes, expected %zu",
                         (unsigned long long)binary_bytes, output_bytes(plan));
-    else if (r->json_bytes != plan->json_bytes || memcmp(r->json, plan->json, plan->json_bytes) != 0)
+    else if (!r->has_binary || r->json_bytes != plan->json_bytes ||
+             memcmp(r->json, plan->json, plan->json_bytes) != 0)
         judge_outputs(r);
 }
 
