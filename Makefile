@@ -6,7 +6,7 @@
 # make docs    the documentation's site under build/site; a dead link is an error
 # make lint    ruff, mypy, and every warning of the C compiler an error
 # make asan    the embedded server's module under AddressSanitizer and UBSan
-# make fuzz    random commands thrown at it for a minute
+# make fuzz    random commands thrown at it, and random replies at the client, a minute each
 # make clean   remove what was built, the environment and results/
 
 PYTHON3 ?= python3

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,17 +96,25 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Sources:
-    """All libraries together."""
+    """Libraries, and the folder of each one's sources."""
 
-    includes: Sequence[Path]
-    files: Sequence[Path]
+    folders: Mapping[Library, Path]
+
+    @property
+    def includes(self) -> list[Path]:
+        """Folders of headers."""
+        return [folder / name for one, folder in self.folders.items() for name in one.includes]
+
+    @property
+    def files(self) -> list[Path]:
+        """What is compiled."""
+        return [folder / name for one, folder in self.folders.items() for name in one.files]
+
+    def only(self, *names: str) -> "Sources":
+        """Some of the libraries."""
+        return Sources({one: folder for one, folder in self.folders.items() if one.name in names})
 
 
 def find_sources(build_folder: Path) -> Sources:
     """Find every library, or fetch it into a folder of its own; SystemExit where one is wrong."""
-    folders = [library.find(build_folder / library.name) for library in LIBRARIES]
-    both = list(zip(LIBRARIES, folders, strict=True))
-    return Sources(
-        includes=[folder / name for library, folder in both for name in library.includes],
-        files=[folder / name for library, folder in both for name in library.files],
-    )
+    return Sources({one: one.find(build_folder / one.name) for one in LIBRARIES})

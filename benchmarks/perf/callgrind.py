@@ -20,7 +20,14 @@ def counted_flags(tensor_bytes: int) -> tuple[str, ...]:
 
 
 def instructions_per_request(
-    driver: Path, port: int, tensors: Path, *, workers: int, threads: int, requests: tuple[int, int]
+    driver: Path,
+    port: int,
+    tensors: Path,
+    *,
+    workers: int,
+    threads: int,
+    requests: tuple[int, int],
+    protocol: str = "resp",
 ) -> float:
     """Count in the I/O threads of two runs of different lengths; return what one request adds.
 
@@ -28,17 +35,25 @@ def instructions_per_request(
     """
     short, long = requests
     counts = [
-        _instructions(driver, port, tensors, workers, threads, length) for length in (short, long)
+        _instructions(driver, port, tensors, workers, threads, length, protocol)
+        for length in (short, long)
     ]
     return (counts[1] - counts[0]) / (long - short)
 
 
 def _instructions(
-    driver: Path, port: int, tensors: Path, workers: int, threads: int, requests: int
+    driver: Path,
+    port: int,
+    tensors: Path,
+    workers: int,
+    threads: int,
+    requests: int,
+    protocol: str,
 ) -> int:
     without_end, without_rate, pipeline, kinds = 0, 0, 1, 1
     arguments = (
         port, workers, threads, requests, tensors, without_end, without_rate, pipeline, kinds,
+        protocol,
     )  # fmt: skip
     done = subprocess.run(
         ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", IO_THREADS_ALONE,

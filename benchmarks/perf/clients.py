@@ -23,9 +23,9 @@ def ours(
 ) -> Measured:
     """`aibench-fast run`, in this process, so that a file's digest is computed once.
 
-    A server that speaks HTTP is given by its URL. Without a tensor file they are generated; `more`
-    are settings of RunConfig, one of which limits the run where `run_s` is 0. The rate is in tensors
-    a second.
+    A server that speaks HTTP is given by its URL. Without a tensor file they are generated. `more`
+    are settings of RunConfig, one of which limits the run where `run_s` is 0. The rate is in
+    tensors a second.
 
     RuntimeError where a request failed.
     """

@@ -26,7 +26,7 @@ def compile_c(
 
     `libraries` are those that the program is to be linked with.
     """
-    library = libraries or Sources([], [])
+    library = libraries or Sources({})
     includes = [f"-I{NATIVE}", f"-I{PIXELS}", *(f"-isystem{one}" for one in library.includes)]
     output_of(
         [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra",

@@ -1,10 +1,10 @@
 /* Drives the load generator without Python, so that sanitizers and valgrind see nothing but it.
  *
- * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE KINDS
+ * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE KINDS PROTOCOL
  * Tensors are of TENSOR_BYTES, and generated where TENSOR_FILE is "-"; the figures are looked at
  * once in LOOK_EVERY_NS. Both may be set when it is compiled. STOP_AFTER_MS of 0 lets the run end
  * by itself, REQUESTS_PER_S of 0 is a closed loop; a negative one is of Poisson arrivals, half of them
- * in a step of a ramp, shed where they are 100 ms late. KINDS above 1 is a mix of so many.
+ * in a step of a ramp, shed where they are 100 ms late. KINDS above 1 is a mix of so many. PROTOCOL: resp or http.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed
  * parts, the last being the requests in the figures of all parts.
  */
@@ -28,6 +28,21 @@ static const char suffix[] = "\r\n*6\r\n$11\r\nAI.MODELRUN\r\n$4\r\nnull\r\n$6\r
                              "$7\r\nOUTPUTS\r\n$1\r\nb\r\n"
                              "*3\r\n$12\r\nAI.TENSORGET\r\n$1\r\nb\r\n$4\r\nBLOB\r\n";
 
+#define REPLY_JSON \
+    "{\"id\": \"1\", \"model_name\": \"m\", \"model_version\": \"1\", \"outputs\": [{\"name\": \"y\", " \
+    "\"datatype\": \"FP32\", \"shape\": [1, 1001], \"parameters\": {\"binary_data_size\": 4004}}]}"
+
+static const struct http_plan http_plan = {
+    .json = REPLY_JSON,
+    .json_bytes = sizeof REPLY_JSON - 1,
+    .output_count = 1,
+    .outputs = {{"y", "FP32", {1, 1001}, 2, OUTPUT_BYTES}},
+};
+static const struct reply_plan resp_plan = {
+    .count = 3,
+    .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}},
+};
+
 static int fail(const char *why)
 {
     fprintf(stderr, "driver: %s\n", why);
@@ -42,21 +57,49 @@ static uint64_t requests_in(const struct figures *figures)
     return count;
 }
 
+/* The request's text before its tensor, and its length; what is behind it is `*after`. */
+static int resp_request(char *before, size_t room, const char **after)
+{
+    char values[16];
+    int digits = snprintf(values, sizeof values, "%d", TENSOR_BYTES / 4);
+    *after = suffix;
+    return snprintf(before, room,
+                    "*7\r\n$12\r\nAI.TENSORSET\r\n$1\r\na\r\n$5\r\nFLOAT\r\n$1\r\n1\r\n$%d\r\n%s\r\n"
+                    "$4\r\nBLOB\r\n$%d\r\n",
+                    digits, values, TENSOR_BYTES);
+}
+
+static int http_request(char *before, size_t room, const char **after)
+{
+    char json[256];
+    int json_bytes = snprintf(json, sizeof json,
+                              "{\"inputs\":[{\"name\":\"x\",\"shape\":[1,%d],\"datatype\":\"FP32\","
+                              "\"parameters\":{\"binary_data_size\":%d}}]}",
+                              TENSOR_BYTES / 4, TENSOR_BYTES);
+    *after = "";
+    return snprintf(before, room,
+                    "POST /v2/models/m/infer HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                    "Inference-Header-Content-Length: %d\r\nContent-Length: %d\r\n\r\n%s",
+                    json_bytes, json_bytes + TENSOR_BYTES, json);
+}
+
 int main(int argc, char **argv)
 {
     static struct loadgen_snapshot snapshot;
     static struct figures part;
     static struct request_kind kinds[KINDS_MAX];
     static char output[OUTPUT_BYTES];
-    char prefix[256], values[16];
+    char before[512];
+    const char *after;
     struct tensormap tensors;
     errstr_t errstr;
     uint64_t failures = 0, sampled = 0, parts = 0, tensor;
     uint32_t sampled_kind;
     int64_t latencies = 0, service_latencies = 0;
-    if (argc != 10)
+    if (argc != 11)
         return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS "
-                    "REQUESTS_PER_S PIPELINE KINDS");
+                    "REQUESTS_PER_S PIPELINE KINDS PROTOCOL");
+    bool over_http = strcmp(argv[10], "http") == 0;
     uint32_t workers = (uint32_t)atoi(argv[2]);
     int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
     int mapped = strcmp(argv[5], "-") == 0
@@ -64,37 +107,35 @@ int main(int argc, char **argv)
                      : tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr);
     if (mapped < 0)
         return fail(errstr);
-    int digits = snprintf(values, sizeof values, "%d", TENSOR_BYTES / 4);
-    int prefix_bytes =
-        snprintf(prefix, sizeof prefix,
-                 "*7\r\n$12\r\nAI.TENSORSET\r\n$1\r\na\r\n$5\r\nFLOAT\r\n$1\r\n1\r\n$%d\r\n%s\r\n"
-                 "$4\r\nBLOB\r\n$%d\r\n",
-                 digits, values, TENSOR_BYTES);
+    int before_bytes = (over_http ? http_request : resp_request)(before, sizeof before, &after);
     struct request_text *texts = calloc(2 * workers, sizeof *texts);
     for (uint32_t i = 0; i < workers; i++) {
-        texts[2 * i] = (struct request_text){prefix, (size_t)prefix_bytes};
-        texts[2 * i + 1] = (struct request_text){suffix, sizeof suffix - 1};
+        texts[2 * i] = (struct request_text){before, (size_t)before_bytes};
+        texts[2 * i + 1] = (struct request_text){after, strlen(after)};
     }
     uint32_t kind_count = (uint32_t)atoi(argv[9]);
-    for (uint32_t i = 0; i < kind_count; i++)
+    for (uint32_t i = 0; i < kind_count; i++) {
         kinds[i] = (struct request_kind){
             .inputs = {&tensors},
             .input_count = 1,
             .texts = texts,
             .batch = 1,
-            .plan = {.count = 3,
-                     .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
             .output_bytes = OUTPUT_BYTES,
-            .text_bytes = RESP_TEXT_BYTES,
+            .text_bytes = over_http ? 4096 : RESP_TEXT_BYTES,
             .weight = 1 + i,
         };
+        if (over_http)
+            kinds[i].http = http_plan;
+        else
+            kinds[i].plan = resp_plan;
+    }
     double per_s = atof(argv[7]);
     struct schedule_segment segments[] = {
         {fabs(per_s), per_s < 0 ? 0 : per_s, per_s < 0 ? 0.1 : INFINITY, SCHEDULE_NO_STEP},
         {0, fabs(per_s), 1, 0},
     };
     struct loadgen_config config = {
-        .protocol = &resp_protocol,
+        .protocol = over_http ? &http_protocol : &resp_protocol,
         .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1])},
         .kinds = kinds,
         .kind_count = kind_count,

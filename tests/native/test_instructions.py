@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_inference import FakeInference
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
 
 from benchmarks.perf import callgrind, programs
@@ -15,8 +16,8 @@ from vendored_sources import Sources
 TENSOR_BYTES = 16
 GENERATED = Path("-")  # in place of a tensor file
 REQUESTS = (200, 1200)
-PINNED = {("gcc", "12", "x86_64"): 2000}
-"""By compiler, its major version and the machine: the count there, to be kept within 5 %."""
+PINNED = {("gcc", "12", "x86_64"): {"resp": 2000, "http": 10_000}}
+"""By compiler, its major version and the machine: the counts there, to be kept within 5 %."""
 WITHIN = 0.05
 AT_MOST = 20_000
 """Anywhere."""
@@ -45,22 +46,29 @@ def compiler() -> tuple[str, str]:
     return "gcc", macros.get("__GNUC__", "")
 
 
-@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (8, 1), (8, 2)])
+def all_at_once() -> FakeRedisAI:
+    """All replies at once, so that a request is one sendmsg, one epoll_wait and one recv."""
+    return FakeRedisAI(
+        AI_TENSORSET=lambda *_: b"",
+        AI_MODELRUN=lambda *_: b"",
+        AI_TENSORGET=lambda *_: OK + OK + bulk(bytes(OUTPUT_BYTES)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "workers", "threads"),
+    [("resp", 1, 1), ("resp", 8, 1), ("resp", 8, 2), ("http", 1, 1), ("http", 8, 2)],
+)
 def test_a_request_costs_no_more_instructions_than_it_did(
-    driver: Path, workers: int, threads: int
+    driver: Path, protocol: str, workers: int, threads: int
 ) -> None:
-    # All replies at once, so that a request is one sendmsg, one epoll_wait and one recv.
-    answers = {
-        "AI_TENSORSET": lambda *_: b"",
-        "AI_MODELRUN": lambda *_: b"",
-        "AI_TENSORGET": lambda *_: OK + OK + bulk(bytes(OUTPUT_BYTES)),
-    }
-    with FakeRedisAI(**answers) as server:
+    with all_at_once() if protocol == "resp" else FakeInference() as server:
         counted = callgrind.instructions_per_request(
-            driver, server.port, GENERATED, workers=workers, threads=threads, requests=REQUESTS
-        )
+            driver, server.port, GENERATED, workers=workers, threads=threads, requests=REQUESTS,
+            protocol=protocol,
+        )  # fmt: skip
     pinned = PINNED.get((*compiler(), platform.machine()))
     if pinned is None:
         assert counted <= AT_MOST
     else:
-        assert counted == pytest.approx(pinned, rel=WITHIN)
+        assert counted == pytest.approx(pinned[protocol], rel=WITHIN)

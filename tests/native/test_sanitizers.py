@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
 from fake_redisai import OK, FakeRedisAI
 
 from benchmarks.perf import programs
@@ -32,14 +33,15 @@ def small_tensors(tmp_path: Path) -> Path:
 
 def drive(
     driver: Path,
-    server: FakeRedisAI,
+    server: FakeRedisAI | FakeInference,
     *arguments: object,
     requests_per_s: int = 0,
     pipeline: int = 1,
     kinds: int = 1,
 ) -> list[int]:
+    protocol = "resp" if isinstance(server, FakeRedisAI) else "http"
     done = subprocess.run(
-        [driver, *map(str, (server.port, *arguments, requests_per_s, pipeline, kinds))],
+        [driver, *map(str, (server.port, *arguments, requests_per_s, pipeline, kinds, protocol))],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -158,3 +160,22 @@ def test_a_profile_that_sheds_what_is_late(driver: Path, small_tensors: Path) ->
     # The ramp alone is a step; what comes before it is its burn-in.
     assert latencies == service == successes == in_steps
     assert 0 < in_steps < requests
+
+
+def test_a_run_over_http(driver: Path, small_tensors: Path) -> None:
+    def behave(_: Asked, number: int) -> bytes | None:
+        replies = {
+            0: None,
+            1: json_reply({"error": "no"}, "500 Oh"),
+            2: b"garbage\r\n",
+            3: binary_reply(told=output((7, 143))),
+            4: binary_reply(model_name="another"),
+            5: b"HTTP/1.1 100 Continue\r\n\r\n" + binary_reply(),
+        }
+        return replies.get(number % 20, binary_reply())
+
+    with FakeInference(infer=behave) as server:
+        requests, successes, failures, *_ = drive(driver, server, 7, 2, 500, small_tensors, 0)
+    assert requests == 500
+    assert failures >= 60
+    assert successes > 300

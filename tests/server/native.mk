@@ -1,5 +1,6 @@
 # make asan    the embedded server's tests with its module under AddressSanitizer and UBSan
-# make fuzz    random commands thrown at that module for FUZZ_SECONDS
+# make fuzz    random commands thrown at that module, and random replies at the client's judges, each for
+#              FUZZ_SECONDS; replies that are not judged as they should be are left in tests/native/findings
 #
 # The server program itself is not instrumented; it is started with the sanitizer's runtime before
 # everything else, and with libstdc++, whose exceptions the runtime has to see.
@@ -37,3 +38,4 @@ asan: $(SANITIZED_MODULE) $(WITHOUT_DEEPBIND)
 fuzz: $(SANITIZED_MODULE) $(WITHOUT_DEEPBIND)
 	$(SANITIZED_RUN) $(PYTHON) tests/server/fuzz.py --seconds $(FUZZ_SECONDS)
 	@$(NO_REPORTS)
+	PYTHONPATH=. $(PYTHON) tests/native/fuzzers.py --seconds $(FUZZ_SECONDS)

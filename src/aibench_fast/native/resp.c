@@ -66,16 +66,17 @@ static void judge_leaf(struct replycheck *check, int depth, size_t index, enum r
         memcpy(check->output, text, bytes);
 }
 
-static void judge_array(struct replycheck *check, int depth, size_t index, size_t elements)
+static void judge_array(struct replycheck *check, int depth, size_t index, enum reply_type type,
+                        size_t elements)
 {
     const struct reply_plan *plan = plan_of(check);
-    if (depth == 0 && plan->in_array) {
+    if (depth == 0 && plan->in_array && type == REPLY_ARRAY) {
         if (elements != plan->count)
             replycheck_fail(check, FAILURE_WRONG_REPLY, "an array of %zu replies, expected %zu",
                             elements, plan->count);
         return;
     }
-    judge_leaf(check, depth, index, REPLY_ARRAY, "", 0);
+    judge_leaf(check, depth, index, type, "", 0);
 }
 
 static bool reply_done(struct replycheck *check)
@@ -122,10 +123,9 @@ static void *on_string(const redisReadTask *task, char *text, size_t bytes)
 
 static void *on_array(const redisReadTask *task, size_t elements)
 {
-    if (task->type != REDIS_REPLY_ARRAY) /* a map, a set or a push */
-        return on_leaf(task, REPLY_OTHER, "", 0);
     size_t index = task->idx > 0 ? (size_t)task->idx : 0;
-    judge_array(task->privdata, depth_of(task), index, elements);
+    bool is_array = task->type == REDIS_REPLY_ARRAY; /* and no map, set or push */
+    judge_array(task->privdata, depth_of(task), index, is_array ? REPLY_ARRAY : REPLY_OTHER, elements);
     return nothing_built(task);
 }
 

@@ -10,6 +10,7 @@
 #define HEAD_BYTES 2
 #define OUTPUT_BYTES 64
 #define TEXT_BYTES 1024
+#define LONG_BYTES 6000 /* more than a reader keeps of a body */
 #define DATA "\"data\":[0.0,1.5,-2,3e4]"
 #define MODEL_REPLY(outputs) "{\"id\":\"1\",\"model_name\":\"m\",\"outputs\":[" outputs "]}"
 #define FLOATS(size) "{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,16]" size "}"
@@ -151,7 +152,7 @@ static void add_json(struct fuzz_text *to, const char *trial, uint64_t *state)
 static void add_reply(struct fuzz_text *to, const struct asked_kind *kind, uint64_t *state)
 {
     static const int statuses[] = {200, 200, 200, 200, 200, 201, 204, 302, 400, 429, 500, 503};
-    char body[4096];
+    char body[LONG_BYTES + 256];
     struct fuzz_text text = {body, sizeof body, 0};
     int status = statuses[fuzz_below(state, sizeof statuses / sizeof *statuses)];
     uint64_t framing = fuzz_below(state, 8);
@@ -159,6 +160,8 @@ static void add_reply(struct fuzz_text *to, const struct asked_kind *kind, uint6
         add_json(&text, kind->json, state);
     else
         fuzz_print(&text, fuzz_below(state, 2) ? "{\"error\":\"no\\nroom\"}" : "sorry");
+    while (status >= 500 && fuzz_below(state, 16) != 0 && text.count < LONG_BYTES)
+        fuzz_print(&text, "%0512d", 7);
     size_t json_bytes = text.count;
     for (size_t i = 0; i < kind->kind.output_bytes; i++)
         fuzz_add(&text, &(char){(char)fuzz_below(state, 256)}, 1);

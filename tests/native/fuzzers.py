@@ -1,0 +1,83 @@
+"""The fuzzers of the native core's judges: built, run for a while, and what they found replayed."""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.perf import programs
+from vendored_sources import Sources, find_sources
+
+HERE = Path(__file__).parent
+FINDINGS = HERE / "findings"
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+TARGETS = {"resp": ("hiredis",), "http": ("llhttp", "yyjson")}
+"""The protocols, and the libraries of each."""
+SPARE_S = 60
+
+
+class Fuzzed(NamedTuple):
+    """What a fuzzer did."""
+
+    inputs: int
+    successes: int
+    """Requests that ended well."""
+    failures: int
+
+
+def build(target: str, folder: Path, libraries: Sources) -> Path:
+    """Compile a fuzzer with the sanitizers; return the program."""
+    sources = [HERE / "fuzz" / f"{name}.c" for name in (target, "fuzz", "main")]
+    return programs.compile_c(
+        folder / f"fuzz-{target}", *sources, programs.NATIVE / "replycheck.c",
+        flags=SANITIZED, libraries=libraries.only(*TARGETS[target]),
+    )  # fmt: skip
+
+
+def fuzz(program: Path, seconds: float, seed: int, findings: Path) -> Fuzzed:
+    """Fuzz for a while; RuntimeError, with what was found and where it is kept, where it failed."""
+    return _run([program, "fuzz", seconds, seed, findings], seconds)
+
+
+def replay(program: Path, findings: Sequence[Path]) -> Fuzzed:
+    """Judge inputs that were found once; RuntimeError where one of them fails again."""
+    return _run([program, "replay", *findings], 0)
+
+
+def _run(command: Sequence[object], seconds: float) -> Fuzzed:
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, check=False,
+        timeout=seconds + SPARE_S,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return Fuzzed(*map(int, done.stdout.split()))
+
+
+def main() -> int:
+    """Run each fuzzer for the time that is asked for."""
+    parser = argparse.ArgumentParser(description="Feed the native judges bytes made from a seed.")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each (default: 60)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="aibench-fuzz-") as name:
+        libraries = find_sources(Path(name))
+        for target in TARGETS:
+            program = build(target, Path(name), libraries)
+            try:
+                done = fuzz(program, options.seconds, options.seed, FINDINGS / target)
+            except RuntimeError as error:
+                print(f"fuzz: {target}, seed {options.seed}: {error}", file=sys.stderr)
+                failed = 1
+            else:
+                print(f"{target}: {done.inputs} inputs, seed {options.seed}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
