@@ -549,7 +549,7 @@ static bool may_be_answer(struct worker *w)
 {
     if (w->connection.sent_bytes < oldest(w)->end_byte)
         replycheck_fail(&w->check, FAILURE_PROTOCOL, "answered before the request was sent");
-    else if (w->outstanding == 1 && connection_has_unjudged(&w->connection))
+    else if (w->outstanding == 1 && w->connection.has_unjudged)
         replycheck_fail(&w->check, FAILURE_PROTOCOL, "more replies than the request has commands");
     else
         return true;
