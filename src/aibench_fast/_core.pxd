@@ -178,6 +178,15 @@ cdef extern from "schedule.h" nogil:
     void schedule_close(schedule *s)
 
 
+cdef extern from "outages.h" nogil:
+    enum:
+        OUTAGES_KEPT
+    struct outage:
+        int64_t from_ns
+        int64_t to_ns
+        uint64_t attempts
+
+
 cdef extern from "loadgen.h" nogil:
     const uint64_t BURN_IN_UNTIL_TOLD
     struct loadgen_config:
@@ -201,8 +210,11 @@ cdef extern from "loadgen.h" nogil:
         int64_t duration_ns
         int64_t reply_timeout_ns
         int64_t connect_timeout_ns
+        int64_t reconnect_for_ns
+        bint stop_on_disconnect
         bint stop_on_failure
     struct loadgen_snapshot:
+        uint64_t begun
         uint64_t requests
         uint64_t answered_tensors
         uint64_t reconnects
@@ -233,6 +245,7 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_read(loadgen *g, loadgen_snapshot *snapshot)
     void loadgen_read_kind(loadgen *g, uint32_t kind, figures *figures)
     void loadgen_read_step(loadgen *g, uint32_t step, figures *figures)
+    uint64_t loadgen_read_outages(loadgen *g, outage *outages)
     uint64_t loadgen_unsent(loadgen *g)
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)

@@ -42,6 +42,8 @@ class Figures(NamedTuple):
 class Snapshot(NamedTuple):
     """All threads' figures added up; times are of CLOCK_MONOTONIC, 0 where not reached yet."""
 
+    begun: int
+    """Handed to a connection, or given up for want of one, burn-in included."""
     requests: int
     """Ended in any way, burn-in included."""
     answered_tensors: int
@@ -49,6 +51,7 @@ class Snapshot(NamedTuple):
     reconnects: int
     """New connections in place of such as the server closed between requests."""
     abandoned: int
+    """After the end: begun, and not ended."""
     burn_in_shed: int
     started_ns: int
     measured_from_ns: int
@@ -182,6 +185,16 @@ class Tensors:
         ConfigError where the file shrank meanwhile; IndexError where there is no such tensor.
         """
 
+class Outage(NamedTuple):
+    """A time in which the server could not be reached; times are of CLOCK_MONOTONIC."""
+
+    from_ns: int
+    """When a connection was lost that could not be made again."""
+    to_ns: int
+    """When one was made; 0 where none was."""
+    attempts: int
+    """To connect, that failed."""
+
 class LoadGenerator:
     """Workers over a server, on native threads.
 
@@ -192,7 +205,9 @@ class LoadGenerator:
 
     Connects every worker when made: ServerError where that fails. `greeting` is a command that
     every connection begins with, answered by OK. `pipeline` requests are outstanding on each
-    connection, one with a schedule. A limit of 0 is none.
+    connection, one with a schedule. A worker that lost its connection tries to get another for
+    `reconnect_for_ns` and ends then; or the run ends, where `stop_on_disconnect` is set. A limit
+    of 0 is none.
     """
 
     def __init__(
@@ -210,6 +225,8 @@ class LoadGenerator:
         reply_timeout_ns: int,
         connect_timeout_ns: int,
         stop_on_failure: bool,
+        reconnect_for_ns: int = 0,
+        stop_on_disconnect: bool = False,
         schedule: Schedule | None = None,
         pipeline: int = 1,
         mix_seed: int = 0,
@@ -233,6 +250,8 @@ class LoadGenerator:
         """What was measured of each kind; empty where there is but one."""
     def step_figures(self) -> list[Figures]:
         """What was measured of each step of the schedule."""
+    def outages(self) -> tuple[int, list[Outage]]:
+        """Return how many outages there were so far, and the first of them."""
     def unsent(self) -> int:
         """After the end: how many requests were due before it, and never sent."""
     def want_sample(self) -> None:

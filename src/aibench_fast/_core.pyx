@@ -52,6 +52,7 @@ class Figures(NamedTuple):
 
 
 class Snapshot(NamedTuple):
+    begun: int
     requests: int
     answered_tensors: int
     reconnects: int
@@ -71,6 +72,12 @@ class Snapshot(NamedTuple):
     start_lags: LatencyCounts
     timer_lags: LatencyCounts
     reply_waits: LatencyCounts
+
+
+class Outage(NamedTuple):
+    from_ns: int
+    to_ns: int
+    attempts: int
 
 
 class RespPlan(NamedTuple):
@@ -439,6 +446,8 @@ cdef class LoadGenerator:
         int64_t reply_timeout_ns,
         int64_t connect_timeout_ns,
         bint stop_on_failure,
+        int64_t reconnect_for_ns=0,
+        bint stop_on_disconnect=False,
         schedule=None,
         uint32_t pipeline=1,
         uint64_t mix_seed=0,
@@ -488,6 +497,8 @@ cdef class LoadGenerator:
         config.duration_ns = duration_ns
         config.reply_timeout_ns = reply_timeout_ns
         config.connect_timeout_ns = connect_timeout_ns
+        config.reconnect_for_ns = reconnect_for_ns
+        config.stop_on_disconnect = stop_on_disconnect
         config.stop_on_failure = stop_on_failure
         self._snapshot = <loadgen_snapshot *>calloc(1, sizeof(loadgen_snapshot))
         if self._snapshot is NULL:
@@ -549,7 +560,7 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.requests, s.answered_tensors, s.reconnects, s.abandoned, s.burn_in_shed, s.started_ns,
+            s.begun, s.requests, s.answered_tensors, s.reconnects, s.abandoned, s.burn_in_shed, s.started_ns,
             s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
             s.most_worker_requests, bool(s.lag_exceeded), _failures(&s.burn_in_failures),
@@ -576,6 +587,14 @@ cdef class LoadGenerator:
             loadgen_read_step(g, step, &self._snapshot.measured)
             found.append(_figures(&self._snapshot.measured, self._scheduled()))
         return found
+
+    def outages(self):
+        cdef outage kept[OUTAGES_KEPT]
+        cdef uint64_t count = loadgen_read_outages(self._open(), kept)
+        return count, [
+            Outage(kept[i].from_ns, kept[i].to_ns, kept[i].attempts)
+            for i in range(min(<int>count, <int>OUTAGES_KEPT))
+        ]
 
     def unsent(self):
         return loadgen_unsent(self._open())

@@ -14,7 +14,7 @@ from aibench_fast import ConfigError, RunConfig, ServerAddress, run
 from aibench_fast._core import Histogram, timer_errors
 from aibench_fast.load.machine import CpuShares, CpuTimes
 from aibench_fast.load.steady import FIRST_WINDOW_S, MAX_WINDOWS, SteadyState, Window
-from aibench_fast.load.verdict import check_client
+from aibench_fast.load.verdict import MUCH_STEAL, check_client
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Verdict
 
@@ -80,10 +80,12 @@ def test_a_slow_server_is_what_limits_a_run(cli: Cli, tensor_file: Path, tmp_pat
             "--max-queries", 20, "--limit-rps", 30, "--quiet", "--json-out-file", "r.json",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Verdict: server-bound: " in done.stdout
     assert "schedule lag p50 " in done.stdout
     check = json.loads((tmp_path / "r.json").read_text())["ClientCheck"]
-    assert check["Verdict"] == "server-bound"
+    # A hypervisor that gives the cores to others meanwhile makes any verdict unclear.
+    expected = "server-bound" if check["Steal"] <= MUCH_STEAL else "unclear"
+    assert check["Verdict"] == expected
+    assert f"Verdict: {expected}: " in done.stdout
     assert 0 < check["CpuShare"] < 0.5
     assert 0 <= check["Steal"] <= 1
 

@@ -29,7 +29,7 @@ from aibench_fast.cli.options import (
 from aibench_fast.cli.servers import EMBEDDED, loaded_server
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
-from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, ON_LAG, RunConfig
+from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, ON_DISCONNECT, ON_LAG, RunConfig
 from aibench_fast.load.events import Event
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.load.profile import parse_profile
@@ -230,6 +230,14 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         help="how long the client waits for a request's last reply (default: 90s)",
     )  # fmt: skip
     group.add_argument(
+        "--on-disconnect", choices=ON_DISCONNECT, default="reconnect",
+        help="at a lost connection: make another, or stop the run (default: reconnect)",
+    )  # fmt: skip
+    group.add_argument(
+        "--reconnect-for", type=seconds, default=30.0, metavar="TIME",
+        help="how long a worker tries to get another connection before it gives up (default: 30s)",
+    )  # fmt: skip
+    group.add_argument(
         "--continue-on-error", type=boolean, nargs="?", const=True, default=True,
         metavar="true|false", help="false: stop at the first failure (default: true)",
     )  # fmt: skip
@@ -369,7 +377,7 @@ def _run(options: argparse.Namespace) -> int:
     if results[-1].interrupted:
         return EXIT_INTERRUPTED
     gave_up = made is not None and made.gave_up
-    well = all(not one.failed and one.held for one in results) and not gave_up
+    well = all(one.went_well and one.held for one in results) and not gave_up
     return 0 if well else EXIT_FAILURES
 
 
@@ -481,6 +489,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         continue_on_error=options.continue_on_error,
         reporting_period_s=options.reporting_period,
         reply_timeout_s=options.dial_read_timeout,
+        on_disconnect=options.on_disconnect,
+        reconnect_for_s=options.reconnect_for,
         reset_stats=options.reset_stats,
         seed=options.seed,
         command_line=options.command_line,

@@ -372,7 +372,7 @@ def _run_all(
                 return EXIT_INTERRUPTED
             show(cell, _outcome(result))
             results.append((_described(cell), result))
-            if result.failed or not result.held:
+            if not (result.went_well and result.held):
                 failed += 1
                 if not options.keep_going:
                     break

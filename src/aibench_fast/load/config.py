@@ -24,6 +24,7 @@ MIN_PERIOD_S = 0.01
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
+ON_DISCONNECT = ("reconnect", "stop")
 
 
 def available_cores() -> int:
@@ -118,6 +119,10 @@ class RunConfig:
     reply_timeout_s: float = 90.0
     """How long the client waits for a request's last reply."""
     connect_timeout_s: float = 5.0
+    on_disconnect: str = "reconnect"
+    """What becomes of a lost connection: `reconnect` makes another, `stop` ends the run."""
+    reconnect_for_s: float = 30.0
+    """How long a worker tries to; then it ends."""
     sample_responses: bool = False
     """Take a sample of the replies once a reporting period."""
     interval_latencies: bool = False
@@ -167,6 +172,11 @@ class RunConfig:
         _seconds("--reporting-period", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("--dial-read-timeout", self.reply_timeout_s)
         _seconds("connect_timeout_s", self.connect_timeout_s)
+        _seconds("--reconnect-for", self.reconnect_for_s, or_zero=True)
+        if self.on_disconnect not in ON_DISCONNECT:
+            raise ConfigError(
+                f"--on-disconnect {self.on_disconnect}: it has to be {' or '.join(ON_DISCONNECT)}"
+            )
 
     def _check_burn_in(self) -> None:
         if bool(self.burn_in) + bool(self.burn_in_s) + self.burn_in_until_steady > 1:

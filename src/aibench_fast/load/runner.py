@@ -28,7 +28,14 @@ from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
 from aibench_fast.protocols.session import HURRY_S, Session, StatisticsWatch
-from aibench_fast.results.result import KindFigures, Result, Started, StepFigures
+from aibench_fast.results.result import (
+    KindFigures,
+    Outage,
+    RequestCounts,
+    Result,
+    Started,
+    StepFigures,
+)
 
 MS_PER_S = 1000
 OTHER_FILES = 100  # what a process has open beside its workers' connections
@@ -134,6 +141,8 @@ def _load_generator(
         duration_ns=round(config.duration_s * NS_PER_S),
         reply_timeout_ns=round(config.reply_timeout_s * NS_PER_S),
         connect_timeout_ns=round(config.connect_timeout_s * NS_PER_S),
+        reconnect_for_ns=round(config.reconnect_for_s * NS_PER_S),
+        stop_on_disconnect=config.on_disconnect == "stop",
         stop_on_failure=not config.continue_on_error,
     )
 
@@ -177,6 +186,7 @@ def _measure(
     session.leave(patience_s)
     # The last reading was under way meanwhile; a stuck server is not waited for twice.
     server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
+    outage_count, outages = generator.outages()
     measured = snapshot.measured
     service = measured.service_latencies
     failed = total_failed(measured.failures)
@@ -206,6 +216,9 @@ def _measure(
         burn_in_requests=snapshot.requests - measured.successes - failed,
         burn_in_failures=failures_by_kind(snapshot.burn_in_failures),
         abandoned=snapshot.abandoned,
+        all_requests=_all_requests(snapshot),
+        outage_count=outage_count,
+        outages=[_outage(one, snapshot, start_unix_ms, duration_s) for one in outages],
         reconnects=snapshot.reconnects,
         late_starts=measured.late_starts,
         latencies=histogram(measured.latencies),
@@ -237,6 +250,30 @@ def _measure(
         watch.unsteady,
     )  # fmt: skip
     return dataclasses.replace(result, warnings=found)
+
+
+def _all_requests(snapshot: _core.Snapshot) -> RequestCounts:
+    failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
+    return RequestCounts(
+        sent=snapshot.begun,
+        succeeded=snapshot.requests - failed,
+        failed=failed,
+        cancelled=snapshot.abandoned,
+    )
+
+
+def _outage(
+    outage: _core.Outage, snapshot: _core.Snapshot, start_unix_ms: int, duration_s: float
+) -> Outage:
+    after_s = (outage.from_ns - snapshot.started_ns) / NS_PER_S
+    until_s = (outage.to_ns - snapshot.started_ns) / NS_PER_S if outage.to_ns else duration_s
+    return Outage(
+        start_unix_ms=start_unix_ms + round(after_s * MS_PER_S),
+        after_s=after_s,
+        seconds=until_s - after_s,
+        is_over=outage.to_ns != 0,
+        attempts=outage.attempts,
+    )
 
 
 def _arrivals_told(config: RunConfig) -> dict[str, Any] | None:

@@ -131,4 +131,5 @@ def is_done(file: Path, asked: dict[str, Any]) -> bool:
                 "choose another --results-dir or --suffix, or remove the file"
             )
     held = all(one.get("Held") for one in result.get("Expectations") or ())
-    return held and not result.get("Failures") and not result.get("BurnInFailures")
+    bad = ("Failures", "BurnInFailures", "OutageCount")
+    return held and not any(result.get(key) for key in bad)

@@ -139,6 +139,7 @@ class Watch:
             overall_rate=overall_rate(snapshot, now_ns),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
             failed=failed,
+            requests=snapshot.requests,
             period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
         )
         self._server_watch.period_ended(interval.unix_ms)

@@ -67,6 +67,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
     c->sent_bytes = 0;
     c->received_bytes = 0;
     c->hung_up = false;
+    c->has_unjudged = false;
     c->receives = 0;
     c->reply_wait_ns = -1;
     return 0;
@@ -177,7 +178,7 @@ static ssize_t receive(struct connection *c, bool *full)
 
 enum io_status connection_receive(struct connection *c)
 {
-    enum io_status status = connection_has_unjudged(c) ? c->protocol->judge(c->reader) : IO_AGAIN;
+    enum io_status status = c->has_unjudged ? c->protocol->judge(c->reader) : IO_AGAIN;
     bool more = true;
     while (status == IO_AGAIN && more) {
         bool full = false;
@@ -195,12 +196,8 @@ enum io_status connection_receive(struct connection *c)
             status = IO_FAILED;
         }
     }
+    c->has_unjudged = c->protocol->has_unjudged(c->reader);
     return status;
-}
-
-bool connection_has_unjudged(const struct connection *c)
-{
-    return c->protocol->has_unjudged(c->reader);
 }
 
 void connection_close(struct connection *c)

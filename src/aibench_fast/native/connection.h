@@ -34,6 +34,7 @@ struct connection {
     uint64_t sent_bytes;          /* that the kernel took since the connection was opened */
     uint64_t received_bytes;      /* since then */
     bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
+    bool has_unjudged;            /* something was received that is not judged yet */
     uint32_t receives;            /* of which one in RECEIVES_A_STAMP is timed */
     int64_t reply_wait_ns;        /* how long what the last receive read had waited in the kernel, where
                                    * that was timed; -1: it was not. The owner sets it back */
@@ -61,9 +62,6 @@ enum io_status connection_send(struct connection *c, struct iovec **iov, size_t 
 /* Judge what has come, all of it where the peer hung up. IO_DONE: the last reply to the request that the
  * check is for is whole; what came after it is judged by the next call. */
 enum io_status connection_receive(struct connection *c);
-
-/* Whether something was read that is not judged yet. */
-bool connection_has_unjudged(const struct connection *c);
 
 void connection_close(struct connection *c);
 

@@ -24,8 +24,8 @@ enum failure_kind {
     FAILURE_TENSOR_FILE,     /* the tensor file shrank while it was sent from; the run ends */
     FAILURE_CONNECTION_LOST, /* cut before the last reply */
     FAILURE_CLIENT_TIMEOUT,  /* no whole answer within the client's own limit */
-    FAILURE_CONNECT,         /* a lost connection could not be opened again, or not logged in;
-                              * the worker ends */
+    FAILURE_CONNECT,         /* a lost connection could not be opened again, or not logged in, for as
+                              * long as that is tried; the worker ends */
     FAILURE_TOO_MANY_REQUESTS, /* HTTP 429 */
     FAILURE_UNAVAILABLE,       /* HTTP 503 */
     FAILURE_KINDS

@@ -15,6 +15,7 @@
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
 #define REST_NS (50 * NS_PER_MS)
+#define RESTING_TICK_NS (10 * NS_PER_MS)
 #define ROUNDS_A_CLOCK 16
 /* Kept out of the way of a closed loop's requests, where every instruction is counted. */
 #define OUT_OF_LINE __attribute__((noinline, cold))
@@ -154,6 +155,8 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
         .ended_ns = now_ns,
         .late = w->late,
     };
+    if (request->started_ns == 0) /* given up for want of a connection */
+        figures_bump(&t->begun);
     figures_bump(&t->requests);
     if (outcome.failure == FAILURE_NONE)
         figures_add(&t->answered_tensors, outcome.batch);
@@ -168,12 +171,11 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
     record(t, request, &outcome);
 }
 
-/* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
- * the workers that it does answer would measure it. */
-static void worker_rest(struct worker *w, int64_t now_ns)
+static void worker_rest(struct iothread *t, struct worker *w, int64_t until_ns)
 {
     w->phase = WORKER_RESTING;
-    w->since_ns = now_ns;
+    w->rests_until_ns = until_ns;
+    t->workers_resting++;
 }
 
 /* Judge from now on the replies to the oldest request. */
@@ -219,28 +221,56 @@ static bool closed_before_reply(struct iothread *t, const struct worker *w)
  * others that were outstanding on it. */
 static void worker_lost(struct iothread *t, struct worker *w)
 {
-    enum failure_kind cause = w->check.kind;
+    struct run_state *run = t->run;
+    w->lost_ns = monotonic_ns();
+    w->attempts = 0;
+    connection_close(&w->connection);
     if (closed_before_reply(t, w)) {
         figures_bump(&t->reconnects);
-        connection_close(&w->connection);
         w->resends = true;
         worker_begin(t, w);
         return;
     }
-    connection_close(&w->connection);
+    if (run->config.stop_on_disconnect && w->check.kind == FAILURE_CONNECTION_LOST)
+        atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
     request_done(t, w);
     while (w->outstanding > 0) {
         replycheck_fail(&w->check, FAILURE_CONNECTION_LOST,
                         "lost with its connection, on which an earlier request failed");
         request_done(t, w);
     }
-    /* A server that cannot be reached again has gone: trying on would only count refusals. */
-    if (cause == FAILURE_CONNECT)
-        worker_end(t, w);
-    else if (!w->answered)
-        worker_rest(w, monotonic_ns());
+    /* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
+     * the workers that it does answer would measure it. */
+    if (!w->answered)
+        worker_rest(t, w, w->lost_ns + REST_NS);
     else
         worker_next(t, w);
+}
+
+/* No connection could be made, as the check says: the worker tries again, until it has for too long. The
+ * request that it has waits, but one that was sent before was cut. */
+OUT_OF_LINE static void connect_failed(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    const struct loadgen_config *config = &run->config;
+    int64_t now_ns = monotonic_ns();
+    connection_close(&w->connection);
+    outages_attempt_failed(&run->outages, w->lost_ns);
+    if (w->attempts == 0)
+        w->first_attempt_ns = now_ns;
+    if (w->resends) {
+        w->resends = false;
+        w->check.kind = FAILURE_CONNECTION_LOST;
+        request_done(t, w);
+    }
+    if (now_ns - w->first_attempt_ns < config->reconnect_for_ns) {
+        int64_t delay_ns = reconnect_delay_ns(w->attempts++, w->index, config->workers);
+        worker_rest(t, w, now_ns + delay_ns);
+        return;
+    }
+    if (w->outstanding > 0)
+        request_done(t, w);
+    worker_end(t, w);
 }
 
 static bool run_is_over(struct run_state *run)
@@ -293,6 +323,7 @@ static struct request *take_request(struct iothread *t, struct worker *w)
         return NULL;
     if (run->config.max_requests && arrival->number >= run->config.max_requests)
         return NULL;
+    request->started_ns = 0;
     request->kind = run->config.kind_count == 1 ? run->config.kinds
                                                 : draw_kind(run, arrival->number);
     w->outstanding++;
@@ -354,6 +385,7 @@ static void request_queue(struct iothread *t, struct worker *w, struct request *
 {
     const struct request_kind *kind = request->kind;
     queue_bytes(w, request);
+    figures_bump(&t->begun);
     request->started_ns = now_ns;
     if (request->arrival.due_ns)
         note_start(t, w, request);
@@ -406,6 +438,8 @@ OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
 static void worker_start(struct iothread *t, struct worker *w)
 {
     w->phase = WORKER_BUSY;
+    w->lost_ns = 0;
+    w->attempts = 0;
     w->iov = w->iov_all;
     w->iov_count = 0;
     w->received_before = w->connection.received_bytes;
@@ -441,9 +475,11 @@ static void worker_begin(struct iothread *t, struct worker *w)
     replycheck_start(&w->check, NULL);
     w->phase = WORKER_CONNECTING;
     w->since_ns = monotonic_ns();
+    if (w->lost_ns == 0)
+        w->lost_ns = w->since_ns;
     if (open_and_watch(t, w, errstr) < 0) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
-        worker_lost(t, w);
+        connect_failed(t, w);
     }
 }
 
@@ -484,6 +520,16 @@ static void worker_next(struct iothread *t, struct worker *w)
     }
 }
 
+/* The run is over before the worker's request was sent. */
+static void worker_end_unsent(struct iothread *t, struct worker *w)
+{
+    int64_t due_ns = oldest(w)->arrival.due_ns;
+    if (due_ns && due_ns < atomic_load_explicit(&t->run->over_ns, memory_order_relaxed))
+        figures_bump(&t->unsent);
+    w->outstanding = 0;
+    worker_end(t, w);
+}
+
 /* Start the requests that are due, or end all that wait when the run is over. */
 static void release_waiting(struct iothread *t)
 {
@@ -491,13 +537,10 @@ static void release_waiting(struct iothread *t)
     struct waiter *waiter;
     while ((waiter = waiting_line_pop(&t->line, over ? INT64_MAX : monotonic_ns())) != NULL) {
         struct worker *w = (struct worker *)((char *)waiter - offsetof(struct worker, waiter));
-        if (over) {
-            if (waiter->due_ns < atomic_load_explicit(&t->run->over_ns, memory_order_relaxed))
-                figures_bump(&t->unsent);
-            worker_end(t, w);
-        } else {
+        if (over)
+            worker_end_unsent(t, w);
+        else
             worker_begin(t, w);
-        }
     }
 }
 
@@ -515,7 +558,14 @@ static void greeting_prepare(const struct loadgen_config *config, struct worker 
 static void greeting_failed(struct iothread *t, struct worker *w)
 {
     w->check.kind = FAILURE_CONNECT;
-    worker_lost(t, w);
+    connect_failed(t, w);
+}
+
+/* The connection is made: the worker's request goes out on it. */
+static void worker_reconnected(struct iothread *t, struct worker *w)
+{
+    outages_over(&t->run->outages, monotonic_ns());
+    worker_start(t, w);
 }
 
 static void worker_connected(struct iothread *t, struct worker *w)
@@ -523,9 +573,9 @@ static void worker_connected(struct iothread *t, struct worker *w)
     errstr_t errstr;
     if (connection_ready(&w->connection, errstr) < 0) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
-        worker_lost(t, w);
+        connect_failed(t, w);
     } else if (t->run->config.greeting == NULL) {
-        worker_start(t, w);
+        worker_reconnected(t, w);
     } else {
         greeting_prepare(&t->run->config, w);
         if (connection_send(&w->connection, &w->iov, &w->iov_count) == IO_FAILED)
@@ -541,7 +591,7 @@ static void worker_greeted(struct iothread *t, struct worker *w)
     if (status == IO_FAILED || w->check.kind != FAILURE_NONE)
         greeting_failed(t, w);
     else
-        worker_start(t, w);
+        worker_reconnected(t, w);
 }
 
 /* The oldest request's last reply is whole: nothing may speak against that it is the answer. */
@@ -549,7 +599,7 @@ static bool may_be_answer(struct worker *w)
 {
     if (w->connection.sent_bytes < oldest(w)->end_byte)
         replycheck_fail(&w->check, FAILURE_PROTOCOL, "answered before the request was sent");
-    else if (w->outstanding == 1 && connection_has_unjudged(&w->connection))
+    else if (w->outstanding == 1 && w->connection.has_unjudged)
         replycheck_fail(&w->check, FAILURE_PROTOCOL, "more replies than the request has commands");
     else
         return true;
@@ -603,23 +653,46 @@ static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
         worker_receive(t, w);
 }
 
+/* Whether a worker that has no connection yet has none to wait for: nothing of its request went out. */
+static bool ends_unsent(struct iothread *t, const struct worker *w)
+{
+    return w->outstanding > 0 && !w->resends && run_is_over(t->run);
+}
+
+/* A worker that rested connects again, or ends with the run. */
+OUT_OF_LINE static void worker_rested(struct iothread *t, struct worker *w)
+{
+    t->workers_resting--;
+    if (ends_unsent(t, w))
+        worker_end_unsent(t, w);
+    else if (w->outstanding > 0)
+        worker_begin(t, w);
+    else
+        worker_next(t, w);
+}
+
 static void expire_overdue(struct iothread *t, int64_t now_ns)
 {
     const struct loadgen_config *config = &t->run->config;
     for (uint32_t i = 0; i < t->worker_count; i++) {
         struct worker *w = &t->workers[i];
-        if (w->phase == WORKER_BUSY &&
-            now_ns - oldest(w)->started_ns > config->reply_timeout_ns) {
-            replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
-                            (long long)(config->reply_timeout_ns / NS_PER_MS));
-            worker_lost(t, w);
-        } else if ((w->phase == WORKER_CONNECTING || w->phase == WORKER_GREETING) &&
-                   now_ns - w->since_ns > config->connect_timeout_ns) {
-            replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again took over %lld ms",
-                            (long long)(config->connect_timeout_ns / NS_PER_MS));
-            worker_lost(t, w);
-        } else if (w->phase == WORKER_RESTING && now_ns - w->since_ns > REST_NS) {
-            worker_next(t, w);
+        if (w->phase == WORKER_BUSY) {
+            if (now_ns - oldest(w)->started_ns > config->reply_timeout_ns) {
+                replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
+                                (long long)(config->reply_timeout_ns / NS_PER_MS));
+                worker_lost(t, w);
+            }
+        } else if (w->phase == WORKER_CONNECTING || w->phase == WORKER_GREETING) {
+            if (ends_unsent(t, w)) {
+                worker_end_unsent(t, w);
+            } else if (now_ns - w->since_ns > config->connect_timeout_ns) {
+                replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again took over %lld ms",
+                                (long long)(config->connect_timeout_ns / NS_PER_MS));
+                connect_failed(t, w);
+            }
+        } else if (w->phase == WORKER_RESTING &&
+                   (now_ns >= w->rests_until_ns || ends_unsent(t, w))) {
+            worker_rested(t, w);
         }
     }
 }
@@ -633,11 +706,12 @@ static int64_t tick_ns(const struct loadgen_config *config)
 static void drive(struct iothread *t)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
-    int64_t tick = tick_ns(&t->run->config);
+    int64_t usual_tick_ns = tick_ns(&t->run->config);
     for (uint32_t i = 0; i < t->worker_count; i++)
         worker_next(t, &t->workers[i]);
     while (t->workers_running > 0 &&
            !atomic_load_explicit(&t->run->stopping, memory_order_relaxed)) {
+        int64_t tick = t->workers_resting ? RESTING_TICK_NS : usual_tick_ns;
         waiting_line_arm(&t->line);
         int ready = epoll_wait(t->epoll_fd, events, EVENTS_AT_ONCE, (int)(tick / NS_PER_MS));
         for (int i = 0; i < ready; i++)
@@ -655,9 +729,13 @@ static void drive(struct iothread *t)
     }
 }
 
-static bool under_way(const struct worker *w)
+/* How many of a worker's requests went out and were not answered when the run ended. */
+static uint64_t abandoned_by(const struct worker *w, uint32_t pipeline)
 {
-    return w->phase == WORKER_CONNECTING || w->phase == WORKER_GREETING || w->phase == WORKER_BUSY;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < w->outstanding; i++)
+        count += w->requests[(w->oldest + i) % pipeline].started_ns != 0;
+    return count;
 }
 
 /* What only the end tells. */
@@ -666,7 +744,7 @@ static void sum_up(struct iothread *t)
     uint64_t abandoned = 0, least = UINT64_MAX, most = 0;
     for (uint32_t i = 0; i < t->worker_count; i++) {
         const struct worker *w = &t->workers[i];
-        abandoned += under_way(w) ? w->outstanding : 0;
+        abandoned += abandoned_by(w, t->run->config.pipeline);
         least = w->measured < least ? w->measured : least;
         most = w->measured > most ? w->measured : most;
     }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "loadgen.h"
+#include "outages.h"
 #include "schedule.h"
 #include "waitingline.h"
 
@@ -31,6 +32,7 @@ struct run_state {
     _Atomic uint64_t burn_in_requests; /* as in the config, or BURN_IN_UNTIL_TOLD and then less */
     _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
+    struct outages outages;
     _Atomic int64_t over_ns; /* when the run was over by its duration; 0 before a thread saw it */
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
@@ -43,7 +45,7 @@ struct run_state {
 
 enum worker_phase {
     WORKER_WAITING, /* for its request's start by the schedule */
-    WORKER_RESTING, /* before it connects again to a server that cut a connection unused */
+    WORKER_RESTING, /* before it connects again, where that was refused, or cut unused */
     WORKER_CONNECTING,
     WORKER_GREETING,
     WORKER_BUSY,
@@ -54,7 +56,7 @@ enum worker_phase {
 struct request {
     struct arrival arrival;
     const struct request_kind *kind;
-    int64_t started_ns; /* just before it was first offered to the kernel */
+    int64_t started_ns; /* just before it was first offered to the kernel; 0 before */
     uint64_t end_byte;  /* how many bytes its connection has sent when it is sent whole */
     bool measured;      /* by a schedule, where it is settled when the request is started */
     bool samples;       /* its output goes to run_state.sample */
@@ -67,7 +69,11 @@ struct worker {
     bool answered;        /* something came back on this connection */
     struct waiter waiter; /* while it waits for its request to be due */
     bool late;            /* its request was due before it was free */
-    int64_t since_ns;     /* when connecting, or resting, began */
+    int64_t since_ns;     /* when connecting began */
+    int64_t rests_until_ns;
+    int64_t lost_ns;      /* when its last connection was lost; 0 once there is another */
+    uint32_t attempts;    /* to connect since then, that failed */
+    int64_t first_attempt_ns; /* when the first of them did */
     uint32_t index;       /* among all workers of the run */
     struct request *requests; /* a ring of config.pipeline */
     uint32_t oldest;          /* its place in the ring */
@@ -89,11 +95,13 @@ struct iothread {
     struct worker *workers;
     uint32_t worker_count;
     uint32_t workers_running;
+    uint32_t workers_resting;
     struct waiting_line line; /* workers that are free before their request is due */
     int64_t clock_ns; /* when the thread last read the clock */
     uint32_t rounds;  /* of its loop, of which one in ROUNDS_A_CLOCK reads it in any case */
     int64_t next_expiry_check_ns;
     int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
+    _Atomic uint64_t begun;
     _Atomic uint64_t requests;
     _Atomic uint64_t answered_tensors;
     _Atomic uint64_t reconnects;

@@ -43,6 +43,7 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
         run->reply_bytes_max = reply > run->reply_bytes_max ? reply : run->reply_bytes_max;
     }
     set_kind_limits(run);
+    outages_init(&run->outages);
     pthread_mutex_init(&run->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -152,6 +153,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     bool scheduled = schedule_is_open(&t->run->schedule);
     int64_t last_ns = atomic_load_explicit(&t->last_completed_ns, memory_order_relaxed);
     int64_t cpu_ns = atomic_load_explicit(&t->cpu_ns, memory_order_relaxed);
+    s->begun += atomic_load_explicit(&t->begun, memory_order_relaxed);
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
     s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
     s->reconnects += atomic_load_explicit(&t->reconnects, memory_order_relaxed);
@@ -213,6 +215,11 @@ void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures
         figures_merge(figures, &g->threads[i].steps[step], true);
 }
 
+uint64_t loadgen_read_outages(struct loadgen *g, struct outage *outages)
+{
+    return outages_read(&g->run.outages, outages);
+}
+
 uint64_t loadgen_unsent(struct loadgen *g)
 {
     struct run_state *run = &g->run;
@@ -255,6 +262,7 @@ void loadgen_free(struct loadgen *g)
     pthread_mutex_destroy(&g->run.mutex);
     pthread_cond_destroy(&g->run.ended);
     schedule_close(&g->run.schedule);
+    outages_close(&g->run.outages);
     free(g->run.sample);
     free(g);
 }

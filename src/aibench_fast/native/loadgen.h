@@ -22,6 +22,7 @@
 #include "errstr.h"
 #include "figures.h"
 #include "kind.h"
+#include "outages.h"
 #include "schedule.h"
 
 #define BURN_IN_UNTIL_TOLD UINT64_MAX
@@ -49,14 +50,19 @@ struct loadgen_config {
     int64_t duration_ns;       /* of the measured part; 0: no limit */
     int64_t reply_timeout_ns;  /* from a request's start to its last reply */
     int64_t connect_timeout_ns;
+    int64_t reconnect_for_ns;  /* how long a worker tries to get another connection for a lost one; then
+                                * it ends */
+    bool stop_on_disconnect;   /* a lost connection ends the run */
     bool stop_on_failure;
 };
 
 struct loadgen_snapshot {
+    uint64_t begun;            /* requests handed to a connection, or given up for want of one */
     uint64_t requests;         /* ended in any way, burn-in included; shed ones are none */
     uint64_t answered_tensors; /* in the successes among them */
     uint64_t reconnects;       /* new connections in place of such as the server closed between requests */
-    uint64_t abandoned;        /* under way when the run was stopped; final after the end */
+    uint64_t abandoned;        /* under way when the run was stopped; final after the end, when those
+                                * that were begun are those that ended and these */
     uint64_t burn_in_shed;     /* not in the figures */
     int64_t started_ns;        /* 0 before the start */
     int64_t measured_from_ns;  /* when burn-in was complete; 0 before, and maybe later than now, where
@@ -105,6 +111,9 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *snapshot);
  * have figures of their own where there are several. `figures` is overwritten. */
 void loadgen_read_kind(struct loadgen *g, uint32_t kind, struct figures *figures);
 void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures);
+
+/* The outages so far, into room for OUTAGES_KEPT; returns how many there were in all. */
+uint64_t loadgen_read_outages(struct loadgen *g, struct outage *outages);
 
 /* After the end: how many requests were due before the run was over, and never taken for want of a
  * free worker. */

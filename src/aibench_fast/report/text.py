@@ -11,6 +11,7 @@ from aibench_fast.results.result import (
     Digesting,
     Failure,
     Interval,
+    Outage,
     PartFigures,
     Result,
 )
@@ -223,10 +224,22 @@ def _doubts(result: Result) -> Iterator[str]:
     if result.burn_in_failures:
         yield "Failures during the burn-in, in no figure above"
         yield from _failure_lines(result.burn_in_failures.items())
+    for outage in result.outages:
+        yield _outage_line(outage)
+    if (more := result.outage_count - len(result.outages)) > 0:
+        yield f"Outages: {more} more"
     if result.abandoned:
         yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
     for warned in result.warnings:
         yield f"Warning: {warned.message}"
+
+
+def _outage_line(outage: Outage) -> str:
+    end = "" if outage.is_over else ", to the run's end"
+    return (
+        f"Outage: the server could not be reached for {outage.seconds:.2f} s{end}, "
+        f"{outage.after_s:.2f} s after the start; {outage.attempts} attempts to connect failed"
+    )
 
 
 def _server_lines(result: Result) -> Iterator[str]:

@@ -14,6 +14,7 @@ Versions of the format:
          Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ; ScheduleLag,
          TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
+    1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far
 """
 
 import json
@@ -31,7 +32,7 @@ MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""
-FORMAT_VERSION = "1.5"
+FORMAT_VERSION = "1.6"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -53,6 +54,32 @@ class Failure:
 
     count: int
     first_message: str
+
+
+@dataclass(frozen=True)
+class RequestCounts:
+    """What became of all requests of a run, burn-in included: those sent are the others' sum."""
+
+    sent: int
+    """Handed to a connection, or given up for want of one."""
+    succeeded: int
+    failed: int
+    cancelled: int
+    """Under way when the run was stopped."""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A time in which the server could not be reached."""
+
+    start_unix_ms: int
+    after_s: float
+    """When it began, from the run's start."""
+    seconds: float
+    """From the loss of a connection until one was made again, or the run's end."""
+    is_over: bool
+    attempts: int
+    """To connect, that failed."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +179,8 @@ class Interval:
     """Of the measured latencies so far, at LIVE_QUANTILES."""
     failed: int = 0
     """Failed requests since the start, burn-in included."""
+    requests: int = 0
+    """Requests that ended in any way since the start, burn-in included."""
     period_quantiles_ms: Sequence[float] = ()
     """Of the latencies measured in this period alone, at LIVE_QUANTILES; empty where none were."""
 
@@ -267,6 +296,10 @@ class Result(ShownInNotebooks):
     """New connections in place of such as the server closed between requests, as HTTP may."""
     abandoned: int
     """Requests under way when the run was stopped: neither success nor failure."""
+    all_requests: RequestCounts
+    outage_count: int
+    outages: Sequence[Outage]
+    """The first of them."""
     late_starts: int
     """Measured requests that started late under the rate limit, because no worker was free."""
     latencies: LatencyHistogram
@@ -353,6 +386,11 @@ class Result(ShownInNotebooks):
             for failure in kinds.values()
         )
 
+    @property
+    def went_well(self) -> bool:
+        """Whether no request failed and the server could be reached all the time."""
+        return not self.failed and not self.outage_count
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; quantiles are milliseconds."""
         service = self.service_latencies
@@ -393,6 +431,23 @@ class Result(ShownInNotebooks):
             "BurnInRequests": self.burn_in_requests,
             "BurnInFailures": _failures_json(self.burn_in_failures),
             "AbandonedRequests": self.abandoned,
+            "AllRequests": {
+                "Sent": self.all_requests.sent,
+                "Succeeded": self.all_requests.succeeded,
+                "Failed": self.all_requests.failed,
+                "Cancelled": self.all_requests.cancelled,
+            },
+            "OutageCount": self.outage_count,
+            "Outages": [
+                {
+                    "StartTime": one.start_unix_ms,
+                    "AfterSeconds": one.after_s,
+                    "Seconds": one.seconds,
+                    "IsOver": one.is_over,
+                    "Attempts": one.attempts,
+                }
+                for one in self.outages
+            ],
             "Reconnects": self.reconnects,
             "LateStarts": self.late_starts,
             "Arrivals": self.arrivals,
@@ -486,6 +541,7 @@ def _interval_json(interval: Interval) -> dict[str, Any]:
         "overallRate": interval.overall_rate,
         **quantiles,
         "failed": interval.failed,
+        "requests": interval.requests,
         "period": in_period,
     }
 
