@@ -3,13 +3,11 @@
 import http.client
 import json
 import socket
-import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols import tls
 from aibench_fast.protocols.address import HttpAddress
 
 CONNECT_TIMEOUT_S = 5.0

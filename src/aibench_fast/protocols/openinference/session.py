@@ -75,8 +75,7 @@ class OpenInferenceSession:
             model_digests=[None],
             outputs=outputs,
         )
-        tls = address.tls and address.tls.native(address.host)
-        self.endpoint = Endpoint(peer, address.port, None, None, tls)
+        self.endpoint = Endpoint(peer, address.port, None, None)
 
     def label(self, model: str) -> str:
         """Names a model and how it is run."""

@@ -5,14 +5,12 @@ them: bytes, int, None, lists of these; what a server should not answer may be a
 """
 
 import socket
-import ssl
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import hiredis
 
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols import tls
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
 
@@ -50,13 +48,6 @@ class Connection:
                 self.call(*login)
             if (pong := self.call("PING")) != b"PONG":
                 raise self._not_understood("PING", text(pong).encode())
-        except ServerError as error:
-            self.close()
-            if self.is_spoilt and _wants_tls(address, patience_s):
-                raise ServerError(
-                    f"the server at {address} speaks TLS: give --tls, or rediss:// as its --url"
-                ) from error
-            raise
         except BaseException:
             self.close()
             raise
@@ -165,8 +156,6 @@ class Connection:
 
     def _ended(self, name: str, error: OSError) -> ServerError:
         self.is_spoilt = True
-        if isinstance(error, ssl.SSLError):
-            return tls.explained(self.address, error, self.address.host)
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
@@ -191,7 +180,7 @@ def _reader() -> hiredis.Reader:
 def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
     try:
         if not address.socket:
-            return _over_tcp(address, timeout_s)
+            return socket.create_connection((address.host, address.port), timeout_s)
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(timeout_s)
         try:
@@ -210,28 +199,6 @@ def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
             f"no server answers at {address}: {_words(error)}; is it running, and is the address "
             "right?"
         ) from error
-
-
-def _over_tcp(address: ServerAddress, timeout_s: float) -> socket.socket:
-    connection = socket.create_connection((address.host, address.port), timeout_s)
-    if address.tls is None:
-        return connection
-    try:
-        return address.tls.wrapped(connection, address.host)
-    except (ssl.SSLError, TimeoutError) as error:
-        connection.close()
-        name = address.tls.server_name or address.host
-        raise tls.explained(address, error, name) from error
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _wants_tls(address: ServerAddress, patience_s: float) -> bool:
-    """Whether a server that did not answer as it should would do so by TLS."""
-    if address.socket or address.tls:
-        return False
-    return tls.speaks_tls(address.host, address.port, min(CONNECT_TIMEOUT_S, patience_s))
 
 
 def _words(error: OSError) -> str:

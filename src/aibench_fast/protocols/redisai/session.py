@@ -42,13 +42,7 @@ class RedisAiSession:
         self.record, self._requests = visit(
             address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats
         )
-        self.endpoint = Endpoint(
-            self.record.peer,
-            address.port,
-            address.socket,
-            _greeting(address),
-            address.tls and address.tls.native(address.host),
-        )
+        self.endpoint = Endpoint(self.record.peer, address.port, address.socket, _greeting(address))
 
     def label(self, model: str) -> str:
         """Names a model and the command that runs it, as aibench does."""
