@@ -305,7 +305,7 @@ FAILURES: dict[str, tuple[bytes | None, str, str]] = {
         "0 outputs, expected 1",
     ),
     "an error whose words are no line": (
-        json_reply({"error": "no\x1b[31m\nroom"}, "500 Oh"), "error_reply", "HTTP 500: no [31m room",
+        json_reply({"error": "no\x1b[1m\nroom"}, "500 Oh"), "error_reply", "HTTP 500: no [1m room",
     ),
     "a long error without an end": (
         reply(b"x" * (1 << 20), status="500 Oh"), "error_reply", "HTTP 500: xxxx",
