@@ -8,6 +8,7 @@
 #include <llhttp.h>
 #include <yyjson.h>
 
+#include "jsonvalues.h"
 #include "kind.h"
 
 #define LEAST_ROOM_BYTES 512
@@ -265,35 +266,22 @@ static bool shape_is(yyjson_val *shape, const struct http_output *wanted)
     return true;
 }
 
-static size_t value_count(const struct http_output *output)
+/* `output` is where the values go, or NULL. */
+static void judge_values(struct http_reader *r, yyjson_val *data, const struct http_output *wanted,
+                         char *output)
 {
-    size_t count = 1;
-    for (size_t i = 0; i < output->dimensions; i++)
-        count *= (size_t)output->shape[i];
-    return count;
-}
-
-/* How many numbers an array holds that may be nested. */
-static size_t count_values(yyjson_val *data)
-{
-    yyjson_arr_iter values;
-    yyjson_val *value;
-    size_t count = 0;
-    yyjson_arr_iter_init(data, &values);
-    while ((value = yyjson_arr_iter_next(&values)) != NULL)
-        count += yyjson_is_arr(value) ? count_values(value) : 1;
-    return count;
+    size_t expected = wanted->bytes / tensordata_value_bytes(wanted->dtype);
+    int64_t count = jsonvalues_read(data, wanted->dtype, output, expected);
+    if (count < 0)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is no %s",
+                        wanted->name, wanted->datatype);
+    else if ((size_t)count != expected)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %lld values, expected %zu",
+                        wanted->name, (long long)count, expected);
 }
 
 static void judge_size(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
 {
-    if (!r->has_binary) {
-        size_t count = count_values(yyjson_obj_get(found, "data"));
-        if (count != value_count(wanted))
-            replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %s has %zu values, expected %zu",
-                            wanted->name, count, value_count(wanted));
-        return;
-    }
     yyjson_val *parameters = yyjson_obj_get(found, "parameters");
     uint64_t bytes = yyjson_get_uint(yyjson_obj_get(parameters, "binary_data_size"));
     if (bytes != wanted->bytes)
@@ -301,7 +289,8 @@ static void judge_size(struct http_reader *r, yyjson_val *found, const struct ht
                         wanted->name, (unsigned long long)bytes, wanted->bytes);
 }
 
-static void judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
+static void judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+                         char *output)
 {
     const char *name = yyjson_get_str(yyjson_obj_get(found, "name"));
     const char *datatype = yyjson_get_str(yyjson_obj_get(found, "datatype"));
@@ -317,14 +306,17 @@ static void judge_output(struct http_reader *r, yyjson_val *found, const struct 
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has the shape %.60s, not the trial's",
                         name, text ? text : "none");
         free(text);
-    } else
+    } else if (r->has_binary)
         judge_size(r, found, wanted);
+    else
+        judge_values(r, yyjson_obj_get(found, "data"), wanted, output);
 }
 
 static void judge_outputs(struct http_reader *r)
 {
     const struct http_plan *plan = plan_of(r);
-    yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
+    char *output = r->check->output;
+    yyjson_doc *document = yyjson_read(r->json, r->json_bytes, YYJSON_READ_ALLOW_INF_AND_NAN);
     yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(document), "outputs");
     if (document == NULL)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is no JSON");
@@ -332,8 +324,10 @@ static void judge_outputs(struct http_reader *r)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "%zu outputs, expected %zu",
                         yyjson_arr_size(outputs), plan->output_count);
     else
-        for (size_t i = 0; i < plan->output_count; i++)
-            judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i]);
+        for (size_t i = 0; i < plan->output_count; i++) {
+            judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i], output);
+            output = output ? output + plan->outputs[i].bytes : NULL;
+        }
     yyjson_doc_free(document);
 }
 
