@@ -9,6 +9,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
 from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
+from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
 
 MAX_WORKERS = 100_000
@@ -20,6 +21,7 @@ LARGE_REQUEST_BYTES = 256 << 10
 THREADS_A_CORE_LARGE = 8
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
+DEFAULT_JSON_BYTES = 512 << 20
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
@@ -65,6 +67,11 @@ class RunConfig:
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
     """With `url`: the outputs that are asked for; empty: all."""
+    encoding: Encoding | None = None
+    """With `url`: how tensors are sent; None: binary, or JSON where the server takes no other."""
+    json_memory_bytes: int = DEFAULT_JSON_BYTES
+    """With `url`: the most memory that tensors formatted as JSON may take; of more tensors the
+    first that fit are sent again and again."""
     model: str = DEFAULT_MODEL
     workers: int = 1
     """Closed loops, each on a connection of its own."""
@@ -146,6 +153,7 @@ class RunConfig:
         _within("--burn-in", self.burn_in, 0, MAX_COUNT)
         _within("--max-queries", self.max_queries, 0, MAX_COUNT)
         _within("--seed", self.seed, 0, MAX_COUNT)
+        _within("--json-memory", self.json_memory_bytes, 1, MAX_COUNT)
         if self.timeout_ms is not None:
             _within("--timeout-ms", self.timeout_ms, 1, MAX_COUNT)
         if not self.tolerance >= 0:
@@ -230,6 +238,8 @@ class RunConfig:
             "--header": bool(self.headers),
             "--model-version": self.model_version is not None,
             "--output": bool(self.outputs),
+            "--encoding": self.encoding is not None,
+            "--json-memory": self.json_memory_bytes != DEFAULT_JSON_BYTES,
         }
         if self.url is None:
             given = [name for name, is_given in http.items() if is_given]
