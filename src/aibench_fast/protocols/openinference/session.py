@@ -143,6 +143,7 @@ class _Visit:
         except _Busy:
             raise
         except ServerError as refused:
+            self._client.close()  # what could not be read may have spoilt the connection
             try:
                 trials = self._try(Encoding.JSON)
             except ConfigError:
