@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 NUMPY_TYPES = {
-    "FP16": "<f2", "BF16": ml_dtypes.bfloat16, "FP32": "<f4", "FP64": "<f8", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4",
-    "INT64": "<i8", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "BOOL": "?",
+    "FP16": "<f2", "BF16": ml_dtypes.bfloat16, "FP32": "<f4", "FP64": "<f8",
+    "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+    "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "BOOL": "?",
 }  # fmt: skip
 """By the protocol's names."""
 VALUES = 6
 Models = Mapping[str, tuple[str, ...]]
-"""By name the datatypes of a model's inputs x0, x1 and so on, all of any number of rows of VALUES."""
+"""By name the datatypes of a model's inputs x0, x1 and so on, all of any rows of VALUES."""
 MODELS: Models = {
     **{datatype.lower(): (datatype,) for datatype in NUMPY_TYPES if datatype != "BF16"},
     "several": ("INT64", "BOOL", "FP32"),

@@ -1,7 +1,7 @@
 """Real servers of the Open Inference Protocol with the models of `echomodels`.
 
-KServe's and MLServer's packages want others than ours, so that `make` gives each an environment of its
-own; without one its tests are skipped or, in CI, fail.
+KServe's and MLServer's packages want others than ours, so that `make servers` gives each an
+environment of its own; without one its tests are skipped or, in CI, fail.
 """
 
 import json

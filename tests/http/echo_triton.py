@@ -1,4 +1,4 @@
-"""Run by Triton's Python backend: a model that answers its inputs, as its configuration names them."""
+"""Run by Triton's Python backend: a model that answers its inputs, as its configuration says."""
 
 import json
 from typing import Any

@@ -1,9 +1,11 @@
-"""Against Triton, KServe's server and MLServer: bit for bit what their own or a plain client is told."""
+"""Against Triton, KServe's server and MLServer: what another client is told, bit for bit."""
 
+import dataclasses
 import json
+import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import tritonclient.http as tritonclient
 from commandline import Cli
 from echomodels import MODELS, NUMPY_TYPES, TRITON_MODELS, VALUES, Models, drawn
 
-from aibench_fast import Result, RunConfig, ServerError, _core, run
+from aibench_fast import Result, RunConfig, _core, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.tensortype import canonical
@@ -137,5 +139,98 @@ def test_outputs_are_bit_for_bit_what_another_client_gets(
         expected = served.ask(model, arrays, encoding)
         assert outputs, model
         assert set(outputs) == {expected}, model
-        if (served.name, encoding) != ("triton", Encoding.JSON):  # which reads FP64 to the last bit but one
+        # Triton reads a double in JSON to the last bit but one.
+        if (served.name, encoding) != ("triton", Encoding.JSON):
             assert expected == b"".join(array.tobytes() for array in arrays), model
+
+
+def test_the_encoding_is_found_out(served: Served, cli: Cli, tmp_path: Path) -> None:
+    """KServe's server announces no binary tensors and takes them; MLServer refuses them."""
+    done = cli(
+        "run", "--url", served.url, "--model", "fp32", "--max-queries", 40, "--batch-size", 8,
+        "--json-out-file", "r.json", "--print-responses",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "r.json").read_text())["Facts"]
+    said = "fp32: 40 tensors are formatted as JSON, in about "
+    if served.name == "mlserver":
+        assert facts["Encoding"] == "json"
+        assert "answered HTTP 500 for the trial request" in facts["BinaryRefused"]
+        assert said in done.stderr
+        assert "Encoding: JSON, 40 tensors formatted before the run, " in done.stdout
+    else:
+        assert facts["Encoding"] == "binary"
+        assert said not in done.stderr
+    # Echoed floats, not the text of some: the best of six in [0, 1).
+    assert "reply to tensor " in done.stderr
+    assert ": classes " in done.stderr
+
+
+def test_every_output_is_compared(served: Served, tmp_path: Path) -> None:
+    rows = drawn("FP32", 20, 1)
+    (tmp_path / "in").write_bytes(rows.tobytes())
+    config = RunConfig(
+        file=tmp_path / "in", url=served.url, model="fp32", batch_size=8, tolerance=0.0,
+        reference_file=tmp_path / "in", max_queries=80, encoding=Encoding.JSON,
+    )  # fmt: skip
+    result = run(config)
+    assert (result.successes, result.failures) == (10, {})
+    wrong = rows.copy()
+    wrong[3, 5] += 1
+    (tmp_path / "wrong").write_bytes(wrong.tobytes())
+    failed = run(dataclasses.replace(config, reference_file=tmp_path / "wrong")).failures
+    assert list(failed) == ["wrong_output"]
+    assert failed["wrong_output"].first_message.startswith("tensor 3, value 5: ")
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_mix_of_one_and_several_inputs(served: Served, encoding: Encoding) -> None:
+    if (served.name, encoding) == ("mlserver", Encoding.BINARY):
+        pytest.skip("MLServer has no binary tensors")
+    several = tuple(
+        InputTensor(None, (VALUES,), canonical(datatype), f"x{place}")
+        for place, datatype in enumerate(served.models["several"])
+    )
+    kinds = (
+        RequestKind("fp32", (InputTensor(None, (VALUES,), "FLOAT"),), weight=2),
+        RequestKind("several", several, batch_size=3),
+    )
+    result = run(
+        RunConfig(
+            file=None, url=served.url, mix=kinds, max_queries=60, workers=3, encoding=encoding
+        )
+    )
+    assert (result.successes, result.failures) == (60, {})
+    assert all(kind.successes for kind in result.kinds)
+
+
+def test_a_model_that_is_not_there_is_one_line(served: Served, cli: Cli) -> None:
+    done = cli("run", "--url", served.url, "--model", "other", "--encoding", "json")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "for the model other: " in done.stderr
+
+
+def test_what_a_server_does_not_count_is_not_told(served: Served) -> None:
+    result = run(RunConfig(file=None, url=served.url, model="fp32", max_queries=20))
+    counted = result.server_stats["overall"]
+    assert counted.get("model_calls") == (20 if served.name == "triton" else None)
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_server_that_goes_away_is_told(tmp_path: Path, encoding: Encoding) -> None:
+    with modelservers.kserve(tmp_path) as url:
+        config = RunConfig(
+            file=None, url=url, model="fp32", duration_s=60, workers=2, encoding=encoding
+        )
+        stopped = threading.Thread(target=run_into, args=(config, found := []))
+        stopped.start()
+        time.sleep(0.5)
+    stopped.join(20)
+    (result,) = found
+    assert result.successes > 0
+    assert set(result.failures) <= {"connection_lost", "connect", "unavailable"}
+    assert result.failures["connect"].count == 2
+
+
+def run_into(config: RunConfig, found: list[Result]) -> None:
+    found.append(run(config))
