@@ -56,7 +56,7 @@ class RunConfig:
     dtype: str = ""
     """The type of the tensors' values, one of tensortype.DTYPE_BYTES; empty: FLOAT, or as above."""
     inputs: tuple[InputTensor, ...] = ()
-    """Of a model with several, instead of `file`, `shape` and `dtype`."""
+    """Of a model with several, instead of `file`, `shape` and `dtype`; they are then its first's."""
     address: ServerAddress = field(default_factory=ServerAddress)
     url: str | None = None
     """Of a server of the Open Inference Protocol, such as http://localhost:8000; it wins over
@@ -143,7 +143,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
-        if self.url is None:
+        if self.inputs:
+            object.__setattr__(self, "shape", self.inputs[0].shape)
+            object.__setattr__(self, "dtype", self.inputs[0].dtype)
+        elif self.url is None:
             object.__setattr__(self, "shape", self.shape or IMAGE_SHAPE)
             object.__setattr__(self, "dtype", self.dtype or "FLOAT")
         self._check_protocol()
@@ -271,8 +274,6 @@ class RunConfig:
                         raise ConfigError(f"--dtype {one.dtype}: RedisAI has {known}")
         if self.inputs and (self.file is not None or self.mix):
             raise ConfigError("--input with --file or --mix: it says which tensors are sent")
-        if len(self.inputs) > 1 and self.reference_file is not None:
-            raise ConfigError("--verify with several --input: references are of one")
         if self.mix and (self.file is not None or self.batch_size != 1):
             given = "--file" if self.file else "--batch-size"
             raise ConfigError(f"--mix with {given}: the mix says which tensors are sent")

@@ -127,9 +127,10 @@ def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, A
 
 
 def _protocol_facts(config: RunConfig) -> dict[str, str]:
+    inputs = {"Inputs": config.kinds[0].tensors} if config.inputs else {}
     if config.url is None:
-        return {"Hiredis": _core.HIREDIS_VERSION}
-    return {"Llhttp": _core.LLHTTP_VERSION, "Inputs": config.kinds[0].tensors}
+        return {"Hiredis": _core.HIREDIS_VERSION, **inputs}
+    return {"Llhttp": _core.LLHTTP_VERSION, **inputs}
 
 
 def _load_generator(

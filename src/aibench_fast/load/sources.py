@@ -123,6 +123,11 @@ def read_references(
     """
     if config.reference_file is None:
         return None
+    if output.first_bytes != output.output_bytes:
+        raise ConfigError(
+            f"--verify compares one output, and {config.model} answers several: choose one by "
+            "--output"
+        )
     output_bytes = output.output_bytes // config.batch_size
     if output.dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
         raise ConfigError(

@@ -120,6 +120,8 @@ def _summary_lines(result: Result) -> Iterator[str]:
     if result.data_seed is not None:
         tensor = describe(result.shape, result.dtype) if result.shape else "of each kind"
         yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
+    if "Inputs" in result.facts:
+        yield f"Inputs: {result.facts['Inputs']}"
     if result.facts.get("Encoding") == "json":
         yield _json_line(result.facts)
     yield from _doubts(result)

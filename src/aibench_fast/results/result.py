@@ -228,7 +228,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Sample:
-    """One reply's output for the request's first image: its index, the dtype and the bytes."""
+    """A reply's first output for the request's first image: its index, the dtype and the bytes."""
 
     tensor: int
     dtype: str

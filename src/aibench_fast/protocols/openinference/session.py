@@ -186,4 +186,5 @@ def _outputs(client: HttpClient, asking: AskingHttp, kind: AskedKind) -> list[st
 
 
 def _output(plan: HttpPlan) -> Output:
-    return Output(plan.outputs[0].dtype, sum(one.output_bytes for one in plan.outputs))
+    first = plan.outputs[0]
+    return Output(first.dtype, first.output_bytes, sum(one.output_bytes for one in plan.outputs))
