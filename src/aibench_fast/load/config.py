@@ -56,7 +56,7 @@ class RunConfig:
     dtype: str = ""
     """The type of the tensors' values, one of tensortype.DTYPE_BYTES; empty: FLOAT, or as above."""
     inputs: tuple[InputTensor, ...] = ()
-    """Of a model with several, instead of `file`, `shape` and `dtype`; they are then its first's."""
+    """Of a model with several, instead of `file`, `shape` and `dtype`, which its first one sets."""
     address: ServerAddress = field(default_factory=ServerAddress)
     url: str | None = None
     """Of a server of the Open Inference Protocol, such as http://localhost:8000; it wins over

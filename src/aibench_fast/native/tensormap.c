@@ -79,8 +79,8 @@ size_t tensormap_batch_iovecs(const struct tensormap *map, uint64_t batch)
     return (size_t)(batch / map->tensor_count) + 2;
 }
 
-size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t batch,
-                       struct iovec *iov)
+size_t tensormap_batch_around(const struct tensormap *map, uint64_t first, uint64_t batch,
+                              struct iovec *iov)
 {
     size_t used = 0;
     while (batch > 0) {

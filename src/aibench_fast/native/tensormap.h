@@ -47,10 +47,21 @@ static inline size_t tensormap_batch_bytes(const struct tensormap *map, uint64_t
     return batch * map->tensor_bytes - map->lead_bytes;
 }
 
+/* As tensormap_batch, of a batch that may reach around the end. */
+size_t tensormap_batch_around(const struct tensormap *map, uint64_t first, uint64_t batch,
+                              struct iovec *iov);
+
 /* Fill `iov` with `batch` tensors from index `first` on, the map taken as a ring; return how many
  * iovecs that took. */
-size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t batch,
-                       struct iovec *iov);
+static inline size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t batch,
+                                     struct iovec *iov)
+{
+    if (first + batch > map->tensor_count)
+        return tensormap_batch_around(map, first, batch, iov);
+    iov->iov_base = (char *)map->base + first * map->tensor_bytes + map->lead_bytes;
+    iov->iov_len = tensormap_batch_bytes(map, batch);
+    return 1;
+}
 
 /* Copy the same tensors to `out`; -1 too where the file shrank meanwhile. */
 int tensormap_read(const struct tensormap *map, uint64_t first, uint64_t batch, char *out,
