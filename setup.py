@@ -57,6 +57,7 @@ client = native_extension(
     PACKAGE / "native",
     str(PACKAGE / "_core.pyx"),
     include_dirs=[str(PACKAGE / "native")],
+    libraries=["m"],
 )
 pixels = native_extension(
     "aibench_fast.tensors._pixels",

@@ -56,13 +56,28 @@ cdef extern from "tensormap.h" nogil:
     struct tensormap:
         size_t tensor_bytes
         uint64_t tensor_count
+        size_t lead_bytes
     int tensormap_open(tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr)
     int tensormap_generate(
         tensormap *map, uint64_t tensor_count, size_t tensor_bytes, tensor_dtype dtype,
         uint64_t seed, errstr_t errstr)
     void tensormap_close(tensormap *map)
+    size_t tensormap_batch_bytes(const tensormap *map, uint64_t batch)
     int tensormap_read(
         const tensormap *map, uint64_t first, uint64_t batch, char *out, errstr_t errstr)
+
+
+cdef extern from "jsontensors.h" nogil:
+    struct jsontensors:
+        uint64_t most
+        uint64_t count
+        size_t text_bytes
+        size_t tensor_bytes
+    int jsontensors_open(
+        jsontensors *j, tensor_dtype dtype, size_t tensor_bytes, uint64_t most, errstr_t errstr)
+    int jsontensors_add(jsontensors *j, const char *tensor, errstr_t errstr)
+    void jsontensors_finish(jsontensors *j, uint64_t count, tensormap *map)
+    void jsontensors_close(jsontensors *j)
 
 
 cdef extern from "protocol.h" nogil:
@@ -95,6 +110,7 @@ cdef extern from "http.h" nogil:
     struct http_output:
         const char *name
         const char *datatype
+        tensor_dtype dtype
         int64_t shape[8]
         size_t dimensions
         size_t bytes

@@ -88,6 +88,8 @@ class HttpOutput(NamedTuple):
 
     name: str
     datatype: str
+    dtype: str
+    """The same by our name."""
     shape: Sequence[int]
     output_bytes: int
     """In binary."""
@@ -99,7 +101,7 @@ class HttpPlan(NamedTuple):
     """The JSON part of the trial's reply; empty where the whole reply was JSON."""
     outputs: Sequence[HttpOutput]
     text_bytes: int
-    """The most that a reply may have beside its binary outputs."""
+    """The most that a reply may have beside its outputs, or beside what they are in binary."""
 
 class Kind(NamedTuple):
     """A kind of request; see native/kind.h."""
@@ -179,6 +181,8 @@ class Tensors:
         """
     def __len__(self) -> int:
         """How many tensors there are."""
+    def batch_bytes(self, count: int) -> int:
+        """How many bytes a batch of `count` tensors is."""
     def read(self, first: int, count: int) -> bytes:
         """Return a copy of `count` tensors from index `first` on, the tensors taken as a ring.
 
@@ -194,6 +198,33 @@ class Outage(NamedTuple):
     """When one was made; 0 where none was."""
     attempts: int
     """To connect, that failed."""
+
+class JsonTensors:
+    """Tensors formatted as JSON text, in memory that is taken as they are added.
+
+    Each is a comma and its values with commas between; spaces make all equally long.
+    """
+
+    def __init__(self, dtype: str, tensor_bytes: int, most: int) -> None:
+        """Begin, for at most `most` tensors of so many bytes; ConfigError without memory.
+
+        BF16 has no form in JSON.
+        """
+    def __len__(self) -> int:
+        """How many were added."""
+    @property
+    def text_bytes(self) -> int:
+        """The size of the longest text, which all will have."""
+    def add(self, tensors: bytes) -> None:
+        """Format whole tensors, without the GIL.
+
+        ConfigError where a value is none that JSON has: an infinity, or none at all (NaN).
+        """
+    def finish(self, count: int) -> Tensors:
+        """Return the first `count` texts, to be sent; nothing is added any more.
+
+        A batch of them is what stands between an array's brackets.
+        """
 
 class LoadGenerator:
     """Workers over a server, on native threads.

@@ -88,6 +88,7 @@ class RespPlan(NamedTuple):
 class HttpOutput(NamedTuple):
     name: str
     datatype: str
+    dtype: str
     shape: object  # Sequence[int]
     output_bytes: int
 
@@ -240,18 +241,65 @@ cdef class Tensors:
     def __len__(self):
         return self._map.tensor_count
 
+    def batch_bytes(self, uint64_t count):
+        return tensormap_batch_bytes(&self._map, count)
+
     def read(self, uint64_t first, uint64_t count):
         cdef errstr_t errstr
         cdef int status
         if first >= self._map.tensor_count:
             raise IndexError(f"tensor {first} of {self._map.tensor_count}")
-        data = PyBytes_FromStringAndSize(NULL, count * self._map.tensor_bytes)
+        data = PyBytes_FromStringAndSize(NULL, tensormap_batch_bytes(&self._map, count))
         cdef char *out = PyBytes_AS_STRING(data)
         with nogil:
             status = tensormap_read(&self._map, first, count, out, errstr)
         if status < 0:
             raise ConfigError(errstr.decode("utf-8", "replace"))
         return data
+
+
+cdef class JsonTensors:
+    """Tensors as JSON text; see native/jsontensors.h."""
+
+    cdef jsontensors _texts
+
+    def __cinit__(self, str dtype, size_t tensor_bytes, uint64_t most):
+        cdef errstr_t errstr
+        if jsontensors_open(&self._texts, _DTYPES[dtype], tensor_bytes, most, errstr) < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+
+    def __dealloc__(self):
+        jsontensors_close(&self._texts)
+
+    def __len__(self):
+        return self._texts.count
+
+    @property
+    def text_bytes(self):
+        return self._texts.text_bytes
+
+    def add(self, bytes tensors):
+        cdef errstr_t errstr
+        cdef const char *data = PyBytes_AS_STRING(tensors)
+        cdef uint64_t count = len(tensors) // self._texts.tensor_bytes
+        cdef uint64_t i = 0
+        cdef int status = 0
+        if self._texts.count + count > self._texts.most:
+            raise InternalError(f"more tensors than the {self._texts.most} that there is room for")
+        with nogil:
+            while i < count and status == 0:
+                status = jsontensors_add(&self._texts, data + i * self._texts.tensor_bytes, errstr)
+                i += 1
+        if status < 0:
+            raise ConfigError(f"as JSON, {errstr.decode('utf-8', 'replace')}")
+
+    def finish(self, uint64_t count):
+        cdef Tensors tensors = Tensors.__new__(Tensors)
+        if not 1 <= count <= self._texts.count:
+            raise InternalError(f"{count} texts of {self._texts.count}")
+        with nogil:
+            jsontensors_finish(&self._texts, count, &tensors._map)
+        return tensors
 
 
 _ARRIVALS = {"even": ARRIVALS_EVEN, "poisson": ARRIVALS_POISSON, "recorded": ARRIVALS_RECORDED}
@@ -339,6 +387,7 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
         kept.append(names)
         native.http.outputs[i].name = PyBytes_AS_STRING(names[0])
         native.http.outputs[i].datatype = PyBytes_AS_STRING(names[1])
+        native.http.outputs[i].dtype = _DTYPES[output.dtype]
         native.http.outputs[i].dimensions = len(output.shape)
         for axis, length in enumerate(output.shape):
             native.http.outputs[i].shape[axis] = length

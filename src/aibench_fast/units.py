@@ -1,8 +1,12 @@
-"""Durations as people write them."""
+"""Durations and sizes as people write them."""
 
 import re
 
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE_BYTES = {
+    "": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+}  # fmt: skip
+_SIZE = re.compile(r"(\d+)(\w*)")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
@@ -16,3 +20,19 @@ def duration_s(words: str) -> float:
             f"{words!r} is no duration; write a number and its unit, such as 1000ms or 1m30s"
         )
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def size_bytes(words: str) -> int:
+    """A size such as `512MiB`, `2GB` or a number of bytes; ValueError else."""
+    found = _SIZE.fullmatch(words)
+    if found is None or found[2] not in _SIZE_BYTES:
+        raise ValueError(f"{words!r} is no size; write a number and its unit, such as 512MiB")
+    return int(found[1]) * _SIZE_BYTES[found[2]]
+
+
+def described_size(count: int) -> str:
+    """Words for so many bytes: `1.5 MiB`."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count >= _SIZE_BYTES[unit]:
+            return f"{count / _SIZE_BYTES[unit]:.1f} {unit}"
+    return f"{count} bytes"

@@ -1,6 +1,5 @@
 """Runs over HTTP: what is sent, how replies are judged, and what is refused before the clock."""
 
-import asyncio
 import json
 import socket
 import threading
@@ -92,21 +91,6 @@ def test_batches_versions_and_several_inputs(tmp_path: Path) -> None:
     ]
     assert asked.document["outputs"] == [{"name": "y", "parameters": {"binary_data": True}}]
     assert asked.tensors[6:] == bytes(range(48))
-
-
-def test_a_delay_shows_in_the_histogram() -> None:
-    """As with RESP: half of the replies 50 ms late, measured to the percent."""
-
-    async def late(asked: Asked, number: int) -> bytes:
-        await asyncio.sleep(0.05 if number % 2 else 0)
-        return binary_reply()
-
-    with FakeInference(infer=late) as server:
-        result = against(server, max_queries=60)
-    q25, q75 = result.latencies.quantiles_ms((0.25, 0.75))
-    assert q25 < 40
-    assert 50 <= q75 < 100
-    assert result.latencies.count == 60
 
 
 def chunked(body: bytes, headers: str = "", trailer: str = "") -> bytes:

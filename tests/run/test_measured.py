@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
+from lateservers import PROTOCOLS, run_late
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.errors import ServerError
@@ -37,35 +38,38 @@ def run_against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
     return run(RunConfig(file=file, address=address, **settings))  # type: ignore[arg-type]
 
 
-def test_a_delay_of_the_server_is_the_latency(tensor_file: Path) -> None:
-    with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.1)) as server:
-        result = run_against(server, tensor_file, max_queries=20, workers=2)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_delay_of_the_server_is_the_latency(protocol: str) -> None:
+    result = run_late(protocol, lambda _: 0.1, max_queries=20, workers=2)
     (p50,) = result.latencies.quantiles_ms([0.5])
     assert 100 <= p50 <= 105
     assert result.latencies.min_ms >= 100
 
 
-def test_a_late_answer_in_a_hundred_is_at_p99_and_max(tensor_file: Path) -> None:
-    slow = late(lambda number: 0.2 if number % 100 == 50 else 0)
-    with FakeRedisAI(AI_MODELRUN=slow) as server:
-        result = run_against(server, tensor_file, max_queries=150)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_late_answer_in_a_hundred_is_at_p99_and_max(protocol: str) -> None:
+    result = run_late(protocol, lambda n: 0.2 if n % 100 == 50 else 0, max_queries=150)
     p50, p99 = result.latencies.quantiles_ms((0.5, 0.99))
     assert p50 < 100
     assert p99 >= 199
     assert result.latencies.max_ms >= 199
 
 
-def test_burn_in_is_in_no_figure(tensor_file: Path) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_half_of_the_answers_late_are_half_of_the_histogram(protocol: str) -> None:
+    result = run_late(protocol, lambda n: 0.05 if n % 2 else 0, max_queries=60)
+    q25, q75 = result.latencies.quantiles_ms((0.25, 0.75))
+    assert q25 < 40
+    assert 50 <= q75 < 100
+    assert result.latencies.count == 60
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_burn_in_is_in_no_figure(protocol: str) -> None:
     events: list[object] = []
-    slow_at_first = late(lambda number: 0.2 if number <= 5 else 0.01)
-    with FakeRedisAI(AI_MODELRUN=slow_at_first) as server:
-        config = RunConfig(
-            file=tensor_file,
-            address=ServerAddress("127.0.0.1", server.port),
-            burn_in=5,
-            max_queries=25,
-        )
-        result = run(config, events.append)
+    result = run_late(
+        protocol, lambda n: 0.2 if n <= 5 else 0.01, events.append, burn_in=5, max_queries=25
+    )
     assert result.latencies.max_ms < 150
     assert (result.requests, result.burn_in_requests, result.latencies.count) == (20, 5, 20)
     # 5 slow ones would add a second to a measured time of about 0.3 s.
@@ -147,10 +151,9 @@ def test_an_unasked_reply_is_a_failure_and_shifts_no_later_one(tensor_file: Path
     assert result.successes == 5
 
 
-def test_a_silent_server_is_a_client_timeout(tensor_file: Path) -> None:
-    silent_once = late(lambda number: 3600 if number == 2 else 0)
-    with FakeRedisAI(AI_MODELRUN=silent_once) as server:
-        result = run_against(server, tensor_file, max_queries=5, reply_timeout_s=0.3)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_silent_server_is_a_client_timeout(protocol: str) -> None:
+    result = run_late(protocol, lambda n: 3600 if n == 2 else 0, max_queries=5, reply_timeout_s=0.3)
     assert result.failures["client_timeout"].count == 1
     assert "300 ms" in result.failures["client_timeout"].first_message
     assert (result.latencies.count, result.latencies.max_ms < 300) == (4, True)

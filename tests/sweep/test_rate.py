@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
+from lateservers import PROTOCOLS, run_late
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 
@@ -37,14 +38,9 @@ def test_requests_are_spread_over_the_time(tensor_file: Path, workers: int) -> N
     assert result.measured_s > 0.97
 
 
-def test_waiting_for_a_free_worker_is_response_latency(tensor_file: Path) -> None:
-    def stall_once(_: Sequence[bytes], number: int) -> bytes:
-        if number == 10:
-            time.sleep(0.5)
-        return OK
-
-    with FakeRedisAI(AI_MODELRUN=stall_once) as server:
-        result = limited(server, tensor_file, 100, max_queries=60)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_waiting_for_a_free_worker_is_response_latency(protocol: str) -> None:
+    result = run_late(protocol, lambda n: 0.5 if n == 10 else 0, limit_rps=100, max_queries=60)
     assert result.service_latencies is not None
     assert result.latencies.count == result.service_latencies.count == 60
     # 50 requests were due during the stall, but one alone was on its way.

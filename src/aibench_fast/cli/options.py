@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.units import duration_s
+from aibench_fast.units import duration_s, size_bytes
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 
@@ -193,6 +193,14 @@ def burn_in(words: str) -> BurnIn:
     if words.lstrip("-").isdecimal():
         return BurnIn(requests=int(words))
     return BurnIn(seconds=seconds(words))
+
+
+def size(words: str) -> int:
+    """A size such as `512MiB`, in bytes."""
+    try:
+        return size_bytes(words)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def shape(words: str) -> tuple[int, ...]:

@@ -25,17 +25,26 @@ from aibench_fast.cli.options import (
     read_headers,
     seconds,
     shape,
+    size,
 )
 from aibench_fast.cli.servers import EMBEDDED, loaded_server
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
-from aibench_fast.load.config import ARRIVALS, DEFAULT_MODEL, ON_DISCONNECT, ON_LAG, RunConfig
+from aibench_fast.load.config import (
+    ARRIVALS,
+    DEFAULT_JSON_BYTES,
+    DEFAULT_MODEL,
+    ON_DISCONNECT,
+    ON_LAG,
+    RunConfig,
+)
 from aibench_fast.load.events import Event
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.thresholds import Expectation, parse_expectation
+from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.report import text
 from aibench_fast.report.junit import format_junit
@@ -44,6 +53,7 @@ from aibench_fast.results.repeats import Repeats, repeat
 from aibench_fast.results.result import (
     BurnInComplete,
     Digesting,
+    Formatting,
     Interval,
     IntervalLatencies,
     Reading,
@@ -52,6 +62,7 @@ from aibench_fast.results.result import (
     Started,
 )
 from aibench_fast.tensortype import DTYPE_BYTES, canonical
+from aibench_fast.units import described_size
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1
@@ -143,6 +154,17 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model-version", metavar="V", help="with --url: this version (default: the server's)"
     )
+    group.add_argument(
+        "--encoding", choices=["auto", *Encoding], default="auto",
+        help="with --url: how tensors are sent; auto is binary, or JSON where the server refuses "
+        "that (default: auto)",
+    )  # fmt: skip
+    group.add_argument(
+        "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
+        help="with --url: the most memory for tensors that are formatted as JSON, such as 2GiB; of "
+        "more of them the first that fit are cycled (default: "
+        f"{described_size(DEFAULT_JSON_BYTES)})",
+    )  # fmt: skip
     group.add_argument(
         "--mix", type=Path, metavar="FILE",
         help="several kinds of request, drawn by their weights from --seed: [[request]] tables of "
@@ -473,6 +495,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         headers=read_headers(options),
         model_version=options.model_version,
         outputs=tuple(options.outputs),
+        encoding=None if options.encoding == "auto" else Encoding(options.encoding),
+        json_memory_bytes=options.json_memory,
         model=options.model,
         use_dag=options.use_dag,
         persist_results=options.persist_results,
@@ -540,8 +564,16 @@ def _print_event(event: Event) -> None:
             print(text.format_interval(event), flush=True)
         case BurnInComplete():
             print(text.format_burn_in(event), flush=True)
+        case Formatting():
+            print_formatting(event)
         case Sample():
             _print_sample(event)
+
+
+def print_formatting(event: Event) -> None:
+    """Say once, before it is taken, how much memory tensors as JSON take."""
+    if isinstance(event, Formatting) and event.done == 0:
+        print(text.format_formatting(event), file=sys.stderr, flush=True)
 
 
 def _print_sample(event: Event) -> None:
@@ -569,6 +601,9 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
             match event:
                 case Digesting():
                     live.update(text.format_digesting(event), refresh=True)
+                case Formatting():
+                    print_formatting(event)
+                    live.update(text.format_formatted(event), refresh=True)
                 case Interval():
                     live.update(text.format_live(event), refresh=True)
                 case BurnInComplete():
@@ -593,6 +628,9 @@ def _live_view() -> Iterator[Callable[[Event], None]]:
             match event:
                 case Digesting():
                     live.update(text.format_digesting(event), refresh=True)
+                case Formatting():
+                    print_formatting(event)
+                    live.update(text.format_formatted(event), refresh=True)
                 case Reading():
                     live.update(view.updated(event, live.console.width), refresh=True)
                 case BurnInComplete():

@@ -21,6 +21,7 @@ from aibench_fast.cli.run import (
     add_statistics_options,
     checked,
     end_in_order,
+    print_formatting,
     run_config,
     write_junit,
 )
@@ -28,6 +29,7 @@ from aibench_fast.cli.servers import loaded_server
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, RunConfig
+from aibench_fast.load.events import Event
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.search import Edge, find_edge, parse_target
@@ -194,7 +196,7 @@ class _Steps:
         one = dataclasses.replace(
             self._config, workers=1, threads=None, duration_s=1.0, arrivals="even", max_lag_s=0.0
         )
-        result = run(one)
+        result = run(one, self._tell)
         if result.interrupted:
             raise KeyboardInterrupt
         if not result.successes:
@@ -208,9 +210,13 @@ class _Steps:
             )
         return result.requests_per_s
 
+    def _tell(self, event: Event) -> None:
+        if not self._quiet:
+            print_formatting(event)
+
     def measure(self, value: float) -> bool:
         """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
-        result = checked(run(self._configured(value)), self._targets)
+        result = checked(run(self._configured(value), self._tell), self._targets)
         if result.interrupted:
             raise KeyboardInterrupt
         why = _why_not(result)

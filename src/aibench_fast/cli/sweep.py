@@ -52,7 +52,13 @@ from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
-from aibench_fast.results.result import BurnInComplete, Interval, Result, Started
+from aibench_fast.results.result import (
+    BurnInComplete,
+    Formatting,
+    Interval,
+    Result,
+    Started,
+)
 
 Planned = list[tuple[Cell, RunConfig, Files]]
 
@@ -253,6 +259,10 @@ def _is_done(config: RunConfig, files: Files) -> bool:
         "Pipeline": config.pipeline,
         "Limit": config.max_queries,
     }
+    if config.inputs:
+        asked["Inputs"] = config.kinds[0].tensors
+    if config.encoding is not None:
+        asked["Encoding"] = config.encoding
     if not (
         config.burn_in_s or config.burn_in_until_steady
     ):  # or how many requests it was is not known beforehand
@@ -407,6 +417,8 @@ def _writer(raw: TextIO) -> Callable[[Event], None]:
         match event:
             case Started():
                 print(text.CSV_HEADER, file=raw)
+            case Formatting(done=0):
+                print(text.format_formatting(event), file=raw)
             case Interval():
                 print(text.format_interval(event), file=raw)
             case BurnInComplete():

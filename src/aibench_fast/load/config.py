@@ -9,6 +9,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
 from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
+from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
 
 MAX_WORKERS = 100_000
@@ -20,6 +21,7 @@ LARGE_REQUEST_BYTES = 256 << 10
 THREADS_A_CORE_LARGE = 8
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
+DEFAULT_JSON_BYTES = 512 << 20
 DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
@@ -55,7 +57,7 @@ class RunConfig:
     dtype: str = ""
     """The type of the tensors' values, one of tensortype.DTYPE_BYTES; empty: FLOAT, or as above."""
     inputs: tuple[InputTensor, ...] = ()
-    """Of a model with several, instead of `file`, `shape` and `dtype`."""
+    """Of a model with several, instead of `file`, `shape` and `dtype`, which its first one sets."""
     address: ServerAddress = field(default_factory=ServerAddress)
     url: str | None = None
     """Of a server of the Open Inference Protocol, such as http://localhost:8000; it wins over
@@ -66,6 +68,11 @@ class RunConfig:
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
     """With `url`: the outputs that are asked for; empty: all."""
+    encoding: Encoding | None = None
+    """With `url`: how tensors are sent; None: binary, or JSON where the server takes no other."""
+    json_memory_bytes: int = DEFAULT_JSON_BYTES
+    """With `url`: the most memory that tensors formatted as JSON may take; of more tensors the
+    first that fit are sent again and again."""
     model: str = DEFAULT_MODEL
     workers: int = 1
     """Closed loops, each on a connection of its own."""
@@ -141,7 +148,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
-        if self.url is None:
+        if self.inputs:
+            object.__setattr__(self, "shape", self.inputs[0].shape)
+            object.__setattr__(self, "dtype", self.inputs[0].dtype)
+        elif self.url is None:
             object.__setattr__(self, "shape", self.shape or IMAGE_SHAPE)
             object.__setattr__(self, "dtype", self.dtype or "FLOAT")
         self._check_protocol()
@@ -151,6 +161,7 @@ class RunConfig:
         _within("--burn-in", self.burn_in, 0, MAX_COUNT)
         _within("--max-queries", self.max_queries, 0, MAX_COUNT)
         _within("--seed", self.seed, 0, MAX_COUNT)
+        _within("--json-memory", self.json_memory_bytes, 1, MAX_COUNT)
         if self.timeout_ms is not None:
             _within("--timeout-ms", self.timeout_ms, 1, MAX_COUNT)
         if not self.tolerance >= 0:
@@ -240,6 +251,8 @@ class RunConfig:
             "--header": bool(self.headers),
             "--model-version": self.model_version is not None,
             "--output": bool(self.outputs),
+            "--encoding": self.encoding is not None,
+            "--json-memory": self.json_memory_bytes != DEFAULT_JSON_BYTES,
         }
         if self.url is None:
             given = [name for name, is_given in http.items() if is_given]
@@ -271,8 +284,6 @@ class RunConfig:
                         raise ConfigError(f"--dtype {one.dtype}: RedisAI has {known}")
         if self.inputs and (self.file is not None or self.mix):
             raise ConfigError("--input with --file or --mix: it says which tensors are sent")
-        if len(self.inputs) > 1 and self.reference_file is not None:
-            raise ConfigError("--verify with several --input: references are of one")
         if self.mix and (self.file is not None or self.batch_size != 1):
             given = "--file" if self.file else "--batch-size"
             raise ConfigError(f"--mix with {given}: the mix says which tensors are sent")

@@ -62,6 +62,13 @@ def _found(
         )
     if equal_tensors:
         yield "equal_tensors", "all tensors are equal: caches make that faster than it will be"
+    sent, given = (result.facts.get(name, 0) for name in ("JsonTensors", "JsonTensorsGiven"))
+    if sent < given:
+        yield (
+            "fewer_tensors",
+            f"{sent:,} of {given:,} tensors were sent again and again: as JSON no more fit in "
+            f"--json-memory",
+        )
     if same_machine:
         yield "same_machine", "the server is on this machine: client and server share its cores"
     if not (config.profile or config.arrivals_file):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from aibench_fast.results.result import (
     BurnInComplete,
     Digesting,
+    Formatting,
     Interval,
     IntervalLatencies,
     Reading,
@@ -12,5 +13,14 @@ from aibench_fast.results.result import (
     Started,
 )
 
-Event = Digesting | Started | BurnInComplete | Interval | IntervalLatencies | Reading | Sample
+Event = (
+    Digesting
+    | Formatting
+    | Started
+    | BurnInComplete
+    | Interval
+    | IntervalLatencies
+    | Reading
+    | Sample
+)
 Observer = Callable[[Event], None]

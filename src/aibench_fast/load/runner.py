@@ -12,6 +12,7 @@ from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import on_same_machine, warnings
 from aibench_fast.load.events import Event, Observer
+from aibench_fast.load.jsontext import format_source
 from aibench_fast.load.kinds import described
 from aibench_fast.load.readings import (
     NS_PER_S,
@@ -23,6 +24,7 @@ from aibench_fast.load.readings import (
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
 from aibench_fast.load.watch import Watch, unix_ms
+from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
@@ -56,9 +58,11 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     sources = open_sources(config)
     session = _visit(config, sources)
     try:
-        known = _facts(config, session.record, data_digests(sources, observe))
+        digests = data_digests(sources, observe)
+        sent, told = _as_sent(config, session, sources, observe)
+        known = {**_facts(config, session.record, digests), **told}
         server_watch = session.watch()
-        generator = _load_generator(config, session, sources)
+        generator = _load_generator(config, session, sources, sent)
     except BaseException:
         session.leave(HURRY_S)
         raise
@@ -73,7 +77,11 @@ def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
     if config.http_address:
         return OpenInferenceSession(
             config.http_address,
-            AskingHttp(model_version=config.model_version, outputs=config.outputs),
+            AskingHttp(
+                model_version=config.model_version,
+                outputs=config.outputs,
+                encoding=config.encoding,
+            ),
             kinds,
         )
     asking = Asking(
@@ -84,6 +92,32 @@ def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
         reset_stats=config.reset_stats,
     )
     return RedisAiSession(config.address, asking, kinds, config.workers)
+
+
+def _as_sent(
+    config: RunConfig, session: Session, sources: Sequence[Source], observe: Observer
+) -> tuple[Sequence[Source], dict[str, Any]]:
+    """The tensors in the form that they are sent in, and what the result says of that."""
+    if not isinstance(session, OpenInferenceSession):
+        return sources, {}
+    if session.encoding is Encoding.BINARY:
+        return sources, {"Encoding": session.encoding}
+    made = [
+        format_source(
+            source,
+            config.json_memory_bytes // len(sources),
+            config.max_requests(len(sources[0].inputs[0])),
+            observe,
+        )
+        for source in sources
+    ]
+    return [one.source for one in made], {
+        "Encoding": session.encoding,
+        "BinaryRefused": session.binary_refused,
+        "JsonTensors": sum(one.tensors for one in made),
+        "JsonTensorsGiven": sum(one.given for one in made),
+        "JsonBytes": sum(one.memory_bytes for one in made),
+    }
 
 
 def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, Any]:
@@ -100,29 +134,34 @@ def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, A
 
 
 def _protocol_facts(config: RunConfig) -> dict[str, str]:
+    inputs = {"Inputs": config.kinds[0].tensors} if config.inputs else {}
     if config.url is None:
-        return {"Hiredis": _core.HIREDIS_VERSION}
-    return {"Llhttp": _core.LLHTTP_VERSION, "Inputs": config.kinds[0].tensors}
+        return {"Hiredis": _core.HIREDIS_VERSION, **inputs}
+    return {"Llhttp": _core.LLHTTP_VERSION, **inputs}
 
 
 def _load_generator(
-    config: RunConfig, session: Session, sources: Sequence[Source]
+    config: RunConfig, session: Session, sources: Sequence[Source], sent: Sequence[Source]
 ) -> _core.LoadGenerator:
+    """`sent` are the sources' tensors as they are sent."""
     _allow_connections(config.workers)
     due = arrivals(config)
     tensor_count = len(sources[0].inputs[0])
     kinds = [
         _core.Kind(
             inputs=source.inputs,
-            requests=[session.texts(place, worker) for worker in range(config.workers)],
+            requests=[
+                session.texts(place, worker, source.request_bytes)
+                for worker in range(config.workers)
+            ],
             plan=session.plan(place),
             batch=source.kind.batch_size,
             first_tensor=source.first,
-            references=read_references(config, output, tensor_count),
+            references=read_references(config, output, tensor_count, len(source.inputs[0])),
             tolerance=config.tolerance,
             weight=source.kind.weight,
         )
-        for place, (source, output) in enumerate(zip(sources, session.record.outputs, strict=True))
+        for place, (source, output) in enumerate(zip(sent, session.record.outputs, strict=True))
     ]
     return _core.LoadGenerator(
         kinds=kinds,

@@ -48,6 +48,11 @@ class Source:
         )
 
     @property
+    def request_bytes(self) -> int:
+        """The size of all tensors of a request as they are here."""
+        return sum(tensors.batch_bytes(self.kind.batch_size) for tensors in self.inputs)
+
+    @property
     def all_equal(self) -> bool:
         """Whether no tensor of any input differs from the first, where there are several."""
         return all(len(tensors) > 1 and _all_equal(tensors) for tensors in self.inputs)
@@ -109,10 +114,20 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 ) from error
 
 
-def read_references(config: RunConfig, output: Output, tensor_count: int) -> bytes | None:
-    """The outputs to compare with, read whole: they are small, and a file may change."""
+def read_references(
+    config: RunConfig, output: Output, tensor_count: int, sent_count: int
+) -> bytes | None:
+    """The outputs to compare with, read whole: they are small, and a file may change.
+
+    There is one for each of the file's tensors, of which the first `sent_count` are sent.
+    """
     if config.reference_file is None:
         return None
+    if output.first_bytes != output.output_bytes:
+        raise ConfigError(
+            f"--verify compares one output, and {config.model} answers several: choose one by "
+            "--output"
+        )
     output_bytes = output.output_bytes // config.batch_size
     if output.dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
         raise ConfigError(
@@ -125,4 +140,4 @@ def read_references(config: RunConfig, output: Output, tensor_count: int) -> byt
             f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
             "there has to be one for each"
         )
-    return config.reference_file.read_bytes()
+    return config.reference_file.read_bytes()[: sent_count * output_bytes]

@@ -116,7 +116,8 @@ def is_done(file: Path, asked: dict[str, Any]) -> bool:
     """Whether a cell's result is there, whole, without failures and as expected.
 
     `asked` has what the result must say of the settings that its name does not tell, by the keys of
-    the JSON. ConfigError where it says something else: the folder is another sweep's.
+    the JSON or of its facts. ConfigError where it says something else: the folder is another
+    sweep's.
     """
     try:
         result = json.loads(file.read_text())
@@ -124,10 +125,11 @@ def is_done(file: Path, asked: dict[str, Any]) -> bool:
         return False
     if not isinstance(result, dict) or result.get("Interrupted"):
         return False
+    told = {**(result.get("Facts") or {}), **result}
     for key, value in asked.items():
-        if key in result and result[key] != value:
+        if key in told and told[key] != value:
             raise ConfigError(
-                f"{file} is of another sweep: its {key} is {result[key]}, asked for is {value}; "
+                f"{file} is of another sweep: its {key} is {told[key]}, asked for is {value}; "
                 "choose another --results-dir or --suffix, or remove the file"
             )
     held = all(one.get("Held") for one in result.get("Expectations") or ())

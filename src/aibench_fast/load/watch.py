@@ -56,7 +56,7 @@ class Watch:
         self.outputs: list[dict[int, bytes]] = [{} for _ in outputs]
         """What each kind's model answered to different tensors, by their index; a sample."""
         self._config = config
-        self._output_dtypes = [output.dtype for output in outputs]
+        self._outputs = outputs
         self._generator = generator
         self._observe = observe
         self._server_watch = server_watch
@@ -172,9 +172,10 @@ class Watch:
     def _take_sample(self) -> None:
         if (sample := self._generator.take_sample()) is not None:
             kind, tensor, output = sample
-            first = output[: len(output) // self._config.kinds[kind].batch_size]
-            if first and len(self.outputs[kind]) < MAX_OUTPUTS:  # JSON is not kept
+            told = self._outputs[kind]
+            first = output[: told.first_bytes // self._config.kinds[kind].batch_size]
+            if len(self.outputs[kind]) < MAX_OUTPUTS:
                 self.outputs[kind][tensor] = first
             if self._config.sample_responses:
-                self._observe(Sample(tensor, self._output_dtypes[kind], first))
+                self._observe(Sample(tensor, told.dtype, first))
         self._generator.want_sample()

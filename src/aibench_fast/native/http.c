@@ -8,6 +8,7 @@
 #include <llhttp.h>
 #include <yyjson.h>
 
+#include "jsonvalues.h"
 #include "kind.h"
 
 #define LEAST_ROOM_BYTES 512
@@ -288,38 +289,22 @@ static bool shape_is(yyjson_val *shape, const struct http_output *wanted)
     return true;
 }
 
-static size_t value_count(const struct http_output *output)
+/* `output` is where the values go, or NULL. */
+static void judge_values(struct http_reader *r, yyjson_val *data, const struct http_output *wanted,
+                         char *output)
 {
-    size_t count = 1;
-    for (size_t i = 0; i < output->dimensions; i++)
-        count *= (size_t)output->shape[i];
-    return count;
-}
-
-/* How many values an array holds that may be nested, to any depth: so they are gone through as they lie in
- * the document, one behind the other. An object is no value of a tensor. */
-static size_t count_values(yyjson_val *data)
-{
-    size_t count = 0;
-    if (!yyjson_is_arr(data))
-        return 0;
-    for (yyjson_val *value = data + 1; value < unsafe_yyjson_get_next(data); value++) {
-        if (yyjson_is_obj(value))
-            return 0;
-        count += !yyjson_is_arr(value);
-    }
-    return count;
+    size_t expected = wanted->bytes / tensordata_value_bytes(wanted->dtype);
+    int64_t count = jsonvalues_read(data, wanted->dtype, output, expected);
+    if (count < 0)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is no %s",
+                        wanted->name, wanted->datatype);
+    else if ((size_t)count != expected)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %lld values, expected %zu",
+                        wanted->name, (long long)count, expected);
 }
 
 static void judge_size(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
 {
-    if (!r->has_binary) {
-        size_t count = count_values(yyjson_obj_get(found, "data"));
-        if (count != value_count(wanted))
-            replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %s has %zu values, expected %zu",
-                            wanted->name, count, value_count(wanted));
-        return;
-    }
     yyjson_val *parameters = yyjson_obj_get(found, "parameters");
     yyjson_val *size = yyjson_obj_get(parameters, "binary_data_size");
     uint64_t bytes = yyjson_get_uint(size);
@@ -328,7 +313,8 @@ static void judge_size(struct http_reader *r, yyjson_val *found, const struct ht
                         wanted->name, (unsigned long long)bytes, wanted->bytes);
 }
 
-static void judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
+static void judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+                         char *output)
 {
     yyjson_val *name = yyjson_obj_get(found, "name");
     yyjson_val *datatype = yyjson_obj_get(found, "datatype");
@@ -345,14 +331,17 @@ static void judge_output(struct http_reader *r, yyjson_val *found, const struct 
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has the shape %.60s, not the trial's",
                         wanted->name, text ? text : "none");
         free(text);
-    } else
+    } else if (r->has_binary)
         judge_size(r, found, wanted);
+    else
+        judge_values(r, yyjson_obj_get(found, "data"), wanted, output);
 }
 
 static void judge_outputs(struct http_reader *r)
 {
     const struct http_plan *plan = plan_of(r);
-    yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
+    char *output = r->check->output;
+    yyjson_doc *document = yyjson_read(r->json, r->json_bytes, YYJSON_READ_ALLOW_INF_AND_NAN);
     yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(document), "outputs");
     if (document == NULL)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is no JSON");
@@ -360,8 +349,10 @@ static void judge_outputs(struct http_reader *r)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "%zu outputs, expected %zu",
                         yyjson_arr_size(outputs), plan->output_count);
     else
-        for (size_t i = 0; i < plan->output_count; i++)
-            judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i]);
+        for (size_t i = 0; i < plan->output_count; i++) {
+            judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i], output);
+            output = output ? output + plan->outputs[i].bytes : NULL;
+        }
     yyjson_doc_free(document);
 }
 

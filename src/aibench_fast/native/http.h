@@ -1,6 +1,7 @@
 /* HTTP/1.1 with the Open Inference Protocol's replies, as llhttp parses them: status, and the outputs' names,
  * datatypes, shapes and sizes are judged. A reply whose JSON is the trial's, byte for byte, is judged by
- * that; any other by yyjson, after its latency was taken.
+ * that; any other by yyjson, after its latency was taken. Values in JSON are read then too, and stand in the
+ * output as they would in binary.
  *
  * Memory and threads: see protocol.h; a plan is read-only and shared.
  */
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "protocol.h"
+#include "tensordata.h"
 
 #define HTTP_OUTPUTS_MAX 16
 #define HTTP_DIMENSIONS_MAX 8
@@ -18,6 +20,7 @@
 struct http_output {
     const char *name;
     const char *datatype;
+    enum tensor_dtype dtype; /* the same */
     int64_t shape[HTTP_DIMENSIONS_MAX];
     size_t dimensions;
     size_t bytes; /* of its values in binary */

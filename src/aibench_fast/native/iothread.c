@@ -371,7 +371,7 @@ static void queue_bytes(struct worker *w, struct request *request)
         *iov++ = (struct iovec){(void *)text->bytes, text->count};
         iov += tensormap_batch(*input, kind_first_tensor(kind, *input, request->arrival.number),
                                kind->batch, iov);
-        bytes += text->count + kind->batch * (*input)->tensor_bytes;
+        bytes += text->count + tensormap_batch_bytes(*input, kind->batch);
     }
     *iov++ = (struct iovec){(void *)text->bytes, text->count};
     w->iov_count = (size_t)(iov - w->iov);

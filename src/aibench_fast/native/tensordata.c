@@ -50,6 +50,26 @@ DEFINE_FILL(fill_fp16, uint16_t, 16, half_of((float)(random & 0x7ff) * 0x1p-11f)
 DEFINE_FILL(fill_bf16, uint16_t, 16, float_bits((float)(random & 0xff) * 0x1p-8f) >> 16)
 DEFINE_FILL(fill_bool, uint8_t, 8, random & 1)
 
+size_t tensordata_value_bytes(enum tensor_dtype dtype)
+{
+    switch (dtype) {
+    case TENSOR_DOUBLE:
+    case TENSOR_INT64:
+    case TENSOR_UINT64: return 8;
+    case TENSOR_FLOAT:
+    case TENSOR_INT32:
+    case TENSOR_UINT32: return 4;
+    case TENSOR_INT16:
+    case TENSOR_UINT16:
+    case TENSOR_FP16:
+    case TENSOR_BF16: return 2;
+    case TENSOR_INT8:
+    case TENSOR_UINT8:
+    case TENSOR_BOOL: break;
+    }
+    return 1;
+}
+
 void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t seed)
 {
     switch (dtype) {

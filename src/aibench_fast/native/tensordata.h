@@ -29,6 +29,9 @@ enum tensor_dtype {
     TENSOR_UINT64,
 };
 
+/* The bytes of one value. */
+size_t tensordata_value_bytes(enum tensor_dtype dtype);
+
 /* Fill `data`, which is aligned for its values, with as many as `bytes` have room for. */
 void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t seed);
 

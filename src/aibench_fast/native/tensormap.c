@@ -29,6 +29,7 @@ int tensormap_open(struct tensormap *map, const char *path, size_t tensor_bytes,
     map->fd = fd;
     map->tensor_bytes = tensor_bytes;
     map->tensor_count = (uint64_t)status.st_size / tensor_bytes;
+    map->lead_bytes = 0;
     return 0;
 error:
     snprintf(errstr, ERRSTR_BYTES, "cannot map %s: %s", path, strerror(errno));
@@ -51,7 +52,7 @@ int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tens
     }
     tensordata_fill(base, bytes, dtype, seed);
     mprotect(base, bytes, PROT_READ);
-    *map = (struct tensormap){base, tensor_bytes, tensor_count, -1};
+    *map = (struct tensormap){base, tensor_bytes, tensor_count, 0, -1};
     return 0;
 }
 
@@ -78,8 +79,8 @@ size_t tensormap_batch_iovecs(const struct tensormap *map, uint64_t batch)
     return (size_t)(batch / map->tensor_count) + 2;
 }
 
-size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t batch,
-                       struct iovec *iov)
+size_t tensormap_batch_around(const struct tensormap *map, uint64_t first, uint64_t batch,
+                              struct iovec *iov)
 {
     size_t used = 0;
     while (batch > 0) {
@@ -92,6 +93,8 @@ size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t bat
         batch -= run;
         first = 0;
     }
+    iov->iov_base = (char *)iov->iov_base + map->lead_bytes;
+    iov->iov_len -= map->lead_bytes;
     return used;
 }
 

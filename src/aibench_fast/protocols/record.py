@@ -11,8 +11,11 @@ class Output:
     """What a model answered to the trial request."""
 
     dtype: str
+    """Of the first one."""
+    first_bytes: int
+    """The first output's, of the whole batch."""
     output_bytes: int
-    """Of the whole batch."""
+    """The same of all outputs together."""
 
 
 @dataclass(frozen=True)

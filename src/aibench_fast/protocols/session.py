@@ -98,8 +98,11 @@ class Session(Protocol):
     def label(self, model: str) -> str:
         """Names a model and how it is run, as results do."""
 
-    def texts(self, kind: int, worker: int) -> list[bytes]:
-        """The bytes before, between and after the tensors of a worker's requests."""
+    def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
+        """The bytes before, between and after the tensors of a worker's requests.
+
+        `tensors_bytes` is the size of all of them as they are sent.
+        """
 
     def plan(self, kind: int) -> RespPlan | HttpPlan:
         """What is answered to them."""

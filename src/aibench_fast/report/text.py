@@ -1,7 +1,8 @@
 """A run as text: the lines while it goes on and the summary, as aibench prints them."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
@@ -10,6 +11,7 @@ from aibench_fast.results.result import (
     BurnInComplete,
     Digesting,
     Failure,
+    Formatting,
     Interval,
     Outage,
     PartFigures,
@@ -17,6 +19,7 @@ from aibench_fast.results.result import (
 )
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
 from aibench_fast.tensortype import describe
+from aibench_fast.units import described_size
 
 CSV_HEADER = (
     "time (ms),total queries,instantaneous inferences/s,overall inferences/s,"
@@ -55,6 +58,24 @@ def format_live(interval: Interval) -> str:
 def format_digesting(event: Digesting) -> str:
     """One line that a terminal overwrites, while the tensor file is read before the run."""
     return f"reading the tensor file for its digest: {event.done_bytes / event.total_bytes:.0%}"
+
+
+def format_formatting(event: Formatting) -> str:
+    """The line that says what tensors as JSON take."""
+    fewer = f" of {event.given:,}, as many as --json-memory allows," if _is_fewer(event) else ""
+    return (
+        f"{event.model}: {event.total:,}{fewer} tensors are formatted as JSON, in about "
+        f"{described_size(event.memory_bytes)} of memory"
+    )
+
+
+def _is_fewer(event: Formatting) -> bool:
+    return event.total < event.given
+
+
+def format_formatted(event: Formatting) -> str:
+    """One line that a terminal overwrites, while they are."""
+    return f"formatting tensors as JSON: {event.done / event.total:.0%}"
 
 
 def format_burn_in(event: BurnInComplete) -> str:
@@ -100,6 +121,10 @@ def _summary_lines(result: Result) -> Iterator[str]:
     if result.data_seed is not None:
         tensor = describe(result.shape, result.dtype) if result.shape else "of each kind"
         yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
+    if "Inputs" in result.facts:
+        yield f"Inputs: {result.facts['Inputs']}"
+    if result.facts.get("Encoding") == "json":
+        yield _json_line(result.facts)
     yield from _doubts(result)
     yield from _server_lines(result)
     yield from _client_lines(result)
@@ -107,6 +132,15 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}"
     yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
     yield f"Took: {result.duration_s:8.3f} sec"
+
+
+def _json_line(facts: Mapping[str, Any]) -> str:
+    refused = facts.get("BinaryRefused")
+    reason = f"; binary was refused: {refused}" if refused else ""
+    return (
+        f"Encoding: JSON, {facts.get('JsonTensors'):,} tensors formatted before the run, "
+        f"{described_size(facts.get('JsonBytes', 0))}{reason}"
+    )
 
 
 def format_repeats(made: Repeats) -> str:

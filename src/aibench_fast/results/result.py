@@ -194,6 +194,20 @@ class Digesting:
 
 
 @dataclass(frozen=True)
+class Formatting:
+    """A model's tensors are formatted as JSON; nothing is measured yet."""
+
+    model: str
+    done: int
+    total: int
+    """Tensors of each input."""
+    given: int
+    """How many there are; where more than `total`, no more fit in the memory allowed."""
+    memory_bytes: int
+    """What `total` take, by the first one."""
+
+
+@dataclass(frozen=True)
 class Started:
     """All is checked and connected; the first requests leave now."""
 
@@ -243,7 +257,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Sample:
-    """One reply's output for the request's first image: its index, the dtype and the bytes."""
+    """A reply's first output for the request's first image: its index, the dtype and the bytes."""
 
     tensor: int
     dtype: str

@@ -48,7 +48,10 @@ class HttpClient:
     def ask(
         self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """GET a path, or POST to it; ServerError where what comes back is no HTTP."""
+        """GET a path, or POST to it; ServerError where what comes back is no HTTP.
+
+        After that the next question goes out on a new connection.
+        """
         method = "GET" if body is None else "POST"
         try:
             self._connection.request(
@@ -60,8 +63,10 @@ class HttpClient:
             response = self._connection.getresponse()
             found = response.read(MAX_BODY_BYTES)
         except TimeoutError as error:
+            self.close()
             raise ServerError(f"{self._address} did not answer {method} {path} in time") from error
         except (http.client.HTTPException, OSError) as error:
+            self.close()
             raise ServerError(
                 f"{self._address} answered {method} {path} with no HTTP ({_reason(error)}): is it "
                 "another protocol, or TLS?"

@@ -1,31 +1,26 @@
 """A run's dealings with a server of the Open Inference Protocol."""
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-from aibench_fast._core import HttpOutput, HttpPlan
+from aibench_fast._core import HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import HttpClient, Reply, json_of
-from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
+from aibench_fast.protocols.openinference.client import HttpClient
+from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.model import ask_model, model_path
+from aibench_fast.protocols.openinference.reply import plan_of
+from aibench_fast.protocols.openinference.request import InferRequest
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.session import AskedKind, Endpoint, NoStatistics, StatisticsWatch
 from aibench_fast.protocols.statistics import ServerWatch
 from aibench_fast.results.result import ServerFacts
-from aibench_fast.tensortype import DTYPE_BYTES
 
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
-JSON_LENGTH = "Inference-Header-Content-Length"
-REQUEST_ID = "1"
-"""One for all requests: KServe's server answers 500 without, and a reply that is always the same is
-judged at once."""
-TEXT_SPARE_BYTES = 4096
-"""Headers, and what of a reply's JSON may differ from the trial's."""
+BUSY = (429, 503)
+"""What a server answers that would have taken the request at another time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +30,15 @@ class AskingHttp:
     model_version: str | None = None
     outputs: Sequence[str] = ()
     """The outputs that are asked for; none: all of them."""
+    encoding: Encoding | None = None
+    """None: binary, or JSON where the server takes no other."""
+
+
+class _Trial(NamedTuple):
+    """A kind's request, and what it was answered."""
+
+    request: InferRequest
+    plan: HttpPlan
 
 
 class OpenInferenceSession:
@@ -49,18 +53,22 @@ class OpenInferenceSession:
         is asked for is none of the model's.
         """
         self._address = address
-        self._requests: list[list[bytes]] = []
-        self._plans: list[HttpPlan] = []
-        outputs = []
         with HttpClient(address) as client:
             told = client.ask_json("/v2", "the server")
-            for kind in kinds:
-                request, plan, output = _try(client, address, asking, kind)
-                self._requests.append(request)
-                self._plans.append(plan)
-                outputs.append(output)
+            extensions = told.get("extensions") or []
+            takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)
+            wanted = [_outputs(client, asking, kind) for kind in kinds]
+            visit = _Visit(
+                client, address, asking.model_version, list(zip(kinds, wanted, strict=True))
+            )
+            trials = visit.find_encoding(asking.encoding, takes_binary)
             peer = client.peer
-        extensions = told.get("extensions") or []
+        self._trials = trials
+        self._texts: dict[tuple[int, int], list[bytes]] = {}
+        self.encoding = trials[0].request.encoding
+        """Of all requests."""
+        self.binary_refused = visit.binary_refused
+        """Why they are JSON, where that was not asked for."""
         self._has_statistics = EXTENSION in extensions
         self._models = list(dict.fromkeys(kind.model for kind in kinds))
         self._version = asking.model_version
@@ -73,7 +81,7 @@ class OpenInferenceSession:
             peer=peer,
             config={"extensions": ", ".join(map(str, extensions))} if extensions else None,
             model_digests=[None],
-            outputs=outputs,
+            outputs=[_output(one.plan) for one in trials],
         )
         self.endpoint = Endpoint(peer, address.port, None, None)
 
@@ -81,14 +89,17 @@ class OpenInferenceSession:
         """Names a model and how it is run."""
         return f"Open Inference Query - {model} :infer"
 
-    def texts(self, kind: int, worker: int) -> list[bytes]:
+    def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """The same for every worker."""
         del worker
-        return self._requests[kind]
+        key = (kind, tensors_bytes)
+        if key not in self._texts:
+            self._texts[key] = self._trials[kind].request.texts(self._address, tensors_bytes)
+        return self._texts[key]
 
     def plan(self, kind: int) -> HttpPlan:
         """The trial's reply, with which others are compared."""
-        return self._plans[kind]
+        return self._trials[kind].plan
 
     def watch(self) -> StatisticsWatch:
         """What reads the models' statistics, of a server that has them, as Triton does."""
@@ -102,9 +113,68 @@ class OpenInferenceSession:
         del patience_s
 
 
-def _try(
-    client: HttpClient, address: HttpAddress, asking: AskingHttp, kind: AskedKind
-) -> tuple[list[bytes], HttpPlan, Output]:
+class _Visit:
+    """The requests on trial."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        address: HttpAddress,
+        version: str | None,
+        kinds: Sequence[tuple[AskedKind, Sequence[str]]],
+    ) -> None:
+        """`kinds` have with them the outputs that are asked for."""
+        self._client = client
+        self._address = address
+        self._version = version
+        self._kinds = kinds
+        self.binary_refused: str | None = None
+
+    def find_encoding(self, asked: Encoding | None, takes_binary: bool) -> list[_Trial]:
+        """Try all kinds in the encoding that was asked for, or in binary and then as JSON.
+
+        `takes_binary`: the server says so; its words then tell what is wrong with a request that
+        fails in both.
+        """
+        if asked is not None:
+            return self._try(asked)
+        try:
+            return self._try(Encoding.BINARY)
+        except _Busy:
+            raise
+        except ServerError as refused:
+            self._client.close()  # what could not be read may have spoilt the connection
+            try:
+                trials = self._try(Encoding.JSON)
+            except ConfigError:
+                raise refused from None
+            except ServerError as also:
+                raise (refused if takes_binary else also) from None
+            self.binary_refused = str(refused)
+            return trials
+
+    def _try(self, encoding: Encoding) -> list[_Trial]:
+        return [self._try_one(kind, wanted, encoding) for kind, wanted in self._kinds]
+
+    def _try_one(self, kind: AskedKind, wanted: Sequence[str], encoding: Encoding) -> _Trial:
+        path = model_path(kind.model, self._version) + "/infer"
+        request = InferRequest(path, kind, wanted, encoding)
+        body = request.trial_body()
+        reply = self._client.ask(path, body, request.headers(len(body)))
+        try:
+            return _Trial(request, plan_of(self._address, path, reply, kind.model))
+        except ServerError as error:
+            if reply.status in BUSY:
+                raise _Busy(str(error)) from error
+            raise
+
+
+class _Busy(ServerError):
+    """The server had no time, which says nothing of what it takes."""
+
+
+def _outputs(client: HttpClient, asking: AskingHttp, kind: AskedKind) -> list[str]:
+    """The names of the outputs to ask for."""
     metadata = ask_model(client, kind.model, asking.model_version)
     names = [one.name for one in metadata.outputs]
     for name in asking.outputs:
@@ -112,103 +182,9 @@ def _try(
             raise ConfigError(
                 f"--output {name}: the model {kind.model} has the outputs {', '.join(names)}"
             )
-    wanted = list(asking.outputs or names)
-    path = model_path(kind.model, asking.model_version) + "/infer"
-    header = _request_json(kind, wanted)
-    tensors = b"".join(one.trial for one in kind.inputs)
-    reply = client.ask(
-        path,
-        header + tensors,
-        {JSON_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"},
-    )
-    document, text, binary_bytes = _reply_parts(address, path, reply)
-    plan = _plan(document, text, binary_bytes, len(reply.body), kind.model)
-    first = document["outputs"][0]
-    dtype = our_dtype(str(first["datatype"]), f"output {first['name']}")
-    return (
-        _request_texts(address, path, header, len(tensors), len(kind.inputs)),
-        plan,
-        Output(dtype, sum(one.output_bytes for one in plan.outputs)),
-    )
+    return list(asking.outputs or names)
 
 
-def _request_json(kind: AskedKind, outputs: Sequence[str]) -> bytes:
-    """The JSON part of a request whose tensors follow in binary."""
-    document = {
-        "id": REQUEST_ID,
-        "inputs": [
-            {
-                "name": one.name,
-                "shape": list(one.shape),
-                "datatype": their_datatype(one.dtype),
-                "parameters": {"binary_data_size": len(one.trial)},
-            }
-            for one in kind.inputs
-        ],
-        "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in outputs],
-    }
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _request_texts(
-    address: HttpAddress, path: str, header: bytes, tensors_bytes: int, inputs: int
-) -> list[bytes]:
-    """What goes before, between and after the tensors, which follow each other."""
-    headers = {
-        "Host": address.authority,
-        "Content-Type": "application/octet-stream",
-        JSON_LENGTH: str(len(header)),
-        "Content-Length": str(len(header) + tensors_bytes),
-        **dict(address.headers),
-    }
-    lines = [f"POST {address.path}{path} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    before = "\r\n".join(lines).encode() + b"\r\n\r\n" + header
-    return [before, *([b""] * inputs)]
-
-
-def _reply_parts(
-    address: HttpAddress, path: str, reply: Reply
-) -> tuple[dict[str, Any], bytes, int]:
-    """The trial reply's JSON, parsed and as it came, and how many bytes follow it.
-
-    The text is empty where all of the reply is JSON.
-    """
-    told = reply.headers.get(JSON_LENGTH.lower())
-    if told is None:
-        return json_of(address, path, reply, "the trial request"), b"", 0
-    if not told.isdecimal() or int(told) > len(reply.body):
-        raise ServerError(
-            f"{address}{path} answered the trial request with {JSON_LENGTH} {told}, and a body of "
-            f"{len(reply.body)} bytes"
-        )
-    text = reply.body[: int(told)]
-    document = json_of(address, path, reply._replace(body=text), "the trial request")
-    return document, text, len(reply.body) - len(text)
-
-
-def _plan(
-    document: Mapping[str, Any], text: bytes, binary_bytes: int, reply_bytes: int, model: str
-) -> HttpPlan:
-    try:
-        outputs = [_output(one, is_binary=bool(text)) for one in document["outputs"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServerError(
-            f"the reply to the trial request of the model {model} is not as the protocol has it: "
-            f"{error!r}"
-        ) from error
-    total = sum(one.output_bytes for one in outputs)
-    if not outputs or (text and total != binary_bytes):
-        raise ServerError(
-            f"the trial request of the model {model} was answered with {len(outputs)} outputs of "
-            f"{total} bytes, and {binary_bytes} bytes came"
-        )
-    beside = len(text) if text else 2 * reply_bytes  # numbers are of different lengths
-    return HttpPlan(text, outputs, beside + TEXT_SPARE_BYTES)
-
-
-def _output(told: Mapping[str, Any], *, is_binary: bool) -> HttpOutput:
-    shape = [int(length) for length in told["shape"]]
-    name, datatype = str(told["name"]), str(told["datatype"])
-    size_bytes = math.prod(shape) * DTYPE_BYTES[our_dtype(datatype, f"output {name}")]
-    return HttpOutput(name, datatype, shape, size_bytes if is_binary else 0)
+def _output(plan: HttpPlan) -> Output:
+    first = plan.outputs[0]
+    return Output(first.dtype, first.output_bytes, sum(one.output_bytes for one in plan.outputs))

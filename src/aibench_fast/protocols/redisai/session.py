@@ -48,8 +48,9 @@ class RedisAiSession:
         """Names a model and the command that runs it, as aibench does."""
         return replace(self._requests[0], model=model).label
 
-    def texts(self, kind: int, worker: int) -> list[bytes]:
-        """The commands of a worker's requests around the tensors."""
+    def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
+        """The commands of a worker's requests around the tensors, of which each has its size."""
+        del tensors_bytes
         return self._requests[kind].texts(worker)
 
     def plan(self, kind: int) -> RespPlan:

@@ -229,7 +229,7 @@ def _trial(connection: Connection, request: Request, tensors: Sequence[bytes]) -
             f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
             f"{_shown(reply)}, which is no tensor"
         )
-    return Output(text(dtype), len(blob))
+    return Output(text(dtype), len(blob), len(blob))
 
 
 def _shown(reply: Any) -> str:

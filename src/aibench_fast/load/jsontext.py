@@ -1,0 +1,90 @@
+"""The tensors of a run as JSON text, formatted before the clock starts, in bounded memory."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from aibench_fast._core import JsonTensors
+from aibench_fast.errors import ConfigError
+from aibench_fast.load.events import Observer
+from aibench_fast.load.sources import Source
+from aibench_fast.results.result import Formatting
+from aibench_fast.units import described_size
+
+PIECE_BYTES = 1 << 20
+"""About so much is formatted between two words on how far it is."""
+
+
+@dataclass(frozen=True)
+class Formatted:
+    """A kind of request with its tensors as they are sent: the first ones, as many as fit."""
+
+    source: Source
+    given: int
+    """How many tensors would be sent if all fitted."""
+
+    @property
+    def tensors(self) -> int:
+        """How many there are."""
+        return len(self.source.inputs[0])
+
+    @property
+    def memory_bytes(self) -> int:
+        """What they take."""
+        return sum(one.batch_bytes(len(one)) for one in self.source.inputs)
+
+
+def format_source(source: Source, memory_bytes: int, requests: int, observe: Observer) -> Formatted:
+    """Format what `requests` of a kind send, 0 for any number, in so much memory at most.
+
+    ConfigError where not one tensor fits, or where a value is none that JSON has.
+    """
+    given = _sent(source, requests)
+    first = _writers(source, 1)
+    _add(first, source, 0, 1)
+    first_bytes = _text_bytes(first)
+    planned = min(given, memory_bytes // first_bytes)
+    if planned == 0:
+        raise _none_fits(source, memory_bytes, first_bytes)
+    writers = _writers(source, planned)
+    step = max(1, PIECE_BYTES // first_bytes)
+    for done in range(0, planned, step):
+        observe(Formatting(source.kind.model, done, planned, given, planned * first_bytes))
+        _add(writers, source, done, min(step, planned - done))
+        if _text_bytes(writers) * len(writers[0]) > memory_bytes:
+            break
+    count = min(len(writers[0]), memory_bytes // _text_bytes(writers))
+    if count == 0:
+        raise _none_fits(source, memory_bytes, _text_bytes(writers))
+    inputs = [one.finish(count) for one in writers]
+    return Formatted(dataclasses.replace(source, inputs=inputs, first=source.first % count), given)
+
+
+def _sent(source: Source, requests: int) -> int:
+    """How many tensors, from the file's first on, are sent at all."""
+    tensor_count = len(source.inputs[0])
+    last = source.first + requests * source.kind.batch_size
+    return min(tensor_count, last) if requests else tensor_count
+
+
+def _writers(source: Source, most: int) -> list[JsonTensors]:
+    return [JsonTensors(one.dtype, one.tensor_bytes, most) for one in source.kind.inputs]
+
+
+def _add(writers: list[JsonTensors], source: Source, first: int, count: int) -> None:
+    for one, tensors, writer in zip(source.kind.inputs, source.inputs, writers, strict=True):
+        try:
+            writer.add(tensors.read(first, count))
+        except ConfigError as error:
+            raise ConfigError(f"input {one.name} of {source.kind.model}: {error}") from error
+
+
+def _text_bytes(writers: list[JsonTensors]) -> int:
+    """What one tensor of each input takes."""
+    return sum(one.text_bytes for one in writers)
+
+
+def _none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigError:
+    return ConfigError(
+        f"--json-memory: there are {described_size(memory_bytes)} for {source.kind.model}, one of "
+        f"whose tensors takes {needed_bytes:,} bytes as JSON; allow more"
+    )

@@ -1,0 +1,95 @@
+#include "jsonvalues.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <yyjson.h>
+
+#include "half.h"
+
+#define DEPTH_MAX 16 /* of arrays in arrays: no output has more dimensions */
+
+struct reading {
+    enum tensor_dtype dtype;
+    size_t value_bytes;
+    char *out; /* or NULL */
+    size_t most;
+    int64_t count;
+};
+
+static bool is_float(enum tensor_dtype dtype)
+{
+    return dtype == TENSOR_FLOAT || dtype == TENSOR_DOUBLE || dtype == TENSOR_FP16;
+}
+
+static bool is_signed(enum tensor_dtype dtype)
+{
+    return dtype == TENSOR_INT8 || dtype == TENSOR_INT16 || dtype == TENSOR_INT32 ||
+           dtype == TENSOR_INT64;
+}
+
+/* The bytes of a float; whether it is one. */
+static bool float_bytes(const struct reading *r, yyjson_val *value, char *bytes)
+{
+    double number = yyjson_is_null(value) ? NAN : yyjson_get_num(value);
+    float single = (float)number;
+    uint16_t half = half_of_double(number);
+    const void *found = r->dtype == TENSOR_FLOAT  ? (const void *)&single
+                        : r->dtype == TENSOR_FP16 ? (const void *)&half
+                                                  : (const void *)&number;
+    memcpy(bytes, found, r->value_bytes);
+    return yyjson_is_num(value) || yyjson_is_null(value);
+}
+
+/* The same of a truth value, which some servers write as a number. */
+static bool bool_bytes(yyjson_val *value, char *bytes)
+{
+    bool is_number = yyjson_is_uint(value) && yyjson_get_uint(value) <= 1;
+    *bytes = yyjson_is_true(value) || (is_number && yyjson_get_uint(value) == 1);
+    return yyjson_is_bool(value) || is_number;
+}
+
+/* The same of a whole number. */
+static bool whole_bytes(const struct reading *r, yyjson_val *value, char *bytes)
+{
+    uint64_t whole = yyjson_get_uint(value); /* of a negative one the same bits */
+    bool is_negative = yyjson_is_sint(value) && yyjson_get_sint(value) < 0;
+    unsigned bits = (unsigned)r->value_bytes * CHAR_BIT - is_signed(r->dtype);
+    memcpy(bytes, &whole, r->value_bytes);
+    if (is_negative)
+        return is_signed(r->dtype) && ~whole >> bits == 0;
+    return yyjson_is_int(value) && (bits == 64 || whole >> bits == 0);
+}
+
+static bool read_value(struct reading *r, yyjson_val *value)
+{
+    char bytes[sizeof(uint64_t)];
+    bool well = is_float(r->dtype)          ? float_bytes(r, value, bytes)
+                : r->dtype == TENSOR_BOOL ? bool_bytes(value, bytes)
+                                          : whole_bytes(r, value, bytes);
+    if (r->out && (size_t)r->count < r->most)
+        memcpy(r->out + (size_t)r->count * r->value_bytes, bytes, r->value_bytes);
+    r->count++;
+    return well;
+}
+
+static bool read_array(struct reading *r, yyjson_val *data, int depth)
+{
+    yyjson_arr_iter values;
+    yyjson_val *value;
+    yyjson_arr_iter_init(data, &values);
+    while ((value = yyjson_arr_iter_next(&values)) != NULL) {
+        bool well = yyjson_is_arr(value) ? depth < DEPTH_MAX && read_array(r, value, depth + 1)
+                                         : read_value(r, value);
+        if (!well)
+            return false;
+    }
+    return true;
+}
+
+int64_t jsonvalues_read(yyjson_val *data, enum tensor_dtype dtype, char *out, size_t most)
+{
+    struct reading r = {dtype, tensordata_value_bytes(dtype), out, most, 0};
+    return read_array(&r, data, 1) ? r.count : -1;
+}

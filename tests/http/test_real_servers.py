@@ -1,0 +1,236 @@
+"""Against Triton, KServe's server and MLServer: what another client is told, bit for bit."""
+
+import dataclasses
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import modelservers
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tritonclient.http as tritonclient
+from commandline import Cli
+from echomodels import MODELS, NUMPY_TYPES, TRITON_MODELS, VALUES, Models, drawn
+
+from aibench_fast import Result, RunConfig, _core, run
+from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.tensortype import canonical
+
+Arrays = list["npt.NDArray[np.generic]"]
+
+
+class Served:
+    """A server that runs, its models and what is known of it."""
+
+    def __init__(self, name: str, url: str, models: Models) -> None:
+        self.name = name
+        self.url = url
+        self.models = models
+
+    def ask(self, model: str, arrays: Arrays, encoding: Encoding) -> bytes:
+        """What another client is answered, as bytes."""
+        is_plain = encoding is Encoding.JSON and self.name != "triton"
+        ask = _by_hand if is_plain else _by_tritonclient
+        return ask(self.url, model, self.models[model], arrays, encoding)
+
+
+def _by_tritonclient(
+    url: str, model: str, datatypes: tuple[str, ...], arrays: Arrays, encoding: Encoding
+) -> bytes:
+    client = tritonclient.InferenceServerClient(url.removeprefix("http://"))
+    is_binary = encoding is Encoding.BINARY
+    inputs = []
+    for place, (datatype, array) in enumerate(zip(datatypes, arrays, strict=True)):
+        inputs.append(tritonclient.InferInput(f"x{place}", array.shape, datatype))
+        inputs[-1].set_data_from_numpy(array, binary_data=is_binary)
+    outputs = [
+        tritonclient.InferRequestedOutput(f"y{place}", binary_data=is_binary)
+        for place in range(len(datatypes))
+    ]
+    answer = client.infer(model, inputs, outputs=outputs, request_id="1")
+    client.close()
+    return b"".join(answer.as_numpy(f"y{place}").tobytes() for place in range(len(datatypes)))
+
+
+def _by_hand(
+    url: str, model: str, datatypes: tuple[str, ...], arrays: Arrays, encoding: Encoding
+) -> bytes:
+    """JSON alone, as any client has it."""
+    del encoding
+    inputs = [
+        {"name": f"x{place}", "shape": array.shape, "datatype": datatype, "data": array.tolist()}
+        for place, (datatype, array) in enumerate(zip(datatypes, arrays, strict=True))
+    ]
+    request = urllib.request.Request(
+        f"{url}/v2/models/{model}/infer",
+        json.dumps({"id": "1", "inputs": inputs}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        outputs = json.load(answer)["outputs"]
+    return b"".join(
+        np.array(one["data"], NUMPY_TYPES[one["datatype"]]).tobytes() for one in outputs
+    )
+
+
+@pytest.fixture(scope="module", params=["triton", "kserve", "mlserver"])
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    models = TRITON_MODELS if request.param == "triton" else MODELS
+    with getattr(modelservers, request.param)(tmp_path_factory.mktemp(request.param)) as url:
+        yield Served(request.param, url, models)
+
+
+@pytest.fixture
+def outputs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The whole outputs that runs take samples of."""
+    found: list[bytes] = []
+
+    class Recording(_core.LoadGenerator):
+        def start(self) -> None:
+            self.want_sample()  # of the first request, however soon the run is over
+            super().start()
+
+        def take_sample(self) -> tuple[int, int, bytes] | None:
+            sample = super().take_sample()
+            found.extend([sample[2]] if sample else [])
+            return sample
+
+    monkeypatch.setattr(_core, "LoadGenerator", Recording)
+    return found
+
+
+def sent(served: Served, model: str, arrays: Arrays, folder: Path, **settings: Any) -> Result:
+    """Run with these tensors alone, from files."""
+    inputs = []
+    for place, (datatype, array) in enumerate(zip(served.models[model], arrays, strict=True)):
+        file = folder / f"{model}-{place}"
+        file.write_bytes(array.tobytes())
+        inputs.append(InputTensor(file, (VALUES,), canonical(datatype), f"x{place}"))
+    rows = len(arrays[0])
+    usual: dict[str, Any] = {"batch_size": rows, "max_queries": 4 * rows, "workers": 2}
+    return run(
+        RunConfig(file=None, url=served.url, model=model, inputs=tuple(inputs), **usual | settings)
+    )
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+@pytest.mark.parametrize("rows", [1, 8])
+def test_outputs_are_bit_for_bit_what_another_client_gets(
+    served: Served, outputs: list[bytes], tmp_path: Path, encoding: Encoding, rows: int
+) -> None:
+    if (served.name, encoding) == ("mlserver", Encoding.BINARY):
+        pytest.skip("MLServer has no binary tensors")
+    for model, datatypes in served.models.items():
+        if encoding is Encoding.JSON and model in ("halves", "fp16"):
+            continue
+        outputs.clear()
+        arrays = [drawn(datatype, rows, seed) for seed, datatype in enumerate(datatypes)]
+        result = sent(served, model, arrays, tmp_path, encoding=encoding)
+        assert (result.successes, result.failures) == (4, {}), model
+        assert result.facts["Encoding"] == encoding
+        expected = served.ask(model, arrays, encoding)
+        assert outputs, model
+        assert set(outputs) == {expected}, model
+        # Triton reads a double in JSON to the last bit but one.
+        if (served.name, encoding) != ("triton", Encoding.JSON):
+            assert expected == b"".join(array.tobytes() for array in arrays), model
+
+
+def test_the_encoding_is_found_out(served: Served, cli: Cli, tmp_path: Path) -> None:
+    """KServe's server announces no binary tensors and takes them; MLServer refuses them."""
+    done = cli(
+        "run", "--url", served.url, "--model", "fp32", "--max-queries", 40, "--batch-size", 8,
+        "--json-out-file", "r.json", "--print-responses",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "r.json").read_text())["Facts"]
+    said = "fp32: 40 tensors are formatted as JSON, in about "
+    if served.name == "mlserver":
+        assert facts["Encoding"] == "json"
+        assert "answered HTTP 500 for the trial request" in facts["BinaryRefused"]
+        assert said in done.stderr
+        assert "Encoding: JSON, 40 tensors formatted before the run, " in done.stdout
+    else:
+        assert facts["Encoding"] == "binary"
+        assert said not in done.stderr
+    # Echoed floats, not the text of some: the best of six in [0, 1).
+    assert "reply to tensor " in done.stderr
+    assert ": classes " in done.stderr
+
+
+def test_every_output_is_compared(served: Served, tmp_path: Path) -> None:
+    rows = drawn("FP32", 20, 1)
+    (tmp_path / "in").write_bytes(rows.tobytes())
+    config = RunConfig(
+        file=tmp_path / "in", url=served.url, model="fp32", batch_size=8, tolerance=0.0,
+        reference_file=tmp_path / "in", max_queries=80, encoding=Encoding.JSON,
+    )  # fmt: skip
+    result = run(config)
+    assert (result.successes, result.failures) == (10, {})
+    wrong = rows.copy()
+    wrong[3, 5] += 1
+    (tmp_path / "wrong").write_bytes(wrong.tobytes())
+    failed = run(dataclasses.replace(config, reference_file=tmp_path / "wrong")).failures
+    assert list(failed) == ["wrong_output"]
+    assert failed["wrong_output"].first_message.startswith("tensor 3, value 5: ")
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_mix_of_one_and_several_inputs(served: Served, encoding: Encoding) -> None:
+    if (served.name, encoding) == ("mlserver", Encoding.BINARY):
+        pytest.skip("MLServer has no binary tensors")
+    several = tuple(
+        InputTensor(None, (VALUES,), canonical(datatype), f"x{place}")
+        for place, datatype in enumerate(served.models["several"])
+    )
+    kinds = (
+        RequestKind("fp32", (InputTensor(None, (VALUES,), "FLOAT"),), weight=2),
+        RequestKind("several", several, batch_size=3),
+    )
+    result = run(
+        RunConfig(
+            file=None, url=served.url, mix=kinds, max_queries=60, workers=3, encoding=encoding
+        )
+    )
+    assert (result.successes, result.failures) == (60, {})
+    assert all(kind.successes for kind in result.kinds)
+
+
+def test_a_model_that_is_not_there_is_one_line(served: Served, cli: Cli) -> None:
+    done = cli("run", "--url", served.url, "--model", "other", "--encoding", "json")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "for the model other: " in done.stderr
+
+
+def test_what_a_server_does_not_count_is_not_told(served: Served) -> None:
+    result = run(RunConfig(file=None, url=served.url, model="fp32", max_queries=20))
+    counted = result.server_stats["overall"]
+    assert counted.get("model_calls") == (20 if served.name == "triton" else None)
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_server_that_goes_away_is_told(tmp_path: Path, encoding: Encoding) -> None:
+    with modelservers.kserve(tmp_path) as url:
+        config = RunConfig(
+            file=None, url=url, model="fp32", duration_s=60, workers=2, encoding=encoding
+        )
+        stopped = threading.Thread(target=run_into, args=(config, found := []))
+        stopped.start()
+        time.sleep(0.5)
+    stopped.join(20)
+    (result,) = found
+    assert result.successes > 0
+    assert set(result.failures) <= {"connection_lost", "connect", "unavailable"}
+    assert result.failures["connect"].count == 2
+
+
+def run_into(config: RunConfig, found: list[Result]) -> None:
+    found.append(run(config))

@@ -1,0 +1,138 @@
+"""Real servers of the Open Inference Protocol with the models of `echomodels`.
+
+KServe's and MLServer's packages want others than ours, so that `make servers` gives each an
+environment of its own; without one its tests are skipped or, in CI, fail.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from echomodels import MODELS, TRITON_MODELS, described
+
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
+from aibench_fast.server.embedded import free_port
+from aibench_fast.server.triton import Mobilenet, TritonServer
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENTS = ROOT / "build" / "servers"
+HERE = ROOT / "tests" / "http"
+START_TIMEOUT_S = 60.0
+
+
+def program(server: str, name: str) -> Path:
+    """A program of a server's environment."""
+    found = ENVIRONMENTS / server / "bin" / name
+    if not found.is_file():
+        told = f"no {found.relative_to(ROOT)}: make servers"
+        if os.environ.get("CI"):
+            pytest.fail(told)
+        pytest.skip(told)
+    return found
+
+
+@contextmanager
+def kserve(folder: Path) -> Iterator[str]:
+    """KServe's server while the block lasts; its URL."""
+    told = {
+        name: {"inputs": described("x", datatypes), "outputs": described("y", datatypes)}
+        for name, datatypes in MODELS.items()
+    }
+    python, port = program("kserve", "python"), free_port()
+    command = [python, HERE / "echo_kserve.py", port, json.dumps(told)]
+    with _running([*map(str, command)], folder, port) as url:
+        yield url
+
+
+@contextmanager
+def mlserver(folder: Path) -> Iterator[str]:
+    """MLServer while the block lasts; its URL."""
+    port = free_port()
+    settings = {
+        "host": "127.0.0.1", "http_port": port, "grpc_port": free_port(), "metrics_endpoint": None,
+        "parallel_workers": 0,
+    }  # fmt: skip
+    (folder / "settings.json").write_text(json.dumps(settings))
+    for name, datatypes in MODELS.items():
+        told = {
+            "name": name, "implementation": "echo_mlserver.Echo",
+            "inputs": described("x", datatypes), "outputs": described("y", datatypes),
+        }  # fmt: skip
+        (folder / name).mkdir()
+        (folder / name / "model-settings.json").write_text(json.dumps(told))
+    command = [str(program("mlserver", "mlserver")), "start", str(folder)]
+    with _running(command, folder, port) as url:
+        yield url
+
+
+class EchoTriton(TritonServer):
+    """Triton with those models beside its own."""
+
+    def _write_models(self, folder: Path) -> None:
+        super()._write_models(folder)
+        for name, datatypes in TRITON_MODELS.items():
+            version = folder / "models" / name / "1"
+            version.mkdir(parents=True)
+            shutil.copy(HERE / "echo_triton.py", version / "model.py")
+            (version.parent / "config.pbtxt").write_text(_triton_config(datatypes))
+
+
+def _triton_config(datatypes: tuple[str, ...]) -> str:
+    told = ['backend: "python"', "instance_group [{ count: 1 kind: KIND_CPU }]"]
+    for key, letter in (("input", "x"), ("output", "y")):
+        told += [
+            f'{key} [{{ name: "{one["name"]}" data_type: TYPE_{one["datatype"]} '
+            f"dims: {one['shape']} }}]"
+            for one in described(letter, datatypes)
+        ]
+    return "\n".join(told)
+
+
+@contextmanager
+def triton(folder: Path) -> Iterator[str]:
+    """Triton while the block lasts; its URL."""
+    del folder
+    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
+    with EchoTriton(model) as server:
+        yield server.url
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, port: int) -> Iterator[str]:
+    url = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+        )  # fmt: skip
+    try:
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not all(_answers(f"{url}/v2/models/{name}/ready") for name in MODELS):
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                pytest.fail(f"{command[0]} did not start: {(folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
