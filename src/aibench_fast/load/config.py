@@ -65,6 +65,12 @@ class RunConfig:
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
     """With `url`: the outputs that are asked for; empty: all."""
+    server_pid: int | None = None
+    """The server's process where we started it: what it uses is read by period."""
+    server_name: str | None = None
+    """What results call the server, where several are compared."""
+    servers_meanwhile: tuple[str, ...] = ()
+    """Others of them that may be running on this machine meanwhile."""
     model: str = DEFAULT_MODEL
     workers: int = 1
     """Closed loops, each on a connection of its own."""

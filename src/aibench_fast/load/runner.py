@@ -27,7 +27,9 @@ from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferen
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
+from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.session import HURRY_S, Session, StatisticsWatch
+from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import KindFigures, Result, Started, StepFigures
 
 MS_PER_S = 1000
@@ -50,7 +52,7 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     session = _visit(config, sources)
     try:
         known = _facts(config, session.record, data_digests(sources, observe))
-        server_watch = session.watch()
+        server_watch = session.watch(_more_readers(config))
         generator = _load_generator(config, session, sources)
     except BaseException:
         session.leave(HURRY_S)
@@ -77,6 +79,11 @@ def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
         reset_stats=config.reset_stats,
     )
     return RedisAiSession(config.address, asking, kinds, config.workers)
+
+
+def _more_readers(config: RunConfig) -> list[Reader]:
+    """What tells of the server beside its protocol."""
+    return [] if config.server_pid is None else [ProcessReader(config.server_pid)]
 
 
 def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, Any]:
@@ -225,6 +232,7 @@ def _measure(
         least_worker_requests=snapshot.least_worker_requests,
         most_worker_requests=snapshot.most_worker_requests,
         server=record.server,
+        server_name=config.server_name,
         server_stats=server_stats.periods,
         raw_server_stats=server_stats.raw,
         facts=known,

@@ -14,6 +14,7 @@ Versions of the format:
          Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ; ScheduleLag,
          TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
+    1.6  ServerName, of several servers that are compared
 """
 
 import json
@@ -31,7 +32,7 @@ MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""
-FORMAT_VERSION = "1.5"
+FORMAT_VERSION = "1.6"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -305,9 +306,11 @@ class Result(ShownInNotebooks):
     most_worker_requests: int
     """And of the one that had the most."""
     server: ServerFacts
+    server_name: str | None = None
+    """What it was called where several are compared; None where there is one."""
     server_stats: Mapping[str, Any]
     """What the server counted itself, `overall` and by the time in ms at which a period ended; the
-    names inside are those of `protocols.redisai.statistics`."""
+    names inside are those of the modules in `protocols` that read them."""
     raw_server_stats: Mapping[str, Any]
     """INFO's fields as text, by time in ns and `host:port`, as aibench writes them."""
     facts: Mapping[str, Any]
@@ -433,6 +436,7 @@ class Result(ShownInNotebooks):
                 "Version": self.server.version,
                 "Address": self.server.address,
             },
+            "ServerName": self.server_name,
             "Facts": dict(self.facts),
             "Expectations": [
                 {"Expect": one.expected, "Value": one.value, "Held": one.held}

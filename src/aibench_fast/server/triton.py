@@ -74,6 +74,11 @@ class TritonServer:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
+    def models(self) -> list[str]:
+        """What it serves."""
+        return [self._mobilenet.name, NULL_MODEL]
+
+    @property
     def url(self) -> str:
         """Where to reach it."""
         return f"http://{self.host}:{self.port}"
