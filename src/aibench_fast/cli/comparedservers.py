@@ -15,7 +15,7 @@ from aibench_fast.load.toml import check_keys
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _KEYS = {
     "name": str, "url": str, "host": str, "port": int, "socket": str, "embedded": str,
-    "model": str, "model-version": str, "header": list,
+    "model": str, "model-version": str, "header": list, "metrics-url": str,
 }  # fmt: skip
 _PLACES = {"url": ("url",), "host and port": ("host", "port"), "socket": ("socket",),
            "embedded": ("embedded",)}  # fmt: skip
@@ -51,6 +51,7 @@ def _check_options(options: argparse.Namespace) -> None:
     given = {
         "--url": bool(options.url),
         "--header": bool(options.header),
+        "--metrics-url": options.metrics_url is not None,
         "--model-version": options.model_version is not None,
         "--host, --port or --socket": _address(options) != DEFAULT_ADDRESS,
         "--embedded": bool(options.embedded),
@@ -84,6 +85,7 @@ def _server(table: Any, where: str, options: argparse.Namespace) -> argparse.Nam
     server.model = table.get("model", options.model)
     server.model_version = table.get("model-version")
     server.header = table.get("header", [])
+    server.metrics_url = table.get("metrics-url")
     return server
 
 

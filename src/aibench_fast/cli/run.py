@@ -463,6 +463,7 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         inputs=tuple(read_input(words) for words in options.inputs),
         url=EMBEDDED_TRITON_URL if of_triton else options.url,
         headers=read_headers(options),
+        metrics_url=options.metrics_url,
         model_version=options.model_version,
         outputs=tuple(options.outputs),
         model=options.model,

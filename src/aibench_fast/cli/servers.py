@@ -62,9 +62,10 @@ def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
 def check_one_server(options: argparse.Namespace) -> None:
     """Raise ConfigError where the options name more than one server."""
     is_address_given = (options.host, options.port, options.socket) != DEFAULT_ADDRESS
-    if options.embedded and (is_address_given or options.url):
+    if options.embedded and (is_address_given or options.url or options.metrics_url):
         raise ConfigError(
-            "--embedded starts its own server: leave out --host, --port, --socket, --url"
+            "--embedded starts its own server: leave out --host, --port, --socket, --url, "
+            "--metrics-url"
         )
     if options.url and is_address_given:
         raise ConfigError("--url with --host, --port or --socket: name one server")

@@ -1,5 +1,6 @@
 """What a run is asked to do; every setting is checked here, before anything native starts."""
 
+import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,8 @@ class RunConfig:
     `address`."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """With `url`: what every request has beside the protocol's own; they may be secret."""
+    metrics_url: str | None = None
+    """With `url`: where it tells Prometheus of itself; None: looked for where such servers do."""
     model_version: str | None = None
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
@@ -234,6 +237,7 @@ class RunConfig:
         }
         http = {
             "--header": bool(self.headers),
+            "--metrics-url": self.metrics_url is not None,
             "--model-version": self.model_version is not None,
             "--output": bool(self.outputs),
         }
@@ -245,12 +249,22 @@ class RunConfig:
         given = [name for name, is_given in redisai.items() if is_given]
         if given:
             raise ConfigError(f"{given[0]} with --url: the Open Inference Protocol has none")
-        self.http_address  # noqa: B018  it is read, so that a wrong one shows
+        self.http_address, self.metrics_address  # noqa: B018  they are read: a wrong one shows
 
     @property
     def http_address(self) -> HttpAddress | None:
         """The server of `url`; None where that is not given, ConfigError where it is wrong."""
         return None if self.url is None else http_address(self.url, self.headers)
+
+    @property
+    def metrics_address(self) -> HttpAddress | None:
+        """The same of `metrics_url`; the headers are the server's alone, and may be secret."""
+        server = self.http_address
+        if server is None or self.metrics_url is None:
+            return None
+        address = http_address(self.metrics_url, option="--metrics-url")
+        is_the_same = address.authority == server.authority
+        return dataclasses.replace(address, headers=server.headers) if is_the_same else address
 
     @property
     def is_resolved(self) -> bool:

@@ -23,6 +23,7 @@ from aibench_fast.load.readings import (
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
 from aibench_fast.load.watch import Watch, unix_ms
+from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
 from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
@@ -52,7 +53,7 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
     session = _visit(config, sources)
     try:
         known = _facts(config, session.record, data_digests(sources, observe))
-        server_watch = session.watch(_more_readers(config))
+        server_watch = session.watch(_more_readers(config, session.record))
         generator = _load_generator(config, session, sources)
     except BaseException:
         session.leave(HURRY_S)
@@ -81,9 +82,17 @@ def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
     return RedisAiSession(config.address, asking, kinds, config.workers)
 
 
-def _more_readers(config: RunConfig) -> list[Reader]:
-    """What tells of the server beside its protocol."""
-    return [] if config.server_pid is None else [ProcessReader(config.server_pid)]
+def _more_readers(config: RunConfig, record: ServerRecord) -> list[Reader]:
+    """What tells of the server beside its protocol; ServerError where --metrics-url does not."""
+    if config.server_pid is not None:
+        return [ProcessReader(config.server_pid)]
+    if config.http_address is None:
+        return []
+    of = config.models, config.model_version
+    if config.metrics_address is not None:
+        return [given_reader(config.metrics_address, *of)]
+    found = found_reader(config.http_address, record.server.kind, *of)
+    return [] if found is None else [found]
 
 
 def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, Any]:

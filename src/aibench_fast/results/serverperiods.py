@@ -28,18 +28,27 @@ _BYTES_SUFFIX, _HUMAN_SUFFIX = "_bytes", "_human"
 
 
 SERVER_PARTS = ("queue", "input", "infer", "output")
-"""Of a request's time, as Triton counts it."""
+"""Of a request's time, as Triton counts it, and others in part."""
 
 
 def server_parts_ms(overall: Mapping[str, Any]) -> dict[str, float] | None:
-    """Where the time of a mean request went in the server, by SERVER_PARTS; None if it tells not.
+    """Where the time of a mean request went in the server, as far as it tells; None if not at all.
 
-    `overall` are its statistics over a run.
+    `overall` are its statistics over a run. Beside SERVER_PARTS `http` is what MLServer took for
+    the request around its model.
     """
     calls = overall.get("model_calls")
-    if not calls or any(f"model_{part}_us" not in overall for part in SERVER_PARTS):
+    if not calls or "model_infer_us" not in overall:
         return None
-    return {part: overall[f"model_{part}_us"] / calls / _US_PER_MS for part in SERVER_PARTS}
+    parts = {
+        part: overall[name] / calls / _US_PER_MS
+        for part in SERVER_PARTS
+        if (name := f"model_{part}_us") in overall
+    }
+    if requests := overall.get("http_requests"):
+        whole_ms = overall["http_us"] / requests / _US_PER_MS
+        parts["http"] = max(0.0, whole_ms - sum(parts.values()))
+    return parts
 
 
 @dataclass(frozen=True)
