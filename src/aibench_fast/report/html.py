@@ -11,8 +11,9 @@ from typing import Any
 
 from aibench_fast.files import write_text
 from aibench_fast.report import themes
-from aibench_fast.report.charts import Chart, charts, choices, defaults
+from aibench_fast.report.charts import charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
+from aibench_fast.report.plot import Chart
 from aibench_fast.report.vegalite import script_bundle
 from aibench_fast.results.files import RunRecord, mixed
 

@@ -114,10 +114,10 @@ class MetricsReader:
             if not math.isfinite(one.value) or not self._is_asked(one.labels):
                 continue
             if one.name in _LEVELS:
-                levels[_LEVELS[one.name]] = one.value
+                levels[_LEVELS[one.name]] = _whole(one.value)
             else:
                 ours, factor = _COUNTERS[one.name]
-                counters[ours] = counters.get(ours, 0) + one.value * factor
+                counters[ours] = counters.get(ours, 0) + _whole(one.value * factor)
         if not counters:
             return ServerReading(
                 now_s, notes=(f"no reading of {self.address}: it has no metric of a known name",)
@@ -135,6 +135,11 @@ class MetricsReader:
         return all(one in self._models for one in models) and labels.get("path", "/infer").endswith(
             "/infer"
         )
+
+
+def _whole(value: float) -> float:
+    """A count without a point, which Prometheus gives it."""
+    return int(value) if value.is_integer() else value
 
 
 def _fetched(address: HttpAddress) -> str:

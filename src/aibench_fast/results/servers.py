@@ -1,0 +1,104 @@
+"""Servers side by side: the runs of each at the same settings, and what is compared."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aibench_fast.results.files import Cell, RunRecord
+
+MIB = 1 << 20
+
+
+class Setting(NamedTuple):
+    """A cell without its server."""
+
+    workers: int
+    autobatching: int
+    batch_size: int
+    max_rps: float
+
+    @property
+    def variant(self) -> str:
+        """All of it but the workers, in words."""
+        words = f"tensor batch {self.batch_size}"
+        if self.autobatching:
+            words = f"auto-batching {self.autobatching}, {words}"
+        return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.workers} worker{'' if self.workers == 1 else 's'}, {self.variant}"
+
+
+def setting_of(cell: Cell) -> Setting:
+    """Where a cell is compared; a batch size that a server does not tell is taken for none."""
+    return Setting(cell.workers, max(0, cell.autobatching), cell.batch_size, cell.max_rps)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a run by which servers are compared."""
+
+    name: str
+    title: str
+    unit: str
+    value: Callable[[RunRecord], float | None]
+    best: Callable[[Iterable[float]], float]
+
+
+def _quantile(name: str) -> Callable[[RunRecord], float | None]:
+    return lambda run: run.quantiles_ms.get(name)
+
+
+def _memory_mib(run: RunRecord) -> float | None:
+    memory_bytes = run.server_use.memory_bytes
+    return None if memory_bytes is None else memory_bytes / MIB
+
+
+FIGURES = (
+    Figure("throughput", "throughput", "inferences/s", lambda run: run.inferences_per_s, max),
+    Figure("p50", "p50 latency", "ms", _quantile("q50"), min),
+    Figure("p99", "p99 latency", "ms", _quantile("q99"), min),
+    Figure("cpu", "server's CPU use", "cores", lambda run: run.server_use.cores, min),
+    Figure(
+        "cpu_an_inference", "server's CPU time an inference", "ms",
+        lambda run: run.cpu_ms_an_inference, min,
+    ),
+    Figure("memory", "server's memory", "MiB", _memory_mib, min),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ServerGrid:
+    """The runs of named servers, by where they are compared and by name."""
+
+    names: Sequence[str]
+    settings: Sequence[Setting]
+    runs: Mapping[tuple[Setting, str], Sequence[RunRecord]]
+
+
+def by_server(records: Iterable[RunRecord]) -> ServerGrid:
+    """The records whose server has a name."""
+    runs: dict[tuple[Setting, str], list[RunRecord]] = {}
+    for run in records:
+        if run.cell.server_name:
+            runs.setdefault((setting_of(run.cell), run.cell.server_name), []).append(run)
+    return ServerGrid(
+        names=sorted({name for _, name in runs}),
+        settings=sorted({setting for setting, _ in runs}),
+        runs=runs,
+    )
+
+
+def sources_of_use(records: Iterable[RunRecord]) -> dict[str, str]:
+    """By server who counted its memory and CPU time, in words."""
+    found = {}
+    for run in records:
+        if run.server_use.is_of_processes:
+            told = "its processes, as the kernel counts"
+        elif run.server_use.cores is None and run.server_use.memory_bytes is None:
+            told = "not known"
+        else:
+            told = "as the server tells"
+        found[run.cell.server_name] = told
+    return found
