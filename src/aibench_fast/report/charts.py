@@ -3,8 +3,8 @@
 A plot's width is its container's; colours come from the theme that it is drawn with.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.report.plot import (
@@ -20,8 +20,10 @@ from aibench_fast.report.plot import (
     series_colour,
     tip,
 )
+from aibench_fast.report.servercharts import server_charts, server_choices
 from aibench_fast.results.files import Cell
 from aibench_fast.results.search import UNITS
+from aibench_fast.results.servers import setting_of
 
 HEAT_ROW_HEIGHT = 34
 SEARCH_QUANTILES = {"q50": "p50", "q99": "p99"}
@@ -47,12 +49,19 @@ def choices(content: Content) -> dict[str, list[str]]:
     return {
         "variant": list(dict.fromkeys(one.cell.variant for one in _with_latencies(content))),
         "cell": [str(one.cell) for one in _timed(content)],
+        **server_choices(content),
     }
 
 
 def defaults(content: Content) -> dict[str, int]:
     """The places of what is shown first: the fastest cell's, where it has any."""
-    wanted = {"variant": content.fastest.cell.variant, "cell": str(content.fastest.cell)}
+    fastest = content.fastest.cell
+    wanted = {
+        "variant": fastest.variant,
+        "cell": str(fastest),
+        "setting": setting_of(fastest).variant,
+        "place": str(setting_of(fastest)),
+    }
     return {
         name: offered.index(wanted[name]) if wanted[name] in offered else 0
         for name, offered in choices(content).items()
@@ -63,6 +72,7 @@ def charts(content: Content) -> list[Chart]:
     """All plots that the results have data for, in the report's order."""
     return [
         *(_search(content, place) for place in range(len(content.searches))),
+        *_servers(content),
         *(_throughput(content, panel) for panel in _panels(content)),
         *(_heat_map(content, panel) for panel in _panels(content) if _is_grid(panel)),
         *_percentiles(content),
@@ -70,10 +80,29 @@ def charts(content: Content) -> list[Chart]:
     ]
 
 
+def _servers(content: Content) -> Iterator[Chart]:
+    chosen = {name: _choice(name, content) for name in ("setting", "place")}
+    yield from server_charts(content, choices(content), chosen)
+
+
 def _panels(content: Content) -> Iterator[Panel]:
-    """Each cell is in one panel at least; a panel that would repeat another is left out."""
+    """Each cell is in one panel at least; a panel that would repeat another is left out.
+
+    Of servers that are compared there are panels where other settings differ too.
+    """
     steps = content.searched
     cells = [one.cell for one in content.cells if not all(run.path in steps for run in one.runs)]
+    for name in sorted({cell.server_name for cell in cells}):
+        panels = _panels_of([cell for cell in cells if cell.server_name == name])
+        for panel in panels:
+            if not name:
+                yield panel
+            elif len(set(panel.series.values())) > 1:
+                yield replace(panel, name=f"{name}-{panel.name}", title=f"{panel.title}, {name}")
+
+
+def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
+    """The panels of one server's cells."""
     shown: list[set[Cell]] = []
     for max_rps in sorted({cell.max_rps for cell in cells}):
         limited = [cell for cell in cells if cell.max_rps == max_rps]

@@ -57,15 +57,19 @@ def _memory_mib(run: RunRecord) -> float | None:
 
 FIGURES = (
     Figure("throughput", "throughput", "inferences/s", lambda run: run.inferences_per_s, max),
-    Figure("p50", "p50 latency", "ms", _quantile("q50"), min),
-    Figure("p99", "p99 latency", "ms", _quantile("q99"), min),
-    Figure("cpu", "server's CPU use", "cores", lambda run: run.server_use.cores, min),
+    Figure("p50", "latency p50", "ms", _quantile("q50"), min),
+    Figure("p99", "latency p99", "ms", _quantile("q99"), min),
+    Figure("cpu", "CPU use of the server", "cores", lambda run: run.server_use.cores, min),
     Figure(
-        "cpu_an_inference", "server's CPU time an inference", "ms",
+        "cpu_an_inference", "CPU time of the server for an inference", "ms",
         lambda run: run.cpu_ms_an_inference, min,
     ),
-    Figure("memory", "server's memory", "MiB", _memory_mib, min),
+    Figure("memory", "memory of the server", "MiB", _memory_mib, min),
 )  # fmt: skip
+
+
+USE_FIGURES = ("cpu", "cpu_an_inference", "memory")
+"""Those that are the server's own, and have a source."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +94,16 @@ def by_server(records: Iterable[RunRecord]) -> ServerGrid:
     )
 
 
-def sources_of_use(records: Iterable[RunRecord]) -> dict[str, str]:
-    """By server who counted its memory and CPU time, in words."""
-    found = {}
+def sources_of_use(records: Iterable[RunRecord]) -> str:
+    """Who counted the servers' CPU time and memory, in words."""
+    names: dict[str, dict[str, None]] = {}
     for run in records:
-        if run.server_use.is_of_processes:
-            told = "its processes, as the kernel counts"
-        elif run.server_use.cores is None and run.server_use.memory_bytes is None:
+        use = run.server_use
+        if use.is_of_processes:
+            told = "of its processes, by the kernel"
+        elif use.cores is None and use.memory_bytes is None:
             told = "not known"
         else:
             told = "as the server tells"
-        found[run.cell.server_name] = told
-    return found
+        names.setdefault(told, {})[run.cell.server_name] = None
+    return "; ".join(f"{', '.join(sorted(of))}: {told}" for told, of in names.items())
