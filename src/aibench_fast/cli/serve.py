@@ -131,7 +131,8 @@ def _password(options: argparse.Namespace) -> str | None:
 def _ready_line(server: "EmbeddedServer | TritonServer") -> str:
     if not isinstance(server, EmbeddedServer):
         told = f"Triton {server.version} on {server.url}, pid {server.pid}"
-        return f"{told}; serving {', '.join(server.models)}"
+        metrics = f"metrics on http://{server.host}:{server.metrics_port}/metrics"
+        return f"{told}; serving {', '.join(server.models)}; {metrics}"
     where = f"{server.host}:{server.port}" + (f" and {server.socket}" if server.socket else "")
     return (
         f"aibench-fast {__version__} embedded server on {where}, pid {server.pid}, {server.version}"

@@ -195,7 +195,7 @@ def _sweep(options: argparse.Namespace) -> int:
     expected = [parse_expectation(words) for words in options.expect]
     planned = [(server, _planned(server)) for server in compared_servers(options)]
     if options.dry_run:
-        return _tell([item for _, items in planned for item in items], options)
+        return _tell([item for _, items in _turns(planned) for item in items], options)
     return _run_all(planned, expected, options)
 
 

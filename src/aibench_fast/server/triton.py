@@ -64,6 +64,8 @@ class TritonServer:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
         self.host = HOST
         self.port = port
+        self.metrics_port = 0
+        """Where the running server tells Prometheus of itself."""
         self.version = ""
         """Of the running server."""
         self._mobilenet = mobilenet
@@ -100,6 +102,7 @@ class TritonServer:
         """Start the server, and return when its models are ready."""
         self._folder = tempfile.TemporaryDirectory(prefix="aibench-triton-")
         self.port = self.port or free_port()
+        self.metrics_port = free_port()
         try:
             self._write_models(Path(self._folder.name))
             self._launch(Path(self._folder.name))
@@ -145,7 +148,7 @@ class TritonServer:
                     f"--http-address={self.host}",
                     f"--http-port={self.port}",
                     f"--metrics-address={self.host}",
-                    f"--metrics-port={free_port()}",
+                    f"--metrics-port={self.metrics_port}",
                     "--allow-grpc=false",
                 ],
                 stdin=subprocess.DEVNULL,
