@@ -106,3 +106,27 @@ def test_names_are_in_what_other_programs_get(cli: Cli, results: Path) -> None:
 
 def test_unlike_servers_are_not_taken_for_repetitions(cli: Cli, results: Path) -> None:
     assert "unlike runs" not in cli("tables", "--dir", results).stderr
+
+
+def test_one_server_is_compared_with_another_of_the_same_sweep(cli: Cli, results: Path) -> None:
+    done = cli("compare", results, results, "--server-a", "ours", "--server-b", "triton")
+    assert done.returncode == 0, done.stderr
+    assert f"A: {results}, server ours\nB: {results}, server triton\n" in done.stdout
+    assert "server: ours in A, triton in B" in done.stdout
+    assert "4 workers, auto-batching 0, tensor batch 1 (runs: 2 in A, 2 in B)" in done.stdout
+    assert "  throughput      201.499 ->      161.499 inferences/s" in done.stdout
+
+
+def test_a_comparison_of_servers_is_refused_where_more_than_they_differ(
+    cli: Cli, results: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "r.json"
+    compared("triton", 4, 160.0, 1.0, MIB).save(other)
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"Threads": 7}))
+    words = ("--server-a", "ours", "--server-b", "triton")
+    done = cli("compare", results, other, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "client threads: 1 in A, 7 in B. --force" in done.stderr
+    done = cli("compare", results, results, "--server-a", "ours", "--server-b", "nosuch")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no result is of a server nosuch; there are far, ours, triton" in done.stderr

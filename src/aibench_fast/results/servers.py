@@ -1,9 +1,10 @@
 """Servers side by side: the runs of each at the same settings, and what is compared."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import Cell, RunRecord
 
 MIB = 1 << 20
@@ -68,6 +69,8 @@ FIGURES = (
 )  # fmt: skip
 
 
+SERVER_FACTS = ("server", "server version", "request", "ServerConfig", "ModelDigest")
+"""Of a set-up: what differs from server to server by its nature."""
 USE_FIGURES = ("cpu", "cpu_an_inference", "memory")
 """Those that are the server's own, and have a source."""
 
@@ -92,6 +95,21 @@ def by_server(records: Iterable[RunRecord]) -> ServerGrid:
         settings=sorted({setting for setting, _ in runs}),
         runs=runs,
     )
+
+
+def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
+    """The runs of the server of this name, in cells without one, as another server's may be.
+
+    ConfigError where there are none.
+    """
+    several = list(records)
+    found = [run for run in several if run.cell.server_name == name]
+    if not found:
+        names = sorted({run.cell.server_name for run in several if run.cell.server_name})
+        raise ConfigError(
+            f"no result is of a server {name}; there are {', '.join(names) or 'none with a name'}"
+        )
+    return [replace(run, cell=Cell(*setting_of(run.cell))) for run in found]
 
 
 def sources_of_use(records: Iterable[RunRecord]) -> str:
