@@ -175,7 +175,7 @@ def compared_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compared")
     for place, name in enumerate(("ours", "triton")):
         for workers, batch_size in ((1, 1), (4, 1), (1, 8), (4, 8)):
-            use = {"period_s": 20.0, "process_cpu_user_s": 30.0, "process_memory_bytes": 99 << 20}
+            use = {"period_s": 20.0, "process_cpu_user_s": 30.0, "process_rss_bytes": 99 << 20}
             our_result(
                 workers=workers, batch_size=batch_size, autobatching=-place, server_name=name,
                 rate=50.0 * workers - 5 * place, server_stats={"overall": use},

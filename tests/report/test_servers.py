@@ -22,7 +22,7 @@ def compared(name: str, workers: int, rate: float, cores: float | None, memory: 
     overall = {"period_s": 20.0, "used_memory_rss_bytes": memory}
     if cores is not None:
         overall |= {"process_cpu_user_s": cores * 19, "process_cpu_sys_s": cores}
-        overall["process_memory_bytes"] = memory
+        overall["process_rss_bytes"] = memory
     return our_result(
         workers=workers, rate=rate, p50_ms=1000 * workers / rate, server_name=name,
         server=ServerFacts(name, "1", "127.0.0.1:1"), server_stats={"overall": overall},

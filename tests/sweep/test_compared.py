@@ -141,7 +141,7 @@ def test_embedded_servers_are_there_while_they_are_measured_alone(
     for one in (ours, triton):
         used = one["ServerPeriods"]["overall"]
         assert used["process_cpu_user_s"] > 0
-        assert used["process_memory_bytes"] > 50_000_000  # with its model
+        assert used["process_rss_bytes"] > 50_000_000  # with its model
         assert "servers_meanwhile" not in {warning["Kind"] for warning in one["Warnings"]}
 
 

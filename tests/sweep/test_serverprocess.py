@@ -28,7 +28,7 @@ def test_children_are_counted_with_their_server_and_its_end_is_told() -> None:
         reader = ProcessReader(server.pid)
         reading = reader.read()
         assert sum(reading.counters.values()) >= 0.5
-        assert reading.levels["process_memory_bytes"] >= 64 << 20
+        assert reading.levels["process_rss_bytes"] >= 64 << 20
         (child,) = _children(server.pid)
         subprocess.run(["kill", child], check=True)
         assert server.wait(30) == 0

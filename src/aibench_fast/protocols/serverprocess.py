@@ -3,8 +3,9 @@
 Names, beside those of `protocols.statistics`, of the server's process and all below it:
 
     process_cpu_user_s, ..._sys_s   CPU time; of a process that ended it is in its parent's
-    process_memory_bytes            proportional set size, in which a page that several processes
-                                    share counts once in all
+    process_rss_bytes               resident memory, in which a page that several of them share
+                                    counts in each. The proportional set size, which would count it
+                                    once, depends on who else runs on the machine
 """
 
 import os
@@ -16,9 +17,9 @@ from aibench_fast.protocols.statistics import ServerReading
 
 _PROC = Path("/proc")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_BYTES_PER_KB = 1024
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Behind the name, which may hold anything, in parentheses: see proc_pid_stat(5).
-_USER, _SYS, _ENDED_USER, _ENDED_SYS = 11, 12, 13, 14
+_USER, _SYS, _ENDED_USER, _ENDED_SYS, _RSS_PAGES = 11, 12, 13, 14, 21
 
 
 class ProcessReader:
@@ -31,24 +32,24 @@ class ProcessReader:
     def read(self) -> ServerReading:
         """Read all of them; one that ends meanwhile is left out."""
         now_s = time.monotonic()
-        user = system = memory_bytes = 0
+        user = system = pages = 0
         found = False
         for pid in _family(self._pid):
             try:
-                times = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-                memory_bytes += _memory_bytes(pid)
+                told = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
             found = True
-            user += int(times[_USER]) + int(times[_ENDED_USER])
-            system += int(times[_SYS]) + int(times[_ENDED_SYS])
+            user += int(told[_USER]) + int(told[_ENDED_USER])
+            system += int(told[_SYS]) + int(told[_ENDED_SYS])
+            pages += int(told[_RSS_PAGES])
         if not found:
             return ServerReading(now_s, notes=(f"no reading: there is no process {self._pid}",))
         cpu = {
             "process_cpu_user_s": user / _TICKS_PER_S,
             "process_cpu_sys_s": system / _TICKS_PER_S,
         }
-        return ServerReading(now_s, cpu, {"process_memory_bytes": memory_bytes})
+        return ServerReading(now_s, cpu, {"process_rss_bytes": pages * _PAGE_BYTES})
 
     def close(self) -> None:
         """Nothing is open."""
@@ -64,10 +65,3 @@ def _family(pid: int) -> Iterator[int]:
             continue
         for child in children:
             yield from _family(int(child))
-
-
-def _memory_bytes(pid: int) -> int:
-    for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * _BYTES_PER_KB
-    return 0

@@ -10,13 +10,12 @@ from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.report.plot import (
     FAINT_BETWEEN_DECADES,
     HEIGHT,
-    LOG_LATENCY_FROM,
-    PERCENTILE_AXIS,
     Chart,
+    Curve,
     Rows,
     Spec,
     base,
-    percentile_curve,
+    percentile_chart,
     series_colour,
     tip,
 )
@@ -337,41 +336,11 @@ def _percentiles(content: Content) -> Iterator[Chart]:
     if not cells:
         return
     variants = choices(content)["variant"]
-    rows = [
-        {"variant": variants.index(one.cell.variant), "workers": one.cell.workers} | point
-        for one in cells
-        for point in percentile_curve(one.latencies)
+    curves = [
+        Curve(variants.index(one.cell.variant), one.cell.workers, one.latencies) for one in cells
     ]
-    medians = [one.latencies.quantiles_ms([0.5])[0] for one in cells]
-    log = max(medians) > LOG_LATENCY_FROM * min(medians)
-    spec = base(rows) | {
-        "height": 380,
-        "params": [_choice("variant", content)],
-        "transform": [{"filter": "datum.variant == variant"}],
-        "mark": {"type": "line"},
-        "encoding": {
-            "x": PERCENTILE_AXIS,
-            "y": {
-                "field": "ms", "type": "quantitative", "title": "latency (ms)",
-                "scale": {"type": "log"} if log else {"zero": True},
-                "axis": {"tickCount": 4, "gridOpacity": FAINT_BETWEEN_DECADES} if log else {},
-            },
-            "color": series_colour("workers", _workers(cells), "workers"),
-            "tooltip": [
-                tip("workers", "workers", "d"),
-                {"field": "percentile", "title": "percentile"},
-                tip("ms", "latency (ms)", ",.3f"),
-            ],
-        },
-    }  # fmt: skip
-    yield Chart(
-        "latency-percentiles",
-        "Latency by percentile",
-        "All measured latencies of a cell's runs together. Each step to the right is ten times "
-        "rarer.",
-        spec,
-        choice="variant",
-    )
+    choice = _choice("variant", content)
+    yield percentile_chart("latency-percentiles", choice, curves, "workers", _workers(cells))
 
 
 def _workers(cells: Iterable[CellSummary]) -> list[int]:

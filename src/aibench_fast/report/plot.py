@@ -78,6 +78,58 @@ def tip(field: str, title: str, form: str) -> Spec:
     return {"field": field, "type": "quantitative", "title": title, "format": form}
 
 
+@dataclass(frozen=True)
+class Curve:
+    """One curve of latencies by percentile."""
+
+    place: int
+    """Where it is shown, of what can be chosen."""
+    series: str | int
+    latencies: LatencyHistogram
+
+
+def percentile_chart(
+    name: str, choice: Spec, curves: Sequence[Curve], series: str, domain: Sequence[str | int]
+) -> Chart:
+    """Latencies by percentile, of each chosen place a curve for each of `series`, its field."""
+    chosen = choice["name"]
+    rows: Rows = [
+        {chosen: one.place, series: one.series} | point
+        for one in curves
+        for point in percentile_curve(one.latencies)
+    ]
+    medians = [one.latencies.quantiles_ms([0.5])[0] for one in curves]
+    log = max(medians) > LOG_LATENCY_FROM * min(medians)
+    spec = base(rows) | {
+        "height": 380,
+        "params": [choice],
+        "transform": [{"filter": f"datum.{chosen} == {chosen}"}],
+        "mark": {"type": "line"},
+        "encoding": {
+            "x": PERCENTILE_AXIS,
+            "y": {
+                "field": "ms", "type": "quantitative", "title": "latency (ms)",
+                "scale": {"type": "log"} if log else {"zero": True},
+                "axis": {"tickCount": 4, "gridOpacity": FAINT_BETWEEN_DECADES} if log else {},
+            },
+            "color": series_colour(series, domain, series),
+            "tooltip": [
+                {"field": series, "title": series},
+                {"field": "percentile", "title": "percentile"},
+                tip("ms", "latency (ms)", ",.3f"),
+            ],
+        },
+    }  # fmt: skip
+    return Chart(
+        name,
+        "Latency by percentile",
+        "All measured latencies of a cell's runs together. Each step to the right is ten times "
+        "rarer.",
+        spec,
+        choice=chosen,
+    )
+
+
 def percentile_curve(latencies: LatencyHistogram) -> Rows:
     """Points of the percentile curve; x is 1 / (1 - quantile), up to the rarest latency."""
     steps = [10 ** (step / POINTS_PER_DECADE) for step in range(7 * POINTS_PER_DECADE)]

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.report.plot import (
     HEIGHT,
-    PERCENTILE_AXIS,
     Chart,
+    Curve,
     Rows,
     Spec,
     base,
-    percentile_curve,
+    percentile_chart,
     series_colour,
     tip,
 )
@@ -44,7 +44,13 @@ def server_charts(
         if any(one.values(figure) for one in cells):
             yield _bars(figure, cells, names, offered["setting"], chosen["setting"])
     if offered["place"]:
-        yield _curves(cells, names, offered["place"], chosen["place"])
+        curves = [
+            Curve(offered["place"].index(str(setting_of(cell))), cell.server_name, one.latencies)
+            for one in cells
+            for cell in [one.cell]
+            if one.latencies.count
+        ]
+        yield percentile_chart("servers-percentiles", chosen["place"], curves, "server", names)
 
 
 def _bars(
@@ -108,41 +114,3 @@ def _bars(
         note += f" {sources_of_use(run for one in cells for run in one.runs)}."
     title = f"{figure.title[0].upper()}{figure.title[1:]}"
     return Chart(f"servers-{figure.name}".replace("_", "-"), title, note, spec, choice="setting")
-
-
-def _curves(
-    cells: Sequence[CellSummary], names: Sequence[str], places: Sequence[str], chosen: Spec
-) -> Chart:
-    rows: Rows = [
-        {"place": places.index(str(setting_of(one.cell))), "server": one.cell.server_name} | point
-        for one in cells
-        if one.latencies.count
-        for point in percentile_curve(one.latencies)
-    ]
-    spec = base(rows) | {
-        "height": HEIGHT,
-        "params": [chosen],
-        "transform": [{"filter": "datum.place == place"}],
-        "mark": {"type": "line"},
-        "encoding": {
-            "x": PERCENTILE_AXIS,
-            "y": {
-                "field": "ms", "type": "quantitative", "title": "latency (ms)",
-                "scale": {"zero": True},
-            },
-            "color": series_colour("", names, "server"),
-            "tooltip": [
-                {"field": "server", "title": "server"},
-                {"field": "percentile", "title": "percentile"},
-                tip("ms", "latency (ms)", ",.3f"),
-            ],
-        },
-    }  # fmt: skip
-    return Chart(
-        "servers-percentiles",
-        "Latency by percentile",
-        "All measured latencies of a cell's runs together. Each step to the right is ten times "
-        "rarer.",
-        spec,
-        choice="place",
-    )

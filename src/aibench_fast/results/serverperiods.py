@@ -67,7 +67,7 @@ def server_use(overall: Mapping[str, Any]) -> ServerUse:
     """What a server used by its statistics over a run."""
     cpu_s = sum(value for name, value in overall.items() if _TOTAL.fullmatch(name))
     period_s = overall.get("period_s")
-    of_processes = overall.get("process_memory_bytes")
+    of_processes = overall.get("process_rss_bytes")
     told = overall.get("used_memory_rss_bytes")
     return ServerUse(
         cores=cpu_s / period_s if cpu_s and period_s else None,
