@@ -18,7 +18,7 @@ from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import themes
-from aibench_fast.report.charts import PERCENTILE_AXIS, percentile_curve
+from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_png
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.server import EmbeddedServer

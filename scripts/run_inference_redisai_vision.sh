@@ -19,23 +19,9 @@
 # to `aibench-fast run` where it is one run.
 set -euo pipefail
 
-# After what is on the PATH: the environment that `make` made.
-PATH="$PATH:$(dirname "$0")/../.venv/bin"
-
-DEVICE=${DEVICE:-cpu}
-MODEL=${VISION_MODEL_NAME:-mobilenet_v1_100_224_${DEVICE}}
-BURN_IN_IMAGES=${VISION_QUERIES_BURN_IN:-100}
-options=(
-  --host "${DATABASE_HOST:-127.0.0.1}"
-  --port "${DATABASE_PORT:-6379}"
-  --model "$MODEL"
-  --file "${OUTPUT_VISION_FILE_NAME:-${BULK_DATA_DIR:-/tmp/bulk_data}/vision_tensors.out}"
-  --max-queries "${NUM_VISION_INFERENCES:-5000}"
-  --limit-rps "${RATE_LIMIT:-0}"
-)
-if [[ "${DEBUG:-0}" != 0 ]]; then
-  options+=(--debug)
-fi
+# shellcheck source=scripts/vision_options.sh
+source "$(dirname "$0")/vision_options.sh"
+options+=(--host "${DATABASE_HOST:-127.0.0.1}" --port "${DATABASE_PORT:-6379}")
 
 if [[ -n "${TENSOR_BATCHSIZE:-}${NUM_WORKERS:-}" ]]; then
   images=${TENSOR_BATCHSIZE:-1}
@@ -53,12 +39,9 @@ if [[ -n "${TENSOR_BATCHSIZE:-}${NUM_WORKERS:-}" ]]; then
 fi
 
 options+=(
-  --device "$DEVICE"
-  --burn-in-images "$BURN_IN_IMAGES"
-  --suffix "${OUTPUT_NAME_SUFIX:-}"
+  "${sweep_options[@]}"
   --workers "${MIN_CLIENTS:-1}:${MAX_CLIENTS:-160}:${CLIENTS_STEP:-16}"
   --runs "${RUNS_PER_VARIATION:-3}"
-  --sleep "${SLEEP_BETWEEN_RUNS:-30}s"
 )
 
 # TensorFlow Lite has no auto-batching.

@@ -88,7 +88,9 @@ class FakeInference:
             "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 1001]}],
         }
     )
-    paths: dict[str, bytes] = field(default_factory=dict)
+    paths: dict[str, "bytes | Callable[[Asked], Answer | Awaitable[Answer]]"] = field(
+        default_factory=dict
+    )
     """What else is answered, by path."""
     close_each: bool = False
     """Close the connection behind each reply."""
@@ -146,7 +148,8 @@ class FakeInference:
     def _answer(self, asked: Asked) -> Answer | Awaitable[Answer]:
         _, path, _ = asked.line.split(" ")
         if path in self.paths:
-            return self.paths[path]
+            answer = self.paths[path]
+            return answer if isinstance(answer, bytes) else answer(asked)
         if path.endswith("/infer"):
             self.asked.append(asked)
             return self.infer(asked, len(self.asked) - 1)

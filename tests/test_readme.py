@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from commandline import Cli
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.server.embedded import free_port
@@ -73,6 +74,17 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path, model_url: tuple[str, str]) 
     for made in ("vision_tensors.out", "sheet.png", "mobilenet_v1.pb", "report.html"):
         assert (tmp_path / made).stat().st_size > 0, made
     assert len(list((tmp_path / "results").glob("*.json"))) == 12
+
+
+def test_the_servers_of_the_tour_are_a_sweep(cli: Cli, tmp_path: Path) -> None:
+    (servers,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "servers.toml").write_text(servers)
+    done = cli("sweep", "--grid", "servers.toml", "--shape", "224,224,3", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("24 runs: 0 done, 24 to do\n")
+    assert {line.split()[1].split("_")[0] for line in done.stdout.splitlines()[:-1]} == {
+        "embedded", "triton",
+    }  # fmt: skip
 
 
 def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:

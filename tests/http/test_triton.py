@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,11 +91,13 @@ def test_triton_says_what_is_wrong(cli: Cli, server: TritonServer) -> None:
 
 def test_a_run_starts_its_own_and_ends_it(cli: Cli) -> None:
     done = cli(
-        "run", "--embedded", "triton", "--shape", "224,224,3", "--max-queries", 20, "--workers", 2,
+        "run", "--embedded", "triton", "--model", "null", "--max-queries", 20, "--workers", 2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Run complete after 20 inferences" in done.stdout
     assert "Server: triton " in done.stdout
+    assert "serving mobilenet_v1_100_224_cpu, null\n" in done.stderr
+    assert "Tensors: 224 x 224 x 3 FLOAT, generated" in done.stdout  # as its models take them
     port = int(done.stderr.split("127.0.0.1:")[1].split(",")[0])
     with pytest.raises(ServerError, match="connection refused"):
         run(RunConfig(file=None, url=f"http://127.0.0.1:{port}", model="null"))
@@ -107,8 +110,16 @@ def test_serve_tells_where_it_listens_and_ends_in_order() -> None:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("Triton 2.")
+    told = urllib.request.urlopen(line.rstrip().rpartition("metrics on ")[2]).read()
+    assert b'nv_inference_request_success{model="null"' in told
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
+
+
+def test_what_an_embedded_one_cannot_do_is_refused_before_it_starts(cli: Cli) -> None:
+    done = cli("run", "--embedded", "triton", "--use-dag")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--use-dag with --url: the Open Inference Protocol has none" in done.stderr
 
 
 def test_what_is_redisais_alone_is_refused(cli: Cli, tmp_path: Path) -> None:

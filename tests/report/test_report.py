@@ -169,6 +169,47 @@ def test_it_is_drawn_without_an_error_and_fits(
     assert browser.get_log("browser") == []
 
 
+@pytest.fixture(scope="module")
+def compared_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of two servers at two batch sizes."""
+    folder = tmp_path_factory.mktemp("compared")
+    for place, name in enumerate(("ours", "triton")):
+        for workers, batch_size in ((1, 1), (4, 1), (1, 8), (4, 8)):
+            use = {"period_s": 20.0, "process_cpu_user_s": 30.0, "process_rss_bytes": 99 << 20}
+            our_result(
+                workers=workers, batch_size=batch_size, autobatching=-place, server_name=name,
+                rate=50.0 * workers - 5 * place, server_stats={"overall": use},
+            ).save(folder / "results" / f"{name}_{workers}_{batch_size}.json")  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "aibench_fast", "report", "results", "--out", "report.html"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_servers_are_side_by_side(
+    browser: webdriver.Chrome, compared_page: Path, theme: str, width: int
+) -> None:
+    opened(browser, compared_page, theme=theme, width=width)
+    assert "Servers side by side" in texts(browser, "h2")
+    bars = "#servers-throughput .mark-rect path"
+    assert len(browser.find_elements(By.CSS_SELECTOR, bars)) == 4  # two servers, two of workers
+    choice = Select(browser.find_element(By.CSS_SELECTOR, "select[data-choice=setting]"))
+    assert [one.text for one in choice.options] == ["tensor batch 1", "tensor batch 8"]
+    heads = texts(browser, "#cells th")
+    row = texts(browser, "#cells tbody tr:first-child td")
+    shown = dict(zip(heads, row, strict=True))
+    assert (shown["Server"], shown["CPU (cores)"], shown["Memory (MiB)"]) == (
+        "triton", "1.500", "99.000",
+    )  # fmt: skip
+    inner = "return [document.documentElement.scrollWidth, innerWidth]"
+    scrolled, visible = browser.execute_script(inner)
+    assert scrolled <= visible
+    screenshot(browser, f"servers-{theme}-{width}")
+    assert browser.get_log("browser") == []
+
+
 def test_nothing_is_fetched(browser: webdriver.Chrome, page: Path) -> None:
     opened(browser, page)
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]

@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 import redis
+from fake_inference import FakeInference
 from redisclient import load_into
 
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "run_inference_redisai_vision.sh"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+VISION = SCRIPTS / "run_inference_redisai_vision.sh"
+TRITON = SCRIPTS / "run_inference_triton_mobilenet.sh"
 VARIABLES = (
     "DATABASE_HOST", "DATABASE_PORT", "BACKEND", "DEVICE", "VISION_MODEL_NAME", "MIN_BATCHSIZE",
     "MAX_BATCHSIZE", "BATCHSIZE_STEP", "BATCHSIZE", "MIN_TENSOR_BATCHSIZE", "MAX_TENSOR_BATCHSIZE",
     "TENSOR_BATCHSIZE_STEP", "TENSOR_BATCHSIZE", "MIN_CLIENTS", "MAX_CLIENTS", "CLIENTS_STEP",
     "NUM_WORKERS", "RUNS_PER_VARIATION", "NUM_VISION_INFERENCES", "VISION_QUERIES_BURN_IN",
     "RATE_LIMIT", "OUTPUT_NAME_SUFIX", "SLEEP_BETWEEN_RUNS", "OUTPUT_VISION_FILE_NAME", "DEBUG",
+    "MODELSERVER_HOST", "TRITON_PORT",
 )  # fmt: skip
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -35,21 +39,26 @@ def script(
     client.config_resetstat()
 
     def run(*arguments: str, **variables: object) -> "subprocess.CompletedProcess[str]":
-        environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        given = {
-            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-            "DATABASE_PORT": server.port,
-            "OUTPUT_VISION_FILE_NAME": tensor_file,
-            "NUM_VISION_INFERENCES": 30,
-            "VISION_QUERIES_BURN_IN": 5,
-            **variables,
-        }
-        return subprocess.run(
-            [SCRIPT, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
-            env=environment | {name: str(value) for name, value in given.items()},
-        )  # fmt: skip
+        given = {"DATABASE_PORT": server.port, "OUTPUT_VISION_FILE_NAME": tensor_file, **variables}
+        return run_script(VISION, tmp_path, *arguments, **given)
 
     return run
+
+
+def run_script(
+    path: Path, folder: Path, *arguments: str, **variables: object
+) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    given = {
+        "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+        "NUM_VISION_INFERENCES": 30,
+        "VISION_QUERIES_BURN_IN": 5,
+        **variables,
+    }
+    return subprocess.run(
+        [path, *arguments], cwd=folder, capture_output=True, text=True, check=False,
+        env=environment | {name: str(value) for name, value in given.items()},
+    )  # fmt: skip
 
 
 def named(tmp_path: Path) -> dict[str, dict[str, object]]:
@@ -121,3 +130,29 @@ def test_a_failure_is_the_scripts_exit_code(script: Script, variables: dict[str,
     done = script(VISION_MODEL_NAME="nosuch", SLEEP_BETWEEN_RUNS=0, **variables)
     assert done.returncode == 3
     assert "model nosuch" in done.stdout + done.stderr
+
+
+def test_triton_is_asked_over_http_and_gives_the_files_their_name(tmp_path: Path) -> None:
+    (tmp_path / "tensors.out").write_bytes(bytes(4 * 4 * 40))
+    with FakeInference() as fake:
+        variables = {
+            "TRITON_PORT": fake.port, "VISION_MODEL_NAME": "m", "OUTPUT_NAME_SUFIX": "v1_",
+            "OUTPUT_VISION_FILE_NAME": "tensors.out", "SLEEP_BETWEEN_RUNS": 0,
+        }  # fmt: skip
+        done = run_script(TRITON, tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    assert f"over HTTP at http://127.0.0.1:{fake.port}: gRPC" in done.stdout.splitlines()[0]
+    found = named(tmp_path)
+    assert set(found) == {
+        f"JSON_triton_v1__cpu_run_{run}_workers_{w}_autobatching_-1_tensorbatchsize_1_rate_0.json"
+        for run in (1, 2, 3)
+        for w in (1, 8, 16, 24)
+    }
+    assert {(one["BurnInRequests"], one["Inferences"]) for one in found.values()} == {(5, 25)}
+
+
+def test_a_triton_that_is_not_there_is_the_scripts_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "tensors.out").write_bytes(bytes(4 * 4))
+    done = run_script(TRITON, tmp_path, TRITON_PORT=1, OUTPUT_VISION_FILE_NAME="tensors.out")
+    assert done.returncode == 3
+    assert "no server answers at http://127.0.0.1:1" in done.stderr

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from aibench_fast.cli.options import add_command
@@ -10,6 +11,8 @@ from aibench_fast.cli.resultfiles import load_results
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
 from aibench_fast.results.compare import MIN_RUNS, Verdict, compare
+from aibench_fast.results.files import RunRecord
+from aibench_fast.results.servers import SERVER_FACTS, of_server
 
 EXIT_WORSE = 1
 PERCENT = 100
@@ -33,6 +36,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--prefix-b", default="", metavar="NAME", help="of folder B only names that begin so"
     )
     parser.add_argument(
+        "--server-a", metavar="NAME", help="of A only this server's, of a sweep over several"
+    )
+    parser.add_argument(
+        "--server-b", metavar="NAME", help="of B only this server's; A and B may be one folder"
+    )
+    parser.add_argument(
         "--threshold", type=_percent, default=5.0, metavar="PERCENT",
         help="a change up to this does not matter (default: 5)",
     )  # fmt: skip
@@ -54,20 +63,30 @@ def _percent(word: str) -> float:
     return value
 
 
+def _side(path: Path, prefix: str, server: str | None) -> tuple[Sequence[RunRecord], str]:
+    """The results of a side, and what it is called."""
+    records = load_results([path], prefix).records
+    if server is None:
+        return records, str(path)
+    return of_server(records, server), f"{path}, server {server}"
+
+
 def _compare(options: argparse.Namespace) -> int:
-    a = load_results([options.a], options.prefix_a).records
-    b = load_results([options.b], options.prefix_b).records
+    a, words_a = _side(options.a, options.prefix_a, options.server_a)
+    b, words_b = _side(options.b, options.prefix_b, options.server_b)
     threshold = options.threshold / PERCENT
     report = compare(a, b, threshold)
-    if report.differences and not options.force:
+    of_servers = SERVER_FACTS if options.server_a and options.server_b else ()
+    unlike = [str(one) for one in report.differences if one.name not in of_servers]
+    if unlike and not options.force:
         raise ConfigError(
             f"A and B are not alike, so their figures are not comparable: "
-            f"{'; '.join(map(str, report.differences))}. --force compares them all the same"
+            f"{'; '.join(unlike)}. --force compares them all the same"
         )
     if options.format == "json":
         print(json.dumps(comparison_json(report, threshold), indent=2))
     else:
-        print(format_comparison(report, str(options.a), str(options.b), threshold), end="")
+        print(format_comparison(report, words_a, words_b, threshold), end="")
     if any(one.verdict is Verdict.TOO_FEW_RUNS for one in report.comparisons):
         print(
             f"aibench-fast: no verdict where a side has fewer than {MIN_RUNS} runs of a cell: "

@@ -64,11 +64,16 @@ def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
-    """--url and --header, of a server of the Open Inference Protocol; see `read_headers`."""
+    """A server of the Open Inference Protocol, by its URL; `read_headers` reads its --header."""
     group = parser.add_argument_group("or a server of the Open Inference Protocol")
     group.add_argument(
         "--url", metavar="http://HOST:PORT", help="of Triton, KServe, MLServer and others"
     )
+    group.add_argument(
+        "--metrics-url", metavar="http://HOST:PORT/metrics",
+        help="where it tells Prometheus of itself (default: looked for at its own /metrics, and of "
+        "MLServer at port 8082)",
+    )  # fmt: skip
     group.add_argument(
         "--header", action="append", default=[], metavar="'NAME: VALUE'",
         help="sent with every request; a value of env:VARIABLE or file:PATH is read from there, so "

@@ -27,7 +27,7 @@ from aibench_fast.cli.options import (
     shape,
     size,
 )
-from aibench_fast.cli.servers import EMBEDDED, loaded_server
+from aibench_fast.cli.servers import EMBEDDED, EMBEDDED_TRITON_URL, loaded_server, resolved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
 from aibench_fast.load.config import (
@@ -41,7 +41,6 @@ from aibench_fast.load.config import (
 from aibench_fast.load.events import Event
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.protocols.openinference.encoding import Encoding
@@ -373,7 +372,7 @@ def _run(options: argparse.Namespace) -> int:
         interval_latencies=options.hdr_log_file is not None,
         metadata_autobatching=options.metadata_autobatching,
     )
-    config = resolve(config)
+    config = resolved(config, options)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = [parse_expectation(words) for words in options.expect]
     repeated = options.repeats is not None or options.until is not None
@@ -480,7 +479,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         raise ConfigError("--mix with --shape or --model: the mix says them for each request")
     if options.inputs and options.shape is not None:
         raise ConfigError("--input with --shape: each input has its own")
-    known = mix or options.inputs or options.url
+    of_triton = options.embedded == "triton"
+    known = mix or options.inputs or options.url or options.embedded
     if not known and options.file is None and options.shape is None:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
@@ -488,11 +488,12 @@ def run_config(options: argparse.Namespace) -> RunConfig:
     return RunConfig(
         file=options.file,
         mix=mix,
-        shape=options.shape or (),
-        dtype=options.dtype,
+        shape=options.shape or (IMAGE_SHAPE if options.embedded else ()),
+        dtype=options.dtype or ("FLOAT" if options.embedded else ""),
         inputs=tuple(read_input(words) for words in options.inputs),
-        url=options.url,
+        url=EMBEDDED_TRITON_URL if of_triton else options.url,
         headers=read_headers(options),
+        metrics_url=options.metrics_url,
         model_version=options.model_version,
         outputs=tuple(options.outputs),
         encoding=None if options.encoding == "auto" else Encoding(options.encoding),

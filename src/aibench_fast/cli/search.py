@@ -25,12 +25,11 @@ from aibench_fast.cli.run import (
     run_config,
     write_junit,
 )
-from aibench_fast.cli.servers import loaded_server
+from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, RunConfig
 from aibench_fast.load.events import Event
-from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.search import Edge, find_edge, parse_target
 from aibench_fast.load.thresholds import Expectation, parse_expectation
@@ -106,7 +105,7 @@ def _search(options: argparse.Namespace) -> int:
         threads=options.threads,
         batch_size=options.batch_size,
     )
-    config = resolve(config)
+    config = resolved(config, options)
     config.count_tensors()
     targets = [parse_target(words) for words in options.slo]
     expected = [parse_expectation(words) for words in options.expect]

@@ -130,7 +130,9 @@ def _password(options: argparse.Namespace) -> str | None:
 
 def _ready_line(server: "EmbeddedServer | TritonServer") -> str:
     if not isinstance(server, EmbeddedServer):
-        return f"Triton {server.version} on {server.host}:{server.port}, pid {server.pid}"
+        told = f"Triton {server.version} on {server.url}, pid {server.pid}"
+        metrics = f"metrics on http://{server.host}:{server.metrics_port}/metrics"
+        return f"{told}; serving {', '.join(server.models)}; {metrics}"
     where = f"{server.host}:{server.port}" + (f" and {server.socket}" if server.socket else "")
     return (
         f"aibench-fast {__version__} embedded server on {where}, pid {server.pid}, {server.version}"

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, TypedDict
 
 from aibench_fast.cli.options import addresses
 from aibench_fast.errors import ConfigError
+from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
+from aibench_fast.load.resolve import resolve
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
 
 # A run against a server that is there already does without the memory of models and servers.
 if TYPE_CHECKING:
+    from aibench_fast.server import EmbeddedServer
     from aibench_fast.server.triton import TritonServer
 
 EMBEDDED = ("redisai", "triton")
 DEFAULT_ADDRESS = ("localhost", 6379, None)
+EMBEDDED_TRITON_URL = "http://127.0.0.1"
+"""Of one that has no port yet."""
 
 
 class Where(TypedDict, total=False):
@@ -24,29 +29,29 @@ class Where(TypedDict, total=False):
 
     address: ServerAddress
     url: str
+    server_pid: int
+
+
+def resolved(config: RunConfig, options: argparse.Namespace) -> RunConfig:
+    """The config as the model of its server has it, where that server is there already."""
+    return config if options.embedded else resolve(config)
 
 
 @contextmanager
 def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
     """The server to load: the given one, or an embedded one for as long as the block lasts."""
-    is_address_given = (options.host, options.port, options.socket) != DEFAULT_ADDRESS
-    if options.embedded and (is_address_given or options.url):
-        raise ConfigError(
-            "--embedded starts its own server: leave out --host, --port, --socket, --url"
-        )
-    if options.url and is_address_given:
-        raise ConfigError("--url with --host, --port or --socket: name one server")
+    check_one_server(options)
     if options.url:
         yield {"url": options.url}
     elif options.embedded == "triton":
         with triton_server(options.model) as server:
             if not options.quiet:
                 told = f"Triton {server.version} on {server.url}, pid {server.pid}"
-                print(f"{told}; serving {options.model}: MobileNet V1", file=sys.stderr)
-            yield {"url": server.url}
+                print(f"{told}; serving {', '.join(server.models)}", file=sys.stderr)
+            yield {"url": server.url, "server_pid": server.pid}
     elif options.embedded:
-        with _embedded_redisai(options) as address:
-            yield {"address": address}
+        with _embedded_redisai(options) as server:
+            yield {"address": server.address, "server_pid": server.pid}
     else:
         servers = addresses(options)
         if len(servers) > 1:
@@ -54,8 +59,20 @@ def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
         yield {"address": servers[0]}
 
 
+def check_one_server(options: argparse.Namespace) -> None:
+    """Raise ConfigError where the options name more than one server."""
+    is_address_given = (options.host, options.port, options.socket) != DEFAULT_ADDRESS
+    if options.embedded and (is_address_given or options.url or options.metrics_url):
+        raise ConfigError(
+            "--embedded starts its own server: leave out --host, --port, --socket, --url, "
+            "--metrics-url"
+        )
+    if options.url and is_address_given:
+        raise ConfigError("--url with --host, --port or --socket: name one server")
+
+
 @contextmanager
-def _embedded_redisai(options: argparse.Namespace) -> Iterator[ServerAddress]:
+def _embedded_redisai(options: argparse.Namespace) -> Iterator["EmbeddedServer"]:
     from aibench_fast.models import ModelFormat, built_in_model
     from aibench_fast.models.load import ModelSpec, load_model
     from aibench_fast.server import EmbeddedServer
@@ -70,14 +87,19 @@ def _embedded_redisai(options: argparse.Namespace) -> Iterator[ServerAddress]:
                 f"loaded {options.model}: MobileNet V1, {len(model):,} bytes",
                 file=sys.stderr,
             )
-        yield server.address
+        yield server
 
 
 def triton_server(model: str, port: int = 0, engine_threads: int = 0) -> "TritonServer":
-    """A Triton that will serve the built-in model under this name; ConfigError as it says."""
+    """A Triton that will serve the built-in model under this name; ConfigError as it says.
+
+    `null` is the name of the other model that it has: the built-in one keeps its own then.
+    """
     from aibench_fast.models import ModelFormat, built_in_model
     from aibench_fast.models.mobilenet import INPUT, OUTPUT
-    from aibench_fast.server.triton import Mobilenet, TritonServer
+    from aibench_fast.server.triton import NULL_MODEL, Mobilenet, TritonServer
 
+    if model == NULL_MODEL:
+        model = DEFAULT_MODEL
     graph = built_in_model(ModelFormat.PB)
     return TritonServer(Mobilenet(model, graph, INPUT, OUTPUT), port, engine_threads)

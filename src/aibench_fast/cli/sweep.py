@@ -2,12 +2,10 @@
 
 import argparse
 import dataclasses
-import shlex
 import sys
 import time
-import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,13 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from aibench_fast.cli.comparedservers import compared_servers
 from aibench_fast.cli.options import (
     BurnIn,
     add_command,
     add_login,
     add_server_address,
     add_url,
-    seconds,
 )
 from aibench_fast.cli.run import (
     EXIT_FAILURES,
@@ -40,17 +38,15 @@ from aibench_fast.cli.run import (
     run_config,
     write_junit,
 )
-from aibench_fast.cli.servers import loaded_server
+from aibench_fast.cli.servers import check_one_server, loaded_server, resolved
+from aibench_fast.cli.sweepoptions import add_grid_options, add_sweep_options, with_grid_file
+from aibench_fast.cli.sweptmodel import AnyModel, RedisAiModel, swept_model
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event
-from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
-from aibench_fast.load.sweep import Cell, Files, Grid, is_done, numbers
+from aibench_fast.load.sweep import Cell, Files, Grid, is_done
 from aibench_fast.load.thresholds import Expectation, parse_expectation
-from aibench_fast.models.load import ModelSpec, load_model, stored_model
-from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
 from aibench_fast.results.result import (
     BurnInComplete,
@@ -60,7 +56,8 @@ from aibench_fast.results.result import (
     Started,
 )
 
-Planned = list[tuple[Cell, RunConfig, Files]]
+Run = tuple[Cell, RunConfig, Files]
+Planned = list[Run]
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -75,7 +72,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_server_address(parser)
     add_url(parser)
     add_login(parser)
-    _add_grid_options(parser)
+    add_grid_options(parser)
     add_request_options(parser)
     add_load_options(parser)
     parser.add_argument(
@@ -83,136 +80,42 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="burn-in in images instead of requests: as many requests as hold them",
     )  # fmt: skip
     add_statistics_options(parser)
-    _add_sweep_options(parser)
-    parser.set_defaults(handler=lambda options: _sweep(_with_grid_file(parser, options)))
-
-
-def _axis(least: int) -> Callable[[str], list[int]]:
-    def axis(words: str) -> list[int]:
-        return numbers(words, least=least)
-
-    return axis
-
-
-def _rates(words: str) -> list[float]:
-    return [float(word) for word in words.split(",")]
-
-
-def _add_grid_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "the grid", "numbers as 1,8,16 or as MIN:MAX:STEP, where 0:50:10 is 1,10,20,30,40,50"
-    )
-    group.add_argument(
-        "--grid", type=Path, metavar="FILE",
-        help="options from a TOML file, named as here; those typed beside it win",
-    )  # fmt: skip
-    group.add_argument(
-        "--workers", type=_axis(1), default=[1], metavar="N,...",
-        help="requests under way at a time (default: 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--autobatching", type=_axis(0), metavar="N,...",
-        help="batch sizes on the server: the model is read from it and stored again with each, and "
-        "at last with its own (default: as it is)",
-    )  # fmt: skip
-    group.add_argument(
-        "--batch-size", type=_axis(1), default=[1], metavar="B,...",
-        help="tensors a request, sent as one with the batch before its shape (default: 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--limit-rps", type=_rates, default=[0.0], metavar="N,...",
-        help="requests a second of all workers (default: 0, no limit)",
-    )  # fmt: skip
-    group.add_argument(
-        "--runs", type=int, default=1, metavar="N", help="times that each is run (default: 1)"
-    )
-
-
-def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the sweep")
-    group.add_argument(
-        "--results-dir", type=Path, default=Path("results"), metavar="FOLDER",
-        help="where JSON_... and RAW_... files go (default: results)",
-    )  # fmt: skip
-    group.add_argument(
-        "--suffix", default="", metavar="TEXT", help="a part of the files' names, such as v1.2_"
-    )
-    group.add_argument(
-        "--device", type=str.lower, choices=["cpu", "gpu"], default="cpu",
-        help="what the files' names say that the model runs on (default: cpu)",
-    )  # fmt: skip
-    group.add_argument(
-        "--shuffle", type=int, nargs="?", const=1, metavar="SEED",
-        help="in random order, drawn from SEED (default: in order)",
-    )  # fmt: skip
-    group.add_argument(
-        "--sleep", type=seconds, default=0.0, metavar="TIME",
-        help="how long to wait between two runs (default: not)",
-    )  # fmt: skip
-    group.add_argument(
-        "--keep-going", action="store_true",
-        help="go on after a run that failed (default: stop there)",
-    )  # fmt: skip
-    group.add_argument(
-        "--allow-flush", action="store_true",
-        help="empty the whole server before each run, and store the model again",
-    )  # fmt: skip
-    group.add_argument(
-        "--dry-run", action="store_true", help="tell which runs there are and do none"
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress and no lines")
-
-
-def _with_grid_file(
-    parser: argparse.ArgumentParser, options: argparse.Namespace
-) -> argparse.Namespace:
-    """The options with those of --grid under them."""
-    typed = shlex.split(options.command_line)[2:]
-    words = [] if options.grid is None else _words(parser, options.grid)
-    both = parser.parse_args([*words, *typed])
-    both.command_line = options.command_line
-    return both
-
-
-def _words(parser: argparse.ArgumentParser, file: Path) -> list[str]:
-    """A TOML file's settings as options would be typed."""
-    try:
-        settings = tomllib.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read --grid {file}: {error}") from error
-    words = []
-    for name, value in settings.items():
-        if isinstance(value, bool):
-            if value != parser.get_default(name.replace("-", "_")):
-                words.append(f"--{name}" if value else f"--{name}=false")
-        else:
-            values = value if isinstance(value, list) else [value]
-            words.append(f"--{name}={','.join(map(str, values))}")
-    return words
+    add_sweep_options(parser)
+    parser.set_defaults(handler=lambda options: _sweep(with_grid_file(parser, options)))
 
 
 def _sweep(options: argparse.Namespace) -> int:
     end_in_order()
-    common = run_config(options)
     expected = [parse_expectation(words) for words in options.expect]
-    if options.dry_run and (options.autobatching or options.embedded):
-        return _tell(_plan(common, options, options.autobatching or [0]), options)
+    planned = [(server, _planned(server)) for server in compared_servers(options)]
+    if options.dry_run:
+        return _tell([item for _, items in _turns(planned) for item in items], options)
+    return _run_all(planned, expected, options)
+
+
+def _planned(options: argparse.Namespace) -> Planned:
+    """The runs of one server, which is asked for its model where it is there already."""
+    common = dataclasses.replace(
+        run_config(options),
+        server_name=options.server_name,
+        servers_meanwhile=options.servers_meanwhile,
+    )
     of_redisai = options.autobatching is not None or options.allow_flush
     if of_redisai and (options.url or options.embedded == "triton"):
         raise ConfigError("--autobatching and --allow-flush are of RedisAI alone")
+    check_one_server(options)
+    if options.embedded or (options.dry_run and options.autobatching):
+        own = AnyModel.batch_size if options.embedded == "triton" else 0
+        return _plan(common, options, options.autobatching or [own])
     with loaded_server(options) as where:
-        model = _Model(where["address"], options) if "address" in where else _AnyModel()
+        model = swept_model(where, options)
         common = dataclasses.replace(common, **where)
-        planned = _plan(common, options, options.autobatching or [model.batch_size])
-        if options.dry_run:
-            return _tell(planned, options)
-        with model:
-            return _run_all(planned, model, expected, options)
+        return _plan(common, options, options.autobatching or [model.batch_size])
 
 
 def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
     """Every cell with its settings and files; ConfigError where one of them cannot be run."""
-    counts = resolve(common).count_tensors()
+    counts = resolved(common, options).count_tensors()
     grid = Grid(
         workers=options.workers,
         autobatching=autobatching,
@@ -220,6 +123,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
         limits_rps=options.limit_rps,
         runs=options.runs,
         only_batches_that_fill=options.autobatching is not None,
+        server_name=options.server_name,
     )
     planned = []
     for cell in grid.cells(options.shuffle):
@@ -240,7 +144,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
             burn_in_until_steady=burn_in.until_steady,
             metadata_autobatching=cell.autobatching,
         )
-        config = resolve(config)
+        config = resolved(config, options)
         config.max_requests(counts[0])
         files = Files.of(cell, options.results_dir, options.suffix, options.device)
         planned.append((cell, config, files))
@@ -251,6 +155,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
 
 def _is_done(config: RunConfig, files: Files) -> bool:
     asked: dict[str, Any] = {
+        "ServerName": config.server_name,
         "Model": config.model,
         "DataFile": config.data_file,
         "DataSeed": config.data_seed,
@@ -278,94 +183,21 @@ def _tell(planned: Planned, options: argparse.Namespace) -> int:
     return 0
 
 
-class _AnyModel:
-    """A model of a server that we store nothing in."""
-
-    batch_size = -1
-    """It does not tell."""
-
-    def prepare(self, batch_size: int) -> None:
-        """It stays as it is."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class _Model:
-    """The model under test, which is stored again where a cell wants another batch size.
-
-    At the end of a `with` block it has its own batch size again.
-    """
-
-    def __init__(self, address: ServerAddress, options: argparse.Namespace) -> None:
-        self.address = address
-        self._flush = options.allow_flush
-        with Connection(address) as connection:
-            self._spec = stored_model(connection, options.model)
-        self._stored = self._spec
-        if any(options.autobatching or ()) and not _batched(self._spec, 1).batches:
-            raise ConfigError(
-                f"--autobatching: the model {options.model} runs on {self._spec.backend}, which "
-                "does not batch requests; leave it out"
-            )
-
-    @property
-    def batch_size(self) -> int:
-        """The batch size that the model was found with."""
-        return self._spec.batch_size
-
-    def prepare(self, batch_size: int) -> None:
-        """Have the server hold the model with this batch size, and nothing else if it may."""
-        own = batch_size == self.batch_size
-        self._store(self._spec if own else _batched(self._spec, batch_size))
-
-    def _store(self, wanted: ModelSpec) -> None:
-        if wanted == self._stored and not self._flush:
-            return
-        # A cell may take hours, after which a connection that nothing was asked on may be cut.
-        with Connection(self.address) as connection:
-            if self._flush:
-                connection.call("FLUSHALL")
-            load_model(connection, wanted)
-        self._stored = wanted
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self._flush = False
-        try:
-            self._store(self._spec)
-        except ServerError as error:
-            print(f"aibench-fast: the model keeps its last batch size: {error}", file=sys.stderr)
-
-
-def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
-    """The same model with another batch size, and waiting for no more than that."""
-    least = min(spec.min_batch_size, batch_size)
-    return dataclasses.replace(
-        spec,
-        batch_size=batch_size,
-        min_batch_size=least,
-        min_batch_timeout_ms=spec.min_batch_timeout_ms if least else 0,
-    )
-
-
 def _run_all(
-    planned: Planned,
-    model: _Model | _AnyModel,
+    planned: Sequence[tuple[argparse.Namespace, Planned]],
     expected: Sequence[Expectation],
     options: argparse.Namespace,
 ) -> int:
-    to_do = [item for item in planned if not _is_done(item[1], item[2])]
+    runs = [item for _, items in planned for item in items]
+    done = {files.json for _, config, files in runs if _is_done(config, files)}
     results: list[tuple[str, Result]] = []
     failed = 0
     ran = False
-    with _shown(len(planned), len(planned) - len(to_do), options) as show:
-        for cell, config, files in to_do:
+    with (
+        _shown(len(runs), len(done), options) as show,
+        closing(_to_do(planned, done)) as to_do,
+    ):
+        for model, (cell, config, files) in to_do:
             if ran:
                 time.sleep(options.sleep)
             ran = True
@@ -389,13 +221,42 @@ def _run_all(
     write_junit(options.junit, results)
     if failed:
         print(
-            f"aibench-fast: {failed} of {len(planned)} runs had failures or broke an --expect; see "
+            f"aibench-fast: {failed} of {len(runs)} runs had failures or broke an --expect; see "
             f"{options.results_dir}, and type the command again to repeat "
             f"{'them' if options.keep_going else 'it and go on'}",
             file=sys.stderr,
         )
         return EXIT_FAILURES
     return 0
+
+
+def _to_do(
+    planned: Sequence[tuple[argparse.Namespace, Planned]], done: Set[Path]
+) -> Generator[tuple[RedisAiModel | AnyModel, Run]]:
+    """Each run that is not done, while its server is there."""
+    for options, items in _turns(planned):
+        left = [item for item in items if item[2].json not in done]
+        if not left:
+            continue
+        with loaded_server(options) as where, swept_model(where, options) as model:
+            for cell, config, files in left:
+                yield model, (cell, dataclasses.replace(config, **where), files)
+
+
+def _turns(
+    planned: Sequence[tuple[argparse.Namespace, Planned]],
+) -> Iterator[tuple[argparse.Namespace, Planned]]:
+    """Whose turn it is, with which runs.
+
+    Servers that are compared take turns, with one run of each cell at a time: what changes on the
+    machine in the course of the sweep is then in the figures of all.
+    """
+    if len(planned) == 1:
+        yield from planned
+        return
+    for number in sorted({cell.run for _, items in planned for cell, _, _ in items}):
+        for options, items in planned:
+            yield options, [item for item in items if item[0].run == number]
 
 
 def _run_cell(config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
@@ -472,7 +333,8 @@ def _shown(
 
 def _described(cell: Cell) -> str:
     limit = f", {cell.limit_rps:g} requests/s" if cell.limit_rps else ""
+    server = f"{cell.server_name}, " if cell.server_name else ""
     return (
-        f"{cell.workers} workers, auto-batching {cell.autobatching}, tensor batch "
+        f"{server}{cell.workers} workers, auto-batching {cell.autobatching}, tensor batch "
         f"{cell.batch_size}{limit}, run {cell.run}"
     )

@@ -1,5 +1,6 @@
 """What a run is asked to do; every setting is checked here, before anything native starts."""
 
+import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,8 @@ class RunConfig:
     `address`."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """With `url`: what every request has beside the protocol's own; they may be secret."""
+    metrics_url: str | None = None
+    """With `url`: where it tells Prometheus of itself; None: looked for where such servers do."""
     model_version: str | None = None
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
@@ -73,6 +76,12 @@ class RunConfig:
     json_memory_bytes: int = DEFAULT_JSON_BYTES
     """With `url`: the most memory that tensors formatted as JSON may take; of more tensors the
     first that fit are sent again and again."""
+    server_pid: int | None = None
+    """The server's process where we started it: what it uses is read by period."""
+    server_name: str | None = None
+    """What results call the server, where several are compared."""
+    servers_meanwhile: tuple[str, ...] = ()
+    """Others of them that may be running on this machine meanwhile."""
     model: str = DEFAULT_MODEL
     workers: int = 1
     """Closed loops, each on a connection of its own."""
@@ -249,6 +258,7 @@ class RunConfig:
         }
         http = {
             "--header": bool(self.headers),
+            "--metrics-url": self.metrics_url is not None,
             "--model-version": self.model_version is not None,
             "--output": bool(self.outputs),
             "--encoding": self.encoding is not None,
@@ -262,12 +272,22 @@ class RunConfig:
         given = [name for name, is_given in redisai.items() if is_given]
         if given:
             raise ConfigError(f"{given[0]} with --url: the Open Inference Protocol has none")
-        self.http_address  # noqa: B018  it is read, so that a wrong one shows
+        self.http_address, self.metrics_address  # noqa: B018  they are read: a wrong one shows
 
     @property
     def http_address(self) -> HttpAddress | None:
         """The server of `url`; None where that is not given, ConfigError where it is wrong."""
         return None if self.url is None else http_address(self.url, self.headers)
+
+    @property
+    def metrics_address(self) -> HttpAddress | None:
+        """The same of `metrics_url`; the headers are the server's alone, and may be secret."""
+        server = self.http_address
+        if server is None or self.metrics_url is None:
+            return None
+        address = http_address(self.metrics_url, option="--metrics-url")
+        is_the_same = address.authority == server.authority
+        return dataclasses.replace(address, headers=server.headers) if is_the_same else address
 
     @property
     def is_resolved(self) -> bool:

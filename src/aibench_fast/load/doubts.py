@@ -71,6 +71,9 @@ def _found(
         )
     if same_machine:
         yield "same_machine", "the server is on this machine: client and server share its cores"
+        if config.servers_meanwhile:
+            others = ", ".join(config.servers_meanwhile)
+            yield "servers_meanwhile", f"the sweep did not stop other servers on it: {others}"
     if not (config.profile or config.arrivals_file):
         yield from _trend(result.intervals)
 

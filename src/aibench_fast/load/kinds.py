@@ -8,6 +8,7 @@ from typing import Any
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
+from aibench_fast.load.toml import check_keys
 from aibench_fast.tensors import tensorfile
 
 MAX_KINDS = 64
@@ -128,7 +129,7 @@ def read_mix(file: Path) -> tuple[RequestKind, ...]:
 
 
 def _kind(table: Any, where: str) -> RequestKind:
-    _check_keys(table, _REQUEST_KEYS, where)
+    check_keys(table, _REQUEST_KEYS, where)
     if "model" not in table:
         raise ConfigError(f"{where}model is missing")
     several = table.get("inputs")
@@ -139,7 +140,7 @@ def _kind(table: Any, where: str) -> RequestKind:
         if own:
             raise ConfigError(f"{where}{own[0]} beside inputs: each of them has its own")
         for one in several:
-            _check_keys(one, _INPUT_KEYS, f"{where}inputs: ")
+            check_keys(one, _INPUT_KEYS, f"{where}inputs: ")
         inputs = several
     return RequestKind(
         model=table["model"],
@@ -182,16 +183,6 @@ def read_input(words: str) -> InputTensor:
     one = InputTensor(Path(file) if file else None, shape, tensortype.canonical(dtype), name)
     tensortype.check(one.shape, one.dtype, f"--input {name}: ")
     return one
-
-
-def _check_keys(table: Any, known: Mapping[str, Any], where: str) -> None:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}{table!r} is no table")
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigError(f"{where}there is no key {key}; there are {', '.join(known)}")
-        if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise ConfigError(f"{where}{key} is {value!r}, which is of another type")
 
 
 def described(kinds: Sequence[RequestKind]) -> str:

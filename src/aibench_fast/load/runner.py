@@ -25,11 +25,14 @@ from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
 from aibench_fast.load.watch import Watch, unix_ms
 from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
 from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
+from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.session import HURRY_S, Session, StatisticsWatch
+from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import (
     KindFigures,
     Outage,
@@ -61,7 +64,7 @@ def run(config: RunConfig, observe: Observer = _ignore) -> Result:
         digests = data_digests(sources, observe)
         sent, told = _as_sent(config, session, sources, observe)
         known = {**_facts(config, session.record, digests), **told}
-        server_watch = session.watch()
+        server_watch = session.watch(_more_readers(config, session.record))
         generator = _load_generator(config, session, sources, sent)
     except BaseException:
         session.leave(HURRY_S)
@@ -118,6 +121,19 @@ def _as_sent(
         "JsonTensorsGiven": sum(one.given for one in made),
         "JsonBytes": sum(one.memory_bytes for one in made),
     }
+
+
+def _more_readers(config: RunConfig, record: ServerRecord) -> list[Reader]:
+    """What tells of the server beside its protocol; ServerError where --metrics-url does not."""
+    if config.server_pid is not None:
+        return [ProcessReader(config.server_pid)]
+    if config.http_address is None:
+        return []
+    of = config.models, config.model_version
+    if config.metrics_address is not None:
+        return [given_reader(config.metrics_address, *of)]
+    found = found_reader(config.http_address, record.server.kind, *of)
+    return [] if found is None else [found]
 
 
 def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, Any]:
@@ -277,6 +293,7 @@ def _measure(
         least_worker_requests=snapshot.least_worker_requests,
         most_worker_requests=snapshot.most_worker_requests,
         server=record.server,
+        server_name=config.server_name,
         server_stats=server_stats.periods,
         raw_server_stats=server_stats.raw,
         facts=known,

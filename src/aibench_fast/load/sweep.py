@@ -30,6 +30,8 @@ class Cell:
     """Requests a second; 0: no limit."""
     run: int
     """Which of the repeated runs, from 1."""
+    server_name: str | None = None
+    """Of several that are compared; None where there is one."""
 
     @property
     def can_fill_a_batch(self) -> bool:
@@ -38,8 +40,9 @@ class Cell:
 
     def name(self, suffix: str, device: str) -> str:
         """The part of the file names that tells the cells of a folder apart."""
+        server = self.server_name or "redisai"
         return (
-            f"redisai_{suffix}_{device}_run_{self.run}_workers_{self.workers}"
+            f"{server}_{suffix}_{device}_run_{self.run}_workers_{self.workers}"
             f"_autobatching_{self.autobatching}_tensorbatchsize_{self.batch_size}"
             f"_rate_{self.limit_rps:g}"
         )
@@ -56,6 +59,7 @@ class Grid:
     runs: int = 1
     only_batches_that_fill: bool = True
     """Leave out cells whose workers can never fill the server's batch, as aibench does."""
+    server_name: str | None = None
 
     def __post_init__(self) -> None:
         """Check what no single run would find; ConfigError."""
@@ -65,7 +69,7 @@ class Grid:
     def cells(self, shuffle_seed: int | None = None) -> list[Cell]:
         """The cells in order, or in an order drawn from the seed."""
         cells = [
-            Cell(workers, autobatching, batch_size, limit, run)
+            Cell(workers, autobatching, batch_size, limit, run, self.server_name)
             for autobatching, batch_size, limit, workers, run in itertools.product(
                 self.autobatching,
                 self.batch_sizes,

@@ -48,19 +48,21 @@ class HttpAddress:
         return f"http://{self.authority}{self.path}"
 
 
-def http_address(url: str, headers: Sequence[tuple[str, str]] = ()) -> HttpAddress:
+def http_address(
+    url: str, headers: Sequence[tuple[str, str]] = (), option: str = "--url"
+) -> HttpAddress:
     """Read `http://HOST:PORT`, with a path or none; ConfigError where it is something else."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"--url {url}: {error}") from error
+        raise ConfigError(f"{option} {url}: {error}") from error
     if parts.scheme == "https":
-        raise ConfigError(f"--url {url}: TLS is not spoken yet; name a http:// address")
+        raise ConfigError(f"{option} {url}: TLS is not spoken yet; name a http:// address")
     if parts.scheme != "http" or not host or parts.query or parts.fragment:
-        raise ConfigError(f"--url {url}: write http://HOST:PORT, with a path behind it or none")
+        raise ConfigError(f"{option} {url}: write http://HOST:PORT, with a path behind it or none")
     if parts.username or parts.password:
-        raise ConfigError("--url with a user or a password: give --header instead, from a file")
+        raise ConfigError(f"{option} with a user or a password: give --header instead, from a file")
     for name, value in headers:
         if not name or any(character in name + value for character in "\r\n\0"):
             raise ConfigError(f"--header {name}: a header is a line of a name and a value")

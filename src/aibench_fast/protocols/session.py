@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aibench_fast._core import HttpPlan, RespPlan
 from aibench_fast.protocols.record import ServerRecord
+
+if TYPE_CHECKING:
+    from aibench_fast.protocols.statistics import Reader
 
 HURRY_S = 0.1
 """What a server gets to answer in where someone waits for the end."""
@@ -107,8 +110,8 @@ class Session(Protocol):
     def plan(self, kind: int) -> RespPlan | HttpPlan:
         """What is answered to them."""
 
-    def watch(self) -> StatisticsWatch:
-        """What reads the server's statistics; ServerError where nothing answers."""
+    def watch(self, also: "Sequence[Reader]") -> StatisticsWatch:
+        """What reads the server's statistics, and `also` these; ServerError where none answers."""
 
     def leave(self, patience_s: float) -> None:
         """Take away what the run left in the server, as far as it answers within the time."""

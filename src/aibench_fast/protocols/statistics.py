@@ -7,7 +7,7 @@ to be reset for them. What could not be read is left out, and said in `notes`.
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,16 +98,54 @@ class RawReadings:
         return {str(unix_ns): {self._name: raw} for unix_ns, raw in self._readings}
 
 
+class _Source:
+    """One of the readers of a server, and its readings so far."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.first = self.last = self.latest = ServerReading(time.monotonic())
+        self.last_round = -1
+        """When the last reading that has counters was taken."""
+
+    def read(self, number: int) -> dict[str, Any]:
+        """Take the reading of this round; return what was counted since the one before."""
+        self.latest = self.reader.read()
+        if self.latest.counters and not self.last.counters:
+            self.first = self.last = self.latest  # what was counted before is none of the run's
+        counted = between(self.last, self.latest)
+        # One that failed has no counters to count on from.
+        if self.latest.counters:
+            self.last, self.last_round = self.latest, number
+        return counted
+
+    def overall(self) -> dict[str, Any]:
+        """What was counted from the first to the last reading."""
+        counted = between(self.first, self.last)
+        if self.latest is not self.last:
+            counted["notes"] = [*counted.get("notes", ()), *self.latest.notes]
+        return counted
+
+
+def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several readers told of the same time; where two tell the same, the first one's word."""
+    merged: dict[str, Any] = {}
+    notes: list[str] = []
+    for part in parts:
+        merged = {**part, **merged}
+        notes += part.get("notes", ())
+    return merged | ({"notes": list(dict.fromkeys(notes))} if notes else {})
+
+
 class ServerWatch:
-    """Reads a server's statistics while a run goes on, on a connection and a thread of its own.
+    """Reads a server's statistics while a run goes on, on connections and a thread of their own.
 
     The run never waits for it before its end, and no failure of it ends the run.
     """
 
-    def __init__(self, reader: Reader, name: str) -> None:
-        """Watch what `reader` reads, of a server of this name."""
-        self._reader = reader
-        self._first = self._last = self._latest = ServerReading(time.monotonic())
+    def __init__(self, readers: Sequence[Reader], name: str) -> None:
+        """Watch what `readers` read, of a server of this name; the first has INFO's fields."""
+        self._sources = [_Source(reader) for reader in readers]
+        self._round = 0
         self._periods: dict[str, Any] = {}
         self._newest: Mapping[str, Any] = {}
         self._raw = RawReadings(name)
@@ -116,7 +154,9 @@ class ServerWatch:
 
     def start(self) -> None:
         """Take the first reading; the thread takes the others."""
-        self._first = self._last = self._latest = self._reader.read()
+        for source in self._sources:
+            source.read(self._round)
+            source.first = source.last = source.latest
         self._thread.start()
 
     def period_ended(self, unix_ms: int) -> None:
@@ -135,9 +175,7 @@ class ServerWatch:
         """
         self._asked.put(None)
         self._thread.join(patience_s)
-        overall = between(self._first, self._last)
-        if self._latest is not self._last:
-            overall["notes"] = [*overall.get("notes", ()), *self._latest.notes]
+        overall = _merged(source.overall() for source in self._sources)
         if self._thread.is_alive():
             overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
         return ServerStatistics({"overall": overall, **self._periods}, self._raw.by_time_ns())
@@ -145,14 +183,21 @@ class ServerWatch:
     def _read(self) -> None:
         try:
             while (unix_ms := self._next_period()) is not None:
-                self._latest = self._reader.read()
-                self._newest = self._periods[str(unix_ms)] = between(self._last, self._latest)
-                self._raw.add(time.time_ns(), self._latest.raw)
-                # One that failed has no counters to count on from.
-                if self._latest.counters:
-                    self._last = self._latest
+                self._newest = self._periods[str(unix_ms)] = self._read_period()
+                self._raw.add(time.time_ns(), self._sources[0].latest.raw)
         finally:
-            self._reader.close()
+            for source in self._sources:
+                source.reader.close()
+
+    def _read_period(self) -> dict[str, Any]:
+        """What was counted since the last round; of longer only where no reader has less."""
+        before = [source.last_round for source in self._sources]
+        self._round += 1
+        parts = [source.read(self._round) for source in self._sources]
+        return _merged(
+            part if began == max(before) else {"notes": part.get("notes", ())}
+            for part, began in zip(parts, before, strict=True)
+        )
 
     def _next_period(self) -> int | None:
         """The newest period that was asked for; those that a slow server missed are part of it."""

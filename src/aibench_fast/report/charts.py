@@ -4,58 +4,29 @@ A plot's width is its container's; colours come from the theme that it is drawn 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from aibench_fast.report import themes
 from aibench_fast.report.content import CellSummary, Content
+from aibench_fast.report.plot import (
+    FAINT_BETWEEN_DECADES,
+    HEIGHT,
+    Chart,
+    Curve,
+    Rows,
+    Spec,
+    base,
+    percentile_chart,
+    series_colour,
+    tip,
+)
+from aibench_fast.report.servercharts import server_charts, server_choices
 from aibench_fast.results.files import Cell
-from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.search import UNITS
+from aibench_fast.results.servers import setting_of
 
-Spec = dict[str, Any]
-Rows = list[dict[str, Any]]
-
-HEIGHT = 300
 HEAT_ROW_HEIGHT = 34
-POINTS_PER_DECADE = 16
-LOG_LATENCY_FROM = 8
-"""Where the highest median is this many times the lowest, latencies are on a log axis."""
-_FAINT_BETWEEN_DECADES: Spec = {
-    "condition": {
-        "test": "abs(datum.value - pow(10, round(log(datum.value) / LN10))) < 1e-6 * datum.value",
-        "value": 1,
-    },
-    "value": 0.3,
-}
-PERCENTILE_AXIS: Spec = {
-    "field": "one_in",
-    "type": "quantitative",
-    "title": "percentile",
-    "scale": {"type": "log", "nice": False},
-    "axis": {
-        "values": [1, 2, 10, 100, 1000, 10_000, 100_000, 1_000_000],
-        "labelExpr": "format(100 * (1 - 1 / datum.value), '.5~f') + '%'",
-        "grid": True,
-    },
-}
-"""Of `percentile_curve`: each step to the right is ten times rarer."""
 SEARCH_QUANTILES = {"q50": "p50", "q99": "p99"}
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One plot."""
-
-    name: str
-    """In file names and element ids."""
-    title: str
-    note: str
-    """What a reader has to know to read it."""
-    spec: Spec
-    choice: str = ""
-    """The parameter that chooses what is shown, of those in `choices`; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +48,19 @@ def choices(content: Content) -> dict[str, list[str]]:
     return {
         "variant": list(dict.fromkeys(one.cell.variant for one in _with_latencies(content))),
         "cell": [str(one.cell) for one in _timed(content)],
+        **server_choices(content),
     }
 
 
 def defaults(content: Content) -> dict[str, int]:
     """The places of what is shown first: the fastest cell's, where it has any."""
-    wanted = {"variant": content.fastest.cell.variant, "cell": str(content.fastest.cell)}
+    fastest = content.fastest.cell
+    wanted = {
+        "variant": fastest.variant,
+        "cell": str(fastest),
+        "setting": setting_of(fastest).variant,
+        "place": str(setting_of(fastest)),
+    }
     return {
         name: offered.index(wanted[name]) if wanted[name] in offered else 0
         for name, offered in choices(content).items()
@@ -93,6 +71,7 @@ def charts(content: Content) -> list[Chart]:
     """All plots that the results have data for, in the report's order."""
     return [
         *(_search(content, place) for place in range(len(content.searches))),
+        *_servers(content),
         *(_throughput(content, panel) for panel in _panels(content)),
         *(_heat_map(content, panel) for panel in _panels(content) if _is_grid(panel)),
         *_percentiles(content),
@@ -100,10 +79,29 @@ def charts(content: Content) -> list[Chart]:
     ]
 
 
+def _servers(content: Content) -> Iterator[Chart]:
+    chosen = {name: _choice(name, content) for name in ("setting", "place")}
+    yield from server_charts(content, choices(content), chosen)
+
+
 def _panels(content: Content) -> Iterator[Panel]:
-    """Each cell is in one panel at least; a panel that would repeat another is left out."""
+    """Each cell is in one panel at least; a panel that would repeat another is left out.
+
+    Of servers that are compared there are panels where other settings differ too.
+    """
     steps = content.searched
     cells = [one.cell for one in content.cells if not all(run.path in steps for run in one.runs)]
+    for name in sorted({cell.server_name for cell in cells}):
+        panels = _panels_of([cell for cell in cells if cell.server_name == name])
+        for panel in panels:
+            if not name:
+                yield panel
+            elif len(set(panel.series.values())) > 1:
+                yield replace(panel, name=f"{name}-{panel.name}", title=f"{panel.title}, {name}")
+
+
+def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
+    """The panels of one server's cells."""
     shown: list[set[Cell]] = []
     for max_rps in sorted({cell.max_rps for cell in cells}):
         limited = [cell for cell in cells if cell.max_rps == max_rps]
@@ -164,23 +162,23 @@ def _search(content: Content, place: int) -> Chart:
     }  # fmt: skip
     y = {
         "field": "ms", "type": "quantitative", "title": "latency (ms)", "scale": {"type": "log"},
-        "axis": {"tickCount": 4, "gridOpacity": _FAINT_BETWEEN_DECADES},
+        "axis": {"tickCount": 4, "gridOpacity": FAINT_BETWEEN_DECADES},
     }  # fmt: skip
-    colour = _series_colour("", list(SEARCH_QUANTILES.values()), "quantile")
+    colour = series_colour("", list(SEARCH_QUANTILES.values()), "quantile")
     shape = {
         "field": "outcome", "type": "nominal", "legend": {"title": None, "orient": "top"},
         "scale": {"domain": ["held", "did not hold"], "range": ["circle", "cross"]},
     }  # fmt: skip
     told = [
-        _tip("value", unit, ",.5~g"),
+        tip("value", unit, ",.5~g"),
         {"field": "quantile", "title": "percentile"},
-        _tip("ms", "latency (ms)", ",.3f"),
-        _tip("rate", "inferences/s", ",.2f"),
+        tip("ms", "latency (ms)", ",.3f"),
+        tip("rate", "inferences/s", ",.2f"),
         {"field": "outcome", "title": "target"},
     ]
     # A search that found nothing has an edge that is not shown: a layer needs a row for its scale.
     edge = {"value": search.found or search.steps[0].value}
-    spec = _base(rows) | {
+    spec = base(rows) | {
         "height": HEIGHT,
         "layer": [
             {
@@ -188,7 +186,7 @@ def _search(content: Content, place: int) -> Chart:
                 "mark": {"type": "rule", "style": "edge", "opacity": 1 if search.found else 0},
                 "encoding": {
                     "x": {"field": "value", "type": "quantitative"},
-                    "tooltip": _tip("value", "the edge", ",.5~g"),
+                    "tooltip": tip("value", "the edge", ",.5~g"),
                 },
             },
             {
@@ -232,8 +230,8 @@ def _throughput(content: Content, panel: Panel) -> Chart:
         "axis": {"values": sorted({row["workers"] for row in rows}), "grid": False},
         "scale": {"zero": False, "nice": False, "padding": 16},
     }  # fmt: skip
-    colour = _series_colour(panel.series_title, list(dict.fromkeys(panel.series.values())))
-    spec = _base(rows) | {
+    colour = series_colour(panel.series_title, list(dict.fromkeys(panel.series.values())))
+    spec = base(rows) | {
         "height": HEIGHT,
         "encoding": {"x": x, "color": colour},
         "layer": [
@@ -252,14 +250,14 @@ def _throughput(content: Content, panel: Panel) -> Chart:
                         "scale": {"zero": True},
                     },
                     "tooltip": [
-                        _tip("workers", "workers", "d"),
+                        tip("workers", "workers", "d"),
                         {"field": "series", "title": panel.series_title},
-                        _tip("rate", "inferences/s", ",.2f"),
-                        _tip("low", "slowest run", ",.2f"),
-                        _tip("high", "fastest run", ",.2f"),
-                        _tip("runs", "runs", "d"),
-                        _tip("p50", "p50 (ms)", ",.2f"),
-                        _tip("p99", "p99 (ms)", ",.2f"),
+                        tip("rate", "inferences/s", ",.2f"),
+                        tip("low", "slowest run", ",.2f"),
+                        tip("high", "fastest run", ",.2f"),
+                        tip("runs", "runs", "d"),
+                        tip("p50", "p50 (ms)", ",.2f"),
+                        tip("p99", "p99 (ms)", ",.2f"),
                     ],
                 },
             },
@@ -284,7 +282,7 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
     form = ".3s" if max(rates) >= 1000 else ".1f"
     columns = list(dict.fromkeys(row["series"] for row in rows))
     workers = sorted({row["workers"] for row in rows})
-    spec = _base(rows) | {
+    spec = base(rows) | {
         "height": max(3, len(workers)) * HEAT_ROW_HEIGHT,
         "encoding": {
             "x": {
@@ -293,9 +291,9 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
             },
             "y": {"field": "workers", "type": "ordinal", "title": "workers"},
             "tooltip": [
-                _tip("workers", "workers", "d"),
+                tip("workers", "workers", "d"),
                 {"field": "series", "title": panel.series_title},
-                _tip("rate", "inferences/s", ",.2f"),
+                tip("rate", "inferences/s", ",.2f"),
             ],
         },
         "layer": [
@@ -338,58 +336,15 @@ def _percentiles(content: Content) -> Iterator[Chart]:
     if not cells:
         return
     variants = choices(content)["variant"]
-    rows = [
-        {"variant": variants.index(one.cell.variant), "workers": one.cell.workers} | point
-        for one in cells
-        for point in percentile_curve(one.latencies)
+    curves = [
+        Curve(variants.index(one.cell.variant), one.cell.workers, one.latencies) for one in cells
     ]
-    medians = [one.latencies.quantiles_ms([0.5])[0] for one in cells]
-    log = max(medians) > LOG_LATENCY_FROM * min(medians)
-    spec = _base(rows) | {
-        "height": 380,
-        "params": [_choice("variant", content)],
-        "transform": [{"filter": "datum.variant == variant"}],
-        "mark": {"type": "line"},
-        "encoding": {
-            "x": PERCENTILE_AXIS,
-            "y": {
-                "field": "ms", "type": "quantitative", "title": "latency (ms)",
-                "scale": {"type": "log"} if log else {"zero": True},
-                "axis": {"tickCount": 4, "gridOpacity": _FAINT_BETWEEN_DECADES} if log else {},
-            },
-            "color": _series_colour("workers", _workers(cells), "workers"),
-            "tooltip": [
-                _tip("workers", "workers", "d"),
-                {"field": "percentile", "title": "percentile"},
-                _tip("ms", "latency (ms)", ",.3f"),
-            ],
-        },
-    }  # fmt: skip
-    yield Chart(
-        "latency-percentiles",
-        "Latency by percentile",
-        "All measured latencies of a cell's runs together. Each step to the right is ten times "
-        "rarer.",
-        spec,
-        choice="variant",
-    )
+    choice = _choice("variant", content)
+    yield percentile_chart("latency-percentiles", choice, curves, "workers", _workers(cells))
 
 
 def _workers(cells: Iterable[CellSummary]) -> list[int]:
     return sorted({one.cell.workers for one in cells})
-
-
-def percentile_curve(latencies: LatencyHistogram) -> Rows:
-    """Points of the percentile curve; x is 1 / (1 - quantile), up to the rarest latency."""
-    steps = [10 ** (step / POINTS_PER_DECADE) for step in range(7 * POINTS_PER_DECADE)]
-    one_in = [step for step in steps if step < latencies.count] + [latencies.count]
-    quantiles = [1 - 1 / step for step in one_in]
-    return [
-        {"one_in": round(step, 3), "ms": round(ms, 3), "percentile": f"{quantile:.5%}"}
-        for step, quantile, ms in zip(
-            one_in, quantiles, latencies.quantiles_ms(quantiles), strict=True
-        )
-    ]
 
 
 def _over_time(content: Content) -> Iterator[Chart]:
@@ -426,7 +381,7 @@ def _over_time(content: Content) -> Iterator[Chart]:
         if name in point.quantiles_ms
     ]
     if latencies:
-        colour = _series_colour("", list(SHOWN_QUANTILES.values()), "quantile")
+        colour = series_colour("", list(SHOWN_QUANTILES.values()), "quantile")
         yield Chart(
             "latency-over-time",
             "Latency over time",
@@ -458,7 +413,7 @@ def _over_time(content: Content) -> Iterator[Chart]:
             "Server CPU",
             "In percent of one core, by reporting period, of the same run.",
             _timeline_spec(
-                content, used, "percent", "% of a core", _series_colour("", parts, "part")
+                content, used, "percent", "% of a core", series_colour("", parts, "part")
             ),
             choice="cell",
         )
@@ -493,10 +448,10 @@ def _timeline_spec(
     y = {"field": field, "type": "quantitative", "title": title, "scale": {"zero": True}}
     series = {"color": colour} if colour else {}
     names = [{"field": colour["field"], "title": "series"}] if colour else []
-    told = [_tip("s", "second", ",.1f"), *names, _tip(field, title, ",.2f")]
+    told = [tip("s", "second", ",.1f"), *names, tip(field, title, ",.2f")]
     failed: Rows = []
     if any(row.get("failed") for row in rows):
-        told.append(_tip("failed", "failed requests", ",d"))
+        told.append(tip("failed", "failed requests", ",d"))
         # Shown or not by opacity, for the same reason.
         seen = {"condition": {"test": "datum.failed > 0", "value": 1}, "value": 0}
         mark = {"type": "point", "style": "failed"}
@@ -526,38 +481,12 @@ def _timeline_spec(
             },
         },
     ]
-    return _base(rows) | {
+    return base(rows) | {
         "height": 240,
         "params": [_choice("cell", content)],
         "layer": layers,
     }
 
 
-def _base(rows: Rows) -> Spec:
-    return {
-        "width": "container",
-        "autosize": {"type": "fit-x", "contains": "padding"},
-        "data": {"values": rows},
-    }
-
-
 def _choice(name: str, content: Content) -> Spec:
     return {"name": name, "value": defaults(content)[name]}
-
-
-def _series_colour(title: str, domain: Sequence[str | int], field: str = "series") -> Spec:
-    return {
-        "field": field,
-        "type": "ordinal",
-        "scale": {"domain": list(domain)}
-        | ({"scheme": "turbo"} if len(domain) > len(themes.SERIES) else {}),
-        "legend": {
-            "title": title or None,
-            "orient": "top",
-            "columns": {"expr": "width < 460 ? 4 : 0"},
-        },
-    }
-
-
-def _tip(field: str, title: str, form: str) -> Spec:
-    return {"field": field, "type": "quantitative", "title": title, "format": form}

@@ -22,6 +22,7 @@ from aibench_fast.results.files import (
 )
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
+from aibench_fast.results.servers import Figure
 
 MAX_PERIODS = 200
 """Of a run over time: more points than a plot has pixels for would only make the page large."""
@@ -53,6 +54,15 @@ class CellSummary:
     def quantile_ms(self, name: str) -> float | None:
         """The median of the runs' latencies at q50, q95 or q99; None where no run tells."""
         values = [run.quantiles_ms[name] for run in self.runs if name in run.quantiles_ms]
+        return median(values) if values else None
+
+    def values(self, figure: Figure) -> list[float]:
+        """A figure of each run that tells it."""
+        return [value for run in self.runs if (value := figure.value(run)) is not None]
+
+    def median(self, figure: Figure) -> float | None:
+        """Its median; None where no run tells."""
+        values = self.values(figure)
         return median(values) if values else None
 
     @property

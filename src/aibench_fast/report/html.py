@@ -11,10 +11,12 @@ from typing import Any
 
 from aibench_fast.files import write_text
 from aibench_fast.report import themes
-from aibench_fast.report.charts import Chart, charts, choices, defaults
+from aibench_fast.report.charts import charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
+from aibench_fast.report.plot import Chart
 from aibench_fast.report.vegalite import script_bundle
 from aibench_fast.results.files import RunRecord, mixed
+from aibench_fast.results.servers import FIGURES, USE_FIGURES
 
 MAX_NAMED = 8
 """Doubtful files and different facts that are told one by one; more would fill the page."""
@@ -188,6 +190,8 @@ def _ms(value: float | None) -> str:
 def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[str]:
     groups = [
         ("Search", [one for one in drawn if one.name.startswith("search-")]),
+        ("Servers side by side", [one for one in drawn if one.choice == "setting"]),
+        ("Servers' latencies", [one for one in drawn if one.choice == "place"]),
         ("Throughput", [one for one in drawn if one.name.startswith(("throughput-", "heatmap-"))
                         and not one.choice]),
         ("Latency", [one for one in drawn if one.choice == "variant"]),
@@ -200,7 +204,7 @@ def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[str]:
         yield f"<section>\n<h2>{heading}</h2>\n"
         if choice:
             yield from _select(content, choice)
-        yield f"<div class={'plots' if not choice else 'wide'}>\n"
+        yield f"<div class={'plots' if choice in ('', 'setting') else 'wide'}>\n"
         for chart in group:
             yield (
                 f"<figure><figcaption><h3>{escape(chart.title)}</h3>"
@@ -221,32 +225,40 @@ def _select(content: Content, choice: str) -> Iterator[str]:
         f"<option value={place}{' selected' if place == first else ''}>{escape(one)}</option>"
         for place, one in enumerate(offered)
     )
-    label = {"variant": "Settings", "cell": "Cell"}[choice]
+    label = {"variant": "Settings", "cell": "Cell", "setting": "Settings", "place": "Settings"}[
+        choice
+    ]
     yield f"<p><label>{label} <select data-choice={choice}>{options}</select></label></p>\n"
 
 
 def _cells(content: Content) -> Iterator[str]:
     limited = any(one.cell.max_rps for one in content.cells)
+    compared = any(one.cell.server_name for one in content.cells)
     heads = [
+        *(["Server"] if compared else []),
         "Workers",
         "Auto-batching",
         "Tensor batch",
         *(["Limit (requests/s)"] if limited else []),
     ]
     heads += ["Inferences/s", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Slowest run", "Fastest run"]
+    if compared:
+        heads += ["CPU (cores)", "CPU an inference (ms)", "Memory (MiB)"]
     heads += ["Runs", "Failed requests"]
     yield "<section>\n<h2>All cells</h2>\n<p>Medians of each cell's runs.</p>\n"
     yield '<div class=scroll tabindex=0><table id="cells">\n<thead><tr>'
     yield "".join(f"<th scope=col>{head}</th>" for head in heads)
     yield "</tr></thead>\n<tbody>\n"
     for one in content.cells:
-        values = "".join(f"<td>{value}</td>" for value in _cell_values(one, limited))
+        values = "".join(f"<td>{value}</td>" for value in _cell_values(one, limited, compared))
         yield f"<tr>{values}</tr>\n"
     yield "</tbody></table></div>\n</section>\n"
 
 
-def _cell_values(one: CellSummary, limited: bool) -> Iterator[str]:
+def _cell_values(one: CellSummary, limited: bool, compared: bool) -> Iterator[str]:
     cell = one.cell
+    if compared:
+        yield escape(cell.server_name)
     yield str(cell.workers)
     yield "not told" if cell.autobatching < 0 else str(cell.autobatching)
     yield str(cell.batch_size)
@@ -258,6 +270,10 @@ def _cell_values(one: CellSummary, limited: bool) -> Iterator[str]:
         yield "n/a" if value is None else f"{value:,.3f}"
     yield f"{min(one.rates):,.3f}"
     yield f"{max(one.rates):,.3f}"
+    for figure in FIGURES if compared else ():
+        if figure.name in USE_FIGURES:
+            value = one.median(figure)
+            yield "n/a" if value is None else f"{value:,.3f}"
     yield str(len(one.runs))
     yield f"{one.failed:,}"
 

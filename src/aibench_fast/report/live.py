@@ -12,6 +12,7 @@ from rich.text import Text
 
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Reading
+from aibench_fast.results.serverperiods import server_use
 
 BARS = "▁▂▃▄▅▆▇█"
 MAX_POINTS = 1000
@@ -90,12 +91,11 @@ def _server(period: Mapping[str, Any]) -> str:
 
 
 def _server_words(period: Mapping[str, Any]) -> Iterator[str]:
-    names = ("process_cpu_user_s", "process_cpu_sys_s")
-    if all(name in period for name in names) and period.get("period_s"):
-        cpu_s = sum(period[name] for name in names)
-        yield f"CPU {cpu_s / period['period_s']:.0%} of a core"
-    if (used := period.get("used_memory_rss_bytes")) is not None:
-        yield f"memory {used / MIB:,.0f} MiB"
+    use = server_use(period)
+    if use.cores is not None:
+        yield f"CPU {use.cores:.0%} of a core"
+    if use.memory_bytes is not None:
+        yield f"memory {use.memory_bytes / MIB:,.0f} MiB"
 
 
 def _left(reading: Reading, width: int) -> Iterator[RenderableType]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.report import text, themes
-from aibench_fast.report.charts import PERCENTILE_AXIS, percentile_curve
+from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_svg
 from aibench_fast.results import compare
 from aibench_fast.results.files import Loaded

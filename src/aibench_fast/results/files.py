@@ -17,7 +17,7 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.result import BUSY_THREAD, ServerFacts, Verdict
 from aibench_fast.results.search import Search
-from aibench_fast.results.serverperiods import OVERALL, last_value
+from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
 from aibench_fast.tensortype import describe, image_shape
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ NEWEST_MAJOR_VERSION = 1
 QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
 """By their names in the JSON."""
 NS_PER_MS = 1_000_000
+MS_PER_S = 1000
 OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
 GO_VERSION = "0"
@@ -48,11 +49,14 @@ class Cell(NamedTuple):
     """Images a request."""
     max_rps: float
     """Requests a second that the run was limited to; 0 for none."""
+    server_name: str = ""
+    """What the server was called, where several are compared."""
 
     @property
     def variant(self) -> str:
         """All of the cell but the workers, in words."""
         words = f"auto-batching {self.autobatching}, tensor batch {self.batch_size}"
+        words = f"{self.server_name}, {words}" if self.server_name else words
         return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
 
     def __str__(self) -> str:
@@ -87,6 +91,9 @@ class RunRecord:
     pipeline: int
     """Requests outstanding on each connection."""
     server: ServerFacts | None
+    server_use: ServerUse
+    inferences_per_s_with_burn_in: float | None
+    """What the server did in the time that its use is of."""
     facts: Mapping[str, Any]
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
     requests: int | None
@@ -110,6 +117,12 @@ class RunRecord:
         """How many requests failed."""
         return sum(count for count, _ in self.failures.values())
 
+    @property
+    def cpu_ms_an_inference(self) -> float | None:
+        """The server's CPU time; None where it is not known."""
+        cores, rate = self.server_use.cores, self.inferences_per_s_with_burn_in
+        return cores / rate * MS_PER_S if cores is not None and rate else None
+
     def row(self) -> dict[str, Any]:
         """The run as a row of a table; None where the file does not tell."""
         return {
@@ -126,6 +139,8 @@ class RunRecord:
             "model": self.model,
             "server": self.server and self.server.kind,
             "server_version": self.server and self.server.version,
+            "server_cores": self.server_use.cores,
+            "server_memory_bytes": self.server_use.memory_bytes,
         }
 
     @property
@@ -389,6 +404,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             autobatching=int(_number(document, "MetadataAutobatching")),
             batch_size=int(_number(document, "TensorBatchSize")),
             max_rps=document.get("MaxRps") or 0,
+            server_name=document.get("ServerName") or "",
         ),
         inferences_per_s=rate,
         quantiles_ms={name: _number(quantiles, name) for name in quantiles},
@@ -403,6 +419,10 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         threads=document.get("Threads"),
         pipeline=document.get("Pipeline", 1),
         server=server and ServerFacts(server["Kind"], server["Version"], server["Address"]),
+        server_use=server_use((document.get("ServerPeriods") or {}).get(OVERALL, {})),
+        inferences_per_s_with_burn_in=_mapping(document, "OverallRatesIncludingWarmup").get(
+            "overallOpsRate"
+        ),
         facts=document.get("Facts") or {},
         requests=document.get("Requests"),
         late_starts=document.get("LateStarts", 0),

@@ -14,7 +14,8 @@ Versions of the format:
          Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ; ScheduleLag,
          TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
-    1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far
+    1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far;
+         ServerName, of several servers that are compared
 """
 
 import json
@@ -352,9 +353,11 @@ class Result(ShownInNotebooks):
     most_worker_requests: int
     """And of the one that had the most."""
     server: ServerFacts
+    server_name: str | None = None
+    """What it was called where several are compared; None where there is one."""
     server_stats: Mapping[str, Any]
     """What the server counted itself, `overall` and by the time in ms at which a period ended; the
-    names inside are those of `protocols.redisai.statistics`."""
+    names inside are those of the modules in `protocols` that read them."""
     raw_server_stats: Mapping[str, Any]
     """INFO's fields as text, by time in ns and `host:port`, as aibench writes them."""
     facts: Mapping[str, Any]
@@ -502,6 +505,7 @@ class Result(ShownInNotebooks):
                 "Version": self.server.version,
                 "Address": self.server.address,
             },
+            "ServerName": self.server_name,
             "Facts": dict(self.facts),
             "Expectations": [
                 {"Expect": one.expected, "Value": one.value, "Held": one.held}

@@ -22,24 +22,58 @@ _LATEST_MS = 10_000_000_000_000  # the year 2286; a larger time is nanoseconds
 _QUEUE = re.compile(
     r"ai_queue_(.+)_bthread_(?:#|n)?(\d+)_used_cpu_total|queue_(.+)_thread_(\d+)_cpu_s"
 )
-_TOTAL = re.compile(r"ai_self_used_cpu_(?:sys|user)|process_cpu_(?:sys|user)_s")
+_TOTAL = re.compile(r"ai_self_used_cpu_(?:sys|user)|process_cpu_(?:(?:sys|user)_)?s")
 _MAIN_THREAD = re.compile(r"ai_main_thread_used_cpu_(?:sys|user)|main_thread_cpu_(?:sys|user)_s")
 _BYTES_SUFFIX, _HUMAN_SUFFIX = "_bytes", "_human"
 
 
 SERVER_PARTS = ("queue", "input", "infer", "output")
-"""Of a request's time, as Triton counts it."""
+"""Of a request's time, as Triton counts it, and others in part."""
 
 
 def server_parts_ms(overall: Mapping[str, Any]) -> dict[str, float] | None:
-    """Where the time of a mean request went in the server, by SERVER_PARTS; None if it tells not.
+    """Where the time of a mean request went in the server, as far as it tells; None if not at all.
 
-    `overall` are its statistics over a run.
+    `overall` are its statistics over a run. Beside SERVER_PARTS `http` is what MLServer took for
+    the request around its model.
     """
     calls = overall.get("model_calls")
-    if not calls or any(f"model_{part}_us" not in overall for part in SERVER_PARTS):
+    if not calls or "model_infer_us" not in overall:
         return None
-    return {part: overall[f"model_{part}_us"] / calls / _US_PER_MS for part in SERVER_PARTS}
+    parts = {
+        part: overall[name] / calls / _US_PER_MS
+        for part in SERVER_PARTS
+        if (name := f"model_{part}_us") in overall
+    }
+    if requests := overall.get("http_requests"):
+        whole_ms = overall["http_us"] / requests / _US_PER_MS
+        parts["http"] = max(0.0, whole_ms - sum(parts.values()))
+    return parts
+
+
+@dataclass(frozen=True)
+class ServerUse:
+    """What a server used over a run, burn-in included."""
+
+    cores: float | None
+    """Mean CPU use, in cores; None where it is not known, as of the memory."""
+    memory_bytes: int | None
+    """At the end."""
+    is_of_processes: bool
+    """Whether the kernel counted its processes' memory; else the server told its own."""
+
+
+def server_use(overall: Mapping[str, Any]) -> ServerUse:
+    """What a server used by its statistics over a run."""
+    cpu_s = sum(value for name, value in overall.items() if _TOTAL.fullmatch(name))
+    period_s = overall.get("period_s")
+    of_processes = overall.get("process_rss_bytes")
+    told = overall.get("used_memory_rss_bytes")
+    return ServerUse(
+        cores=cpu_s / period_s if cpu_s and period_s else None,
+        memory_bytes=told if of_processes is None else of_processes,
+        is_of_processes=of_processes is not None,
+    )
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ from statistics import median
 from typing import Any
 
 from aibench_fast.results.files import Cell, RunDetails, RunRecord
+from aibench_fast.results.servers import FIGURES, Figure, ServerGrid, by_server
 
 RULE = "-------------------"
 NOT_AVAILABLE = "n/a"
+SETTING_COLUMNS = ("Workers", "Auto-batching", "Tensor-batching", "Limit (requests/s)")
+"""Of tables by server: the fields of Setting."""
 BEST_RUN_NOTE = (
     "Using the Overall inferences/sec to decide which result is the best per test variation"
 )
@@ -97,11 +100,63 @@ def _grid(axis: Axis, workers: Sequence[int], records: Iterable[RunRecord]) -> G
 
 
 def format_text(records: Sequence[RunRecord], stat: Stat) -> str:
-    """The four tables as aibench's redisai_produce_results_table.py prints them, byte for byte."""
-    return "".join(
+    """The four tables as aibench's redisai_produce_results_table.py prints them, byte for byte.
+
+    Results of named servers have tables of their own.
+    """
+    unnamed, servers = _apart(records)
+    tables = [
         f"{RULE}\n" + "".join(_text_table(grid, metric, stat) for metric in METRICS)
-        for grid in grids(records)
-    )
+        for grid in grids(unnamed)
+    ]
+    if servers.names:
+        by_figure = "".join(
+            _titled(_server_title(figure), _server_rows(servers, figure, stat))
+            for figure in FIGURES
+        )
+        tables = [*(tables if unnamed else []), f"{RULE}\n{by_figure}"]
+    return "".join(tables)
+
+
+def _apart(records: Sequence[RunRecord]) -> tuple[list[RunRecord], ServerGrid]:
+    """The records of one server, which has no name, and those of several."""
+    return [run for run in records if not run.cell.server_name], by_server(records)
+
+
+def _server_title(figure: Figure) -> str:
+    return f"By server: {figure.title} ({figure.unit})"
+
+
+def _titled(title: str, rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join([f"## {title}", *(",".join(row) for row in rows)]) + "\n\n"
+
+
+def _server_rows(servers: ServerGrid, figure: Figure, stat: Stat) -> list[list[str]]:
+    """A row for each setting, a column for each server."""
+
+    def show(runs: Sequence[RunRecord]) -> str:
+        return _stood_for(_values(runs, figure), figure.best, stat) or NOT_AVAILABLE
+
+    return _server_cells(servers, show)
+
+
+def _server_cells(
+    servers: ServerGrid, show: Callable[[Sequence[RunRecord]], str]
+) -> list[list[str]]:
+    header = [*SETTING_COLUMNS, *servers.names]
+    rows = [
+        [str(number) for number in setting]
+        + [
+            show(runs) if (runs := servers.runs.get((setting, name))) else NOT_AVAILABLE
+            for name in servers.names
+        ]
+        for setting in servers.settings
+    ]
+    return [header, *rows]
+
+
+def _values(runs: Sequence[RunRecord], figure: Figure) -> list[float]:
+    return [value for run in runs if (value := figure.value(run)) is not None]
 
 
 def _text_table(grid: Grid, metric: Metric, stat: Stat) -> str:
@@ -126,33 +181,47 @@ def _cells(grid: Grid, show: Callable[[Sequence[RunRecord]], str]) -> list[list[
 
 
 def _shown(metric: Metric, stat: Stat) -> Callable[[Sequence[RunRecord]], str]:
-    def show(runs: Sequence[RunRecord]) -> str:
-        values = [metric.value(run) for run in runs]
-        if stat is Stat.BEST:
-            return f"{metric.best(values):.3f}"
-        spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
-        return f"{median(values):.3f}{spread}"
+    return lambda runs: _stood_for([metric.value(run) for run in runs], metric.best, stat)
 
-    return show
+
+def _stood_for(
+    values: Sequence[float], best: Callable[[Iterable[float]], float], stat: Stat
+) -> str:
+    """What the values of a cell's runs come to; empty where there are none."""
+    if not values:
+        return ""
+    if stat is Stat.BEST:
+        return f"{best(values):.3f}"
+    spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    return f"{median(values):.3f}{spread}"
 
 
 def format_markdown(records: Sequence[RunRecord], stat: Stat) -> str:
-    """The four tables in Markdown, under the same titles."""
+    """The tables in Markdown, under the same titles."""
+    unnamed, servers = _apart(records)
     parts = []
-    for grid in grids(records):
+    for grid in grids(unnamed) if unnamed or not servers.names else ():
         for metric in METRICS:
             header = ["Workers", *(f"{grid.axis.name} {column}" for column in grid.columns)]
-            rule = ["---", *("---:" for _ in grid.columns)]
-            rows = (header, rule, *_cells(grid, _shown(metric, stat)))
-            table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-            parts.append(f"## {grid.axis.name} {metric.title}\n\n{table}\n")
+            rows = [header, *_cells(grid, _shown(metric, stat))]
+            parts.append(f"## {grid.axis.name} {metric.title}\n\n{_markdown(rows)}\n")
+    for figure in FIGURES if servers.names else ():
+        table = _markdown(_server_rows(servers, figure, stat))
+        parts.append(f"## {_server_title(figure)}\n\n{table}\n")
     return "\n".join(parts)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    header, *others = rows
+    rule = ["---", *("---:" for _ in header[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *others))
 
 
 def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
     """The tables' cells, one a row: the chosen value, and all that says how far to trust it."""
-    rows = []
-    for grid in grids(records):
+    unnamed, servers = _apart(records)
+    rows: list[dict[str, Any]] = []
+    for grid in grids(unnamed):
         for metric in METRICS:
             for (workers, column), runs in sorted(grid.runs.items()):
                 values = [metric.value(run) for run in runs]
@@ -162,14 +231,30 @@ def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
                         "metric": metric.name,
                         "workers": workers,
                         "batching": column,
-                        "stat": str(stat),
-                        "value": metric.best(values) if stat is Stat.BEST else median(values),
-                        "min": min(values),
-                        "max": max(values),
-                        "runs": len(values),
+                        **_summary(values, metric.best, stat),
                     }
                 )
+    for figure in FIGURES:
+        for (setting, name), runs in sorted(servers.runs.items(), key=lambda item: item[0]):
+            if values := _values(runs, figure):
+                rows.append(
+                    {"table": "By server", "server": name, "metric": figure.name}
+                    | {"unit": figure.unit, **setting._asdict()}
+                    | _summary(values, figure.best, stat)
+                )
     return rows
+
+
+def _summary(
+    values: Sequence[float], best: Callable[[Iterable[float]], float], stat: Stat
+) -> dict[str, Any]:
+    return {
+        "stat": str(stat),
+        "value": best(values) if stat is Stat.BEST else median(values),
+        "min": min(values),
+        "max": max(values),
+        "runs": len(values),
+    }
 
 
 def format_csv(records: Sequence[RunRecord], stat: Stat) -> str:
@@ -183,9 +268,10 @@ def format_json(records: Sequence[RunRecord], stat: Stat) -> str:
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of equal keys as CSV with a header."""
+    """Rows as CSV with a header of all their keys; empty where a row has not that one."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
@@ -206,8 +292,11 @@ def format_server_stat(
         fastest = max(runs, key=THROUGHPUT.value)
         return read(fastest).server_value(name) or NOT_AVAILABLE
 
+    unnamed, servers = _apart(records)
     parts = [f"{RULE}\n{BEST_RUN_NOTE}\n"]
-    for grid in grids(records):
+    if servers.names:
+        parts.append(f"{RULE}\n{_titled(f'By server: {name}', _server_cells(servers, show))}")
+    for grid in grids(unnamed) if unnamed or not servers.names else ():
         lines = [RULE, f"## {grid.axis.name} {name} variation", *_rows(grid, show)]
         parts.append("\n".join(lines) + "\n\n")
     return "".join(parts)

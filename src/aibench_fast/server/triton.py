@@ -64,6 +64,8 @@ class TritonServer:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
         self.host = HOST
         self.port = port
+        self.metrics_port = 0
+        """Where the running server tells Prometheus of itself."""
         self.version = ""
         """Of the running server."""
         self._mobilenet = mobilenet
@@ -72,6 +74,11 @@ class TritonServer:
         self._stub = _stub(self._package)
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def models(self) -> list[str]:
+        """What it serves."""
+        return [self._mobilenet.name, NULL_MODEL]
 
     @property
     def url(self) -> str:
@@ -95,6 +102,7 @@ class TritonServer:
         """Start the server, and return when its models are ready."""
         self._folder = tempfile.TemporaryDirectory(prefix="aibench-triton-")
         self.port = self.port or free_port()
+        self.metrics_port = free_port()
         try:
             self._write_models(Path(self._folder.name))
             self._launch(Path(self._folder.name))
@@ -140,7 +148,7 @@ class TritonServer:
                     f"--http-address={self.host}",
                     f"--http-port={self.port}",
                     f"--metrics-address={self.host}",
-                    f"--metrics-port={free_port()}",
+                    f"--metrics-port={self.metrics_port}",
                     "--allow-grpc=false",
                 ],
                 stdin=subprocess.DEVNULL,

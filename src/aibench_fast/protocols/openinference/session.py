@@ -15,7 +15,7 @@ from aibench_fast.protocols.openinference.request import InferRequest
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.session import AskedKind, Endpoint, NoStatistics, StatisticsWatch
-from aibench_fast.protocols.statistics import ServerWatch
+from aibench_fast.protocols.statistics import Reader, ServerWatch
 from aibench_fast.results.result import ServerFacts
 
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
@@ -101,12 +101,12 @@ class OpenInferenceSession:
         """The trial's reply, with which others are compared."""
         return self._trials[kind].plan
 
-    def watch(self) -> StatisticsWatch:
+    def watch(self, also: Sequence[Reader]) -> StatisticsWatch:
         """What reads the models' statistics, of a server that has them, as Triton does."""
-        if not self._has_statistics:
-            return NoStatistics()
-        reader = TritonReader(self._address, self._models, self._version)
-        return ServerWatch(reader, self._address.authority)
+        readers = [*also]
+        if self._has_statistics:
+            readers.insert(0, TritonReader(self._address, self._models, self._version))
+        return ServerWatch(readers, self._address.authority) if readers else NoStatistics()
 
     def leave(self, patience_s: float) -> None:
         """Nothing was left."""

@@ -12,7 +12,7 @@ from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
 from aibench_fast.protocols.session import AskedKind, Endpoint
-from aibench_fast.protocols.statistics import ServerWatch
+from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,11 @@ class RedisAiSession:
         request, output = self._requests[kind], self.record.outputs[kind]
         return RespPlan(request.expected_replies(output.output_bytes), in_array=request.use_dag)
 
-    def watch(self) -> ServerWatch:
-        """What reads INFO and AI.INFO; ServerError where nothing answers."""
+    def watch(self, also: Sequence[Reader]) -> ServerWatch:
+        """What reads INFO and AI.INFO, and `also` these; ServerError where nothing answers."""
         models = list(dict.fromkeys(request.model for request in self._requests))
-        return ServerWatch(RedisAiReader(self._address, models), str(self._address))
+        readers = [RedisAiReader(self._address, models), *also]
+        return ServerWatch(readers, str(self._address))
 
     def leave(self, patience_s: float) -> None:
         """Delete what the workers stored."""

@@ -8,27 +8,43 @@ import numpy as np
 import openvino
 import triton_python_backend_utils as triton
 
+KEPT_SHAPES = 4
+
 
 class TritonPythonModel:
     """One instance, which runs a request at a time; `model.pb` lies beside this file."""
 
     def initialize(self, told: dict[str, str]) -> None:
-        """Compile the model; `told` has Triton's configuration as JSON."""
+        """Read what it is asked to be; `told` has Triton's configuration as JSON."""
         config = json.loads(told["model_config"])
-        threads = int(config["parameters"]["threads"]["string_value"])
         self._output = config["output"][0]["name"]
         self._input = config["input"][0]["name"]
-        core = openvino.Core()
-        graph = core.read_model(Path(__file__).with_name("model.pb"))
-        settings = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
-        self._infer = core.compile_model(graph, "CPU", settings).create_infer_request()
+        self._settings = {
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": int(config["parameters"]["threads"]["string_value"]),
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self._core = openvino.Core()
+        self._compiled: dict[tuple[int, ...], Any] = {}
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer them one by one. DLPack, for as_numpy is of NumPy 1 alone."""
         answers = []
         for request in requests:
             images = np.from_dlpack(triton.get_input_tensor_by_name(request, self._input))
-            (classes,) = self._infer.infer([images]).values()
+            (classes,) = self._compiled_for(images.shape).infer([images]).values()
             output = triton.Tensor.from_dlpack(self._output, np.array(classes))
             answers.append(triton.InferenceResponse([output]))
         return answers
+
+    def _compiled_for(self, shape: tuple[int, ...]) -> Any:
+        """The model for images of this shape, compiled once as long as few others come."""
+        found = self._compiled.pop(shape, None)
+        if found is None:
+            graph = self._core.read_model(Path(__file__).with_name("model.pb"))
+            graph.reshape(shape)
+            found = self._core.compile_model(graph, "CPU", self._settings).create_infer_request()
+        self._compiled[shape] = found  # the last of them is the newest
+        if len(self._compiled) > KEPT_SHAPES:
+            del self._compiled[next(iter(self._compiled))]
+        return found

@@ -1,0 +1,97 @@
+"""The model that a sweep runs: stored again where a cell wants another batch size on the server."""
+
+import argparse
+import dataclasses
+import sys
+from typing import Self
+
+from aibench_fast.cli.servers import Where
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.models.load import ModelSpec, load_model, stored_model
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.connection import Connection
+
+
+class AnyModel:
+    """A model of a server that we store nothing in."""
+
+    batch_size = -1
+    """It does not tell."""
+
+    def prepare(self, batch_size: int) -> None:
+        """It stays as it is."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It is as it was."""
+
+
+class RedisAiModel:
+    """The model under test, which is stored again where a cell wants another batch size.
+
+    At the end of a `with` block it has its own batch size again.
+    """
+
+    def __init__(self, address: ServerAddress, options: argparse.Namespace) -> None:
+        """Read it from the server; ConfigError where it cannot be batched, and has to be."""
+        self.address = address
+        self._flush = options.allow_flush
+        with Connection(address) as connection:
+            self._spec = stored_model(connection, options.model)
+        self._stored = self._spec
+        if any(options.autobatching or ()) and not _batched(self._spec, 1).batches:
+            raise ConfigError(
+                f"--autobatching: the model {options.model} runs on {self._spec.backend}, which "
+                "does not batch requests; leave it out"
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size that the model was found with."""
+        return self._spec.batch_size
+
+    def prepare(self, batch_size: int) -> None:
+        """Have the server hold the model with this batch size, and nothing else if it may."""
+        own = batch_size == self.batch_size
+        self._store(self._spec if own else _batched(self._spec, batch_size))
+
+    def _store(self, wanted: ModelSpec) -> None:
+        if wanted == self._stored and not self._flush:
+            return
+        # A cell may take hours, after which a connection that nothing was asked on may be cut.
+        with Connection(self.address) as connection:
+            if self._flush:
+                connection.call("FLUSHALL")
+            load_model(connection, wanted)
+        self._stored = wanted
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Have it as it was found, as far as the server answers."""
+        self._flush = False
+        try:
+            self._store(self._spec)
+        except ServerError as error:
+            print(f"aibench-fast: the model keeps its last batch size: {error}", file=sys.stderr)
+
+
+def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
+    """The same model with another batch size, and waiting for no more than that."""
+    least = min(spec.min_batch_size, batch_size)
+    return dataclasses.replace(
+        spec,
+        batch_size=batch_size,
+        min_batch_size=least,
+        min_batch_timeout_ms=spec.min_batch_timeout_ms if least else 0,
+    )
+
+
+def swept_model(where: Where, options: argparse.Namespace) -> RedisAiModel | AnyModel:
+    """The model of a server that is there; ServerError where it is not."""
+    return RedisAiModel(where["address"], options) if "address" in where else AnyModel()

@@ -1,0 +1,127 @@
+"""Servers side by side: the runs of each at the same settings, and what is compared."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.results.files import Cell, RunRecord
+
+MIB = 1 << 20
+
+
+class Setting(NamedTuple):
+    """A cell without its server."""
+
+    workers: int
+    autobatching: int
+    batch_size: int
+    max_rps: float
+
+    @property
+    def variant(self) -> str:
+        """All of it but the workers, in words."""
+        words = f"tensor batch {self.batch_size}"
+        if self.autobatching:
+            words = f"auto-batching {self.autobatching}, {words}"
+        return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.workers} worker{'' if self.workers == 1 else 's'}, {self.variant}"
+
+
+def setting_of(cell: Cell) -> Setting:
+    """Where a cell is compared; a batch size that a server does not tell is taken for none."""
+    return Setting(cell.workers, max(0, cell.autobatching), cell.batch_size, cell.max_rps)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a run by which servers are compared."""
+
+    name: str
+    title: str
+    unit: str
+    value: Callable[[RunRecord], float | None]
+    best: Callable[[Iterable[float]], float]
+
+
+def _quantile(name: str) -> Callable[[RunRecord], float | None]:
+    return lambda run: run.quantiles_ms.get(name)
+
+
+def _memory_mib(run: RunRecord) -> float | None:
+    memory_bytes = run.server_use.memory_bytes
+    return None if memory_bytes is None else memory_bytes / MIB
+
+
+FIGURES = (
+    Figure("throughput", "throughput", "inferences/s", lambda run: run.inferences_per_s, max),
+    Figure("p50", "latency p50", "ms", _quantile("q50"), min),
+    Figure("p99", "latency p99", "ms", _quantile("q99"), min),
+    Figure("cpu", "CPU use of the server", "cores", lambda run: run.server_use.cores, min),
+    Figure(
+        "cpu_an_inference", "CPU time of the server for an inference", "ms",
+        lambda run: run.cpu_ms_an_inference, min,
+    ),
+    Figure("memory", "memory of the server", "MiB", _memory_mib, min),
+)  # fmt: skip
+
+
+SERVER_FACTS = ("server", "server version", "request", "ServerConfig", "ModelDigest")
+"""Of a set-up: what differs from server to server by its nature."""
+USE_FIGURES = ("cpu", "cpu_an_inference", "memory")
+"""Those that are the server's own, and have a source."""
+
+
+@dataclass(frozen=True)
+class ServerGrid:
+    """The runs of named servers, by where they are compared and by name."""
+
+    names: Sequence[str]
+    settings: Sequence[Setting]
+    runs: Mapping[tuple[Setting, str], Sequence[RunRecord]]
+
+
+def by_server(records: Iterable[RunRecord]) -> ServerGrid:
+    """The records whose server has a name."""
+    runs: dict[tuple[Setting, str], list[RunRecord]] = {}
+    for run in records:
+        if run.cell.server_name:
+            runs.setdefault((setting_of(run.cell), run.cell.server_name), []).append(run)
+    return ServerGrid(
+        names=sorted({name for _, name in runs}),
+        settings=sorted({setting for setting, _ in runs}),
+        runs=runs,
+    )
+
+
+def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
+    """The runs of the server of this name, in cells without one, as another server's may be.
+
+    ConfigError where there are none.
+    """
+    several = list(records)
+    found = [run for run in several if run.cell.server_name == name]
+    if not found:
+        names = sorted({run.cell.server_name for run in several if run.cell.server_name})
+        raise ConfigError(
+            f"no result is of a server {name}; there are {', '.join(names) or 'none with a name'}"
+        )
+    return [replace(run, cell=Cell(*setting_of(run.cell))) for run in found]
+
+
+def sources_of_use(records: Iterable[RunRecord]) -> str:
+    """Who counted the servers' CPU time and memory, in words."""
+    names: dict[str, dict[str, None]] = {}
+    for run in records:
+        use = run.server_use
+        if use.is_of_processes:
+            told = "of its processes, by the kernel"
+        elif use.cores is None and use.memory_bytes is None:
+            told = "not known"
+        else:
+            told = "as the server tells"
+        names.setdefault(told, {})[run.cell.server_name] = None
+    return "; ".join(f"{', '.join(sorted(of))}: {told}" for told, of in names.items())

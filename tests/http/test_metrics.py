@@ -1,0 +1,277 @@
+"""What servers tell Prometheus, read beside a run: right where it is told, harmless where not."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Cli
+from fake_inference import Answer, Asked, FakeInference, binary_reply, json_reply, reply
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from aibench_fast import Result, RunConfig, run
+from aibench_fast.protocols.address import http_address
+from aibench_fast.protocols.openinference import metrics
+from aibench_fast.protocols.openinference.metrics import MetricsReader, samples
+from aibench_fast.results.serverperiods import server_parts_ms
+
+RECORDED = Path(__file__).parent / "metrics"
+"""What real servers answered: KServe 0.21.0, MLServer 1.7.1, Triton 2.51.0; shortened."""
+
+
+# Line ends other than \n are none to the format, but are to Python's splitlines.
+CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]) | st.just("\n")
+NAMES = st.text("ab_:9", min_size=1, max_size=6).filter(lambda name: name[0] != "9")
+LABELS = st.dictionaries(
+    st.text("abz", min_size=1, max_size=3), st.text(CHARACTERS, max_size=8), max_size=3
+)
+VALUES = st.floats() | st.integers()
+STAMPS = st.none() | st.integers(0, 10**13)
+
+
+def line(name: str, labels: dict[str, str], value: float, stamp: int | None) -> str:
+    """A sample as servers write it."""
+    escapes = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+    inner = ",".join(f'{key}="{text.translate(escapes)}"' for key, text in labels.items())
+    told = f"{name}{{{inner}}} {value}" if inner else f"{name} {value}"
+    return told if stamp is None else f"{told} {stamp}"
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(NAMES, LABELS, VALUES, STAMPS), max_size=5))
+def test_the_text_is_read_as_prometheus_reads_it(
+    written: list[tuple[str, dict[str, str], float, int | None]],
+) -> None:
+    text = "# HELP of it all\n" + "\n".join(line(*one) for one in written) + "\n"
+    theirs = [
+        (one.name, one.labels, float(one.value))
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+    ]
+    ours = [tuple(one) for one in samples(text, lambda name: True)]
+    assert sorted(map(repr, ours)) == sorted(map(repr, theirs))
+
+
+@settings(max_examples=50)
+@given(st.text())
+def test_any_text_is_read_or_passed_over(text: str) -> None:
+    assert all(one.name for one in samples(text, lambda name: True))
+
+
+@pytest.mark.parametrize(
+    ("server", "counters", "memory_bytes"),
+    [
+        (
+            "kserve",
+            {
+                "process_cpu_s": 1.49, "model_calls": 3, "model_input_us": 79.714,
+                "model_infer_us": 334.355, "model_output_us": 20.891,
+            },
+            132452352,
+        ),
+        (
+            "mlserver",
+            {
+                "process_cpu_s": 1.78, "model_calls": 3, "model_errors": 0,
+                "model_infer_us": 636.577, "http_requests": 3, "http_us": 30021.967,
+            },
+            142041088,
+        ),
+        (
+            "triton",
+            {
+                "model_calls": 40, "model_errors": 3, "model_samples": 80, "model_executions": 20,
+                "model_duration_us": 4000, "model_queue_us": 400, "model_input_us": 40,
+                "model_infer_us": 3000, "model_output_us": 30,
+            },
+            None,
+        ),
+    ],
+)  # fmt: skip
+def test_what_real_servers_tell_is_understood(
+    server: str, counters: dict[str, float], memory_bytes: int | None
+) -> None:
+    text = (RECORDED / f"{server}.txt").read_bytes()
+    with FakeInference(paths={"/metrics": reply(text)}) as fake:
+        reading = MetricsReader(http_address(f"{fake.url}/metrics"), ["m"], None).read()
+    assert reading.counters == pytest.approx(counters, abs=0.001)
+    assert reading.levels.get("used_memory_rss_bytes") == memory_bytes
+    assert reading.notes == ()
+
+
+def kserve_text(requests: int) -> bytes:
+    return (
+        f"process_cpu_seconds_total {requests / 100}\n"
+        f'request_predict_seconds_count{{model_name="m"}} {requests}.0\n'
+        f'request_predict_seconds_sum{{model_name="m"}} {requests * 0.002}\n'
+        f'request_predict_seconds_count{{model_name="other"}} 1e6\n'
+        "process_resident_memory_bytes 5e7\n"
+    ).encode()
+
+
+class Counting:
+    """A server that counts its inferences for Prometheus, and at the other readings misbehaves."""
+
+    def __init__(self, misbehave: Callable[[], Answer | Awaitable[Answer]] | None = None) -> None:
+        self.requests = self.readings = 0
+        self.headers: list[dict[str, str]] = []
+        self._misbehave = misbehave
+
+    def infer(self, asked: Asked, number: int) -> bytes:
+        self.requests += 1
+        return binary_reply()
+
+    def metrics(self, asked: Asked) -> Answer | Awaitable[Answer]:
+        self.readings += 1
+        self.headers.append(asked.headers)
+        if self._misbehave and self.readings > 1:
+            return self._misbehave()
+        return reply(kserve_text(self.requests))
+
+
+def measured(counting: Counting, **changes: Any) -> Result:
+    with FakeInference(infer=counting.infer, paths={"/metrics": counting.metrics}) as fake:
+        usual: dict[str, Any] = {"max_queries": 60, "limit_rps": 100, "reporting_period_s": 0.1}
+        return run(RunConfig(file=None, url=fake.url, model="m", **(usual | changes)))
+
+
+def test_a_run_has_the_differences_by_period_and_over_all() -> None:
+    result = measured(Counting())
+    overall = result.server_stats["overall"]
+    assert overall["model_calls"] == 60  # without the trial
+    assert overall["model_infer_us"] == pytest.approx(120_000)
+    assert overall["process_cpu_s"] == pytest.approx(0.6)
+    assert overall["used_memory_rss_bytes"] == 50_000_000
+    periods = [stats for key, stats in result.server_stats.items() if key != "overall"]
+    assert len(periods) > 3
+    assert sum(stats["model_calls"] for stats in periods) == 60
+
+
+async def silence() -> bytes:
+    await asyncio.sleep(3600)
+    return b""
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "told"),
+    [
+        (lambda: None, "no reading of http"),
+        (lambda: reply(b"<html>\xff{{{ 1e999 nan"), "no metric of a known name"),
+        (lambda: reply(b"", status="500 Oh"), "it answers HTTP 500"),
+        (lambda: b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nprocess", "no reading of http"),
+        (lambda: reply(b"a 1\n" * (1 << 21)), "more than 4,194,304 bytes"),
+        (silence, "no reading of http"),
+    ],
+)
+def test_an_endpoint_that_misbehaves_harms_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+    misbehave: Callable[[], Answer | Awaitable[Answer]],
+    told: str,
+) -> None:
+    monkeypatch.setattr(metrics, "TIME_ALLOWED_S", 0.3)
+    counting = Counting(misbehave)
+    result = measured(counting)
+    assert (result.successes, result.failed) == (60, 0)
+    assert len(result.intervals) >= 5  # the lines go on meanwhile
+    assert counting.readings > 1
+    notes = " ".join(result.server_stats["overall"]["notes"])
+    assert told in notes
+
+
+def test_an_endpoint_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time; all of them would take forever."""
+    monkeypatch.setattr(metrics, "TIME_ALLOWED_S", 0.3)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            writer.write(b"#")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async def read() -> tuple[str, ...]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        address = http_address(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/metrics")
+        reading = await asyncio.to_thread(MetricsReader(address, ["m"], None).read)
+        server.close()
+        return reading.notes
+
+    began_s = time.monotonic()
+    (note,) = asyncio.run(read())
+    assert note.startswith("no reading of http")
+    assert time.monotonic() - began_s < 30
+
+
+def test_what_knows_nothing_of_the_model_is_another_programs() -> None:
+    with FakeInference(paths={"/metrics": reply(b"process_cpu_seconds_total 5\n")}) as fake:
+        result = run(RunConfig(file=None, url=fake.url, model="m", max_queries=5))
+    assert "process_cpu_s" not in result.server_stats["overall"]
+
+
+def test_mlserver_is_looked_for_at_its_own_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = reply((RECORDED / "mlserver.txt").read_bytes())
+    with FakeInference(paths={"/metrics": text}) as other:
+        monkeypatch.setattr(metrics, "MLSERVER_PORT", other.port)
+        told = {"/v2": json_reply({"name": "mlserver", "version": "1", "extensions": []})}
+        with FakeInference(paths=told) as fake:
+            result = run(RunConfig(file=None, url=fake.url, model="m", max_queries=5))
+    assert result.server_stats["overall"]["used_memory_rss_bytes"] == 142041088
+
+
+def test_headers_go_to_the_server_alone() -> None:
+    secret = (("Authorization", "Bearer hush"),)
+    counting = Counting()
+    measured(counting, headers=secret)
+    assert counting.headers[0]["authorization"] == "Bearer hush"
+    elsewhere = Counting()
+    with FakeInference(paths={"/metrics": elsewhere.metrics}) as fake:
+        measured(Counting(), headers=secret, metrics_url=f"{fake.url}/metrics")
+    assert elsewhere.readings > 1
+    assert not any("authorization" in headers for headers in elsewhere.headers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--metrics-url", "http://127.0.0.1:1/metrics"), 3, "Connection refused"),
+        (("--metrics-url", "{url}"), 3, "it answers HTTP 404"),
+        (("--metrics-url", "{url}/v2"), 3, "it has no metric of a known name"),
+        (("--metrics-url", "127.0.0.1"), 2, "--metrics-url 127.0.0.1: write http://HOST:PORT"),
+    ],
+)
+def test_a_url_that_tells_nothing_is_refused_before_the_run(
+    cli: Cli, arguments: tuple[str, str], code: int, told: str
+) -> None:
+    with FakeInference() as fake:
+        words = [word.format(url=fake.url) for word in arguments]
+        done = cli("run", "--url", fake.url, "--model", "m", "--max-queries", 5, *words)
+        assert len(fake.asked) <= 1  # the trial
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+    assert told in done.stderr
+
+
+def test_metrics_of_redisai_are_refused(cli: Cli) -> None:
+    done = cli("run", "--shape", 4, "--metrics-url", "http://127.0.0.1:1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--metrics-url without --url" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overall", "parts"),
+    [
+        ({"model_calls": 4, "model_duration_us": 80.0}, None),
+        ({"model_calls": 4, "model_infer_us": 8000}, {"infer": 2.0}),
+        (
+            {"model_calls": 4, "model_infer_us": 8000, "http_requests": 5, "http_us": 25_000},
+            {"infer": 2.0, "http": 3.0},
+        ),
+    ],
+)
+def test_the_parts_of_a_requests_time_are_those_that_are_told(
+    overall: dict[str, float], parts: dict[str, float] | None
+) -> None:
+    assert server_parts_ms(overall) == parts

@@ -1,0 +1,156 @@
+"""`aibench-fast sweep` over several servers."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Cli
+from fake_inference import FakeInference
+from redisclient import load_into
+
+from aibench_fast import ConfigError
+from aibench_fast.cli.comparedservers import compared_servers
+from aibench_fast.models.load import Backend, ModelSpec
+from aibench_fast.server import EmbeddedServer
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+ONE = {"name": "one", "url": "http://127.0.0.1:8000"}
+
+
+def options(servers: Any, **changes: Any) -> argparse.Namespace:
+    usual = {
+        "grid": Path("g.toml"), "servers": servers, "url": None, "header": [], "host": "localhost",
+        "port": 6379, "socket": None, "embedded": None, "model": "m", "model_version": None,
+        "metrics_url": None,
+    }  # fmt: skip
+    return argparse.Namespace(**(usual | changes))
+
+
+@pytest.mark.parametrize(
+    ("servers", "told"),
+    [
+        ({"name": "one"}, "server has to be tables, written [[server]]"),
+        (["one"], "server 1: 'one' is no table"),
+        ([{"url": "http://h"}], "server 1: name is missing"),
+        ([{**ONE, "name": "a b"}], "server 1: name 'a b'"),
+        ([{**ONE, "name": "../a"}], "server 1: name '../a'"),
+        ([{**ONE, "name": ""}], "server 1: name ''"),
+        ([{**ONE, "name": 5}], "server 1: name is 5, which is of another type"),
+        ([ONE, {"name": "two"}], "server 2: give one of url, host and port, socket, embedded"),
+        ([{**ONE, "port": 1}], "it has url and host and port"),
+        (
+            [{"name": "one", "embedded": "mysql"}],
+            "embedded 'mysql': it has to be redisai or triton",
+        ),
+        ([{**ONE, "uri": "x"}], "server 1: there is no key uri; there are name, url"),
+        ([ONE, ONE], "two servers are called one"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_one_line(servers: Any, told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        compared_servers(options(servers))
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"url": "http://h"}, {"port": 6380}, {"embedded": "triton"}, {"header": ["A: b"]}]
+)
+def test_servers_are_named_in_one_place(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"with \[\[server\]\] tables: each of them says its own"):
+        compared_servers(options([ONE], **changes))
+
+
+def test_each_server_has_its_own_words_and_the_rest_of_the_sweep() -> None:
+    one, two, three = compared_servers(
+        options([
+            {**ONE, "model": "other", "model-version": "3", "header": ["A: b"]},
+            {"name": "two", "host": "elsewhere", "port": 7000},
+            {"name": "three", "embedded": "triton"},
+        ])
+    )  # fmt: skip
+    assert (one.url, one.model, one.model_version, one.header) == (
+        ONE["url"],
+        "other",
+        "3",
+        ["A: b"],
+    )
+    assert (two.url, two.host, two.port, two.model) == (None, "elsewhere", 7000, "m")
+    assert (three.embedded, three.url, three.header) == ("triton", None, [])
+    # Of those on this machine only `one` is not started and stopped by the sweep.
+    assert [server.servers_meanwhile for server in (one, two, three)] == [(), ("one",), ("one",)]
+
+
+def test_a_dry_run_of_two_servers_is_as_the_golden_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(
+        'workers = [1, 2]\nruns = 2\nshape = "224,224,3"\n'
+        '[[server]]\nname = "ours"\nembedded = "redisai"\n'
+        '[[server]]\nname = "triton"\nembedded = "triton"\n'
+    )
+    done = cli("sweep", "--grid", "grid.toml", "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (GOLDEN / "sweep_servers_dry_run.txt").read_text()
+
+
+def test_servers_take_turns_and_their_names_are_in_what_is_left(
+    cli: Cli, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
+    with FakeInference() as fake:
+        (tmp_path / "grid.toml").write_text(
+            f'runs = 2\nshape = "4"\nmax-queries = 6\nworkers = [1, 2]\n'
+            f'[[server]]\nname = "a"\nport = {server.port}\nmodel = "null"\n'
+            f'[[server]]\nname = "b"\nurl = "{fake.url}"\nmodel = "m"\n'
+        )
+        done = cli("sweep", "--grid", "grid.toml")
+        assert done.returncode == 0, done.stderr
+        told = [line.split(" ", 1)[1].split(", auto")[0] for line in done.stdout.splitlines()]
+        assert told == ["a, 1 workers", "a, 2 workers", "b, 1 workers", "b, 2 workers"] * 2
+        again = cli("sweep", "--grid", "grid.toml")
+        assert (again.returncode, again.stdout) == (0, "8 of 8 runs are done already\n")
+    found = [json.loads(p.read_text()) for p in (tmp_path / "results").glob("JSON_a__*.json")]
+    found += [json.loads(p.read_text()) for p in (tmp_path / "results").glob("JSON_b__*.json")]
+    assert [one["ServerName"] for one in found] == ["a"] * 4 + ["b"] * 4
+    assert {one["Server"]["Kind"] for one in found[4:]} == {"fake"}
+    for one, other in ((found[0], "b"), (found[4], "a")):
+        warned = {warning["Kind"]: warning["Message"] for warning in one["Warnings"]}
+        assert warned["servers_meanwhile"].endswith(f": {other}")
+
+
+def test_embedded_servers_are_there_while_they_are_measured_alone(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text(
+        f'file = "{tensor_file}"\nmax-queries = 20\nburn-in = 2\n'
+        '[[server]]\nname = "ours"\nembedded = "redisai"\n'
+        '[[server]]\nname = "triton"\nembedded = "triton"\n'
+    )
+    done = cli("sweep", "--grid", "grid.toml")
+    assert done.returncode == 0, done.stderr
+    for pid in (int(line.split("pid ")[1].split(";")[0]) for line in done.stderr.splitlines()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    ours, triton = (
+        json.loads(path.read_text()) for path in sorted((tmp_path / "results").glob("*.json"))
+    )
+    assert "embedded server" in ours["Server"]["Kind"]
+    assert triton["Server"]["Kind"] == "triton"
+    for one in (ours, triton):
+        used = one["ServerPeriods"]["overall"]
+        assert used["process_cpu_user_s"] > 0
+        assert used["process_rss_bytes"] > 50_000_000  # with its model
+        assert "servers_meanwhile" not in {warning["Kind"] for warning in one["Warnings"]}
+
+
+def test_what_a_server_cannot_do_is_refused_before_any_is_started(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(
+        'shape = "224,224,3"\nuse-dag = true\n'
+        '[[server]]\nname = "ours"\nembedded = "redisai"\n'
+        '[[server]]\nname = "triton"\nembedded = "triton"\n'
+    )
+    done = cli("sweep", "--grid", "grid.toml")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--use-dag with --url: the Open Inference Protocol has none" in done.stderr
