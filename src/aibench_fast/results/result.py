@@ -124,6 +124,7 @@ class StepFigures(PartFigures):
     """Of the requests that were due in one step of a profile, named as it was written."""
 
     seconds: float
+    """How long it lasted: less than was asked where the run ended in it, 0 where it did before."""
 
 
 @dataclass(frozen=True, kw_only=True)
