@@ -269,7 +269,7 @@ class Result(ShownInNotebooks):
     abandoned: int
     """Requests under way when the run was stopped: neither success nor failure."""
     late_starts: int
-    """Measured requests that started late under the rate limit, because no worker was free."""
+    """Measured requests that started late by the schedule, because no worker was free."""
     latencies: LatencyHistogram
     """Of the measured successes: under a rate limit response latencies, from the intended start;
     in a closed loop service latencies, which there are the same."""
