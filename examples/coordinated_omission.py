@@ -1,11 +1,11 @@
-"""Coordinated omission, shown: a server that freezes for one second in ten, measured three times.
+"""Coordinated omission, shown: a server that freezes for one second in ten, measured two ways.
 
 A closed loop waits for the frozen server and sends nothing meanwhile, so that one request alone is
 slow. By a schedule requests go on being due, and each that had to wait counts from when it was.
 
     python examples/coordinated_omission.py --out docs
 
-prints a table and draws `coordinated-omission.png`. It takes three times --seconds.
+prints a table and draws `coordinated-omission.png`. It takes twice --seconds.
 """
 
 import argparse

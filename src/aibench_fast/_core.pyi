@@ -63,6 +63,8 @@ class Snapshot(NamedTuple):
     """Measured requests of the worker that had the fewest; 0 before the end."""
     most_worker_requests: int
     """And of the one that had the most."""
+    cut_after_ns: int
+    """How long after the burn-in its duration or a stop ended the run; 0 where neither did."""
     lag_exceeded: bool
     """Whether a request that was later than may be ended the run."""
     burn_in_failures: Mapping[str, tuple[int, str]]

@@ -65,6 +65,7 @@ class Snapshot(NamedTuple):
     busiest_thread: float
     least_worker_requests: int
     most_worker_requests: int
+    cut_after_ns: int
     lag_exceeded: bool
     burn_in_failures: dict
     burn_in_latencies: LatencyCounts
@@ -612,7 +613,8 @@ cdef class LoadGenerator:
             s.begun, s.requests, s.answered_tensors, s.reconnects, s.abandoned, s.burn_in_shed, s.started_ns,
             s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
-            s.most_worker_requests, bool(s.lag_exceeded), _failures(&s.burn_in_failures),
+            s.most_worker_requests, s.cut_after_ns, bool(s.lag_exceeded),
+            _failures(&s.burn_in_failures),
             _latency_counts(&s.burn_in_latencies),
             _figures(&s.measured, self._scheduled()),
             _latency_counts(&s.start_lags), _latency_counts(&s.timer_lags),

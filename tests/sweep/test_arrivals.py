@@ -110,6 +110,7 @@ def test_a_profile_has_figures_for_each_step(tensor_file: Path, cli: Cli) -> Non
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Step 40/s for 500ms: 20 requests, 40.00/s, response q50 " in done.stdout
+    assert "q99 not known, service q99 not known" in done.stdout
     assert "Step 40/s to 120/s over 500ms: 40 requests, 80.00/s, " in done.stdout
     assert "burn-in complete after 10 queries" in done.stdout
     assert f"Arrivals: {profile}; " in done.stdout
@@ -175,11 +176,30 @@ def test_what_is_too_late_is_shed_and_counted(tensor_file: Path, cli: Cli) -> No
     assert "requests were not sent, for they were 0.1 s late" in done.stdout
 
 
-def test_a_request_that_is_too_late_ends_the_run(tensor_file: Path) -> None:
+def test_a_request_that_is_too_late_ends_the_run(tensor_file: Path, cli: Cli) -> None:
     with FakeRedisAI(AI_MODELRUN=stalling) as server:
         result = against(server, tensor_file, limit_rps=100, max_queries=100, max_lag_s=0.1)
     assert result.lag_exceeded
     assert result.requests < 30
+    assert result.shed == 0
+    # What came due during the stall, with the one that ended the run, is hidden nowhere.
+    assert result.unsent >= 10
+    assert result.requests + result.unsent <= 100 * result.measured_s + 3
+    with FakeRedisAI(AI_MODELRUN=stalling) as server:
+        done = cli(
+            "run", "--file", tensor_file, "--port", server.port, "--limit-rps", 100,
+            "--max-queries", 100, "--max-lag", "100ms", "--quiet",
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "Ended: a request was more than 0.1 s late" in done.stdout
+
+
+def test_a_step_that_is_cut_short_lasted_as_long_as_it_did(tensor_file: Path) -> None:
+    steps = parse_profile("50/s for 400ms, 50/s for 9s, 50/s for 1s")
+    with FakeRedisAI() as server:
+        result = against(server, tensor_file, profile=steps, duration_s=0.6, workers=2)
+    assert [step.seconds for step in result.steps] == pytest.approx([0.4, 0.2, 0], abs=0.001)
+    assert [step.requests for step in result.steps] == [20, 10, 0]
 
 
 def test_what_was_due_and_found_no_worker_is_counted(tensor_file: Path) -> None:
@@ -237,6 +257,8 @@ def test_a_burn_in_of_some_time(tensor_file: Path, cli: Cli) -> None:
         (("--profile", "10/s for"), "'10/s for' is no step"),
         (("--profile", "10/s for 5s, quickly"), "'quickly' is no step"),
         (("--profile", "10/s for 0s"), "lasts no time"),
+        (("--profile", ""), "'' is no step"),
+        (("--limit-rps", 5, "--on-lag", "shed"), "--on-lag shed without --max-lag"),
         (("--profile", "0/s for 5s"), "nothing would be sent"),
         (("--profile", "5/s for 5s", "--limit-rps", 5), "--limit-rps and --profile"),
         (("--arrivals", "poisson"), "--arrivals poisson without a rate"),

@@ -19,6 +19,7 @@ def test_runs_are_repeated_on_fresh_connections_and_summed_up(
     assert done.returncode == 0, done.stderr
     assert "3 runs, medians with 95 % intervals:" in done.stdout
     summary = json.loads((tmp_path / "r.json").read_text())["Repeats"]
+    assert [*summary["Figures"]] == ["rate", "p50", "p95"]  # 30 requests tell no p99
     assert summary["Results"] == ["r-1.json", "r-2.json", "r-3.json"]
     rates = [
         json.loads((tmp_path / name).read_text())["OverallRates"]["overallOpsRate"]
@@ -44,6 +45,11 @@ def test_until_says_how_narrow_it_got(cli: Cli, tensor_file: Path) -> None:
 
 
 def test_bad_repeats_are_one_line(cli: Cli, tensor_file: Path) -> None:
-    for words in (("--repeats", 1), ("--until", "0%"), ("--until", "narrow")):
+    for words in (
+        ("--repeats", 1),
+        ("--repeats", "often"),
+        ("--until", "0%"),
+        ("--until", "narrow"),
+    ):
         done = cli("run", "--file", tensor_file, *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)

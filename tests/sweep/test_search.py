@@ -177,7 +177,13 @@ def test_a_target_that_fails_at_the_lowest_value_says_so(cli: Cli, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--slo", "p99=50ms", "--from", "0"], "--from 0: over rate it has to be a number above 0"),
+        (["--slo", "p99=50ms", "--from", "0"], "--from 0: over rate it has to be a number from"),
+        (["--slo", "p99=50ms", "--to", "0"], "--to 0: over rate it has to be a number from 0.001"),
+        (["--slo", "p99=1s", "--over", "workers", "--to", "1.5"], "a whole number from 1 to"),
+        (["--slo", "p99=1s", "--over", "workers", "--max-lag", "1s"], "--max-lag: over workers"),
+        (["--slo", "p99=1s", "--on-lag", "shed"], "--on-lag shed without --max-lag"),
+        (["--slo", "p99=1s", "--workers", "0"], "--workers 0: it has to be from 1"),
+        (["--slo", "p99=1s", "--junit", "."], "cannot write"),
         (["--slo", "p99=50ms", "--from", "9", "--to", "3"], "--from 9 is above --to 3"),
         (["--slo", "p99=50ms", "--over", "workers", "--from", "1.5"], "a whole number from 1"),
         (["--slo", "fast=50ms"], "--slo 'fast=50ms': there is no figure 'fast'"),
@@ -189,6 +195,43 @@ def test_bad_input_is_one_line(cli: Cli, words: list[str], told: str) -> None:
     done = cli("search", *words, "--shape", 16)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert told in done.stderr
+
+
+def test_what_cannot_be_raised_shows_before_a_step(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mix.toml").write_text('[[request]]\nmodel = "m"\nshape = [4]\n')
+    done = cli("search", "--slo", "p99=1s", "--mix", "mix.toml", "--over", "batch-size")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--mix with --batch-size" in done.stderr
+    assert not (tmp_path / "search").exists()
+
+
+def test_steps_arrive_as_is_asked(cli: Cli, tmp_path: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.01)) as server:  # type: ignore[arg-type]
+        done = cli(
+            "search", "--slo", "p50=10s", "--shape", 16, "--port", server.port, "--workers", 1,
+            "--from", 80, "--duration", "500ms", "--burn-in", "0", "--arrivals", "poisson",
+            "--max-lag", "1ms", "--seed", 3,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr + done.stdout
+    assert "not held: a request was later than --max-lag" in done.stdout
+    search = json.loads((tmp_path / "search/search.json").read_text())["Search"]
+    step = json.loads((tmp_path / "search" / search["Steps"][0]["Result"]).read_text())
+    assert (step["Arrivals"]["Kind"], step["Arrivals"]["Seed"]) == ("poisson", 3)
+    assert step["Arrivals"]["MaxLagSeconds"] == 0.001
+
+
+def test_a_search_whose_server_goes_keeps_its_steps(cli: Cli, tmp_path: Path) -> None:
+    def once(_: Sequence[bytes], number: int) -> bytes:
+        return OK if number < 10 else b"-ERR the model is gone\r\n"
+
+    with FakeRedisAI(AI_MODELRUN=once) as server:
+        done = cli(
+            "search", "--slo", "p50=1s", "--shape", 16, "--port", server.port, "--from", 40,
+            "--duration", "500ms", "--burn-in", "0",
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    search = json.loads((tmp_path / "search/search.json").read_text())["Search"]
+    assert (search["Found"], search["Confirmed"], len(search["Steps"])) == (None, False, 1)
 
 
 def test_a_folder_with_a_search_is_left_alone(cli: Cli, tmp_path: Path) -> None:

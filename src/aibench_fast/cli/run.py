@@ -307,9 +307,9 @@ def _add_repeat_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _at_least_2(word: str) -> int:
-    number = int(word)
+    number = int(word) if word.isdecimal() else 0
     if not 2 <= number <= MAX_REPEATS:
-        raise argparse.ArgumentTypeError(f"{word}: it has to be from 2 to {MAX_REPEATS}")
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 2 to {MAX_REPEATS}")
     return number
 
 
@@ -365,7 +365,7 @@ def _run(options: argparse.Namespace) -> int:
         arrivals=options.arrivals,
         max_lag_s=options.max_lag,
         on_lag=options.on_lag,
-        profile=parse_profile(options.profile) if options.profile else (),
+        profile=() if options.profile is None else parse_profile(options.profile),
         arrivals_file=options.arrivals_file,
         sample_responses=options.print_responses,
         live_readings=options.live and not options.quiet and sys.stdout.isatty(),
@@ -475,8 +475,10 @@ def run_config(options: argparse.Namespace) -> RunConfig:
     ConfigError where they cannot be run, or do not say which tensors to send.
     """
     mix = () if options.mix is None else read_mix(options.mix)
-    if mix and (options.shape is not None or options.model != DEFAULT_MODEL):
-        raise ConfigError("--mix with --shape or --model: the mix says them for each request")
+    if mix and (options.shape is not None or options.dtype or options.model != DEFAULT_MODEL):
+        raise ConfigError(
+            "--mix with --shape, --dtype or --model: the mix says them for each request"
+        )
     if options.inputs and options.shape is not None:
         raise ConfigError("--input with --shape: each input has its own")
     of_triton = options.embedded == "triton"

@@ -26,9 +26,9 @@ from aibench_fast.cli.run import (
     write_junit,
 )
 from aibench_fast.cli.servers import loaded_server, resolved
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import check_writable
-from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, RunConfig
+from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.events import Event
 from aibench_fast.load.runner import run
 from aibench_fast.load.search import Edge, find_edge, parse_target
@@ -97,11 +97,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _search(options: argparse.Namespace) -> int:
-    if options.over != "rate" and options.arrivals != "even":
-        raise ConfigError(f"--arrivals {options.arrivals}: over {options.over} it is a closed loop")
+    if options.over != "rate" and (options.arrivals != "even" or options.max_lag):
+        given = "--max-lag" if options.max_lag else f"--arrivals {options.arrivals}"
+        raise ConfigError(f"{given}: over {options.over} it is a closed loop")
     config = dataclasses.replace(
         run_config(options),
-        workers=options.workers or (RATE_WORKERS if options.over == "rate" else 1),
+        workers=_workers(options),
         threads=options.threads,
         batch_size=options.batch_size,
     )
@@ -110,24 +111,31 @@ def _search(options: argparse.Namespace) -> int:
     targets = [parse_target(words) for words in options.slo]
     expected = [parse_expectation(words) for words in options.expect]
     lowest, highest = _limits(options, config)
+    _Steps(config, options, targets).check(lowest, highest)
+    if options.junit:
+        check_writable(options.junit)
     _prepare_folder(options.results_dir)
     end_in_order()
     with loaded_server(options) as where, progress_bar(options.quiet, "", transient=True) as bar:
         task = bar.add_task("searching", total=None)
         steps = _Steps(dataclasses.replace(config, **where), options, targets)
-        if lowest is None:
-            bar.update(task, description="asking one worker for its rate")
-            lowest = min(steps.probe() * PROBE_SHARE, highest)
+        steps.check(lowest, highest)  # again, for what an embedded server does not know
 
         def measure(value: float) -> bool:
             bar.update(task, description=f"{options.over} {value:.5g}")
             return steps.measure(value)
 
         try:
+            if lowest is None:
+                bar.update(task, description="asking one worker for its rate")
+                lowest = min(steps.probe() * PROBE_SHARE, highest)
             edge = find_edge(measure, lowest, highest, whole=options.over != "rate")
         except KeyboardInterrupt:
             steps.save(None)
             return EXIT_INTERRUPTED
+        except AibenchError:  # as where the server goes: what was measured until then is kept
+            steps.save(None)
+            raise
     steps.save(edge)
     print(_last_line(options.over, targets, edge), flush=True)
     if edge.holds_at is None:
@@ -140,25 +148,33 @@ def _search(options: argparse.Namespace) -> int:
     return 0 if best.held and edge.confirmed else EXIT_FAILURES
 
 
+def _workers(options: argparse.Namespace) -> int:
+    if options.workers is not None:
+        return int(options.workers)
+    return RATE_WORKERS if options.over == "rate" else 1
+
+
 def _limits(options: argparse.Namespace, config: RunConfig) -> tuple[float | None, float]:
     """The lowest value, None where it is to be found out, and the highest."""
     most = {
         "rate": float(MAX_RPS),
-        "workers": MAX_WORKERS,
-        "batch-size": MAX_TENSOR_BYTES // config.tensor_bytes,
+        "workers": min(MAX_WORKERS, MAX_OUTSTANDING // config.pipeline),
+        "batch-size": MAX_TENSOR_BYTES // max(one.tensor_bytes for one in config.kinds[0].inputs),
         "pipeline": MAX_OUTSTANDING // config.workers,
     }[options.over]
     is_rate = options.over == "rate"
-    lowest, highest = options.lowest, most if options.highest is None else options.highest
-    if lowest is None:
-        return (None if is_rate else 1), highest
-    for name, value in (("--from", lowest), ("--to", highest)):
-        if not 0 < value <= most or not (is_rate or value == int(value)):
+    least = MIN_RPS if is_rate else 1
+    for name, value in (("--from", options.lowest), ("--to", options.highest)):
+        if value is None:
+            continue
+        if not least <= value <= most or not (is_rate or value == int(value)):
             raise ConfigError(
-                f"{name} {value:g}: over {options.over} it has to be "
-                f"{'a number above 0' if is_rate else 'a whole number from 1'} to {most:g}"
+                f"{name} {value:g}: over {options.over} it has to be a "
+                f"{'number' if is_rate else 'whole number'} from {least:g} to {most:g}"
             )
-    if lowest > highest:
+    lowest = options.lowest or (None if is_rate else 1)
+    highest = options.highest or most
+    if lowest is not None and lowest > highest:
         raise ConfigError(f"--from {lowest:g} is above --to {highest:g}")
     return lowest, highest
 
@@ -183,6 +199,7 @@ class _Steps:
         self, config: RunConfig, options: argparse.Namespace, targets: Sequence[Expectation]
     ) -> None:
         self._config = config
+        self._options = options
         self._over = options.over
         self._folder = options.results_dir
         self._quiet = options.quiet
@@ -190,11 +207,15 @@ class _Steps:
         self._steps: list[SearchStep] = []
         self._results: dict[float, Result] = {}
 
+    def check(self, lowest: float | None, highest: float) -> None:
+        """ConfigError where there can be no run of one of the two; None is not known yet."""
+        for value in (lowest, highest):
+            if value is not None:
+                self._configured(value)
+
     def probe(self) -> float:
         """The rate of one worker in a closed loop."""
-        one = dataclasses.replace(
-            self._config, workers=1, threads=None, duration_s=1.0, arrivals="even", max_lag_s=0.0
-        )
+        one = dataclasses.replace(self._config, workers=1, threads=None, duration_s=1.0)
         result = run(one, self._tell)
         if result.interrupted:
             raise KeyboardInterrupt
@@ -236,7 +257,9 @@ class _Steps:
         return self._results[value]
 
     def save(self, edge: Edge | None) -> None:
-        """Save the search; `edge` is None where it was interrupted."""
+        """Save the search, if it had a step; `edge` is None where it did not come to its end."""
+        if not self._steps:
+            return
         known = edge or Edge(None, None, confirmed=False)
         Search(
             slo=[target.words for target in self._targets],
@@ -253,6 +276,9 @@ class _Steps:
             return dataclasses.replace(
                 self._config,
                 limit_rps=value,
+                arrivals=self._options.arrivals,
+                max_lag_s=self._options.max_lag,
+                on_lag=self._options.on_lag,
                 duration_s=max(self._config.duration_s, SPARE_REQUESTS * least / value),
             )
         if self._over == "workers":

@@ -236,6 +236,10 @@ class RunConfig:
         if self.on_lag not in ON_LAG:
             raise ConfigError(f"--on-lag {self.on_lag}: it has to be {' or '.join(ON_LAG)}")
         _seconds("--max-lag", self.max_lag_s, or_zero=True)
+        if self.on_lag != "stop" and not self.max_lag_s:
+            raise ConfigError(
+                f"--on-lag {self.on_lag} without --max-lag: nothing is too late without it"
+            )
         if self.max_lag_s and not named:
             raise ConfigError(
                 "--max-lag without --limit-rps, --profile or --arrivals-file: in a closed loop "

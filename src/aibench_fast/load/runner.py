@@ -1,6 +1,7 @@
 """One benchmark: a RunConfig becomes a Result."""
 
 import dataclasses
+import math
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -280,7 +281,7 @@ def _measure(
         shed=measured.shed,
         unsent=generator.unsent(),
         lag_exceeded=snapshot.lag_exceeded,
-        steps=_steps(config, generator),
+        steps=_steps(config, snapshot, generator),
         kinds=_kinds(config, measured, generator),
         start_lags=histogram(snapshot.start_lags),
         timer_lags=histogram(snapshot.timer_lags),
@@ -386,8 +387,14 @@ def _kinds(
     ]
 
 
-def _steps(config: RunConfig, generator: _core.LoadGenerator) -> list[StepFigures]:
-    return [
-        StepFigures(name=str(step), seconds=step.duration_s, **_part(figures))
-        for step, figures in zip(config.profile, generator.step_figures(), strict=True)
-    ]
+def _steps(
+    config: RunConfig, snapshot: _core.Snapshot, generator: _core.LoadGenerator
+) -> list[StepFigures]:
+    """Of a profile, as far as the run went through it."""
+    left_s = snapshot.cut_after_ns / NS_PER_S if snapshot.cut_after_ns else math.inf
+    steps = []
+    for step, figures in zip(config.profile, generator.step_figures(), strict=True):
+        seconds = max(0.0, min(step.duration_s, left_s))
+        left_s -= seconds
+        steps.append(StepFigures(name=str(step), seconds=seconds, **_part(figures)))
+    return steps

@@ -202,7 +202,7 @@ static void request_done(struct iothread *t, struct worker *w)
     if (oldest(w)->samples)
         sample_finish(run, w, !failed);
     if (failed && (run->config.stop_on_failure || w->check.kind == FAILURE_TENSOR_FILE))
-        atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
+        run_stop(run);
     w->oldest = (w->oldest + 1) % run->config.pipeline;
     w->outstanding--;
     if (w->outstanding > 0)
@@ -232,7 +232,7 @@ static void worker_lost(struct iothread *t, struct worker *w)
         return;
     }
     if (run->config.stop_on_disconnect && w->check.kind == FAILURE_CONNECTION_LOST)
-        atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
+        run_stop(run);
     request_done(t, w);
     while (w->outstanding > 0) {
         replycheck_fail(&w->check, FAILURE_CONNECTION_LOST,
@@ -273,18 +273,26 @@ OUT_OF_LINE static void connect_failed(struct iothread *t, struct worker *w)
     worker_end(t, w);
 }
 
+static void set_over(struct run_state *run, int64_t over_ns)
+{
+    int64_t none = 0;
+    atomic_compare_exchange_strong(&run->over_ns, &none, over_ns);
+}
+
+void run_stop(struct run_state *run)
+{
+    set_over(run, monotonic_ns());
+    atomic_store(&run->stopping, true);
+}
+
 static bool run_is_over(struct run_state *run)
 {
     int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
-    int64_t none = 0;
-    if (run->config.duration_ns && from_ns) {
-        int64_t now_ns = monotonic_ns();
-        if (now_ns - from_ns >= run->config.duration_ns) {
-            /* Not when that was noticed: what is due in between is none of the run's. */
-            atomic_compare_exchange_strong(&run->over_ns, &none,
-                                           from_ns + run->config.duration_ns);
-            return true;
-        }
+    if (run->config.duration_ns && from_ns &&
+        monotonic_ns() - from_ns >= run->config.duration_ns) {
+        /* Not when that was noticed: what is due in between is none of the run's. */
+        set_over(run, from_ns + run->config.duration_ns);
+        return true;
     }
     return atomic_load_explicit(&run->stopping, memory_order_relaxed);
 }
@@ -491,11 +499,14 @@ OUT_OF_LINE static bool is_too_late(struct iothread *t, struct worker *w, const 
     int64_t max_ns = run->config.max_lag_ns;
     if (max_ns == 0 || monotonic_ns() - request->arrival.due_ns <= max_ns)
         return false;
-    if (!run->config.shed_late) {
+    if (run->config.shed_late) {
+        shed(t, w, request);
+    } else {
         atomic_store(&run->lag_exceeded, true);
-        atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
+        run_stop(run);
+        figures_bump(&t->unsent);
+        w->outstanding--;
     }
-    shed(t, w, request);
     return true;
 }
 
@@ -520,13 +531,18 @@ static void worker_next(struct iothread *t, struct worker *w)
     }
 }
 
-/* The run is over before the worker's request was sent. */
-static void worker_end_unsent(struct iothread *t, struct worker *w)
+/* The run is over, and the worker's request was not sent; was it due? */
+static void note_unsent(struct iothread *t, struct worker *w)
 {
     int64_t due_ns = oldest(w)->arrival.due_ns;
     if (due_ns && due_ns < atomic_load_explicit(&t->run->over_ns, memory_order_relaxed))
         figures_bump(&t->unsent);
     w->outstanding = 0;
+}
+
+static void worker_end_unsent(struct iothread *t, struct worker *w)
+{
+    note_unsent(t, w);
     worker_end(t, w);
 }
 
@@ -606,15 +622,21 @@ static bool may_be_answer(struct worker *w)
     return false;
 }
 
+/* Keep how long the reply waited for this thread, if that is measured by now. */
+OUT_OF_LINE static void note_reply_wait(struct iothread *t, struct worker *w)
+{
+    if (atomic_load_explicit(&t->run->measured_from_ns, memory_order_relaxed))
+        histogram_record(&t->reply_waits, w->connection.reply_wait_ns);
+    w->connection.reply_wait_ns = -1;
+}
+
 static void worker_receive(struct iothread *t, struct worker *w)
 {
     enum io_status status = IO_DONE;
     while (w->outstanding > 0 && status == IO_DONE) {
         status = connection_receive(&w->connection);
-        if (w->connection.reply_wait_ns >= 0) {
-            histogram_record(&t->reply_waits, w->connection.reply_wait_ns);
-            w->connection.reply_wait_ns = -1;
-        }
+        if (w->connection.reply_wait_ns >= 0)
+            note_reply_wait(t, w);
         if (status == IO_FAILED || (status == IO_DONE && !may_be_answer(w))) {
             worker_lost(t, w);
             return;
@@ -743,8 +765,10 @@ static void sum_up(struct iothread *t)
 {
     uint64_t abandoned = 0, least = UINT64_MAX, most = 0;
     for (uint32_t i = 0; i < t->worker_count; i++) {
-        const struct worker *w = &t->workers[i];
+        struct worker *w = &t->workers[i];
         abandoned += abandoned_by(w, t->run->config.pipeline);
+        if (w->outstanding > 0 && oldest(w)->started_ns == 0) /* the run was stopped meanwhile */
+            note_unsent(t, w);
         least = w->measured < least ? w->measured : least;
         most = w->measured > most ? w->measured : most;
     }

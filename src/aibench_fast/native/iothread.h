@@ -33,7 +33,7 @@ struct run_state {
     _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
     struct outages outages;
-    _Atomic int64_t over_ns; /* when the run was over by its duration; 0 before a thread saw it */
+    _Atomic int64_t over_ns; /* when the run was over by its duration or stopped; 0 before */
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
     uint32_t threads_running;
@@ -126,6 +126,9 @@ struct iothread {
  * Returns 0, or -1 with the reason in `errstr`; either way iothread_free is to be called. */
 int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_worker,
                   uint32_t worker_count, errstr_t errstr);
+
+/* Stop the run: its threads end within a tenth of a second. Any thread may call it. */
+void run_stop(struct run_state *run);
 
 /* The thread's start routine; its argument is the iothread. */
 void *iothread_main(void *iothread);

@@ -145,7 +145,7 @@ void loadgen_begin_measuring(struct loadgen *g)
 
 void loadgen_stop(struct loadgen *g)
 {
-    atomic_store(&g->run.stopping, true);
+    run_stop(&g->run);
 }
 
 static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *busiest_ns)
@@ -192,6 +192,8 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     histogram_init(&s->reply_waits);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
+    int64_t over_ns = atomic_load(&g->run.over_ns);
+    s->cut_after_ns = over_ns ? over_ns - atomic_load(&g->run.measure_due_from_ns) : 0;
     s->lag_exceeded = atomic_load(&g->run.lag_exceeded);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         add_thread(s, &g->threads[i], &busiest_ns);

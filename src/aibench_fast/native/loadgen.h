@@ -73,6 +73,8 @@ struct loadgen_snapshot {
                                 * was on a CPU; final after the end */
     uint64_t least_worker_requests; /* measured ones of the worker that had the fewest; 0 before */
     uint64_t most_worker_requests;  /* the end, and so has the one with the most */
+    int64_t cut_after_ns;           /* how long after the burn-in the run was over by its duration or
+                                     * stopped; 0 where the schedule ended it */
     bool lag_exceeded;              /* a request was later than max_lag_ns, which ended the run */
     struct failures burn_in_failures;
     struct histogram burn_in_latencies; /* of its successes, from the intended start */
@@ -115,8 +117,8 @@ void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures
 /* The outages so far, into room for OUTAGES_KEPT; returns how many there were in all. */
 uint64_t loadgen_read_outages(struct loadgen *g, struct outage *outages);
 
-/* After the end: how many requests were due before the run was over, and never taken for want of a
- * free worker. */
+/* After the end: how many requests were due before the run was over or stopped, and not sent, for no
+ * worker was free. */
 uint64_t loadgen_unsent(struct loadgen *g);
 
 /* Ask for a copy of the next output that arrives. */

@@ -53,7 +53,8 @@ class CellSummary:
 
     def quantile_ms(self, name: str) -> float | None:
         """The median of the runs' latencies at q50, q95 or q99; None where no run tells."""
-        values = [run.quantiles_ms[name] for run in self.runs if name in run.quantiles_ms]
+        told = [run.quantile_ms(name) for run in self.runs]
+        values = [value for value in told if value is not None]
         return median(values) if values else None
 
     def values(self, figure: Figure) -> list[float]:

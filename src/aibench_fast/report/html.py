@@ -136,7 +136,7 @@ def _doubts(content: Content) -> Iterator[str]:
             [run.path.name for run in runs if run.interrupted],
         ),
         (
-            "Requests started late under the rate limit, because no worker was free",
+            "Requests started late by the schedule, because no worker was free",
             [
                 f"{run.path.name}: {run.late_starts / run.requests:.1%} of {run.requests:,}"
                 for run in runs
@@ -169,7 +169,12 @@ def _figures(content: Content) -> Iterator[str]:
     p99 = fastest.quantile_ms("q99")
     figures = [
         ("Highest throughput", f"{fastest.rate:,.1f}", "inferences/s", str(fastest.cell)),
-        ("p99 at the highest throughput", _ms(p99), "ms", "of a request, round trip included"),
+        (
+            "p99 at the highest throughput",
+            "not known" if p99 is None else _ms(p99),
+            "" if p99 is None else "ms",
+            "of a request, round trip included",
+        ),
         ("Lowest p50", _ms(quickest.quantile_ms("q50")), "ms", str(quickest.cell)),
         ("Failed requests", f"{failed:,}", "", f"in {_counted(len(content.runs), 'run')}"),
     ]
@@ -261,7 +266,7 @@ def _cell_values(one: CellSummary, limited: bool, compared: bool) -> Iterator[st
         yield escape(cell.server_name)
     yield str(cell.workers)
     yield "not told" if cell.autobatching < 0 else str(cell.autobatching)
-    yield str(cell.batch_size)
+    yield str(cell.batch_size or "of a mix")
     if limited:
         yield f"{cell.max_rps:g}" if cell.max_rps else "none"
     yield f"{one.rate:,.3f}"

@@ -17,8 +17,8 @@ from aibench_fast.results.serverperiods import server_use
 BARS = "▁▂▃▄▅▆▇█"
 MAX_POINTS = 1000
 HISTOGRAM_ROWS = 10
-LABEL_WIDTH = 10
-VALUE_WIDTH = 16
+LABEL_WIDTH = 6
+VALUE_WIDTH = 14
 MIN_CHART_WIDTH = 10
 COUNT_WIDTH = 12  # behind a bar
 MIB = 1 << 20

@@ -40,8 +40,8 @@ def _(loaded: Loaded) -> str:
             run.client,
             str(run.cell),
             f"{run.inferences_per_s:.3f}",
-            _ms(run.quantiles_ms.get("q50")),
-            _ms(run.quantiles_ms.get("q99")),
+            _ms(run.quantile_ms("q50")),
+            _ms(run.quantile_ms("q99")),
             str(run.failed),
         )
         for run in loaded.records

@@ -164,19 +164,22 @@ def format_repeats(made: Repeats) -> str:
 
 
 def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:
-    q25, q50, q75, q99 = latencies.quantiles_ms((0.25, 0.50, 0.75, 0.99))
+    q25, q50, q75 = latencies.quantiles_ms((0.25, 0.50, 0.75))
     return (
         f"min: {latencies.min_ms:8.2f} ms,  mean: {latencies.mean_ms:8.2f} ms, "
         f"q25: {q25:8.2f} ms, med(q50): {q50:8.2f} ms, q75: {q75:8.2f} ms, "
-        f"q99: {_p99(latencies, q99)}, max: {latencies.max_ms:8.2f} ms, "
+        f"q99: {_p99(latencies, width=8)}, max: {latencies.max_ms:8.2f} ms, "
         f"stddev: {latencies.stddev_ms:8.2f}ms, count: {latencies.count}, "
         f"timedOut count: {timed_out}"
     )
 
 
-def _p99(latencies: LatencyHistogram, q99: float) -> str:
+def _p99(latencies: LatencyHistogram, width: int = 0) -> str:
     """The 99th percentile, where there are enough values for one."""
-    return f"{q99:8.2f} ms" if latencies.count not in range(1, MIN_FOR_P99) else "not known"
+    if latencies.count in range(1, MIN_FOR_P99):
+        return "not known"
+    (q99,) = latencies.quantiles_ms((0.99,))
+    return f"{q99:{width}.2f} ms"
 
 
 def _arrival_lines(result: Result) -> Iterator[str]:
@@ -232,19 +235,17 @@ def _workers(count: int) -> str:
 
 def _part_line(part: PartFigures, seconds: float) -> str:
     """How many requests of a part there were in so many seconds, and how long they took."""
-    q50, q99 = part.latencies.quantiles_ms((0.5, 0.99))
-    response, service = "", ""
-    if part.service_latencies is not None:
-        (service_q99,) = part.service_latencies.quantiles_ms((0.99,))
-        response, service = "response ", f", service q99 {service_q99:.2f} ms"
+    told = [f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s"]
+    if part.latencies.count:
+        (q50,) = part.latencies.quantiles_ms((0.5,))
+        response = "" if part.service_latencies is None else "response "
+        told += [f"{response}q50 {q50:.2f} ms", f"q99 {_p99(part.latencies)}"]
+        if part.service_latencies is not None:
+            told.append(f"service q99 {_p99(part.service_latencies)}")
     failed = part.requests - part.successes
-    doubts = "".join(
-        f", {count} {what}" for count, what in ((failed, "failed"), (part.shed, "shed")) if count
-    )
-    return (
-        f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s, "
-        f"{response}q50 {q50:.2f} ms, q99 {q99:.2f} ms{service}{doubts}"
-    )
+    doubts = {"failed": failed, "shed": part.shed, "started late": part.late_starts}
+    told += [f"{count} {what}" for what, count in doubts.items() if count]
+    return ", ".join(told)
 
 
 def _doubts(result: Result) -> Iterator[str]:

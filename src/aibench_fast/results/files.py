@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
-from aibench_fast.results.result import BUSY_THREAD, ServerFacts, Verdict
+from aibench_fast.results.result import BUSY_THREAD, MIN_FOR_P99, ServerFacts, Verdict
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
 from aibench_fast.tensortype import describe, image_shape
@@ -46,7 +46,7 @@ class Cell(NamedTuple):
     autobatching: int
     """The model's batch size on the server; -1 where the run was not told it."""
     batch_size: int
-    """Images a request."""
+    """Images a request; 0 where the kinds of a mix differ."""
     max_rps: float
     """Requests a second that the run was limited to; 0 for none."""
     server_name: str = ""
@@ -55,7 +55,8 @@ class Cell(NamedTuple):
     @property
     def variant(self) -> str:
         """All of the cell but the workers, in words."""
-        words = f"auto-batching {self.autobatching}, tensor batch {self.batch_size}"
+        batch = self.batch_size or "of a mix"
+        words = f"auto-batching {self.autobatching}, tensor batch {batch}"
         words = f"{self.server_name}, {words}" if self.server_name else words
         return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
 
@@ -98,7 +99,7 @@ class RunRecord:
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
     requests: int | None
     late_starts: int
-    """Requests that started late under the rate limit, because no worker was free."""
+    """Requests that started late by the schedule, because no worker was free."""
     failures: Mapping[str, tuple[int, str]]
     """Measured and burn-in failures by kind: how many, and the first one's message."""
     warnings: Sequence[str]
@@ -122,6 +123,12 @@ class RunRecord:
         """The server's CPU time; None where it is not known."""
         cores, rate = self.server_use.cores, self.inferences_per_s_with_burn_in
         return cores / rate * MS_PER_S if cores is not None and rate else None
+
+    def quantile_ms(self, name: str) -> float | None:
+        """A quantile that is known: of few requests q99 is not, nor is what the file lacks."""
+        if name == "q99" and self.requests is not None and self.requests < MIN_FOR_P99:
+            return None
+        return self.quantiles_ms.get(name)
 
     def row(self) -> dict[str, Any]:
         """The run as a row of a table; None where the file does not tell."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
 
-from aibench_fast.results.result import Result
+from aibench_fast.results.result import MIN_FOR_P99, Result
 
 # Student's t at 97.5 %, by degrees of freedom from 1 on; above, the next smaller that is listed.
 _T = (
@@ -108,11 +108,15 @@ class Repeats:
         return Spread([one.inferences_per_s for one in self.results], "inferences/s")
 
     def spreads(self) -> dict[str, Spread]:
-        """The rate, and the latencies at QUANTILES."""
-        by_run = [one.latencies.quantiles_ms(QUANTILES.values()) for one in self.results]
+        """The rate, and the latencies at QUANTILES; without p99 where a run has too few for one."""
+        fewest = min(one.latencies.count for one in self.results)
+        names = [name for name in QUANTILES if name != "p99" or fewest >= MIN_FOR_P99]
+        by_run = [
+            one.latencies.quantiles_ms([QUANTILES[name] for name in names]) for one in self.results
+        ]
         return {"rate": self.rate} | {
-            name: Spread([quantiles[place] for quantiles in by_run], "ms")
-            for place, name in enumerate(QUANTILES)
+            name: Spread(values, "ms")
+            for name, values in zip(names, zip(*by_run, strict=True), strict=True)
         }
 
     @property

@@ -152,6 +152,7 @@ class StepFigures(PartFigures):
     """Of the requests that were due in one step of a profile, named as it was written."""
 
     seconds: float
+    """How long it lasted: less than was asked where the run ended in it, 0 where it did before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +317,7 @@ class Result(ShownInNotebooks):
     outages: Sequence[Outage]
     """The first of them."""
     late_starts: int
-    """Measured requests that started late under the rate limit, because no worker was free."""
+    """Measured requests that started late by the schedule, because no worker was free."""
     latencies: LatencyHistogram
     """Of the measured successes: under a rate limit response latencies, from the intended start;
     in a closed loop service latencies, which there are the same."""
@@ -405,8 +406,8 @@ class Result(ShownInNotebooks):
 
     @property
     def went_well(self) -> bool:
-        """Whether no request failed and the server could be reached all the time."""
-        return not self.failed and not self.outage_count
+        """Whether no request failed or was too late, and the server could be reached all along."""
+        return not (self.failed or self.outage_count or self.lag_exceeded)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; quantiles are milliseconds."""
