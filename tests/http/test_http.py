@@ -328,8 +328,8 @@ def values_reply(data: str) -> bytes:
         (reply(b""), "wrong_reply", "the reply is no JSON"),
         (values_reply("[0]"), "wrong_size", "output y has 1 values, expected 100000"),
         (values_reply("0"), "wrong_size", "output y has 0 values"),
-        (values_reply("[" + "{}," * VALUES + "0]"), "wrong_size", "output y has 0 values"),
-        (values_reply("[" * VALUES + "]" * VALUES), "wrong_size", "output y has 0 values"),
+        (values_reply("[" + "{}," * VALUES + "0]"), "wrong_reply", "a value that is no FP32"),
+        (values_reply("[" * VALUES + "]" * VALUES), "wrong_reply", "a value that is no FP32"),
     ],
     ids=["nothing", "one value", "no array", "objects", "nested too deep for a stack"],
 )
