@@ -158,3 +158,7 @@ def test_a_profile_that_sheds_what_is_late(driver: Path, small_tensors: Path) ->
     # The ramp alone is a step; what comes before it is its burn-in.
     assert latencies == service == successes == in_steps
     assert 0 < in_steps < requests
+
+
+def test_tensors_survive_as_json(driver: Path) -> None:
+    programs.output_of([driver])
