@@ -46,4 +46,6 @@ def output_of(command: Sequence[object]) -> str:
 
 def compile_driver(program: Path, libraries: Sources, flags: Sequence[str] = OPTIMISED) -> Path:
     """Compile the driver with the whole native core."""
-    return compile_c(program, *DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, libraries=libraries)
+    return compile_c(
+        program, *DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, libraries=libraries
+    )
