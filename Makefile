@@ -2,6 +2,7 @@
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
 # make perf    what the client costs beside its peers: a table of ratios, in about twenty minutes
 # make test    the whole test suite, and which share of each room's lines it ran
+# make servers KServe's server and MLServer for its tests, 800 MB under build/servers
 # make dist    sdist and wheel under dist/, each installed in a clean environment and tried there
 # make docs    the documentation's site under build/site; a dead link is an error
 # make lint    ruff, mypy, and every warning of the C compiler an error
@@ -21,7 +22,10 @@ RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
 BENCH_SECONDS ?= 30s
 
-.PHONY: bench data-vision perf test dist docs lint clean system
+# Servers that the tests ask, whose packages want others than ours.
+SERVERS := build/servers
+
+.PHONY: bench data-vision perf test servers dist docs lint clean system
 
 bench: $(INSTALLED)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
@@ -35,9 +39,18 @@ data-vision: $(INSTALLED)
 perf: $(INSTALLED)
 	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
-test: $(INSTALLED)
+test: $(INSTALLED) servers
 	$(PYTHON) -m pytest --cov --cov-report=
 	$(PYTHON) tests/coverage_by_room.py
+
+servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed
+
+$(SERVERS)/kserve/.installed: PACKAGE := kserve==0.21.0
+$(SERVERS)/mlserver/.installed: PACKAGE := mlserver==1.7.1
+$(SERVERS)/%/.installed: | $(INSTALLED)
+	$(PYTHON3) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet '$(PACKAGE)'
+	@touch $@
 
 # The wheel gets the tag of the systems that it runs on; both are tried in clean environments.
 dist: $(INSTALLED)

@@ -10,7 +10,7 @@ from vendored_sources import Sources
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "src" / "aibench_fast" / "native"
 PIXELS = ROOT / "src" / "aibench_fast" / "tensors" / "native"
-DRIVER = ROOT / "tests" / "native" / "driver.c"
+DRIVER = [ROOT / "tests" / "native" / f"{name}.c" for name in ("driver", "round_trip")]
 """Drives the load generator without Python."""
 HERE = Path(__file__).parent
 OPTIMISED = ("-O3", "-g")  # as setup.py builds the client
@@ -46,4 +46,6 @@ def output_of(command: Sequence[object]) -> str:
 
 def compile_driver(program: Path, libraries: Sources, flags: Sequence[str] = OPTIMISED) -> Path:
     """Compile the driver with the whole native core."""
-    return compile_c(program, DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, libraries=libraries)
+    return compile_c(
+        program, *DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, libraries=libraries
+    )

@@ -1,6 +1,7 @@
 /* Drives the load generator without Python, so that sanitizers and valgrind see nothing but it.
  *
  * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE KINDS PROTOCOL
+ * or, for tensors to JSON and back: driver
  * Tensors are of TENSOR_BYTES, and generated where TENSOR_FILE is "-"; the figures are looked at
  * once in LOOK_EVERY_NS. Both may be set when it is compiled. STOP_AFTER_MS of 0 lets the run end
  * by itself, REQUESTS_PER_S of 0 is a closed loop; a negative one is of Poisson arrivals, half of them
@@ -15,6 +16,7 @@
 
 #include "clock.h"
 #include "loadgen.h"
+#include "round_trip.h"
 
 #ifndef TENSOR_BYTES
 #define TENSOR_BYTES 16
@@ -96,6 +98,8 @@ int main(int argc, char **argv)
     uint64_t failures = 0, sampled = 0, parts = 0, tensor;
     uint32_t sampled_kind;
     int64_t latencies = 0, service_latencies = 0;
+    if (argc == 1)
+        return round_trip();
     if (argc != 11)
         return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS "
                     "REQUESTS_PER_S PIPELINE KINDS PROTOCOL");

@@ -179,3 +179,7 @@ def test_a_run_over_http(driver: Path, small_tensors: Path) -> None:
     assert requests == 500
     assert failures >= 60
     assert successes > 300
+
+
+def test_tensors_survive_as_json(driver: Path) -> None:
+    programs.output_of([driver])

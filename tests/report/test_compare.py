@@ -112,7 +112,9 @@ def test_unlike_set_ups_are_refused_with_what_differs(
     assert "Not alike, compared all the same:" in forced.stdout
 
 
-@pytest.mark.parametrize("fact", ["Host", "CpuModel", "Kernel", "ModelDigest", "DataDigest"])
+@pytest.mark.parametrize(
+    "fact", ["Host", "CpuModel", "Kernel", "ModelDigest", "DataDigest", "Encoding", "Inputs"]
+)
 def test_facts_of_host_model_and_data_have_to_be_alike(cli: Cli, tmp_path: Path, fact: str) -> None:
     a, b = save_ours(tmp_path / "a"), save_ours(tmp_path / "b")
     for folder, value in ((a, "one"), (b, "other")):

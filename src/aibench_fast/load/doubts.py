@@ -67,7 +67,7 @@ def _found(
         yield (
             "fewer_tensors",
             f"{sent:,} of {given:,} tensors were sent again and again: as JSON no more fit in "
-            f"--json-memory",
+            "--json-memory",
         )
     if same_machine:
         yield "same_machine", "the server is on this machine: client and server share its cores"
