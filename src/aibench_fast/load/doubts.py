@@ -90,5 +90,5 @@ def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
         yield (
             "trend",
             f"the rate {'rose' if change > 0 else 'fell'} by {abs(change):.0%} over the measured "
-            f"time (Mann-Kendall, p {p:.4f}): it is no steady state; use more --burn-in",
+            f"time (Mann-Kendall, p {p:.1g}): it is no steady state; use more --burn-in",
         )

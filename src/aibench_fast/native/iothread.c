@@ -279,7 +279,7 @@ static void set_over(struct run_state *run, int64_t over_ns)
     atomic_compare_exchange_strong(&run->over_ns, &none, over_ns);
 }
 
-void run_stop(struct run_state *run)
+OUT_OF_LINE void run_stop(struct run_state *run)
 {
     set_over(run, monotonic_ns());
     atomic_store(&run->stopping, true);
