@@ -45,16 +45,19 @@ class Effort:
     small_file_tensors: int
     large_file_tensors: int
     many_workers: int
+    http_workers: tuple[int, ...]
     instruction_requests: tuple[int, int]
 
 
 FULL = Effort(
     rounds=30, run_s=0.5, probe_s=0.4, tensors=2000, small_file_tensors=167,
-    large_file_tensors=9965, many_workers=1000, instruction_requests=(300, 1300),
+    large_file_tensors=9965, many_workers=1000, http_workers=(1, 8, 50),
+    instruction_requests=(300, 1300),
 )  # fmt: skip
 QUICK = Effort(
     rounds=2, run_s=0.1, probe_s=0.05, tensors=20, small_file_tensors=10,
-    large_file_tensors=40, many_workers=100, instruction_requests=(100, 200),
+    large_file_tensors=40, many_workers=100, http_workers=(2,),
+    instruction_requests=(100, 200),
 )  # fmt: skip
 """Shows that everything works; its figures mean nothing."""
 

@@ -30,7 +30,7 @@ def instructions(bench: Bench) -> Iterator[Row]:
     """User-space instructions a request, by callgrind, with one worker and with many."""
     installed("valgrind", "valgrind")
     flags = callgrind.counted_flags(TENSOR_BYTES)
-    driver = programs.compile_driver(bench.folder / "driver", bench.libraries, flags)
+    driver = programs.compile_driver(bench.folder / "driver", bench.libraries, flags=flags)
     counts = {}
     for workers in (FEW_WORKERS, MANY_WORKERS):
         counts[workers] = callgrind.instructions_per_request(

@@ -26,10 +26,9 @@ from benchmarks.perf.row import (
     workers_told,
 )
 
-WORKERS = (1, 8, 50)
 RATE_TO_REACH, CPU_TO_REACH = 0.95, 1.1
 TRITONCLIENT_TO_REACH = 1.4
-THREADS = (1, 2, 4, 8)
+THREADS = (1, 2, 4)
 SHAPE = (224, 224, 3)
 FIRST_REQUESTS = 50  # until the rate is known
 
@@ -39,7 +38,7 @@ def against_wrk(bench: Bench) -> Iterator[Row]:
     program = installed("wrk", "wrk")
     url, headers, body = _request(bench)
     wrk = partial(clients.wrk, program, url, headers, body)
-    for workers in WORKERS:
+    for workers in bench.effort.http_workers:
         yield from _against_wrk(bench, wrk, workers)
 
 

@@ -14,7 +14,6 @@ from vendored_sources import Sources, find_sources
 
 HERE = Path(__file__).parent
 FINDINGS = HERE / "findings"
-SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TARGETS = {"resp": ("hiredis",), "http": ("llhttp", "yyjson")}
 """The protocols, and the libraries of each."""
 SPARE_S = 60
@@ -34,7 +33,7 @@ def build(target: str, folder: Path, libraries: Sources) -> Path:
     sources = [HERE / "fuzz" / f"{name}.c" for name in (target, "fuzz", "main")]
     return programs.compile_c(
         folder / f"fuzz-{target}", *sources, programs.NATIVE / "replycheck.c",
-        flags=SANITIZED, libraries=libraries.only(*TARGETS[target]),
+        libraries=libraries.only(*TARGETS[target]), **programs.sanitized("address,undefined"),
     )  # fmt: skip
 
 

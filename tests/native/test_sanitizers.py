@@ -18,10 +18,7 @@ def driver(request: pytest.FixtureRequest, libraries: Sources, tmp_path_factory:
     """The load generator as a program of its own, built with a sanitizer."""
     assert isinstance(tmp_path_factory, pytest.TempPathFactory)
     program = tmp_path_factory.mktemp("driver") / "driver"
-    sanitized = (
-        "-O1", "-g", f"-fsanitize={request.param}", "-fno-sanitize-recover=all",
-    )  # fmt: skip
-    return programs.compile_driver(program, libraries, sanitized)
+    return programs.compile_driver(program, libraries, **programs.sanitized(request.param))
 
 
 @pytest.fixture

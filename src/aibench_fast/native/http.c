@@ -17,6 +17,7 @@
 #define BODY_SPARE_BYTES (1024 * 1024)
 #define FIELD_BYTES 48 /* longer names are none of those that are looked for */
 #define VALUE_BYTES 32
+#define LENGTH_DIGITS_MAX 18
 
 struct http_reader {
     llhttp_t parser; /* its data is the reader */
@@ -104,12 +105,16 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
     return count_header(parser, at, bytes);
 }
 
-/* Digits alone; one that is too large is longer than any body. */
-static bool read_length(const char *text, size_t *length)
+/* Digits alone, and no more than a length has. */
+static bool read_length(const char *text, size_t count, size_t *length)
 {
-    char *end;
-    *length = strtoull(text, &end, 10);
-    return text[0] >= '0' && text[0] <= '9' && *end == '\0';
+    *length = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        *length = *length * 10 + (size_t)(text[i] - '0');
+    }
+    return count > 0 && count <= LENGTH_DIGITS_MAX;
 }
 
 static int on_header_value_complete(llhttp_t *parser)
@@ -119,10 +124,8 @@ static int on_header_value_complete(llhttp_t *parser)
     /* What comes behind a body is too late to say where its parts begin. */
     if (r->field_bytes == sizeof wanted - 1 && !(parser->flags & F_TRAILING) &&
         strncasecmp(r->field, wanted, sizeof wanted - 1) == 0) {
-        size_t length = 0;
-        bool is_length = r->value_bytes < VALUE_BYTES;
-        r->value[is_length ? r->value_bytes : 0] = '\0';
-        is_length = is_length && read_length(r->value, &length);
+        size_t length;
+        bool is_length = read_length(r->value, r->value_bytes, &length);
         r->has_no_length |= !is_length || (r->has_binary && length != r->json_length);
         r->json_length = length;
         r->has_binary = true;
