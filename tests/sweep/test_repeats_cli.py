@@ -45,6 +45,11 @@ def test_until_says_how_narrow_it_got(cli: Cli, tensor_file: Path) -> None:
 
 
 def test_bad_repeats_are_one_line(cli: Cli, tensor_file: Path) -> None:
-    for words in (("--repeats", 1), ("--repeats", "often"), ("--until", "0%"), ("--until", "narrow")):
+    for words in (
+        ("--repeats", 1),
+        ("--repeats", "often"),
+        ("--until", "0%"),
+        ("--until", "narrow"),
+    ):
         done = cli("run", "--file", tensor_file, *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
