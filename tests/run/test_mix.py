@@ -81,7 +81,7 @@ def test_a_bad_mix_is_one_line(cli: Cli, tmp_path: Path, text: str, told: str) -
     "words",
     [
         ["--shape", "4"], ["--model", "m"], ["--file", "tensors.out"], ["--batch-size", "2"],
-        ["--verify", "outputs.bin"], [],
+        ["--verify", "outputs.bin"], ["--dtype", "INT64", "--max-queries", "9"], [],
     ],
 )  # fmt: skip
 def test_what_a_mix_says_itself_is_refused(cli: Cli, mix: Path, words: list[str]) -> None:
