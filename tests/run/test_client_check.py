@@ -49,6 +49,7 @@ def verdict(**changes: object) -> Verdict:
         ({"busiest_thread": 0.8}, Verdict.UNCLEAR),
         ({"reply_waits": latencies(*[2.0] * 100)}, Verdict.CLIENT_BOUND),
         ({"timer_lags": latencies(*[2.0] * 100)}, Verdict.CLIENT_BOUND),
+        ({"latencies": latencies(*[0.1] * 100)}, Verdict.UNCLEAR),
         ({"machine": CpuShares(busy=0.6, steal=0.05)}, Verdict.UNCLEAR),
         ({"machine": CpuShares(1.0, 0.0), "same_machine": True}, Verdict.SERVER_BOUND),
         (

@@ -8,6 +8,8 @@ HALF_BUSY_THREAD = 0.7
 """Above it a thread has less than a third of its time to spare for bursts."""
 OWN_SHARE = 0.1
 """Of the service latency: what the client adds above it is no detail any more."""
+WAKING_MS = 0.05
+"""The kernel takes that long to wake a thread: more threads or cores do not change it."""
 MUCH_STEAL = 0.02
 FULL_CORES = 0.95
 
@@ -73,6 +75,12 @@ def _judged(
            "free workers started {:.3f} ms late": timer_lags}  # fmt: skip
     for words, lags in own.items():
         (lag_ms,) = lags.quantiles_ms([0.5])
+        if lag_ms > OWN_SHARE * service_ms and lag_ms <= WAKING_MS:
+            return (
+                Verdict.UNCLEAR,
+                f"{words.format(lag_ms)} at the median, more than {OWN_SHARE:.0%} of so short a "
+                "service latency; that is what waking a thread takes, and every client pays it",
+            )
         if lag_ms > OWN_SHARE * service_ms:
             return (
                 Verdict.CLIENT_BOUND,
