@@ -1,6 +1,6 @@
 # make bench   photographs to figures, in one command
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
-# make perf    what the client costs beside its peers: a table of ratios, in about twenty minutes
+# make perf    what the client costs beside its peers: a table of ratios, in about half an hour
 # make test    the whole test suite, and which share of each room's lines it ran
 # make servers KServe's server and MLServer for its tests, 800 MB under build/servers
 # make dist    sdist and wheel under dist/, each installed in a clean environment and tried there

@@ -86,6 +86,15 @@ static bool is_asked(const char *json, size_t json_bytes, const char *trial)
     return alike;
 }
 
+/* Whether all bytes of an output are among those that came, in their order: chunks have others between. */
+static bool has_in_order(const char *bytes, size_t count, const char *output, size_t wanted)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count && found < wanted; i++)
+        found += bytes[i] == output[found];
+    return found == wanted;
+}
+
 static void on_success(const struct fuzz_case *given, const void *reader, const char *bytes, size_t count,
                        const char *output)
 {
@@ -96,10 +105,7 @@ static void on_success(const struct fuzz_case *given, const void *reader, const 
     FUZZ_CHECK(r->has_binary == (wanted > 0), "a success in the other encoding");
     FUZZ_CHECK(!r->has_binary || r->body_bytes == r->json_length + wanted, "a success of another length");
     FUZZ_CHECK(is_asked(r->json, r->json_bytes, asked_of(given->kind)->json), "a success of another reply");
-    /* In chunks the output is in pieces. */
-    FUZZ_CHECK(output == NULL || memmem(bytes, count, "chunked", 7) || memmem(bytes, count, output, wanted) ||
-                   strncasecmp(bytes, "HTTP/1.1 1", 10) == 0 || memmem(bytes, count, "CHUNKED", 7),
-               "an output is not what came");
+    FUZZ_CHECK(output == NULL || has_in_order(bytes, count, output, wanted), "an output is not what came");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
