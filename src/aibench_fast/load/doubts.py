@@ -64,7 +64,12 @@ def _found(
         yield "equal_tensors", "all tensors are equal: caches make that faster than it will be"
     if same_machine:
         yield "same_machine", "the server is on this machine: client and server share its cores"
-    if not (config.profile or config.arrivals_file):
+    if result.incomplete:
+        yield (
+            "incomplete",
+            "the run was killed: this is what its journal held at the end of a reporting period",
+        )
+    elif not (config.profile or config.arrivals_file):
         yield from _trend(result.intervals)
 
 

@@ -9,8 +9,11 @@ from aibench_fast.results.result import (
     IntervalLatencies,
     Reading,
     Sample,
+    SoFar,
     Started,
 )
 
-Event = Digesting | Started | BurnInComplete | Interval | IntervalLatencies | Reading | Sample
+Event = (
+    Digesting | Started | BurnInComplete | Interval | IntervalLatencies | Reading | Sample | SoFar
+)
 Observer = Callable[[Event], None]

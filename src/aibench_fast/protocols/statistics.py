@@ -135,11 +135,20 @@ class ServerWatch:
         """
         self._asked.put(None)
         self._thread.join(patience_s)
-        overall = between(self._first, self._last)
-        if self._latest is not self._last:
-            overall["notes"] = [*overall.get("notes", ()), *self._latest.notes]
-        if self._thread.is_alive():
-            overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
+        late = ("the last reading did not come in time",) if self._thread.is_alive() else ()
+        return self._counted(late)
+
+    def so_far(self) -> ServerStatistics:
+        """What was counted until the newest reading, over all and in each period."""
+        return self._counted(())
+
+    def _counted(self, notes: tuple[str, ...]) -> ServerStatistics:
+        last, latest = self._last, self._latest  # the thread may put others in their place
+        overall = between(self._first, last)
+        if latest is not last:
+            notes = (*latest.notes, *notes)
+        if notes:
+            overall["notes"] = [*overall.get("notes", ()), *notes]
         return ServerStatistics({"overall": overall, **self._periods}, self._raw.by_time_ns())
 
     def _read(self) -> None:
