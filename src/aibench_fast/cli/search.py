@@ -24,10 +24,12 @@ from aibench_fast.cli.run import (
     run_config,
     write_junit,
 )
+from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, RunConfig
+from aibench_fast.load.events import ignore
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.search import Edge, find_edge, parse_target
@@ -103,6 +105,7 @@ def _search(options: argparse.Namespace) -> int:
         workers=options.workers or (RATE_WORKERS if options.over == "rate" else 1),
         threads=options.threads,
         batch_size=options.batch_size,
+        results_so_far=True,
     )
     config = resolve(config)
     config.count_tensors()
@@ -192,8 +195,9 @@ class _Steps:
     def probe(self) -> float:
         """The rate of one worker in a closed loop."""
         one = dataclasses.replace(
-            self._config, workers=1, threads=None, duration_s=1.0, arrivals="even", max_lag_s=0.0
-        )
+            self._config, workers=1, threads=None, duration_s=1.0, arrivals="even", max_lag_s=0.0,
+            results_so_far=False,
+        )  # fmt: skip
         result = run(one)
         if result.interrupted:
             raise KeyboardInterrupt
@@ -210,14 +214,16 @@ class _Steps:
 
     def measure(self, value: float) -> bool:
         """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
-        result = checked(run(self._configured(value)), self._targets)
-        if result.interrupted:
-            raise KeyboardInterrupt
-        why = _why_not(result)
-        held = result.held and why is None
         number = len(self._steps) + 1
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
-        result.save(file)
+        with journaled(file, ignore) as observe:
+            result = checked(run(self._configured(value), observe), self._targets)
+            if not result.interrupted:
+                why = _why_not(result)
+                save_or_print(result, file)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        held = result.held and why is None
         self._results[value] = result
         self._steps.append(SearchStep(value, held, file.name))
         if not self._quiet:

@@ -40,8 +40,10 @@ from aibench_fast.cli.run import (
     run_config,
     write_junit,
 )
+from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.files import remove_written
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event
 from aibench_fast.load.resolve import resolve
@@ -52,6 +54,7 @@ from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report import text
+from aibench_fast.results.journal import journal_of
 from aibench_fast.results.result import BurnInComplete, Interval, Result, Started
 
 Planned = list[tuple[Cell, RunConfig, Files]]
@@ -233,6 +236,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
             burn_in_s=burn_in.seconds,
             burn_in_until_steady=burn_in.until_steady,
             metadata_autobatching=cell.autobatching,
+            results_so_far=True,
         )
         config = resolve(config)
         config.max_requests(counts[0])
@@ -350,7 +354,14 @@ def _run_all(
     expected: Sequence[Expectation],
     options: argparse.Namespace,
 ) -> int:
-    to_do = [item for item in planned if not _is_done(item[1], item[2])]
+    to_do = []
+    for item in planned:
+        _, config, files = item
+        if _is_done(config, files):
+            # One that was killed just after it saved the result.
+            remove_written(journal_of(files.json))
+        else:
+            to_do.append(item)
     results: list[tuple[str, Result]] = []
     failed = 0
     ran = False
@@ -395,10 +406,11 @@ def _run_cell(config: RunConfig, files: Files, expected: Sequence[Expectation]) 
         raw = files.raw.open("w", buffering=1)
     except OSError as error:
         raise ConfigError(f"cannot write {files.raw}: {error.strerror}") from error
-    with raw:
-        result = checked(run(config, _writer(raw)), expected)
-        print(text.format_summary(result), file=raw)
-    result.save(files.json)
+    with journaled(files.json, _writer(raw)) as observe:
+        with raw:
+            result = checked(run(config, observe), expected)
+            print(text.format_summary(result), file=raw)
+        save_or_print(result, files.json)
     return result
 
 

@@ -76,7 +76,7 @@ def result_of(
     measured, batch_size = snapshot.measured, _batch_size(config)
     whole = _part(measured, batch_size)
     failures = total_failed(measured.failures)
-    all_requests = _all_requests(snapshot)
+    all_requests = _all_requests(config, snapshot, end)
     result = Result(
         model=model_told(config),
         query_label=run.query_label,
@@ -135,14 +135,17 @@ def result_of(
     return dataclasses.replace(result, warnings=found)
 
 
-def _all_requests(snapshot: _core.Snapshot) -> RequestCounts:
+def _all_requests(config: RunConfig, snapshot: _core.Snapshot, end: End) -> RequestCounts:
     failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
     over = ended(snapshot)
+    under_way = snapshot.begun - over
+    if end is End.AHEAD:  # without those that began while the others were read
+        under_way = min(under_way, config.workers * config.pipeline)
     return RequestCounts(
-        sent=snapshot.begun,
+        sent=over + under_way,
         succeeded=over - failed,
         failed=failed,
-        cancelled=snapshot.begun - over,
+        cancelled=under_way,
     )
 
 

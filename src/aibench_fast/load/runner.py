@@ -9,7 +9,7 @@ from aibench_fast import _core
 from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Event, Observer
+from aibench_fast.load.events import Event, Observer, ignore
 from aibench_fast.load.outcome import Background, End, model_told, result_of
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
@@ -25,11 +25,7 @@ from aibench_fast.results.result import Interval, Result, SoFar, Started
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
-def _ignore(event: Event) -> None:
-    del event
-
-
-def run(config: RunConfig, observe: Observer = _ignore) -> Result:
+def run(config: RunConfig, observe: Observer = ignore) -> Result:
     """Run one benchmark and return what it measured; `observe` hears of it meanwhile.
 
     The load comes from native threads without the GIL: other Python threads go on. Ctrl-C ends the

@@ -752,8 +752,9 @@ static void sum_up(struct iothread *t)
     atomic_store(&t->abandoned, abandoned);
     atomic_store(&t->least_worker_requests, least);
     atomic_store(&t->most_worker_requests, most);
-    if (atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed))
-        atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - t->cpu_from_ns);
+    int64_t cpu_from_ns = atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed);
+    if (cpu_from_ns)
+        atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_from_ns);
 }
 
 void *iothread_main(void *iothread)
