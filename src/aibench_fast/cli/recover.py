@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.options import add_command
+from aibench_fast.cli.saving import save_or_print
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import remove_written
+from aibench_fast.report import text
 from aibench_fast.results.journal import SUFFIX, recover
 
 EXIT_INCOMPLETE = 1
@@ -32,10 +34,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _recover(options: argparse.Namespace) -> int:
-    recovered = recover(options.journal)
+    result = recover(options.journal)
     file = options.json_out_file or _own_name(options.journal)
-    recovered.save(file)
-    print(recovered.summary)
+    save_or_print(result, file)
+    print(text.format_summary(result))
     print(f"Recovered {options.journal}, the result is {file}", flush=True)
     remove_written(options.journal)
     return EXIT_INCOMPLETE

@@ -10,7 +10,6 @@ from typing import TypeVar
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import growing, unwritable
 from aibench_fast.load.events import Event, Observer
-from aibench_fast.report import text
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.journal import Journal, journal_of
 from aibench_fast.results.result import IntervalLatencies, Result, SoFar
@@ -30,11 +29,8 @@ def journaled(file: Path | None, observe: Observer) -> Iterator[Observer]:
         return
     journal = Journal(journal_of(file))
 
-    def add(event: SoFar) -> None:
-        journal.add(event.result, text.format_summary(event.result))
-
     try:
-        yield _written(observe, SoFar, add, [])
+        yield _written(observe, SoFar, lambda event: journal.add(event.result), [])
     except BaseException:
         journal.close()
         raise

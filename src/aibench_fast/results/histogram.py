@@ -66,15 +66,19 @@ class LatencyHistogram:
         return cls(histogram)
 
     @classmethod
-    def decode(cls, encoded: str) -> "LatencyHistogram":
+    def decode(cls, encoded: str, extremes_us: tuple[int, int] | None = None) -> "LatencyHistogram":
         """Read HdrHistogram's V2 compressed base64 form, also where it is base64 twice.
 
-        The Go aibench writes it twice. ConfigError where it is neither.
+        The Go aibench writes it twice. The form tells the least and the greatest value to the width
+        of a bucket; `extremes_us` does exactly. ConfigError where it is neither.
         """
         try:
             if not encoded.startswith(_ENCODED_START):
                 encoded = base64.b64decode(encoded, validate=True).decode("ascii")
-            return cls(HdrHistogram.decode(encoded))
+            histogram = HdrHistogram.decode(encoded)
+            if extremes_us:
+                histogram.min_value, histogram.max_value = extremes_us
+            return cls(histogram)
         except (ValueError, zlib.error, *_DECODE_ERRORS) as error:
             raise ConfigError(
                 f"{encoded[:20]!r}... is no encoded HdrHistogram: {error or type(error).__name__}"
@@ -162,6 +166,11 @@ class LatencyHistogram:
         value_us = min(max(LOWEST_US, round(latency_ms * US_PER_MS)), HIGHEST_US)
         index: int = self._histogram._counts_index_for(value_us)
         return index
+
+    @property
+    def extremes_us(self) -> tuple[int, int]:
+        """The least latency and the greatest, for `decode`."""
+        return self._histogram.min_value, self._histogram.max_value
 
     @property
     def min_ms(self) -> float:

@@ -1,9 +1,10 @@
 """A journal: what a run that goes on has come to, so that one that is killed is not lost.
 
-JSON lines. The first says what the file is. Each reporting period adds two, written at once: what
-is new of the keys of a result that grow as it goes on, and all the rest of the result so far, which
-stands for that of every line before. Where lines that are stood for are most of the file, it is
-written anew without them, so that it is bounded by the result that it is of.
+JSON lines, of the fields of a Result: for the same version of this program to read. The first says
+which that is. Each reporting period adds two, written at once: what is new of the fields that grow
+as a run goes on, and all the rest of the result so far, which stands for that of every line before.
+Where lines that are stood for are most of the file, it is written anew without them, so that it is
+bounded by the result that it is of.
 
 Nothing is forced on to the disk: what a killed process wrote is the system's to keep.
 """
@@ -12,21 +13,18 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import remove_written, replacing, unwritable, write_text
-from aibench_fast.results.result import Result
+from aibench_fast.files import remove_written, replacing, unwritable
+from aibench_fast.results.plain import from_plain, to_plain
+from aibench_fast.results.result import FORMAT_VERSION, Result
 from aibench_fast.results.serverperiods import OVERALL
 
-FORMAT_VERSION = "1.0"
-NEWEST_MAJOR_VERSION = 1
 SUFFIX = ".journal"
 MIN_STALE_BYTES = 4 << 20
-_GROWING = ("ClientRunTimeStats", "ServerPeriods")
 _SO_FAR = "SoFar"
 _SO_FAR_START = b'{"SoFar": '
 
@@ -49,9 +47,9 @@ class Journal:
         self._newest_bytes = 0
         self._stale_bytes = 0
 
-    def add(self, so_far: Result, summary: str) -> None:
-        """Add what the run came to by now, with its summary; ConfigError where that fails."""
-        lines = self._lines(so_far, summary)
+    def add(self, so_far: Result) -> None:
+        """Add what the run came to by now; ConfigError where that fails."""
+        lines = self._lines(so_far)
         try:
             if self._file is None:
                 head = {"Journal": FORMAT_VERSION}
@@ -76,17 +74,19 @@ class Journal:
         self.close()
         remove_written(self._path)
 
-    def _lines(self, so_far: Result, summary: str) -> tuple[bytes, bytes]:
+    def _lines(self, so_far: Result) -> tuple[bytes, bytes]:
         stats = so_far.server_stats
         new = {name: stats[name] for name in islice(stats, self._server_periods, None)}
-        document = dataclasses.replace(
-            so_far,
-            intervals=so_far.intervals[self._intervals :],
-            server_stats={OVERALL: stats[OVERALL], **new},
-            raw_server_stats=_ends(so_far.raw_server_stats),
-        ).to_json()
-        periods = _line({name: document.pop(name) for name in _GROWING})
-        newest = _line({_SO_FAR: document, "Summary": summary})
+        plain = to_plain(
+            dataclasses.replace(
+                so_far,
+                intervals=so_far.intervals[self._intervals :],
+                server_stats={OVERALL: stats[OVERALL], **new},
+                raw_server_stats=_ends(so_far.raw_server_stats),
+            )
+        )
+        periods = _line({name: plain.pop(name) for name in ("intervals", "server_stats")})
+        newest = _line({_SO_FAR: plain})
         self._intervals, self._server_periods = len(so_far.intervals), len(stats)
         self._kept_bytes += len(periods)
         self._stale_bytes += self._newest_bytes
@@ -100,69 +100,56 @@ class Journal:
         self._file = self._path.open("ab")
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """What a journal held."""
+def recover(path: Path) -> Result:
+    """Read what a run that was killed had come to; half a line at the end is let go.
 
-    document: Mapping[str, Any]
-    """The result as JSON values."""
-    summary: str
-    """As the run would have printed it."""
-
-    def save(self, path: Path) -> None:
-        """Write the result, whole or not at all; ConfigError where it cannot be written."""
-        write_text(path, json.dumps(self.document, indent=2) + "\n")
-
-
-def recover(path: Path) -> Recovered:
-    """Read what a run left that was killed; half a line at the end is let go.
-
-    ConfigError where it is no journal, is a newer program's, or holds nothing.
+    ConfigError where it is no journal, is another version's, or holds nothing.
     """
     try:
         with path.open("rb") as file:
             _check_head(path, file.readline())
-            return _newest(path, _whole_lines(file))
+            plain = _newest(_whole_lines(file))
+        if plain is not None:
+            return from_plain(Result, plain)  # type: ignore[no-any-return]
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} is a damaged journal: {error!r}") from error
+    raise ConfigError(
+        f"{path} holds nothing: the run was killed before its first reporting period was over"
+    )
 
 
-def _newest(path: Path, lines: Iterable[Mapping[str, Any]]) -> Recovered:
-    grown: dict[str, dict[str, Any]] = {name: {} for name in _GROWING}
+def _newest(lines: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    intervals: list[Mapping[str, Any]] = []
+    server_stats: dict[str, Any] = {}
     pending: list[Mapping[str, Any]] = []
-    found = None
+    newest = None
     for line in lines:
         if _SO_FAR not in line:
             pending.append(line)
             continue
         for periods in pending:
-            for name in _GROWING:
-                grown[name].update(periods[name])
+            intervals += periods["intervals"]
+            server_stats |= periods["server_stats"]
         pending.clear()
-        found = line
-    if found is None:
-        raise ConfigError(
-            f"{path} holds nothing: the run was killed before its first reporting period was over"
-        )
-    return Recovered({**found[_SO_FAR], **grown}, found["Summary"])
+        newest = line[_SO_FAR]
+    return newest and {**newest, "intervals": intervals, "server_stats": server_stats}
 
 
 def _check_head(path: Path, line: bytes) -> None:
     if not line:
         raise ConfigError(f"{path} is empty: nothing can be recovered of it")
     try:
-        version = str(json.loads(line)["Journal"])
-        major = int(version.partition(".")[0])
+        version = json.loads(line)["Journal"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path} is no journal of a run: name the {SUFFIX} file beside a --json-out-file"
         ) from error
-    if major > NEWEST_MAJOR_VERSION:
+    if version != FORMAT_VERSION:
         raise ConfigError(
-            f"{path} has journal format {version}, this program reads up to "
-            f"{NEWEST_MAJOR_VERSION}.x: update it"
+            f"{path} is a journal of result format {version}, this program's is {FORMAT_VERSION}: "
+            "recover it with the version that made the run"
         )
 
 
