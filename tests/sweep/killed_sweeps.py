@@ -13,8 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-# What a sweep needs is imported once, before the forks.
-from aibench_fast.cli import main, sweep
+from aibench_fast.cli import build_parser, main
 
 SWEEP = (
     "sweep", "--model", "null", "--shape", "16", "--workers", "1,2,3", "--max-queries", "10",
@@ -47,6 +46,19 @@ def look(folder: Path, seen: dict[str, tuple[int, int]]) -> list[str]:
     return wrong
 
 
+def leave_behind(folder: Path) -> None:
+    """Leave what is left by one that is killed as it saves a result, or just after.
+
+    Those moments are too short to be hit by chance.
+    """
+    for raw in folder.glob("RAW_*.txt"):
+        result = folder / f"JSON_{raw.stem.removeprefix('RAW_')}.json"
+        if result.exists():
+            result.with_name(f"{result.name}.journal").touch()
+        else:
+            result.with_name(f".{result.name}.1.part").touch()
+
+
 def kill_one_sweep(port: str, folder: Path, most: int, longest_s: float) -> tuple[int, list[str]]:
     """Kill a sweep up to `most` times, till it ends by itself; return how often, and what broke."""
     seen: dict[str, tuple[int, int]] = {}
@@ -61,6 +73,7 @@ def kill_one_sweep(port: str, folder: Path, most: int, longest_s: float) -> tupl
         wrong += look(folder, seen)
         if os.WIFSIGNALED(status):
             kills += 1
+            leave_behind(folder)
             continue
         if code := os.waitstatus_to_exitcode(status):
             wrong.append(f"exit code {code}")
@@ -70,6 +83,7 @@ def kill_one_sweep(port: str, folder: Path, most: int, longest_s: float) -> tupl
 def kill_sweeps(port: str, folder: Path, kills: int, seed: int) -> list[dict[str, object]]:
     """Make sweeps, each in a folder of its own, until so many were killed."""
     random.seed(seed)
+    build_parser(["sweep"])  # which imports all that a sweep needs
     began = time.monotonic()
     os.waitpid(start(port, folder / "undisturbed"), 0)
     whole_s = time.monotonic() - began
@@ -83,6 +97,5 @@ def kill_sweeps(port: str, folder: Path, kills: int, seed: int) -> list[dict[str
 
 
 if __name__ == "__main__":
-    assert sweep
     where, count, number = sys.argv[2:]
     print(json.dumps(kill_sweeps(sys.argv[1], Path(where), int(count), int(number))))
