@@ -27,7 +27,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         # Opened in here, so that an interrupt leaves no file even before it has a name in Python.
         with temporary.open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(OSError):  # of a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield file
         temporary.replace(target)
     except BaseException as error:
@@ -58,8 +59,9 @@ def growing(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             file.close()
-        if partial.stat().st_size == 0:
-            partial.unlink()
+        with suppress(OSError):
+            if partial.stat().st_size == 0:
+                partial.unlink()
         if isinstance(error, OSError) and error.filename in (None, str(partial)):
             raise unwritable(path, error) from error
         raise

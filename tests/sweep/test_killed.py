@@ -132,6 +132,23 @@ def test_on_a_full_disk_the_result_goes_to_standard_output(
     assert {path.name for path in tmp_path.iterdir()} <= {"r.hlog.partial"}
 
 
+def test_a_sweep_on_a_full_disk_prints_its_result(server: EmbeddedServer, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(
+            "sweep", "--port", server.port, "--model", "null", "--shape", 16, "--max-queries", 300,
+            "--limit-rps", 500, "--reporting-period", "50ms",
+        ),
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["Successes"] == 300
+    assert done.stderr.count("\n") == 4
+    assert done.stderr.count("the run goes on, but cannot write results/RAW_") == 1
+    assert done.stderr.count("the run goes on, but cannot write results/JSON_") == 1
+    assert [path.name[:4] for path in (tmp_path / "results").iterdir()] == ["RAW_"]
+
+
 def test_sweeps_killed_at_any_moment_are_as_undisturbed_ones(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:

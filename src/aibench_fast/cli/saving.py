@@ -28,7 +28,6 @@ def journaled(file: Path | None, observe: Observer) -> Iterator[Observer]:
         yield observe
         return
     journal = Journal(journal_of(file))
-
     try:
         yield _written(observe, SoFar, lambda event: journal.add(event.result), [])
     except BaseException:
@@ -74,9 +73,42 @@ def _written(
                 write(event)
             except ConfigError as error:
                 errors.append(error)
-                print(f"aibench-fast: the run goes on, but {error}", file=sys.stderr)
+                _tell_of(error)
 
     return observe_or_write
+
+
+@contextmanager
+def printed(file: Path) -> Iterator[Callable[[str], None]]:
+    """What writes lines to a file, each at once; a full disk is told once, and ends no run.
+
+    ConfigError where there can be no such file.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        opened = file.open("w", buffering=1)
+    except OSError as error:
+        raise unwritable(file, error) from error
+    is_full = False
+
+    def write(line: str) -> None:
+        nonlocal is_full
+        try:
+            if not is_full:
+                print(line, file=opened)
+        except OSError as error:
+            is_full = True
+            _tell_of(unwritable(file, error))
+
+    try:
+        yield write
+    finally:
+        with suppress(OSError):  # which was told of
+            opened.close()
+
+
+def _tell_of(error: ConfigError) -> None:
+    print(f"aibench-fast: the run goes on, but {error}", file=sys.stderr)
 
 
 def save_or_print(result: Result, file: Path) -> None:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -40,12 +40,12 @@ from aibench_fast.cli.run import (
     run_config,
     write_junit,
 )
-from aibench_fast.cli.saving import journaled, save_or_print
+from aibench_fast.cli.saving import journaled, printed, save_or_print
 from aibench_fast.cli.servers import loaded_server
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.files import remove_written
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Event
+from aibench_fast.load.events import Event, Observer
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import run
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done, numbers
@@ -358,7 +358,7 @@ def _run_all(
     for item in planned:
         _, config, files = item
         if _is_done(config, files):
-            # One that was killed just after it saved the result.
+            # Left by a sweep that was killed just after it saved the result.
             remove_written(journal_of(files.json))
         else:
             to_do.append(item)
@@ -401,30 +401,24 @@ def _run_all(
 
 def _run_cell(config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
     """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
-    try:
-        files.raw.parent.mkdir(parents=True, exist_ok=True)
-        raw = files.raw.open("w", buffering=1)
-    except OSError as error:
-        raise ConfigError(f"cannot write {files.raw}: {error.strerror}") from error
-    with journaled(files.json, _writer(raw)) as observe:
-        with raw:
-            result = checked(run(config, observe), expected)
-            print(text.format_summary(result), file=raw)
+    with printed(files.raw) as write, journaled(files.json, _writer(write)) as observe:
+        result = checked(run(config, observe), expected)
+        write(text.format_summary(result))
         save_or_print(result, files.json)
     return result
 
 
-def _writer(raw: TextIO) -> Callable[[Event], None]:
-    def write(event: Event) -> None:
+def _writer(write: Callable[[str], None]) -> Observer:
+    def observe(event: Event) -> None:
         match event:
             case Started():
-                print(text.CSV_HEADER, file=raw)
+                write(text.CSV_HEADER)
             case Interval():
-                print(text.format_interval(event), file=raw)
+                write(text.format_interval(event))
             case BurnInComplete():
-                print(text.format_burn_in(event), file=raw)
+                write(text.format_burn_in(event))
 
-    return write
+    return observe
 
 
 def _outcome(result: Result) -> str:
