@@ -17,7 +17,7 @@ from aibench_fast.cli import build_parser, main
 
 SWEEP = (
     "sweep", "--model", "null", "--shape", "16", "--workers", "1,2,3", "--max-queries", "10",
-    "--limit-rps", "300", "--reporting-period", "10ms", "--quiet", "--results-dir",
+    "--reporting-period", "10ms", "--quiet", "--results-dir",
 )  # fmt: skip
 
 
