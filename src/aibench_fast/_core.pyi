@@ -57,7 +57,7 @@ class Snapshot(NamedTuple):
     measured_from_ns: int
     last_completed_ns: int
     cpu_ns: int
-    """CPU time of the I/O threads in the measured part; final after the end."""
+    """CPU time of the I/O threads in the measured part, so far."""
     busiest_thread: float
     least_worker_requests: int
     """Measured requests of the worker that had the fewest; 0 before the end."""

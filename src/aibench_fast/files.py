@@ -1,9 +1,11 @@
 """Output files that are either whole or not there."""
 
+import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,20 +17,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes `path`'s name only when the block ends well.
 
     The folder is made where it is missing. Until the end the bytes are in a temporary file in the
-    same folder; an error or an interrupt removes it and leaves what was under `path` before.
+    same folder; an error or an interrupt removes it and leaves what was under `path` before. One
+    that a killed process left is removed by the next that writes to `path`.
     Raises ConfigError where the folder or the file cannot be written, or the disk is full.
     """
-    target = path.resolve()  # through a symbolic link, so that the link itself stays
-    if target.exists() and not target.is_file():
-        raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
+    target = _prepared(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    _remove_stale(target)
     try:
         # Opened in here, so that an interrupt leaves no file even before it has a name in Python.
         with temporary.open("wb") as file:
+            with suppress(OSError):  # of a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield file
         temporary.replace(target)
     except BaseException as error:
@@ -37,6 +37,61 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise unwritable(path, error) from error
         raise
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for what is to be read even if the process is killed meanwhile.
+
+    Until the block ends well and it takes `path`'s name it is there as `path.partial`, which stays
+    where anything was written to it. ConfigError as `replacing`.
+    """
+    target = _prepared(path)
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        file = partial.open("wb")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield file
+        file.close()
+        partial.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            if partial.stat().st_size == 0:
+                partial.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(partial)):
+            raise unwritable(path, error) from error
+        raise
+
+
+def remove_written(path: Path) -> None:
+    """Remove a file if it is there, and what killed processes left that were writing it."""
+    target = path.resolve()
+    target.unlink(missing_ok=True)
+    _remove_stale(target)
+
+
+def _prepared(path: Path) -> Path:
+    """The file to write for `path`, in a folder that is there."""
+    target = path.resolve()  # through a symbolic link, so that the link itself stays
+    if target.exists() and not target.is_file():
+        raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return target
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove temporary files of killed processes: a living one holds its locked."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibench_fast._core import Histogram
@@ -31,6 +31,17 @@ def test_counts_stand_where_hdrhistogram_puts_them(values_us: list[int]) -> None
     assert counts.counts == bytes(reference.counts)
     if values_us:
         assert (counts.min_us, counts.max_us) == (min(values_us), max(values_us))
+
+
+@settings(max_examples=10, deadline=None)  # the package takes long to tell them
+@given(latencies_us.filter(bool))
+def test_mean_and_deviation_are_hdrhistograms(values_us: list[int]) -> None:
+    reference = HdrHistogram(1, HIGHEST_US, 3)
+    for value in values_us:
+        reference.record_value(value)
+    latencies = native([value * 1000 for value in values_us])
+    assert latencies.mean_ms == pytest.approx(reference.get_mean_value() / 1000)
+    assert latencies.stddev_ms == pytest.approx(reference.get_stddev() / 1000)
 
 
 @given(latencies_us.filter(bool))

@@ -14,7 +14,8 @@ from lateservers import PROTOCOLS, run_late
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.errors import ServerError
-from aibench_fast.results.result import BurnInComplete, Interval
+from aibench_fast.load.events import Event
+from aibench_fast.results.result import BurnInComplete, Interval, SoFar
 
 TENSOR_BYTES = 602_112
 
@@ -318,3 +319,32 @@ def test_result_file_has_the_keys_of_aibench(tensor_file: Path, tmp_path: Path) 
     assert saved["Server"]["Version"] == "1.2.7 on redis 7.0.15"
     assert saved["ClientCpuSeconds"] > 0
     assert set(saved) >= {"ClientRunTimeStats", "ServerRunTimeStats", "ResultFormatVersion"}
+
+
+def test_what_a_run_came_to_so_far_adds_up_in_every_period(tensor_file: Path) -> None:
+    seen: list[Event] = []
+    numbers = range(5, 10_000, 7)
+    with FakeRedisAI(AI_MODELRUN=failing(b"-ERR out of luck\r\n", numbers)) as server:
+        address = ServerAddress("127.0.0.1", server.port)
+        result = run(
+            RunConfig(
+                file=tensor_file, address=address, workers=4, burn_in=50, duration_s=1.0,
+                reporting_period_s=0.1, results_so_far=True,
+            ),
+            seen.append,
+        )  # fmt: skip
+    so_far = [event.result for event in seen if isinstance(event, SoFar)]
+    assert len(so_far) >= 3
+    assert [len(one.intervals) for one in so_far] == [*range(1, len(so_far) + 1)]
+    for one in [*so_far, result]:
+        every = one.all_requests
+        assert every.sent == every.succeeded + every.failed + every.cancelled
+        assert every.failed == one.failed
+        assert every.succeeded + every.failed == one.burn_in_requests + one.requests
+        assert 0 <= every.cancelled <= 4
+        assert one.latencies.count == one.successes == one.inferences
+        assert one.requests == one.successes + sum(kind.count for kind in one.failures.values())
+        assert one.incomplete == one.interrupted == (one is not result)
+    for one in so_far:
+        assert one.intervals[-1].requests == one.burn_in_requests + one.requests
+        assert one.intervals[-1].failed == one.failed

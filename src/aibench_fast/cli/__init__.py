@@ -18,14 +18,14 @@ from aibench_fast.errors import AibenchError, InternalError
 COMMANDS = (
     *("fetch", "prepare", "show"),
     *("serve", "model"),
-    *("run", "sweep", "search", "stats", "selfcheck"),
+    *("run", "sweep", "search", "recover", "stats", "selfcheck"),
     *("tables", "compare", "report", "export"),
 )
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
-exit codes: 0 done; 1 done, and some requests failed, an expectation did not hold, or a comparison
-came out worse;
+exit codes: 0 done; 1 done, and some requests failed, an expectation did not hold, a comparison
+came out worse, or what was recovered is incomplete;
 2 the options or files are wrong; 3 the server is not there or refused;
 4 an error of this program; 130 interrupted"""
 

@@ -27,9 +27,10 @@ from aibench_fast.cli.options import (
     shape,
     size,
 )
+from aibench_fast.cli.saving import journaled, logged, save_or_print
 from aibench_fast.cli.servers import EMBEDDED, EMBEDDED_TRITON_URL, loaded_server, resolved
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_writable, replacing, write_text
+from aibench_fast.files import check_writable, write_text
 from aibench_fast.load.config import (
     ARRIVALS,
     DEFAULT_JSON_BYTES,
@@ -47,14 +48,12 @@ from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.report import text
 from aibench_fast.report.junit import format_junit
-from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.repeats import Repeats, repeat
 from aibench_fast.results.result import (
     BurnInComplete,
     Digesting,
     Formatting,
     Interval,
-    IntervalLatencies,
     Reading,
     Result,
     Sample,
@@ -326,8 +325,10 @@ def _share(word: str) -> float:
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is shown and saved")
     group.add_argument(
-        "--json-out-file", type=Path, metavar="FILE", help="save the result here (default: not)"
-    )
+        "--json-out-file", type=Path, metavar="FILE",
+        help="save the result here, and keep FILE.journal until then, of which `aibench-fast "
+        "recover` makes a result where the run is killed (default: not)",
+    )  # fmt: skip
     group.add_argument(
         HISTOGRAM_OPTION, type=_path_or_none, default=HISTOGRAM_FILE,
         metavar="FILE", dest="histogram_file",
@@ -336,7 +337,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--hdr-log-file", type=Path, metavar="FILE",
-        help="save every reporting period's latencies here, as HdrHistogram's log (microseconds)",
+        help="save every reporting period's latencies here, as HdrHistogram's log (microseconds); "
+        "while the run goes on it is FILE.partial",
     )  # fmt: skip
     group.add_argument(
         "--metadata-autobatching", type=int, default=-1, metavar="N",
@@ -370,6 +372,7 @@ def _run(options: argparse.Namespace) -> int:
         sample_responses=options.print_responses,
         live_readings=options.live and not options.quiet and sys.stdout.isatty(),
         interval_latencies=options.hdr_log_file is not None,
+        results_so_far=options.json_out_file is not None,
         metadata_autobatching=options.metadata_autobatching,
     )
     config = resolved(config, options)
@@ -381,13 +384,16 @@ def _run(options: argparse.Namespace) -> int:
     with (
         loaded_server(options) as where,
         _shown(options) as show,
-        _logged(options, _while_read(show)) as observe,
+        logged(options.hdr_log_file, _while_read(show)) as observe,
     ):
         config = dataclasses.replace(config, **where)
 
         def run_once(number: int) -> Result:
-            result = checked(run(config, observe), expected)
-            _report(options, result, number if repeated else None)
+            run_number = number if repeated else None
+            saved_as = options.json_out_file and _numbered(options.json_out_file, run_number)
+            with journaled(saved_as, observe) as observe_and_keep:
+                result = checked(run(config, observe_and_keep), expected)
+                _report(options, result, run_number)
             return result
 
         made = repeat(run_once, options.repeats or MIN_REPEATS, options.until) if repeated else None
@@ -539,26 +545,6 @@ def _shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
         yield _print_event
 
 
-@contextmanager
-def _logged(
-    options: argparse.Namespace, show: Callable[[Event], None]
-) -> Iterator[Callable[[Event], None]]:
-    """What `show` does, and the intervals into --hdr-log-file, which is there at the end or not."""
-    if options.hdr_log_file is None:
-        yield show
-        return
-    with replacing(options.hdr_log_file) as file:
-        log = HdrLog(file)
-
-        def observe(event: Event) -> None:
-            if isinstance(event, IntervalLatencies):
-                log.append(event)
-            else:
-                show(event)
-
-        yield observe
-
-
 def _print_event(event: Event) -> None:
     match event:
         case Started():
@@ -652,7 +638,8 @@ def _report(options: argparse.Namespace, result: Result, number: int | None) -> 
     failed: list[ConfigError] = []
     saves: list[Callable[[], None]] = []
     if options.json_out_file:
-        saves.append(lambda: result.save(_numbered(options.json_out_file, number)))
+        saved_as = _numbered(options.json_out_file, number)
+        saves.append(lambda: save_or_print(result, saved_as))
     if options.histogram_file:
         table = result.latencies.percentile_table()
         saves.append(lambda: write_text(_numbered(options.histogram_file, number), table))

@@ -25,6 +25,7 @@ from aibench_fast.cli.run import (
     run_config,
     write_junit,
 )
+from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import check_writable
@@ -105,6 +106,7 @@ def _search(options: argparse.Namespace) -> int:
         workers=_workers(options),
         threads=options.threads,
         batch_size=options.batch_size,
+        results_so_far=True,
     )
     config = resolved(config, options)
     config.count_tensors()
@@ -215,7 +217,9 @@ class _Steps:
 
     def probe(self) -> float:
         """The rate of one worker in a closed loop."""
-        one = dataclasses.replace(self._config, workers=1, threads=None, duration_s=1.0)
+        one = dataclasses.replace(
+            self._config, workers=1, threads=None, duration_s=1.0, results_so_far=False
+        )
         result = run(one, self._tell)
         if result.interrupted:
             raise KeyboardInterrupt
@@ -236,14 +240,16 @@ class _Steps:
 
     def measure(self, value: float) -> bool:
         """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
-        result = checked(run(self._configured(value), self._tell), self._targets)
-        if result.interrupted:
-            raise KeyboardInterrupt
-        why = _why_not(result)
-        held = result.held and why is None
         number = len(self._steps) + 1
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
-        result.save(file)
+        with journaled(file, self._tell) as observe:
+            result = checked(run(self._configured(value), observe), self._targets)
+            if not result.interrupted:
+                why = _why_not(result)
+                save_or_print(result, file)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        held = result.held and why is None
         self._results[value] = result
         self._steps.append(SearchStep(value, held, file.name))
         if not self._quiet:

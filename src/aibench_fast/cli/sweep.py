@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -38,16 +38,19 @@ from aibench_fast.cli.run import (
     run_config,
     write_junit,
 )
+from aibench_fast.cli.saving import journaled, printed, save_or_print
 from aibench_fast.cli.servers import check_one_server, loaded_server, resolved
 from aibench_fast.cli.sweepoptions import add_grid_options, add_sweep_options, with_grid_file
 from aibench_fast.cli.sweptmodel import AnyModel, RedisAiModel, swept_model
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.files import remove_written
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Event
+from aibench_fast.load.events import Event, Observer
 from aibench_fast.load.runner import run
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.report import text
+from aibench_fast.results.journal import journal_of
 from aibench_fast.results.result import (
     BurnInComplete,
     Formatting,
@@ -143,6 +146,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
             burn_in_s=burn_in.seconds,
             burn_in_until_steady=burn_in.until_steady,
             metadata_autobatching=cell.autobatching,
+            results_so_far=True,
         )
         config = resolved(config, options)
         config.max_requests(counts[0])
@@ -190,6 +194,8 @@ def _run_all(
 ) -> int:
     runs = [item for _, items in planned for item in items]
     done = {files.json for _, config, files in runs if _is_done(config, files)}
+    for file in done:  # left by a sweep that was killed just after it saved the result
+        remove_written(journal_of(file))
     results: list[tuple[str, Result]] = []
     failed = 0
     ran = False
@@ -261,31 +267,26 @@ def _turns(
 
 def _run_cell(config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
     """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
-    try:
-        files.raw.parent.mkdir(parents=True, exist_ok=True)
-        raw = files.raw.open("w", buffering=1)
-    except OSError as error:
-        raise ConfigError(f"cannot write {files.raw}: {error.strerror}") from error
-    with raw:
-        result = checked(run(config, _writer(raw)), expected)
-        print(text.format_summary(result), file=raw)
-    result.save(files.json)
+    with printed(files.raw) as write, journaled(files.json, _writer(write)) as observe:
+        result = checked(run(config, observe), expected)
+        write(text.format_summary(result))
+        save_or_print(result, files.json)
     return result
 
 
-def _writer(raw: TextIO) -> Callable[[Event], None]:
-    def write(event: Event) -> None:
+def _writer(write: Callable[[str], None]) -> Observer:
+    def observe(event: Event) -> None:
         match event:
             case Started():
-                print(text.CSV_HEADER, file=raw)
+                write(text.CSV_HEADER)
             case Formatting(done=0):
-                print(text.format_formatting(event), file=raw)
+                write(text.format_formatting(event))
             case Interval():
-                print(text.format_interval(event), file=raw)
+                write(text.format_interval(event))
             case BurnInComplete():
-                print(text.format_burn_in(event), file=raw)
+                write(text.format_burn_in(event))
 
-    return write
+    return observe
 
 
 def _outcome(result: Result) -> str:

@@ -140,6 +140,8 @@ class RunConfig:
     """Take a sample of the replies once a reporting period."""
     interval_latencies: bool = False
     """Tell the observer of every reporting period's own latencies."""
+    results_so_far: bool = False
+    """Tell the observer of the result up to the end of every reporting period, for a journal."""
     live_readings: bool = False
     """Tell the observer some times a second what a live view shows."""
     reset_stats: bool = False

@@ -74,7 +74,12 @@ def _found(
         if config.servers_meanwhile:
             others = ", ".join(config.servers_meanwhile)
             yield "servers_meanwhile", f"the sweep did not stop other servers on it: {others}"
-    if not (config.profile or config.arrivals_file):
+    if result.incomplete:
+        yield (
+            "incomplete",
+            "the run was killed: this is what its journal held at the end of a reporting period",
+        )
+    elif not (config.profile or config.arrivals_file):
         yield from _trend(result.intervals)
 
 

@@ -1,6 +1,8 @@
 """What the native core counted, in the terms of results."""
 
+import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from aibench_fast import _core
 from aibench_fast.results.histogram import LatencyHistogram
@@ -8,6 +10,30 @@ from aibench_fast.results.result import Failure
 
 NS_PER_S = 1e9
 NativeFailures = Mapping[str, tuple[int, str]]
+
+
+class Taken(NamedTuple):
+    """What a load generator had counted at a time of CLOCK_MONOTONIC."""
+
+    snapshot: _core.Snapshot
+    at_ns: int
+
+    @classmethod
+    def now(cls, generator: _core.LoadGenerator) -> "Taken":
+        """Read it."""
+        return cls(generator.snapshot(), time.monotonic_ns())
+
+
+def burn_in_ended(snapshot: _core.Snapshot) -> int:
+    """Requests of the burn-in that ended in any way, by what is kept of each."""
+    answered: int = sum(memoryview(snapshot.burn_in_latencies.counts).cast("q"))
+    return answered + total_failed(snapshot.burn_in_failures)
+
+
+def ended(snapshot: _core.Snapshot) -> int:
+    """The same of all requests."""
+    answered: int = sum(memoryview(snapshot.measured.latencies.counts).cast("q"))
+    return burn_in_ended(snapshot) + answered + total_failed(snapshot.measured.failures)
 
 
 def measured_s(snapshot: _core.Snapshot) -> float:

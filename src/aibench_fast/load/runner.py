@@ -1,7 +1,5 @@
 """One benchmark: a RunConfig becomes a Result."""
 
-import dataclasses
-import math
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -11,17 +9,10 @@ from aibench_fast import _core
 from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.doubts import on_same_machine, warnings
-from aibench_fast.load.events import Event, Observer
+from aibench_fast.load.events import Event, Observer, ignore
 from aibench_fast.load.jsontext import format_source
-from aibench_fast.load.kinds import described
-from aibench_fast.load.readings import (
-    NS_PER_S,
-    failures_by_kind,
-    histogram,
-    measured_s,
-    total_failed,
-)
+from aibench_fast.load.outcome import Background, End, model_told, result_of
+from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
 from aibench_fast.load.watch import Watch, unix_ms
@@ -34,24 +25,12 @@ from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.session import HURRY_S, Session, StatisticsWatch
 from aibench_fast.protocols.statistics import Reader
-from aibench_fast.results.result import (
-    KindFigures,
-    Outage,
-    RequestCounts,
-    Result,
-    Started,
-    StepFigures,
-)
+from aibench_fast.results.result import Interval, Result, SoFar, Started
 
-MS_PER_S = 1000
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
-def _ignore(event: Event) -> None:
-    del event
-
-
-def run(config: RunConfig, observe: Observer = _ignore) -> Result:
+def run(config: RunConfig, observe: Observer = ignore) -> Result:
     """Run one benchmark and return what it measured; `observe` hears of it meanwhile.
 
     The load comes from native threads without the GIL: other Python threads go on. Ctrl-C ends the
@@ -219,13 +198,25 @@ def _measure(
     known: Mapping[str, Any],
     server_watch: StatisticsWatch,
 ) -> Result:
-    record = session.record
-    equal_tensors = any(source.all_equal for source in sources)
     server_watch.start()
-    start_unix_ms = unix_ms()
-    watch = Watch(config, record.outputs, generator, observe, server_watch)
+    background = Background(
+        config=config,
+        query_label=session.label(model_told(config)),
+        record=session.record,
+        facts=known,
+        equal_tensors=any(source.all_equal for source in sources),
+        start_unix_ms=unix_ms(),
+    )
+
+    def tell(event: Event) -> None:
+        observe(event)
+        if config.results_so_far and isinstance(event, Interval):
+            stats = server_watch.so_far()
+            observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
+
+    watch = Watch(config, session.record.outputs, generator, tell, server_watch)
     try:
-        observe(Started(record.server))
+        observe(Started(session.record.server))
         generator.start()
         interrupted = watch.until_the_end()
     except BaseException:  # the observer's: it ends the run
@@ -233,168 +224,11 @@ def _measure(
         session.leave(HURRY_S)
         server_watch.finish(HURRY_S)
         raise
-    snapshot = generator.snapshot()
-    duration_s = (time.monotonic_ns() - snapshot.started_ns) / NS_PER_S
+    at_end = Taken.now(generator)
     patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
     until_s = time.monotonic() + patience_s
     session.leave(patience_s)
     # The last reading was under way meanwhile; a stuck server is not waited for twice.
     server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
-    outage_count, outages = generator.outages()
-    measured = snapshot.measured
-    service = measured.service_latencies
-    failed = total_failed(measured.failures)
-    result = Result(
-        model=_model_told(config),
-        query_label=session.label(_model_told(config)),
-        data_file=config.data_file,
-        data_seed=config.data_seed,
-        shape=() if config.mix else config.shape,
-        dtype="" if config.mix else config.dtype,
-        workers=config.workers,
-        threads=config.io_threads,
-        batch_size=_batch_size(config),
-        pipeline=config.pipeline,
-        max_queries=config.max_queries,
-        limit_rps=config.limit_rps,
-        metadata_autobatching=config.metadata_autobatching,
-        start_unix_ms=start_unix_ms,
-        end_unix_ms=start_unix_ms + round(duration_s * MS_PER_S),
-        duration_s=duration_s,
-        measured_s=measured_s(snapshot),
-        requests=measured.successes + failed,
-        successes=measured.successes,
-        inferences=measured.inferences,
-        inferences_with_burn_in=snapshot.answered_tensors,
-        failures=failures_by_kind(measured.failures),
-        burn_in_requests=snapshot.requests - measured.successes - failed,
-        burn_in_failures=failures_by_kind(snapshot.burn_in_failures),
-        abandoned=snapshot.abandoned,
-        all_requests=_all_requests(snapshot),
-        outage_count=outage_count,
-        outages=[_outage(one, snapshot, start_unix_ms, duration_s) for one in outages],
-        reconnects=snapshot.reconnects,
-        late_starts=measured.late_starts,
-        latencies=histogram(measured.latencies),
-        service_latencies=service and histogram(service),
-        arrivals=_arrivals_told(config),
-        shed=measured.shed,
-        unsent=generator.unsent(),
-        lag_exceeded=snapshot.lag_exceeded,
-        steps=_steps(config, snapshot, generator),
-        kinds=_kinds(config, measured, generator),
-        start_lags=histogram(snapshot.start_lags),
-        timer_lags=histogram(snapshot.timer_lags),
-        reply_waits=histogram(snapshot.reply_waits),
-        saturated=measured.latencies.saturated,
-        intervals=tuple(watch.intervals),
-        client_cpu_s=snapshot.cpu_ns / NS_PER_S,
-        busiest_thread=snapshot.busiest_thread,
-        client=watch.check_client(snapshot, on_same_machine(record.peer)),
-        least_worker_requests=snapshot.least_worker_requests,
-        most_worker_requests=snapshot.most_worker_requests,
-        server=record.server,
-        server_name=config.server_name,
-        server_stats=server_stats.periods,
-        raw_server_stats=server_stats.raw,
-        facts=known,
-        interrupted=interrupted,
-    )
-    found = warnings(
-        config, result, on_same_machine(record.peer), watch.outputs, equal_tensors,
-        watch.unsteady,
-    )  # fmt: skip
-    return dataclasses.replace(result, warnings=found)
-
-
-def _all_requests(snapshot: _core.Snapshot) -> RequestCounts:
-    failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
-    return RequestCounts(
-        sent=snapshot.begun,
-        succeeded=snapshot.requests - failed,
-        failed=failed,
-        cancelled=snapshot.abandoned,
-    )
-
-
-def _outage(
-    outage: _core.Outage, snapshot: _core.Snapshot, start_unix_ms: int, duration_s: float
-) -> Outage:
-    after_s = (outage.from_ns - snapshot.started_ns) / NS_PER_S
-    until_s = (outage.to_ns - snapshot.started_ns) / NS_PER_S if outage.to_ns else duration_s
-    return Outage(
-        start_unix_ms=start_unix_ms + round(after_s * MS_PER_S),
-        after_s=after_s,
-        seconds=until_s - after_s,
-        is_over=outage.to_ns != 0,
-        attempts=outage.attempts,
-    )
-
-
-def _arrivals_told(config: RunConfig) -> dict[str, Any] | None:
-    """What the result says of how requests were due."""
-    if not config.is_open_loop:
-        return None
-    return {
-        "Kind": "recorded" if config.arrivals_file else config.arrivals,
-        "Seed": config.seed if config.arrivals == "poisson" else None,
-        "Profile": ", ".join(map(str, config.profile)) or None,
-        "File": None if config.arrivals_file is None else str(config.arrivals_file),
-        "PeakRps": config.peak_rps or None,
-        "MaxLagSeconds": config.max_lag_s or None,
-        "OnLag": config.on_lag if config.max_lag_s else None,
-    }
-
-
-def _model_told(config: RunConfig) -> str:
-    return described(config.mix) if config.mix else config.model
-
-
-def _batch_size(config: RunConfig) -> int:
-    """Of all kinds; 0 where they differ."""
-    sizes = {kind.batch_size for kind in config.kinds}
-    return sizes.pop() if len(sizes) == 1 else 0
-
-
-def _part(figures: _core.Figures) -> dict[str, Any]:
-    """What is measured of any part of the requests."""
-    service = figures.service_latencies
-    return {
-        "successes": figures.successes,
-        "inferences": figures.inferences,
-        "failures": failures_by_kind(figures.failures),
-        "shed": figures.shed,
-        "late_starts": figures.late_starts,
-        "latencies": histogram(figures.latencies),
-        "service_latencies": service and histogram(service),
-    }
-
-
-def _kinds(
-    config: RunConfig, measured: _core.Figures, generator: _core.LoadGenerator
-) -> list[KindFigures]:
-    """Of a mix; the only kind of one has the figures of the whole."""
-    parts = generator.kind_figures() or [measured]
-    return [
-        KindFigures(
-            name=kind.model,
-            tensors=kind.tensors,
-            batch_size=kind.batch_size,
-            weight=kind.weight,
-            **_part(figures),
-        )
-        for kind, figures in zip(config.mix, parts, strict=False)
-    ]
-
-
-def _steps(
-    config: RunConfig, snapshot: _core.Snapshot, generator: _core.LoadGenerator
-) -> list[StepFigures]:
-    """Of a profile, as far as the run went through it."""
-    left_s = snapshot.cut_after_ns / NS_PER_S if snapshot.cut_after_ns else math.inf
-    steps = []
-    for step, figures in zip(config.profile, generator.step_figures(), strict=True):
-        seconds = max(0.0, min(step.duration_s, left_s))
-        left_s -= seconds
-        steps.append(StepFigures(name=str(step), seconds=seconds, **_part(figures)))
-    return steps
+    end = End.INTERRUPTED if interrupted else End.REACHED
+    return result_of(background, generator, watch, at_end, server_stats, end)

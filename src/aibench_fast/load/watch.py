@@ -10,6 +10,8 @@ from aibench_fast.load.livereadings import LiveReadings
 from aibench_fast.load.machine import CpuTimes
 from aibench_fast.load.readings import (
     NS_PER_S,
+    Taken,
+    ended,
     histogram,
     measured_s,
     overall_rate,
@@ -60,6 +62,8 @@ class Watch:
         self._generator = generator
         self._observe = observe
         self._server_watch = server_watch
+        self.taken = Taken.now(generator)
+        """What was counted at the end of the newest reporting period."""
         self.unsteady: str | None = None
         """How the burn-in ended without a steady state, where it was to reach one."""
         self._burning_in = bool(config.burn_in or config.burn_in_s or config.burn_in_until_steady)
@@ -126,9 +130,9 @@ class Watch:
     def _look(self) -> None:
         """Tell of the period that ends now."""
         self._note_burn_in()
-        now_ns = time.monotonic_ns()
         self._cpu_to = CpuTimes.read()
-        snapshot = self._generator.snapshot()
+        self.taken = Taken.now(self._generator)
+        snapshot, now_ns = self.taken
         failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
         images = snapshot.answered_tensors
         latencies = histogram(snapshot.measured.latencies)
@@ -139,7 +143,7 @@ class Watch:
             overall_rate=overall_rate(snapshot, now_ns),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
             failed=failed,
-            requests=snapshot.requests,
+            requests=ended(snapshot),
             period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
         )
         self._server_watch.period_ended(interval.unix_ms)

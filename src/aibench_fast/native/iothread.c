@@ -164,8 +164,9 @@ static void count(struct iothread *t, struct worker *w, int64_t now_ns)
         record_burn_in(t, &outcome);
         return;
     }
-    if (t->cpu_from_ns == 0)
-        t->cpu_from_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    if (atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed) == 0)
+        atomic_store_explicit(&t->cpu_from_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID),
+                              memory_order_relaxed);
     atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
     w->measured++;
     record(t, request, &outcome);
@@ -775,8 +776,9 @@ static void sum_up(struct iothread *t)
     atomic_store(&t->abandoned, abandoned);
     atomic_store(&t->least_worker_requests, least);
     atomic_store(&t->most_worker_requests, most);
-    if (t->cpu_from_ns)
-        atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - t->cpu_from_ns);
+    int64_t cpu_from_ns = atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed);
+    if (cpu_from_ns)
+        atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_from_ns);
 }
 
 void *iothread_main(void *iothread)

@@ -148,12 +148,24 @@ void loadgen_stop(struct loadgen *g)
     run_stop(&g->run);
 }
 
+/* What a thread used in the measured part; its own last word, once it has ended. */
+static int64_t thread_cpu_ns(struct iothread *t)
+{
+    int64_t from_ns = atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed);
+    int64_t final_ns = atomic_load_explicit(&t->cpu_ns, memory_order_relaxed);
+    clockid_t clock;
+    struct timespec now;
+    if (from_ns == 0 || final_ns != 0 || pthread_getcpuclockid(t->thread, &clock) ||
+        clock_gettime(clock, &now))
+        return final_ns;
+    return now.tv_sec * NS_PER_S + now.tv_nsec - from_ns;
+}
+
 static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *busiest_ns)
 {
     bool scheduled = schedule_is_open(&t->run->schedule);
     int64_t last_ns = atomic_load_explicit(&t->last_completed_ns, memory_order_relaxed);
-    int64_t cpu_ns = atomic_load_explicit(&t->cpu_ns, memory_order_relaxed);
-    s->begun += atomic_load_explicit(&t->begun, memory_order_relaxed);
+    int64_t cpu_ns = thread_cpu_ns(t);
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
     s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
     s->reconnects += atomic_load_explicit(&t->reconnects, memory_order_relaxed);
@@ -178,6 +190,8 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
         histogram_merge(&s->start_lags, &t->start_lags);
         histogram_merge(&s->timer_lags, &t->timer_lags);
     }
+    /* At last, so that no request has ended that was not begun. */
+    s->begun += atomic_load_explicit(&t->begun, memory_order_acquire);
 }
 
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)

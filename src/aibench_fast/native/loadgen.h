@@ -68,9 +68,9 @@ struct loadgen_snapshot {
     int64_t measured_from_ns;  /* when burn-in was complete; 0 before, and maybe later than now, where
                                 * the first measured request is not due yet */
     int64_t last_completed_ns; /* of a measured request, success or not; 0 without one */
-    int64_t cpu_ns;            /* of all I/O threads in the measured part; final after the end */
+    int64_t cpu_ns;            /* of all I/O threads in the measured part, so far */
     double busiest_thread;     /* the largest share of the measured time that one I/O thread
-                                * was on a CPU; final after the end */
+                                * was on a CPU */
     uint64_t least_worker_requests; /* measured ones of the worker that had the fewest; 0 before */
     uint64_t most_worker_requests;  /* the end, and so has the one with the most */
     int64_t cut_after_ns;           /* how long after the burn-in the run was over by its duration or

@@ -68,6 +68,9 @@ class StatisticsWatch(Protocol):
     def last_period(self) -> Mapping[str, Any]:
         """The newest statistics of a period; empty before there are any."""
 
+    def so_far(self) -> ServerStatistics:
+        """What is known by now; nothing is waited for."""
+
     def finish(self, patience_s: float) -> ServerStatistics:
         """Wait for the last reading; return what was counted over all, and in each period."""
 
@@ -86,10 +89,14 @@ class NoStatistics:
         """Nothing."""
         return {}
 
+    def so_far(self) -> ServerStatistics:
+        """Nothing was counted."""
+        return ServerStatistics({"overall": {}}, {})
+
     def finish(self, patience_s: float) -> ServerStatistics:
         """Nothing was counted."""
         del patience_s
-        return ServerStatistics({"overall": {}}, {})
+        return self.so_far()
 
 
 class Session(Protocol):

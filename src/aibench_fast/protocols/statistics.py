@@ -120,9 +120,10 @@ class _Source:
 
     def overall(self) -> dict[str, Any]:
         """What was counted from the first to the last reading."""
-        counted = between(self.first, self.last)
-        if self.latest is not self.last:
-            counted["notes"] = [*counted.get("notes", ()), *self.latest.notes]
+        last, latest = self.last, self.latest  # the thread may put others in their place
+        counted = between(self.first, last)
+        if latest is not last:
+            counted["notes"] = [*counted.get("notes", ()), *latest.notes]
         return counted
 
 
@@ -175,9 +176,17 @@ class ServerWatch:
         """
         self._asked.put(None)
         self._thread.join(patience_s)
+        late = ("the last reading did not come in time",) if self._thread.is_alive() else ()
+        return self._counted(late)
+
+    def so_far(self) -> ServerStatistics:
+        """What was counted until the newest reading, over all and in each period."""
+        return self._counted(())
+
+    def _counted(self, notes: tuple[str, ...]) -> ServerStatistics:
         overall = _merged(source.overall() for source in self._sources)
-        if self._thread.is_alive():
-            overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
+        if notes:
+            overall["notes"] = [*overall.get("notes", ()), *notes]
         return ServerStatistics({"overall": overall, **self._periods}, self._raw.by_time_ns())
 
     def _read(self) -> None:

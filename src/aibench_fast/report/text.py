@@ -250,7 +250,7 @@ def _part_line(part: PartFigures, seconds: float) -> str:
 
 def _doubts(result: Result) -> Iterator[str]:
     """What a reader has to know before trusting the figures."""
-    if result.interrupted:
+    if result.interrupted and not result.incomplete:
         yield "Interrupted: the figures are of the part that was measured"
     if result.failures:
         failed = result.requests - result.successes

@@ -18,16 +18,16 @@ class HdrLog:
     """Writes the log into an open file, which the caller closes."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Write the part of the head that is known before the run."""
+        """Write nothing yet."""
         self._file = file
         self._start_unix_s: float | None = None
-        self._write(f"#[Histogram log format version {FORMAT_VERSION}]")
-        self._write("#[aibench-fast: measured latencies, values in microseconds]")
 
     def append(self, interval: IntervalLatencies) -> None:
-        """Write one reporting period; the first one is the start of the log."""
+        """Write one reporting period, which is in the file then; the first one is the start."""
         if self._start_unix_s is None:
             self._start_unix_s = interval.start_unix_s
+            self._write(f"#[Histogram log format version {FORMAT_VERSION}]")
+            self._write("#[aibench-fast: measured latencies, values in microseconds]")
             start = datetime.fromtimestamp(interval.start_unix_s, UTC).isoformat(" ", "seconds")
             self._write(f"#[StartTime: {interval.start_unix_s:.3f} (seconds since epoch), {start}]")
             self._write(LEGEND)
@@ -36,6 +36,7 @@ class HdrLog:
             f"{interval.end_unix_s - interval.start_unix_s:.3f},"
             f"{interval.latencies.max_ms:.3f},{interval.latencies.encode()}"
         )
+        self._file.flush()
 
     def _write(self, line: str) -> None:
         self._file.write(f"{line}\n".encode())

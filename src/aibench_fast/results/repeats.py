@@ -1,6 +1,7 @@
 """What repeated runs come to: medians, intervals, and whether they are stable."""
 
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
@@ -84,11 +85,11 @@ def trend_p(values: Sequence[float]) -> float:
     n = len(values)
     if n < MIN_FOR_TREND:
         return 1.0
-    s = sum(
-        (later > earlier) - (later < earlier)
-        for place, earlier in enumerate(values)
-        for later in values[place + 1 :]
-    )
+    s = 0  # pairs that rise less pairs that fall; a run of a day has too many to go through each
+    earlier: list[float] = []
+    for value in values:
+        s += bisect_left(earlier, value) - (len(earlier) - bisect_right(earlier, value))
+        insort(earlier, value)
     variance = n * (n - 1) * (2 * n + 5) / 18
     z = max(0, abs(s) - 1) / math.sqrt(variance)
     return math.erfc(z / math.sqrt(2))

@@ -15,7 +15,7 @@ Versions of the format:
          TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
     1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far;
-         ServerName, of several servers that are compared
+         ServerName, of several servers that are compared; Incomplete
 """
 
 import json
@@ -364,6 +364,8 @@ class Result(ShownInNotebooks):
     facts: Mapping[str, Any]
     """What the figures depend on beside the server's speed."""
     interrupted: bool
+    incomplete: bool = False
+    """Whether the run was killed, and this is what its journal held; it is interrupted, too."""
     expectations: Sequence[Checked] = ()
     """What was expected of the figures, in the order that it was asked."""
 
@@ -514,11 +516,19 @@ class Result(ShownInNotebooks):
             ],
             "Warnings": [{"Kind": one.kind, "Message": one.message} for one in self.warnings],
             "Interrupted": self.interrupted,
+            "Incomplete": self.incomplete,
         }
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all; ConfigError where it cannot be written."""
         write_text(path, json.dumps(self.to_json(), indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What a run came to by the end of a reporting period, should it never come to its own."""
+
+    result: Result
 
 
 def _quantiles_json(latencies: LatencyHistogram) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""What a run measured is kept though the run be killed, or the disk be full."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import growing, unwritable
+from aibench_fast.load.events import Event, Observer
+from aibench_fast.results.hdrlog import HdrLog
+from aibench_fast.results.journal import Journal, journal_of
+from aibench_fast.results.result import IntervalLatencies, Result, SoFar
+
+Written = TypeVar("Written", SoFar, IntervalLatencies)
+
+
+@contextmanager
+def journaled(file: Path | None, observe: Observer) -> Iterator[Observer]:
+    """What `observe` does, and a journal beside `file` of a run whose result is saved there.
+
+    The journal is removed when the block ends well; it stays where the result was not saved.
+    Without a file there is none.
+    """
+    if file is None:
+        yield observe
+        return
+    journal = Journal(journal_of(file))
+    try:
+        yield _written(observe, SoFar, lambda event: journal.add(event.result), [])
+    except BaseException:
+        journal.close()
+        raise
+    journal.remove()
+
+
+@contextmanager
+def logged(file: Path | None, observe: Observer) -> Iterator[Observer]:
+    """What `observe` does, and every reporting period's latencies into --hdr-log-file."""
+    if file is None:
+        yield observe
+        return
+    errors: list[ConfigError] = []
+    with growing(file) as opened:
+        log = HdrLog(opened)
+
+        def append(event: IntervalLatencies) -> None:
+            try:
+                log.append(event)
+            except OSError as error:
+                raise unwritable(file, error) from error
+
+        yield _written(observe, IntervalLatencies, append, errors)
+        if errors:
+            raise errors[0]
+
+
+def _written(
+    observe: Observer,
+    kind: type[Written],
+    write: Callable[[Written], None],
+    errors: list[ConfigError],
+) -> Observer:
+    """Events of one type are written until that fails, which is told once and ends no run."""
+
+    def observe_or_write(event: Event) -> None:
+        if not isinstance(event, kind):
+            observe(event)
+        elif not errors:
+            try:
+                write(event)
+            except ConfigError as error:
+                errors.append(error)
+                _tell_of(error)
+
+    return observe_or_write
+
+
+@contextmanager
+def printed(file: Path) -> Iterator[Callable[[str], None]]:
+    """What writes lines to a file, each at once; a full disk is told once, and ends no run.
+
+    ConfigError where there can be no such file.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        opened = file.open("w", buffering=1)
+    except OSError as error:
+        raise unwritable(file, error) from error
+    is_full = False
+
+    def write(line: str) -> None:
+        nonlocal is_full
+        try:
+            if not is_full:
+                print(line, file=opened)
+        except OSError as error:
+            is_full = True
+            _tell_of(unwritable(file, error))
+
+    try:
+        yield write
+    finally:
+        with suppress(OSError):  # which was told of
+            opened.close()
+
+
+def _tell_of(error: ConfigError) -> None:
+    print(f"aibench-fast: the run goes on, but {error}", file=sys.stderr)
+
+
+def save_or_print(result: Result, file: Path) -> None:
+    """Save a result; where that fails print it, so that it is not lost, and raise ConfigError."""
+    try:
+        result.save(file)
+    except ConfigError:
+        print(
+            "aibench-fast: the result cannot be saved: it is a line of standard output, as JSON",
+            file=sys.stderr,
+        )
+        with suppress(BrokenPipeError):
+            print(json.dumps(result.to_json()), flush=True)
+        raise

@@ -1,0 +1,246 @@
+"""What was counted, as a Result: at a run's end and, for its journal, while it goes on."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from aibench_fast import _core
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.doubts import on_same_machine, warnings
+from aibench_fast.load.kinds import described
+from aibench_fast.load.readings import (
+    NS_PER_S,
+    Taken,
+    burn_in_ended,
+    ended,
+    failures_by_kind,
+    histogram,
+    measured_s,
+    total_failed,
+)
+from aibench_fast.load.watch import Watch
+from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.session import ServerStatistics
+from aibench_fast.results.result import (
+    KindFigures,
+    Outage,
+    RequestCounts,
+    Result,
+    StepFigures,
+)
+
+MS_PER_S = 1000
+
+
+class End(Enum):
+    """How a run came to be as long as its result says."""
+
+    REACHED = auto()
+    INTERRUPTED = auto()
+    AHEAD = auto()
+    """It goes on: only a run that is killed is left with such a result."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a run's result tells that no request changes."""
+
+    config: RunConfig
+    query_label: str
+    record: ServerRecord
+    facts: Mapping[str, Any]
+    equal_tensors: bool
+    """Whether some kind's tensors do not differ at all."""
+    start_unix_ms: int
+
+
+def result_of(
+    run: Background,
+    generator: _core.LoadGenerator,
+    watch: Watch,
+    taken: Taken,
+    server_stats: ServerStatistics,
+    end: End = End.AHEAD,
+) -> Result:
+    """The result of what was counted.
+
+    Threads count on while they are read, one counter after the other: until the end successes are
+    what the histogram holds, and the sums of requests are made of that. At the end each counter
+    stands for itself, and all agree.
+    """
+    config, record, snapshot = run.config, run.record, taken.snapshot
+    duration_s = (taken.at_ns - snapshot.started_ns) / NS_PER_S
+    same_machine = on_same_machine(record.peer)
+    outage_count, outages = generator.outages()
+    measured, batch_size = snapshot.measured, _batch_size(config)
+    whole = _part(measured, batch_size, end)
+    failures = total_failed(measured.failures)
+    all_requests = _all_requests(config, snapshot, end)
+    result = Result(
+        model=model_told(config),
+        query_label=run.query_label,
+        data_file=config.data_file,
+        data_seed=config.data_seed,
+        shape=() if config.mix else config.shape,
+        dtype="" if config.mix else config.dtype,
+        workers=config.workers,
+        threads=config.io_threads,
+        batch_size=batch_size,
+        pipeline=config.pipeline,
+        max_queries=config.max_queries,
+        limit_rps=config.limit_rps,
+        metadata_autobatching=config.metadata_autobatching,
+        start_unix_ms=run.start_unix_ms,
+        end_unix_ms=run.start_unix_ms + round(duration_s * MS_PER_S),
+        duration_s=duration_s,
+        measured_s=measured_s(snapshot),
+        **whole,
+        requests=whole["successes"] + failures,
+        inferences_with_burn_in=snapshot.answered_tensors,
+        burn_in_requests=burn_in_ended(snapshot),
+        burn_in_failures=failures_by_kind(snapshot.burn_in_failures),
+        abandoned=all_requests.cancelled,
+        all_requests=all_requests,
+        outage_count=outage_count,
+        outages=[
+            _outage(one, snapshot.started_ns, run.start_unix_ms, duration_s) for one in outages
+        ],
+        reconnects=snapshot.reconnects,
+        arrivals=_arrivals_told(config),
+        unsent=0 if end is End.AHEAD else generator.unsent(),
+        lag_exceeded=snapshot.lag_exceeded,
+        steps=_steps(config, snapshot, generator, end),
+        kinds=_kinds(config, measured, generator, end),
+        start_lags=histogram(snapshot.start_lags),
+        timer_lags=histogram(snapshot.timer_lags),
+        reply_waits=histogram(snapshot.reply_waits),
+        saturated=measured.latencies.saturated,
+        intervals=tuple(watch.intervals),
+        client_cpu_s=snapshot.cpu_ns / NS_PER_S,
+        busiest_thread=snapshot.busiest_thread,
+        client=watch.check_client(snapshot, same_machine),
+        least_worker_requests=snapshot.least_worker_requests,
+        most_worker_requests=snapshot.most_worker_requests,
+        server=record.server,
+        server_name=config.server_name,
+        server_stats=server_stats.periods,
+        raw_server_stats=server_stats.raw,
+        facts=run.facts,
+        interrupted=end is not End.REACHED,
+        incomplete=end is End.AHEAD,
+    )
+    found = warnings(
+        config, result, same_machine, watch.outputs, run.equal_tensors, watch.unsteady,
+    )  # fmt: skip
+    return dataclasses.replace(result, warnings=found)
+
+
+def _all_requests(config: RunConfig, snapshot: _core.Snapshot, end: End) -> RequestCounts:
+    failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
+    if end is not End.AHEAD:
+        return RequestCounts(
+            sent=snapshot.begun,
+            succeeded=snapshot.requests - failed,
+            failed=failed,
+            cancelled=snapshot.abandoned,
+        )
+    over = ended(snapshot)
+    # Without those that began while the others were read.
+    under_way = min(snapshot.begun - over, config.workers * config.pipeline)
+    return RequestCounts(
+        sent=over + under_way,
+        succeeded=over - failed,
+        failed=failed,
+        cancelled=under_way,
+    )
+
+
+def _outage(outage: _core.Outage, started_ns: int, start_unix_ms: int, duration_s: float) -> Outage:
+    after_s = (outage.from_ns - started_ns) / NS_PER_S
+    until_s = (outage.to_ns - started_ns) / NS_PER_S if outage.to_ns else duration_s
+    return Outage(
+        start_unix_ms=start_unix_ms + round(after_s * MS_PER_S),
+        after_s=after_s,
+        seconds=until_s - after_s,
+        is_over=outage.to_ns != 0,
+        attempts=outage.attempts,
+    )
+
+
+def _arrivals_told(config: RunConfig) -> dict[str, Any] | None:
+    """What the result says of how requests were due."""
+    if not config.is_open_loop:
+        return None
+    return {
+        "Kind": "recorded" if config.arrivals_file else config.arrivals,
+        "Seed": config.seed if config.arrivals == "poisson" else None,
+        "Profile": ", ".join(map(str, config.profile)) or None,
+        "File": None if config.arrivals_file is None else str(config.arrivals_file),
+        "PeakRps": config.peak_rps or None,
+        "MaxLagSeconds": config.max_lag_s or None,
+        "OnLag": config.on_lag if config.max_lag_s else None,
+    }
+
+
+def model_told(config: RunConfig) -> str:
+    """The model as a result names it; of a mix all of them."""
+    return described(config.mix) if config.mix else config.model
+
+
+def _batch_size(config: RunConfig) -> int:
+    """Of all kinds; 0 where they differ."""
+    sizes = {kind.batch_size for kind in config.kinds}
+    return sizes.pop() if len(sizes) == 1 else 0
+
+
+def _part(figures: _core.Figures, batch_size: int, end: End) -> dict[str, Any]:
+    """What is measured of any part of the requests; a `batch_size` of 0 is that they differ."""
+    service = figures.service_latencies
+    latencies = histogram(figures.latencies)
+    successes, inferences = figures.successes, figures.inferences
+    if end is End.AHEAD:
+        successes = latencies.count
+        inferences = successes * batch_size if batch_size else inferences
+    return {
+        "successes": successes,
+        "inferences": inferences,
+        "failures": failures_by_kind(figures.failures),
+        "shed": figures.shed,
+        "late_starts": figures.late_starts,
+        "latencies": latencies,
+        "service_latencies": service and histogram(service),
+    }
+
+
+def _kinds(
+    config: RunConfig, measured: _core.Figures, generator: _core.LoadGenerator, end: End
+) -> list[KindFigures]:
+    """Of a mix; the only kind of one has the figures of the whole."""
+    parts = generator.kind_figures() or [measured]
+    return [
+        KindFigures(
+            name=kind.model,
+            tensors=kind.tensors,
+            batch_size=kind.batch_size,
+            weight=kind.weight,
+            **_part(figures, kind.batch_size, end),
+        )
+        for kind, figures in zip(config.mix, parts, strict=False)
+    ]
+
+
+def _steps(
+    config: RunConfig, snapshot: _core.Snapshot, generator: _core.LoadGenerator, end: End
+) -> list[StepFigures]:
+    """Of a profile, as far as the run went through it."""
+    left_s = snapshot.cut_after_ns / NS_PER_S if snapshot.cut_after_ns else math.inf
+    steps = []
+    for step, figures in zip(config.profile, generator.step_figures(), strict=True):
+        seconds = max(0.0, min(step.duration_s, left_s))
+        left_s -= seconds
+        part = _part(figures, _batch_size(config), end)
+        steps.append(StepFigures(name=str(step), seconds=seconds, **part))
+    return steps

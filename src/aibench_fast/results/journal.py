@@ -1,0 +1,179 @@
+"""A journal: what a run that goes on has come to, so that one that is killed is not lost.
+
+JSON lines, of the fields of a Result: for the same version of this program to read. The first says
+which that is. Each reporting period adds two, written at once: what is new of the fields that grow
+as a run goes on, and all the rest of the result so far, which stands for that of every line before.
+Where lines that are stood for are most of the file, it is written anew without them, so that it is
+bounded by the result that it is of.
+
+Nothing is forced on to the disk: what a killed process wrote is the system's to keep.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import remove_written, replacing, unwritable
+from aibench_fast.results.plain import from_plain, to_plain
+from aibench_fast.results.result import FORMAT_VERSION, Result
+from aibench_fast.results.serverperiods import OVERALL
+
+SUFFIX = ".journal"
+MIN_STALE_BYTES = 4 << 20
+_SO_FAR = "SoFar"
+_SO_FAR_START = b'{"SoFar": '
+
+
+def journal_of(result: Path) -> Path:
+    """Where a run's journal is while it goes on, by where its result is to be."""
+    return result.with_name(result.name + SUFFIX)
+
+
+class Journal:
+    """Keeps the journal of one run, which takes the place of any other in its first period."""
+
+    def __init__(self, path: Path) -> None:
+        """Write nothing yet."""
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._intervals = 0
+        self._server_periods = 0
+        self._kept_bytes = 0
+        self._newest_bytes = 0
+        self._stale_bytes = 0
+
+    def add(self, so_far: Result) -> None:
+        """Add what the run came to by now; ConfigError where that fails."""
+        lines = self._lines(so_far)
+        try:
+            if self._file is None:
+                head = {"Journal": FORMAT_VERSION}
+                self._rewrite([_line(head), *lines])
+            elif self._stale_bytes > max(MIN_STALE_BYTES, self._kept_bytes):
+                self._stale_bytes = 0
+                self._rewrite(chain(_without_stale(self._path), lines))
+            else:
+                self._file.writelines(lines)
+                self._file.flush()
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+    def close(self) -> None:
+        """Leave it to be recovered."""
+        if self._file is not None:
+            with suppress(OSError):  # which `add` told of
+                self._file.close()
+
+    def remove(self) -> None:
+        """Remove it, as the result is saved; and what is left of earlier runs' that were killed."""
+        self.close()
+        remove_written(self._path)
+
+    def _lines(self, so_far: Result) -> tuple[bytes, bytes]:
+        stats = so_far.server_stats
+        new = {name: stats[name] for name in islice(stats, self._server_periods, None)}
+        plain = to_plain(
+            dataclasses.replace(
+                so_far,
+                intervals=so_far.intervals[self._intervals :],
+                server_stats={OVERALL: stats[OVERALL], **new},
+                raw_server_stats=_ends(so_far.raw_server_stats),
+            )
+        )
+        periods = _line({name: plain.pop(name) for name in ("intervals", "server_stats")})
+        newest = _line({_SO_FAR: plain})
+        self._intervals, self._server_periods = len(so_far.intervals), len(stats)
+        self._kept_bytes += len(periods)
+        self._stale_bytes += self._newest_bytes
+        self._newest_bytes = len(newest)
+        return periods, newest
+
+    def _rewrite(self, lines: Iterable[bytes]) -> None:
+        self.close()
+        with replacing(self._path) as file:
+            file.writelines(lines)
+        self._file = self._path.open("ab")
+
+
+def recover(path: Path) -> Result:
+    """Read what a run that was killed had come to; half a line at the end is let go.
+
+    ConfigError where it is no journal, is another version's, or holds nothing.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_head(path, file.readline())
+            plain = _newest(_whole_lines(file))
+        if plain is not None:
+            return from_plain(Result, plain)  # type: ignore[no-any-return]
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path} is a damaged journal: {error!r}") from error
+    raise ConfigError(
+        f"{path} holds nothing: the run was killed before its first reporting period was over"
+    )
+
+
+def _newest(lines: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    intervals: list[Mapping[str, Any]] = []
+    server_stats: dict[str, Any] = {}
+    pending: list[Mapping[str, Any]] = []
+    newest = None
+    for line in lines:
+        if _SO_FAR not in line:
+            pending.append(line)
+            continue
+        for periods in pending:
+            intervals += periods["intervals"]
+            server_stats |= periods["server_stats"]
+        pending.clear()
+        newest = line[_SO_FAR]
+    return newest and {**newest, "intervals": intervals, "server_stats": server_stats}
+
+
+def _check_head(path: Path, line: bytes) -> None:
+    if not line:
+        raise ConfigError(f"{path} is empty: nothing can be recovered of it")
+    try:
+        version = json.loads(line)["Journal"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is no journal of a run: name the {SUFFIX} file beside a --json-out-file"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise ConfigError(
+            f"{path} is a journal of result format {version}, this program's is {FORMAT_VERSION}: "
+            "recover it with the version that made the run"
+        )
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[Mapping[str, Any]]:
+    """Up to the one that was being written when the run was killed."""
+    for line in file:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def _without_stale(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            if not line.startswith(_SO_FAR_START):
+                yield line
+
+
+def _ends(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The first reading and the newest, of which each is some ten kilobytes."""
+    times = [*raw]
+    return {time: raw[time] for time in dict.fromkeys([*times[:1], *times[-1:]])}
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values).encode() + b"\n"

@@ -1,0 +1,138 @@
+"""Journals of runs: what they hold, cut anywhere, and what `recover` makes of them."""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Cli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from resultfiles import our_result
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.results import journal as journals
+from aibench_fast.results.journal import Journal, recover
+from aibench_fast.results.result import Failure, KindFigures, Outage, Result, StepFigures
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        ("", "is empty"),
+        ("{}\n", "is no journal of a run: name the .journal file"),
+        ("[1]\n", "is no journal of a run"),
+        ("half a li", "is no journal of a run"),
+        ('{"Journal": "2.0"}\n', "is a journal of result format 2.0, this program's is 1."),
+        ('{"Journal": "VERSION"}\n', "holds nothing: the run was killed before its first"),
+        ('{"Journal": "VERSION"}\n{"intervals": [], "server_stats"', "holds nothing"),
+        ('{"Journal": "VERSION"}\n{"SoFar": {"model": 1}}\n', "is a damaged journal"),
+    ],
+)
+def test_what_cannot_be_recovered_is_one_line(
+    cli: Cli, tmp_path: Path, content: str | None, words: str
+) -> None:
+    if content is not None:
+        told = content.replace("VERSION", journals.FORMAT_VERSION)
+        (tmp_path / "r.json.journal").write_text(told)
+    done = cli("recover", "r.json.journal")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert words in done.stderr
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_no_result_is_overwritten_unasked(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text("whole")
+    journal = Journal(tmp_path / "r.json.journal")
+    journal.add(our_result(incomplete=True, server_stats={"overall": {}}))
+    journal.close()
+    done = cli("recover", "r.json.journal")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is a r.json already" in done.stderr
+    assert (tmp_path / "r.json").read_text() == "whole"
+    assert cli("recover", "r.json.journal", "--json-out-file", "other.json").returncode == 1
+    assert json.loads((tmp_path / "other.json").read_text())["Incomplete"]
+
+
+def run_so_far(periods: int, seed: int) -> Result:
+    """What a run came to by the end of some of its periods; every kind of field is filled."""
+    so_far = our_result(seconds=periods, burn_in_s=1, rate=20.0, seed=seed, failures=seed % 3)
+    part: dict[str, Any] = {
+        "name": "a", "successes": 2, "inferences": 2, "failures": {"cut": Failure(1, "é")},
+        "shed": 0, "late_starts": 1, "latencies": so_far.latencies, "service_latencies": None,
+    }  # fmt: skip
+    return dataclasses.replace(
+        so_far,
+        incomplete=True,
+        interrupted=True,
+        service_latencies=so_far.latencies if seed % 2 else None,
+        outages=(Outage(1, 0.5, 0.25, True, 3),),
+        steps=(StepFigures(seconds=2.5, **part),),
+        kinds=(KindFigures(tensors="16 FLOAT", batch_size=2, weight=0.5, **part),),
+        server_stats={"overall": {"n": periods}, **{str(n): {"n": n} for n in range(periods)}},
+        raw_server_stats={str(n): {"localhost:6379": {"n": str(n)}} for n in range(periods)},
+    )
+
+
+def in_a_journal(so_far: Result) -> Result:
+    """As it is recovered: of the server's own fields the first and the last reading are kept."""
+    raw = so_far.raw_server_stats
+    times = [*raw]
+    return dataclasses.replace(
+        so_far, raw_server_stats={time: raw[time] for time in {times[0]: 0, times[-1]: 0}}
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    ends=st.lists(st.integers(2, 12), min_size=1, max_size=6, unique=True).map(sorted),
+    seed=st.integers(0, 100),
+    least_stale=st.sampled_from([0, 1 << 20]),
+    cut=st.floats(0, 1),
+)
+def test_a_journal_cut_anywhere_is_the_run_at_the_end_of_a_period(
+    ends: list[int], seed: int, least_stale: int, cut: float
+) -> None:
+    whole = run_so_far(12, seed)
+    states = [
+        dataclasses.replace(run_so_far(end, seed), intervals=whole.intervals[:end]) for end in ends
+    ]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journals, "MIN_STALE_BYTES", least_stale)
+        path = Path(folder) / "r.json.journal"
+        journal = Journal(path)
+        for state in states:
+            journal.add(state)
+        assert recover(path).to_json() == in_a_journal(states[-1]).to_json()
+        data = path.read_bytes()
+        kept = data[: round(len(data) * cut)]
+        path.write_bytes(kept)
+        whole_lines = kept.count(b'\n{"SoFar"') - (not kept.endswith(b"\n"))
+        known = {json.dumps(in_a_journal(one).to_json()) for one in states}
+        try:
+            assert json.dumps(recover(path).to_json()) in known
+        except ConfigError:
+            assert whole_lines <= 0
+        journal.remove()
+        assert not any(Path(folder).iterdir())
+
+
+def test_a_journal_is_bounded_by_its_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least_stale = 1 << 16
+    monkeypatch.setattr(journals, "MIN_STALE_BYTES", least_stale)
+    whole = our_result(seconds=300, rate=5.0, incomplete=True, server_stats={"overall": {}})
+    path = tmp_path / "r.json.journal"
+    journal = Journal(path)
+    largest = 0
+    for end in range(1, 301):
+        journal.add(dataclasses.replace(whole, intervals=whole.intervals[:end]))
+        largest = max(largest, path.stat().st_size)
+    journal.close()
+    whole.save(tmp_path / "r.json")
+    assert recover(path).to_json() == whole.to_json()
+    assert largest < least_stale + 2 * (tmp_path / "r.json").stat().st_size
