@@ -153,14 +153,18 @@ class FaultProxy:
         self._end_of_reply = end_of_reply
         self._hold_s = hold_s
         self._armed = threading.Event()
-        self._links: set[_Link] = set()
+        self._links: dict[_Link, asyncio.Task[None] | None] = {}
         self._counted: list[_WholeReplies] = []
         self._down: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> "FaultProxy":
-        self.port = 0
+        # Bound all the time, so that nobody else is given the port while nothing listens there.
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.port: int = self._holder.getsockname()[1]
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
         return self
@@ -170,6 +174,7 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        self._holder.close()
 
     def arm(self) -> None:
         """Have the faults happen from now on."""
@@ -186,16 +191,15 @@ class FaultProxy:
 
     async def _listen(self) -> None:
         self._listener = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, limit=CHUNK_BYTES
+            self._serve, "127.0.0.1", self.port, limit=CHUNK_BYTES, reuse_port=True
         )
-        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
         self._listener.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -205,12 +209,15 @@ class FaultProxy:
             return
         ways = (_Way(REQUESTS, reader, there[1]), _Way(REPLIES, there[0], writer))
         link = _Link(ways, _WholeReplies(self._end_of_reply) if self._end_of_reply else None)
-        self._links.add(link)
         pumps = [asyncio.ensure_future(self._pump(link, way)) for way in ways]
+        # A task that waits for ever is held by nothing else.
+        self._links[link] = asyncio.current_task()
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError:
+            pass  # which the task's callback would not expect
         finally:
-            self._links.discard(link)
+            del self._links[link]
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
@@ -302,10 +309,10 @@ class FaultProxy:
 
     def _reset(self, link: _Link) -> None:
         for way in link.ways:
-            way.writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, _RESET
-            )
-            way.writer.transport.abort()
+            if not way.writer.transport.is_closing():
+                sock = way.writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                way.writer.transport.abort()
 
     async def _be_down(self, seconds: float) -> None:
         self._listener.close()

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import conservation
 import pytest
@@ -25,7 +26,7 @@ from faultproxy import (
     http_end,
     resp_end,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import event as count_event
 from hypothesis import strategies as st
 
@@ -233,10 +234,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Servers(NamedTuple):
+    """One of each protocol."""
+
+    redisai: EchoRedisAI
+    inference: EchoInference
+
+    def __repr__(self) -> str:
+        """Return less than all that they were asked."""
+        return "servers"
+
+
 @pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, EchoRedisAI | EchoInference]]:
+def servers() -> Iterator[Servers]:
     with EchoRedisAI() as redisai, EchoInference() as inference:
-        yield {"resp": redisai, "dag": redisai, "http": inference}
+        yield Servers(redisai, inference)
 
 
 @pytest.mark.timeout(0)
@@ -244,16 +256,14 @@ def servers() -> Iterator[dict[str, EchoRedisAI | EchoInference]]:
     max_examples=SCHEDULES,
     deadline=None,
     print_blob=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(load=loads(), faults=st.lists(fault(), min_size=1, max_size=6))
 def test_whatever_happens_counts_are_conserved(
-    folder: Path,
-    servers: dict[str, EchoRedisAI | EchoInference],
-    load: Load,
-    faults: list[Fault],
+    folder: Path, servers: Servers, load: Load, faults: list[Fault]
 ) -> None:
-    server = servers[load.protocol]
+    server = servers.inference if load.protocol == "http" else servers.redisai
     asked_before = server.inferences
     end_of_reply = http_end if load.protocol == "http" else resp_end
     with FaultProxy(server.port, faults, end_of_reply=end_of_reply) as proxy:
@@ -261,29 +271,30 @@ def test_whatever_happens_counts_are_conserved(
         result, intervals = run_through(proxy, config)
     asked = server.inferences - asked_before - (2 if load.is_mix else 1)  # beside the trials
     happened = {fault.kind for fault in proxy.done}
-    for kind in [*happened, *result.failures]:
+    failed = {*result.failures, *result.burn_in_failures}
+    for kind in sorted(happened | failed):
         count_event(kind)
 
     assert conservation.broken(result, intervals) == []
     assert result.duration_s < 0.3 + (len(proxy.done) + 1) * A_FAULT_S + BUSY_MACHINE_S
     counts = result.all_requests
-    if load.is_verified or not any(
-        one.kind in CHANGING and one.direction == REPLIES for one in proxy.done
-    ):
+    changed = {fault.direction for fault in proxy.done if fault.kind in CHANGING}
+    if load.is_verified or REPLIES not in changed:
         assert counts.succeeded <= proxy.whole_replies
-    if not any(one.kind in CHANGING and one.direction == REQUESTS for one in proxy.done):
+    if REQUESTS not in changed:
         assert counts.succeeded <= asked <= counts.sent + result.reconnects
-    if happened <= {*DELAYING} and not {"client_timeout", "connection_lost"} & {*result.failures}:
+    if happened.issubset(DELAYING) and not failed & {"client_timeout", "connection_lost"}:
         assert asked == counts.sent
-    if load.is_open and not load.stops and "connect" not in result.failures:
+    if load.is_open and not load.stops and "connect" not in failed:
         assert due(config) == counts.sent + result.shed + result.unsent
-    if not happened and not load.sheds:
-        assert (result.failures, result.outage_count) == ({}, 0)
+    if happened.issubset(DELAYING):
+        assert failed <= {"client_timeout", "connection_lost"}  # a pause may be long enough for it
+        assert result.outage_count == 0
 
 
 def due(config: RunConfig) -> int:
     """How many requests the schedule has until the run is over."""
     schedule = arrivals(config).schedule
     assert schedule is not None
-    until_ns = config.duration_s * 1e9 or math.inf
+    until_ns = round(config.duration_s * 1e9) or math.inf
     return sum(due_ns < until_ns for due_ns in due_times_ns(schedule, 1000))

@@ -31,6 +31,7 @@ struct http_reader {
     size_t value_bytes;
     bool has_binary;    /* the reply says how much of it is JSON; the rest are the outputs */
     size_t json_length; /* as it says */
+    char retry_after[VALUE_BYTES]; /* as it says, or empty */
     uint64_t body_bytes;
     char *json; /* what of the body is JSON, as far as there is room */
     size_t json_bytes;
@@ -69,6 +70,7 @@ static int on_message_begin(llhttp_t *parser)
     r->value_bytes = 0;
     r->has_binary = false;
     r->json_length = 0;
+    r->retry_after[0] = '\0';
     r->body_bytes = 0;
     r->json_bytes = 0;
     return 0;
@@ -98,6 +100,14 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
     return count_header(parser, bytes);
 }
 
+/* When a server that refuses would be asked again: in so many seconds, or at some time. */
+static void note_retry_after(struct http_reader *r)
+{
+    static const char wanted[] = "retry-after";
+    if (r->field_bytes == sizeof wanted - 1 && strncasecmp(r->field, wanted, sizeof wanted - 1) == 0)
+        snprintf(r->retry_after, sizeof r->retry_after, "%.*s", (int)r->value_bytes, r->value);
+}
+
 static int on_header_value_complete(llhttp_t *parser)
 {
     static const char wanted[] = "inference-header-content-length";
@@ -108,6 +118,7 @@ static int on_header_value_complete(llhttp_t *parser)
         r->json_length = strtoull(r->value, NULL, 10);
         r->has_binary = true;
     }
+    note_retry_after(r);
     r->field_bytes = 0;
     r->value_bytes = 0;
     return 0;
@@ -355,6 +366,15 @@ static void judge_refusal(struct http_reader *r, int status)
     yyjson_doc_free(document);
 }
 
+/* It is not obeyed: a load that gives way tells nothing of what the server does under it. */
+static void tell_retry_after(struct http_reader *r)
+{
+    char *message = r->check->message;
+    size_t used = strlen(message);
+    if (r->retry_after[0])
+        snprintf(message + used, ERRSTR_BYTES - used, " (Retry-After: %s)", r->retry_after);
+}
+
 static void settle(void *of)
 {
     struct http_reader *r = of;
@@ -363,6 +383,7 @@ static void settle(void *of)
     uint64_t binary_bytes = r->body_bytes - (r->has_binary ? r->json_length : r->body_bytes);
     if (status < 200 || status > 299) {
         judge_refusal(r, status);
+        tell_retry_after(r);
         return;
     }
     if (r->has_binary != (plan->json_bytes > 0))
