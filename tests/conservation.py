@@ -39,9 +39,7 @@ def _laws(result: Result, intervals: Sequence[LatencyHistogram]) -> Iterator[tup
             yield from _parts(name, result, parts)
 
 
-def _parts(
-    name: str, result: Result, parts: Sequence[PartFigures]
-) -> Iterator[tuple[str, bool]]:
+def _parts(name: str, result: Result, parts: Sequence[PartFigures]) -> Iterator[tuple[str, bool]]:
     for figure in ("successes", "inferences", "shed", "late_starts"):
         total = sum(getattr(part, figure) for part in parts)
         yield f"{figure} of {name} add up", total == getattr(result, figure)

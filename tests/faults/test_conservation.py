@@ -26,18 +26,16 @@ from faultproxy import (
     http_end,
     resp_end,
 )
+from faults.runs import observed
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import event as count_event
 from hypothesis import strategies as st
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import RunConfig, ServerAddress
 from aibench_fast._core import due_times_ns
 from aibench_fast.load.arrivals import arrivals
-from aibench_fast.load.events import Event
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import IntervalLatencies, Started
 
 SCHEDULES = int(os.environ.get("FAULTS", "500"))
 RATE_PER_S = 300.0
@@ -84,7 +82,9 @@ class EchoRedisAI(FakeRedisAI):
         if b"META" not in words:
             return bulk(data)
         shape = array(b":%d\r\n" % (len(data) // TENSOR_BYTES), b":%d\r\n" % VALUES)
-        return array(bulk(b"dtype"), bulk(b"FLOAT"), bulk(b"shape"), shape, bulk(b"blob"), bulk(data))
+        return array(
+            bulk(b"dtype"), bulk(b"FLOAT"), bulk(b"shape"), shape, bulk(b"blob"), bulk(data)
+        )
 
 
 def echo(asked: Asked, _number: int) -> bytes:
@@ -212,21 +212,6 @@ def config_of(load: Load, port: int, folder: Path) -> RunConfig:
     )  # fmt: skip
 
 
-def run_through(proxy: FaultProxy, config: RunConfig) -> tuple[Result, list[LatencyHistogram]]:
-    """Run, with the proxy armed from the start on; also each reporting period's latencies."""
-    intervals: list[LatencyHistogram] = []
-
-    def observe(event: Event) -> None:
-        if isinstance(event, Started):
-            proxy.arm()
-        if isinstance(event, IntervalLatencies):
-            intervals.append(event.latencies)
-
-    result = run(config, observe)
-    proxy.disarm()
-    return result, intervals
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faults")
@@ -268,7 +253,8 @@ def test_whatever_happens_counts_are_conserved(
     end_of_reply = http_end if load.protocol == "http" else resp_end
     with FaultProxy(server.port, faults, end_of_reply=end_of_reply) as proxy:
         config = config_of(load, proxy.port, folder)
-        result, intervals = run_through(proxy, config)
+        result, intervals = observed(config, proxy.arm)
+        proxy.disarm()
     asked = server.inferences - asked_before - (2 if load.is_mix else 1)  # beside the trials
     happened = {fault.kind for fault in proxy.done}
     failed = {*result.failures, *result.burn_in_failures}

@@ -4,24 +4,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import conservation
 import pytest
-from fake_inference import Asked, FakeInference, binary_reply, json_reply, reply
+from fake_inference import Asked, FakeInference, binary_reply, reply
 from fake_redisai import OK, Behaviour, FakeRedisAI
+from faults.runs import NULL, conserved, redisai
 from redisclient import connect, load_into
 
-from aibench_fast import Result, RunConfig, ServerAddress, ServerError, run
-from aibench_fast.load.events import Event
-from aibench_fast.models.load import Backend, ModelSpec
-from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import IntervalLatencies, Started
+from aibench_fast import Result, ServerError
 from aibench_fast.server import EmbeddedServer
 
-NULL = ModelSpec(name="null", backend=Backend.NULL)
-SMALL: dict[str, object] = {"file": None, "shape": (4,), "dtype": "FLOAT"}
 REFUSALS = [
     b"-LOADING Redis is loading the dataset in memory",
     b"-BUSY Redis is busy running a script",
@@ -33,36 +27,9 @@ REFUSALS = [
 ]
 
 
-def conserved(
-    at_start: Callable[[], object] = lambda: None, **settings: object
-) -> Result:
-    """A run of small tensors of which the counts add up; `at_start` is called when it starts."""
-    intervals: list[LatencyHistogram] = []
-
-    def observe(event: Event) -> None:
-        if isinstance(event, Started):
-            at_start()
-        if isinstance(event, IntervalLatencies):
-            intervals.append(event.latencies)
-
-    usual = {**SMALL, "interval_latencies": True}
-    result = run(RunConfig(**(usual | settings)), observe)  # type: ignore[arg-type]
-    assert conservation.broken(result, intervals) == []
-    return result
-
-
-def redisai(server: FakeRedisAI) -> dict[str, object]:
-    return {"address": ServerAddress("127.0.0.1", server.port)}
-
-
 def from_number(first: int, answer: bytes | None) -> Behaviour:
     """Answer OK before that request, which the trial is number 0 of, and then this."""
     return lambda _, number: OK if number < first else answer
-
-
-def later(seconds: float, action: Callable[[], object]) -> Callable[[], None]:
-    """What starts a thread that does this after so many seconds."""
-    return threading.Timer(seconds, action).start
 
 
 def rates(result: Result, from_s: float, to_s: float) -> float:

@@ -236,7 +236,7 @@ static enum io_status await_rest(const redisReader *reader)
         most += plan->expected[i].bytes;
     if (came <= most)
         return IO_AGAIN;
-    replycheck_fail(check, FAILURE_WRONG_SIZE, "a reply of over %zu bytes, expected %zu", came,
+    replycheck_fail(check, FAILURE_WRONG_SIZE, "a reply of over %zu bytes, expected %zu", most,
                     most - REPLY_SPARE_BYTES);
     return IO_FAILED;
 }
