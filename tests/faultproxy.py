@@ -1,8 +1,8 @@
-"""A TCP proxy that does to connections what networks and failing servers do, on order and at a byte.
+"""A TCP proxy that does to connections what networks and failing servers do, on order, at a byte.
 
-Once it is armed, connections are numbered as they first carry a request for an inference: those of a
-run's workers, and not what is asked before, beside and after it. Each fault happens once, when so many
-bytes went one way on one of them. What went through whole and unchanged is counted.
+Once it is armed, connections are numbered as they first carry a request for an inference: those of
+a run's workers, and not what is asked before, beside and after it. Each fault happens once, when so
+many bytes went one way on one of them. What went through whole and unchanged is counted.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -76,7 +77,7 @@ def http_end(data: bytes, start: int) -> int | None:
 
 
 class _WholeReplies:
-    """Counts the replies with an output of which every byte went through, and nothing in between."""
+    """Counts replies with an output of which every byte went through, and nothing in between."""
 
     def __init__(self, end_of_reply: EndOfReply) -> None:
         self.count = 0
@@ -130,7 +131,7 @@ class _Link:
 
 
 class FaultProxy:
-    """Listens on a free port of 127.0.0.1, before the server on `server_port`, in a `with` block."""
+    """Listens on a free port of 127.0.0.1, before a server on another, while a `with` lasts."""
 
     def __init__(
         self,
@@ -146,6 +147,8 @@ class FaultProxy:
         """
         self.done: list[Fault] = []
         """What happened, in order."""
+        self.held_s: list[float] = []
+        """For how long each piece of replies was held up, in order; where `hold_s` is given."""
         self.numbered = 0
         """Connections that carried inferences since it was armed."""
         self._server_port = server_port
@@ -228,8 +231,10 @@ class FaultProxy:
         while data := await way.reader.read(CHUNK_BYTES):
             if link.number is None and self._armed.is_set() and _INFERENCE.search(data):
                 self._number(link)
-            if self._hold_s and self._armed.is_set() and way.direction == REPLIES:
+            if self._hold_s and link.number is not None and way.direction == REPLIES:
+                from_s = time.monotonic()
                 await asyncio.sleep(self._hold_s())
+                self.held_s.append(time.monotonic() - from_s)
             await self._forward(link, way, data)
         if not way.is_shut:
             way.writer.write_eof()

@@ -1,4 +1,4 @@
-"""What a client runs into by itself: too large a reply, memory, descriptors, its file, the clock."""
+"""What a client runs into: too large a reply, memory, descriptors, its file, the clock."""
 
 import os
 import resource
@@ -136,7 +136,7 @@ def test_too_little_memory_is_one_line(tmp_path: Path, arguments: Sequence[objec
 
 @pytest.mark.parametrize("change", ["truncated", "replaced"])
 def test_the_tensor_file_changes_in_the_run(tmp_path: Path, change: str) -> None:
-    """One that another takes the place of is sent all the same: it is mapped, not read by its name."""
+    """One that another takes the place of is sent all the same: it is mapped, not read by name."""
     file = tmp_path / "tensors.out"
     file.write_bytes(bytes(range(256)) * 256)
 
