@@ -1,5 +1,6 @@
 """Servers that fail in a run: each failure is counted by its kind or ends the run in one line."""
 
+import json
 import os
 import signal
 import threading
@@ -8,14 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from commandline import Cli
 from fake_inference import Asked, FakeInference, binary_reply, reply
 from fake_redisai import OK, Behaviour, FakeRedisAI
+from faultproxy import REPLIES, REQUESTS, Fault, FaultProxy
 from faults.runs import NULL, conserved, redisai
 from redisclient import connect, load_into
 
 from aibench_fast import Result, ServerError
 from aibench_fast.server import EmbeddedServer
 
+# Connection 0 is the visit's, whose trial is the first inference there is.
+DOWN = Fault("down", connection=1, direction=REPLIES, at_bytes=5000, amount=400)
 REFUSALS = [
     b"-LOADING Redis is loading the dataset in memory",
     b"-BUSY Redis is busy running a script",
@@ -86,6 +91,19 @@ def test_a_run_may_stop_at_a_lost_connection() -> None:
     assert result.failures["connection_lost"].count == 1
     assert (result.successes, result.outage_count) == (4, 0)
     assert result.duration_s < 30
+
+
+def test_a_run_over_http_may_stop_too() -> None:
+    """There a request whose connection ends before its reply is sent again, on another."""
+    down = Fault("down", connection=0, direction=REQUESTS, at_bytes=3000, amount=60_000)
+    with FakeInference() as server, FaultProxy(server.port, [down]) as proxy:
+        result = conserved(
+            proxy.arm, url=f"http://127.0.0.1:{proxy.port}", model="m", duration_s=60.0,
+            on_disconnect="stop",
+        )  # fmt: skip
+    assert {kind: one.count for kind, one in result.failures.items()} == {"connection_lost": 1}
+    assert result.successes > 0
+    assert result.duration_s < 20
 
 
 def test_a_server_that_never_comes_back_ends_the_run() -> None:
@@ -170,3 +188,44 @@ def test_http_refusals_are_kinds_of_their_own(status: str, kind: str) -> None:
     message = result.failures[kind].first_message
     assert message == f"HTTP {status[:3]}: not now (Retry-After: 120)"
     assert result.duration_s < 60  # it is not obeyed
+
+
+def test_a_refusal_at_every_reconnect_is_counted_until_there_is_room() -> None:
+    """Where a server is full a connection is made, and told so: that is no outage."""
+    with EmbeddedServer() as server:
+        load_into(server.address, NULL)
+        client = connect(server.address)
+
+        def fill() -> None:
+            client.config_set("maxclients", 2)  # this one, and that of the statistics
+            client.client_kill_filter(_type="normal", skipme=True)
+            time.sleep(0.5)
+            client.config_set("maxclients", 100)
+
+        filler = threading.Timer(0.5, fill)
+        result = conserved(
+            filler.start, address=server.address, model="null", workers=3, limit_rps=50.0,
+            duration_s=2.0,
+        )  # fmt: skip
+        filler.join()
+    assert result.failures["error_reply"].first_message == "ERR max number of clients reached"
+    assert {*result.failures} <= {"error_reply", "connection_lost"}
+    assert result.outage_count == 0
+    assert result.successes >= 50
+
+
+def test_an_outage_is_in_the_summary_and_in_the_exit_code(cli: Cli, tmp_path: Path) -> None:
+    """No request need have failed: this one waits until there is a connection again."""
+    with FakeRedisAI() as server, FaultProxy(server.port, [DOWN]) as proxy:
+        proxy.arm()
+        done = cli(
+            "run", "--shape", 4, "--port", proxy.port, "--max-queries", 100, "--quiet",
+            "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "Outage: the server could not be reached for 0." in done.stdout
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert saved["OutageCount"] == 1
+    assert saved["Outages"][0]["IsOver"]
+    counts = saved["AllRequests"]
+    assert counts["Sent"] == counts["Succeeded"] + counts["Failed"] + counts["Cancelled"] == 100

@@ -261,6 +261,8 @@ OUT_OF_LINE static void connect_failed(struct iothread *t, struct worker *w)
     if (w->resends) {
         w->resends = false;
         w->check.kind = FAILURE_CONNECTION_LOST;
+        if (config->stop_on_disconnect)
+            atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
         request_done(t, w);
     }
     if (now_ns - w->first_attempt_ns < config->reconnect_for_ns) {
