@@ -156,7 +156,7 @@ class FaultProxy:
         self._end_of_reply = end_of_reply
         self._hold_s = hold_s
         self._armed = threading.Event()
-        self._links: dict[_Link, asyncio.Task[None] | None] = {}
+        self._links: dict[_Link, list[asyncio.Task[None]]] = {}
         self._counted: list[_WholeReplies] = []
         self._down: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -200,9 +200,9 @@ class FaultProxy:
     async def _stop(self) -> None:
         self._listener.close()
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for pump in [*self._down, *(pump for pumps in self._links.values() for pump in pumps)]:
+                pump.cancel()
+            await asyncio.wait(tasks, timeout=0.1)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -213,19 +213,14 @@ class FaultProxy:
         ways = (_Way(REQUESTS, reader, there[1]), _Way(REPLIES, there[0], writer))
         link = _Link(ways, _WholeReplies(self._end_of_reply) if self._end_of_reply else None)
         pumps = [asyncio.ensure_future(self._pump(link, way)) for way in ways]
-        # A task that waits for ever is held by nothing else.
-        self._links[link] = asyncio.current_task()
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
-        except asyncio.CancelledError:
-            pass  # which the task's callback would not expect
-        finally:
-            del self._links[link]
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            for way in ways:
-                way.writer.close()
+        self._links[link] = pumps  # of which one that waits for ever is held by nothing else
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
+        del self._links[link]
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        for way in ways:
+            way.writer.close()
 
     async def _pump(self, link: _Link, way: _Way) -> None:
         while data := await way.reader.read(CHUNK_BYTES):
