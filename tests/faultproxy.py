@@ -254,7 +254,7 @@ class FaultProxy:
             piece, data = data[: max(0, until)], data[max(0, until) :]
             way.taken_bytes += len(piece)
             await self._send(link, way, piece)
-            if fault is not None and fault.at_bytes <= way.taken_bytes and data:
+            if fault is not None and fault.at_bytes <= way.taken_bytes:
                 self.done.append(way.faults.pop(0))
                 await self._do(fault, link, way, data)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from commandline import Cli
 from fake_inference import Asked, FakeInference, binary_reply, reply
-from fake_redisai import OK, Behaviour, FakeRedisAI
+from fake_redisai import OK, OUTPUT_BYTES, Behaviour, FakeRedisAI, array, bulk
 from faultproxy import REPLIES, REQUESTS, Fault, FaultProxy
 from faults.runs import NULL, conserved, redisai
 from redisclient import connect, load_into
 
-from aibench_fast import Result, ServerError
+from aibench_fast import Result, ServerAddress, ServerError
 from aibench_fast.server import EmbeddedServer
 
 # Connection 0 is the visit's, whose trial is the first inference there is.
@@ -90,6 +90,20 @@ def test_a_run_may_stop_at_a_lost_connection() -> None:
         result = conserved(**redisai(server), duration_s=60.0, on_disconnect="stop")
     assert result.failures["connection_lost"].count == 1
     assert (result.successes, result.outage_count) == (4, 0)
+    assert result.duration_s < 30
+
+
+def test_an_idle_connection_that_is_half_closed_is_lost() -> None:
+    """At once: that no reply will come is known before it is asked for."""
+    dag_bytes = len(array(OK, OK, bulk(bytes(OUTPUT_BYTES))))
+    closed = Fault("half_close", connection=0, direction=REPLIES, at_bytes=3 * dag_bytes)
+    with FakeRedisAI() as server, FaultProxy(server.port, [closed]) as proxy:
+        result = conserved(
+            proxy.arm, address=ServerAddress("127.0.0.1", proxy.port), use_dag=True,
+            limit_rps=20.0, duration_s=0.5, reply_timeout_s=60.0,
+        )  # fmt: skip
+    assert {kind: one.count for kind, one in result.failures.items()} == {"connection_lost": 1}
+    assert result.successes == 9
     assert result.duration_s < 30
 
 
