@@ -8,6 +8,8 @@
 # make lint    ruff, mypy, and every warning of the C compiler an error
 # make asan    the embedded server's module under AddressSanitizer and UBSan
 # make fuzz    random commands thrown at it, and random replies at the client, a minute each
+# make faults  20,000 random schedules of faults, over which counts have to be conserved: half an hour
+# make soak    loads and faults for MINUTES, in which neither memory nor descriptors may grow
 # make clean   remove what was built, the environment and results/
 
 PYTHON3 ?= python3
@@ -21,11 +23,13 @@ BUILT_FROM := pyproject.toml setup.py $(shell find src -name '*.c' -o -name '*.h
 RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
 BENCH_SECONDS ?= 30s
+FAULTS ?= 20000
+MINUTES ?= 30
 
 # Servers that the tests ask, whose packages want others than ours.
 SERVERS := build/servers
 
-.PHONY: bench data-vision perf test servers dist docs lint clean system
+.PHONY: bench data-vision perf test servers dist docs lint faults soak clean system
 
 bench: $(INSTALLED)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
@@ -71,6 +75,12 @@ lint: $(INSTALLED)
 	$(PYTHON) -m mypy
 	rm -rf build/lint
 	CFLAGS=-Werror $(PYTHON) setup.py --quiet build --build-base build/lint
+
+faults: $(INSTALLED)
+	FAULTS=$(FAULTS) $(PYTHON) -m pytest -q tests/faults/test_conservation.py
+
+soak: $(INSTALLED)
+	$(PYTHON) tests/soak.py --minutes $(MINUTES) --out $(RESULTS)/soak.md
 
 include tests/server/native.mk
 

@@ -140,8 +140,8 @@ class FakeInference:
                 is_inference = asked.line.startswith("POST")
                 if is_inference and (self.close_each or len(self.asked) - 1 in self.close_after):
                     break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+            pass  # the end, or bytes that are no request
         finally:
             writer.close()
 

@@ -126,8 +126,8 @@ class FakeRedisAI:
                 if name == self.close_after:
                     await writer.drain()
                     break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError, LookupError):
+            pass  # the end, or bytes that are no command that it knows
         finally:
             if self.close_after is None:
                 writer.transport.abort()

@@ -178,7 +178,7 @@ def test_a_server_that_goes_away_ends_the_run(tensor_file: Path) -> None:
             return None
 
         server.behave("AI.MODELRUN", cut)
-        result = run_against(server, tensor_file, max_queries=1_000_000)
+        result = run_against(server, tensor_file, max_queries=1_000_000, reconnect_for_s=0.2)
     assert result.failures["connection_lost"].count >= 1
     assert result.failures["connect"].count == 1
     assert result.successes == 2

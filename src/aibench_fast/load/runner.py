@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aibench_fast import _core
+from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
@@ -181,9 +182,14 @@ def _load_generator(
 
 
 def _allow_connections(workers: int) -> None:
-    """Let the process open a file for every worker, as far as the system allows it."""
+    """Let the process open a file for every worker; ConfigError where the system never will."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = workers + OTHER_FILES
+    if hard != resource.RLIM_INFINITY and hard <= workers:
+        raise ConfigError(
+            f"--workers {workers}: each has a connection, and this process may have {hard} files "
+            "open; ask for fewer, or raise the hard limit (ulimit -Hn)"
+        )
     if soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

@@ -32,6 +32,7 @@ from aibench_fast.results.result import (
 )
 
 MS_PER_S = 1000
+NS_PER_MS = 1_000_000
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
 MAX_OUTPUTS = 100  # to look at for whether they are all alike
@@ -39,7 +40,7 @@ MAX_OUTPUTS = 100  # to look at for whether they are all alike
 
 def unix_ms() -> int:
     """The wall clock, in milliseconds."""
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // NS_PER_MS
 
 
 class Watch:
@@ -54,6 +55,7 @@ class Watch:
         server_watch: StatisticsWatch,
     ) -> None:
         """Watch `generator`, which is not started yet."""
+        self._start_unix_ms, self._start_ns = unix_ms(), time.monotonic_ns()
         self.intervals: list[Interval] = []
         self.outputs: list[dict[int, bytes]] = [{} for _ in outputs]
         """What each kind's model answered to different tensors, by their index; a sample."""
@@ -95,7 +97,7 @@ class Watch:
         self._generator.want_sample()
         self._cpu_from = CpuTimes.read()
         self._last_ns = time.monotonic_ns()
-        self._last_unix_ms = unix_ms()
+        self._last_unix_ms = self._unix_ms()
         if self._config.burn_in_s and not self._config.is_open_loop:
             self._begin_at_ns = self._last_ns + round(self._config.burn_in_s * NS_PER_S)
         period_ns = round(self._config.reporting_period_s * NS_PER_S)
@@ -112,6 +114,10 @@ class Watch:
                 self._look()
                 # Where the process was stopped for a while, one line stands for all of it.
                 next_ns = max(next_ns + period_ns, time.monotonic_ns())
+
+    def _unix_ms(self) -> int:
+        """The time by the wall clock of the start, which may be set meanwhile."""
+        return self._start_unix_ms + (time.monotonic_ns() - self._start_ns) // NS_PER_MS
 
     def _note_burn_in(self) -> None:
         if 0 < self._begin_at_ns <= time.monotonic_ns():
@@ -137,7 +143,7 @@ class Watch:
         images = snapshot.answered_tensors
         latencies = histogram(snapshot.measured.latencies)
         interval = Interval(
-            unix_ms=unix_ms(),
+            unix_ms=self._unix_ms(),
             images=images,
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
             overall_rate=overall_rate(snapshot, now_ns),

@@ -34,6 +34,7 @@ struct http_reader {
     bool has_binary;    /* the reply says how much of it is JSON; the rest are the outputs */
     bool has_no_length; /* what it says is no length, or two of them */
     size_t json_length; /* as it says */
+    char retry_after[VALUE_BYTES]; /* as it says, or empty */
     uint64_t body_bytes;
     char *json; /* what of the body is JSON, as far as there is room */
     size_t json_bytes;
@@ -74,6 +75,7 @@ static int on_message_begin(llhttp_t *parser)
     r->has_binary = false;
     r->has_no_length = false;
     r->json_length = 0;
+    r->retry_after[0] = '\0';
     r->body_bytes = 0;
     r->json_bytes = 0;
     return 0;
@@ -117,6 +119,14 @@ static bool read_length(const char *text, size_t count, size_t *length)
     return count > 0 && count <= LENGTH_DIGITS_MAX;
 }
 
+/* When a server that refuses would be asked again: in so many seconds, or at some time. */
+static void note_retry_after(struct http_reader *r)
+{
+    static const char wanted[] = "retry-after";
+    if (r->field_bytes == sizeof wanted - 1 && strncasecmp(r->field, wanted, sizeof wanted - 1) == 0)
+        snprintf(r->retry_after, sizeof r->retry_after, "%.*s", (int)r->value_bytes, r->value);
+}
+
 static int on_header_value_complete(llhttp_t *parser)
 {
     static const char wanted[] = "inference-header-content-length";
@@ -130,6 +140,7 @@ static int on_header_value_complete(llhttp_t *parser)
         r->json_length = length;
         r->has_binary = true;
     }
+    note_retry_after(r);
     r->field_bytes = 0;
     r->value_bytes = 0;
     return 0;
@@ -378,6 +389,15 @@ static void judge_refusal(struct http_reader *r, int status)
     yyjson_doc_free(document);
 }
 
+/* It is not obeyed: a load that gives way tells nothing of what the server does under it. */
+static void tell_retry_after(struct http_reader *r)
+{
+    char *message = r->check->message;
+    size_t used = strlen(message);
+    if (r->retry_after[0])
+        snprintf(message + used, ERRSTR_BYTES - used, " (Retry-After: %s)", r->retry_after);
+}
+
 static void settle(void *of)
 {
     struct http_reader *r = of;
@@ -386,6 +406,7 @@ static void settle(void *of)
     uint64_t binary_bytes = r->body_bytes - (r->has_binary ? r->json_length : r->body_bytes);
     if (status < 200 || status > 299) {
         judge_refusal(r, status);
+        tell_retry_after(r);
         return;
     }
     if (r->has_no_length)

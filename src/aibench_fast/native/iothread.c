@@ -262,6 +262,8 @@ OUT_OF_LINE static void connect_failed(struct iothread *t, struct worker *w)
     if (w->resends) {
         w->resends = false;
         w->check.kind = FAILURE_CONNECTION_LOST;
+        if (config->stop_on_disconnect)
+            atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
         request_done(t, w);
     }
     if (now_ns - w->first_attempt_ns < config->reconnect_for_ns) {
@@ -700,7 +702,10 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
     for (uint32_t i = 0; i < t->worker_count; i++) {
         struct worker *w = &t->workers[i];
         if (w->phase == WORKER_BUSY) {
-            if (now_ns - oldest(w)->started_ns > config->reply_timeout_ns) {
+            /* That the peer sends no more may have been told before the request was sent. */
+            if (w->connection.hung_up)
+                worker_receive(t, w);
+            else if (now_ns - oldest(w)->started_ns > config->reply_timeout_ns) {
                 replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
                                 (long long)(config->reply_timeout_ns / NS_PER_MS));
                 worker_lost(t, w);

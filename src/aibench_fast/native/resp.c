@@ -11,6 +11,7 @@
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
 #define LEAST_ROOM_BYTES 512 /* to receive into */
+#define REPLY_SPARE_BYTES (1024 * 1024) /* an error's words, or an output that is somewhat too large */
 
 /* A greeting is answered by OK. */
 static const struct reply_plan greeting_plan = {.count = 1, .expected = {{.type = REPLY_STATUS}}};
@@ -225,6 +226,23 @@ static void came(void *of, size_t bytes)
     reader->buf[reader->len] = '\0';
 }
 
+/* The rest of a reply is still to come: how much of it there is already is bounded, and memory with it. */
+static enum io_status await_rest(const redisReader *reader)
+{
+    struct replycheck *check = reader->privdata;
+    const struct reply_plan *plan = plan_of(check);
+    size_t came = reader->len - reader->pos, most = REPLY_SPARE_BYTES;
+    if (came <= most)
+        return IO_AGAIN;
+    for (size_t i = 0; i < plan->count; i++)
+        most += plan->expected[i].bytes;
+    if (came <= most)
+        return IO_AGAIN;
+    replycheck_fail(check, FAILURE_WRONG_SIZE, "a reply of over %zu bytes, expected %zu", most,
+                    most - REPLY_SPARE_BYTES);
+    return IO_FAILED;
+}
+
 static enum io_status judge(void *of)
 {
     redisReader *reader = of;
@@ -236,7 +254,7 @@ static enum io_status judge(void *of)
             return IO_FAILED;
         }
         if (reply == NULL)
-            return IO_AGAIN;
+            return await_rest(reader);
         if (reply_done(check))
             return IO_DONE;
     }

@@ -1,0 +1,286 @@
+"""Whatever happens to connections, nothing is lost, doubled or made up: random schedules of faults.
+
+`make faults` has 20,000 of them. One that fails is printed with as few faults as show it.
+"""
+
+import math
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import conservation
+import pytest
+from fake_inference import Asked, FakeInference, binary_reply, output
+from fake_redisai import OK, FakeRedisAI, array, bulk
+from faultproxy import (
+    CHANGING,
+    DELAYING,
+    LOSING,
+    REPLIES,
+    REQUESTS,
+    Fault,
+    FaultProxy,
+    http_end,
+    resp_end,
+)
+from faults.runs import observed
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import event as count_event
+from hypothesis import strategies as st
+
+from aibench_fast import RunConfig, ServerAddress
+from aibench_fast._core import due_times_ns
+from aibench_fast.load.arrivals import arrivals
+from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.load.profile import parse_profile
+
+SCHEDULES = int(os.environ.get("FAULTS", "500"))
+RATE_PER_S = 300.0
+VALUES = 4
+TENSOR_BYTES = 4 * VALUES
+TENSORS = [struct.pack(f"<{VALUES}f", *range(n, n + VALUES)) for n in range(11)]
+REPLY_TIMEOUT_S, CONNECT_TIMEOUT_S, RECONNECT_FOR_S = 0.06, 0.2, 0.03
+LONGEST_DOWN_MS = 100
+A_FAULT_S = REPLY_TIMEOUT_S + CONNECT_TIMEOUT_S + RECONNECT_FOR_S + LONGEST_DOWN_MS / 1000
+BUSY_MACHINE_S = 10.0
+MODEL_OUTPUT = {"name": "m", "platform": "none",
+                "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, VALUES]}],
+                "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, VALUES]}]}  # fmt: skip
+
+
+class EchoRedisAI(FakeRedisAI):
+    """Its model answers the tensor that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            AI_TENSORSET=self._set,
+            AI_MODELRUN=self._run,
+            AI_TENSORGET=self._get,
+            AI_DAGRUN=lambda words, _: array(OK, OK, bulk(words[words.index(b"BLOB") + 1])),
+        )
+        self._tensors: dict[bytes, bytes] = {}
+
+    @property
+    def inferences(self) -> int:
+        """How many were asked for, the trial among them."""
+        return self.counts["AI.MODELRUN"] + self.counts["AI.DAGRUN"]
+
+    def _set(self, words: Sequence[bytes], _number: int) -> bytes:
+        self._tensors[words[1]] = words[-1]
+        return OK
+
+    def _run(self, words: Sequence[bytes], _number: int) -> bytes:
+        source = words[words.index(b"INPUTS") + 1]
+        self._tensors[words[words.index(b"OUTPUTS") + 1]] = self._tensors[source]
+        return OK
+
+    def _get(self, words: Sequence[bytes], _number: int) -> bytes:
+        data = self._tensors[words[1]]
+        if b"META" not in words:
+            return bulk(data)
+        shape = array(b":%d\r\n" % (len(data) // TENSOR_BYTES), b":%d\r\n" % VALUES)
+        return array(
+            bulk(b"dtype"), bulk(b"FLOAT"), bulk(b"shape"), shape, bulk(b"blob"), bulk(data)
+        )
+
+
+def echo(asked: Asked, _number: int) -> bytes:
+    """As EchoRedisAI."""
+    return binary_reply(asked.tensors, output((len(asked.tensors) // TENSOR_BYTES, VALUES)))
+
+
+class EchoInference(FakeInference):
+    """As EchoRedisAI, over HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__(infer=echo, model=MODEL_OUTPUT)
+
+    @property
+    def inferences(self) -> int:
+        """How many were asked for, the trial among them."""
+        return len(self.asked)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked for while the faults happen."""
+
+    protocol: str = "resp"
+    shape: str = "closed"
+    workers: int = 1
+    requests: int = 30
+    burn_in: int = 0
+    pipeline: int = 1
+    is_mix: bool = False
+    stops: bool = False
+    sheds: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.shape != "closed"
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether each output is compared with the tensor that was sent."""
+        return not self.is_mix
+
+
+def loads() -> st.SearchStrategy[Load]:
+    drawn = st.builds(
+        Load,
+        protocol=st.sampled_from(["resp", "dag", "http"]),
+        shape=st.sampled_from(["closed", "even", "poisson", "profile"]),
+        workers=st.integers(1, 4),
+        requests=st.integers(10, 40),
+        burn_in=st.sampled_from([0, 5]),
+        pipeline=st.sampled_from([1, 3]),
+        is_mix=st.booleans(),
+        stops=st.sampled_from([False, False, False, True]),
+        sheds=st.booleans(),
+    )
+    return drawn.map(_possible)
+
+
+def _possible(load: Load) -> Load:
+    """Without what a run refuses."""
+    if load.is_open or load.protocol == "http":
+        load = replace(load, pipeline=1)
+    if load.is_open:
+        load = replace(load, burn_in=0)
+    return load if load.is_open else replace(load, sheds=False)
+
+
+AMOUNTS = {
+    "down": st.integers(30, LONGEST_DOWN_MS),
+    "delay": st.integers(1, 100),
+    "throttle": st.integers(500, 50_000),
+    "split": st.integers(1, 400),
+    "garbage": st.integers(1, 50),
+    "drop": st.integers(1, 300),
+    "double": st.integers(1, 300),
+}
+
+
+@st.composite
+def fault(draw: st.DrawFn) -> Fault:
+    kind = draw(st.sampled_from([*DELAYING, *LOSING, *CHANGING]))
+    return Fault(
+        kind=kind,
+        connection=draw(st.integers(0, 3)),
+        direction=draw(st.sampled_from([REPLIES, REQUESTS])),
+        at_bytes=draw(st.integers(0, 1500)),
+        amount=draw(AMOUNTS.get(kind, st.just(0))),
+    )
+
+
+def config_of(load: Load, port: int, folder: Path) -> RunConfig:
+    """A run of this load through the proxy."""
+    address = ServerAddress("127.0.0.1", port)
+    where = {"address": address, "use_dag": load.protocol == "dag"}
+    if load.protocol == "http":
+        where = {"url": f"http://127.0.0.1:{port}"}
+    asked: dict[str, object] = {"file": folder / "tensors", "shape": (VALUES,), "dtype": "FLOAT"}
+    if load.is_verified:
+        asked["reference_file"] = folder / "tensors"
+    else:
+        tensors = (InputTensor(None, (VALUES,), "FLOAT", "x"),)
+        kinds = (RequestKind("m", tensors, weight=3.0), RequestKind("m", tensors, batch_size=2))
+        asked = {"file": None, "mix": kinds}
+    when: dict[str, object] = {"max_queries": load.requests, "burn_in": load.burn_in}
+    if load.shape == "profile":
+        when = {"profile": parse_profile("100/s for 50ms, 100/s to 400/s over 80ms")}
+    elif load.is_open:
+        seconds = load.requests / RATE_PER_S
+        when = {"limit_rps": RATE_PER_S, "arrivals": load.shape, "duration_s": seconds}
+    if load.sheds:
+        when |= {"max_lag_s": 0.02, "on_lag": "shed"}
+    return RunConfig(
+        **where, **asked, **when,  # type: ignore[arg-type]
+        model="m",
+        workers=load.workers,
+        threads=min(2, load.workers),
+        pipeline=load.pipeline,
+        on_disconnect="stop" if load.stops else "reconnect",
+        reply_timeout_s=REPLY_TIMEOUT_S,
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        reconnect_for_s=RECONNECT_FOR_S,
+        reporting_period_s=0.02,
+        interval_latencies=True,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "tensors").write_bytes(b"".join(TENSORS))
+    return folder
+
+
+class Servers(NamedTuple):
+    """One of each protocol."""
+
+    redisai: EchoRedisAI
+    inference: EchoInference
+
+    def __repr__(self) -> str:
+        """Return less than all that they were asked."""
+        return "servers"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    with EchoRedisAI() as redisai, EchoInference() as inference:
+        yield Servers(redisai, inference)
+
+
+@pytest.mark.timeout(0)
+@settings(
+    max_examples=SCHEDULES,
+    deadline=None,
+    print_blob=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(load=loads(), faults=st.lists(fault(), min_size=1, max_size=6))
+def test_whatever_happens_counts_are_conserved(
+    folder: Path, servers: Servers, load: Load, faults: list[Fault]
+) -> None:
+    server = servers.inference if load.protocol == "http" else servers.redisai
+    asked_before = server.inferences
+    end_of_reply = http_end if load.protocol == "http" else resp_end
+    with FaultProxy(server.port, faults, end_of_reply=end_of_reply) as proxy:
+        config = config_of(load, proxy.port, folder)
+        result, intervals = observed(config, proxy.arm)
+        proxy.disarm()
+    asked = server.inferences - asked_before - (2 if load.is_mix else 1)  # beside the trials
+    happened = {fault.kind for fault in proxy.done}
+    failed = {*result.failures, *result.burn_in_failures}
+    for kind in sorted(happened | failed):
+        count_event(kind)
+
+    assert conservation.broken(result, intervals) == []
+    assert result.duration_s < 0.3 + (len(proxy.done) + 1) * A_FAULT_S + BUSY_MACHINE_S
+    counts = result.all_requests
+    changed = {fault.direction for fault in proxy.done if fault.kind in CHANGING}
+    if load.is_verified or REPLIES not in changed:
+        assert counts.succeeded <= proxy.whole_replies
+    if REQUESTS not in changed:
+        assert counts.succeeded <= asked <= counts.sent + result.reconnects
+    if happened.issubset(DELAYING) and not failed & {"client_timeout", "connection_lost"}:
+        assert asked == counts.sent
+    if load.is_open and not load.stops and "connect" not in failed:
+        assert due(config) == counts.sent + result.shed + result.unsent
+    if happened.issubset(DELAYING):
+        assert failed <= {"client_timeout", "connection_lost"}  # a pause may be long enough for it
+        assert result.outage_count == 0
+
+
+def due(config: RunConfig) -> int:
+    """How many requests the schedule has until the run is over."""
+    schedule = arrivals(config).schedule
+    assert schedule is not None
+    until_ns = round(config.duration_s * 1e9) or math.inf
+    return sum(due_ns < until_ns for due_ns in due_times_ns(schedule, 1000))
