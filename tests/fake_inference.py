@@ -7,6 +7,7 @@ servers are used wherever nothing has to misbehave.
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -94,6 +95,9 @@ class FakeInference:
     """Close the connection behind each reply."""
     close_after: set[int] = field(default_factory=set)
     """Close it behind these inferences' replies, by their number."""
+    abort_after: set[int] = field(default_factory=set)
+    """Cut it behind these, without the end that TLS has."""
+    tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
     """The inferences, the trial first."""
     connections: int = 0
@@ -102,7 +106,9 @@ class FakeInference:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        starting = asyncio.start_server(
+            self._serve, "127.0.0.1", 0, limit=1 << 20, ssl=self.tls
+        )
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
@@ -115,7 +121,7 @@ class FakeInference:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def _stop(self) -> None:
         self._server.close()
@@ -135,6 +141,10 @@ class FakeInference:
                     break
                 writer.write(answer)
                 await writer.drain()
+                if len(self.asked) - 1 in self.abort_after:
+                    await asyncio.sleep(0.01)  # or nothing of it is sent
+                    writer.transport.abort()
+                    break
                 is_inference = asked.line.startswith("POST")
                 if is_inference and (self.close_each or len(self.asked) - 1 in self.close_after):
                     break

@@ -6,13 +6,17 @@ import os
 import sys
 from pathlib import Path
 from typing import NamedTuple, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.units import duration_s
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
+DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379
+REDIS_SCHEMES = ("redis", "rediss")
+TLS_SCHEMES = ("rediss", "https")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,35 +49,106 @@ def add_command(
     return parser
 
 
-def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """--host, --port and --socket, of the server that is to answer, or of `several`.
+def add_server_address(
+    parser: argparse.ArgumentParser, *, several: bool = False, http: bool = False
+) -> None:
+    """--host, --port, --socket, --url and TLS's, of the server that is to answer, or of `several`.
 
-    `addresses` reads the latter.
+    `addresses` reads the latter. With `http` the URL may be of a server of the Open Inference
+    Protocol, as `http_url` tells; see also `read_headers`.
     """
     group = parser.add_argument_group("which server")
     group.add_argument(
         "--host",
-        default="localhost",
+        default=DEFAULT_HOST,
         metavar="HOST[:PORT],..." if several else "HOST",
         help=f"the server's host{', or several' if several else ''} (default: localhost)",
     )
-    group.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+    group.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="the server's port (default: 6379)"
+    )
     group.add_argument(
         "--socket", type=Path, metavar="PATH", help="the server's unix socket, instead of a host"
     )
-
-
-def add_url(parser: argparse.ArgumentParser) -> None:
-    """--url and --header, of a server of the Open Inference Protocol; see `read_headers`."""
-    group = parser.add_argument_group("or a server of the Open Inference Protocol")
     group.add_argument(
-        "--url", metavar="http://HOST:PORT", help="of Triton, KServe, MLServer and others"
-    )
+        "--url", metavar="URL",
+        help="the same as redis://HOST:PORT, or rediss:// for TLS"
+        + ("; http:// or https:// of Triton, KServe, MLServer and others" if http else ""),
+    )  # fmt: skip
+    if http:
+        _add_header(group)
+    _add_tls(parser)
+
+
+def _add_header(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--header", action="append", default=[], metavar="'NAME: VALUE'",
         help="sent with every request; a value of env:VARIABLE or file:PATH is read from there, so "
         "that a token is in no process list",
     )  # fmt: skip
+
+
+def _add_tls(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "TLS", "the server's certificate is checked against those that the system trusts"
+    )
+    group.add_argument("--tls", action="store_true", help="speak TLS, as rediss:// and https:// do")
+    group.add_argument(
+        "--cacert", type=Path, metavar="FILE", help="trust these certificates instead (PEM)"
+    )
+    group.add_argument(
+        "--cert", type=Path, metavar="FILE",
+        help="our own certificate, for a server that asks for one (PEM)",
+    )  # fmt: skip
+    group.add_argument("--key", type=Path, metavar="FILE", help="the key to it (PEM)")
+    group.add_argument(
+        "--tls-server-name", metavar="NAME",
+        help="what the server's certificate has to be for (default: the host)",
+    )  # fmt: skip
+    group.add_argument(
+        "--insecure", action="store_true",
+        help="take any certificate, which the result warns of",
+    )  # fmt: skip
+
+
+def tls_settings(options: argparse.Namespace) -> TlsSettings | None:
+    """How TLS is to be spoken; None where it is not. ConfigError where a part of it is wrong."""
+    parts = {
+        "--cacert": options.cacert,
+        "--cert": options.cert,
+        "--key": options.key,
+        "--tls-server-name": options.tls_server_name,
+        "--insecure": options.insecure,
+    }
+    if not options.tls and _scheme(options) not in TLS_SCHEMES:
+        given = [name for name, value in parts.items() if value]
+        if given:
+            raise ConfigError(
+                f"{given[0]} without TLS: add --tls, or give a rediss:// or https:// --url"
+            )
+        return None
+    return TlsSettings(
+        ca_file=options.cacert,
+        certificate=options.cert,
+        key=options.key,
+        server_name=options.tls_server_name,
+        insecure=options.insecure,
+    )
+
+
+def _scheme(options: argparse.Namespace) -> str:
+    return (options.url or "").partition("://")[0].lower()
+
+
+def http_url(options: argparse.Namespace) -> str | None:
+    """The --url of a server of the Open Inference Protocol; None where there is none."""
+    return None if _scheme(options) in REDIS_SCHEMES else options.url
+
+
+def is_address_given(options: argparse.Namespace) -> bool:
+    """Whether --host, --port or --socket say where the server is."""
+    default = (DEFAULT_HOST, DEFAULT_PORT, None)
+    return (options.host, options.port, options.socket) != default
 
 
 def read_headers(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
@@ -131,14 +206,40 @@ def read_password(file: Path | None, *, ask: bool) -> str | None:
 
 
 def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:
-    """The user and the password of the options of `add_login`."""
+    """The user, of --user or the URL, and the password of the options of `add_login`."""
     password = read_password(options.password_file, ask=options.ask_password)
-    if options.user and not password:
+    user = options.user
+    if options.url and (named := _redis_url(options.url).username):
+        if user:
+            raise ConfigError(f"--user {user} with a user in --url: name one")
+        user = unquote(named)
+    if user and not password:
         raise ConfigError(
-            f"--user {options.user} without a password: set {PASSWORD_VARIABLE}, or give "
+            f"--user {user} without a password: set {PASSWORD_VARIABLE}, or give "
             "--password-file or --ask-password"
         )
-    return options.user, password
+    return user, password
+
+
+def _redis_url(url: str) -> SplitResult:
+    """The parts of redis://[USER@]HOST[:PORT]; ConfigError where it is something else."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # it is read here, so that a wrong one shows
+    except ValueError as error:
+        raise ConfigError(
+            f"--url: {error}; write redis://HOST:PORT or rediss://HOST:PORT"
+        ) from error
+    if parts.password is not None:
+        raise ConfigError(
+            "--url with a password, which every process list shows: set "
+            f"{PASSWORD_VARIABLE}, or give --password-file or --ask-password"
+        )
+    if parts.scheme not in REDIS_SCHEMES or not parts.hostname:
+        raise ConfigError(f"--url {url}: write redis://HOST:PORT, or rediss:// for TLS")
+    if parts.path not in ("", "/", "/0") or parts.query or parts.fragment:
+        raise ConfigError(f"--url {url}: leave out what is behind the port; it is database 0")
+    return parts
 
 
 def addresses(options: argparse.Namespace) -> list[ServerAddress]:
@@ -147,8 +248,20 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
     ConfigError where one is wrong. An IPv6 address with a port is in brackets: [::1]:6379.
     """
     user, password = _login(options)
+    tls = tls_settings(options)
+    if options.url:
+        if is_address_given(options):
+            raise ConfigError("--url with --host, --port or --socket: name one server")
+        parts = _redis_url(options.url)
+        if tls and parts.scheme != "rediss":
+            raise ConfigError(f"--tls with --url {options.url}: write rediss://")
+        return [
+            ServerAddress(
+                str(parts.hostname), parts.port or DEFAULT_PORT, None, user, password, tls
+            )
+        ]
     if options.socket:
-        return [ServerAddress(socket=options.socket, user=user, password=password)]
+        return [ServerAddress(socket=options.socket, user=user, password=password, tls=tls)]
     found = []
     for item in options.host.split(","):
         # A bare IPv6 address has more colons than a host and a port.
@@ -166,7 +279,7 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
         port = options.port if port is None else port
         if not 1 <= port <= 65535:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
-        found.append(ServerAddress(host, port, user=user, password=password))
+        found.append(ServerAddress(host, port, user=user, password=password, tls=tls))
     return found
 
 

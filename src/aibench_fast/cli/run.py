@@ -19,12 +19,13 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
-    add_url,
     boolean,
     burn_in,
+    http_url,
     read_headers,
     seconds,
     shape,
+    tls_settings,
 )
 from aibench_fast.cli.servers import EMBEDDED, loaded_server
 from aibench_fast.errors import ConfigError
@@ -72,8 +73,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast run --file /tmp/bulk_data/vision_tensors.out --workers 8 "
         "--burn-in 100 --max-queries 5000",
     )
-    add_server_address(parser)
-    add_url(parser)
+    add_server_address(parser, http=True)
     add_login(parser)
     _add_size_options(parser)
     add_request_options(parser)
@@ -458,7 +458,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         raise ConfigError("--mix with --shape or --model: the mix says them for each request")
     if options.inputs and options.shape is not None:
         raise ConfigError("--input with --shape: each input has its own")
-    known = mix or options.inputs or options.url
+    url = http_url(options)
+    known = mix or options.inputs or url
     if not known and options.file is None and options.shape is None:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
@@ -469,7 +470,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         shape=options.shape or (),
         dtype=options.dtype,
         inputs=tuple(read_input(words) for words in options.inputs),
-        url=options.url,
+        url=url,
+        tls=tls_settings(options) if url else None,
         headers=read_headers(options),
         model_version=options.model_version,
         outputs=tuple(options.outputs),

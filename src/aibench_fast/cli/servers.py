@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
-from aibench_fast.cli.options import addresses
+from aibench_fast.cli.options import addresses, http_url, is_address_given, tls_settings
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.protocols.tls import TlsSettings
 
 # A run against a server that is there already does without the memory of models and servers.
 if TYPE_CHECKING:
     from aibench_fast.server.triton import TritonServer
 
 EMBEDDED = ("redisai", "triton")
-DEFAULT_ADDRESS = ("localhost", 6379, None)
 
 
 class Where(TypedDict, total=False):
@@ -24,20 +24,21 @@ class Where(TypedDict, total=False):
 
     address: ServerAddress
     url: str
+    tls: TlsSettings | None
 
 
 @contextmanager
 def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
     """The server to load: the given one, or an embedded one for as long as the block lasts."""
-    is_address_given = (options.host, options.port, options.socket) != DEFAULT_ADDRESS
-    if options.embedded and (is_address_given or options.url):
+    tls = tls_settings(options)
+    if options.embedded and (is_address_given(options) or options.url or tls):
         raise ConfigError(
-            "--embedded starts its own server: leave out --host, --port, --socket, --url"
+            "--embedded starts its own server: leave out --host, --port, --socket, --url, --tls"
         )
-    if options.url and is_address_given:
+    if (url := http_url(options)) and is_address_given(options):
         raise ConfigError("--url with --host, --port or --socket: name one server")
-    if options.url:
-        yield {"url": options.url}
+    if url:
+        yield {"url": url, "tls": tls}
     elif options.embedded == "triton":
         with triton_server(options.model) as server:
             if not options.quiet:

@@ -26,7 +26,6 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
-    add_url,
     seconds,
 )
 from aibench_fast.cli.run import (
@@ -66,8 +65,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
         "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000",
     )
-    add_server_address(parser)
-    add_url(parser)
+    add_server_address(parser, http=True)
     add_login(parser)
     _add_grid_options(parser)
     add_request_options(parser)
@@ -192,7 +190,7 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.dry_run and (options.autobatching or options.embedded):
         return _tell(_plan(common, options, options.autobatching or [0]), options)
     of_redisai = options.autobatching is not None or options.allow_flush
-    if of_redisai and (options.url or options.embedded == "triton"):
+    if of_redisai and (common.url or options.embedded == "triton"):
         raise ConfigError("--autobatching and --allow-flush are of RedisAI alone")
     with loaded_server(options) as where:
         model = _Model(where["address"], options) if "address" in where else _AnyModel()

@@ -10,6 +10,7 @@ from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
 from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.tls import TlsSettings
 
 MAX_WORKERS = 100_000
 MAX_OUTSTANDING = 1_000_000
@@ -62,6 +63,8 @@ class RunConfig:
     `address`."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """With `url`: what every request has beside the protocol's own; they may be secret."""
+    tls: TlsSettings | None = None
+    """With a `url` of https: None stands for the usual ones. RedisAI's are in `address`."""
     model_version: str | None = None
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
@@ -238,6 +241,7 @@ class RunConfig:
         }
         http = {
             "--header": bool(self.headers),
+            "tls": self.tls is not None,
             "--model-version": self.model_version is not None,
             "--output": bool(self.outputs),
         }
@@ -254,7 +258,12 @@ class RunConfig:
     @property
     def http_address(self) -> HttpAddress | None:
         """The server of `url`; None where that is not given, ConfigError where it is wrong."""
-        return None if self.url is None else http_address(self.url, self.headers)
+        return None if self.url is None else http_address(self.url, self.headers, self.tls)
+
+    @property
+    def spoken_tls(self) -> TlsSettings | None:
+        """How TLS is spoken with the server; None where it is not."""
+        return (self.http_address or self.address).tls
 
     @property
     def is_resolved(self) -> bool:

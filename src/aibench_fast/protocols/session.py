@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from aibench_fast._core import HttpPlan, RespPlan
+from aibench_fast._core import HttpPlan, RespPlan, Tls
 from aibench_fast.protocols.record import ServerRecord
 
 HURRY_S = 0.1
@@ -41,6 +41,7 @@ class Endpoint(NamedTuple):
     port: int
     socket: Path | None
     greeting: bytes | None
+    tls: Tls | None
 
 
 class ServerStatistics(NamedTuple):

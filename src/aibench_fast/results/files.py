@@ -34,7 +34,7 @@ GO_VERSION = "0"
 
 _SETUP_FACTS = (
     "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
-    "Package",
+    "Package", "Tls",
 )  # fmt: skip
 
 

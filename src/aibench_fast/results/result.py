@@ -14,7 +14,8 @@ Versions of the format:
          Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ; ScheduleLag,
          TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
-    1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far
+    1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far;
+         Facts.Tls
 """
 
 import json

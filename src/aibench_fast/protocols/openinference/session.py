@@ -75,7 +75,8 @@ class OpenInferenceSession:
             model_digests=[None],
             outputs=outputs,
         )
-        self.endpoint = Endpoint(peer, address.port, None, None)
+        tls = address.tls.native(address.host) if address.tls else None
+        self.endpoint = Endpoint(peer, address.port, None, None, tls)
 
     def label(self, model: str) -> str:
         """Names a model and how it is run."""

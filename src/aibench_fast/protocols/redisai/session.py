@@ -42,7 +42,13 @@ class RedisAiSession:
         self.record, self._requests = visit(
             address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats
         )
-        self.endpoint = Endpoint(self.record.peer, address.port, address.socket, _greeting(address))
+        self.endpoint = Endpoint(
+            self.record.peer,
+            address.port,
+            address.socket,
+            _greeting(address),
+            address.tls.native(address.host) if address.tls else None,
+        )
 
     def label(self, model: str) -> str:
         """Names a model and the command that runs it, as aibench does."""
