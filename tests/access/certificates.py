@@ -25,7 +25,7 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(self.file))
 
     def sign(self, name: str, *names: str, expired: bool = False) -> Certificate:
-        until = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+        until = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
         signed = self._ca.issue_cert(*names, **({"not_after": until} if expired else {}))
         made = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         made.certificate.write_bytes(b"".join(one.bytes() for one in signed.cert_chain_pems))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority, Certificate
 from commandline import Cli
-from fake_inference import FakeInference, binary_reply, output, reply
+from fake_inference import FakeInference, binary_reply, output
 from tls_redis import MODEL, TlsRedis
 
 from aibench_fast import RunConfig, run
@@ -74,9 +74,7 @@ def test_large_tensors_arrive_as_they_were_sent(
 
 
 def test_large_tensors_to_redis(server: TlsRedis, tensor_file: Path) -> None:
-    result = run(
-        config(server, file=tensor_file, shape=(224, 224, 3), workers=4, max_queries=200)
-    )
+    result = run(config(server, file=tensor_file, shape=(224, 224, 3), workers=4, max_queries=200))
     assert (result.successes, result.failures) == (200, {})
 
 
@@ -208,7 +206,7 @@ def test_a_server_that_asks_for_a_certificate(
 ) -> None:
     own = authority.sign("client", "client")
     with TlsRedis(redis_program, authority.file, certificate, asks_clients=True) as server:
-        with pytest.raises(ServerError, match="wants a certificate of ours.*give --cert and --key"):
+        with pytest.raises(ServerError, match=r"wants a certificate of ours.*give --cert and --key"):
             run(config(server))
         tls = replace(server.tls, certificate=own.certificate, key=own.key)
         result = run(config(server, address=replace(server.address, tls=tls), workers=3))
@@ -224,7 +222,8 @@ def test_every_command_speaks_it(server: TlsRedis, authority: Authority, cli: Cl
         ("run", *where, *asked, *NONE),
         ("sweep", *where, *asked, "--workers", "1,2", "--results-dir", "swept"),
         ("search", *where, "--model", MODEL, "--shape", "4", "--over", "workers", "--to", "2",
-         "--slo", "p99=10s", "--duration", "200ms", "--burn-in", "10", "--results-dir", "searched", "--quiet"),
+         "--slo", "p99=10s", "--duration", "200ms", "--burn-in", "10", "--quiet",
+         "--results-dir", "searched"),
     ):  # fmt: skip
         done = cli(*words)
         assert (words[0], done.returncode, done.stderr) == (words[0], 0, "")

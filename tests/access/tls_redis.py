@@ -38,8 +38,8 @@ class TlsRedis:
         self._program = program
         self._folder = tempfile.TemporaryDirectory(prefix="tls-redis-")
         self._settings = [
-            "bind 127.0.0.1 127.0.0.2", f"port {self.plain_port}", f"tls-port {self.port}", 'save ""',
-            f"dir {self._folder.name}",
+            "bind 127.0.0.1 127.0.0.2", f"port {self.plain_port}", f"tls-port {self.port}",
+            'save ""', f"dir {self._folder.name}",
             f"tls-cert-file {certificate.certificate}", f"tls-key-file {certificate.key}",
             f"tls-ca-cert-file {authority}",
             f"tls-auth-clients {'yes' if asks_clients else 'no'}",

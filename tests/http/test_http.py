@@ -321,7 +321,6 @@ def test_bad_input_is_one_line(cli: Cli, words: list[str], code: int, told: str)
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("https://localhost", "TLS is not spoken yet"),
         ("localhost:8000", "write http://HOST:PORT"),
         ("http://me:secret@localhost", "give --header instead"),
         ("http://localhost:99999", "Port out of range"),

@@ -1,19 +1,16 @@
 """Option types and groups that more than one command has: one name means the same everywhere."""
 
 import argparse
-import getpass
-import os
-import sys
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.units import duration_s
 
-PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379
 REDIS_SCHEMES = ("redis", "rediss")
 TLS_SCHEMES = ("rediss", "https")
@@ -151,28 +148,6 @@ def is_address_given(options: argparse.Namespace) -> bool:
     return (options.host, options.port, options.socket) != default
 
 
-def read_headers(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
-    """The headers of --header; ConfigError where one is none, or cannot be read."""
-    return tuple(_header(words) for words in options.header)
-
-
-def _header(words: str) -> tuple[str, str]:
-    name, colon, value = (part.strip() for part in words.partition(":"))
-    if not colon or not name:
-        raise ConfigError("--header: write 'NAME: VALUE', or 'NAME: env:VARIABLE' for a secret")
-    source, _, where = value.partition(":")
-    if source == "env":
-        if where not in os.environ:
-            raise ConfigError(f"--header {name}: there is no variable {where}")
-        return name, os.environ[where]
-    if source == "file":
-        try:
-            return name, Path(where).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--header {name}: cannot read {where}: {error}") from error
-    return name, value
-
-
 def add_login(parser: argparse.ArgumentParser) -> None:
     """--user, --password-file and --ask-password, which `addresses` reads."""
     group = parser.add_argument_group(
@@ -183,26 +158,6 @@ def add_login(parser: argparse.ArgumentParser) -> None:
         "--password-file", type=Path, metavar="FILE", help="the password is this file's first line"
     )
     group.add_argument("--ask-password", action="store_true", help="ask for the password")
-
-
-def read_password(file: Path | None, *, ask: bool) -> str | None:
-    """Return the password from a file, a prompt, or the environment; None where there is none.
-
-    Never an argument: those are in the process list. ConfigError where it cannot be read.
-    """
-    if file:
-        try:
-            return file.read_text().partition("\n")[0] or None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read --password-file {file}: {error}") from error
-    if ask:
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                "a password can be asked for on a terminal alone: "
-                f"set {PASSWORD_VARIABLE} or give --password-file"
-            )
-        return getpass.getpass() or None
-    return os.environ.get(PASSWORD_VARIABLE) or None
 
 
 def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:

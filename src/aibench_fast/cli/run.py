@@ -22,11 +22,11 @@ from aibench_fast.cli.options import (
     boolean,
     burn_in,
     http_url,
-    read_headers,
     seconds,
     shape,
     tls_settings,
 )
+from aibench_fast.cli.secrets import read_headers, told_command_line
 from aibench_fast.cli.servers import EMBEDDED, loaded_server
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, replacing, write_text
@@ -495,7 +495,7 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         reconnect_for_s=options.reconnect_for,
         reset_stats=options.reset_stats,
         seed=options.seed,
-        command_line=options.command_line,
+        command_line=told_command_line(options.command_line),
     )
 
 

@@ -82,8 +82,10 @@ def http_address(
     if tls and parts.scheme == "http":
         raise ConfigError(f"--tls with --url {url}: write https://")
     for name, value in headers:
-        if not name or any(character in name + value for character in "\r\n\0"):
-            raise ConfigError(f"--header {name}: a header is a line of a name and a value")
+        if not name or not (name + value).isascii() or not (name + value).isprintable():
+            raise ConfigError(
+                f"--header {name!r}: a header is a line of a name and a value, of ASCII alone"
+            )
     return HttpAddress(
         host,
         port or _HTTP_PORTS[parts.scheme],

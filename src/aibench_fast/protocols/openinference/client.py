@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols import tls
+from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.tls import TlsSettings
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
@@ -30,13 +31,13 @@ class Reply(NamedTuple):
 class _TlsConnection(http.client.HTTPConnection):
     """As HTTPSConnection, with settings of ours, which may name the server."""
 
-    def __init__(self, address: HttpAddress, settings: tls.TlsSettings) -> None:
+    def __init__(self, address: HttpAddress, settings: TlsSettings) -> None:
         super().__init__(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
         self._settings = settings
 
     def connect(self) -> None:
-        super().connect()
-        self.sock = self._settings.wrapped(self.sock, self.host)
+        timeout_s = self.timeout or CONNECT_TIMEOUT_S
+        self.sock = handshake.connected(self.host, self.port, self._settings, timeout_s)
 
 
 class HttpClient:
@@ -56,7 +57,7 @@ class HttpClient:
             self._connection.close()
             if address.tls and isinstance(error, ssl.SSLError):
                 name = address.tls.server_name or address.host
-                raise tls.explained(address, error, name) from error
+                raise handshake.explained(address, error, name) from error
             raise ServerError(
                 f"no server answers at {address}: {_reason(error)}; start one, or correct --url"
             ) from error
@@ -89,8 +90,8 @@ class HttpClient:
     def _no_http(self, asked: str, error: http.client.HTTPException | OSError) -> ServerError:
         address = self._address
         if isinstance(error, ssl.SSLError):
-            return tls.explained(address, error, address.host)
-        if not address.tls and tls.speaks_tls(address.host, address.port, CONNECT_TIMEOUT_S):
+            return handshake.explained(address, error, address.host)
+        if not address.tls and handshake.speaks_tls(address.host, address.port, CONNECT_TIMEOUT_S):
             return ServerError(f"{address} speaks TLS: write https://{address.authority}")
         return ServerError(
             f"{address} answered {asked} with no HTTP ({_reason(error)}): is it another protocol?"

@@ -14,7 +14,13 @@ from aibench_fast.protocols.openinference.datatypes import our_dtype, their_data
 from aibench_fast.protocols.openinference.model import ask_model, model_path
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.session import AskedKind, Endpoint, NoStatistics, StatisticsWatch
+from aibench_fast.protocols.session import (
+    AskedKind,
+    Endpoint,
+    NoStatistics,
+    StatisticsWatch,
+    native_tls,
+)
 from aibench_fast.protocols.statistics import ServerWatch
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import DTYPE_BYTES
@@ -75,7 +81,7 @@ class OpenInferenceSession:
             model_digests=[None],
             outputs=outputs,
         )
-        tls = address.tls.native(address.host) if address.tls else None
+        tls = native_tls(address.tls, address.host)
         self.endpoint = Endpoint(peer, address.port, None, None, tls)
 
     def label(self, model: str) -> str:

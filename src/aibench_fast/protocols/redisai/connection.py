@@ -12,7 +12,7 @@ from typing import Any, Self
 import hiredis
 
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols import tls
+from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
 
@@ -180,7 +180,7 @@ class Connection:
     def _ended(self, name: str, error: OSError) -> ServerError:
         self.is_spoilt = True
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-            return tls.explained(self.address, error, self.address.host)
+            return handshake.explained(self.address, error, self.address.host)
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
@@ -227,27 +227,22 @@ def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
 
 
 def _over_tcp(address: ServerAddress, timeout_s: float) -> socket.socket:
-    connection = socket.create_connection((address.host, address.port), timeout_s)
     if address.tls is None:
-        return connection
+        return socket.create_connection((address.host, address.port), timeout_s)
     try:
-        return address.tls.wrapped(connection, address.host)
+        return handshake.connected(address.host, address.port, address.tls, timeout_s)
     except (ssl.SSLError, TimeoutError) as error:
-        connection.close()
         if isinstance(error, TimeoutError) and _is_plain(address, timeout_s):
-            raise ServerError(tls.not_spoken(address)) from error
+            raise ServerError(handshake.not_spoken(address)) from error
         name = address.tls.server_name or address.host
-        raise tls.explained(address, error, name) from error
-    except BaseException:
-        connection.close()
-        raise
+        raise handshake.explained(address, error, name) from error
 
 
 def _wants_tls(address: ServerAddress, patience_s: float) -> bool:
     """Whether a server that did not answer as it should would do so by TLS."""
     if address.socket or address.tls:
         return False
-    return tls.speaks_tls(address.host, address.port, min(CONNECT_TIMEOUT_S, patience_s))
+    return handshake.speaks_tls(address.host, address.port, min(CONNECT_TIMEOUT_S, patience_s))
 
 
 def _is_plain(address: ServerAddress, timeout_s: float) -> bool:

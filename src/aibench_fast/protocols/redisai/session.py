@@ -11,7 +11,7 @@ from aibench_fast.protocols.redisai.connection import log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
-from aibench_fast.protocols.session import AskedKind, Endpoint
+from aibench_fast.protocols.session import AskedKind, Endpoint, native_tls
 from aibench_fast.protocols.statistics import ServerWatch
 
 
@@ -47,7 +47,7 @@ class RedisAiSession:
             address.port,
             address.socket,
             _greeting(address),
-            address.tls.native(address.host) if address.tls else None,
+            native_tls(address.tls, address.host),
         )
 
     def label(self, model: str) -> str:
