@@ -89,7 +89,7 @@ class Bench:
     @cached_property
     def null_server(self) -> ServerAddress:
         """The embedded server with MODEL on its NULL backend, which answers at once."""
-        server = self._ends.enter_context(EmbeddedServer())
+        server = self._ends.enter_context(EmbeddedServer(password=None))
         with Connection(server.address) as connection:
             load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
         return server.address

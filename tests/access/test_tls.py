@@ -206,7 +206,9 @@ def test_a_server_that_asks_for_a_certificate(
 ) -> None:
     own = authority.sign("client", "client")
     with TlsRedis(redis_program, authority.file, certificate, asks_clients=True) as server:
-        with pytest.raises(ServerError, match=r"wants a certificate of ours.*give --cert and --key"):
+        with pytest.raises(
+            ServerError, match=r"wants a certificate of ours.*give --cert and --key"
+        ):
             run(config(server))
         tls = replace(server.tls, certificate=own.certificate, key=own.key)
         result = run(config(server, address=replace(server.address, tls=tls), workers=3))

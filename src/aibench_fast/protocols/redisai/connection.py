@@ -7,6 +7,7 @@ them: bytes, int, None, lists of these; what a server should not answer may be a
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import hiredis
@@ -204,16 +205,9 @@ def _reader() -> hiredis.Reader:
 
 def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
     try:
-        if not address.socket:
-            return _over_tcp(address, timeout_s)
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(timeout_s)
-        try:
-            connection.connect(str(address.socket))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        if address.socket:
+            return _over_unix_socket(address.socket, timeout_s)
+        return _over_tcp(address, timeout_s)
     except socket.gaierror as error:
         raise ServerError(
             f"no server answers at {address}: there is no host {address.host} "
@@ -224,6 +218,25 @@ def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
             f"no server answers at {address}: {_words(error)}; is it running, and is the address "
             "right?"
         ) from error
+
+
+def _over_unix_socket(path: Path, timeout_s: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout_s)
+    try:
+        connection.connect(str(path))
+    except PermissionError as error:
+        connection.close()
+        raise ServerError(
+            f"no permission for the unix socket {path}: it takes the right to write to it, and to "
+            "search its folders; ask the server's owner (unixsocketperm)"
+        ) from error
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, ConnectionRefusedError) and not path.is_socket():
+            raise ServerError(f"{path} is no unix socket: is --socket right?") from error
+        raise
+    return connection
 
 
 def _over_tcp(address: ServerAddress, timeout_s: float) -> socket.socket:
