@@ -101,6 +101,8 @@ class FakeInference:
     asked: list[Asked] = field(default_factory=list)
     """The inferences, the trial first."""
     connections: int = 0
+    resumed: int = 0
+    """Connections by TLS that took up the session of an earlier one."""
 
     def __enter__(self) -> "FakeInference":
         self._loop = asyncio.new_event_loop()
@@ -130,6 +132,8 @@ class FakeInference:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        spoken = writer.get_extra_info("ssl_object")
+        self.resumed += spoken is not None and spoken.session_reused
         try:
             while (asked := await self._read(reader)) is not None:
                 answer = self._answer(asked)

@@ -21,16 +21,18 @@ def compile_c(
     *sources: Path,
     flags: Sequence[str] = OPTIMISED,
     libraries: Sources | None = None,
+    shared: Sequence[str] = (),
 ) -> Path:
     """Compile C sources that may include the native headers; return the program.
 
-    `libraries` are those that the program is to be linked with.
+    `libraries` are those that the program is to be linked with, `shared` the system's.
     """
     library = libraries or Sources([], [])
     includes = [f"-I{NATIVE}", f"-I{PIXELS}", *(f"-isystem{one}" for one in library.includes)]
     output_of(
         [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra",
-         "-Wno-sign-compare", *flags, *includes, "-o", program, *sources, *library.files, "-lm"],
+         "-Wno-sign-compare", *flags, *includes, "-o", program, *sources, *library.files, "-lm",
+         *(f"-l{name}" for name in shared)],
     )  # fmt: skip
     return program
 
@@ -44,6 +46,13 @@ def output_of(command: Sequence[object]) -> str:
     return done.stdout
 
 
-def compile_driver(program: Path, libraries: Sources, flags: Sequence[str] = OPTIMISED) -> Path:
-    """Compile the driver with the whole native core."""
-    return compile_c(program, DRIVER, *sorted(NATIVE.glob("*.c")), flags=flags, libraries=libraries)
+def compile_driver(
+    program: Path, libraries: Sources, flags: Sequence[str] = OPTIMISED, *, tls: bool = False
+) -> Path:
+    """Compile the driver with the whole native core; with TLS it takes the headers of OpenSSL."""
+    return compile_c(
+        program, DRIVER, *sorted(NATIVE.glob("*.c")),
+        flags=[*flags, "-DWITH_OPENSSL"] if tls else flags,
+        libraries=libraries,
+        shared=("ssl", "crypto") if tls else (),
+    )  # fmt: skip

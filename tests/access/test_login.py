@@ -137,7 +137,7 @@ def test_it_listens_on_loopback_and_keeps_its_folder_to_itself(server: EmbeddedS
     listening = [line.split()[1] for line in lines if line.split()[3] == "0A"]
     assert f"0100007F:{server.port:04X}" in listening
     assert not [one for one in listening if one == f"00000000:{server.port:04X}"]
-    folder = Path(os.readlink(f"/proc/{server.pid}/cwd"))
+    folder = Path(f"/proc/{server.pid}/cwd").readlink()
     assert folder.stat().st_mode & 0o777 == 0o700
 
 

@@ -1,4 +1,4 @@
-"""A canary: secrets that may turn up nowhere, looked for in all that commands print, write and show."""
+"""A canary: a secret that is looked for in all that commands print, write and show."""
 
 import os
 import subprocess

@@ -1,7 +1,6 @@
 """TLS with real servers: runs, what is refused and in which words, connections that are lost."""
 
 import os
-import ssl
 import threading
 import time
 from dataclasses import replace
@@ -17,6 +16,7 @@ from aibench_fast import RunConfig, run
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.tls import TlsSettings
+from benchmarks.perf import programs
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
 NONE = ("--output-file-stats-hdr-response-latency-hist", "")
@@ -28,12 +28,6 @@ def config(server: TlsRedis, **changes: object) -> RunConfig:
         "max_queries": 100,
     }  # fmt: skip
     return RunConfig(**settings | changes)  # type: ignore[arg-type]
-
-
-def https(certificate: Certificate) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.certificate, certificate.key)
-    return context
 
 
 def http_config(server: FakeInference, authority: Authority, **changes: object) -> RunConfig:
@@ -64,7 +58,7 @@ def test_large_tensors_arrive_as_they_were_sent(
             "inputs": [{"name": "x", "datatype": "FP32", "shape": shape}],
             "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, TENSOR_BYTES // 4]}],
         },
-        tls=https(certificate),
+        tls=certificate.for_server,
     )
     with server:
         result = run(http_config(server, authority, file=tensor_file, max_queries=21, workers=3))
@@ -127,7 +121,7 @@ def test_a_reply_that_is_cut_short_is_no_success(
     whole = binary_reply()
     cut = whole[:-100] if told_length else whole.replace(b"Content-Length", b"X-Length")
     with FakeInference(
-        infer=lambda _, number: cut if number % 2 else whole, tls=https(certificate)
+        infer=lambda _, number: cut if number % 2 else whole, tls=certificate.for_server
     ) as server:
         server.abort_after = {1, 3}
         result = run(http_config(server, authority, max_queries=4))
@@ -137,9 +131,10 @@ def test_a_reply_that_is_cut_short_is_no_success(
 def test_a_server_that_closes_each_connection(
     authority: Authority, certificate: Certificate
 ) -> None:
-    with FakeInference(close_each=True, tls=https(certificate)) as server:
+    with FakeInference(close_each=True, tls=certificate.for_server) as server:
         result = run(http_config(server, authority, max_queries=30, workers=2))
     assert (result.successes, result.failures) == (30, {})
+    assert server.resumed > 20  # which spares most of a handshake
 
 
 def test_no_certificate_is_checked_where_that_is_asked_for(server: TlsRedis) -> None:
@@ -234,7 +229,7 @@ def test_every_command_speaks_it(server: TlsRedis, authority: Authority, cli: Cl
 def test_plain_http_where_tls_is_spoken(
     cli: Cli, authority: Authority, certificate: Certificate
 ) -> None:
-    with FakeInference(tls=https(certificate)) as server:
+    with FakeInference(tls=certificate.for_server) as server:
         done = cli("run", "--url", f"http://127.0.0.1:{server.port}", "--model", "m", *NONE)
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
     assert f"speaks TLS: write https://127.0.0.1:{server.port}" in done.stderr
@@ -249,3 +244,14 @@ def test_a_url_with_a_password_is_refused(cli: Cli) -> None:
 def test_unix_sockets_need_none() -> None:
     with pytest.raises(Exception, match="--tls with --socket"):
         ServerAddress(socket=Path("s"), tls=TlsSettings())
+
+
+def test_a_build_without_openssl_says_so(tmp_path: Path) -> None:
+    source = tmp_path / "main.c"
+    source.write_text(
+        '#include <stdio.h>\n#include "tls.h"\n'
+        "int main(void) { errstr_t why; return tls_create(NULL, why) ? 1 : puts(why) < 0; }\n"
+    )
+    program = programs.compile_c(tmp_path / "main", source, *programs.NATIVE.glob("*tls.c"))
+    said = programs.output_of([program])
+    assert len(said.splitlines()) == 1 and "install libssl-dev" in said

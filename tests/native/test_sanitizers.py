@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from certificates import Authority, Certificate
 from fake_redisai import OK, FakeRedisAI
 
 from benchmarks.perf import programs
@@ -20,7 +21,7 @@ def driver(request: pytest.FixtureRequest, libraries: Sources, tmp_path_factory:
     sanitized = (
         "-O1", "-g", f"-fsanitize={request.param}", "-fno-sanitize-recover=all",
     )  # fmt: skip
-    return programs.compile_driver(program, libraries, sanitized)
+    return programs.compile_driver(program, libraries, sanitized, tls=True)
 
 
 @pytest.fixture
@@ -37,9 +38,12 @@ def drive(
     requests_per_s: int = 0,
     pipeline: int = 1,
     kinds: int = 1,
+    ca_file: Path | None = None,
 ) -> list[int]:
+    trusted = () if ca_file is None else (ca_file,)
+    words = (server.port, *arguments, requests_per_s, pipeline, kinds, *trusted)
     done = subprocess.run(
-        [driver, *map(str, (server.port, *arguments, requests_per_s, pipeline, kinds))],
+        [driver, *map(str, words)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -158,3 +162,25 @@ def test_a_profile_that_sheds_what_is_late(driver: Path, small_tensors: Path) ->
     # The ramp alone is a step; what comes before it is its burn-in.
     assert latencies == service == successes == in_steps
     assert 0 < in_steps < requests
+
+
+@pytest.mark.parametrize("pipeline", [1, 5])
+def test_tls_with_connections_that_are_cut(
+    driver: Path,
+    small_tensors: Path,
+    pipeline: int,
+    authority: Authority,
+    certificate: Certificate,
+) -> None:
+    def behave(_: object, number: int) -> bytes | None:
+        return {0: None, 1: b"garbage\r\n"}.get(number % 40, OK)
+
+    server = FakeRedisAI(AI_MODELRUN=behave)
+    server.tls = certificate.for_server
+    with server:
+        requests, successes, failures, *_ = drive(
+            driver, server, 7, 2, 500, small_tensors, 0, pipeline=pipeline, ca_file=authority.file
+        )
+    assert requests == 500
+    assert failures >= 20
+    assert successes > 200

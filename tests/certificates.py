@@ -1,6 +1,7 @@
 """Certificates made on the spot, as files."""
 
 import datetime
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,13 @@ class Certificate:
 
     certificate: Path
     key: Path
+
+    @property
+    def for_server(self) -> ssl.SSLContext:
+        """As Python's servers take it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 class Authority:
