@@ -16,6 +16,7 @@ from benchmarks.perf import (
     picture,
     start_time,
     table,
+    tls,
 )
 from benchmarks.perf.bench import FULL, QUICK, Bench, Unavailable
 from benchmarks.perf.row import Row
@@ -27,6 +28,7 @@ GROUPS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "large-sets": against_redis_benchmark.large_sets,
     "small-sets": against_redis_benchmark.small_sets,
     "small-dags": against_redis_benchmark.small_dags,
+    "tls": tls.cost,
     "instructions": native_loops.instructions,
     "recording": native_loops.recording,
     "converting": native_loops.converting,

@@ -241,11 +241,12 @@ class RunConfig:
         }
         http = {
             "--header": bool(self.headers),
-            "tls": self.tls is not None,
             "--model-version": self.model_version is not None,
             "--output": bool(self.outputs),
         }
         if self.url is None:
+            if self.tls:
+                raise ConfigError("tls without url: RedisAI's is in its address")
             given = [name for name, is_given in http.items() if is_given]
             if given:
                 raise ConfigError(f"{given[0]} without --url: RedisAI knows nothing of the kind")
