@@ -233,9 +233,14 @@ def test_plain_http_where_tls_is_spoken(
 
 
 def test_a_url_with_a_password_is_refused(cli: Cli) -> None:
-    done = cli("run", "--shape", "4", "--url", "rediss://me:canary@localhost", *NONE)
-    assert done.returncode == 2
-    assert "canary" not in done.stderr and "--password-file" in done.stderr
+    for url, said in (
+        ("rediss://me:canary@localhost", "--password-file"),
+        ("rediss://me:canary", "Port could not be cast"),
+        ("http://me:canary", "Port could not be cast"),
+    ):
+        done = cli("run", "--shape", "4", "--url", url, *NONE)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "canary" not in done.stderr and said in done.stderr
 
 
 def test_unix_sockets_need_none() -> None:

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.address import ServerAddress, url_parts
 from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.units import duration_s
 
@@ -178,13 +178,7 @@ def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:
 
 def _redis_url(url: str) -> SplitResult:
     """The parts of redis://[USER@]HOST[:PORT]; ConfigError where it is something else."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # it is read here, so that a wrong one shows
-    except ValueError as error:
-        raise ConfigError(
-            f"--url: {error}; write redis://HOST:PORT or rediss://HOST:PORT"
-        ) from error
+    parts = url_parts(url)
     if parts.password is not None:
         raise ConfigError(
             "--url with a password, which every process list shows: set "

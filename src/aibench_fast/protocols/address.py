@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.tls import TlsSettings
@@ -60,6 +60,18 @@ class HttpAddress:
         return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
 
 
+def url_parts(url: str) -> SplitResult:
+    """The parts of a --url, its port a number; ConfigError, which repeats nothing of it, else."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # which is read when it is asked for
+    except ValueError as error:
+        # What stands there may be a password that lacks its host.
+        words = str(error).partition(" as ")[0] if "Port" in str(error) else "it is none"
+        raise ConfigError(f"--url: {words}; write SCHEME://HOST:PORT") from None
+    return parts
+
+
 def http_address(
     url: str, headers: Sequence[tuple[str, str]] = (), tls: TlsSettings | None = None
 ) -> HttpAddress:
@@ -67,11 +79,8 @@ def http_address(
 
     With `https` it has TLS, by these settings or the usual ones.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError(f"--url: {error}; write http://HOST:PORT") from error
+    parts = url_parts(url)
+    host, port = parts.hostname, parts.port
     if parts.username or parts.password:
         raise ConfigError("--url with a user or a password: give --header instead, from a file")
     if parts.scheme not in _HTTP_PORTS or not host or parts.query or parts.fragment:

@@ -144,7 +144,7 @@ class Connection:
         try:
             self._socket.sendall(request)
         except OSError as error:
-            if self.address.tls:
+            if self.address.tls and not isinstance(error, TimeoutError):
                 self._receive(name)  # an alert may say why
             raise self._ended(name, error) from error
 
