@@ -6,6 +6,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 sys.path.insert(0, str(Path(__file__).parent))  # a build backend leaves it out
 
@@ -26,6 +27,9 @@ class BuildNative(build_ext):
             libraries = vendored_sources.find_sources(Path(self.build_temp) / "vendored")
             includes = [*map(str, libraries.includes)]
             ext.include_dirs += includes
+            if self.has_openssl():
+                ext.define_macros.append(("WITH_OPENSSL", "1"))
+                ext.libraries += ["ssl", "crypto"]
             ext.extra_objects = self.compiler.compile(
                 [*map(str, libraries.files)],
                 output_dir=self.build_temp,
@@ -34,6 +38,25 @@ class BuildNative(build_ext):
                 extra_postargs=["-w"],  # their warnings are their own
             )
         super().build_extension(ext)
+
+    def has_openssl(self) -> bool:
+        """Whether the headers of OpenSSL 3 are there; without them the client has no TLS."""
+        probe = Path(self.build_temp) / "openssl_probe.c"
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.write_text(
+            "#include <openssl/ssl.h>\n"
+            "#if OPENSSL_VERSION_MAJOR < 3\n#error too old\n#endif\n"
+            "int none;\n"
+        )
+        try:
+            self.compiler.compile([str(probe)], output_dir=self.build_temp)
+        except CompileError:
+            print(
+                "there are no headers of OpenSSL 3 (Debian: libssl-dev): built without TLS",
+                file=sys.stderr,
+            )
+            return False
+        return True
 
     def get_ext_filename(self, fullname: str) -> str:
         # A server module is not a Python extension: no interpreter's suffix.

@@ -76,7 +76,7 @@ def main() -> None:
     served: list[float] = []
     with (
         tempfile.TemporaryDirectory() as name,
-        EmbeddedServer(engine_threads=options.engine_threads) as server,
+        EmbeddedServer(engine_threads=options.engine_threads, password=None) as server,
     ):
         folder = Path(name)
         values = np.random.default_rng(1).random((50, *SHAPE), np.float32)

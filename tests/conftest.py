@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from certificates import Authority, Certificate
 from commandline import Cli, command
 
 import vendored_sources
@@ -42,6 +43,17 @@ def system_program() -> Callable[[str, str], Path]:
         pytest.skip(told)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def certificate(authority: Authority) -> Certificate:
+    """Of the servers here."""
+    return authority.sign("server", "localhost", "127.0.0.1")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ servers are used wherever nothing has to misbehave.
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -96,15 +97,20 @@ class FakeInference:
     """Close the connection behind each reply."""
     close_after: set[int] = field(default_factory=set)
     """Close it behind these inferences' replies, by their number."""
+    abort_after: set[int] = field(default_factory=set)
+    """Cut it behind these, without the end that TLS has."""
+    tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
     """The inferences, the trial first."""
     connections: int = 0
+    resumed: int = 0
+    """Connections by TLS that took up the session of an earlier one."""
 
     def __enter__(self) -> "FakeInference":
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, ssl=self.tls)
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
@@ -117,7 +123,7 @@ class FakeInference:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def _stop(self) -> None:
         self._server.close()
@@ -128,6 +134,8 @@ class FakeInference:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        spoken = writer.get_extra_info("ssl_object")
+        self.resumed += spoken is not None and spoken.session_reused
         try:
             while (asked := await self._read(reader)) is not None:
                 answer = self._answer(asked)
@@ -137,6 +145,10 @@ class FakeInference:
                     break
                 writer.write(answer)
                 await writer.drain()
+                if len(self.asked) - 1 in self.abort_after:
+                    await asyncio.sleep(0.01)  # or nothing of it is sent
+                    writer.transport.abort()
+                    break
                 is_inference = asked.line.startswith("POST")
                 if is_inference and (self.close_each or len(self.asked) - 1 in self.close_after):
                     break

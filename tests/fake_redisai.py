@@ -6,6 +6,7 @@ None cuts the connection. Real servers are used wherever nothing has to misbehav
 """
 
 import asyncio
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -67,12 +68,13 @@ class FakeRedisAI:
         self.last: dict[str, list[bytes]] = {}
         self.connections = 0
         self.close_after: str | None = None  # cuts the connection behind what this answered
+        self.tls: ssl.SSLContext | None = None  # to be set before it is entered
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> "FakeRedisAI":
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, ssl=self.tls)
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self

@@ -17,6 +17,7 @@ from benchmarks.perf import (
     picture,
     start_time,
     table,
+    tls,
 )
 from benchmarks.perf.bench import FULL, QUICK, Bench, Unavailable
 from benchmarks.perf.row import Row
@@ -30,6 +31,7 @@ GROUPS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "small-dags": against_redis_benchmark.small_dags,
     "wrk": over_http.against_wrk,
     "tritonclient": over_http.against_tritonclient,
+    "tls": tls.cost,
     "instructions": native_loops.instructions,
     "recording": native_loops.recording,
     "converting": native_loops.converting,

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import trustme
+
 import vendored_sources
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
@@ -19,6 +21,7 @@ from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, info
+from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.embedded import HOST, free_port
 from aibench_fast.server.parts import server_program
@@ -95,7 +98,7 @@ class Bench:
     @cached_property
     def null_server(self) -> ServerAddress:
         """The embedded server with MODEL on its NULL backend, which answers at once."""
-        server = self._ends.enter_context(EmbeddedServer())
+        server = self._ends.enter_context(EmbeddedServer(password=None))
         with Connection(server.address) as connection:
             load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
         return server.address
@@ -109,15 +112,42 @@ class Bench:
     def plain_server(self) -> ServerAddress:
         """A server without a module, which saves nothing."""
         address = ServerAddress(HOST, free_port())
+        self._start(self.plain_server_program, address.port)
+        wait_until_it_answers(address)
+        return address
+
+    @cached_property
+    def plain_port_of_tls_server(self) -> int:
+        """Where the same server listens without TLS."""
+        return free_port()
+
+    @cached_property
+    def tls_server(self) -> ServerAddress:
+        """A plain server, which is Redis's own, for Valkey's wheel has no TLS."""
+        authority = trustme.CA()
+        certificate = authority.issue_cert(HOST)
+        trusted, own, key = (self.folder / name for name in ("ca.pem", "own.pem", "own.key"))
+        authority.cert_pem.write_to_path(str(trusted))
+        certificate.cert_chain_pems[0].write_to_path(str(own))
+        certificate.private_key_pem.write_to_path(str(key))
+        address = ServerAddress(HOST, free_port(), tls=TlsSettings(ca_file=trusted))
+        self._start(
+            installed("redis-server", "redis-server"), self.plain_port_of_tls_server,
+            "--tls-port", str(address.port), "--tls-cert-file", own, "--tls-key-file", key,
+            "--tls-ca-cert-file", trusted, "--tls-auth-clients", "no",
+        )  # fmt: skip
+        wait_until_it_answers(address)
+        return address
+
+    def _start(self, program: Path, port: int, *more: str | Path) -> None:
+        """Start a server that saves nothing; it ends with the bench."""
         process = subprocess.Popen(
-            [self.plain_server_program, "--bind", HOST, "--port", str(address.port),
-             "--save", "", "--appendonly", "no"],
+            [program, "--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no",
+             *more],
             stdout=subprocess.DEVNULL, cwd=self.folder,
         )  # fmt: skip
         self._ends.callback(process.wait)
         self._ends.callback(process.terminate)
-        wait_until_it_answers(address)
-        return address
 
     @cached_property
     def triton(self) -> TritonServer:

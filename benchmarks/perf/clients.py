@@ -9,6 +9,7 @@ from aibench_fast import RunConfig, _core
 from aibench_fast.load.config import default_threads
 from aibench_fast.load.runner import run
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.session import native_tls
 from benchmarks.perf.bench import MODEL, TENSOR_BYTES
 from benchmarks.perf.programs import HERE, output_of
 from benchmarks.perf.row import Measured
@@ -79,6 +80,7 @@ def our_sets(
         connect_timeout_ns=REPLY_TIMEOUT_S * NS_PER_S,
         stop_on_failure=True,
         pipeline=pipeline,
+        tls=native_tls(address.tls, address.host),
     )
     generator.start()
     generator.wait(run_s + REPLY_TIMEOUT_S)

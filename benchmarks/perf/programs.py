@@ -22,11 +22,12 @@ def compile_c(
     flags: Sequence[str] = OPTIMISED,
     libraries: Sources | None = None,
     library_flags: Sequence[str] | None = None,
+    shared: Sequence[str] = (),
 ) -> Path:
     """Compile C sources that may include the native headers; return the program.
 
     `libraries` are those that the program is to be linked with, compiled by `library_flags`, or as
-    the rest is.
+    the rest is; `shared` are the system's.
     """
     library = libraries or Sources({})
     includes = [f"-I{NATIVE}", f"-I{PIXELS}", *(f"-isystem{one}" for one in library.includes)]
@@ -37,7 +38,8 @@ def compile_c(
     for number, source in enumerate(library.files):
         objects.append(program.with_name(f"{program.name}-{number}.o"))
         output_of([*compiler, *theirs, "-c", "-o", objects[-1], source])
-    output_of([*compiler, *own, "-o", program, *sources, *objects, "-lm"])
+    linked = ("-lm", *(f"-l{name}" for name in shared))
+    output_of([*compiler, *own, "-o", program, *sources, *objects, *linked])
     return program
 
 
@@ -62,6 +64,19 @@ def sanitized(sanitizer: str) -> dict[str, Sequence[str]]:
     }
 
 
-def compile_driver(program: Path, libraries: Sources, **flags: Sequence[str]) -> Path:
-    """Compile the driver with the whole native core."""
-    return compile_c(program, *DRIVER, *sorted(NATIVE.glob("*.c")), libraries=libraries, **flags)
+def compile_driver(
+    program: Path,
+    libraries: Sources,
+    *,
+    flags: Sequence[str] = OPTIMISED,
+    tls: bool = False,
+    **more: Sequence[str],
+) -> Path:
+    """Compile the driver with the whole native core; with TLS it takes the headers of OpenSSL."""
+    return compile_c(
+        program, *DRIVER, *sorted(NATIVE.glob("*.c")),
+        flags=[*flags, "-DWITH_OPENSSL"] if tls else flags,
+        libraries=libraries,
+        shared=("ssl", "crypto") if tls else (),
+        **more,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aibench_fast.errors import AibenchError, ConfigError, InternalError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.results.result import Result
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "RunConfig",
     "ServerAddress",
     "ServerError",
+    "TlsSettings",
     "compare",
     "read_results",
     "run",

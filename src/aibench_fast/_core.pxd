@@ -123,11 +123,26 @@ cdef extern from "http.h" nogil:
     const char *http_library_version()
 
 
-cdef extern from "connection.h" nogil:
+cdef extern from "tls.h" nogil:
+    struct tls_config:
+        const char *ca_file
+        const char *ca_folder
+        const char *certificate
+        const char *key
+        const char *server_name
+        bint insecure
+    struct tls:
+        pass
+    tls *tls_create(const tls_config *config, errstr_t errstr)
+    void tls_free(tls *tls)
+
+
+cdef extern from "transport.h" nogil:
     struct endpoint:
         const char *host
         int port
         const char *socket
+        tls *tls
 
 
 cdef extern from "figures.h" nogil:
@@ -264,6 +279,7 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_read_step(loadgen *g, uint32_t step, figures *figures)
     uint64_t loadgen_read_outages(loadgen *g, outage *outages)
     uint64_t loadgen_unsent(loadgen *g)
+    bint loadgen_tls(loadgen *g, const char **version, const char **cipher)
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
     void loadgen_free(loadgen *g)

@@ -228,6 +228,25 @@ class JsonTensors:
         A batch of them is what stands between an array's brackets.
         """
 
+class Tls:
+    """TLS for all connections of a load generator: whom to trust, and as whom to come.
+
+    The server's certificate has to be for `server_name`, a name or a numeric address, but any is
+    taken where `insecure` is set. Files are PEM. ConfigError where one cannot be read, or where
+    this build has no TLS.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: Path | str | None,
+        ca_folder: Path | str | None,
+        certificate: Path | None,
+        key: Path | None,
+        server_name: str,
+        insecure: bool,
+    ) -> None: ...
+
 class LoadGenerator:
     """Workers over a server, on native threads.
 
@@ -260,6 +279,7 @@ class LoadGenerator:
         stop_on_failure: bool,
         reconnect_for_ns: int = 0,
         stop_on_disconnect: bool = False,
+        tls: Tls | None = None,
         schedule: Schedule | None = None,
         pipeline: int = 1,
         mix_seed: int = 0,
@@ -287,6 +307,8 @@ class LoadGenerator:
         """Return how many outages there were so far, and the first of them."""
     def unsent(self) -> int:
         """After the end: how many requests were due before it, and never sent."""
+    def tls(self) -> tuple[str, str] | None:
+        """Before the start: the version of TLS and the cipher; None without it."""
     def want_sample(self) -> None:
         """Ask for a copy of the next output that arrives."""
     def take_sample(self) -> tuple[int, int, bytes] | None:

@@ -472,6 +472,40 @@ cdef class _NativeKinds:
         return kind.references
 
 
+cdef class Tls:
+    """What all connections by TLS have in common; see native/tls.h."""
+
+    cdef tls *_tls
+
+    def __cinit__(self, *, ca_file, ca_folder, certificate, key, str server_name, bint insecure):
+        cdef tls_config config
+        cdef errstr_t errstr
+        memset(&config, 0, sizeof(config))
+        kept = [
+            None if path is None else os.fsencode(path)
+            for path in (ca_file, ca_folder, certificate, key)
+        ]
+        name = server_name.encode()
+        if kept[0] is not None:
+            config.ca_file = kept[0]
+        if kept[1] is not None:
+            config.ca_folder = kept[1]
+        if kept[2] is not None:
+            config.certificate = kept[2]
+        if kept[3] is not None:
+            config.key = kept[3]
+        config.server_name = name
+        config.insecure = insecure
+        with nogil:
+            self._tls = tls_create(&config, errstr)
+        if self._tls is NULL:
+            raise ConfigError(f"--tls: {errstr.decode('utf-8', 'replace')}")
+
+    def __dealloc__(self):
+        if self._tls is not NULL:
+            tls_free(self._tls)
+
+
 cdef class LoadGenerator:
     """Workers over a server; see native/loadgen.h for what happens inside."""
 
@@ -498,6 +532,7 @@ cdef class LoadGenerator:
         bint stop_on_failure,
         int64_t reconnect_for_ns=0,
         bint stop_on_disconnect=False,
+        Tls tls=None,
         schedule=None,
         uint32_t pipeline=1,
         uint64_t mix_seed=0,
@@ -511,7 +546,7 @@ cdef class LoadGenerator:
         host_name = host.encode()
         socket_path = os.fsencode(socket) if socket else None
         greeting_text = bytes(greeting) if greeting else None
-        self._borrowed = (host_name, socket_path, greeting_text)
+        self._borrowed = (host_name, socket_path, greeting_text, tls)
         self._kinds = _NativeKinds(list(kinds))
         self._schedule = _NativeSchedule(schedule)
         workers = self._kinds.workers
@@ -528,6 +563,8 @@ cdef class LoadGenerator:
         config.endpoint.port = port
         if socket_path is not None:
             config.endpoint.socket = socket_path
+        if tls is not None:
+            config.endpoint.tls = tls._tls
         if greeting_text is not None:
             config.greeting = greeting_text
             config.greeting_bytes = len(greeting_text)
@@ -649,6 +686,13 @@ cdef class LoadGenerator:
 
     def unsent(self):
         return loadgen_unsent(self._open())
+
+    def tls(self):
+        cdef const char *version
+        cdef const char *cipher
+        if not loadgen_tls(self._open(), &version, &cipher):
+            return None
+        return version.decode(), cipher.decode()
 
     def want_sample(self):
         loadgen_want_sample(self._open())

@@ -1,11 +1,13 @@
 /* Drives the load generator without Python, so that sanitizers and valgrind see nothing but it.
  *
  * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE KINDS PROTOCOL
+ *        [CA_FILE]
  * or, for tensors to JSON and back: driver
  * Tensors are of TENSOR_BYTES, and generated where TENSOR_FILE is "-"; the figures are looked at
  * once in LOOK_EVERY_NS. Both may be set when it is compiled. STOP_AFTER_MS of 0 lets the run end
  * by itself, REQUESTS_PER_S of 0 is a closed loop; a negative one is of Poisson arrivals, half of them
  * in a step of a ramp, shed where they are 100 ms late. KINDS above 1 is a mix of so many. PROTOCOL: resp or http.
+ * With a CA_FILE it speaks TLS, with a server whose certificate that authority signed.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed
  * parts, the last being the requests in the figures of all parts.
  */
@@ -100,10 +102,14 @@ int main(int argc, char **argv)
     int64_t latencies = 0, service_latencies = 0;
     if (argc == 1)
         return round_trip();
-    if (argc != 11)
+    if (argc != 11 && argc != 12)
         return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS "
-                    "REQUESTS_PER_S PIPELINE KINDS PROTOCOL");
+                    "REQUESTS_PER_S PIPELINE KINDS PROTOCOL [CA_FILE]");
     bool over_http = strcmp(argv[10], "http") == 0;
+    struct tls_config trusted = {.ca_file = argv[11], .server_name = "127.0.0.1"};
+    struct tls *tls = argc == 12 ? tls_create(&trusted, errstr) : NULL;
+    if (argc == 12 && tls == NULL)
+        return fail(errstr);
     uint32_t workers = (uint32_t)atoi(argv[2]);
     int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
     int mapped = strcmp(argv[5], "-") == 0
@@ -140,7 +146,7 @@ int main(int argc, char **argv)
     };
     struct loadgen_config config = {
         .protocol = over_http ? &http_protocol : &resp_protocol,
-        .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1])},
+        .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1]), .tls = tls},
         .kinds = kinds,
         .kind_count = kind_count,
         .workers = workers,
@@ -158,7 +164,7 @@ int main(int argc, char **argv)
         .max_lag_ns = per_s < 0 ? 100 * NS_PER_MS : 0,
         .shed_late = true,
         .reply_timeout_ns = 500 * NS_PER_MS,
-        .connect_timeout_ns = NS_PER_S,
+        .connect_timeout_ns = 5 * NS_PER_S,
     };
     struct loadgen *g = loadgen_create(&config, errstr);
     if (g == NULL)
@@ -199,6 +205,8 @@ int main(int argc, char **argv)
            (unsigned long long)snapshot.measured.late_starts,
            (unsigned long long)snapshot.measured.shed, (unsigned long long)parts);
     loadgen_free(g);
+    if (tls != NULL)
+        tls_free(tls);
     tensormap_close(&tensors);
     free(texts);
     return 0;

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from certificates import Authority, Certificate
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
 from fake_redisai import OK, FakeRedisAI
 
@@ -18,7 +19,9 @@ def driver(request: pytest.FixtureRequest, libraries: Sources, tmp_path_factory:
     """The load generator as a program of its own, built with a sanitizer."""
     assert isinstance(tmp_path_factory, pytest.TempPathFactory)
     program = tmp_path_factory.mktemp("driver") / "driver"
-    return programs.compile_driver(program, libraries, **programs.sanitized(request.param))
+    return programs.compile_driver(
+        program, libraries, tls=True, **programs.sanitized(request.param)
+    )
 
 
 @pytest.fixture
@@ -35,10 +38,13 @@ def drive(
     requests_per_s: int = 0,
     pipeline: int = 1,
     kinds: int = 1,
+    ca_file: Path | None = None,
 ) -> list[int]:
     protocol = "resp" if isinstance(server, FakeRedisAI) else "http"
+    trusted = () if ca_file is None else (ca_file,)
+    words = (server.port, *arguments, requests_per_s, pipeline, kinds, protocol, *trusted)
     done = subprocess.run(
-        [driver, *map(str, (server.port, *arguments, requests_per_s, pipeline, kinds, protocol))],
+        [driver, *map(str, words)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -180,3 +186,25 @@ def test_a_run_over_http(driver: Path, small_tensors: Path) -> None:
 
 def test_tensors_survive_as_json(driver: Path) -> None:
     programs.output_of([driver])
+
+
+@pytest.mark.parametrize("pipeline", [1, 5])
+def test_tls_with_connections_that_are_cut(
+    driver: Path,
+    small_tensors: Path,
+    pipeline: int,
+    authority: Authority,
+    certificate: Certificate,
+) -> None:
+    def behave(_: object, number: int) -> bytes | None:
+        return {0: None, 1: b"garbage\r\n"}.get(number % 40, OK)
+
+    server = FakeRedisAI(AI_MODELRUN=behave)
+    server.tls = certificate.for_server
+    with server:
+        requests, successes, failures, *_ = drive(
+            driver, server, 7, 2, 500, small_tensors, 0, pipeline=pipeline, ca_file=authority.file
+        )
+    assert requests == 500
+    assert failures >= 20
+    assert successes > 200

@@ -89,7 +89,7 @@ def fresh(
 ) -> tuple[Path, dict[str, Any]]:
     """A result of a run of ours, as a file and as aibench's scripts load it."""
     path = tmp_path_factory.mktemp("fresh") / "fresh.json"
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         config = RunConfig(
             file=tensor_file, address=server.address, model="null", duration_s=0.5,

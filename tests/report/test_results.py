@@ -185,7 +185,7 @@ def test_a_thousand_results_cost_little_more_than_parsing_them(tmp_path: Path) -
 
 
 def test_the_schema_describes_what_a_run_saves(tensor_file: Path) -> None:
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         result = run(
             RunConfig(file=tensor_file, address=server.address, model="null", max_queries=200)

@@ -38,7 +38,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def null_server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         yield server
 
@@ -107,7 +107,7 @@ def test_a_dag_gives_the_same_outputs_as_three_commands(tmp_path: Path) -> None:
     rng.random((3, 224 * 224 * 3), np.float32).tofile(file)
     references = tmp_path / "references.out"
     spec = ModelSpec(name="mobilenet", backend=Backend.ONNX, blob=_onnx())
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         with connect(server.address) as client:
             load_into(server.address, spec)
             _reference_outputs(client, file).tofile(references)
@@ -218,7 +218,7 @@ def test_embedded_and_an_address_contradict_each_other(cli: Cli, tensor_file: Pa
 
 def test_a_unix_socket_carries_a_run(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
     socket = tmp_path / "server.sock"
-    with EmbeddedServer(socket=socket) as server:
+    with EmbeddedServer(socket=socket, password=None) as server:
         assert cli("model", "load", "--socket", socket, "--backend", "NULL").returncode == 0
         done = cli("run", "--socket", socket, "--file", tensor_file, "--workers", 3)
         assert done.returncode == 0, done.stderr

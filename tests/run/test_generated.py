@@ -164,7 +164,7 @@ def test_a_server_takes_every_type_and_shape(
 
 @pytest.fixture(scope="module")
 def null_server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         yield server
 

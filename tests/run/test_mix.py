@@ -179,7 +179,7 @@ def test_a_mix_of_two_models_on_a_real_server(
     cli: Cli, tmp_path: Path, mix: Path, words: list[str]
 ) -> None:
     mix.write_text(MIX.replace("INT64", "FLOAT").replace("BOOL", "FLOAT"))
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="heavy", backend=Backend.NULL))
         load_into(server.address, ModelSpec(name="light", backend=Backend.ONNX, blob=adding()))
         done = cli(

@@ -138,7 +138,7 @@ def test_requests_outstanding_at_the_end_are_abandoned(tensor_file: Path) -> Non
 
 def test_many_large_requests_on_few_connections(tensor_file: Path) -> None:
     """More than any socket holds, so that a request is sent in many parts behind another."""
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
         result = run(
             RunConfig(

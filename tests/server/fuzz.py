@@ -205,7 +205,7 @@ def new_client(server: EmbeddedServer) -> redis.Redis:
 def fuzz(seconds: float, seed: int) -> str | None:
     """Return what went wrong, or None."""
     model = onnx_model([helper.make_node("Add", ["x", "x"], ["y"])], ["N", 3], ["N", 3])
-    with EmbeddedServer(threads_per_queue=2, engine_threads=1) as server:
+    with EmbeddedServer(threads_per_queue=2, engine_threads=1, password=None) as server:
         empty = new_client(server).info("memory")["used_memory"]
         end = time.monotonic() + seconds
         attackers = [Attacker(server, seed + n, model, end) for n in range(CLIENTS)]

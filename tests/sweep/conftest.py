@@ -15,7 +15,7 @@ MODEL = "null"
 
 @pytest.fixture(scope="session")
 def running_server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         yield server
 
 

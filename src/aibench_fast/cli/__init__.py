@@ -53,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A run does without the imports of the other commands: its memory is the tensors'.
     named = [name for name in COMMANDS if words[:1] == [name]]
     options = build_parser(named or COMMANDS).parse_args(words)
-    # No option takes a password, so this may stand in a result.
     options.command_line = shlex.join(["aibench-fast", *words])
     try:
         code: int = options.handler(options)

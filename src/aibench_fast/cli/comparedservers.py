@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from aibench_fast.cli.servers import DEFAULT_ADDRESS, EMBEDDED
+from aibench_fast.cli.options import TLS_SCHEMES, is_address_given
+from aibench_fast.cli.servers import EMBEDDED
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.toml import check_keys
 
@@ -53,16 +54,13 @@ def _check_options(options: argparse.Namespace) -> None:
         "--header": bool(options.header),
         "--metrics-url": options.metrics_url is not None,
         "--model-version": options.model_version is not None,
-        "--host, --port or --socket": _address(options) != DEFAULT_ADDRESS,
+        "--host, --port or --socket": is_address_given(options),
+        "--tls": options.tls,
         "--embedded": bool(options.embedded),
     }
     for name, is_given in given.items():
         if is_given:
             raise ConfigError(f"{name} with [[server]] tables: each of them says its own")
-
-
-def _address(options: argparse.Namespace) -> tuple[str, int, Path | None]:
-    return options.host, options.port, options.socket
 
 
 def _server(table: Any, where: str, options: argparse.Namespace) -> argparse.Namespace:
@@ -79,6 +77,9 @@ def _server(table: Any, where: str, options: argparse.Namespace) -> argparse.Nam
     server.server_name = name
     server.embedded = table.get("embedded")
     server.url = table.get("url")
+    if urlsplit(server.url or "").scheme not in TLS_SCHEMES:  # --cacert and its like are for others
+        server.cacert = server.cert = server.key = server.tls_server_name = None
+        server.insecure = False
     server.host = table.get("host", options.host)
     server.port = table.get("port", options.port)
     server.socket = Path(table["socket"]) if "socket" in table else None

@@ -1,18 +1,19 @@
 """Option types and groups that more than one command has: one name means the same everywhere."""
 
 import argparse
-import getpass
-import os
-import sys
 from pathlib import Path
 from typing import NamedTuple, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
+from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.address import ServerAddress, url_parts
+from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.units import duration_s, size_bytes
 
-PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
+DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379
+REDIS_SCHEMES = ("redis", "rediss")
+TLS_SCHEMES = ("rediss", "https")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,30 +46,38 @@ def add_command(
     return parser
 
 
-def add_server_address(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """--host, --port and --socket, of the server that is to answer, or of `several`.
+def add_server_address(
+    parser: argparse.ArgumentParser, *, several: bool = False, http: bool = False
+) -> None:
+    """--host, --port, --socket, --url and TLS's, of the server that is to answer, or of `several`.
 
-    `addresses` reads the latter.
+    `addresses` reads the latter. With `http` the URL may be of a server of the Open Inference
+    Protocol, as `http_url` tells; see also `read_headers`.
     """
     group = parser.add_argument_group("which server")
     group.add_argument(
         "--host",
-        default="localhost",
+        default=DEFAULT_HOST,
         metavar="HOST[:PORT],..." if several else "HOST",
         help=f"the server's host{', or several' if several else ''} (default: localhost)",
     )
-    group.add_argument("--port", type=int, default=6379, help="the server's port (default: 6379)")
+    group.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="the server's port (default: 6379)"
+    )
     group.add_argument(
         "--socket", type=Path, metavar="PATH", help="the server's unix socket, instead of a host"
     )
-
-
-def add_url(parser: argparse.ArgumentParser) -> None:
-    """A server of the Open Inference Protocol, by its URL; `read_headers` reads its --header."""
-    group = parser.add_argument_group("or a server of the Open Inference Protocol")
     group.add_argument(
-        "--url", metavar="http://HOST:PORT", help="of Triton, KServe, MLServer and others"
-    )
+        "--url", metavar="URL",
+        help="the same as redis://HOST:PORT, or rediss:// for TLS"
+        + ("; http:// or https:// of Triton, KServe, MLServer and others" if http else ""),
+    )  # fmt: skip
+    if http:
+        _add_header(group)
+    _add_tls(parser)
+
+
+def _add_header(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--metrics-url", metavar="http://HOST:PORT/metrics",
         help="where it tells Prometheus of itself (default: looked for at its own /metrics, and of "
@@ -81,26 +90,67 @@ def add_url(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def read_headers(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
-    """The headers of --header; ConfigError where one is none, or cannot be read."""
-    return tuple(_header(words) for words in options.header)
+def _add_tls(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "TLS", "the server's certificate is checked against those that the system trusts"
+    )
+    group.add_argument("--tls", action="store_true", help="speak TLS, as rediss:// and https:// do")
+    group.add_argument(
+        "--cacert", type=Path, metavar="FILE", help="trust these certificates instead (PEM)"
+    )
+    group.add_argument(
+        "--cert", type=Path, metavar="FILE",
+        help="our own certificate, for a server that asks for one (PEM)",
+    )  # fmt: skip
+    group.add_argument("--key", type=Path, metavar="FILE", help="the key to it (PEM)")
+    group.add_argument(
+        "--tls-server-name", metavar="NAME",
+        help="what the server's certificate has to be for (default: the host)",
+    )  # fmt: skip
+    group.add_argument(
+        "--insecure", action="store_true",
+        help="take any certificate, which the result warns of",
+    )  # fmt: skip
 
 
-def _header(words: str) -> tuple[str, str]:
-    name, colon, value = (part.strip() for part in words.partition(":"))
-    if not colon or not name:
-        raise ConfigError("--header: write 'NAME: VALUE', or 'NAME: env:VARIABLE' for a secret")
-    source, _, where = value.partition(":")
-    if source == "env":
-        if where not in os.environ:
-            raise ConfigError(f"--header {name}: there is no variable {where}")
-        return name, os.environ[where]
-    if source == "file":
-        try:
-            return name, Path(where).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--header {name}: cannot read {where}: {error}") from error
-    return name, value
+def tls_settings(options: argparse.Namespace) -> TlsSettings | None:
+    """How TLS is to be spoken; None where it is not. ConfigError where a part of it is wrong."""
+    parts = {
+        "--cacert": options.cacert,
+        "--cert": options.cert,
+        "--key": options.key,
+        "--tls-server-name": options.tls_server_name,
+        "--insecure": options.insecure,
+    }
+    if not options.tls and _scheme(options) not in TLS_SCHEMES:
+        given = [name for name, value in parts.items() if value]
+        if given:
+            raise ConfigError(
+                f"{given[0]} without TLS: add --tls, or give a rediss:// or https:// --url"
+            )
+        return None
+    return TlsSettings(
+        ca_file=options.cacert,
+        certificate=options.cert,
+        key=options.key,
+        server_name=options.tls_server_name,
+        insecure=options.insecure,
+    )
+
+
+def _scheme(options: argparse.Namespace) -> str:
+    return (options.url or "").partition("://")[0].lower()
+
+
+def http_url(options: argparse.Namespace) -> str | None:
+    """The --url of a server of the Open Inference Protocol; None where there is none."""
+    return None if _scheme(options) in REDIS_SCHEMES else options.url
+
+
+def is_address_given(options: argparse.Namespace) -> bool:
+    """Whether --host, --port or --socket say where the server is."""
+    default = (DEFAULT_HOST, DEFAULT_PORT, None)
+    return (options.host, options.port, options.socket) != default
 
 
 def add_login(parser: argparse.ArgumentParser) -> None:
@@ -115,35 +165,35 @@ def add_login(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ask-password", action="store_true", help="ask for the password")
 
 
-def read_password(file: Path | None, *, ask: bool) -> str | None:
-    """Return the password from a file, a prompt, or the environment; None where there is none.
-
-    Never an argument: those are in the process list. ConfigError where it cannot be read.
-    """
-    if file:
-        try:
-            return file.read_text().partition("\n")[0] or None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read --password-file {file}: {error}") from error
-    if ask:
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                "a password can be asked for on a terminal alone: "
-                f"set {PASSWORD_VARIABLE} or give --password-file"
-            )
-        return getpass.getpass() or None
-    return os.environ.get(PASSWORD_VARIABLE) or None
-
-
 def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:
-    """The user and the password of the options of `add_login`."""
+    """The user, of --user or the URL, and the password of the options of `add_login`."""
     password = read_password(options.password_file, ask=options.ask_password)
-    if options.user and not password:
+    user = options.user
+    if options.url and (named := _redis_url(options.url).username):
+        if user:
+            raise ConfigError(f"--user {user} with a user in --url: name one")
+        user = unquote(named)
+    if user and not password:
         raise ConfigError(
-            f"--user {options.user} without a password: set {PASSWORD_VARIABLE}, or give "
+            f"--user {user} without a password: set {PASSWORD_VARIABLE}, or give "
             "--password-file or --ask-password"
         )
-    return options.user, password
+    return user, password
+
+
+def _redis_url(url: str) -> SplitResult:
+    """The parts of redis://[USER@]HOST[:PORT]; ConfigError where it is something else."""
+    parts = url_parts(url)
+    if parts.password is not None:
+        raise ConfigError(
+            "--url with a password, which every process list shows: set "
+            f"{PASSWORD_VARIABLE}, or give --password-file or --ask-password"
+        )
+    if parts.scheme not in REDIS_SCHEMES or not parts.hostname:
+        raise ConfigError(f"--url {url}: write redis://HOST:PORT, or rediss:// for TLS")
+    if parts.path not in ("", "/", "/0") or parts.query or parts.fragment:
+        raise ConfigError(f"--url {url}: leave out what is behind the port; it is database 0")
+    return parts
 
 
 def addresses(options: argparse.Namespace) -> list[ServerAddress]:
@@ -152,8 +202,20 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
     ConfigError where one is wrong. An IPv6 address with a port is in brackets: [::1]:6379.
     """
     user, password = _login(options)
+    tls = tls_settings(options)
+    if options.url:
+        if is_address_given(options):
+            raise ConfigError("--url with --host, --port or --socket: name one server")
+        parts = _redis_url(options.url)
+        if tls and parts.scheme != "rediss":
+            raise ConfigError(f"--tls with --url {options.url}: write rediss://")
+        return [
+            ServerAddress(
+                str(parts.hostname), parts.port or DEFAULT_PORT, None, user, password, tls
+            )
+        ]
     if options.socket:
-        return [ServerAddress(socket=options.socket, user=user, password=password)]
+        return [ServerAddress(socket=options.socket, user=user, password=password, tls=tls)]
     found = []
     for item in options.host.split(","):
         # A bare IPv6 address has more colons than a host and a port.
@@ -171,7 +233,7 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
         port = options.port if port is None else port
         if not 1 <= port <= 65535:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
-        found.append(ServerAddress(host, port, user=user, password=password))
+        found.append(ServerAddress(host, port, user=user, password=password, tls=tls))
     return found
 
 

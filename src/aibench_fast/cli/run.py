@@ -19,15 +19,16 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
-    add_url,
     boolean,
     burn_in,
-    read_headers,
+    http_url,
     seconds,
     shape,
     size,
+    tls_settings,
 )
 from aibench_fast.cli.saving import journaled, logged, save_or_print
+from aibench_fast.cli.secrets import read_headers, told_command_line
 from aibench_fast.cli.servers import EMBEDDED, EMBEDDED_TRITON_URL, loaded_server, resolved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
@@ -81,8 +82,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast run --file /tmp/bulk_data/vision_tensors.out --workers 8 "
         "--burn-in 100 --max-queries 5000",
     )
-    add_server_address(parser)
-    add_url(parser)
+    add_server_address(parser, http=True)
     add_login(parser)
     _add_size_options(parser)
     add_request_options(parser)
@@ -487,8 +487,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         )
     if options.inputs and options.shape is not None:
         raise ConfigError("--input with --shape: each input has its own")
-    of_triton = options.embedded == "triton"
-    known = mix or options.inputs or options.url or options.embedded
+    url = EMBEDDED_TRITON_URL if options.embedded == "triton" else http_url(options)
+    known = mix or options.inputs or url or options.embedded
     if not known and options.file is None and options.shape is None:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
@@ -499,7 +499,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         shape=options.shape or (IMAGE_SHAPE if options.embedded else ()),
         dtype=options.dtype or ("FLOAT" if options.embedded else ""),
         inputs=tuple(read_input(words) for words in options.inputs),
-        url=EMBEDDED_TRITON_URL if of_triton else options.url,
+        url=url,
+        tls=tls_settings(options) if url else None,
         headers=read_headers(options),
         metrics_url=options.metrics_url,
         model_version=options.model_version,
@@ -526,7 +527,7 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         reconnect_for_s=options.reconnect_for,
         reset_stats=options.reset_stats,
         seed=options.seed,
-        command_line=options.command_line,
+        command_line=told_command_line(options.command_line),
     )
 
 

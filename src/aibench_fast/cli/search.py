@@ -10,7 +10,6 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
-    add_url,
 )
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cli.run import (
@@ -57,8 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast search --slo p99=50ms --slo errors=0.1% --over rate "
         "--file /tmp/bulk_data/vision_tensors.out",
     )
-    add_server_address(parser)
-    add_url(parser)
+    add_server_address(parser, http=True)
     add_login(parser)
     group = parser.add_argument_group("what is searched for")
     group.add_argument(

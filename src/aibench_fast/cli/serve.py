@@ -8,7 +8,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
-from aibench_fast.cli.options import PASSWORD_VARIABLE, add_command, read_password
+from aibench_fast.cli.options import add_command
+from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.server import EmbeddedServer

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
-from aibench_fast.cli.options import addresses
+from aibench_fast.cli.options import addresses, http_url, is_address_given, tls_settings
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.load.resolve import resolve
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.protocols.tls import TlsSettings
 
 # A run against a server that is there already does without the memory of models and servers.
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from aibench_fast.server.triton import TritonServer
 
 EMBEDDED = ("redisai", "triton")
-DEFAULT_ADDRESS = ("localhost", 6379, None)
 EMBEDDED_TRITON_URL = "http://127.0.0.1"
 """Of one that has no port yet."""
 
@@ -29,6 +29,7 @@ class Where(TypedDict, total=False):
 
     address: ServerAddress
     url: str
+    tls: TlsSettings | None
     server_pid: int
 
 
@@ -41,8 +42,8 @@ def resolved(config: RunConfig, options: argparse.Namespace) -> RunConfig:
 def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
     """The server to load: the given one, or an embedded one for as long as the block lasts."""
     check_one_server(options)
-    if options.url:
-        yield {"url": options.url}
+    if url := http_url(options):
+        yield {"url": url, "tls": tls_settings(options)}
     elif options.embedded == "triton":
         with triton_server(options.model) as server:
             if not options.quiet:
@@ -61,13 +62,13 @@ def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
 
 def check_one_server(options: argparse.Namespace) -> None:
     """Raise ConfigError where the options name more than one server."""
-    is_address_given = (options.host, options.port, options.socket) != DEFAULT_ADDRESS
-    if options.embedded and (is_address_given or options.url or options.metrics_url):
+    elsewhere = is_address_given(options) or options.url or options.metrics_url
+    if options.embedded and (elsewhere or tls_settings(options)):
         raise ConfigError(
             "--embedded starts its own server: leave out --host, --port, --socket, --url, "
-            "--metrics-url"
+            "--metrics-url, --tls"
         )
-    if options.url and is_address_given:
+    if http_url(options) and is_address_given(options):
         raise ConfigError("--url with --host, --port or --socket: name one server")
 
 

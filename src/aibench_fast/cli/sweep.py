@@ -25,7 +25,6 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
-    add_url,
 )
 from aibench_fast.cli.run import (
     EXIT_FAILURES,
@@ -72,8 +71,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
         "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000",
     )
-    add_server_address(parser)
-    add_url(parser)
+    add_server_address(parser, http=True)
     add_login(parser)
     add_grid_options(parser)
     add_request_options(parser)
@@ -104,7 +102,7 @@ def _planned(options: argparse.Namespace) -> Planned:
         servers_meanwhile=options.servers_meanwhile,
     )
     of_redisai = options.autobatching is not None or options.allow_flush
-    if of_redisai and (options.url or options.embedded == "triton"):
+    if of_redisai and (common.url or options.embedded == "triton"):
         raise ConfigError("--autobatching and --allow-flush are of RedisAI alone")
     check_one_server(options)
     if options.embedded or (options.dry_run and options.autobatching):

@@ -12,6 +12,7 @@ from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.tls import TlsSettings
 
 MAX_WORKERS = 100_000
 MAX_OUTSTANDING = 1_000_000
@@ -67,6 +68,8 @@ class RunConfig:
     """With `url`: what every request has beside the protocol's own; they may be secret."""
     metrics_url: str | None = None
     """With `url`: where it tells Prometheus of itself; None: looked for where such servers do."""
+    tls: TlsSettings | None = None
+    """With a `url` of https: None stands for the usual ones. RedisAI's are in `address`."""
     model_version: str | None = None
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
@@ -271,6 +274,8 @@ class RunConfig:
             "--json-memory": self.json_memory_bytes != DEFAULT_JSON_BYTES,
         }
         if self.url is None:
+            if self.tls:
+                raise ConfigError("tls without url: RedisAI's is in its address")
             given = [name for name, is_given in http.items() if is_given]
             if given:
                 raise ConfigError(f"{given[0]} without --url: RedisAI knows nothing of the kind")
@@ -283,7 +288,12 @@ class RunConfig:
     @property
     def http_address(self) -> HttpAddress | None:
         """The server of `url`; None where that is not given, ConfigError where it is wrong."""
-        return None if self.url is None else http_address(self.url, self.headers)
+        return None if self.url is None else http_address(self.url, self.headers, self.tls)
+
+    @property
+    def spoken_tls(self) -> TlsSettings | None:
+        """How TLS is spoken with the server; None where it is not."""
+        return (self.http_address or self.address).tls
 
     @property
     def metrics_address(self) -> HttpAddress | None:
@@ -291,7 +301,8 @@ class RunConfig:
         server = self.http_address
         if server is None or self.metrics_url is None:
             return None
-        address = http_address(self.metrics_url, option="--metrics-url")
+        tls = self.tls if self.metrics_url.startswith("https:") else None
+        address = http_address(self.metrics_url, tls=tls, option="--metrics-url")
         is_the_same = address.authority == server.authority
         return dataclasses.replace(address, headers=server.headers) if is_the_same else address
 

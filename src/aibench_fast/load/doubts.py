@@ -48,6 +48,8 @@ def _found(
 ) -> Iterator[tuple[str, str]]:
     if not _core.IS_OPTIMISED:
         yield "debug_build", "this client was compiled without optimisation: no figure of it holds"
+    if config.spoken_tls and config.spoken_tls.insecure:
+        yield "insecure", "--insecure: nobody checked which server answered"
     if 0 < result.successes < MIN_FOR_P99:
         yield (
             "few_requests",

@@ -50,6 +50,8 @@ def run(config: RunConfig, observe: Observer = ignore) -> Result:
     except BaseException:
         session.leave(HURRY_S)
         raise
+    if spoken := generator.tls():
+        known["Tls"] = " ".join(spoken)
     try:
         return _measure(config, session, sources, generator, observe, known, server_watch)
     finally:

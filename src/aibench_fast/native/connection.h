@@ -1,4 +1,4 @@
-/* One nonblocking connection to a server, in any protocol: the only user of sockets, which hiredis opens.
+/* One connection to a server, in any protocol: a transport, and the reader that judges what comes by it.
  *
  * Memory: connection_open allocates, connection_close frees; both may be called again on the same
  * struct. Zeroed memory is a closed connection.
@@ -14,24 +14,17 @@
 
 #include "errstr.h"
 #include "protocol.h"
+#include "transport.h"
 
 #define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room for what is read on top of a large reply */
 #define RECEIVES_A_STAMP 16 /* one receive in so many is timed */
 
-struct redisContext;
-
-struct endpoint {
-    const char *host; /* a numeric address: no name is looked up here */
-    int port;
-    const char *socket; /* a unix socket's path, or NULL; it wins over host and port */
-};
-
 struct connection {
-    struct redisContext *context; /* of which the socket alone is used; NULL while closed */
+    struct transport transport;
     const struct protocol *protocol; /* set by the owner before it is opened, as the next */
     struct replycheck *check;
-    void *reader;                 /* the protocol's */
-    uint64_t sent_bytes;          /* that the kernel took since the connection was opened */
+    void *reader;                 /* the protocol's; NULL while closed */
+    uint64_t sent_bytes;          /* that the transport took since the connection was opened */
     uint64_t received_bytes;      /* since then */
     bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
     bool has_unjudged;            /* something was received that is not judged yet */
@@ -40,22 +33,18 @@ struct connection {
                                    * that was timed; -1: it was not. The owner sets it back */
 };
 
-/* Begin to connect. The connection is usable when the socket is writable and connection_ready
- * says so. `reply_bytes`: the most that may come and not be judged yet. Waits, up to a second, where a unix
- * socket's queue of new connections is full.
+/* Begin to connect, as transport_open has it; the connection is usable when transport_ready says so.
+ * `reply_bytes`: the most that may come and not be judged yet.
  * Returns 0, or -1 with the reason in `errstr`. */
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     errstr_t errstr);
 
-/* After the socket became writable: 0 when connected, -1 with the reason in `errstr`. */
-int connection_ready(struct connection *c, errstr_t errstr);
+static inline bool connection_is_open(const struct connection *c)
+{
+    return c->reader != NULL;
+}
 
-/* Wait until connected or for `timeout_ms`. Returns 0, or -1 with the reason in `errstr`. */
-int connection_await(struct connection *c, int timeout_ms, errstr_t errstr);
-
-int connection_fd(const struct connection *c);
-
-/* Hand `*count` iovecs at `*iov` to the kernel as far as it takes them; both are moved past what
+/* Hand `*count` iovecs at `*iov` to the transport as far as it takes them; both are moved past what
  * it took, and the first iovec left is shortened. IO_DONE: everything went. */
 enum io_status connection_send(struct connection *c, struct iovec **iov, size_t *count);
 

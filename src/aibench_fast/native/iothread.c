@@ -32,7 +32,7 @@ static int watch(struct iothread *t, struct worker *w)
 {
     /* Edge-triggered and both ways, so that a worker costs one epoll_ctl for its whole life. */
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
-    return epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, connection_fd(&w->connection), &event);
+    return epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, w->connection.transport.fd, &event);
 }
 
 /* What may stand in a connection's buffer: all replies outstanding, or the part of one that came
@@ -477,9 +477,9 @@ static bool closed_by_peer(struct iothread *t, const struct worker *w)
 static void worker_begin(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
-    if (w->connection.context && closed_by_peer(t, w))
+    if (connection_is_open(&w->connection) && closed_by_peer(t, w))
         connection_close(&w->connection);
-    if (w->connection.context) {
+    if (connection_is_open(&w->connection)) {
         worker_start(t, w);
         return;
     }
@@ -590,7 +590,10 @@ static void worker_reconnected(struct iothread *t, struct worker *w)
 static void worker_connected(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
-    if (connection_ready(&w->connection, errstr) < 0) {
+    enum io_status status = transport_ready(&w->connection.transport, errstr);
+    if (status == IO_AGAIN)
+        return;
+    if (status == IO_FAILED) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
         connect_failed(t, w);
     } else if (t->run->config.greeting == NULL) {
@@ -664,8 +667,7 @@ static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
     if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
         w->connection.hung_up = true;
     if (w->phase == WORKER_CONNECTING) {
-        if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-            worker_connected(t, w);
+        worker_connected(t, w);
         return;
     }
     if (w->phase == WORKER_GREETING) {
@@ -674,7 +676,9 @@ static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
     }
     if (w->phase == WORKER_BUSY && w->iov_count > 0 && (events & (EPOLLOUT | EPOLLERR)))
         worker_send(t, w);
-    if (w->phase == WORKER_BUSY && (events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)))
+    /* By TLS, receiving may have waited for room to send in. */
+    if (w->phase == WORKER_BUSY && ((events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) ||
+                                    w->connection.transport.tls != NULL))
         worker_receive(t, w);
 }
 
@@ -810,7 +814,7 @@ static int greet_and_wait(const struct loadgen_config *config, struct worker *w,
         if (status == IO_DONE)
             status = connection_receive(&w->connection);
         if (status == IO_AGAIN) {
-            struct pollfd waited = {connection_fd(&w->connection), POLLIN, 0};
+            struct pollfd waited = {w->connection.transport.fd, POLLIN, 0};
             poll(&waited, 1, 10);
         }
     }
@@ -858,8 +862,7 @@ static int worker_init(struct iothread *t, struct worker *w, uint32_t index, err
     }
     if (open_and_watch(t, w, errstr) < 0)
         return -1;
-    int timeout_ms = (int)(config->connect_timeout_ns / NS_PER_MS);
-    if (connection_await(&w->connection, timeout_ms, errstr) < 0)
+    if (transport_await(&w->connection.transport, config->connect_timeout_ns, errstr) < 0)
         return -1;
     return config->greeting ? greet_and_wait(config, w, errstr) : 0;
 }

@@ -96,6 +96,7 @@ int loadgen_start(struct loadgen *g, errstr_t errstr)
     if (g->run.config.burn_in_requests == 0 && g->run.config.burn_in_ns == 0)
         atomic_store(&g->run.measured_from_ns, g->run.schedule.start_ns);
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* which mapguard.h needs, and which cannot be put off */
     pthread_sigmask(SIG_SETMASK, &all, &before); /* what a thread is born with, it keeps */
     g->run.threads_running = g->run.config.threads;
     while (g->threads_started < g->run.config.threads && !error) {
@@ -249,6 +250,14 @@ uint64_t loadgen_unsent(struct loadgen *g)
                (!run->config.max_requests || arrival.number < run->config.max_requests))
             unsent++;
     return unsent;
+}
+
+bool loadgen_tls(struct loadgen *g, const char **version, const char **cipher)
+{
+    const struct tls_link *link = g->threads[0].workers[0].connection.transport.tls;
+    if (link != NULL)
+        tls_describe(link, version, cipher);
+    return link != NULL;
 }
 
 void loadgen_want_sample(struct loadgen *g)

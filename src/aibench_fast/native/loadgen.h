@@ -10,7 +10,7 @@
  * Units: as the names say; times are of CLOCK_MONOTONIC unless said otherwise.
  * Threads: the functions here are for one controlling thread, but loadgen_stop, which any thread
  * may call.
- * Signals: the I/O threads block all of them.
+ * Signals: the I/O threads block all of them but SIGBUS; see mapguard.h.
  */
 #ifndef AIBENCH_LOADGEN_H
 #define AIBENCH_LOADGEN_H
@@ -120,6 +120,10 @@ uint64_t loadgen_read_outages(struct loadgen *g, struct outage *outages);
 /* After the end: how many requests were due before the run was over or stopped, and not sent, for no
  * worker was free. */
 uint64_t loadgen_unsent(struct loadgen *g);
+
+/* Before the start: the version of TLS and the cipher, as the first worker has them, both static; false where
+ * there is none. */
+bool loadgen_tls(struct loadgen *g, const char **version, const char **cipher);
 
 /* Ask for a copy of the next output that arrives. */
 void loadgen_want_sample(struct loadgen *g);

@@ -13,13 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "iostatus.h"
 #include "replycheck.h"
-
-enum io_status {
-    IO_FAILED = -1, /* the connection is of no more use; the check, or errstr, says why */
-    IO_AGAIN = 0,   /* the socket has to be waited for */
-    IO_DONE = 1
-};
 
 struct protocol {
     bool may_pipeline;    /* several requests may be outstanding on a connection */

@@ -1,11 +1,14 @@
-"""Where a server listens, and as whom to log in."""
+"""Where a server listens, as whom to log in, and by TLS or not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.tls import TlsSettings
+
+_HTTP_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,13 @@ class ServerAddress:
     socket: Path | None = None
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    tls: TlsSettings | None = None
+    """None: what is sent goes as it is."""
+
+    def __post_init__(self) -> None:
+        """ConfigError where there is nothing to check a certificate against."""
+        if self.socket and self.tls:
+            raise ConfigError("--tls with --socket: what goes over a unix socket stays on it")
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
@@ -36,6 +46,8 @@ class HttpAddress:
     """Before the paths of the protocol, without a slash at its end."""
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     """Sent with every request; they may be secret."""
+    tls: TlsSettings | None = None
+    """None: what is sent goes as it is."""
 
     @property
     def authority(self) -> str:
@@ -45,25 +57,51 @@ class HttpAddress:
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
-        return f"http://{self.authority}{self.path}"
+        return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
+
+
+def url_parts(url: str, option: str = "--url") -> SplitResult:
+    """The parts of a URL, its port a number; ConfigError, which repeats nothing of it, else."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # which is read when it is asked for
+    except ValueError as error:
+        # What stands there may be a password that lacks its host.
+        words = str(error).partition(" as ")[0] if "Port" in str(error) else "it is none"
+        raise ConfigError(f"{option}: {words}; write SCHEME://HOST:PORT") from None
+    return parts
 
 
 def http_address(
-    url: str, headers: Sequence[tuple[str, str]] = (), option: str = "--url"
+    url: str,
+    headers: Sequence[tuple[str, str]] = (),
+    tls: TlsSettings | None = None,
+    option: str = "--url",
 ) -> HttpAddress:
-    """Read `http://HOST:PORT`, with a path or none; ConfigError where it is something else."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError(f"{option} {url}: {error}") from error
-    if parts.scheme == "https":
-        raise ConfigError(f"{option} {url}: TLS is not spoken yet; name a http:// address")
-    if parts.scheme != "http" or not host or parts.query or parts.fragment:
-        raise ConfigError(f"{option} {url}: write http://HOST:PORT, with a path behind it or none")
+    """Read `http://HOST:PORT`, with a path or none; ConfigError where it is something else.
+
+    With `https` it has TLS, by these settings or the usual ones.
+    """
+    parts = url_parts(url, option)
+    host, port = parts.hostname, parts.port
     if parts.username or parts.password:
         raise ConfigError(f"{option} with a user or a password: give --header instead, from a file")
+    if parts.scheme not in _HTTP_PORTS or not host or parts.query or parts.fragment:
+        raise ConfigError(
+            f"{option} {url}: write http://HOST:PORT or https://HOST:PORT, with a path behind it "
+            "or none"
+        )
+    if tls and parts.scheme == "http":
+        raise ConfigError(f"--tls with {option} {url}: write https://")
     for name, value in headers:
-        if not name or any(character in name + value for character in "\r\n\0"):
-            raise ConfigError(f"--header {name}: a header is a line of a name and a value")
-    return HttpAddress(host, port or 80, parts.path.rstrip("/"), tuple(headers))
+        if not name or not (name + value).isascii() or not (name + value).isprintable():
+            raise ConfigError(
+                f"--header {name!r}: a header is a line of a name and a value, of ASCII alone"
+            )
+    return HttpAddress(
+        host,
+        port or _HTTP_PORTS[parts.scheme],
+        parts.path.rstrip("/"),
+        tuple(headers),
+        (tls or TlsSettings()) if parts.scheme == "https" else None,
+    )

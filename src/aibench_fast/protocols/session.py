@@ -1,12 +1,14 @@
 """What a run needs of any protocol: a server that was visited, and what to send it."""
 
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from aibench_fast._core import HttpPlan, RespPlan
+from aibench_fast._core import HttpPlan, RespPlan, Tls
 from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.tls import TlsSettings
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.statistics import Reader
@@ -44,6 +46,23 @@ class Endpoint(NamedTuple):
     port: int
     socket: Path | None
     greeting: bytes | None
+    tls: Tls | None
+
+
+def native_tls(settings: TlsSettings | None, host: str) -> Tls | None:
+    """TLS for the load generator; ConfigError where this build has none."""
+    if settings is None:
+        return None
+    system = ssl.get_default_verify_paths()
+    is_system = settings.ca_file is None and not settings.insecure
+    return Tls(
+        ca_file=system.cafile if is_system else settings.ca_file,
+        ca_folder=system.capath if is_system else None,
+        certificate=settings.certificate,
+        key=settings.key,
+        server_name=settings.server_name or host,
+        insecure=settings.insecure,
+    )
 
 
 class ServerStatistics(NamedTuple):

@@ -287,6 +287,7 @@ _FACT_NAMES = {
     "CpuModel": "CPU",
     "Package": "aibench-fast",
     "Hiredis": "hiredis",
+    "Tls": "TLS",
     "ServerConfig": "Server settings",
     "ModelDigest": "Model SHA-256",
     "DataDigest": "Tensors SHA-256",

@@ -15,7 +15,7 @@ Versions of the format:
          TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
     1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far;
-         ServerName, of several servers that are compared; Incomplete
+         ServerName, of several servers that are compared; Incomplete; Facts.Tls
 """
 
 import json

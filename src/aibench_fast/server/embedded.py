@@ -1,6 +1,8 @@
 """One embedded server: a Valkey process, started, waited for and stopped."""
 
+import hashlib
 import os
+import secrets
 import socket as sockets
 import subprocess
 import tempfile
@@ -26,6 +28,13 @@ POLL_S = 0.01
 PORT_ATTEMPTS = 5
 LOG_LINES = 5
 MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
+PASSWORD_BYTES = 24  # of a random one
+# What a client could reach other machines, files or code by. CONFIG changes nothing that would, by
+# enable-protected-configs.
+DENIED_COMMANDS = (
+    "debug", "replicaof", "slaveof", "sync", "psync", "migrate", "failover", "bgrewriteaof",
+    "eval", "eval_ro", "evalsha", "evalsha_ro", "script", "function", "fcall", "fcall_ro",
+)  # fmt: skip
 
 
 class EmbeddedServer:
@@ -40,7 +49,7 @@ class EmbeddedServer:
         threads_per_queue: inferences that run at a time.
         engine_threads: threads that the engine shares among them; 0 for every core.
         valkey: the server program instead of the installed one (Valkey, or Redis 7 and later).
-        password: that clients must give; None for none.
+        password: that clients must give, as `address` does; empty for a random one, None for none.
         data_dir: a folder whose saved database is loaded at the start, and saved to at the stop.
 
     Raises ConfigError where an argument is wrong or a part is not installed, and ServerError, with
@@ -54,7 +63,7 @@ class EmbeddedServer:
         threads_per_queue: int = 1,
         engine_threads: int = 0,
         valkey: Path | None = None,
-        password: str | None = None,
+        password: str | None = "",
         data_dir: Path | None = None,
     ) -> None:
         """Check the arguments and find the server's parts; start nothing."""
@@ -66,8 +75,8 @@ class EmbeddedServer:
             raise ConfigError(f"--engine-threads {engine_threads}: give 1 or more, or 0 for all")
         if socket is not None:
             _check_socket(socket)
-        if password is not None and (not password or not password.isprintable()):
-            raise ConfigError("the password is empty or has characters that cannot be printed")
+        if password is not None and not password.isprintable():
+            raise ConfigError("the password has characters that cannot be printed")
         if data_dir is not None and not data_dir.is_dir():
             raise ConfigError(f"--dir {data_dir}: there is no such folder; make it first")
         self.host = HOST
@@ -76,7 +85,7 @@ class EmbeddedServer:
         self.socket = socket.absolute() if socket else None
         self._threads_per_queue = threads_per_queue
         self._engine_threads = engine_threads
-        self._password = password
+        self._password = secrets.token_urlsafe(PASSWORD_BYTES) if password == "" else password
         self._data_dir = data_dir.absolute() if data_dir else None
         self._program = server_program(valkey)
         self._module = server_module()
@@ -175,11 +184,16 @@ class EmbeddedServer:
             # Without a save point nothing is saved, not at the stop either.
             ["save", "3600 1" if self._data_dir else ""],
             ["loadmodule", *module],
+            ["enable-protected-configs", "no"],
+            ["enable-debug-command", "no"],
+            ["enable-module-command", "no"],
+            *(["rename-command", name, ""] for name in DENIED_COMMANDS),
         ]
         if self.socket:
-            settings.append(["unixsocket", str(self.socket)])
+            settings += [["unixsocket", str(self.socket)], ["unixsocketperm", "700"]]
         if self._password is not None:
-            settings.append(["requirepass", self._password])
+            digest = hashlib.sha256(self._password.encode()).hexdigest()
+            settings.append(["user", "default", "on", f"#{digest}", "~*", "&*", "+@all"])
         return "".join(" ".join([name, *map(_quoted, values)]) + "\n" for name, *values in settings)
 
     def _launch(self) -> None:

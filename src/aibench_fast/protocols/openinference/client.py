@@ -3,12 +3,15 @@
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from aibench_fast.errors import ServerError
+from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.tls import TlsSettings
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
@@ -25,18 +28,42 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class _TlsConnection(http.client.HTTPConnection):
+    """As HTTPSConnection, with settings of ours, which may name the server."""
+
+    def __init__(self, address: HttpAddress, settings: TlsSettings) -> None:
+        super().__init__(address.host, address.port)
+        self._settings = settings
+
+    def connect(self) -> None:
+        timeout_s = self.timeout or CONNECT_TIMEOUT_S
+        self.sock = handshake.connected(self.host, self.port, self._settings, timeout_s)
+
+
+def http_connection(address: HttpAddress, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection that is not made yet; by TLS where the address says so."""
+    if address.tls:
+        connection: http.client.HTTPConnection = _TlsConnection(address, address.tls)
+    else:
+        connection = http.client.HTTPConnection(address.host, address.port)
+    connection.timeout = timeout_s
+    return connection
+
+
 class HttpClient:
     """One connection to a server; ServerError where it does not answer as HTTP."""
 
     def __init__(self, address: HttpAddress, timeout_s: float = REPLY_TIMEOUT_S) -> None:
         """Connect; ServerError where nothing answers."""
         self._address = address
-        self._connection = http.client.HTTPConnection(
-            address.host, address.port, timeout=CONNECT_TIMEOUT_S
-        )
+        self._connection = http_connection(address, CONNECT_TIMEOUT_S)
         try:
             self._connection.connect()
         except OSError as error:
+            self._connection.close()
+            if address.tls and isinstance(error, ssl.SSLError):
+                name = address.tls.server_name or address.host
+                raise handshake.explained(address, error, name) from error
             raise ServerError(
                 f"no server answers at {address}: {_reason(error)}; start one, or correct --url"
             ) from error
@@ -67,12 +94,19 @@ class HttpClient:
             raise ServerError(f"{self._address} did not answer {method} {path} in time") from error
         except (http.client.HTTPException, OSError) as error:
             self.close()
-            raise ServerError(
-                f"{self._address} answered {method} {path} with no HTTP ({_reason(error)}): is it "
-                "another protocol, or TLS?"
-            ) from error
+            raise self._no_http(f"{method} {path}", error) from error
         names = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, names, found)
+
+    def _no_http(self, asked: str, error: http.client.HTTPException | OSError) -> ServerError:
+        address = self._address
+        if isinstance(error, ssl.SSLError):
+            return handshake.explained(address, error, address.host)
+        if not address.tls and handshake.speaks_tls(address.host, address.port, CONNECT_TIMEOUT_S):
+            return ServerError(f"{address} speaks TLS: write https://{address.authority}")
+        return ServerError(
+            f"{address} answered {asked} with no HTTP ({_reason(error)}): is it another protocol?"
+        )
 
     def ask_json(self, path: str, what: str) -> dict[str, Any]:
         """GET a path that answers a JSON object; ServerError, with the server's words, else.

@@ -11,6 +11,7 @@ own names are turned into:
 KServe's preprocess, predict and postprocess are model_input_us, model_infer_us, model_output_us.
 """
 
+import dataclasses
 import http.client
 import math
 import re
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.openinference.client import http_connection
 from aibench_fast.protocols.statistics import ServerReading
 
 PATH = "/metrics"
@@ -144,7 +146,7 @@ def _whole(value: float) -> float:
 
 def _fetched(address: HttpAddress) -> str:
     """What the address answers; OSError or HTTPException where it does not, or not soon enough."""
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=TIME_ALLOWED_S)
+    connection = http_connection(address, TIME_ALLOWED_S)
     connection.connect()
     # Each byte that comes renews the connection's own time limit.
     cut = threading.Timer(TIME_ALLOWED_S, _cut, [connection.sock])
@@ -188,7 +190,7 @@ def found_reader(
     ports = [server.port, *([MLSERVER_PORT] if kind == MLSERVER else [])]
     for port in ports:
         headers = server.headers if port == server.port else ()
-        address = HttpAddress(server.host, port, PATH, headers)
+        address = dataclasses.replace(server, port=port, path=PATH, headers=headers)
         reader = MetricsReader(address, models, version)
         if "model_calls" in reader.read().counters:
             return reader
@@ -198,4 +200,4 @@ def found_reader(
 def _with_path(address: HttpAddress) -> HttpAddress:
     if address.path:
         return address
-    return HttpAddress(address.host, address.port, PATH, address.headers)
+    return dataclasses.replace(address, path=PATH)

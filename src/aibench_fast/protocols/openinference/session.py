@@ -14,7 +14,13 @@ from aibench_fast.protocols.openinference.reply import plan_of
 from aibench_fast.protocols.openinference.request import InferRequest
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.session import AskedKind, Endpoint, NoStatistics, StatisticsWatch
+from aibench_fast.protocols.session import (
+    AskedKind,
+    Endpoint,
+    NoStatistics,
+    StatisticsWatch,
+    native_tls,
+)
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 from aibench_fast.results.result import ServerFacts
 
@@ -83,7 +89,8 @@ class OpenInferenceSession:
             model_digests=[None],
             outputs=[_output(one.plan) for one in trials],
         )
-        self.endpoint = Endpoint(peer, address.port, None, None)
+        tls = native_tls(address.tls, address.host)
+        self.endpoint = Endpoint(peer, address.port, None, None, tls)
 
     def label(self, model: str) -> str:
         """Names a model and how it is run."""

@@ -5,12 +5,15 @@ them: bytes, int, None, lists of these; what a server should not answer may be a
 """
 
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import hiredis
 
 from aibench_fast.errors import ServerError
+from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
 
@@ -38,6 +41,7 @@ class Connection:
         self.address = address
         self.is_spoilt = False
         """Whether a question failed so that no reply can be told from another any more."""
+        self._has_answered = False
         self._patience_s = patience_s
         self._reader = _reader()
         self._received = b""
@@ -48,6 +52,14 @@ class Connection:
                 self.call(*login)
             if (pong := self.call("PING")) != b"PONG":
                 raise self._not_understood("PING", text(pong).encode())
+        except ServerError as error:
+            self.close()
+            stuck = isinstance(error.__cause__, TimeoutError)
+            if self.is_spoilt and not stuck and _wants_tls(address, patience_s):
+                raise ServerError(
+                    f"the server at {address} speaks TLS: give --tls, or rediss:// as its --url"
+                ) from error
+            raise
         except BaseException:
             self.close()
             raise
@@ -132,6 +144,8 @@ class Connection:
         try:
             self._socket.sendall(request)
         except OSError as error:
+            if self.address.tls and not isinstance(error, TimeoutError):
+                self._receive(name)  # an alert may say why
             raise self._ended(name, error) from error
 
     def _receive(self, name: str) -> bytes:
@@ -141,8 +155,18 @@ class Connection:
             raise self._ended(name, error) from error
         if not data:
             self.is_spoilt = True
-            raise ConnectionClosed(f"the server at {self.address} closed the connection at {name}")
+            raise ConnectionClosed(
+                f"the server at {self.address} closed the connection at {name}{self._hint()}"
+            )
+        self._has_answered = True
         return data
+
+    def _hint(self) -> str:
+        """What a server may want that ends a connection by TLS before it answered anything."""
+        settings = self.address.tls
+        if settings is None or settings.certificate or self._has_answered:
+            return ""
+        return "; where it wants a certificate of ours, give --cert and --key"
 
     def _reply(self, name: str) -> Any:
         data = b""
@@ -156,13 +180,15 @@ class Connection:
 
     def _ended(self, name: str, error: OSError) -> ServerError:
         self.is_spoilt = True
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            return handshake.explained(self.address, error, self.address.host)
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
                 f"{self._patience_s:g} s; is it busy or stuck?"
             )
         return ConnectionClosed(
-            f"the connection to {self.address} was lost at {name}: {_words(error)}"
+            f"the connection to {self.address} was lost at {name}: {_words(error)}{self._hint()}"
         )
 
     def _not_understood(self, name: str, data: bytes = b"") -> ServerError:
@@ -179,16 +205,9 @@ def _reader() -> hiredis.Reader:
 
 def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
     try:
-        if not address.socket:
-            return socket.create_connection((address.host, address.port), timeout_s)
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(timeout_s)
-        try:
-            connection.connect(str(address.socket))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        if address.socket:
+            return _over_unix_socket(address.socket, timeout_s)
+        return _over_tcp(address, timeout_s)
     except socket.gaierror as error:
         raise ServerError(
             f"no server answers at {address}: there is no host {address.host} "
@@ -201,9 +220,59 @@ def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
         ) from error
 
 
+def _over_unix_socket(path: Path, timeout_s: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout_s)
+    try:
+        connection.connect(str(path))
+    except PermissionError as error:
+        connection.close()
+        raise ServerError(
+            f"no permission for the unix socket {path}: it takes the right to write to it, and to "
+            "search its folders; ask the server's owner (unixsocketperm)"
+        ) from error
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, ConnectionRefusedError) and not path.is_socket():
+            raise ServerError(f"{path} is no unix socket: is --socket right?") from error
+        raise
+    return connection
+
+
+def _over_tcp(address: ServerAddress, timeout_s: float) -> socket.socket:
+    if address.tls is None:
+        return socket.create_connection((address.host, address.port), timeout_s)
+    try:
+        return handshake.connected(address.host, address.port, address.tls, timeout_s)
+    except (ssl.SSLError, TimeoutError) as error:
+        if isinstance(error, TimeoutError) and _is_plain(address, timeout_s):
+            raise ServerError(handshake.not_spoken(address)) from error
+        name = address.tls.server_name or address.host
+        raise handshake.explained(address, error, name) from error
+
+
+def _wants_tls(address: ServerAddress, patience_s: float) -> bool:
+    """Whether a server that did not answer as it should would do so by TLS."""
+    if address.socket or address.tls:
+        return False
+    return handshake.speaks_tls(address.host, address.port, min(CONNECT_TIMEOUT_S, patience_s))
+
+
+def _is_plain(address: ServerAddress, timeout_s: float) -> bool:
+    """Whether a server that does not shake hands answers without."""
+    try:
+        with socket.create_connection((address.host, address.port), timeout_s) as plain:
+            plain.sendall(b"PING\r\n")
+            return plain.recv(1) in (b"+", b"-")
+    except OSError:
+        return False
+
+
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "nothing within the time allowed"
+    if isinstance(error, ssl.SSLEOFError):
+        return "it was cut"
     return (error.strerror or str(error)).lower()
 
 

@@ -11,7 +11,7 @@ from aibench_fast.protocols.redisai.connection import log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
-from aibench_fast.protocols.session import AskedKind, Endpoint
+from aibench_fast.protocols.session import AskedKind, Endpoint, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 
@@ -42,7 +42,13 @@ class RedisAiSession:
         self.record, self._requests = visit(
             address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats
         )
-        self.endpoint = Endpoint(self.record.peer, address.port, address.socket, _greeting(address))
+        self.endpoint = Endpoint(
+            self.record.peer,
+            address.port,
+            address.socket,
+            _greeting(address),
+            native_tls(address.tls, address.host),
+        )
 
     def label(self, model: str) -> str:
         """Names a model and the command that runs it, as aibench does."""

@@ -1,0 +1,117 @@
+"""Secrets: where they come from, and that they stay here.
+
+A password comes from the environment, a file or a prompt, a secret header's value from one of the
+first two; neither is ever an argument, which every process list shows.
+"""
+
+import argparse
+import ctypes
+import getpass
+import os
+import shlex
+import stat
+import sys
+from pathlib import Path
+
+from aibench_fast.errors import ConfigError
+
+PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
+SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-api-key")
+"""Whose values are never taken from the command line; in lower case."""
+_SET_DUMPABLE = 4  # PR_SET_DUMPABLE
+_SOURCES = ("env:", "file:")
+
+
+def read_headers(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The headers of --header; ConfigError where one is none, or cannot be read."""
+    headers = tuple(_header(words) for words in options.header)
+    if headers:
+        _keep_out_of_core_dumps()
+    return headers
+
+
+def _header(words: str) -> tuple[str, str]:
+    name, colon, value = (part.strip() for part in words.partition(":"))
+    if not colon or not name:
+        raise ConfigError("--header: write 'NAME: VALUE', or 'NAME: env:VARIABLE' for a secret")
+    source, _, where = value.partition(":")
+    if source == "env":
+        if where not in os.environ:
+            raise ConfigError(f"--header {name}: there is no variable {where}")
+        return name, os.environ[where]
+    if source == "file":
+        try:
+            return name, Path(where).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--header {name}: cannot read {where}: {error}") from error
+    if name.lower() in SECRET_HEADERS and value:
+        raise ConfigError(
+            f"--header {name}: every process list would show it: give '{name}: env:VARIABLE' or "
+            f"'{name}: file:PATH'"
+        )
+    return name, value
+
+
+def told_command_line(command_line: str) -> str:
+    """What was typed, as a result may tell it: any header's value may be secret."""
+    told = []
+    is_header = False
+    for word in shlex.split(command_line):
+        option, equals, value = word.partition("=")
+        if is_header:
+            word = _without_value(word)
+        elif option == "--header" and equals:
+            word = f"--header={_without_value(value)}"
+        is_header = word == "--header"
+        told.append(word)
+    return shlex.join(told)
+
+
+def _without_value(header: str) -> str:
+    name, colon, value = header.partition(":")
+    return header if value.strip().startswith(_SOURCES) else f"{name}{colon} ..."
+
+
+def read_password(file: Path | None, *, ask: bool) -> str | None:
+    """Return the password from a file, a prompt, or the environment; None where there is none.
+
+    Never an argument: those are in the process list. ConfigError where it cannot be read.
+    """
+    password = _password(file, ask=ask)
+    if password:
+        _keep_out_of_core_dumps()
+    return password
+
+
+def _password(file: Path | None, *, ask: bool) -> str | None:
+    if file:
+        try:
+            _warn_of_readers(file)
+            return file.read_text().partition("\n")[0] or None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read --password-file {file}: {error}") from error
+    if ask:
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                "a password can be asked for on a terminal alone: "
+                f"set {PASSWORD_VARIABLE} or give --password-file"
+            )
+        return getpass.getpass() or None
+    return os.environ.get(PASSWORD_VARIABLE) or None
+
+
+def _warn_of_readers(file: Path) -> None:
+    """Others may read a secret's file, which may be meant so, as where a container mounts it."""
+    if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        print(
+            f"aibench-fast: --password-file {file}: others can read it; chmod 600 it",
+            file=sys.stderr,
+        )
+
+
+def _keep_out_of_core_dumps() -> None:
+    """From now on this process leaves none, wherever the system sends them, nor can be traced.
+
+    A limit on a core file's size would not do: a handler that the system pipes it to ignores that.
+    """
+    ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,0 +1,128 @@
+"""TLS as Python speaks it, before and after a run; what went wrong with it, in words."""
+
+import socket
+import ssl
+from pathlib import Path
+
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.tls import TlsSettings
+
+_EXPIRED = 10
+_WRONG_NAMES = (62, 64)
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+_CERTIFICATE_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
+
+
+def context(settings: TlsSettings) -> ssl.SSLContext:
+    """The settings as Python takes them; ConfigError where a file is not what it should be."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.insecure:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    elif settings.ca_file:
+        _read("--cacert", settings.ca_file)
+        try:
+            made.load_verify_locations(settings.ca_file)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"--cacert {settings.ca_file}: there are no certificates in it, as PEM"
+            ) from error
+    else:
+        made.load_default_certs()
+    if settings.certificate and settings.key:
+        _read("--cert", settings.certificate)
+        _read("--key", settings.key)
+        try:
+            made.load_cert_chain(settings.certificate, settings.key, password=_encrypted)
+        except (ssl.SSLError, _EncryptedKey) as error:
+            raise ConfigError(
+                f"--cert {settings.certificate}, --key {settings.key}: {_why_no_pair(error)}"
+            ) from error
+    return made
+
+
+def connected(host: str, port: int, settings: TlsSettings, timeout_s: float) -> ssl.SSLSocket:
+    """Connect and shake hands; OSError, of which `explained` tells."""
+    made = context(settings)  # what is wrong with a file shows before a server is looked for
+    plain = socket.create_connection((host, port), timeout_s)
+    try:
+        return made.wrap_socket(
+            plain, server_hostname=settings.server_name or host, suppress_ragged_eofs=False
+        )
+    except BaseException:
+        plain.close()
+        raise
+
+
+class _EncryptedKey(Exception):
+    """A key that wants a passphrase, which nobody is there to be asked for."""
+
+
+def _encrypted() -> bytes:
+    raise _EncryptedKey
+
+
+def _read(option: str, file: Path) -> None:
+    try:
+        file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{option} {file}: {error.strerror}") from error
+
+
+def _why_no_pair(error: Exception) -> str:
+    if isinstance(error, _EncryptedKey):
+        return "the key is encrypted; write it without a passphrase, readable by you alone"
+    if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+        return "the key is another certificate's"
+    return "they are no certificate and its key, as PEM"
+
+
+def not_spoken(address: object) -> str:
+    """What to tell of a server that speaks without TLS."""
+    return (
+        f"no TLS with {address}: what answers there speaks none; leave it out, or correct the port"
+    )
+
+
+def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) -> ServerError:
+    """What a handshake that failed tells, and what to do; `name` is what was asked for."""
+    where = f"no TLS with {address}"
+    if isinstance(error, TimeoutError):
+        return ServerError(
+            f"{where}: nothing within the time allowed; does it speak TLS on that port?"
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        words = error.verify_message
+        if error.verify_code == _EXPIRED:
+            return ServerError(f"{where}: the server's certificate has expired; renew it")
+        if error.verify_code in _WRONG_NAMES:
+            return ServerError(
+                f"{where}: the server's certificate is not for {name}; connect by a name that it "
+                "is for, or give --tls-server-name"
+            )
+        return ServerError(
+            f"{where}: the server's certificate is not trusted ({words}); give its authority's by "
+            "--cacert"
+        )
+    reason = error.reason or ""
+    if any(one in reason for one in _NOT_TLS):
+        return ServerError(not_spoken(address))
+    if any(one in reason for one in _CERTIFICATE_WANTED):
+        return ServerError(
+            f"{where}: the server wants a certificate of ours that it trusts; give --cert and --key"
+        )
+    words = reason.replace("_", " ").lower() or str(error)
+    return ServerError(f"{where}: {words}")
+
+
+def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
+    """Whether a server that did not answer as it should does so by TLS."""
+    try:
+        connected(host, port, TlsSettings(insecure=True), timeout_s).close()
+    except ssl.SSLError as error:
+        return any(one in (error.reason or "") for one in _CERTIFICATE_WANTED)
+    except OSError:
+        return False
+    return True
