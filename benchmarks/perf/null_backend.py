@@ -12,16 +12,7 @@ from typing import Any
 
 from benchmarks.perf import clients
 from benchmarks.perf.bench import MODEL, Bench
-from benchmarks.perf.row import (
-    Row,
-    alternate,
-    cpu_ratios,
-    fastest,
-    median_cpu_us,
-    median_rates,
-    ratios,
-    workers_told,
-)
+from benchmarks.perf.row import Row, alternate, cpu_row, fastest, rate_row, workers_told
 
 TO_REACH = {1: 0.95, 4: 0.95, 8: 0.95, 16: 0.95, 50: 0.95}
 """By workers: our rate over the bare loop's."""
@@ -62,30 +53,19 @@ def _against_bare_loop(bench: Bench, workers: int, at_least: float) -> Iterator[
     )
     many = workers_told(workers)
     threads = f"{bare_threads} threads in the loop"
-    yield Row(
-        name=f"bare loop, {many}",
-        figure="requests/s over the bare C loop's",
-        rounds=ratios(rounds, "ours", "bare loop"),
-        at_least=at_least,
-        beside=median_rates(rounds),
-        unit="requests/s",
-        note=threads,
-    )
-    yield Row(
-        name=f"bare loop, {many}, best threads",
-        figure="requests/s over the bare C loop's",
-        rounds=ratios(rounds, "ours, best threads", "bare loop"),
-        note=f"{threads}, {our_threads} in ours",
-    )
-    yield Row(
-        name=f"client CPU, {many}",
-        figure="CPU time a request over the bare C loop's",
-        rounds=cpu_ratios(rounds, "ours", "bare loop"),
-        at_most=CPU_TO_REACH,
-        beside=median_cpu_us(rounds),
-        unit="us a request",
-        note=threads,
-    )
+    over = {"figure": "requests/s over the bare C loop's"}
+    yield rate_row(
+        rounds, "ours", "bare loop", name=f"bare loop, {many}", at_least=at_least, note=threads,
+        **over,
+    )  # fmt: skip
+    yield rate_row(
+        rounds, "ours, best threads", "bare loop", name=f"bare loop, {many}, best threads",
+        note=f"{threads}, {our_threads} in ours", **over,
+    )  # fmt: skip
+    yield cpu_row(
+        rounds, "ours", "bare loop", name=f"client CPU, {many}",
+        figure="CPU time a request over the bare C loop's", at_most=CPU_TO_REACH, note=threads,
+    )  # fmt: skip
 
 
 def against_redis_py(bench: Bench) -> Iterator[Row]:
@@ -100,14 +80,10 @@ def against_redis_py(bench: Bench) -> Iterator[Row]:
         },
         effort.rounds,
     )
-    yield Row(
-        name="redis-py, 1 worker",
-        figure="requests/s over a redis-py pipeline's",
-        rounds=ratios(rounds, "ours", "redis-py"),
-        at_least=REDIS_PY_TO_REACH,
-        beside=median_rates(rounds),
-        unit="requests/s",
-    )
+    yield rate_row(
+        rounds, "ours", "redis-py", name="redis-py, 1 worker",
+        figure="requests/s over a redis-py pipeline's", at_least=REDIS_PY_TO_REACH,
+    )  # fmt: skip
 
 
 def memory(bench: Bench) -> Iterator[Row]:

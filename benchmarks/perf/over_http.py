@@ -18,11 +18,9 @@ from benchmarks.perf.row import (
     Measured,
     Row,
     alternate,
-    cpu_ratios,
+    cpu_row,
     fastest,
-    median_cpu_us,
-    median_rates,
-    ratios,
+    rate_row,
     workers_told,
 )
 
@@ -76,24 +74,14 @@ def _against_wrk(bench: Bench, wrk: Callable[..., Measured], workers: int) -> It
     limits = {"ours": (RATE_TO_REACH, CPU_TO_REACH), "ours, distinct tensors": (None, None)}
     for ours, (rate, cpu) in limits.items():
         which = ours.removeprefix("ours")
-        yield Row(
-            name=f"wrk, {many}{which}",
-            figure="requests/s over wrk's",
-            rounds=ratios(rounds, ours, "wrk"),
-            at_least=rate,
-            beside={name: median_rates(rounds)[name] for name in ("wrk", ours)},
-            unit="requests/s",
-            note=note,
-        )
-        yield Row(
-            name=f"client CPU over HTTP, {many}{which}",
-            figure="CPU time a request over wrk's",
-            rounds=cpu_ratios(rounds, ours, "wrk"),
-            at_most=cpu,
-            beside={name: median_cpu_us(rounds)[name] for name in ("wrk", ours)},
-            unit="us a request",
-            note=note,
-        )
+        yield rate_row(
+            rounds, ours, "wrk", name=f"wrk, {many}{which}", figure="requests/s over wrk's",
+            at_least=rate, note=note,
+        )  # fmt: skip
+        yield cpu_row(
+            rounds, ours, "wrk", name=f"client CPU over HTTP, {many}{which}",
+            figure="CPU time a request over wrk's", at_most=cpu, note=note,
+        )  # fmt: skip
 
 
 def against_tritonclient(bench: Bench) -> Iterator[Row]:
@@ -111,15 +99,11 @@ def against_tritonclient(bench: Bench) -> Iterator[Row]:
         },
         effort.rounds,
     )
-    yield Row(
-        name="tritonclient, 1 worker",
-        figure="requests/s over tritonclient's",
-        rounds=ratios(rounds, "ours", "tritonclient"),
-        at_least=TRITONCLIENT_TO_REACH,
-        beside=median_rates(rounds),
-        unit="requests/s",
+    yield rate_row(
+        rounds, "ours", "tritonclient", name="tritonclient, 1 worker",
+        figure="requests/s over tritonclient's", at_least=TRITONCLIENT_TO_REACH,
         note=_server_told(bench),
-    )
+    )  # fmt: skip
 
 
 def _ours(bench: Bench, tensors: Path, workers: int, run_s: float) -> Measured:

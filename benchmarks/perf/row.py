@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,21 @@ def cpu_ratios(rounds: Rounds, ours: str, peer: str) -> tuple[float, ...]:
     """Our CPU time of a request over the peer's, of each round by itself."""
     pairs = zip(rounds[ours], rounds[peer], strict=True)
     return tuple(one.cpu_s / other.cpu_s for one, other in pairs)
+
+
+def rate_row(rounds: Rounds, ours: str, peer: str, **more: Any) -> Row:
+    """A row of our rate over the peer's; `more` is what else it has."""
+    return Row(
+        rounds=ratios(rounds, ours, peer), beside=median_rates(rounds), unit="requests/s", **more
+    )
+
+
+def cpu_row(rounds: Rounds, ours: str, peer: str, **more: Any) -> Row:
+    """A row of our CPU time of a request over the peer's; `more` is what else it has."""
+    return Row(
+        rounds=cpu_ratios(rounds, ours, peer), beside=median_cpu_us(rounds),
+        unit="us a request", **more,
+    )  # fmt: skip
 
 
 def median_rates(rounds: Rounds) -> dict[str, float]:

@@ -32,7 +32,7 @@ struct http_reader {
     char value[VALUE_BYTES];
     size_t value_bytes;
     bool has_binary;    /* the reply says how much of it is JSON; the rest are the outputs */
-    bool has_no_length; /* what it says is no length, or two of them */
+    bool length_is_wrong; /* what it says is no length, or two of them */
     size_t json_length; /* as it says */
     char retry_after[VALUE_BYTES]; /* as it says, or empty */
     uint64_t body_bytes;
@@ -73,7 +73,7 @@ static int on_message_begin(llhttp_t *parser)
     r->field_bytes = 0;
     r->value_bytes = 0;
     r->has_binary = false;
-    r->has_no_length = false;
+    r->length_is_wrong = false;
     r->json_length = 0;
     r->retry_after[0] = '\0';
     r->body_bytes = 0;
@@ -136,7 +136,7 @@ static int on_header_value_complete(llhttp_t *parser)
         strncasecmp(r->field, wanted, sizeof wanted - 1) == 0) {
         size_t length;
         bool is_length = read_length(r->value, r->value_bytes, &length);
-        r->has_no_length |= !is_length || (r->has_binary && length != r->json_length);
+        r->length_is_wrong |= !is_length || (r->has_binary && length != r->json_length);
         r->json_length = length;
         r->has_binary = true;
     }
@@ -409,7 +409,7 @@ static void settle(void *of)
         tell_retry_after(r);
         return;
     }
-    if (r->has_no_length)
+    if (r->length_is_wrong)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "its Inference-Header-Content-Length is no length");
     else if (r->has_binary != (plan->json_bytes > 0))
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, the trial's was not",
