@@ -122,7 +122,7 @@ def test_windows_get_longer_and_keep_what_was_in_them() -> None:
     assert sum(one.latencies.count for one in state.windows) == 100 * MAX_WINDOWS
 
 
-@pytest.mark.parametrize("limit_rps", [0.0, 300.0])
+@pytest.mark.parametrize("limit_rps", [0.0, 150.0])
 def test_an_automatic_burn_in_ends_when_the_server_is_warm(
     limit_rps: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
