@@ -599,10 +599,13 @@ cdef class LoadGenerator:
             )
 
     def __dealloc__(self):
-        self.close()
+        self._free()  # no method: a class of Python's below this one may be gone already
 
     def close(self):
         """Stop and join the I/O threads, and give back what they used."""
+        self._free()
+
+    cdef void _free(self):
         cdef loadgen *g = self._loadgen
         self._loadgen = NULL
         if g is not NULL:
