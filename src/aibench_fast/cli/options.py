@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, escaped
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.units import duration_s, size_bytes
 
@@ -20,7 +20,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the words, and leave with the caller's exit code."""
-        self.exit(ConfigError.exit_code, f"aibench-fast: {message}; see {self.prog} --help\n")
+        told = f"aibench-fast: {escaped(message)}; see {self.prog} --help\n"
+        self.exit(ConfigError.exit_code, told)
 
 
 def add_command(

@@ -1,0 +1,18 @@
+"""Feeds one target with bytes that reach more and more of its lines, by libFuzzer.
+
+usage: libfuzzer.py TARGET [an option of libFuzzer, or a folder of inputs]...
+"""
+
+import sys
+from pathlib import Path
+
+import atheris
+
+sys.path[:0] = [str(Path(__file__).parents[1])]
+
+with atheris.instrument_imports(include=["aibench_fast", "hdrh"]):
+    import inputs
+
+name = sys.argv.pop(1)
+atheris.Setup(sys.argv, inputs.TARGETS[name].read)
+atheris.Fuzz()
