@@ -44,6 +44,7 @@ SIDE = 8
 V2_COMPRESSED = 0x1C849304
 FLAGS: dict[str, str | bool] = {"file": "", "workers": "8", "use-dag": False}
 DEEP = 50_000
+CHANGES_MAX = 8
 ODD_VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 1e308, -0.5, 10**400, math.nan, math.inf, "", "x", "1\n2", "\x1b[2J", [], {},
     [[]], {"": 0}, "9" * 5000, [None], {"q50": "x"}, -(2**63), 2**64,
@@ -133,7 +134,7 @@ def result_bytes(data: bytes) -> None:
 def result_values(data: bytes) -> None:
     """A whole result, some values replaced: of three bytes two say which, and one by what."""
     document = json.loads(GOLDEN[data[0] % len(GOLDEN)].read_bytes()) if data else {}
-    for at in range(1, len(data) - 2, 3):
+    for at in range(1, min(len(data) - 2, 3 * CHANGES_MAX), 3):
         places = list(places_of(document))
         holder, key = places[int.from_bytes(data[at : at + 2], "big") % len(places)]
         holder[key] = ODD_VALUES[data[at + 2] % len(ODD_VALUES)]

@@ -4,13 +4,10 @@ usage: libfuzzer.py TARGET [an option of libFuzzer, or a folder of inputs]...
 """
 
 import sys
-from pathlib import Path
 
 import atheris
 
-sys.path[:0] = [str(Path(__file__).parents[1])]
-
-with atheris.instrument_imports(include=["aibench_fast", "hdrh"]):
+with atheris.instrument_imports(include=["aibench_fast"]):
     import inputs
 
 name = sys.argv.pop(1)
