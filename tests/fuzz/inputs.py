@@ -23,6 +23,7 @@ from PIL import Image
 
 from aibench_fast.cli import goflags, sweep
 from aibench_fast.cli.comparedservers import compared_servers
+from aibench_fast.cli.fetch import name_in
 from aibench_fast.cli.options import Parser
 from aibench_fast.cli.sweepoptions import with_grid_file
 from aibench_fast.errors import ConfigError, ServerError
@@ -30,7 +31,7 @@ from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.recorded import read_arrivals
 from aibench_fast.load.thresholds import parse_expectation
-from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.address import HttpAddress, http_address
 from aibench_fast.protocols.openinference.client import Reply
 from aibench_fast.protocols.openinference.reply import plan_of
 from aibench_fast.protocols.openinference.request import JSON_LENGTH
@@ -94,6 +95,13 @@ def words(data: bytes) -> None:
     for parse in (parse_profile, parse_expectation, read_input):
         with one_line(ConfigError):
             parse(typed)
+
+
+def urls(data: bytes) -> None:
+    typed = data.decode(errors="surrogateescape")
+    for read in (http_address, name_in):
+        with one_line(ConfigError):
+            assert read(typed)
 
 
 def go_flags(data: bytes) -> None:
@@ -230,6 +238,7 @@ TARGETS = {
         [b"10/s for 30s, 20/s to 80/s over 1m", b"p99<50ms", b"errors<0.1%", b"rate>200",
          b"ids:INT64:128=ids.bin"],
     ),
+    "urls": Target(urls, [b"http://127.0.0.1:8000/a", b"https://[::1]/a%20b?c#d"]),
     "go-flags": Target(go_flags, [b"-file=a\n--workers\n8\n-use-dag=true", b"-file\nx"]),
     "mix": Target(
         mix,
