@@ -6,10 +6,12 @@
 # make dist    sdist and wheel under dist/, each installed in a clean environment and tried there
 # make docs    the documentation's site under build/site; a dead link is an error
 # make lint    ruff, mypy, and every warning of the C compiler an error
-# make asan    the embedded server's module under AddressSanitizer and UBSan
-# make fuzz    random commands thrown at it, and random replies at the client, a minute each
+# make asan    the embedded server's module and the client under AddressSanitizer and UBSan
+# make ubsan   the client under UBSan alone, tsan under ThreadSanitizer, memcheck under valgrind
+# make fuzz    random commands, replies, files and words, a minute each
 # make faults  20,000 random schedules of faults, over which counts have to be conserved: half an hour
 # make soak    loads and faults for MINUTES, in which neither memory nor descriptors may grow
+# make audit   known vulnerabilities of what is in requirements.txt, where the advisories can be read
 # make clean   remove what was built, the environment and results/
 
 PYTHON3 ?= python3
@@ -29,7 +31,7 @@ MINUTES ?= 30
 # Servers that the tests ask, whose packages want others than ours.
 SERVERS := build/servers
 
-.PHONY: bench data-vision perf test servers dist docs lint faults soak clean system
+.PHONY: bench data-vision perf test servers dist docs lint faults soak audit clean system
 
 bench: $(INSTALLED)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
@@ -84,7 +86,12 @@ soak: $(INSTALLED)
 
 include tests/server/native.mk
 
-asan fuzz: | $(INSTALLED)
+asan ubsan tsan memcheck fuzz runs-asan runs-ubsan runs-tsan: | $(INSTALLED)
+
+audit: $(INSTALLED)
+	$(PYTHON3) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	.ci/audit build/audit/bin/pip-audit requirements.txt
 
 $(INSTALLED): $(BUILT_FROM)
 	@$(MAKE) --no-print-directory system

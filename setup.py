@@ -1,15 +1,18 @@
 """The native parts; everything else about the package is in pyproject.toml."""
 
+import json
 import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 sys.path.insert(0, str(Path(__file__).parent))  # a build backend leaves it out
 
+import sbom
 import vendored_sources
 
 PACKAGE = Path("src/aibench_fast")
@@ -17,6 +20,8 @@ SERVER_MODULE = "aibench_fast.server.aimodule"
 WARNINGS = ["-Wall", "-Wextra"]
 # -O3 for the loops over pixels: at -O2 the compiler leaves them unvectorised, four times slower.
 CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread", *WARNINGS]
+EXPORTED = Path("exported.map")
+LINK_FLAGS = [f"-Wl,--version-script={EXPORTED}"]
 
 
 class BuildNative(build_ext):
@@ -65,12 +70,37 @@ class BuildNative(build_ext):
         return super().get_ext_filename(fullname)
 
 
+class WheelWithSbom(bdist_wheel):
+    """Lays the list of what is linked in beside the wheel's metadata, as PEP 770 has it."""
+
+    def write_wheelfile(self, wheelfile_base: str, *arguments: str) -> None:
+        super().write_wheelfile(wheelfile_base, *arguments)
+        document = sbom.document(
+            self.distribution.get_version(), vendored_sources.LIBRARIES, self.openssl_version()
+        )
+        folder = Path(wheelfile_base) / "sboms"
+        folder.mkdir(exist_ok=True)
+        (folder / sbom.FILE_NAME).write_text(json.dumps(document, indent=2) + "\n")
+
+    def openssl_version(self) -> str | None:
+        """Of the headers that the client was built with; None where it is not linked with it."""
+        build = self.get_finalized_command("build_ext")
+        if "ssl" not in client.libraries:
+            return None
+        Path(build.build_temp).mkdir(parents=True, exist_ok=True)
+        asked, told = (Path(build.build_temp) / name for name in ("version.c", "version.i"))
+        asked.write_text("#include <openssl/opensslv.h>\nOPENSSL_VERSION_STR\n")
+        build.compiler.preprocess(str(asked), str(told))
+        return told.read_text().split()[-1].strip('"')
+
+
 def native_extension(name: str, folder: Path, *more_sources: str, **options: object) -> Extension:
     return Extension(
         name,
         sources=[*more_sources, *map(str, sorted(folder.glob("*.c")))],
-        depends=[*map(str, sorted(folder.glob("*.h")))],
+        depends=[str(EXPORTED), *map(str, sorted(folder.glob("*.h")))],
         extra_compile_args=CFLAGS,
+        extra_link_args=["-pthread", *LINK_FLAGS],
         **options,
     )
 
@@ -92,7 +122,6 @@ server_module = native_extension(
     SERVER_MODULE,
     PACKAGE / "server" / "module",
     libraries=["m", "dl"],
-    extra_link_args=["-pthread"],
 )
 
 setup(
@@ -100,5 +129,5 @@ setup(
         *cythonize([client, pixels], language_level=3, include_path=["src"]),
         server_module,
     ],
-    cmdclass={"build_ext": BuildNative},
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": WheelWithSbom},
 )

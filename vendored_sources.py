@@ -28,6 +28,21 @@ class Library:
     """Folders of headers, in that one."""
     files: Sequence[str]
     """What is compiled."""
+    c_version: str
+    """Of the C library, which is another than the package's."""
+    c_package: str
+    """Who publishes the C library, and as what: OWNER/NAME on GitHub."""
+    c_tag: str
+    """Of that version, there."""
+    licence: str
+    """By its SPDX identifier; LICENSES has its text."""
+    licence_file: str
+    """Where the text is, in the folder of the sources."""
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the sources are the pinned archive's, and no folder that was given instead."""
+        return not os.environ.get(self.variable)
 
     @property
     def variable(self) -> str:
@@ -64,7 +79,7 @@ LIBRARIES = (
     Library(
         name="hiredis",
         package="hiredis",
-        version="3.5.0",  # the C library in it is 1.5.0
+        version="3.5.0",
         sha256="c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba",
         folder="vendor/hiredis",
         includes=(".",),
@@ -72,24 +87,39 @@ LIBRARIES = (
         files=(
             "hiredis.c", "alloc.c", "async.c", "net.c", "read.c", "sds.c", "sockcompat.c",
         ),
+        c_version="1.5.0",
+        c_package="redis/hiredis",
+        c_tag="v1.5.0",
+        licence="BSD-3-Clause",
+        licence_file="COPYING",
     ),
     Library(
         name="llhttp",
         package="httptools",
-        version="0.9.0",  # the C library in it is 9.4.3
+        version="0.9.0",
         sha256="d484ebb7e3a3f3597b0f645fbd1b85633674ca808c1f5ba11c2caf7c66f5c8b6",
         folder="vendor/llhttp",
         includes=("include",),
         files=("src/llhttp.c", "src/api.c", "src/http.c"),
+        c_version="9.4.3",
+        c_package="nodejs/llhttp",
+        c_tag="release/v9.4.3",
+        licence="MIT",
+        licence_file="LICENSE",
     ),
     Library(
         name="yyjson",
         package="yyjson",
-        version="4.0.6",  # the C library in it is 0.10.0
+        version="4.0.6",
         sha256="fcd4dc15c1e39a30bf9fa85d56903029111506860fc3080ab0d81c6c6dacaa8c",
         folder="yyjson",
         includes=(".",),
         files=("yyjson.c",),
+        c_version="0.10.0",
+        c_package="ibireme/yyjson",
+        c_tag="0.10.0",
+        licence="MIT",
+        licence_file="yyjson.h",
     ),
 )  # fmt: skip
 

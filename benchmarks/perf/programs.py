@@ -32,7 +32,7 @@ def compile_c(
     library = libraries or Sources({})
     includes = [f"-I{NATIVE}", f"-I{PIXELS}", *(f"-isystem{one}" for one in library.includes)]
     compiler = (os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-pthread", *includes)
-    own = ("-std=c11", "-Wall", "-Wextra", *flags)
+    own = ("-std=c11", "-Wall", "-Wextra", "-Werror", *flags)
     theirs = ("-w", *(flags if library_flags is None else library_flags), "-g0")
     objects = []
     for number, source in enumerate(library.files):

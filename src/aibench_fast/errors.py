@@ -6,9 +6,21 @@ it as one line and leaves with the class's exit code.
 
 
 class AibenchError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose.
+
+    What is not printable in a message, such as a line's end in a name that it repeats, is escaped.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str) -> None:
+        """Say what was asked, what was found and what to do, in one line."""
+        super().__init__(escaped(message))
+
+
+def escaped(words: str) -> str:
+    """One line of printable words, where what they repeat was written by anyone."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words)
 
 
 class ConfigError(AibenchError):

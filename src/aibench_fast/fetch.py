@@ -64,11 +64,21 @@ def download(
         raise unwritable(destination, error) from error
 
 
-def _check_arguments(url: str, sha256: str | None) -> None:
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+def path_of(url: str) -> str:
+    """The path in a URL of the web; ConfigError where it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"cannot fetch {url}: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
             f"cannot fetch {url}: give an address that begins with https:// or http://"
         )
+    return parts.path
+
+
+def _check_arguments(url: str, sha256: str | None) -> None:
+    path_of(url)
     if sha256 is not None and (
         len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef")
     ):

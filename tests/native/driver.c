@@ -40,7 +40,7 @@ static const struct http_plan http_plan = {
     .json = REPLY_JSON,
     .json_bytes = sizeof REPLY_JSON - 1,
     .output_count = 1,
-    .outputs = {{"y", "FP32", {1, 1001}, 2, OUTPUT_BYTES}},
+    .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 1001}, 2, OUTPUT_BYTES}},
 };
 static const struct reply_plan resp_plan = {
     .count = 3,

@@ -32,7 +32,9 @@ def build(target: str, folder: Path, libraries: Sources) -> Path:
     """Compile a fuzzer with the sanitizers; return the program."""
     sources = [HERE / "fuzz" / f"{name}.c" for name in (target, "fuzz", "main")]
     return programs.compile_c(
-        folder / f"fuzz-{target}", *sources, programs.NATIVE / "replycheck.c",
+        folder / f"fuzz-{target}",
+        *sources,
+        *(programs.NATIVE / f"{name}.c" for name in ("replycheck", "jsonvalues", "tensordata")),
         libraries=libraries.only(*TARGETS[target]), **programs.sanitized("address,undefined"),
     )  # fmt: skip
 

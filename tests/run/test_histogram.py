@@ -1,5 +1,7 @@
 """The native histogram against the `hdrhistogram` package, and what becomes of it."""
 
+from itertools import chain
+
 import pytest
 from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
@@ -44,6 +46,25 @@ def test_mean_and_deviation_are_hdrhistograms(values_us: list[int]) -> None:
     assert latencies.stddev_ms == pytest.approx(reference.get_stddev() / 1000)
 
 
+@settings(deadline=None)
+@given(latencies_us.filter(bool), st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_quantiles_and_encoding_are_hdrhistograms_own(
+    values_us: list[int], quantiles: list[float]
+) -> None:
+    reference = HdrHistogram(1, HIGHEST_US, 3)
+    for value in values_us:
+        reference.record_value(value)
+    latencies = native([value * 1000 for value in values_us])
+    # What is above the largest value that was seen is its bucket's edge.
+    expected = [
+        min(reference.get_value_at_percentile(quantile * 100) / 1000, max(values_us) / 1000)
+        for quantile in quantiles
+    ]
+    assert latencies.quantiles_ms(quantiles) == expected
+    assert latencies.encode() == reference.encode().decode()
+
+
+@settings(deadline=None)
 @given(latencies_us.filter(bool))
 def test_encoding_keeps_every_quantile(values_us: list[int]) -> None:
     latencies = native([value * 1000 for value in values_us])
@@ -108,6 +129,19 @@ def test_a_periods_quantiles_are_those_of_its_histogram(
     quantiles = (0.01, 0.5, 0.9, 0.99, 0.99999, 1.0)
     expected = later.since(earlier).quantiles_ms(quantiles) if then_us else []
     assert later.quantiles_since_ms(earlier, quantiles) == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(st.lists(latencies_us, max_size=4))
+def test_a_merge_is_hdrhistograms_own(several_us: list[list[int]]) -> None:
+    reference = HdrHistogram(1, HIGHEST_US, 3)
+    for value in chain(*several_us):
+        reference.record_value(value)
+    merged = LatencyHistogram.merged(
+        native([value * 1000 for value in values_us]) for values_us in several_us
+    )
+    assert merged.count == reference.get_total_count()
+    assert merged.encode() == reference.encode().decode()
 
 
 @given(latencies_us, latencies_us)

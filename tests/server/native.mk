@@ -1,6 +1,10 @@
-# make asan    the embedded server's tests with its module under AddressSanitizer and UBSan
-# make fuzz    random commands thrown at that module, and random replies at the client's judges, each for
-#              FUZZ_SECONDS; replies that are not judged as they should be are left in tests/native/findings
+# make asan    the embedded server's tests with its module under AddressSanitizer and UBSan, the native
+#              core's by themselves, and real runs of the client so built, over both protocols
+# make ubsan   the same of the client by UBSan alone, which then looks at floating-point numbers too
+# make tsan    the same of the client by ThreadSanitizer
+# make memcheck  the native core under valgrind
+# make fuzz    random commands thrown at that module, random replies at the client's judges, and input of
+#              all kinds at what reads it, each for FUZZ_SECONDS; what fails is left in tests/*/findings
 #
 # The server program itself is not instrumented; it is started with the sanitizer's runtime before
 # everything else, and with libstdc++, whose exceptions the runtime has to see.
@@ -19,7 +23,9 @@ SANITIZED_RUN = rm -f $(SANITIZED)/report.* && AIBENCH_SANITIZED_MODULE=$(abspat
 # engine's own leaks are not ours.
 NO_REPORTS = ! grep -s -A 20 aimodule $(SANITIZED)/report.*
 
-.PHONY: asan fuzz
+NATIVE_TESTS = $(PYTHON) -m pytest -q tests/native/test_sanitizers.py
+
+.PHONY: asan ubsan tsan memcheck fuzz runs-asan runs-ubsan runs-tsan
 
 $(SANITIZED_MODULE): $(wildcard $(MODULE_SOURCE)/*.c $(MODULE_SOURCE)/*.h)
 	mkdir -p $(SANITIZED)
@@ -31,7 +37,20 @@ $(WITHOUT_DEEPBIND): tests/server/without_deepbind.c
 	mkdir -p $(SANITIZED)
 	$(CC) -std=c11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -fPIC -shared -o $@ $< -ldl
 
-asan: $(SANITIZED_MODULE) $(WITHOUT_DEEPBIND)
+runs-asan runs-ubsan runs-tsan: runs-%:
+	PYTHONPATH=.:tests $(PYTHON) tests/native/realruns.py $*
+
+ubsan: runs-ubsan
+	$(NATIVE_TESTS) -k undefined
+
+tsan: runs-tsan
+	$(NATIVE_TESTS) -k 'thread and not undefined'
+
+memcheck:
+	$(PYTHON) -m pytest -q tests/native/test_memcheck.py
+
+asan: $(SANITIZED_MODULE) $(WITHOUT_DEEPBIND) runs-asan
+	$(NATIVE_TESTS) -k undefined
 	$(SANITIZED_RUN) $(PYTHON) -m pytest -q --timeout 600 tests/server
 	@$(NO_REPORTS)
 
@@ -39,3 +58,4 @@ fuzz: $(SANITIZED_MODULE) $(WITHOUT_DEEPBIND)
 	$(SANITIZED_RUN) $(PYTHON) tests/server/fuzz.py --seconds $(FUZZ_SECONDS)
 	@$(NO_REPORTS)
 	PYTHONPATH=. $(PYTHON) tests/native/fuzzers.py --seconds $(FUZZ_SECONDS)
+	$(PYTHON) tests/fuzz/inputfuzzers.py --seconds $(FUZZ_SECONDS)

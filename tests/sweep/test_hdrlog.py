@@ -3,15 +3,20 @@
 import time
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aibench_fast._core import Histogram
-from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.hdrlog import HdrLog
+from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
+from aibench_fast.results.result import IntervalLatencies
 
 
 def test_every_latency_is_in_the_line_of_its_period(
@@ -67,3 +72,36 @@ def test_the_latencies_since_an_earlier_time() -> None:
     assert since.count == 3
     assert since.quantiles_ms([0.0, 0.5]) == pytest.approx([20, 30], rel=1e-3)
     assert since.max_ms == pytest.approx(30, rel=1e-3)
+
+
+@given(
+    start_unix_s=st.floats(1e9, 4e9),
+    periods=st.lists(
+        st.tuples(st.floats(0.001, 3600), st.lists(st.integers(1, HIGHEST_US), max_size=9)),
+        min_size=1, max_size=5,
+    ),
+)  # fmt: skip
+def test_any_log_is_read_back(start_unix_s: float, periods: list[tuple[float, list[int]]]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "run.hlog"
+        with path.open("wb") as file:
+            log, end_unix_s = HdrLog(file), start_unix_s
+            for seconds, values_us in periods:
+                histogram = Histogram()
+                for value in values_us:
+                    histogram.record(value * 1000)
+                counts = histogram.counts()
+                latencies = LatencyHistogram.from_counts(
+                    counts.counts, counts.min_us, counts.max_us
+                )
+                log.append(IntervalLatencies(end_unix_s, end_unix_s + seconds, latencies))
+                end_unix_s += seconds
+        reader = HistogramLogReader(str(path), HdrHistogram(1, HIGHEST_US, 3))
+        found = [*iter(reader.get_next_interval_histogram, None)]
+        reader.close()
+    assert [one.get_total_count() for one in found] == [len(values) for _, values in periods]
+    for one, (_, values_us) in zip(found, periods, strict=True):
+        reference = HdrHistogram(1, HIGHEST_US, 3)
+        for value in values_us:
+            reference.record_value(value)
+        assert bytes(one.counts) == bytes(reference.counts)

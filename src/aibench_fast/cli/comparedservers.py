@@ -102,8 +102,10 @@ def _check_place(table: Mapping[str, Any], where: str) -> None:
 
 def _is_here(server: argparse.Namespace) -> bool:
     """Whether it is on this machine, as far as its address tells."""
-    host = str(urlsplit(server.url).hostname if server.url else server.host)
     try:
-        return server.socket is not None or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        host = str(urlsplit(server.url).hostname if server.url else server.host)
+        if server.socket is not None or host == "localhost":
+            return True
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, or no URL, which is told where it is read
+        return False

@@ -2,14 +2,14 @@
 
 import argparse
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.errors import ConfigError
-from aibench_fast.fetch import download
+from aibench_fast.fetch import download, path_of
 from aibench_fast.tensors import coco
 
 
@@ -108,7 +108,7 @@ def fetch_coco(options: argparse.Namespace) -> int:
 
 def name_in(url: str) -> Path:
     """The file name at the end of a URL; ConfigError where there is none."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    name = PurePosixPath(unquote(path_of(url))).name
     if name in ("", ".", ".."):
         raise ConfigError(f"{url} ends with no file name; give one by --out")
     return Path(name)

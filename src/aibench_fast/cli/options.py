@@ -6,7 +6,7 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, escaped
 from aibench_fast.protocols.address import ServerAddress, url_parts
 from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.units import duration_s, size_bytes
@@ -21,7 +21,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the words, and leave with the caller's exit code."""
-        self.exit(ConfigError.exit_code, f"aibench-fast: {message}; see {self.prog} --help\n")
+        told = f"aibench-fast: {escaped(message)}; see {self.prog} --help\n"
+        self.exit(ConfigError.exit_code, told)
 
 
 def add_command(

@@ -121,7 +121,9 @@ def _request_time(file: Path) -> dict[str, float] | None:
             latencies.mean_ms,
             result["ClientCpuSeconds"],
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError,
+    ) as error:  # fmt: skip
         raise ConfigError(
             f"cannot read --result {file}: {error}; it has to be a result of `aibench-fast run`"
         ) from error

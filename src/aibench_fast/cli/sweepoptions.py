@@ -107,7 +107,7 @@ def with_grid_file(
 def _settings(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read --grid {file}: {error}") from error
 
 

@@ -112,7 +112,7 @@ def read_mix(file: Path) -> tuple[RequestKind, ...]:
     """Read a TOML file of [[request]] tables; ConfigError names the one that is wrong, and how."""
     try:
         document = tomllib.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read --mix {file}: {error}") from error
     tables = document.pop("request", None)
     if document or not isinstance(tables, list) or not tables:

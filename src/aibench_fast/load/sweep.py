@@ -125,7 +125,7 @@ def is_done(file: Path, asked: dict[str, Any]) -> bool:
     """
     try:
         result = json.loads(file.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(result, dict) or result.get("Interrupted"):
         return False

@@ -5,7 +5,6 @@ readers need it and it is most of a file, `read_details` reads on demand.
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
+from aibench_fast.results.plainvalues import check_plain_values, number
 from aibench_fast.results.result import BUSY_THREAD, MIN_FOR_P99, ServerFacts, Verdict
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
@@ -349,6 +349,7 @@ def read_details(path: Path) -> RunDetails:
     """Read what `read_record` leaves out; ConfigError with the reason where it cannot be read."""
     document = _document(path)
     with _as_no_result():
+        check_plain_values(document)
         encoded = document["OverallQuantiles"].get("EncodedHistogram")
         told = document.get("ServerRunTimeStats") or {}
         return RunDetails(
@@ -395,9 +396,10 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         raise ConfigError(
             f"result format {version}, this program reads up to {NEWEST_MAJOR_VERSION}.x: update it"
         )
+    check_plain_values(document)
     quantiles = _mapping(_mapping(document, "OverallQuantiles"), "AllQueries")
-    rate = _number(_mapping(document, "OverallRates"), "overallOpsRate")
-    q50 = _number(quantiles, "q50")
+    rate = number(_mapping(document, "OverallRates"), "overallOpsRate")
+    q50 = number(quantiles, "q50")
     if rate <= 0 or q50 <= 0:
         raise ConfigError("it measured nothing: no request was answered after the burn-in")
     client = OURS if int(major) >= 1 else GO_AIBENCH
@@ -407,14 +409,14 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         path=path,
         client=client,
         cell=Cell(
-            workers=int(_number(document, "Workers")),
-            autobatching=int(_number(document, "MetadataAutobatching")),
-            batch_size=int(_number(document, "TensorBatchSize")),
+            workers=int(number(document, "Workers")),
+            autobatching=int(number(document, "MetadataAutobatching")),
+            batch_size=int(number(document, "TensorBatchSize")),
             max_rps=document.get("MaxRps") or 0,
             server_name=document.get("ServerName") or "",
         ),
         inferences_per_s=rate,
-        quantiles_ms={name: _number(quantiles, name) for name in quantiles},
+        quantiles_ms={name: number(quantiles, name) for name in quantiles},
         latency=document.get("Latency", "service"),
         start_unix_ms=_start_unix_ms(document, client),
         duration_s=duration_ms / 1000 if duration_ms else None,
@@ -425,7 +427,8 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         tensor=_tensor(document),
         threads=document.get("Threads"),
         pipeline=document.get("Pipeline", 1),
-        server=server and ServerFacts(server["Kind"], server["Version"], server["Address"]),
+        server=server
+        and ServerFacts(*(str(server[key]) for key in ("Kind", "Version", "Address"))),
         server_use=server_use((document.get("ServerPeriods") or {}).get(OVERALL, {})),
         inferences_per_s_with_burn_in=_mapping(document, "OverallRatesIncludingWarmup").get(
             "overallOpsRate"
@@ -445,7 +448,7 @@ def _tensor(document: Mapping[str, Any]) -> str:
     # Before format 1.2 there were no others, and the Go tool has none.
     shape = document.get("Shape", image_shape())
     if not shape:
-        return "; ".join(kind["Tensors"] for kind in document["Kinds"])
+        return "; ".join(str(kind["Tensors"]) for kind in document["Kinds"])
     return describe(shape, document.get("Dtype", "FLOAT"))
 
 
@@ -471,7 +474,7 @@ def _document(path: Path) -> Mapping[str, Any]:
         document = json.loads(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}") from error
-    except ValueError as error:  # neither JSON nor UTF-8
+    except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8, or without an end
         empty = path.stat().st_size == 0
         raise ConfigError("it is empty" if empty else f"it is no whole JSON: {error}") from error
     if not isinstance(document, dict):
@@ -484,7 +487,7 @@ def _as_no_result() -> Iterator[None]:
     """What a result's keys hold is told as a ConfigError where it is not what they should."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"it is no result: {error!r}") from error
 
 
@@ -495,25 +498,18 @@ def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _number(document: Mapping[str, Any], name: str) -> float:
-    value = document.get(name)
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"it is no result: {name} is {value!r}, a number is expected")
-    return value
-
-
 def _failures(document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
     merged: dict[str, tuple[int, str]] = {}
     for section in ("Failures", "BurnInFailures"):
         for kind, failure in (document.get(section) or {}).items():
-            count, first = merged.get(kind, (0, failure["FirstMessage"]))
-            merged[kind] = (count + failure["Count"], first)
+            count, first = merged.get(kind, (0, str(failure["FirstMessage"])))
+            merged[kind] = (count + int(number(failure, "Count")), first)
     return merged
 
 
 def _period_quantiles(period: Mapping[str, Any]) -> Mapping[str, float]:
     quantiles = period.get("period", period)
-    return {name: ms for name, ms in quantiles.items() if name.startswith("q")}
+    return {name: number(quantiles, name) for name in quantiles if name.startswith("q")}
 
 
 def _go_period(key: str, period: Mapping[str, Any]) -> TimelinePoint:
@@ -521,7 +517,7 @@ def _go_period(key: str, period: Mapping[str, Any]) -> TimelinePoint:
     quantiles = {name: ms for name, ms in (period.get("Quantiles") or {}).items() if ms > 0}
     return TimelinePoint(
         unix_ms=int(key) // NS_PER_MS,
-        rate=period["InferenceRate"],
+        rate=number(period, "InferenceRate"),
         measured=bool(quantiles),
         failed=0,
         quantiles_ms=quantiles,
@@ -539,7 +535,7 @@ def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
         points.append(
             TimelinePoint(
                 unix_ms=int(key),
-                rate=period["instantaneousRate"],
+                rate=number(period, "instantaneousRate"),
                 measured=period["overallRate"] > 0,
                 failed=failed - failed_before,
                 quantiles_ms=_period_quantiles(period) if period["overallRate"] > 0 else {},

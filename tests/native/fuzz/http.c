@@ -37,16 +37,17 @@ struct asked_kind {
 
 static const struct asked_kind asked[] = {
     {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64))), .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64))) - 1,
-               .output_count = 1, .outputs = {{"y", "FP32", {1, 16}, 2, 64}}},
+               .output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}}},
       .output_bytes = OUTPUT_BYTES, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FLOATS(SIZE(64)))},
     {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8))),
                .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8))) - 1,
                .output_count = 2,
-               .outputs = {{"y", "FP32", {1, 16}, 2, 64}, {"z", "UINT8", {2, 2, 2}, 3, 8}}},
+               .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}, {"z", "UINT8", TENSOR_UINT8, {2, 2, 2}, 3, 8}}},
       .output_bytes = OUTPUT_BYTES + 8, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8)))},
-    {{.http = {.output_count = 1, .outputs = {{"y", "FP32", {2, 2}, 2, 0}}}, .text_bytes = TEXT_BYTES},
+    {{.http = {.output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {2, 2}, 2, 16}}},
+      .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FOUR("," DATA))},
 };
 #define KINDS (sizeof asked / sizeof *asked)

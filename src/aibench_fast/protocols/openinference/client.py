@@ -143,7 +143,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
         )
     try:
         document = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if reply.status >= 400:
         raise ServerError(

@@ -1,0 +1,36 @@
+"""Write requirements.txt: every package that a user's installation comes to, at one version each.
+
+It is what `make audit` asks about; an installation goes by pyproject.toml.
+usage: lock_requirements.py
+"""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOR_DEVELOPERS = ("test", "dev", "docs")
+HEAD = "# Made by scripts/lock_requirements.py. What `make audit` asks about.\n"
+
+
+def main() -> None:
+    """Let pip choose the versions, and write them down."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = list(project["dependencies"])
+    for extra, packages in project["optional-dependencies"].items():
+        if extra not in FOR_DEVELOPERS:
+            wanted += packages
+    told = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
+         "--report", "-", *wanted],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    chosen = [one["metadata"] for one in json.loads(told.stdout)["install"]]
+    lines = sorted(f"{one['name'].lower()}=={one['version']}\n" for one in chosen)
+    (ROOT / "requirements.txt").write_text(HEAD + "".join(lines))
+
+
+if __name__ == "__main__":
+    main()

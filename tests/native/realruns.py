@@ -1,0 +1,132 @@
+"""Real runs of the whole client, its extensions built with a sanitizer, over both protocols.
+
+The interpreter and the servers are as they are; what the sanitizer says of the extensions ends
+a run with its exit code. Leaks are looked for where the load generator is a program of its own.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
+
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.server import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+
+SANITIZERS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "asan": ("address,undefined", ("libasan.so", "libstdc++.so.6")),
+    "ubsan": ("undefined,float-divide-by-zero,float-cast-overflow", ()),
+    "tsan": ("thread", ("libtsan.so",)),
+}
+"""By their targets in the Makefile: the compiler's words, and what has to be loaded first."""
+FOUND = 66
+"""The exit code of a run in which a sanitizer found something."""
+MODEL = "m"
+"""Of both servers."""
+TENSOR_BYTES = 602_112
+TENSORS = 20
+
+
+def build(name: str) -> Path:
+    """Build the extensions with a sanitizer; return the folder of the package."""
+    flags = f"-fsanitize={SANITIZERS[name][0]} -fno-sanitize-recover=all -fno-omit-frame-pointer"
+    folder = ROOT / "build" / name
+    subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "build", "--build-base", folder,
+         "--build-lib", folder / "lib", "--build-temp", ROOT / "build" / "sanitized" / name],
+        cwd=ROOT, check=True, env={**os.environ, "CFLAGS": flags},
+    )  # fmt: skip
+    return folder / "lib"
+
+
+def runs(folder: Path, redisai: str, inference: str) -> dict[str, list[str]]:
+    """Command lines that go through what is native, by what they are."""
+    tensors, small = folder / "tensors.out", folder / "small.out"
+    tensors.write_bytes(os.urandom(TENSORS * TENSOR_BYTES))
+    small.write_bytes(bytes(range(256)) * 30)
+    mix = folder / "mix.toml"
+    mix.write_text(
+        f'[[request]]\nmodel = "{MODEL}"\nfile = "{small}"\nshape = [4]\nweight = 3\n'
+        f'[[request]]\nmodel = "{MODEL}"\nshape = [4]\n'
+    )
+    run = ["run", "--quiet", "--duration", "1s", "--burn-in", "5", "--reporting-period", "200ms",
+           "--json-out-file", "result.json", "--workers", "5", "--threads", "2",
+           "--hdr-log-file", "run.hlog"]  # fmt: skip
+    over_resp, over_http = [*run, "--port", redisai], [*run, "--url", inference]
+    named = ["--model", MODEL]
+    whole = [*named, "--file", str(tensors)]
+    return {
+        "tensors of photographs": [
+            "prepare", "--input", "sample", "--limit", "4", "--quiet",
+            "--output", str(folder / "prepared.out"),
+        ],
+        "RESP, pipelined": [*over_resp, *whole, "--pipeline", "3"],
+        "RESP, DAGs by a schedule": [*over_resp, *whole, "--use-dag", "--limit-rps", "300"],
+        "RESP, a mix": [*over_resp, "--mix", str(mix)],
+        "HTTP": [*over_http, *named, "--file", str(small)],
+        "HTTP, JSON by a schedule": [
+            *over_http, *named, "--encoding", "json", "--limit-rps", "200"
+        ],
+        "HTTP, a mix": [*over_http, "--mix", str(mix)],
+    }  # fmt: skip
+
+
+def answer(asked: Asked, _: int) -> bytes:
+    """Each in the encoding that it was asked in."""
+    if asked.tensors:
+        return binary_reply()
+    outputs = [{**output(), "data": [n / 7 for n in range(1001)]}]
+    return json_reply({"model_name": "m", "model_version": "1", "outputs": outputs})
+
+
+def library(name: str) -> str:
+    found = subprocess.run(
+        [os.environ.get("CC", "cc"), f"-print-file-name={name}"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return str(Path(found.stdout.strip()).resolve())
+
+
+def main() -> int:
+    """Build with the sanitizer that is named and do all runs; 1 where one did not end well."""
+    (name,) = sys.argv[1:]
+    package = build(name)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(package),
+        "PYTHONMALLOC": "malloc",
+        "LD_PRELOAD": " ".join(map(library, SANITIZERS[name][1])),
+        "ASAN_OPTIONS": f"detect_leaks=0:exitcode={FOUND}",
+        "UBSAN_OPTIONS": f"print_stacktrace=1:exitcode={FOUND}",
+        "TSAN_OPTIONS": f"exitcode={FOUND}",
+    }
+    failed = 0
+    with (
+        tempfile.TemporaryDirectory(prefix="aibench-runs-") as folder,
+        EmbeddedServer() as server,
+        FakeInference(infer=answer) as inference,
+    ):
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
+        url = f"http://127.0.0.1:{inference.port}"
+        for told, words in runs(Path(folder), str(server.address.port), url).items():
+            done = subprocess.run(
+                [sys.executable, "-m", "aibench_fast", *words],
+                cwd=folder, env=environment, capture_output=True, text=True, check=False,
+                timeout=120,
+            )  # fmt: skip
+            print(f"{name}: {told}: {'well' if done.returncode == 0 else 'FAILED'}", flush=True)
+            if done.returncode:
+                print(done.stdout[-2000:], done.stderr[-8000:], sep="\n", file=sys.stderr)
+                failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

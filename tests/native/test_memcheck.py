@@ -1,0 +1,69 @@
+"""The native core under valgrind's memcheck: nothing read that was not written, nothing lost."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_inference import Asked, FakeInference, binary_reply, json_reply
+from fake_redisai import OK, FakeRedisAI
+
+from benchmarks.perf import programs
+from vendored_sources import Sources
+
+FOUND = 99
+
+
+@pytest.fixture(scope="module")
+def checked(
+    libraries: Sources,
+    tmp_path_factory: pytest.TempPathFactory,
+    system_program: Callable[[str, str], Path],
+) -> list[object]:
+    """The driver's command line, up to its arguments."""
+    program = tmp_path_factory.mktemp("driver") / "driver"
+    programs.compile_driver(program, libraries, flags=("-O1", "-g"), library_flags=("-O1",))
+    return [
+        system_program("valgrind", "valgrind"), "--quiet", "--leak-check=full",
+        f"--error-exitcode={FOUND}", program,
+    ]  # fmt: skip
+
+
+def requests_of(command: list[object]) -> list[int]:
+    """The counts of requests, successes and failures."""
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return [int(number) for number in done.stdout.split()[:3]]
+
+
+def test_a_mix_over_resp_with_failures(checked: list[object]) -> None:
+    def behave(_: object, number: int) -> bytes | None:
+        return {0: None, 1: b"-ERR no\r\n", 2: b"garbage\r\n"}.get(number % 20, OK)
+
+    with FakeRedisAI(AI_MODELRUN=behave) as server:
+        requests, successes, failures = requests_of(
+            [*checked, server.port, 4, 2, 200, "-", 0, 0, 3, 3, "resp"]
+        )
+    assert requests == 200
+    assert successes > 0
+    assert failures > 0
+
+
+def test_a_run_over_http_with_failures(checked: list[object]) -> None:
+    def behave(_: Asked, number: int) -> bytes | None:
+        replies = {0: None, 1: json_reply({"error": "no"}, "500 Oh"), 2: b"garbage\r\n"}
+        return replies.get(number % 20, binary_reply())
+
+    with FakeInference(infer=behave) as server:
+        requests, successes, failures = requests_of(
+            [*checked, server.port, 4, 2, 200, "-", 0, 0, 1, 1, "http"]
+        )
+    assert requests == 200
+    assert successes > 0
+    assert failures > 0
+
+
+def test_tensors_survive_as_json(checked: list[object]) -> None:
+    assert requests_of(checked) == []
