@@ -50,10 +50,10 @@ def rates(result: Result, from_s: float, to_s: float) -> float:
 def test_a_server_killed_and_back_is_one_outage(tmp_path: Path) -> None:
     """By the schedule 100 requests a second are due, however fast the machine is."""
     down: list[float] = []
-    with EmbeddedServer(data_dir=tmp_path) as server:
+    with EmbeddedServer(data_dir=tmp_path, password=None) as server:
         load_into(server.address, NULL)
         connect(server.address).save()
-        again = EmbeddedServer(port=server.port, data_dir=tmp_path)
+        again = EmbeddedServer(port=server.port, data_dir=tmp_path, password=None)
 
         def kill_and_start() -> None:
             os.kill(server.pid, signal.SIGKILL)
@@ -142,7 +142,7 @@ def test_a_server_that_never_comes_back_ends_the_run() -> None:
 def test_a_frozen_server_shows_in_the_latency() -> None:
     """Of those due while it was frozen each waits for its end, and the next that many less."""
     frozen_s = 1.0
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, NULL)
 
         def freeze() -> None:
@@ -206,7 +206,7 @@ def test_http_refusals_are_kinds_of_their_own(status: str, kind: str) -> None:
 
 def test_a_refusal_at_every_reconnect_is_counted_until_there_is_room() -> None:
     """Where a server is full a connection is made, and told so: that is no outage."""
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, NULL)
         client = connect(server.address)
 

@@ -182,7 +182,7 @@ def test_the_clock_set_back_makes_nothing_negative(monkeypatch: pytest.MonkeyPat
 
 
 def test_more_workers_than_the_server_takes_at_the_start() -> None:
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         load_into(server.address, NULL)
         connect(server.address).config_set("maxclients", 4)
         result = conserved(address=server.address, model="null", workers=6, duration_s=0.4)

@@ -517,7 +517,9 @@ OUT_OF_LINE static bool is_too_late(struct iothread *t, struct worker *w, const 
 static void worker_next(struct iothread *t, struct worker *w)
 {
     const struct request *request;
+    int64_t free_ns; /* read before it is asked whether the run is over, as in release_waiting */
     do {
+        free_ns = schedule_is_open(&t->run->schedule) ? monotonic_ns() : 0;
         request = take_request(t, w);
         if (request == NULL) {
             worker_end(t, w);
@@ -525,7 +527,7 @@ static void worker_next(struct iothread *t, struct worker *w)
         }
     } while (request->arrival.due_ns && is_too_late(t, w, request));
     w->waiter.due_ns = request->arrival.due_ns;
-    w->late = w->waiter.due_ns && w->waiter.due_ns < monotonic_ns();
+    w->late = w->waiter.due_ns < free_ns;
     if (w->waiter.due_ns && !w->late) {
         w->phase = WORKER_WAITING;
         waiting_line_push(&t->line, &w->waiter);
@@ -552,9 +554,11 @@ static void worker_end_unsent(struct iothread *t, struct worker *w)
 /* Start the requests that are due, or end all that wait when the run is over. */
 static void release_waiting(struct iothread *t)
 {
+    /* Read before it is asked whether the run is over: what is due only then is never taken for due. */
+    int64_t now_ns = monotonic_ns();
     bool over = run_is_over(t->run);
     struct waiter *waiter;
-    while ((waiter = waiting_line_pop(&t->line, over ? INT64_MAX : monotonic_ns())) != NULL) {
+    while ((waiter = waiting_line_pop(&t->line, over ? INT64_MAX : now_ns)) != NULL) {
         struct worker *w = (struct worker *)((char *)waiter - offsetof(struct worker, waiter));
         if (over)
             worker_end_unsent(t, w);
