@@ -14,8 +14,11 @@ from vendored_sources import Sources, find_sources
 
 HERE = Path(__file__).parent
 FINDINGS = HERE / "findings"
-TARGETS = {"resp": ("hiredis",), "http": ("llhttp", "yyjson")}
-"""The protocols, and the libraries of each."""
+TARGETS = {
+    "resp": (("hiredis",), ("replycheck",)),
+    "http": (("llhttp", "yyjson"), ("replycheck", "jsonvalues", "tensordata")),
+}
+"""The protocols, the libraries of each, and what else of the native core it is judged by."""
 SPARE_S = 60
 
 
@@ -30,12 +33,12 @@ class Fuzzed(NamedTuple):
 
 def build(target: str, folder: Path, libraries: Sources) -> Path:
     """Compile a fuzzer with the sanitizers; return the program."""
+    libraries_used, natives = TARGETS[target]
     sources = [HERE / "fuzz" / f"{name}.c" for name in (target, "fuzz", "main")]
+    sources += [programs.NATIVE / f"{name}.c" for name in natives]
     return programs.compile_c(
-        folder / f"fuzz-{target}",
-        *sources,
-        *(programs.NATIVE / f"{name}.c" for name in ("replycheck", "jsonvalues", "tensordata")),
-        libraries=libraries.only(*TARGETS[target]), **programs.sanitized("address,undefined"),
+        folder / f"fuzz-{target}", *sources, libraries=libraries.only(*libraries_used),
+        **programs.sanitized("address,undefined"),
     )  # fmt: skip
 
 

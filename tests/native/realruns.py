@@ -36,10 +36,10 @@ TENSORS = 20
 def build(name: str) -> Path:
     """Build the extensions with a sanitizer; return the folder of the package."""
     flags = f"-fsanitize={SANITIZERS[name][0]} -fno-sanitize-recover=all -fno-omit-frame-pointer"
-    folder = ROOT / "build" / name
+    folder = ROOT / "build" / "runs" / name
     subprocess.run(
         [sys.executable, "setup.py", "--quiet", "build", "--build-base", folder,
-         "--build-lib", folder / "lib", "--build-temp", ROOT / "build" / "sanitized" / name],
+         "--build-lib", folder / "lib", "--build-temp", folder / "temp"],
         cwd=ROOT, check=True, env={**os.environ, "CFLAGS": flags},
     )  # fmt: skip
     return folder / "lib"

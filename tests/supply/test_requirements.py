@@ -30,7 +30,7 @@ def test_every_package_of_a_users_is_pinned_at_a_version_that_is_allowed() -> No
     ("program", "exit_code", "said"),
     [
         ("exit 0", 0, "no known vulnerability"),
-        ("echo 'name 1.0 CVE-1' > $9; exit 1", 1, "CVE-1"),
+        ('for last; do :; done; echo "name 1.0 CVE-1" > "$last"; exit 1', 1, "CVE-1"),
         ("echo 'Traceback' >&2; echo 'no route' >&2; exit 1", 0, "nothing was audited.*no route"),
     ],
 )

@@ -74,7 +74,8 @@ static bool is_alike(yyjson_val *found, yyjson_val *trial)
 
 static bool is_asked(const char *json, size_t json_bytes, const char *trial)
 {
-    yyjson_doc *found = yyjson_read(json, json_bytes, 0), *wanted = yyjson_read(trial, strlen(trial), 0);
+    yyjson_doc *found = yyjson_read(json, json_bytes, YYJSON_READ_ALLOW_INF_AND_NAN);
+    yyjson_doc *wanted = yyjson_read(trial, strlen(trial), 0);
     yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(found), "outputs");
     yyjson_val *trials = yyjson_obj_get(yyjson_doc_get_root(wanted), "outputs"), *one;
     bool alike = yyjson_arr_size(outputs) == yyjson_arr_size(trials);

@@ -1,7 +1,7 @@
 """Write requirements.txt: every package that a user's installation comes to, at one version each.
 
 It is what `make audit` asks about; an installation goes by pyproject.toml.
-usage: lock_requirements.py
+usage: lock-requirements.py
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOR_DEVELOPERS = ("test", "dev", "docs")
-HEAD = "# Made by scripts/lock_requirements.py. What `make audit` asks about.\n"
+HEAD = "# Made by .ci/lock-requirements.py. What `make audit` asks about.\n"
 
 
 def main() -> None:
