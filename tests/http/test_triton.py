@@ -87,6 +87,9 @@ def test_triton_says_what_is_wrong(cli: Cli, server: TritonServer) -> None:
     done = cli("run", "--url", server.url, "--model", MODEL, "--dtype", "INT8")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"the model's input is {INPUT} of any x 224 x 224 x 3 FP32" in done.stderr
+    done = cli("run", "--url", server.url.replace("http", "https"), "--model", MODEL)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "what answers there speaks none; leave it out" in done.stderr
 
 
 def test_a_run_starts_its_own_and_ends_it(cli: Cli) -> None:

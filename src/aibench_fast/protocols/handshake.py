@@ -107,7 +107,8 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
             "--cacert"
         )
     reason = error.reason or ""
-    if any(one in reason for one in _NOT_TLS):
+    # A server that speaks none, as Triton, may just cut the connection.
+    if isinstance(error, ssl.SSLEOFError) or any(one in reason for one in _NOT_TLS):
         return ServerError(not_spoken(address))
     if any(one in reason for one in _CERTIFICATE_WANTED):
         return ServerError(
