@@ -6,7 +6,6 @@ environment of its own; without one its tests are skipped or, in CI, fail.
 
 import json
 import os
-import shutil
 import subprocess
 import time
 import urllib.error
@@ -21,7 +20,7 @@ from echomodels import MODELS, TRITON_MODELS, described
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.server.embedded import free_port
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import Mobilenet, TritonServer, write_code
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "build" / "servers"
@@ -81,8 +80,7 @@ class EchoTriton(TritonServer):
         super()._write_models(folder)
         for name, datatypes in TRITON_MODELS.items():
             version = folder / "models" / name / "1"
-            version.mkdir(parents=True)
-            shutil.copy(HERE / "echo_triton.py", version / "model.py")
+            write_code(version, (HERE / "echo_triton.py").read_text())
             (version.parent / "config.pbtxt").write_text(_triton_config(datatypes))
 
 

@@ -213,15 +213,20 @@ def _stub(package: Path) -> Path:
     return stub
 
 
+def write_code(version: Path, code: str) -> None:
+    """Write a model's Python into its version's new folder, to find the packages that we have."""
+    version.mkdir(parents=True)
+    paths: Sequence[str] = [*site.getsitepackages(), site.getusersitepackages()]
+    (version / "model.py").write_text(f"import sys\n\nsys.path[:0] = {paths!r}\n{code}")
+
+
 def _write_model(
     folder: Path, source: str, input_name: str, output_name: str, parameters: dict[str, str]
 ) -> Path:
     """Write a model of images to classes; return the folder of its version."""
     version = folder / "1"
-    version.mkdir(parents=True)
     code = files("aibench_fast.server.tritonmodels").joinpath(f"{source}.py").read_text()
-    paths: Sequence[str] = [*site.getsitepackages(), site.getusersitepackages()]
-    (version / "model.py").write_text(f"import sys\n\nsys.path[:0] = {paths!r}\n{code}")
+    write_code(version, code)
     told = "".join(
         f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}\n'
         for name, value in parameters.items()
