@@ -77,7 +77,8 @@ def _server(table: Any, where: str, options: argparse.Namespace) -> argparse.Nam
     server.server_name = name
     server.embedded = table.get("embedded")
     server.url = table.get("url")
-    if (server.url or "").partition("://")[0] not in TLS_SCHEMES:  # --cacert and its like are for others
+    # --cacert and its like are for the servers that speak TLS.
+    if (server.url or "").partition("://")[0] not in TLS_SCHEMES:
         server.cacert = server.cert = server.key = server.tls_server_name = None
         server.insecure = False
     server.host = table.get("host", options.host)
