@@ -176,7 +176,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     mobilenet = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with EmbeddedServer() as redisai, TritonServer(mobilenet) as triton:
+    with EmbeddedServer(password=None) as redisai, TritonServer(mobilenet) as triton:
         load_into(redisai.address, NULL)
         text, well = report(soak(options.minutes, redisai, triton), options.minutes)
     options.out.parent.mkdir(parents=True, exist_ok=True)

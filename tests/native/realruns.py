@@ -109,7 +109,7 @@ def main() -> int:
     failed = 0
     with (
         tempfile.TemporaryDirectory(prefix="aibench-runs-") as folder,
-        EmbeddedServer() as server,
+        EmbeddedServer(password=None) as server,
         FakeInference(infer=answer) as inference,
     ):
         with Connection(server.address) as connection:

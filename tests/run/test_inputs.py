@@ -38,7 +38,7 @@ def subtracting() -> bytes:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         model = ModelSpec(name="sub", backend=Backend.ONNX, blob=subtracting())
         load_into(server.address, model)
         yield server.address.port

@@ -18,7 +18,7 @@ use_sanitized_module()
 @pytest.fixture(scope="session")
 def running_server() -> Iterator[EmbeddedServer]:
     """One server for all tests that leave nothing behind but keys."""
-    with EmbeddedServer(engine_threads=1) as server:
+    with EmbeddedServer(engine_threads=1, password=None) as server:
         yield server
 
 

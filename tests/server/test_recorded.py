@@ -48,7 +48,7 @@ def contents() -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def played(contents: dict[str, bytes]) -> "Played":
     """Our replies to all requests, on a server that was fresh before the first."""
-    with EmbeddedServer() as server:
+    with EmbeddedServer(password=None) as server:
         return {
             number: reply_lines(server.address, *arguments(request, contents))
             for number, (request, _) in enumerate(RECORDED)
