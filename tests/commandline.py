@@ -1,5 +1,6 @@
 """The command line as a user calls it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,3 +12,8 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 def command(*arguments: object) -> list[str]:
     """An `aibench-fast` command line."""
     return [sys.executable, "-m", "aibench_fast", *map(str, arguments)]
+
+
+def without_coverage() -> dict[str, str]:
+    """The environment for a command whose memory or files are limited, of which coverage has some."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}

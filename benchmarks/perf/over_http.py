@@ -45,7 +45,7 @@ def _request(bench: Bench) -> tuple[str, Path, Path]:
     tensor = bench.tensor_file(1).read_bytes()
     asked = AskedKind(NULL_MODEL, [AskedInput("FLOAT", (1, *SHAPE), tensor, NULL_INPUT)])
     session = OpenInferenceSession(http_address(bench.triton.url), AskingHttp(), [asked])
-    text, _ = session.texts(0, 0)
+    text, _ = session.texts(0, 0, len(tensor))
     head, _, json = text.partition(b"\r\n\r\n")
     line, *lines = head.decode().split("\r\n")
     headers, body = bench.folder / "headers", bench.folder / "body"

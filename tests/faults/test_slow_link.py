@@ -19,6 +19,7 @@ HELD_S = 0.2
 QUANTILES = (0.9, 0.95, 0.98)
 ATTEMPTS = 5
 BUSY_MS = 2.0
+BUSY_SPREAD = 1.5
 
 
 def through_slow_link(protocol: str) -> tuple[Result, list[float]]:
@@ -67,7 +68,7 @@ def measured(latencies: LatencyHistogram) -> list[float]:
 @pytest.mark.parametrize("protocol", ["resp", "http"])
 def test_one_reply_in_a_hundred_late_is_in_the_response_latency(protocol: str) -> None:
     """A machine that is busy with something else adds to both; on none is it tried again."""
-    lags_ms = []
+    lags_ms, spreads = [], []
     for _ in range(ATTEMPTS):
         result, held_s = through_slow_link(protocol)
         service = result.service_latencies
@@ -79,6 +80,12 @@ def test_one_reply_in_a_hundred_late_is_in_the_response_latency(protocol: str) -
             assert service.quantiles_ms([0.98])[0] < HELD_S * 1000 / 2
             return
         lags_ms += result.timer_lags.quantiles_ms([0.99])
-    if min(lags_ms) > BUSY_MS:
-        pytest.skip(f"the machine is busy: timers were {min(lags_ms):.1f} ms late or more")
+        p50, p90 = service.quantiles_ms([0.5, 0.9])
+        spreads.append(p90 / p50)
+    # The model has one service time for all, and no timer that is late.
+    if min(lags_ms) > BUSY_MS or min(spreads) > BUSY_SPREAD:
+        pytest.skip(
+            f"the machine is busy: timers were {min(lags_ms):.1f} ms late or more, and p90 of "
+            f"the service {min(spreads):.1f} times p50"
+        )
     assert measured(result.latencies) == pytest.approx(model, rel=0.05)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commandline import Cli, command
+from commandline import Cli, command, without_coverage
 from redisclient import connect, load_into
 
 from aibench_fast import RunConfig, run
@@ -150,7 +150,7 @@ def test_memory_is_the_mapped_file_and_little_more(
             "run", "--file", tensor_file, "--port", null_server.port, "--model", "null",
             "--workers", 50, "--duration", "10m", "--reporting-period", "100ms",
         ),
-        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=without_coverage(),
     )  # fmt: skip
     try:
         assert process.stdout is not None

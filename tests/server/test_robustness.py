@@ -74,7 +74,10 @@ def a_round(server: EmbeddedServer, client: redis.Redis, doubler: bytes, seed: i
 
 
 def test_memory_returns_after_everything_that_goes_wrong(doubler: bytes) -> None:
-    with EmbeddedServer(engine_threads=1, password=None) as server, connect(server.address) as client:
+    with (
+        EmbeddedServer(engine_threads=1, password=None) as server,
+        connect(server.address) as client,
+    ):
         for seed in range(10):
             a_round(server, client, doubler, seed)
         before = settled_memory(client)
@@ -87,7 +90,10 @@ def test_memory_returns_after_everything_that_goes_wrong(doubler: bytes) -> None
 @pytest.mark.skipif(sanitized(), reason="the sanitizer keeps freed memory for a while")
 def test_the_engines_memory_returns_too(doubler: bytes) -> None:
     """The engine's is not in the server's own figure, so the process's is looked at."""
-    with EmbeddedServer(engine_threads=1, password=None) as server, connect(server.address) as client:
+    with (
+        EmbeddedServer(engine_threads=1, password=None) as server,
+        connect(server.address) as client,
+    ):
 
         def resident() -> int:
             return int(client.info("memory")["used_memory_rss"])

@@ -24,7 +24,8 @@ def options(servers: Any, **changes: Any) -> argparse.Namespace:
     usual = {
         "grid": Path("g.toml"), "servers": servers, "url": None, "header": [], "host": "localhost",
         "port": 6379, "socket": None, "embedded": None, "model": "m", "model_version": None,
-        "metrics_url": None,
+        "metrics_url": None, "tls": False, "cacert": None, "cert": None, "key": None,
+        "tls_server_name": None, "insecure": False,
     }  # fmt: skip
     return argparse.Namespace(**(usual | changes))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from commandline import Cli, command
+from commandline import Cli, command, without_coverage
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
@@ -117,6 +117,7 @@ def test_on_a_full_disk_the_result_goes_to_standard_output(
         run_words(server, "--hdr-log-file", "r.hlog", "--duration", "0.7s", "--quiet"),
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        env=without_coverage(),
     )  # fmt: skip
     assert done.returncode == 2
     (saved,) = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
@@ -141,6 +142,7 @@ def test_a_sweep_on_a_full_disk_prints_its_result(server: EmbeddedServer, tmp_pa
         ),
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)),
+        env=without_coverage(),
     )  # fmt: skip
     assert done.returncode == 2
     assert json.loads(done.stdout)["Successes"] == 300
