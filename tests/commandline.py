@@ -15,5 +15,5 @@ def command(*arguments: object) -> list[str]:
 
 
 def without_coverage() -> dict[str, str]:
-    """The environment for a command whose memory or files are limited, of which coverage has some."""
+    """The environment for a command whose memory or files are limited: coverage takes some."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COV")}

@@ -265,7 +265,7 @@ def test_whatever_happens_counts_are_conserved(
     assert result.duration_s < 0.3 + (len(proxy.done) + 1) * A_FAULT_S + BUSY_MACHINE_S
     counts = result.all_requests
     changed = {fault.direction for fault in proxy.done if fault.kind in CHANGING}
-    # A reply of RESP that comes twice is told from the next by its content alone, which is the same.
+    # A reply of RESP that comes twice is told from the next by its content alone, here the same.
     doubled = any(one.kind == "double" and one.direction == REPLIES for one in proxy.done)
     is_told = REPLIES not in changed or (load.is_verified and not doubled)
     if is_told or (load.is_verified and load.protocol == "http"):
