@@ -3,7 +3,7 @@
  *
  * Shards follow one another in one range of addresses. Where each but the last fills its pages, as images of
  * 224 x 224 do, there is no gap between them, and they are to a request what one file is: it costs no
- * instruction more. Elsewhere a shard begins at the next page, and a batch asks which shard it is in: some 60
+ * instruction more. Elsewhere a shard begins at the next page, and a batch asks which shard it is in: some 100
  * instructions of a request's 2,000.
  *
  * Memory: tensormap_open, tensormap_generate and jsontensors_finish map, tensormap_close unmaps; the map must outlive

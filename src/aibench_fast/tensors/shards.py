@@ -19,6 +19,11 @@ def shard_path(whole: Path, number: int, count: int) -> Path:
     return whole.with_name(f"{whole.stem}-{number:05}-of-{count:05}{whole.suffix}")
 
 
+def recipe_path(whole: Path, count: int) -> Path:
+    """What the shards are made by, beside them."""
+    return whole.with_name(f"{whole.stem}-of-{count:05}.json")
+
+
 def bounds(tensor_count: int, shard_count: int) -> list[int]:
     """Where each shard begins among the tensors, and where the last one ends."""
     size, larger = divmod(tensor_count, shard_count)
@@ -61,6 +66,18 @@ def files_of(whole: Path) -> list[Path]:
             "again by `aibench-fast prepare`"
         )
     return files
+
+
+def check_place(whole: Path, shard_count: int | None = None) -> None:
+    """ConfigError where writing a whole, or so many shards, would leave a mixture with others."""
+    others = [path for (_, total), path in find_shards(whole).items() if total != shard_count]
+    if shard_count is not None and whole.exists():
+        others.append(whole)
+    if others:
+        raise ConfigError(
+            f"--output {whole}: {others[0]} is there, and would be taken for a part of it or "
+            "instead of it; remove it, or name another"
+        )
 
 
 def find_shards(whole: Path) -> dict[tuple[int, int], Path]:
