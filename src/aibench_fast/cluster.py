@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 
-CONNECT_S = 10
+CONNECT_S = 5
 AHEAD = 2
 """Tasks for each thread of the cluster, so that none waits for the next."""
 Item = TypeVar("Item")
@@ -80,14 +80,21 @@ class Cluster:
 def connect(address: str) -> Iterator[Cluster]:
     """Connect to a scheduler such as tcp://scheduler:8786 until the block ends.
 
-    ConfigError where Dask is not installed here, ServerError where there is no scheduler, or where
-    it has no worker, or one without this package in this version.
+    ConfigError where Dask is not installed here or this is no address of its, ServerError where
+    there is no scheduler, or where it has no worker, or one without this package in this version.
     """
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise ConfigError(
             f"--dask {address}: Dask is not installed; run: pip install 'aibench-fast[dask]'"
+        ) from error
+    try:
+        get_address_host_port(address, strict=True)
+    except ValueError as error:
+        raise ConfigError(
+            f"--dask {address}: is no scheduler's address; write it as tcp://HOST:8786"
         ) from error
     log = logging.getLogger("distributed")
     level = log.level
@@ -95,9 +102,9 @@ def connect(address: str) -> Iterator[Cluster]:
     try:
         try:
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, TypeError) as error:
             raise ServerError(
-                f"--dask {address}: no scheduler answers there; start one with `dask scheduler`"
+                f"--dask {address}: no scheduler answers there; start one by `dask scheduler`"
             ) from error
         with client:
             cluster = Cluster(address, client)

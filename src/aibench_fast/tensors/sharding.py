@@ -63,15 +63,14 @@ Progress = Callable[[str, int, int], None]
 class Sharding:
     """Into how many shards a tensor file is cut."""
 
-    count: int | None = None
-    most_bytes: int | None = None
-    """Instead: as many as no larger ones take."""
+    count: int = 0
+    most_bytes: int = 0
+    """Instead of a count: as many as no larger ones take."""
 
     def shards(self, tensor_count: int, tensor_bytes: int) -> int:
         """For so many tensors; ConfigError where there cannot be so many."""
-        if self.most_bytes is None:
-            count = self.count or 1
-        else:
+        count = self.count
+        if self.most_bytes:
             count = -(-tensor_count // max(1, self.most_bytes // tensor_bytes))
         if not 1 <= count <= min(tensor_count, MAX_SHARDS):
             raise ConfigError(
