@@ -254,3 +254,21 @@ def test_what_would_be_a_mixture_is_refused_first(
     with pytest.raises(ConfigError, match="remove it, or name another"):
         make(after)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == there
+
+
+@pytest.mark.parametrize("change", ["another", "gone"])
+def test_photographs_that_change_meanwhile(photographs: Path, tmp_path: Path, change: str) -> None:
+    config = PrepareConfig(str(photographs), tmp_path / "t.out")
+
+    def act(what: str, done: int, total: int) -> None:
+        if (what, done) != ("shards", 0):
+            return
+        if change == "gone":
+            (photographs / "4.png").unlink()
+        else:
+            (photographs / "4.png").write_bytes((photographs / "0.png").read_bytes())
+
+    expected = "4.png: was changed" if change == "another" else "files went while it was read"
+    with pytest.raises(ConfigError, match=expected):
+        prepare_shards(config, Sharding(2), on_progress=act)
+    assert not shards.shard_path(config.output, 2, 2).exists()
