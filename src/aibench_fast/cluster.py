@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, TypeVar
 
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
@@ -46,11 +47,7 @@ class Cluster:
             while True:
                 # Workers may join meanwhile.
                 room = AHEAD * max(1, sum(self._client.nthreads().values())) - len(begun)
-                for _ in range(room):
-                    try:
-                        item = next(waiting)
-                    except StopIteration:
-                        break
+                for item in islice(waiting, max(0, room)):
                     begun.append(self._client.submit(function, item, pure=False))
                 if not begun:
                     return

@@ -156,6 +156,14 @@ def test_shards_that_are_no_whole(tmp_path: Path, spoil: object, message: str) -
     assert message in str(raised.value)
 
 
+def test_a_shard_that_is_short_within_what_is_even(photographs: Path, tmp_path: Path) -> None:
+    config = PrepareConfig(str(photographs), tmp_path / "t.out", limit=4)
+    prepare_shards(config, Sharding(2))
+    os.truncate(shards.shard_path(config.output, 2, 2), IMAGE_BYTES)
+    with pytest.raises(ConfigError, match=r"1,806,336 bytes together, and t-of-00002\.json says"):
+        tensorfile.check(config.output, (224, 224, 3))
+
+
 def test_a_missing_shard_is_one_line(cli: Cli, tmp_path: Path) -> None:
     write_shards(tmp_path / "t.out", 16, [3, 3, 3])
     remove_second(tmp_path / "t.out")

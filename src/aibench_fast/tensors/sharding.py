@@ -48,6 +48,7 @@ from aibench_fast.tensors.shards import (
     bounds,
     check_place,
     find_shards,
+    read_recipe,
     recipe_path,
     shard_path,
 )
@@ -285,28 +286,28 @@ def _settle_recipe(plan: _Plan) -> None:
         "Layout": plan.config.layout,
         "Scale": plan.config.scale,
         "Tensors": plan.bounds[-1],
+        "Bytes": plan.bounds[-1] * tensortype.image_bytes(plan.config.crop),
         "Photographs": plan.seen.usable,
         "PhotographsSha256": plan.seen.digest,
     }
     if not find_shards(plan.config.output):
         write_text(path, json.dumps(recipe, indent=2) + "\n")
         return
-    try:
-        known = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    known = read_recipe(path)
+    if not known:
         raise ConfigError(
             f"--output {plan.config.output}: there are shards, but no {path.name} that says how "
             "they were made; remove them, or name another"
-        ) from error
+        )
     if known != recipe:
         differing = [
             f"{key} {value}, theirs {known.get(key)}"
             for key, value in recipe.items()
-            if isinstance(known, dict) and known.get(key) != value
+            if known.get(key) != value
         ]
         raise ConfigError(
-            f"--output {plan.config.output}: there are shards of another recipe"
-            f"{': ' if differing else ''}{'; '.join(differing)}; remove them, or name another"
+            f"--output {plan.config.output}: there are shards of another recipe: "
+            f"{'; '.join(differing)}; remove them, or name another"
         )
 
 

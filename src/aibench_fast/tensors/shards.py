@@ -4,10 +4,12 @@
 counts of tensors differ by one at most, the larger ones first. Each is a tensor file by itself.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from aibench_fast.errors import ConfigError
 
@@ -22,6 +24,15 @@ def shard_path(whole: Path, number: int, count: int) -> Path:
 def recipe_path(whole: Path, count: int) -> Path:
     """What the shards are made by, beside them."""
     return whole.with_name(f"{whole.stem}-of-{count:05}.json")
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """What a recipe says; nothing where there is none that can be read."""
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def bounds(tensor_count: int, shard_count: int) -> list[int]:

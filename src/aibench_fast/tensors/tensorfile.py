@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
-from aibench_fast.tensors.shards import files_of, is_even
+from aibench_fast.tensors.shards import files_of, is_even, read_recipe, recipe_path
 from aibench_fast.tensortype import describe, tensor_bytes
 
 if TYPE_CHECKING:  # a run only counts tensors, and does without NumPy's memory
@@ -39,14 +39,27 @@ def check(path: Path, shape: Sequence[int], dtype: str = "FLOAT") -> int:
     """
     files = files_of(path)
     counts = [_count(file, shape, dtype) for file in files]
+    if files != [path]:
+        _check_shards(path, files, counts, tensor_bytes(shape, dtype))
+    return sum(counts)
+
+
+def _check_shards(whole: Path, files: list[Path], counts: list[int], one_bytes: int) -> None:
     if not is_even(counts):
         odd = next(n for n in range(1, len(counts) + 1) if not is_even(counts[: n + 1]))
         raise ConfigError(
-            f"tensor file {path}: {files[odd].name} has {counts[odd]:,} tensors and "
+            f"tensor file {whole}: {files[odd].name} has {counts[odd]:,} tensors and "
             f"{files[odd - 1].name} {counts[odd - 1]:,}, where shards differ by one at most, the "
             "larger ones first; was one cut short?"
         )
-    return sum(counts)
+    total_bytes = sum(counts) * one_bytes
+    recipe = recipe_path(whole, len(files))
+    made_bytes = read_recipe(recipe).get("Bytes", total_bytes)
+    if made_bytes != total_bytes:
+        raise ConfigError(
+            f"tensor file {whole}: its shards have {total_bytes:,} bytes together, and "
+            f"{recipe.name} says {made_bytes}; were they changed, or not made by it?"
+        )
 
 
 def size_bytes(path: Path) -> int:
