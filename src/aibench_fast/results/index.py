@@ -139,7 +139,7 @@ class _Index:
         ]
         added = pyarrow.Table.from_pylist(rows, schema=self._table.schema)
         with suppress(ConfigError):  # of a folder that cannot be written to
-            self._write(pyarrow.concat_tables([self._table.take(kept), added]))
+            self._write(pyarrow.concat_tables([self._table.take(pyarrow.array(kept, pyarrow.int64())), added]))
 
     def _write(self, table: "pyarrow.Table") -> None:
         import pyarrow.parquet
