@@ -1,14 +1,16 @@
 """`python -m benchmarks.many_results`: what it takes to read a folder of very many results.
 
 Makes a folder of result files, copies of a real run with other settings and figures, and prints
-for each step the seconds and the most memory of its processes together. Each step is a program of
-its own, so that none profits from what another left in memory; the files are in the page cache.
+for each step the seconds, the CPU seconds and the most memory of its processes together. Each step
+is a program of its own, so that none profits from what another left in memory; the files are in the
+page cache.
 """
 
 import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -36,7 +38,7 @@ AGED_S = 60
 """How old the files are made: the index leaves those to be read again that were just written."""
 PAGE = "page.html"
 INDEX = ".aibench-fast-index.parquet"
-POLL_S = 0.05
+POLL_S = 0.2
 
 READ = "import sys, aibench_fast; print(len(aibench_fast.read_results(sys.argv[1])))"
 WITHOUT_INDEX = f"import sys; sys.modules['pyarrow.parquet'] = None; {READ}"
@@ -57,10 +59,13 @@ def main() -> None:
         if not any(folder.glob("*.json")):
             make_results(folder, options.files, options.cells, options.seconds)
         page = Path(name) / PAGE
-        print(f"{'step':<40}{'seconds':>10}{'MB':>8}")
+        print(f"{'step':<40}{'seconds':>10}{'CPU s':>10}{'MB':>8}")
         for title, command in steps(folder, page):
             told = measure(command)
-            print(f"{title:<40}{told.seconds:>10.2f}{told.peak_bytes / 1e6:>8.0f}", flush=True)
+            print(
+                f"{title:<40}{told.seconds:>10.2f}{told.cpu_s:>10.2f}{told.peak_bytes / 1e6:>8.0f}",
+                flush=True,
+            )
         print(f"the page has {page.stat().st_size / 1e6:.1f} MB")
 
 
@@ -153,13 +158,15 @@ class Step:
     """What a step took."""
 
     seconds: float
+    cpu_s: float
+    """Of all its processes."""
     peak_bytes: int
-    """Of all its processes, memory that they share counted once."""
+    """Memory that they share is counted once."""
 
 
 def measure(command: list[str]) -> Step:
     """Run a command to its end; an error of it ends this program."""
-    start = time.monotonic()
+    start, cpu_before_s = time.monotonic(), _children_cpu_s()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peak_bytes = 0
     ended = threading.Event()
@@ -177,7 +184,12 @@ def measure(command: list[str]) -> Step:
     watching.join()
     if process.returncode:
         sys.exit(errors.decode())
-    return Step(seconds, peak_bytes)
+    return Step(seconds, _children_cpu_s() - cpu_before_s, peak_bytes)
+
+
+def _children_cpu_s() -> float:
+    told = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return told.ru_utime + told.ru_stime
 
 
 def _tree(pid: int) -> Iterator[int]:

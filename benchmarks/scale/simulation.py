@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,8 @@ class Setting:
     batching: Batching = field(default_factory=Batching)
     arrivals_per_s: float = 0.0
     """Of each client; 0: a closed loop."""
+    spread: bool = True
+    """Whether a client's requests go to all servers in turn; else it has one server alone."""
     seed: int = 1
 
 
@@ -97,8 +100,8 @@ class Places:
     What comes has to come in the order of time: then its end is known at once.
     """
 
-    def __init__(self, count: int = 1) -> None:
-        self._free_at = [0.0] * count
+    def __init__(self, places: int = 1) -> None:
+        self._free_at = [0.0] * places
 
     def book(self, now: float, seconds: float) -> tuple[float, float]:
         """Take the place that is free first; when it begins and when it ends."""
@@ -148,8 +151,8 @@ class Server:
                     self._env.timeout(ends - now).callbacks.append(lambda _: self._start())
                 return
             self._idle -= 1
-            count = min(batching.size, len(self._waiting))
-            batch = [self._waiting.popleft()[1] for _ in range(count)]
+            rows = min(batching.size, len(self._waiting))
+            batch = [self._waiting.popleft()[1] for _ in range(rows)]
             self._env.process(self._run(batch))
 
     def _run(self, batch: list[simpy.Event]) -> Steps:
@@ -183,11 +186,13 @@ class _Simulation:
                 self.env.process(self._arrive(client, number))
             else:
                 for worker in range(setting.workers):
-                    server = self._server(number * setting.workers + worker)
-                    self.env.process(self._work(client, server))
+                    self.env.process(self._work(client, self._server(number, worker)))
 
-    def _server(self, number: int) -> Server:
-        return self._servers[number % len(self._servers)]
+    def _server(self, client: int, request: int) -> Server:
+        """Whose a client's request is, or a worker's."""
+        setting = self._setting
+        place = client * setting.workers + request if setting.spread else client
+        return self._servers[place % setting.servers]
 
     def _work(self, client: Client, server: Server) -> Steps:
         # Not all at once: what begins in step may stay so.
@@ -196,10 +201,9 @@ class _Simulation:
             yield from self._request(client, server)
 
     def _arrive(self, client: Client, number: int) -> Steps:
-        while True:
+        for request in count():
             yield self.env.timeout(self._rng.exponential(1 / self._setting.arrivals_per_s))
-            self.env.process(self._request(client, self._server(number)))
-            number += 1
+            self.env.process(self._request(client, self._server(number, request)))
 
     def _request(self, client: Client, server: Server) -> Steps:
         env, setting = self.env, self._setting

@@ -3,12 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from commandline import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resultfiles import go_document, our_result, write
@@ -119,7 +119,7 @@ def test_a_part_of_the_folder_leaves_the_rest_in_the_index(many: Folder) -> None
     assert many.was_read == []
 
 
-def breakages() -> Iterator[Any]:
+def breakages() -> list[Any]:
     def cut(path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-20])
 
@@ -136,7 +136,7 @@ def breakages() -> Iterator[Any]:
 
         pyarrow.parquet.write_table(pyarrow.table({"file": ["0.json"]}), path)
 
-    yield from (pytest.param(one, id=one.__name__) for one in (cut, garble, empty, other))
+    return [pytest.param(one, id=one.__name__) for one in (cut, garble, empty, other)]
 
 
 @pytest.mark.parametrize("break_it", breakages())
@@ -149,9 +149,7 @@ def test_a_broken_index_is_made_anew(many: Folder, break_it: Callable[[Path], No
     assert many.was_read == []
 
 
-def test_another_programs_index_is_made_anew(
-    many: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_programs_index_is_made_anew(many: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     many.read()
     monkeypatch.setattr(index, "LAYOUT", "another")
     many.read()
@@ -213,7 +211,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "Requests": st.integers(0, 2**63),
         "StartTime": POSITIVE,
         "ServerName": WORDS,
-        "Server": st.fixed_dictionaries({key: WORDS for key in ("Kind", "Version", "Address")}),
+        "Server": st.fixed_dictionaries(dict.fromkeys(("Kind", "Version", "Address"), WORDS)),
         "ServerPeriods": st.just({"overall": {"period_s": 2, "process_cpu_s": 1.5}}),
         "Failures": st.dictionaries(
             WORDS, st.fixed_dictionaries({"Count": st.integers(1, 9), "FirstMessage": WORDS})
@@ -226,19 +224,23 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(DOCUMENTS, min_size=2, max_size=8))
-@settings(deadline=None, max_examples=50)
-def test_an_index_tells_what_the_files_do(documents: list[dict[str, Any]]) -> None:
-    import tempfile
+def words(read: dict[str, ReadFile]) -> list[str]:
+    """What tells NaN from other values, and 1 from 1.0."""
+    return [
+        f"{name} {one} {one.record and one.record.encoded_latencies}" for name, one in read.items()
+    ]
 
-    with tempfile.TemporaryDirectory() as name:
+
+@given(st.lists(DOCUMENTS, min_size=2, max_size=8))
+@settings(deadline=None, max_examples=30)
+def test_an_index_tells_what_the_files_do(documents: list[dict[str, Any]]) -> None:
+    with TemporaryDirectory() as name:
         folder = Folder(Path(name))
         for number, changes in enumerate(documents):
             document = go_document(1, 0, 1, 1.0, 1.0) | changes
             aged(write(folder.path, f"{number}-\udc80\N{SNOWMAN}.json", document))
         first = folder.read()
-        # By their words: NaN is not itself, and 1 is 1.0.
-        assert repr(folder.read()) == repr(first)
+        assert words(folder.read()) == words(first)
         results = [name for name, one in first.items() if one.record or one.is_summary]
         assert len(folder.was_read) == len(first) - len(results)
 
@@ -247,7 +249,7 @@ def test_searches_and_skipped_files_are_the_same_by_an_index(
     tmp_path: Path, few_are_many: None
 ) -> None:
     for number in range(3):
-        aged(write_one(tmp_path, f"step-{number}.json", 10))
+        write_one(tmp_path, f"step-{number}.json", 10)
     steps = [{"Value": 1, "Held": True, "Result": f"step-{number}.json"} for number in range(3)]
     search = {"Slo": ["p99<=5ms"], "Over": "rate", "Found": 1, "Steps": steps}
     aged(write(tmp_path, "search.json", {"Search": search}))
@@ -260,9 +262,7 @@ def test_searches_and_skipped_files_are_the_same_by_an_index(
     assert [one.path.name for one in first.skipped] == ["broken.json"]
 
 
-def test_a_report_by_an_index_is_the_same_page(
-    cli: Cli, tmp_path: Path, few_are_many: None
-) -> None:
+def test_a_report_by_an_index_is_the_same_page(tmp_path: Path, few_are_many: None) -> None:
     results = tmp_path / "results"
     results.mkdir()
     for workers in (1, 2, 4):
@@ -306,7 +306,7 @@ def test_of_very_many_cells_the_page_shows_the_fastest_and_says_so(
     (data,) = (line for line in page.splitlines() if 'id="report-data"' in line)
     charts = json.loads(data[data.index(">") + 1 : data.rindex("<")])["charts"]
     drawn = [row["series"] for row in charts["throughput-auto-batching"]["data"]["values"]]
-    assert drawn == ["2", "3"] * 2 or sorted(drawn) == ["2", "2", "3", "3"]
+    assert sorted(drawn) == ["2", "2", "3", "3"]
     assert len({row["cell"] for row in charts["throughput-over-time"]["data"]["values"]}) == 2
     table = page[page.index('id="cells"') :]
     assert table[: table.index("</table>")].count("<tr>") == 8

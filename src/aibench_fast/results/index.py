@@ -32,6 +32,8 @@ MIN_FILES = 200
 """Fewer are read as fast as an index is."""
 SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again within what its time of change can tell."""
+AT_A_TIME = 500
+"""Rows that are there as text beside what is made of them."""
 LAYOUT = "1"
 """Another where the same file would be read into another row."""
 
@@ -61,7 +63,7 @@ def read_by_index(
     others = [file for file in files if file not in found]
     read_now = dict(zip(others, read(others), strict=True))
     known.update(states, read_now)
-    return found | read_now
+    return {file: found[file] if file in found else read_now[file] for file in files}
 
 
 def _states(folder: Path) -> dict[str, FileState]:
@@ -107,12 +109,11 @@ class _Index:
         wanted = {file.name: file for file in files if self._holds(file.name, states)}
         parse = cache(json.loads)  # most results of a folder share their facts, also in memory
         found = {}
-        for name, read, facts in zip(
-            self._states, self._table["read"].to_pylist(), self._table["facts"].to_pylist(),
-            strict=True,
-        ):  # fmt: skip
-            if file := wanted.get(name):
-                found[file] = _from_json(file, json.loads(read), parse(facts))
+        names = iter(self._states)
+        for rows in self._table.select(["read", "facts"]).to_batches(AT_A_TIME):
+            for read, facts in zip(*(column.to_pylist() for column in rows), strict=True):
+                if file := wanted.get(next(names)):
+                    found[file] = _from_json(file, json.loads(read), parse(facts))
         return found
 
     def _holds(self, name: str, states: Mapping[str, FileState]) -> bool:
@@ -139,7 +140,11 @@ class _Index:
         ]
         added = pyarrow.Table.from_pylist(rows, schema=self._table.schema)
         with suppress(ConfigError):  # of a folder that cannot be written to
-            self._write(pyarrow.concat_tables([self._table.take(pyarrow.array(kept, pyarrow.int64())), added]))
+            self._write(
+                pyarrow.concat_tables(
+                    [self._table.take(pyarrow.array(kept, pyarrow.int64())), added]
+                )
+            )
 
     def _write(self, table: "pyarrow.Table") -> None:
         import pyarrow.parquet
