@@ -21,6 +21,7 @@ WORKERS = 4
 RATE = 150.0
 """Of a client, in requests/s, where requests come by themselves."""
 OPEN_WORKERS = 64
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _row(name: str, unit: str, pairs: list[tuple[float, float]]) -> Row:
 
 def _undisturbed(bench: Bench, **asked: object) -> Real:
     """A run while others leave the machine alone, waited for."""
-    for _ in range(20):
+    for _ in range(TRIES):
         made = bench.run(**asked)  # type: ignore[arg-type]
         if made.others <= MOST_OTHERS:
             return made

@@ -27,7 +27,7 @@ Read = TypeVar("Read")
 
 MAX_PERIODS = 200
 """Of a run over time: more points than a plot has pixels for would only make the page large."""
-MAX_DRAWN = 500
+MAX_DRAWN = 300
 """Cells in plots: more can be told apart by no one, and would make a page that no browser opens."""
 MAX_TIMED = 100
 """Cells that are shown over time, some 100 kB each."""

@@ -92,7 +92,7 @@ def _head(content: Content) -> Iterator[str]:
         _counted(len(runs), "result"),
         _counted(len(content.cells), "cell"),
         *([_days(starts)] if starts else []),
-        *(str(server) for server in facts(runs).get("Server", ())),
+        *dict.fromkeys(f"{one.kind} {one.version}" for run in runs if (one := run.server)),
     ]
     yield "<header>\n<p class=tool>aibench-fast</p>\n<h1>Benchmark report</h1>\n"
     yield f"<p class=source>{escape(content.source)}</p>\n"

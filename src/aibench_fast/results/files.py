@@ -61,7 +61,7 @@ class Cell(NamedTuple):
         return f"{self.workers} worker{'' if self.workers == 1 else 's'}, {self.variant}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
     """One result file. Latencies are milliseconds; what the file does not tell is None or empty."""
 
@@ -252,8 +252,9 @@ def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
     """Where runs of one cell are no repetitions of each other: what differs, and how."""
     found: dict[str, set[str]] = {}
     for runs in by_cell(records).values():
-        for name in runs[0].setup:
-            values = {value for run in runs if (value := run.setup[name]) is not None}
+        setups = [run.setup for run in runs]
+        for name in setups[0]:
+            values = {value for setup in setups if (value := setup[name]) is not None}
             if len(values) > 1:
                 found.setdefault(name, set()).update(values)
     return {name: sorted(values) for name, values in found.items()}

@@ -9,12 +9,12 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
@@ -54,15 +54,15 @@ def read_by_index(
     it may be one at the next reading.
     """
     try:
-        import pyarrow.parquet  # noqa: F401
+        _arrow()
     except ImportError:
         return dict(zip(files, read(files), strict=True))
     states = _states(folder)  # before any is read: what changes meanwhile is read again next time
-    known = _Index.open(folder / NAME)
-    found = known.rows(files, states)
-    others = [file for file in files if file not in found]
-    read_now = dict(zip(others, read(others), strict=True))
-    known.update(states, read_now)
+    with _Index(folder / NAME) as known:
+        found = known.rows(files, states)
+        others = [file for file in files if file not in found]
+        read_now = dict(zip(others, read(others), strict=True))
+        known.update(states, read_now)
     return {file: found[file] if file in found else read_now[file] for file in files}
 
 
@@ -79,84 +79,110 @@ def _states(folder: Path) -> dict[str, FileState]:
 
 
 class _Index:
-    """The index file, as it was found."""
+    """The index file as it was found, held open: another program may replace it meanwhile."""
 
-    def __init__(self, path: Path, table: "pyarrow.Table") -> None:
+    def __init__(self, path: Path) -> None:
+        """Read which files it knows: none where it is not there, or not this program's."""
         self._path = path
-        self._table = table
-        columns = (table[name].to_pylist() for name in ("file", "size_bytes", "changed_ns"))
-        self._states = {
-            os.fsdecode(name): FileState(size_bytes, changed_ns)
-            for name, size_bytes, changed_ns in zip(*columns, strict=True)
-        }
+        self._states: dict[str, FileState] = {}
+        self._ends = ExitStack()
+        with suppress(OSError, _arrow().ArrowException):
+            opened = _arrow().parquet.ParquetFile(path, page_checksum_verification=True)
+            self._file = self._ends.enter_context(opened)
+            if self._file.schema_arrow.equals(_schema(), check_metadata=True):
+                columns = self._file.read(["file", "size_bytes", "changed_ns"]).to_pydict().values()
+                self._states = {
+                    os.fsdecode(name): FileState(size_bytes, changed_ns)
+                    for name, size_bytes, changed_ns in zip(*columns, strict=True)
+                }
 
-    @classmethod
-    def open(cls, path: Path) -> "_Index":
-        """Read it; it is empty where there is none that can be read by this program."""
-        import pyarrow.parquet
+    def __enter__(self) -> Self:
+        """It is open already."""
+        return self
 
-        schema = _schema()
-        try:
-            table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
-        except (OSError, pyarrow.ArrowException):
-            table = None
-        if table is None or not table.schema.equals(schema, check_metadata=True):
-            table = schema.empty_table()
-        return cls(path, table)
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        self._ends.close()
 
     def rows(self, files: Sequence[Path], states: Mapping[str, FileState]) -> dict[Path, ReadFile]:
-        """What is known of those files that are the same as then."""
+        """What is known of those files that are the same as then; nothing if it is broken."""
         wanted = {file.name: file for file in files if self._holds(file.name, states)}
         parse = cache(json.loads)  # most results of a folder share their facts, also in memory
         found = {}
-        names = iter(self._states)
-        for rows in self._table.select(["read", "facts"]).to_batches(AT_A_TIME):
-            for read, facts in zip(*(column.to_pylist() for column in rows), strict=True):
-                if file := wanted.get(next(names)):
-                    found[file] = _from_json(file, json.loads(read), parse(facts))
+        try:
+            for rows in self._batches(["file", "read", "facts"]):
+                for name, read, facts in zip(*(one.to_pylist() for one in rows), strict=True):
+                    if path := wanted.get(os.fsdecode(name)):
+                        found[path] = _from_json(path, json.loads(read), parse(facts))
+        except (OSError, _arrow().ArrowException):
+            self._states = {}
+            return {}
         return found
+
+    def _batches(self, columns: list[str] | None = None) -> "Iterator[pyarrow.RecordBatch]":
+        """The rows, some at a time."""
+        if self._states:
+            yield from self._file.iter_batches(AT_A_TIME, columns=columns)
 
     def _holds(self, name: str, states: Mapping[str, FileState]) -> bool:
         return name in self._states and states.get(name) == self._states[name]
 
     def update(self, states: Mapping[str, FileState], read: Mapping[Path, ReadFile]) -> None:
         """Write it anew, without what does not hold, and with what was read, where that differs."""
-        import pyarrow
-
-        new = {
-            file.name: (states[file.name], one)
+        new = [
+            (file, one)
             for file, one in read.items()
             if file.name in states and (one.record or one.is_summary)
+        ]
+        read_names = {file.name for file, _ in new}
+        kept = {
+            name for name in self._states if name not in read_names and self._holds(name, states)
         }
-        kept = [
-            place for place, name in enumerate(self._states)
-            if name not in new and self._holds(name, states)
-        ]  # fmt: skip
         if not new and len(kept) == len(self._states):
             return
-        rows = [
-            {"file": os.fsencode(name), **state._asdict(), **_to_json(one)}
-            for name, (state, one) in new.items()
-        ]
-        added = pyarrow.Table.from_pylist(rows, schema=self._table.schema)
-        with suppress(ConfigError):  # of a folder that cannot be written to
-            self._write(
-                pyarrow.concat_tables(
-                    [self._table.take(pyarrow.array(kept, pyarrow.int64())), added]
-                )
-            )
+        # Of a folder that cannot be written to, or where what was kept turns out to be broken.
+        with suppress(ConfigError, OSError, _arrow().ArrowException):
+            self._write(kept, states, new)
 
-    def _write(self, table: "pyarrow.Table") -> None:
-        import pyarrow.parquet
+    def _write(
+        self,
+        kept: Set[str],
+        states: Mapping[str, FileState],
+        new: Sequence[tuple[Path, ReadFile]],
+    ) -> None:
+        pyarrow, schema = _arrow(), _schema()
+        with (
+            replacing(self._path) as file,
+            pyarrow.parquet.ParquetWriter(
+                file, schema, compression="zstd", write_page_checksum=True
+            ) as writer,
+        ):
+            for rows in self._batches():
+                names = map(os.fsdecode, rows.column("file").to_pylist())
+                writer.write_batch(rows.filter(pyarrow.array([name in kept for name in names])))
+            for first in range(0, len(new), AT_A_TIME):
+                made = [
+                    {
+                        "file": os.fsencode(path.name),
+                        **states[path.name]._asdict(),
+                        **_to_json(one),
+                    }
+                    for path, one in new[first : first + AT_A_TIME]
+                ]
+                writer.write_table(pyarrow.Table.from_pylist(made, schema=schema))
 
-        with replacing(self._path) as file:
-            pyarrow.parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
+
+def _arrow() -> Any:
+    """The library with its Parquet, which takes a while to import; ImportError where it is not."""
+    import pyarrow
+    import pyarrow.parquet
+
+    return pyarrow
 
 
 def _schema() -> "pyarrow.Schema":
     """The columns, and which program wrote them: another may read the same files otherwise."""
-    import pyarrow
-
+    pyarrow = _arrow()
     columns = [
         pyarrow.field("file", pyarrow.binary()),
         pyarrow.field("size_bytes", pyarrow.int64()),
