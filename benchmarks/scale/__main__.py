@@ -45,11 +45,17 @@ def _check(options: argparse.Namespace) -> int:
         least, most = row.spread
         print(
             f"{row.name:<36}{row.simulated:>11.4g}{row.measured:>11.4g}  {row.unit:<12}"
-            f"{row.ratio:>7.3f}  {least:.3f} to {most:.3f}{'' if row.holds else '  not within'}",
+            f"{row.ratio:>7.3f}  {least:.3f} to {most:.3f}{_remark(row)}",
             flush=True,
         )
     print(f"{'all' if held else 'not all'} within {WITHIN:.0%}")
     return 0 if held else 1
+
+
+def _remark(row: check.Row) -> str:
+    if row.is_disturbed:
+        return f"  disturbed: others had {row.others:.0%} of the machine"
+    return "" if row.holds else "  not within"
 
 
 def _grow(options: argparse.Namespace) -> int:

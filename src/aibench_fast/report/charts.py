@@ -25,6 +25,8 @@ from aibench_fast.results.search import UNITS
 from aibench_fast.results.servers import setting_of
 
 HEAT_ROW_HEIGHT = 34
+MAX_NUMBERED = 16
+"""Columns of a heat map with numbers in it: those of more would lie over each other."""
 SEARCH_QUANTILES = {"q50": "p50", "q99": "p99"}
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
 
@@ -309,6 +311,7 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
             {
                 "mark": {
                     "type": "text",
+                    "opacity": 1 if len(columns) <= MAX_NUMBERED else 0,
                     "color": {"expr": f"datum.rate > {middle!r} ? onHigh : onLow"},
                 },
                 "encoding": {"text": {"field": "rate", "type": "quantitative", "format": form}},
