@@ -127,7 +127,7 @@ def _closed(bench: Bench, clients: int, servers: int, seconds: float) -> Round:
 
 def _open(bench: Bench, clients: int, servers: int, seconds: float) -> Round:
     """Small tensors by a Poisson process, and a queue that waits for others: its wait counts."""
-    costs = measure_costs(bench, SMALL, seconds / 4)
+    costs = measure_costs(bench, SMALL, seconds)
     made = bench.run(
         clients=clients, servers=servers, workers=OPEN_WORKERS, model=QUEUED, values=SMALL,
         seconds=seconds, rate=RATE,
