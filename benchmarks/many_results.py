@@ -27,17 +27,17 @@ import numpy as np
 from aibench_fast import RunConfig, run
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.results import index
+from aibench_fast.results.files import QUANTILES
 from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
 from aibench_fast.server import EmbeddedServer
 
 FORMS = 20
 """Different histograms among the copies."""
-QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
 START_UNIX_MS = 1_700_000_000_000
 AGED_S = 60
 """How old the files are made: the index leaves those to be read again that were just written."""
 PAGE = "page.html"
-INDEX = ".aibench-fast-index.parquet"
 POLL_S = 0.2
 
 READ = "import sys, aibench_fast; print(len(aibench_fast.read_results(sys.argv[1])))"
@@ -142,7 +142,7 @@ def steps(folder: Path, page: Path) -> Iterator[tuple[str, list[str]]]:
     program = [sys.executable, "-m", "aibench_fast"]
     report = [*program, "report", str(folder), "--out", str(page), "--quiet"]
     yield "read_results without an index", [sys.executable, "-c", WITHOUT_INDEX, str(folder)]
-    (folder / INDEX).unlink(missing_ok=True)
+    (folder / index.NAME).unlink(missing_ok=True)
     yield "read_results, which makes the index", [sys.executable, "-c", READ, str(folder)]
     yield "read_results by the index", [sys.executable, "-c", READ, str(folder)]
     for path in sorted(folder.glob("*.json"))[::100]:

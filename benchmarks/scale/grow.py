@@ -14,7 +14,7 @@ ROUND_TRIP_S = 100e-6
 """Of a data centre's network."""
 ENGINE = Batching(size=16, least=1, batch_s=0.004, row_s=0.00075)
 """A server that does a thousand inferences a second by full batches, as of an accelerator."""
-SPAN_CYCLES = 8
+SPAN_CYCLES = 4
 """How long is simulated, in times of a request at the bound; the first half is not used."""
 
 
