@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.files import replacing
+from aibench_fast.files import write_text
 from aibench_fast.report import themes
-from aibench_fast.report.vegalite import to_png
+from aibench_fast.report.vegalite import to_svg
 from benchmarks.scale.coordinator import Merged, barrier_s, clocks_s
 from benchmarks.scale.grow import ROUND_TRIP_S, Point
 
+WIDTH = 640
 TREE = 32
 """Children of a place in the tree of a barrier."""
 
@@ -19,11 +20,11 @@ def draw(
 ) -> list[Path]:
     """Write all plots; ConfigError where a file cannot be written."""
     return [
-        _write(folder / "scale-size.png", "Requests a second by clients, a server for ten of them",
+        _write(folder / "scale-size.svg", "Requests a second by clients, a server for ten of them",
                _lines(_sizes(sizes), "clients", "requests/s")),
-        _write(folder / "scale-load.png", "Latency by workers of each client, at 100 clients",
+        _write(folder / "scale-load.svg", "Latency by workers of each client, at 100 clients",
                _lines(_loads(loads), "workers of a client", "latency (ms)")),
-        _write(folder / "scale-coordinator.png", "What the coordinator adds, by clients",
+        _write(folder / "scale-coordinator.svg", "What the coordinator adds, by clients",
                _lines(_coordinator(merges), "clients", "seconds")),
     ]  # fmt: skip
 
@@ -49,7 +50,7 @@ def _coordinator(merges: Sequence[Merged]) -> list[dict[str, Any]]:
         {"x": one.clients, "y": y, "series": series}
         for one in merges
         for series, y in (
-            ("merging histograms, measured", one.seconds),
+            ("merge, measured", one.seconds),
             ("barrier at one place", barrier_s(one.clients, ROUND_TRIP_S)),
             (f"barrier by a tree of {TREE}", barrier_s(one.clients, ROUND_TRIP_S, TREE)),
             ("clock offsets", clocks_s(one.clients, ROUND_TRIP_S)),
@@ -80,6 +81,6 @@ def _lines(rows: list[dict[str, Any]], x_title: str, y_title: str) -> dict[str, 
 
 
 def _write(path: Path, title: str, spec: dict[str, Any]) -> Path:
-    with replacing(path) as file:
-        file.write(to_png(spec, title, themes.LIGHT))
+    sized = spec | {"width": WIDTH, "title": title, "background": "white", "padding": 16}
+    write_text(path, to_svg(sized, themes.LIGHT))
     return path
