@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "iothread.h"
+#include "requests.h"
 
 /* How long after the threads' start request 0 is due, so that none is late for want of a thread. */
 #define SCHEDULE_LEAD_NS (10 * NS_PER_MS)
