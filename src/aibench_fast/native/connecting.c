@@ -32,7 +32,7 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
     w->connection.check = &w->check;
     w->answered = false;
     w->queued_bytes = 0;
-    if (connection_open(&w->connection, &config->endpoint, unjudged_bytes_max(t->run), errstr) < 0)
+    if (connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run), errstr) < 0)
         return -1;
     if (watch(t, w) < 0) {
         snprintf(errstr, ERRSTR_BYTES, "epoll: %s", strerror(errno));
@@ -54,7 +54,8 @@ OUT_OF_LINE void connect_failed(struct iothread *t, struct worker *w)
     const struct loadgen_config *config = &run->config;
     int64_t now_ns = monotonic_ns();
     connection_close(&w->connection);
-    outages_attempt_failed(&run->outages, w->lost_ns);
+    if (!w->asks_around)
+        outages_attempt_failed(&run->outages[w->server], w->lost_ns);
     if (w->attempts == 0)
         w->first_attempt_ns = now_ns;
     if (w->resends) {
@@ -62,8 +63,10 @@ OUT_OF_LINE void connect_failed(struct iothread *t, struct worker *w)
         w->check.kind = FAILURE_CONNECTION_LOST;
         if (config->stop_on_disconnect)
             atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
-        request_done(t, w);
+        requests_lost(t, w);
     }
+    if (config->cluster)
+        cluster_ask_another(t, w);
     if (now_ns - w->first_attempt_ns < config->reconnect_for_ns) {
         int64_t delay_ns = reconnect_delay_ns(w->attempts++, w->index, config->workers);
         worker_rest(t, w, now_ns + delay_ns);
@@ -90,12 +93,27 @@ void worker_connect(struct iothread *t, struct worker *w)
 
 static void greeting_prepare(const struct loadgen_config *config, struct worker *w)
 {
+    bool asks = w->kinds != config->kinds;
+    const struct greeting *greeting =
+        (asks ? config->cluster->asking_greetings : config->greetings) + w->server;
     w->phase = WORKER_GREETING;
     w->iov = w->iov_all;
-    w->iov[0] = (struct iovec){(void *)config->greeting, config->greeting_bytes};
+    w->iov[0] = (struct iovec){(void *)greeting->bytes, greeting->count};
     w->iov_count = 1;
     w->check.expected = NULL;
+    w->greetings_due = greeting->replies;
     replycheck_start(&w->check, NULL);
+}
+
+/* IO_DONE: all of the greeting is answered, well unless the check says something else. */
+static enum io_status greeting_receive(struct worker *w)
+{
+    for (;;) {
+        enum io_status status = connection_receive(&w->connection);
+        if (status != IO_DONE || w->check.kind != FAILURE_NONE || --w->greetings_due == 0)
+            return status;
+        replycheck_start(&w->check, NULL);
+    }
 }
 
 /* A connection that cannot be greeted is as good as none. */
@@ -108,7 +126,8 @@ static void greeting_failed(struct iothread *t, struct worker *w)
 /* The connection is made: the worker's request goes out on it. */
 static void worker_reconnected(struct iothread *t, struct worker *w)
 {
-    outages_over(&t->run->outages, monotonic_ns());
+    w->asks_around = false;
+    outages_over(&t->run->outages[w->server], monotonic_ns());
     worker_start(t, w);
 }
 
@@ -121,7 +140,7 @@ void worker_connected(struct iothread *t, struct worker *w)
     if (status == IO_FAILED) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
         connect_failed(t, w);
-    } else if (t->run->config.greeting == NULL) {
+    } else if (t->run->config.greetings == NULL) {
         worker_reconnected(t, w);
     } else {
         greeting_prepare(&t->run->config, w);
@@ -132,10 +151,12 @@ void worker_connected(struct iothread *t, struct worker *w)
 
 void worker_greeted(struct iothread *t, struct worker *w)
 {
-    enum io_status status = connection_receive(&w->connection);
+    enum io_status status = greeting_receive(w);
     if (status == IO_AGAIN)
         return;
-    if (status == IO_FAILED || w->check.kind != FAILURE_NONE)
+    if (status == IO_DONE && cluster_redirected(t, w))
+        worker_connect(t, w);
+    else if (status == IO_FAILED || w->check.kind != FAILURE_NONE)
         greeting_failed(t, w);
     else
         worker_reconnected(t, w);
@@ -166,7 +187,7 @@ static int greet_and_wait(const struct loadgen_config *config, struct worker *w,
     while (status == IO_AGAIN && monotonic_ns() < until_ns) {
         status = connection_send(&w->connection, &w->iov, &w->iov_count);
         if (status == IO_DONE)
-            status = connection_receive(&w->connection);
+            status = greeting_receive(w);
         if (status == IO_AGAIN) {
             struct pollfd waited = {w->connection.transport.fd, POLLIN, 0};
             poll(&waited, 1, 10);
@@ -187,5 +208,5 @@ int worker_connect_first(struct iothread *t, struct worker *w, errstr_t errstr)
         return -1;
     if (transport_await(&w->connection.transport, config->connect_timeout_ns, errstr) < 0)
         return -1;
-    return config->greeting ? greet_and_wait(config, w, errstr) : 0;
+    return config->greetings ? greet_and_wait(config, w, errstr) : 0;
 }

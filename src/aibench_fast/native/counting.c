@@ -28,11 +28,14 @@ static bool settle_measured(struct run_state *run, const struct request *request
 }
 
 /* Record the outcome in the figures of the whole and of each part that the request belongs to. */
-static void record(struct iothread *t, const struct request *request, const struct outcome *outcome)
+static void record(struct iothread *t, const struct worker *w, const struct request *request,
+                   const struct outcome *outcome)
 {
     figures_record(&t->measured, outcome);
     if (t->kinds != NULL)
-        figures_record(&t->kinds[request->kind - t->run->config.kinds], outcome);
+        figures_record(&t->kinds[request->kind - w->kinds], outcome);
+    if (t->servers != NULL)
+        figures_record(&t->servers[w->server], outcome);
     if (request->arrival.step != SCHEDULE_NO_STEP)
         figures_record(&t->steps[request->arrival.step], outcome);
 }
@@ -75,7 +78,7 @@ void count_ended(struct iothread *t, struct worker *w, int64_t now_ns)
                               memory_order_relaxed);
     atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
     w->measured++;
-    record(t, request, &outcome);
+    record(t, w, request, &outcome);
 }
 
 OUT_OF_LINE void count_started(struct iothread *t, struct worker *w, struct request *request)
@@ -89,14 +92,16 @@ OUT_OF_LINE void count_started(struct iothread *t, struct worker *w, struct requ
         histogram_record(&t->timer_lags, lag_ns);
 }
 
-OUT_OF_LINE void count_shed(struct iothread *t, const struct request *request)
+OUT_OF_LINE void count_shed(struct iothread *t, const struct worker *w, const struct request *request)
 {
     if (!is_measured(t->run, &request->arrival)) {
         figures_bump(&t->burn_in_shed);
     } else {
         figures_bump(&t->measured.shed);
         if (t->kinds != NULL)
-            figures_bump(&t->kinds[request->kind - t->run->config.kinds].shed);
+            figures_bump(&t->kinds[request->kind - w->kinds].shed);
+        if (t->servers != NULL)
+            figures_bump(&t->servers[w->server].shed);
         if (request->arrival.step != SCHEDULE_NO_STEP)
             figures_bump(&t->steps[request->arrival.step].shed);
     }

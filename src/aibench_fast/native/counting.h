@@ -12,7 +12,7 @@
 void count_started(struct iothread *t, struct worker *w, struct request *request);
 
 /* A request was taken too late to be sent. */
-void count_shed(struct iothread *t, const struct request *request);
+void count_shed(struct iothread *t, const struct worker *w, const struct request *request);
 
 /* The worker's oldest request ended just now, as its check says. */
 void count_ended(struct iothread *t, struct worker *w, int64_t now_ns);

@@ -37,15 +37,14 @@ static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
 {
     if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
         w->connection.hung_up = true;
-    if (w->phase == WORKER_CONNECTING) {
-        worker_connected(t, w);
+    if (w->phase != WORKER_BUSY) {
+        if (w->phase == WORKER_CONNECTING)
+            worker_connected(t, w);
+        else if (w->phase == WORKER_GREETING)
+            worker_greeted(t, w);
         return;
     }
-    if (w->phase == WORKER_GREETING) {
-        worker_greeted(t, w);
-        return;
-    }
-    if (w->phase == WORKER_BUSY && w->iov_count > 0 && (events & (EPOLLOUT | EPOLLERR)))
+    if (w->iov_count > 0 && (events & (EPOLLOUT | EPOLLERR)))
         worker_send(t, w);
     /* By TLS, receiving may have waited for room to send in. */
     if (w->phase == WORKER_BUSY && ((events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) ||
@@ -183,6 +182,9 @@ static int worker_init(struct iothread *t, struct worker *w, uint32_t index, err
     const struct loadgen_config *config = &t->run->config;
     bool compared = any_references(config);
     w->index = index;
+    w->server = index % config->server_count;
+    w->node = config->servers[w->server];
+    w->kinds = config->kinds;
     w->requests = calloc(config->pipeline, sizeof *w->requests);
     w->iov_all = calloc(config->pipeline * iovecs_max(config), sizeof *w->iov_all);
     w->output = compared ? malloc(t->run->output_bytes_max) : NULL;
@@ -190,7 +192,14 @@ static int worker_init(struct iothread *t, struct worker *w, uint32_t index, err
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
-    return worker_connect_first(t, w, errstr);
+    errstr_t why;
+    if (worker_connect_first(t, w, why) == 0)
+        return 0;
+    if (config->server_count == 1)
+        snprintf(errstr, ERRSTR_BYTES, "%s", why);
+    else
+        snprintf(errstr, ERRSTR_BYTES, "%.64s:%d: %.160s", w->node.host, w->node.port, why);
+    return -1;
 }
 
 /* Zeroed figures of `count` parts; NULL for none, or without memory. */
@@ -206,14 +215,17 @@ static int figures_prepare(struct iothread *t, errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
     uint32_t kinds = config->kind_count > 1 ? config->kind_count : 0;
+    uint32_t servers = config->server_count > 1 ? config->server_count : 0;
     t->kinds = parts_of(kinds);
+    t->servers = parts_of(servers);
     t->steps = parts_of(config->step_count);
     figures_init(&t->measured);
     histogram_init(&t->burn_in_latencies);
     histogram_init(&t->start_lags);
     histogram_init(&t->timer_lags);
     histogram_init(&t->reply_waits);
-    if ((kinds && t->kinds == NULL) || (config->step_count && t->steps == NULL)) {
+    if ((kinds && t->kinds == NULL) || (servers && t->servers == NULL) ||
+        (config->step_count && t->steps == NULL)) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
@@ -252,6 +264,7 @@ void iothread_free(struct iothread *t)
     }
     free(t->workers);
     free(t->kinds);
+    free(t->servers);
     free(t->steps);
     waiting_line_close(&t->line);
     if (t->epoll_fd >= 0)

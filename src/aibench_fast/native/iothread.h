@@ -37,7 +37,7 @@ struct run_state {
     _Atomic uint64_t burn_in_requests; /* as in the config, or BURN_IN_UNTIL_TOLD and then less */
     _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
-    struct outages outages;
+    struct outages *outages; /* of each server */
     _Atomic int64_t over_ns; /* when the run was over by its duration or stopped; 0 before */
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
@@ -65,6 +65,8 @@ struct iothread {
     _Atomic uint64_t requests;
     _Atomic uint64_t answered_tensors;
     _Atomic uint64_t reconnects;
+    _Atomic uint64_t moved;
+    _Atomic uint64_t asked;
     _Atomic uint64_t abandoned;
     _Atomic uint64_t burn_in_shed;
     _Atomic uint64_t unsent; /* due before the run was over, and taken, but not sent by then */
@@ -76,6 +78,7 @@ struct iothread {
     struct histogram burn_in_latencies;
     struct figures measured;
     struct figures *kinds; /* one a kind; NULL where there is but one */
+    struct figures *servers; /* one a server; NULL where there is but one */
     struct figures *steps; /* one a step */
     struct histogram start_lags;
     struct histogram timer_lags;

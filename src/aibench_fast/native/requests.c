@@ -119,13 +119,23 @@ void request_done(struct iothread *t, struct worker *w)
         judge_oldest(t, w);
 }
 
-OUT_OF_LINE static const struct request_kind *draw_kind(const struct run_state *run, uint64_t number)
+void requests_lost(struct iothread *t, struct worker *w)
+{
+    request_done(t, w);
+    while (w->outstanding > 0) {
+        replycheck_fail(&w->check, FAILURE_CONNECTION_LOST,
+                        "lost with its connection, on which an earlier request failed");
+        request_done(t, w);
+    }
+}
+
+OUT_OF_LINE static uint32_t draw_kind(const struct run_state *run, uint64_t number)
 {
     uint64_t drawn = splitmix_at(run->config.mix_seed, number);
     uint32_t kind = 0;
     while (kind < run->config.kind_count - 1 && drawn >= run->kind_limits[kind])
         kind++;
-    return &run->config.kinds[kind];
+    return kind;
 }
 
 /* Put the run's next request into the ring, which has room; NULL where the run has no more. */
@@ -140,8 +150,9 @@ static struct request *take_request(struct iothread *t, struct worker *w)
     if (run->config.max_requests && arrival->number >= run->config.max_requests)
         return NULL;
     request->started_ns = 0;
-    request->kind = run->config.kind_count == 1 ? run->config.kinds
-                                                : draw_kind(run, arrival->number);
+    request->kind = w->kinds;
+    if (run->config.kind_count > 1)
+        request->kind += draw_kind(run, arrival->number);
     w->outstanding++;
     return request;
 }
@@ -180,7 +191,7 @@ static void request_queue(struct iothread *t, struct worker *w, struct request *
         count_started(t, w, request);
     request->samples = sample_claim(t->run);
     if (request->samples) {
-        t->run->sample_kind = (uint32_t)(kind - t->run->config.kinds);
+        t->run->sample_kind = (uint32_t)(kind - w->kinds);
         t->run->sample_tensor = kind_first_tensor(kind, kind->inputs[0], request->arrival.number);
     }
     if (request == oldest(w))
@@ -214,11 +225,12 @@ void worker_send(struct iothread *t, struct worker *w)
     }
 }
 
-/* The request goes out again; it started when it first did. */
+/* The requests go out again; they started when they first did. */
 OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
 {
     w->resends = false;
-    queue_bytes(w, oldest(w));
+    for (uint32_t i = 0; i < w->outstanding; i++)
+        queue_bytes(w, &w->requests[(w->oldest + i) % t->run->config.pipeline]);
     judge_oldest(t, w);
 }
 
@@ -268,7 +280,7 @@ OUT_OF_LINE static bool is_too_late(struct iothread *t, struct worker *w, const 
     if (max_ns == 0 || monotonic_ns() - request->arrival.due_ns <= max_ns)
         return false;
     if (run->config.shed_late) {
-        count_shed(t, request);
+        count_shed(t, w, request);
     } else {
         atomic_store(&run->lag_exceeded, true);
         run_stop(run);
@@ -322,12 +334,7 @@ void worker_lost(struct iothread *t, struct worker *w)
     }
     if (run->config.stop_on_disconnect && w->check.kind == FAILURE_CONNECTION_LOST)
         run_stop(run);
-    request_done(t, w);
-    while (w->outstanding > 0) {
-        replycheck_fail(&w->check, FAILURE_CONNECTION_LOST,
-                        "lost with its connection, on which an earlier request failed");
-        request_done(t, w);
-    }
+    requests_lost(t, w);
     /* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
      * the workers that it does answer would measure it. */
     if (!w->answered)
@@ -357,6 +364,11 @@ void worker_receive(struct iothread *t, struct worker *w)
             count_reply_wait(t, w);
         if (status == IO_FAILED || (status == IO_DONE && !may_be_answer(w))) {
             worker_lost(t, w);
+            return;
+        }
+        if (status == IO_DONE && w->check.kind != FAILURE_NONE && cluster_redirected(t, w)) {
+            w->resends = true;
+            worker_connect(t, w);
             return;
         }
         if (status == IO_DONE) {

@@ -36,6 +36,9 @@ void worker_lost(struct iothread *t, struct worker *w);
 /* The oldest request ended, as its check says. */
 void request_done(struct iothread *t, struct worker *w);
 
+/* The same, and those that are outstanding behind it failed with it. */
+void requests_lost(struct iothread *t, struct worker *w);
+
 /* The run is over, and the worker's request was not sent; was it due? */
 void note_unsent(struct iothread *t, struct worker *w);
 

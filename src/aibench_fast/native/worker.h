@@ -36,6 +36,8 @@ struct request {
     bool samples;       /* its output goes to run_state.sample */
 };
 
+#define NODE_HOST_BYTES 64 /* a numeric address */
+
 struct worker {
     struct connection connection;
     struct replycheck check; /* of the oldest request outstanding, for replies come in order */
@@ -49,11 +51,19 @@ struct worker {
     uint32_t attempts;    /* to connect since then, that failed */
     int64_t first_attempt_ns; /* when the first of them did */
     uint32_t index;       /* among all workers of the run */
+    uint32_t server;      /* which of the run's it is of */
+    struct endpoint node; /* where it connects to: its server, or the node of a cluster that has its slot */
+    char node_host[NODE_HOST_BYTES]; /* of one that was not known before the run */
+    const struct request_kind *kinds; /* those of the run, or of its cluster by ASKING */
+    bool asks_around;            /* which node has its slot, of others than it connected to before */
+    uint32_t redirects;          /* of the next one, from one node of a cluster to another */
+    uint64_t redirected_request; /* by its number */
+    uint32_t greetings_due;      /* replies to the greeting that are still to come */
     struct request *requests; /* a ring of config.pipeline */
     uint32_t oldest;          /* its place in the ring */
     uint32_t outstanding;     /* how many the ring holds */
     uint64_t received_before; /* by its connection, when its oldest request was started */
-    bool resends;             /* its request goes out again, on a new connection */
+    bool resends;             /* its requests go out again, on a new connection */
     uint64_t queued_bytes;    /* what its connection has been given to send since it was opened */
     struct iovec *iov_all;    /* room for all requests outstanding */
     struct iovec *iov;        /* what of them is not sent yet */
