@@ -81,7 +81,7 @@ class EmbeddedCluster:
             first, last = SLOTS * n // count, SLOTS * (n + 1) // count - 1
             primary.call("CLUSTER", "ADDSLOTSRANGE", first, last)
         for node in self._nodes[1:]:
-            nodes[0].call("CLUSTER", "MEET", node.host, node.port)
+            nodes[0].call("CLUSTER", "MEET", node.host, node.port, node.cluster_port)
         known = str(len(nodes))
         _wait(nodes, "know each other", lambda node: _told(node)["cluster_known_nodes"] == known)
         ids = [primary.call("CLUSTER", "MYID") for primary in primaries]

@@ -94,6 +94,7 @@ class EmbeddedServer:
         self._password = secrets.token_urlsafe(PASSWORD_BYTES) if password == "" else password
         self._data_dir = data_dir.absolute() if data_dir else None
         self._cluster_timeout_ms = cluster_timeout_ms
+        self.cluster_port = 0  # where other nodes of its cluster speak to it
         self._program = server_program(valkey)
         self._module = server_module()
         self._openvino = openvino_library()
@@ -122,6 +123,8 @@ class EmbeddedServer:
         for attempt in range(1, PORT_ATTEMPTS + 1):
             if any_port:
                 self.port = free_port()
+            if self._cluster_timeout_ms:
+                self.cluster_port = free_port()
             try:
                 self._launch()
                 self._wait_until_it_answers()
@@ -201,7 +204,7 @@ class EmbeddedServer:
             settings += [
                 ["cluster-enabled", "yes"],
                 ["cluster-node-timeout", str(self._cluster_timeout_ms)],
-                ["cluster-port", str(free_port())],
+                ["cluster-port", str(self.cluster_port)],
                 ["repl-diskless-sync-delay", "0"],
                 *([["masterauth", self._password]] if self._password else []),
             ]
