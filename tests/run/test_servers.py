@@ -244,14 +244,11 @@ def test_a_name_of_several_addresses_is_as_many_servers(monkeypatch: pytest.Monk
     assert all(server.successes > 0 for server in result.servers)
 
 
-def test_all_addresses_of_a_url_keep_its_path_and_the_name_for_tls(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names(monkeypatch, "10.0.0.1", "10.0.0.2")
-    with pytest.raises(ServerError, match=r"10\.0\.0\.1"):
-        monkeypatch.setattr(socket, "create_connection", refused)
-        resolve(RunConfig(file=None, url="http://many:80/v", all_addresses=True))
-
-
-def refused(address: Any, *_: Any, **__: Any) -> Any:
-    raise ConnectionRefusedError(111, f"refused {address[0]}")
+def test_all_addresses_of_a_url_are_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, "127.0.0.1", "127.0.0.2")
+    with FakeInference() as fake:
+        asked = RunConfig(file=None, url=f"http://many:{fake.port}", model="m", all_addresses=True)
+        found = resolve(asked)
+    assert (found.url, found.others) == (
+        f"http://127.0.0.1:{fake.port}", (f"http://127.0.0.2:{fake.port}",),
+    )  # fmt: skip
