@@ -93,10 +93,16 @@ def our_sets(
 
 
 def bare_loop(
-    program: Path, address: ServerAddress, tensors: Path, workers: int, threads: int, requests: int
+    program: Path,
+    address: ServerAddress,
+    tensors: Path,
+    workers: int,
+    threads: int,
+    requests: int,
+    model: str = MODEL,
 ) -> Measured:
     """The bare C loop."""
-    arguments = (address.port, workers, threads, requests, MODEL, tensors, TENSOR_BYTES)
+    arguments = (address.port, workers, threads, requests, model, tensors, TENSOR_BYTES)
     return _measured(output_of([program, *arguments]))
 
 
