@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from commandline import Cli
@@ -13,6 +15,7 @@ from fake_redisai import FakeRedisAI
 from redis.crc import key_slot
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
+from aibench_fast.cli import aibench
 from aibench_fast.load.events import Event
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.cluster import Shard, read_cluster
@@ -178,6 +181,40 @@ def test_slots_that_nobody_serves_are_told_before_the_clock() -> None:
         f"the cluster at {node.address} has 2 slots that no node serves, the first is 5000: assign "
         "them (CLUSTER ADDSLOTSRANGE), or bring their primary back"
     )
+
+
+def test_each_connection_logs_in_where_there_is_a_password() -> None:
+    with EmbeddedServer(cluster_timeout_ms=1000) as node:
+        with Connection(node.address) as connection:
+            connection.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        (shard,) = read_cluster([node.address]).shards
+        with Connection(node.address) as connection:
+            load_model(connection, ModelSpec(name=shard.key("null"), backend=Backend.NULL))
+        result = run(
+            RunConfig(
+                file=None, shape=SHAPE, model="null", address=node.address, cluster_mode=True,
+                workers=2, max_queries=50,
+            )
+        )  # fmt: skip
+        assert keys(node.address) == [shard.key("null")]
+    assert (result.successes, result.servers) == (50, [])
+
+
+def test_a_node_that_has_not_the_key_says_what_to_do(cluster: EmbeddedCluster) -> None:
+    elsewhere = next(n for n in range(100) if key_slot(f"null{n}".encode()) > 6000)
+    with pytest.raises(
+        ServerError, match=r"MOVED .*it is a node of a cluster: give --cluster-mode"
+    ):
+        run(RunConfig(file=None, shape=SHAPE, model=f"null{elsewhere}", address=cluster.address))
+
+
+def test_aibenchs_flag_of_that_name_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeRedisAI(CLUSTER=lambda *_: b"-ERR no\r\n") as fake, TemporaryDirectory() as folder:
+        tensors = Path(folder) / "tensors.out"
+        tensors.write_bytes(bytes(224 * 224 * 3 * 4))
+        words = [f"-port={fake.port}", f"-file={tensors}"]
+        assert aibench.main([*words, "-cluster-mode"]) == ServerError.exit_code
+    assert "is no node of a cluster" in capsys.readouterr().err
 
 
 def test_a_server_without_a_cluster_is_told(closed_port: int) -> None:

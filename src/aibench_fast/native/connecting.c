@@ -127,6 +127,8 @@ static void greeting_failed(struct iothread *t, struct worker *w)
 static void worker_reconnected(struct iothread *t, struct worker *w)
 {
     w->asks_around = false;
+    w->lost_ns = 0;
+    w->attempts = 0;
     outages_over(&t->run->outages[w->server], monotonic_ns());
     worker_start(t, w);
 }

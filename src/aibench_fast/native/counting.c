@@ -14,24 +14,9 @@ OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival 
     return true;
 }
 
-/* Whether the request that ended now is measured: by a schedule that was settled when it was due; in
- * a closed loop, where a burn-in ends when so many requests ended, it is now. */
-static bool settle_measured(struct run_state *run, const struct request *request, int64_t now_ns)
+OUT_OF_LINE void count_in_parts(struct iothread *t, const struct worker *w, const struct request *request,
+                               const struct outcome *outcome)
 {
-    uint64_t order = atomic_fetch_add_explicit(&run->completions, 1, memory_order_relaxed);
-    if (schedule_is_open(&run->schedule))
-        return request->measured;
-    uint64_t burn_in = atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed);
-    if (order + 1 == burn_in)
-        atomic_store_explicit(&run->measured_from_ns, now_ns, memory_order_relaxed);
-    return order >= burn_in;
-}
-
-/* Record the outcome in the figures of the whole and of each part that the request belongs to. */
-static void record(struct iothread *t, const struct worker *w, const struct request *request,
-                   const struct outcome *outcome)
-{
-    figures_record(&t->measured, outcome);
     if (t->kinds != NULL)
         figures_record(&t->kinds[request->kind - w->kinds], outcome);
     if (t->servers != NULL)
@@ -40,8 +25,7 @@ static void record(struct iothread *t, const struct worker *w, const struct requ
         figures_record(&t->steps[request->arrival.step], outcome);
 }
 
-/* Keep apart what ended before the measuring. */
-OUT_OF_LINE static void record_burn_in(struct iothread *t, const struct outcome *outcome)
+OUT_OF_LINE void count_in_burn_in(struct iothread *t, const struct outcome *outcome)
 {
     int64_t intended_ns = outcome->due_ns ? outcome->due_ns : outcome->started_ns;
     if (outcome->failure == FAILURE_NONE)
@@ -49,36 +33,6 @@ OUT_OF_LINE static void record_burn_in(struct iothread *t, const struct outcome 
     else
         failures_record(&t->burn_in_failures, outcome->failure, outcome->message,
                         outcome->ended_ns);
-}
-
-void count_ended(struct iothread *t, struct worker *w, int64_t now_ns)
-{
-    struct run_state *run = t->run;
-    const struct request *request = oldest(w);
-    const struct outcome outcome = {
-        .failure = w->check.kind,
-        .message = w->check.message,
-        .batch = request->kind->batch,
-        .due_ns = request->arrival.due_ns,
-        .started_ns = request->started_ns,
-        .ended_ns = now_ns,
-        .late = w->late,
-    };
-    if (request->started_ns == 0) /* given up for want of a connection */
-        figures_bump(&t->begun);
-    figures_bump(&t->requests);
-    if (outcome.failure == FAILURE_NONE)
-        figures_add(&t->answered_tensors, outcome.batch);
-    if (!settle_measured(run, request, now_ns)) {
-        record_burn_in(t, &outcome);
-        return;
-    }
-    if (atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed) == 0)
-        atomic_store_explicit(&t->cpu_from_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID),
-                              memory_order_relaxed);
-    atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
-    w->measured++;
-    record(t, w, request, &outcome);
 }
 
 OUT_OF_LINE void count_started(struct iothread *t, struct worker *w, struct request *request)

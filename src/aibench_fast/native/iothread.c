@@ -219,6 +219,7 @@ static int figures_prepare(struct iothread *t, errstr_t errstr)
     t->kinds = parts_of(kinds);
     t->servers = parts_of(servers);
     t->steps = parts_of(config->step_count);
+    t->has_parts = kinds || servers || config->step_count;
     figures_init(&t->measured);
     histogram_init(&t->burn_in_latencies);
     histogram_init(&t->start_lags);

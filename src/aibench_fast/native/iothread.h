@@ -77,6 +77,7 @@ struct iothread {
     struct failures burn_in_failures;
     struct histogram burn_in_latencies;
     struct figures measured;
+    bool has_parts;        /* whether there are any of the next three */
     struct figures *kinds; /* one a kind; NULL where there is but one */
     struct figures *servers; /* one a server; NULL where there is but one */
     struct figures *steps; /* one a step */

@@ -237,8 +237,6 @@ OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
 void worker_start(struct iothread *t, struct worker *w)
 {
     w->phase = WORKER_BUSY;
-    w->lost_ns = 0;
-    w->attempts = 0;
     w->iov = w->iov_all;
     w->iov_count = 0;
     w->received_before = w->connection.received_bytes;

@@ -88,21 +88,20 @@ def read_cluster(addresses: Sequence[ServerAddress]) -> Cluster:
 
 def _answering(addresses: Sequence[ServerAddress]) -> ServerAddress:
     """The first that answers, which has to be a node of a cluster."""
-    for left, address in enumerate(addresses, 1 - len(addresses)):
-        try:
-            with Connection(address) as connection:
-                told = info(connection.optional("CLUSTER", "INFO"))
-        except ServerError:
-            if left == 0:
-                raise
-            continue
-        if "cluster_state" not in told:
-            raise ServerError(
-                f"the server at {address} is no node of a cluster: leave out --cluster-mode, or "
-                "name one that is"
-            )
-        return address
-    raise ConfigError("--cluster-mode without a server")
+    address, *others = addresses
+    try:
+        with Connection(address) as connection:
+            told = info(connection.optional("CLUSTER", "INFO"))
+    except ServerError:
+        if others:
+            return _answering(others)
+        raise
+    if "cluster_state" not in told:
+        raise ServerError(
+            f"the server at {address} is no node of a cluster: leave out --cluster-mode, or name "
+            "one that is"
+        )
+    return address
 
 
 def _client(address: ServerAddress) -> "RedisCluster":
