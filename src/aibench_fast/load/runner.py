@@ -63,6 +63,7 @@ def run(config: RunConfig, observe: Observer = ignore) -> Result:
     if spoken := generator.tls():
         known["Tls"] = " ".join(spoken)
     try:
+        server_watch.start()
         background = Background(
             config=config,
             asked_workers=asked_workers,
@@ -296,8 +297,6 @@ def _measure(
     observe: Observer,
     server_watch: StatisticsWatch,
 ) -> Result:
-    server_watch.start()
-
     def tell(event: Event) -> None:
         observe(event)
         if config.results_so_far and isinstance(event, Interval):
