@@ -97,7 +97,7 @@ $(INSTALLED): $(BUILT_FROM)
 	@$(MAKE) --no-print-directory system
 	$(PYTHON3) -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --upgrade pip
-	$(PYTHON) -m pip install --quiet --editable '.[server,report,notebook,docs,completion,test,dev]'
+	$(PYTHON) -m pip install --quiet --editable '.[server,report,notebook,dask,fsspec,docs,completion,test,dev]'
 	# Its Python part, which nothing here uses, wants another NumPy; its Triton does with any.
 	$(PYTHON) -m pip install --quiet --no-deps 'nvidia-pytriton>=0.5'
 	@touch $@

@@ -63,7 +63,7 @@ def our_sets(
     generator = _core.LoadGenerator(
         kinds=[
             _core.Kind(
-                inputs=[_core.Tensors.open(tensors, value_bytes)],
+                inputs=[_core.Tensors.open([tensors], value_bytes)],
                 requests=[text] * workers,
                 plan=_core.RespPlan([None]),
             )

@@ -13,7 +13,7 @@ from aibench_fast.results.result import Result
 if TYPE_CHECKING:
     from aibench_fast.load.runner import run
     from aibench_fast.results.compare import compare
-    from aibench_fast.results.files import read_results
+    from aibench_fast.results.folder import read_results
 
 __all__ = [
     "AibenchError",
@@ -36,7 +36,7 @@ __version__ = version("aibench-fast")
 # compares results needs NumPy, which a run does without.
 _LATER = {
     "compare": "aibench_fast.results.compare",
-    "read_results": "aibench_fast.results.files",
+    "read_results": "aibench_fast.results.folder",
     "run": "aibench_fast.load.runner",
 }
 

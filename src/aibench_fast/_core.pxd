@@ -57,7 +57,9 @@ cdef extern from "tensormap.h" nogil:
         size_t tensor_bytes
         uint64_t tensor_count
         size_t lead_bytes
-    int tensormap_open(tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr)
+    int tensormap_open(
+        tensormap *map, const char **paths, size_t path_count, size_t tensor_bytes,
+        errstr_t errstr)
     int tensormap_generate(
         tensormap *map, uint64_t tensor_count, size_t tensor_bytes, tensor_dtype dtype,
         uint64_t seed, errstr_t errstr)

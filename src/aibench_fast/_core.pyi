@@ -177,8 +177,11 @@ class Tensors:
     """Tensors in memory that requests are sent from, given back with the object."""
 
     @staticmethod
-    def open(file: Path, tensor_bytes: int) -> Tensors:
-        """Map a file that holds a whole number of tensors; ConfigError where it cannot be."""
+    def open(files: Sequence[Path], tensor_bytes: int) -> Tensors:
+        """Map one file or more as one array of tensors, of which each holds a whole number.
+
+        ConfigError where one cannot be mapped.
+        """
     @staticmethod
     def generate(tensor_count: int, tensor_bytes: int, dtype: str, seed: int) -> Tensors:
         """Draw tensors from a seed, as native/tensordata.h says, without the GIL.
@@ -192,7 +195,7 @@ class Tensors:
     def read(self, first: int, count: int) -> bytes:
         """Return a copy of `count` tensors from index `first` on, the tensors taken as a ring.
 
-        ConfigError where the file shrank meanwhile; IndexError where there is no such tensor.
+        ConfigError where a file shrank meanwhile; IndexError where there is no such tensor.
         """
 
 class Outage(NamedTuple):

@@ -237,11 +237,20 @@ cdef class Tensors:
         tensormap_close(&self._map)
 
     @staticmethod
-    def open(file, size_t tensor_bytes):
+    def open(files, size_t tensor_bytes):
         cdef Tensors tensors = Tensors.__new__(Tensors)
         cdef errstr_t errstr
-        path = os.fsencode(file)
-        if tensormap_open(&tensors._map, path, tensor_bytes, errstr) < 0:
+        paths = [os.fsencode(file) for file in files]
+        cdef const char **native_paths = <const char **>calloc(len(paths), sizeof(char *))
+        cdef size_t place
+        if native_paths == NULL:
+            raise MemoryError
+        for place, path in enumerate(paths):
+            native_paths[place] = path
+        cdef int status = tensormap_open(
+            &tensors._map, native_paths, len(paths), tensor_bytes, errstr)
+        free(native_paths)
+        if status < 0:
             raise ConfigError(errstr.decode("utf-8", "replace"))
         return tensors
 

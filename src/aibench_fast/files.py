@@ -22,7 +22,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises ConfigError where the folder or the file cannot be written, or the disk is full.
     """
     target = _prepared(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # With the machine's name, for several may write to one folder.
+    temporary = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}.part")
     _remove_stale(target)
     try:
         # Opened in here, so that an interrupt leaves no file even before it has a name in Python.

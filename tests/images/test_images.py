@@ -11,6 +11,7 @@ from pictures import encode, noise
 from PIL import Image
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.tensors import images
 from aibench_fast.tensors._pixels import area_scale_image, area_scale_rgb, convert_u8_to_f32
 from aibench_fast.tensors.images import (
     Crop,
@@ -181,8 +182,10 @@ def test_turned_upright(form: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if form == "WEBP" else {}
-    picture = load(encode(stored, form, exif=exif, **options))
+    data = encode(stored, form, exif=exif, **options)
+    picture = load(data)
     assert picture.shape == (256, 341, 3)
+    assert images.scaled_size_of(data, 256) == ((341, 256) if form == "JPEG" else None)
     assert np.abs(picture.astype(int) - load(encode(upright)).astype(int)).mean() < 2
 
 

@@ -1,10 +1,13 @@
+import pickle
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.tensors import photographs
+from aibench_fast.tensors import listing, remote
 from aibench_fast.tensors.photographs import SAMPLE_LICENCES, open_input
 
 
@@ -25,9 +28,14 @@ FILES = {
 LISTED = ["a.jpg", "a10.jpg", "a9.jpg", "b.jpg", "inner/0.jpg"]
 
 
-@pytest.fixture(params=["folder", "zip"])
-def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param == "folder":
+@pytest.fixture(params=["folder", "zip", "address", "zip at an address"])
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    where = _fill(request.param, tmp_path)
+    return f"file://{where}" if "address" in request.param else str(where)
+
+
+def _fill(kind: str, tmp_path: Path) -> Path:
+    if "zip" not in kind:
         for name, data in FILES.items():
             path = tmp_path / "in" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +48,65 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / "in.zip"
 
 
-def test_sorted_by_name_with_folders_and_without_hidden_files(filled: Path) -> None:
-    with open_input(str(filled)) as found:
+def test_sorted_by_name_with_folders_and_without_hidden_files(filled: str) -> None:
+    with open_input(filled) as found:
         assert [photograph.name for photograph in found] == LISTED
         assert [photograph.read() for photograph in found] == [FILES[name] for name in LISTED]
+
+
+@given(
+    st.sets(
+        st.lists(st.text("a-./~0", min_size=1, max_size=2).map(lambda part: part.replace("/", "x")),
+                 min_size=1, max_size=3).map("/".join),
+        max_size=12,
+    )
+)  # fmt: skip
+def test_a_walk_is_in_the_order_of_whole_names(names: set[str]) -> None:
+    """Though no more than a folder's names are sorted at a time: `a-b`, `a.b`, `a/b`."""
+    files = {name for name in names if not any(other.startswith(f"{name}/") for other in names)}
+
+    class Folder:
+        def entries(self, inside: str) -> set[listing.Entry]:
+            below = [name.removeprefix(inside) for name in files if name.startswith(inside)]
+            return {listing.Entry(one.partition("/")[0], "/" in one) for one in below}
+
+        def read(self, name: str) -> bytes:
+            return name.encode()
+
+    seen = list(listing.walk(Folder()))
+    expected = sorted(name for name in files if not listing.is_hidden(name))
+    assert [photograph.name for photograph in seen] == expected
+    assert [photograph.read().decode() for photograph in seen] == expected
+
+
+def test_photographs_are_read_in_another_process(filled: str) -> None:
+    """Of an archive, without its directory."""
+    with open_input(filled) as found:
+        sent = pickle.dumps(list(found))
+    assert [one.read() for one in pickle.loads(sent)] == [FILES[name] for name in LISTED]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("memory://nothing", "there is no such folder or zip archive"),
+        ("nosuch://bucket/folder", "cannot be looked into: Protocol not known: nosuch"),
+    ],
+)
+def test_an_address_without_photographs(where: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"--input {where}: {message}"):
+        names(where)
+
+
+def test_what_is_too_large_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (listing, remote):
+        monkeypatch.setattr(module, "MAX_FILE_BYTES", 1000)
+    (tmp_path / "a.jpg").write_bytes(bytes(5000))
+    with (
+        open_input(f"file://{tmp_path}") as found,
+        pytest.raises(ConfigError, match="more than the 1,000 that are allowed"),
+    ):
+        next(iter(found)).read()
 
 
 def test_sample_photographs_are_there_with_their_licences() -> None:
@@ -69,14 +132,14 @@ def test_nothing_to_list(tmp_path: Path, kind: str) -> None:
 def test_zip_member_that_unpacks_to_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photographs, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(listing, "MAX_FILE_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.jpg", bytes(100_000))
     with (
         open_input(str(tmp_path / "in.zip")) as found,
         pytest.raises(ConfigError, match=r"is 100,000 bytes, more than the 1,000"),
     ):
-        found[0].read()
+        next(iter(found)).read()
 
 
 def test_damaged_zip_member(tmp_path: Path) -> None:
@@ -85,4 +148,4 @@ def test_damaged_zip_member(tmp_path: Path) -> None:
         archive.writestr("a.jpg", b"photograph")
     path.write_bytes(path.read_bytes().replace(b"photograph", b"phOtograph"))
     with open_input(str(path)) as found, pytest.raises(ConfigError, match="cannot be unpacked"):
-        found[0].read()
+        next(iter(found)).read()

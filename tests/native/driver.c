@@ -114,7 +114,7 @@ int main(int argc, char **argv)
     int64_t stop_after_ns = atoll(argv[6]) * NS_PER_MS;
     int mapped = strcmp(argv[5], "-") == 0
                      ? tensormap_generate(&tensors, 100, TENSOR_BYTES, TENSOR_FLOAT, 1, errstr)
-                     : tensormap_open(&tensors, argv[5], TENSOR_BYTES, errstr);
+                     : tensormap_open(&tensors, (const char **)&argv[5], 1, TENSOR_BYTES, errstr);
     if (mapped < 0)
         return fail(errstr);
     int before_bytes = (over_http ? http_request : resp_request)(before, sizeof before, &after);

@@ -18,6 +18,7 @@ from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
+TSAN_SUPPRESSIONS = Path(__file__).with_name("tsan.supp")
 
 SANITIZERS: Mapping[str, tuple[str, Sequence[str]]] = {
     "asan": ("address,undefined", ("libasan.so", "libstdc++.so.6")),
@@ -104,7 +105,7 @@ def main() -> int:
         "LD_PRELOAD": " ".join(map(library, SANITIZERS[name][1])),
         "ASAN_OPTIONS": f"detect_leaks=0:exitcode={FOUND}",
         "UBSAN_OPTIONS": f"print_stacktrace=1:exitcode={FOUND}",
-        "TSAN_OPTIONS": f"exitcode={FOUND}",
+        "TSAN_OPTIONS": f"exitcode={FOUND}:suppressions={TSAN_SUPPRESSIONS}",
     }
     failed = 0
     with (

@@ -13,6 +13,8 @@ from fake_redisai import OK, FakeRedisAI
 from benchmarks.perf import programs
 from vendored_sources import Sources
 
+TSAN_SUPPRESSIONS = Path(__file__).with_name("tsan.supp")
+
 
 @pytest.fixture(scope="session", params=["address,undefined", "thread"])
 def driver(request: pytest.FixtureRequest, libraries: Sources, tmp_path_factory: object) -> Path:
@@ -45,6 +47,7 @@ def drive(
     words = (server.port, *arguments, requests_per_s, pipeline, kinds, protocol, *trusted)
     done = subprocess.run(
         [driver, *map(str, words)],
+        env={**os.environ, "TSAN_OPTIONS": f"suppressions={TSAN_SUPPRESSIONS}"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

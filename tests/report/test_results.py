@@ -15,7 +15,8 @@ from aibench_fast import RunConfig, run
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.report.content import facts
-from aibench_fast.results.files import Cell, load, read_details, read_record
+from aibench_fast.results.files import Cell, read_details, read_record
+from aibench_fast.results.folder import load
 from aibench_fast.server import EmbeddedServer
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -33,7 +34,7 @@ def test_a_result_of_version_1_0_still_loads() -> None:
     assert record.server is not None
     assert record.server.kind == "aibench-fast embedded server"
     details = read_details(record.path)
-    assert details.latencies.count == 200
+    assert record.latencies().count == 200
     assert [point.measured for point in details.timeline] == [False] * 2 + [True] * 4
     assert details.server_stats["AI.INFO"]["calls"] == 3
 
@@ -69,7 +70,7 @@ def test_a_result_of_the_go_tool_loads_with_its_histogram() -> None:
     assert record.start_unix_ms == 1_795_512_810_000
     assert (record.requests, record.threads, record.verdict) == (None, None, None)
     details = read_details(record.path)
-    assert details.latencies.quantiles_ms([0.5])[0] == pytest.approx(82.3, 1e-3)
+    assert record.latencies().quantiles_ms([0.5])[0] == pytest.approx(82.3, 1e-3)
     assert details.server_value("used_memory_human") == "68.49M"
 
 
@@ -167,7 +168,7 @@ def test_an_unreadable_histogram_is_told(tmp_path: Path) -> None:
     document = our_result().to_json()
     document["OverallQuantiles"]["EncodedHistogram"] = "HISTFbroken"
     with pytest.raises(ConfigError, match="is no encoded HdrHistogram"):
-        read_details(write(tmp_path, "r.json", document))
+        read_record(write(tmp_path, "r.json", document)).latencies()
 
 
 def test_a_thousand_results_cost_little_more_than_parsing_them(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from commandline import Cli
 from resultfiles import our_result, result_name
 
-from aibench_fast.results.files import read_results
+from aibench_fast.results.folder import read_results
 from aibench_fast.results.result import Result, ServerFacts
 from aibench_fast.results.servers import FIGURES, by_server
 

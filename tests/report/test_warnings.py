@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from resultfiles import our_result
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.load.doubts import warnings
+from aibench_fast.load.samemachine import on_same_machine
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results.result import Interval
+from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112
 
@@ -52,6 +57,37 @@ def test_a_model_that_answers_all_inputs_alike(tensor_file: Path) -> None:
     assert "equal_outputs" not in kinds(different)
     assert "few_requests" not in kinds(alike) | kinds(different)
     assert {"same_machine"} <= kinds(alike) & kinds(different)
+
+
+def test_a_server_on_cores_of_its_own_is_no_warning(tensor_file: Path) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("there is one core for both")
+    with EmbeddedServer(password=None) as server:
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name="m", backend=Backend.NULL))
+        config = RunConfig(file=tensor_file, address=server.address, model="m", max_queries=100)
+        shared = run(config)
+        for task in Path(f"/proc/{server.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores[1:])
+        os.sched_setaffinity(0, cores[:1])
+        try:
+            apart = run(config)
+        finally:
+            os.sched_setaffinity(0, cores)
+    assert "same_machine" in kinds(shared)
+    assert "same_machine" not in kinds(apart)
+
+
+def test_a_server_at_an_address_of_this_machine_is_on_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))  # of documentation: only the way there is looked up
+        except OSError:
+            pytest.skip("this machine has no address but the loopback's")
+        own = asking.getsockname()[0]
+    assert on_same_machine(own) and on_same_machine("127.0.0.1") and on_same_machine("::1")
+    assert not on_same_machine("192.0.2.1")
 
 
 def test_equal_tensors_in_the_whole_file(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_batch_is_read_around_the_ring(seed: int, first: int, count: int) -> N
 def test_a_file_that_shrank_is_no_crash(tmp_path: Path) -> None:
     file = tmp_path / "t.out"
     file.write_bytes(bytes(64 << 10))
-    tensors = Tensors.open(file, 64)
+    tensors = Tensors.open([file], 64)
     os.truncate(file, 64)
     assert tensors.read(0, 1) == bytes(64)
     with pytest.raises(ConfigError, match="cannot read the tensors"):

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "aibench_fast"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-SHARED = {"errors", "files", "fetch", "tensortype", "units"}
+SHARED = {"cluster", "errors", "files", "fetch", "tensortype", "units"}
 """What every room may use; these use each other alone."""
 MAY_USE = {
     room: set(re.findall(r"`(\w+)`", uses))

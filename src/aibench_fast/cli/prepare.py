@@ -3,13 +3,32 @@
 import argparse
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-from aibench_fast.cli.options import add_command
-from aibench_fast.tensors.prepare import RANDOM_SEED, SMALLER_SIDE, PrepareConfig, prepare
+from aibench_fast.cli.options import add_command, size
+from aibench_fast.cli.progress import progress_bar
+from aibench_fast.cluster import connect
+from aibench_fast.errors import ConfigError
+from aibench_fast.tensors.prepare import (
+    RANDOM_SEED,
+    SMALLER_SIDE,
+    PrepareConfig,
+    Prepared,
+    prepare,
+)
+from aibench_fast.tensors.sharding import Sharding, prepare_shards
+from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.tensorfile import LAYOUTS, VALUE_RANGES
 from aibench_fast.tensortype import MODEL_SIDE
 
@@ -27,8 +46,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--input",
         required=True,
-        metavar="DIR|ZIP|sample",
-        help="a folder or zip archive of photographs, or the sample photographs",
+        metavar="DIR|ZIP|ADDRESS|sample",
+        help="a folder or zip archive of photographs, here or at an address such as "
+        "s3://bucket/folder (extra fsspec), or the sample photographs",
     )
     parser.add_argument(
         "--output", type=Path, default=OUTPUT, metavar="FILE", help="(default: %(default)s)"
@@ -86,8 +106,26 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="at a file that is no photograph: stop, or leave it out and list it "
         "(default: %(default)s)",
     )
+    parser.add_argument(
+        "--shards",
+        type=_sharding,
+        metavar="N|SIZE",
+        help="write N files, or files of at most a size such as 4GiB, which `--file` takes as one "
+        "by the name of --output: tensors-00001-of-00010.out and so on",
+    )
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="make the shards on the workers of the Dask scheduler there, such as "
+        "tcp://scheduler:8786; they have to share the folders of --input and --output",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress and no closing line")
     parser.set_defaults(handler=_prepare)
+
+
+def _sharding(words: str) -> Sharding:
+    """A number of shards, or the size of one."""
+    return Sharding(count=int(words)) if words.isdecimal() else Sharding(most_bytes=size(words))
 
 
 def _prepare(options: argparse.Namespace) -> int:
@@ -104,11 +142,26 @@ def _prepare(options: argparse.Namespace) -> int:
         crops_file=options.crops_file,
         on_error=options.on_error,
     )
+    if options.dask and not options.shards:
+        raise ConfigError(
+            f"--dask {options.dask}: a worker makes a shard at a time; say how many by --shards"
+        )
     if not options.quiet:
         print(
             f"Using random seed {config.random_seed} to take a random "
             f"{config.crop} x {config.crop} crop to the scaled image"
         )
+    prepared = _prepare_shards(config, options) if options.shards else _prepare_one(config, options)
+    for skipped in prepared.skipped:
+        print(f"skipped {skipped.name}: {skipped.reason}", file=sys.stderr)
+    if not options.quiet:
+        print(f"{prepared.tensors:,} tensors from {prepared.photographs:,} photographs")
+        shards = f", in {len(files_of(config.output))} shards" if options.shards else ""
+        print(f"Data generated to file {config.output}{shards}")
+    return 0
+
+
+def _prepare_one(config: PrepareConfig, options: argparse.Namespace) -> Prepared:
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("[progress.percentage]{task.percentage:>3.0f}%"),
@@ -128,10 +181,18 @@ def _prepare(options: argparse.Namespace) -> int:
                 task, completed=done, total=total, rate=f"{speed:.1f} tensors/s" if speed else ""
             )
 
-        prepared = prepare(config, show)
-    for skipped in prepared.skipped:
-        print(f"skipped {skipped.name}: {skipped.reason}", file=sys.stderr)
-    if not options.quiet:
-        print(f"{prepared.tensors:,} tensors from {prepared.photographs:,} photographs")
-        print(f"Data generated to file {config.output}")
-    return 0
+        return prepare(config, show)
+
+
+def _prepare_shards(config: PrepareConfig, options: argparse.Namespace) -> Prepared:
+    with ExitStack() as opened:
+        cluster = opened.enter_context(connect(options.dask)) if options.dask else None
+        progress = opened.enter_context(progress_bar(options.quiet))
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=total)
+
+        return prepare_shards(config, options.shards, cluster=cluster, on_progress=show)

@@ -38,13 +38,13 @@ def _report(options: argparse.Namespace) -> int:
         raise ConfigError("nothing to write: give --out for a page, or --png for pictures")
     if options.out:
         check_writable(options.out)
-    loaded = load_results(options.results, options.prefix)
+    loaded = load_results(options.results, options.prefix, options.quiet)
     note_mixed(loaded)
     source = ", ".join(map(str, options.results))
     if options.prefix:
         source += f", {options.prefix}*"
     with progress_bar(options.quiet, transient=True) as progress:
-        reading = progress.add_task("reading results", total=len(loaded.records))
+        reading = progress.add_task("adding latencies up", total=len(loaded.records))
         content = gather(source, loaded, lambda: progress.advance(reading))
     written = []
     if options.out:

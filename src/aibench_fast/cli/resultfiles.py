@@ -5,7 +5,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aibench_fast.results.files import Loaded, load, mixed
+from aibench_fast.cli.progress import progress_bar
+from aibench_fast.results.files import mixed
+from aibench_fast.results.folder import Loaded, load
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +20,18 @@ def add_prefix(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_results(paths: Iterable[Path], prefix: str) -> Loaded:
+def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loaded:
     """Read results, and name on stderr each file that is skipped, and each doubtful result.
 
     ConfigError where nothing usable is left.
     """
-    loaded = load(paths, prefix)
+    with progress_bar(quiet, transient=True) as progress:
+        reading = progress.add_task("reading files", total=None)
+        loaded = load(
+            paths,
+            prefix,
+            lambda done, total: progress.update(reading, advance=done, total=total),
+        )
     for skipped in loaded.skipped:
         _note(str(skipped))
     for run in loaded.records:

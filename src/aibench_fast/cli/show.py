@@ -84,14 +84,14 @@ def _write_sheet(options: argparse.Namespace, side: int) -> None:
         raise ConfigError(f"--out {options.out}: its ending names no kind of picture; use .png")
     tensors = tensorsummary.open_mapped(options.file, side)
     layout = options.layout or tensorsummary.guess_layout(tensors[0], side)
-    chosen = _slice(options.index or INDEX, len(tensors))
-    sheet = contact_sheet([to_picture(tensor, side, layout) for tensor in tensors[chosen]])
+    chosen = _chosen(options.index or INDEX, len(tensors))
+    sheet = contact_sheet([to_picture(tensors[one], side, layout) for one in chosen])
     with replacing(options.out) as file:
         sheet.save(file, form)
-    print(f"{chosen.stop - chosen.start} tensors drawn in {options.out}")
+    print(f"{len(chosen)} tensors drawn in {options.out}")
 
 
-def _slice(index: str, count: int) -> slice:
+def _chosen(index: str, count: int) -> range:
     """A:B, :B, A: or A, as tensors that are there; B may lie beyond the last."""
     match = re.fullmatch(r"(\d*):(\d*)|(\d+)", index)
     if not match:
@@ -103,4 +103,4 @@ def _slice(index: str, count: int) -> slice:
         raise ConfigError(f"--index {index}: the file has tensors 0 to {count - 1}")
     if stop - start > MAX_PICTURES:
         raise ConfigError(f"--index {index}: {stop - start} tensors; at most {MAX_PICTURES} fit")
-    return slice(start, stop)
+    return range(start, stop)

@@ -1,6 +1,5 @@
 """What makes a run's figures doubtful, found out by itself and told with them."""
 
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
@@ -17,18 +16,19 @@ MIN_TREND = 0.05
 def warnings(
     config: RunConfig,
     result: Result,
-    same_machine: bool,
+    same_cores: bool,
     outputs: Sequence[Mapping[int, bytes]],
     equal_tensors: bool,
     unsteady: str | None,
 ) -> list[Warned]:
     """All that a reader has to know before trusting the figures.
 
-    `outputs` are what each kind's model answered to different tensors, by their index, a sample of
-    them; `equal_tensors`: some kind's do not differ at all; `unsteady`: how the burn-in ended
-    without the steady state that it was to reach.
+    `same_cores`: the server runs on cores of the client; `outputs` are what each kind's model
+    answered to different tensors, by their index, a sample of them; `equal_tensors`: some kind's
+    do not differ at all; `unsteady`: how the burn-in ended without the steady state that it was to
+    reach.
     """
-    found = _found(config, result, same_machine, outputs, equal_tensors)
+    found = _found(config, result, same_cores, outputs, equal_tensors)
     told = [Warned(kind, message) for kind, message in found]
     if unsteady:
         told.append(Warned("unsteady", f"the burn-in never came to a steady state: {unsteady}"))
@@ -66,15 +66,10 @@ def server_warnings(records: Sequence[ServerRecord], asked_workers: int) -> list
     return found
 
 
-def on_same_machine(peer: str) -> bool:
-    """Whether a server is here, by its numeric address, which is empty for a unix socket."""
-    return not peer or ipaddress.ip_address(peer).is_loopback
-
-
 def _found(
     config: RunConfig,
     result: Result,
-    same_machine: bool,
+    same_cores: bool,
     outputs: Sequence[Mapping[int, bytes]],
     equal_tensors: bool,
 ) -> Iterator[tuple[str, str]]:
@@ -103,7 +98,7 @@ def _found(
             f"{sent:,} of {given:,} tensors were sent again and again: as JSON no more fit in "
             "--json-memory",
         )
-    if same_machine:
+    if same_cores:
         yield "same_machine", "the server is on this machine: client and server share its cores"
         if config.servers_meanwhile:
             others = ", ".join(config.servers_meanwhile)

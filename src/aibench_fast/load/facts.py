@@ -7,7 +7,7 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +20,7 @@ _GOVERNORS = Path("/sys/devices/system/cpu")
 Progress = Callable[[int, int], None]
 """Hears how many bytes are done, and of how many."""
 
-_digests: dict[tuple[str, int, int, int], str] = {}
+_digests: dict[tuple[tuple[str, int, int, int], ...], str] = {}
 
 
 def host_facts() -> dict[str, Any]:
@@ -61,19 +61,25 @@ def _governor() -> str | None:
     return ",".join(sorted(found)) or None
 
 
-def data_digest(file: Path, progress: Progress) -> str:
-    """The SHA-256 of a file, in hexadecimal; `progress` hears how far it is.
+def data_digest(files: Sequence[Path], progress: Progress) -> str:
+    """The SHA-256 of files one after another, in hexadecimal; `progress` hears how far it is.
 
-    A file that has not changed meanwhile is read once a process. OSError where it cannot be read.
+    Files that have not changed meanwhile are read once a process. OSError where one cannot be read.
     """
-    status = file.stat()
-    key = (str(file.resolve()), status.st_ino, status.st_size, status.st_mtime_ns)
+    statuses = [file.stat() for file in files]
+    key = tuple(
+        (str(file.resolve()), status.st_ino, status.st_size, status.st_mtime_ns)
+        for file, status in zip(files, statuses, strict=True)
+    )
     if key not in _digests:
-        digest = hashlib.sha256()
-        with file.open("rb") as stream:
-            for piece in _pieces(stream, status.st_size):
-                digest.update(piece)
-                progress(stream.tell(), status.st_size)
+        total_bytes = sum(status.st_size for status in statuses)
+        digest, done_bytes = hashlib.sha256(), 0
+        for file, status in zip(files, statuses, strict=True):
+            with file.open("rb") as stream:
+                for piece in _pieces(stream, status.st_size):
+                    digest.update(piece)
+                    done_bytes += len(piece)
+                    progress(done_bytes, total_bytes)
         _digests[key] = digest.hexdigest()
     return _digests[key]
 

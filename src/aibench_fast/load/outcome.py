@@ -9,7 +9,7 @@ from typing import Any
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.doubts import on_same_machine, server_warnings, warnings
+from aibench_fast.load.doubts import server_warnings, warnings
 from aibench_fast.load.kinds import described
 from aibench_fast.load.readings import (
     NS_PER_S,
@@ -21,6 +21,7 @@ from aibench_fast.load.readings import (
     measured_s,
     total_failed,
 )
+from aibench_fast.load.samemachine import on_same_machine, shares_cores
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.session import ServerStatistics
@@ -142,8 +143,12 @@ def result_of(
         interrupted=end is not End.REACHED,
         incomplete=end is End.AHEAD,
     )
+    same_cores = any(
+        on_same_machine(one.peer) and shares_cores(config.server_pid or one.pid)
+        for one in run.records
+    )
     found = warnings(
-        config, result, same_machine, watch.outputs, run.equal_tensors, watch.unsteady,
+        config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
     ) + server_warnings(run.records, run.asked_workers)  # fmt: skip
     return dataclasses.replace(result, warnings=found)
 

@@ -15,6 +15,7 @@ from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.result import Digesting
 from aibench_fast.tensors import tensorfile
+from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensortype import VALUE_BYTES
 
 MAX_COMPARED = 100_000
@@ -84,7 +85,7 @@ def open_sources(config: RunConfig) -> list[Source]:
 def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors:
     if one.file is None:
         return _core.Tensors.generate(tensor_count, one.tensor_bytes, one.dtype, seed)
-    return _core.Tensors.open(one.file, one.tensor_bytes)
+    return _core.Tensors.open(files_of(one.file), one.tensor_bytes)
 
 
 def _first(config: RunConfig, kind: RequestKind, tensor_count: int) -> int:
@@ -106,7 +107,7 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 continue
             try:
                 yield facts.data_digest(
-                    one.file, lambda done, total: observe(Digesting(done, total))
+                    files_of(one.file), lambda done, total: observe(Digesting(done, total))
                 )
             except OSError as error:
                 raise ConfigError(
@@ -140,4 +141,5 @@ def read_references(
             f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
             "there has to be one for each"
         )
-    return config.reference_file.read_bytes()[: sent_count * output_bytes]
+    references = b"".join(file.read_bytes() for file in files_of(config.reference_file))
+    return references[: sent_count * output_bytes]

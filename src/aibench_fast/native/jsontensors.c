@@ -128,8 +128,9 @@ void jsontensors_finish(struct jsontensors *j, uint64_t count, struct tensormap 
         .base = mremap(j->base, j->most * j->room_bytes, count * j->text_bytes, 0),
         .tensor_bytes = j->text_bytes,
         .tensor_count = count,
+        .seamless_count = count,
         .lead_bytes = SEPARATOR_BYTES,
-        .fd = -1,
+        .mapped_bytes = count * j->text_bytes,
     };
     mprotect((void *)map->base, count * j->text_bytes, PROT_READ);
     j->base = NULL;

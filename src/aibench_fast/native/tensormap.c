@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,33 +10,103 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mapguard.h"
+
 #ifndef MADV_POPULATE_READ /* glibc before 2.35 */
 #define MADV_POPULATE_READ 22
 #endif
 
-int tensormap_open(struct tensormap *map, const char *path, size_t tensor_bytes, errstr_t errstr)
+/* The bytes of whole pages that a file takes of the addresses. */
+static size_t page_bytes(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
+/* Find how many tensors each file has, and whether gaps come between them; -1 with errno, and `failed`. */
+static int measure(struct tensormap *map, const char *const *paths, const char **failed)
+{
+    struct stat status;
+    bool seamless = true;
+    for (size_t i = 0; i < map->shard_count; i++) {
+        size_t before_bytes = map->tensor_count * map->tensor_bytes;
+        *failed = paths[i];
+        if (stat(paths[i], &status) < 0)
+            return -1;
+        if (status.st_size == 0 || map->tensor_bytes == 0 ||
+            (size_t)status.st_size % map->tensor_bytes != 0) {
+            errno = EINVAL;
+            return -1;
+        }
+        seamless = seamless && map->mapped_bytes == before_bytes;
+        map->shards[i].first = map->tensor_count;
+        map->tensor_count += (uint64_t)status.st_size / map->tensor_bytes;
+        map->mapped_bytes += page_bytes((size_t)status.st_size);
+    }
+    map->shards[map->shard_count].first = map->tensor_count;
+    map->seamless_count = seamless ? map->tensor_count : 0;
+    return 0;
+}
+
+/* Map a file of just so many bytes, at an address or where there is room; -1 with errno. */
+static int map_file(const char *path, size_t bytes, const char **base)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status) < 0)
-        goto error;
-    if (status.st_size == 0 || tensor_bytes == 0 || (size_t)status.st_size % tensor_bytes != 0) {
-        errno = EINVAL;
-        goto error;
+    void *mapped = MAP_FAILED;
+    if (fd >= 0 && fstat(fd, &status) == 0) {
+        errno = EAGAIN; /* it changed since it was measured */
+        if ((size_t)status.st_size == bytes)
+            mapped = mmap((void *)*base, bytes, PROT_READ, MAP_SHARED | (*base ? MAP_FIXED : 0), fd, 0);
     }
-    map->base = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (map->base == MAP_FAILED)
-        goto error;
-    map->fd = fd;
-    map->tensor_bytes = tensor_bytes;
-    map->tensor_count = (uint64_t)status.st_size / tensor_bytes;
-    map->lead_bytes = 0;
-    return 0;
-error:
-    snprintf(errstr, ERRSTR_BYTES, "cannot map %s: %s", path, strerror(errno));
+    int error = errno;
     if (fd >= 0)
         close(fd);
-    map->base = NULL;
+    errno = error;
+    if (mapped == MAP_FAILED)
+        return -1;
+    *base = mapped;
+    return 0;
+}
+
+/* Map all files into one range of addresses, which has no room of its own to lose; -1 as `measure`. */
+static int map_files(struct tensormap *map, const char *const *paths, const char **failed)
+{
+    const char *base = NULL;
+    if (map->shard_count > 1) {
+        void *range = mmap(NULL, map->mapped_bytes, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (range == MAP_FAILED)
+            return -1;
+        map->base = base = range;
+    }
+    for (size_t i = 0; i < map->shard_count; i++) {
+        struct tensormap_shard *shard = &map->shards[i];
+        size_t bytes = (shard[1].first - shard->first) * map->tensor_bytes;
+        *failed = paths[i];
+        shard->base = base;
+        if (map_file(paths[i], bytes, &shard->base) < 0)
+            return -1;
+        base = shard->base + page_bytes(bytes);
+    }
+    map->base = map->shards->base;
+    return 0;
+}
+
+int tensormap_open(struct tensormap *map, const char *const *paths, size_t path_count,
+                   size_t tensor_bytes, errstr_t errstr)
+{
+    const char *failed = *paths;
+    *map = (struct tensormap){
+        .tensor_bytes = tensor_bytes,
+        .shards = calloc(path_count + 1, sizeof *map->shards),
+        .shard_count = path_count,
+    };
+    mapguard_install();
+    if (map->shards && measure(map, paths, &failed) == 0 && map_files(map, paths, &failed) == 0)
+        return 0;
+    snprintf(errstr, ERRSTR_BYTES, "cannot map %s: %s", failed, strerror(errno));
+    tensormap_close(map);
     return -1;
 }
 
@@ -52,31 +123,61 @@ int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tens
     }
     tensordata_fill(base, bytes, dtype, seed);
     mprotect(base, bytes, PROT_READ);
-    *map = (struct tensormap){base, tensor_bytes, tensor_count, 0, -1};
+    *map = (struct tensormap){
+        .base = base,
+        .tensor_bytes = tensor_bytes,
+        .tensor_count = tensor_count,
+        .seamless_count = tensor_count,
+        .mapped_bytes = bytes,
+    };
     return 0;
 }
 
 void tensormap_populate(const struct tensormap *map)
 {
-    size_t bytes = map->tensor_bytes * map->tensor_count;
     size_t memory_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    if (bytes <= memory_bytes / 2)
-        madvise((void *)map->base, bytes, MADV_POPULATE_READ);
+    if (map->mapped_bytes <= memory_bytes / 2)
+        madvise((void *)map->base, map->mapped_bytes, MADV_POPULATE_READ);
 }
 
 void tensormap_close(struct tensormap *map)
 {
-    if (map->base == NULL)
-        return;
-    munmap((void *)map->base, map->tensor_bytes * map->tensor_count);
-    if (map->fd >= 0)
-        close(map->fd);
+    if (map->base != NULL)
+        munmap((void *)map->base, map->mapped_bytes);
+    free(map->shards);
     map->base = NULL;
+    map->shards = NULL;
 }
 
 size_t tensormap_batch_iovecs(const struct tensormap *map, uint64_t batch)
 {
-    return (size_t)(batch / map->tensor_count) + 2;
+    uint64_t shortest = map->tensor_count;
+    if (map->seamless_count == 0)
+        for (size_t i = 0; i < map->shard_count; i++) {
+            uint64_t count = map->shards[i + 1].first - map->shards[i].first;
+            shortest = count < shortest ? count : shortest;
+        }
+    return (size_t)(batch / shortest) + 2;
+}
+
+/* Find where a tensor is; return how many, itself among them, follow without a gap. */
+static uint64_t find_tensor(const struct tensormap *map, uint64_t index, const char **place)
+{
+    size_t low = 0, high = map->shard_count;
+    if (map->seamless_count > 0) {
+        *place = map->base + index * map->tensor_bytes;
+        return map->tensor_count - index;
+    }
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (map->shards[middle].first <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct tensormap_shard *shard = &map->shards[low];
+    *place = shard->base + (index - shard->first) * map->tensor_bytes;
+    return shard[1].first - index;
 }
 
 size_t tensormap_batch_around(const struct tensormap *map, uint64_t first, uint64_t batch,
@@ -84,35 +185,37 @@ size_t tensormap_batch_around(const struct tensormap *map, uint64_t first, uint6
 {
     size_t used = 0;
     while (batch > 0) {
-        uint64_t run = map->tensor_count - first;
+        const char *place;
+        uint64_t run = find_tensor(map, first, &place);
         if (run > batch)
             run = batch;
-        iov[used].iov_base = (void *)(map->base + first * map->tensor_bytes);
+        iov[used].iov_base = (void *)place;
         iov[used].iov_len = run * map->tensor_bytes;
         used++;
         batch -= run;
-        first = 0;
+        first = (first + run) % map->tensor_count;
     }
     iov->iov_base = (char *)iov->iov_base + map->lead_bytes;
     iov->iov_len -= map->lead_bytes;
     return used;
 }
 
-/* Copy by read calls, for the pages of a file that shrank raise SIGBUS. */
-static int read_file(int fd, off_t offset, char *out, size_t bytes)
+/* Not inlined, for what it changes must not be a variable of who jumps. */
+static __attribute__((noinline)) void copy_runs(const struct iovec *runs, size_t count, char *out)
 {
-    while (bytes > 0) {
-        ssize_t n = pread(fd, out, bytes, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            errno = ENODATA;
-        if (n <= 0)
-            return -1;
-        out += n;
-        offset += n;
-        bytes -= (size_t)n;
+    for (; count > 0; count--, runs++) {
+        memcpy(out, runs->iov_base, runs->iov_len);
+        out += runs->iov_len;
     }
+}
+
+/* -1 where a file shrank. */
+static int copy_guarded(const struct iovec *runs, size_t count, char *out)
+{
+    if (mapguard_enter())
+        return -1;
+    copy_runs(runs, count, out);
+    mapguard_leave();
     return 0;
 }
 
@@ -120,18 +223,10 @@ int tensormap_read(const struct tensormap *map, uint64_t first, uint64_t batch, 
                    errstr_t errstr)
 {
     struct iovec *runs = calloc(tensormap_batch_iovecs(map, batch), sizeof(*runs));
-    size_t count = runs ? tensormap_batch(map, first, batch, runs) : 0;
-    int status = runs ? 0 : -1;
-    for (size_t i = 0; i < count && status == 0; i++) {
-        const char *from = runs[i].iov_base;
-        if (map->fd < 0)
-            memcpy(out, from, runs[i].iov_len);
-        else
-            status = read_file(map->fd, from - map->base, out, runs[i].iov_len);
-        out += runs[i].iov_len;
-    }
+    int status = runs ? copy_guarded(runs, tensormap_batch(map, first, batch, runs), out) : -1;
     if (status < 0)
-        snprintf(errstr, ERRSTR_BYTES, "cannot read the tensors: %s", strerror(errno));
+        snprintf(errstr, ERRSTR_BYTES, "cannot read the tensors: %s",
+                 strerror(runs ? ENODATA : ENOMEM));
     free(runs);
     return status;
 }

@@ -107,8 +107,10 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
             "--cacert"
         )
     reason = error.reason or ""
-    # A server that speaks none, as Triton, may just cut the connection.
-    if isinstance(error, ssl.SSLEOFError) or any(one in reason for one in _NOT_TLS):
+    # A server that speaks none, as Triton, may just cut the connection, which older Pythons tell
+    # as an end that was said.
+    cut = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if cut or any(one in reason for one in _NOT_TLS):
         return ServerError(not_spoken(address))
     if any(one in reason for one in _CERTIFICATE_WANTED):
         return ServerError(

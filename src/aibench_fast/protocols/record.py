@@ -32,3 +32,5 @@ class ServerRecord:
     is the file's."""
     outputs: Sequence[Output]
     """What each kind of request was answered on trial."""
+    pid: int | None = None
+    """Of its process, on its own machine."""

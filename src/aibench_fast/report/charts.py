@@ -25,6 +25,8 @@ from aibench_fast.results.search import UNITS
 from aibench_fast.results.servers import setting_of
 
 HEAT_ROW_HEIGHT = 34
+MAX_NUMBERED = 16
+"""Columns of a heat map with numbers in it: those of more would lie over each other."""
 SEARCH_QUANTILES = {"q50": "p50", "q99": "p99"}
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
 
@@ -90,7 +92,7 @@ def _panels(content: Content) -> Iterator[Panel]:
     Of servers that are compared there are panels where other settings differ too.
     """
     steps = content.searched
-    cells = [one.cell for one in content.cells if not all(run.path in steps for run in one.runs)]
+    cells = [one.cell for one in content.drawn if not all(run.path in steps for run in one.runs)]
     for name in sorted({cell.server_name for cell in cells}):
         panels = _panels_of([cell for cell in cells if cell.server_name == name])
         for panel in panels:
@@ -222,7 +224,7 @@ def _throughput(content: Content, panel: Panel) -> Chart:
             "p50": one.quantile_ms("q50"),
             "p99": one.quantile_ms("q99"),
         }
-        for one in content.cells
+        for one in content.drawn
         if one.cell in panel.series
     ]
     x = {
@@ -274,7 +276,7 @@ def _throughput(content: Content, panel: Panel) -> Chart:
 def _heat_map(content: Content, panel: Panel) -> Chart:
     rows: Rows = [
         {"workers": one.cell.workers, "series": panel.series[one.cell], "rate": one.rate}
-        for one in content.cells
+        for one in content.drawn
         if one.cell in panel.series
     ]
     rates = [row["rate"] for row in rows]
@@ -309,6 +311,7 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
             {
                 "mark": {
                     "type": "text",
+                    "opacity": 1 if len(columns) <= MAX_NUMBERED else 0,
                     "color": {"expr": f"datum.rate > {middle!r} ? onHigh : onLow"},
                 },
                 "encoding": {"text": {"field": "rate", "type": "quantitative", "format": form}},
@@ -324,11 +327,11 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
 
 
 def _with_latencies(content: Content) -> list[CellSummary]:
-    return [one for one in content.cells if one.latencies.count]
+    return [one for one in content.drawn if one.latencies.count]
 
 
 def _timed(content: Content) -> list[CellSummary]:
-    return [one for one in content.cells if one.timeline or one.cpu]
+    return [one for one in content.drawn if one.timeline or one.cpu]
 
 
 def _percentiles(content: Content) -> Iterator[Chart]:

@@ -1,31 +1,36 @@
 """What a report shows, gathered from result files: one summary for each cell of the sweep."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, TypeVar
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import (
     Cell,
-    FoundSearch,
-    Loaded,
     RunDetails,
     RunRecord,
-    Skipped,
     TimelinePoint,
     by_cell,
     median_run,
     read_details,
 )
+from aibench_fast.results.folder import FoundSearch, Loaded, Skipped
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
-from aibench_fast.results.servers import Figure
+from aibench_fast.results.servers import Figure, setting_of
+
+Read = TypeVar("Read")
 
 MAX_PERIODS = 200
 """Of a run over time: more points than a plot has pixels for would only make the page large."""
+MAX_DRAWN = 300
+"""Cells in plots: more can be told apart by no one, and would make a page that no browser opens."""
+MAX_TIMED = 100
+"""Cells that are shown over time, some 100 kB each."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,9 @@ class CellSummary:
     cell: Cell
     runs: Sequence[RunRecord]
     latencies: LatencyHistogram
-    """Of all runs together; empty where no result has its histogram."""
+    """Of all runs together; empty where no result has its histogram, or it is not drawn."""
     start_unix_ms: float | None
-    """Of the run whose rate is the median, as are the next two."""
+    """Of the run whose rate is the median, as are the next two, which may not be drawn either."""
     timeline: Sequence[TimelinePoint]
     cpu: Sequence[CpuPeriod]
 
@@ -80,7 +85,11 @@ class Content:
     """What the results were read from."""
     cells: Sequence[CellSummary]
     skipped: Sequence[Skipped]
-    searches: Sequence[FoundSearch] = ()
+    searches: Sequence[FoundSearch]
+    drawn: Sequence[CellSummary]
+    """Those of the cells that plots are of: all of them, unless they are very many."""
+    timed: int
+    """Of how many cells a run is shown over time."""
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -107,32 +116,67 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
 
     A result whose histogram or periods cannot be read keeps its figures and is named.
     """
-    unreadable: list[Skipped] = []
+    unreadable: dict[Path, Skipped] = {}
 
-    def details(run: RunRecord) -> RunDetails:
+    def readable(run: RunRecord, read: Callable[[], Read], instead: Read) -> Read:
         try:
-            found = read_details(run.path)
+            return read()
         except ConfigError as error:
-            unreadable.append(Skipped(run.path, f"of its details, not its figures: {error}"))
-            found = RunDetails(LatencyHistogram.empty(), (), {}, {})
-        read_one()
-        return found
+            reason = f"of its details, not its figures: {error}"
+            unreadable[run.path] = Skipped(run.path, reason)
+            return instead
 
-    cells = []
-    for cell, runs in by_cell(loaded.records).items():
-        read = {run.path: details(run) for run in runs}
+    def latencies(runs: Iterable[RunRecord]) -> Iterator[LatencyHistogram]:
+        for run in runs:
+            yield readable(run, run.latencies, LatencyHistogram.empty())
+            read_one()
+
+    cells = by_cell(loaded.records)
+    drawn = _drawn(cells)
+    timed = set(_fastest_first(cells, drawn)[:MAX_TIMED])
+    nothing = LatencyHistogram.empty()  # which is large: one for all
+    summaries = []
+    for cell, runs in cells.items():
         typical = median_run(runs)
-        cells.append(
+        details = RunDetails((), {}, {})
+        if cell in timed:
+            details = readable(typical, partial(read_details, typical.path), details)
+        summaries.append(
             CellSummary(
                 cell=cell,
                 runs=runs,
-                latencies=LatencyHistogram.merged(one.latencies for one in read.values()),
+                latencies=LatencyHistogram.merged(latencies(runs)) if cell in drawn else nothing,
                 start_unix_ms=typical.start_unix_ms,
-                timeline=_thinned(read[typical.path].timeline),
-                cpu=cpu_periods(read[typical.path].server_stats, typical.start_unix_ms),
+                timeline=_thinned(details.timeline),
+                cpu=cpu_periods(details.server_stats, typical.start_unix_ms),
             )
         )
-    return Content(source, cells, [*loaded.skipped, *unreadable], loaded.searches)
+    return Content(
+        source,
+        summaries,
+        [*loaded.skipped, *unreadable.values()],
+        loaded.searches,
+        [one for one in summaries if one.cell in drawn],
+        len(timed),
+    )
+
+
+def _drawn(cells: Mapping[Cell, Sequence[RunRecord]]) -> set[Cell]:
+    """At most MAX_DRAWN, so that a series that is drawn is whole: the fastest settings' cells."""
+    series: dict[str, list[Cell]] = {}
+    for cell in _fastest_first(cells, cells):
+        series.setdefault(setting_of(cell).variant, []).append(cell)
+    found: list[Cell] = []
+    for one in series.values():
+        if found and len(found) + len(one) > MAX_DRAWN:
+            break
+        found += one[:MAX_DRAWN]
+    return set(found)
+
+
+def _fastest_first(cells: Mapping[Cell, Sequence[RunRecord]], wanted: Iterable[Cell]) -> list[Cell]:
+    rates = {cell: median(run.inferences_per_s for run in cells[cell]) for cell in wanted}
+    return sorted(rates, key=lambda cell: rates[cell], reverse=True)
 
 
 def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:

@@ -21,6 +21,10 @@ from aibench_fast.results.servers import FIGURES, USE_FIGURES
 MAX_NAMED = 8
 """Doubtful files and different facts that are told one by one; more would fill the page."""
 
+MAX_ROWS = 2000
+"""Of the table of cells."""
+MAX_COMMANDS = 50
+
 LATE_SHARE = 0.01
 """Of a rate-limited run's requests: above it the limit was not what was offered to the server."""
 
@@ -50,6 +54,7 @@ def _page(content: Content) -> Iterator[str]:
     yield "<main>\n"
     yield from _doubts(content)
     yield from _figures(content)
+    yield from _limits(content)
     yield from _plots(content, drawn)
     yield from _cells(content)
     yield from _setup(content)
@@ -87,7 +92,7 @@ def _head(content: Content) -> Iterator[str]:
         _counted(len(runs), "result"),
         _counted(len(content.cells), "cell"),
         *([_days(starts)] if starts else []),
-        *(str(server) for server in facts(runs).get("Server", ())),
+        *dict.fromkeys(f"{one.kind} {one.version}" for run in runs if (one := run.server)),
     ]
     yield "<header>\n<p class=tool>aibench-fast</p>\n<h1>Benchmark report</h1>\n"
     yield f"<p class=source>{escape(content.source)}</p>\n"
@@ -129,7 +134,7 @@ def _doubts(content: Content) -> Iterator[str]:
         ),
         (
             "Unlike runs are taken together",
-            [f"{name}: {' or '.join(values)}" for name, values in mixed(runs).items()],
+            [f"{name}: {_either(values)}" for name, values in mixed(runs).items()],
         ),
         (
             "Interrupted: the figures are of the part that was measured",
@@ -162,6 +167,12 @@ def _doubts(content: Content) -> Iterator[str]:
     yield "</section>\n"
 
 
+def _either(values: Sequence[str]) -> str:
+    more = len(values) - MAX_NAMED
+    shown = [*values[:MAX_NAMED], *([f"{more} more"] if more > 0 else [])]
+    return " or ".join(shown)
+
+
 def _figures(content: Content) -> Iterator[str]:
     fastest = content.fastest
     quickest = min(content.cells, key=lambda one: one.quantile_ms("q50") or 0)
@@ -190,6 +201,25 @@ def _figures(content: Content) -> Iterator[str]:
 
 def _ms(value: float | None) -> str:
     return "n/a" if value is None else f"{value:,.2f}"
+
+
+def _limits(content: Content) -> Iterator[str]:
+    """What of very many cells is not shown, and how the rest was chosen."""
+    cells, drawn = len(content.cells), len(content.drawn)
+    told = []
+    if drawn < cells:
+        told.append(
+            f"Of {cells:,} cells the plots show {drawn:,}: those of the settings with the highest "
+            "throughput, all worker counts of each."
+        )
+    if content.timed < drawn:
+        told.append(f"One run over time is that of the {content.timed:,} fastest cells.")
+    if cells > MAX_ROWS:
+        told.append(
+            f"The table has the {MAX_ROWS:,} fastest cells; aibench-fast export writes all results."
+        )
+    if told:
+        yield f"<p class=limits>{' '.join(told)}</p>\n"
 
 
 def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[str]:
@@ -254,7 +284,11 @@ def _cells(content: Content) -> Iterator[str]:
     yield '<div class=scroll tabindex=0><table id="cells">\n<thead><tr>'
     yield "".join(f"<th scope=col>{head}</th>" for head in heads)
     yield "</tr></thead>\n<tbody>\n"
+    fastest = sorted(content.cells, key=lambda one: one.rate, reverse=True)[:MAX_ROWS]
+    shown = {one.cell for one in fastest}
     for one in content.cells:
+        if one.cell not in shown:
+            continue
         values = "".join(f"<td>{value}</td>" for value in _cell_values(one, limited, compared))
         yield f"<tr>{values}</tr>\n"
     yield "</tbody></table></div>\n</section>\n"
@@ -305,7 +339,9 @@ def _setup(content: Content) -> Iterator[str]:
     yield "</dl>\n"
     typed = commands(content.runs)
     if typed:
-        lines = "\n".join(map(escape, typed))
+        more = len(typed) - MAX_COMMANDS
+        shown = [*typed[:MAX_COMMANDS], *([f"and {more:,} more"] if more > 0 else [])]
+        lines = "\n".join(map(escape, shown))
         yield f"<h3>Commands</h3>\n<pre tabindex=0><code>{lines}</code></pre>\n"
     yield "</section>\n"
 

@@ -10,7 +10,7 @@ from aibench_fast.report import text, themes
 from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_svg
 from aibench_fast.results import compare
-from aibench_fast.results.files import Loaded
+from aibench_fast.results.folder import Loaded
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Result
 

@@ -19,7 +19,7 @@ from aibench_fast.results.servers import FIGURES, USE_FIGURES, Figure, setting_o
 
 def named(content: Content) -> list[CellSummary]:
     """The cells of servers that are compared."""
-    return [one for one in content.cells if one.cell.server_name]
+    return [one for one in content.drawn if one.cell.server_name]
 
 
 def server_choices(content: Content) -> dict[str, list[str]]:

@@ -7,21 +7,17 @@ readers need it and it is most of a file, `read_details` reads on demand.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.plainvalues import check_plain_values, number
 from aibench_fast.results.result import BUSY_THREAD, MIN_FOR_P99, ServerFacts, Verdict
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
 from aibench_fast.tensortype import describe, image_shape
-
-if TYPE_CHECKING:
-    import pandas
 
 NEWEST_MAJOR_VERSION = 1
 QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -65,7 +61,7 @@ class Cell(NamedTuple):
         return f"{self.workers} worker{'' if self.workers == 1 else 's'}, {self.variant}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
     """One result file. Latencies are milliseconds; what the file does not tell is None or empty."""
 
@@ -109,6 +105,14 @@ class RunRecord:
     interrupted: bool
     verdict: str | None
     """Whose the figures are and why, in words, as the run itself judged; None where it did not."""
+    encoded_latencies: str | None = field(repr=False)
+    """The histogram as the file has it; None where it has none."""
+
+    def latencies(self) -> LatencyHistogram:
+        """The measured latencies, empty where the file has none; ConfigError if unreadable."""
+        if self.encoded_latencies is None:
+            return LatencyHistogram.empty()
+        return LatencyHistogram.decode(self.encoded_latencies)
 
     @property
     def is_doubtful(self) -> bool:
@@ -193,8 +197,6 @@ class TimelinePoint:
 class RunDetails:
     """What is most of a result file."""
 
-    latencies: LatencyHistogram
-    """Empty where the file has none."""
     timeline: Sequence[TimelinePoint]
     server_stats: Mapping[str, Any]
     """By reporting period; see `serverperiods`."""
@@ -220,127 +222,6 @@ class SearchOfResults(SummaryOfResults):
         self.search = search
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file that is no usable result, and why."""
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        """Return the line that names it."""
-        return f"skipped {self.path}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class FoundSearch:
-    """A search among the files that were read."""
-
-    path: Path
-    search: Search
-
-    @property
-    def files(self) -> list[Path]:
-        """Where its steps' results are, in their order."""
-        return [self.path.parent / step.result for step in self.search.steps]
-
-
-@dataclass(frozen=True)
-class Loaded(Sequence[RunRecord], ShownInNotebooks):
-    """The results that were found, by file name, and the files that were none."""
-
-    records: Sequence[RunRecord]
-    skipped: Sequence[Skipped]
-    searches: Sequence[FoundSearch] = ()
-
-    def __getitem__(self, place: Any) -> Any:
-        """Return a result, or several by a slice."""
-        return self.records[place]
-
-    def __len__(self) -> int:
-        """How many results there are."""
-        return len(self.records)
-
-    def to_pandas(self) -> "pandas.DataFrame":
-        """Return one row a result, as `export --format csv` has them, as a DataFrame of pandas.
-
-        ConfigError where pandas, of the extra `notebook`, is not installed.
-        """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ConfigError(
-                "to_pandas needs pandas, which is not installed: "
-                "pip install 'aibench-fast[notebook]'"
-            ) from error
-        return pandas.DataFrame([record.row() for record in self.records])
-
-
-def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> Loaded:
-    """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
-
-    Of a folder each `.json` whose name begins with `prefix` is read; one that is no result is in
-    `skipped`. ConfigError where a path does not exist or no result is left.
-    """
-    several = [paths] if isinstance(paths, str | Path) else [*paths]
-    return load(map(Path, several), prefix)
-
-
-def load(paths: Iterable[Path], prefix: str = "") -> Loaded:
-    """Read result files, and of a folder each `.json` whose name begins with `prefix`.
-
-    A search stands for its steps' results, which are in the folder with it. A file that is broken,
-    empty, half-written or no result is skipped. ConfigError where a path does not exist or nothing
-    usable is left.
-    """
-    named = list(paths)
-    records: list[RunRecord] = []
-    skipped: list[Skipped] = []
-    searches: list[FoundSearch] = []
-    files = [*_files(named, prefix)]
-    for file in files:  # which grows where a search names more
-        try:
-            records.append(read_record(file))
-        except SearchOfResults as error:
-            searches.append(found := FoundSearch(file, error.search))
-            files += [one for one in found.files if one not in files]
-        except SummaryOfResults as error:
-            if file in named:  # in a folder its results are there too
-                skipped.append(Skipped(file, str(error)))
-        except ConfigError as error:
-            skipped.append(Skipped(file, str(error)))
-    if not records:
-        where = ", ".join(map(str, named))
-        with_prefix = f" whose name begins with {prefix}" if prefix else ""
-        raise _with_all(f"no result (.json){with_prefix} in {where}", skipped)
-    return Loaded(records, skipped, searches)
-
-
-def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
-    """The error, with the first skipped file in its line and all of them in its traceback."""
-    if not skipped:
-        return ConfigError(message)
-    more = f" and {len(skipped) - 1} more, which --debug names" if len(skipped) > 1 else ""
-    error = ConfigError(f"{message}; {skipped[0]}{more}")
-    for one in skipped[1:]:
-        error.add_note(str(one))
-    return error
-
-
-def _files(paths: Iterable[Path], prefix: str) -> Iterable[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path.glob(f"{_literal(prefix)}*.json"))
-        elif path.exists():
-            yield path
-        else:
-            raise ConfigError(f"there is no file or folder {path}")
-
-
-def _literal(prefix: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in prefix)
-
-
 def read_record(path: Path) -> RunRecord:
     """Read one result file; ConfigError with the reason where it is none."""
     document = _document(path)
@@ -353,10 +234,8 @@ def read_details(path: Path) -> RunDetails:
     document = _document(path)
     with _as_no_result():
         check_plain_values(document)
-        encoded = document["OverallQuantiles"].get("EncodedHistogram")
         told = document.get("ServerRunTimeStats") or {}
         return RunDetails(
-            latencies=LatencyHistogram.decode(encoded) if encoded else LatencyHistogram.empty(),
             timeline=_timeline(document.get("ClientRunTimeStats") or {}),
             server_stats=document.get("ServerPeriods") or told,
             # Before format 1.3 ours stood there.
@@ -376,8 +255,9 @@ def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
     """Where runs of one cell are no repetitions of each other: what differs, and how."""
     found: dict[str, set[str]] = {}
     for runs in by_cell(records).values():
-        for name in runs[0].setup:
-            values = {value for run in runs if (value := run.setup[name]) is not None}
+        setups = [run.setup for run in runs]
+        for name in setups[0]:
+            values = {value for setup in setups if (value := setup[name]) is not None}
             if len(values) > 1:
                 found.setdefault(name, set()).update(values)
     return {name: sorted(values) for name, values in found.items()}
@@ -400,7 +280,9 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             f"result format {version}, this program reads up to {NEWEST_MAJOR_VERSION}.x: update it"
         )
     check_plain_values(document)
-    quantiles = _mapping(_mapping(document, "OverallQuantiles"), "AllQueries")
+    latencies = _mapping(document, "OverallQuantiles")
+    quantiles = _mapping(latencies, "AllQueries")
+    encoded = latencies.get("EncodedHistogram")
     rate = number(_mapping(document, "OverallRates"), "overallOpsRate")
     q50 = number(quantiles, "q50")
     if rate <= 0 or q50 <= 0:
@@ -444,6 +326,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         warnings=[str(one["Message"]) for one in document.get("Warnings") or ()],
         interrupted=bool(document.get("Interrupted")),
         verdict=_verdict(document),
+        encoded_latencies=str(encoded) if encoded else None,
     )
 
 

@@ -88,14 +88,16 @@ class LatencyHistogram:
     @classmethod
     def merged(cls, several: "Iterable[LatencyHistogram]") -> "LatencyHistogram":
         """All latencies of several histograms in one."""
-        total = cls.empty()
-        filled = [one._histogram for one in several if one.count]
-        for histogram in filled:
-            total._histogram.add(histogram)
-        if filled:  # the library takes the edges of the buckets that they are in
-            total._histogram.min_value = min(histogram.min_value for histogram in filled)
-            total._histogram.max_value = max(histogram.max_value for histogram in filled)
-        return total
+        total = cls.empty()._histogram
+        extremes: list[tuple[int, int]] = []
+        for one in several:  # one at a time: each is large
+            if one.count:
+                total.add(one._histogram)
+                extremes.append(one.extremes_us)
+        if extremes:  # the library takes the edges of the buckets that they are in
+            total.min_value = min(least for least, _ in extremes)
+            total.max_value = max(greatest for _, greatest in extremes)
+        return cls(total)
 
     def since(self, earlier: "LatencyHistogram") -> "LatencyHistogram":
         """The latencies that came after `earlier`, a copy of this histogram at an earlier time.

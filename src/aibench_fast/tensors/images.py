@@ -31,6 +31,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 # Four times keeps the mean difference from plain area averaging below 0.5/255; twice, below 2/255.
 ROUGH_FACTOR = 4
 
+LYING = (5, 6, 7, 8)
+"""EXIF's orientations that exchange width and height."""
+
 # In blocks above 32 MB, which malloc gives back to the system when they are freed; of Pillow's own
 # 16 MB each thread would keep as many as its largest picture had.
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
@@ -121,6 +124,23 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
     except Exception as error:  # Pillow's readers raise nearly anything on broken bytes
         raise ConfigError(f"cannot be decoded: {error}") from error
     return picture
+
+
+def scaled_size_of(data: bytes, smaller_side: int) -> tuple[int, int] | None:
+    """Width and height of the picture that `load_scaled` makes of a JPEG, by its header alone.
+
+    None for what is none, which has to be decoded to know: other formats may tell at their end how
+    they are turned.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        if image.format != "JPEG":  # or several of them in one file
+            return None
+        width, height = image.size
+        is_lying = image.getexif().get(ExifTags.Base.Orientation, 1) in LYING
+    except Exception:  # as in `load_scaled`, which then tells what it is
+        return None
+    return scaled_size(*((height, width) if is_lying else (width, height)), smaller_side)
 
 
 def _usual_jpeg(image: Image.Image, data: bytes, size: tuple[int, int]) -> Picture | None:

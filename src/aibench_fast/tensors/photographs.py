@@ -1,4 +1,4 @@
-"""Where photographs come from: a folder, a zip archive, or the sample set.
+"""Where photographs come from: a folder, a zip archive, an address, or the sample set.
 
 Sample set: the colour photographs of scikit-image's wheel that its notes place in the public
 domain or under CC0.
@@ -6,13 +6,17 @@ domain or under CC0.
 
 import importlib.util
 import os
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.tensors import remote
+from aibench_fast.tensors.archives import Opener, open_archive
+from aibench_fast.tensors.listing import Entry, Photograph, check_size, walk
 
 SAMPLE = "sample"
 
@@ -25,49 +29,79 @@ SAMPLE_LICENCES = {
     "rocket.jpg": "public domain (SpaceX)",
 }
 
-MAX_FILE_BYTES = 128 << 20
-"""A larger file is refused unread: it is no photograph, or an archive's bomb."""
 
+class Photographs(Iterable[Photograph]):
+    """All that there are, sorted by name; going through them lists them anew."""
 
-@dataclass(frozen=True)
-class Photograph:
-    """A file that ought to be a photograph; nothing of it has been read yet."""
+    def __init__(self, listed: Callable[[], Iterator[Photograph]]) -> None:
+        """Of what `listed` gives."""
+        self._listed = listed
 
-    name: str
-    """Path inside the folder or the archive, with forward slashes."""
-    read: Callable[[], bytes]
-    """Its bytes; ConfigError with the reason, and no name, where it cannot be read. Any thread may
-    call it."""
+    def __iter__(self) -> Iterator[Photograph]:
+        """From the first one on."""
+        return self._listed()
 
 
 @contextmanager
-def open_input(where: str) -> Iterator[list[Photograph]]:
-    """List the photographs of a folder, a zip archive or `sample`, sorted by name.
+def open_input(where: str) -> Iterator[Photographs]:
+    """Find the photographs of a folder, a zip archive, an address such as s3://..., or `sample`.
 
     Folders inside are looked into; hidden files and those of macOS archives (`__MACOSX`) are left
-    out. The photographs can be read until the block ends. Raises ConfigError where there is
-    nothing to list.
+    out. The photographs can be read until the block ends. Raises ConfigError where there are none.
     """
-    path = Path(where)
-    if where == SAMPLE:
-        folder = sample_folder()
-        yield [_of_file(folder / name, name) for name in sorted(SAMPLE_LICENCES)]
-    elif path.is_dir():
-        yield _some(where, _list_folder(path))
-    elif path.is_file():
-        try:
-            archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+    with ExitStack() as opened:
+        found = Photographs(_find(where, opened))
+        if next(iter(found), None) is None:
             raise ConfigError(
-                f"--input {where}: is neither a folder nor a zip archive that can be read ({error})"
-            ) from error
-        with archive:
-            yield _some(where, _list_archive(archive))
+                f"--input {where}: there is no file in it; it should hold photographs"
+            )
+        yield found
+
+
+def absolute_input(where: str) -> str:
+    """The same input for a process in another folder."""
+    return where if where == SAMPLE or remote.is_address(where) else str(Path(where).absolute())
+
+
+def check_input(where: str) -> None:
+    """ConfigError where this process cannot reach it; nothing is listed."""
+    if where == SAMPLE:
+        sample_folder()
     else:
-        raise ConfigError(
-            f"--input {where}: there is no such folder or zip archive; `--input {SAMPLE}` takes "
-            "the sample photographs"
-        )
+        _place(where)
+
+
+def _find(where: str, opened: ExitStack) -> Callable[[], Iterator[Photograph]]:
+    """What lists them; an archive is closed by `opened`."""
+    if where == SAMPLE:
+        return partial(_list_sample, LocalFolder(sample_folder()))
+    place = _place(where)
+    if callable(place):
+        return opened.enter_context(open_archive(where, place)).photographs
+    return partial(walk, place)
+
+
+def _place(where: str) -> "LocalFolder | remote.RemoteFolder | Opener":
+    if remote.is_address(where):
+        return remote.find(where)
+    path = Path(where).absolute()
+    if path.is_dir():
+        return LocalFolder(path)
+    if path.is_file():
+        return partial(_open, path)
+    raise ConfigError(
+        f"--input {where}: there is no such folder or zip archive; `--input {SAMPLE}` takes the "
+        "sample photographs"
+    )
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _list_sample(folder: "LocalFolder") -> Iterator[Photograph]:
+    for name in sorted(SAMPLE_LICENCES):
+        yield Photograph(name, partial(folder.read, name))
 
 
 def sample_folder() -> Path:
@@ -82,64 +116,27 @@ def sample_folder() -> Path:
     return Path(package.submodule_search_locations[0]) / "data"
 
 
-def _some(where: str, photographs: list[Photograph]) -> list[Photograph]:
-    if not photographs:
-        raise ConfigError(f"--input {where}: there is no file in it; it should hold photographs")
-    return sorted(photographs, key=lambda photograph: photograph.name)
+@dataclass(frozen=True)
+class LocalFolder:
+    """A folder of a file system that is mounted."""
 
+    root: Path
 
-def _is_hidden(name: PurePosixPath) -> bool:
-    return name.parts[:1] == ("__MACOSX",) or any(part.startswith(".") for part in name.parts)
-
-
-def _list_folder(root: Path) -> list[Photograph]:
-    found = []
-    for folder, _, files in os.walk(root, onerror=_unreadable_folder):
-        for file in files:
-            path = Path(folder, file)
-            name = PurePosixPath(path.relative_to(root))
-            if path.is_file() and not _is_hidden(name):
-                found.append(_of_file(path, str(name)))
-    return found
-
-
-def _unreadable_folder(error: OSError) -> None:
-    raise ConfigError(f"--input: cannot list {error.filename}: {error.strerror}") from error
-
-
-def _list_archive(archive: zipfile.ZipFile) -> list[Photograph]:
-    return [
-        _of_member(archive, member)
-        for member in archive.infolist()
-        if not member.is_dir() and not _is_hidden(PurePosixPath(member.filename))
-    ]
-
-
-def _of_file(path: Path, name: str) -> Photograph:
-    def read() -> bytes:
+    def entries(self, inside: str) -> Iterator[Entry]:
+        """As `listing.Folder`; links to folders are not followed."""
         try:
-            _check_size(path.stat().st_size)
+            with os.scandir(self.root / inside) as found:
+                for one in found:
+                    if one.is_dir(follow_symlinks=False) or one.is_file():
+                        yield Entry(one.name, one.is_dir(follow_symlinks=False))
+        except OSError as error:
+            raise ConfigError(f"--input: cannot list {error.filename}: {error.strerror}") from error
+
+    def read(self, name: str) -> bytes:
+        """As `listing.Folder`."""
+        path = self.root / name
+        try:
+            check_size(path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
             raise ConfigError(f"cannot be read: {error.strerror}") from error
-
-    return Photograph(name, read)
-
-
-def _of_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Photograph:
-    def read() -> bytes:
-        # The stated size binds: zipfile never gives more, and fails on a checksum where there is.
-        _check_size(member.file_size)
-        try:
-            return archive.read(member)
-        except Exception as error:  # each way of packing has errors of its own
-            raise ConfigError(f"cannot be unpacked: {error}") from error
-
-    return Photograph(member.filename, read)
-
-
-def _check_size(size_bytes: int) -> None:
-    if size_bytes > MAX_FILE_BYTES:
-        raise ConfigError(
-            f"is {size_bytes:,} bytes, more than the {MAX_FILE_BYTES:,} that are allowed"
-        )

@@ -1,20 +1,15 @@
 """A folder of photographs to a tensor file: one pass on all cores, in order, in bounded memory.
 
-The cores decode and scale, some photographs ahead of the one being written; the calling thread
-takes them in order, draws the crops, converts and writes. So the crops come from one generator in
-the order of the names, whatever the number of cores.
+The cores decode and scale (`loading.py`), some photographs ahead of the one being written; the
+calling thread takes them in order, draws the crops, converts and writes. So the crops come from one
+generator in the order of the names, whatever the number of cores.
 """
 
 import codecs
 import csv
-import os
-import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -25,9 +20,13 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
 from aibench_fast.tensors import images, tensorfile
 from aibench_fast.tensors.images import Crop, Picture
-from aibench_fast.tensors.photographs import SAMPLE, Photograph, open_input
+from aibench_fast.tensors.loading import Skipped, load_all, usual_threads
+from aibench_fast.tensors.photographs import SAMPLE, open_input
+from aibench_fast.tensors.shards import check_place
 from aibench_fast.tensors.tensorfile import Layout, Tensor, ValueRange
 
+CropWriter = Callable[[str, Crop, int, int], None]
+"""Writes down a photograph's name, a crop, and the scaled width and height."""
 OnError = Literal["fail", "skip"]
 
 SAMPLE_RE_USE_FACTOR = 20
@@ -40,7 +39,7 @@ class PrepareConfig:
     """What to make; checked when it is made."""
 
     input: str
-    """A folder, a zip archive, or `sample`."""
+    """A folder, a zip archive, an address of fsspec's such as s3://..., or `sample`."""
     output: Path
     random_seed: int = RANDOM_SEED
     re_use_factor: int | None = None
@@ -76,14 +75,6 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A file that gave no tensors, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Prepared:
     """What was made."""
 
@@ -102,48 +93,63 @@ def prepare(
     for an output that cannot be written, and where fewer than `limit` tensors come out; then
     nothing is under the output's name that was not there before.
     """
-    with open_input(config.input) as photographs, ExitStack() as outputs:
-        factor = _crops_per_photograph(config, len(photographs))
-        total = len(photographs) * factor
-        if config.limit is not None and config.limit > total:
-            raise ConfigError(
-                f"--limit {config.limit}: {len(photographs)} photographs with --re-use-factor "
-                f"{factor} make {total} tensors; raise the factor or leave it out"
-            )
-        total = config.limit or total
+    check_place(config.output)
+    with open_input(config.input) as found, ExitStack() as outputs:
+        photographs = list(found)
+        factor = crops_per_photograph(config, len(photographs))
+        total = count_tensors(config, len(photographs))
 
-        crops_file = config.crops_file and outputs.enter_context(_crops_writer(config.crops_file))
+        crops_file = config.crops_file and outputs.enter_context(crops_writer(config.crops_file))
         tensors = outputs.enter_context(
             tensorfile.create(config.output, total * tensortype.image_bytes(config.crop))
         )
         generator = np.random.RandomState(config.random_seed)
         skipped: list[Skipped] = []
         done = used = 0
-        loaded = outputs.enter_context(closing(_load_all(photographs, config, skipped)))
-        for photograph, picture in loaded:
+        pictures = load_all(
+            photographs,
+            config.size,
+            usual_threads(),
+            skipped if config.on_error == "skip" else None,
+        )
+        for photograph, picture in outputs.enter_context(closing(pictures)):
             used += 1
             height, width, _ = picture.shape
             for _ in range(min(factor, total - done)):
                 crop = images.draw_crop(generator, width, height, config.crop)
-                tensors.append(_cut(picture, crop, config))
+                tensors.append(cut(picture, crop, config))
                 if crops_file:
                     crops_file(photograph.name, crop, width, height)
                 done += 1
                 on_progress(done, total)
             if done == total:
                 break
-        _check_outcome(config, done, skipped)
+        check_outcome(config, done, skipped)
         return Prepared(done, used, tuple(skipped))
 
 
-def _crops_per_photograph(config: PrepareConfig, photographs: int) -> int:
+def crops_per_photograph(config: PrepareConfig, photographs: int) -> int:
+    """How many crops are made of each of so many."""
     if config.re_use_factor:
         return config.re_use_factor
     usual = SAMPLE_RE_USE_FACTOR if config.input == SAMPLE else 1
     return -(-config.limit // photographs) if config.limit else usual
 
 
-def _check_outcome(config: PrepareConfig, done: int, skipped: list[Skipped]) -> None:
+def count_tensors(config: PrepareConfig, photographs: int) -> int:
+    """How many tensors so many make, if all are usable; ConfigError where `limit` is more."""
+    factor = crops_per_photograph(config, photographs)
+    total = photographs * factor
+    if config.limit is not None and config.limit > total:
+        raise ConfigError(
+            f"--limit {config.limit}: {photographs} photographs with --re-use-factor {factor} make "
+            f"{total} tensors; raise the factor or leave it out"
+        )
+    return config.limit or total
+
+
+def check_outcome(config: PrepareConfig, done: int, skipped: list[Skipped]) -> None:
+    """ConfigError where fewer tensors came out than there have to be."""
     first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
     if done == 0:
         raise ConfigError(f"--input {config.input}: none of its files is a photograph{first}")
@@ -154,55 +160,16 @@ def _check_outcome(config: PrepareConfig, done: int, skipped: list[Skipped]) -> 
         )
 
 
-def _load_all(
-    photographs: list[Photograph], config: PrepareConfig, skipped: list[Skipped]
-) -> Generator[tuple[Photograph, Picture], None, None]:
-    """Yield the scaled pictures in order, decoded a few ahead on all cores.
-
-    The decoders let go of Python's lock, so threads are enough: one more than cores, for now and
-    then one waits for the lock or for a file.
-    """
-    threads = len(os.sched_getaffinity(0)) + 1
-
-    budget = images.PixelBudget()
-
-    def load(photograph: Photograph) -> Picture:
-        return images.load_scaled(photograph.read(), config.size, budget)
-
-    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
-        # Pillow warns about odd metadata and about large pictures, for which we have our own bound.
-        warnings.simplefilter("ignore")
-        waiting = iter(photographs)
-        ahead: deque[tuple[Photograph, Future[Picture]]] = deque()
-        try:
-            while True:
-                for photograph in islice(waiting, 3 * threads - len(ahead)):
-                    ahead.append((photograph, pool.submit(load, photograph)))
-                if not ahead:
-                    return
-                photograph, future = ahead.popleft()
-                try:
-                    picture = future.result()
-                except ConfigError as error:
-                    if config.on_error == "fail":
-                        raise ConfigError(
-                            f"{photograph.name}: {error}; --on-error skip leaves such files out"
-                        ) from error
-                    skipped.append(Skipped(photograph.name, str(error)))
-                else:
-                    yield photograph, picture
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _cut(picture: Picture, crop: Crop, config: PrepareConfig) -> Tensor:
+def cut(picture: Picture, crop: Crop, config: PrepareConfig) -> Tensor:
+    """The tensor of one crop."""
     rows = slice(crop.y, crop.y + config.crop)
     columns = slice(crop.x, crop.x + config.crop)
     return images.to_tensor(picture[rows, columns], config.layout, config.scale)
 
 
 @contextmanager
-def _crops_writer(path: Path) -> Iterator[Callable[[str, Crop, int, int], None]]:
+def crops_writer(path: Path) -> Iterator[CropWriter]:
+    """Open a CSV file that says where each tensor was cut."""
     with replacing(path) as file:
         # A file name that is not UTF-8 is written back as the bytes it was.
         rows = csv.writer(codecs.getwriter("utf-8")(file, "surrogateescape"), lineterminator="\n")

@@ -1,40 +1,67 @@
 """What is in a tensor file, as far as its values tell: for people who look at one."""
 
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aibench_fast.tensors.tensorfile import (
-    DTYPE,
-    Layout,
-    Tensor,
-    check,
-)
+from aibench_fast.tensors.shards import files_of
+from aibench_fast.tensors.tensorfile import DTYPE, Layout, Tensor, check, size_bytes
 from aibench_fast.tensortype import CHANNELS, MODEL_SIDE, image_bytes, image_shape
 
 USUAL_SIDES = (MODEL_SIDE, 192, 160, 128, 256, 299, 331)
 """Heights and widths that image models take, the likeliest first."""
 
 
-def open_mapped(path: Path, side: int) -> NDArray[np.float32]:
-    """Map the file's tensors, read-only: count x (side * side * 3) values, none read yet.
+class MappedTensors:
+    """The tensors of a file or of its shards, each flat, as one read-only array."""
+
+    def __init__(self, shards: Sequence[NDArray[np.float32]]) -> None:
+        """Of files mapped as count x values each."""
+        self._shards = shards
+        self._ends = list(accumulate(map(len, shards)))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One tensor; IndexError where there is none."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"tensor {index} of {len(self)}")
+        shard = bisect_right(self._ends, index)
+        tensor: Tensor = self._shards[shard][index - self._ends[shard]]
+        return tensor
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """All of them, in order."""
+        return (tensor for shard in self._shards for tensor in shard)
+
+
+def open_mapped(path: Path, side: int) -> MappedTensors:
+    """Map the tensors of a file or of its shards, read-only: none is read yet.
 
     Raises ConfigError as `check` does.
     """
-    count = check(path, image_shape(side))
-    return np.memmap(path, DTYPE, "r", shape=(count, side * side * CHANNELS))
+    check(path, image_shape(side))
+    values = side * side * CHANNELS
+    return MappedTensors(
+        [np.memmap(file, DTYPE, "r").reshape(-1, values) for file in files_of(path)]
+    )
 
 
 def guess_side(path: Path) -> int:
-    """The side of square RGB tensors that fits the file's size, the usual ones first.
+    """The side of square RGB tensors that fits the files' size, the usual ones first.
 
-    Raises ConfigError where none fits, or the file cannot be read.
+    Raises ConfigError where none fits, or a file cannot be read.
     """
-    size_bytes = check(path, (1,), "UINT8")
+    total_bytes = size_bytes(path)
     for side in USUAL_SIDES:
-        if size_bytes % image_bytes(side) == 0:
+        if total_bytes % image_bytes(side) == 0:
             return side
     return MODEL_SIDE  # for `check` to say by how much it does not fit
 
@@ -67,7 +94,7 @@ class Summary:
 def summarise(path: Path, side: int, layout: Layout | None = None) -> Summary:
     """Read the whole file once, a tensor at a time. Raises ConfigError as `check` does."""
     tensors = open_mapped(path, side)
-    smallest = largest = float(tensors[0, 0])
+    smallest = largest = float(tensors[0][0])
     total = 0.0
     for tensor in tensors:
         # min() and max() of numpy, and not of Python: NaN is to be seen, wherever it is.

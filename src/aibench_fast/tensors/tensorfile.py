@@ -1,7 +1,7 @@
 """The tensor file: raw little-endian tensors, one after another, no header; images are float32.
 
 Nothing in the file says the tensors' shape or how many there are, so its size is all there is to
-check: it must be a whole number of tensors.
+check: it must be a whole number of tensors. It may lie in shards (`shards.py`).
 """
 
 import errno
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
+from aibench_fast.tensors.shards import files_of, is_even, read_recipe, recipe_path
 from aibench_fast.tensortype import describe, tensor_bytes
 
 if TYPE_CHECKING:  # a run only counts tensors, and does without NumPy's memory
@@ -31,10 +32,42 @@ VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
 
 
 def check(path: Path, shape: Sequence[int], dtype: str = "FLOAT") -> int:
-    """Count the whole tensors of this shape in the file.
+    """Count the whole tensors of this shape in the file, or in all its shards.
 
-    Raises ConfigError where the file is missing, unreadable, empty, or has bytes over.
+    Raises ConfigError where one is missing, unreadable, empty, or has bytes over, and where a shard
+    is not as long as the others.
     """
+    files = files_of(path)
+    counts = [_count(file, shape, dtype) for file in files]
+    if files != [path]:
+        _check_shards(path, files, counts, tensor_bytes(shape, dtype))
+    return sum(counts)
+
+
+def _check_shards(whole: Path, files: list[Path], counts: list[int], one_bytes: int) -> None:
+    if not is_even(counts):
+        odd = next(n for n in range(1, len(counts) + 1) if not is_even(counts[: n + 1]))
+        raise ConfigError(
+            f"tensor file {whole}: {files[odd].name} has {counts[odd]:,} tensors and "
+            f"{files[odd - 1].name} {counts[odd - 1]:,}, where shards differ by one at most, the "
+            "larger ones first; was one cut short?"
+        )
+    total_bytes = sum(counts) * one_bytes
+    recipe = recipe_path(whole, len(files))
+    made_bytes = read_recipe(recipe).get("Bytes", total_bytes)
+    if made_bytes != total_bytes:
+        raise ConfigError(
+            f"tensor file {whole}: its shards have {total_bytes:,} bytes together, and "
+            f"{recipe.name} says {made_bytes}; were they changed, or not made by it?"
+        )
+
+
+def size_bytes(path: Path) -> int:
+    """The size of the file, or of all its shards; ConfigError as `check`."""
+    return sum(_size_bytes(file) for file in files_of(path))
+
+
+def _size_bytes(path: Path) -> int:
     try:
         with path.open("rb") as file:
             size_bytes = file.seek(0, 2)
@@ -48,6 +81,11 @@ def check(path: Path, shape: Sequence[int], dtype: str = "FLOAT") -> int:
         raise ConfigError(
             f"tensor file {path}: is empty; make it again with `aibench-fast prepare`"
         )
+    return size_bytes
+
+
+def _count(path: Path, shape: Sequence[int], dtype: str) -> int:
+    size_bytes = _size_bytes(path)
     one_bytes = tensor_bytes(shape, dtype)
     count, over_bytes = divmod(size_bytes, one_bytes)
     if over_bytes:

@@ -79,7 +79,7 @@ def visit(
     optional is then absent. `workers` are those of this server, by their numbers.
     """
     with Connection(address) as connection:
-        server, modules = _server(connection)
+        server, modules, pid = _server(connection)
         spoken = dialect or ask_dialect(connection)
         requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
         models = list(dict.fromkeys(request.model_key for request in requests))
@@ -92,6 +92,7 @@ def visit(
             config=_server_config(connection, modules),
             model_digests=[_model_digest(connection, model) for model in models],
             outputs=(),
+            pid=pid,
         )
         try:
             outputs = [
@@ -132,8 +133,8 @@ def leave(
     return True
 
 
-def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str]]:
-    """Which server this is, what it does not tell called unknown; and INFO's fields of modules."""
+def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str], int | None]:
+    """Which server this is, what is not told called unknown; INFO's fields of modules; its pid."""
     told = info(connection.optional("INFO", "server"))
     base = "valkey" if "valkey_version" in told else "redis"
     modules = info(connection.optional("INFO", "modules"))
@@ -144,7 +145,8 @@ def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str]]:
         version=f"{version} on {base} {told.get(f'{base}_version', 'unknown')}",
         address=str(connection.address),
     )
-    return facts, modules
+    pid = told.get("process_id", "")
+    return facts, modules, int(pid) if pid.isdecimal() else None
 
 
 def _module_version(connection: Connection) -> str:

@@ -1,0 +1,142 @@
+"""The simulation beside real runs at small numbers, on this machine."""
+
+import os
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.scale.real import INSTANT, QUEUED, Bench
+from benchmarks.scale.simulation import Batching, Setting, simulate
+
+LARGE, SMALL = 224 * 224 * 3, 16
+VALUE_BYTES = 4
+WITHIN = 0.10
+MOST_OTHERS = 0.08
+"""The share of the machine that others may have in a round that counts."""
+BATCHING = Batching(size=8, least=8, wait_s=0.02)
+NUMBERS = ((1, 1), (2, 1), (4, 1), (2, 2), (4, 2))
+"""Clients and servers."""
+WORKERS = 4
+RATE = 150.0
+"""Of a client, in requests/s, where requests come by themselves."""
+OPEN_WORKERS = 64
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a request of a tensor of some size costs on this machine."""
+
+    client_cpu_s: float
+    server_cpu_s: float
+    round_trip_s: float
+    """What else passes when nothing waits: the loopback, and waking up."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the check: a figure as simulated and as measured."""
+
+    name: str
+    simulated: float
+    measured: float
+    unit: str
+    spread: tuple[float, float]
+    """The least and the greatest ratio of a round."""
+    others: float
+    """The share of the machine that other programs had, in the round that they had the most."""
+
+    @property
+    def ratio(self) -> float:
+        """Simulated over measured."""
+        return self.simulated / self.measured
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other programs took so much that it says nothing."""
+        return self.others > MOST_OTHERS
+
+    @property
+    def holds(self) -> bool:
+        """Whether they are within what is promised."""
+        return not self.is_disturbed and abs(self.ratio - 1) <= WITHIN
+
+
+@dataclass(frozen=True)
+class Round:
+    """A figure as simulated and as measured, once."""
+
+    simulated: float
+    measured: float
+    others: float
+
+
+def measure_costs(bench: Bench, values: int, seconds: float, workers: int = 1) -> Costs:
+    """Of one client and one server; where several workers wait for each other, without a loopback.
+
+    With one worker nothing waits, and what its latency is beside CPU time is the loopback's.
+    """
+    made = bench.run(
+        clients=1, servers=1, workers=workers, model=INSTANT, values=values, seconds=seconds
+    )
+    beside_s = made.mean_s - made.client_cpu_s - made.server_cpu_s
+    return Costs(made.client_cpu_s, made.server_cpu_s, max(0.0, beside_s) if workers == 1 else 0.0)
+
+
+def check(rounds: int, seconds: float) -> Iterator[Row]:
+    """Measure and simulate every row, `rounds` times; what a request costs, in each round anew."""
+    most_clients, most_servers = (max(counts) for counts in zip(*NUMBERS, strict=True))
+    kinds = (("batching queue", "ms mean", _open), ("closed loop", "requests/s", _closed))
+    with Bench(most_clients, most_servers, BATCHING) as bench:
+        for name, unit, once in kinds:
+            for clients, servers in NUMBERS:
+                made = [once(bench, clients, servers, seconds) for _ in range(rounds)]
+                yield _row(f"{name}, {_told(clients, servers)}", unit, made)
+
+
+def _told(clients: int, servers: int) -> str:
+    return f"{clients} client{'s' * (clients > 1)}, {servers} server{'s' * (servers > 1)}"
+
+
+def _row(name: str, unit: str, made: Sequence[Round]) -> Row:
+    """The medians of the rounds in which others left the machine alone, if there are any."""
+    counted = [one for one in made if one.others <= MOST_OTHERS] or made
+    ratios = [one.simulated / one.measured for one in counted]
+    return Row(
+        name,
+        statistics.median(one.simulated for one in counted),
+        statistics.median(one.measured for one in counted),
+        unit,
+        (min(ratios), max(ratios)),
+        max(one.others for one in counted),
+    )
+
+
+def _closed(bench: Bench, clients: int, servers: int, seconds: float) -> Round:
+    """Large tensors, a model that answers at once: the machine's cores are the limit."""
+    asked = {"workers": WORKERS, "model": INSTANT, "values": LARGE, "seconds": seconds}
+    alone = bench.run(clients=1, servers=1, **asked)  # type: ignore[arg-type]
+    made = bench.run(clients=clients, servers=servers, **asked)  # type: ignore[arg-type]
+    setting = Setting(
+        clients=clients, servers=servers, workers=WORKERS, spread=False,
+        client_cpu_s=alone.client_cpu_s, server_cpu_s=alone.server_cpu_s,
+        shared_cores=len(os.sched_getaffinity(0)),
+    )  # fmt: skip
+    simulated = simulate(setting, 2 * seconds, 0.2)
+    return Round(simulated.per_s, made.per_s, max(alone.others, made.others))
+
+
+def _open(bench: Bench, clients: int, servers: int, seconds: float) -> Round:
+    """Small tensors by a Poisson process, and a queue that waits for others: its wait counts."""
+    costs = measure_costs(bench, SMALL, seconds)
+    made = bench.run(
+        clients=clients, servers=servers, workers=OPEN_WORKERS, model=QUEUED, values=SMALL,
+        seconds=seconds, rate=RATE,
+    )  # fmt: skip
+    setting = Setting(
+        clients=clients, servers=servers, workers=0, spread=False,
+        client_cpu_s=costs.client_cpu_s, server_cpu_s=costs.server_cpu_s,
+        round_trip_s=costs.round_trip_s, shared_cores=len(os.sched_getaffinity(0)),
+        batching=BATCHING, arrivals_per_s=RATE,
+    )  # fmt: skip
+    simulated = simulate(setting, 20.0, 0.5)
+    return Round(simulated.mean_s * 1000, made.mean_s * 1000, made.others)

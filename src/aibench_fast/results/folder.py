@@ -1,0 +1,158 @@
+"""Results read from files and folders: all that is there, and what is none."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.results.files import RunRecord
+from aibench_fast.results.index import MIN_FILES, read_by_index
+from aibench_fast.results.notebook import ShownInNotebooks
+from aibench_fast.results.reading import ReadFile, read_file, read_files
+from aibench_fast.results.search import Search
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is no usable result, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the line that names it."""
+        return f"skipped {self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class FoundSearch:
+    """A search among the files that were read."""
+
+    path: Path
+    search: Search
+
+    @property
+    def files(self) -> list[Path]:
+        """Where its steps' results are, in their order."""
+        return [self.path.parent / step.result for step in self.search.steps]
+
+
+@dataclass(frozen=True)
+class Loaded(Sequence[RunRecord], ShownInNotebooks):
+    """The results that were found, by file name, and the files that were none."""
+
+    records: Sequence[RunRecord]
+    skipped: Sequence[Skipped]
+    searches: Sequence[FoundSearch] = ()
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return a result, or several by a slice."""
+        return self.records[place]
+
+    def __len__(self) -> int:
+        """How many results there are."""
+        return len(self.records)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return one row a result, as `export --format csv` has them, as a DataFrame of pandas.
+
+        ConfigError where pandas, of the extra `notebook`, is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ConfigError(
+                "to_pandas needs pandas, which is not installed: "
+                "pip install 'aibench-fast[notebook]'"
+            ) from error
+        return pandas.DataFrame([record.row() for record in self.records])
+
+
+Progress = Callable[[int, int], None]
+"""Called with how many more files were read, and how many there are to read in all."""
+
+
+def _no_progress(done: int, total: int) -> None:
+    pass
+
+
+def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> Loaded:
+    """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
+
+    Of a folder each `.json` whose name begins with `prefix` is read; one that is no result is in
+    `skipped`. Of a folder of hundreds an index is left in it, where pyarrow is installed: see
+    `index`. ConfigError where a path does not exist or no result is left.
+    """
+    several = [paths] if isinstance(paths, str | Path) else [*paths]
+    return load(map(Path, several), prefix)
+
+
+def load(paths: Iterable[Path], prefix: str = "", progress: Progress = _no_progress) -> Loaded:
+    """Read result files, and of a folder each `.json` whose name begins with `prefix`.
+
+    A search stands for its steps' results, which are in the folder with it. A file that is broken,
+    empty, half-written or no result is skipped. ConfigError where a path does not exist or nothing
+    usable is left.
+    """
+    named = list(paths)
+    records: list[RunRecord] = []
+    skipped: list[Skipped] = []
+    searches: list[FoundSearch] = []
+    read = _read(named, prefix, progress)
+    files = [*read]
+    for file in files:  # which grows where a search names more
+        one = read[file]
+        if one.record:
+            records.append(one.record)
+        elif one.search:
+            searches.append(found := FoundSearch(file, one.search))
+            more = [step for step in dict.fromkeys(found.files) if step not in read]
+            read |= {step: read_file(step) for step in more}
+            files += more
+        elif file in named or not one.is_summary:  # in a folder its results are there too
+            skipped.append(Skipped(file, one.reason))
+    if not records:
+        where = ", ".join(map(str, named))
+        with_prefix = f" whose name begins with {prefix}" if prefix else ""
+        raise _with_all(f"no result (.json){with_prefix} in {where}", skipped)
+    return Loaded(records, skipped, searches)
+
+
+def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
+    """The error, with the first skipped file in its line and all of them in its traceback."""
+    if not skipped:
+        return ConfigError(message)
+    more = f" and {len(skipped) - 1} more, which --debug names" if len(skipped) > 1 else ""
+    error = ConfigError(f"{message}; {skipped[0]}{more}")
+    for one in skipped[1:]:
+        error.add_note(str(one))
+    return error
+
+
+def _read(paths: Iterable[Path], prefix: str, progress: Progress) -> dict[Path, ReadFile]:
+    """What each file is that is named or in a named folder, in their order."""
+    found: dict[Path, ReadFile] = {}
+
+    def read(files: Sequence[Path]) -> Sequence[ReadFile]:
+        return read_files(files, lambda done: progress(done, len(files)))
+
+    for path in paths:
+        if path.is_dir():
+            files = sorted(path.glob(f"{_literal(prefix)}*.json"))
+            if len(files) < MIN_FILES:
+                found |= dict(zip(files, read(files), strict=True))
+            else:
+                found |= read_by_index(path, files, read)
+        elif path.exists():
+            found[path] = read_file(path)
+        else:
+            raise ConfigError(f"there is no file or folder {path}")
+    return found
+
+
+def _literal(prefix: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in prefix)

@@ -1,0 +1,86 @@
+"""Result files read, many at once in several processes; what each came to, whatever that is."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.results.files import (
+    RunRecord,
+    SearchOfResults,
+    SummaryOfResults,
+    read_record,
+)
+from aibench_fast.results.search import Search
+
+SHARE = 1000
+"""Files that a process of its own reads, in about a second; fewer are not worth starting one."""
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """What a file is: a result, or the reason why it is none."""
+
+    record: RunRecord | None = None
+    reason: str = ""
+    is_summary: bool = False
+    """Whether it says what several results come to."""
+    search: Search | None = None
+    """The same of a search."""
+
+
+def read_file(path: Path) -> ReadFile:
+    """Read one file."""
+    try:
+        return ReadFile(read_record(path))
+    except SearchOfResults as error:
+        return ReadFile(None, str(error), is_summary=True, search=error.search)
+    except SummaryOfResults as error:
+        return ReadFile(None, str(error), is_summary=True)
+    except ConfigError as error:
+        return ReadFile(None, str(error))
+
+
+def read_files(
+    paths: Sequence[Path], done: Callable[[int], None] = lambda files: None
+) -> list[ReadFile]:
+    """Read files, in their order; `done` is called with how many more are, as they are."""
+    found: list[ReadFile] = []
+    for share in _read_shares(paths):
+        found += share
+        done(len(share))
+    return found
+
+
+def _read_shares(paths: Sequence[Path]) -> Iterator[list[ReadFile]]:
+    shares = [paths[first : first + SHARE] for first in range(0, len(paths), SHARE)]
+    processes = min(len(shares), len(os.sched_getaffinity(0)))
+    if processes < 2:
+        yield from ([read_file(path)] for path in paths)
+        return
+    with ThreadPoolExecutor(processes) as pool:
+        yield from pool.map(_read_elsewhere, shares)
+
+
+def _read_elsewhere(paths: Sequence[Path]) -> list[ReadFile]:
+    """Read files in a process of its own, which has nothing of this one's threads and locks."""
+    program = f"from {__name__} import read_for_parent; read_for_parent()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps(paths), stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    found: list[ReadFile] = pickle.loads(done.stdout)
+    return found
+
+
+def read_for_parent() -> None:
+    """Be that process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    paths = pickle.load(sys.stdin.buffer)
+    pickle.dump([read_file(path) for path in paths], sys.stdout.buffer)

@@ -1,0 +1,83 @@
+"""Photographs decoded and scaled in order, a few ahead of who takes them, in bounded memory.
+
+The decoders let go of Python's lock, so threads are enough.
+"""
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.tensors import images
+from aibench_fast.tensors.images import Picture
+from aibench_fast.tensors.listing import Photograph
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that gave no tensors, and why."""
+
+    name: str
+    reason: str
+
+
+def usual_threads() -> int:
+    """One more than cores, for now and then one waits for the lock or for a file."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def load_all(
+    photographs: Iterable[Photograph], size: int, threads: int, skipped: list[Skipped] | None
+) -> Generator[tuple[Photograph, Picture], None, None]:
+    """Yield the pictures in order, their smaller side scaled to `size`.
+
+    What is no photograph is put down in `skipped`; without that list it raises ConfigError.
+    """
+    budget = images.PixelBudget()
+
+    def load(photograph: Photograph) -> Picture:
+        return images.load_scaled(photograph.read(), size, budget)
+
+    with closing(ahead(load, photographs, threads)) as loaded:
+        for photograph, future in loaded:
+            try:
+                picture = future.result()
+            except ConfigError as error:
+                if skipped is None:
+                    raise unusable(photograph.name, str(error)) from error
+                skipped.append(Skipped(photograph.name, str(error)))
+            else:
+                yield photograph, picture
+
+
+def ahead(
+    function: Callable[[Photograph], Made], photographs: Iterable[Photograph], threads: int
+) -> Generator[tuple[Photograph, Future[Made]], None, None]:
+    """Call `function` with each in one of so many threads, and yield what comes of it in order."""
+    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
+        # Pillow warns about odd metadata and about large pictures, for which we have our own bound.
+        warnings.simplefilter("ignore")
+        waiting = iter(photographs)
+        begun: deque[tuple[Photograph, Future[Made]]] = deque()
+        try:
+            while True:
+                for photograph in islice(waiting, 3 * threads - len(begun)):
+                    begun.append((photograph, pool.submit(function, photograph)))
+                if not begun:
+                    return
+                yield begun.popleft()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def unusable(name: str, reason: str) -> ConfigError:
+    """The error for a file that is no photograph."""
+    return ConfigError(f"{name}: {reason}; --on-error skip leaves such files out")

@@ -1,0 +1,340 @@
+"""Photographs to the shards of a tensor file: the same bytes, on one machine or on many.
+
+All are looked at first (`survey.py`), which tells where in the one generator of crops each shard
+begins; from then on each is made by itself, and takes its name when it is whole. A command that
+ended before all were there goes on where it was, by the recipe beside them.
+"""
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from aibench_fast import tensortype
+from aibench_fast.cluster import Cluster
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import check_writable, write_text
+from aibench_fast.tensors import images, tensorfile
+from aibench_fast.tensors.images import Crop
+from aibench_fast.tensors.listing import Photograph
+from aibench_fast.tensors.loading import load_all, usual_threads
+from aibench_fast.tensors.photographs import (
+    Photographs,
+    absolute_input,
+    check_input,
+    open_input,
+)
+from aibench_fast.tensors.prepare import (
+    CropWriter,
+    PrepareConfig,
+    Prepared,
+    check_outcome,
+    count_tensors,
+    crops_per_photograph,
+    crops_writer,
+    cut,
+)
+from aibench_fast.tensors.shards import (
+    MAX_SHARDS,
+    bounds,
+    check_place,
+    find_shards,
+    read_recipe,
+    recipe_path,
+    shard_path,
+)
+from aibench_fast.tensors.survey import Survey, look, survey
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+Progress = Callable[[str, int, int], None]
+"""Hears what is being gone through, how many are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """Into how many shards a tensor file is cut."""
+
+    count: int = 0
+    most_bytes: int = 0
+    """Instead of a count: as many as no larger ones take."""
+
+    def shards(self, tensor_count: int, tensor_bytes: int) -> int:
+        """For so many tensors; ConfigError where there cannot be so many."""
+        count = self.count
+        if self.most_bytes:
+            count = -(-tensor_count // max(1, self.most_bytes // tensor_bytes))
+        if not 1 <= count <= min(tensor_count, MAX_SHARDS):
+            raise ConfigError(
+                f"--shards: {count:,} shards of {tensor_count:,} tensors; each has at least one, "
+                f"and there are {MAX_SHARDS:,} at most"
+            )
+        return count
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What one shard is made of."""
+
+    path: Path
+    tensor_count: int
+    photographs: list[Photograph]
+    sizes: list[tuple[int, int]]
+    """Scaled width and height of each, as they were seen."""
+    first_crops: int
+    """How many tensors the first one gives; all others give as many as there are crops of each."""
+    generator_state: Any
+    """Of the crops, where the shard begins."""
+
+
+def make_shard(task: ShardTask, *, config: PrepareConfig, factor: int, threads: int) -> None:
+    """Write a shard. ConfigError where a photograph is no longer what was seen of it."""
+    generator = np.random.RandomState()
+    generator.set_state(task.generator_state)
+    room_bytes = task.tensor_count * tensortype.image_bytes(config.crop)
+    left, crops = task.tensor_count, task.first_crops
+    with (
+        tensorfile.create(task.path, room_bytes) as tensors,
+        closing(load_all(task.photographs, config.size, threads, None)) as pictures,
+    ):
+        for (photograph, picture), size in zip(pictures, task.sizes, strict=True):
+            height, width, _ = picture.shape
+            if (width, height) != size:
+                raise ConfigError(f"{photograph.name}: was changed while tensors were made")
+            for _ in range(min(crops, left)):
+                crop = images.draw_crop(generator, width, height, config.crop)
+                tensors.append(cut(picture, crop, config))
+            left, crops = max(0, left - crops), factor
+
+
+def prepare_shards(
+    config: PrepareConfig,
+    sharding: Sharding,
+    *,
+    cluster: Cluster | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Prepared:
+    """Make the shards of the tensor file that `config` describes, on this machine or a cluster.
+
+    Raises ConfigError as `prepare`, where shards of another recipe are there, and where a worker
+    does not share the folders; ServerError where the cluster is lost.
+    """
+    config = dataclasses.replace(
+        config, input=absolute_input(config.input), output=config.output.absolute()
+    )
+    run = _Run(config, cluster, on_progress)
+    with open_input(config.input) as photographs:
+        listed = sum(1 for _ in photographs)
+        expected = count_tensors(config, listed)
+        shard_count = sharding.shards(expected, run.tensor_bytes)
+        check_place(config.output, shard_count)
+        check_writable(config.output)
+        if cluster is not None:
+            _check_shared(cluster, config)
+
+        factor = crops_per_photograph(config, listed)
+        seen = run.survey(photographs, listed, -(-config.limit // factor) if config.limit else None)
+        tensor_count = min(expected, seen.usable * factor)
+        check_outcome(config, tensor_count, seen.skipped)
+        plan = _Plan(config, factor, bounds(tensor_count, shard_count), seen)
+        _settle_recipe(plan)
+        run.make(plan, photographs)
+        return Prepared(tensor_count, -(-tensor_count // factor), tuple(seen.skipped))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which tensors are in which shard, and what they are cut from."""
+
+    config: PrepareConfig
+    factor: int
+    """Crops of each photograph."""
+    bounds: list[int]
+    """Where each shard begins among the tensors, and where the last one ends."""
+    seen: Survey
+
+    @property
+    def shard_count(self) -> int:
+        return len(self.bounds) - 1
+
+    def path(self, number: int) -> Path:
+        """The file of a shard, from 1 on."""
+        return shard_path(self.config.output, number, self.shard_count)
+
+    def missing(self) -> set[int]:
+        """The shards that are not there, or not as long as they have to be."""
+        one_bytes = tensortype.image_bytes(self.config.crop)
+        return {
+            number
+            for number, (begin, end) in enumerate(pairwise(self.bounds), 1)
+            if _size_bytes(self.path(number)) != (end - begin) * one_bytes
+        }
+
+    def tasks(
+        self, photographs: Photographs, wanted: set[int], write_crop: CropWriter
+    ) -> Iterator[ShardTask]:
+        """The tasks for the wanted ones; all crops are drawn, in order."""
+        generator = np.random.RandomState(self.config.random_seed)
+        usable = self._usable(photographs)
+        held: list[tuple[Photograph, tuple[int, int]]] = []
+        for number, (begin, end) in enumerate(pairwise(self.bounds), 1):
+            state = generator.get_state()
+            first, behind = begin // self.factor, -(-end // self.factor)
+            held = held[-1:] if begin % self.factor else []  # others of its crops came before
+            held += islice(usable, behind - first - len(held))
+            if len(held) < behind - first:
+                raise ConfigError(f"--input {self.config.input}: files went while it was read")
+            for tensor in range(begin, end):
+                photograph, (width, height) = held[tensor // self.factor - first]
+                crop = images.draw_crop(generator, width, height, self.config.crop)
+                write_crop(photograph.name, crop, width, height)
+            if number in wanted:
+                yield ShardTask(
+                    path=self.path(number),
+                    tensor_count=end - begin,
+                    photographs=[photograph for photograph, _ in held],
+                    sizes=[size for _, size in held],
+                    first_crops=self.factor - begin % self.factor,
+                    generator_state=state,
+                )
+
+    def _usable(self, photographs: Photographs) -> Iterator[tuple[Photograph, tuple[int, int]]]:
+        sizes = zip(self.seen.widths, self.seen.heights, strict=True)
+        return (one for one in zip(photographs, sizes, strict=False) if one[1][0] > 0)
+
+
+class _Run:
+    """Where the work is done, and who hears of it."""
+
+    def __init__(
+        self, config: PrepareConfig, cluster: Cluster | None, on_progress: Progress
+    ) -> None:
+        self._config = config
+        self._on_progress = on_progress
+        self._map = cluster.map if cluster else _map_here
+        # On a cluster it is the tasks that are many at one time.
+        self._threads = 1 if cluster else usual_threads()
+        self.tensor_bytes = tensortype.image_bytes(config.crop)
+
+    def survey(self, photographs: Photographs, listed: int, wanted: int | None) -> Survey:
+        is_skipping = self._config.on_error == "skip"
+        return survey(
+            photographs,
+            wanted=wanted,
+            is_skipping=is_skipping,
+            look_at=partial(
+                self._map,
+                partial(
+                    look, size=self._config.size, is_thorough=is_skipping, threads=self._threads
+                ),
+            ),
+            on_progress=lambda done: self._on_progress("photographs", done, listed),
+        )
+
+    def make(self, plan: _Plan, photographs: Photographs) -> None:
+        wanted = plan.missing()
+        done = plan.shard_count - len(wanted)
+        self._on_progress("shards", done, plan.shard_count)
+        with ExitStack() as opened:
+            file = self._config.crops_file
+            write_crop = opened.enter_context(crops_writer(file)) if file else _write_nothing
+            made = self._map(
+                partial(make_shard, config=self._config, factor=plan.factor, threads=self._threads),
+                plan.tasks(photographs, wanted, write_crop),
+            )
+            for _ in opened.enter_context(closing(made)):
+                done += 1
+                self._on_progress("shards", done, plan.shard_count)
+
+
+def _map_here(
+    function: Callable[[Item], Made], items: Iterable[Item]
+) -> Generator[Made, None, None]:
+    for item in items:
+        yield function(item)
+
+
+def _write_nothing(name: str, crop: Crop, width: int, height: int) -> None:
+    pass
+
+
+def _size_bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _settle_recipe(plan: _Plan) -> None:
+    """Write the recipe; ConfigError where there are shards that were not made by it."""
+    path = recipe_path(plan.config.output, plan.shard_count)
+    recipe = {
+        "Package": version("aibench-fast"),
+        "RandomSeed": plan.config.random_seed,
+        "ReUseFactor": plan.factor,
+        "Size": plan.config.size,
+        "Crop": plan.config.crop,
+        "Layout": plan.config.layout,
+        "Scale": plan.config.scale,
+        "Tensors": plan.bounds[-1],
+        "Bytes": plan.bounds[-1] * tensortype.image_bytes(plan.config.crop),
+        "Photographs": plan.seen.usable,
+        "PhotographsSha256": plan.seen.digest,
+    }
+    if not find_shards(plan.config.output):
+        write_text(path, json.dumps(recipe, indent=2) + "\n")
+        return
+    known = read_recipe(path)
+    if not known:
+        raise ConfigError(
+            f"--output {plan.config.output}: there are shards, but no {path.name} that says how "
+            "they were made; remove them, or name another"
+        )
+    if known != recipe:
+        differing = [
+            f"{key} {value}, theirs {known.get(key)}"
+            for key, value in recipe.items()
+            if known.get(key) != value
+        ]
+        raise ConfigError(
+            f"--output {plan.config.output}: there are shards of another recipe: "
+            f"{'; '.join(differing)}; remove them, or name another"
+        )
+
+
+def _check_shared(cluster: Cluster, config: PrepareConfig) -> None:
+    """ConfigError where a worker does not see what it is to read, or cannot write beside us."""
+    probe = config.output.with_name(f".{config.output.name}.{uuid.uuid4().hex}.probe")
+    write_text(probe, probe.name)
+    try:
+        answers = cluster.on_each_worker(trouble_here, probe, config.input)
+    finally:
+        probe.unlink(missing_ok=True)
+    for worker, trouble in answers.items():
+        if trouble is not None:
+            raise ConfigError(f"--dask: worker {worker}: {trouble}")
+
+
+def trouble_here(probe: Path, where: str) -> str | None:
+    """What keeps this process from making shards: called in a worker."""
+    try:
+        is_seen = probe.read_text() == probe.name
+    except OSError:
+        is_seen = False
+    if not is_seen:
+        return f"does not see what is written to {probe.parent}, which all have to share"
+    try:
+        check_writable(probe)
+        check_input(where)
+    except ConfigError as error:
+        return str(error)
+    return None

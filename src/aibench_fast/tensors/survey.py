@@ -1,0 +1,113 @@
+"""The first look at all photographs: how large each is once scaled, by which crops are drawn.
+
+Crops come from one generator in the order of the names, and how much a photograph takes of it
+depends on its size; so whoever makes the tensors from the middle on has to know all sizes before.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.tensors import images
+from aibench_fast.tensors.listing import Photograph
+from aibench_fast.tensors.loading import Skipped, ahead, unusable
+
+BATCH = 256
+"""Photographs that are looked at together."""
+
+
+class Seen(NamedTuple):
+    """A photograph: its scaled size, or why it is none."""
+
+    name: str
+    width: int
+    height: int
+    reason: str
+    """Empty for a photograph."""
+    digest: bytes
+    """SHA-256 of its name and its bytes."""
+
+
+@dataclass
+class Survey:
+    """What was found of the photographs, as far as they are needed."""
+
+    widths: "array[int]" = field(default_factory=lambda: array("i"))
+    """Once scaled, in the order of the names; 0: it is left out."""
+    heights: "array[int]" = field(default_factory=lambda: array("i"))
+    usable: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    digest: str = ""
+    """SHA-256 of the names and bytes of those that are not left out."""
+
+    def add(self, seen: Seen) -> None:
+        """Put down the next one."""
+        self.widths.append(seen.width)
+        self.heights.append(seen.height)
+        if seen.reason:
+            self.skipped.append(Skipped(seen.name, seen.reason))
+        else:
+            self.usable += 1
+
+
+def survey(
+    photographs: Iterable[Photograph],
+    *,
+    is_skipping: bool,
+    wanted: int | None,
+    look_at: Callable[[Iterator[list[Photograph]]], Generator[list[Seen], None, None]],
+    on_progress: Callable[[int], None],
+) -> Survey:
+    """Look at photographs in order until `wanted` are usable; None: at all.
+
+    `look_at` goes through batches, as `look` does with one. ConfigError at the first that is no
+    photograph, unless such are skipped.
+    """
+    found, digest = Survey(), hashlib.sha256()
+    with closing(look_at(_batches(photographs))) as looked:
+        for batch in looked:
+            for seen in batch:
+                if found.usable == wanted:
+                    break
+                if seen.reason and not is_skipping:
+                    raise unusable(seen.name, seen.reason)
+                found.add(seen)
+                if not seen.reason:
+                    digest.update(seen.digest)
+            on_progress(len(found.widths))
+            if found.usable == wanted:
+                break
+    found.digest = digest.hexdigest()
+    return found
+
+
+def _batches(photographs: Iterable[Photograph]) -> Iterator[list[Photograph]]:
+    waiting = iter(photographs)
+    while batch := list(islice(waiting, BATCH)):
+        yield batch
+
+
+def look(
+    photographs: list[Photograph], *, size: int, is_thorough: bool, threads: int
+) -> list[Seen]:
+    """Read photographs; a thorough look decodes them all, another takes a JPEG's header's word."""
+    budget = images.PixelBudget()
+
+    def look_at(photograph: Photograph) -> Seen:
+        name = photograph.name
+        try:
+            data = photograph.read()
+            known = None if is_thorough else images.scaled_size_of(data, size)
+            width, height = known or images.load_scaled(data, size, budget).shape[1::-1]
+        except ConfigError as error:
+            return Seen(name, 0, 0, str(error), b"")
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape") + b"\0" + data)
+        return Seen(name, width, height, "", digest.digest())
+
+    with closing(ahead(look_at, photographs, threads)) as looked:
+        return [future.result() for _, future in looked]
