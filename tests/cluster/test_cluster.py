@@ -19,7 +19,7 @@ from aibench_fast.cli import aibench
 from aibench_fast.load.events import Event
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.cluster import Shard, read_cluster
-from aibench_fast.protocols.redisai.connection import Connection, text
+from aibench_fast.protocols.redisai.connection import Connection, info, text
 from aibench_fast.results.result import IntervalLatencies, Started
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.cluster import EmbeddedCluster
@@ -187,6 +187,8 @@ def test_each_connection_logs_in_where_there_is_a_password() -> None:
     with EmbeddedServer(cluster_timeout_ms=1000) as node:
         with Connection(node.address) as connection:
             connection.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while info(connection.call("CLUSTER", "INFO"))["cluster_state"] != "ok":
+                time.sleep(0.02)
         (shard,) = read_cluster([node.address]).shards
         with Connection(node.address) as connection:
             load_model(connection, ModelSpec(name=shard.key("null"), backend=Backend.NULL))

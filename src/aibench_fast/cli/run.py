@@ -97,7 +97,7 @@ def _add_size_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how many at a time")
     group.add_argument(
         "--workers", type=int, default=1, metavar="N",
-        help="closed loops, each on its own connection (default: 1)",
+        help="closed loops, each on its own connection; one for each server at least (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
