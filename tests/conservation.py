@@ -34,7 +34,11 @@ def _laws(result: Result, intervals: Sequence[LatencyHistogram]) -> Iterator[tup
     if result.service_latencies:
         service = result.service_latencies.count
         yield "each success has a service latency", service == result.successes
-    for name, parts in (("kinds", result.kinds), ("steps", result.steps)):
+    for name, parts in (
+        ("kinds", result.kinds),
+        ("servers", result.servers),
+        ("steps", result.steps),
+    ):
         if parts:
             yield from _parts(name, result, parts)
 

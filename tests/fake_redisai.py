@@ -39,7 +39,7 @@ def _command_info(arguments: Sequence[bytes], _number: int) -> bytes:
 
 
 class FakeRedisAI:
-    """Listens on a free port of 127.0.0.1 while the `with` block lasts."""
+    """Listens on 127.0.0.1 while the `with` block lasts."""
 
     def __init__(self, **behaviours: Behaviour) -> None:
         """Replace what commands answer; `AI_MODELRUN=...` is for AI.MODELRUN."""
@@ -68,15 +68,19 @@ class FakeRedisAI:
         self.last: dict[str, list[bytes]] = {}
         self.connections = 0
         self.close_after: str | None = None  # cuts the connection behind what this answered
-        self.tls: ssl.SSLContext | None = None  # to be set before it is entered
+        self.tls: ssl.SSLContext | None = None  # to be set before it is entered, as the next two
+        self.host = "127.0.0.1"
+        self.port = 0  # any that is free
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> "FakeRedisAI":
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, ssl=self.tls)
+        starting = asyncio.start_server(
+            self._serve, self.host, self.port, limit=1 << 20, ssl=self.tls
+        )
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:

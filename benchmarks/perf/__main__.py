@@ -10,6 +10,7 @@ from pathlib import Path
 from aibench_fast.load import facts
 from benchmarks.perf import (
     against_redis_benchmark,
+    cluster,
     growth,
     native_loops,
     null_backend,
@@ -24,6 +25,7 @@ from benchmarks.perf.row import Row
 
 GROUPS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "bare-loop": null_backend.against_bare_loop,
+    "cluster": cluster.three_primaries,
     "redis-py": null_backend.against_redis_py,
     "memory": null_backend.memory,
     "large-sets": against_redis_benchmark.large_sets,

@@ -69,8 +69,9 @@ static void open_connection(struct connection *c, int port, const char *model, l
     c->context = redisConnect("127.0.0.1", port);
     if (c->context == NULL || c->context->err)
         fail("connect", c->context ? c->context->errstr : "out of memory");
-    snprintf(in, sizeof in, "imageTensor:{w%ld}", number);
-    snprintf(out, sizeof out, "classificationTensor:{w%ld}", number);
+    const char *tag = strchr(model, '{'); /* of a cluster's shard, whose keys have it too */
+    snprintf(in, sizeof in, "imageTensor:%s{w%ld}", tag ? tag : "", number);
+    snprintf(out, sizeof out, "classificationTensor:%s{w%ld}", tag ? tag : "", number);
     int prefix_bytes = snprintf(c->prefix, sizeof c->prefix,
                                 "*9\r\n$12\r\nAI.TENSORSET\r\n$%zu\r\n%s\r\n$5\r\nFLOAT\r\n$1\r\n1\r\n"
                                 "$3\r\n224\r\n$3\r\n224\r\n$1\r\n3\r\n$4\r\nBLOB\r\n$%zu\r\n",

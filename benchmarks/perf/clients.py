@@ -68,10 +68,9 @@ def our_sets(
                 plan=_core.RespPlan([None]),
             )
         ],
-        host=address.host,
-        port=address.port,
-        socket=None,
-        greeting=None,
+        endpoints=[
+            _core.Endpoint(address.host, address.port, tls=native_tls(address.tls, address.host))
+        ],
         threads=default_threads(workers, value_bytes),
         burn_in_requests=2 * workers * pipeline,
         max_requests=0,
@@ -80,7 +79,6 @@ def our_sets(
         connect_timeout_ns=REPLY_TIMEOUT_S * NS_PER_S,
         stop_on_failure=True,
         pipeline=pipeline,
-        tls=native_tls(address.tls, address.host),
     )
     generator.start()
     generator.wait(run_s + REPLY_TIMEOUT_S)
@@ -95,10 +93,16 @@ def our_sets(
 
 
 def bare_loop(
-    program: Path, address: ServerAddress, tensors: Path, workers: int, threads: int, requests: int
+    program: Path,
+    address: ServerAddress,
+    tensors: Path,
+    workers: int,
+    threads: int,
+    requests: int,
+    model: str = MODEL,
 ) -> Measured:
     """The bare C loop."""
-    arguments = (address.port, workers, threads, requests, MODEL, tensors, TENSOR_BYTES)
+    arguments = (address.port, workers, threads, requests, model, tensors, TENSOR_BYTES)
     return _measured(output_of([program, *arguments]))
 
 

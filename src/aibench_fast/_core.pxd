@@ -165,6 +165,10 @@ cdef extern from "kind.h" nogil:
     struct request_text:
         const char *bytes
         size_t count
+    struct greeting:
+        const char *bytes
+        size_t count
+        uint32_t replies
     struct request_kind:
         const tensormap *inputs[14]
         uint32_t input_count
@@ -220,13 +224,25 @@ cdef extern from "outages.h" nogil:
         uint64_t attempts
 
 
+cdef extern from "cluster.h" nogil:
+    struct cluster_node:
+        const char *name
+        endpoint endpoint
+    struct cluster:
+        const cluster_node *nodes
+        uint32_t node_count
+        const request_kind *asking_kinds
+        const greeting *asking_greetings
+
+
 cdef extern from "loadgen.h" nogil:
     const uint64_t BURN_IN_UNTIL_TOLD
     struct loadgen_config:
         const protocol *protocol
-        endpoint endpoint
-        const char *greeting
-        size_t greeting_bytes
+        const endpoint *servers
+        uint32_t server_count
+        const greeting *greetings
+        const cluster *cluster
         const request_kind *kinds
         uint32_t kind_count
         uint64_t mix_seed
@@ -251,6 +267,8 @@ cdef extern from "loadgen.h" nogil:
         uint64_t requests
         uint64_t answered_tensors
         uint64_t reconnects
+        uint64_t moved
+        uint64_t asked
         uint64_t abandoned
         uint64_t burn_in_shed
         int64_t started_ns
@@ -278,8 +296,9 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_stop(loadgen *g)
     void loadgen_read(loadgen *g, loadgen_snapshot *snapshot)
     void loadgen_read_kind(loadgen *g, uint32_t kind, figures *figures)
+    void loadgen_read_server(loadgen *g, uint32_t server, figures *figures)
     void loadgen_read_step(loadgen *g, uint32_t step, figures *figures)
-    uint64_t loadgen_read_outages(loadgen *g, outage *outages)
+    uint64_t loadgen_read_outages(loadgen *g, uint32_t server, outage *outages)
     uint64_t loadgen_unsent(loadgen *g)
     bint loadgen_tls(loadgen *g, const char **version, const char **cipher)
     void loadgen_want_sample(loadgen *g)

@@ -50,6 +50,10 @@ class Snapshot(NamedTuple):
     """In the successes among them."""
     reconnects: int
     """New connections in place of such as the server closed between requests."""
+    moved: int
+    """Redirects from one node of a cluster to another that were followed, MOVED."""
+    asked: int
+    """The same by ASK."""
     abandoned: int
     """After the end: begun, and not ended."""
     burn_in_shed: int
@@ -195,8 +199,9 @@ class Tensors:
         """
 
 class Outage(NamedTuple):
-    """A time in which the server could not be reached; times are of CLOCK_MONOTONIC."""
+    """A time in which a server could not be reached; times are of CLOCK_MONOTONIC."""
 
+    server: int
     from_ns: int
     """When a connection was lost that could not be made again."""
     to_ns: int
@@ -250,29 +255,48 @@ class Tls:
         insecure: bool,
     ) -> None: ...
 
+class Endpoint(NamedTuple):
+    """Where workers connect to, and what each connection begins with."""
+
+    host: str
+    """Numeric; empty for a unix socket."""
+    port: int
+    socket: Path | None = None
+    tls: Tls | None = None
+    greeting: Sequence[bytes] = ()
+    """Commands that are each answered by OK."""
+
+class Cluster(NamedTuple):
+    """What workers need whose servers are a cluster's shards; see native/cluster.h."""
+
+    nodes: Sequence[tuple[str, Endpoint]]
+    """All, each with its host as other nodes name it."""
+    asking_kinds: Sequence[Kind]
+    """The kinds of request with an ASKING before each command; empty: no ASK is followed."""
+    asking_greetings: Sequence[Sequence[bytes]]
+    """The same of each server's greeting."""
+
 class LoadGenerator:
-    """Workers over a server, on native threads.
+    """Workers over one server or several, on native threads.
+
+    Worker w is of server w modulo their number.
 
     Without a schedule they are a closed loop; with one, a request is due when it says, and
     latencies count from then. Each request is of one of the `kinds`, drawn by their weights from
     `mix_seed` and the request's number. One that is later than `max_lag_ns` by the schedule is not
     sent where `shed_late` is set, and ends the run otherwise.
 
-    Connects every worker when made: ServerError where that fails. `greeting` is a command that
-    every connection begins with, answered by OK. `pipeline` requests are outstanding on each
-    connection, one with a schedule. A worker that lost its connection tries to get another for
-    `reconnect_for_ns` and ends then; or the run ends, where `stop_on_disconnect` is set. A limit
-    of 0 is none.
+    Connects every worker when made: ServerError where that fails. `pipeline` requests are
+    outstanding on each connection, one with a schedule. A worker that lost its connection tries to
+    get another for `reconnect_for_ns` and ends then; or the run ends, where `stop_on_disconnect` is
+    set. A limit of 0 is none.
     """
 
     def __init__(
         self,
         *,
         kinds: Sequence[Kind],
-        host: str,
-        port: int,
-        socket: Path | None,
-        greeting: bytes | None,
+        endpoints: Sequence[Endpoint],
         threads: int,
         burn_in_requests: int,
         max_requests: int,
@@ -282,7 +306,7 @@ class LoadGenerator:
         stop_on_failure: bool,
         reconnect_for_ns: int = 0,
         stop_on_disconnect: bool = False,
-        tls: Tls | None = None,
+        of_cluster: Cluster | None = None,
         schedule: Schedule | None = None,
         pipeline: int = 1,
         mix_seed: int = 0,
@@ -304,10 +328,12 @@ class LoadGenerator:
         """Add up all threads' figures without stopping any."""
     def kind_figures(self) -> list[Figures]:
         """What was measured of each kind; empty where there is but one."""
+    def server_figures(self) -> list[Figures]:
+        """What was measured of each server; empty where there is but one."""
     def step_figures(self) -> list[Figures]:
         """What was measured of each step of the schedule."""
     def outages(self) -> tuple[int, list[Outage]]:
-        """Return how many outages there were so far, and the first of them."""
+        """Return how many outages of servers there were so far, and the first of them, by time."""
     def unsent(self) -> int:
         """After the end: how many requests were due before it, and never sent."""
     def tls(self) -> tuple[str, str] | None:

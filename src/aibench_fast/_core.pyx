@@ -27,6 +27,8 @@ FAILURE_NAMES = (
     "connect",
     "too_many_requests",
     "unavailable",
+    "cluster_down",
+    "redirected",
 )
 assert len(FAILURE_NAMES) == FAILURE_KINDS
 
@@ -56,6 +58,8 @@ class Snapshot(NamedTuple):
     requests: int
     answered_tensors: int
     reconnects: int
+    moved: int
+    asked: int
     abandoned: int
     burn_in_shed: int
     started_ns: int
@@ -76,9 +80,24 @@ class Snapshot(NamedTuple):
 
 
 class Outage(NamedTuple):
+    server: int
     from_ns: int
     to_ns: int
     attempts: int
+
+
+class Endpoint(NamedTuple):
+    host: str
+    port: int
+    socket: object = None  # Path or None
+    tls: object = None  # Tls or None
+    greeting: object = ()  # Sequence[bytes]
+
+
+class Cluster(NamedTuple):
+    nodes: object  # Sequence[tuple[str, Endpoint]]
+    asking_kinds: object  # Sequence[Kind]
+    asking_greetings: object  # Sequence[Sequence[bytes]]
 
 
 class RespPlan(NamedTuple):
@@ -515,23 +534,105 @@ cdef class Tls:
             tls_free(self._tls)
 
 
+cdef int _fill_endpoint(endpoint *native, wanted, list kept) except -1:
+    """`kept` is given what the native side reads, to be kept alive."""
+    cdef Tls tls = wanted.tls
+    host = wanted.host.encode()
+    socket = os.fsencode(wanted.socket) if wanted.socket else None
+    kept.append((host, socket, tls))
+    native.host = PyBytes_AS_STRING(host)
+    native.port = wanted.port
+    if socket is not None:
+        native.socket = PyBytes_AS_STRING(socket)
+    if tls is not None:
+        native.tls = tls._tls
+    return 0
+
+
+cdef greeting *_greetings(wanted, list kept) except? NULL:
+    """Each server's, to be freed by the caller; NULL where they have none. `kept` is as above."""
+    cdef greeting *greetings
+    if not any(wanted):
+        return NULL
+    greetings = <greeting *>calloc(len(wanted), sizeof(greeting))
+    if greetings is NULL:
+        raise MemoryError
+    for i, commands in enumerate(wanted):
+        text = b"".join(commands)
+        kept.append(text)
+        greetings[i].bytes = PyBytes_AS_STRING(text)
+        greetings[i].count = len(text)
+        greetings[i].replies = len(commands)
+    return greetings
+
+
+cdef class _NativeServers:
+    """Servers, and the cluster whose shards they are, with the memory that they point to."""
+
+    cdef endpoint *endpoints
+    cdef greeting *greetings
+    cdef cluster *cluster
+    cdef uint32_t count
+    cdef cluster _cluster
+    cdef cluster_node *_nodes
+    cdef greeting *_asking_greetings
+    cdef _NativeKinds _asking_kinds
+    cdef list _kept
+
+    def __cinit__(self, wanted, of_cluster):
+        if not wanted:
+            raise InternalError("a load generator without a server")
+        self._kept = []
+        self.count = len(wanted)
+        self.endpoints = <endpoint *>calloc(self.count, sizeof(endpoint))
+        if self.endpoints is NULL:
+            raise MemoryError
+        for i, one in enumerate(wanted):
+            _fill_endpoint(&self.endpoints[i], one, self._kept)
+        self.greetings = _greetings([one.greeting for one in wanted], self._kept)
+        if of_cluster is not None:
+            self._fill_cluster(of_cluster)
+
+    cdef int _fill_cluster(self, wanted) except -1:
+        self._nodes = <cluster_node *>calloc(len(wanted.nodes), sizeof(cluster_node))
+        if self._nodes is NULL:
+            raise MemoryError
+        for i, (name, one) in enumerate(wanted.nodes):
+            encoded = name.encode()
+            self._kept.append(encoded)
+            self._nodes[i].name = PyBytes_AS_STRING(encoded)
+            _fill_endpoint(&self._nodes[i].endpoint, one, self._kept)
+        if wanted.asking_kinds:
+            self._asking_kinds = _NativeKinds(list(wanted.asking_kinds))
+            self._cluster.asking_kinds = self._asking_kinds.kinds
+        self._asking_greetings = _greetings(wanted.asking_greetings, self._kept)
+        self._cluster.nodes = self._nodes
+        self._cluster.node_count = len(wanted.nodes)
+        self._cluster.asking_greetings = self._asking_greetings
+        self.cluster = &self._cluster
+        return 0
+
+    def __dealloc__(self):
+        free(self.endpoints)
+        free(self.greetings)
+        free(self._nodes)
+        free(self._asking_greetings)
+
+
 cdef class LoadGenerator:
-    """Workers over a server; see native/loadgen.h for what happens inside."""
+    """Workers over servers; see native/loadgen.h for what happens inside."""
 
     cdef loadgen *_loadgen
     cdef _NativeKinds _kinds
     cdef _NativeSchedule _schedule
     cdef loadgen_snapshot *_snapshot
-    cdef object _borrowed  # the objects whose memory the native side reads
+    cdef _NativeServers _servers
 
     def __cinit__(
         self,
         *,
         kinds,
-        str host,
-        int port,
-        socket,
-        greeting,
+        endpoints,
         uint32_t threads,
         uint64_t burn_in_requests,
         uint64_t max_requests,
@@ -541,7 +642,7 @@ cdef class LoadGenerator:
         bint stop_on_failure,
         int64_t reconnect_for_ns=0,
         bint stop_on_disconnect=False,
-        Tls tls=None,
+        of_cluster=None,
         schedule=None,
         uint32_t pipeline=1,
         uint64_t mix_seed=0,
@@ -552,10 +653,7 @@ cdef class LoadGenerator:
         cdef loadgen_config config
         cdef errstr_t errstr
         memset(&config, 0, sizeof(config))
-        host_name = host.encode()
-        socket_path = os.fsencode(socket) if socket else None
-        greeting_text = bytes(greeting) if greeting else None
-        self._borrowed = (host_name, socket_path, greeting_text, tls)
+        self._servers = _NativeServers(list(endpoints), of_cluster)
         self._kinds = _NativeKinds(list(kinds))
         self._schedule = _NativeSchedule(schedule)
         workers = self._kinds.workers
@@ -568,15 +666,13 @@ cdef class LoadGenerator:
         config.protocol = &http_protocol if self._kinds.is_http else &resp_protocol
         if pipeline > 1 and not config.protocol.may_pipeline:
             raise ConfigError("a pipeline of requests on one connection: HTTP has one at a time")
-        config.endpoint.host = host_name
-        config.endpoint.port = port
-        if socket_path is not None:
-            config.endpoint.socket = socket_path
-        if tls is not None:
-            config.endpoint.tls = tls._tls
-        if greeting_text is not None:
-            config.greeting = greeting_text
-            config.greeting_bytes = len(greeting_text)
+        if self._servers.count > workers:
+            raise ConfigError(
+                f"{workers} workers over {self._servers.count} servers: each takes one at least")
+        config.servers = self._servers.endpoints
+        config.server_count = self._servers.count
+        config.greetings = self._servers.greetings
+        config.cluster = self._servers.cluster
         config.kinds = self._kinds.kinds
         config.kind_count = self._kinds.count
         config.mix_seed = mix_seed
@@ -602,8 +698,11 @@ cdef class LoadGenerator:
         with nogil:
             self._loadgen = loadgen_create(&config, errstr)
         if self._loadgen is NULL:
+            first = endpoints[0]
+            named = first.socket or f"{first.host}:{first.port}"
             raise ServerError(
-                f"cannot connect {workers} workers to {socket or f'{host}:{port}'}: "
+                f"cannot connect {workers} workers to "
+                f"{named if self._servers.count == 1 else f'{self._servers.count} servers'}: "
                 f"{errstr.decode('utf-8', 'replace')}"
             )
 
@@ -659,7 +758,8 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.begun, s.requests, s.answered_tensors, s.reconnects, s.abandoned, s.burn_in_shed, s.started_ns,
+            s.begun, s.requests, s.answered_tensors, s.reconnects, s.moved, s.asked, s.abandoned,
+            s.burn_in_shed, s.started_ns,
             s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
             s.most_worker_requests, s.cut_after_ns, bool(s.lag_exceeded),
@@ -679,6 +779,15 @@ cdef class LoadGenerator:
             found.append(_figures(&self._snapshot.measured, self._scheduled()))
         return found
 
+    def server_figures(self):
+        """See _core.pyi; the snapshot's memory serves as room."""
+        cdef loadgen *g = self._open()
+        found = []
+        for server in range(self._servers.count if self._servers.count > 1 else 0):
+            loadgen_read_server(g, server, &self._snapshot.measured)
+            found.append(_figures(&self._snapshot.measured, self._scheduled()))
+        return found
+
     def step_figures(self):
         """See _core.pyi; the snapshot's memory serves as room."""
         cdef loadgen *g = self._open()
@@ -690,11 +799,14 @@ cdef class LoadGenerator:
 
     def outages(self):
         cdef outage kept[OUTAGES_KEPT]
-        cdef uint64_t count = loadgen_read_outages(self._open(), kept)
-        return count, [
-            Outage(kept[i].from_ns, kept[i].to_ns, kept[i].attempts)
-            for i in range(min(<int>count, <int>OUTAGES_KEPT))
-        ]
+        cdef uint64_t count, total = 0
+        found = []
+        for server in range(self._servers.count):
+            count = loadgen_read_outages(self._open(), server, kept)
+            total += count
+            for i in range(min(<int>count, <int>OUTAGES_KEPT)):
+                found.append(Outage(server, kept[i].from_ns, kept[i].to_ns, kept[i].attempts))
+        return total, sorted(found, key=lambda one: one.from_ns)[:OUTAGES_KEPT]
 
     def unsent(self):
         return loadgen_unsent(self._open())

@@ -144,9 +144,11 @@ int main(int argc, char **argv)
         {fabs(per_s), per_s < 0 ? 0 : per_s, per_s < 0 ? 0.1 : INFINITY, SCHEDULE_NO_STEP},
         {0, fabs(per_s), 1, 0},
     };
+    struct endpoint server = {.host = "127.0.0.1", .port = atoi(argv[1]), .tls = tls};
     struct loadgen_config config = {
         .protocol = over_http ? &http_protocol : &resp_protocol,
-        .endpoint = {.host = "127.0.0.1", .port = atoi(argv[1]), .tls = tls},
+        .servers = &server,
+        .server_count = 1,
         .kinds = kinds,
         .kind_count = kind_count,
         .workers = workers,

@@ -69,6 +69,7 @@ def runs(folder: Path, redisai: str, inference: str) -> dict[str, list[str]]:
         ],
         "RESP, pipelined": [*over_resp, *whole, "--pipeline", "3"],
         "RESP, DAGs by a schedule": [*over_resp, *whole, "--use-dag", "--limit-rps", "300"],
+        "RESP, two servers": [*run, "--port", f"{redisai},{redisai}", *whole],
         "RESP, a mix": [*over_resp, "--mix", str(mix)],
         "HTTP": [*over_http, *named, "--file", str(small)],
         "HTTP, JSON by a schedule": [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI
 
-from aibench_fast._core import Kind, LoadGenerator, RespPlan, Tensors
+from aibench_fast._core import Endpoint, Kind, LoadGenerator, RespPlan, Tensors
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, encode
 
 REQUESTS = 2000
@@ -41,10 +41,7 @@ def kind(model: str, inputs: int, weight: float, workers: int) -> Kind:
 def mixed(server: FakeRedisAI, seed: int) -> LoadGenerator:
     return LoadGenerator(
         kinds=[kind("one", 1, 3.0, 4), kind("two", 2, 1.0, 4)],
-        host="127.0.0.1",
-        port=server.port,
-        socket=None,
-        greeting=None,
+        endpoints=[Endpoint("127.0.0.1", server.port)],
         threads=2,
         burn_in_requests=0,
         max_requests=REQUESTS,
@@ -87,8 +84,8 @@ def test_the_inputs_of_a_request_are_those_of_one_number() -> None:
 
     with FakeRedisAI(AI_TENSORSET=note) as server:  # type: ignore[arg-type]
         generator = LoadGenerator(
-            kinds=[kind("two", 2, 1.0, 1)], host="127.0.0.1", port=server.port, socket=None,
-            greeting=None, threads=1, burn_in_requests=0, max_requests=20, duration_ns=0,
+            kinds=[kind("two", 2, 1.0, 1)], endpoints=[Endpoint("127.0.0.1", server.port)],
+            threads=1, burn_in_requests=0, max_requests=20, duration_ns=0,
             reply_timeout_ns=10**10, connect_timeout_ns=10**9, stop_on_failure=False,
         )  # fmt: skip
         generator.start()

@@ -22,8 +22,8 @@ ONE = {"name": "one", "url": "http://127.0.0.1:8000"}
 
 def options(servers: Any, **changes: Any) -> argparse.Namespace:
     usual = {
-        "grid": Path("g.toml"), "servers": servers, "url": None, "header": [], "host": "localhost",
-        "port": 6379, "socket": None, "embedded": None, "model": "m", "model_version": None,
+        "grid": Path("g.toml"), "servers": servers, "urls": [], "header": [], "host": "localhost",
+        "port": (6379,), "socket": None, "embedded": None, "model": "m", "model_version": None,
         "metrics_url": None, "tls": False, "cacert": None, "cert": None, "key": None,
         "tls_server_name": None, "insecure": False,
     }  # fmt: skip
@@ -58,7 +58,8 @@ def test_what_is_wrong_with_a_table_is_one_line(servers: Any, told: str) -> None
 
 
 @pytest.mark.parametrize(
-    "changes", [{"url": "http://h"}, {"port": 6380}, {"embedded": "triton"}, {"header": ["A: b"]}]
+    "changes",
+    [{"urls": ["http://h"]}, {"port": (6380,)}, {"embedded": "triton"}, {"header": ["A: b"]}],
 )
 def test_servers_are_named_in_one_place(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"with \[\[server\]\] tables: each of them says its own"):
@@ -73,14 +74,14 @@ def test_each_server_has_its_own_words_and_the_rest_of_the_sweep() -> None:
             {"name": "three", "embedded": "triton"},
         ])
     )  # fmt: skip
-    assert (one.url, one.model, one.model_version, one.header) == (
-        ONE["url"],
+    assert (one.urls, one.model, one.model_version, one.header) == (
+        [ONE["url"]],
         "other",
         "3",
         ["A: b"],
     )
-    assert (two.url, two.host, two.port, two.model) == (None, "elsewhere", 7000, "m")
-    assert (three.embedded, three.url, three.header) == ("triton", None, [])
+    assert (two.urls, two.host, two.port, two.model) == ([], "elsewhere", (7000,), "m")
+    assert (three.embedded, three.urls, three.header) == ("triton", [], [])
     # Of those on this machine only `one` is not started and stopped by the sweep.
     assert [server.servers_meanwhile for server in (one, two, three)] == [(), ("one",), ("one",)]
 

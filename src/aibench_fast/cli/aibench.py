@@ -37,6 +37,8 @@ _SAME: dict[str, str | bool] = {
     "print-responses": False,
     "continue-on-error": True,
 }
+_SWITCHES = {"cluster-mode": False}
+"""The same, of options that take no value."""
 _OTHERWISE: dict[str, str | bool] = {
     "host": "localhost",
     "port": "6379",
@@ -50,7 +52,6 @@ _OTHERWISE: dict[str, str | bool] = {
 }
 _WITHOUT_EFFECT: dict[str, str | bool] = {
     "debug": "0",
-    "cluster-mode": False,
     "ignore-errors": False,
     "pool-pipeline-window": "500µs",
     "pool-pipeline-concurrency": "0",
@@ -73,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one benchmark as aibench's flags ask; return the exit code of `aibench-fast run`."""
     typed = sys.argv[1:] if words is None else list(words)
     try:
-        flags = goflags.parse(typed, {**_SAME, **_OTHERWISE, **_WITHOUT_EFFECT})
+        flags = goflags.parse(typed, {**_SAME, **_SWITCHES, **_OTHERWISE, **_WITHOUT_EFFECT})
         if flags["h"] or flags["help"]:
             print(_HELP + _flag_list(), end="")
             return 0
@@ -98,7 +99,7 @@ def _handled(options: argparse.Namespace) -> int:
 
 
 def _flag_list() -> str:
-    known = {**_SAME, **_OTHERWISE}
+    known = {**_SAME, **_SWITCHES, **_OTHERWISE}
     return "".join(f"  -{name} (default {value})\n" for name, value in sorted(known.items())) + (
         f"without effect: {', '.join(f'-{name}' for name in sorted(_WITHOUT_EFFECT))}\n"
     )
@@ -116,6 +117,7 @@ def _run_options(flags: Mapping[str, str | bool], file: Path) -> list[str]:
     for name in _SAME:
         value = flags[name]
         options.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
+    options += [f"--{name}" for name in _SWITCHES if flags[name]]
     for name in ("json-out-file", "output-file-stats-hdr-response-latency-hist"):
         if flags[name]:
             options.append(f"--{name}={flags[name]}")

@@ -50,7 +50,7 @@ def _check_options(options: argparse.Namespace) -> None:
     if not isinstance(options.servers, list):
         raise ConfigError(f"--grid {options.grid}: server has to be tables, written [[server]]")
     given = {
-        "--url": bool(options.url),
+        "--url": bool(options.urls),
         "--header": bool(options.header),
         "--metrics-url": options.metrics_url is not None,
         "--model-version": options.model_version is not None,
@@ -76,13 +76,13 @@ def _server(table: Any, where: str, options: argparse.Namespace) -> argparse.Nam
     server = argparse.Namespace(**vars(options))
     server.server_name = name
     server.embedded = table.get("embedded")
-    server.url = table.get("url")
+    server.urls = [table["url"]] if "url" in table else []
     # --cacert and its like are for the servers that speak TLS.
-    if (server.url or "").partition("://")[0] not in TLS_SCHEMES:
+    if not any(url.partition("://")[0] in TLS_SCHEMES for url in server.urls):
         server.cacert = server.cert = server.key = server.tls_server_name = None
         server.insecure = False
     server.host = table.get("host", options.host)
-    server.port = table.get("port", options.port)
+    server.port = (table["port"],) if "port" in table else options.port
     server.socket = Path(table["socket"]) if "socket" in table else None
     server.model = table.get("model", options.model)
     server.model_version = table.get("model-version")
@@ -104,7 +104,7 @@ def _check_place(table: Mapping[str, Any], where: str) -> None:
 def _is_here(server: argparse.Namespace) -> bool:
     """Whether it is on this machine, as far as its address tells."""
     try:
-        host = str(urlsplit(server.url).hostname if server.url else server.host)
+        host = str(urlsplit(server.urls[0]).hostname if server.urls else server.host)
         if server.socket is not None or host == "localhost":
             return True
         return ipaddress.ip_address(host).is_loopback

@@ -1,6 +1,7 @@
 """`aibench-fast model`: write the built-in model to a file, load a model into servers."""
 
 import argparse
+import dataclasses
 import hashlib
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from aibench_fast.files import replacing
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model, read_model
+from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.connection import Connection
 
@@ -124,8 +126,10 @@ def write(options: argparse.Namespace) -> int:
 
 
 def load(options: argparse.Namespace) -> int:
-    """Load a model into every server of the list."""
+    """Load a model into every server of the list, or every primary of a cluster."""
     servers = addresses(options)
+    if options.cluster_mode:
+        check_name(options.model)
     backend = Backend(options.backend)
     spec = ModelSpec(
         name=options.model,
@@ -144,13 +148,19 @@ def load(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     dialect = None if options.dialect == "auto" else Dialect(options.dialect)
-    for address in servers:
+    copies = [(address, spec) for address in servers]
+    if options.cluster_mode:
+        copies = [
+            (shard.primary, dataclasses.replace(spec, name=shard.key(spec.name)))
+            for shard in read_cluster(servers).shards
+        ]
+    for address, copy in copies:
         with Connection(address) as connection:
-            used = load_model(connection, spec, dialect)
+            used = load_model(connection, copy, dialect)
         if not options.quiet:
             batching = f", batches of up to {spec.batch_size}" if spec.batches else ""
             print(
-                f"loaded {spec.name} into {address} by {used.model_set_command}: "
+                f"loaded {copy.name} into {address} by {used.model_set_command}: "
                 f"{spec.backend} on {spec.device}, {len(spec.blob):,} bytes{batching}"
             )
     return 0

@@ -1,6 +1,7 @@
 """Option types and groups that more than one command has: one name means the same everywhere."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -52,27 +53,42 @@ def add_server_address(
 ) -> None:
     """--host, --port, --socket, --url and TLS's, of the server that is to answer, or of `several`.
 
-    `addresses` reads the latter. With `http` the URL may be of a server of the Open Inference
-    Protocol, as `http_url` tells; see also `read_headers`.
+    `addresses` reads them. With `http` the URL may be of a server of the Open Inference
+    Protocol, as `http_urls` tells; see also `read_headers`.
     """
     group = parser.add_argument_group("which server")
+    or_several = ", or several" if several else ""
     group.add_argument(
         "--host",
         default=DEFAULT_HOST,
         metavar="HOST[:PORT],..." if several else "HOST",
-        help=f"the server's host{', or several' if several else ''} (default: localhost)",
+        help=f"the server's host{or_several} (default: localhost)",
     )
     group.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="the server's port (default: 6379)"
-    )
+        "--port", type=ports, default=(DEFAULT_PORT,), metavar="PORT,..." if several else "PORT",
+        help=f"the server's port{', or one for each host' if several else ''} (default: 6379)",
+    )  # fmt: skip
     group.add_argument(
         "--socket", type=Path, metavar="PATH", help="the server's unix socket, instead of a host"
     )
     group.add_argument(
-        "--url", metavar="URL",
+        "--url", metavar="URL", action="append", default=[], dest="urls",
         help="the same as redis://HOST:PORT, or rediss:// for TLS"
-        + ("; http:// or https:// of Triton, KServe, MLServer and others" if http else ""),
+        + ("; http:// or https:// of Triton, KServe, MLServer and others" if http else "")
+        + ("; given for each" if several else ""),
     )  # fmt: skip
+    parser.set_defaults(several=several, cluster_mode=False, all_addresses=False)
+    if several:
+        group.add_argument(
+            "--cluster-mode", action="store_true",
+            help="it is a node of a Redis Cluster, and all of its primaries are meant; each has a "
+            "copy of the model with a hash tag behind its name",
+        )  # fmt: skip
+    if several and http:
+        group.add_argument(
+            "--all-addresses", action="store_true",
+            help="a host's name that stands for several addresses is that many servers",
+        )  # fmt: skip
     if http:
         _add_header(group)
     _add_tls(parser)
@@ -123,7 +139,7 @@ def tls_settings(options: argparse.Namespace) -> TlsSettings | None:
         "--tls-server-name": options.tls_server_name,
         "--insecure": options.insecure,
     }
-    if not options.tls and _scheme(options) not in TLS_SCHEMES:
+    if not options.tls and not any(_scheme(url) in TLS_SCHEMES for url in options.urls):
         given = [name for name, value in parts.items() if value]
         if given:
             raise ConfigError(
@@ -139,18 +155,29 @@ def tls_settings(options: argparse.Namespace) -> TlsSettings | None:
     )
 
 
-def _scheme(options: argparse.Namespace) -> str:
-    return (options.url or "").partition("://")[0].lower()
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower()
 
 
-def http_url(options: argparse.Namespace) -> str | None:
-    """The --url of a server of the Open Inference Protocol; None where there is none."""
-    return None if _scheme(options) in REDIS_SCHEMES else options.url
+def http_urls(options: argparse.Namespace) -> list[str]:
+    """The --url of servers of the Open Inference Protocol; ConfigError where others are too."""
+    urls: list[str] = options.urls
+    found = [url for url in urls if _scheme(url) not in REDIS_SCHEMES]
+    if found and len(found) < len(urls):
+        raise ConfigError("--url of redis:// and of http:// in one run: it speaks one protocol")
+    _check_count(options, found)
+    return found
+
+
+def _check_count(options: argparse.Namespace, servers: Sequence[object]) -> None:
+    """Raise ConfigError where there are more than the command is for."""
+    if len(servers) > 1 and not options.several:
+        raise ConfigError(f"{len(servers)} servers: this command is for one, name one")
 
 
 def is_address_given(options: argparse.Namespace) -> bool:
     """Whether --host, --port or --socket say where the server is."""
-    default = (DEFAULT_HOST, DEFAULT_PORT, None)
+    default = (DEFAULT_HOST, (DEFAULT_PORT,), None)
     return (options.host, options.port, options.socket) != default
 
 
@@ -170,10 +197,12 @@ def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:
     """The user, of --user or the URL, and the password of the options of `add_login`."""
     password = read_password(options.password_file, ask=options.ask_password)
     user = options.user
-    if options.url and (named := _redis_url(options.url).username):
-        if user:
-            raise ConfigError(f"--user {user} with a user in --url: name one")
-        user = unquote(named)
+    named = {unquote(name) for url in options.urls if (name := _redis_url(url).username)}
+    if named:
+        if user or len(named) > 1:
+            told = ", ".join(sorted(named | ({user} if user else set())))
+            raise ConfigError(f"--user and the users in --url are {told}: name one")
+        user = named.pop()
     if user and not password:
         raise ConfigError(
             f"--user {user} without a password: set {PASSWORD_VARIABLE}, or give "
@@ -204,21 +233,37 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
     """
     user, password = _login(options)
     tls = tls_settings(options)
-    if options.url:
+    if options.urls:
         if is_address_given(options):
             raise ConfigError("--url with --host, --port or --socket: name one server")
-        parts = _redis_url(options.url)
-        if tls and parts.scheme != "rediss":
-            raise ConfigError(f"--tls with --url {options.url}: write rediss://")
-        return [
-            ServerAddress(
-                str(parts.hostname), parts.port or DEFAULT_PORT, None, user, password, tls
-            )
-        ]
+        found = []
+        for url in options.urls:
+            parts = _redis_url(url)
+            if tls and parts.scheme != "rediss":
+                raise ConfigError(f"--tls with --url {url}: write rediss://")
+            host, port = str(parts.hostname), parts.port or DEFAULT_PORT
+            found.append(ServerAddress(host, port, None, user, password, tls))
+        _check_count(options, found)
+        return found
     if options.socket:
         return [ServerAddress(socket=options.socket, user=user, password=password, tls=tls)]
+    return [
+        ServerAddress(host, port, user=user, password=password, tls=tls)
+        for host, port in _hosts_and_ports(options)
+    ]
+
+
+def _hosts_and_ports(options: argparse.Namespace) -> list[tuple[str, int]]:
+    """Of --host and --port: paired, or one for all."""
+    hosts, ports = options.host.split(","), [*options.port]
+    if len(hosts) != len(ports) and 1 not in (len(hosts), len(ports)):
+        raise ConfigError(
+            f"--host has {len(hosts)} hosts and --port {len(ports)} ports: give as many, or one"
+        )
+    count = max(len(hosts), len(ports))
+    hosts, ports = (one * count if len(one) == 1 else one for one in (hosts, ports))
     found = []
-    for item in options.host.split(","):
+    for item, usual_port in zip(hosts, ports, strict=True):
         # A bare IPv6 address has more colons than a host and a port.
         bracketed = f"[{item}]" if item.count(":") > 1 and not item.startswith("[") else item
         try:
@@ -231,11 +276,24 @@ def addresses(options: argparse.Namespace) -> list[ServerAddress]:
                 f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
                 "between several"
             )
-        port = options.port if port is None else port
+        if port is not None and len(options.port) > 1:
+            raise ConfigError(f"--host {options.host} with several ports: {item!r} has its own")
+        port = usual_port if port is None else port
         if not 1 <= port <= 65535:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
-        found.append(ServerAddress(host, port, user=user, password=password, tls=tls))
+        found.append((host, port))
+    _check_count(options, found)
     return found
+
+
+def ports(words: str) -> tuple[int, ...]:
+    """A port, or several with commas between them."""
+    try:
+        return tuple(int(word) for word in words.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{words!r} is no port; write a number, or several with commas between them"
+        ) from error
 
 
 def seconds(words: str) -> float:

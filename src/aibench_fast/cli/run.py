@@ -21,7 +21,7 @@ from aibench_fast.cli.options import (
     add_server_address,
     boolean,
     burn_in,
-    http_url,
+    http_urls,
     seconds,
     shape,
     size,
@@ -82,7 +82,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast run --file /tmp/bulk_data/vision_tensors.out --workers 8 "
         "--burn-in 100 --max-queries 5000",
     )
-    add_server_address(parser, http=True)
+    add_server_address(parser, several=True, http=True)
     add_login(parser)
     _add_size_options(parser)
     add_request_options(parser)
@@ -97,7 +97,7 @@ def _add_size_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how many at a time")
     group.add_argument(
         "--workers", type=int, default=1, metavar="N",
-        help="closed loops, each on its own connection (default: 1)",
+        help="closed loops, each on its own connection; one for each server at least (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
@@ -487,8 +487,8 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         )
     if options.inputs and options.shape is not None:
         raise ConfigError("--input with --shape: each input has its own")
-    url = EMBEDDED_TRITON_URL if options.embedded == "triton" else http_url(options)
-    known = mix or options.inputs or url or options.embedded
+    urls = [EMBEDDED_TRITON_URL] if options.embedded == "triton" else http_urls(options)
+    known = mix or options.inputs or urls or options.embedded
     if not known and options.file is None and options.shape is None:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
@@ -499,8 +499,11 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         shape=options.shape or (IMAGE_SHAPE if options.embedded else ()),
         dtype=options.dtype or ("FLOAT" if options.embedded else ""),
         inputs=tuple(read_input(words) for words in options.inputs),
-        url=url,
-        tls=tls_settings(options) if url else None,
+        url=urls[0] if urls else None,
+        others=tuple(urls[1:]),
+        all_addresses=options.all_addresses,
+        cluster_mode=options.cluster_mode,
+        tls=tls_settings(options) if urls else None,
         headers=read_headers(options),
         metrics_url=options.metrics_url,
         model_version=options.model_version,

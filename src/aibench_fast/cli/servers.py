@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
-from aibench_fast.cli.options import addresses, http_url, is_address_given, tls_settings
+from aibench_fast.cli.options import addresses, http_urls, is_address_given, tls_settings
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.load.resolve import resolve
@@ -29,6 +29,7 @@ class Where(TypedDict, total=False):
 
     address: ServerAddress
     url: str
+    others: tuple[ServerAddress | str, ...]
     tls: TlsSettings | None
     server_pid: int
 
@@ -42,8 +43,8 @@ def resolved(config: RunConfig, options: argparse.Namespace) -> RunConfig:
 def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
     """The server to load: the given one, or an embedded one for as long as the block lasts."""
     check_one_server(options)
-    if url := http_url(options):
-        yield {"url": url, "tls": tls_settings(options)}
+    if urls := http_urls(options):
+        yield {"url": urls[0], "others": tuple(urls[1:]), "tls": tls_settings(options)}
     elif options.embedded == "triton":
         with triton_server(options.model) as server:
             if not options.quiet:
@@ -54,21 +55,21 @@ def loaded_server(options: argparse.Namespace) -> Iterator[Where]:
         with _embedded_redisai(options) as server:
             yield {"address": server.address, "server_pid": server.pid}
     else:
-        servers = addresses(options)
-        if len(servers) > 1:
-            raise ConfigError(f"--host {options.host}: a run loads one server, name one")
-        yield {"address": servers[0]}
+        first, *others = addresses(options)
+        yield {"address": first, "others": tuple(others)}
 
 
 def check_one_server(options: argparse.Namespace) -> None:
-    """Raise ConfigError where the options name more than one server."""
-    elsewhere = is_address_given(options) or options.url or options.metrics_url
+    """Raise ConfigError where the options name servers in more than one way."""
+    elsewhere = is_address_given(options) or options.urls or options.metrics_url
     if options.embedded and (elsewhere or tls_settings(options)):
         raise ConfigError(
             "--embedded starts its own server: leave out --host, --port, --socket, --url, "
             "--metrics-url, --tls"
         )
-    if http_url(options) and is_address_given(options):
+    if options.embedded and (options.cluster_mode or options.all_addresses):
+        raise ConfigError("--embedded starts one server: leave out --cluster-mode, --all-addresses")
+    if http_urls(options) and is_address_given(options):
         raise ConfigError("--url with --host, --port or --socket: name one server")
 
 

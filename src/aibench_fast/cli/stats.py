@@ -51,11 +51,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _stats(options: argparse.Namespace) -> int:
-    servers = addresses(options)
-    if len(servers) > 1:
-        raise ConfigError(f"--host {options.host}: stats are of one server, name one")
+    (server,) = addresses(options)
     request = _request_time(options.result) if options.result else None
-    with Connection(servers[0], PROBE_TIMEOUT_S) as connection:
+    with Connection(server, PROBE_TIMEOUT_S) as connection:
         stats = since_start(read_server(connection, [options.model]))
         replies = list(_replies(connection, options.model))
     if options.format == "json":

@@ -11,6 +11,7 @@ from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
 from aibench_fast.load.profile import Step
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
 from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.redisai.cluster import check_name
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.tls import TlsSettings
 
@@ -64,6 +65,13 @@ class RunConfig:
     url: str | None = None
     """Of a server of the Open Inference Protocol, such as http://localhost:8000; it wins over
     `address`."""
+    others: tuple[ServerAddress | str, ...] = ()
+    """Further servers: URLs with a `url`, addresses else. Workers are spread evenly over all, and
+    there is at least one for each."""
+    all_addresses: bool = False
+    """A name that stands for several addresses is that many servers."""
+    cluster_mode: bool = False
+    """`address` and `others` are nodes of a Redis Cluster, whose primaries are the servers."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """With `url`: what every request has beside the protocol's own; they may be secret."""
     metrics_url: str | None = None
@@ -264,6 +272,7 @@ class RunConfig:
             "--timeout-ms": self.timeout_ms is not None,
             "--reset-stats": self.reset_stats,
             "--pipeline": self.pipeline > 1,
+            "--cluster-mode": self.cluster_mode,
         }
         http = {
             "--header": bool(self.headers),
@@ -279,16 +288,41 @@ class RunConfig:
             given = [name for name, is_given in http.items() if is_given]
             if given:
                 raise ConfigError(f"{given[0]} without --url: RedisAI knows nothing of the kind")
+            self._check_servers()
             return
         given = [name for name, is_given in redisai.items() if is_given]
         if given:
             raise ConfigError(f"{given[0]} with --url: the Open Inference Protocol has none")
-        self.http_address, self.metrics_address  # noqa: B018  they are read: a wrong one shows
+        self.http_addresses, self.metrics_address  # noqa: B018  they are read: a wrong one shows
+        if self.others and self.metrics_url is not None:
+            raise ConfigError("--metrics-url with several servers: each has its own")
+
+    def _check_servers(self) -> None:
+        sockets = [one for one in self.addresses if one.socket]
+        if self.cluster_mode:
+            for model in self.models:
+                check_name(model)
+            if sockets:
+                raise ConfigError("--cluster-mode with --socket: a cluster's nodes have ports")
+        if self.all_addresses and (sockets or self.cluster_mode):
+            given = "--socket" if sockets else "--cluster-mode"
+            raise ConfigError(f"--all-addresses with {given}: there is no name to look up")
 
     @property
     def http_address(self) -> HttpAddress | None:
         """The server of `url`; None where that is not given, ConfigError where it is wrong."""
         return None if self.url is None else http_address(self.url, self.headers, self.tls)
+
+    @property
+    def http_addresses(self) -> list[HttpAddress]:
+        """All servers of URLs; empty where there are none, ConfigError where one is wrong."""
+        urls = [] if self.url is None else [self.url, *map(str, self.others)]
+        return [http_address(url, self.headers, self.tls) for url in urls]
+
+    @property
+    def addresses(self) -> list[ServerAddress]:
+        """All servers that are not of a URL."""
+        return [self.address, *(one for one in self.others if isinstance(one, ServerAddress))]
 
     @property
     def spoken_tls(self) -> TlsSettings | None:

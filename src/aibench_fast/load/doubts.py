@@ -5,6 +5,7 @@ from statistics import median
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
+from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.results.repeats import MIN_FOR_TREND, TREND_P, trend_p
 from aibench_fast.results.result import MIN_FOR_P99, Interval, Result, Warned
 
@@ -32,6 +33,37 @@ def warnings(
     if unsteady:
         told.append(Warned("unsteady", f"the burn-in never came to a steady state: {unsteady}"))
     return told
+
+
+def server_warnings(records: Sequence[ServerRecord], asked_workers: int) -> list[Warned]:
+    """What is to be known of several servers."""
+    found = []
+    first, *others = records
+    if asked_workers < len(records):
+        found.append(
+            Warned(
+                "more_workers",
+                f"{asked_workers} workers were asked for, {len(records)} ran: one for each server",
+            )
+        )
+    for other in others:
+        if (other.server.kind, other.server.version) != (first.server.kind, first.server.version):
+            found.append(
+                Warned(
+                    "servers_differ",
+                    f"{other.server.address} is {other.server.kind} {other.server.version}, "
+                    f"{first.server.address} {first.server.kind} {first.server.version}",
+                )
+            )
+        if list(other.model_digests) != list(first.model_digests):
+            found.append(
+                Warned(
+                    "models_differ",
+                    f"{other.server.address} and {first.server.address} have different models of "
+                    "that name, by their SHA-256",
+                )
+            )
+    return found
 
 
 def _found(

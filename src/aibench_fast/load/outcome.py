@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.doubts import warnings
+from aibench_fast.load.doubts import server_warnings, warnings
 from aibench_fast.load.kinds import described
 from aibench_fast.load.readings import (
     NS_PER_S,
@@ -30,6 +30,7 @@ from aibench_fast.results.result import (
     Outage,
     RequestCounts,
     Result,
+    ServerFigures,
     StepFigures,
 )
 
@@ -50,12 +51,20 @@ class Background:
     """What a run's result tells that no request changes."""
 
     config: RunConfig
+    asked_workers: int
+    """More are made where there are more servers."""
     query_label: str
-    record: ServerRecord
+    records: Sequence[ServerRecord]
+    """Of each server."""
     facts: Mapping[str, Any]
     equal_tensors: bool
     """Whether some kind's tensors do not differ at all."""
     start_unix_ms: int
+
+    @property
+    def record(self) -> ServerRecord:
+        """Of the first server."""
+        return self.records[0]
 
 
 def result_of(
@@ -74,7 +83,7 @@ def result_of(
     """
     config, record, snapshot = run.config, run.record, taken.snapshot
     duration_s = (taken.at_ns - snapshot.started_ns) / NS_PER_S
-    same_machine = on_same_machine(record.peer)
+    same_machine = any(on_same_machine(one.peer) for one in run.records)
     outage_count, outages = generator.outages()
     measured, batch_size = snapshot.measured, _batch_size(config)
     whole = _part(measured, batch_size, end)
@@ -106,15 +115,16 @@ def result_of(
         abandoned=all_requests.cancelled,
         all_requests=all_requests,
         outage_count=outage_count,
-        outages=[
-            _outage(one, snapshot.started_ns, run.start_unix_ms, duration_s) for one in outages
-        ],
+        outages=[_outage(one, snapshot.started_ns, run, duration_s) for one in outages],
         reconnects=snapshot.reconnects,
+        moved=snapshot.moved,
+        asked=snapshot.asked,
         arrivals=_arrivals_told(config),
         unsent=0 if end is End.AHEAD else generator.unsent(),
         lag_exceeded=snapshot.lag_exceeded,
         steps=_steps(config, snapshot, generator, end),
         kinds=_kinds(config, measured, generator, end),
+        servers=_servers(run, measured_s(snapshot), generator, server_stats, end),
         start_lags=histogram(snapshot.start_lags),
         timer_lags=histogram(snapshot.timer_lags),
         reply_waits=histogram(snapshot.reply_waits),
@@ -133,10 +143,13 @@ def result_of(
         interrupted=end is not End.REACHED,
         incomplete=end is End.AHEAD,
     )
-    same_cores = same_machine and shares_cores(config.server_pid or record.pid)
+    same_cores = any(
+        on_same_machine(one.peer) and shares_cores(config.server_pid or one.pid)
+        for one in run.records
+    )
     found = warnings(
         config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
-    )  # fmt: skip
+    ) + server_warnings(run.records, run.asked_workers)  # fmt: skip
     return dataclasses.replace(result, warnings=found)
 
 
@@ -160,15 +173,16 @@ def _all_requests(config: RunConfig, snapshot: _core.Snapshot, end: End) -> Requ
     )
 
 
-def _outage(outage: _core.Outage, started_ns: int, start_unix_ms: int, duration_s: float) -> Outage:
+def _outage(outage: _core.Outage, started_ns: int, run: Background, duration_s: float) -> Outage:
     after_s = (outage.from_ns - started_ns) / NS_PER_S
     until_s = (outage.to_ns - started_ns) / NS_PER_S if outage.to_ns else duration_s
     return Outage(
-        start_unix_ms=start_unix_ms + round(after_s * MS_PER_S),
+        start_unix_ms=run.start_unix_ms + round(after_s * MS_PER_S),
         after_s=after_s,
         seconds=until_s - after_s,
         is_over=outage.to_ns != 0,
         attempts=outage.attempts,
+        server=run.records[outage.server].server.address if len(run.records) > 1 else None,
     )
 
 
@@ -231,6 +245,31 @@ def _kinds(
             **_part(figures, kind.batch_size, end),
         )
         for kind, figures in zip(config.mix, parts, strict=False)
+    ]
+
+
+def _servers(
+    run: Background,
+    seconds: float,
+    generator: _core.LoadGenerator,
+    server_stats: ServerStatistics,
+    end: End,
+) -> list[ServerFigures]:
+    """Of several; the only one has the figures of the whole."""
+    config, count = run.config, len(run.records)
+    each = server_stats.each or [{}] * count
+    return [
+        ServerFigures(
+            name=record.server.address,
+            server=record.server,
+            workers=len(range(number, config.workers, count)),
+            measured_s=seconds,
+            server_stats=stats,
+            **_part(figures, _batch_size(config), end),
+        )
+        for number, (record, figures, stats) in enumerate(
+            zip(run.records, generator.server_figures(), each, strict=False)
+        )
     ]
 
 

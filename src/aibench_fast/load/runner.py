@@ -1,8 +1,9 @@
 """One benchmark: a RunConfig becomes a Result."""
 
+import dataclasses
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aibench_fast import _core
@@ -17,14 +18,17 @@ from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
 from aibench_fast.load.watch import Watch, unix_ms
+from aibench_fast.protocols.address import HttpAddress, ServerAddress
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
 from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
 from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.redisai.cluster import Cluster, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
-from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
+from aibench_fast.protocols.redisai.session import Asking, RedisAiSession, endpoint_of
 from aibench_fast.protocols.serverprocess import ProcessReader
-from aibench_fast.protocols.session import HURRY_S, Session, StatisticsWatch
+from aibench_fast.protocols.servers import Servers
+from aibench_fast.protocols.session import HURRY_S, AskedKind, Session, StatisticsWatch
 from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import Interval, Result, SoFar, Started
 
@@ -39,37 +43,95 @@ def run(config: RunConfig, observe: Observer = ignore) -> Result:
     are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
     config = resolve(config)
+    cluster = read_cluster(config.addresses) if config.cluster_mode else None
+    addresses = _addresses(config, cluster)
+    asked_workers = config.workers
+    config = dataclasses.replace(config, workers=max(config.workers, len(addresses)))
     sources = open_sources(config)
-    session = _visit(config, sources)
+    servers = _visit(config, addresses, sources, cluster)
     try:
         digests = data_digests(sources, observe)
-        sent, told = _as_sent(config, session, sources, observe)
-        known = {**_facts(config, session.record, digests), **told}
-        server_watch = session.watch(_more_readers(config, session.record))
-        generator = _load_generator(config, session, sources, sent)
+        sent, told = _as_sent(config, servers, sources, observe)
+        known = {**_facts(config, servers.first.record, digests), **told}
+        server_watch = servers.watch(
+            lambda n: _more_readers(config, addresses[n], servers.records[n])
+        )
+        generator = _load_generator(config, servers, sources, sent, cluster)
     except BaseException:
-        session.leave(HURRY_S)
+        servers.leave(HURRY_S)
         raise
     if spoken := generator.tls():
         known["Tls"] = " ".join(spoken)
     try:
-        return _measure(config, session, sources, generator, observe, known, server_watch)
+        server_watch.start()
+        background = Background(
+            config=config,
+            asked_workers=asked_workers,
+            query_label=servers.label(model_told(config)),
+            records=servers.records,
+            facts=known,
+            equal_tensors=any(source.all_equal for source in sources),
+            start_unix_ms=unix_ms(),
+        )
+        return _measure(config, servers, background, generator, observe, server_watch)
     finally:
         generator.close()
 
 
-def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
+def _addresses(
+    config: RunConfig, cluster: Cluster | None
+) -> Sequence[ServerAddress] | Sequence[HttpAddress]:
+    if cluster is not None:
+        return [shard.primary for shard in cluster.shards]
+    return config.http_addresses or config.addresses
+
+
+def _visit(
+    config: RunConfig,
+    addresses: Sequence[ServerAddress | HttpAddress],
+    sources: Sequence[Source],
+    cluster: Cluster | None,
+) -> Servers:
+    """Sessions with all servers; what a failed visit leaves the ones before with is taken away."""
     kinds = [source.asked() for source in sources]
-    if config.http_address:
-        return OpenInferenceSession(
-            config.http_address,
-            AskingHttp(
-                model_version=config.model_version,
-                outputs=config.outputs,
-                encoding=config.encoding,
-            ),
-            kinds,
-        )
+    sessions: list[Session] = []
+    try:
+        for number, address in enumerate(addresses):
+            workers = range(number, config.workers, len(addresses))
+            if isinstance(address, HttpAddress):
+                sessions.append(_over_http(config, address, kinds, sessions))
+            else:
+                sessions.append(_over_resp(config, address, kinds, workers, cluster))
+        return Servers(sessions)
+    except BaseException:
+        for session in sessions:
+            session.leave(HURRY_S)
+        raise
+
+
+def _over_http(
+    config: RunConfig,
+    address: HttpAddress,
+    kinds: Sequence[AskedKind],
+    before: Sequence[Session],
+) -> OpenInferenceSession:
+    """Tensors are sent to all servers as the first one takes them."""
+    settled = [one.encoding for one in before if isinstance(one, OpenInferenceSession)]
+    asking = AskingHttp(
+        model_version=config.model_version,
+        outputs=config.outputs,
+        encoding=settled[0] if settled else config.encoding,
+    )
+    return OpenInferenceSession(address, asking, kinds)
+
+
+def _over_resp(
+    config: RunConfig,
+    address: ServerAddress,
+    kinds: Sequence[AskedKind],
+    workers: Sequence[int],
+    cluster: Cluster | None,
+) -> RedisAiSession:
     asking = Asking(
         dialect=config.dialect,
         use_dag=config.use_dag,
@@ -77,13 +139,14 @@ def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
         timeout_ms=config.timeout_ms,
         reset_stats=config.reset_stats,
     )
-    return RedisAiSession(config.address, asking, kinds, config.workers)
+    return RedisAiSession(address, asking, kinds, workers, cluster)
 
 
 def _as_sent(
-    config: RunConfig, session: Session, sources: Sequence[Source], observe: Observer
+    config: RunConfig, servers: Servers, sources: Sequence[Source], observe: Observer
 ) -> tuple[Sequence[Source], dict[str, Any]]:
     """The tensors in the form that they are sent in, and what the result says of that."""
+    session = servers.first
     if not isinstance(session, OpenInferenceSession):
         return sources, {}
     if session.encoding is Encoding.BINARY:
@@ -106,16 +169,18 @@ def _as_sent(
     }
 
 
-def _more_readers(config: RunConfig, record: ServerRecord) -> list[Reader]:
+def _more_readers(
+    config: RunConfig, address: ServerAddress | HttpAddress, record: ServerRecord
+) -> list[Reader]:
     """What tells of the server beside its protocol; ServerError where --metrics-url does not."""
     if config.server_pid is not None:
         return [ProcessReader(config.server_pid)]
-    if config.http_address is None:
+    if not isinstance(address, HttpAddress):
         return []
     of = config.models, config.model_version
     if config.metrics_address is not None:
         return [given_reader(config.metrics_address, *of)]
-    found = found_reader(config.http_address, record.server.kind, *of)
+    found = found_reader(address, record.server.kind, *of)
     return [] if found is None else [found]
 
 
@@ -140,7 +205,11 @@ def _protocol_facts(config: RunConfig) -> dict[str, str]:
 
 
 def _load_generator(
-    config: RunConfig, session: Session, sources: Sequence[Source], sent: Sequence[Source]
+    config: RunConfig,
+    servers: Servers,
+    sources: Sequence[Source],
+    sent: Sequence[Source],
+    cluster: Cluster | None,
 ) -> _core.LoadGenerator:
     """`sent` are the sources' tensors as they are sent."""
     _allow_connections(config.workers)
@@ -150,22 +219,25 @@ def _load_generator(
         _core.Kind(
             inputs=source.inputs,
             requests=[
-                session.texts(place, worker, source.request_bytes)
+                servers.texts(place, worker, source.request_bytes)
                 for worker in range(config.workers)
             ],
-            plan=session.plan(place),
+            plan=servers.plan(place),
             batch=source.kind.batch_size,
             first_tensor=source.first,
             references=read_references(config, output, tensor_count, len(source.inputs[0])),
             tolerance=config.tolerance,
             weight=source.kind.weight,
         )
-        for place, (source, output) in enumerate(zip(sent, session.record.outputs, strict=True))
+        for place, (source, output) in enumerate(
+            zip(sent, servers.first.record.outputs, strict=True)
+        )
     ]
     return _core.LoadGenerator(
         kinds=kinds,
         mix_seed=config.seed,
-        **session.endpoint._asdict(),
+        endpoints=servers.endpoints,
+        of_cluster=cluster and _native_cluster(config, servers, kinds, cluster),
         threads=config.io_threads,
         pipeline=config.pipeline,
         schedule=due.schedule,
@@ -180,6 +252,26 @@ def _load_generator(
         reconnect_for_ns=round(config.reconnect_for_s * NS_PER_S),
         stop_on_disconnect=config.on_disconnect == "stop",
         stop_on_failure=not config.continue_on_error,
+    )
+
+
+def _native_cluster(
+    config: RunConfig, servers: Servers, kinds: Sequence[_core.Kind], cluster: Cluster
+) -> _core.Cluster:
+    """What workers need to follow their slots."""
+    sessions = [one for one in servers.sessions if isinstance(one, RedisAiSession)]
+    owners = [sessions[worker % len(sessions)] for worker in range(config.workers)]
+    return _core.Cluster(
+        nodes=[(node.host, endpoint_of(node)) for node in cluster.nodes],
+        asking_kinds=[
+            kind._replace(
+                requests=[owner.asking_texts(place, n) for n, owner in enumerate(owners)],
+                plan=sessions[0].asking_plan(place),
+            )
+            for place, kind in enumerate(kinds)
+            if not config.use_dag
+        ],
+        asking_greetings=[one.greeting(asking=True) for one in sessions],
     )
 
 
@@ -199,43 +291,32 @@ def _allow_connections(workers: int) -> None:
 
 def _measure(
     config: RunConfig,
-    session: Session,
-    sources: Sequence[Source],
+    servers: Servers,
+    background: Background,
     generator: _core.LoadGenerator,
     observe: Observer,
-    known: Mapping[str, Any],
     server_watch: StatisticsWatch,
 ) -> Result:
-    server_watch.start()
-    background = Background(
-        config=config,
-        query_label=session.label(model_told(config)),
-        record=session.record,
-        facts=known,
-        equal_tensors=any(source.all_equal for source in sources),
-        start_unix_ms=unix_ms(),
-    )
-
     def tell(event: Event) -> None:
         observe(event)
         if config.results_so_far and isinstance(event, Interval):
             stats = server_watch.so_far()
             observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
 
-    watch = Watch(config, session.record.outputs, generator, tell, server_watch)
+    watch = Watch(config, background.record.outputs, generator, tell, server_watch)
     try:
-        observe(Started(session.record.server))
+        observe(Started(background.record.server))
         generator.start()
         interrupted = watch.until_the_end()
     except BaseException:  # the observer's: it ends the run
         generator.close()
-        session.leave(HURRY_S)
+        servers.leave(HURRY_S)
         server_watch.finish(HURRY_S)
         raise
     at_end = Taken.now(generator)
     patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
     until_s = time.monotonic() + patience_s
-    session.leave(patience_s)
+    servers.leave(patience_s)
     # The last reading was under way meanwhile; a stuck server is not waited for twice.
     server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
     end = End.INTERRUPTED if interrupted else End.REACHED

@@ -28,6 +28,8 @@ enum failure_kind {
                               * long as that is tried; the worker ends */
     FAILURE_TOO_MANY_REQUESTS, /* HTTP 429 */
     FAILURE_UNAVAILABLE,       /* HTTP 503 */
+    FAILURE_CLUSTER_DOWN,      /* CLUSTERDOWN: the cluster takes no requests for now */
+    FAILURE_REDIRECTED,        /* from one node of a cluster to another, and to none that answers it */
     FAILURE_KINDS
 };
 

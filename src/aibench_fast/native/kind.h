@@ -41,6 +41,13 @@ struct request_kind {
     double weight;          /* its share of the requests, relative to the other kinds'; above 0 */
 };
 
+/* What a connection begins with: commands, each of which is answered by OK. */
+struct greeting {
+    const char *bytes;
+    size_t count;
+    uint32_t replies;
+};
+
 /* The index of the first tensor that request `number` sends of an input. */
 static inline uint64_t kind_first_tensor(const struct request_kind *kind,
                                          const struct tensormap *input, uint64_t number)

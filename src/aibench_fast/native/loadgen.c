@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "iothread.h"
+#include "requests.h"
 
 /* How long after the threads' start request 0 is due, so that none is late for want of a thread. */
 #define SCHEDULE_LEAD_NS (10 * NS_PER_MS)
@@ -43,7 +44,8 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
         run->reply_bytes_max = reply > run->reply_bytes_max ? reply : run->reply_bytes_max;
     }
     set_kind_limits(run);
-    outages_init(&run->outages);
+    for (uint32_t i = 0; i < config->server_count; i++)
+        outages_init(&run->outages[i]);
     pthread_mutex_init(&run->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -55,10 +57,14 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
 {
     struct loadgen *g = calloc(1, sizeof *g + config->threads * sizeof g->threads[0]);
     uint32_t given = 0;
-    if (g == NULL) {
+    struct outages *outages = calloc(config->server_count, sizeof *outages);
+    if (g == NULL || outages == NULL) {
+        free(g);
+        free(outages);
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return NULL;
     }
+    g->run.outages = outages;
     init_shared(&g->run, config);
     for (uint32_t k = 0; k < config->kind_count; k++)
         for (uint32_t i = 0; i < config->kinds[k].input_count; i++)
@@ -170,6 +176,8 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
     s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
     s->reconnects += atomic_load_explicit(&t->reconnects, memory_order_relaxed);
+    s->moved += atomic_load_explicit(&t->moved, memory_order_relaxed);
+    s->asked += atomic_load_explicit(&t->asked, memory_order_relaxed);
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
     s->burn_in_shed += atomic_load_explicit(&t->burn_in_shed, memory_order_relaxed);
     s->cpu_ns += cpu_ns;
@@ -224,6 +232,14 @@ void loadgen_read_kind(struct loadgen *g, uint32_t kind, struct figures *figures
         figures_merge(figures, &g->threads[i].kinds[kind], schedule_is_open(&g->run.schedule));
 }
 
+void loadgen_read_server(struct loadgen *g, uint32_t server, struct figures *figures)
+{
+    memset(figures, 0, sizeof *figures);
+    figures_init(figures);
+    for (uint32_t i = 0; i < g->run.config.threads; i++)
+        figures_merge(figures, &g->threads[i].servers[server], schedule_is_open(&g->run.schedule));
+}
+
 void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures)
 {
     memset(figures, 0, sizeof *figures);
@@ -232,9 +248,9 @@ void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures
         figures_merge(figures, &g->threads[i].steps[step], true);
 }
 
-uint64_t loadgen_read_outages(struct loadgen *g, struct outage *outages)
+uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage *outages)
 {
-    return outages_read(&g->run.outages, outages);
+    return outages_read(&g->run.outages[server], outages);
 }
 
 uint64_t loadgen_unsent(struct loadgen *g)
@@ -287,7 +303,9 @@ void loadgen_free(struct loadgen *g)
     pthread_mutex_destroy(&g->run.mutex);
     pthread_cond_destroy(&g->run.ended);
     schedule_close(&g->run.schedule);
-    outages_close(&g->run.outages);
+    for (uint32_t i = 0; i < g->run.config.server_count; i++)
+        outages_close(&g->run.outages[i]);
+    free(g->run.outages);
     free(g->run.sample);
     free(g);
 }

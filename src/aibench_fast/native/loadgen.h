@@ -1,10 +1,10 @@
-/* The load generator: workers over a server, driven by native threads, in a closed loop or by a
+/* The load generator: workers over one server or several, driven by native threads, in a closed loop or by a
  * schedule of arrivals, with requests of one kind or of a mix.
  *
  * Life: loadgen_create (connects every worker) -> loadgen_start -> loadgen_wait, as often as
  * wanted -> loadgen_free, which stops and joins first where that is still to do.
  *
- * Memory: loadgen_create allocates, loadgen_free frees; what the config points to (kinds,
+ * Memory: loadgen_create allocates, loadgen_free frees; what the config points to (servers, kinds,
  * segments, offsets, strings) is borrowed and must outlive the loadgen. Between start and the threads' end
  * nothing is allocated but for a lost connection's replacement.
  * Units: as the names say; times are of CLOCK_MONOTONIC unless said otherwise.
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cluster.h"
 #include "connection.h"
 #include "errstr.h"
 #include "figures.h"
@@ -29,9 +30,10 @@
 
 struct loadgen_config {
     const struct protocol *protocol; /* in which all kinds are asked and judged */
-    struct endpoint endpoint;
-    const char *greeting; /* sent first on every connection, and answered with OK; or NULL */
-    size_t greeting_bytes;
+    const struct endpoint *servers;  /* worker w is of server w modulo their number */
+    uint32_t server_count;           /* 1 to workers */
+    const struct greeting *greetings; /* of each server, sent first on every connection; or NULL */
+    const struct cluster *cluster;   /* that the servers are the shards of, in RESP; or NULL */
     const struct request_kind *kinds;
     uint32_t kind_count;  /* 1 to KINDS_MAX */
     uint64_t mix_seed;    /* what the kind of each request is drawn from, by the request's number */
@@ -61,6 +63,8 @@ struct loadgen_snapshot {
     uint64_t requests;         /* ended in any way, burn-in included; shed ones are none */
     uint64_t answered_tensors; /* in the successes among them */
     uint64_t reconnects;       /* new connections in place of such as the server closed between requests */
+    uint64_t moved;            /* redirects that were followed, MOVED */
+    uint64_t asked;            /* and ASK */
     uint64_t abandoned;        /* under way when the run was stopped; final after the end, when those
                                 * that were begun are those that ended and these */
     uint64_t burn_in_shed;     /* not in the figures */
@@ -109,13 +113,15 @@ void loadgen_stop(struct loadgen *g);
 /* Add up what all threads have so far, without stopping any. `snapshot` is overwritten. */
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *snapshot);
 
-/* The measured figures of one kind, or of one step of the schedule, added up as by loadgen_read. Kinds
- * have figures of their own where there are several. `figures` is overwritten. */
+/* The measured figures of one kind, of one server, or of one step of the schedule, added up as by
+ * loadgen_read. Kinds and servers have figures of their own where there are several. `figures` is
+ * overwritten. */
 void loadgen_read_kind(struct loadgen *g, uint32_t kind, struct figures *figures);
+void loadgen_read_server(struct loadgen *g, uint32_t server, struct figures *figures);
 void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures);
 
-/* The outages so far, into room for OUTAGES_KEPT; returns how many there were in all. */
-uint64_t loadgen_read_outages(struct loadgen *g, struct outage *outages);
+/* A server's outages so far, into room for OUTAGES_KEPT; returns how many there were in all. */
+uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage *outages);
 
 /* After the end: how many requests were due before the run was over or stopped, and not sent, for no
  * worker was free. */

@@ -20,14 +20,17 @@ void outages_attempt_failed(struct outages *o, int64_t lost_ns)
     pthread_mutex_lock(&o->mutex);
     if (!atomic_exchange(&o->under_way, true)) {
         if (o->count < OUTAGES_KEPT)
-            o->kept[o->count] = (struct outage){.from_ns = lost_ns};
+            o->kept[o->count] = (struct outage){.from_ns = INT64_MAX};
         o->count++;
     }
     if (o->count <= OUTAGES_KEPT) {
         struct outage *last = &o->kept[o->count - 1];
+        /* A connection that was lost in the outage before is none's that is still to come. */
+        int64_t before_ns = o->count > 1 ? last[-1].to_ns : 0;
+        int64_t from_ns = lost_ns > before_ns ? lost_ns : before_ns;
         last->attempts++;
-        if (lost_ns < last->from_ns)
-            last->from_ns = lost_ns;
+        if (from_ns < last->from_ns)
+            last->from_ns = from_ns;
     }
     pthread_mutex_unlock(&o->mutex);
 }

@@ -11,9 +11,10 @@
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
 #define LEAST_ROOM_BYTES 512 /* to receive into */
+#define CLUSTER_DOWN "CLUSTERDOWN "
 #define REPLY_SPARE_BYTES (1024 * 1024) /* an error's words, or an output that is somewhat too large */
 
-/* A greeting is answered by OK. */
+/* A command of a greeting is answered by OK. */
 static const struct reply_plan greeting_plan = {.count = 1, .expected = {{.type = REPLY_STATUS}}};
 
 static const struct reply_plan *plan_of(const struct replycheck *check)
@@ -58,7 +59,10 @@ static void judge_leaf(struct replycheck *check, int depth, size_t index, enum r
     if (is_as_expected(check, expected, type, text, bytes))
         return;
     int shown = bytes < ERRSTR_BYTES / 2 ? (int)bytes : ERRSTR_BYTES / 2;
-    if (type == REPLY_ERROR)
+    if (type == REPLY_ERROR && bytes >= strlen(CLUSTER_DOWN) &&
+        memcmp(text, CLUSTER_DOWN, strlen(CLUSTER_DOWN)) == 0)
+        replycheck_fail(check, FAILURE_CLUSTER_DOWN, "%.*s", (int)bytes, text);
+    else if (type == REPLY_ERROR)
         replycheck_fail(check, FAILURE_ERROR_REPLY, "%.*s", (int)bytes, text);
     else if (type == REPLY_STATUS && is_text(text, bytes, "TIMEDOUT"))
         replycheck_fail(check, FAILURE_SERVER_TIMEOUT, "TIMEDOUT");

@@ -27,7 +27,7 @@ struct expected_reply {
     size_t bytes; /* of a bulk; a status is always OK */
 };
 
-#define REPLY_PLAN_MAX 16
+#define REPLY_PLAN_MAX 32
 #define RESP_TEXT_BYTES 64 /* what a request's replies have beside the output */
 
 struct reply_plan {

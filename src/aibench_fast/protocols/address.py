@@ -1,11 +1,12 @@
 """Where a server listens, as whom to log in, and by TLS or not."""
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.tls import TlsSettings
 
 _HTTP_PORTS = {"http": 80, "https": 443}
@@ -58,6 +59,17 @@ class HttpAddress:
     def __str__(self) -> str:
         """Return the address as a person would write it."""
         return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
+
+
+def all_addresses(host: str, port: int) -> list[str]:
+    """The numeric addresses that a name stands for, each once; ServerError where it has none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise ServerError(
+            f"there is no host {host} ({error.strerror}); is the name right?"
+        ) from error
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
 def url_parts(url: str, option: str = "--url") -> SplitResult:

@@ -3,10 +3,9 @@
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from aibench_fast._core import HttpPlan, RespPlan, Tls
+from aibench_fast._core import Endpoint, HttpPlan, RespPlan, Tls
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.tls import TlsSettings
 
@@ -38,17 +37,6 @@ class AskedKind:
     inputs: Sequence[AskedInput]
 
 
-class Endpoint(NamedTuple):
-    """Where workers connect to, and what each connection begins with."""
-
-    host: str
-    """Numeric; empty for a unix socket."""
-    port: int
-    socket: Path | None
-    greeting: bytes | None
-    tls: Tls | None
-
-
 def native_tls(settings: TlsSettings | None, host: str) -> Tls | None:
     """TLS for the load generator; ConfigError where this build has none."""
     if settings is None:
@@ -72,6 +60,8 @@ class ServerStatistics(NamedTuple):
     """By the time in ms at which a reporting period ended, and `overall`."""
     raw: Mapping[str, Mapping[str, Mapping[str, str]]]
     """As aibench writes it: by time in ns and `host:port`, INFO's fields as text."""
+    each: Sequence[Mapping[str, Any]] = ()
+    """Where there are several servers, what each counted overall; `periods` are the first one's."""
 
 
 class StatisticsWatch(Protocol):

@@ -1,7 +1,7 @@
 """A run as text: the lines while it goes on and the summary, as aibench prints them."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aibench_fast.results.histogram import LatencyHistogram
@@ -16,6 +16,7 @@ from aibench_fast.results.result import (
     Outage,
     PartFigures,
     Result,
+    ServerFigures,
 )
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
 from aibench_fast.tensortype import describe
@@ -118,6 +119,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
     for kind in result.kinds:
         line = _part_line(kind, result.measured_s)
         yield f"Kind {kind.name}, {kind.tensors}, weight {kind.weight:g}: {line}"
+    yield from _server_table(result.servers)
     if result.data_seed is not None:
         tensor = describe(result.shape, result.dtype) if result.shape else "of each kind"
         yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
@@ -248,6 +250,25 @@ def _part_line(part: PartFigures, seconds: float) -> str:
     return ", ".join(told)
 
 
+def _server_table(servers: Sequence[ServerFigures]) -> Iterator[str]:
+    """What each of several servers did."""
+    if not servers:
+        return
+    width = max(len("Server"), *(len(one.name) for one in servers))
+    yield (
+        f"{'Server':<{width}} {'workers':>8} {'requests':>10} {'inferences/s':>13} "
+        f"{'q50 ms':>9} {'q99 ms':>9} {'failed':>7}"
+    )
+    for one in servers:
+        q50, q99 = one.latencies.quantiles_ms((0.5, 0.99))
+        told_q99 = "not known" if one.latencies.count < MIN_FOR_P99 else f"{q99:.2f}"
+        yield (
+            f"{one.name:<{width}} {one.workers:>8} {one.requests:>10} "
+            f"{one.inferences_per_s:>13.2f} {q50:>9.2f} {told_q99:>9} "
+            f"{one.requests - one.successes:>7}"
+        )
+
+
 def _doubts(result: Result) -> Iterator[str]:
     """What a reader has to know before trusting the figures."""
     if result.interrupted and not result.incomplete:
@@ -263,6 +284,8 @@ def _doubts(result: Result) -> Iterator[str]:
         yield _outage_line(outage)
     if (more := result.outage_count - len(result.outages)) > 0:
         yield f"Outages: {more} more"
+    if result.moved or result.asked:
+        yield f"Redirects: {result.moved} MOVED and {result.asked} ASK were followed"
     if result.abandoned:
         yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
     for warned in result.warnings:
@@ -270,9 +293,10 @@ def _doubts(result: Result) -> Iterator[str]:
 
 
 def _outage_line(outage: Outage) -> str:
+    whose = "the server" if outage.server is None else outage.server
     end = "" if outage.is_over else ", to the run's end"
     return (
-        f"Outage: the server could not be reached for {outage.seconds:.2f} s{end}, "
+        f"Outage: {whose} could not be reached for {outage.seconds:.2f} s{end}, "
         f"{outage.after_s:.2f} s after the start; {outage.attempts} attempts to connect failed"
     )
 

@@ -87,6 +87,8 @@ class RunRecord:
     threads: int | None
     pipeline: int
     """Requests outstanding on each connection."""
+    servers: int
+    """How many the run loaded at once."""
     server: ServerFacts | None
     server_use: ServerUse
     inferences_per_s_with_burn_in: float | None
@@ -166,6 +168,7 @@ class RunRecord:
             "tensor": self.tensor,
             "client threads": self.threads,
             "pipeline": self.pipeline,
+            "servers": self.servers,
             "latency": self.latency,
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
@@ -309,6 +312,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         tensor=_tensor(document),
         threads=document.get("Threads"),
         pipeline=document.get("Pipeline", 1),
+        servers=len(document.get("Servers") or ()) or 1,
         server=server
         and ServerFacts(*(str(server[key]) for key in ("Kind", "Version", "Address"))),
         server_use=server_use((document.get("ServerPeriods") or {}).get(OVERALL, {})),

@@ -16,6 +16,7 @@ Versions of the format:
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
     1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far;
          ServerName, of several servers that are compared; Incomplete; Facts.Tls
+    1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked
 """
 
 import json
@@ -33,7 +34,7 @@ MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""
-FORMAT_VERSION = "1.6"
+FORMAT_VERSION = "1.7"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -81,6 +82,8 @@ class Outage:
     is_over: bool
     attempts: int
     """To connect, that failed."""
+    server: str | None = None
+    """Whose it was, by its address, where there are several."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,23 @@ class KindFigures(PartFigures):
     batch_size: int
     weight: float
     """Its share of the requests, relative to the other kinds'."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFigures(PartFigures):
+    """Of the requests that one of several servers was sent, named by its address."""
+
+    server: ServerFacts
+    workers: int
+    measured_s: float
+    """Of the whole run."""
+    server_stats: Mapping[str, Any]
+    """What it counted itself, over all."""
+
+    @property
+    def inferences_per_s(self) -> float:
+        """Measured images that it answered, a second of measured time."""
+        return self.inferences / self.measured_s if self.measured_s > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -310,6 +330,10 @@ class Result(ShownInNotebooks):
     burn_in_failures: Mapping[str, Failure]
     reconnects: int
     """New connections in place of such as the server closed between requests, as HTTP may."""
+    moved: int = 0
+    """Redirects from one node of a cluster to another that were followed, MOVED."""
+    asked: int = 0
+    """The same by ASK."""
     abandoned: int
     """Requests under way when the run was stopped: neither success nor failure."""
     all_requests: RequestCounts
@@ -335,6 +359,8 @@ class Result(ShownInNotebooks):
     """Of a profile; together they are the whole."""
     kinds: Sequence[KindFigures]
     """Of a mix; together they are the whole."""
+    servers: Sequence[ServerFigures] = ()
+    """Of several servers; together they are the whole."""
     start_lags: LatencyHistogram
     """By a schedule: actual less intended start, of every measured request."""
     timer_lags: LatencyHistogram
@@ -465,10 +491,13 @@ class Result(ShownInNotebooks):
                     "Seconds": one.seconds,
                     "IsOver": one.is_over,
                     "Attempts": one.attempts,
+                    "Server": one.server,
                 }
                 for one in self.outages
             ],
             "Reconnects": self.reconnects,
+            "Moved": self.moved,
+            "Asked": self.asked,
             "LateStarts": self.late_starts,
             "Arrivals": self.arrivals,
             "Shed": self.shed,
@@ -487,6 +516,18 @@ class Result(ShownInNotebooks):
                     **_part_json(kind),
                 }
                 for kind in self.kinds
+            ],
+            "Servers": [
+                {
+                    "Address": server.name,
+                    "Kind": server.server.kind,
+                    "Version": server.server.version,
+                    "Workers": server.workers,
+                    "InferencesPerSecond": server.inferences_per_s,
+                    **_part_json(server),
+                    "ServerStatistics": dict(server.server_stats),
+                }
+                for server in self.servers
             ],
             "ScheduleLag": _lags_json(self.start_lags),
             "TimerLag": _lags_json(self.timer_lags),

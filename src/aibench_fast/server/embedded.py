@@ -36,6 +36,9 @@ DENIED_COMMANDS = (
     "eval", "eval_ro", "evalsha", "evalsha_ro", "script", "function", "fcall", "fcall_ro",
 )  # fmt: skip
 
+NODE_COMMANDS = ("sync", "psync", "migrate")
+"""Those of them that the nodes of a cluster say to each other."""
+
 
 class EmbeddedServer:
     """A Valkey server with our AI module, on this machine's loopback only.
@@ -50,6 +53,8 @@ class EmbeddedServer:
         engine_threads: threads that the engine shares among them; 0 for every core.
         valkey: the server program instead of the installed one (Valkey, or Redis 7 and later).
         password: that clients must give, as `address` does; empty for a random one, None for none.
+        cluster_timeout_ms: have it be a node of a cluster, in which others copy its keys; after so
+            long without an answer a node counts as gone. 0: it is none.
         data_dir: a folder whose saved database is loaded at the start, and saved to at the stop.
 
     Raises ConfigError where an argument is wrong or a part is not installed, and ServerError, with
@@ -65,6 +70,7 @@ class EmbeddedServer:
         valkey: Path | None = None,
         password: str | None = "",
         data_dir: Path | None = None,
+        cluster_timeout_ms: int = 0,
     ) -> None:
         """Check the arguments and find the server's parts; start nothing."""
         if not 0 <= port <= 65535:
@@ -87,6 +93,8 @@ class EmbeddedServer:
         self._engine_threads = engine_threads
         self._password = secrets.token_urlsafe(PASSWORD_BYTES) if password == "" else password
         self._data_dir = data_dir.absolute() if data_dir else None
+        self._cluster_timeout_ms = cluster_timeout_ms
+        self.cluster_port = 0  # where other nodes of its cluster speak to it
         self._program = server_program(valkey)
         self._module = server_module()
         self._openvino = openvino_library()
@@ -115,6 +123,8 @@ class EmbeddedServer:
         for attempt in range(1, PORT_ATTEMPTS + 1):
             if any_port:
                 self.port = free_port()
+            if self._cluster_timeout_ms:
+                self.cluster_port = free_port()
             try:
                 self._launch()
                 self._wait_until_it_answers()
@@ -175,6 +185,7 @@ class EmbeddedServer:
         ]
         if self._openvino:
             module += ["OPENVINO", str(self._openvino)]
+        allowed = NODE_COMMANDS if self._cluster_timeout_ms else ()
         settings = [
             ["bind", self.host],
             ["port", str(self.port)],
@@ -187,8 +198,16 @@ class EmbeddedServer:
             ["enable-protected-configs", "no"],
             ["enable-debug-command", "no"],
             ["enable-module-command", "no"],
-            *(["rename-command", name, ""] for name in DENIED_COMMANDS),
+            *(["rename-command", name, ""] for name in DENIED_COMMANDS if name not in allowed),
         ]
+        if self._cluster_timeout_ms:
+            settings += [
+                ["cluster-enabled", "yes"],
+                ["cluster-node-timeout", str(self._cluster_timeout_ms)],
+                ["cluster-port", str(self.cluster_port)],
+                ["repl-diskless-sync-delay", "0"],
+                *([["masterauth", self._password]] if self._password else []),
+            ]
         if self.socket:
             settings += [["unixsocket", str(self.socket)], ["unixsocketperm", "700"]]
         if self._password is not None:

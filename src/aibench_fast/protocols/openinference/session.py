@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aibench_fast._core import HttpPlan
+from aibench_fast._core import Endpoint, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import HttpClient
@@ -16,7 +16,6 @@ from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonRea
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.session import (
     AskedKind,
-    Endpoint,
     NoStatistics,
     StatisticsWatch,
     native_tls,
@@ -90,7 +89,7 @@ class OpenInferenceSession:
             outputs=[_output(one.plan) for one in trials],
         )
         tls = native_tls(address.tls, address.host)
-        self.endpoint = Endpoint(peer, address.port, None, None, tls)
+        self.endpoint = Endpoint(peer, address.port, tls=tls)
 
     def label(self, model: str) -> str:
         """Names a model and how it is run."""

@@ -85,7 +85,10 @@ class Connection:
         """Ask one question that has to be answered; ServerError names it where it is not."""
         (reply,) = self.exchange([command])
         if isinstance(reply, Refusal):
-            raise ServerError(f"{self.address} refused {command[0]}: {reply}")
+            told = f"{self.address} refused {command[0]}: {reply}"
+            if str(reply).startswith("MOVED "):
+                told += "; it is a node of a cluster: give --cluster-mode"
+            raise ServerError(told)
         return reply
 
     def optional(self, *command: Any) -> Any:

@@ -7,8 +7,11 @@ from itertools import islice
 from typing import NamedTuple
 
 from aibench_fast.protocols.redisai import commands
+from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.tensortype import tensor_bytes
+
+(ASKING,) = commands.encode(["ASKING"])
 
 
 class Tensor(NamedTuple):
@@ -35,6 +38,8 @@ class Request:
     persist: bool = False
     """Whether a DAG stores its output in the server."""
     timeout_ms: int | None = None
+    shard: Shard | None = None
+    """Of a cluster, that has a copy of the model."""
     run_id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
@@ -47,9 +52,24 @@ class Request:
             command = f"{self.dialect.dag_command} with persistency {persistency}"
         return f"RedisAI Query - {name} :{command}"
 
+    @property
+    def model_key(self) -> str:
+        """The model's key, in a cluster that of the shard's copy."""
+        return self.shard.key(self.model) if self.shard else self.model
+
+    @property
+    def probe_key(self) -> str:
+        """A key of the shard's slot that no request has."""
+        return f"probe:{self._tag('probe')}"
+
+    def _tag(self, owner: str) -> str:
+        """What makes a key the owner's: a hash tag of its own, or behind that of its shard."""
+        name = f"{self.run_id}-{owner}"
+        return self.shard.key("") + name if self.shard else f"{{{name}}}"
+
     def keys(self, worker: int) -> tuple[list[str], str]:
         """The keys of a worker's inputs and of its output, in one slot of a cluster."""
-        tag = f"{{{self.run_id}-w{worker}}}"
+        tag = self._tag(f"w{worker}")
         numbers = ["", *(f"-{number}" for number in range(2, len(self.inputs) + 1))]
         return [f"imageTensor{number}:{tag}" for number in numbers], f"classificationTensor:{tag}"
 
@@ -66,7 +86,7 @@ class Request:
             return [
                 commands.dag_run(
                     self.dialect,
-                    self.model,
+                    self.model_key,
                     {
                         key: (one.dtype, one.shape)
                         for key, one in zip(sources, self.inputs, strict=True)
@@ -81,25 +101,34 @@ class Request:
                 commands.tensor_set(key, one.dtype, one.shape)
                 for key, one in zip(sources, self.inputs, strict=True)
             ),
-            commands.model_run(self.dialect, self.model, sources, [target], self.timeout_ms),
+            commands.model_run(self.dialect, self.model_key, sources, [target], self.timeout_ms),
             commands.tensor_get(target),
         ]
 
-    def texts(self, worker: int) -> list[bytes]:
-        """The bytes before, between and after the tensors of a worker's request, by RESP."""
+    def texts(self, worker: int, *, asking: bool = False) -> list[bytes]:
+        """The bytes before, between and after the tensors of a worker's request, by RESP.
+
+        `asking`: with an ASKING before each command, for a slot that is on its way to a node.
+        """
         sizes = iter([tensor_bytes(one.shape, one.dtype) for one in self.inputs])
         texts = [b""]
         for command in self.commands(worker):
             first, *more = commands.encode(
                 command, *islice(sizes, command.count(commands.TENSOR_BLOB))
             )
-            texts[-1] += first
+            texts[-1] += ASKING * asking + first
             texts += more
         return texts
 
-    def expected_replies(self, output_bytes: int) -> list[int | None]:
+    def probe(self, *, asking: bool = False) -> list[bytes]:
+        """Commands that are answered by OK, by the node alone that takes the shard's requests."""
+        (text,) = commands.encode(["AI.TENSORSET", self.probe_key, "UINT8", 1, "VALUES", 0])
+        return [ASKING, text] if asking else [text]
+
+    def expected_replies(self, output_bytes: int, *, asking: bool = False) -> list[int | None]:
         """The size in bytes of each reply that is a bulk; None for one that is OK.
 
         Those of a DAG are the elements of one array.
         """
-        return [*([None] * len(self.inputs)), None, output_bytes]
+        replies = [*([None] * len(self.inputs)), None, output_bytes]
+        return [one for reply in replies for one in ([None] * asking + [reply])]

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aibench_fast._core import RespPlan
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast._core import Endpoint, RespPlan
+from aibench_fast.errors import ServerError
+from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.redisai.cluster import Cluster, Shard, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect, encode
 from aibench_fast.protocols.redisai.connection import log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
-from aibench_fast.protocols.session import AskedKind, Endpoint, native_tls
+from aibench_fast.protocols.session import HURRY_S, AskedKind, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 
@@ -30,13 +32,28 @@ class RedisAiSession:
     """A `protocols.session.Session` with RedisAI."""
 
     def __init__(
-        self, address: ServerAddress, asking: Asking, kinds: Sequence[AskedKind], workers: int
+        self,
+        address: ServerAddress,
+        asking: Asking,
+        kinds: Sequence[AskedKind],
+        workers: Sequence[int],
+        cluster: Cluster | None = None,
     ) -> None:
-        """Visit the server; ServerError where something that is needed is refused."""
+        """Visit the server; ServerError where something that is needed is refused.
+
+        `workers` are its own ones, by their numbers. With a `cluster` it is the primary of a shard.
+        """
+        self._cluster = cluster
+        shard = (
+            next((one for one in cluster.shards if one.primary == address), None)
+            if cluster
+            else None
+        )
         self._address = address
         self._workers = workers
         trials = [
-            Trial(_request(asking, kind), [one.trial for one in kind.inputs]) for kind in kinds
+            Trial(_request(asking, kind, shard), [one.trial for one in kind.inputs])
+            for kind in kinds
         ]
         self.record: ServerRecord
         self.record, self._requests = visit(
@@ -46,9 +63,15 @@ class RedisAiSession:
             self.record.peer,
             address.port,
             address.socket,
-            _greeting(address),
             native_tls(address.tls, address.host),
+            self.greeting(),
         )
+
+    def greeting(self, *, asking: bool = False) -> list[bytes]:
+        """What each connection begins with: a log-in, and in a cluster a probe for its slot."""
+        command = log_in_command(self._address)
+        login = [] if command is None else encode(command)
+        return login + (self._requests[0].probe(asking=asking) if self._cluster else [])
 
     def label(self, model: str) -> str:
         """Names a model and the command that runs it, as aibench does."""
@@ -64,18 +87,42 @@ class RedisAiSession:
         request, output = self._requests[kind], self.record.outputs[kind]
         return RespPlan(request.expected_replies(output.output_bytes), in_array=request.use_dag)
 
+    def asking_texts(self, kind: int, worker: int) -> list[bytes]:
+        """As `texts`, for a slot of a cluster that is on its way to another node."""
+        return self._requests[kind].texts(worker, asking=True)
+
+    def asking_plan(self, kind: int) -> RespPlan:
+        """The replies to them."""
+        output = self.record.outputs[kind]
+        return RespPlan(self._requests[kind].expected_replies(output.output_bytes, asking=True))
+
     def watch(self, also: Sequence[Reader]) -> ServerWatch:
         """What reads INFO and AI.INFO, and `also` these; ServerError where nothing answers."""
-        models = list(dict.fromkeys(request.model for request in self._requests))
+        models = list(dict.fromkeys(request.model_key for request in self._requests))
         readers = [RedisAiReader(self._address, models), *also]
         return ServerWatch(readers, str(self._address))
 
     def leave(self, patience_s: float) -> None:
         """Delete what the workers stored."""
-        leave(self._address, self._requests, self._workers, patience_s)
+        done = leave(self._address, self._requests, self._workers, patience_s)
+        shard = self._requests[0].shard
+        if done or self._cluster is None or shard is None or patience_s <= HURRY_S:
+            return
+        others = [node for node in self._cluster.nodes if node != self._address]
+        try:
+            owner = read_cluster(others).owner(shard.tag)
+        except ServerError:
+            return
+        leave(owner, self._requests, self._workers, patience_s)
 
 
-def _request(asking: Asking, kind: AskedKind) -> Request:
+def endpoint_of(node: ServerAddress) -> Endpoint:
+    """Where a node of a cluster is, its name looked up; ServerError where it has no address."""
+    host = all_addresses(node.host, node.port)[0]
+    return Endpoint(host, node.port, tls=native_tls(node.tls, node.host))
+
+
+def _request(asking: Asking, kind: AskedKind, shard: Shard | None) -> Request:
     return Request(
         dialect=asking.dialect or Dialect.MODELRUN,
         model=kind.model,
@@ -83,10 +130,5 @@ def _request(asking: Asking, kind: AskedKind) -> Request:
         use_dag=asking.use_dag,
         persist=asking.persist,
         timeout_ms=asking.timeout_ms,
+        shard=shard,
     )
-
-
-def _greeting(address: ServerAddress) -> bytes | None:
-    """The log-in that every worker's connection begins with."""
-    command = log_in_command(address)
-    return None if command is None else encode(command)[0]

@@ -65,7 +65,7 @@ def visit(
     trials: Sequence[Trial],
     dialect: Dialect | None,
     *,
-    workers: int,
+    workers: Sequence[int],
     reset_stats: bool = False,
 ) -> tuple[ServerRecord, list[Request]]:
     """Ask all that a run takes for granted, then send one request of each kind on trial.
@@ -76,13 +76,13 @@ def visit(
     0 where that is asked for.
 
     ServerError, with the server's own words, where something that is needed is refused; what is
-    optional is then absent.
+    optional is then absent. `workers` are those of this server, by their numbers.
     """
     with Connection(address) as connection:
         server, modules, pid = _server(connection)
         spoken = dialect or ask_dialect(connection)
         requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
-        models = list(dict.fromkeys(request.model for request in requests))
+        models = list(dict.fromkeys(request.model_key for request in requests))
         _check_commands(connection, server, requests[0])
         for model in models:
             _check_model(connection, model)
@@ -96,10 +96,10 @@ def visit(
         )
         try:
             outputs = [
-                _trial(connection, request, trial.tensors)
+                _trial(connection, request, workers[0], trial.tensors)
                 for request, trial in zip(requests, trials, strict=True)
             ]
-            for worker in range(workers):
+            for worker in workers:
                 for request in requests:
                     for command in request.setup(worker):
                         connection.call(*command)
@@ -114,14 +114,14 @@ def visit(
 
 
 def leave(
-    address: ServerAddress, requests: Sequence[Request], workers: int, patience_s: float
-) -> None:
+    address: ServerAddress, requests: Sequence[Request], workers: Sequence[int], patience_s: float
+) -> bool:
     """Delete what the workers stored, but for results to keep.
 
-    Nothing is done where the server does not answer within `patience_s`.
+    False where the server does not answer within `patience_s`, or has none of them any more.
     """
-    keys = []
-    for request, worker in itertools.product(requests, range(workers)):
+    keys = [request.probe_key for request in requests if request.shard]
+    for request, worker in itertools.product(requests, workers):
         sources, target = request.keys(worker)
         keys += sources if request.persist else [*sources, target]
         keys += [str(command[1]) for command in request.setup(worker)]
@@ -129,7 +129,8 @@ def leave(
         with Connection(address, patience_s) as connection:
             connection.call("DEL", *keys)
     except ServerError:
-        return
+        return False
+    return True
 
 
 def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str], int | None]:
@@ -200,16 +201,18 @@ def _model_digest(connection: Connection, model: str) -> str | None:
     return digest.hexdigest() if taken_bytes else None
 
 
-def _trial(connection: Connection, request: Request, tensors: Sequence[bytes]) -> Output:
+def _trial(
+    connection: Connection, request: Request, worker: int, tensors: Sequence[bytes]
+) -> Output:
     """Run the model once on the run's own data; return what came out.
 
     Separate commands also where a DAG will be sent: only they say what the output is.
     """
     separate = dataclasses.replace(request, use_dag=False)
-    _, target = request.keys(0)
+    _, target = request.keys(worker)
     left = iter(tensors)
     try:
-        for command in separate.commands(0)[:-1]:
+        for command in separate.commands(worker)[:-1]:
             tensor = next(left) if TENSOR_BLOB in command else b""
             reply = connection.with_tensor(command, tensor)
             if reply != b"OK":

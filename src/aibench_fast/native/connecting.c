@@ -1,0 +1,214 @@
+#include "connecting.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "clock.h"
+#include "requests.h"
+
+static int watch(struct iothread *t, struct worker *w)
+{
+    /* Edge-triggered and both ways, so that a worker costs one epoll_ctl for its whole life. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
+    return epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, w->connection.transport.fd, &event);
+}
+
+/* What may stand in a connection's buffer: all replies outstanding, or the part of one that came
+ * and what is read on top of it. */
+static size_t unjudged_bytes_max(const struct run_state *run)
+{
+    size_t all = run->config.pipeline * run->reply_bytes_max;
+    size_t read_on_top = run->reply_bytes_max + CONNECTION_RECEIVE_BYTES;
+    return all < read_on_top ? all : read_on_top;
+}
+
+static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
+{
+    const struct loadgen_config *config = &t->run->config;
+    w->connection.protocol = config->protocol;
+    w->connection.check = &w->check;
+    w->answered = false;
+    w->queued_bytes = 0;
+    if (connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run), errstr) < 0)
+        return -1;
+    if (watch(t, w) < 0) {
+        snprintf(errstr, ERRSTR_BYTES, "epoll: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+void worker_rest(struct iothread *t, struct worker *w, int64_t until_ns)
+{
+    w->phase = WORKER_RESTING;
+    w->rests_until_ns = until_ns;
+    t->workers_resting++;
+}
+
+OUT_OF_LINE void connect_failed(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    const struct loadgen_config *config = &run->config;
+    int64_t now_ns = monotonic_ns();
+    connection_close(&w->connection);
+    if (!w->asks_around)
+        outages_attempt_failed(&run->outages[w->server], w->lost_ns);
+    if (w->attempts == 0)
+        w->first_attempt_ns = now_ns;
+    if (w->resends) {
+        w->resends = false;
+        w->check.kind = FAILURE_CONNECTION_LOST;
+        if (config->stop_on_disconnect)
+            atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
+        requests_lost(t, w);
+    }
+    if (config->cluster)
+        cluster_ask_another(t, w);
+    if (now_ns - w->first_attempt_ns < config->reconnect_for_ns) {
+        int64_t delay_ns = reconnect_delay_ns(w->attempts++, w->index, config->workers);
+        worker_rest(t, w, now_ns + delay_ns);
+        return;
+    }
+    if (w->outstanding > 0)
+        request_done(t, w);
+    worker_end(t, w);
+}
+
+void worker_connect(struct iothread *t, struct worker *w)
+{
+    errstr_t errstr;
+    replycheck_start(&w->check, NULL);
+    w->phase = WORKER_CONNECTING;
+    w->since_ns = monotonic_ns();
+    if (w->lost_ns == 0)
+        w->lost_ns = w->since_ns;
+    if (open_and_watch(t, w, errstr) < 0) {
+        replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
+        connect_failed(t, w);
+    }
+}
+
+static void greeting_prepare(const struct loadgen_config *config, struct worker *w)
+{
+    bool asks = w->kinds != config->kinds;
+    const struct greeting *greeting =
+        (asks ? config->cluster->asking_greetings : config->greetings) + w->server;
+    w->phase = WORKER_GREETING;
+    w->iov = w->iov_all;
+    w->iov[0] = (struct iovec){(void *)greeting->bytes, greeting->count};
+    w->iov_count = 1;
+    w->check.expected = NULL;
+    w->greetings_due = greeting->replies;
+    replycheck_start(&w->check, NULL);
+}
+
+/* IO_DONE: all of the greeting is answered, well unless the check says something else. */
+static enum io_status greeting_receive(struct worker *w)
+{
+    for (;;) {
+        enum io_status status = connection_receive(&w->connection);
+        if (status != IO_DONE || w->check.kind != FAILURE_NONE || --w->greetings_due == 0)
+            return status;
+        replycheck_start(&w->check, NULL);
+    }
+}
+
+/* A connection that cannot be greeted is as good as none. */
+static void greeting_failed(struct iothread *t, struct worker *w)
+{
+    w->check.kind = FAILURE_CONNECT;
+    connect_failed(t, w);
+}
+
+/* The connection is made: the worker's request goes out on it. */
+static void worker_reconnected(struct iothread *t, struct worker *w)
+{
+    w->asks_around = false;
+    w->lost_ns = 0;
+    w->attempts = 0;
+    outages_over(&t->run->outages[w->server], monotonic_ns());
+    worker_start(t, w);
+}
+
+void worker_connected(struct iothread *t, struct worker *w)
+{
+    errstr_t errstr;
+    enum io_status status = transport_ready(&w->connection.transport, errstr);
+    if (status == IO_AGAIN)
+        return;
+    if (status == IO_FAILED) {
+        replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
+        connect_failed(t, w);
+    } else if (t->run->config.greetings == NULL) {
+        worker_reconnected(t, w);
+    } else {
+        greeting_prepare(&t->run->config, w);
+        if (connection_send(&w->connection, &w->iov, &w->iov_count) == IO_FAILED)
+            greeting_failed(t, w);
+    }
+}
+
+void worker_greeted(struct iothread *t, struct worker *w)
+{
+    enum io_status status = greeting_receive(w);
+    if (status == IO_AGAIN)
+        return;
+    if (status == IO_DONE && cluster_redirected(t, w))
+        worker_connect(t, w);
+    else if (status == IO_FAILED || w->check.kind != FAILURE_NONE)
+        greeting_failed(t, w);
+    else
+        worker_reconnected(t, w);
+}
+
+bool ends_unsent(struct iothread *t, const struct worker *w)
+{
+    return w->outstanding > 0 && !w->resends && run_is_over(t->run);
+}
+
+OUT_OF_LINE void worker_rested(struct iothread *t, struct worker *w)
+{
+    t->workers_resting--;
+    if (ends_unsent(t, w))
+        worker_end_unsent(t, w);
+    else if (w->outstanding > 0)
+        worker_begin(t, w);
+    else
+        worker_next(t, w);
+}
+
+/* Greet before the clock starts, where waiting harms nobody. */
+static int greet_and_wait(const struct loadgen_config *config, struct worker *w, errstr_t errstr)
+{
+    int64_t until_ns = monotonic_ns() + config->connect_timeout_ns;
+    enum io_status status = IO_AGAIN;
+    greeting_prepare(config, w);
+    while (status == IO_AGAIN && monotonic_ns() < until_ns) {
+        status = connection_send(&w->connection, &w->iov, &w->iov_count);
+        if (status == IO_DONE)
+            status = greeting_receive(w);
+        if (status == IO_AGAIN) {
+            struct pollfd waited = {w->connection.transport.fd, POLLIN, 0};
+            poll(&waited, 1, 10);
+        }
+    }
+    if (status == IO_DONE && w->check.kind == FAILURE_NONE)
+        return 0;
+    snprintf(errstr, ERRSTR_BYTES, "%s",
+             status == IO_AGAIN ? "no answer to the log-in within the time allowed"
+                                : w->check.message);
+    return -1;
+}
+
+int worker_connect_first(struct iothread *t, struct worker *w, errstr_t errstr)
+{
+    const struct loadgen_config *config = &t->run->config;
+    if (open_and_watch(t, w, errstr) < 0)
+        return -1;
+    if (transport_await(&w->connection.transport, config->connect_timeout_ns, errstr) < 0)
+        return -1;
+    return config->greetings ? greet_and_wait(config, w, errstr) : 0;
+}

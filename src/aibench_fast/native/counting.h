@@ -1,0 +1,74 @@
+/* What is counted of a request when it starts and when it ends, in the figures of its I/O thread.
+ *
+ * Memory: nothing here allocates. Units: nanoseconds of CLOCK_MONOTONIC.
+ * Threads: the worker's I/O thread calls them.
+ */
+#ifndef AIBENCH_COUNTING_H
+#define AIBENCH_COUNTING_H
+
+#include "iothread.h"
+
+/* A request by the schedule starts: is it measured, and how late is it? */
+void count_started(struct iothread *t, struct worker *w, struct request *request);
+
+/* A request was taken too late to be sent. */
+void count_shed(struct iothread *t, const struct worker *w, const struct request *request);
+
+/* Keep how long the reply waited for this thread, if that is measured by now. */
+void count_reply_wait(struct iothread *t, struct worker *w);
+
+/* Record the outcome in the figures of each part that the request belongs to. */
+void count_in_parts(struct iothread *t, const struct worker *w, const struct request *request,
+                    const struct outcome *outcome);
+
+/* Keep apart what ended before the measuring. */
+void count_in_burn_in(struct iothread *t, const struct outcome *outcome);
+
+/* Whether the request that ended now is measured: by a schedule that was settled when it was due; in
+ * a closed loop, where a burn-in ends when so many requests ended, it is now. */
+static inline bool settle_measured(struct run_state *run, const struct request *request, int64_t now_ns)
+{
+    uint64_t order = atomic_fetch_add_explicit(&run->completions, 1, memory_order_relaxed);
+    if (schedule_is_open(&run->schedule))
+        return request->measured;
+    uint64_t burn_in = atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed);
+    if (order + 1 == burn_in)
+        atomic_store_explicit(&run->measured_from_ns, now_ns, memory_order_relaxed);
+    return order >= burn_in;
+}
+
+/* The worker's oldest request ended just now, as its check says. Inline, for it is in the way of every
+ * request. */
+static inline void count_ended(struct iothread *t, struct worker *w, int64_t now_ns)
+{
+    struct run_state *run = t->run;
+    const struct request *request = oldest(w);
+    const struct outcome outcome = {
+        .failure = w->check.kind,
+        .message = w->check.message,
+        .batch = request->kind->batch,
+        .due_ns = request->arrival.due_ns,
+        .started_ns = request->started_ns,
+        .ended_ns = now_ns,
+        .late = w->late,
+    };
+    if (request->started_ns == 0) /* given up for want of a connection */
+        figures_bump(&t->begun);
+    figures_bump(&t->requests);
+    if (outcome.failure == FAILURE_NONE)
+        figures_add(&t->answered_tensors, outcome.batch);
+    if (!settle_measured(run, request, now_ns)) {
+        count_in_burn_in(t, &outcome);
+        return;
+    }
+    if (atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed) == 0)
+        atomic_store_explicit(&t->cpu_from_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID),
+                              memory_order_relaxed);
+    atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
+    w->measured++;
+    figures_record(&t->measured, &outcome);
+    if (t->has_parts)
+        count_in_parts(t, w, request, &outcome);
+}
+
+#endif

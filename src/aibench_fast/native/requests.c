@@ -1,0 +1,385 @@
+#include "requests.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "clock.h"
+#include "connecting.h"
+#include "counting.h"
+
+#define REST_NS (50 * NS_PER_MS)
+
+static void set_over(struct run_state *run, int64_t over_ns)
+{
+    int64_t none = 0;
+    atomic_compare_exchange_strong(&run->over_ns, &none, over_ns);
+}
+
+OUT_OF_LINE void run_stop(struct run_state *run)
+{
+    set_over(run, monotonic_ns());
+    atomic_store(&run->stopping, true);
+}
+
+bool run_is_over(struct run_state *run)
+{
+    int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
+    if (run->config.duration_ns && from_ns &&
+        monotonic_ns() - from_ns >= run->config.duration_ns) {
+        /* Not when that was noticed: what is due in between is none of the run's. */
+        set_over(run, from_ns + run->config.duration_ns);
+        return true;
+    }
+    return atomic_load_explicit(&run->stopping, memory_order_relaxed);
+}
+
+void worker_end(struct iothread *t, struct worker *w)
+{
+    connection_close(&w->connection);
+    w->phase = WORKER_ENDED;
+    t->workers_running--;
+}
+
+void note_unsent(struct iothread *t, struct worker *w)
+{
+    int64_t due_ns = oldest(w)->arrival.due_ns;
+    if (due_ns && due_ns < atomic_load_explicit(&t->run->over_ns, memory_order_relaxed))
+        figures_bump(&t->unsent);
+    w->outstanding = 0;
+}
+
+void worker_end_unsent(struct iothread *t, struct worker *w)
+{
+    note_unsent(t, w);
+    worker_end(t, w);
+}
+
+static bool sample_claim(struct run_state *run)
+{
+    int wanted = SAMPLE_WANTED;
+    return atomic_load_explicit(&run->sample_state, memory_order_relaxed) == SAMPLE_WANTED &&
+           atomic_compare_exchange_strong(&run->sample_state, &wanted, SAMPLE_TAKEN);
+}
+
+static void sample_finish(struct run_state *run, struct worker *w, bool arrived)
+{
+    if (arrived && w->output)
+        memcpy(run->sample, w->output, w->requests[w->oldest].kind->output_bytes);
+    atomic_store(&run->sample_state, arrived ? SAMPLE_READY : SAMPLE_WANTED);
+}
+
+/* Compare the output with the references of the tensors that were sent. */
+static void compare(struct worker *w)
+{
+    const struct request_kind *kind = oldest(w)->kind;
+    uint64_t tensors = kind->inputs[0]->tensor_count;
+    uint64_t first = kind_first_tensor(kind, kind->inputs[0], oldest(w)->arrival.number);
+    size_t values = kind->output_bytes / kind->batch / sizeof(float);
+    const float *found = (const float *)w->output;
+    for (uint64_t i = 0; i < kind->batch; i++) {
+        uint64_t tensor = (first + i) % tensors;
+        const float *wanted = (const float *)kind->references + tensor * values;
+        for (size_t v = 0; v < values; v++, found++)
+            if (!(fabsf(*found - wanted[v]) <= kind->tolerance)) { /* so that NaN differs */
+                replycheck_fail(&w->check, FAILURE_WRONG_OUTPUT,
+                                "tensor %llu, value %zu: %g, the reference has %g",
+                                (unsigned long long)tensor, v, (double)*found, (double)wanted[v]);
+                return;
+            }
+    }
+}
+
+/* Judge from now on the replies to the oldest request. */
+static void judge_oldest(struct iothread *t, struct worker *w)
+{
+    w->check.expected = oldest(w)->kind;
+    replycheck_start(&w->check, w->output              ? w->output
+                                : oldest(w)->samples ? t->run->sample
+                                                     : NULL);
+}
+
+void request_done(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    const struct protocol *protocol = run->config.protocol;
+    int64_t now_ns = read_clock(t);
+    if (protocol->settle && w->check.kind == FAILURE_NONE)
+        protocol->settle(w->connection.reader); /* after the clock was read */
+    if (w->output && w->check.kind == FAILURE_NONE && oldest(w)->kind->references)
+        compare(w); /* and this */
+    bool failed = w->check.kind != FAILURE_NONE;
+    count_ended(t, w, now_ns);
+    if (oldest(w)->samples)
+        sample_finish(run, w, !failed);
+    if (failed && (run->config.stop_on_failure || w->check.kind == FAILURE_TENSOR_FILE))
+        run_stop(run);
+    w->oldest = (w->oldest + 1) % run->config.pipeline;
+    w->outstanding--;
+    if (w->outstanding > 0)
+        judge_oldest(t, w);
+}
+
+void requests_lost(struct iothread *t, struct worker *w)
+{
+    request_done(t, w);
+    while (w->outstanding > 0) {
+        replycheck_fail(&w->check, FAILURE_CONNECTION_LOST,
+                        "lost with its connection, on which an earlier request failed");
+        request_done(t, w);
+    }
+}
+
+OUT_OF_LINE static uint32_t draw_kind(const struct run_state *run, uint64_t number)
+{
+    uint64_t drawn = splitmix_at(run->config.mix_seed, number);
+    uint32_t kind = 0;
+    while (kind < run->config.kind_count - 1 && drawn >= run->kind_limits[kind])
+        kind++;
+    return kind;
+}
+
+/* Put the run's next request into the ring, which has room; NULL where the run has no more. */
+static struct request *take_request(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    struct request *request =
+        &w->requests[(w->oldest + w->outstanding) % run->config.pipeline];
+    struct arrival *arrival = &request->arrival;
+    if (run_is_over(run) || !schedule_next(&run->schedule, arrival))
+        return NULL;
+    if (run->config.max_requests && arrival->number >= run->config.max_requests)
+        return NULL;
+    request->started_ns = 0;
+    request->kind = w->kinds;
+    if (run->config.kind_count > 1)
+        request->kind += draw_kind(run, arrival->number);
+    w->outstanding++;
+    return request;
+}
+
+/* Queue the bytes of a request, behind what is queued already. */
+static void queue_bytes(struct worker *w, struct request *request)
+{
+    const struct request_kind *kind = request->kind;
+    const struct request_text *text = kind->texts + (size_t)w->index * (kind->input_count + 1);
+    const struct request_text *last = text + kind->input_count;
+    const struct tensormap *const *input = kind->inputs;
+    struct iovec *iov = w->iov + w->iov_count;
+    uint64_t bytes = w->queued_bytes;
+
+    for (; text < last; text++, input++) {
+        *iov++ = (struct iovec){(void *)text->bytes, text->count};
+        iov += tensormap_batch(*input, kind_first_tensor(kind, *input, request->arrival.number),
+                               kind->batch, iov);
+        bytes += text->count + tensormap_batch_bytes(*input, kind->batch);
+    }
+    *iov++ = (struct iovec){(void *)text->bytes, text->count};
+    w->iov_count = (size_t)(iov - w->iov);
+    w->queued_bytes = bytes + text->count;
+    request->end_byte = w->queued_bytes;
+}
+
+/* Queue a request, which starts now. */
+static void request_queue(struct iothread *t, struct worker *w, struct request *request,
+                          int64_t now_ns)
+{
+    const struct request_kind *kind = request->kind;
+    queue_bytes(w, request);
+    figures_bump(&t->begun);
+    request->started_ns = now_ns;
+    if (request->arrival.due_ns)
+        count_started(t, w, request);
+    request->samples = sample_claim(t->run);
+    if (request->samples) {
+        t->run->sample_kind = (uint32_t)(kind - w->kinds);
+        t->run->sample_tensor = kind_first_tensor(kind, kind->inputs[0], request->arrival.number);
+    }
+    if (request == oldest(w))
+        judge_oldest(t, w);
+}
+
+/* Queue as many more requests as the connection may have outstanding. */
+static void worker_fill(struct iothread *t, struct worker *w)
+{
+    int64_t now_ns = 0;
+    w->iov = w->iov_all;
+    while (w->outstanding < t->run->config.pipeline) {
+        struct request *request = take_request(t, w);
+        if (request == NULL)
+            return;
+        if (now_ns == 0)
+            now_ns = read_clock(t);
+        request_queue(t, w, request, now_ns);
+    }
+}
+
+void worker_send(struct iothread *t, struct worker *w)
+{
+    while (w->iov_count > 0) {
+        enum io_status status = connection_send(&w->connection, &w->iov, &w->iov_count);
+        if (status == IO_FAILED)
+            worker_lost(t, w);
+        if (status != IO_DONE)
+            return;
+        worker_fill(t, w);
+    }
+}
+
+/* The requests go out again; they started when they first did. */
+OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
+{
+    w->resends = false;
+    for (uint32_t i = 0; i < w->outstanding; i++)
+        queue_bytes(w, &w->requests[(w->oldest + i) % t->run->config.pipeline]);
+    judge_oldest(t, w);
+}
+
+void worker_start(struct iothread *t, struct worker *w)
+{
+    w->phase = WORKER_BUSY;
+    w->iov = w->iov_all;
+    w->iov_count = 0;
+    w->received_before = w->connection.received_bytes;
+    if (w->resends)
+        resend(t, w);
+    else
+        request_queue(t, w, oldest(w), read_clock(t));
+    worker_fill(t, w); /* before anything is sent, so that all of it goes at once */
+    worker_send(t, w);
+}
+
+/* Whether a connection without a request is of no more use, which where a protocol says so is no failure. */
+static bool closed_by_peer(struct iothread *t, const struct worker *w)
+{
+    const struct protocol *protocol = t->run->config.protocol;
+    if (!protocol->peer_may_close ||
+        !(w->connection.hung_up || protocol->is_last(w->connection.reader)))
+        return false;
+    figures_bump(&t->reconnects);
+    return true;
+}
+
+void worker_begin(struct iothread *t, struct worker *w)
+{
+    if (connection_is_open(&w->connection) && closed_by_peer(t, w))
+        connection_close(&w->connection);
+    if (connection_is_open(&w->connection))
+        worker_start(t, w);
+    else
+        worker_connect(t, w);
+}
+
+/* Whether the request, which is due by the schedule, is later than may be; if so it is shed, or the
+ * run ends with it. */
+OUT_OF_LINE static bool is_too_late(struct iothread *t, struct worker *w, const struct request *request)
+{
+    struct run_state *run = t->run;
+    int64_t max_ns = run->config.max_lag_ns;
+    if (max_ns == 0 || monotonic_ns() - request->arrival.due_ns <= max_ns)
+        return false;
+    if (run->config.shed_late) {
+        count_shed(t, w, request);
+    } else {
+        atomic_store(&run->lag_exceeded, true);
+        run_stop(run);
+        figures_bump(&t->unsent);
+    }
+    w->outstanding--;
+    return true;
+}
+
+void worker_next(struct iothread *t, struct worker *w)
+{
+    const struct request *request;
+    int64_t free_ns; /* read before it is asked whether the run is over, as in release_waiting */
+    do {
+        free_ns = schedule_is_open(&t->run->schedule) ? monotonic_ns() : 0;
+        request = take_request(t, w);
+        if (request == NULL) {
+            worker_end(t, w);
+            return;
+        }
+    } while (request->arrival.due_ns && is_too_late(t, w, request));
+    w->waiter.due_ns = request->arrival.due_ns;
+    w->late = w->waiter.due_ns < free_ns;
+    if (w->waiter.due_ns && !w->late) {
+        w->phase = WORKER_WAITING;
+        waiting_line_push(&t->line, &w->waiter);
+    } else {
+        worker_begin(t, w);
+    }
+}
+
+/* Whether the peer closed an idle connection just when the request was sent, as HTTP lets it: the request
+ * goes out once more, as every client of HTTP has it. */
+static bool closed_before_reply(struct iothread *t, const struct worker *w)
+{
+    return t->run->config.protocol->peer_may_close && w->check.kind == FAILURE_CONNECTION_LOST &&
+           w->answered && w->connection.received_bytes == w->received_before;
+}
+
+void worker_lost(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    w->lost_ns = monotonic_ns();
+    w->attempts = 0;
+    connection_close(&w->connection);
+    if (closed_before_reply(t, w)) {
+        figures_bump(&t->reconnects);
+        w->resends = true;
+        worker_begin(t, w);
+        return;
+    }
+    if (run->config.stop_on_disconnect && w->check.kind == FAILURE_CONNECTION_LOST)
+        run_stop(run);
+    requests_lost(t, w);
+    /* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
+     * the workers that it does answer would measure it. */
+    if (!w->answered)
+        worker_rest(t, w, w->lost_ns + REST_NS);
+    else
+        worker_next(t, w);
+}
+
+/* The oldest request's last reply is whole: nothing may speak against that it is the answer. */
+static bool may_be_answer(struct worker *w)
+{
+    if (w->connection.sent_bytes < oldest(w)->end_byte)
+        replycheck_fail(&w->check, FAILURE_PROTOCOL, "answered before the request was sent");
+    else if (w->outstanding == 1 && w->connection.has_unjudged)
+        replycheck_fail(&w->check, FAILURE_PROTOCOL, "more replies than the request has commands");
+    else
+        return true;
+    return false;
+}
+
+void worker_receive(struct iothread *t, struct worker *w)
+{
+    enum io_status status = IO_DONE;
+    while (w->outstanding > 0 && status == IO_DONE) {
+        status = connection_receive(&w->connection);
+        if (w->connection.reply_wait_ns >= 0)
+            count_reply_wait(t, w);
+        if (status == IO_FAILED || (status == IO_DONE && !may_be_answer(w))) {
+            worker_lost(t, w);
+            return;
+        }
+        if (status == IO_DONE && w->check.kind != FAILURE_NONE && cluster_redirected(t, w)) {
+            w->resends = true;
+            worker_connect(t, w);
+            return;
+        }
+        if (status == IO_DONE) {
+            request_done(t, w);
+            w->answered = true;
+        }
+    }
+    if (w->outstanding == 0 && closed_by_peer(t, w))
+        connection_close(&w->connection);
+    if (w->outstanding == 0) {
+        worker_next(t, w);
+    } else if (w->iov_count == 0) {
+        worker_fill(t, w);
+        worker_send(t, w);
+    }
+}

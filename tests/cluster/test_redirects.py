@@ -1,0 +1,170 @@
+"""MOVED and ASK as workers follow them, by servers that redirect on order."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
+
+from aibench_fast._core import Cluster, Endpoint, Kind, LoadGenerator, RespPlan, Snapshot, Tensors
+from aibench_fast.protocols.redisai.cluster import Shard
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.request import Request, Tensor
+
+REQUEST = Request(
+    dialect=Dialect.MODELRUN,
+    model="m",
+    inputs=[Tensor("FLOAT", (4,))],
+    shard=Shard(primary=None, tag="3"),  # type: ignore[arg-type]
+)
+
+
+def kind(workers: int, *, asking: bool = False) -> Kind:
+    return Kind(
+        inputs=[Tensors.generate(10, 16, "FLOAT", 1)],
+        requests=[REQUEST.texts(worker, asking=asking) for worker in range(workers)],
+        plan=RespPlan(REQUEST.expected_replies(OUTPUT_BYTES, asking=asking)),
+    )
+
+
+def drive(
+    first: FakeRedisAI,
+    others: Sequence[FakeRedisAI] = (),
+    *,
+    requests: int = 100,
+    workers: int = 1,
+    pipeline: int = 1,
+    asks: bool = True,
+) -> Snapshot:
+    """What a run comes to of which the first is the server, and the others nodes of its cluster."""
+    ends = [Endpoint("127.0.0.1", fake.port, greeting=REQUEST.probe()) for fake in (first, *others)]
+    generator = LoadGenerator(
+        kinds=[kind(workers)], endpoints=ends[:1],
+        of_cluster=Cluster(
+            nodes=[(f"node{n}", end) for n, end in enumerate(ends)],
+            asking_kinds=[kind(workers, asking=True)] if asks else [],
+            asking_greetings=[REQUEST.probe(asking=True)],
+        ),
+        threads=1, burn_in_requests=0, max_requests=requests, duration_ns=0,
+        reply_timeout_ns=5 * 10**9, connect_timeout_ns=10**9, reconnect_for_ns=5 * 10**9,
+        stop_on_failure=False, pipeline=pipeline,
+    )  # fmt: skip
+    generator.start()
+    assert generator.wait(30)
+    found = generator.snapshot()
+    generator.close()
+    failed = sum(count for count, _ in found.measured.failures.values())
+    assert found.begun == found.requests == found.measured.successes + failed == requests
+    return found
+
+
+def redirects(fake: FakeRedisAI, words: bytes, from_number: int) -> None:
+    """Have it answer so from this request on, and to probes then."""
+    usual = {name: fake.behaviour(name) for name in ("AI.TENSORSET", "AI.MODELRUN", "AI.TENSORGET")}
+    seen = {"requests": 0}
+
+    def answer(arguments: Sequence[bytes], number: int) -> object:
+        name = arguments[0].decode().upper()
+        is_probe = arguments[1].startswith(b"probe")
+        if name == "AI.TENSORSET" and not is_probe:
+            seen["requests"] += 1
+        return words if seen["requests"] > from_number else usual[name](arguments, number)
+
+    for name in usual:
+        fake.behave(name, answer)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pipeline", [1, 4])
+@pytest.mark.parametrize("named", ["127.0.0.1", "node1", ""])
+def test_a_slot_that_moved_is_followed(named: str, pipeline: int) -> None:
+    with FakeRedisAI() as old, FakeRedisAI() as new:
+        redirects(old, f"-MOVED 7 {named}:{new.port}\r\n".encode(), 20)
+        found = drive(old, [new], workers=2, pipeline=pipeline)
+        assert new.counts["AI.TENSORGET"] >= 70
+    assert found.measured.failures == {}
+    assert found.moved == 2  # one for each worker
+    assert found.asked == 0
+
+
+def test_a_request_that_asks_is_sent_with_asking() -> None:
+    with FakeRedisAI() as old, FakeRedisAI(ASKING=lambda *_: OK) as new:
+        redirects(old, f"-ASK 7 127.0.0.1:{new.port}\r\n".encode(), 20)
+        found = drive(old, [new])
+        commands = sum(new.counts[n] for n in ("AI.TENSORSET", "AI.MODELRUN", "AI.TENSORGET"))
+        assert new.counts["ASKING"] == commands >= 3 * 80
+    assert found.measured.failures == {}
+    assert (found.moved, found.asked) == (0, 1)
+
+
+def test_a_redirect_is_in_the_latency_of_its_request() -> None:
+    with FakeRedisAI() as old, FakeRedisAI() as new:
+        usual = new.behaviour("AI.TENSORSET")
+
+        def late(arguments: Sequence[bytes], number: int) -> object:
+            return asyncio.sleep(0.3, OK) if number == 0 else usual(arguments, number)
+
+        new.behave("AI.TENSORSET", late)  # type: ignore[arg-type]
+        redirects(old, f"-MOVED 7 127.0.0.1:{new.port}\r\n".encode(), 20)
+        found = drive(old, [new])
+    assert found.measured.failures == {}
+    assert found.measured.latencies.max_us >= 300_000
+
+
+def test_redirects_in_a_circle_end_as_a_failure() -> None:
+    with FakeRedisAI() as one, FakeRedisAI() as two:
+        for fake, other in ((one, two), (two, one)):
+            words = f"-MOVED 7 127.0.0.1:{other.port}\r\n".encode()
+            fake.behave("AI.MODELRUN", lambda *_, words=words: words)
+        found = drive(one, [two], requests=3)
+    count, message = found.measured.failures["redirected"]
+    assert count == 3
+    assert message.startswith("redirected too often, at last: MOVED 7 127.0.0.1:")
+    assert found.moved == 3 * 16
+
+
+@pytest.mark.parametrize(
+    ("words", "asks", "message"),
+    [
+        (b"-MOVED 7 elsewhere:7\r\n", True, "redirected to a name, of no node that was known"),
+        (b"-ASK 7 127.0.0.1:7\r\n", False, "such a request cannot follow it"),
+    ],
+)
+def test_a_redirect_to_nowhere_is_a_failure(words: bytes, asks: bool, message: str) -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: words) as fake:
+        found = drive(fake, requests=3, asks=asks)
+    count, first = found.measured.failures["redirected"]
+    assert count == 3
+    assert first.startswith(message)
+
+
+def test_a_cluster_that_is_down_is_a_failure_of_its_own_kind() -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: b"-CLUSTERDOWN Hash slot not served\r\n") as fake:
+        found = drive(fake, requests=3)
+    assert found.measured.failures == {"cluster_down": (3, "CLUSTERDOWN Hash slot not served")}
+
+
+def test_another_node_is_asked_where_ones_own_is_gone() -> None:
+    """It knows who has the slot now, a third one that nobody knew before."""
+    with FakeRedisAI() as old, FakeRedisAI() as knows, FakeRedisAI() as new:
+
+        def leave(_: Sequence[bytes], number: int) -> bytes | None:
+            if number < 20:
+                return OK
+            old.stop_listening()
+            return None
+
+        old.behave("AI.MODELRUN", leave)
+        knows.behave("AI.TENSORSET", lambda *_: f"-MOVED 7 127.0.0.1:{new.port}\r\n".encode())
+        found = drive(old, [knows])
+        assert knows.counts["AI.MODELRUN"] == 0
+        assert new.counts["AI.MODELRUN"] == 79
+    assert {*found.measured.failures} == {"connection_lost"}
+    assert found.measured.successes == 99
+
+
+def test_other_errors_are_no_redirects() -> None:
+    with FakeRedisAI(
+        AI_MODELRUN=lambda *_: b"-MOVEDX 1 a:1\r\n", AI_TENSORGET=lambda *_: bulk(b"")
+    ) as fake:
+        found = drive(fake, requests=3)
+    assert {*found.measured.failures} == {"error_reply"}
