@@ -5,6 +5,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.events import print_formatting
+from aibench_fast.cli.expected import checked, write_junit
+from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import (
     BurnIn,
     add_command,
@@ -12,18 +16,7 @@ from aibench_fast.cli.options import (
     add_server_address,
 )
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.cli.run import (
-    EXIT_FAILURES,
-    EXIT_INTERRUPTED,
-    add_load_options,
-    add_request_options,
-    add_statistics_options,
-    checked,
-    end_in_order,
-    print_formatting,
-    run_config,
-    write_junit,
-)
+from aibench_fast.cli.requestoptions import add_request_options, run_config
 from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import AibenchError, ConfigError

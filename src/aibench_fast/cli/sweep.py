@@ -20,23 +20,16 @@ from rich.progress import (
 )
 
 from aibench_fast.cli.comparedservers import compared_servers
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.expected import checked, write_junit
+from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import (
     BurnIn,
     add_command,
     add_login,
     add_server_address,
 )
-from aibench_fast.cli.run import (
-    EXIT_FAILURES,
-    EXIT_INTERRUPTED,
-    add_load_options,
-    add_request_options,
-    add_statistics_options,
-    checked,
-    end_in_order,
-    run_config,
-    write_junit,
-)
+from aibench_fast.cli.requestoptions import add_request_options, run_config
 from aibench_fast.cli.saving import journaled, printed, save_or_print
 from aibench_fast.cli.servers import check_one_server, loaded_server, resolved
 from aibench_fast.cli.sweepoptions import add_grid_options, add_sweep_options, with_grid_file
