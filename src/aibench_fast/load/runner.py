@@ -2,8 +2,8 @@
 
 import resource
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError
@@ -16,7 +16,7 @@ from aibench_fast.load.outcome import Background, End, model_told, result_of
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
-from aibench_fast.load.watch import Watch, unix_ms
+from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
 from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
@@ -24,10 +24,11 @@ from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession
 from aibench_fast.protocols.serverprocess import ProcessReader
-from aibench_fast.protocols.session import HURRY_S, Session, StatisticsWatch
+from aibench_fast.protocols.session import HURRY_S, NoStatistics, Session, StatisticsWatch
 from aibench_fast.protocols.statistics import Reader
-from aibench_fast.results.result import Interval, Result, SoFar, Started
+from aibench_fast.results.result import Interval, Result, ServerFacts, SoFar, Started
 
+NATIVE_WAIT_S = 0.1  # before an agreed start, in which a stop is not noticed
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
@@ -38,24 +39,113 @@ def run(config: RunConfig, observe: Observer = ignore) -> Result:
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
     are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
-    config = resolve(config)
-    sources = open_sources(config)
-    session = _visit(config, sources)
-    try:
-        digests = data_digests(sources, observe)
-        sent, told = _as_sent(config, session, sources, observe)
-        known = {**_facts(config, session.record, digests), **told}
-        server_watch = session.watch(_more_readers(config, session.record))
-        generator = _load_generator(config, session, sources, sent)
-    except BaseException:
-        session.leave(HURRY_S)
-        raise
-    if spoken := generator.tls():
-        known["Tls"] = " ".join(spoken)
-    try:
-        return _measure(config, session, sources, generator, observe, known, server_watch)
-    finally:
-        generator.close()
+    with PreparedRun(config, observe) as prepared:
+        return prepared.measure()
+
+
+class PreparedRun:
+    """A run that is ready to be measured: its server was visited, and all workers are connected."""
+
+    def __init__(self, config: RunConfig, observe: Observer) -> None:
+        """Make it ready; ConfigError and ServerError where that cannot be."""
+        self._config = config = resolve(config)
+        self._observe = observe
+        self._interrupted = False
+        self._is_measured = False
+        self._sources = open_sources(config)
+        self._session = session = _visit(config, self._sources)
+        try:
+            digests = data_digests(self._sources, observe)
+            sent, told = _as_sent(config, session, self._sources, observe)
+            self._facts = {**_facts(config, session.record, digests), **told}
+            self._server_watch = _server_watch(config, session)
+            self._generator = _load_generator(config, session, self._sources, sent)
+        except BaseException:
+            session.leave(HURRY_S)
+            raise
+        if spoken := self._generator.tls():
+            self._facts["Tls"] = " ".join(spoken)
+
+    def __enter__(self) -> Self:
+        """Return the run."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Give back what it has, in the server too."""
+        if not self._is_measured:
+            self._session.leave(HURRY_S)
+        self._generator.close()
+
+    @property
+    def server(self) -> ServerFacts:
+        """Which server will answer."""
+        return self._session.record.server
+
+    def snapshot(self) -> _core.Snapshot:
+        """What was counted by now."""
+        return self._generator.snapshot()
+
+    def interrupt(self) -> None:
+        """End it as Ctrl-C does, before the block's end; any thread may."""
+        self._interrupted = True
+        self._generator.stop()
+
+    def measure(self, at_ns: int = 0) -> Result:
+        """Measure, once, from `at_ns` of CLOCK_MONOTONIC on, which is waited for; 0: from now."""
+        config, session, generator = self._config, self._session, self._generator
+        self._is_measured = True
+        server_watch = self._server_watch
+        server_watch.start()
+        until_start_ns = at_ns - time.monotonic_ns() if at_ns else 0
+        background = Background(
+            config=config,
+            query_label=session.label(model_told(config)),
+            record=session.record,
+            facts=self._facts,
+            equal_tensors=any(source.all_equal for source in self._sources),
+            start_unix_ms=unix_ms() + until_start_ns // NS_PER_MS,
+        )
+
+        def tell(event: Event) -> None:
+            self._observe(event)
+            if config.results_so_far and isinstance(event, Interval):
+                stats = server_watch.so_far()
+                self._observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
+
+        watch = Watch(config, session.record.outputs, generator, tell, server_watch, at_ns)
+        try:
+            self._await(at_ns)
+            self._observe(Started(session.record.server))
+            generator.start(0 if self._interrupted else at_ns)
+            interrupted = watch.until_the_end() or self._interrupted
+        except BaseException:  # the observer's: it ends the run
+            generator.close()
+            session.leave(HURRY_S)
+            server_watch.finish(HURRY_S)
+            raise
+        at_end = Taken.now(generator)
+        patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
+        until_s = time.monotonic() + patience_s
+        session.leave(patience_s)
+        # The last reading was under way meanwhile; a stuck server is not waited for twice.
+        server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
+        end = End.INTERRUPTED if interrupted else End.REACHED
+        return result_of(background, generator, watch, at_end, server_stats, end)
+
+    def _await(self, at_ns: int) -> None:
+        """Wait for most of the time until then; the native threads wait for the rest."""
+        while not self._interrupted:
+            left_s = (at_ns - time.monotonic_ns()) / NS_PER_S - NATIVE_WAIT_S
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, NATIVE_WAIT_S))
+
+
+def _server_watch(config: RunConfig, session: Session) -> StatisticsWatch:
+    """What reads the server's statistics, which one client does for all."""
+    if not config.is_first_client:
+        return NoStatistics()
+    return session.watch(_more_readers(config, session.record))
 
 
 def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
@@ -75,7 +165,7 @@ def _visit(config: RunConfig, sources: Sequence[Source]) -> Session:
         use_dag=config.use_dag,
         persist=config.persist_results,
         timeout_ms=config.timeout_ms,
-        reset_stats=config.reset_stats,
+        reset_stats=config.reset_stats and config.is_first_client,
     )
     return RedisAiSession(config.address, asking, kinds, config.workers)
 
@@ -171,6 +261,8 @@ def _load_generator(
         schedule=due.schedule,
         burn_in_requests=due.burn_in_requests,
         burn_in_ns=due.burn_in_ns,
+        measured_after_ns=due.measured_after_ns,
+        share=config.share,
         max_requests=config.max_requests(tensor_count),
         max_lag_ns=round(config.max_lag_s * NS_PER_S),
         shed_late=config.on_lag == "shed",
@@ -195,48 +287,3 @@ def _allow_connections(workers: int) -> None:
     if soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-
-
-def _measure(
-    config: RunConfig,
-    session: Session,
-    sources: Sequence[Source],
-    generator: _core.LoadGenerator,
-    observe: Observer,
-    known: Mapping[str, Any],
-    server_watch: StatisticsWatch,
-) -> Result:
-    server_watch.start()
-    background = Background(
-        config=config,
-        query_label=session.label(model_told(config)),
-        record=session.record,
-        facts=known,
-        equal_tensors=any(source.all_equal for source in sources),
-        start_unix_ms=unix_ms(),
-    )
-
-    def tell(event: Event) -> None:
-        observe(event)
-        if config.results_so_far and isinstance(event, Interval):
-            stats = server_watch.so_far()
-            observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
-
-    watch = Watch(config, session.record.outputs, generator, tell, server_watch)
-    try:
-        observe(Started(session.record.server))
-        generator.start()
-        interrupted = watch.until_the_end()
-    except BaseException:  # the observer's: it ends the run
-        generator.close()
-        session.leave(HURRY_S)
-        server_watch.finish(HURRY_S)
-        raise
-    at_end = Taken.now(generator)
-    patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
-    until_s = time.monotonic() + patience_s
-    session.leave(patience_s)
-    # The last reading was under way meanwhile; a stuck server is not waited for twice.
-    server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
-    end = End.INTERRUPTED if interrupted else End.REACHED
-    return result_of(background, generator, watch, at_end, server_stats, end)
