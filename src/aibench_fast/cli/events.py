@@ -17,6 +17,7 @@ from aibench_fast.results.result import (
     Interval,
     Reading,
     Sample,
+    SendingFile,
     Started,
 )
 
@@ -46,16 +47,19 @@ def _print_event(event: Event) -> None:
             print(text.format_interval(event), flush=True)
         case BurnInComplete():
             print(text.format_burn_in(event), flush=True)
-        case Formatting():
-            print_formatting(event)
+        case Formatting() | SendingFile():
+            print_preparing(event)
         case Sample():
             _print_sample(event)
 
 
-def print_formatting(event: Event) -> None:
-    """Say once, before it is taken, how much memory tensors as JSON take."""
-    if isinstance(event, Formatting) and event.done == 0:
-        print(text.format_formatting(event), file=sys.stderr, flush=True)
+def print_preparing(event: Event) -> None:
+    """Say once, before it is done, how much memory tensors as JSON take, or how much is sent."""
+    match event:
+        case Formatting(done=0):
+            print(text.format_formatting(event), file=sys.stderr, flush=True)
+        case SendingFile(done_bytes=0):
+            print(text.format_sending(event), file=sys.stderr, flush=True)
 
 
 def _print_sample(event: Event) -> None:
@@ -84,8 +88,11 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
                 case Digesting():
                     live.update(text.format_digesting(event), refresh=True)
                 case Formatting():
-                    print_formatting(event)
+                    print_preparing(event)
                     live.update(text.format_formatted(event), refresh=True)
+                case SendingFile():
+                    print_preparing(event)
+                    live.update(text.format_sent(event), refresh=True)
                 case Interval():
                     live.update(text.format_live(event), refresh=True)
                 case BurnInComplete():
@@ -111,8 +118,11 @@ def _live_view() -> Iterator[Callable[[Event], None]]:
                 case Digesting():
                     live.update(text.format_digesting(event), refresh=True)
                 case Formatting():
-                    print_formatting(event)
+                    print_preparing(event)
                     live.update(text.format_formatted(event), refresh=True)
+                case SendingFile():
+                    print_preparing(event)
+                    live.update(text.format_sent(event), refresh=True)
                 case Reading():
                     live.update(view.updated(event, live.console.width), refresh=True)
                 case BurnInComplete():

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from aibench_fast.cli.clients import add_clients_options, check_clients, load_source
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
 from aibench_fast.cli.events import shown, stop_printing, while_read
 from aibench_fast.cli.expected import checked, write_junit
@@ -18,7 +19,6 @@ from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.load.runner import run
 from aibench_fast.load.thresholds import parse_expectation
 from aibench_fast.report import text
 from aibench_fast.results.repeats import Repeats, repeat
@@ -45,6 +45,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_request_options(parser)
     add_load_options(parser)
     add_statistics_options(parser)
+    add_clients_options(parser)
     _add_repeat_options(parser)
     _add_output_options(parser)
     parser.set_defaults(handler=_run)
@@ -165,12 +166,15 @@ def _run(options: argparse.Namespace) -> int:
         metadata_autobatching=options.metadata_autobatching,
     )
     config = resolved(config, options)
+    check_clients(options, config)
+    _check_shown(options)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = [parse_expectation(words) for words in options.expect]
     repeated = options.repeats is not None or options.until is not None
     _check_outputs(options)
     end_in_order()
     with (
+        load_source(options) as run,
         loaded_server(options) as where,
         shown(options) as show,
         logged(options.hdr_log_file, while_read(show)) as observe,
@@ -195,6 +199,12 @@ def _run(options: argparse.Namespace) -> int:
     gave_up = made is not None and made.gave_up
     well = all(one.went_well and one.held for one in results) and not gave_up
     return 0 if well else EXIT_FAILURES
+
+
+def _check_shown(options: argparse.Namespace) -> None:
+    for option, given in (("--live", options.live), ("--print-responses", options.print_responses)):
+        if given and options.dask:
+            raise ConfigError(f"{option} with --dask: clients do not tell as much; leave it out")
 
 
 def _report_repeats(options: argparse.Namespace, made: Repeats) -> None:

@@ -23,6 +23,10 @@ class Place(NamedTuple):
     host: str
     clock: str
     """Which clock it reads; see `clocks.clock_id`."""
+    version: str | None
+    """Of this package there; None where it cannot be imported."""
+    missing: str
+    """Why not."""
 
     def __str__(self) -> str:
         """Return it as a person looks for it."""
@@ -64,8 +68,8 @@ def ask(
     return told
 
 
-def choose(client: "DaskClient", count: int | None) -> list[Place]:
-    """The Dask workers that will be clients, of each host in turn; None: all of them.
+def choose(client: "DaskClient", count: int | None, most: int) -> list[Place]:
+    """The Dask workers that will be clients, of each host in turn; None: all, at most so many.
 
     ConfigError where there are too few, or where one has not this version of this package.
     """
@@ -79,7 +83,10 @@ def choose(client: "DaskClient", count: int | None) -> list[Place]:
         )
     told = ask(client, addresses, _prober())
     places = _in_turn([_place(address, told[address]) for address in addresses])
-    return places[:count]
+    chosen = places[: most if count is None else count]
+    for place in chosen:
+        _check_version(place)
+    return chosen
 
 
 def _prober() -> Callable[..., dict[str, str]]:
@@ -106,17 +113,26 @@ def _prober() -> Callable[..., dict[str, str]]:
 def _place(address: str, told: Any) -> Place:
     if isinstance(told, Exception):
         raise ConfigError(f"the Dask worker {address} does not answer: {_line(told)}")
-    place = Place(address, told["name"], told["host"], told.get("clock", ""))
-    if "missing" in told:
+    return Place(
+        address,
+        told["name"],
+        told["host"],
+        told.get("clock", ""),
+        told.get("version"),
+        told.get("missing", ""),
+    )
+
+
+def _check_version(place: Place) -> None:
+    if place.version is None:
         raise ConfigError(
-            f"{place} has no aibench-fast {__version__} ({told['missing']}): install it there"
+            f"{place} has no aibench-fast {__version__} ({place.missing}): install it there"
         )
-    if told["version"] != __version__:
+    if place.version != __version__:
         raise ConfigError(
-            f"{place} has aibench-fast {told['version']}, and here is {__version__}: "
-            "install the same on all machines"
+            f"{place} has aibench-fast {place.version}, and here is {__version__}: install the "
+            "same on all machines"
         )
-    return place
 
 
 def _in_turn(places: Sequence[Place]) -> list[Place]:

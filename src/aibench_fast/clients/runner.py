@@ -80,7 +80,7 @@ class _RunOverClients:
         self._observe = observe
         self._client = client
         config.count_tensors()
-        self._places = choose(client, count)
+        self._places = choose(client, count, config.workers)
         self._shares = split(config, len(self._places))
         self._run_id = f"aibench-fast-{secrets.token_hex(8)}"
         self._offsets = [clocks.SAME_CLOCK] * len(self._places)
