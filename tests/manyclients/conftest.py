@@ -1,10 +1,11 @@
 """A Dask cluster of processes here, and a server that answers at once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from dask.distributed import Client, LocalCluster
+from manyclients.there import restore
 from redisclient import load_into
 
 from aibench_fast.models.load import Backend, ModelSpec
@@ -40,3 +41,10 @@ def worker_pids(dask: Client) -> dict[str, int]:
     """By the workers' addresses."""
     pids: dict[str, int] = dask.run(os.getpid)
     return pids
+
+
+@pytest.fixture
+def changed(dask: Client) -> Iterator[Callable[..., object]]:
+    """Runs functions of `there` in workers, which are as they were after the test."""
+    yield dask.run
+    dask.run(restore)

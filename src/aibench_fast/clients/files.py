@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from distributed import Client as DaskClient
 
 PIECE_BYTES = 32 << 20
+digest_here = facts.data_digest
 
 
 class _File(NamedTuple):
@@ -149,7 +150,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 def find_file(path: Path, digest: str) -> tuple[Path, str] | None:
     """Where a file is, and its SHA-256: at its path, or where it was sent to; None: nowhere."""
     try:
-        return path, facts.data_digest(path, lambda done, total: None)
+        return path, digest_here(path, lambda done, total: None)
     except OSError:
         received = _received(digest)
         return (received, digest) if received.exists() else None
