@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from commandline import Cli, command
-from dask.distributed import LocalCluster
+from dask.distributed import Client, LocalCluster
 from manyclients.conftest import MODEL, WORKERS
 
+from aibench_fast.cli import main
 from aibench_fast.results.files import read_record
 from aibench_fast.server import EmbeddedServer
 
@@ -97,41 +100,63 @@ def test_a_sweep_and_a_search_go_over_it_too(
     cli: Cli, tmp_path: Path, cluster: LocalCluster, server: EmbeddedServer
 ) -> None:
     swept = cli(
-        "sweep", *over(cluster, server), "--workers", "2,4", "--max-queries", 40, "--clients", 2,
+        "sweep", *over(cluster, server), "--workers", 4, "--max-queries", 40, "--clients", 2,
     )  # fmt: skip
     assert swept.returncode == 0, swept.stderr
     results = sorted((tmp_path / "results").glob("JSON_*.json"))
     told = [json.loads(file.read_text()) for file in results]
-    assert [(one["Workers"], len(one["Clients"])) for one in told] == [(2, 2), (4, 2)]
+    assert [(one["Workers"], len(one["Clients"])) for one in told] == [(4, 2)]
     searched = cli(
-        "search", *over(cluster, server), "--slo", "errors=1%", "--over", "workers", "--from", 2,
+        "search", *over(cluster, server), "--slo", "errors=1%", "--over", "workers", "--from", 3,
         "--to", 3, "--max-queries", 40, "--burn-in", 1,
     )  # fmt: skip
     assert searched.returncode == 0, searched.stderr
     assert "holds up to 3 workers" in searched.stdout
     steps = sorted((tmp_path / "search").glob("step-*.json"))
-    assert {len(json.loads(file.read_text())["Clients"]) for file in steps} == {2, 3}
+    assert {len(json.loads(file.read_text())["Clients"]) for file in steps} == {3}
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["--dask", "tcp://127.0.0.1:{closed}"], "--dask tcp://127.0.0.1:.*: no scheduler answers"),
+        (["--dask", "nonsense://x"], "--dask nonsense://x: no scheduler answers there"),
+        (["--workers", 9, "--clients", 7], "--clients 7: the Dask cluster has 3 workers"),
+        (["--clients", 2], "--clients 2 with --workers 1"),
+        (["--live"], "--live with --dask"),
+        (["--print-responses"], "--print-responses with --dask"),
+        (["--burn-in", "auto", "--duration", "5s"], "--burn-in auto over several clients"),
+    ],
+)
 def test_what_cannot_be_is_one_line(
-    cli: Cli, cluster: LocalCluster, server: EmbeddedServer, closed_port: int
+    cluster: LocalCluster,
+    server: EmbeddedServer,
+    closed_port: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changed: list[object],
+    told: str,
 ) -> None:
-    there = over(cluster, server)
-    nowhere = [*there[:-1], f"tcp://127.0.0.1:{closed_port}"]
-    for options, told in (
-        ([*nowhere], f"--dask tcp://127.0.0.1:{closed_port}: no scheduler answers there"),
-        ([*there[:-1], "nonsense://x"], "--dask nonsense://x: no scheduler answers there"),
-        ([*there, "--workers", 9, "--clients", 7], "the Dask cluster has 3 workers"),
-        ([*there, "--clients", 2], "--clients 2 with --workers 1"),
-        ([*there[:-2], "--clients", 2], "--clients 2 without --dask"),
-        ([*there, "--live"], "--live with --dask"),
-        (["--embedded", *there[-2:]], "--embedded with --dask"),
-        ([*there, "--burn-in", "auto", "--duration", "5s"], "--burn-in auto over several clients"),
-    ):
-        done = cli("run", *options)
-        assert (done.returncode, done.stdout) == (2, ""), done.stderr
-        assert done.stderr.count("\n") == 1
-        assert told in done.stderr
+    monkeypatch.setattr("aibench_fast.clients.cluster.CONNECT_S", 0.5)
+    words = [str(word).format(closed=closed_port) for word in changed]
+    code = main(["run", *map(str, over(cluster, server)), *words])
+    shown = capsys.readouterr()
+    assert (code, shown.out, shown.err.count("\n")) == (2, "", 1), shown.err
+    assert re.search(told, shown.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--clients", "2"], "--clients 2 without --dask"),
+        (["--embedded", "--dask", "tcp://127.0.0.1:1"], "--embedded with --dask"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(
+    capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(["run", "--shape", "16", *words]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(tmp_path: Path) -> None:
@@ -149,18 +174,26 @@ def test_without_the_extra_one_line_says_how_to_get_it(tmp_path: Path) -> None:
 def test_workers_without_this_package_are_told(
     cli: Cli, tmp_path: Path, server: EmbeddedServer
 ) -> None:
-    """A real worker whose Python has another version of it, or none."""
+    """A real worker, whose Python cannot import it."""
     package = tmp_path / "aibench_fast"
     package.mkdir()
-    (package / "__init__.py").write_text("raise ImportError('aibench_fast is none here')\n")
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None,
-        env={"PYTHONPATH": str(tmp_path)},
-    ) as bare:  # fmt: skip
-        done = cli("run", *over(bare, server))
+    (package / "__init__.py").write_text("raise ImportError('there is none here')\n")
+    with LocalCluster(n_workers=0, processes=True, dashboard_address=None) as bare:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "dask", "worker", bare.scheduler_address, "--no-nanny",
+             "--nthreads", "1", "--name", "bare", "--no-dashboard"],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            with Client(bare, set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=60)
+            done = cli("run", *over(bare, server))
+        finally:
+            worker.terminate()
+            worker.wait()
     assert done.returncode == 2
-    assert "the Dask worker 0 on " in done.stderr
-    assert "has no aibench-fast" in done.stderr
+    assert re.search("the Dask worker bare on .* has no aibench-fast .*none here", done.stderr)
     assert done.stderr.count("\n") == 1
 
 

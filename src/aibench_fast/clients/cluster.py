@@ -41,6 +41,7 @@ def connected(address: str) -> "Iterator[DaskClient]":
     """
     try:
         from distributed import Client
+        from distributed.comm.registry import get_backend
     except ImportError as error:
         raise ConfigError(
             "--dask needs distributed, which is not installed: pip install 'aibench-fast[dask]'"
@@ -48,6 +49,7 @@ def connected(address: str) -> "Iterator[DaskClient]":
     # What it would log of is told in one line, or is no news.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
+        get_backend(address.rpartition("://")[0] or "tcp")  # which a client would fail at later
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(
