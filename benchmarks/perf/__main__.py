@@ -11,6 +11,7 @@ from aibench_fast.load import facts
 from benchmarks.perf import (
     against_redis_benchmark,
     growth,
+    many_clients,
     native_loops,
     null_backend,
     over_http,
@@ -37,6 +38,7 @@ GROUPS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "converting": native_loops.converting,
     "start-time": start_time.start_time,
     "many-workers": null_backend.many_workers,
+    "many-clients": many_clients.start,
     "growth-workers": growth.workers,
     "growth-batch": growth.batch,
     "growth-file": growth.file_size,

@@ -175,14 +175,15 @@ def test_workers_without_this_package_are_told(
     cli: Cli, tmp_path: Path, server: EmbeddedServer
 ) -> None:
     """A real worker, whose Python cannot import it."""
-    package = tmp_path / "aibench_fast"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise ImportError('there is none here')\n")
+    packages = tmp_path / "packages"
+    (packages / "aibench_fast" / "__init__.py").write_text(
+        "raise ImportError('there is none here')\n"
+    )
     with LocalCluster(n_workers=0, processes=True, dashboard_address=None) as bare:
         worker = subprocess.Popen(
             [sys.executable, "-m", "dask", "worker", bare.scheduler_address, "--no-nanny",
              "--nthreads", "1", "--name", "bare", "--no-dashboard"],
-            env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(packages)}, cwd=tmp_path,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:

@@ -3,14 +3,15 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aibench_fast import _core
 from aibench_fast.clients.clocks import NS_PER_S, clock_id
 from aibench_fast.clients.report import Report, encode
-from aibench_fast.errors import AibenchError
+from aibench_fast.errors import AibenchError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event
 from aibench_fast.load.runner import PreparedRun
@@ -117,17 +118,28 @@ def _drive(assignment: Assignment, tell: Any) -> None:
             period += 1
             tell("so_far", report=encode(_report(event.result, run.snapshot(), orders.at_ns)))
 
-    with PreparedRun(assignment.config, observe) as run:
-        orders.runs.append(run)
+    with PreparedRun(assignment.config, observe) as run, _under(orders, run, assignment.run_id):
         tell("ready", server=dataclasses.asdict(run.server))
         while not orders.is_told.wait(LOOK_S):
             if not is_wanted():
                 return
         if orders.is_halted:
-            run.interrupt()
-        result = run.measure(orders.at_ns or time.monotonic_ns())
+            raise ServerError("it was stopped before its start")
+        result = run.measure(orders.at_ns)
         report = _report(result, run.snapshot(), orders.at_ns, is_final=True)
     tell("done", report=encode(report))
+
+
+@contextmanager
+def _under(orders: _Orders, run: PreparedRun, run_id: str) -> Iterator[None]:
+    """Have a run hear orders while the block lasts; with the last one they are forgotten."""
+    orders.runs.append(run)
+    try:
+        yield
+    finally:
+        orders.runs.remove(run)
+        if not orders.runs:
+            forget(run_id)
 
 
 def _report(

@@ -274,9 +274,8 @@ class _RunOverClients:
             interrupted=self._interrupted,
             incomplete=incomplete,
         )
-        return dataclasses.replace(
-            merged, facts={**merged.facts, "CoordinatorBytes": self._mailbox.received_bytes}
-        )
+        of_all = {"Clients": len(self._places), "CoordinatorBytes": self._mailbox.received_bytes}
+        return dataclasses.replace(merged, facts={**merged.facts, **of_all})
 
     def _clients(self) -> Iterator[Client]:
         for number, (place, config) in enumerate(zip(self._places, self._shares, strict=True)):
