@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import dask
 from distributed import Client, LocalCluster
 
 from aibench_fast import RunConfig, run
@@ -21,6 +22,7 @@ def start(bench: Bench) -> Iterator[Row]:
     )  # fmt: skip
     spreads_ms = []
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         LocalCluster(
             n_workers=CLIENTS, threads_per_worker=1, processes=True, memory_limit=None,
             dashboard_address=None,
