@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from aibench_fast.load.runner import PreparedRun
 from aibench_fast.results.result import Result, SoFar
 from aibench_fast.results.serverperiods import OVERALL
 
-LOOK_S = 0.2  # how late it is noticed that nobody waits for the run any more
+LOOK_S = 0.5  # how late it is noticed that nobody waits for the run any more
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _Orders:
 
     def halt(self) -> None:
         self.is_halted = True
-        for run in self.runs:
+        for run in list(self.runs):
             run.interrupt()
         self.is_told.set()
 
@@ -105,24 +105,15 @@ def drive(assignment: Assignment) -> None:
 
 
 def _drive(assignment: Assignment, tell: Any) -> None:
-    is_wanted = _wanted()
     orders = _orders_of(assignment.run_id)
-    period = 0
 
     def observe(event: Event) -> None:
-        nonlocal period
         if isinstance(event, SoFar):
-            if not is_wanted():
-                run.interrupt()
-                return
-            period += 1
             tell("so_far", report=encode(_report(event.result, run.snapshot(), orders.at_ns)))
 
     with PreparedRun(assignment.config, observe) as run, _under(orders, run, assignment.run_id):
         tell("ready", server=dataclasses.asdict(run.server))
-        while not orders.is_told.wait(LOOK_S):
-            if not is_wanted():
-                return
+        orders.is_told.wait()
         if orders.is_halted:
             raise ServerError("it was stopped before its start")
         result = run.measure(orders.at_ns)
@@ -132,11 +123,26 @@ def _drive(assignment: Assignment, tell: Any) -> None:
 
 @contextmanager
 def _under(orders: _Orders, run: PreparedRun, run_id: str) -> Iterator[None]:
-    """Have a run hear orders while the block lasts; with the last one they are forgotten."""
+    """Have a run hear orders while the block lasts, or halt where nobody waits for it any more.
+
+    With the last run its orders are forgotten.
+    """
+    is_over = threading.Event()
+    is_wanted = _wanted()
+
+    def guard() -> None:
+        while not is_over.wait(LOOK_S):
+            if not is_wanted():
+                orders.halt()
+
     orders.runs.append(run)
+    guarding = threading.Thread(target=guard, name="aibench-guard", daemon=True)
+    guarding.start()
     try:
         yield
     finally:
+        is_over.set()
+        guarding.join()
         orders.runs.remove(run)
         if not orders.runs:
             forget(run_id)
@@ -158,7 +164,7 @@ def _report(
     )
 
 
-def _wanted() -> Any:
+def _wanted() -> Callable[[], bool]:
     """What tells whether somebody still waits for the task that runs here."""
     from distributed import get_worker
 
