@@ -11,7 +11,7 @@ from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.results.result import Result
 
 if TYPE_CHECKING:
-    from aibench_fast.load.runner import run
+    from aibench_fast.clients.runner import run
     from aibench_fast.results.compare import compare
     from aibench_fast.results.folder import read_results
 
@@ -37,7 +37,7 @@ __version__ = version("aibench-fast")
 _LATER = {
     "compare": "aibench_fast.results.compare",
     "read_results": "aibench_fast.results.folder",
-    "run": "aibench_fast.load.runner",
+    "run": "aibench_fast.clients.runner",
 }
 
 

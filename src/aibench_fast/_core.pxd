@@ -189,6 +189,7 @@ cdef extern from "schedule.h" nogil:
         SCHEDULE_NO_STEP
     enum arrivals:
         ARRIVALS_CLOSED_LOOP
+        ARRIVALS_CLOSED_LOOP_SHARE
         ARRIVALS_EVEN
         ARRIVALS_POISSON
         ARRIVALS_RECORDED
@@ -197,8 +198,14 @@ cdef extern from "schedule.h" nogil:
         double to_per_s
         double duration_s
         uint32_t step
+    struct schedule_share:
+        uint64_t client
+        uint64_t clients
+        uint64_t workers
+        uint64_t all_workers
     struct schedule_config:
         arrivals arrivals
+        schedule_share share
         const schedule_segment *segments
         uint32_t segment_count
         uint64_t seed
@@ -211,6 +218,7 @@ cdef extern from "schedule.h" nogil:
     struct schedule:
         int64_t start_ns
     void schedule_init(schedule *s, const schedule_config *config)
+    bint schedule_is_open(const schedule *s)
     bint schedule_next(schedule *s, arrival *arrival)
     void schedule_close(schedule *s)
 
@@ -253,6 +261,7 @@ cdef extern from "loadgen.h" nogil:
         uint32_t step_count
         uint64_t burn_in_requests
         int64_t burn_in_ns
+        int64_t measured_after_ns
         uint64_t max_requests
         int64_t max_lag_ns
         bint shed_late
@@ -272,6 +281,7 @@ cdef extern from "loadgen.h" nogil:
         uint64_t abandoned
         uint64_t burn_in_shed
         int64_t started_ns
+        int64_t began_ns
         int64_t measured_from_ns
         int64_t last_completed_ns
         int64_t cpu_ns
@@ -289,7 +299,7 @@ cdef extern from "loadgen.h" nogil:
     struct loadgen:
         pass
     loadgen *loadgen_create(const loadgen_config *config, errstr_t errstr)
-    int loadgen_start(loadgen *g, errstr_t errstr)
+    int loadgen_start(loadgen *g, int64_t at_ns, errstr_t errstr)
     bint loadgen_wait(loadgen *g, int64_t timeout_ns)
     bint loadgen_measuring(loadgen *g)
     void loadgen_begin_measuring(loadgen *g)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 FAILURE_NAMES: tuple[str, ...]
 """The kinds of failure, as results name them."""
@@ -58,6 +58,8 @@ class Snapshot(NamedTuple):
     """After the end: begun, and not ended."""
     burn_in_shed: int
     started_ns: int
+    began_ns: int
+    """When the first I/O thread began; 0 before."""
     measured_from_ns: int
     last_completed_ns: int
     cpu_ns: int
@@ -136,6 +138,19 @@ class Segment(NamedTuple):
     step: int | None = None
     """Whose figures its requests belong to."""
 
+class Share(Protocol):
+    """What one client of several takes of all requests; see native/schedule.h."""
+
+    @property
+    def client(self) -> int:
+        """From 0 on."""
+    @property
+    def clients(self) -> int: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def all_workers(self) -> int: ...
+
 class Schedule(NamedTuple):
     """When requests are due; see native/schedule.h."""
 
@@ -151,6 +166,17 @@ IS_OPTIMISED: bool
 
 BURN_IN_TOLD: int
 """As `burn_in_requests`: all, until `begin_measuring`."""
+
+def taken_requests(
+    wanted: Schedule | None, most: int, share: Share | None = None
+) -> list[tuple[int, int]]:
+    """The first requests that a client takes, at most `most`: number in the whole, and when due."""
+
+def first_due_ns(wanted: Schedule, number: int, from_ns: int) -> int | None:
+    """When the first request from `number` on is due that is due at `from_ns` or later.
+
+    None where there is none.
+    """
 
 def due_times_ns(wanted: Schedule, most: int) -> list[int]:
     """When the first requests of a schedule are due, from its start on; at most `most` of them."""
@@ -289,7 +315,9 @@ class LoadGenerator:
     Connects every worker when made: ServerError where that fails. `pipeline` requests are
     outstanding on each connection, one with a schedule. A worker that lost its connection tries to
     get another for `reconnect_for_ns` and ends then; or the run ends, where `stop_on_disconnect` is
-    set. A limit of 0 is none.
+    set. A limit of 0 is none. Of several clients each takes its `share` of the requests, of which
+    `max_requests` is the limit for all; by a schedule they measure together from
+    `measured_after_ns` on.
     """
 
     def __init__(
@@ -313,9 +341,14 @@ class LoadGenerator:
         max_lag_ns: int = 0,
         shed_late: bool = False,
         burn_in_ns: int = 0,
+        share: Share | None = None,
+        measured_after_ns: int = 0,
     ) -> None: ...
-    def start(self) -> None:
-        """Start the I/O threads; InternalError where the system refuses one."""
+    def start(self, at_ns: int = 0) -> None:
+        """Start the I/O threads, for a run from `at_ns` of CLOCK_MONOTONIC on; 0: now.
+
+        InternalError where the system refuses one.
+        """
     def wait(self, timeout_s: float) -> bool:
         """Wait without the GIL until the run is over or for `timeout_s`; True when it is over."""
     def measuring(self) -> bool:

@@ -63,6 +63,7 @@ class Snapshot(NamedTuple):
     abandoned: int
     burn_in_shed: int
     started_ns: int
+    began_ns: int
     measured_from_ns: int
     last_completed_ns: int
     cpu_ns: int
@@ -344,8 +345,12 @@ cdef class _NativeSchedule:
     cdef uint32_t step_count
     cdef bytes _offsets
 
-    def __cinit__(self, wanted):
+    def __cinit__(self, wanted, share=None):
         self.config.arrivals = ARRIVALS_CLOSED_LOOP
+        if share is not None:
+            self.config.arrivals = ARRIVALS_CLOSED_LOOP_SHARE
+            self.config.share = schedule_share(
+                share.client, share.clients, share.workers, share.all_workers)
         if wanted is None:
             return
         self.config.arrivals = _ARRIVALS[wanted.arrivals]
@@ -371,17 +376,37 @@ cdef class _NativeSchedule:
         free(self._segments)
 
 
-def due_times_ns(wanted, Py_ssize_t most):
-    cdef _NativeSchedule native = _NativeSchedule(wanted)
+def taken_requests(wanted, Py_ssize_t most, share=None):
+    cdef _NativeSchedule native = _NativeSchedule(wanted, share)
     cdef schedule s
     cdef arrival a
     memset(&s, 0, sizeof(schedule))
     schedule_init(&s, &native.config)
     found = []
     while len(found) < most and schedule_next(&s, &a):
-        found.append(a.due_ns)
+        found.append((a.number, a.due_ns))
     schedule_close(&s)
     return found
+
+
+def due_times_ns(wanted, Py_ssize_t most):
+    return [due_ns for _, due_ns in taken_requests(wanted, most)]
+
+
+def first_due_ns(wanted, uint64_t number, int64_t from_ns):
+    cdef _NativeSchedule native = _NativeSchedule(wanted)
+    cdef schedule s
+    cdef arrival a
+    cdef bint found = True
+    memset(&s, 0, sizeof(schedule))
+    schedule_init(&s, &native.config)
+    a.number, a.due_ns = 0, 0
+    with nogil:
+        found = schedule_next(&s, &a)
+        while found and (a.number < number or a.due_ns < from_ns):
+            found = schedule_next(&s, &a)
+    schedule_close(&s)
+    return a.due_ns if found else None
 
 
 cdef int _fill_resp(request_kind *native, plan) except -1:
@@ -649,13 +674,15 @@ cdef class LoadGenerator:
         int64_t max_lag_ns=0,
         bint shed_late=False,
         int64_t burn_in_ns=0,
+        share=None,
+        int64_t measured_after_ns=0,
     ):
         cdef loadgen_config config
         cdef errstr_t errstr
         memset(&config, 0, sizeof(config))
         self._servers = _NativeServers(list(endpoints), of_cluster)
         self._kinds = _NativeKinds(list(kinds))
-        self._schedule = _NativeSchedule(schedule)
+        self._schedule = _NativeSchedule(schedule, share)
         workers = self._kinds.workers
         least = min([kind.batch for kind in kinds] + [pipeline])
         if not 1 <= threads <= workers or least < 1:
@@ -683,6 +710,7 @@ cdef class LoadGenerator:
         config.step_count = self._schedule.step_count
         config.burn_in_requests = burn_in_requests
         config.burn_in_ns = burn_in_ns
+        config.measured_after_ns = measured_after_ns
         config.max_requests = max_requests
         config.max_lag_ns = max_lag_ns
         config.shed_late = shed_late
@@ -728,11 +756,11 @@ cdef class LoadGenerator:
         return self._loadgen
 
     cdef bint _scheduled(self):
-        return self._schedule.config.arrivals != ARRIVALS_CLOSED_LOOP
+        return self._schedule.config.arrivals > ARRIVALS_CLOSED_LOOP_SHARE
 
-    def start(self):
+    def start(self, int64_t at_ns=0):
         cdef errstr_t errstr
-        if loadgen_start(self._open(), errstr) < 0:
+        if loadgen_start(self._open(), at_ns, errstr) < 0:
             raise InternalError(errstr.decode("utf-8", "replace"))
 
     def wait(self, double timeout_s):
@@ -760,7 +788,7 @@ cdef class LoadGenerator:
         return Snapshot(
             s.begun, s.requests, s.answered_tensors, s.reconnects, s.moved, s.asked, s.abandoned,
             s.burn_in_shed, s.started_ns,
-            s.measured_from_ns,
+            s.began_ns, s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
             s.most_worker_requests, s.cut_after_ns, bool(s.lag_exceeded),
             _failures(&s.burn_in_failures),

@@ -171,7 +171,7 @@ int main(int argc, char **argv)
     struct loadgen *g = loadgen_create(&config, errstr);
     if (g == NULL)
         return fail(errstr);
-    if (loadgen_start(g, errstr) < 0)
+    if (loadgen_start(g, 0, errstr) < 0)
         return fail(errstr);
     int64_t started_ns = monotonic_ns();
     loadgen_want_sample(g);

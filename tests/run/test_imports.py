@@ -112,8 +112,8 @@ def test_the_names_that_the_package_offers_are_all_there() -> None:
 def test_run_is_a_function_however_it_is_reached() -> None:
     program = (
         "import aibench_fast\n"
-        "import aibench_fast.load.runner\n"
+        "import aibench_fast.clients.runner\n"
         "from aibench_fast import run\n"
-        "assert aibench_fast.run is run is aibench_fast.load.runner.run\n"
+        "assert aibench_fast.run is run is aibench_fast.clients.runner.run\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,6 +5,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.events import print_preparing
+from aibench_fast.cli.expected import checked, write_junit
+from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import (
     BurnIn,
     add_command,
@@ -12,25 +17,14 @@ from aibench_fast.cli.options import (
     add_server_address,
 )
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.cli.run import (
-    EXIT_FAILURES,
-    EXIT_INTERRUPTED,
-    add_load_options,
-    add_request_options,
-    add_statistics_options,
-    checked,
-    end_in_order,
-    print_formatting,
-    run_config,
-    write_junit,
-)
+from aibench_fast.cli.requestoptions import add_request_options, run_config
 from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
+from aibench_fast.clients.runner import run
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.events import Event
-from aibench_fast.load.runner import run
 from aibench_fast.load.search import Edge, find_edge, parse_target
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.results.result import Checked, Result
@@ -87,6 +81,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_request_options(parser)
     add_load_options(parser)
     add_statistics_options(parser)
+    add_clients_options(parser)
     parser.add_argument(
         "--results-dir", type=Path, default=Path("search"), metavar="FOLDER",
         help=f"where {SEARCH_FILE} and each step's result go (default: search)",
@@ -111,14 +106,18 @@ def _search(options: argparse.Namespace) -> int:
     targets = [parse_target(words) for words in options.slo]
     expected = [parse_expectation(words) for words in options.expect]
     lowest, highest = _limits(options, config)
-    _Steps(config, options, targets).check(lowest, highest)
+    _Steps(config, options, targets, run).check(lowest, highest)
     if options.junit:
         check_writable(options.junit)
     _prepare_folder(options.results_dir)
     end_in_order()
-    with loaded_server(options) as where, progress_bar(options.quiet, "", transient=True) as bar:
+    with (
+        load_source(options) as source,
+        loaded_server(options) as where,
+        progress_bar(options.quiet, "", transient=True) as bar,
+    ):
         task = bar.add_task("searching", total=None)
-        steps = _Steps(dataclasses.replace(config, **where), options, targets)
+        steps = _Steps(dataclasses.replace(config, **where), options, targets, source)
         steps.check(lowest, highest)  # again, for what an embedded server does not know
 
         def measure(value: float) -> bool:
@@ -196,7 +195,11 @@ class _Steps:
     """Makes the runs of a search, keeps their results as files and tells of each in a line."""
 
     def __init__(
-        self, config: RunConfig, options: argparse.Namespace, targets: Sequence[Expectation]
+        self,
+        config: RunConfig,
+        options: argparse.Namespace,
+        targets: Sequence[Expectation],
+        run: Run,
     ) -> None:
         self._config = config
         self._options = options
@@ -204,6 +207,7 @@ class _Steps:
         self._folder = options.results_dir
         self._quiet = options.quiet
         self._targets = targets
+        self._run = run
         self._steps: list[SearchStep] = []
         self._results: dict[float, Result] = {}
 
@@ -211,14 +215,14 @@ class _Steps:
         """ConfigError where there can be no run of one of the two; None is not known yet."""
         for value in (lowest, highest):
             if value is not None:
-                self._configured(value)
+                check_clients(self._options, self._configured(value))
 
     def probe(self) -> float:
         """The rate of one worker in a closed loop."""
         one = dataclasses.replace(
             self._config, workers=1, threads=None, duration_s=1.0, results_so_far=False
         )
-        result = run(one, self._tell)
+        result = self._run(one, self._tell)
         if result.interrupted:
             raise KeyboardInterrupt
         if not result.successes:
@@ -234,14 +238,14 @@ class _Steps:
 
     def _tell(self, event: Event) -> None:
         if not self._quiet:
-            print_formatting(event)
+            print_preparing(event)
 
     def measure(self, value: float) -> bool:
         """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
         number = len(self._steps) + 1
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
         with journaled(file, self._tell) as observe:
-            result = checked(run(self._configured(value), observe), self._targets)
+            result = checked(self._run(self._configured(value), observe), self._targets)
             if not result.interrupted:
                 why = _why_not(result)
                 save_or_print(result, file)

@@ -19,24 +19,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.comparedservers import compared_servers
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.expected import checked, write_junit
+from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import (
     BurnIn,
     add_command,
     add_login,
     add_server_address,
 )
-from aibench_fast.cli.run import (
-    EXIT_FAILURES,
-    EXIT_INTERRUPTED,
-    add_load_options,
-    add_request_options,
-    add_statistics_options,
-    checked,
-    end_in_order,
-    run_config,
-    write_junit,
-)
+from aibench_fast.cli.requestoptions import add_request_options, run_config
 from aibench_fast.cli.saving import journaled, printed, save_or_print
 from aibench_fast.cli.servers import check_one_server, loaded_server, resolved
 from aibench_fast.cli.sweepoptions import add_grid_options, add_sweep_options, with_grid_file
@@ -45,7 +39,6 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.files import remove_written
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event, Observer
-from aibench_fast.load.runner import run
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.report import text
@@ -55,11 +48,12 @@ from aibench_fast.results.result import (
     Formatting,
     Interval,
     Result,
+    SendingFile,
     Started,
 )
 
-Run = tuple[Cell, RunConfig, Files]
-Planned = list[Run]
+PlannedRun = tuple[Cell, RunConfig, Files]
+Planned = list[PlannedRun]
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -81,6 +75,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="burn-in in images instead of requests: as many requests as hold them",
     )  # fmt: skip
     add_statistics_options(parser)
+    add_clients_options(parser)
     add_sweep_options(parser)
     parser.set_defaults(handler=lambda options: _sweep(with_grid_file(parser, options)))
 
@@ -147,6 +142,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
             results_so_far=True,
         )
         config = resolved(config, options)
+        check_clients(options, config)
         config.max_requests(counts[0])
         files = Files.of(cell, options.results_dir, options.suffix, options.device)
         planned.append((cell, config, files))
@@ -199,6 +195,7 @@ def _run_all(
     ran = False
     with (
         _shown(len(runs), len(done), options) as show,
+        load_source(options) as run,
         closing(_to_do(planned, done)) as to_do,
     ):
         for model, (cell, config, files) in to_do:
@@ -207,7 +204,7 @@ def _run_all(
             ran = True
             try:
                 model.prepare(cell.autobatching)
-                result = _run_cell(config, files, expected)
+                result = _run_cell(run, config, files, expected)
             except ServerError as error:
                 if not options.keep_going:
                     raise
@@ -236,7 +233,7 @@ def _run_all(
 
 def _to_do(
     planned: Sequence[tuple[argparse.Namespace, Planned]], done: Set[Path]
-) -> Generator[tuple[RedisAiModel | AnyModel, Run]]:
+) -> Generator[tuple[RedisAiModel | AnyModel, PlannedRun]]:
     """Each run that is not done, while its server is there."""
     for options, items in _turns(planned):
         left = [item for item in items if item[2].json not in done]
@@ -263,7 +260,7 @@ def _turns(
             yield options, [item for item in items if item[0].run == number]
 
 
-def _run_cell(config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
+def _run_cell(run: Run, config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
     """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
     with printed(files.raw) as write, journaled(files.json, _writer(write)) as observe:
         result = checked(run(config, observe), expected)
@@ -279,6 +276,8 @@ def _writer(write: Callable[[str], None]) -> Observer:
                 write(text.CSV_HEADER)
             case Formatting(done=0):
                 write(text.format_formatting(event))
+            case SendingFile(done_bytes=0):
+                write(text.format_sending(event))
             case Interval():
                 write(text.format_interval(event))
             case BurnInComplete():

@@ -6,7 +6,7 @@ Its arithmetic is in native/schedule.h.
 import math
 from typing import NamedTuple
 
-from aibench_fast._core import BURN_IN_TOLD, Schedule, Segment
+from aibench_fast._core import BURN_IN_TOLD, Schedule, Segment, first_due_ns
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.recorded import NS_PER_S, read_arrivals
@@ -19,6 +19,8 @@ class Arrivals(NamedTuple):
     """None: a closed loop."""
     burn_in_requests: int
     burn_in_ns: int
+    measured_after_ns: int = 0
+    """Of one client of several, when the first measured request of any is due; 0: of its own."""
 
 
 def arrivals(config: RunConfig) -> Arrivals:
@@ -26,6 +28,18 @@ def arrivals(config: RunConfig) -> Arrivals:
 
     ConfigError where that is none, or where the burn-in leaves nothing of it.
     """
+    whole = _whole(config)
+    if config.share is None:
+        return whole
+    if whole.schedule is None:
+        if whole.burn_in_requests == BURN_IN_TOLD:
+            return whole
+        return whole._replace(burn_in_requests=config.share.count(whole.burn_in_requests))
+    first_ns = first_due_ns(whole.schedule, whole.burn_in_requests, whole.burn_in_ns)
+    return whole._replace(measured_after_ns=first_ns or 0)
+
+
+def _whole(config: RunConfig) -> Arrivals:
     if config.profile:
         return _by_profile(config)
     if config.arrivals_file is not None:

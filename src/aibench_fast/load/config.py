@@ -9,6 +9,7 @@ from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
 from aibench_fast.load.profile import Step
+from aibench_fast.load.share import Share
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.cluster import check_name
@@ -164,6 +165,9 @@ class RunConfig:
     """The model's batch size as the server was told it, for the result alone."""
     command_line: str | None = None
     """What was typed to have this run, for the result alone."""
+    share: Share | None = None
+    """Of one client of several: which requests it sends. Workers and threads are its own, and all
+    else is of the whole run. See `clients.split`."""
     seed: int = 0
     """What generated tensors and Poisson arrivals are drawn from. With a file it chooses which
     tensor is sent first; 0: the file's first."""
@@ -370,6 +374,11 @@ class RunConfig:
     def is_open_loop(self) -> bool:
         """Whether requests are due at times that no answer moves."""
         return bool(self.limit_rps or self.profile or self.arrivals_file)
+
+    @property
+    def is_first_client(self) -> bool:
+        """Whether what is done once a run is this client's to do."""
+        return self.share is None or self.share.is_first
 
     @property
     def peak_rps(self) -> float:

@@ -77,13 +77,7 @@ def _found(
         yield "debug_build", "this client was compiled without optimisation: no figure of it holds"
     if config.spoken_tls and config.spoken_tls.insecure:
         yield "insecure", "--insecure: nobody checked which server answered"
-    if 0 < result.successes < MIN_FOR_P99:
-        yield (
-            "few_requests",
-            f"{result.successes} measured requests tell no p99: measure {MIN_FOR_P99} or more",
-        )
-    if result.saturated:
-        yield "saturated", f"{result.saturated} latencies above an hour are counted as an hour"
+    yield from doubts_of_figures(config, result)
     if any(len(one) > 1 and len(set(one.values())) == 1 for one in outputs):
         yield (
             "equal_outputs",
@@ -103,6 +97,17 @@ def _found(
         if config.servers_meanwhile:
             others = ", ".join(config.servers_meanwhile)
             yield "servers_meanwhile", f"the sweep did not stop other servers on it: {others}"
+
+
+def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, str]]:
+    """What the figures alone tell."""
+    if 0 < result.successes < MIN_FOR_P99:
+        yield (
+            "few_requests",
+            f"{result.successes} measured requests tell no p99: measure {MIN_FOR_P99} or more",
+        )
+    if result.saturated:
+        yield "saturated", f"{result.saturated} latencies above an hour are counted as an hour"
     if result.incomplete:
         yield (
             "incomplete",

@@ -10,6 +10,7 @@ from aibench_fast.results.result import (
     IntervalLatencies,
     Reading,
     Sample,
+    SendingFile,
     SoFar,
     Started,
 )
@@ -23,6 +24,7 @@ Event = (
     | IntervalLatencies
     | Reading
     | Sample
+    | SendingFile
     | SoFar
 )
 Observer = Callable[[Event], None]

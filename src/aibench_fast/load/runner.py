@@ -4,7 +4,7 @@ import dataclasses
 import resource
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError
@@ -17,7 +17,7 @@ from aibench_fast.load.outcome import Background, End, model_told, result_of
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
-from aibench_fast.load.watch import Watch, unix_ms
+from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.address import HttpAddress, ServerAddress
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
@@ -28,10 +28,17 @@ from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession, endpoint_of
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.servers import Servers
-from aibench_fast.protocols.session import HURRY_S, AskedKind, Session, StatisticsWatch
+from aibench_fast.protocols.session import (
+    HURRY_S,
+    AskedKind,
+    NoStatistics,
+    Session,
+    StatisticsWatch,
+)
 from aibench_fast.protocols.statistics import Reader
-from aibench_fast.results.result import Interval, Result, SoFar, Started
+from aibench_fast.results.result import Interval, Result, ServerFacts, SoFar, Started
 
+NATIVE_WAIT_S = 0.1  # before an agreed start, in which a stop is not noticed
 OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
@@ -42,40 +49,122 @@ def run(config: RunConfig, observe: Observer = ignore) -> Result:
     run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
     are counted in the result. ConfigError and ServerError are raised before the clock starts.
     """
-    config = resolve(config)
-    cluster = read_cluster(config.addresses) if config.cluster_mode else None
-    addresses = _addresses(config, cluster)
-    asked_workers = config.workers
-    config = dataclasses.replace(config, workers=max(config.workers, len(addresses)))
-    sources = open_sources(config)
-    servers = _visit(config, addresses, sources, cluster)
-    try:
-        digests = data_digests(sources, observe)
-        sent, told = _as_sent(config, servers, sources, observe)
-        known = {**_facts(config, servers.first.record, digests), **told}
-        server_watch = servers.watch(
-            lambda n: _more_readers(config, addresses[n], servers.records[n])
-        )
-        generator = _load_generator(config, servers, sources, sent, cluster)
-    except BaseException:
-        servers.leave(HURRY_S)
-        raise
-    if spoken := generator.tls():
-        known["Tls"] = " ".join(spoken)
-    try:
+    with PreparedRun(config, observe) as prepared:
+        return prepared.measure()
+
+
+class PreparedRun:
+    """A run that is ready to be measured: its servers were visited, all workers are connected."""
+
+    def __init__(self, config: RunConfig, observe: Observer) -> None:
+        """Make it ready; ConfigError and ServerError where that cannot be."""
+        config = resolve(config)
+        cluster = read_cluster(config.addresses) if config.cluster_mode else None
+        addresses = _addresses(config, cluster)
+        self._asked_workers = config.workers
+        config = dataclasses.replace(config, workers=max(config.workers, len(addresses)))
+        self._config = config
+        self._observe = observe
+        self._interrupted = False
+        self._is_measured = False
+        self._sources = open_sources(config)
+        self._servers = servers = _visit(config, addresses, self._sources, cluster)
+        try:
+            digests = data_digests(self._sources, observe)
+            sent, told = _as_sent(config, servers, self._sources, observe)
+            self._facts = {**_facts(config, servers.first.record, digests), **told}
+            self._server_watch = _server_watch(config, servers, addresses)
+            self._generator = _load_generator(config, servers, self._sources, sent, cluster)
+        except BaseException:
+            servers.leave(HURRY_S)
+            raise
+        if spoken := self._generator.tls():
+            self._facts["Tls"] = " ".join(spoken)
+
+    def __enter__(self) -> Self:
+        """Return the run."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Give back what it has, in the servers too."""
+        if not self._is_measured:
+            self._servers.leave(HURRY_S)
+        self._generator.close()
+
+    @property
+    def server(self) -> ServerFacts:
+        """Which server will answer, of several the first."""
+        return self._servers.first.record.server
+
+    def snapshot(self) -> _core.Snapshot:
+        """What was counted by now."""
+        return self._generator.snapshot()
+
+    def interrupt(self) -> None:
+        """End it as Ctrl-C does, before the block's end; any thread may."""
+        self._interrupted = True
+        self._generator.stop()
+
+    def measure(self, at_ns: int = 0) -> Result:
+        """Measure, once, from `at_ns` of CLOCK_MONOTONIC on, which is waited for; 0: from now."""
+        config, servers, generator = self._config, self._servers, self._generator
+        self._is_measured = True
+        server_watch = self._server_watch
         server_watch.start()
+        until_start_ns = at_ns - time.monotonic_ns() if at_ns else 0
         background = Background(
             config=config,
-            asked_workers=asked_workers,
+            asked_workers=self._asked_workers,
             query_label=servers.label(model_told(config)),
             records=servers.records,
-            facts=known,
-            equal_tensors=any(source.all_equal for source in sources),
-            start_unix_ms=unix_ms(),
+            facts=self._facts,
+            equal_tensors=any(source.all_equal for source in self._sources),
+            start_unix_ms=unix_ms() + until_start_ns // NS_PER_MS,
         )
-        return _measure(config, servers, background, generator, observe, server_watch)
-    finally:
-        generator.close()
+
+        def tell(event: Event) -> None:
+            self._observe(event)
+            if config.results_so_far and isinstance(event, Interval):
+                stats = server_watch.so_far()
+                self._observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
+
+        outputs = background.record.outputs
+        watch = Watch(config, outputs, generator, tell, server_watch, at_ns)
+        try:
+            self._await(at_ns)
+            self._observe(Started(self.server))
+            generator.start(0 if self._interrupted else at_ns)
+            interrupted = watch.until_the_end() or self._interrupted
+        except BaseException:  # the observer's: it ends the run
+            generator.close()
+            servers.leave(HURRY_S)
+            server_watch.finish(HURRY_S)
+            raise
+        at_end = Taken.now(generator)
+        patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
+        until_s = time.monotonic() + patience_s
+        servers.leave(patience_s)
+        # The last reading was under way meanwhile; a stuck server is not waited for twice.
+        server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
+        end = End.INTERRUPTED if interrupted else End.REACHED
+        return result_of(background, generator, watch, at_end, server_stats, end)
+
+    def _await(self, at_ns: int) -> None:
+        """Wait for most of the time until then; the native threads wait for the rest."""
+        while not self._interrupted:
+            left_s = (at_ns - time.monotonic_ns()) / NS_PER_S - NATIVE_WAIT_S
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, NATIVE_WAIT_S))
+
+
+def _server_watch(
+    config: RunConfig, servers: Servers, addresses: Sequence[ServerAddress | HttpAddress]
+) -> StatisticsWatch:
+    """What reads the servers' statistics, which one client does for all."""
+    if not config.is_first_client:
+        return NoStatistics()
+    return servers.watch(lambda n: _more_readers(config, addresses[n], servers.records[n]))
 
 
 def _addresses(
@@ -137,7 +226,7 @@ def _over_resp(
         use_dag=config.use_dag,
         persist=config.persist_results,
         timeout_ms=config.timeout_ms,
-        reset_stats=config.reset_stats,
+        reset_stats=config.reset_stats and config.is_first_client,
     )
     return RedisAiSession(address, asking, kinds, workers, cluster)
 
@@ -243,6 +332,8 @@ def _load_generator(
         schedule=due.schedule,
         burn_in_requests=due.burn_in_requests,
         burn_in_ns=due.burn_in_ns,
+        measured_after_ns=due.measured_after_ns,
+        share=config.share,
         max_requests=config.max_requests(tensor_count),
         max_lag_ns=round(config.max_lag_s * NS_PER_S),
         shed_late=config.on_lag == "shed",
@@ -287,37 +378,3 @@ def _allow_connections(workers: int) -> None:
     if soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-
-
-def _measure(
-    config: RunConfig,
-    servers: Servers,
-    background: Background,
-    generator: _core.LoadGenerator,
-    observe: Observer,
-    server_watch: StatisticsWatch,
-) -> Result:
-    def tell(event: Event) -> None:
-        observe(event)
-        if config.results_so_far and isinstance(event, Interval):
-            stats = server_watch.so_far()
-            observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
-
-    watch = Watch(config, background.record.outputs, generator, tell, server_watch)
-    try:
-        observe(Started(background.record.server))
-        generator.start()
-        interrupted = watch.until_the_end()
-    except BaseException:  # the observer's: it ends the run
-        generator.close()
-        servers.leave(HURRY_S)
-        server_watch.finish(HURRY_S)
-        raise
-    at_end = Taken.now(generator)
-    patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
-    until_s = time.monotonic() + patience_s
-    servers.leave(patience_s)
-    # The last reading was under way meanwhile; a stuck server is not waited for twice.
-    server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
-    end = End.INTERRUPTED if interrupted else End.REACHED
-    return result_of(background, generator, watch, at_end, server_stats, end)

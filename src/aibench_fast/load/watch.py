@@ -53,9 +53,11 @@ class Watch:
         generator: _core.LoadGenerator,
         observe: Observer,
         server_watch: StatisticsWatch,
+        at_ns: int = 0,
     ) -> None:
-        """Watch `generator`, which is not started yet."""
+        """Watch `generator`, which is started next, for `at_ns` of the monotonic clock or now."""
         self._start_unix_ms, self._start_ns = unix_ms(), time.monotonic_ns()
+        self._at_ns = at_ns
         self.intervals: list[Interval] = []
         self.outputs: list[dict[int, bytes]] = [{} for _ in outputs]
         """What each kind's model answered to different tensors, by their index; a sample."""
@@ -96,7 +98,7 @@ class Watch:
     def _wait(self) -> None:
         self._generator.want_sample()
         self._cpu_from = CpuTimes.read()
-        self._last_ns = time.monotonic_ns()
+        self._last_ns = self._at_ns or time.monotonic_ns()
         self._last_unix_ms = self._unix_ms()
         if self._config.burn_in_s and not self._config.is_open_loop:
             self._begin_at_ns = self._last_ns + round(self._config.burn_in_s * NS_PER_S)

@@ -142,10 +142,22 @@ static void sum_up(struct iothread *t)
         atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_from_ns);
 }
 
+/* Wait until the run starts; by a schedule it is its requests that wait, each for when it is due. */
+static void await_start(const struct run_state *run)
+{
+    int64_t start_ns = run->schedule.start_ns;
+    const struct timespec start = {start_ns / NS_PER_S, start_ns % NS_PER_S};
+    if (!schedule_is_open(&run->schedule))
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &start, NULL) == EINTR)
+            ;
+}
+
 void *iothread_main(void *iothread)
 {
     struct iothread *t = iothread;
     struct run_state *run = t->run;
+    await_start(run);
+    atomic_store_explicit(&t->began_ns, monotonic_ns(), memory_order_relaxed);
     drive(t);
     sum_up(t);
     pthread_mutex_lock(&run->mutex);

@@ -60,6 +60,7 @@ struct iothread {
     int64_t clock_ns; /* when the thread last read the clock */
     uint32_t rounds;  /* of its loop, of which one in ROUNDS_A_CLOCK reads it in any case */
     int64_t next_expiry_check_ns;
+    _Atomic int64_t began_ns; /* when it began to drive its workers; 0 before */
     _Atomic int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
     _Atomic uint64_t begun;
     _Atomic uint64_t requests;

@@ -90,17 +90,19 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
     return g;
 }
 
-int loadgen_start(struct loadgen *g, errstr_t errstr)
+int loadgen_start(struct loadgen *g, int64_t at_ns, errstr_t errstr)
 {
+    const struct loadgen_config *config = &g->run.config;
     sigset_t all, before;
     int error = 0;
-    g->started_ns = monotonic_ns();
+    g->started_ns = at_ns ? at_ns : monotonic_ns();
     g->run.schedule.start_ns = g->started_ns;
-    if (schedule_is_open(&g->run.schedule))
+    if (schedule_is_open(&g->run.schedule) && at_ns == 0)
         g->run.schedule.start_ns += SCHEDULE_LEAD_NS;
-    atomic_store(&g->run.measure_due_from_ns, g->run.schedule.start_ns + g->run.config.burn_in_ns);
-    if (g->run.config.burn_in_requests == 0 && g->run.config.burn_in_ns == 0)
-        atomic_store(&g->run.measured_from_ns, g->run.schedule.start_ns);
+    atomic_store(&g->run.measure_due_from_ns, g->run.schedule.start_ns + config->burn_in_ns);
+    if ((config->burn_in_requests == 0 && config->burn_in_ns == 0) || config->measured_after_ns)
+        atomic_store(&g->run.measured_from_ns,
+                     g->run.schedule.start_ns + config->measured_after_ns);
     sigfillset(&all);
     sigdelset(&all, SIGBUS); /* which mapguard.h needs, and which cannot be put off */
     pthread_sigmask(SIG_SETMASK, &all, &before); /* what a thread is born with, it keeps */
@@ -172,6 +174,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
 {
     bool scheduled = schedule_is_open(&t->run->schedule);
     int64_t last_ns = atomic_load_explicit(&t->last_completed_ns, memory_order_relaxed);
+    int64_t began_ns = atomic_load_explicit(&t->began_ns, memory_order_relaxed);
     int64_t cpu_ns = thread_cpu_ns(t);
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
     s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
@@ -187,6 +190,8 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
         s->least_worker_requests = least;
     if (most > s->most_worker_requests)
         s->most_worker_requests = most;
+    if (began_ns && (s->began_ns == 0 || began_ns < s->began_ns))
+        s->began_ns = began_ns;
     if (last_ns > s->last_completed_ns)
         s->last_completed_ns = last_ns;
     if ((double)cpu_ns > *busiest_ns)

@@ -46,7 +46,9 @@ struct loadgen_config {
                                 * schedule to be due. BURN_IN_UNTIL_TOLD: all, until
                                 * loadgen_begin_measuring */
     int64_t burn_in_ns;        /* by a schedule, so are those that are due in this time */
-    uint64_t max_requests;     /* burn-in included; 0: no limit */
+    int64_t measured_after_ns; /* by a schedule of several clients, when the first measured request of
+                                * any of them is due, from the start; 0: of this one's own */
+    uint64_t max_requests;     /* of all clients, burn-in included; 0: no limit */
     int64_t max_lag_ns;        /* how late a request may start by the schedule; 0: however late */
     bool shed_late;            /* one that would be later is not sent; false: it ends the run */
     int64_t duration_ns;       /* of the measured part; 0: no limit */
@@ -69,6 +71,7 @@ struct loadgen_snapshot {
                                 * that were begun are those that ended and these */
     uint64_t burn_in_shed;     /* not in the figures */
     int64_t started_ns;        /* 0 before the start */
+    int64_t began_ns;          /* when the first I/O thread did; 0 before */
     int64_t measured_from_ns;  /* when burn-in was complete; 0 before, and maybe later than now, where
                                 * the first measured request is not due yet */
     int64_t last_completed_ns; /* of a measured request, success or not; 0 without one */
@@ -94,8 +97,9 @@ struct loadgen;
 /* Make the tensors ready to be sent, and connect every worker. Returns NULL with the reason in `errstr`. */
 struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t errstr);
 
-/* Start the I/O threads, once. Returns 0, or -1 with the reason in `errstr`. */
-int loadgen_start(struct loadgen *g, errstr_t errstr);
+/* Start the I/O threads, once; 0 or -1 with the reason in `errstr`. With an `at_ns` that is not 0 the run starts
+ * then: threads of a closed loop wait for it, and a schedule begins with it, though it be over. */
+int loadgen_start(struct loadgen *g, int64_t at_ns, errstr_t errstr);
 
 /* Wait until all I/O threads ended or for `timeout_ns`; true when they ended. */
 bool loadgen_wait(struct loadgen *g, int64_t timeout_ns);

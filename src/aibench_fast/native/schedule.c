@@ -45,6 +45,15 @@ static double seconds_for(const struct schedule_segment *segment, double count)
     return 2 * count / (from + sqrt(square > 0 ? square : 0)); /* a ramp to 0 may round below it */
 }
 
+/* Which request of the whole the share's k-th is. */
+static uint64_t share_number(const struct schedule_share *share, uint64_t k)
+{
+    if (share->clients == 0)
+        return k;
+    return k / share->workers * share->all_workers + k % share->workers * share->clients +
+           share->client;
+}
+
 /* Find when the place is reached, in the segment that it is in; false past the last one. */
 static bool find_due(struct schedule *s, struct arrival *arrival)
 {
@@ -67,14 +76,13 @@ static bool find_due(struct schedule *s, struct arrival *arrival)
 
 static bool next_by_profile(struct schedule *s, struct arrival *arrival)
 {
-    if (!find_due(s, arrival))
-        return false;
     /* Even places are counted and not summed up, so that no rounding adds up. */
     if (s->config.arrivals == ARRIVALS_EVEN)
-        s->place = (double)(arrival->number + 1);
+        s->place = (double)arrival->number;
     else
-        s->place += exponential(&s->random);
-    return true;
+        for (; s->placed < arrival->number; s->placed++)
+            s->place += exponential(&s->random);
+    return find_due(s, arrival);
 }
 
 static bool next_recorded(struct schedule *s, struct arrival *arrival)
@@ -86,14 +94,26 @@ static bool next_recorded(struct schedule *s, struct arrival *arrival)
     return true;
 }
 
-bool schedule_next_open(struct schedule *s, struct arrival *arrival)
+static bool next_open(struct schedule *s, struct arrival *arrival)
 {
     pthread_mutex_lock(&s->mutex);
-    arrival->number = atomic_load_explicit(&s->next, memory_order_relaxed);
+    uint64_t next = atomic_load_explicit(&s->next, memory_order_relaxed);
+    arrival->number = share_number(&s->config.share, next);
     bool found = s->config.arrivals == ARRIVALS_RECORDED ? next_recorded(s, arrival)
                                                          : next_by_profile(s, arrival);
     if (found)
-        atomic_store_explicit(&s->next, arrival->number + 1, memory_order_relaxed);
+        atomic_store_explicit(&s->next, next + 1, memory_order_relaxed);
     pthread_mutex_unlock(&s->mutex);
     return found;
+}
+
+bool schedule_next_told(struct schedule *s, struct arrival *arrival)
+{
+    if (schedule_is_open(s))
+        return next_open(s, arrival);
+    uint64_t next = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+    arrival->number = share_number(&s->config.share, next);
+    arrival->due_ns = 0;
+    arrival->step = SCHEDULE_NO_STEP;
+    return true;
 }

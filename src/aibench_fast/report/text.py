@@ -9,6 +9,7 @@ from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import (
     MIN_FOR_P99,
     BurnInComplete,
+    ClientFigures,
     Digesting,
     Failure,
     Formatting,
@@ -16,6 +17,7 @@ from aibench_fast.results.result import (
     Outage,
     PartFigures,
     Result,
+    SendingFile,
     ServerFigures,
 )
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
@@ -79,6 +81,17 @@ def format_formatted(event: Formatting) -> str:
     return f"formatting tensors as JSON: {event.done / event.total:.0%}"
 
 
+def format_sending(event: SendingFile) -> str:
+    """The line that says what is sent to clients that lack a file."""
+    clients = f"{event.clients} client{'' if event.clients == 1 else 's'}"
+    return f"{event.file} is sent to {clients} without it: {event.total_bytes:,} bytes"
+
+
+def format_sent(event: SendingFile) -> str:
+    """One line that a terminal overwrites, while it is."""
+    return f"sending {event.file}: {event.done_bytes / event.total_bytes:.0%}"
+
+
 def format_burn_in(event: BurnInComplete) -> str:
     """The line that says from where on requests are measured."""
     return f"burn-in complete after {event.requests} queries with {event.workers} workers"
@@ -129,6 +142,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield _json_line(result.facts)
     yield from _doubts(result)
     yield from _server_lines(result)
+    yield from _clients_table(result.clients)
     yield from _client_lines(result)
     for check in result.expectations:
         yield f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}"
@@ -330,6 +344,21 @@ def _client_lines(result: Result) -> Iterator[str]:
         told.append(f"steal {client.steal:.1%}")
     yield f"Client: {', '.join(told)}"
     yield f"Verdict: {client.verdict}: {client.reason}"
+
+
+def _clients_table(clients: Sequence[ClientFigures]) -> Iterator[str]:
+    """A line a client of several."""
+    if not clients:
+        return
+    yield f"Clients: {len(clients)}, by requests/s, latency and how late each began"
+    width = max(len(f"{one.name} on {one.host}") for one in clients)
+    for one in clients:
+        line = _part_line(one, one.measured_s)
+        began = f"{one.start_lag_s * MS_PER_S:.2f} ms late"
+        if one.clock_uncertainty_s:
+            began += f" (+- {one.clock_uncertainty_s * MS_PER_S:.2f} ms)"
+        lost = "" if one.lost is None else f"; LOST: {one.lost}"
+        yield f"\t{f'{one.name} on {one.host}':<{width}}  {line}, {began}{lost}"
 
 
 def _failure_lines(failures: Iterable[tuple[str, Failure]]) -> Iterator[str]:

@@ -31,7 +31,7 @@ GO_VERSION = "0"
 
 _SETUP_FACTS = (
     "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
-    "Package", "Encoding", "Inputs", "Tls",
+    "Package", "Encoding", "Inputs", "Tls", "Clients",
 )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ Versions of the format:
     1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
     1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far;
          ServerName, of several servers that are compared; Incomplete; Facts.Tls
-    1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked
+    1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked;
+         Clients, of a run over several
 """
 
 import json
@@ -186,6 +187,29 @@ class ServerFigures(PartFigures):
         return self.inferences / self.measured_s if self.measured_s > 0 else 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClientFigures(PartFigures):
+    """Of the requests of one client of several, named as its Dask worker is."""
+
+    host: str
+    workers: int
+    threads: int
+    measured_s: float
+    cpu_s: float
+    """CPU time of its I/O threads in the measured part."""
+    busiest_thread: float
+    check: ClientCheck | None
+    """None where it was lost before it measured anything."""
+    clock_offset_s: float
+    """Its monotonic clock less the coordinator's."""
+    clock_uncertainty_s: float
+    """How far from the truth that may be, either way; 0 where the two share a clock."""
+    start_lag_s: float
+    """How long after the agreed moment, by its own clock, its first thread began."""
+    lost: str | None
+    """How it went away, where it did: the figures are then what it had last told of."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """One reporting period, and the run so far."""
@@ -227,6 +251,16 @@ class Formatting:
     """How many there are; where more than `total`, no more fit in the memory allowed."""
     memory_bytes: int
     """What `total` take, by the first one."""
+
+
+@dataclass(frozen=True)
+class SendingFile:
+    """A file is sent to the clients that do not have it; nothing is measured yet."""
+
+    file: str
+    done_bytes: int
+    total_bytes: int
+    clients: int
 
 
 @dataclass(frozen=True)
@@ -395,6 +429,8 @@ class Result(ShownInNotebooks):
     expectations: Sequence[Checked] = ()
     """What was expected of the figures, in the order that it was asked."""
 
+    clients: Sequence[ClientFigures] = ()
+    """Of a run over several; together they are the whole."""
     warnings: Sequence[Warned] = ()
     """What makes the figures doubtful beside failures."""
 
@@ -434,8 +470,13 @@ class Result(ShownInNotebooks):
 
     @property
     def went_well(self) -> bool:
-        """Whether no request failed or was too late, and the server could be reached all along."""
-        return not (self.failed or self.outage_count or self.lag_exceeded)
+        """Whether no request failed or was too late, and server and clients were always there."""
+        return not (self.failed or self.outage_count or self.lag_exceeded or self.lost_clients)
+
+    @property
+    def lost_clients(self) -> int:
+        """How many clients went away before their end."""
+        return sum(client.lost is not None for client in self.clients)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; quantiles are milliseconds."""
@@ -529,19 +570,14 @@ class Result(ShownInNotebooks):
                 }
                 for server in self.servers
             ],
+            "Clients": [_client_json(client) for client in self.clients],
             "ScheduleLag": _lags_json(self.start_lags),
             "TimerLag": _lags_json(self.timer_lags),
             "ReplyWait": _lags_json(self.reply_waits),
             "SaturatedLatencies": self.saturated,
             "ClientCpuSeconds": self.client_cpu_s,
             "ClientBusiestThread": self.busiest_thread,
-            "ClientCheck": {
-                "Verdict": str(self.client.verdict),
-                "Reason": self.client.reason,
-                "CpuShare": self.client.cpu_share,
-                "MachineBusy": self.client.machine_busy,
-                "Steal": self.client.steal,
-            },
+            "ClientCheck": _check_json(self.client),
             "LeastWorkerRequests": self.least_worker_requests,
             "MostWorkerRequests": self.most_worker_requests,
             "Server": {
@@ -591,6 +627,34 @@ def _part_json(part: PartFigures) -> dict[str, Any]:
         "LateStarts": part.late_starts,
         "Quantiles": _quantiles_json(part.latencies),
         "ServiceQuantiles": None if service is None else _quantiles_json(service),
+    }
+
+
+def _client_json(client: ClientFigures) -> dict[str, Any]:
+    return {
+        "Name": client.name,
+        "Host": client.host,
+        "Workers": client.workers,
+        "Threads": client.threads,
+        "MeasuredSeconds": client.measured_s,
+        **_part_json(client),
+        "CpuSeconds": client.cpu_s,
+        "BusiestThread": client.busiest_thread,
+        "Check": None if client.check is None else _check_json(client.check),
+        "ClockOffsetSeconds": client.clock_offset_s,
+        "ClockUncertaintySeconds": client.clock_uncertainty_s,
+        "StartLagSeconds": client.start_lag_s,
+        "Lost": client.lost,
+    }
+
+
+def _check_json(check: ClientCheck) -> dict[str, Any]:
+    return {
+        "Verdict": str(check.verdict),
+        "Reason": check.reason,
+        "CpuShare": check.cpu_share,
+        "MachineBusy": check.machine_busy,
+        "Steal": check.steal,
     }
 
 

@@ -1,0 +1,150 @@
+"""The events of a run as they are shown: lines, a live line or a live view."""
+
+import argparse
+import os
+import sys
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from heapq import nlargest
+
+from aibench_fast.load.events import Event
+from aibench_fast.report import text
+from aibench_fast.results.result import (
+    BurnInComplete,
+    Digesting,
+    Formatting,
+    Interval,
+    Reading,
+    Sample,
+    SendingFile,
+    Started,
+)
+
+TOP_CLASSES = 5
+
+
+@contextmanager
+def shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
+    """What to do with the events of a run: a live line on a terminal, CSV into a pipe."""
+    if options.quiet:
+        yield _print_sample
+    elif sys.stdout.isatty() and options.live:
+        with _live_view() as show:
+            yield show
+    elif sys.stdout.isatty():
+        with _live_line() as show:
+            yield show
+    else:
+        yield _print_event
+
+
+def _print_event(event: Event) -> None:
+    match event:
+        case Started():
+            print(text.CSV_HEADER, flush=True)
+        case Interval():
+            print(text.format_interval(event), flush=True)
+        case BurnInComplete():
+            print(text.format_burn_in(event), flush=True)
+        case Formatting() | SendingFile():
+            print_preparing(event)
+        case Sample():
+            _print_sample(event)
+
+
+def print_preparing(event: Event) -> None:
+    """Say once, before it is done, how much memory tensors as JSON take, or how much is sent."""
+    match event:
+        case Formatting(done=0):
+            print(text.format_formatting(event), file=sys.stderr, flush=True)
+        case SendingFile(done_bytes=0):
+            print(text.format_sending(event), file=sys.stderr, flush=True)
+
+
+def _print_sample(event: Event) -> None:
+    """Show the classes with the highest values; on stderr, so that stdout stays CSV."""
+    if not isinstance(event, Sample):
+        return
+    if event.dtype == "FLOAT":
+        values = array("f", event.output)
+        best = nlargest(TOP_CLASSES, range(len(values)), key=values.__getitem__)
+        shown = "classes " + ", ".join(f"{index} ({values[index]:.4f})" for index in best)
+    else:
+        shown = f"{len(event.output)} bytes of {event.dtype}"
+    print(f"reply to tensor {event.tensor}: {shown}", file=sys.stderr)
+
+
+@contextmanager
+def _live_line() -> Iterator[Callable[[Event], None]]:
+    # A run into a pipe does without rich's memory.
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(), transient=True, auto_refresh=False) as live:
+
+        def show(event: Event) -> None:
+            match event:
+                case Digesting():
+                    live.update(text.format_digesting(event), refresh=True)
+                case Formatting():
+                    print_preparing(event)
+                    live.update(text.format_formatted(event), refresh=True)
+                case SendingFile():
+                    print_preparing(event)
+                    live.update(text.format_sent(event), refresh=True)
+                case Interval():
+                    live.update(text.format_live(event), refresh=True)
+                case BurnInComplete():
+                    live.console.print(text.format_burn_in(event), highlight=False)
+                case Sample():
+                    _print_sample(event)
+
+        yield show
+
+
+@contextmanager
+def _live_view() -> Iterator[Callable[[Event], None]]:
+    from rich.console import Console
+    from rich.live import Live
+
+    from aibench_fast.report.live import LiveView
+
+    with Live(console=Console(), transient=True, auto_refresh=False) as live:
+        view = LiveView()
+
+        def show(event: Event) -> None:
+            match event:
+                case Digesting():
+                    live.update(text.format_digesting(event), refresh=True)
+                case Formatting():
+                    print_preparing(event)
+                    live.update(text.format_formatted(event), refresh=True)
+                case SendingFile():
+                    print_preparing(event)
+                    live.update(text.format_sent(event), refresh=True)
+                case Reading():
+                    live.update(view.updated(event, live.console.width), refresh=True)
+                case BurnInComplete():
+                    live.console.print(text.format_burn_in(event), highlight=False)
+                case Sample():
+                    _print_sample(event)
+
+        yield show
+
+
+def while_read(show: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Show events as long as anyone reads them: a closed pipe is no reason to lose a run."""
+
+    def show_or_not(event: Event) -> None:
+        try:
+            show(event)
+        except BrokenPipeError:
+            stop_printing()
+
+    return show_or_not
+
+
+def stop_printing() -> None:
+    """Let what is printed from now on go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,160 @@
+"""What a request is: the options of a run, a sweep and a search, and the settings they make."""
+
+import argparse
+from pathlib import Path
+
+from aibench_fast.cli.options import boolean, http_urls, shape, size, tls_settings
+from aibench_fast.cli.secrets import read_headers, told_command_line
+from aibench_fast.cli.servers import EMBEDDED, EMBEDDED_TRITON_URL
+from aibench_fast.errors import ConfigError
+from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
+from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
+from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.tensortype import DTYPE_BYTES, canonical
+from aibench_fast.units import described_size
+
+
+def add_request_options(parser: argparse.ArgumentParser) -> None:
+    """What a request is, in a run and in a sweep."""
+    group = parser.add_argument_group("what is asked")
+    group.add_argument(
+        "--file", type=Path,
+        help="the tensor file: tensors of --shape and --dtype, one after another (default: with "
+        "--shape, generated ones)",
+    )  # fmt: skip
+    group.add_argument(
+        "--shape", type=shape, metavar="N,...",
+        help="one tensor's shape without the batch, such as 16 or 224,224,3 (default with --file: "
+        f"{','.join(map(str, IMAGE_SHAPE))})",
+    )  # fmt: skip
+    group.add_argument(
+        "--dtype", type=canonical, default="",
+        help=f"the type of a tensor's values: {', '.join(DTYPE_BYTES)} (default: FLOAT, or with "
+        "--url the model's)",
+    )  # fmt: skip
+    group.add_argument(
+        "--input", action="append", default=[], dest="inputs", metavar="NAME:DTYPE:SHAPE[=FILE]",
+        help="one of a model's several inputs, from a file or generated; given for each",
+    )  # fmt: skip
+    group.add_argument(
+        "--output", action="append", default=[], dest="outputs", metavar="NAME",
+        help="with --url: an output that is asked for (default: all)",
+    )  # fmt: skip
+    group.add_argument(
+        "--model", default=DEFAULT_MODEL,
+        help="the model's key, or name (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--model-version", metavar="V", help="with --url: this version (default: the server's)"
+    )
+    group.add_argument(
+        "--encoding", choices=["auto", *Encoding], default="auto",
+        help="with --url: how tensors are sent; auto is binary, or JSON where the server refuses "
+        "that (default: auto)",
+    )  # fmt: skip
+    group.add_argument(
+        "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
+        help="with --url: the most memory for tensors that are formatted as JSON, such as 2GiB; of "
+        "more of them the first that fit are cycled (default: "
+        f"{described_size(DEFAULT_JSON_BYTES)})",
+    )  # fmt: skip
+    group.add_argument(
+        "--mix", type=Path, metavar="FILE",
+        help="several kinds of request, drawn by their weights from --seed: [[request]] tables of "
+        "model, file, shape, dtype, batch-size, weight or inputs, in TOML",
+    )  # fmt: skip
+    group.add_argument(
+        "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
+        help="send a request as one DAG instead of three commands",
+    )  # fmt: skip
+    group.add_argument(
+        "--persist-results", type=boolean, nargs="?", const=True, default=False,
+        metavar="true|false", help="leave the outputs in the server",
+    )  # fmt: skip
+    group.add_argument(
+        "--dialect", choices=["auto", *Dialect], default=Dialect.MODELRUN,
+        help="run by AI.MODELRUN or AI.MODELEXECUTE; auto takes the newest that the server knows "
+        "(default: modelrun, which every RedisAI knows)",
+    )  # fmt: skip
+    group.add_argument(
+        "--timeout-ms", type=int, metavar="MS",
+        help="the server's limit on the time a request waits in its queue (RedisAI 1.2.1 and up)",
+    )  # fmt: skip
+    group.add_argument(
+        "--verify", type=Path, metavar="FILE", dest="reference_file",
+        help="compare every output with its own in this file: float32, in the tensor file's order",
+    )  # fmt: skip
+    group.add_argument(
+        "--tolerance", type=float, default=1e-4, metavar="X",
+        help="the largest difference that --verify allows, absolute (default: 1e-4)",
+    )  # fmt: skip
+    group.add_argument(
+        "--embedded", nargs="?", choices=EMBEDDED, const=EMBEDDED[0],
+        help="start a server of our own with MobileNet V1 and stop it after the run (default "
+        f"without a name: {EMBEDDED[0]})",
+    )  # fmt: skip
+    group.add_argument(
+        "--seed", type=int, default=0, metavar="S",
+        help="what generated tensors are drawn from; with --file, choose by this number which is "
+        "sent first (default: 0, the file's first)",
+    )  # fmt: skip
+
+
+def run_config(options: argparse.Namespace) -> RunConfig:
+    """The settings of a run that the runs of a sweep have in common.
+
+    ConfigError where they cannot be run, or do not say which tensors to send.
+    """
+    mix = () if options.mix is None else read_mix(options.mix)
+    if mix and (options.shape is not None or options.dtype or options.model != DEFAULT_MODEL):
+        raise ConfigError(
+            "--mix with --shape, --dtype or --model: the mix says them for each request"
+        )
+    if options.inputs and options.shape is not None:
+        raise ConfigError("--input with --shape: each input has its own")
+    urls = [EMBEDDED_TRITON_URL] if options.embedded == "triton" else http_urls(options)
+    known = mix or options.inputs or urls or options.embedded
+    if not known and options.file is None and options.shape is None:
+        raise ConfigError(
+            "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
+        )
+    return RunConfig(
+        file=options.file,
+        mix=mix,
+        shape=options.shape or (IMAGE_SHAPE if options.embedded else ()),
+        dtype=options.dtype or ("FLOAT" if options.embedded else ""),
+        inputs=tuple(read_input(words) for words in options.inputs),
+        url=urls[0] if urls else None,
+        others=tuple(urls[1:]),
+        all_addresses=options.all_addresses,
+        cluster_mode=options.cluster_mode,
+        tls=tls_settings(options) if urls else None,
+        headers=read_headers(options),
+        metrics_url=options.metrics_url,
+        model_version=options.model_version,
+        outputs=tuple(options.outputs),
+        encoding=None if options.encoding == "auto" else Encoding(options.encoding),
+        json_memory_bytes=options.json_memory,
+        model=options.model,
+        use_dag=options.use_dag,
+        persist_results=options.persist_results,
+        dialect=None if options.dialect == "auto" else Dialect(options.dialect),
+        timeout_ms=options.timeout_ms,
+        reference_file=options.reference_file,
+        tolerance=options.tolerance,
+        pipeline=options.pipeline,
+        burn_in=options.burn_in.requests,
+        burn_in_s=options.burn_in.seconds,
+        burn_in_until_steady=options.burn_in.until_steady,
+        max_queries=options.max_queries,
+        duration_s=options.duration,
+        continue_on_error=options.continue_on_error,
+        reporting_period_s=options.reporting_period,
+        reply_timeout_s=options.dial_read_timeout,
+        on_disconnect=options.on_disconnect,
+        reconnect_for_s=options.reconnect_for,
+        reset_stats=options.reset_stats,
+        seed=options.seed,
+        command_line=told_command_line(options.command_line),
+    )

@@ -1,0 +1,69 @@
+"""How far the monotonic clocks of other machines are from this one's."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+NS_PER_S = 1e9
+EXCHANGES = 10
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TIME_NAMESPACE = Path("/proc/self/timens_offsets")
+
+
+class Exchange(NamedTuple):
+    """A question for the time; `sent_ns` and `received_ns` are of the clock here."""
+
+    sent_ns: int
+    there_ns: int
+    received_ns: int
+
+
+class Offset(NamedTuple):
+    """A clock there less the one here."""
+
+    ns: int
+    uncertainty_ns: int
+    """How far from the truth that may be, either way."""
+
+    def there(self, here_ns: int) -> int:
+        """The time there when it is `here_ns` here."""
+        return here_ns + self.ns
+
+
+SAME_CLOCK = Offset(0, 0)
+
+
+def clock_id() -> str:
+    """Tells machines' monotonic clocks apart: one booted at a time, as a time namespace sees it."""
+    try:
+        boot = _BOOT_ID.read_text().strip()
+    except OSError:
+        return f"unknown at {time.monotonic_ns()}"
+    try:
+        namespace = " ".join(_TIME_NAMESPACE.read_text().split())
+    except OSError:  # a kernel without them
+        namespace = ""
+    return f"{boot} {namespace}"
+
+
+def offset(exchanges: Iterable[Exchange]) -> Offset:
+    """The offset by the exchange that took the shortest time, as NTP chooses.
+
+    Its answer was given somewhere between question and receipt: half of that time is the
+    uncertainty (RFC 5905, section 8).
+    """
+    best = min(exchanges, key=lambda one: one.received_ns - one.sent_ns)
+    took_ns = best.received_ns - best.sent_ns
+    return Offset(best.there_ns - (best.sent_ns + took_ns // 2), -(-took_ns // 2))
+
+
+def measure(ask: Callable[[], int]) -> Offset:
+    """The offset of the clock that `ask` reads, by some exchanges."""
+    return offset(_exchange(ask) for _ in range(EXCHANGES))
+
+
+def _exchange(ask: Callable[[], int]) -> Exchange:
+    sent_ns = time.monotonic_ns()
+    there_ns = ask()
+    return Exchange(sent_ns, there_ns, time.monotonic_ns())

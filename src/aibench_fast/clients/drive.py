@@ -1,0 +1,178 @@
+"""One client of several: what runs in a Dask worker."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aibench_fast import _core
+from aibench_fast.clients.clocks import NS_PER_S, clock_id
+from aibench_fast.clients.report import Report, encode
+from aibench_fast.errors import AibenchError, ServerError
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.events import Event
+from aibench_fast.load.runner import PreparedRun
+from aibench_fast.results.result import Result, SoFar
+from aibench_fast.results.serverperiods import OVERALL
+
+LOOK_S = 0.5  # how late it is noticed that nobody waits for the run any more
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A client's part of a run."""
+
+    run_id: str
+    config: RunConfig = field(repr=False)
+    """Of the client; see `split`."""
+
+    @property
+    def client(self) -> int:
+        """Which client it is."""
+        assert self.config.share is not None
+        return self.config.share.client
+
+
+class _Orders:
+    """What the coordinator says to the clients of a run that are in this process."""
+
+    def __init__(self) -> None:
+        self.is_told = threading.Event()
+        """To start, or to stop before that."""
+        self.at_ns = 0
+        self.is_halted = False
+        self.runs: list[PreparedRun] = []
+
+    def halt(self) -> None:
+        self.is_halted = True
+        for run in list(self.runs):
+            run.interrupt()
+        self.is_told.set()
+
+
+_orders: dict[str, _Orders] = {}
+_lock = threading.Lock()
+
+
+def _orders_of(run_id: str) -> _Orders:
+    with _lock:
+        return _orders.setdefault(run_id, _Orders())
+
+
+def begin(run_id: str, starts_ns: Mapping[str, int]) -> None:
+    """Have a run's clients here start, at the time that stands for the clock of this machine."""
+    orders = _orders_of(run_id)
+    orders.at_ns = starts_ns[clock_id()]
+    orders.is_told.set()
+
+
+def halt(run_id: str) -> None:
+    """Have them stop, and tell what they measured."""
+    _orders_of(run_id).halt()
+
+
+def forget(run_id: str) -> None:
+    """Forget a run that is over."""
+    with _lock:
+        _orders.pop(run_id, None)
+
+
+def read_clock() -> int:
+    """The monotonic clock here."""
+    return time.monotonic_ns()
+
+
+def drive(assignment: Assignment) -> None:
+    """Be a client: make ready, start when told, and tell all through the run's Dask queue."""
+    from distributed import Queue
+
+    queue = Queue(assignment.run_id)
+
+    def tell(what: str, **more: Any) -> None:
+        queue.put({"client": assignment.client, "what": what, **more})
+
+    try:
+        _drive(assignment, tell)
+    except AibenchError as error:
+        tell("failed", kind=type(error).__name__, message=str(error))
+    except Exception as error:
+        tell("failed", kind="InternalError", message=f"{type(error).__name__}: {error}")
+    finally:
+        queue.close()
+
+
+def _drive(assignment: Assignment, tell: Any) -> None:
+    orders = _orders_of(assignment.run_id)
+
+    def observe(event: Event) -> None:
+        if isinstance(event, SoFar):
+            tell("so_far", report=encode(_report(event.result, run.snapshot(), orders.at_ns)))
+
+    with PreparedRun(assignment.config, observe) as run, _under(orders, run, assignment.run_id):
+        tell("ready", server=dataclasses.asdict(run.server))
+        orders.is_told.wait()
+        if orders.is_halted:
+            raise ServerError("it was stopped before its start")
+        result = run.measure(orders.at_ns)
+        report = _report(result, run.snapshot(), orders.at_ns, is_final=True)
+    tell("done", report=encode(report))
+
+
+@contextmanager
+def _under(orders: _Orders, run: PreparedRun, run_id: str) -> Iterator[None]:
+    """Have a run hear orders while the block lasts, or halt where nobody waits for it any more.
+
+    With the last run its orders are forgotten.
+    """
+    is_over = threading.Event()
+    is_wanted = _wanted()
+
+    def guard() -> None:
+        while not is_over.wait(LOOK_S):
+            if not is_wanted():
+                orders.halt()
+
+    orders.runs.append(run)
+    guarding = threading.Thread(target=guard, name="aibench-guard", daemon=True)
+    guarding.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        guarding.join()
+        orders.runs.remove(run)
+        if not orders.runs:
+            forget(run_id)
+
+
+def _report(
+    result: Result, snapshot: _core.Snapshot, at_ns: int, *, is_final: bool = False
+) -> Report:
+    """The result without what would grow with every reporting period."""
+    stats = result.server_stats, result.raw_server_stats
+    kept = stats if is_final else ({OVERALL: {}}, {})
+    from_ns = snapshot.measured_from_ns
+    return Report(
+        result=dataclasses.replace(
+            result, intervals=(), server_stats=kept[0], raw_server_stats=kept[1]
+        ),
+        measured_after_s=(from_ns - snapshot.started_ns) / NS_PER_S if from_ns else None,
+        start_lag_s=max(0, snapshot.began_ns - at_ns) / NS_PER_S if snapshot.began_ns else 0.0,
+    )
+
+
+def _wanted() -> Callable[[], bool]:
+    """What tells whether somebody still waits for the task that runs here."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def is_wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state != "cancelled"
+
+    return is_wanted

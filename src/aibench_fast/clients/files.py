@@ -1,0 +1,189 @@
+"""A run's files on the machines of its clients: found by their paths, or sent once through Dask."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aibench_fast.clients.cluster import Place
+from aibench_fast.errors import ConfigError
+from aibench_fast.load import facts
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.events import Observer
+from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.results.result import Digesting, SendingFile
+from aibench_fast.tensors.shards import files_of
+
+if TYPE_CHECKING:
+    from distributed import Client as DaskClient
+
+PIECE_BYTES = 32 << 20
+digest_here = facts.data_digest
+
+
+class _File(NamedTuple):
+    """A file as it is here; a tensor file in shards is one by the name of the whole."""
+
+    path: Path
+    parts: Sequence[Path]
+    digest: str
+    size_bytes: int
+
+
+def placed(
+    client: "DaskClient", places: Sequence[Place], config: RunConfig, observe: Observer
+) -> list[dict[Path, Path]]:
+    """Where each client has each of the run's files, by its path here.
+
+    ConfigError where one cannot be read, or is another one at its path there.
+    """
+    found: list[dict[Path, Path]] = [{} for _ in places]
+    for path in _files(config):
+        there = _placed(client, places, _read(path, observe), observe)
+        for where, path_there in zip(found, there, strict=True):
+            where[path] = path_there
+    return found
+
+
+def with_files(config: RunConfig, where: Mapping[Path, Path]) -> RunConfig:
+    """The config with its files where the client has them."""
+
+    def moved_input(one: InputTensor) -> InputTensor:
+        return dataclasses.replace(one, file=one.file and where[one.file])
+
+    def moved(kind: RequestKind) -> RequestKind:
+        return dataclasses.replace(kind, inputs=tuple(map(moved_input, kind.inputs)))
+
+    return dataclasses.replace(
+        config,
+        file=config.file and where[config.file],
+        inputs=tuple(map(moved_input, config.inputs)),
+        mix=tuple(map(moved, config.mix)),
+        reference_file=config.reference_file and where[config.reference_file],
+        arrivals_file=config.arrivals_file and where[config.arrivals_file],
+    )
+
+
+def _files(config: RunConfig) -> list[Path]:
+    inputs = [one.file for kind in config.kinds for one in kind.inputs]
+    several = [*inputs, config.reference_file, config.arrivals_file]
+    return list(dict.fromkeys(one for one in several if one is not None))
+
+
+def _read(path: Path, observe: Observer) -> _File:
+    parts = files_of(path)
+    try:
+        digest = facts.data_digest(parts, lambda done, all_: observe(Digesting(done, all_)))
+        return _File(path, parts, digest, sum(part.stat().st_size for part in parts))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _placed(
+    client: "DaskClient", places: Sequence[Place], file: _File, observe: Observer
+) -> list[Path]:
+    there = _found(client, file, {place: file.path.absolute() for place in places})
+    there |= _found(client, file, _seen_by_others(places, there))
+    while missing := [place for place in places if place not in there]:
+        one_a_host = list({place.host: place for place in reversed(missing)}.values())
+        there |= _send(client, one_a_host, file, observe)
+        there |= _found(client, file, _seen_by_others(places, there))
+    return [there[place] for place in places]
+
+
+def _seen_by_others(places: Sequence[Place], there: Mapping[Place, Path]) -> dict[Place, Path]:
+    """Where those that lack a file may see it: with another of the same host."""
+    by_host = {place.host: path for place, path in there.items()}
+    lacking = [place for place in places if place not in there]
+    return {place: by_host[place.host] for place in lacking if place.host in by_host}
+
+
+def _found(
+    client: "DaskClient", file: _File, candidates: Mapping[Place, Path]
+) -> dict[Place, Path]:
+    """Who has the file, and where; ConfigError where a candidate is another one."""
+    asked = [
+        client.submit(find_file, path, file.digest, workers=[place.address], pure=False, retries=0)
+        for place, path in candidates.items()
+    ]
+    there = {}
+    for place, found in zip(candidates, client.gather(asked), strict=True):
+        if found is None:
+            continue
+        path, digest = found
+        if digest != file.digest:
+            raise ConfigError(
+                f"{path} differs on {place}: its SHA-256 is {digest[:16]}..., and here "
+                f"{file.digest[:16]}...; copy this one there, or remove that one to have it sent"
+            )
+        there[place] = path
+    return there
+
+
+def _send(
+    client: "DaskClient", places: Sequence[Place], file: _File, observe: Observer
+) -> dict[Place, Path]:
+    """Send a file to workers in pieces, each once through the scheduler; where they have it."""
+    addresses = [place.address for place in places]
+    done_bytes = 0
+    observe(SendingFile(str(file.path), done_bytes, file.size_bytes, len(places)))
+    for number, piece in enumerate(_pieces(file.parts)):
+        scattered = client.scatter(piece, workers=addresses, broadcast=True, hash=False)
+        client.gather(_at_each(client, addresses, write_piece, file.digest, number, scattered))
+        done_bytes += len(piece)
+        observe(SendingFile(str(file.path), done_bytes, file.size_bytes, len(places)))
+    kept = client.gather(_at_each(client, addresses, keep_file, file.digest))
+    return dict(zip(places, kept, strict=True))
+
+
+def _at_each(client: "DaskClient", addresses: Sequence[str], *call: Any) -> list[Any]:
+    return [client.submit(*call, workers=[address], pure=False, retries=0) for address in addresses]
+
+
+def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:
+    for part in parts:
+        with part.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+
+# What runs in a Dask worker.
+
+
+def find_file(path: Path, digest: str) -> tuple[Path, str] | None:
+    """Where a file is, and its SHA-256: at its path, or where it was sent to; None: nowhere."""
+    try:
+        return path, digest_here(files_of(path), lambda done, total: None)
+    except OSError:
+        received = _received(digest)
+        return (received, digest) if received.exists() else None
+
+
+def _received(digest: str) -> Path:
+    """Where a file that is sent goes: into the folder that Dask removes with the worker."""
+    from distributed import get_worker
+
+    return Path(get_worker().local_directory) / f"aibench-fast-{digest}"
+
+
+def write_piece(digest: str, number: int, piece: bytes) -> None:
+    """Write a piece of a file that is sent; the first one begins it anew."""
+    with _partial(digest).open("ab" if number else "wb") as file:
+        file.write(piece)
+
+
+def keep_file(digest: str) -> Path:
+    """Give a file that was sent whole its name, and return that; ConfigError where it is not."""
+    path = _received(digest)
+    with _partial(digest).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != digest:
+        raise ConfigError(f"{path}: what was sent has the SHA-256 {found}, not {digest}")
+    _partial(digest).rename(path)
+    return path
+
+
+def _partial(digest: str) -> Path:
+    path = _received(digest)
+    return path.with_name(f"{path.name}.partial")

@@ -1,0 +1,130 @@
+"""The reporting periods of all clients as those of the whole run."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from aibench_fast.clients.merge import measured_span_s
+from aibench_fast.clients.report import Report
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import LIVE_QUANTILES, Interval
+
+MS_PER_S = 1000
+MAX_WAIT = 3
+"""Periods for which a client that is behind is waited for."""
+
+
+@dataclass
+class _Told:
+    """What one client told, by the period that it was told in."""
+
+    by_period: dict[int, Report] = field(default_factory=dict)
+    is_over: bool = False
+
+    @property
+    def newest(self) -> int:
+        return max(self.by_period, default=0)
+
+    def at(self, period: int) -> Report | None:
+        """The newest report up to a period's end."""
+        known = [one for one in self.by_period if one <= period]
+        return self.by_period[max(known)] if known else None
+
+    def forget_before(self, period: int) -> None:
+        known = [one for one in self.by_period if one <= period]
+        for one in sorted(known)[:-1]:
+            del self.by_period[one]
+
+
+@dataclass(frozen=True)
+class Period:
+    """A reporting period of the whole run."""
+
+    interval: Interval
+    started_ms: int
+    latencies: LatencyHistogram
+    """All that were measured up to its end."""
+    before: LatencyHistogram
+    """And up to the end of the one before."""
+
+
+class Periods:
+    """Makes periods of the whole run of what clients tell at the ends of theirs.
+
+    Clients start together, so their periods end together, whatever their wall clocks say. A period
+    is made when all clients have told of it that tell of any more.
+    """
+
+    def __init__(self, clients: int, period_s: float, start_unix_ms: int) -> None:
+        """Begin, with clients that are numbered from 0 on."""
+        self.intervals: list[Interval] = []
+        self._told = [_Told() for _ in range(clients)]
+        self._period_s = period_s
+        self._start_unix_ms = start_unix_ms
+        self._made = 0
+        self._until_s = 0.0
+        self._before = LatencyHistogram.empty()
+
+    def add(self, client: int, report: Report, *, is_over: bool = False) -> None:
+        """Take what a client tells; `is_over`: of its end."""
+        periods = report.result.duration_s / self._period_s
+        told = self._told[client]
+        told.by_period[math.ceil(periods) if is_over else round(periods)] = report
+        told.is_over = is_over
+
+    def lose(self, client: int) -> None:
+        """Expect nothing more of a client."""
+        self._told[client].is_over = True
+
+    def made(self) -> Iterator[Period]:
+        """The periods that are whole now, and were not before."""
+        while self._is_whole(self._made + 1):
+            self._made += 1
+            yield self._period(self._made * self._period_s)
+
+    def rest(self, duration_s: float) -> Iterator[Period]:
+        """At the end of the run: the one that it ended in."""
+        yield from self.made()
+        if duration_s > self._until_s:
+            self._made = max(told.newest for told in self._told)
+            yield self._period(duration_s)
+
+    def _is_whole(self, period: int) -> bool:
+        newest = [told.newest for told in self._told]
+        waited_for = [told.newest for told in self._told if not told.is_over]
+        if not waited_for:  # the last one is `rest`'s
+            return max(newest) > period
+        return min(waited_for) >= period or max(newest) >= period + MAX_WAIT
+
+    def _period(self, until_s: float) -> Period:
+        reports = [one for told in self._told if (one := told.at(self._made)) is not None]
+        for told in self._told:
+            told.forget_before(self._made)
+        results = [one.result for one in reports]
+        latencies = LatencyHistogram.merged(one.latencies for one in results)
+        images = sum(one.inferences_with_burn_in for one in results)
+        images_before = self.intervals[-1].images if self.intervals else 0
+        started_ms = self._unix_ms(self._until_s)
+        interval = Interval(
+            unix_ms=self._unix_ms(until_s),
+            images=images,
+            instantaneous_rate=(images - images_before) / (until_s - self._until_s),
+            overall_rate=_overall_rate(reports, until_s),
+            quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
+            failed=sum(one.all_requests.failed for one in results),
+            requests=sum(one.all_requests.succeeded + one.all_requests.failed for one in results),
+            period_quantiles_ms=latencies.quantiles_since_ms(self._before, LIVE_QUANTILES),
+        )
+        period = Period(interval, started_ms, latencies, self._before)
+        self.intervals.append(interval)
+        self._before, self._until_s = latencies, until_s
+        return period
+
+    def _unix_ms(self, after_s: float) -> int:
+        return self._start_unix_ms + round(after_s * MS_PER_S)
+
+
+def _overall_rate(reports: Sequence[Report], until_s: float) -> float:
+    from_s, _ = measured_span_s(reports)
+    inferences = sum(one.result.inferences for one in reports)
+    return inferences / (until_s - from_s) if inferences and until_s > from_s else 0.0

@@ -1,0 +1,38 @@
+"""What a client tells the coordinator, as bytes."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from aibench_fast.results.plain import from_plain, to_plain
+from aibench_fast.results.result import Result
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a client measured, up to a reporting period's end or its own."""
+
+    result: Result
+    """Without reporting periods: those of all clients are made of the figures at their ends."""
+    measured_after_s: float | None
+    """From the agreed start until its first request is measured; None before that is known."""
+    start_lag_s: float
+    """How long after the agreed start its first thread began."""
+
+    @property
+    def measured_until_s(self) -> float:
+        """From the agreed start to its last measured answer."""
+        return (self.measured_after_s or 0.0) + self.result.measured_s
+
+
+def encode(report: Report) -> bytes:
+    """Return it as bytes, for the same version of this program to read."""
+    return zlib.compress(json.dumps(to_plain(report)).encode())
+
+
+def decode(encoded: bytes) -> Report:
+    """Read what `encode` made."""
+    plain: dict[str, Any] = json.loads(zlib.decompress(encoded))
+    report: Report = from_plain(Report, plain)
+    return report

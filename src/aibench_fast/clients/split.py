@@ -1,0 +1,51 @@
+"""A run's requests shared out over several clients."""
+
+import dataclasses
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.share import Share
+
+
+def split(config: RunConfig, clients: int) -> list[RunConfig]:
+    """What each client is to run, so that the whole is what one client would do.
+
+    Workers are dealt out one at a time. Each request belongs to one client by its number in the
+    whole, and by that number it has its tensors, its kind of a mix and, by a schedule, the time at
+    which it is due: rates, profiles, recorded arrivals and limits are those of the whole, in every
+    client's config.
+
+    ConfigError where there cannot be so many clients of it.
+    """
+    if clients < 1:
+        raise ConfigError(f"--clients {clients}: there has to be at least one")
+    if clients > config.workers:
+        raise ConfigError(
+            f"--clients {clients} with --workers {config.workers}: a client drives at least one "
+            "worker, so ask for as many workers or fewer clients"
+        )
+    if config.burn_in_until_steady:
+        raise ConfigError(
+            "--burn-in auto over several clients: each would see another steady state; give "
+            "requests or a time"
+        )
+    if config.server_pid is not None:
+        raise ConfigError(
+            "--embedded over several clients: that server is of this machine alone; start one with "
+            "`aibench-fast serve`, and name it"
+        )
+    return [_share(config, client, clients) for client in range(clients)]
+
+
+def _share(config: RunConfig, client: int, clients: int) -> RunConfig:
+    workers = len(range(client, config.workers, clients))
+    return dataclasses.replace(
+        config,
+        workers=workers,
+        threads=config.threads and max(1, len(range(client, config.threads, clients))),
+        share=Share(client, clients, workers, config.workers),
+        live_readings=False,
+        interval_latencies=False,
+        sample_responses=False,
+        results_so_far=True,
+    )

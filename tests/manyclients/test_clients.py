@@ -1,0 +1,242 @@
+"""Runs over the workers of a real Dask cluster of processes."""
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from conservation import broken
+from dask.distributed import Client
+from fake_redisai import OK, FakeRedisAI
+from manyclients.conftest import MODEL, WORKERS
+from manyclients.there import change, hide
+
+from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
+from aibench_fast.clients import cluster, runner
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Interval, IntervalLatencies, SendingFile, SoFar
+from aibench_fast.server import EmbeddedServer
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text())
+SMALL = (16,)
+
+
+def config(server: EmbeddedServer, **changes: Any) -> RunConfig:
+    usual: dict[str, Any] = {"file": None, "shape": SMALL, "model": MODEL, "workers": WORKERS}
+    return RunConfig(address=server.address, **{**usual, **changes})
+
+
+def test_all_clients_send_what_one_would(server: EmbeddedServer, dask: Client) -> None:
+    """Requests, rate, burn-in and periods are the whole's; parts add up; the schema has it."""
+    events: list[Any] = []
+    result = run(
+        config(
+            server, workers=4, limit_rps=150.0, max_queries=170, burn_in=20,
+            reporting_period_s=0.25, interval_latencies=True, results_so_far=True,
+        ),
+        events.append,
+        client=dask,
+    )  # fmt: skip
+    assert (result.requests, result.burn_in_requests, result.workers) == (150, 20, 4)
+    assert result.measured_s == pytest.approx(149 / 150, abs=0.2)
+    assert [client.workers for client in result.clients] == [2, 1, 1]
+    assert [client.requests for client in result.clients] == [75, 38, 37]
+    assert [client.lost for client in result.clients] == [None] * WORKERS
+    periods = [event.latencies for event in events if isinstance(event, IntervalLatencies)]
+    assert broken(result, periods) == []
+    assert sum(client.requests for client in result.clients) == result.requests
+    parts = [client.latencies for client in result.clients]
+    assert LatencyHistogram.merged(parts).encode() == result.latencies.encode()
+    shown = [event for event in events if isinstance(event, Interval)]
+    assert shown == list(result.intervals)
+    ends_s = [(one.unix_ms - result.start_unix_ms) / 1000 for one in shown[:4]]
+    assert ends_s == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=0.002)
+    assert all(event.result.incomplete for event in events if isinstance(event, SoFar))
+    jsonschema.validate(json.loads(json.dumps(result.to_json())), SCHEMA)
+
+
+def test_two_clients_with_half_the_load_give_the_figures_of_one(
+    server: EmbeddedServer, dask: Client
+) -> None:
+    """By the intervals of the repeats: a rate-limited run says the same however fast it is here."""
+    whole = config(server, workers=4, limit_rps=200.0, duration_s=0.5)
+    repeats = range(3)
+    one = [run(whole) for _ in repeats]
+    two = [run(whole, client=dask, clients=2) for _ in repeats]
+    assert {result.requests + result.unsent for result in one + two} == {100}
+    for results in (one, two):
+        assert all(not result.failed and not result.shed for result in results)
+        assert [result.requests_per_s for result in results] == pytest.approx([200] * 3, rel=0.05)
+    assert _spread(two, 0.5)[0] <= _spread(one, 0.5)[1] * 3
+    assert _spread(one, 0.5)[0] <= _spread(two, 0.5)[1] * 3
+
+
+def _spread(results: Sequence[Result], quantile: float) -> tuple[float, float]:
+    values = [result.latencies.quantiles_ms([quantile])[0] for result in results]
+    return min(values), max(values)
+
+
+def test_tensors_are_those_of_one_client(dask: Client, tmp_path: Path) -> None:
+    """From the same first one on, each as often."""
+    file = tmp_path / "tensors.out"
+    file.write_bytes(os.urandom(50 * 64))
+    sent: list[bytes] = []
+
+    def store(arguments: Sequence[bytes], _: int) -> bytes:
+        sent.append(arguments[-1])
+        return OK
+
+    counts = []
+    with FakeRedisAI(AI_TENSORSET=store) as recorder:
+        address = ServerAddress(port=recorder.port)
+        asked = RunConfig(
+            file=file, shape=SMALL, model=MODEL, workers=5, max_queries=120, seed=3, address=address
+        )
+        for clients in (1, WORKERS):
+            run(asked, client=dask, clients=clients)
+            trials = 1 if clients == 1 else WORKERS
+            counts.append(Counter(sent[trials:]))
+            sent.clear()
+    assert counts[0] == counts[1]
+    assert counts[0].total() == 120
+
+
+def test_a_file_that_clients_lack_is_sent_once(
+    server: EmbeddedServer, dask: Client, tmp_path: Path, changed: Callable[..., None]
+) -> None:
+    events: list[Any] = []
+    file = tmp_path / "tensors.out"
+    file.write_bytes(os.urandom(64 * 1000))
+    asked = config(server, file=file, max_queries=30)
+    changed(hide, file)
+    run(asked, events.append, client=dask)
+    sent = [event for event in events if isinstance(event, SendingFile)]
+    # All workers are of one host, so one of them gets it, and the others see it there.
+    assert [(one.done_bytes, one.clients) for one in sent] == [(0, 1), (64_000, 1)]
+    events.clear()
+    run(asked, events.append, client=dask)
+    assert not any(isinstance(event, SendingFile) for event in events)
+
+
+def test_a_file_that_differs_on_one_worker_is_told(
+    server: EmbeddedServer, dask: Client, tmp_path: Path, changed: Callable[..., None]
+) -> None:
+    file = tmp_path / "tensors.out"
+    file.write_bytes(bytes(640))
+    other = cluster.choose(dask, None, WORKERS)[1]
+    changed(change, workers=[other.address])
+    with pytest.raises(ConfigError, match=f"{file} differs on the Dask worker {other.name} on"):
+        run(config(server, file=file), client=dask)
+
+
+def test_clocks_of_other_machines_are_measured(
+    server: EmbeddedServer, dask: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for another machine's, the clock here is found to be off by nothing."""
+    monkeypatch.setattr(runner.clocks, "clock_id", lambda: "of another machine")
+    result = run(config(server, max_queries=30), client=dask)
+    offsets = {(one.clock_offset_s, one.clock_uncertainty_s) for one in result.clients}
+    ((offset_s, uncertainty_s),) = offsets
+    assert uncertainty_s > 0
+    assert abs(offset_s) <= uncertainty_s
+
+
+def test_the_coordinator_costs_next_to_nothing(
+    server: EmbeddedServer, dask: Client, tensor_file: Path
+) -> None:
+    """Of its reports: less than a hundredth of the tensors' bytes, in periods of a fifth second."""
+    result = run(
+        config(
+            server, file=tensor_file, shape=(224, 224, 3), limit_rps=100.0, duration_s=2.0,
+            reporting_period_s=0.2,
+        ),
+        client=dask,
+    )  # fmt: skip
+    sent_bytes = result.all_requests.sent * 224 * 224 * 3 * 4
+    assert 0 < result.facts["CoordinatorBytes"] < sent_bytes / 100
+
+
+def test_a_client_that_is_killed_is_lost_and_no_more(
+    server: EmbeddedServer, dask: Client, worker_pids: dict[str, int]
+) -> None:
+    """What it had told is kept; the others go on with their own share; the result says so."""
+    place = cluster.choose(dask, None, WORKERS)[0]
+    told: list[Interval] = []
+
+    def observe(event: Any) -> None:
+        if isinstance(event, Interval):
+            told.append(event)
+            if len(told) == 3:
+                os.kill(worker_pids[place.address], signal.SIGKILL)
+
+    asked = config(server, limit_rps=90.0, duration_s=4.0, reporting_period_s=0.25)
+    result = run(asked, observe, client=dask)
+    dask.wait_for_workers(WORKERS, timeout=30)
+    (lost,) = [one for one in result.clients if one.lost is not None]
+    assert (lost.name, result.lost_clients) == (place.name, 1)
+    assert "gone" in str(lost.lost)
+    assert 15 <= lost.requests <= 60
+    others = [one.requests for one in result.clients if one.lost is None]
+    assert sum(others) + result.unsent == 240
+    assert result.requests == lost.requests + sum(others)
+    assert not result.went_well
+    assert [one.kind for one in result.warnings].count("lost_client") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "clients", "told"),
+    [
+        ({"workers": 9}, 4, f"--clients 4: the Dask cluster has {WORKERS} workers"),
+        ({"workers": 1}, 2, "--clients 2 with --workers 1"),
+        ({"model": "absent"}, 2, "the Dask worker .*absent"),
+    ],
+)
+def test_what_cannot_be_run_is_told_before_the_clock(
+    server: EmbeddedServer, dask: Client, changes: dict[str, Any], clients: int, told: str
+) -> None:
+    with pytest.raises((ConfigError, ServerError), match=told):
+        run(config(server, **changes), client=dask, clients=clients)
+
+
+def test_clients_without_a_cluster_are_none() -> None:
+    with pytest.raises(ConfigError, match="clients 2 without a client of Dask"):
+        run(RunConfig(file=None, shape=SMALL), clients=2)
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ({"version": "0.0.1"}, "has aibench-fast 0.0.1, and here is .*install the same"),
+        ({"missing": "No module named 'aibench_fast'"}, "has no aibench-fast .*No module named"),
+    ],
+)
+def test_workers_without_this_version_are_told(
+    server: EmbeddedServer,
+    dask: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, str],
+    told: str,
+) -> None:
+    def prober() -> Callable[..., dict[str, str]]:
+        return lambda dask_worker: {"name": str(dask_worker.name), "host": "there", **answers}
+
+    monkeypatch.setattr(cluster, "_prober", prober)
+    with pytest.raises(ConfigError, match=f"the Dask worker . on there {told}"):
+        run(config(server), client=dask)
+
+
+def test_a_run_that_fails_in_one_client_leaves_none_running(
+    server: EmbeddedServer, dask: Client
+) -> None:
+    """The next one finds them free."""
+    with pytest.raises(ServerError):
+        run(config(server, model="absent"), client=dask)
+    start = time.monotonic()
+    assert run(config(server, max_queries=30), client=dask).requests == 30
+    assert time.monotonic() - start < 20

@@ -1,0 +1,31 @@
+"""How far other clocks are: by exchanges whose delays are not known."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibench_fast.clients.clocks import Exchange, Offset, clock_id, offset
+
+delays_ns = st.integers(0, 10**9)
+exchanges = st.lists(st.tuples(delays_ns, delays_ns, st.integers(0, 10**12)), min_size=1)
+
+
+@given(exchanges, st.integers(-(10**15), 10**15))
+def test_the_truth_is_within_the_uncertainty(
+    delays: list[tuple[int, int, int]], true_ns: int
+) -> None:
+    asked = [
+        Exchange(at_ns, at_ns + there_ns + true_ns, at_ns + there_ns + back_ns)
+        for there_ns, back_ns, at_ns in delays
+    ]
+    found = offset(asked)
+    assert abs(found.ns - true_ns) <= found.uncertainty_ns
+    shortest_ns = min(there_ns + back_ns for there_ns, back_ns, _ in delays)
+    assert found.uncertainty_ns == -(-shortest_ns // 2)
+
+
+def test_an_offset_says_the_time_there() -> None:
+    assert Offset(-500, 3).there(2_000) == 1_500
+
+
+def test_a_machines_clock_has_one_name() -> None:
+    assert clock_id() == clock_id() != ""

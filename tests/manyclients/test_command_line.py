@@ -1,0 +1,203 @@
+"""`run`, `sweep` and `search` over a Dask cluster, as a user types them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commandline import Cli, command
+from dask.distributed import Client, LocalCluster
+from manyclients.conftest import MODEL, WORKERS
+
+from aibench_fast.cli import main
+from aibench_fast.results.files import read_record
+from aibench_fast.server import EmbeddedServer
+
+
+def over(cluster: LocalCluster, server: EmbeddedServer) -> list[object]:
+    return [
+        "--port", server.address.port, "--model", MODEL, "--shape", 16,
+        "--dask", cluster.scheduler_address,
+    ]  # fmt: skip
+
+
+def test_a_run_is_shown_and_saved_like_any(
+    cli: Cli, tmp_path: Path, cluster: LocalCluster, server: EmbeddedServer
+) -> None:
+    done = cli(
+        "run", *over(cluster, server), "--workers", 4, "--clients", 2, "--max-queries", 40,
+        "--limit-rps", 40, "--reporting-period", "250ms", "--json-out-file", "result.json",
+        "--hdr-log-file", "log.hlog",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Clients: 2, by requests/s" in done.stdout
+    assert done.stdout.count("20 requests, ") == 2
+    assert done.stdout.startswith("time (ms),total queries")
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert [one["Requests"] for one in told["Clients"]] == [20, 20]
+    assert read_record(tmp_path / "result.json").requests == 40
+    assert "Intervals" not in told
+    assert (tmp_path / "log.hlog").read_text().count("HISTF") >= 3
+    assert not list(tmp_path.glob("*.journal"))
+
+
+def test_ctrl_c_ends_all_clients_and_keeps_what_they_measured(
+    tmp_path: Path, cluster: LocalCluster, server: EmbeddedServer
+) -> None:
+    with subprocess.Popen(
+        command(
+            "run", *over(cluster, server), "--workers", 3, "--limit-rps", 60, "--duration", "60s",
+            "--reporting-period", "250ms", "--json-out-file", "result.json",
+        ),
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        rest = process.stdout.read()
+        took_s = time.monotonic() - start
+        assert process.wait() == 130
+    assert took_s < 4  # two seconds, and what a busy machine takes to end a process
+    assert all("," in line for line in lines)
+    assert "Interrupted" in rest
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert [one["Lost"] for one in told["Clients"]] == [None] * WORKERS
+    assert told["Requests"] == sum(one["Requests"] for one in told["Clients"]) >= 30
+    # The clients are free: another run is made at once.
+    again = subprocess.run(
+        command("run", *over(cluster, server), "--workers", 3, "--max-queries", 9, "--quiet"),
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+
+
+def test_the_coordinator_killed_leaves_no_load_behind(
+    cli: Cli, tmp_path: Path, cluster: LocalCluster, server: EmbeddedServer
+) -> None:
+    """Clients see that nobody waits for them any more, and the next run finds them free."""
+    with subprocess.Popen(
+        command(
+            "run", *over(cluster, server), "--workers", 3, "--limit-rps", 60, "--duration", "60s",
+            "--reporting-period", "250ms",
+        ),
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        process.kill()
+    again = cli("run", *over(cluster, server), "--workers", 3, "--max-queries", 9, "--quiet")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_sweep_and_a_search_go_over_it_too(
+    cli: Cli, tmp_path: Path, cluster: LocalCluster, server: EmbeddedServer
+) -> None:
+    swept = cli(
+        "sweep", *over(cluster, server), "--workers", 4, "--max-queries", 40, "--clients", 2,
+    )  # fmt: skip
+    assert swept.returncode == 0, swept.stderr
+    results = sorted((tmp_path / "results").glob("JSON_*.json"))
+    told = [json.loads(file.read_text()) for file in results]
+    assert [(one["Workers"], len(one["Clients"])) for one in told] == [(4, 2)]
+    searched = cli(
+        "search", *over(cluster, server), "--slo", "errors=1%", "--over", "workers", "--from", 3,
+        "--to", 3, "--max-queries", 40, "--burn-in", 1,
+    )  # fmt: skip
+    assert searched.returncode == 0, searched.stderr
+    assert "holds up to 3 workers" in searched.stdout
+    steps = sorted((tmp_path / "search").glob("step-*.json"))
+    assert {len(json.loads(file.read_text())["Clients"]) for file in steps} == {3}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["--dask", "tcp://127.0.0.1:{closed}"], "--dask tcp://127.0.0.1:.*: no scheduler answers"),
+        (["--dask", "nonsense://x"], "--dask nonsense://x: no scheduler answers there"),
+        (["--workers", 9, "--clients", 7], "--clients 7: the Dask cluster has 3 workers"),
+        (["--clients", 2], "--clients 2 with --workers 1"),
+        (["--live"], "--live with --dask"),
+        (["--print-responses"], "--print-responses with --dask"),
+        (["--burn-in", "auto", "--duration", "5s"], "--burn-in auto over several clients"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    cluster: LocalCluster,
+    server: EmbeddedServer,
+    closed_port: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changed: list[object],
+    told: str,
+) -> None:
+    monkeypatch.setattr("aibench_fast.clients.cluster.CONNECT_S", 0.5)
+    words = [str(word).format(closed=closed_port) for word in changed]
+    code = main(["run", *map(str, over(cluster, server)), *words])
+    shown = capsys.readouterr()
+    assert (code, shown.out, shown.err.count("\n")) == (2, "", 1), shown.err
+    assert re.search(told, shown.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--clients", "2"], "--clients 2 without --dask"),
+        (["--embedded", "--dask", "tcp://127.0.0.1:1"], "--embedded with --dask"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(
+    capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(["run", "--shape", "16", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_without_the_extra_one_line_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "distributed.py").write_text("raise ImportError('none here')\n")
+    done = subprocess.run(
+        command("run", "--shape", 16, "--dask", "tcp://127.0.0.1:1"),
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "pip install 'aibench-fast[dask]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_workers_without_this_package_are_told(
+    cli: Cli, tmp_path: Path, server: EmbeddedServer
+) -> None:
+    """A real worker, whose Python cannot import it."""
+    packages = tmp_path / "packages"
+    (packages / "aibench_fast" / "__init__.py").write_text(
+        "raise ImportError('there is none here')\n"
+    )
+    with LocalCluster(n_workers=0, processes=True, dashboard_address=None) as bare:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "dask", "worker", bare.scheduler_address, "--no-nanny",
+             "--nthreads", "1", "--name", "bare", "--no-dashboard"],
+            env={**os.environ, "PYTHONPATH": str(packages)}, cwd=tmp_path,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            with Client(bare, set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=60)
+            done = cli("run", *over(bare, server))
+        finally:
+            worker.terminate()
+            worker.wait()
+    assert done.returncode == 2
+    assert re.search("the Dask worker bare on .* has no aibench-fast .*none here", done.stderr)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command_name", ["run", "sweep", "search"])
+def test_help_tells_of_clients(cli: Cli, command_name: str) -> None:
+    assert "--dask ADDRESS" in cli(command_name, "--help").stdout

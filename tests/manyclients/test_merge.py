@@ -1,0 +1,170 @@
+"""Many results as one: sums of counts, bit for bit what one recorder of all values has."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from run.test_text import result
+
+from aibench_fast import Result, RunConfig
+from aibench_fast._core import Histogram
+from aibench_fast.clients.clocks import SAME_CLOCK
+from aibench_fast.clients.merge import Client, merge
+from aibench_fast.clients.periods import Periods
+from aibench_fast.clients.report import Report, decode, encode
+from aibench_fast.clients.split import split
+from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
+from aibench_fast.results.result import (
+    LIVE_QUANTILES,
+    ClientCheck,
+    Failure,
+    Outage,
+    RequestCounts,
+    Verdict,
+)
+
+WHOLE = RunConfig(file=None, shape=(16,), workers=9)
+latencies_us = st.lists(st.integers(1, HIGHEST_US), max_size=40)
+
+
+def recorded(values_us: Sequence[int]) -> LatencyHistogram:
+    histogram = Histogram()
+    for value in values_us:
+        histogram.record(value * 1000)
+    counts = histogram.counts()
+    return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
+
+
+def report(values_us: Sequence[int] = (5,), **changes: Any) -> Report:
+    count = len(values_us)
+    measured: dict[str, Any] = {
+        "latencies": recorded(values_us),
+        "requests": count,
+        "successes": count,
+        "inferences": count,
+        "inferences_with_burn_in": count,
+        "all_requests": RequestCounts(count, count, 0, 0),
+        "burn_in_requests": 0,
+        "duration_s": 2.0,
+        "measured_s": 2.0,
+    }
+    return Report(result(**{**measured, **changes}), measured_after_s=0.0, start_lag_s=0.0)
+
+
+def merged(*reports: Report | None, **changes: Any) -> Result:
+    clients = [
+        Client(
+            name=f"w{number}",
+            host="here",
+            config=share,
+            offset=SAME_CLOCK,
+            report=one,
+            lost="gone" if one is None else None,
+        )
+        for number, (one, share) in enumerate(zip(reports, split(WHOLE, len(reports)), strict=True))
+    ]
+    return merge(WHOLE, clients, start_unix_ms=1000, **changes)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(latencies_us, min_size=1, max_size=5))
+def test_a_merge_is_what_one_recorder_of_all_values_has(several: list[list[int]]) -> None:
+    """Also after each was sent as bytes."""
+    sent = [decode(encode(report(values))) for values in several]
+    whole = recorded([value for values in several for value in values])
+    made = merged(*sent).latencies
+    assert bytes(made._histogram.counts) == bytes(whole._histogram.counts)
+    assert made.encode() == whole.encode()
+    assert made.extremes_us == whole.extremes_us
+    assert made.quantiles_ms(LIVE_QUANTILES) == whole.quantiles_ms(LIVE_QUANTILES)
+
+
+def test_counts_add_up_and_the_time_is_from_the_first_to_the_last() -> None:
+    first = dataclasses.replace(report([1] * 30, measured_s=2.0), measured_after_s=1.0)
+    second = dataclasses.replace(report([2] * 20, measured_s=3.0), measured_after_s=0.5)
+    whole = merged(first, second)
+    assert (whole.requests, whole.inferences, whole.workers) == (50, 50, 2)
+    assert whole.measured_s == 3.0
+    assert whole.inferences_per_s == 50 / 3
+    assert [client.requests for client in whole.clients] == [30, 20]
+
+
+def test_failures_add_up_by_kind_with_their_first_message() -> None:
+    whole = merged(
+        report(failures={"connect": Failure(2, "first")}),
+        report(failures={"connect": Failure(3, "second"), "protocol": Failure(1, "other")}),
+    )
+    assert whole.failures == {"connect": Failure(5, "first"), "protocol": Failure(1, "other")}
+
+
+def outage(after_s: float, seconds: float, *, is_over: bool = True) -> Outage:
+    return Outage(0, after_s, seconds, is_over, attempts=1)
+
+
+def test_an_outage_that_several_clients_saw_is_one() -> None:
+    whole = merged(
+        report(outages=[outage(1.0, 0.5), outage(4.0, 0.1)], outage_count=3),
+        report(outages=[outage(1.2, 0.8, is_over=False)], outage_count=1),
+    )
+    assert [(one.after_s, one.seconds, one.is_over, one.attempts) for one in whole.outages] == [
+        (1.0, 1.0, False, 2),
+        (4.0, 0.1, True, 1),
+    ]
+    assert whole.outages[0].start_unix_ms == 2000
+    assert whole.outage_count == 3
+
+
+def test_the_verdict_is_the_worst_clients() -> None:
+    def check(verdict: Verdict, cpu_share: float) -> dict[str, Any]:
+        return {"client": ClientCheck(verdict, "because", cpu_share, None, 0.01)}
+
+    whole = merged(
+        report(**check(Verdict.SERVER_BOUND, 0.3), busiest_thread=0.2, client_cpu_s=1.0),
+        report(**check(Verdict.CLIENT_BOUND, 0.1), busiest_thread=0.95, client_cpu_s=2.0),
+        report(**check(Verdict.UNCLEAR, 0.2)),
+    )
+    assert whole.client.verdict is Verdict.CLIENT_BOUND
+    assert whole.client.reason == "client w1: because"
+    assert (whole.client.cpu_share, whole.busiest_thread) == (0.3, 0.95)
+    assert whole.client_cpu_s == 3.5
+
+
+def test_a_lost_client_scales_nothing() -> None:
+    whole = merged(report([1] * 30), None)
+    assert (whole.requests, whole.lost_clients, whole.went_well) == (30, 1, False)
+    (warned,) = [one for one in whole.warnings if one.kind == "lost_client"]
+    assert "w1" in warned.message
+    assert "only the 0 answers" in warned.message
+
+
+def test_facts_that_differ_are_all_told() -> None:
+    whole = merged(report(facts={"Host": "b", "Cores": 2}), report(facts={"Host": "a", "Cores": 2}))
+    assert whole.facts == {"Host": "a, b", "Cores": 2}
+
+
+def test_clients_that_measured_another_time_are_warned_of() -> None:
+    kinds = {one.kind for one in merged(report(), report(measured_s=1.0)).warnings}
+    assert "uneven_clients" in kinds
+    assert "uneven_clients" not in {one.kind for one in merged(report(), report()).warnings}
+
+
+def test_periods_are_those_of_all_clients_at_one_time() -> None:
+    """A client's own is waited for; one that is over, or lost, counts as it ended."""
+    periods = Periods(3, period_s=1.0, start_unix_ms=1000)
+    periods.add(0, report([1] * 4, duration_s=1.01))
+    periods.add(1, report([3] * 2, duration_s=0.99))
+    assert [*periods.made()] == []
+    periods.lose(2)
+    (first,) = periods.made()
+    assert (first.interval.unix_ms, first.interval.images) == (2000, 6)
+    assert first.latencies.encode() == recorded([1] * 4 + [3] * 2).encode()
+    periods.add(1, report([3] * 5, duration_s=1.4), is_over=True)
+    periods.add(0, report([1] * 9, duration_s=2.0))
+    (second,) = periods.made()
+    assert (second.interval.images, second.interval.instantaneous_rate) == (14, 8.0)
+    periods.add(0, report([1] * 9, duration_s=2.5), is_over=True)
+    (last,) = periods.rest(2.5)
+    assert (last.interval.unix_ms, last.interval.images) == (3500, 14)
+    assert last.interval.period_quantiles_ms == []
