@@ -176,9 +176,9 @@ def test_workers_without_this_package_are_told(
 ) -> None:
     """A real worker, whose Python cannot import it."""
     packages = tmp_path / "packages"
-    (packages / "aibench_fast" / "__init__.py").write_text(
-        "raise ImportError('there is none here')\n"
-    )
+    fake = packages / "aibench_fast" / "__init__.py"
+    fake.parent.mkdir(parents=True)
+    fake.write_text("raise ImportError('there is none here')\n")
     with LocalCluster(n_workers=0, processes=True, dashboard_address=None) as bare:
         worker = subprocess.Popen(
             [sys.executable, "-m", "dask", "worker", bare.scheduler_address, "--no-nanny",

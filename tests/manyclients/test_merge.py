@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,7 +16,9 @@ from aibench_fast.clients.merge import Client, merge
 from aibench_fast.clients.periods import Periods
 from aibench_fast.clients.report import Report, decode, encode
 from aibench_fast.clients.split import split
+from aibench_fast.report import text
 from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
+from aibench_fast.results.journal import Journal, journal_of, recover
 from aibench_fast.results.result import (
     LIVE_QUANTILES,
     ClientCheck,
@@ -148,6 +151,27 @@ def test_clients_that_measured_another_time_are_warned_of() -> None:
     kinds = {one.kind for one in merged(report(), report(measured_s=1.0)).warnings}
     assert "uneven_clients" in kinds
     assert "uneven_clients" not in {one.kind for one in merged(report(), report()).warnings}
+
+
+def test_the_summary_has_a_line_a_client() -> None:
+    other = dataclasses.replace(report([2000] * 50, measured_s=1.0), start_lag_s=0.00025)
+    lines = text.format_summary(merged(report([1000] * 200), other, None)).splitlines()
+    place = lines.index("Clients: 3, by requests/s, latency and how late each began")
+    assert lines[place + 1 : place + 4] == [
+        "\tw0 on here  200 requests, 100.00/s, q50 1.00 ms, q99 1.00 ms, 0.00 ms late",
+        "\tw1 on here  50 requests, 50.00/s, q50 2.00 ms, q99 not known, 0.25 ms late",
+        "\tw2 on here  0 requests, 0.00/s, 0.00 ms late; LOST: gone",
+    ]
+
+
+def test_a_journal_keeps_clients(tmp_path: Path) -> None:
+    whole = merged(report([1] * 30), None, incomplete=True)
+    journal = Journal(journal_of(tmp_path / "r.json"))
+    journal.add(dataclasses.replace(whole, server_stats={"overall": {}}))
+    journal.close()
+    recovered = recover(journal_of(tmp_path / "r.json"))
+    assert recovered.to_json()["Clients"] == whole.to_json()["Clients"]
+    assert recovered.lost_clients == 1
 
 
 def test_periods_are_those_of_all_clients_at_one_time() -> None:
