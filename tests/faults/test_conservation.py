@@ -6,10 +6,9 @@
 import math
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import conservation
 import pytest
@@ -219,23 +218,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Servers(NamedTuple):
-    """One of each protocol."""
-
-    redisai: EchoRedisAI
-    inference: EchoInference
-
-    def __repr__(self) -> str:
-        """Return less than all that they were asked."""
-        return "servers"
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    with EchoRedisAI() as redisai, EchoInference() as inference:
-        yield Servers(redisai, inference)
-
-
 @pytest.mark.timeout(0)
 @settings(
     max_examples=SCHEDULES,
@@ -246,16 +228,16 @@ def servers() -> Iterator[Servers]:
 )
 @given(load=loads(), faults=st.lists(fault(), min_size=1, max_size=6))
 def test_whatever_happens_counts_are_conserved(
-    folder: Path, servers: Servers, load: Load, faults: list[Fault]
+    folder: Path, load: Load, faults: list[Fault]
 ) -> None:
-    server = servers.inference if load.protocol == "http" else servers.redisai
-    asked_before = server.inferences
+    # A server of its own, so that it is asked by no run before.
+    server = EchoInference() if load.protocol == "http" else EchoRedisAI()
     end_of_reply = http_end if load.protocol == "http" else resp_end
-    with FaultProxy(server.port, faults, end_of_reply=end_of_reply) as proxy:
+    with server, FaultProxy(server.port, faults, end_of_reply=end_of_reply) as proxy:
         config = config_of(load, proxy.port, folder)
         result, intervals = observed(config, proxy.arm)
         proxy.disarm()
-    asked = server.inferences - asked_before - (2 if load.is_mix else 1)  # beside the trials
+    asked = server.inferences - (2 if load.is_mix else 1)  # beside the trials
     happened = {fault.kind for fault in proxy.done}
     failed = {*result.failures, *result.burn_in_failures}
     for kind in sorted(happened | failed):

@@ -88,7 +88,7 @@ def test_recorded_arrivals_are_dealt_out(tmp_path: Path) -> None:
 
 
 @settings(deadline=None)
-@given(clients_and_workers, schedules, st.integers(0, 40), st.floats(0, 1.5))
+@given(clients_and_workers, schedules, st.integers(0, 40), st.just(0.0) | st.floats(0.001, 1.5))
 def test_all_clients_measure_from_one_moment_on(
     clients_workers: tuple[int, int], schedule: dict[str, Any], requests: int, seconds: float
 ) -> None:
