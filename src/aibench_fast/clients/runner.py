@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.5
 READY_S = 120.0
 """How long clients may take to get ready."""
-LEAD_S = 0.3
+LEAD_S = 0.5
 LEAD_A_CLIENT_S = 0.01
 """From when the start is told until it is: a worker is told of it in much less."""
 HURRY_S = 1.5
