@@ -72,7 +72,7 @@ def _cluster() -> Iterator[Client]:
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload(["distributed", "aibench_fast.clients.drive"])
     with (
-        LocalCluster(n_workers=0, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=0, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         address = cluster.scheduler_address
