@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
+from typing import Any
 
 from distributed import Client, LocalCluster, Worker
 
@@ -13,18 +16,20 @@ from benchmarks.perf.bench import MODEL, Bench
 from benchmarks.perf.row import Row
 
 CLIENTS = 50
-REQUESTS_A_CLIENT = 20
 MOST_MS = 5.0
 MS_PER_S = 1000
+BARE_LEAD_S = 2.0
 
 
 def start(bench: Bench) -> Iterator[Row]:
     """Each in a process of its own, by when its first thread began."""
     config = RunConfig(
         file=None, shape=(16,), address=bench.null_server, model=MODEL, workers=CLIENTS,
-        max_queries=REQUESTS_A_CLIENT * CLIENTS,
+        max_queries=CLIENTS,
     )  # fmt: skip
     spreads_ms = []
+    # Before there are threads here, which a fork would be in the way of.
+    bare_ms = [_bare_spread_ms() for _ in range(bench.effort.rounds)]
     with _cluster() as client:
         for _ in range(bench.effort.rounds):
             lags_s = [one.start_lag_s for one in run(config, client=client).clients]
@@ -34,9 +39,31 @@ def start(bench: Bench) -> Iterator[Row]:
         figure="milliseconds from the first client's start to the last one's",
         rounds=tuple(spreads_ms),
         at_most=MOST_MS,
+        beside={"of processes that only sleep": median(bare_ms)},
         unit="ms",
-        note="one worker each, 16 floats, a closed loop to the NULL backend",
+        note="one worker each, and one request of 16 floats to the NULL backend",
     )
+
+
+def _bare_spread_ms() -> float:
+    """The same of processes that do nothing but sleep until an agreed moment."""
+    forking = multiprocessing.get_context("fork")
+    at_s = time.monotonic() + BARE_LEAD_S
+    began_s = forking.Array("d", CLIENTS)
+    sleepers = [
+        forking.Process(target=_sleep_until, args=(at_s, began_s, number))
+        for number in range(CLIENTS)
+    ]
+    for sleeper in sleepers:
+        sleeper.start()
+    for sleeper in sleepers:
+        sleeper.join()
+    return (max(began_s) - min(began_s)) * MS_PER_S
+
+
+def _sleep_until(at_s: float, began_s: Any, number: int) -> None:
+    time.sleep(max(0.0, at_s - time.monotonic()))
+    began_s[number] = time.monotonic()
 
 
 @contextmanager
@@ -45,7 +72,7 @@ def _cluster() -> Iterator[Client]:
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload(["distributed", "aibench_fast.clients.drive"])
     with (
-        LocalCluster(n_workers=0, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=0, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         address = cluster.scheduler_address

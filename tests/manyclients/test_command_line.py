@@ -179,7 +179,7 @@ def test_workers_without_this_package_are_told(
     fake = packages / "aibench_fast" / "__init__.py"
     fake.parent.mkdir(parents=True)
     fake.write_text("raise ImportError('there is none here')\n")
-    with LocalCluster(n_workers=0, processes=True, dashboard_address=None) as bare:
+    with LocalCluster(n_workers=0, processes=True, dashboard_address="127.0.0.1:0") as bare:
         worker = subprocess.Popen(
             [sys.executable, "-m", "dask", "worker", bare.scheduler_address, "--no-nanny",
              "--nthreads", "1", "--name", "bare", "--no-dashboard"],

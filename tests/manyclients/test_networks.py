@@ -94,7 +94,7 @@ def test_clients_of_other_networks(
         connection.config_set("bind", f"127.0.0.1 {HERE}")
     with ExitStack() as stack:
         cluster = stack.enter_context(
-            LocalCluster(n_workers=0, processes=True, dashboard_address=None, host=HERE)
+            LocalCluster(n_workers=0, processes=True, dashboard_address="127.0.0.1:0", host=HERE)
         )
         for namespace in namespaces:
             stack.enter_context(worker_in(namespace, cluster.scheduler_address, tmp_path))
