@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from commandline import Cli
 from conservation import broken
@@ -19,7 +20,10 @@ from aibench_fast.cli import build_parser
 from aibench_fast.cli.options import addresses, http_urls
 from aibench_fast.load.events import Event
 from aibench_fast.load.resolve import resolve
+from aibench_fast.results.files import read_record
 from aibench_fast.results.result import IntervalLatencies
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text())
 
 
 def over(fakes: Sequence[FakeRedisAI], **settings: Any) -> Result:
@@ -38,7 +42,7 @@ def over(fakes: Sequence[FakeRedisAI], **settings: Any) -> Result:
     return result
 
 
-def test_workers_are_spread_evenly_and_each_server_has_figures_of_its_own() -> None:
+def test_workers_are_spread_evenly_and_each_server_has_figures_of_its_own(tmp_path: Path) -> None:
     def refuse(_: Sequence[bytes], number: int) -> bytes:
         return b"-ERR no\r\n" if number > 0 and number % 5 == 0 else OK
 
@@ -53,7 +57,11 @@ def test_workers_are_spread_evenly_and_each_server_has_figures_of_its_own() -> N
     assert [bool(server.failures) for server in result.servers] == [False, True, False]
     # The workers', the visit's before and after, and the one of statistics.
     assert connections[0] == connections[1] + 1 == connections[2] + 1
-    told = result.to_json()["Servers"]
+    result.save(tmp_path / "r.json")
+    document = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert read_record(tmp_path / "r.json").setup["servers"] == "3"
+    told = document["Servers"]
     assert sum(server["InferencesPerSecond"] for server in told) == pytest.approx(
         result.inferences_per_s
     )
