@@ -6,11 +6,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 CONNECT_S = 5
+CLOSE_S = 1
 AHEAD = 2
 """Tasks for each thread of the cluster, so that none waits for the next."""
 Item = TypeVar("Item")
@@ -75,10 +79,19 @@ class Cluster:
 
 @contextmanager
 def connect(address: str) -> Iterator[Cluster]:
-    """Connect to a scheduler such as tcp://scheduler:8786 until the block ends.
+    """As `connected`; ServerError too where no worker is there, or one without this package."""
+    with connected(address) as client:
+        cluster = Cluster(address, client)
+        _check_workers(address, cluster)
+        yield cluster
+
+
+@contextmanager
+def connected(address: str) -> "Iterator[Client]":
+    """A client of the scheduler at an address such as tcp://scheduler:8786 until the block ends.
 
     ConfigError where Dask is not installed here or this is no address of its, ServerError where
-    there is no scheduler, or where it has no worker, or one without this package in this version.
+    there is no scheduler.
     """
     try:
         from distributed import Client
@@ -103,10 +116,10 @@ def connect(address: str) -> Iterator[Cluster]:
             raise ServerError(
                 f"--dask {address}: no scheduler answers there; start one by `dask scheduler`"
             ) from error
-        with client:
-            cluster = Cluster(address, client)
-            _check_workers(address, cluster)
-            yield cluster
+        try:
+            yield client
+        finally:
+            client.close(timeout=CLOSE_S)
     finally:
         log.setLevel(level)
 

@@ -117,15 +117,19 @@ def test_a_sweep_and_a_search_go_over_it_too(
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "code", "told"),
     [
-        (["--dask", "tcp://127.0.0.1:{closed}"], "--dask tcp://127.0.0.1:.*: no scheduler answers"),
-        (["--dask", "nonsense://x"], "--dask nonsense://x: no scheduler answers there"),
-        (["--workers", 9, "--clients", 7], "--clients 7: the Dask cluster has 3 workers"),
-        (["--clients", 2], "--clients 2 with --workers 1"),
-        (["--live"], "--live with --dask"),
-        (["--print-responses"], "--print-responses with --dask"),
-        (["--burn-in", "auto", "--duration", "5s"], "--burn-in auto over several clients"),
+        (
+            ["--dask", "tcp://127.0.0.1:{closed}"],
+            3,
+            "--dask tcp://127.0.0.1:.*: no scheduler answers",
+        ),
+        (["--dask", "nonsense"], 2, "--dask nonsense: is no scheduler's address"),
+        (["--workers", 9, "--clients", 7], 2, "--clients 7: the Dask cluster has 3 workers"),
+        (["--clients", 2], 2, "--clients 2 with --workers 1"),
+        (["--live"], 2, "--live with --dask"),
+        (["--print-responses"], 2, "--print-responses with --dask"),
+        (["--burn-in", "auto", "--duration", "5s"], 2, "--burn-in auto over several clients"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -135,13 +139,14 @@ def test_what_cannot_be_is_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     changed: list[object],
+    code: int,
     told: str,
 ) -> None:
-    monkeypatch.setattr("aibench_fast.clients.cluster.CONNECT_S", 0.5)
+    monkeypatch.setattr("aibench_fast.cluster.CONNECT_S", 0.5)
     words = [str(word).format(closed=closed_port) for word in changed]
-    code = main(["run", *map(str, over(cluster, server)), *words])
+    ended = main(["run", *map(str, over(cluster, server)), *words])
     shown = capsys.readouterr()
-    assert (code, shown.out, shown.err.count("\n")) == (2, "", 1), shown.err
+    assert (ended, shown.out, shown.err.count("\n")) == (code, "", 1), shown.err
     assert re.search(told, shown.err)
 
 

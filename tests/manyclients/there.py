@@ -1,5 +1,6 @@
 """What tests do inside Dask workers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,17 @@ from aibench_fast.load import facts
 def hide(file: Path) -> None:
     """Be on a machine without the file."""
 
-    def seen(path: Path, progress: Any) -> str:
-        if path == file:
-            raise FileNotFoundError(path)
-        return facts.data_digest(path, progress)
+    def seen(parts: Sequence[Path], progress: Any) -> str:
+        if file in parts:
+            raise FileNotFoundError(file)
+        return facts.data_digest(parts, progress)
 
     files.digest_here = seen
 
 
 def change() -> None:
     """Be on a machine whose files are others."""
-    files.digest_here = lambda path, progress: "0" * 64
+    files.digest_here = lambda parts, progress: "0" * 64
 
 
 def restore() -> None:

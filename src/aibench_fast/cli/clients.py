@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from aibench_fast.clients.cluster import connected
 from aibench_fast.clients.runner import run
 from aibench_fast.clients.split import split
+from aibench_fast.cluster import connected
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Observer
@@ -45,7 +45,7 @@ def check_clients(options: argparse.Namespace, config: RunConfig) -> None:
 
 @contextmanager
 def load_source(options: argparse.Namespace) -> Iterator[Run]:
-    """What makes runs; ConfigError where the Dask cluster is not there.
+    """What makes runs; ServerError where the Dask cluster is not there.
 
     Where there are fewer workers than --clients, each is a client.
     """

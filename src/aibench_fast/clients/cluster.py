@@ -1,8 +1,6 @@
 """A Dask cluster as the coordinator sees it: who is there, and how to ask them."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aibench_fast import __version__
@@ -10,8 +8,6 @@ from aibench_fast.errors import ConfigError
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient
-
-CONNECT_S = 5
 
 
 class Place(NamedTuple):
@@ -31,35 +27,6 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         """Return it as a person looks for it."""
         return f"the Dask worker {self.name} on {self.host}"
-
-
-@contextmanager
-def connected(address: str) -> "Iterator[DaskClient]":
-    """A client of the scheduler there.
-
-    ConfigError where there is none, or Dask is not installed here.
-    """
-    try:
-        from distributed import Client
-        from distributed.comm.registry import get_backend
-    except ImportError as error:
-        raise ConfigError(
-            "--dask needs distributed, which is not installed: pip install 'aibench-fast[dask]'"
-        ) from error
-    # What it would log of is told in one line, or is no news.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    try:
-        get_backend(address.rpartition("://")[0] or "tcp")  # which a client would fail at later
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ConfigError(
-            f"--dask {address}: no scheduler answers there ({_line(error)}); start one with `dask "
-            "scheduler`, and give the address that it tells, such as tcp://HOST:8786"
-        ) from error
-    try:
-        yield client
-    finally:
-        client.close(timeout=1)
 
 
 def ask(
