@@ -120,9 +120,6 @@ def _live_view() -> Iterator[Callable[[Event], None]]:
                 case Formatting():
                     print_preparing(event)
                     live.update(text.format_formatted(event), refresh=True)
-                case SendingFile():
-                    print_preparing(event)
-                    live.update(text.format_sent(event), refresh=True)
                 case Reading():
                     live.update(view.updated(event, live.console.width), refresh=True)
                 case BurnInComplete():
