@@ -20,6 +20,7 @@ from aibench_fast.results.files import (
 )
 from aibench_fast.results.folder import FoundSearch, Loaded, Skipped
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.parts import Part
 from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
 from aibench_fast.results.servers import Figure, setting_of
 
@@ -42,9 +43,10 @@ class CellSummary:
     latencies: LatencyHistogram
     """Of all runs together; empty where no result has its histogram, or it is not drawn."""
     start_unix_ms: float | None
-    """Of the run whose rate is the median, as are the next two, which may not be drawn either."""
+    """Of the run whose rate is the median, as are the next three, which may not be shown either."""
     timeline: Sequence[TimelinePoint]
     cpu: Sequence[CpuPeriod]
+    parts: Sequence[Part]
 
     @property
     def rates(self) -> list[float]:
@@ -149,6 +151,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
                 start_unix_ms=typical.start_unix_ms,
                 timeline=_thinned(details.timeline),
                 cpu=cpu_periods(details.server_stats, typical.start_unix_ms),
+                parts=details.parts,
             )
         )
     return Content(

@@ -16,6 +16,7 @@ from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.plot import Chart
 from aibench_fast.report.vegalite import script_bundle
 from aibench_fast.results.files import RunRecord, mixed
+from aibench_fast.results.parts import Part
 from aibench_fast.results.servers import FIGURES, USE_FIGURES
 
 MAX_NAMED = 8
@@ -57,6 +58,7 @@ def _page(content: Content) -> Iterator[str]:
     yield from _limits(content)
     yield from _plots(content, drawn)
     yield from _cells(content)
+    yield from _parts(content)
     yield from _setup(content)
     yield "</main>\n"
     yield "<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>\n"
@@ -315,6 +317,41 @@ def _cell_values(one: CellSummary, limited: bool, compared: bool) -> Iterator[st
             yield "n/a" if value is None else f"{value:,.3f}"
     yield str(len(one.runs))
     yield f"{one.failed:,}"
+
+
+_PART_HEADS = (
+    "Part", "Name", "Requests", "Inferences/s", "p50 (ms)", "p99 (ms)", "Failed requests", "Shed",
+)  # fmt: skip
+
+
+def _parts(content: Content) -> Iterator[str]:
+    """Steps, kinds, servers and clients of the run whose rate is its cell's median."""
+    cells = [one for one in content.cells if one.parts]
+    if not cells:
+        return
+    yield '<section id="parts">\n<h2>Parts of a run</h2>\n'
+    yield "<p>Of the run whose rate is the cell's median. The parts of one sort add up to it.</p>\n"
+    for one in cells[:MAX_NAMED]:
+        yield f"<h3>{escape(str(one.cell))}</h3>\n<div class=scroll tabindex=0><table>\n<thead><tr>"
+        yield "".join(f"<th scope=col>{head}</th>" for head in _PART_HEADS)
+        yield "</tr></thead>\n<tbody>\n"
+        for part in one.parts:
+            values = "".join(f"<td>{value}</td>" for value in _part_values(part))
+            yield f"<tr>{values}</tr>\n"
+        yield "</tbody></table></div>\n"
+    if len(cells) > MAX_NAMED:
+        yield f"<p>And of {len(cells) - MAX_NAMED} more cells, which their result files have.</p>\n"
+    yield "</section>\n"
+
+
+def _part_values(part: Part) -> Iterator[str]:
+    yield part.what
+    yield escape(part.name)
+    yield f"{part.requests:,}"
+    for value in (part.inferences_per_s, part.q50_ms, part.q99_ms):
+        yield "n/a" if value is None else f"{value:,.3f}"
+    yield f"{part.failed:,}"
+    yield f"{part.shed:,}"
 
 
 _FACT_NAMES = {

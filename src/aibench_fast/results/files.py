@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.plainvalues import check_plain_values, number
 from aibench_fast.results.result import BUSY_THREAD, MIN_FOR_P99, ServerFacts, Verdict
 from aibench_fast.results.search import Search
@@ -202,6 +203,7 @@ class RunDetails:
     """By reporting period; see `serverperiods`."""
     raw_server_stats: Mapping[str, Any]
     """INFO's fields as text, by time and server; empty where the file has none."""
+    parts: Sequence[Part] = ()
 
     def server_value(self, name: str) -> str | None:
         """A statistic's last value: a field of INFO, or one of ours; None where there is none."""
@@ -240,6 +242,7 @@ def read_details(path: Path) -> RunDetails:
             server_stats=document.get("ServerPeriods") or told,
             # Before format 1.3 ours stood there.
             raw_server_stats={} if OVERALL in told else told,
+            parts=read_parts(document),
         )
 
 
