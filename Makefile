@@ -1,7 +1,7 @@
 # make bench   photographs to figures, in one command
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
 # make perf    what the client costs beside its peers: a table of ratios, in about half an hour
-# make test    the whole test suite, and which share of each room's lines it ran
+# make test    the whole test suite, two files at a time, and which share of each room's lines it ran
 # make servers KServe's server and MLServer for its tests, 800 MB under build/servers
 # make dist    sdist and wheel under dist/, each installed in a clean environment and tried there
 # make docs    the documentation's site under build/site; a dead link is an error
@@ -45,8 +45,9 @@ data-vision: $(INSTALLED)
 perf: $(INSTALLED)
 	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
-test: $(INSTALLED) servers
-	$(PYTHON) -m pytest --cov --cov-report=
+test: $(INSTALLED)
+	@$(MAKE) --no-print-directory -j 2 servers
+	$(PYTHON) -m pytest -n 2 --dist loadfile --cov --cov-report=
 	$(PYTHON) tests/coverage_by_room.py
 
 servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed

@@ -98,9 +98,9 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     found: list[bytes] = []
 
     class Recording(_core.LoadGenerator):
-        def start(self) -> None:
+        def start(self, at_ns: int = 0) -> None:
             self.want_sample()  # of the first request, however soon the run is over
-            super().start()
+            super().start(at_ns)
 
         def take_sample(self) -> tuple[int, int, bytes] | None:
             sample = super().take_sample()

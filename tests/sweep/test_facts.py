@@ -106,7 +106,7 @@ def test_a_model_larger_than_what_is_received_at_once() -> None:
 def digest_of(address: ServerAddress, model: str) -> str | None:
     """The model's digest as a visit tells it."""
     request = Request(dialect=Dialect.MODELRUN, model=model, inputs=[Tensor("FLOAT", (1, 1))])
-    record, _ = visit(address, [Trial(request, [bytes(4)])], None, workers=1)
+    record, _ = visit(address, [Trial(request, [bytes(4)])], None, workers=range(1))
     (digest,) = record.model_digests
     return digest
 
@@ -116,11 +116,11 @@ def test_a_changed_file_has_a_new_digest(tmp_path: Path) -> None:
     hear: Callable[[int, int], None] = lambda *step: seen.append(step)  # noqa: E731
     file = tmp_path / "tensors.out"
     file.write_bytes(bytes(3 * TENSOR_BYTES))
-    first = facts.data_digest(file, hear)
+    first = facts.data_digest([file], hear)
     assert seen[-1] == (3 * TENSOR_BYTES, 3 * TENSOR_BYTES)
     seen.clear()
-    assert facts.data_digest(file, hear) == first
+    assert facts.data_digest([file], hear) == first
     assert seen == []  # not read again
     file.write_bytes(b"\1" + bytes(3 * TENSOR_BYTES - 1))
     os.utime(file, ns=(1, 1))
-    assert facts.data_digest(file, hear) == hashlib.sha256(file.read_bytes()).hexdigest() != first
+    assert facts.data_digest([file], hear) == hashlib.sha256(file.read_bytes()).hexdigest() != first
