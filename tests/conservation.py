@@ -37,6 +37,7 @@ def _laws(result: Result, intervals: Sequence[LatencyHistogram]) -> Iterator[tup
     for name, parts in (
         ("kinds", result.kinds),
         ("servers", result.servers),
+        ("clients", result.clients),
         ("steps", result.steps),
     ):
         if parts:
