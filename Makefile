@@ -47,7 +47,8 @@ perf: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(MAKE) --no-print-directory -j 2 servers
-	$(PYTHON) -m pytest -n 2 --dist loadfile --cov --cov-report=
+	@# In the order of their names, so that files of one long test are not the last.
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(PYTHON) tests/coverage_by_room.py
 
 servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed
