@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from heapq import nlargest
+from typing import TYPE_CHECKING
 
 from aibench_fast.load.events import Event
 from aibench_fast.report import text
@@ -20,6 +21,9 @@ from aibench_fast.results.result import (
     SendingFile,
     Started,
 )
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 TOP_CLASSES = 5
 
@@ -85,22 +89,29 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
 
         def show(event: Event) -> None:
             match event:
-                case Digesting():
-                    live.update(text.format_digesting(event), refresh=True)
-                case Formatting():
-                    print_preparing(event)
-                    live.update(text.format_formatted(event), refresh=True)
                 case SendingFile():
                     print_preparing(event)
                     live.update(text.format_sent(event), refresh=True)
                 case Interval():
                     live.update(text.format_live(event), refresh=True)
-                case BurnInComplete():
-                    live.console.print(text.format_burn_in(event), highlight=False)
-                case Sample():
-                    _print_sample(event)
+                case _:
+                    _show_on(live, event)
 
         yield show
+
+
+def _show_on(live: "Live", event: Event) -> None:
+    """What the live line and the live view show alike."""
+    match event:
+        case Digesting():
+            live.update(text.format_digesting(event), refresh=True)
+        case Formatting():
+            print_preparing(event)
+            live.update(text.format_formatted(event), refresh=True)
+        case BurnInComplete():
+            live.console.print(text.format_burn_in(event), highlight=False)
+        case Sample():
+            _print_sample(event)
 
 
 @contextmanager
@@ -115,17 +126,10 @@ def _live_view() -> Iterator[Callable[[Event], None]]:
 
         def show(event: Event) -> None:
             match event:
-                case Digesting():
-                    live.update(text.format_digesting(event), refresh=True)
-                case Formatting():
-                    print_preparing(event)
-                    live.update(text.format_formatted(event), refresh=True)
                 case Reading():
                     live.update(view.updated(event, live.console.width), refresh=True)
-                case BurnInComplete():
-                    live.console.print(text.format_burn_in(event), highlight=False)
-                case Sample():
-                    _print_sample(event)
+                case _:
+                    _show_on(live, event)
 
         yield show
 
