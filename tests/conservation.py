@@ -34,6 +34,9 @@ def _laws(result: Result, intervals: Sequence[LatencyHistogram]) -> Iterator[tup
     if result.service_latencies:
         service = result.service_latencies.count
         yield "each success has a service latency", service == result.successes
+    if result.steps:
+        never = sum(step.unsent for step in result.steps)
+        yield "unsent of steps add up", never == result.unsent
     for name, parts in (
         ("kinds", result.kinds),
         ("servers", result.servers),

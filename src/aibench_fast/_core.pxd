@@ -309,7 +309,7 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_read_server(loadgen *g, uint32_t server, figures *figures)
     void loadgen_read_step(loadgen *g, uint32_t step, figures *figures)
     uint64_t loadgen_read_outages(loadgen *g, uint32_t server, outage *outages)
-    uint64_t loadgen_unsent(loadgen *g)
+    uint64_t loadgen_unsent(loadgen *g, uint64_t *of_steps)
     bint loadgen_tls(loadgen *g, const char **version, const char **cipher)
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)

@@ -367,8 +367,8 @@ class LoadGenerator:
         """What was measured of each step of the schedule."""
     def outages(self) -> tuple[int, list[Outage]]:
         """Return how many outages of servers there were so far, and the first of them, by time."""
-    def unsent(self) -> int:
-        """After the end: how many requests were due before it, and never sent."""
+    def unsent(self) -> tuple[int, list[int]]:
+        """After the end, once: how many were due before it and not sent, in all and by step."""
     def tls(self) -> tuple[str, str] | None:
         """Before the start: the version of TLS and the cipher; None without it."""
     def want_sample(self) -> None:

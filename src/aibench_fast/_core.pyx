@@ -837,7 +837,16 @@ cdef class LoadGenerator:
         return total, sorted(found, key=lambda one: one.from_ns)[:OUTAGES_KEPT]
 
     def unsent(self):
-        return loadgen_unsent(self._open())
+        cdef loadgen *g = self._open()
+        cdef uint32_t count = self._schedule.step_count
+        cdef uint64_t *of_steps = <uint64_t *>calloc(max(1, count), sizeof(uint64_t))
+        if of_steps is NULL:
+            raise MemoryError
+        try:
+            total = loadgen_unsent(g, of_steps)
+            return total, [of_steps[step] for step in range(count)]
+        finally:
+            free(of_steps)
 
     def tls(self):
         cdef const char *version

@@ -7,6 +7,7 @@ import math
 import os
 import struct
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,6 +110,7 @@ class Load:
 
     protocol: str = "resp"
     shape: str = "closed"
+    servers: int = 1
     workers: int = 1
     requests: int = 30
     burn_in: int = 0
@@ -132,6 +134,7 @@ def loads() -> st.SearchStrategy[Load]:
         Load,
         protocol=st.sampled_from(["resp", "dag", "http"]),
         shape=st.sampled_from(["closed", "even", "poisson", "profile"]),
+        servers=st.sampled_from([1, 1, 2]),
         workers=st.integers(1, 4),
         requests=st.integers(10, 40),
         burn_in=st.sampled_from([0, 5]),
@@ -175,12 +178,13 @@ def fault(draw: st.DrawFn) -> Fault:
     )
 
 
-def config_of(load: Load, port: int, folder: Path) -> RunConfig:
-    """A run of this load through the proxy."""
-    address = ServerAddress("127.0.0.1", port)
-    where = {"address": address, "use_dag": load.protocol == "dag"}
+def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
+    """A run of this load through the proxies."""
+    address, *others = [ServerAddress("127.0.0.1", port) for port in ports]
+    where = {"address": address, "others": tuple(others), "use_dag": load.protocol == "dag"}
     if load.protocol == "http":
-        where = {"url": f"http://127.0.0.1:{port}"}
+        url, *urls = [f"http://127.0.0.1:{port}" for port in ports]
+        where = {"url": url, "others": tuple(urls)}
     asked: dict[str, object] = {"file": folder / "tensors", "shape": (VALUES,), "dtype": "FLOAT"}
     if load.is_verified:
         asked["reference_file"] = folder / "tensors"
@@ -226,32 +230,46 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(load=loads(), faults=st.lists(fault(), min_size=1, max_size=6))
+@given(
+    load=loads(),
+    faults=st.lists(fault(), min_size=1, max_size=6),
+    others_faults=st.lists(fault(), max_size=2),
+)
 def test_whatever_happens_counts_are_conserved(
-    folder: Path, load: Load, faults: list[Fault]
+    folder: Path, load: Load, faults: list[Fault], others_faults: list[Fault]
 ) -> None:
-    # A server of its own, so that it is asked by no run before.
-    server = EchoInference() if load.protocol == "http" else EchoRedisAI()
     end_of_reply = http_end if load.protocol == "http" else resp_end
-    with server, FaultProxy(server.port, faults, end_of_reply=end_of_reply) as proxy:
-        config = config_of(load, proxy.port, folder)
-        result, intervals = observed(config, proxy.arm)
-        proxy.disarm()
-    asked = server.inferences - (2 if load.is_mix else 1)  # beside the trials
-    happened = {fault.kind for fault in proxy.done}
+    with ExitStack() as stack:
+        # Servers of its own, so that they are asked by no run before.
+        servers = [
+            stack.enter_context(EchoInference() if load.protocol == "http" else EchoRedisAI())
+            for _ in range(load.servers)
+        ]
+        proxies = [
+            stack.enter_context(FaultProxy(server.port, of_server, end_of_reply=end_of_reply))
+            for server, of_server in zip(servers, (faults, others_faults), strict=False)
+        ]
+        config = config_of(load, [proxy.port for proxy in proxies], folder)
+        result, intervals = observed(config, lambda: [proxy.arm() for proxy in proxies])
+        for proxy in proxies:
+            proxy.disarm()
+    trials = load.servers * (2 if load.is_mix else 1)
+    asked = sum(server.inferences for server in servers) - trials
+    done = [fault for proxy in proxies for fault in proxy.done]
+    happened = {fault.kind for fault in done}
     failed = {*result.failures, *result.burn_in_failures}
     for kind in sorted(happened | failed):
         count_event(kind)
 
     assert conservation.broken(result, intervals) == []
-    assert result.duration_s < 0.3 + (len(proxy.done) + 1) * A_FAULT_S + BUSY_MACHINE_S
+    assert result.duration_s < 0.3 + (len(done) + 1) * A_FAULT_S + BUSY_MACHINE_S
     counts = result.all_requests
-    changed = {fault.direction for fault in proxy.done if fault.kind in CHANGING}
+    changed = {fault.direction for fault in done if fault.kind in CHANGING}
     if REPLIES not in changed or load.is_verified:
         # One that changes a reply may leave it good: a byte in the reason behind HTTP's status, or
         # what comes twice at its end.
-        changes = sum(one.kind in CHANGING and one.direction == REPLIES for one in proxy.done)
-        assert counts.succeeded <= proxy.whole_replies + changes
+        changes = sum(one.kind in CHANGING and one.direction == REPLIES for one in done)
+        assert counts.succeeded <= sum(proxy.whole_replies for proxy in proxies) + changes
     if REQUESTS not in changed:
         assert counts.succeeded <= asked <= counts.sent + result.reconnects
     if happened.issubset(DELAYING) and not failed & {"client_timeout", "connection_lost"}:

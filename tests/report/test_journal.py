@@ -70,7 +70,7 @@ def run_so_far(periods: int, seed: int) -> Result:
         interrupted=True,
         service_latencies=so_far.latencies if seed % 2 else None,
         outages=(Outage(1, 0.5, 0.25, True, 3),),
-        steps=(StepFigures(seconds=2.5, **part),),
+        steps=(StepFigures(seconds=2.5, unsent=0, **part),),
         kinds=(KindFigures(tensors="16 FLOAT", batch_size=2, weight=0.5, **part),),
         server_stats={"overall": {"n": periods}, **{str(n): {"n": n} for n in range(periods)}},
         raw_server_stats={str(n): {"localhost:6379": {"n": str(n)}} for n in range(periods)},

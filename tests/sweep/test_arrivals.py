@@ -1,5 +1,6 @@
 """When requests are due: even, Poisson, by a profile, recorded; and what is too late."""
 
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -200,6 +201,38 @@ def test_a_step_that_is_cut_short_lasted_as_long_as_it_did(tensor_file: Path) ->
         result = against(server, tensor_file, profile=steps, duration_s=0.6, workers=2)
     assert [step.seconds for step in result.steps] == pytest.approx([0.4, 0.2, 0], abs=0.001)
     assert [step.requests for step in result.steps] == [20, 10, 0]
+
+
+def test_a_profile_that_its_last_request_ends_lasted_until_then(tensor_file: Path) -> None:
+    steps = parse_profile("50/s for 400ms, 50/s for 9s, 50/s for 1s")
+    with FakeRedisAI() as server:
+        result = against(server, tensor_file, profile=steps, max_queries=35, workers=2)
+    assert [step.seconds for step in result.steps] == pytest.approx([0.4, 0.3, 0], abs=0.001)
+    assert [step.requests for step in result.steps] == [20, 15, 0]
+
+
+def test_what_a_step_could_not_send_is_counted_in_it(
+    tensor_file: Path, cli: Cli, tmp_path: Path
+) -> None:
+    def slow(*_: object) -> bytes:
+        time.sleep(0.1)
+        return OK
+
+    with FakeRedisAI(AI_MODELRUN=slow) as server:
+        cli(
+            "run", "--file", tensor_file, "--port", server.port, "--quiet",
+            "--json-out-file", "r.json", "--duration", "500ms",
+            "--profile", "200/s for 300ms, 300/s for 200ms, 1/s for 1s",
+        )  # fmt: skip
+    result = json.loads((tmp_path / "r.json").read_text())
+    first, second, third = (step["Unsent"] for step in result["Steps"])
+    assert first > 40
+    assert second > 50
+    assert third == 0
+    assert first + second == result["Unsent"]
+    for step, due in zip(result["Steps"], (60, 60, 0), strict=True):
+        assert step["Requests"] + step["Unsent"] <= due
+    assert sum(step["Requests"] + step["Unsent"] for step in result["Steps"]) >= 119
 
 
 def test_what_was_due_and_found_no_worker_is_counted(tensor_file: Path) -> None:

@@ -21,6 +21,7 @@ from aibench_fast.results.result import (
     RequestCounts,
     Result,
     ServerFigures,
+    StepFigures,
     Verdict,
     Warned,
 )
@@ -93,7 +94,7 @@ def merge(
         ],
         outage_count=len(outages) + hidden_outages,
         lag_exceeded=any(one.lag_exceeded for one in results),
-        steps=_parts([one.steps for one in results], _longest),
+        steps=_steps([one.steps for one in results]),
         kinds=_parts([one.kinds for one in results], _first),
         servers=_servers([one.servers for one in results], measured_s),
         intervals=tuple(intervals),
@@ -160,6 +161,14 @@ def _parts(several: Sequence[Sequence[Any]], like: Callable[[Sequence[Any]], Any
             service_latencies=_merged_services(parts),
         )
         for parts in zip(*several, strict=False)
+    ]
+
+
+def _steps(several: Sequence[Sequence[StepFigures]]) -> list[StepFigures]:
+    unsent = [sum(one.unsent for one in parts) for parts in zip(*several, strict=False)]
+    return [
+        dataclasses.replace(one, unsent=of_all)
+        for one, of_all in zip(_parts(several, _longest), unsent, strict=True)
     ]
 
 

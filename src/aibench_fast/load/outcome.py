@@ -89,6 +89,8 @@ def result_of(
     whole = _part(measured, batch_size, end)
     failures = total_failed(measured.failures)
     all_requests = _all_requests(config, snapshot, end)
+    steps = generator.step_figures()
+    unsent, of_steps = (0, [0] * len(steps)) if end is End.AHEAD else generator.unsent()
     result = Result(
         model=model_told(config),
         query_label=run.query_label,
@@ -120,9 +122,9 @@ def result_of(
         moved=snapshot.moved,
         asked=snapshot.asked,
         arrivals=_arrivals_told(config),
-        unsent=0 if end is End.AHEAD else generator.unsent(),
+        unsent=unsent,
         lag_exceeded=snapshot.lag_exceeded,
-        steps=_steps(config, snapshot, generator, end),
+        steps=_steps(config, snapshot, steps, of_steps, end),
         kinds=_kinds(config, measured, generator, end),
         servers=_servers(run, measured_s(snapshot), generator, server_stats, end),
         start_lags=histogram(snapshot.start_lags),
@@ -274,14 +276,18 @@ def _servers(
 
 
 def _steps(
-    config: RunConfig, snapshot: _core.Snapshot, generator: _core.LoadGenerator, end: End
+    config: RunConfig,
+    snapshot: _core.Snapshot,
+    measured: Sequence[_core.Figures],
+    unsent: Sequence[int],
+    end: End,
 ) -> list[StepFigures]:
     """Of a profile, as far as the run went through it."""
     left_s = snapshot.cut_after_ns / NS_PER_S if snapshot.cut_after_ns else math.inf
     steps = []
-    for step, figures in zip(config.profile, generator.step_figures(), strict=True):
+    for step, figures, never in zip(config.profile, measured, unsent, strict=True):
         seconds = max(0.0, min(step.duration_s, left_s))
         left_s -= seconds
         part = _part(figures, _batch_size(config), end)
-        steps.append(StepFigures(name=str(step), seconds=seconds, **part))
+        steps.append(StepFigures(name=str(step), seconds=seconds, unsent=never, **part))
     return steps

@@ -25,8 +25,12 @@ static bool read_redirect(const char *message, struct redirect *redirect)
     char *colon = strrchr(address, ':'); /* an IPv6 address has others before it */
     if ((!redirect->asks && strcmp(word, "MOVED") != 0) || colon == NULL)
         return false;
+    char *end;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    if (*end != '\0' || port == 0 || port > UINT16_MAX)
+        return false;
+    redirect->port = (int)port;
     *colon = '\0';
-    redirect->port = atoi(colon + 1);
     return snprintf(redirect->host, sizeof redirect->host, "%s", address) < NODE_HOST_BYTES;
 }
 

@@ -61,6 +61,13 @@ OUT_OF_LINE void count_shed(struct iothread *t, const struct worker *w, const st
     }
 }
 
+OUT_OF_LINE void count_unsent(struct iothread *t, const struct request *request)
+{
+    figures_bump(&t->measured.unsent);
+    if (request->arrival.step != SCHEDULE_NO_STEP)
+        figures_bump(&t->steps[request->arrival.step].unsent);
+}
+
 OUT_OF_LINE void count_reply_wait(struct iothread *t, struct worker *w)
 {
     if (atomic_load_explicit(&t->run->measured_from_ns, memory_order_relaxed))

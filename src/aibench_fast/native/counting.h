@@ -14,6 +14,9 @@ void count_started(struct iothread *t, struct worker *w, struct request *request
 /* A request was taken too late to be sent. */
 void count_shed(struct iothread *t, const struct worker *w, const struct request *request);
 
+/* A request was taken, and the run was over before it could be sent. */
+void count_unsent(struct iothread *t, const struct request *request);
+
 /* Keep how long the reply waited for this thread, if that is measured by now. */
 void count_reply_wait(struct iothread *t, struct worker *w);
 

@@ -17,6 +17,7 @@ void figures_merge(struct figures *into, const struct figures *from, bool schedu
     merge(&into->inferences, &from->inferences);
     merge(&into->late_starts, &from->late_starts);
     merge(&into->shed, &from->shed);
+    merge(&into->unsent, &from->unsent);
     failures_merge(&into->failures, &from->failures);
     histogram_merge(&into->latencies, &from->latencies);
     if (scheduled)

@@ -19,6 +19,7 @@ struct figures {
     _Atomic uint64_t inferences; /* tensors in them: a request carries a batch */
     _Atomic uint64_t late_starts; /* requests that were due before a worker was free */
     _Atomic uint64_t shed;        /* due ones that were never sent, for they were too late already */
+    _Atomic uint64_t unsent;      /* due ones that a thread took, and had not sent when the run was over */
     struct failures failures;
     struct histogram latencies;         /* of successes, from the intended start */
     struct histogram service_latencies; /* the same from the actual one; filled by a schedule alone */

@@ -38,6 +38,7 @@ struct run_state {
     _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
     struct outages *outages; /* of each server */
+    _Atomic int64_t max_due_ns; /* when the first request beyond max_requests was due; 0 before */
     _Atomic int64_t over_ns; /* when the run was over by its duration or stopped; 0 before */
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
@@ -70,7 +71,6 @@ struct iothread {
     _Atomic uint64_t asked;
     _Atomic uint64_t abandoned;
     _Atomic uint64_t burn_in_shed;
-    _Atomic uint64_t unsent; /* due before the run was over, and taken, but not sent by then */
     _Atomic int64_t last_completed_ns;
     _Atomic int64_t cpu_ns;
     _Atomic uint64_t least_worker_requests;

@@ -208,6 +208,14 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     s->begun += atomic_load_explicit(&t->begun, memory_order_acquire);
 }
 
+/* From when on nothing that was due was the run's; 0 where the schedule came to its end. */
+static int64_t cut_at_ns(struct run_state *run)
+{
+    int64_t over_ns = atomic_load(&run->over_ns);
+    int64_t max_due_ns = atomic_load(&run->max_due_ns);
+    return max_due_ns && (over_ns == 0 || max_due_ns < over_ns) ? max_due_ns : over_ns;
+}
+
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
 {
     double busiest_ns = 0;
@@ -220,8 +228,8 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     histogram_init(&s->reply_waits);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
-    int64_t over_ns = atomic_load(&g->run.over_ns);
-    s->cut_after_ns = over_ns ? over_ns - atomic_load(&g->run.measure_due_from_ns) : 0;
+    int64_t cut_ns = cut_at_ns(&g->run);
+    s->cut_after_ns = cut_ns ? cut_ns - atomic_load(&g->run.measure_due_from_ns) : 0;
     s->lag_exceeded = atomic_load(&g->run.lag_exceeded);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         add_thread(s, &g->threads[i], &busiest_ns);
@@ -258,18 +266,26 @@ uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage 
     return outages_read(&g->run.outages[server], outages);
 }
 
-uint64_t loadgen_unsent(struct loadgen *g)
+uint64_t loadgen_unsent(struct loadgen *g, uint64_t *of_steps)
 {
     struct run_state *run = &g->run;
     int64_t over_ns = atomic_load(&run->over_ns);
     struct arrival arrival;
     uint64_t unsent = 0;
     for (uint32_t i = 0; i < run->config.threads; i++)
-        unsent += atomic_load(&g->threads[i].unsent);
+        unsent += atomic_load(&g->threads[i].measured.unsent);
+    for (uint32_t step = 0; step < run->config.step_count; step++) {
+        of_steps[step] = 0;
+        for (uint32_t i = 0; i < run->config.threads; i++)
+            of_steps[step] += atomic_load(&g->threads[i].steps[step].unsent);
+    }
     if (schedule_is_open(&run->schedule))
         while (schedule_next(&run->schedule, &arrival) && arrival.due_ns < over_ns &&
-               (!run->config.max_requests || arrival.number < run->config.max_requests))
+               (!run->config.max_requests || arrival.number < run->config.max_requests)) {
             unsent++;
+            if (arrival.step != SCHEDULE_NO_STEP)
+                of_steps[arrival.step]++;
+        }
     return unsent;
 }
 

@@ -80,8 +80,8 @@ struct loadgen_snapshot {
                                 * was on a CPU */
     uint64_t least_worker_requests; /* measured ones of the worker that had the fewest; 0 before */
     uint64_t most_worker_requests;  /* the end, and so has the one with the most */
-    int64_t cut_after_ns;           /* how long after the burn-in the run was over by its duration or
-                                     * stopped; 0 where the schedule ended it */
+    int64_t cut_after_ns;           /* how long after the burn-in the run was over by its duration or its
+                                     * max_requests, or stopped; 0 where the schedule ended it */
     bool lag_exceeded;              /* a request was later than max_lag_ns, which ended the run */
     struct failures burn_in_failures;
     struct histogram burn_in_latencies; /* of its successes, from the intended start */
@@ -128,8 +128,9 @@ void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures
 uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage *outages);
 
 /* After the end: how many requests were due before the run was over or stopped, and not sent, for no
- * worker was free. */
-uint64_t loadgen_unsent(struct loadgen *g);
+ * worker was free; and of them those of each step, into room for step_count. Takes what the schedule has
+ * left: what a second call returns means nothing. */
+uint64_t loadgen_unsent(struct loadgen *g, uint64_t *of_steps);
 
 /* Before the start: the version of TLS and the cipher, as the first worker has them, both static; false where
  * there is none. */

@@ -321,6 +321,7 @@ def _cell_values(one: CellSummary, limited: bool, compared: bool) -> Iterator[st
 
 _PART_HEADS = (
     "Part", "Name", "Requests", "Inferences/s", "p50 (ms)", "p99 (ms)", "Failed requests", "Shed",
+    "Unsent",
 )  # fmt: skip
 
 
@@ -352,6 +353,7 @@ def _part_values(part: Part) -> Iterator[str]:
         yield "n/a" if value is None else f"{value:,.3f}"
     yield f"{part.failed:,}"
     yield f"{part.shed:,}"
+    yield "n/a" if part.unsent is None else f"{part.unsent:,}"
 
 
 _FACT_NAMES = {

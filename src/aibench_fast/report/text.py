@@ -128,7 +128,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
     else:
         yield from _arrival_lines(result)
     for step in result.steps:
-        yield f"Step {step.name}: {_part_line(step, step.seconds)}"
+        yield f"Step {step.name}: {_part_line(step, step.seconds, step.unsent)}"
     for kind in result.kinds:
         line = _part_line(kind, result.measured_s)
         yield f"Kind {kind.name}, {kind.tensors}, weight {kind.weight:g}: {line}"
@@ -249,7 +249,7 @@ def _workers(count: int) -> str:
     return f"{count} worker{'' if count == 1 else 's'}"
 
 
-def _part_line(part: PartFigures, seconds: float) -> str:
+def _part_line(part: PartFigures, seconds: float, unsent: int = 0) -> str:
     """How many requests of a part there were in so many seconds, and how long they took."""
     told = [f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s"]
     if part.latencies.count:
@@ -259,7 +259,9 @@ def _part_line(part: PartFigures, seconds: float) -> str:
         if part.service_latencies is not None:
             told.append(f"service q99 {_p99(part.service_latencies)}")
     failed = part.requests - part.successes
-    doubts = {"failed": failed, "shed": part.shed, "started late": part.late_starts}
+    doubts = {
+        "failed": failed, "shed": part.shed, "unsent": unsent, "started late": part.late_starts,
+    }  # fmt: skip
     told += [f"{count} {what}" for what, count in doubts.items() if count]
     return ", ".join(told)
 

@@ -21,6 +21,8 @@ class Part:
     """Measured ones."""
     failed: int
     shed: int
+    unsent: int | None
+    """None of all but steps, and of those before format 1.8: what was never sent is of no kind."""
     inferences_per_s: float | None
     """None where it took no time."""
     q50_ms: float | None
@@ -47,6 +49,7 @@ def _of(document: Mapping[str, Any], key: str) -> Iterator[Part]:
             requests=round(number(told, "Requests")),
             failed=sum(round(number(one, "Count")) for one in told["Failures"].values()),
             shed=round(number(told, "Shed")),
+            unsent=round(number(told, "Unsent")) if "Unsent" in told else None,
             inferences_per_s=number(told, "Inferences") / seconds if seconds > 0 else None,
             q50_ms=number(quantiles, "q50") if successes else None,
             q99_ms=number(quantiles, "q99") if successes >= MIN_FOR_P99 else None,

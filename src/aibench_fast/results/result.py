@@ -18,6 +18,7 @@ Versions of the format:
          ServerName, of several servers that are compared; Incomplete; Facts.Tls
     1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked;
          Clients, of a run over several
+    1.8  Unsent of each step
 """
 
 import json
@@ -35,7 +36,7 @@ MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""
-FORMAT_VERSION = "1.7"
+FORMAT_VERSION = "1.8"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -157,6 +158,8 @@ class StepFigures(PartFigures):
 
     seconds: float
     """How long it lasted: less than was asked where the run ended in it, 0 where it did before."""
+    unsent: int
+    """Requests that were due in it before the end, and had no worker free by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -545,7 +548,12 @@ class Result(ShownInNotebooks):
             "Unsent": self.unsent,
             "LagExceeded": self.lag_exceeded,
             "Steps": [
-                {"Step": step.name, "Seconds": step.seconds, **_part_json(step)}
+                {
+                    "Step": step.name,
+                    "Seconds": step.seconds,
+                    **_part_json(step),
+                    "Unsent": step.unsent,
+                }
                 for step in self.steps
             ],
             "Kinds": [
