@@ -4,10 +4,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from aibench_fast import __version__
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 
 if TYPE_CHECKING:
@@ -21,6 +21,83 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
+class Place(NamedTuple):
+    """A Dask worker."""
+
+    address: str
+    """What Dask calls it."""
+    name: str
+    host: str
+    version: str | None
+    """Of this package there; None where it cannot be imported."""
+    missing: str
+    """Why not."""
+
+    def __str__(self) -> str:
+        """Return it as a person looks for it."""
+        return f"the Dask worker {self.name} on {self.host}"
+
+    def check_version(self) -> None:
+        """ServerError where it has not this version of this package."""
+        if self.version is None:
+            raise ServerError(
+                f"{self} has no aibench-fast {__version__} ({self.missing}): install it there"
+            )
+        if self.version != __version__:
+            raise ServerError(
+                f"{self} has aibench-fast {self.version}, and here is {__version__}: install the "
+                "same on all machines"
+            )
+
+
+def ask(
+    client: "Client", function: Callable[..., Any], *arguments: Any, workers: Iterable[str]
+) -> dict[str, Any]:
+    """What a function returns in each worker beside its tasks, or the exception that it raised."""
+    told: dict[str, Any] = client.run(
+        function, *arguments, workers=list(workers), on_error="return"
+    )
+    return told
+
+
+def places(client: "Client") -> list[Place]:
+    """All workers; ServerError where there is none, or one does not answer."""
+    addresses = list(client.nthreads())
+    if not addresses:
+        raise ServerError("the Dask cluster has no workers: start some with `dask worker`")
+    told = ask(client, _prober(), workers=addresses)
+    return [_place(address, told[address]) for address in addresses]
+
+
+def _prober() -> Callable[..., dict[str, str]]:
+    """What asks a Dask worker about itself.
+
+    A function in a function is sent whole: one of a module would be looked for there.
+    """
+
+    def probe(dask_worker: Any) -> dict[str, str]:
+        import socket
+
+        told = {"name": str(dask_worker.name), "host": socket.gethostname()}
+        try:
+            import aibench_fast
+            import aibench_fast._core
+        except ImportError as error:
+            return {**told, "missing": str(error)}
+        return {**told, "version": aibench_fast.__version__}
+
+    return probe
+
+
+def _place(address: str, told: Any) -> Place:
+    if isinstance(told, Exception):
+        line = " ".join(str(told).split()) or type(told).__name__
+        raise ServerError(f"the Dask worker {address} does not answer: {line}")
+    return Place(
+        address, told["name"], told["host"], told.get("version"), told.get("missing", "")
+    )  # fmt: skip
+
+
 class Cluster:
     """A cluster all of whose workers have this version of the package."""
 
@@ -32,10 +109,9 @@ class Cluster:
     def on_each_worker(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """Call a function on each worker; what comes of it, or the exception, by its address."""
         try:
-            answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
+            return ask(self._client, function, *arguments, workers=self._client.nthreads())
         except OSError as error:
             raise self._lost(error) from error
-        return answers
 
     def map(
         self, function: Callable[[Item], Made], items: Iterable[Item]
@@ -81,9 +157,9 @@ class Cluster:
 def connect(address: str) -> Iterator[Cluster]:
     """As `connected`; ServerError too where no worker is there, or one without this package."""
     with connected(address) as client:
-        cluster = Cluster(address, client)
-        _check_workers(address, cluster)
-        yield cluster
+        for place in places(client):
+            place.check_version()
+        yield Cluster(address, client)
 
 
 @contextmanager
@@ -122,20 +198,3 @@ def connected(address: str) -> "Iterator[Client]":
             client.close(timeout=CLOSE_S)
     finally:
         log.setLevel(level)
-
-
-def _check_workers(address: str, cluster: Cluster) -> None:
-    # A function of Python's own is known to a worker that has nothing of ours.
-    found = cluster.on_each_worker(version, "aibench-fast")
-    if not found:
-        raise ServerError(
-            f"--dask {address}: the scheduler has no worker; start some by `dask worker {address}`"
-        )
-    ours = version("aibench-fast")
-    for worker, theirs in found.items():
-        if theirs != ours:
-            told = "none" if isinstance(theirs, Exception) else theirs
-            raise ServerError(
-                f"--dask {address}: worker {worker} has aibench-fast {told}, and here is {ours}; "
-                "install the same on all"
-            )

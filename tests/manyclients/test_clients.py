@@ -19,6 +19,7 @@ from manyclients.conftest import MODEL, WORKERS
 from manyclients.there import change, hide
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
+from aibench_fast import cluster as dask_cluster
 from aibench_fast.clients import cluster, runner
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Interval, IntervalLatencies, SendingFile, SoFar
@@ -230,8 +231,8 @@ def test_workers_without_this_version_are_told(
     def prober() -> Callable[..., dict[str, str]]:
         return lambda dask_worker: {"name": str(dask_worker.name), "host": "there", **answers}
 
-    monkeypatch.setattr(cluster, "_prober", prober)
-    with pytest.raises(ConfigError, match=f"the Dask worker . on there {told}"):
+    monkeypatch.setattr(dask_cluster, "_prober", prober)
+    with pytest.raises(ServerError, match=f"the Dask worker . on there {told}"):
         run(config(server), client=dask)
 
 

@@ -198,7 +198,7 @@ def test_workers_without_this_package_are_told(
         finally:
             worker.terminate()
             worker.wait()
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert re.search("the Dask worker bare on .* has no aibench-fast .*none here", done.stderr)
     assert done.stderr.count("\n") == 1
 

@@ -20,8 +20,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is asked")
     group.add_argument(
         "--file", type=Path,
-        help="the tensor file: tensors of --shape and --dtype, one after another (default: with "
-        "--shape, generated ones)",
+        help="the tensor file: tensors of --shape and --dtype, one after another; of shards "
+        "the name that the whole would have (default: with --shape, generated ones)",
     )  # fmt: skip
     group.add_argument(
         "--shape", type=shape, metavar="N,...",

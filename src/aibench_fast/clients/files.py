@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aibench_fast.clients.cluster import Place
+from aibench_fast.cluster import Place
 from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.config import RunConfig

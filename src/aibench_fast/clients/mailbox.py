@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aibench_fast.clients.cluster import Place
+from aibench_fast.cluster import Place
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient

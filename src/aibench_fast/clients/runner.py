@@ -4,20 +4,21 @@ import dataclasses
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast import errors
 from aibench_fast.clients import clocks, drive
-from aibench_fast.clients.cluster import Place, ask, choose
+from aibench_fast.clients.cluster import choose
 from aibench_fast.clients.files import placed, with_files
 from aibench_fast.clients.mailbox import Letter, Mailbox
 from aibench_fast.clients.merge import Client, merge
 from aibench_fast.clients.periods import Periods
 from aibench_fast.clients.report import Report, decode
 from aibench_fast.clients.split import split
+from aibench_fast.cluster import Place, ask
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load import runner
 from aibench_fast.load.config import RunConfig
@@ -127,7 +128,7 @@ class _RunOverClients:
         addresses = [
             place.address for number, place in enumerate(self._places) if number not in self._lost
         ]
-        ask(self._client, addresses, function, self._run_id, *more)
+        ask(self._client, function, self._run_id, *more, workers=addresses)
 
     def _await_ready(self) -> ServerFacts:
         """Wait until every client is; raise what one could not do."""
@@ -161,10 +162,11 @@ class _RunOverClients:
     def _begin(self) -> None:
         """Agree on the moment of the start, and tell each by the clock that it reads."""
         by_clock = {clocks.clock_id(): clocks.SAME_CLOCK}
-        for place in self._places:
-            if place.clock not in by_clock:
-                by_clock[place.clock] = clocks.measure(partial(self._read_clock, place))
-        self._offsets = [by_clock[place.clock] for place in self._places]
+        theirs = self._ask(drive.which_clock, *self._places)
+        for clock, place in zip(theirs, self._places, strict=True):
+            if clock not in by_clock:
+                by_clock[clock] = clocks.measure(partial(self._read_clock, place))
+        self._offsets = [by_clock[clock] for clock in theirs]
         lead_s = LEAD_S + LEAD_A_CLIENT_S * len(self._places)
         at_ns = time.monotonic_ns() + round(lead_s * clocks.NS_PER_S)
         self._start_unix_ms = unix_ms() + round(lead_s * MS_PER_S)
@@ -172,10 +174,16 @@ class _RunOverClients:
         self._tell(drive.begin, starts_ns)
 
     def _read_clock(self, place: Place) -> int:
-        told = ask(self._client, [place.address], drive.read_clock)[place.address]
-        if isinstance(told, Exception):
-            raise ServerError(f"{place} does not tell its clock: {told}")
+        (told,) = self._ask(drive.read_clock, place)
         return int(told)
+
+    def _ask(self, function: Callable[[], Any], *places: Place) -> list[Any]:
+        """What each tells of its clock; ServerError where one does not."""
+        told = ask(self._client, function, workers=[place.address for place in places])
+        for place in places:
+            if isinstance(told[place.address], Exception):
+                raise ServerError(f"{place} does not tell its clock: {told[place.address]}")
+        return [told[place.address] for place in places]
 
     def _measure(self) -> Result:
         """Follow the clients to their end, or to Ctrl-C."""
