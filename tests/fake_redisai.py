@@ -38,6 +38,14 @@ def _command_info(arguments: Sequence[bytes], _number: int) -> bytes:
     return array(*(array(bulk(name.lower())) for name in arguments[2:]))
 
 
+META = (
+    b"*18\r\n$7\r\nbackend\r\n$4\r\nNULL\r\n$6\r\ndevice\r\n$3\r\nCPU\r\n$3\r\ntag\r\n$0\r\n\r\n"
+    b"$9\r\nbatchsize\r\n:0\r\n$12\r\nminbatchsize\r\n:0\r\n$6\r\ninputs\r\n*0\r\n"
+    b"$7\r\noutputs\r\n*0\r\n$15\r\nminbatchtimeout\r\n:0\r\n$4\r\nblob\r\n$0\r\n\r\n"
+)
+"""What AI.MODELGET tells of a model of the NULL backend."""
+
+
 class FakeRedisAI:
     """Listens on 127.0.0.1 while the `with` block lasts."""
 

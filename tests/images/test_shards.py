@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commandline import Cli
-from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI
+from fake_redisai import META, OK, OUTPUT_BYTES, FakeRedisAI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +84,34 @@ def test_a_run_sends_the_tensors_of_all_shards(tmp_path: Path, tensor_bytes: int
     assert server.blobs[1:] == [ring[n * step : (n + 1) * step] for n in range(5)]
     assert result.data_file == str(tmp_path / "t.out")
     assert result.facts["DataDigest"] == hashlib.sha256(data).hexdigest()
+
+
+def test_sweeps_searches_and_mixes_take_shards_too(cli: Cli, tmp_path: Path) -> None:
+    data = write_shards(tmp_path / "t.out", 16, [2, 1])
+    tensors = {data[at : at + 16] for at in range(0, len(data), 16)}
+    (tmp_path / "mix.toml").write_text('[[request]]\nmodel = "m"\nfile = "t.out"\nshape = [4]\n')
+    one = (
+        "--file",
+        "t.out",
+        "--shape",
+        4,
+        "--model",
+        "m",
+        "--max-queries",
+        40,
+        "--burn-in",
+        1,
+        "--quiet",
+    )
+    for words in (
+        ("run", "--mix", "mix.toml", "--max-queries", 9, "--quiet"),
+        ("sweep", *one, "--workers", 2),
+        ("search", *one, "--slo", "errors=1%", "--over", "workers", "--from", 1, "--to", 1),
+    ):
+        with FakeRedisAI(AI_MODELGET=lambda *_: META) as server:
+            done = cli(*words, "--port", server.port)
+            assert done.returncode == 0, (words, done.stderr)
+            assert set(server.blobs) == tensors, words
 
 
 def test_references_may_be_in_shards_too(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from commandline import Cli, command
-from fake_redisai import OK, FakeRedisAI
+from fake_redisai import META, OK, FakeRedisAI
 from redisclient import load_into, stored_in
 
 from aibench_fast.load.sweep import Cell, Grid, numbers
@@ -135,13 +135,6 @@ def failing_at(*numbers: int) -> FakeRedisAI:
         AI_MODELRUN=lambda _, n: b"-ERR out of luck\r\n" if n in numbers else OK,
         AI_MODELGET=lambda *_: META,
     )
-
-
-META = (
-    b"*18\r\n$7\r\nbackend\r\n$4\r\nNULL\r\n$6\r\ndevice\r\n$3\r\nCPU\r\n$3\r\ntag\r\n$0\r\n\r\n"
-    b"$9\r\nbatchsize\r\n:0\r\n$12\r\nminbatchsize\r\n:0\r\n$6\r\ninputs\r\n*0\r\n"
-    b"$7\r\noutputs\r\n*0\r\n$15\r\nminbatchtimeout\r\n:0\r\n$4\r\nblob\r\n$0\r\n\r\n"
-)
 
 
 def test_a_run_with_failures_stops_the_sweep(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
