@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Container, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from benchmarks.scale.simulation import Batching
 
 INSTANT, QUEUED = "instant", "queued"
 """Models: one that answers at once, and one whose requests wait for others."""
+KERNEL_THREADS_PARENT = "2"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -128,7 +129,8 @@ class Bench:
     ) -> Real:  # fmt: skip
         """Let so many clients run at a time, each against one of so many servers."""
         used = self._servers[:servers]
-        before, machine_before = [_cpu_s(server.pid) for server in used], _machine_cpu_s()
+        ours = {os.getpid(), *(one.pid for one in (*self._servers, *self._clients))}
+        before, others_before = [_cpu_s(server.pid) for server in used], _others_s(ours)
         running = self._clients[:clients]
         for number, process in enumerate(running):
             address = used[number % servers].address
@@ -140,12 +142,11 @@ class Bench:
             process.stdin.flush()
         made = [_answer(process) for process in running]
         servers_s = sum(_cpu_s(one.pid) - old for one, old in zip(used, before, strict=True))
-        busy_s, whole_s = (
-            now - old for now, old in zip(_machine_cpu_s(), machine_before, strict=True)
+        others_s, whole_s = (
+            now - old for now, old in zip(_others_s(ours), others_before, strict=True)
         )
-        ours_s = servers_s + sum(one.cpu_s * one.requests for one in made)
         requests = sum(one.requests for one in made)
-        return Real(made, servers_s / requests, max(0.0, busy_s - ours_s) / whole_s)
+        return Real(made, servers_s / requests, max(0.0, others_s) / whole_s)
 
 
 def _answer(process: subprocess.Popen[str]) -> Client:
@@ -156,15 +157,29 @@ def _answer(process: subprocess.Popen[str]) -> Client:
     return Client(**json.loads(line))
 
 
+def _fields(pid: int) -> list[str]:
+    """What /proc/PID/stat has behind the process's name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def _cpu_s(pid: int) -> float:
     """A process's CPU time."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _fields(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
-def _machine_cpu_s() -> tuple[float, float]:
-    """The machine's cores since its start: the seconds that they were busy, and all of them."""
+def _others_s(ours: Container[int]) -> tuple[float, float]:
+    """What others had of the cores, the hypervisor among them, and all of the cores' time.
+
+    The kernel's own threads are none: what they do meanwhile is the work of our loopback.
+    """
     first = Path("/proc/stat").read_text().splitlines()[0]
-    user, nice, system, idle, iowait, irq, softirq, steal = map(int, first.split()[1:9])
-    busy = user + nice + system + irq + softirq + steal
-    return busy / _TICKS_PER_S, (busy + idle + iowait) / _TICKS_PER_S
+    whole = [int(ticks) / _TICKS_PER_S for ticks in first.split()[1:9]]
+    steal_s = whole[-1]
+    others_s = 0.0
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        with suppress(OSError):  # it may have ended
+            if pid not in ours and _fields(pid)[1] != KERNEL_THREADS_PARENT:
+                others_s += _cpu_s(pid)
+    return others_s + steal_s, sum(whole)
