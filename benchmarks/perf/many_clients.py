@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster, Worker
 
 from aibench_fast import RunConfig, run
@@ -33,6 +34,7 @@ def start(bench: Bench) -> Iterator[Row]:
     # Before there are threads here, which a fork would be in the way of.
     bare_ms = [_bare_spread_ms() for _ in range(bench.effort.rounds)]
     with _cluster() as client:
+        run(config, client=client)  # the first has what processes do at their own start beside it
         for _ in range(bench.effort.rounds):
             lags_s = [one.start_lag_s for one in run(config, client=client).clients]
             spreads_ms.append((max(lags_s) - min(lags_s)) * MS_PER_S)
@@ -93,6 +95,7 @@ def _cluster() -> Iterator[Client]:
 
 def _work(scheduler: str) -> None:
     logging.getLogger("distributed").setLevel(logging.WARNING)
+    dask.config.set({"distributed.worker.profile.enabled": False})  # as docs/clients.md has it
     asyncio.run(_worker(scheduler))
 
 
