@@ -119,6 +119,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
     A result whose histogram or periods cannot be read keeps its figures and is named.
     """
     unreadable: dict[Path, Skipped] = {}
+    nothing = LatencyHistogram.empty()  # which is large: one for all
 
     def readable(run: RunRecord, read: Callable[[], Read], instead: Read) -> Read:
         try:
@@ -130,13 +131,12 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
 
     def latencies(runs: Iterable[RunRecord]) -> Iterator[LatencyHistogram]:
         for run in runs:
-            yield readable(run, run.latencies, LatencyHistogram.empty())
+            yield readable(run, run.latencies, nothing)
             read_one()
 
     cells = by_cell(loaded.records)
     drawn = _drawn(cells)
     timed = set(_fastest_first(cells, drawn)[:MAX_TIMED])
-    nothing = LatencyHistogram.empty()  # which is large: one for all
     summaries = []
     for cell, runs in cells.items():
         typical = median_run(runs)

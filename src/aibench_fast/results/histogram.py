@@ -12,7 +12,7 @@ import re
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import sub
 
@@ -104,8 +104,7 @@ class LatencyHistogram:
 
         Their least and greatest are known to the width of a bucket.
         """
-        now, before = (memoryview(h._histogram.counts).cast("B").cast("q") for h in (self, earlier))
-        counts = array("q", map(sub, now, before))
+        counts = array("q", map(sub, self._counts, earlier._counts))
         filled = [index for index, count in enumerate(counts) if count]
         if not filled:
             return LatencyHistogram.empty()
@@ -122,25 +121,24 @@ class LatencyHistogram:
 
         It makes no histogram: those are freed late, and a run asks this in every reporting period.
         """
-        now, before = (memoryview(h._histogram.counts).cast("B").cast("q") for h in (self, earlier))
+        counts = zip(self._counts, earlier._counts, strict=True)
         came = [
-            (index, a - b) for index, (a, b) in enumerate(zip(now, before, strict=True)) if a != b
+            (index, now - before) for index, (now, before) in enumerate(counts) if now != before
         ]
         if not came:
             return []
-        up_to = list(accumulate(count for _, count in came))
-        found = []
-        for quantile in quantiles:
-            wanted = max(1, int(quantile * up_to[-1] + 0.5))  # rounded as HdrHistogram does
-            value = self._histogram.get_value_from_index(came[bisect_left(up_to, wanted)][0])
-            value = self._histogram.get_highest_equivalent_value(value)
-            found.append(min(value / US_PER_MS, self.max_ms))
-        return found
+        up_to = [*accumulate(count for _, count in came)]
+        return self._at_quantiles_ms(quantiles, [index for index, _ in came], up_to)
 
     def encode(self) -> str:
         """Return HdrHistogram's V2 compressed form in base64, once."""
         encoded: bytes = self._histogram.encode()
         return encoded.decode("ascii")
+
+    @property
+    def _counts(self) -> "memoryview[int]":
+        """How many latencies each bucket has."""
+        return memoryview(self._histogram.counts).cast("B").cast("q")
 
     @property
     def count(self) -> int:
@@ -150,17 +148,31 @@ class LatencyHistogram:
 
     def quantiles_ms(self, quantiles: Iterable[float]) -> list[float]:
         """Return the latency at each quantile (0 to 1), in milliseconds; 0.0 where none are."""
-        percentiles = [quantile * 100 for quantile in quantiles]
         if not self.count:
-            return [0.0] * len(percentiles)
-        values = self._histogram.get_percentile_to_value_dict(percentiles)
-        # A bucket's upper edge may lie above the largest value that was seen.
-        return [min(values[percentile] / US_PER_MS, self.max_ms) for percentile in percentiles]
+            return [0.0 for _ in quantiles]
+        up_to = [*accumulate(self._counts)]
+        return self._at_quantiles_ms(quantiles, range(len(up_to)), up_to)
+
+    def _at_quantiles_ms(
+        self, quantiles: Iterable[float], indexes: Sequence[int], up_to: Sequence[int]
+    ) -> list[float]:
+        """The latency at each quantile, where so many are up to each of these buckets.
+
+        As the library finds it, which goes through all buckets in Python and takes far longer.
+        """
+        found = []
+        for quantile in quantiles:
+            wanted = max(1, int(quantile * 100 * up_to[-1] / 100 + 0.5))
+            value = self._histogram.get_value_from_index(indexes[bisect_left(up_to, wanted)])
+            if quantile:
+                value = self._histogram.get_highest_equivalent_value(value)
+            # A bucket's upper edge may lie above the largest value that was seen.
+            found.append(min(value / US_PER_MS, self.max_ms))
+        return found
 
     def counts_up_to(self, limits_ms: Iterable[float]) -> list[int]:
         """How many latencies are at or below each limit, to the width of a bucket."""
-        counts = memoryview(self._histogram.counts).cast("B").cast("q")
-        up_to = [*accumulate(counts)]
+        up_to = [*accumulate(self._counts)]
         indexes = (self._index(limit_ms) for limit_ms in limits_ms)
         return [up_to[index] for index in indexes]
 
@@ -207,8 +219,7 @@ class LatencyHistogram:
 
         The library's own iterators go through all buckets, which takes it a hundred times as long.
         """
-        counts = memoryview(self._histogram.counts).cast("B").cast("q")
-        for index, count in enumerate(counts):
+        for index, count in enumerate(self._counts):
             if count:
                 value = self._histogram.get_value_from_index(index)
                 yield self._histogram._hdr_median_equiv_value(value), count
