@@ -2,6 +2,7 @@
 
 import os
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ RATE = 150.0
 FIT_S, FIT_STEPS = 1.0, 10
 """How long is simulated to find what passes beside CPU time, and how often that is halved."""
 OPEN_WORKERS = 64
+SLEEPS = 20
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Row:
     """The least and the greatest ratio of a round."""
     others: float
     """The share of the machine that other programs had, in the round that they had the most."""
+    is_promised: bool
+    """Whether it is to hold, or told beside the others."""
 
     @property
     def is_disturbed(self) -> bool:
@@ -84,19 +88,23 @@ def measure_costs(bench: Bench, values: int, seconds: float, workers: int = 1) -
 def check(rounds: int, seconds: float) -> Iterator[Row]:
     """Measure and simulate every row, `rounds` times; what a request costs, in each round anew."""
     most_clients, most_servers = (max(counts) for counts in zip(*NUMBERS, strict=True))
-    kinds = (("batching queue", "ms mean", _open), ("closed loop", "requests/s", _closed))
+    kinds = (
+        ("queue, open loop", "ms mean", _open, True),
+        ("queue, closed loop", "requests/s", _waiting, True),
+        ("shared cores, closed loop", "requests/s", _closed, False),
+    )
     with Bench(most_clients, most_servers, BATCHING) as bench:
-        for name, unit, once in kinds:
+        for name, unit, once, is_promised in kinds:
             for clients, servers in NUMBERS:
                 made = [once(bench, clients, servers, seconds) for _ in range(rounds)]
-                yield _row(f"{name}, {_told(clients, servers)}", unit, made)
+                yield _row(f"{name}, {_told(clients, servers)}", unit, made, is_promised)
 
 
 def _told(clients: int, servers: int) -> str:
     return f"{clients} client{'s' * (clients > 1)}, {servers} server{'s' * (servers > 1)}"
 
 
-def _row(name: str, unit: str, made: Sequence[Round]) -> Row:
+def _row(name: str, unit: str, made: Sequence[Round], is_promised: bool) -> Row:
     """The medians of the rounds in which others left the machine alone, if there are any."""
     counted = [one for one in made if one.others <= MOST_OTHERS] or made
     ratios = [one.simulated / one.measured for one in counted]
@@ -108,6 +116,7 @@ def _row(name: str, unit: str, made: Sequence[Round]) -> Row:
         statistics.median(ratios),
         (min(ratios), max(ratios)),
         max(one.others for one in counted),
+        is_promised,
     )
 
 
@@ -143,16 +152,42 @@ def _beside_s(setting: Setting, per_s: float) -> float:
 
 def _open(bench: Bench, clients: int, servers: int, seconds: float) -> Round:
     """Small tensors by a Poisson process, and a queue that waits for others: its wait counts."""
-    costs = measure_costs(bench, SMALL, seconds)
+    queued = _queued(bench, clients, servers, seconds)
     made = bench.run(
         clients=clients, servers=servers, workers=OPEN_WORKERS, model=QUEUED, values=SMALL,
         seconds=seconds, rate=RATE,
     )  # fmt: skip
-    setting = Setting(
+    simulated = simulate(replace(queued, arrivals_per_s=RATE), 20.0, 0.5)
+    return Round(simulated.mean_s * 1000, made.mean_s * 1000, made.others)
+
+
+def _waiting(bench: Bench, clients: int, servers: int, seconds: float) -> Round:
+    """The same in a closed loop of one worker a client, so few that each batch has to wait."""
+    queued = _queued(bench, clients, servers, seconds)
+    made = bench.run(
+        clients=clients, servers=servers, workers=1, model=QUEUED, values=SMALL, seconds=seconds
+    )
+    simulated = simulate(replace(queued, workers=1), 20.0, 0.5)
+    return Round(simulated.per_s, made.per_s, made.others)
+
+
+def _queued(bench: Bench, clients: int, servers: int, seconds: float) -> Setting:
+    """With what a small request costs now, and a queue whose timer is as late as others here."""
+    costs = measure_costs(bench, SMALL, seconds)
+    wait_s = BATCHING.wait_s + _timer_late_s()
+    return Setting(
         clients=clients, servers=servers, workers=0, spread=False,
         client_cpu_s=costs.client_cpu_s, server_cpu_s=costs.server_cpu_s,
         round_trip_s=costs.round_trip_s, shared_cores=len(os.sched_getaffinity(0)),
-        batching=BATCHING, arrivals_per_s=RATE,
+        batching=replace(BATCHING, wait_s=wait_s),
     )  # fmt: skip
-    simulated = simulate(setting, 20.0, 0.5)
-    return Round(simulated.mean_s * 1000, made.mean_s * 1000, made.others)
+
+
+def _timer_late_s() -> float:
+    """How much longer a process sleeps than it meant to, on average."""
+    slept_s = []
+    for _ in range(SLEEPS):
+        began = time.monotonic()
+        time.sleep(BATCHING.wait_s)
+        slept_s.append(time.monotonic() - began)
+    return statistics.fmean(slept_s) - BATCHING.wait_s
