@@ -1,28 +1,57 @@
 """What repeated runs come to."""
 
 import random
+import statistics
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from resultfiles import our_result
 from scipy import stats
 
 from aibench_fast.results import repeats
 from aibench_fast.results.repeats import Repeats, Spread, repeat, trend_p
 
+NOISES: dict[str, Callable[[random.Random], float]] = {
+    "normal": lambda rng: rng.gauss(100, 3),
+    "skewed": lambda rng: 100 * rng.lognormvariate(0, 0.2),
+    "with outliers above": lambda rng: (
+        100 * rng.lognormvariate(0, 0.02) * rng.paretovariate(0.7)
+        if rng.random() < 0.5
+        else 100 * rng.lognormvariate(0, 0.02) / (1 + rng.expovariate(20))
+    ),
+}
 
-@pytest.mark.parametrize("noise", ["normal", "skewed"])
-def test_the_interval_covers_the_true_median(noise: str) -> None:
+
+@pytest.mark.parametrize("runs", [5, 6, 10, 50])
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_interval_covers_the_true_median(noise: str, runs: int) -> None:
     rng = random.Random(7)
+    one = NOISES[noise]
+    truth = statistics.median(one(rng) for _ in range(100_001))
     covered = 0
-    for _ in range(100):
-        if noise == "normal":
-            values = [rng.gauss(100, 3) for _ in range(5)]
-        else:
-            values = [100 * rng.lognormvariate(0, 0.2) for _ in range(5)]
-        interval = Spread(values, "ms").interval
+    for _ in range(1000):
+        interval = Spread([one(rng) for _ in range(runs)], "ms").interval
         assert interval is not None
-        covered += interval[0] <= 100 <= interval[1]
-    assert covered >= 90
+        covered += interval[0] <= truth <= interval[1]
+    assert covered >= 900
+
+
+@given(st.lists(st.floats(0.01, 1e4), min_size=2, max_size=60))
+def test_the_median_of_the_runs_is_in_its_interval(values: list[float]) -> None:
+    spread = Spread(values, "ms")
+    assert spread.interval is not None
+    low, high = spread.interval
+    assert low <= spread.median * (1 + 1e-12)
+    assert spread.median <= high * (1 + 1e-12)
+
+
+def test_the_level_is_the_binomial_laws() -> None:
+    for runs in (6, 7, 20, 50):
+        for place in range(1, runs // 2):
+            wanted = 1 - 2 * stats.binom.cdf(place - 1, runs, 0.5)
+            assert repeats._median_level(runs, place) == pytest.approx(wanted)
 
 
 def test_the_table_of_student_is_students() -> None:

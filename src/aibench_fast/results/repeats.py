@@ -9,12 +9,10 @@ from typing import Any
 
 from aibench_fast.results.result import MIN_FOR_P99, Result
 
-# Student's t at 97.5 %, by degrees of freedom from 1 on; above, the next smaller that is listed.
-_T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-    2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
+LEVEL = 0.95
+# Student's t at 97.5 %, by degrees of freedom from 1 on: for so few runs that none of them is far
+# enough from the median.
+_T = (12.706, 4.303, 3.182, 2.776)
 UNSTABLE_DEVIATION = 0.10
 UNSTABLE_EXTREME = 0.50
 """As pyperf warns: a deviation of a tenth of the mean, or a value half as much off."""
@@ -38,17 +36,19 @@ class Spread:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """A 95 % interval of the true median, by Student's t on the logarithms; None for one run.
+        """A 95 % interval of the true median, in which the runs' own is; None for one run.
 
-        Figures of runs scatter by factors, so that their logarithms are near to normal, and the
-        median of the runs is the mean of those.
+        By their order, however they scatter (`median_interval`); of fewer than six runs, whose
+        order does not tell as much, by Student's t on the logarithms, taken for normal.
         """
+        if len(self.values) > len(_T) + 1:
+            return median_interval(self.values)
         if len(self.values) < 2 or min(self.values) <= 0:
             return None
         logs = [math.log(value) for value in self.values]
-        t = _T[min(len(logs) - 1, len(_T)) - 1]
-        half = t * stdev(logs) / math.sqrt(len(logs))
-        return math.exp(fmean(logs) - half), math.exp(fmean(logs) + half)
+        half = _T[len(logs) - 2] * stdev(logs) / math.sqrt(len(logs))
+        low, high = math.exp(fmean(logs) - half), math.exp(fmean(logs) + half)
+        return min(low, self.median), max(high, self.median)
 
     @property
     def half_width(self) -> float:
@@ -75,6 +75,32 @@ class Spread:
 
 def _width(interval: tuple[float, float]) -> float:
     return interval[1] - interval[0]
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """An interval that has the true median at LEVEL, of six values or more.
+
+    How many values are below the true median is binomial, whatever their distribution; between two
+    of them it is interpolated. Hettmansperger and Sheather, "Confidence intervals based on
+    interpolated order statistics", Statistics & Probability Letters 4, 1986.
+    """
+    ordered, n = sorted(values), len(values)
+    inner = 1  # the first place from both ends at which the level is not reached
+    while (inner_level := _median_level(n, inner + 1)) >= LEVEL:
+        inner += 1
+    low, high = ordered[inner - 1], ordered[n - inner]
+    if inner == 1:  # how far beyond the outermost but one a tail reaches is not known
+        return low, high
+    outer_level = _median_level(n, inner)
+    excess = (outer_level - LEVEL) / (outer_level - inner_level)
+    share = (n - inner) * excess / (inner + (n - 2 * inner) * excess)
+    return low + share * (ordered[inner] - low), high + share * (ordered[n - inner - 1] - high)
+
+
+def _median_level(n: int, place: int) -> float:
+    """How likely the true median is between the values at this place from both ends, from 1 on."""
+    beyond = sum(math.comb(n, below) for below in range(place))
+    return 1 - beyond / 2.0 ** (n - 1)
 
 
 def trend_p(values: Sequence[float]) -> float:
