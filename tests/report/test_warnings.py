@@ -96,7 +96,9 @@ def test_equal_tensors_in_the_whole_file(tmp_path: Path) -> None:
     equal.write_bytes(3 * tensor)
     one_other.write_bytes(2 * tensor + os.urandom(TENSOR_BYTES))
     with FakeRedisAI() as server:
-        assert "equal_tensors" in kinds(measured(server, equal))
+        found = kinds(measured(server, equal))
+        assert "equal_tensors" in found
+        assert "equal_outputs" not in found  # for the tensors are no others
         assert "equal_tensors" not in kinds(measured(server, one_other))
 
 

@@ -142,7 +142,7 @@ def _search(options: argparse.Namespace) -> int:
         return EXIT_FAILURES
     best = checked(steps.last_result(edge.holds_at), expected)
     for check in best.expectations:
-        print(f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}")
+        print(check)
     write_junit(options.junit, [(f"{options.over} {edge.holds_at:.5g}", best)])
     return 0 if best.held and edge.confirmed else EXIT_FAILURES
 

@@ -289,10 +289,8 @@ def _writer(write: Callable[[str], None]) -> Observer:
 def _outcome(result: Result) -> str:
     (p50,) = result.latencies.quantiles_ms([0.5])
     failures = f", {result.failed} failures" if result.failed else ""
-    broken = "".join(
-        f", {one.expected} broken: {one.found}" for one in result.expectations if not one.held
-    )
-    return f"{result.inferences_per_s:.3f} inferences/s, p50 {p50:.3f} ms{failures}{broken}"
+    expected = "".join(f"\n    {one}" for one in result.expectations)
+    return f"{result.inferences_per_s:.3f} inferences/s, p50 {p50:.3f} ms{failures}{expected}"
 
 
 @contextmanager

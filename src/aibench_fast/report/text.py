@@ -144,8 +144,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
     yield from _server_lines(result)
     yield from _clients_table(result.clients)
     yield from _client_lines(result)
-    for check in result.expectations:
-        yield f"Expected {check.expected}: {check.found}, {'held' if check.held else 'broken'}"
+    yield from map(str, result.expectations)
     yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
     yield f"Took: {result.duration_s:8.3f} sec"
 

@@ -100,6 +100,10 @@ class Checked:
     """In words, with its unit."""
     held: bool
 
+    def __str__(self) -> str:
+        """Return the line that tells it."""
+        return f"Expected {self.expected}: {self.found}, {'held' if self.held else 'broken'}"
+
 
 @dataclass(frozen=True)
 class Warned:
