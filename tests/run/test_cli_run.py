@@ -186,7 +186,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(cli: Cli, tensor_file: Pa
 
 def test_debug_shows_where_an_error_comes_from(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "--file", tmp_path / "none.out", "--debug")
-    assert "Traceback" in done.stderr
+    assert (done.returncode, "Traceback" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,6 +8,7 @@ import argparse
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -58,19 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.handler(options)
         return code
     except AibenchError as error:
-        if options.debug:
-            raise
-        print(f"aibench-fast: {error}", file=sys.stderr)
+        _tell(error, str(error), options.debug)
         return error.exit_code
     except Exception as error:
-        if options.debug:
-            raise
-        print(
-            f"aibench-fast: this should not happen: {type(error).__name__}: {error}; "
-            "--debug shows where",
-            file=sys.stderr,
-        )
+        told = f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
+        _tell(error, told, options.debug)
         return InternalError.exit_code
     except KeyboardInterrupt:
         print("aibench-fast: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _tell(error: Exception, told: str, debug: bool) -> None:
+    """The one line of an error, or its traceback."""
+    if debug:
+        traceback.print_exception(error)
+    else:
+        print(f"aibench-fast: {told}", file=sys.stderr)
