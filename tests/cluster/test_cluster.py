@@ -4,7 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -130,6 +131,39 @@ def test_a_primary_that_is_killed_under_load_is_survived() -> None:
     assert not any("Tensor" in key for key in left)
 
 
+@contextmanager
+def named(cluster: EmbeddedCluster, host: str) -> Iterator[None]:
+    """While the block lasts all primaries are named by this host; their replicas have no name."""
+
+    def name(host: str, kind: str) -> None:
+        for node in cluster.primaries:
+            with Connection(node.address) as connection:
+                connection.call("CONFIG", "SET", "cluster-announce-hostname", host)
+                connection.call("CONFIG", "SET", "cluster-preferred-endpoint-type", kind)
+
+    name(host, "hostname")
+    try:
+        while {text(host) for host in hosts_told(cluster)} != {host}:
+            time.sleep(0.05)
+        yield
+    finally:
+        name("", "ip")
+
+
+def hosts_told(cluster: EmbeddedCluster) -> list[bytes]:
+    """By what hosts each node names all."""
+    found = []
+    for node in cluster.primaries:
+        with Connection(node.address) as connection:
+            found += [first[0] for _, _, first, *_ in connection.call("CLUSTER", "SLOTS")]
+    return found
+
+
+def test_a_slot_that_moves_is_followed_to_a_node_of_a_name(cluster: EmbeddedCluster) -> None:
+    with named(cluster, "localhost"):
+        test_a_slot_that_moves_to_another_primary_under_load_is_followed(cluster)
+
+
 def test_a_slot_that_moves_to_another_primary_under_load_is_followed(
     cluster: EmbeddedCluster,
 ) -> None:
@@ -181,6 +215,19 @@ def test_slots_that_nobody_serves_are_told_before_the_clock() -> None:
         f"the cluster at {node.address} has 2 slots that no node serves, the first is 5000: assign "
         "them (CLUSTER ADDSLOTSRANGE), or bring their primary back"
     )
+
+
+def test_a_primary_without_the_name_that_it_is_to_be_told_by_is_one_line(
+    cluster: EmbeddedCluster,
+) -> None:
+    first, *_, last = cluster.primaries
+    with named(cluster, "localhost"):
+        with Connection(last.address) as connection:
+            connection.call("CONFIG", "SET", "cluster-announce-hostname", "")
+        while hosts_told(cluster).count(b"?") < len(cluster.primaries):  # all have heard of it
+            time.sleep(0.05)
+        with pytest.raises(ServerError, match="does not tell the host of the primary with slot"):
+            read_cluster([first.address])
 
 
 def test_each_connection_logs_in_where_there_is_a_password() -> None:

@@ -353,7 +353,7 @@ def _native_cluster(
     sessions = [one for one in servers.sessions if isinstance(one, RedisAiSession)]
     owners = [sessions[worker % len(sessions)] for worker in range(config.workers)]
     return _core.Cluster(
-        nodes=[(node.host, endpoint_of(node)) for node in cluster.nodes],
+        nodes=[(name, endpoint_of(node)) for name, node in cluster.named_nodes()],
         asking_kinds=[
             kind._replace(
                 requests=[owner.asking_texts(place, n) for n, owner in enumerate(owners)],

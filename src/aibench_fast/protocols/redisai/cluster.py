@@ -6,6 +6,7 @@ long as the shard keeps that slot.
 """
 
 import dataclasses
+import socket
 from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from redis.cluster import RedisCluster
 
 SLOTS = 16384
+LOCALHOST = "localhost"
+NO_HOST = "?"
+"""The host of a node that is to be told by a name, and has none."""
 
 
 class Shard(NamedTuple):
@@ -43,6 +47,15 @@ class Cluster(NamedTuple):
 
     owners: Sequence[ServerAddress]
     """The primary that has each slot."""
+
+    def named_nodes(self) -> list[tuple[str, ServerAddress]]:
+        """All nodes by the hosts that MOVED and ASK may name them by.
+
+        Of one that calls itself localhost redis-py tells the address.
+        """
+        here = socket.gethostbyname(LOCALHOST)
+        named = [(node.host, node) for node in self.nodes]
+        return named + [(LOCALHOST, node) for node in self.nodes if node.host == here]
 
     def owner(self, tag: str) -> ServerAddress:
         """The primary that has the slot of a tag."""
@@ -76,7 +89,14 @@ def read_cluster(addresses: Sequence[ServerAddress]) -> Cluster:
             f"the cluster at {address} has {len(missing)} slots that no node serves, the first is "
             f"{missing[0]}: assign them (CLUSTER ADDSLOTSRANGE), or bring their primary back"
         )
-    nodes = {name: _of_node(address, node) for name, node in names.items()}
+    hidden = [slot for slot in range(SLOTS) if owners[slot][0].host == NO_HOST]
+    if hidden:
+        raise ServerError(
+            f"the cluster at {address} does not tell the host of the primary with slot "
+            f"{hidden[0]}: set its cluster-announce-hostname, or have it prefer its address"
+        )
+    told = {name: node for name, node in names.items() if node.host != NO_HOST}
+    nodes = {name: _of_node(address, node) for name, node in told.items()}
     by_slot = [nodes[owners[slot][0].name] for slot in range(SLOTS)]
     primaries = list(dict.fromkeys(by_slot))
     return Cluster(
