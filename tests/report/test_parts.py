@@ -36,6 +36,7 @@ def test_steps_kinds_and_servers_are_in_the_report(cli: Cli, tmp_path: Path) -> 
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert cli("report", "r.json", "--out", "page.html").returncode == 0
+    assert "<h3>4 workers, tensor batch 1</h3>" in (tmp_path / "page.html").read_text()
     found = rows(tmp_path / "page.html")
     assert [(row[0], row[2]) for row in found[:3]] == [
         ("Step", "200"),

@@ -51,9 +51,9 @@ class Cell(NamedTuple):
 
     @property
     def variant(self) -> str:
-        """All of the cell but the workers, in words."""
-        batch = self.batch_size or "of a mix"
-        words = f"auto-batching {self.autobatching}, tensor batch {batch}"
+        """All of the cell but the workers, in words; of auto-batching what was told."""
+        words = f"tensor batch {self.batch_size or 'of a mix'}"
+        words = f"auto-batching {self.autobatching}, {words}" if self.autobatching >= 0 else words
         words = f"{self.server_name}, {words}" if self.server_name else words
         return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
 
