@@ -7,6 +7,7 @@
 #   PORT  the scheduler's, 8786 unless said otherwise;  REMOTE_PYTHON  python on the hosts, python3
 #   unless said otherwise;  WAIT_S  how long hosts may take to come up, 60 unless said otherwise
 set -euo pipefail
+set -m # or what runs in the background would not hear SIGINT, by which Dask stops what it started
 
 if [[ $# -lt 2 ]]; then
   sed -n 's/^#   usage: /usage: /p' "$0" >&2
@@ -14,18 +15,22 @@ if [[ $# -lt 2 ]]; then
 fi
 # After what is on the PATH: the environment that `make` made.
 PATH="$PATH:$(dirname "$0")/../.venv/bin"
+# The Python that has Dask, which need not be the first.
+read -r python <"$(command -v aibench-fast)"
+python=${python#"#!"}
 
 read -ra hosts <<<"$1"
 shift
 port=${PORT:-8786}
 scheduler=tcp://${hosts[0]}:$port
 
+log=$(mktemp) # of Dask, which tells much
 dask ssh --scheduler-port "$port" --nthreads 1 --memory-limit 0 \
-  --remote-python "${REMOTE_PYTHON:-python3}" "${hosts[@]}" &
+  --remote-python "${REMOTE_PYTHON:-python3}" "${hosts[@]}" >"$log" 2>&1 &
 cluster=$!
-trap 'kill -INT "$cluster" 2>/dev/null; wait "$cluster" 2>/dev/null || true' EXIT
+trap 'kill -INT "$cluster" 2>/dev/null; wait "$cluster" 2>/dev/null || true; rm -f "$log"' EXIT
 
-python3 - "$scheduler" "${#hosts[@]}" "${WAIT_S:-60}" <<'PYTHON'
+"$python" - "$scheduler" "${#hosts[@]}" "${WAIT_S:-60}" <<'PYTHON' || { tail -n 20 "$log" >&2; exit 3; }
 import sys
 import time
 from distributed import Client
