@@ -81,7 +81,6 @@ def _prober() -> Callable[..., dict[str, str]]:
         told = {"name": str(dask_worker.name), "host": socket.gethostname()}
         try:
             import aibench_fast
-            import aibench_fast._core
         except ImportError as error:
             return {**told, "missing": str(error)}
         return {**told, "version": aibench_fast.__version__}

@@ -6,6 +6,7 @@ a value or an error of one line.
 
 import argparse
 import base64
+import copy
 import io
 import json
 import math
@@ -145,7 +146,8 @@ def result_values(data: bytes) -> None:
     for at in range(1, min(len(data) - 2, 3 * CHANGES_MAX), 3):
         places = list(places_of(document))
         holder, key = places[int.from_bytes(data[at : at + 2], "big") % len(places)]
-        holder[key] = ODD_VALUES[data[at + 2] % len(ODD_VALUES)]
+        # A copy: what is put in may be changed by what follows, and would else come to hold itself.
+        holder[key] = copy.deepcopy(ODD_VALUES[data[at + 2] % len(ODD_VALUES)])
     with in_a_file(json.dumps(document).encode()) as file:
         read_result(file)
 
