@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -223,6 +224,32 @@ def test_a_signal_ends_the_run_and_keeps_what_was_measured(
     assert saved["Interrupted"] is True
     assert saved["Successes"] > 0
     assert saved["AbandonedRequests"] == 3
+
+
+def test_a_signal_is_not_forgotten_with_a_generator(tmp_path: Path) -> None:
+    (tmp_path / "thrown_away.py").write_text(
+        "import os, signal, time\n"
+        "from aibench_fast.cli.ending import end_in_order\n"
+        "def one():\n"
+        "    try:\n"
+        "        yield 1\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        _ = [number for number in range(1000)]\n"
+        "end_in_order()\n"
+        "begun = one()\n"
+        "next(begun)\n"
+        "try:\n"
+        "    del begun\n"
+        "    time.sleep(30)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('heard')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, tmp_path / "thrown_away.py"],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("heard\n", "")
 
 
 @pytest.mark.parametrize("again", [0, 0.02])
