@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -85,22 +86,21 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     interpolated order statistics", Statistics & Probability Letters 4, 1986.
     """
     ordered, n = sorted(values), len(values)
-    inner = 1  # the first place from both ends at which the level is not reached
-    while (inner_level := _median_level(n, inner + 1)) >= LEVEL:
-        inner += 1
-    low, high = ordered[inner - 1], ordered[n - inner]
-    if inner == 1:  # how far beyond the outermost but one a tail reaches is not known
+    levels = _median_levels(n)
+    place = sum(level >= LEVEL for level in levels)  # the innermost that has it, from both ends
+    low, high = ordered[place - 1], ordered[n - place]
+    if place == 1:  # how far beyond the outermost but one a tail reaches is not known
         return low, high
-    outer_level = _median_level(n, inner)
-    excess = (outer_level - LEVEL) / (outer_level - inner_level)
-    share = (n - inner) * excess / (inner + (n - 2 * inner) * excess)
-    return low + share * (ordered[inner] - low), high + share * (ordered[n - inner - 1] - high)
+    outer, inner = levels[place - 1 : place + 1]
+    excess = (outer - LEVEL) / (outer - inner)
+    share = (n - place) * excess / (place + (n - 2 * place) * excess)
+    return low + share * (ordered[place] - low), high + share * (ordered[n - place - 1] - high)
 
 
-def _median_level(n: int, place: int) -> float:
-    """How likely the true median is between the values at this place from both ends, from 1 on."""
-    beyond = sum(math.comb(n, below) for below in range(place))
-    return 1 - beyond / 2.0 ** (n - 1)
+def _median_levels(n: int) -> list[float]:
+    """How likely the true median is between the values at each place from both ends, from 1 on."""
+    beyond = accumulate(math.comb(n, below) for below in range(n // 2))
+    return [1 - count / (1 << (n - 1)) for count in beyond]
 
 
 def trend_p(values: Sequence[float]) -> float:
