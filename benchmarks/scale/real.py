@@ -18,7 +18,7 @@ from benchmarks.scale.simulation import Batching
 
 INSTANT, QUEUED = "instant", "queued"
 """Models: one that answers at once, and one whose requests wait for others."""
-KERNEL_THREADS_PARENT = "2"
+KERNEL_THREADS_PARENT = 2
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -157,15 +157,15 @@ def _answer(process: subprocess.Popen[str]) -> Client:
     return Client(**json.loads(line))
 
 
-def _fields(pid: int) -> list[str]:
-    """What /proc/PID/stat has behind the process's name."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
 def _cpu_s(pid: int) -> float:
     """A process's CPU time."""
-    fields = _fields(pid)
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return _parent_and_cpu_s(pid)[1]
+
+
+def _parent_and_cpu_s(pid: int) -> tuple[int, float]:
+    """Which process started this one, and its CPU time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def _others_s(ours: Container[int]) -> tuple[float, float]:
@@ -180,6 +180,7 @@ def _others_s(ours: Container[int]) -> tuple[float, float]:
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
         with suppress(OSError):  # it may have ended
-            if pid not in ours and _fields(pid)[1] != KERNEL_THREADS_PARENT:
-                others_s += _cpu_s(pid)
+            parent, cpu_s = _parent_and_cpu_s(pid)
+            if pid not in ours and parent != KERNEL_THREADS_PARENT:
+                others_s += cpu_s
     return others_s + steal_s, sum(whole)

@@ -6,11 +6,7 @@ OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival 
     if (arrival->number < atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed) ||
         arrival->due_ns < atomic_load_explicit(&run->measure_due_from_ns, memory_order_relaxed))
         return false;
-    /* Of requests that several threads start at once the one due first may come last. */
-    int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
-    while ((from_ns == 0 || arrival->due_ns < from_ns) &&
-           !atomic_compare_exchange_weak(&run->measured_from_ns, &from_ns, arrival->due_ns))
-        ;
+    keep_earliest(&run->measured_from_ns, arrival->due_ns);
     return true;
 }
 

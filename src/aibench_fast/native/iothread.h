@@ -97,6 +97,16 @@ void *iothread_main(void *iothread);
 
 void iothread_free(struct iothread *t);
 
+/* Keep a time where it is the earliest, 0 being none: of requests that several threads take at once the one
+ * due first may come last. */
+static inline void keep_earliest(_Atomic int64_t *earliest_ns, int64_t ns)
+{
+    int64_t kept_ns = atomic_load_explicit(earliest_ns, memory_order_relaxed);
+    while ((kept_ns == 0 || ns < kept_ns) &&
+           !atomic_compare_exchange_weak(earliest_ns, &kept_ns, ns))
+        ;
+}
+
 static inline int64_t read_clock(struct iothread *t)
 {
     return t->clock_ns = monotonic_ns();

@@ -139,15 +139,6 @@ OUT_OF_LINE static uint32_t draw_kind(const struct run_state *run, uint64_t numb
 }
 
 /* Put the run's next request into the ring, which has room; NULL where the run has no more. */
-/* The run has no more requests than come before this one; of several threads any may see one first. */
-OUT_OF_LINE static void note_end(struct run_state *run, const struct arrival *arrival)
-{
-    int64_t due_ns = atomic_load_explicit(&run->max_due_ns, memory_order_relaxed);
-    while ((due_ns == 0 || arrival->due_ns < due_ns) &&
-           !atomic_compare_exchange_weak(&run->max_due_ns, &due_ns, arrival->due_ns))
-        ;
-}
-
 static struct request *take_request(struct iothread *t, struct worker *w)
 {
     struct run_state *run = t->run;
@@ -157,7 +148,7 @@ static struct request *take_request(struct iothread *t, struct worker *w)
     if (run_is_over(run) || !schedule_next(&run->schedule, arrival))
         return NULL;
     if (run->config.max_requests && arrival->number >= run->config.max_requests) {
-        note_end(run, arrival);
+        keep_earliest(&run->max_due_ns, arrival->due_ns);
         return NULL;
     }
     request->started_ns = 0;
