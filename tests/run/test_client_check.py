@@ -126,12 +126,12 @@ def test_windows_get_longer_and_keep_what_was_in_them() -> None:
 def test_an_automatic_burn_in_ends_when_the_server_is_warm(
     limit_rps: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Between cold and warm there is a factor of three; what else the machine does is less.
+    # Between cold and warm there is a factor of six; what else the machine does is less.
     monkeypatch.setattr("aibench_fast.load.steadywatch.STEADY_TOLERANCE", 0.3)
-    warm_s = time.monotonic() + 1.2
+    warm_s = time.monotonic() + 1.5
 
     async def warm_up(_: Sequence[bytes], number: int) -> bytes:
-        await asyncio.sleep(0.03 if time.monotonic() < warm_s else 0.01)
+        await asyncio.sleep(0.06 if time.monotonic() < warm_s else 0.01)
         return OK
 
     with FakeRedisAI(AI_MODELRUN=warm_up) as server:
@@ -144,7 +144,7 @@ def test_an_automatic_burn_in_ends_when_the_server_is_warm(
     assert result.burn_in_requests > 60
     assert result.successes > 50
     (p50,) = (result.service_latencies or result.latencies).quantiles_ms([0.5])
-    assert p50 < 25
+    assert p50 < 40
     assert not [one for one in result.warnings if one.kind == "unsteady"]
 
 
