@@ -1,6 +1,7 @@
 """A Dask cluster, whose workers do a part of a command's work each."""
 
 import logging
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -171,6 +172,7 @@ def connected(address: str) -> "Iterator[Client]":
     try:
         from distributed import Client
         from distributed.comm.addressing import get_address_host_port
+        from distributed.versions import VersionMismatchWarning
     except ImportError as error:
         raise ConfigError(
             f"--dask {address}: Dask is not installed; run: pip install 'aibench-fast[dask]'"
@@ -186,7 +188,10 @@ def connected(address: str) -> "Iterator[Client]":
     log.setLevel(logging.CRITICAL)  # what it would print is in the errors raised here
     try:
         try:
-            client = Client(address, timeout=CONNECT_S, set_as_default=False)
+            with warnings.catch_warnings():
+                # A table of many lines on pandas and others; this package's version is checked.
+                warnings.simplefilter("ignore", VersionMismatchWarning)
+                client = Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, TypeError) as error:
             raise ServerError(
                 f"--dask {address}: no scheduler answers there; start one by `dask scheduler`"

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 from conservation import broken
-from dask.distributed import Client
+from dask.distributed import Client, LocalCluster
+from distributed import versions
 from fake_redisai import OK, FakeRedisAI
 from manyclients.conftest import MODEL, WORKERS
 from manyclients.there import change, hide
@@ -234,6 +236,21 @@ def test_workers_without_this_version_are_told(
     monkeypatch.setattr(dask_cluster, "_prober", prober)
     with pytest.raises(ServerError, match=f"the Dask worker . on there {told}"):
         run(config(server), client=dask)
+
+
+def test_other_versions_of_other_packages_are_no_matter(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask would print a table of them above the one line that tells what is wrong."""
+    here = versions.get_versions()
+    here["packages"]["numpy"] = "0.1"
+    monkeypatch.setattr(versions, "get_versions", lambda *_, **__: here)
+    with pytest.warns(versions.VersionMismatchWarning):
+        Client(cluster.scheduler_address, set_as_default=False).close()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with dask_cluster.connect(cluster.scheduler_address):
+            assert not warned
 
 
 def test_a_run_that_fails_in_one_client_leaves_none_running(
