@@ -63,7 +63,7 @@ def test_ctrl_c_ends_all_clients_and_keeps_what_they_measured(
         rest = process.stdout.read()
         took_s = time.monotonic() - start
         assert process.wait() == 130
-    assert took_s < 4  # two seconds, and what a busy machine takes to end a process
+    assert took_s < 20  # of 60: two seconds, and what a busy machine takes to end four processes
     assert all("," in line for line in lines)
     assert "Interrupted" in rest
     told = json.loads((tmp_path / "result.json").read_text())

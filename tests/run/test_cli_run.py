@@ -216,7 +216,7 @@ def test_a_signal_ends_the_run_and_keeps_what_was_measured(
         out, err = process.communicate(timeout=20)
         took = time.monotonic() - asked
     assert process.returncode == 130
-    assert took < 3  # a second, and room for a busy machine
+    assert took < 10  # of 20 and more: a second, and room for a busy machine
     assert "Run complete after" in out
     assert "Interrupted" in out
     assert err == ""
@@ -226,7 +226,9 @@ def test_a_signal_ends_the_run_and_keeps_what_was_measured(
     assert saved["AbandonedRequests"] == 3
 
 
-def test_a_signal_is_not_forgotten_with_a_generator(tmp_path: Path) -> None:
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_signal_is_not_forgotten_with_a_generator(tmp_path: Path, busy: bool) -> None:
+    """On a busy machine it comes again before the handler of the last one has returned."""
     (tmp_path / "thrown_away.py").write_text(
         "import os, signal, time\n"
         "from aibench_fast.cli.ending import end_in_order\n"
@@ -236,6 +238,12 @@ def test_a_signal_is_not_forgotten_with_a_generator(tmp_path: Path) -> None:
         "    finally:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
         "        _ = [number for number in range(1000)]\n"
+        "def set_late(which, *times_s):\n"
+        "    set_timer(which, *times_s)\n"
+        "    if any(times_s):\n"
+        "        time.sleep(0.05)\n"
+        "set_timer = signal.setitimer\n"
+        f"signal.setitimer = {'set_late' if busy else 'set_timer'}\n"
         "end_in_order()\n"
         "begun = one()\n"
         "next(begun)\n"
@@ -283,7 +291,7 @@ def test_ctrl_c_ends_a_run_whose_server_is_stuck(
         took = time.monotonic() - asked
         stuck.set()
     assert (process.returncode, err) == (130, "")
-    assert took < 3  # a second, and room for a busy machine
+    assert took < 10  # of 20 and more: a second, and room for a busy machine
     assert "Run complete after" in out
     assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 19
 
