@@ -379,6 +379,27 @@ def test_a_web_page_instead_is_one_line(cli: Cli, web_page: FakeInference) -> No
 
 
 @pytest.mark.parametrize(
+    ("index", "there"),
+    [
+        ([{"name": "b", "state": "READY"}, {"name": "a", "state": "READY"}], "; there are a, b"),
+        ([{"name": "a", "version": "1", "state": "UNAVAILABLE"}], ""),
+        ([{"name": "a\nb", "state": "READY"}], "; there are a\\nb"),
+        ({"models": ["a"]}, ""),
+        ([["a"]], ""),
+        ("a", ""),
+        (None, ""),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_with_those_that_are(
+    cli: Cli, index: object, there: str
+) -> None:
+    with FakeInference(paths={"/v2/repository/index": json_reply(index)}) as server:
+        done = cli("run", "--url", server.url, "--model", "other")
+    words = f"answered HTTP 404 for the model other: unknown: /v2/models/other{there}\n"
+    assert done.stderr == f"aibench-fast: {server.url}/v2/models/other {words}"
+
+
+@pytest.mark.parametrize(
     ("words", "code", "told"),
     [
         (["--model", "other"], 3, "answered HTTP 404 for the model other: unknown: "),

@@ -28,6 +28,10 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class Refused(ServerError):
+    """A server answered with the HTTP status of an error."""
+
+
 class _TlsConnection(http.client.HTTPConnection):
     """As HTTPSConnection, with settings of ours, which may name the server."""
 
@@ -134,7 +138,10 @@ class HttpClient:
 
 
 def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[str, Any]:
-    """A reply's JSON object; ServerError where it is a redirect, an error or something else."""
+    """A reply's JSON object; ServerError where it is a redirect or something else.
+
+    Refused, a ServerError too, where it is an error.
+    """
     where = f"{address}{path}"
     if 300 <= reply.status < 400:
         raise ServerError(
@@ -146,9 +153,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
     except (ValueError, RecursionError):
         document = None
     if reply.status >= 400:
-        raise ServerError(
-            f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
-        )
+        raise Refused(f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}")
     if not isinstance(document, dict):
         raise ServerError(
             f"{where} answered {_shown(reply)} for {what}, where JSON is expected: does it speak "

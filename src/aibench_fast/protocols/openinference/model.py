@@ -1,15 +1,17 @@
 """What a server says of a model: the names, datatypes and shapes of its inputs and outputs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.protocols.openinference.client import HttpClient
+from aibench_fast.protocols.openinference.client import HttpClient, Refused
 from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
 
 FREE = -1
+SHOWN_MODELS = 10
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,17 @@ def model_path(model: str, version: str | None) -> str:
 def ask_model(client: HttpClient, model: str, version: str | None) -> ModelMetadata:
     """Ask for a model's metadata, and whether it is ready.
 
-    ServerError, in the server's words, where there is none, or it is not.
+    ServerError, in the server's words and with the models that there are, where there is none, or
+    it is not.
     """
     path = model_path(model, version)
-    told = client.ask_json(path, f"the model {model}")
+    try:
+        told = client.ask_json(path, f"the model {model}")
+    except Refused as error:
+        there = _ready_models(client)
+        raise ServerError(
+            f"{error}; there are {', '.join(there)}" if there else str(error)
+        ) from error
     ready = client.ask(f"{path}/ready")
     if ready.status != 200:
         raise ServerError(f"the model {model} is not ready: HTTP {ready.status} from {path}/ready")
@@ -76,6 +85,25 @@ def ask_model(client: HttpClient, model: str, version: str | None) -> ModelMetad
         raise ServerError(
             f"what {path} says of the model {model} is not as the protocol has it: {error!r}"
         ) from error
+
+
+def _ready_models(client: HttpClient) -> list[str]:
+    """The models that are ready, by name; none where the server does not tell them.
+
+    Triton and MLServer tell them by the protocol's extension for model repositories, KServe's
+    server in a list of its own.
+    """
+    try:
+        index = client.ask("/v2/repository/index", b"{}", {"Content-Type": "application/json"})
+        if index.status == 200:
+            told = [one["name"] for one in json.loads(index.body) if one.get("state") == "READY"]
+        else:
+            told = client.ask_json("/v2/models", "its models")["models"]
+        names = sorted({str(name).encode("unicode_escape").decode() for name in told})
+    except (ServerError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return []
+    more = len(names) - SHOWN_MODELS
+    return [*names[:SHOWN_MODELS], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _tensors(told: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:
