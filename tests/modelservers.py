@@ -19,7 +19,7 @@ from echomodels import MODELS, TRITON_MODELS, described
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.embedded import free_port
+from aibench_fast.server.ports import free_port
 from aibench_fast.server.triton import Mobilenet, TritonServer, write_code
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ import pytest
 from commandline import Cli
 
 from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.server.embedded import free_port
+from aibench_fast.server.ports import free_port
 
 # A reader's port 6379 may be taken here, and a reader types more slowly than a server starts.
 PREAMBLE = """

@@ -23,8 +23,8 @@ from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, info
 from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.server.embedded import HOST, free_port
 from aibench_fast.server.parts import server_program
+from aibench_fast.server.ports import HOST, free_port
 from aibench_fast.server.triton import Mobilenet, TritonServer
 from benchmarks.perf import programs
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from commandline import Cli, command
 from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
+from aibench_fast.server import ports
 from aibench_fast.server.triton import Mobilenet, TritonServer
 
 MODEL = "mobilenet"
@@ -129,3 +131,16 @@ def test_what_is_redisais_alone_is_refused(cli: Cli, tmp_path: Path) -> None:
     done = cli("serve", "--kind", "triton", "--require-password")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--require-password with --kind triton" in done.stderr
+
+
+def test_a_free_port_that_is_taken_meanwhile_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        found = iter([other.getsockname()[1], ports.free_port()])
+        monkeypatch.setattr(ports, "free_port", lambda: next(found))
+        model = Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)
+        with TritonServer(model) as server:
+            assert server.port != other.getsockname()[1]
+            result = run(RunConfig(file=None, url=server.url, model="null", max_queries=3))
+            assert result.successes == 3

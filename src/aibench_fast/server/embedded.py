@@ -3,7 +3,6 @@
 import hashlib
 import os
 import secrets
-import socket as sockets
 import subprocess
 import tempfile
 import time
@@ -19,13 +18,12 @@ import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.server.parts import openvino_library, server_module, server_program
+from aibench_fast.server.ports import HOST, free_port, start_on_port
 
-HOST = "127.0.0.1"
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # the client's and `serve`'s; no business of the server
 START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.01
-PORT_ATTEMPTS = 5
 LOG_LINES = 5
 MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
 PASSWORD_BYTES = 24  # of a random one
@@ -119,28 +117,19 @@ class EmbeddedServer:
         if self._process is not None:
             raise InternalError("the embedded server is running already")
         self._folder = tempfile.TemporaryDirectory(prefix="aibench-server-")
-        any_port = self.port == 0
-        for attempt in range(1, PORT_ATTEMPTS + 1):
-            if any_port:
-                self.port = free_port()
-            if self._cluster_timeout_ms:
-                self.cluster_port = free_port()
-            try:
-                self._launch()
-                self._wait_until_it_answers()
-                return self
-            except ServerError as error:
-                # Someone else may have taken the free port in the meantime.
-                last = attempt == PORT_ATTEMPTS or not any_port
-                taken = "in use" in str(error)
-                self._end_process()
-                if last or not taken:
-                    self.stop()
-                    raise
-            except BaseException:
-                self.stop()
-                raise
-        raise InternalError("unreachable")  # the loop returns or raises
+        try:
+            start_on_port(self.port, self._start_on, self._end_process)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start_on(self, port: int) -> None:
+        self.port = port
+        if self._cluster_timeout_ms:
+            self.cluster_port = free_port()
+        self._launch()
+        self._wait_until_it_answers()
 
     def stop(self) -> None:
         """Stop the server, and remove its temporary files; without effect where it is stopped."""
@@ -301,11 +290,3 @@ def _check_socket(socket: Path) -> None:
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def free_port() -> int:
-    """A TCP port that nothing listens on now."""
-    with sockets.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

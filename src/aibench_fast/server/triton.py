@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from aibench_fast.errors import ConfigError, InternalError, ServerError
-from aibench_fast.server.embedded import HOST, free_port
+from aibench_fast.server.ports import HOST, free_port, start_on_port
 
 INSTALL = "pip install 'aibench-fast[server,triton]'"
 START_TIMEOUT_S = 60.0
@@ -101,12 +101,9 @@ class TritonServer:
     def __enter__(self) -> Self:
         """Start the server, and return when its models are ready."""
         self._folder = tempfile.TemporaryDirectory(prefix="aibench-triton-")
-        self.port = self.port or free_port()
-        self.metrics_port = free_port()
         try:
             self._write_models(Path(self._folder.name))
-            self._launch(Path(self._folder.name))
-            self._wait_until_ready()
+            start_on_port(self.port, self._start_on, self._end_process)
         except BaseException:
             self._stop()
             raise
@@ -120,6 +117,12 @@ class TritonServer:
     ) -> None:
         """Stop the server, and remove its temporary files."""
         self._stop()
+
+    def _start_on(self, port: int) -> None:
+        assert self._folder is not None
+        self.port, self.metrics_port = port, free_port()
+        self._launch(Path(self._folder.name))
+        self._wait_until_ready()
 
     def _write_models(self, folder: Path) -> None:
         model = self._mobilenet
@@ -180,7 +183,7 @@ class TritonServer:
         told = [line.strip() for line in lines if line.strip() and not line.startswith(("|", "+"))]
         return " | ".join(told[-LOG_LINES:]) or "nothing"
 
-    def _stop(self) -> None:
+    def _end_process(self) -> None:
         if self._process is not None:
             self._process.terminate()
             try:
@@ -189,6 +192,9 @@ class TritonServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    def _stop(self) -> None:
+        self._end_process()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
