@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from certificates import Authority, Certificate
 from commandline import Cli, command
 
 import vendored_sources
+from aibench_fast.server import ports
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
 
@@ -43,6 +44,18 @@ def system_program() -> Callable[[str, str], Path]:
         pytest.skip(told)
 
     return find
+
+
+@pytest.fixture
+def taken_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The next port that is found to be free, and that someone else takes at once."""
+    with socket.socket() as other:
+        other.bind((ports.HOST, 0))
+        other.listen()
+        port: int = other.getsockname()[1]
+        found = iter([port, ports.free_port()])
+        monkeypatch.setattr(ports, "free_port", lambda: next(found))
+        yield port
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from commandline import Cli, command
 from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server import ports
 from aibench_fast.server.triton import Mobilenet, TritonServer
 
 MODEL = "mobilenet"
@@ -133,14 +131,9 @@ def test_what_is_redisais_alone_is_refused(cli: Cli, tmp_path: Path) -> None:
     assert "--require-password with --kind triton" in done.stderr
 
 
-def test_a_free_port_that_is_taken_meanwhile_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        found = iter([other.getsockname()[1], ports.free_port()])
-        monkeypatch.setattr(ports, "free_port", lambda: next(found))
-        model = Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-        with TritonServer(model) as server:
-            assert server.port != other.getsockname()[1]
-            result = run(RunConfig(file=None, url=server.url, model="null", max_queries=3))
-            assert result.successes == 3
+def test_a_free_port_that_is_taken_meanwhile_is_let_go(taken_port: int) -> None:
+    model = Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)
+    with TritonServer(model) as server:
+        assert server.port != taken_port
+        result = run(RunConfig(file=None, url=server.url, model="null", max_queries=3))
+        assert result.successes == 3

@@ -17,7 +17,7 @@ from resp import reply_lines
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
-from aibench_fast.server import EmbeddedServer, parts, ports
+from aibench_fast.server import EmbeddedServer, parts
 
 SERVE = [sys.executable, "-m", "aibench_fast", "serve"]
 Serve = Callable[..., "subprocess.Popen[str]"]
@@ -101,15 +101,10 @@ def test_a_port_that_is_taken_is_said_so() -> None:
             EmbeddedServer(port=other.getsockname()[1]).start()
 
 
-def test_a_free_port_that_is_taken_meanwhile_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        found = iter([other.getsockname()[1], ports.free_port()])
-        monkeypatch.setattr(ports, "free_port", lambda: next(found))
-        with EmbeddedServer(password=None) as server:
-            assert server.port != other.getsockname()[1]
-            assert connect(server.address).ping()
+def test_a_free_port_that_is_taken_meanwhile_is_let_go(taken_port: int) -> None:
+    with EmbeddedServer(password=None) as server:
+        assert server.port != taken_port
+        assert connect(server.address).ping()
 
 
 def test_a_module_that_does_not_load_is_said_so(
