@@ -216,7 +216,7 @@ def test_a_signal_ends_the_run_and_keeps_what_was_measured(
         out, err = process.communicate(timeout=20)
         took = time.monotonic() - asked
     assert process.returncode == 130
-    assert took < 10  # of 20 and more: a second, and room for a busy machine
+    assert took < 3  # a second, and room for a busy machine
     assert "Run complete after" in out
     assert "Interrupted" in out
     assert err == ""
@@ -237,8 +237,7 @@ def test_a_signal_is_not_forgotten_with_a_generator(tmp_path: Path, busy: bool) 
         "        yield 1\n"
         "    finally:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "        for _ in range(1000):\n"
-        "            pass\n"
+        "        _ = [number for number in range(1000)]\n"
         "def set_late(which, *times_s):\n"
         "    set_timer(which, *times_s)\n"
         "    if any(times_s):\n"
@@ -292,7 +291,7 @@ def test_ctrl_c_ends_a_run_whose_server_is_stuck(
         took = time.monotonic() - asked
         stuck.set()
     assert (process.returncode, err) == (130, "")
-    assert took < 10  # of 20 and more: a second, and room for a busy machine
+    assert took < 3  # a second, and room for a busy machine
     assert "Run complete after" in out
     assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 19
 

@@ -1,8 +1,8 @@
 """How a command that measures ends: its exit codes, and the signals that end it."""
 
-import inspect
 import signal
-from types import FrameType
+import sys
+from types import CodeType, FrameType
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1
@@ -12,28 +12,40 @@ AGAIN_S = 0.001
 
 def end_in_order() -> None:
     """Have a run that is told to end keep what it measured, whoever tells it, and however often."""
+    sys.unraisablehook = _ask_again
+    _answer_signals()
+
+
+def _answer_signals() -> None:
     for number in (*ENDING_SIGNALS, signal.SIGALRM):
         signal.signal(number, _interrupt_once)
 
 
 def _interrupt_once(_number: int, frame: FrameType | None) -> None:
     """End the run and keep what it measured, whoever asks; what follows is short, and is let be."""
-    if _is_under_way(frame):
-        return
-    if frame is not None and frame.f_code.co_flags & inspect.CO_GENERATOR:
-        # One that is just thrown away would print the exception and forget it: so again, and again.
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
-        return
+    if _is_called_by(_ask_again.__code__, frame):
+        return  # its timer comes again, when an exception is heard
     signal.setitimer(signal.ITIMER_REAL, 0)
     for ending in (*ENDING_SIGNALS, signal.SIGALRM):
         signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _is_under_way(frame: FrameType | None) -> bool:
-    """Whether a signal came before the handler of the last one has returned."""
+def _ask_again(forgotten: "sys.UnraisableHookArgs") -> None:
+    """Interrupt once more where Python would print the exception and go on.
+
+    So it does where one comes just while a generator or another object is thrown away.
+    """
+    if not issubclass(forgotten.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(forgotten)
+        return
+    _answer_signals()
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
+
+
+def _is_called_by(code: CodeType, frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code is _interrupt_once.__code__:
+        if frame.f_code is code:
             return True
         frame = frame.f_back
     return False
