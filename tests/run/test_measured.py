@@ -44,7 +44,7 @@ def test_a_delay_of_the_server_is_the_latency(protocol: str) -> None:
     result = run_late(protocol, lambda _: 0.1, max_queries=20, workers=2)
     (p50,) = result.latencies.quantiles_ms([0.5])
     assert 100 <= p50 < 150  # less than a half more, on a busy machine too
-    assert result.latencies.min_ms >= 100
+    assert 100 <= result.latencies.min_ms <= 105
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -280,7 +280,8 @@ def test_a_burn_in_of_some_time(tensor_file: Path, cli: Cli) -> None:
     for result in (closed, opened):
         assert result.burn_in_requests > 5
         assert result.requests > 5
-        assert 0.2 < result.measured_s < 3
+        assert result.measured_s > 0.2
+        assert result.duration_s - result.measured_s >= 0.29  # the burn-in
     assert opened.burn_in_requests == 15
 
 

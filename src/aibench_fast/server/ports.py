@@ -25,9 +25,9 @@ def start_on_port(asked: int, start: Callable[[int], None], end: Callable[[], No
     """
     for attempts_left in reversed(range(PORT_ATTEMPTS)):
         try:
-            return start(asked or free_port())
+            start(asked or free_port())
+            return
         except ServerError as error:
             if asked or not attempts_left or "in use" not in str(error):
                 raise
             end()
-    return None

@@ -67,10 +67,9 @@ def ask_model(client: HttpClient, model: str, version: str | None) -> ModelMetad
     try:
         told = client.ask_json(path, f"the model {model}")
     except Refused as error:
-        there = _ready_models(client)
-        raise ServerError(
-            f"{error}; there are {', '.join(there)}" if there else str(error)
-        ) from error
+        if there := _ready_models(client):
+            raise ServerError(f"{error}; there are {', '.join(there)}") from error
+        raise
     ready = client.ask(f"{path}/ready")
     if ready.status != 200:
         raise ServerError(f"the model {model} is not ready: HTTP {ready.status} from {path}/ready")
