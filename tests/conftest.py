@@ -53,8 +53,8 @@ def taken_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         other.bind((ports.HOST, 0))
         other.listen()
         port: int = other.getsockname()[1]
-        found = iter([port, ports.free_port()])
-        monkeypatch.setattr(ports, "free_port", lambda: next(found))
+        found, find = iter([port]), ports.free_port
+        monkeypatch.setattr(ports, "free_port", lambda: next(found, None) or find())
         yield port
 
 

@@ -16,6 +16,8 @@ from commandline import Cli, command
 from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
+from aibench_fast.server import ports, triton
+from aibench_fast.server.ports import free_port
 from aibench_fast.server.triton import Mobilenet, TritonServer
 
 MODEL = "mobilenet"
@@ -137,3 +139,14 @@ def test_a_free_port_that_is_taken_meanwhile_is_let_go(taken_port: int) -> None:
         assert server.port != taken_port
         result = run(RunConfig(file=None, url=server.url, model="null", max_queries=3))
         assert result.successes == 3
+
+
+def test_metrics_whose_port_is_taken_meanwhile_are_elsewhere(
+    taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton, "free_port", ports.free_port)
+    monkeypatch.setattr(ports, "free_port", free_port)
+    with TritonServer(Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)) as server:
+        assert server.metrics_port != taken_port
+        told = urllib.request.urlopen(f"http://{server.host}:{server.metrics_port}/metrics").read()
+        assert b'nv_inference_request_success{model="null"' in told

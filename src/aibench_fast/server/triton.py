@@ -14,7 +14,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -166,7 +166,7 @@ class TritonServer:
         assert self._process is not None
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while self._process.poll() is None:
-            if (version := _version_once_ready(self.host, self.port)) is not None:
+            if (version := self._version_once_ready()) is not None:
                 self.version = version
                 return
             if time.monotonic() > deadline_s:
@@ -176,6 +176,19 @@ class TritonServer:
                 )
             time.sleep(POLL_S)
         raise ServerError(f"Triton did not start; its log ends with: {self._log_end()}")
+
+    def _version_once_ready(self) -> str | None:
+        """The server's version, once all its models are ready and it tells of itself; None before.
+
+        Its metrics come last, and where someone has their port it ends again.
+        """
+        metrics = _answer(self.host, self.metrics_port, "/metrics")
+        if metrics is None or b"nv_" not in metrics:
+            return None
+        if _answer(self.host, self.port, "/v2/health/ready") is None:
+            return None
+        told = _answer(self.host, self.port, "/v2")
+        return None if told is None else str(json.loads(told)["version"])
 
     def _log_end(self) -> str:
         assert self._folder is not None
@@ -250,15 +263,13 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_TELL_OF_PARENTS_END, signal.SIGTERM)
 
 
-def _version_once_ready(host: str, port: int) -> str | None:
-    """The server's version, once all its models are ready; None before."""
+def _answer(host: str, port: int, path: str) -> bytes | None:
+    """What a GET is answered; None where nothing answers, or not well."""
     connection = http.client.HTTPConnection(host, port, timeout=1.0)
-    with suppress(OSError, http.client.HTTPException, ValueError, KeyError):
-        connection.request("GET", "/v2/health/ready")
-        ready = connection.getresponse()
-        ready.read()
-        if ready.status == 200:
-            connection.request("GET", "/v2")
-            return str(json.loads(connection.getresponse().read())["version"])
-    connection.close()
+    with closing(connection), suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        body = reply.read()
+        if reply.status == 200:
+            return body
     return None
