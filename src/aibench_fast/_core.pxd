@@ -98,8 +98,8 @@ cdef extern from "resp.h" nogil:
         reply_type type
         size_t bytes
     struct reply_plan:
-        bint in_array
         size_t count
+        size_t in_array
         expected_reply expected[16]
     const protocol resp_protocol
     const char *resp_library_version()

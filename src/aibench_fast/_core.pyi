@@ -88,8 +88,8 @@ class RespPlan(NamedTuple):
 
     replies: Sequence[int | None]
     """The size in bytes of each reply that is a bulk; None for one that is OK."""
-    in_array: bool = False
-    """Whether they are the elements of one array, as of a DAG."""
+    in_array: int = 0
+    """So many, the last ones, are the elements of one array, as of a DAG."""
 
 class HttpOutput(NamedTuple):
     """An output of the Open Inference Protocol."""

@@ -103,7 +103,7 @@ class Cluster(NamedTuple):
 
 class RespPlan(NamedTuple):
     replies: object  # Sequence[int | None]
-    in_array: bool = False
+    in_array: int = 0
 
 
 class HttpOutput(NamedTuple):
@@ -413,8 +413,8 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
     if not 1 <= len(plan.replies) <= REPLY_PLAN_MAX:
         raise InternalError(
             f"{len(plan.replies)} expected replies, at most {REPLY_PLAN_MAX} are kept")
-    native.plan.in_array = plan.in_array
     native.plan.count = len(plan.replies)
+    native.plan.in_array = plan.in_array
     for i, output_bytes in enumerate(plan.replies):
         native.plan.expected[i].type = REPLY_STATUS if output_bytes is None else REPLY_BULK
         native.plan.expected[i].bytes = output_bytes or 0
@@ -627,9 +627,8 @@ cdef class _NativeServers:
             self._kept.append(encoded)
             self._nodes[i].name = PyBytes_AS_STRING(encoded)
             _fill_endpoint(&self._nodes[i].endpoint, one, self._kept)
-        if wanted.asking_kinds:
-            self._asking_kinds = _NativeKinds(list(wanted.asking_kinds))
-            self._cluster.asking_kinds = self._asking_kinds.kinds
+        self._asking_kinds = _NativeKinds(list(wanted.asking_kinds))
+        self._cluster.asking_kinds = self._asking_kinds.kinds
         self._asking_greetings = _greetings(wanted.asking_greetings, self._kept)
         self._cluster.nodes = self._nodes
         self._cluster.node_count = len(wanted.nodes)

@@ -20,6 +20,7 @@ from aibench_fast.cli import aibench
 from aibench_fast.load.events import Event
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.cluster import Shard, read_cluster
+from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.connection import Connection, info, text
 from aibench_fast.results.result import IntervalLatencies, Started
 from aibench_fast.server import EmbeddedServer
@@ -161,11 +162,18 @@ def hosts_told(cluster: EmbeddedCluster) -> list[bytes]:
 
 def test_a_slot_that_moves_is_followed_to_a_node_of_a_name(cluster: EmbeddedCluster) -> None:
     with named(cluster, "localhost"):
-        test_a_slot_that_moves_to_another_primary_under_load_is_followed(cluster)
+        test_a_slot_that_moves_to_another_primary_under_load_is_followed(cluster, {})
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param({}, id="commands"),
+        pytest.param({"use_dag": True, "dialect": Dialect.MODELEXECUTE}, id="dag"),
+    ],
+)
 def test_a_slot_that_moves_to_another_primary_under_load_is_followed(
-    cluster: EmbeddedCluster,
+    cluster: EmbeddedCluster, asked: dict[str, object]
 ) -> None:
     one, two, _ = load_null(cluster)
     slot = key_slot(one.tag.encode())
@@ -186,7 +194,8 @@ def test_a_slot_that_moves_to_another_primary_under_load_is_followed(
         move(one.primary, two.primary)
         move(two.primary, one.primary)
 
-    result = over(cluster, 0.5, there_and_back, workers=3, limit_rps=300.0, duration_s=3.0)
+    load = {"workers": 3, "limit_rps": 300.0, "duration_s": 3.0}
+    result = over(cluster, 0.5, there_and_back, **load, **asked)
     assert result.asked >= 2
     assert result.outage_count == 0
     told = result.failures.get("error_reply")

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
+from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
 
-from aibench_fast._core import Cluster, Endpoint, Kind, LoadGenerator, RespPlan, Snapshot, Tensors
+from aibench_fast._core import Cluster, Endpoint, Kind, LoadGenerator, Snapshot, Tensors
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.request import Request, Tensor
@@ -17,13 +18,14 @@ REQUEST = Request(
     inputs=[Tensor("FLOAT", (4,))],
     shard=Shard(primary=None, tag="3"),  # type: ignore[arg-type]
 )
+DAG = replace(REQUEST, use_dag=True)
 
 
-def kind(workers: int, *, asking: bool = False) -> Kind:
+def kind(request: Request, workers: int, *, asking: bool = False) -> Kind:
     return Kind(
         inputs=[Tensors.generate(10, 16, "FLOAT", 1)],
-        requests=[REQUEST.texts(worker, asking=asking) for worker in range(workers)],
-        plan=RespPlan(REQUEST.expected_replies(OUTPUT_BYTES, asking=asking)),
+        requests=[request.texts(worker, asking=asking) for worker in range(workers)],
+        plan=request.plan(OUTPUT_BYTES, asking=asking),
     )
 
 
@@ -34,16 +36,16 @@ def drive(
     requests: int = 100,
     workers: int = 1,
     pipeline: int = 1,
-    asks: bool = True,
+    request: Request = REQUEST,
 ) -> Snapshot:
     """What a run comes to of which the first is the server, and the others nodes of its cluster."""
-    ends = [Endpoint("127.0.0.1", fake.port, greeting=REQUEST.probe()) for fake in (first, *others)]
+    ends = [Endpoint("127.0.0.1", fake.port, greeting=request.probe()) for fake in (first, *others)]
     generator = LoadGenerator(
-        kinds=[kind(workers)], endpoints=ends[:1],
+        kinds=[kind(request, workers)], endpoints=ends[:1],
         of_cluster=Cluster(
             nodes=[(f"node{n}", end) for n, end in enumerate(ends)],
-            asking_kinds=[kind(workers, asking=True)] if asks else [],
-            asking_greetings=[REQUEST.probe(asking=True)],
+            asking_kinds=[kind(request, workers, asking=True)],
+            asking_greetings=[request.probe(asking=True)],
         ),
         threads=1, burn_in_requests=0, max_requests=requests, duration_ns=0,
         reply_timeout_ns=5 * 10**9, connect_timeout_ns=10**9, reconnect_for_ns=5 * 10**9,
@@ -60,13 +62,14 @@ def drive(
 
 def redirects(fake: FakeRedisAI, words: bytes, from_number: int) -> None:
     """Have it answer so from this request on, and to probes then."""
-    usual = {name: fake.behaviour(name) for name in ("AI.TENSORSET", "AI.MODELRUN", "AI.TENSORGET")}
+    names = ("AI.TENSORSET", "AI.MODELRUN", "AI.TENSORGET", "AI.DAGRUN")
+    usual = {name: fake.behaviour(name) for name in names}
     seen = {"requests": 0}
 
     def answer(arguments: Sequence[bytes], number: int) -> object:
         name = arguments[0].decode().upper()
         is_probe = arguments[1].startswith(b"probe")
-        if name == "AI.TENSORSET" and not is_probe:
+        if name == "AI.DAGRUN" or (name == "AI.TENSORSET" and not is_probe):
             seen["requests"] += 1
         return words if seen["requests"] > from_number else usual[name](arguments, number)
 
@@ -96,6 +99,33 @@ def test_a_request_that_asks_is_sent_with_asking() -> None:
     assert (found.moved, found.asked) == (0, 1)
 
 
+def test_a_dag_that_asks_is_sent_behind_one_asking() -> None:
+    with FakeRedisAI() as old, FakeRedisAI(ASKING=lambda *_: OK) as new:
+        redirects(old, f"-ASK 7 127.0.0.1:{new.port}\r\n".encode(), 20)
+        found = drive(old, [new], request=DAG)
+        assert new.counts["ASKING"] - 1 == new.counts["AI.DAGRUN"] == 80  # and one before the probe
+    assert found.measured.failures == {}
+    assert found.measured.successes == 100
+    assert (found.moved, found.asked) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (array(OK, OK), "wrong_reply", "an array of 2 replies, expected 3"),
+        (array(OK, bulk(b""), OK), "wrong_reply", "reply 3 is a bulk, expected a status"),
+        (OK, "wrong_reply", "found a status where the command answers an array"),
+        (b"-ERR no\r\n", "error_reply", "ERR no"),
+    ],
+)
+def test_a_dag_behind_asking_is_judged_by_its_array(answer: bytes, kind: str, words: str) -> None:
+    asked = FakeRedisAI(ASKING=lambda *_: OK, AI_DAGRUN=lambda *_: answer)
+    with FakeRedisAI() as old, asked as new:
+        redirects(old, f"-ASK 7 127.0.0.1:{new.port}\r\n".encode(), 20)
+        found = drive(old, [new], request=DAG)
+    assert found.measured.failures == {kind: (80, words)}
+
+
 def test_a_redirect_is_in_the_latency_of_its_request() -> None:
     with FakeRedisAI() as old, FakeRedisAI() as new:
         usual = new.behaviour("AI.TENSORSET")
@@ -122,19 +152,12 @@ def test_redirects_in_a_circle_end_as_a_failure() -> None:
     assert found.moved == 3 * 16
 
 
-@pytest.mark.parametrize(
-    ("words", "asks", "message"),
-    [
-        (b"-MOVED 7 elsewhere:7\r\n", True, "redirected to a name, of no node that was known"),
-        (b"-ASK 7 127.0.0.1:7\r\n", False, "such a request cannot follow it"),
-    ],
-)
-def test_a_redirect_to_nowhere_is_a_failure(words: bytes, asks: bool, message: str) -> None:
-    with FakeRedisAI(AI_MODELRUN=lambda *_: words) as fake:
-        found = drive(fake, requests=3, asks=asks)
+def test_a_redirect_to_nowhere_is_a_failure() -> None:
+    with FakeRedisAI(AI_MODELRUN=lambda *_: b"-MOVED 7 elsewhere:7\r\n") as fake:
+        found = drive(fake, requests=3)
     count, first = found.measured.failures["redirected"]
     assert count == 3
-    assert first.startswith(message)
+    assert first.startswith("redirected to a name, of no node that was known")
 
 
 def test_a_cluster_that_is_down_is_a_failure_of_its_own_kind() -> None:

@@ -360,7 +360,6 @@ def _native_cluster(
                 plan=sessions[0].asking_plan(place),
             )
             for place, kind in enumerate(kinds)
-            if not config.use_dag
         ],
         asking_greetings=[one.greeting(asking=True) for one in sessions],
     )

@@ -88,10 +88,6 @@ bool cluster_redirected(struct iothread *t, struct worker *w)
     if (w->redirected_request != oldest(w)->arrival.number)
         w->redirects = 0;
     w->redirected_request = oldest(w)->arrival.number;
-    if (to.asks && config->cluster->asking_kinds == NULL) {
-        fail(w, "such a request cannot follow it");
-        return false;
-    }
     if (w->redirects++ == REDIRECTS_MAX) {
         fail(w, "redirected too often, at last");
         return false;

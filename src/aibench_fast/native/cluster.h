@@ -30,8 +30,7 @@ struct cluster_node {
 struct cluster {
     const struct cluster_node *nodes; /* that were known before the run; at least one */
     uint32_t node_count;
-    /* The kinds of request, and each server's greeting, with an ASKING before every command; without
-     * kinds no ASK is followed. */
+    /* The kinds of request, and each server's greeting, with an ASKING before every command. */
     const struct request_kind *asking_kinds;
     const struct greeting *asking_greetings;
 };

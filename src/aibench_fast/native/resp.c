@@ -22,6 +22,12 @@ static const struct reply_plan *plan_of(const struct replycheck *check)
     return check->expected ? &check->expected->plan : &greeting_plan;
 }
 
+/* How many replies come before the array, or in all where there is none. */
+static size_t alone(const struct reply_plan *plan)
+{
+    return plan->count - plan->in_array;
+}
+
 static const char *const type_names[] = {"a status", "an error", "a bulk", "an integer",
                                          "nil",      "an array", "a reply of another type"};
 
@@ -30,10 +36,9 @@ static const struct expected_reply *expected_at(const struct replycheck *check, 
                                                 size_t index)
 {
     const struct reply_plan *plan = plan_of(check);
-    size_t place = plan->in_array ? index : check->done;
-    if (depth != (plan->in_array ? 1 : 0) || place >= plan->count)
-        return NULL;
-    return &plan->expected[place];
+    if (depth == 0)
+        return check->done < alone(plan) ? &plan->expected[check->done] : NULL;
+    return depth == 1 && index < plan->in_array ? &plan->expected[alone(plan) + index] : NULL;
 }
 
 static bool is_text(const char *text, size_t bytes, const char *wanted)
@@ -73,7 +78,7 @@ static void judge_leaf(struct replycheck *check, int depth, size_t index, enum r
                         type_names[type], plan_of(check)->in_array ? "an array" : "a single value");
     else if (type != expected->type)
         replycheck_fail(check, FAILURE_WRONG_REPLY, "reply %zu is %s, expected %s",
-                        (plan_of(check)->in_array ? index : check->done) + 1, type_names[type],
+                        (size_t)(expected - plan_of(check)->expected) + 1, type_names[type],
                         type_names[expected->type]);
     else if (type == REPLY_STATUS && !is_text(text, bytes, "OK"))
         replycheck_fail(check, FAILURE_WRONG_REPLY, "found status %.*s, expected OK", shown, text);
@@ -88,10 +93,10 @@ static void judge_array(struct replycheck *check, int depth, size_t index, enum 
                         size_t elements)
 {
     const struct reply_plan *plan = plan_of(check);
-    if (depth == 0 && plan->in_array && type == REPLY_ARRAY) {
-        if (elements != plan->count)
+    if (depth == 0 && type == REPLY_ARRAY && plan->in_array > 0 && check->done == alone(plan)) {
+        if (elements != plan->in_array)
             replycheck_fail(check, FAILURE_WRONG_REPLY, "an array of %zu replies, expected %zu",
-                            elements, plan->count);
+                            elements, plan->in_array);
         return;
     }
     judge_leaf(check, depth, index, type, "", 0);
@@ -99,8 +104,9 @@ static void judge_array(struct replycheck *check, int depth, size_t index, enum 
 
 static bool reply_done(struct replycheck *check)
 {
+    const struct reply_plan *plan = plan_of(check);
     check->done++;
-    return check->done == (plan_of(check)->in_array ? 1 : plan_of(check)->count);
+    return check->done == alone(plan) + (plan->in_array > 0);
 }
 
 static int depth_of(const redisReadTask *task)

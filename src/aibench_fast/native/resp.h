@@ -31,8 +31,8 @@ struct expected_reply {
 #define RESP_TEXT_BYTES 64 /* what a request's replies have beside the output */
 
 struct reply_plan {
-    bool in_array; /* the replies are the elements of one array, as a DAG answers */
     size_t count;
+    size_t in_array; /* so many, the last ones, are the elements of one array, as a DAG answers */
     struct expected_reply expected[REPLY_PLAN_MAX];
 };
 

@@ -20,12 +20,15 @@ const char *const fuzz_words[] = {
 static const struct request_kind asked[] = {
     {.plan = {.count = 3, .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
      .output_bytes = OUTPUT_BYTES, .text_bytes = RESP_TEXT_BYTES},
-    {.plan = {.in_array = true, .count = 3,
+    {.plan = {.count = 3, .in_array = 3,
               .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
      .output_bytes = OUTPUT_BYTES, .text_bytes = RESP_TEXT_BYTES},
     {.plan = {.count = 1, .expected = {{REPLY_STATUS, 0}}}, .text_bytes = RESP_TEXT_BYTES},
-    {.plan = {.in_array = true, .count = 2, .expected = {{REPLY_BULK, OUTPUT_BYTES / 2}, {REPLY_STATUS, 0}}},
+    {.plan = {.count = 2, .in_array = 2, .expected = {{REPLY_BULK, OUTPUT_BYTES / 2}, {REPLY_STATUS, 0}}},
      .output_bytes = OUTPUT_BYTES / 2, .text_bytes = RESP_TEXT_BYTES},
+    {.plan = {.count = 3, .in_array = 2,
+              .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
+     .output_bytes = OUTPUT_BYTES, .text_bytes = RESP_TEXT_BYTES},
 };
 #define KINDS (sizeof asked / sizeof *asked)
 
@@ -34,9 +37,9 @@ static const struct request_kind asked[] = {
 static void write_replies(struct fuzz_text *text, const struct reply_plan *plan, const char *output,
                           const char *came)
 {
-    if (plan->in_array)
-        fuzz_print(text, "*%zu\r\n", plan->count);
     for (size_t i = 0; i < plan->count; i++) {
+        if (plan->in_array > 0 && i == plan->count - plan->in_array)
+            fuzz_print(text, "*%zu\r\n", plan->in_array);
         if (plan->expected[i].type == REPLY_STATUS) {
             fuzz_print(text, "+OK\r\n");
         } else {

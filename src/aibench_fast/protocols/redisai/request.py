@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from aibench_fast._core import RespPlan
 from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -125,10 +126,9 @@ class Request:
         (text,) = commands.encode(["AI.TENSORSET", self.probe_key, "UINT8", 1, "VALUES", 0])
         return [ASKING, text] if asking else [text]
 
-    def expected_replies(self, output_bytes: int, *, asking: bool = False) -> list[int | None]:
-        """The size in bytes of each reply that is a bulk; None for one that is OK.
-
-        Those of a DAG are the elements of one array.
-        """
+    def plan(self, output_bytes: int, *, asking: bool = False) -> RespPlan:
+        """The replies to it, with an output of so many bytes, and to each ASKING of `texts`."""
         replies = [*([None] * len(self.inputs)), None, output_bytes]
-        return [one for reply in replies for one in ([None] * asking + [reply])]
+        if self.use_dag:
+            return RespPlan([None] * asking + replies, in_array=len(replies))
+        return RespPlan([one for reply in replies for one in ([None] * asking + [reply])])

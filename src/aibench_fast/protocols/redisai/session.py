@@ -84,8 +84,7 @@ class RedisAiSession:
 
     def plan(self, kind: int) -> RespPlan:
         """The commands' replies."""
-        request, output = self._requests[kind], self.record.outputs[kind]
-        return RespPlan(request.expected_replies(output.output_bytes), in_array=request.use_dag)
+        return self._requests[kind].plan(self.record.outputs[kind].output_bytes)
 
     def asking_texts(self, kind: int, worker: int) -> list[bytes]:
         """As `texts`, for a slot of a cluster that is on its way to another node."""
@@ -93,8 +92,7 @@ class RedisAiSession:
 
     def asking_plan(self, kind: int) -> RespPlan:
         """The replies to them."""
-        output = self.record.outputs[kind]
-        return RespPlan(self._requests[kind].expected_replies(output.output_bytes, asking=True))
+        return self._requests[kind].plan(self.record.outputs[kind].output_bytes, asking=True)
 
     def watch(self, also: Sequence[Reader]) -> ServerWatch:
         """What reads INFO and AI.INFO, and `also` these; ServerError where nothing answers."""
