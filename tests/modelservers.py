@@ -7,7 +7,6 @@ environment of its own; without one its tests are skipped or, in CI, fail.
 import json
 import os
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,12 +19,12 @@ from echomodels import MODELS, TRITON_MODELS, described
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.server.ports import free_port
+from aibench_fast.server.process import end_process, wait_until_ready
 from aibench_fast.server.triton import Mobilenet, TritonServer, write_code
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "build" / "servers"
 HERE = ROOT / "tests" / "http"
-START_TIMEOUT_S = 60.0
 
 
 def program(server: str, name: str) -> Path:
@@ -113,19 +112,14 @@ def _running(command: list[str], folder: Path, port: int) -> Iterator[str]:
             env={**os.environ, "PYTHONPATH": str(HERE)},
         )  # fmt: skip
     try:
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        while not all(_answers(f"{url}/v2/models/{name}/ready") for name in MODELS):
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                pytest.fail(f"{command[0]} did not start: {(folder / 'log').read_text()[-2000:]}")
-            time.sleep(0.1)
+        wait_until_ready(process, command[0], lambda: _serves_all(url), folder / "log")
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process)
+
+
+def _serves_all(url: str) -> bool:
+    return all(_answers(f"{url}/v2/models/{name}/ready") for name in MODELS)
 
 
 def _answers(url: str) -> bool:

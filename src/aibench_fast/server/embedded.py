@@ -5,7 +5,6 @@ import os
 import secrets
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,12 +18,9 @@ from aibench_fast.errors import ConfigError, InternalError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.server.parts import openvino_library, server_module, server_program
 from aibench_fast.server.ports import HOST, free_port, start_on_port
+from aibench_fast.server.process import end_process, wait_until_ready
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # the client's and `serve`'s; no business of the server
-START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
-STOP_TIMEOUT_S = 15.0
-POLL_S = 0.01
-LOG_LINES = 5
 MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
 PASSWORD_BYTES = 24  # of a random one
 # What a client could reach other machines, files or code by. CONFIG changes nothing that would, by
@@ -129,7 +125,19 @@ class EmbeddedServer:
         if self._cluster_timeout_ms:
             self.cluster_port = free_port()
         self._launch()
-        self._wait_until_it_answers()
+        assert self._process is not None
+        client = redis.Redis(
+            host=self.host,
+            port=self.port,
+            password=self._password,
+            protocol=2,
+            socket_timeout=1.0,
+            retry=Retry(NoBackoff(), 0),  # it is asked again, and its process looked at between
+        )
+        with client:
+            wait_until_ready(
+                self._process, str(self._program), lambda: self._answers(client), self._log
+            )
 
     def stop(self) -> None:
         """Stop the server, and remove its temporary files; without effect where it is stopped."""
@@ -229,48 +237,21 @@ class EmbeddedServer:
         except BrokenPipeError:
             pass  # it has ended: its log says why
 
-    def _wait_until_it_answers(self) -> None:
-        assert self._process is not None
-        client = redis.Redis(
-            host=self.host,
-            port=self.port,
-            password=self._password,
-            protocol=2,
-            socket_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),  # this loop asks again, and looks at the process between
-        )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        with client:
-            while self._process.poll() is None:
-                try:
-                    # What answers may be another server that has the port.
-                    info = client.info("server")
-                    if info["process_id"] == self._process.pid:
-                        kind = "valkey" if "valkey_version" in info else "redis"
-                        self.version = f"{kind} {info[f'{kind}_version']}"
-                        return
-                except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
-                    pass
-                if time.monotonic() > deadline:
-                    raise ServerError(
-                        f"{self._program} does not answer after {START_TIMEOUT_S:.0f} s; its log "
-                        f"ends with: {self._log_end()}"
-                    )
-                time.sleep(POLL_S)
-        raise ServerError(f"{self._program} did not start; its log ends with: {self._log_end()}")
-
-    def _log_end(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()
-        return " | ".join(line.strip() for line in lines[-LOG_LINES:] if line.strip()) or "nothing"
+    def _answers(self, client: redis.Redis) -> bool:
+        """Whether it does itself, and not another server that has the port; keeps its version."""
+        try:
+            info = client.info("server")
+        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
+            return False
+        if info["process_id"] != self.pid:
+            return False
+        kind = "valkey" if "valkey_version" in info else "redis"
+        self.version = f"{kind} {info[f'{kind}_version']}"
+        return True
 
     def _end_process(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end_process(self._process)
             self._process = None
         if self._lifeline is not None:
             os.close(self._lifeline)

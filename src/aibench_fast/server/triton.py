@@ -12,7 +12,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -21,14 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aibench_fast.errors import ConfigError, InternalError, ServerError
+from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.server.ports import HOST, free_port, start_on_port
+from aibench_fast.server.process import end_process, wait_until_ready
 
 INSTALL = "pip install 'aibench-fast[server,triton]'"
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 15.0
-POLL_S = 0.05
-LOG_LINES = 5
 NULL_MODEL, NULL_INPUT, NULL_OUTPUT = "null", "input", "output"
 _TELL_OF_PARENTS_END = 1  # PR_SET_PDEATHSIG
 
@@ -121,8 +117,10 @@ class TritonServer:
     def _start_on(self, port: int) -> None:
         assert self._folder is not None
         self.port, self.metrics_port = port, free_port()
-        self._launch(Path(self._folder.name))
-        self._wait_until_ready()
+        folder = Path(self._folder.name)
+        self._launch(folder)
+        assert self._process is not None
+        wait_until_ready(self._process, "Triton", self._is_ready, folder / "log")
 
     def _write_models(self, folder: Path) -> None:
         model = self._mobilenet
@@ -162,48 +160,25 @@ class TritonServer:
                 env={**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))},
             )
 
-    def _wait_until_ready(self) -> None:
-        assert self._process is not None
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        while self._process.poll() is None:
-            if (version := self._version_once_ready()) is not None:
-                self.version = version
-                return
-            if time.monotonic() > deadline_s:
-                raise ServerError(
-                    f"Triton is not ready after {START_TIMEOUT_S:.0f} s; its log ends with: "
-                    f"{self._log_end()}"
-                )
-            time.sleep(POLL_S)
-        raise ServerError(f"Triton did not start; its log ends with: {self._log_end()}")
-
-    def _version_once_ready(self) -> str | None:
-        """The server's version, once all its models are ready and it tells of itself; None before.
+    def _is_ready(self) -> bool:
+        """Whether all its models are ready and it tells of itself; keeps its version.
 
         Its metrics come last, and where someone has their port it ends again.
         """
         metrics = _answer(self.host, self.metrics_port, "/metrics")
         if metrics is None or b"nv_" not in metrics:
-            return None
+            return False
         if _answer(self.host, self.port, "/v2/health/ready") is None:
-            return None
+            return False
         told = _answer(self.host, self.port, "/v2")
-        return None if told is None else str(json.loads(told)["version"])
-
-    def _log_end(self) -> str:
-        assert self._folder is not None
-        lines = (Path(self._folder.name) / "log").read_text(errors="replace").splitlines()
-        told = [line.strip() for line in lines if line.strip() and not line.startswith(("|", "+"))]
-        return " | ".join(told[-LOG_LINES:]) or "nothing"
+        if told is None:
+            return False
+        self.version = str(json.loads(told)["version"])
+        return True
 
     def _end_process(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end_process(self._process)
             self._process = None
 
     def _stop(self) -> None:

@@ -1,0 +1,47 @@
+"""Processes of the servers that are started here: waited for, and ended."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aibench_fast.errors import ServerError
+
+START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
+STOP_TIMEOUT_S = 15.0
+POLL_S = 0.02
+LOG_LINES = 5
+_OF_A_TABLE = ("|", "+")
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes], name: str, is_ready: Callable[[], bool], log: Path
+) -> None:
+    """Return once `is_ready`; ServerError, with the last lines of its log, where it never is."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None:
+        if is_ready():
+            return
+        if time.monotonic() > deadline_s:
+            raise ServerError(
+                f"{name} is not ready after {START_TIMEOUT_S:.0f} s; its log ends with: "
+                f"{_log_end(log)}"
+            )
+        time.sleep(POLL_S)
+    raise ServerError(f"{name} did not start; its log ends with: {_log_end(log)}")
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and kill it where it does not."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _log_end(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    told = [line for line in lines if line and not line.startswith(_OF_A_TABLE)]
+    return " | ".join(told[-LOG_LINES:]) or "nothing"
