@@ -108,10 +108,7 @@ class Cluster:
 
     def on_each_worker(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """Call a function on each worker; what comes of it, or the exception, by its address."""
-        try:
-            return ask(self._client, function, *arguments, workers=self._client.nthreads())
-        except OSError as error:
-            raise self._lost(error) from error
+        return ask(self._client, function, *arguments, workers=self._client.nthreads())
 
     def map(
         self, function: Callable[[Item], Made], items: Iterable[Item]
@@ -147,19 +144,35 @@ class Cluster:
                 f"--dask {self._address}: one task after another worker died of: {error}"
             ) from error
         except Exception as error:
-            raise self._lost(error) from error
-
-    def _lost(self, error: Exception) -> ServerError:
-        return ServerError(f"--dask {self._address}: {type(error).__name__}: {error}")
+            if future.cancelled():  # by Dask, whose scheduler is gone
+                raise
+            raise ServerError(f"--dask {self._address}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
 def connect(address: str) -> Iterator[Cluster]:
     """As `connected`; ServerError too where no worker is there, or one without this package."""
-    with connected(address) as client:
+    with connected(address) as client, scheduler_there(client):
         for place in places(client):
             place.check_version()
         yield Cluster(address, client)
+
+
+@contextmanager
+def scheduler_there(client: "Client") -> Iterator[None]:
+    """ServerError where the scheduler goes meanwhile; Dask has errors of many kinds for that."""
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except AibenchError:
+        raise
+    except Exception as error:
+        if isinstance(error, CommClosedError) or client.status != "running":
+            raise ServerError(
+                "the Dask scheduler is gone: start it again, and then this command"
+            ) from error
+        raise
 
 
 @contextmanager
@@ -183,10 +196,7 @@ def connected(address: str) -> "Iterator[Client]":
         raise ConfigError(
             f"--dask {address}: is no scheduler's address; write it as tcp://HOST:8786"
         ) from error
-    log = logging.getLogger("distributed")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # what it would print is in the errors raised here
-    try:
+    with _silenced("distributed", "distributed.client"):  # which have a level each
         try:
             with warnings.catch_warnings():
                 # A table of many lines on pandas and others; this package's version is checked.
@@ -200,5 +210,17 @@ def connected(address: str) -> "Iterator[Client]":
             yield client
         finally:
             client.close(timeout=CLOSE_S)
+
+
+@contextmanager
+def _silenced(*names: str) -> Iterator[None]:
+    """Without what loggers would print, which is in the errors that are raised here."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
     finally:
-        log.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from commandline import Cli, command
 from dask.distributed import Client, LocalCluster
 from manyclients.conftest import MODEL, WORKERS
 
+from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.cli import main
+from aibench_fast.cluster import connected
 from aibench_fast.results.files import read_record
 from aibench_fast.server import EmbeddedServer
 
@@ -117,6 +120,93 @@ def test_a_sweep_and_a_search_go_over_it_too(
     assert "holds up to 3 workers" in searched.stdout
     steps = sorted((tmp_path / "search").glob("step-*.json"))
     assert {len(json.loads(file.read_text())["Clients"]) for file in steps} == {3}
+
+
+def test_a_client_that_is_lost_in_a_step_ends_the_search(
+    tmp_path: Path, cluster: LocalCluster, server: EmbeddedServer, dask: Client,
+    worker_pids: dict[str, int],
+) -> None:  # fmt: skip
+    """The load was not the one that was asked for, so whether it held says nothing."""
+    with subprocess.Popen(
+        command(
+            "search", *over(cluster, server), "--slo", "p99=10s", "--over", "workers",
+            "--from", 3, "--to", 3, "--duration", "5s", "--reporting-period", "250ms",
+        ),
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while not any(one.stat().st_size for one in tmp_path.glob("search/*.journal")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.kill(min(worker_pids.values()), signal.SIGKILL)
+        out, err = process.communicate(timeout=60)
+    dask.wait_for_workers(WORKERS, timeout=30)
+    assert (process.returncode, out, err.count("\n")) == (3, "", 1), err
+    assert re.search("client .* was lost in a step: its Dask worker is gone", err)
+    assert len(list(tmp_path.glob("search/*.journal"))) == 1  # for `recover`
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A scheduler with two workers, by Dask's own commands: its address and its process id."""
+    file = tmp_path / "scheduler.json"
+    here = ("--scheduler-file", str(file), "--no-dashboard")
+    commands = [
+        ("scheduler", *here, "--host", "127.0.0.1", "--port", "0"),
+        *[("worker", *here, "--no-nanny", "--nthreads", "1")] * 2,
+    ]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dask", *words], cwd=tmp_path,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for words in commands
+    ]  # fmt: skip
+    try:
+        with Client(scheduler_file=str(file), set_as_default=False, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, running[0].pid
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def test_a_scheduler_that_is_killed_loses_what_is_not_told(
+    tmp_path: Path, scheduler: tuple[str, int], server: EmbeddedServer
+) -> None:
+    address, pid = scheduler
+    with subprocess.Popen(
+        command(
+            "run", "--port", server.address.port, "--model", MODEL, "--shape", 16,
+            "--dask", address, "--workers", 2, "--limit-rps", 60, "--duration", "60s",
+            "--reporting-period", "250ms", "--json-out-file", "result.json",
+        ),
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        os.kill(pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "")
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert all("the Dask scheduler is gone" in one["Lost"] for one in told["Clients"])
+    assert told["Requests"] == sum(one["Requests"] for one in told["Clients"]) >= 15
+
+
+def test_a_scheduler_that_is_gone_is_told_before_a_run(
+    scheduler: tuple[str, int], server: EmbeddedServer
+) -> None:
+    """As between two steps of a search, where Dask's own client has noticed, and given up."""
+    address, pid = scheduler
+    asked = RunConfig(file=None, shape=(16,), address=server.address, model=MODEL, max_queries=9)
+    with connected(address) as client:
+        os.kill(pid, signal.SIGKILL)
+        while client.status == "running":
+            time.sleep(0.05)
+        with pytest.raises(ServerError, match="the Dask scheduler is gone"):
+            run(asked, client=client)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from aibench_fast.cli.requestoptions import add_request_options, run_config
 from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.clients.runner import run
-from aibench_fast.errors import AibenchError, ConfigError
+from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.events import Event
@@ -225,6 +225,7 @@ class _Steps:
         result = self._run(one, self._tell)
         if result.interrupted:
             raise KeyboardInterrupt
+        _check_clients(result)
         if not result.successes:
             raise ConfigError(
                 "no request was answered within a second, so there is no rate to begin with: give "
@@ -247,6 +248,7 @@ class _Steps:
         with journaled(file, self._tell) as observe:
             result = checked(self._run(self._configured(value), observe), self._targets)
             if not result.interrupted:
+                _check_clients(result)
                 why = _why_not(result)
                 save_or_print(result, file)
         if result.interrupted:
@@ -295,6 +297,13 @@ class _Steps:
         if self._over == "batch-size":
             return dataclasses.replace(self._config, batch_size=int(value))
         return dataclasses.replace(self._config, pipeline=int(value))
+
+
+def _check_clients(result: Result) -> None:
+    """ServerError where one was lost: the load was not the one that was asked for."""
+    for client in result.clients:
+        if client.lost is not None:
+            raise ServerError(f"client {client.name} was lost in a step: {client.lost}")
 
 
 def _why_not(result: Result) -> str | None:

@@ -18,7 +18,7 @@ from aibench_fast.clients.merge import Client, merge
 from aibench_fast.clients.periods import Periods
 from aibench_fast.clients.report import Report, decode
 from aibench_fast.clients.split import split
-from aibench_fast.cluster import Place, ask
+from aibench_fast.cluster import Place, ask, scheduler_there
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load import runner
 from aibench_fast.load.config import RunConfig
@@ -65,7 +65,8 @@ def run(
     or all; together they send what one client would. One that goes away is in the result, as lost.
     """
     if client is not None:
-        return _RunOverClients(config, observe, client, clients).run()
+        with scheduler_there(client):
+            return _RunOverClients(config, observe, client, clients).run()
     if clients is not None:
         raise ConfigError(f"clients {clients} without a client of Dask: give both or neither")
     return runner.run(config, observe)
