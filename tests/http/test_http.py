@@ -404,7 +404,7 @@ def test_a_model_that_is_not_there_is_told_with_those_that_are(
     [
         (["--model", "other"], 3, "answered HTTP 404 for the model other: unknown: "),
         (["--model", "m", "--shape", "5"], 2, "makes tensors of 1 x 5; the model's input is x of "),
-        (["--model", "m", "--dtype", "INT8"], 2, "--dtype INT8: the model's input is x of any x 4"),
+        (["--model", "m", "--dtype", "INT8"], 2, "datatype INT8: the model's input is x of any"),
         (["--model", "m", "--output", "q"], 2, "--output q: the model m has the outputs y"),
         (["--model", "m", "--input", "q:FP32:4"], 2, "--input q: the model m takes x"),
         (["--model", "m", "--use-dag"], 2, "--use-dag with --url"),
@@ -426,7 +426,8 @@ def test_bad_input_is_one_line(cli: Cli, words: list[str], code: int, told: str)
     [
         ("localhost:8000", "write http://HOST:PORT"),
         ("http://me:secret@localhost", "give --header instead"),
-        ("http://localhost:99999", "Port out of range"),
+        ("http://localhost:99999", "its port is no number up to 65535"),
+        ("http://a:8000,http://b:8000", "write SCHEME://HOST:PORT, one address for each --url"),
     ],
 )
 def test_a_url_that_is_none_is_one_line(cli: Cli, url: str, told: str) -> None:

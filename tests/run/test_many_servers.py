@@ -75,7 +75,7 @@ def test_each_of_more_servers_than_workers_is_asked() -> None:
     assert result.workers == 5
     assert all(server.successes > 0 and server.workers == 1 for server in result.servers)
     (warned,) = [one for one in result.warnings if one.kind == "more_workers"]
-    assert warned.message == "2 workers were asked for, 5 ran: one for each server"
+    assert warned.message == "--workers 2, but 5 ran: one for each server"
 
 
 def test_one_that_goes_away_is_an_outage_of_its_own_and_the_others_go_on() -> None:

@@ -43,7 +43,7 @@ def server_warnings(records: Sequence[ServerRecord], asked_workers: int) -> list
         found.append(
             Warned(
                 "more_workers",
-                f"{asked_workers} workers were asked for, {len(records)} ran: one for each server",
+                f"--workers {asked_workers}, but {len(records)} ran: one for each server",
             )
         )
     for other in others:

@@ -79,8 +79,9 @@ def url_parts(url: str, option: str = "--url") -> SplitResult:
         _ = parts.port  # which is read when it is asked for
     except ValueError as error:
         # What stands there may be a password that lacks its host.
-        words = str(error).partition(" as ")[0] if "Port" in str(error) else "it is none"
-        raise ConfigError(f"{option}: {words}; write SCHEME://HOST:PORT") from None
+        words = "its port is no number up to 65535" if "Port" in str(error) else "it is none"
+        more = f", one address for each {option}" if "," in url else ""
+        raise ConfigError(f"{option}: {words}; write SCHEME://HOST:PORT{more}") from None
     return parts
 
 

@@ -126,7 +126,7 @@ def resolve_input(
     found = our_dtype(wanted.datatype, f"input {wanted.name}")
     if dtype is not None and dtype != found:
         raise ConfigError(
-            f"--dtype {their_datatype(dtype)}: the model's input is {wanted}; ask for that"
+            f"datatype {their_datatype(dtype)}: the model's input is {wanted}; ask for that"
         )
     if shape is None:
         shape, is_batched = _own_shape(wanted, batch_size)
@@ -135,8 +135,8 @@ def resolve_input(
         if not is_batched and not (batch_size == 1 and _fits(shape, wanted.shape)):
             sent = " x ".join(map(str, (batch_size, *shape)))
             raise ConfigError(
-                f"--shape {','.join(map(str, shape))} with --batch-size {batch_size} makes tensors "
-                f"of {sent}; the model's input is {wanted}"
+                f"shape {','.join(map(str, shape))} in a batch of {batch_size} makes tensors of "
+                f"{sent}; the model's input is {wanted}"
             )
     return ResolvedInput(wanted.name, found, tuple(shape), is_batched)
 
