@@ -100,7 +100,7 @@ cdef extern from "resp.h" nogil:
     struct reply_plan:
         size_t count
         size_t in_array
-        expected_reply expected[16]
+        expected_reply expected[32]
     const protocol resp_protocol
     const char *resp_library_version()
 
