@@ -160,6 +160,34 @@ def test_a_search_over_workers_is_a_closed_loop(cli: Cli, tmp_path: Path) -> Non
     assert step["Arrivals"] is None
 
 
+def test_steps_too_short_for_a_target_are_made_longer(cli: Cli, tmp_path: Path) -> None:
+    with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.05)) as server:  # type: ignore[arg-type]
+        done = cli(
+            "search", "--slo", "p90=10s", "--over", "workers", "--to", 1, "--shape", 16,
+            "--port", server.port, "--duration", "200ms", "--burn-in", 0,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    told = "requests in a step do not tell p90<=10s: once more, and all steps from here on, for"
+    assert done.stdout.count(told) == 1
+    assert "holds up to 1 workers" in done.stdout
+    steps = [json.loads(one.read_text()) for one in sorted(tmp_path.glob("search/step-*.json"))]
+    assert len(steps) == 3
+    assert all(one["Requests"] >= 10 for one in steps)
+    assert not list(tmp_path.glob("search/*.journal"))
+
+
+def test_a_target_that_so_many_requests_never_tell_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    with FakeRedisAI() as server:
+        done = cli(
+            "search", "--slo", "p90=10s", "--over", "workers", "--shape", 16,
+            "--port", server.port, "--max-queries", 5, "--burn-in", 0,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "5 requests in a step do not tell p90<=10s: use a longer --duration, or more" in (
+        done.stderr
+    )
+
+
 def test_a_target_that_fails_at_the_lowest_value_says_so(cli: Cli, tmp_path: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.05)) as server:  # type: ignore[arg-type]
         done = cli(

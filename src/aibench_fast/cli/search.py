@@ -207,6 +207,8 @@ class _Steps:
         self._folder = options.results_dir
         self._quiet = options.quiet
         self._targets = targets
+        least = max(target.least_requests for target in targets)
+        self._telling_requests = SPARE_REQUESTS * least
         self._run = run
         self._steps: list[SearchStep] = []
         self._results: dict[float, Result] = {}
@@ -245,14 +247,19 @@ class _Steps:
         """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
         number = len(self._steps) + 1
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
-        with journaled(file, self._tell) as observe:
-            result = checked(self._run(self._configured(value), observe), self._targets)
-            if not result.interrupted:
-                _check_clients(result)
-                why = _why_not(result)
-                save_or_print(result, file)
-        if result.interrupted:
-            raise KeyboardInterrupt
+        result = self._saved_run(value, file)
+        if not self._config.max_queries and (too_few := _too_few(result)):
+            self._lengthen(result)
+            if not self._quiet:
+                print(
+                    f"step {number}: {self._over} {value:.5g}: {too_few}: once more, and all steps "
+                    f"from here on, for {self._config.duration_s:.3g} s",
+                    flush=True,
+                )
+            result = self._saved_run(value, file)
+        if too_few := _too_few(result):
+            raise ConfigError(f"{too_few}: use a longer --duration, or more --max-queries")
+        why = _why_not(result)
         held = result.held and why is None
         self._results[value] = result
         self._steps.append(SearchStep(value, held, file.name))
@@ -261,6 +268,21 @@ class _Steps:
             outcome = "held" if held else f"not held{f': {why}' if why else ''}"
             print(f"step {number}: {self._over} {value:.5g}: {told}: {outcome}", flush=True)
         return held
+
+    def _saved_run(self, value: float, file: Path) -> Result:
+        with journaled(file, self._tell) as observe:
+            result = checked(self._run(self._configured(value), observe), self._targets)
+            if not result.interrupted:
+                _check_clients(result)
+                save_or_print(result, file)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return result
+
+    def _lengthen(self, result: Result) -> None:
+        """Have runs last long enough, at the rate of this one, to tell all targets."""
+        longer_s = self._telling_requests * result.measured_s / result.successes
+        self._config = dataclasses.replace(self._config, duration_s=longer_s)
 
     def last_result(self, value: float) -> Result:
         """The newest result of a value."""
@@ -282,14 +304,13 @@ class _Steps:
 
     def _configured(self, value: float) -> RunConfig:
         if self._over == "rate":
-            least = max(target.least_requests for target in self._targets)
             return dataclasses.replace(
                 self._config,
                 limit_rps=value,
                 arrivals=self._options.arrivals,
                 max_lag_s=self._options.max_lag,
                 on_lag=self._options.on_lag,
-                duration_s=max(self._config.duration_s, SPARE_REQUESTS * least / value),
+                duration_s=max(self._config.duration_s, self._telling_requests / value),
             )
         if self._over == "workers":
             threads = self._config.threads and min(self._config.threads, int(value))
@@ -307,20 +328,22 @@ def _check_clients(result: Result) -> None:
 
 
 def _why_not(result: Result) -> str | None:
-    """Why a run does not hold whatever its figures are; ConfigError where they tell nothing."""
+    """Why a run does not hold whatever its figures are; None where they decide."""
     if result.lag_exceeded:
         return "a request was later than --max-lag"
     not_sent = result.shed + result.unsent
     share = not_sent / (result.requests + not_sent) if not_sent else 0.0
     if share > MAX_NOT_SENT:
         return f"{share:.0%} of the requests that were due were not sent"
-    unknown = [check.expected for check in result.expectations if check.value is None]
-    if unknown and result.successes:
-        raise ConfigError(
-            f"{result.requests} requests in a step do not tell {', '.join(unknown)}: use a longer "
-            "--duration"
-        )
     return None
+
+
+def _too_few(result: Result) -> str | None:
+    """Which targets so many requests do not tell; None where that is not what decides."""
+    unknown = [check.expected for check in result.expectations if check.value is None]
+    if not unknown or not result.successes or _why_not(result):
+        return None
+    return f"{result.requests} requests in a step do not tell {', '.join(unknown)}"
 
 
 def _told(check: Checked) -> str:
