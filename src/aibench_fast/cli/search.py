@@ -209,6 +209,8 @@ class _Steps:
         self._targets = targets
         least = max(target.least_requests for target in targets)
         self._telling_requests = SPARE_REQUESTS * least
+        self._longer_s: dict[float, float] = {}
+        """How long a run of a value has to be whose first was too short to tell all targets."""
         self._run = run
         self._steps: list[SearchStep] = []
         self._results: dict[float, Result] = {}
@@ -249,11 +251,12 @@ class _Steps:
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
         result = self._saved_run(value, file)
         if not self._config.max_queries and (too_few := _too_few(result)):
-            self._lengthen(result)
+            longer_s = self._telling_requests * result.measured_s / result.successes
+            self._longer_s[value] = longer_s
             if not self._quiet:
                 print(
-                    f"step {number}: {self._over} {value:.5g}: {too_few}: once more, and all steps "
-                    f"from here on, for {self._config.duration_s:.3g} s",
+                    f"step {number}: {self._over} {value:.5g}: {too_few}: once more, for "
+                    f"{longer_s:.3g} s",
                     flush=True,
                 )
             result = self._saved_run(value, file)
@@ -279,11 +282,6 @@ class _Steps:
             raise KeyboardInterrupt
         return result
 
-    def _lengthen(self, result: Result) -> None:
-        """Have runs last long enough, at the rate of this one, to tell all targets."""
-        longer_s = self._telling_requests * result.measured_s / result.successes
-        self._config = dataclasses.replace(self._config, duration_s=longer_s)
-
     def last_result(self, value: float) -> Result:
         """The newest result of a value."""
         return self._results[value]
@@ -303,6 +301,7 @@ class _Steps:
         ).save(self._folder / SEARCH_FILE)
 
     def _configured(self, value: float) -> RunConfig:
+        duration_s = self._longer_s.get(value, self._config.duration_s)
         if self._over == "rate":
             return dataclasses.replace(
                 self._config,
@@ -310,14 +309,15 @@ class _Steps:
                 arrivals=self._options.arrivals,
                 max_lag_s=self._options.max_lag,
                 on_lag=self._options.on_lag,
-                duration_s=max(self._config.duration_s, self._telling_requests / value),
+                duration_s=max(duration_s, self._telling_requests / value),
             )
+        config = dataclasses.replace(self._config, duration_s=duration_s)
         if self._over == "workers":
-            threads = self._config.threads and min(self._config.threads, int(value))
-            return dataclasses.replace(self._config, workers=int(value), threads=threads)
+            threads = config.threads and min(config.threads, int(value))
+            return dataclasses.replace(config, workers=int(value), threads=threads)
         if self._over == "batch-size":
-            return dataclasses.replace(self._config, batch_size=int(value))
-        return dataclasses.replace(self._config, pipeline=int(value))
+            return dataclasses.replace(config, batch_size=int(value))
+        return dataclasses.replace(config, pipeline=int(value))
 
 
 def _check_clients(result: Result) -> None:
