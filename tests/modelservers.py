@@ -109,7 +109,7 @@ def _running(command: list[str], folder: Path, port: int) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(HERE)},
+            start_new_session=True, env={**os.environ, "PYTHONPATH": str(HERE)},
         )  # fmt: skip
     try:
         wait_until_ready(process, command[0], lambda: _serves_all(url), folder / "log")

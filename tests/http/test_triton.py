@@ -3,8 +3,10 @@
 import json
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from commandline import Cli, command
 from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server import ports, triton
+from aibench_fast.server import ports, process, triton
 from aibench_fast.server.ports import free_port
 from aibench_fast.server.triton import Mobilenet, TritonServer
 
@@ -150,3 +152,39 @@ def test_metrics_whose_port_is_taken_meanwhile_are_elsewhere(
         assert server.metrics_port != taken_port
         told = urllib.request.urlopen(f"http://{server.host}:{server.metrics_port}/metrics").read()
         assert b'nv_inference_request_success{model="null"' in told
+
+
+@pytest.mark.parametrize("after_s", [0.2, 0.25, 0.3])
+def test_one_that_ends_while_it_starts_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, after_s: float
+) -> None:
+    """What is to run its models, if it had just begun, would stay for good."""
+    groups = []
+
+    def never_ready(server: TritonServer) -> bool:
+        groups.append(server.pid)
+        return False
+
+    monkeypatch.setattr(process, "START_TIMEOUT_S", after_s)
+    monkeypatch.setattr(process, "STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(TritonServer, "_is_ready", never_ready)
+    with (
+        pytest.raises(ServerError, match="Triton is not ready after"),
+        TritonServer(Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)),
+    ):
+        pass
+    until_s = time.monotonic() + 10
+    while group_of(groups[0]):
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+
+
+def group_of(leader: int) -> list[str]:
+    """The processes of a group."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            told = file.read_text()
+            if told.rpartition(")")[2].split()[2] == str(leader):
+                found.append(told)
+    return found

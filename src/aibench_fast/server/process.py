@@ -1,8 +1,11 @@
 """Processes of the servers that are started here: waited for, and ended."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from aibench_fast.errors import ServerError
@@ -32,13 +35,16 @@ def wait_until_ready(
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and kill it where it does not."""
+    """Ask it to end, and kill what is left then of the session that it began.
+
+    A Triton that ends while it starts leaves behind what was to run its models.
+    """
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _log_end(log: Path) -> str:
