@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,9 +14,24 @@ from certificates import Authority, Certificate
 from commandline import Cli, command
 
 import vendored_sources
+from aibench_fast.cli.ending import ENDING_SIGNALS
 from aibench_fast.server import ports
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were() -> Iterator[None]:
+    """A command that is called in this process answers signals, and ignores them once interrupted.
+
+    What it ignores, every process that a later test starts would ignore too.
+    """
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    hook = sys.unraisablehook
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 @pytest.fixture(scope="session")
