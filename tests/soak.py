@@ -29,7 +29,7 @@ from aibench_fast import RunConfig, ServerAddress
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.results.repeats import trend_p
+from aibench_fast.results.trend import MAX_P, trend_p
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.triton import Mobilenet, TritonServer
 
@@ -37,7 +37,6 @@ ROUND_S = 5.0
 FAULTS_A_ROUND = 12
 WARM_SHARE = 0.25
 """Of the rounds, the first ones: what they allocate is kept and used again."""
-TREND_P = 0.01
 LEAST_GROWTH = {"resident memory, KiB": 2048.0, "descriptors": 1.0, "threads": 1.0}
 """Over the whole time, below which a trend does not matter."""
 AMOUNTS = {
@@ -156,7 +155,7 @@ def report(soaked: Soaked, minutes: float) -> tuple[str, bool]:
     for name, least in LEAST_GROWTH.items():
         values = [one[name] for one in kept]
         a_round, p = slope(values), trend_p(values)
-        flat = p >= TREND_P or a_round * len(values) < least
+        flat = p >= MAX_P or a_round * len(values) < least
         well = well and flat
         lines.append(
             f"| {name} | {values[0]:.0f} | {statistics.median(values):.0f} | {values[-1]:.0f} | "

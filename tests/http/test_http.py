@@ -454,6 +454,15 @@ def test_no_server_a_redirect_and_another_protocol_are_one_line(closed_port: int
         against(server)
 
 
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_a_server_that_wants_a_token_is_told_with_how_to_give_it(status: str) -> None:
+    with (
+        FakeInference(paths={"/v2/models/m": json_reply({"error": "who?"}, status)}) as server,
+        pytest.raises(ServerError, match=r"HTTP 40[13] for .*: who\?; .* --header 'Auth"),
+    ):
+        against(server)
+
+
 def test_a_model_that_is_not_ready_is_told() -> None:
     paths = {"/v2/models/m/ready": json_reply({"error": "loading"}, "400 X")}
     with (

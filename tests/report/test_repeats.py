@@ -11,7 +11,7 @@ from resultfiles import our_result
 from scipy import stats
 
 from aibench_fast.results import repeats
-from aibench_fast.results.repeats import Repeats, Spread, repeat, trend_p
+from aibench_fast.results.repeats import Repeats, Spread, repeat
 
 NOISES: dict[str, Callable[[random.Random], float]] = {
     "normal": lambda rng: rng.gauss(100, 3),
@@ -71,15 +71,6 @@ def test_a_steady_server_is_stable_and_a_drifting_one_is_not() -> None:
     assert any("drifts, by -" in doubt for doubt in drifting.doubts())
     assert any("deviates by" in doubt for doubt in Spread([50, 100, 150], "ms").doubts())
     assert any("one run had 300" in doubt for doubt in Spread([100, 101, 99, 300], "ms").doubts())
-
-
-def test_a_trend_is_as_likely_as_mann_and_kendall_say() -> None:
-    rising = [1.0, 2, 3, 4, 5, 6, 7, 8]
-    assert trend_p(rising) < 0.002
-    assert trend_p(rising) == pytest.approx(trend_p(rising[::-1]))
-    assert trend_p([1.0, 2, 3]) == 1.0
-    tau = stats.kendalltau(range(8), [3, 1, 4, 1.5, 5, 9, 2, 6], method="asymptotic")
-    assert trend_p([3, 1, 4, 1.5, 5, 9, 2, 6]) == pytest.approx(tau.pvalue, abs=0.1)
 
 
 def test_it_repeats_until_the_interval_is_narrow_or_gives_up() -> None:

@@ -16,7 +16,7 @@ from aibench_fast.load.machine import CpuShares, CpuTimes
 from aibench_fast.load.steady import FIRST_WINDOW_S, MAX_WINDOWS, SteadyState, Window
 from aibench_fast.load.verdict import MUCH_STEAL, check_client
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Verdict
+from aibench_fast.results.result import ClientCheck, Verdict
 
 
 def latencies(*values_ms: float) -> LatencyHistogram:
@@ -27,7 +27,7 @@ def latencies(*values_ms: float) -> LatencyHistogram:
     return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
 
 
-def verdict(**changes: object) -> Verdict:
+def checked(**changes: object) -> ClientCheck:
     usual = {
         "latencies": latencies(*[10.0] * 100),
         "timer_lags": latencies(*[0.03] * 100),
@@ -37,7 +37,7 @@ def verdict(**changes: object) -> Verdict:
         "machine": CpuShares(busy=0.6, steal=0.0),
         "same_machine": False,
     }
-    return check_client(**(usual | changes)).verdict  # type: ignore[arg-type]
+    return check_client(**(usual | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,17 @@ def verdict(**changes: object) -> Verdict:
 def test_the_verdict_follows_from_what_the_client_did(
     changes: dict[str, object], expected: Verdict
 ) -> None:
-    assert verdict(**changes) is expected
+    assert checked(**changes).verdict is expected
+
+
+@pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
+def test_an_idle_thread_is_not_helped_by_more_threads(late: str) -> None:
+    lags = latencies(*[2.0] * 100)
+    assert "use more --threads" in checked(**{late: lags}).reason
+    idle = checked(**{late: lags}, busiest_thread=0.02)
+    assert idle.verdict is Verdict.CLIENT_BOUND
+    assert "use more" not in idle.reason
+    assert "no thread was on a CPU for more than 2% of the time" in idle.reason
 
 
 def test_the_shares_of_the_cores_are_of_the_time_between_two_readings() -> None:

@@ -1,16 +1,12 @@
 """What makes a run's figures doubtful, found out by itself and told with them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.results.repeats import MIN_FOR_TREND, TREND_P, trend_p
 from aibench_fast.results.result import MIN_FOR_P99, Interval, Result, Warned
-
-MIN_TREND = 0.05
-"""A rise or fall below this share does not matter, however sure it is."""
+from aibench_fast.results.trend import trend
 
 
 def warnings(
@@ -120,14 +116,10 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
 def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
     """A rate that rises or falls all along, by the periods but the last, which is cut short."""
     rates = [one.instantaneous_rate for one in intervals if one.overall_rate > 0][:-1]
-    if len(rates) < MIN_FOR_TREND:
-        return
-    third = len(rates) // 3
-    before, after = median(rates[:third]), median(rates[-third:])
-    change = after / before - 1 if before else 0.0
-    if (p := trend_p(rates)) < TREND_P and abs(change) >= MIN_TREND:
+    if found := trend(rates):
         yield (
             "trend",
-            f"the rate {'rose' if change > 0 else 'fell'} by {abs(change):.0%} over the measured "
-            f"time (Mann-Kendall, p {p:.1g}): it is no steady state; use more --burn-in",
+            f"the rate {'rose' if found.change > 0 else 'fell'} by {abs(found.change):.0%} over "
+            f"the measured time (Mann-Kendall, p {found.p:.1g}): it is no steady state; use more "
+            "--burn-in",
         )

@@ -75,18 +75,22 @@ def _judged(
            "free workers started {:.3f} ms late": timer_lags}  # fmt: skip
     for words, lags in own.items():
         (lag_ms,) = lags.quantiles_ms([0.5])
-        if lag_ms > OWN_SHARE * service_ms and lag_ms <= WAKING_MS:
+        if lag_ms <= OWN_SHARE * service_ms:
+            continue
+        late = f"{words.format(lag_ms)} at the median, more than {OWN_SHARE:.0%} of"
+        if lag_ms <= WAKING_MS:
             return (
                 Verdict.UNCLEAR,
-                f"{words.format(lag_ms)} at the median, more than {OWN_SHARE:.0%} of so short a "
-                "service latency; that is what waking a thread takes, and every client pays it",
+                f"{late} so short a service latency; that is what waking a thread takes, and every "
+                "client pays it",
             )
-        if lag_ms > OWN_SHARE * service_ms:
-            return (
-                Verdict.CLIENT_BOUND,
-                f"{words.format(lag_ms)} at the median, more than {OWN_SHARE:.0%} of the service "
-                "latency; use more --threads or cores",
+        advice = "use more --threads or cores"
+        if busiest_thread < OWN_SHARE:
+            advice = (
+                f"no thread was on a CPU for more than {busiest_thread:.0%} of the time: see in "
+                "`aibench-fast selfcheck` how late this machine wakes them"
             )
+        return Verdict.CLIENT_BOUND, f"{late} the service latency; {advice}"
     if busiest_thread > HALF_BUSY_THREAD:
         return (
             Verdict.UNCLEAR,

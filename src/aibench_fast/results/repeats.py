@@ -1,7 +1,6 @@
 """What repeated runs come to: medians, intervals, and whether they are stable."""
 
 import math
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -9,6 +8,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from aibench_fast.results.result import MIN_FOR_P99, Result
+from aibench_fast.results.trend import trend
 
 LEVEL = 0.95
 # Student's t at 97.5 %, by degrees of freedom from 1 on: for so few runs that none of them is far
@@ -17,9 +17,6 @@ _T = (12.706, 4.303, 3.182, 2.776)
 UNSTABLE_DEVIATION = 0.10
 UNSTABLE_EXTREME = 0.50
 """As pyperf warns: a deviation of a tenth of the mean, or a value half as much off."""
-MIN_FOR_TREND = 6
-"""Fewer runs can fall or rise throughout by chance."""
-TREND_P = 0.01
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -68,9 +65,11 @@ class Spread:
         extreme = max(self.values, key=lambda value: abs(value - self.median))
         if self.median and abs(extreme / self.median - 1) > UNSTABLE_EXTREME:
             found.append(f"one run had {extreme:.3f} {self.unit}, the median is {self.median:.3f}")
-        if (p := trend_p(self.values)) < TREND_P:
-            change = self.values[-1] / self.values[0] - 1
-            found.append(f"it drifts, by {change:+.0%} from the first run to the last (p {p:.3f})")
+        if drift := trend(self.values):
+            found.append(
+                f"it drifts, by {drift.change:+.0%} from the first third of the runs to the last "
+                f"(p {drift.p:.1g})"
+            )
         return found
 
 
@@ -101,24 +100,6 @@ def _median_levels(n: int) -> list[float]:
     """How likely the true median is between the values at each place from both ends, from 1 on."""
     beyond = accumulate(math.comb(n, below) for below in range(n // 2))
     return [1 - count / (1 << (n - 1)) for count in beyond]
-
-
-def trend_p(values: Sequence[float]) -> float:
-    """How likely so steady a rise or fall is by chance: Mann-Kendall, two-sided, normal form.
-
-    H. B. Mann, "Nonparametric tests against trend", Econometrica 13, 1945. 1 for few values.
-    """
-    n = len(values)
-    if n < MIN_FOR_TREND:
-        return 1.0
-    s = 0  # pairs that rise less pairs that fall; a run of a day has too many to go through each
-    earlier: list[float] = []
-    for value in values:
-        s += bisect_left(earlier, value) - (len(earlier) - bisect_right(earlier, value))
-        insort(earlier, value)
-    variance = n * (n - 1) * (2 * n + 5) / 18
-    z = max(0, abs(s) - 1) / math.sqrt(variance)
-    return math.erfc(z / math.sqrt(2))
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,10 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
     except (ValueError, RecursionError):
         document = None
     if reply.status >= 400:
-        raise Refused(f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}")
+        told = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
+        if reply.status in (401, 403):
+            told += "; give a token that may, such as --header 'Authorization: env:TOKEN'"
+        raise Refused(told)
     if not isinstance(document, dict):
         raise ServerError(
             f"{where} answered {_shown(reply)} for {what}, where JSON is expected: does it speak "

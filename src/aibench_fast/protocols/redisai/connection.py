@@ -23,6 +23,16 @@ RECEIVE_BYTES = 1 << 16
 SHOWN_BYTES = 60
 _WITH_SUBCOMMANDS = {"INFO", "CONFIG", "COMMAND", "MODULE", "AI.INFO", "AI.CONFIG"}
 _NOTHING_YET = object()
+_ADVICE = {
+    "LOADING": "try again once it has loaded its data",
+    "MOVED": "it is a node of a cluster: give --cluster-mode",
+    "NOAUTH": "give the password, by --password-file or --ask-password, and --user if it has one",
+    "NOPERM": "docs/access.md has the rights that a run needs",
+    "OOM": "raise its maxmemory",
+    "READONLY": "it is a replica: name its primary",
+    "WRONGPASS": "correct --user or the password",
+}
+"""What to do about a refusal, by its first word."""
 
 
 class Refusal(Exception):
@@ -86,8 +96,8 @@ class Connection:
         (reply,) = self.exchange([command])
         if isinstance(reply, Refusal):
             told = f"{self.address} refused {command[0]}: {reply}"
-            if str(reply).startswith("MOVED "):
-                told += "; it is a node of a cluster: give --cluster-mode"
+            if advice := _ADVICE.get(str(reply).partition(" ")[0]):
+                told = f"{told.rstrip('.')}; {advice}"
             raise ServerError(told)
         return reply
 
