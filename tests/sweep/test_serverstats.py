@@ -127,8 +127,8 @@ def test_a_counter_that_went_back_is_noted_and_left_out() -> None:
 
 def test_where_the_time_of_a_request_went() -> None:
     stats = {
-        "model_calls": 10, "model_samples": 20, "model_duration_us": 80_000,
-        "ai.tensorset_calls": 20, "ai.tensorset_us": 4_000,
+        "model_calls": 20, "model_samples": 40, "model_duration_us": 160_000,
+        "ai.tensorset_calls": 40, "ai.tensorset_us": 4_000,  # two inputs a request
         "ai.tensorget_calls": 20, "ai.tensorget_us": 1_000,
     }  # fmt: skip
     assert request_time(stats, requests=20, latency_ms=11.0, client_cpu_s=0.005) == {

@@ -12,6 +12,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
 from aibench_fast.results.compare import MIN_RUNS, Verdict, compare
 from aibench_fast.results.files import RunRecord
+from aibench_fast.results.result import MIN_FOR_P99
 from aibench_fast.results.servers import SERVER_FACTS, of_server
 
 EXIT_WORSE = 1
@@ -91,6 +92,12 @@ def _compare(options: argparse.Namespace) -> int:
         print(
             f"aibench-fast: no verdict where a side has fewer than {MIN_RUNS} runs of a cell: "
             "repeat the runs",
+            file=sys.stderr,
+        )
+    if any(one.verdict is Verdict.NOT_KNOWN for one in report.comparisons):
+        print(
+            f"aibench-fast: no verdict on p99 where a run has fewer than {MIN_FOR_P99} requests: "
+            "measure more",
             file=sys.stderr,
         )
     return EXIT_WORSE if report.worse else 0

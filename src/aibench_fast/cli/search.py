@@ -37,7 +37,7 @@ PROBE_SHARE = 1 / 4
 """Of the rate that one worker reaches in a closed loop: where a search over the rate begins."""
 SPARE_REQUESTS = 1.2
 """Times as many as a quantile takes to be known."""
-MAX_NOT_SENT = 0.01
+MAX_NOT_SERVED = 0.01
 """The share of due requests above which a rate was not what the server got."""
 
 

@@ -53,7 +53,7 @@ class LiveReadings:
                 quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, (0.5, 0.99)),
                 latencies=latencies,
                 failures=failures_by_kind(
-                    {**snapshot.burn_in_failures, **snapshot.measured.failures}
+                    snapshot.burn_in_failures, snapshot.measured.failures
                 ),
                 server=self._server_watch.last_period,
             )

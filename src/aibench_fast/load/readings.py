@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from aibench_fast import _core
@@ -55,9 +56,13 @@ def total_failed(failures: NativeFailures) -> int:
     return sum(count for count, _ in failures.values())
 
 
-def failures_by_kind(failures: NativeFailures) -> dict[str, Failure]:
-    """The failures as a result has them."""
-    return {kind: Failure(count, message) for kind, (count, message) in failures.items()}
+def failures_by_kind(*parts: NativeFailures) -> dict[str, Failure]:
+    """The failures as a result has them, of all parts together; the messages are the first's."""
+    found: dict[str, Failure] = {}
+    for kind, (count, message) in chain.from_iterable(part.items() for part in parts):
+        earlier = found.get(kind, Failure(0, message))
+        found[kind] = Failure(earlier.count + count, earlier.first_message)
+    return found
 
 
 def histogram(latencies: _core.LatencyCounts) -> LatencyHistogram:

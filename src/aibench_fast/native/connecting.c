@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "clock.h"
+#include "counting.h"
 #include "requests.h"
+
+#define FULL_QUEUE_TRIES 1000 /* a millisecond each */
 
 static int watch(struct iothread *t, struct worker *w)
 {
@@ -32,8 +36,9 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
     w->connection.check = &w->check;
     w->answered = false;
     w->queued_bytes = 0;
-    if (connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run), errstr) < 0)
-        return -1;
+    int opened = connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run), errstr);
+    if (opened < 0)
+        return opened;
     if (watch(t, w) < 0) {
         snprintf(errstr, ERRSTR_BYTES, "epoll: %s", strerror(errno));
         return -1;
@@ -62,7 +67,7 @@ OUT_OF_LINE void connect_failed(struct iothread *t, struct worker *w)
         w->resends = false;
         w->check.kind = FAILURE_CONNECTION_LOST;
         if (config->stop_on_disconnect)
-            atomic_store_explicit(&run->stopping, true, memory_order_relaxed);
+            run_stop(run);
         requests_lost(t, w);
     }
     if (config->cluster)
@@ -72,15 +77,20 @@ OUT_OF_LINE void connect_failed(struct iothread *t, struct worker *w)
         worker_rest(t, w, now_ns + delay_ns);
         return;
     }
-    if (w->outstanding > 0)
+    if (w->outstanding > 0) {
+        count_given_up(t, oldest(w));
         request_done(t, w);
+    }
     worker_end(t, w);
+    if (atomic_fetch_add(&run->workers_given_up, 1) + 1 == config->workers)
+        run_stop(run); /* what is due from now on nobody would send */
 }
 
 void worker_connect(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
     replycheck_start(&w->check, NULL);
+    w->held_up = true;
     w->phase = WORKER_CONNECTING;
     w->since_ns = monotonic_ns();
     if (w->lost_ns == 0)
@@ -91,16 +101,22 @@ void worker_connect(struct iothread *t, struct worker *w)
     }
 }
 
-static void greeting_prepare(const struct loadgen_config *config, struct worker *w)
+/* What the worker's connection says first; NULL for nothing. */
+static const struct greeting *greeting_of(const struct loadgen_config *config, const struct worker *w)
 {
     bool asks = w->kinds != config->kinds;
-    const struct greeting *greeting =
-        (asks ? config->cluster->asking_greetings : config->greetings) + w->server;
+    const struct greeting *greetings = asks ? config->cluster->asking_greetings : config->greetings;
+    return greetings && greetings[w->server].replies ? &greetings[w->server] : NULL;
+}
+
+static void greeting_prepare(struct worker *w, const struct greeting *greeting)
+{
     w->phase = WORKER_GREETING;
     w->iov = w->iov_all;
     w->iov[0] = (struct iovec){(void *)greeting->bytes, greeting->count};
     w->iov_count = 1;
     w->check.expected = NULL;
+    w->queued_bytes = greeting->count;
     w->greetings_due = greeting->replies;
     replycheck_start(&w->check, NULL);
 }
@@ -130,22 +146,26 @@ static void worker_reconnected(struct iothread *t, struct worker *w)
     w->lost_ns = 0;
     w->attempts = 0;
     outages_over(&t->run->outages[w->server], monotonic_ns());
-    worker_start(t, w);
+    if (!w->resends && is_too_late(t, w, oldest(w)))
+        worker_next(t, w);
+    else
+        worker_start(t, w);
 }
 
 void worker_connected(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
+    const struct greeting *greeting = greeting_of(&t->run->config, w);
     enum io_status status = transport_ready(&w->connection.transport, errstr);
     if (status == IO_AGAIN)
         return;
     if (status == IO_FAILED) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
         connect_failed(t, w);
-    } else if (t->run->config.greetings == NULL) {
+    } else if (greeting == NULL) {
         worker_reconnected(t, w);
     } else {
-        greeting_prepare(&t->run->config, w);
+        greeting_prepare(w, greeting);
         if (connection_send(&w->connection, &w->iov, &w->iov_count) == IO_FAILED)
             greeting_failed(t, w);
     }
@@ -181,11 +201,12 @@ OUT_OF_LINE void worker_rested(struct iothread *t, struct worker *w)
 }
 
 /* Greet before the clock starts, where waiting harms nobody. */
-static int greet_and_wait(const struct loadgen_config *config, struct worker *w, errstr_t errstr)
+static int greet_and_wait(const struct loadgen_config *config, struct worker *w,
+                          const struct greeting *greeting, errstr_t errstr)
 {
     int64_t until_ns = monotonic_ns() + config->connect_timeout_ns;
     enum io_status status = IO_AGAIN;
-    greeting_prepare(config, w);
+    greeting_prepare(w, greeting);
     while (status == IO_AGAIN && monotonic_ns() < until_ns) {
         status = connection_send(&w->connection, &w->iov, &w->iov_count);
         if (status == IO_DONE)
@@ -206,9 +227,16 @@ static int greet_and_wait(const struct loadgen_config *config, struct worker *w,
 int worker_connect_first(struct iothread *t, struct worker *w, errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
-    if (open_and_watch(t, w, errstr) < 0)
+    const struct timespec pause = {.tv_nsec = NS_PER_MS};
+    int opened = open_and_watch(t, w, errstr);
+    for (int i = 0; i < FULL_QUEUE_TRIES && opened == TRANSPORT_QUEUE_FULL; i++) {
+        nanosleep(&pause, NULL);
+        opened = open_and_watch(t, w, errstr);
+    }
+    if (opened < 0)
         return -1;
     if (transport_await(&w->connection.transport, config->connect_timeout_ns, errstr) < 0)
         return -1;
-    return config->greetings ? greet_and_wait(config, w, errstr) : 0;
+    const struct greeting *greeting = greeting_of(config, w);
+    return greeting ? greet_and_wait(config, w, greeting, errstr) : 0;
 }

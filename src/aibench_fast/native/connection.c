@@ -7,8 +7,9 @@
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     errstr_t errstr)
 {
-    if (transport_open(&c->transport, endpoint, errstr) < 0)
-        return -1;
+    int opened = transport_open(&c->transport, endpoint, errstr);
+    if (opened < 0)
+        return opened;
     c->reader = c->protocol->open(c->check, reply_bytes);
     if (c->reader == NULL) {
         transport_close(&c->transport);

@@ -35,7 +35,7 @@ struct connection {
 
 /* Begin to connect, as transport_open has it; the connection is usable when transport_ready says so.
  * `reply_bytes`: the most that may come and not be judged yet.
- * Returns 0, or -1 with the reason in `errstr`. */
+ * Returns what that does. */
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     errstr_t errstr);
 

@@ -38,8 +38,15 @@ OUT_OF_LINE void count_started(struct iothread *t, struct worker *w, struct requ
     if (!request->measured)
         return;
     histogram_record(&t->start_lags, lag_ns);
-    if (!w->late)
+    if (!w->late && !w->held_up)
         histogram_record(&t->timer_lags, lag_ns);
+}
+
+OUT_OF_LINE void count_given_up(struct iothread *t, struct request *request)
+{
+    figures_bump(&t->begun);
+    if (request->arrival.due_ns)
+        request->measured = is_measured(t->run, &request->arrival);
 }
 
 OUT_OF_LINE void count_shed(struct iothread *t, const struct worker *w, const struct request *request)

@@ -11,6 +11,9 @@
 /* A request by the schedule starts: is it measured, and how late is it? */
 void count_started(struct iothread *t, struct worker *w, struct request *request);
 
+/* A request that was never sent is given up for want of a connection, and ends as its check says. */
+void count_given_up(struct iothread *t, struct request *request);
+
 /* A request was taken too late to be sent. */
 void count_shed(struct iothread *t, const struct worker *w, const struct request *request);
 
@@ -55,8 +58,6 @@ static inline void count_ended(struct iothread *t, struct worker *w, int64_t now
         .ended_ns = now_ns,
         .late = w->late,
     };
-    if (request->started_ns == 0) /* given up for want of a connection */
-        figures_bump(&t->begun);
     figures_bump(&t->requests);
     if (outcome.failure == FAILURE_NONE)
         figures_add(&t->answered_tensors, outcome.batch);

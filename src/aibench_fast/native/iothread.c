@@ -28,6 +28,8 @@ static void release_waiting(struct iothread *t)
         struct worker *w = (struct worker *)((char *)waiter - offsetof(struct worker, waiter));
         if (over)
             worker_end_unsent(t, w);
+        else if (is_too_late(t, w, oldest(w))) /* this thread had no time for it */
+            worker_next(t, w);
         else
             worker_begin(t, w);
     }
@@ -52,6 +54,11 @@ static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
         worker_receive(t, w);
 }
 
+static bool is_overdue(const struct worker *w, const struct loadgen_config *config, int64_t now_ns)
+{
+    return now_ns - oldest(w)->started_ns > config->reply_timeout_ns;
+}
+
 static void expire_overdue(struct iothread *t, int64_t now_ns)
 {
     const struct loadgen_config *config = &t->run->config;
@@ -61,7 +68,10 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
             /* That the peer sends no more may have been told before the request was sent. */
             if (w->connection.hung_up)
                 worker_receive(t, w);
-            else if (now_ns - oldest(w)->started_ns > config->reply_timeout_ns) {
+            else if (is_overdue(w, config, now_ns)) {
+                worker_receive(t, w); /* it may be there, and this thread have had no time */
+                if (w->phase != WORKER_BUSY || !is_overdue(w, config, now_ns))
+                    continue;
                 replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
                                 (long long)(config->reply_timeout_ns / NS_PER_MS));
                 worker_lost(t, w);

@@ -40,6 +40,7 @@ struct run_state {
     struct outages *outages; /* of each server */
     _Atomic int64_t max_due_ns; /* when the first request beyond max_requests was due; 0 before */
     _Atomic int64_t over_ns; /* when the run was over by its duration or stopped; 0 before */
+    _Atomic uint32_t workers_given_up; /* those that ended for want of a connection */
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
     uint32_t threads_running;

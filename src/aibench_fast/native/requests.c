@@ -17,6 +17,7 @@ static void set_over(struct run_state *run, int64_t over_ns)
 
 OUT_OF_LINE void run_stop(struct run_state *run)
 {
+    run_is_over(run); /* its end, where that came before and nobody noticed */
     set_over(run, monotonic_ns());
     atomic_store(&run->stopping, true);
 }
@@ -152,6 +153,8 @@ static struct request *take_request(struct iothread *t, struct worker *w)
         return NULL;
     }
     request->started_ns = 0;
+    request->samples = false;
+    request->measured = false;
     request->kind = w->kinds;
     if (run->config.kind_count > 1)
         request->kind += draw_kind(run, arrival->number);
@@ -271,13 +274,12 @@ void worker_begin(struct iothread *t, struct worker *w)
         worker_connect(t, w);
 }
 
-/* Whether the request, which is due by the schedule, is later than may be; if so it is shed, or the
- * run ends with it. */
-OUT_OF_LINE static bool is_too_late(struct iothread *t, struct worker *w, const struct request *request)
+OUT_OF_LINE bool is_too_late(struct iothread *t, struct worker *w, const struct request *request)
 {
     struct run_state *run = t->run;
     int64_t max_ns = run->config.max_lag_ns;
-    if (max_ns == 0 || monotonic_ns() - request->arrival.due_ns <= max_ns)
+    if (max_ns == 0 || request->arrival.due_ns == 0 ||
+        monotonic_ns() - request->arrival.due_ns <= max_ns)
         return false;
     if (run->config.shed_late) {
         count_shed(t, w, request);
@@ -301,7 +303,8 @@ void worker_next(struct iothread *t, struct worker *w)
             worker_end(t, w);
             return;
         }
-    } while (request->arrival.due_ns && is_too_late(t, w, request));
+    } while (is_too_late(t, w, request));
+    w->held_up = false;
     w->waiter.due_ns = request->arrival.due_ns;
     w->late = w->waiter.due_ns < free_ns;
     if (w->waiter.due_ns && !w->late) {

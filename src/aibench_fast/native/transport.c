@@ -10,8 +10,6 @@
 
 #include "clock.h"
 
-#define FULL_QUEUE_TRIES 1000 /* a millisecond each */
-
 /* A unix socket connects at once or, where the server's queue of new connections is full, not at
  * all; hiredis takes that for a connection under way, which nothing would ever tell the end of. */
 static bool queue_is_full(const redisContext *context, const struct endpoint *endpoint)
@@ -24,19 +22,12 @@ static bool queue_is_full(const redisContext *context, const struct endpoint *en
 
 static redisContext *begin_to_connect(const struct endpoint *endpoint)
 {
-    const struct timespec pause = {.tv_nsec = NS_PER_MS};
     redisOptions options = {.options = REDIS_OPT_NONBLOCK};
     if (endpoint->socket)
         REDIS_OPTIONS_SET_UNIX(&options, endpoint->socket);
     else
         REDIS_OPTIONS_SET_TCP(&options, endpoint->host, endpoint->port);
-    redisContext *context = redisConnectWithOptions(&options);
-    for (int i = 0; i < FULL_QUEUE_TRIES && queue_is_full(context, endpoint); i++) {
-        nanosleep(&pause, NULL);
-        redisFree(context);
-        context = redisConnectWithOptions(&options);
-    }
-    return context;
+    return redisConnectWithOptions(&options);
 }
 
 int transport_open(struct transport *t, const struct endpoint *endpoint, errstr_t errstr)
@@ -44,8 +35,8 @@ int transport_open(struct transport *t, const struct endpoint *endpoint, errstr_
     redisContext *context = begin_to_connect(endpoint);
     if (queue_is_full(context, endpoint)) {
         redisFree(context);
-        snprintf(errstr, ERRSTR_BYTES, "the server's queue of new connections stays full");
-        return -1;
+        snprintf(errstr, ERRSTR_BYTES, "the server's queue of new connections is full");
+        return TRANSPORT_QUEUE_FULL;
     }
     if (context == NULL || context->err) {
         snprintf(errstr, ERRSTR_BYTES, "%s", context ? context->errstr : "out of memory");

@@ -29,8 +29,10 @@ struct transport {
     struct tls_link *tls; /* NULL: plain */
 };
 
-/* Begin to connect. Waits, up to a second, where a unix socket's queue of new connections is full.
- * Returns 0, or -1 with the reason in `errstr`. */
+/* A unix socket's queue of new connections is full: nothing tells when there is room. */
+#define TRANSPORT_QUEUE_FULL (-2)
+
+/* Begin to connect; never waits. Returns 0, or -1 or TRANSPORT_QUEUE_FULL with the reason in `errstr`. */
 int transport_open(struct transport *t, const struct endpoint *endpoint, errstr_t errstr);
 
 /* After something happened on the socket: IO_DONE when connected, hands shaken; IO_AGAIN where that takes

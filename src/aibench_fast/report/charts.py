@@ -149,13 +149,14 @@ def _search(content: Content, place: int) -> Chart:
         {
             "value": step.value,
             "quantile": shown,
-            "ms": records[file].quantiles_ms[name],
+            "ms": value_ms,
             "rate": records[file].inferences_per_s,
             "outcome": "held" if step.held else "did not hold",
         }
         for step, file in zip(search.steps, found.files, strict=True)
         if file in records
         for name, shown in SEARCH_QUANTILES.items()
+        if (value_ms := records[file].quantile_ms(name)) is not None
     ]
     unit = UNITS[search.over]
     x = {
@@ -388,8 +389,9 @@ def _over_time(content: Content) -> Iterator[Chart]:
         yield Chart(
             "latency-over-time",
             "Latency over time",
-            "Percentiles of each period's latencies, of the same run; in results older than format "
-            "1.1, of all latencies up to then.",
+            "Percentiles of each period's latencies, of the same run; where a point stands for "
+            "several periods, the highest. In results older than format 1.1 of all latencies up to "
+            "then.",
             _timeline_spec(content, latencies, "ms", "latency (ms)", colour),
             choice="cell",
         )

@@ -45,9 +45,11 @@ def _runs(one: Comparison) -> str:
 
 def _line(one: Comparison) -> str:
     interval = f"[{one.interval[0]:.3f}, {one.interval[1]:.3f}]" if one.interval else ""
+    a, b = ("n/a" if value is None else f"{value:.3f}" for value in (one.a, one.b))
+    ratio = "n/a" if one.ratio is None else f"{one.ratio:.3f}"
     return (
-        f"  {one.metric.name:<10} {one.a:12.3f} -> {one.b:12.3f} {one.metric.unit:<12} "
-        f"{one.ratio:7.3f} {interval:<18} {one.verdict}"
+        f"  {one.metric.name:<10} {a:>12} -> {b:>12} {one.metric.unit:<12} {ratio:>7} "
+        f"{interval:<18} {one.verdict}"
     )
 
 

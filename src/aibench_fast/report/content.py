@@ -183,7 +183,11 @@ def _fastest_first(cells: Mapping[Cell, Sequence[RunRecord]], wanted: Iterable[C
 
 
 def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:
-    """At most MAX_PERIODS points; those that are joined keep their mean rate and all failures."""
+    """At most MAX_PERIODS points.
+
+    Those that are joined keep their mean rate, all failures, and the highest of each percentile: a
+    stall that lasted one of them is what one looks for.
+    """
     step = -(-len(points) // MAX_PERIODS)
     groups = [points[first : first + step] for first in range(0, len(points), step or 1)]
     return [
@@ -192,7 +196,10 @@ def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:
             rate=fmean(point.rate for point in group),
             measured=group[-1].measured,
             failed=sum(point.failed for point in group),
-            quantiles_ms=group[-1].quantiles_ms,
+            quantiles_ms={
+                name: max(point.quantiles_ms.get(name, 0.0) for point in group)
+                for name in {name for point in group for name in point.quantiles_ms}
+            },
         )
         for group in groups
     ]

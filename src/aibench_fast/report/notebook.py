@@ -40,8 +40,8 @@ def _(loaded: Loaded) -> str:
             run.client,
             str(run.cell),
             f"{run.inferences_per_s:.3f}",
-            _ms(run.quantile_ms("q50")),
-            _ms(run.quantile_ms("q99")),
+            _figure(run.quantile_figure("q50")),
+            _figure(run.quantile_figure("q99")),
             str(run.failed),
         )
         for run in loaded.records
@@ -58,9 +58,9 @@ def _(report: compare.Report) -> str:
         (
             str(one.cell),
             f"{one.metric.name}, {one.metric.unit}",
-            f"{one.a:.3f}",
-            f"{one.b:.3f}",
-            f"{one.ratio:.3f}",
+            _figure(one.a),
+            _figure(one.b),
+            _figure(one.ratio),
             "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
             str(one.verdict),
         )
@@ -70,7 +70,7 @@ def _(report: compare.Report) -> str:
     return _table(header, rows) + unlike
 
 
-def _ms(value: float | None) -> str:
+def _figure(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
 
 

@@ -323,9 +323,11 @@ def _server_lines(result: Result) -> Iterator[str]:
     if parts is None or service.count == 0:
         return
     told = ", ".join(f"{name} {ms:.3f}" for name, ms in parts.items())
-    left = max(0.0, service.mean_ms - sum(parts.values()))
+    left_ms = service.mean_ms - sum(parts.values())
+    around = f", and {left_ms:.3f} around it" if left_ms >= 0 else ""
+    with_burn_in = "; the server's are with the burn-in" if result.burn_in_requests else ""
     mean_ms = f"{service.mean_ms:.3f} ms"
-    yield f"A mean request's {mean_ms}: in the server {told}, and {left:.3f} around it"
+    yield f"A mean request's {mean_ms}: in the server {told}{around}{with_burn_in}"
 
 
 def _client_lines(result: Result) -> Iterator[str]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,12 @@ the method, not of the data. With 3 to 10 runs a side the intervals below held t
 to 99 % of simulated comparisons, normal and skewed."""
 RESAMPLES = 10_000
 SEED = 20_200_806  # any number: a verdict has to be the same each time
+HISTOGRAM_STEP_MS = 0.001
+HISTOGRAM_SHARE = 2.0**-10
+"""Of a value: a histogram's three digits tell no more."""
+
+
+Floats = NDArray[np.float64]
 
 
 class Verdict(StrEnum):
@@ -32,6 +39,8 @@ class Verdict(StrEnum):
     UNCLEAR = "unclear"
     """The interval holds both a change that matters and none, or less: more runs would tell."""
     TOO_FEW_RUNS = "too few runs"
+    NOT_KNOWN = "not known"
+    """A run has too few requests for the figure, or does not tell it."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +50,20 @@ class Metric:
     name: str
     unit: str
     higher_is_better: bool
-    value: Callable[[RunRecord], float]
+    value: Callable[[RunRecord], float | None]
+    least_step: float = 0.0
+    """What two values differ by at least, if they do, in the unit; 0 where they are not rounded."""
 
 
-def _quantile(name: str) -> Callable[[RunRecord], float]:
-    return lambda run: run.quantiles_ms[name]
+def _quantile(name: str) -> Callable[[RunRecord], float | None]:
+    return lambda run: run.quantile_ms(name)
 
 
 METRICS = (
     Metric("throughput", "inferences/s", True, lambda run: run.inferences_per_s),
-    Metric("p50", "ms", False, _quantile("q50")),
-    Metric("p95", "ms", False, _quantile("q95")),
-    Metric("p99", "ms", False, _quantile("q99")),
+    Metric("p50", "ms", False, _quantile("q50"), HISTOGRAM_STEP_MS),
+    Metric("p95", "ms", False, _quantile("q95"), HISTOGRAM_STEP_MS),
+    Metric("p99", "ms", False, _quantile("q99"), HISTOGRAM_STEP_MS),
 )
 
 
@@ -62,15 +73,15 @@ class Comparison:
 
     cell: Cell
     metric: Metric
-    a: float
-    """The geometric mean of A's runs."""
-    b: float
+    a: float | None
+    """The geometric mean of A's runs; None where a run's own is not known."""
+    b: float | None
     runs_a: int
     runs_b: int
-    ratio: float
-    """b / a."""
+    ratio: float | None
+    """b / a; None where either is not known."""
     interval: tuple[float, float] | None
-    """The ratio's confidence interval; None where there are too few runs."""
+    """The ratio's confidence interval; None without a ratio, or where there are too few runs."""
     verdict: Verdict
 
 
@@ -146,54 +157,74 @@ def _words(cells: Iterable[Cell]) -> str:
 def _compare_cell(
     cell: Cell, metric: Metric, a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float
 ) -> Comparison:
-    logs_a = np.log([metric.value(run) for run in a])
-    logs_b = np.log([metric.value(run) for run in b])
-    interval = ratio_interval(logs_a, logs_b) if min(len(a), len(b)) >= MIN_RUNS else None
-    ratio = math.exp(logs_b.mean() - logs_a.mean())
+    logs_a, logs_b = _logs(metric, a), _logs(metric, b)
+    interval, ratio, verdict = None, None, Verdict.NOT_KNOWN
+    if logs_a is not None and logs_b is not None:
+        ratio = math.exp(logs_b.mean() - logs_a.mean())
+        if min(len(a), len(b)) >= MIN_RUNS:
+            steps = [
+                max(HISTOGRAM_SHARE, metric.least_step / math.exp(logs.mean()))
+                for logs in (logs_a, logs_b)
+            ]
+            interval = ratio_interval(logs_a, logs_b, (steps[0], steps[1]))
+        verdict = _verdict(metric, ratio, interval, threshold)
     return Comparison(
         cell=cell,
         metric=metric,
-        a=math.exp(logs_a.mean()),
-        b=math.exp(logs_b.mean()),
+        a=None if logs_a is None else math.exp(logs_a.mean()),
+        b=None if logs_b is None else math.exp(logs_b.mean()),
         runs_a=len(a),
         runs_b=len(b),
         ratio=ratio,
         interval=interval,
-        verdict=_verdict(metric, ratio, interval, threshold),
+        verdict=verdict,
     )
 
 
-Floats = NDArray[np.float64]
+def _logs(metric: Metric, runs: Sequence[RunRecord]) -> Floats | None:
+    values = [metric.value(run) for run in runs]
+    known = [value for value in values if value is not None]
+    return np.log(known) if len(known) == len(values) else None
 
 
-def ratio_interval(logs_a: Floats, logs_b: Floats) -> tuple[float, float]:
+def ratio_interval(
+    logs_a: Floats, logs_b: Floats, steps: tuple[float, float] = (0.0, 0.0)
+) -> tuple[float, float]:
     """The confidence interval of the ratio of geometric means, B to A, from values' logarithms.
 
     A studentised bootstrap over runs (Efron and Tibshirani, An Introduction to the Bootstrap,
     section 12.5): unlike plain percentiles it does not pretend to more than a handful of runs
-    can tell.
+    can tell. `steps` are what A's and B's values are rounded to, as shares of them. A rounded value
+    is off by a step over the root of 12, taken for uniform: runs that are equal by rounding alone
+    would otherwise have no error, and the interval no bound.
     """
+    rounding = sum(
+        step**2 / 12 / len(logs) for step, logs in zip(steps, (logs_a, logs_b), strict=True)
+    )
     difference = logs_b.mean() - logs_a.mean()
     rng = np.random.default_rng(SEED)
     resampled_a = logs_a[rng.integers(len(logs_a), size=(RESAMPLES, len(logs_a)))]
     resampled_b = logs_b[rng.integers(len(logs_b), size=(RESAMPLES, len(logs_b)))]
     shift = resampled_b.mean(axis=1) - resampled_a.mean(axis=1) - difference
-    error = _standard_error(resampled_a, resampled_b)
+    error = _standard_error(resampled_a, resampled_b, rounding)
     # A resample of one run repeated has no error: its shift counts as beyond any multiple of it.
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(shift == 0, 0.0, shift / error)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(t, [tail, 1 - tail], method="nearest")
-    spread = float(_standard_error(logs_a[None], logs_b[None])[0])
+    # Runs that are equal by rounding have resamples as equal: no fewer errors than of known ones.
+    least = NormalDist().inv_cdf(1 - tail)
+    low, high = min(low, -least), max(high, least)
+    spread = float(_standard_error(logs_a[None], logs_b[None], rounding)[0])
     if spread == 0:
         return math.exp(difference), math.exp(difference)
     return math.exp(difference - high * spread), math.exp(difference - low * spread)
 
 
-def _standard_error(a: Floats, b: Floats) -> Floats:
-    """Of the difference of means, for each row."""
+def _standard_error(a: Floats, b: Floats, rounding: float) -> Floats:
+    """Of the difference of means, for each row, with the variance that rounding alone gives."""
     variance: Floats = a.var(axis=1, ddof=1) / a.shape[1] + b.var(axis=1, ddof=1) / b.shape[1]
-    return np.sqrt(variance)
+    return np.sqrt(variance + rounding)
 
 
 def _verdict(

@@ -57,9 +57,9 @@ def _family(
 
 def _latency_samples(run: RunRecord) -> list[Sample]:
     return [
-        ("", f',quantile="{quantile}"', run.quantiles_ms[name] / _MS_PER_S)
+        ("", f',quantile="{quantile}"', value_ms / _MS_PER_S)
         for name, quantile in QUANTILES.items()
-        if name in run.quantiles_ms
+        if (value_ms := run.quantile_ms(name)) is not None
     ]
 
 

@@ -144,7 +144,7 @@ class RunRecord:
             "client": self.client,
             **self.cell._asdict(),
             "inferences_per_s": self.inferences_per_s,
-            **{f"{name}_ms": self.quantiles_ms.get(name) for name in QUANTILES},
+            **{f"{name}_ms": self.quantile_ms(name) for name in QUANTILES},
             "requests": self.requests,
             "failed": self.failed,
             "interrupted": self.interrupted,

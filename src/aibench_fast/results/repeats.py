@@ -50,8 +50,11 @@ class Spread:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width over the median; infinite for one run."""
-        return math.inf if self.interval is None else _width(self.interval) / 2 / self.median
+        """The interval's wider side over the median; infinite without an interval or a median."""
+        if self.interval is None or not self.median:
+            return math.inf
+        low, high = self.interval
+        return max(high - self.median, self.median - low) / self.median
 
     def doubts(self) -> list[str]:
         """Why the figure is not stable; empty where it is."""
@@ -71,10 +74,6 @@ class Spread:
                 f"(p {drift.p:.1g})"
             )
         return found
-
-
-def _width(interval: tuple[float, float]) -> float:
-    return interval[1] - interval[0]
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -108,7 +107,7 @@ class Repeats:
 
     results: Sequence[Result]
     until: float | None = None
-    """How narrow the interval of the rate was to be, half its width over the median."""
+    """How narrow the interval of the rate was to be, its wider side over the median."""
 
     @property
     def rate(self) -> Spread:

@@ -48,7 +48,7 @@ class Figure:
 
 
 def _quantile(name: str) -> Callable[[RunRecord], float | None]:
-    return lambda run: run.quantiles_ms.get(name)
+    return lambda run: run.quantile_ms(name)
 
 
 def _memory_mib(run: RunRecord) -> float | None:

@@ -169,18 +169,14 @@ def request_time(
     execution_ms = derived(stats)["execution_ms"]
     if execution_ms is None or not requests:
         return None
-    tensors_us = (_mean_us(stats, command) for command in ("ai.tensorset", "ai.tensorget"))
+    # Of all their commands: a request has one for each of its tensors.
+    tensors_us = sum(stats.get(f"{name}_us", 0.0) for name in ("ai.tensorset", "ai.tensorget"))
     known = {
         "client_ms": client_cpu_s * MS_PER_S / requests,
-        "main_thread_ms": sum(tensors_us) / US_PER_MS,
+        "main_thread_ms": tensors_us / stats["model_calls"] / US_PER_MS,
         "inference_ms": execution_ms,
     }
     return {**known, "queue_and_network_ms": max(0.0, latency_ms - sum(known.values()))}
-
-
-def _mean_us(stats: Mapping[str, Any], command: str) -> float:
-    calls = stats.get(f"{command}_calls", 0)
-    return stats[f"{command}_us"] / calls if calls else 0.0
 
 
 class RedisAiReader:
