@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from commandline import Cli
 from resultfiles import go_document, our_result, result_name, write
 
-from aibench_fast.results.compare import ratio_interval
+from aibench_fast.results.compare import HISTOGRAM_SHARE, ratio_interval
 from aibench_fast.results.result import ServerFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -141,6 +142,75 @@ def test_runs_of_different_tensors_are_not_alike(cli: Cli, tmp_path: Path) -> No
     done = cli("compare", a, b)
     assert done.returncode == 2
     assert "tensor: 224 x 224 x 3 FLOAT in A, 16 INT8 in B" in done.stderr
+
+
+def schedule(**told: object) -> dict[str, object]:
+    return {"Kind": "even", "Profile": None, "File": None, "MaxLagSeconds": None} | told
+
+
+@pytest.mark.parametrize(
+    ("b", "words"),
+    [
+        (None, "arrivals: even in A, closed loop in B"),
+        (schedule(Kind="poisson", Seed=1), "arrivals: even in A, poisson in B"),
+        (schedule(Profile="10/s for 30s"), "arrivals: even in A, even, 10/s for 30s in B"),
+        (
+            schedule(MaxLagSeconds=0.1, OnLag="shed"),
+            "arrivals: even in A, even, --max-lag 0.1s --on-lag shed in B",
+        ),
+    ],
+)
+def test_how_requests_were_due_has_to_be_alike(
+    cli: Cli, tmp_path: Path, b: dict[str, object] | None, words: str
+) -> None:
+    save_ours(tmp_path / "a", arrivals=schedule())
+    save_ours(tmp_path / "b", arrivals=b, shed=7, unsent=2)
+    done = cli("compare", "a", "b")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "b/0.json has 9 requests that were due and not sent, in no latency" in done.stderr
+    assert "unlike runs are taken together: arrivals is" in cli("report", "a", "b").stderr
+
+
+def test_a_p99_of_few_requests_is_in_no_verdict(cli: Cli, tmp_path: Path) -> None:
+    save_ours(tmp_path / "a", seconds=5)
+    save_ours(tmp_path / "b", seconds=5, p50_ms=80.0)
+    for path in tmp_path.glob("[ab]/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"Requests": 20}))
+    done = cli("compare", "a", "b")
+    assert re.search(r"p99 +n/a -> +n/a ms +n/a +not known$", done.stdout, re.MULTILINE)
+    assert "no verdict on p99 where a run has fewer than 100 requests" in done.stderr
+    code, found = verdicts(cli, tmp_path / "a", tmp_path / "b")
+    assert (code, found["p50"], found["p99"]) == (1, "worse", "not known")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0.085, 0.085, 0.085], [0.170, 0.171, 0.172]),
+        ([0.085, 0.085, 0.086], [0.170, 0.170, 0.171]),
+        ([0.085] * 5, [0.170, 0.171, 0.171, 0.171, 0.171]),
+        ([0.085] * 3, [0.170] * 3),
+    ],
+)
+def test_runs_that_are_equal_by_rounding_have_an_interval(a: list[float], b: list[float]) -> None:
+    steps = (0.001 / 0.085, 0.001 / 0.170)
+    low, high = ratio_interval(np.log(a), np.log(b), steps)
+    ratio = math.exp(np.log(b).mean() - np.log(a).mean())
+    assert 0.98 * ratio < low < ratio < high < 1.02 * ratio
+
+
+@pytest.mark.parametrize(("p50_ms", "deviation"), [(0.085, 0.005), (0.3, 0.003), (20, 0.01)])
+def test_rounded_latencies_hold_the_true_ratio_too(p50_ms: float, deviation: float) -> None:
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(100):
+        a = np.round(p50_ms * np.exp(rng.normal(0, deviation, 3)), 3)
+        b = np.round(2 * p50_ms * np.exp(rng.normal(0, deviation, 3)), 3)
+        steps = tuple(max(HISTOGRAM_SHARE, 0.001 / one.mean()) for one in (a, b))
+        low, high = ratio_interval(np.log(a), np.log(b), (steps[0], steps[1]))
+        held += low <= 2 <= high
+    assert held >= 88
 
 
 def test_our_results_and_the_go_tools_are_not_alike(cli: Cli, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import random
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from commandline import Cli
+from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
 
 from aibench_fast import ConfigError, read_results
@@ -215,6 +217,12 @@ def test_a_target_that_fails_at_the_lowest_value_says_so(cli: Cli, tmp_path: Pat
         (["--slo", "p99=50ms", "--from", "9", "--to", "3"], "--from 9 is above --to 3"),
         (["--slo", "p99=50ms", "--over", "workers", "--from", "1.5"], "a whole number from 1"),
         (["--slo", "fast=50ms"], "--slo 'fast=50ms': there is no figure 'fast'"),
+        (
+            ["--slo", "p99=1s", "--over", "workers", "--workers", "4"],
+            "give --from and --to instead",
+        ),
+        (["--slo", "p99=1s", "--over", "pipeline", "--pipeline", "4"], "give --from and --to"),
+        (["--slo", "p99=1s", "--over", "batch-size", "--batch-size", "4"], "give --from and"),
         ([], "the following arguments are required: --slo"),
         (["--slo", "p99=1s", "--over", "workers", "--arrivals", "poisson"], "closed loop"),
     ],
@@ -246,6 +254,43 @@ def test_steps_arrive_as_is_asked(cli: Cli, tmp_path: Path) -> None:
     step = json.loads((tmp_path / "search" / search["Steps"][0]["Result"]).read_text())
     assert (step["Arrivals"]["Kind"], step["Arrivals"]["Seed"]) == ("poisson", 3)
     assert step["Arrivals"]["MaxLagSeconds"] == 0.001
+
+
+@pytest.mark.parametrize("slo", [["p50=10s"], ["p50=10s", "errors=20%"]])
+def test_failures_are_no_fast_answers(cli: Cli, slo: list[str]) -> None:
+    refuse = lambda _, number: b"-ERR no\r\n" if number % 10 == 9 else OK  # noqa: E731
+    with FakeRedisAI(AI_MODELRUN=refuse) as server:
+        done = cli(
+            "search", *(word for one in slo for word in ("--slo", one)), "--shape", 16,
+            "--port", server.port, "--from", 200, "--to", 200, "--duration", "500ms",
+            "--burn-in", "0",
+        )  # fmt: skip
+    if len(slo) == 1:
+        assert done.returncode == 1
+        assert "of 100 requests failed: not held: 10.0% of the requests failed" in done.stdout
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupted_search_says_what_it_knows(cli: Cli, tmp_path: Path) -> None:
+    with FakeRedisAI() as server:
+        searching = subprocess.Popen(
+            command(
+                "search", "--slo", "p50=10s", "--shape", 16, "--port", server.port, "--from", 50,
+                "--duration", "300ms", "--burn-in", 0,
+            ),
+            cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while len(list(tmp_path.glob("search/step-*.json"))) < 2:
+            time.sleep(0.01)
+        searching.send_signal(signal.SIGINT)
+        told, _ = searching.communicate(timeout=30)
+    assert searching.returncode == 130
+    last = told.splitlines()[-1]
+    assert last.startswith("Interrupted after ")
+    assert ": it held at " in last
+    search = json.loads((tmp_path / "search/search.json").read_text())["Search"]
+    assert (search["Interrupted"], search["Found"]) == (True, None)
 
 
 def test_a_search_whose_server_goes_keeps_its_steps(cli: Cli, tmp_path: Path) -> None:

@@ -128,6 +128,12 @@ def test_results_of_other_settings_are_not_taken_for_done(sweep: Sweep, tmp_path
     done = sweep("--max-queries", 7)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "its Limit is 6, asked for is 7" in done.stderr
+    even = ("--max-queries", 6, "--limit-rps", 200)
+    assert sweep(*even).returncode == 0
+    for other in (("--arrivals", "poisson"), ("--max-lag", "1s")):
+        done = sweep(*even, *other)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "its Arrivals is {'Kind': 'even'" in done.stderr
 
 
 def failing_at(*numbers: int) -> FakeRedisAI:
@@ -144,7 +150,8 @@ def test_a_run_with_failures_stops_the_sweep(cli: Cli, tensor_file: Path, tmp_pa
         assert (done.returncode, len(results(tmp_path / "results"))) == (1, 2)
         assert "2/3 2 workers" in done.stdout
         assert "1 failures" in done.stdout
-        assert "type the command again" in done.stderr
+        assert "1 of 3 runs had failures or broke an --expect, and 1 were not made" in done.stderr
+        assert "or with --keep-going to make the others too" in done.stderr
         again = cli(*arguments, "--port", server.port)
     assert again.returncode == 0
     assert again.stdout.startswith("1 of 3 runs are done already\n")
@@ -252,6 +259,13 @@ def test_a_toml_file_has_the_options_and_what_is_typed_wins(sweep: Sweep, tmp_pa
     burn_ins = {saved["TensorBatchSize"]: saved["BurnInRequests"] for saved in found.values()}
     assert burn_ins == {1: 3, 2: 2, 4: 1}
     assert all("DAGRUN" in str(saved["Query"]) for saved in found.values())
+
+
+def test_a_list_in_the_file_is_an_option_that_is_given_again(sweep: Sweep, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text('workers = [1, 2]\nexpect = ["rate>1", "p50<10s"]\n')
+    done = sweep("--grid", "grid.toml", "--max-queries", 6)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Expected rate>1: ") == done.stdout.count("Expected p50<10s: ") == 2
 
 
 @pytest.mark.parametrize(

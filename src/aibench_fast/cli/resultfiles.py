@@ -39,6 +39,10 @@ def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loa
             _note(f"{run.path} was interrupted: its figures are of the part that was measured")
         if run.failed:
             _note(f"{run.path} has {run.failed} failed requests, in no latency")
+        if run.not_sent:
+            _note(
+                f"{run.path} has {run.not_sent} requests that were due and not sent, in no latency"
+            )
     return loaded
 
 

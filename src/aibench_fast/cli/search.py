@@ -38,7 +38,7 @@ PROBE_SHARE = 1 / 4
 SPARE_REQUESTS = 1.2
 """Times as many as a quantile takes to be known."""
 MAX_NOT_SERVED = 0.01
-"""The share of due requests above which a rate was not what the server got."""
+"""The share of due requests, unsent or failed, above which a load is not what the server served."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -94,6 +94,7 @@ def _search(options: argparse.Namespace) -> int:
     if options.over != "rate" and (options.arrivals != "even" or options.max_lag):
         given = "--max-lag" if options.max_lag else f"--arrivals {options.arrivals}"
         raise ConfigError(f"{given}: over {options.over} it is a closed loop")
+    _check_not_fixed(options)
     config = dataclasses.replace(
         run_config(options),
         workers=_workers(options),
@@ -131,6 +132,7 @@ def _search(options: argparse.Namespace) -> int:
             edge = find_edge(measure, lowest, highest, whole=options.over != "rate")
         except KeyboardInterrupt:
             steps.save(None)
+            print(steps.so_far(), flush=True)
             return EXIT_INTERRUPTED
         except AibenchError:  # as where the server goes: what was measured until then is kept
             steps.save(None)
@@ -145,6 +147,20 @@ def _search(options: argparse.Namespace) -> int:
         print(check)
     write_junit(options.junit, [(f"{options.over} {edge.holds_at:.5g}", best)])
     return 0 if best.held and edge.confirmed else EXIT_FAILURES
+
+
+def _check_not_fixed(options: argparse.Namespace) -> None:
+    """ConfigError where what is searched over is given as one value."""
+    values = {
+        "workers": options.workers,
+        "batch-size": options.batch_size,
+        "pipeline": options.pipeline,
+    }
+    value = values.get(options.over)
+    if value is not None and (options.over == "workers" or value != 1):
+        raise ConfigError(
+            f"--{options.over} {value} with --over {options.over}: give --from and --to instead"
+        )
 
 
 def _workers(options: argparse.Namespace) -> int:
@@ -207,6 +223,7 @@ class _Steps:
         self._folder = options.results_dir
         self._quiet = options.quiet
         self._targets = targets
+        self._judges_errors = any(target.figure == "errors" for target in targets)
         least = max(target.least_requests for target in targets)
         self._telling_requests = SPARE_REQUESTS * least
         self._longer_s: dict[float, float] = {}
@@ -250,7 +267,7 @@ class _Steps:
         number = len(self._steps) + 1
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
         result = self._saved_run(value, file)
-        if not self._config.max_queries and (too_few := _too_few(result)):
+        if not self._config.max_queries and (too_few := self._too_few(result)):
             longer_s = self._telling_requests * result.measured_s / result.successes
             self._longer_s[value] = longer_s
             if not self._quiet:
@@ -260,17 +277,42 @@ class _Steps:
                     flush=True,
                 )
             result = self._saved_run(value, file)
-        if too_few := _too_few(result):
+        if too_few := self._too_few(result):
             raise ConfigError(f"{too_few}: use a longer --duration, or more --max-queries")
-        why = _why_not(result)
+        why = self._why_not(result)
         held = result.held and why is None
         self._results[value] = result
         self._steps.append(SearchStep(value, held, file.name))
         if not self._quiet:
             told = ", ".join(map(_told, result.expectations))
+            if not self._judges_errors and (failed := result.requests - result.successes):
+                told += f", {failed} of {result.requests} requests failed"
             outcome = "held" if held else f"not held{f': {why}' if why else ''}"
             print(f"step {number}: {self._over} {value:.5g}: {told}: {outcome}", flush=True)
         return held
+
+    def _why_not(self, result: Result) -> str | None:
+        """Why a run does not hold whatever its figures are; None where they decide."""
+        if result.lag_exceeded:
+            return "a request was later than --max-lag"
+        not_sent = result.shed + result.unsent
+        share = not_sent / (result.requests + not_sent) if not_sent else 0.0
+        if share > MAX_NOT_SERVED:
+            return f"{share:.1%} of the requests that were due were not sent"
+        failed = result.requests - result.successes
+        # Who names no limit for errors means none to speak of: failures are in no latency.
+        if not self._judges_errors and failed > MAX_NOT_SERVED * result.requests:
+            return (
+                f"{failed / result.requests:.1%} of the requests failed; --slo errors=... allows it"
+            )
+        return None
+
+    def _too_few(self, result: Result) -> str | None:
+        """Which targets so many requests do not tell; None where that is not what decides."""
+        unknown = [check.expected for check in result.expectations if check.value is None]
+        if not unknown or not result.successes or self._why_not(result):
+            return None
+        return f"{result.requests} requests in a step do not tell {', '.join(unknown)}"
 
     def _saved_run(self, value: float, file: Path) -> Result:
         with journaled(file, self._tell) as observe:
@@ -286,6 +328,18 @@ class _Steps:
         """The newest result of a value."""
         return self._results[value]
 
+    def so_far(self) -> str:
+        """What is known where the search was ended before it knew."""
+        held = max((step.value for step in self._steps if step.held), default=None)
+        broken = min((step.value for step in self._steps if not step.held), default=None)
+        known = [
+            f"{words} at {value:.5g} {UNITS[self._over]}"
+            for words, value in (("it held", held), ("it did not hold", broken))
+            if value is not None
+        ]
+        told = f": {', and '.join(known)}" if known else ""
+        return f"Interrupted after {len(self._steps)} steps{told}"
+
     def save(self, edge: Edge | None) -> None:
         """Save the search, if it had a step; `edge` is None where it did not come to its end."""
         if not self._steps:
@@ -298,6 +352,7 @@ class _Steps:
             found=known.holds_at,
             fails_at=known.fails_at,
             confirmed=known.confirmed,
+            interrupted=edge is None,
         ).save(self._folder / SEARCH_FILE)
 
     def _configured(self, value: float) -> RunConfig:
@@ -325,25 +380,6 @@ def _check_clients(result: Result) -> None:
     for client in result.clients:
         if client.lost is not None:
             raise ServerError(f"client {client.name} was lost in a step: {client.lost}")
-
-
-def _why_not(result: Result) -> str | None:
-    """Why a run does not hold whatever its figures are; None where they decide."""
-    if result.lag_exceeded:
-        return "a request was later than --max-lag"
-    not_sent = result.shed + result.unsent
-    share = not_sent / (result.requests + not_sent) if not_sent else 0.0
-    if share > MAX_NOT_SENT:
-        return f"{share:.0%} of the requests that were due were not sent"
-    return None
-
-
-def _too_few(result: Result) -> str | None:
-    """Which targets so many requests do not tell; None where that is not what decides."""
-    unknown = [check.expected for check in result.expectations if check.value is None]
-    if not unknown or not result.successes or _why_not(result):
-        return None
-    return f"{result.requests} requests in a step do not tell {', '.join(unknown)}"
 
 
 def _told(check: Checked) -> str:

@@ -39,6 +39,7 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.files import remove_written
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event, Observer
+from aibench_fast.load.outcome import arrivals_told
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.report import text
@@ -161,6 +162,7 @@ def _is_done(config: RunConfig, files: Files) -> bool:
         "Dtype": config.dtype,
         "Pipeline": config.pipeline,
         "Limit": config.max_queries,
+        "Arrivals": arrivals_told(config),
     }
     if config.inputs:
         asked["Inputs"] = config.kinds[0].tensors
@@ -191,17 +193,16 @@ def _run_all(
     for file in done:  # left by a sweep that was killed just after it saved the result
         remove_written(journal_of(file))
     results: list[tuple[str, Result]] = []
-    failed = 0
-    ran = False
+    failed = ended = 0
     with (
         _shown(len(runs), len(done), options) as show,
         load_source(options) as run,
         closing(_to_do(planned, done)) as to_do,
     ):
         for model, (cell, config, files) in to_do:
-            if ran:
+            if ended:
                 time.sleep(options.sleep)
-            ran = True
+            ended += 1
             try:
                 model.prepare(cell.autobatching)
                 result = _run_cell(run, config, files, expected)
@@ -221,10 +222,12 @@ def _run_all(
                     break
     write_junit(options.junit, results)
     if failed:
+        left = len(runs) - len(done) - ended
         print(
-            f"aibench-fast: {failed} of {len(runs)} runs had failures or broke an --expect; see "
-            f"{options.results_dir}, and type the command again to repeat "
-            f"{'them' if options.keep_going else 'it and go on'}",
+            f"aibench-fast: {failed} of {len(runs)} runs had failures or broke an --expect"
+            f"{f', and {left} were not made' if left else ''}; see {options.results_dir}, and type "
+            f"the command again to repeat {'them' if options.keep_going else 'it'}"
+            f"{', or with --keep-going to make the others too' if left else ''}",
             file=sys.stderr,
         )
         return EXIT_FAILURES

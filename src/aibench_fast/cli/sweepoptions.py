@@ -111,6 +111,10 @@ def _settings(file: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read --grid {file}: {error}") from error
 
 
+_GIVEN_AGAIN = {"expect", "header", "input", "output", "url"}
+"""Options that have several values by being given several times, and not by commas."""
+
+
 def _words(parser: argparse.ArgumentParser, settings: Mapping[str, Any]) -> list[str]:
     """A TOML file's settings as options would be typed."""
     words = []
@@ -118,6 +122,8 @@ def _words(parser: argparse.ArgumentParser, settings: Mapping[str, Any]) -> list
         if isinstance(value, bool):
             if value != parser.get_default(name.replace("-", "_")):
                 words.append(f"--{name}" if value else f"--{name}=false")
+        elif isinstance(value, list) and name in _GIVEN_AGAIN:
+            words += [f"--{name}={one}" for one in value]
         else:
             values = value if isinstance(value, list) else [value]
             words.append(f"--{name}={','.join(map(str, values))}")

@@ -52,9 +52,7 @@ class LiveReadings:
                 rate=(images - self._last_images) / seconds,
                 quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, (0.5, 0.99)),
                 latencies=latencies,
-                failures=failures_by_kind(
-                    snapshot.burn_in_failures, snapshot.measured.failures
-                ),
+                failures=failures_by_kind(snapshot.burn_in_failures, snapshot.measured.failures),
                 server=self._server_watch.last_period,
             )
         )

@@ -121,7 +121,7 @@ def result_of(
         reconnects=snapshot.reconnects,
         moved=snapshot.moved,
         asked=snapshot.asked,
-        arrivals=_arrivals_told(config),
+        arrivals=arrivals_told(config),
         unsent=unsent,
         lag_exceeded=snapshot.lag_exceeded,
         steps=_steps(config, snapshot, steps, of_steps, end),
@@ -188,7 +188,7 @@ def _outage(outage: _core.Outage, started_ns: int, run: Background, duration_s: 
     )
 
 
-def _arrivals_told(config: RunConfig) -> dict[str, Any] | None:
+def arrivals_told(config: RunConfig) -> dict[str, Any] | None:
     """What the result says of how requests were due."""
     if not config.is_open_loop:
         return None

@@ -97,6 +97,10 @@ class RunRecord:
     facts: Mapping[str, Any]
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
     requests: int | None
+    arrivals: str | None
+    """How requests were due but for the rate, in words; None where the file does not tell."""
+    not_sent: int
+    """Requests that were due and were shed, or found no worker before the end."""
     late_starts: int
     """Requests that started late by the schedule, because no worker was free."""
     failures: Mapping[str, tuple[int, str]]
@@ -171,6 +175,7 @@ class RunRecord:
             "pipeline": self.pipeline,
             "servers": self.servers,
             "latency": self.latency,
+            "arrivals": self.arrivals,
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
         return {name: None if value is None else str(value) for name, value in told.items()}
@@ -324,6 +329,8 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         ),
         facts=document.get("Facts") or {},
         requests=document.get("Requests"),
+        arrivals=_arrivals(document),
+        not_sent=document.get("Shed", 0) + document.get("Unsent", 0),
         late_starts=document.get("LateStarts", 0),
         failures=_failures(document),
         warnings=[str(one["Message"]) for one in document.get("Warnings") or ()],
@@ -340,6 +347,19 @@ def _tensor(document: Mapping[str, Any]) -> str:
     if not shape:
         return "; ".join(str(kind["Tensors"]) for kind in document["Kinds"])
     return describe(shape, document.get("Dtype", "FLOAT"))
+
+
+def _arrivals(document: Mapping[str, Any]) -> str | None:
+    if "Arrivals" not in document:  # the Go tool's, and ours before format 1.4
+        return None
+    told = document["Arrivals"]
+    if told is None:
+        return "closed loop"
+    words = [str(told["Kind"])]
+    words += [str(told[name]) for name in ("Profile", "File") if told.get(name)]
+    if told.get("MaxLagSeconds"):
+        words.append(f"--max-lag {told['MaxLagSeconds']:g}s --on-lag {told['OnLag']}")
+    return ", ".join(words)
 
 
 def _verdict(document: Mapping[str, Any]) -> str | None:

@@ -42,6 +42,8 @@ class Search:
     """The lowest that did not; None where all did."""
     confirmed: bool = False
     """Whether repeated runs of both say so."""
+    interrupted: bool = False
+    """Whether it was ended before it knew."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -52,6 +54,7 @@ class Search:
                 "Found": self.found,
                 "FailsAt": self.fails_at,
                 "Confirmed": self.confirmed,
+                "Interrupted": self.interrupted,
                 "Steps": [
                     {"Value": step.value, "Held": step.held, "Result": step.result}
                     for step in self.steps
@@ -73,6 +76,7 @@ class Search:
             found=told["Found"],
             fails_at=told.get("FailsAt"),
             confirmed=bool(told.get("Confirmed")),
+            interrupted=bool(told.get("Interrupted")),
             steps=[
                 SearchStep(step["Value"], bool(step["Held"]), str(step["Result"]))
                 for step in told["Steps"]
