@@ -4,7 +4,7 @@ import fcntl
 import glob
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -112,6 +112,28 @@ def check_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+Named = tuple[str, Path | None]
+"""A file, None where there is none, and how it is called, as by its option."""
+
+
+def check_outputs(writes: Iterable[Named], reads: Iterable[Named] = ()) -> None:
+    """Find out now whether all can be written later, as `check_writable`; ConfigError names it.
+
+    Nor may one be another's too, or one of `reads`.
+    """
+    whose = {path.resolve(): name for name, path in reads if path}
+    for name, path in writes:
+        if path is None:
+            continue
+        try:
+            check_writable(path)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
+        if other := whose.get(path.resolve()):
+            raise ConfigError(f"{name} {path} is that of {other} too: name another file")
+        whose[path.resolve()] = name
 
 
 def unwritable(path: Path, error: OSError) -> ConfigError:

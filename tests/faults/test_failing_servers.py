@@ -1,11 +1,12 @@
 """Servers that fail in a run: each failure is counted by its kind or ends the run in one line."""
 
+import asyncio
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from faults.runs import NULL, conserved, redisai
 from redisclient import connect, load_into
 
 from aibench_fast import Result, ServerAddress, ServerError
+from aibench_fast.load import config
 from aibench_fast.server import EmbeddedServer
 
 # Connection 0 is the visit's, whose trial is the first inference there is.
@@ -186,6 +188,27 @@ def test_a_refusal_before_the_run_is_one_line(refusal: bytes, command: str) -> N
     assert (f"{told}; " in str(caught.value)) == (not told.startswith("BUSY"))
     assert command in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def never(*_: object) -> Awaitable[bytes]:
+    return asyncio.sleep(60, OK)
+
+
+def test_a_server_that_is_stuck_before_the_run_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No longer than a request may take, or a model to be compiled."""
+    monkeypatch.setattr(config, "LEAST_PATIENCE_S", 0.3)
+    with (
+        FakeRedisAI(PING=never) as server,
+        pytest.raises(ServerError, match=r"did not answer PING within 0\.3 s"),
+    ):
+        conserved(**redisai(server), reply_timeout_s=0.1)
+    with (
+        FakeInference(paths={"/v2": lambda _: never()}) as http,
+        pytest.raises(ServerError, match=r"did not answer GET /v2 in time"),
+    ):
+        conserved(url=http.url, model="m", reply_timeout_s=0.1)
 
 
 @pytest.mark.parametrize(

@@ -463,6 +463,15 @@ def test_a_server_that_wants_a_token_is_told_with_how_to_give_it(status: str) ->
         against(server)
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Accept-Encoding"])
+def test_a_header_that_breaks_the_request_is_refused(name: str) -> None:
+    with (
+        FakeInference() as server,
+        pytest.raises(ConfigError, match=f"--header {name}: the client itself says it"),
+    ):
+        against(server, headers=((name, "5"),))
+
+
 def test_a_model_that_is_not_ready_is_told() -> None:
     paths = {"/v2/models/m/ready": json_reply({"error": "loading"}, "400 X")}
     with (

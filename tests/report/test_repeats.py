@@ -1,5 +1,6 @@
 """What repeated runs come to."""
 
+import math
 import random
 import statistics
 from collections.abc import Callable
@@ -79,6 +80,14 @@ def test_it_repeats_until_the_interval_is_narrow_or_gives_up() -> None:
     assert not steady.gave_up
     wild = repeat(lambda n: our_result(rate=100 if n % 2 else 300, seed=n), 3, until=0.02, most=8)
     assert (len(wild.results), wild.gave_up) == (8, True)
+
+
+def test_the_width_of_an_interval_is_that_of_its_wider_side() -> None:
+    rates = Spread([100, 100.1, 100.1, 100.1, 100.1, 104], "inferences/s")
+    assert rates.interval == (100, 104)
+    assert rates.half_width == pytest.approx(3.9 / 100.1)
+    assert Spread([0.0] * 6, "inferences/s").half_width == math.inf
+    assert Spread([1.0], "inferences/s").half_width == math.inf
 
 
 def test_one_run_has_no_interval() -> None:

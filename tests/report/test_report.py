@@ -19,6 +19,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from aibench_fast.report.content import MAX_PERIODS, _thinned
+from aibench_fast.results.files import TimelinePoint
+
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -417,3 +420,18 @@ def test_without_the_plotting_library_it_says_what_to_install(tmp_path: Path) ->
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "pip install 'aibench-fast[report]'" in done.stderr
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_stall_of_one_period_of_many_is_in_the_picture() -> None:
+    points = [
+        TimelinePoint(
+            unix_ms=1000 * second, rate=10.0, measured=True, failed=1,
+            quantiles_ms={"q50": 2.0, "q99": 5000.0 if second == 100 else 5.0},
+        )
+        for second in range(3600)
+    ]  # fmt: skip
+    drawn = _thinned(points)
+    assert len(drawn) <= MAX_PERIODS
+    assert max(one.quantiles_ms["q99"] for one in drawn) == 5000
+    assert max(one.quantiles_ms["q50"] for one in drawn) == 2
+    assert sum(one.failed for one in drawn) == 3600

@@ -65,6 +65,13 @@ def test_the_verdict_follows_from_what_the_client_did(
     assert checked(**changes).verdict is expected
 
 
+def test_the_longest_of_what_the_client_adds_decides() -> None:
+    short = latencies(*[0.04] * 100)
+    found = checked(latencies=latencies(*[0.3] * 100), reply_waits=short, timer_lags=latencies(2.0))
+    assert found.verdict is Verdict.CLIENT_BOUND
+    assert found.reason.startswith("free workers started 2.000 ms late")
+
+
 @pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
 def test_an_idle_thread_is_not_helped_by_more_threads(late: str) -> None:
     lags = latencies(*[2.0] * 100)

@@ -14,6 +14,7 @@ from fake_redisai import OK, FakeRedisAI
 from rich.console import Console
 
 from aibench_fast._core import Histogram
+from aibench_fast.load.readings import failures_by_kind
 from aibench_fast.report.live import LiveView, histogram_rows, sparkline
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Failure, Reading
@@ -115,3 +116,11 @@ def test_into_a_pipe_the_lines_are_as_they_were(cli: Cli) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("time (ms),total queries,")
     assert "measuring, " not in done.stdout
+
+
+def test_failures_of_the_burn_in_and_after_it_are_added() -> None:
+    burn_in, measured = {"timeout": (500, "first")}, {"timeout": (1, "later"), "connect": (2, "no")}
+    assert failures_by_kind(burn_in, measured) == {
+        "timeout": Failure(501, "first"),
+        "connect": Failure(2, "no"),
+    }

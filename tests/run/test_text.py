@@ -201,6 +201,23 @@ def test_summary_is_as_the_golden_file(name: str, shown: Result) -> None:
     assert text.format_summary(shown) + "\n" == (GOLDEN / f"{name}.txt").read_text()
 
 
+def test_what_the_servers_parts_are_of_is_told() -> None:
+    """They are of the whole run, the latency of the measured requests alone."""
+
+    def line(infer_us: float, burn_in: int) -> str:
+        overall = {"model_calls": 10, "model_infer_us": infer_us}
+        shown = text.format_summary(
+            result(server_stats={"overall": overall}, burn_in_requests=burn_in)
+        )
+        (found,) = (one for one in shown.splitlines() if one.startswith("A mean request's"))
+        return found
+
+    assert ", and " in line(10.0, 0)
+    assert line(10.0, 0).endswith(" around it")
+    assert line(10.0, 5).endswith(" around it; the server's are with the burn-in")
+    assert line(1e9, 5).endswith("infer 100000.000; the server's are with the burn-in")
+
+
 def test_live_lines_are_as_the_golden_file() -> None:
     lines = [
         text.CSV_HEADER,

@@ -97,7 +97,8 @@ def test_a_port_that_is_taken_is_said_so() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(ServerError, match="in use"):
+        told = r"^port \d+ of 127.0.0.1 is in use by another program: choose another, or 0 for any"
+        with pytest.raises(ServerError, match=told):
             EmbeddedServer(port=other.getsockname()[1]).start()
 
 

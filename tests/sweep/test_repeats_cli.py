@@ -1,9 +1,12 @@
 """run --repeats and --until."""
 
 import json
+import signal
+import subprocess
+import time
 from pathlib import Path
 
-from commandline import Cli
+from commandline import Cli, command
 from fake_redisai import FakeRedisAI
 
 
@@ -32,6 +35,29 @@ def test_runs_are_repeated_on_fresh_connections_and_summed_up(
     tables = cli("tables", "--dir", ".", "--format", "csv")
     assert tables.stdout.splitlines()[1].endswith(",3")  # the summary is no fourth run
     assert "r.json" not in tables.stderr
+
+
+def test_a_run_that_is_cut_short_is_in_no_figure(tmp_path: Path) -> None:
+    with FakeRedisAI() as server:
+        running = subprocess.Popen(
+            command(
+                "run", "--shape", 4, "--port", server.port, "--quiet", "--duration", "2s",
+                "--repeats", 5, "--json-out-file", "r.json", "--reporting-period", "100ms",
+            ),
+            cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while not (tmp_path / "r-2.json.journal").exists():
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        told, _ = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "1 runs, medians" in told
+    assert told.endswith(
+        "Interrupted: one more run was cut short, and is in none of these figures\n"
+    )
+    summary = json.loads((tmp_path / "r.json").read_text())["Repeats"]
+    assert (summary["Runs"], summary["Interrupted"]) == (1, True)
+    assert summary["Results"] == ["r-1.json"]
 
 
 def test_until_says_how_narrow_it_got(cli: Cli, tensor_file: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import add_prefix, load_results
-from aibench_fast.files import write_text
+from aibench_fast.files import check_outputs, write_text
 from aibench_fast.results import export
 
 FORMATS = {"csv": export.format_csv, "openmetrics": export.format_openmetrics}
@@ -31,6 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _export(options: argparse.Namespace) -> int:
+    check_outputs([("--out", options.out)], [("a result", path) for path in options.results])
     text = FORMATS[options.format](load_results(options.results, options.prefix).records)
     if options.out:
         write_text(options.out, text)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.options import BurnIn, boolean, burn_in, seconds
-from aibench_fast.load.config import ARRIVALS, ON_DISCONNECT, ON_LAG
+from aibench_fast.load.config import ARRIVALS, LEAST_PATIENCE_S, ON_DISCONNECT, ON_LAG
 
 
 def add_load_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,8 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--dial-read-timeout", type=seconds, default=90.0, metavar="TIME",
-        help="how long the client waits for a request's last reply (default: 90s)",
+        help="how long the client waits for a request's last reply, and for each answer before the "
+        f"run, there {LEAST_PATIENCE_S:g}s or more (default: 90s)",
     )  # fmt: skip
     group.add_argument(
         "--on-disconnect", choices=ON_DISCONNECT, default="reconnect",

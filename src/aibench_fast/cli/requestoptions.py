@@ -7,6 +7,7 @@ from aibench_fast.cli.options import boolean, http_urls, shape, size, tls_settin
 from aibench_fast.cli.secrets import read_headers, told_command_line
 from aibench_fast.cli.servers import EMBEDDED, EMBEDDED_TRITON_URL
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.openinference.encoding import Encoding
@@ -86,7 +87,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         help="compare every output with its own in this file: float32, in the tensor file's order",
     )  # fmt: skip
     group.add_argument(
-        "--tolerance", type=float, default=1e-4, metavar="X",
+        "--tolerance", type=float, metavar="X",
         help="the largest difference that --verify allows, absolute (default: 1e-4)",
     )  # fmt: skip
     group.add_argument(
@@ -110,6 +111,10 @@ def run_config(options: argparse.Namespace) -> RunConfig:
     if mix and (options.shape is not None or options.dtype or options.model != DEFAULT_MODEL):
         raise ConfigError(
             "--mix with --shape, --dtype or --model: the mix says them for each request"
+        )
+    if options.tolerance is not None and options.reference_file is None:
+        raise ConfigError(
+            f"--tolerance {options.tolerance:g} without --verify: nothing is compared"
         )
     if options.inputs and options.shape is not None:
         raise ConfigError("--input with --shape: each input has its own")
@@ -142,7 +147,7 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         dialect=None if options.dialect == "auto" else Dialect(options.dialect),
         timeout_ms=options.timeout_ms,
         reference_file=options.reference_file,
-        tolerance=options.tolerance,
+        tolerance=RunConfig.tolerance if options.tolerance is None else options.tolerance,
         pipeline=options.pipeline,
         burn_in=options.burn_in.requests,
         burn_in_s=options.burn_in.seconds,
@@ -158,3 +163,13 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         seed=options.seed,
         command_line=told_command_line(options.command_line),
     )
+
+
+def files_read(options: argparse.Namespace, config: RunConfig) -> list[Named]:
+    """The files that these options name, so that no output replaces one."""
+    tensors = [one.file for kind in config.kinds for one in kind.inputs]
+    return [
+        ("--mix", options.mix),
+        ("--verify", options.reference_file),
+        *(("the tensors", file) for file in tensors),
+    ]

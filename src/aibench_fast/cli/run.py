@@ -13,11 +13,11 @@ from aibench_fast.cli.events import shown, stop_printing, while_read
 from aibench_fast.cli.expected import checked, write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import add_command, add_login, add_server_address, boolean
-from aibench_fast.cli.requestoptions import add_request_options, run_config
+from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
 from aibench_fast.cli.saving import journaled, logged, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_writable, write_text
+from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.thresholds import parse_expectation
 from aibench_fast.report import text
@@ -171,7 +171,15 @@ def _run(options: argparse.Namespace) -> int:
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = [parse_expectation(words) for words in options.expect]
     repeated = options.repeats is not None or options.until is not None
-    _check_outputs(options)
+    check_outputs(
+        [
+            ("--json-out-file", options.json_out_file),
+            (HISTOGRAM_OPTION, options.histogram_file),
+            ("--hdr-log-file", options.hdr_log_file),
+            ("--junit", options.junit),
+        ],
+        [*files_read(options, config), ("--arrivals-file", options.arrivals_file)],
+    )
     end_in_order()
     with (
         load_source(options) as run,
@@ -194,7 +202,7 @@ def _run(options: argparse.Namespace) -> int:
     if made:
         _report_repeats(options, made)
     write_junit(options.junit, [(f"run {n}", one) for n, one in enumerate(results, 1)])
-    if results[-1].interrupted:
+    if results[-1].interrupted or (made and made.interrupted):
         return EXIT_INTERRUPTED
     gave_up = made is not None and made.gave_up
     well = all(one.went_well and one.held for one in results) and not gave_up
@@ -218,20 +226,6 @@ def _report_repeats(options: argparse.Namespace, made: Repeats) -> None:
 def _numbered(file: Path, number: int | None) -> Path:
     """Where a result goes: a repeated run's has its number before the ending."""
     return file if number is None else file.with_stem(f"{file.stem}-{number}")
-
-
-def _check_outputs(options: argparse.Namespace) -> None:
-    for option, path in (
-        ("--json-out-file", options.json_out_file),
-        (HISTOGRAM_OPTION, options.histogram_file),
-        ("--hdr-log-file", options.hdr_log_file),
-        ("--junit", options.junit),
-    ):
-        try:
-            if path:
-                check_writable(path)
-        except ConfigError as error:
-            raise ConfigError(f"{option}: {error}") from error
 
 
 def _report(options: argparse.Namespace, result: Result, number: int | None) -> None:

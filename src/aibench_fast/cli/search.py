@@ -17,12 +17,12 @@ from aibench_fast.cli.options import (
     add_server_address,
 )
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.cli.requestoptions import add_request_options, run_config
+from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
 from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.clients.runner import run
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
-from aibench_fast.files import check_writable
+from aibench_fast.files import check_outputs, check_writable
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.events import Event
 from aibench_fast.load.search import Edge, find_edge, parse_target
@@ -108,8 +108,7 @@ def _search(options: argparse.Namespace) -> int:
     expected = [parse_expectation(words) for words in options.expect]
     lowest, highest = _limits(options, config)
     _Steps(config, options, targets, run).check(lowest, highest)
-    if options.junit:
-        check_writable(options.junit)
+    check_outputs([("--junit", options.junit)], files_read(options, config))
     _prepare_folder(options.results_dir)
     end_in_order()
     with (

@@ -111,6 +111,10 @@ def _request_time(file: Path) -> dict[str, float] | None:
     """Where the time of a saved run's requests went; ConfigError where it cannot be read."""
     try:
         result = json.loads(file.read_text())
+        if "Repeats" in result:
+            raise ConfigError(
+                f"--result {file}: it is what repeated runs come to: name one of them"
+            )
         quantiles = result.get("ServiceQuantiles") or result["OverallQuantiles"]
         latencies = LatencyHistogram.decode(quantiles["EncodedHistogram"])
         return request_time(
@@ -123,7 +127,7 @@ def _request_time(file: Path) -> dict[str, float] | None:
         OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError,
     ) as error:  # fmt: skip
         raise ConfigError(
-            f"cannot read --result {file}: {error}; it has to be a result of `aibench-fast run`"
+            f"cannot read --result {file}: it has to be a result of `aibench-fast run`"
         ) from error
 
 

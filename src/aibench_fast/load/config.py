@@ -19,6 +19,8 @@ from aibench_fast.protocols.tls import TlsSettings
 MAX_WORKERS = 100_000
 MAX_OUTSTANDING = 1_000_000
 """Requests of all workers."""
+LEAST_PATIENCE_S = 10.0
+"""Before the run, where a model may have to be compiled for its first request."""
 MAX_COUNT = 2**62
 MAX_SECONDS = 366 * 24 * 3600
 LARGE_REQUEST_BYTES = 256 << 10
@@ -369,6 +371,11 @@ class RunConfig:
                 f"--verify {self.reference_file} without --file: references belong to the tensors "
                 "of a file; give it, or leave out --verify"
             )
+
+    @property
+    def patience_s(self) -> float:
+        """How long an answer before the run is waited for."""
+        return max(LEAST_PATIENCE_S, self.reply_timeout_s)
 
     @property
     def is_open_loop(self) -> bool:

@@ -119,7 +119,7 @@ def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
     if found := trend(rates):
         yield (
             "trend",
-            f"the rate {'rose' if found.change > 0 else 'fell'} by {abs(found.change):.0%} over "
-            f"the measured time (Mann-Kendall, p {found.p:.1g}): it is no steady state; use more "
-            "--burn-in",
+            f"the rate {'rose' if found.change > 0 else 'fell'} by {abs(found.change):.0%} from "
+            f"the first third of the measured time to the last (Mann-Kendall, {found.told_p}): it "
+            "is no steady state; use more --burn-in, or find out what changes",
         )

@@ -13,6 +13,7 @@ from aibench_fast.tensors import tensorfile
 
 MAX_KINDS = 64
 MAX_INPUTS = 14
+MAX_WEIGHT = 1e12
 MAX_GENERATED_TENSORS = 2000
 MAX_GENERATED_BYTES = 256 << 20
 """Of all generated tensors together, unless a single one is larger."""
@@ -96,8 +97,10 @@ class RequestKind:
                 f"{where}batch-size {self.batch_size}: it has to be from 1 to "
                 f"{tensortype.MAX_TENSOR_BYTES // largest}"
             )
-        if not 0 < self.weight < float("inf"):
-            raise ConfigError(f"{where}weight {self.weight:g}: it has to be above 0")
+        if not 0 < self.weight <= MAX_WEIGHT:
+            raise ConfigError(
+                f"{where}weight {self.weight:g}: it has to be above 0 and up to {MAX_WEIGHT:g}"
+            )
 
     def count_tensors(self) -> int:
         """How many tensors there are of each input; ConfigError where files do not agree."""

@@ -24,7 +24,7 @@ def resolve(config: RunConfig) -> RunConfig:
     address = config.http_address
     if address is None:
         return config
-    with HttpClient(address) as client:
+    with HttpClient(address, config.patience_s) as client:
         models = {name: ask_model(client, name, config.model_version) for name in config.models}
     if config.mix:
         mix = tuple(_resolved(kind, models[kind.model]) for kind in config.mix)

@@ -210,6 +210,7 @@ def _over_http(
         model_version=config.model_version,
         outputs=config.outputs,
         encoding=settled[0] if settled else config.encoding,
+        patience_s=config.patience_s,
     )
     return OpenInferenceSession(address, asking, kinds)
 
@@ -227,6 +228,7 @@ def _over_resp(
         persist=config.persist_results,
         timeout_ms=config.timeout_ms,
         reset_stats=config.reset_stats and config.is_first_client,
+        patience_s=config.patience_s,
     )
     return RedisAiSession(address, asking, kinds, workers, cluster)
 

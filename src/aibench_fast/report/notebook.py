@@ -40,8 +40,8 @@ def _(loaded: Loaded) -> str:
             run.client,
             str(run.cell),
             f"{run.inferences_per_s:.3f}",
-            _figure(run.quantile_figure("q50")),
-            _figure(run.quantile_figure("q99")),
+            _figure(run.quantile_ms("q50")),
+            _figure(run.quantile_ms("q99")),
             str(run.failed),
         )
         for run in loaded.records

@@ -172,9 +172,14 @@ def format_repeats(made: Repeats) -> str:
             "Try a longer --duration, more --burn-in, or a machine with nothing else on it"
         )
     if made.until is not None:
-        reached = f"{made.rate.half_width:.2%} after {len(made.results)} runs"
+        runs, width = len(made.results), made.rate.half_width
+        reached = f"is +- {width:.2%}" if math.isfinite(width) else "is not known"
         end = "gave up: " if made.gave_up else ""
-        lines.append(f"{end}the rate's interval is +- {reached}, asked for was {made.until:.2%}")
+        lines.append(
+            f"{end}the rate's interval {reached} after {runs} runs, asked for was {made.until:.2%}"
+        )
+    if made.interrupted and not made.results[-1].interrupted:
+        lines.append("Interrupted: one more run was cut short, and is in none of these figures")
     return "\n".join(lines)
 
 

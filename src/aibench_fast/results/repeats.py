@@ -71,7 +71,7 @@ class Spread:
         if drift := trend(self.values):
             found.append(
                 f"it drifts, by {drift.change:+.0%} from the first third of the runs to the last "
-                f"(p {drift.p:.1g})"
+                f"({drift.told_p})"
             )
         return found
 
@@ -108,6 +108,8 @@ class Repeats:
     results: Sequence[Result]
     until: float | None = None
     """How narrow the interval of the rate was to be, its wider side over the median."""
+    interrupted: bool = False
+    """Whether a run was cut short, which is none of the results if there is a whole one."""
 
     @property
     def rate(self) -> Spread:
@@ -138,6 +140,7 @@ class Repeats:
                 "Runs": len(self.results),
                 "Until": self.until,
                 "GaveUp": self.gave_up,
+                "Interrupted": self.interrupted,
                 "Results": [*files],
                 "Figures": {name: _spread_json(one) for name, one in self.spreads().items()},
             }
@@ -161,13 +164,14 @@ def repeat(
 ) -> Repeats:
     """Make `runs` runs, numbered from 1, and with `until` more, up to `most`, till it is reached.
 
-    A run that is interrupted is the last.
+    A run that is interrupted ends it.
     """
     results: list[Result] = []
     while len(results) < most:
-        results.append(run_once(len(results) + 1))
-        made = Repeats(results, until)
-        enough = len(results) >= runs and not made.gave_up
-        if enough or results[-1].interrupted:
+        result = run_once(len(results) + 1)
+        if result.interrupted:
+            return Repeats(results or [result], until, interrupted=True)
+        results.append(result)
+        if len(results) >= runs and not Repeats(results, until).gave_up:
             break
     return Repeats(results, until)

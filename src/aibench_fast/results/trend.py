@@ -9,6 +9,7 @@ from statistics import median
 MIN_VALUES = 6
 """Fewer can fall or rise throughout by chance."""
 MAX_P = 0.01
+LEAST_TOLD_P = 1e-9
 MIN_CHANGE = 0.05
 """A rise or fall below this share does not matter, however sure it is."""
 
@@ -20,6 +21,11 @@ class Trend:
     change: float
     """A share: the median of the last third of the values over that of the first, less 1."""
     p: float
+
+    @property
+    def told_p(self) -> str:
+        """How likely it is by chance, in words."""
+        return f"p {self.p:.1g}" if self.p >= LEAST_TOLD_P else f"p below {LEAST_TOLD_P:g}"
 
 
 def trend(values: Sequence[float]) -> Trend | None:

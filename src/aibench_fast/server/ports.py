@@ -28,6 +28,13 @@ def start_on_port(asked: int, start: Callable[[int], None], end: Callable[[], No
             start(asked or free_port())
             return
         except ServerError as error:
-            if asked or not attempts_left or "in use" not in str(error):
+            if "in use" not in str(error):
+                raise
+            if asked:
+                raise ServerError(
+                    f"port {asked} of {HOST} is in use by another program: choose another, or 0 "
+                    "for any that is free"
+                ) from error
+            if not attempts_left:
                 raise
             end()

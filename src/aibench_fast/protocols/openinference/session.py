@@ -7,7 +7,7 @@ from typing import NamedTuple
 from aibench_fast._core import Endpoint, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import HttpClient
+from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S, HttpClient
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.model import ask_model, model_path
 from aibench_fast.protocols.openinference.reply import plan_of
@@ -37,6 +37,8 @@ class AskingHttp:
     """The outputs that are asked for; none: all of them."""
     encoding: Encoding | None = None
     """None: binary, or JSON where the server takes no other."""
+    patience_s: float = REPLY_TIMEOUT_S
+    """How long an answer before the run is waited for."""
 
 
 class _Trial(NamedTuple):
@@ -58,7 +60,7 @@ class OpenInferenceSession:
         is asked for is none of the model's.
         """
         self._address = address
-        with HttpClient(address) as client:
+        with HttpClient(address, asking.patience_s) as client:
             told = client.ask_json("/v2", "the server")
             extensions = told.get("extensions") or []
             takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)

@@ -9,7 +9,7 @@ from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.cluster import Cluster, Shard, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect, encode
-from aibench_fast.protocols.redisai.connection import log_in_command
+from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
@@ -26,6 +26,8 @@ class Asking:
     persist: bool = False
     timeout_ms: int | None = None
     reset_stats: bool = False
+    patience_s: float = REPLY_TIMEOUT_S
+    """How long an answer before the run is waited for."""
 
 
 class RedisAiSession:
@@ -57,8 +59,9 @@ class RedisAiSession:
         ]
         self.record: ServerRecord
         self.record, self._requests = visit(
-            address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats
-        )
+            address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats,
+            patience_s=asking.patience_s,
+        )  # fmt: skip
         self.endpoint = Endpoint(
             self.record.peer,
             address.port,

@@ -15,6 +15,7 @@ from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
 from aibench_fast.protocols.redisai.connection import (
+    REPLY_TIMEOUT_S,
     Connection,
     ConnectionClosed,
     ask_dialect,
@@ -67,6 +68,7 @@ def visit(
     *,
     workers: Sequence[int],
     reset_stats: bool = False,
+    patience_s: float = REPLY_TIMEOUT_S,
 ) -> tuple[ServerRecord, list[Request]]:
     """Ask all that a run takes for granted, then send one request of each kind on trial.
 
@@ -76,9 +78,10 @@ def visit(
     0 where that is asked for.
 
     ServerError, with the server's own words, where something that is needed is refused; what is
-    optional is then absent. `workers` are those of this server, by their numbers.
+    optional is then absent. `workers` are those of this server, by their numbers; `patience_s` is
+    how long each answer is waited for.
     """
-    with Connection(address) as connection:
+    with Connection(address, patience_s) as connection:
         server, modules, pid = _server(connection)
         spoken = dialect or ask_dialect(connection)
         requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
