@@ -2,10 +2,13 @@
 
 import os
 import resource
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,12 +18,22 @@ from fake_redisai import OK, FakeRedisAI
 from faults.runs import NULL, conserved, redisai
 from redisclient import connect, load_into
 
+from aibench_fast._core import (
+    Endpoint,
+    HttpOutput,
+    HttpPlan,
+    Kind,
+    LoadGenerator,
+    RespPlan,
+    Tensors,
+)
 from aibench_fast.server import EmbeddedServer
 
 MIB = 1 << 20
 TOLD_BYTES = 512 * MIB
 SENT_BYTES = 48 * MIB
 LARGEST_GROWTH_KIB = 16 << 10
+HTTP_PLAN = HttpPlan(b"", [HttpOutput("y", "FP32", "FLOAT", (1,), 4)], 200)
 WITH_PEAK = """
 import resource, sys
 from aibench_fast.cli import main
@@ -84,6 +97,60 @@ def test_a_body_far_too_large_takes_no_memory(tmp_path: Path) -> None:
     assert "Run complete after 4 inferences" in printed
     assert "protocol: 6, first: no HTTP reply: a body far longer" in printed
     assert peak_kib - usual_kib < LARGEST_GROWTH_KIB
+
+
+class Endless:
+    """A server that answers whatever comes by bytes without an end, as fast as they are read."""
+
+    def __init__(self, first: bytes, again: bytes) -> None:
+        self._first, self._again = first, again * 2000
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                taken, _ = self._listening.accept()
+                threading.Thread(target=self._answer, args=(taken,), daemon=True).start()
+
+    def _answer(self, taken: socket.socket) -> None:
+        with suppress(OSError), taken:
+            taken.recv(1 << 16)
+            taken.sendall(self._first)
+            while True:
+                taken.sendall(self._again)
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+@pytest.mark.parametrize(
+    ("plan", "first", "again"),
+    [
+        (RespPlan([None]), b"*1000000000\r\n", b":1\r\n"),
+        (RespPlan([None]), b"$1000000000\r\n", b"x"),
+        (HTTP_PLAN, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (HTTP_PLAN, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+)
+def test_a_reply_without_an_end_does_not_hold_up_the_run(
+    plan: RespPlan | HttpPlan, first: bytes, again: bytes
+) -> None:
+    server = Endless(first, again)
+    generator = LoadGenerator(
+        kinds=[Kind([Tensors.generate(4, 16, "FLOAT", 1)], [[b"what?", b""]], plan)],
+        endpoints=[Endpoint("127.0.0.1", server.port)],
+        threads=1, burn_in_requests=0, max_requests=5, duration_ns=0, reply_timeout_ns=10**9,
+        connect_timeout_ns=10**10, stop_on_failure=False, reconnect_for_ns=10**10,
+    )  # fmt: skip
+    generator.start()
+    assert generator.wait(60)
+    measured = generator.snapshot().measured
+    generator.close()
+    server.close()
+    assert measured.successes == 0
+    assert sum(count for count, _ in measured.failures.values()) == 5
 
 
 def test_too_few_descriptors_are_one_line_before_the_run(tmp_path: Path) -> None:

@@ -4,6 +4,11 @@
 #include <limits.h>
 #include <stdio.h>
 
+/* Of one reply far more than the server may send, in chunks of a byte even: what comes without an end would
+ * otherwise be read for ever, if it comes as fast as it is read. */
+#define ENDLESS_TIMES 8
+#define ENDLESS_SPARE_BYTES (16 << 20)
+
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     errstr_t errstr)
 {
@@ -16,6 +21,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
+    c->endless_bytes = ENDLESS_TIMES * reply_bytes + ENDLESS_SPARE_BYTES;
     c->sent_bytes = 0;
     c->received_bytes = 0;
     c->hung_up = false;
@@ -85,10 +91,16 @@ enum io_status connection_receive(struct connection *c)
 {
     enum io_status status = c->has_unjudged ? c->protocol->judge(c->reader) : IO_AGAIN;
     bool more = true;
+    uint64_t endless_at = c->received_bytes + c->endless_bytes;
     while (status == IO_AGAIN && more) {
         ssize_t got = receive(c, &more);
         if (got > 0) {
             status = c->protocol->judge(c->reader);
+            if (status == IO_AGAIN && c->received_bytes > endless_at) {
+                replycheck_fail(c->check, FAILURE_PROTOCOL, "a reply of over %zu bytes without an end",
+                                c->endless_bytes);
+                status = IO_FAILED;
+            }
             /* What came is all read then, and the owner is told when more comes, or an end. */
             more |= c->hung_up;
         } else if (got == 0) {

@@ -27,6 +27,7 @@ struct connection {
     uint64_t sent_bytes;          /* that the transport took since the connection was opened */
     uint64_t received_bytes;      /* since then */
     bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
+    size_t endless_bytes;         /* so much at a time is no reply, whatever it begins with */
     bool has_unjudged;            /* something was received that is not judged yet */
     uint32_t receives;            /* of which one in RECEIVES_A_STAMP is timed */
     int64_t reply_wait_ns;        /* how long what the last receive read had waited in the kernel, where
