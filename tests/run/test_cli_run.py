@@ -16,6 +16,7 @@ import pytest
 from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
 
+from aibench_fast import cli as cli_package
 from aibench_fast.results.histogram import LatencyHistogram
 
 Completed = subprocess.CompletedProcess[str]
@@ -406,3 +407,14 @@ def test_what_is_no_duration_is_refused(cli: Cli, duration: str) -> None:
     done = cli("run", "--file", os.devnull, f"--duration={duration}")
     assert done.returncode == 2
     assert "is no duration" in done.stderr
+
+
+def test_an_interrupt_while_a_command_is_imported_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_package, "build_parser", interrupted)
+    assert cli_package.main(["run"]) == 130
+    assert capsys.readouterr().err == "aibench-fast: interrupted\n"

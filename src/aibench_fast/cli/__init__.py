@@ -51,6 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # closed by whoever started the program
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run_command(words)
+    except KeyboardInterrupt:
+        print("aibench-fast: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run_command(words: Sequence[str]) -> int:
     # A run does without the imports of the other commands: its memory is the tensors'.
     named = [name for name in COMMANDS if words[:1] == [name]]
     options = build_parser(named or COMMANDS).parse_args(words)
@@ -65,9 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         told = f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
         _tell(error, told, options.debug)
         return InternalError.exit_code
-    except KeyboardInterrupt:
-        print("aibench-fast: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
 
 
 def _tell(error: Exception, told: str, debug: bool) -> None:
