@@ -141,6 +141,11 @@ class FullQueue:
         for one in self._accepted:
             one.shutdown(socket.SHUT_RDWR)
 
+    def accept_all(self) -> None:
+        """Accept those in the queue, which the last did not come into, and one more."""
+        for _ in self._waiting:
+            self._accepted.append(self._listening.accept()[0])
+
     def close(self) -> None:
         for one in (self._listening, *self._waiting, *self._accepted):
             one.close()
@@ -177,3 +182,31 @@ def test_a_full_queue_of_one_server_does_not_hold_up_another(tmp_path: Path) -> 
     stuck.close()
     # 40 were due. Each try of the others to connect had held up all for a second.
     assert answered >= 20
+
+
+def test_a_queue_that_is_full_for_a_moment_is_no_outage(tmp_path: Path) -> None:
+    stuck = FullQueue(tmp_path / "s", 1)
+    generator = LoadGenerator(
+        kinds=[
+            Kind([Tensors.generate(4, 16, "FLOAT", 1)], [TEXTS], RespPlan([None, OUTPUT_BYTES]))
+        ],
+        endpoints=[Endpoint("", 0, stuck.path)],
+        threads=1, burn_in_requests=0, max_requests=0, duration_ns=60 * NS_PER_S,
+        reply_timeout_ns=60 * NS_PER_S, connect_timeout_ns=60 * NS_PER_S, stop_on_failure=False,
+        reconnect_for_ns=0,
+    )  # fmt: skip
+    generator.start()
+    stuck.cut()
+    time.sleep(0.3)
+    stuck.accept_all()
+    deadline = time.monotonic() + 30
+    while generator.snapshot().begun < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    outages = generator.outages()
+    failures = generator.snapshot().measured.failures
+    generator.stop()
+    assert generator.wait(30)
+    generator.close()
+    stuck.close()
+    assert [*failures] == ["connection_lost"]
+    assert outages == (0, [])

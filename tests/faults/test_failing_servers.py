@@ -211,6 +211,27 @@ def test_a_server_that_is_stuck_before_the_run_is_not_waited_for(
         conserved(url=http.url, model="m", reply_timeout_s=0.1)
 
 
+@pytest.mark.parametrize("protocol", ["resp", "http"])
+def test_a_model_that_is_compiled_for_the_trial_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setattr(config, "LEAST_PATIENCE_S", 0.3)
+    if protocol == "resp":
+        slow: Behaviour = lambda _, number: OK if number else asyncio.sleep(1.0, OK)  # noqa: E731
+        with FakeRedisAI(AI_MODELRUN=slow) as server:
+            result = conserved(**redisai(server), max_queries=3, reply_timeout_s=0.2)
+    else:
+
+        def answer(_: Asked, number: int) -> bytes:
+            if number == 0:
+                time.sleep(1.0)
+            return binary_reply()
+
+        with FakeInference(infer=answer) as http:
+            result = conserved(url=http.url, model="m", max_queries=3, reply_timeout_s=0.2)
+    assert result.successes == 3
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

@@ -467,9 +467,19 @@ def test_a_server_that_wants_a_token_is_told_with_how_to_give_it(status: str) ->
 def test_a_header_that_breaks_the_request_is_refused(name: str) -> None:
     with (
         FakeInference() as server,
-        pytest.raises(ConfigError, match=f"--header {name}: the client itself says it"),
+        pytest.raises(ConfigError, match=f"--header {name}: it changes where a request"),
     ):
         against(server, headers=((name, "5"),))
+
+
+def test_headers_that_only_tell_are_sent() -> None:
+    """Without keep-alive each request has a connection of its own, which is no failure."""
+    with FakeInference(close_each=True) as server:
+        headers = (("Connection", "close"), ("Accept-Encoding", "identity"))
+        result = against(server, headers=headers)
+        assert server.asked[-1].headers["connection"] == "close"
+    assert (result.successes, result.failures) == (20, {})
+    assert result.reconnects >= 19
 
 
 def test_a_model_that_is_not_ready_is_told() -> None:

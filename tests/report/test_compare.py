@@ -200,7 +200,14 @@ def test_runs_that_are_equal_by_rounding_have_an_interval(a: list[float], b: lis
     steps = (0.001 / 0.085, 0.001 / 0.170)
     low, high = ratio_interval(np.log(a), np.log(b), steps)
     ratio = math.exp(np.log(b).mean() - np.log(a).mean())
-    assert 0.98 * ratio < low < ratio < high < 1.02 * ratio
+    assert 0.97 * ratio < low < ratio < high < 1.03 * ratio
+
+
+def test_more_runs_in_one_bucket_do_not_make_its_step_smaller() -> None:
+    few = ratio_interval(np.log([0.010] * 3), np.log([0.011] * 3), (0.1, 0.09))
+    many = ratio_interval(np.log([0.010] * 10), np.log([0.011] * 10), (0.1, 0.09))
+    assert many == pytest.approx(few)
+    assert 1.0 < few[0] < 1.03
 
 
 @pytest.mark.parametrize(("p50_ms", "deviation"), [(0.085, 0.005), (0.3, 0.003), (20, 0.01)])

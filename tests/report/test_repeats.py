@@ -80,6 +80,8 @@ def test_it_repeats_until_the_interval_is_narrow_or_gives_up() -> None:
     assert not steady.gave_up
     wild = repeat(lambda n: our_result(rate=100 if n % 2 else 300, seed=n), 3, until=0.02, most=8)
     assert (len(wild.results), wild.gave_up) == (8, True)
+    many = repeat(lambda n: our_result(rate=100, seed=n, seconds=6), 60)
+    assert (len(many.results), many.gave_up) == (60, False)
 
 
 def test_the_width_of_an_interval_is_that_of_its_wider_side() -> None:

@@ -66,3 +66,13 @@ def test_a_tolerance_of_nothing_is_refused(cli: Cli) -> None:
         done = cli("run", "--shape", 4, "--port", server.port, HISTOGRAM, "", "--tolerance", 1)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--tolerance 1 without --verify: nothing is compared" in done.stderr
+
+
+def test_what_a_command_wrote_before_is_written_again(cli: Cli, tmp_path: Path) -> None:
+    """Also where a pattern of the shell names it among the results."""
+    with FakeRedisAI() as server:
+        cli("run", "--shape", 4, "--port", server.port, "--json-out-file", "r.json", HISTOGRAM, "")
+    for _ in range(2):
+        done = cli("export", *tmp_path.glob("*"), "--format", "csv", "--out", "all.csv")
+        assert done.returncode == 0, done.stderr
+        assert cli("report", *tmp_path.glob("*"), "--out", "r.html").returncode == 0

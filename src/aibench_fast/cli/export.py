@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.options import add_command
-from aibench_fast.cli.resultfiles import add_prefix, load_results
+from aibench_fast.cli.resultfiles import add_prefix, load_results, results_read
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.results import export
 
@@ -31,8 +31,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _export(options: argparse.Namespace) -> int:
-    check_outputs([("--out", options.out)], [("a result", path) for path in options.results])
-    text = FORMATS[options.format](load_results(options.results, options.prefix).records)
+    loaded = load_results(options.results, options.prefix)
+    check_outputs([("--out", options.out)], results_read(loaded))
+    text = FORMATS[options.format](loaded.records)
     if options.out:
         write_text(options.out, text)
     else:

@@ -49,8 +49,8 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--dial-read-timeout", type=seconds, default=90.0, metavar="TIME",
-        help="how long the client waits for a request's last reply, and for each answer before the "
-        f"run, there {LEAST_PATIENCE_S:g}s or more (default: 90s)",
+        help="how long the client waits for a request's last reply, and before the run, if it is "
+        f"more than {LEAST_PATIENCE_S:g}s, for what the server is asked (default: 90s)",
     )  # fmt: skip
     group.add_argument(
         "--on-disconnect", choices=ON_DISCONNECT, default="reconnect",

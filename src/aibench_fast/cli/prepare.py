@@ -147,10 +147,8 @@ def _prepare(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"--dask {options.dask}: a worker makes a shard at a time; say how many by --shards"
         )
-    check_outputs(
-        [("--output", config.output), ("--crops-file", config.crops_file)],
-        [("--input", Path(config.input))],
-    )
+    if config.crops_file:
+        check_outputs([("--output", config.output), ("--crops-file", config.crops_file)])
     if not options.quiet:
         print(
             f"Using random seed {config.random_seed} to take a random "

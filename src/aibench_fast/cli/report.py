@@ -5,9 +5,9 @@ from pathlib import Path
 
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
+from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed, results_read
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_outputs
+from aibench_fast.files import check_outputs, check_writable
 from aibench_fast.report.content import gather
 from aibench_fast.report.html import write_report
 from aibench_fast.report.pictures import write_pictures
@@ -36,8 +36,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _report(options: argparse.Namespace) -> int:
     if not options.out and not options.png:
         raise ConfigError("nothing to write: give --out for a page, or --png for pictures")
-    check_outputs([("--out", options.out)], [("a result", path) for path in options.results])
+    if options.out:
+        check_writable(options.out)
     loaded = load_results(options.results, options.prefix, options.quiet)
+    check_outputs([("--out", options.out)], results_read(loaded))
     note_mixed(loaded)
     source = ", ".join(map(str, options.results))
     if options.prefix:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aibench_fast.cli.progress import progress_bar
+from aibench_fast.files import Named
 from aibench_fast.results.files import mixed
 from aibench_fast.results.folder import Loaded, load
 
@@ -44,6 +45,12 @@ def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loa
                 f"{run.path} has {run.not_sent} requests that were due and not sent, in no latency"
             )
     return loaded
+
+
+def results_read(loaded: Loaded) -> list[Named]:
+    """The files that hold results, so that no output replaces one."""
+    files = [one.path for one in loaded.records] + [one.path for one in loaded.searches]
+    return [("a result", file) for file in files]
 
 
 def note_mixed(loaded: Loaded) -> None:

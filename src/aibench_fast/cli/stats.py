@@ -123,8 +123,10 @@ def _request_time(file: Path) -> dict[str, float] | None:
             latencies.mean_ms,
             result["ClientCpuSeconds"],
         )
+    except OSError as error:
+        raise ConfigError(f"cannot read --result {file}: {error.strerror}") from error
     except (
-        OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError,
+        ValueError, RecursionError, KeyError, TypeError, AttributeError,
     ) as error:  # fmt: skip
         raise ConfigError(
             f"cannot read --result {file}: it has to be a result of `aibench-fast run`"

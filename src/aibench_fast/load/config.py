@@ -20,7 +20,7 @@ MAX_WORKERS = 100_000
 MAX_OUTSTANDING = 1_000_000
 """Requests of all workers."""
 LEAST_PATIENCE_S = 10.0
-"""Before the run, where a model may have to be compiled for its first request."""
+"""For what a server is asked before the run, which may come at a busy moment."""
 MAX_COUNT = 2**62
 MAX_SECONDS = 366 * 24 * 3600
 LARGE_REQUEST_BYTES = 256 << 10
@@ -374,7 +374,7 @@ class RunConfig:
 
     @property
     def patience_s(self) -> float:
-        """How long an answer before the run is waited for."""
+        """How long an answer before the run is waited for, but the one of a trial request."""
         return max(LEAST_PATIENCE_S, self.reply_timeout_s)
 
     @property

@@ -12,6 +12,7 @@
 #include "requests.h"
 
 #define FULL_QUEUE_TRIES 1000 /* a millisecond each */
+#define FULL_QUEUE_REST_NS (10 * NS_PER_MS)
 
 static int watch(struct iothread *t, struct worker *w)
 {
@@ -86,6 +87,18 @@ OUT_OF_LINE void connect_failed(struct iothread *t, struct worker *w)
         run_stop(run); /* what is due from now on nobody would send */
 }
 
+/* A queue that is full for a moment is no server that is away: for as long as connecting may take there is
+ * another try, and none of them counts. */
+static bool waits_for_room(struct iothread *t, struct worker *w)
+{
+    if (w->queue_full_ns == 0)
+        w->queue_full_ns = w->since_ns;
+    if (w->since_ns - w->queue_full_ns > t->run->config.connect_timeout_ns)
+        return false;
+    worker_rest(t, w, w->since_ns + FULL_QUEUE_REST_NS);
+    return true;
+}
+
 void worker_connect(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
@@ -95,7 +108,11 @@ void worker_connect(struct iothread *t, struct worker *w)
     w->since_ns = monotonic_ns();
     if (w->lost_ns == 0)
         w->lost_ns = w->since_ns;
-    if (open_and_watch(t, w, errstr) < 0) {
+    int opened = open_and_watch(t, w, errstr);
+    if (opened == TRANSPORT_QUEUE_FULL && waits_for_room(t, w))
+        return;
+    w->queue_full_ns = 0;
+    if (opened < 0) {
         replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
         connect_failed(t, w);
     }

@@ -42,6 +42,12 @@ OUT_OF_LINE void count_started(struct iothread *t, struct worker *w, struct requ
         histogram_record(&t->timer_lags, lag_ns);
 }
 
+OUT_OF_LINE void count_woken_late(struct iothread *t, const struct request *request, int64_t now_ns)
+{
+    if (is_measured(t->run, &request->arrival))
+        histogram_record(&t->timer_lags, now_ns - request->arrival.due_ns);
+}
+
 OUT_OF_LINE void count_given_up(struct iothread *t, struct request *request)
 {
     figures_bump(&t->begun);

@@ -14,6 +14,9 @@ void count_started(struct iothread *t, struct worker *w, struct request *request
 /* A request that was never sent is given up for want of a connection, and ends as its check says. */
 void count_given_up(struct iothread *t, struct request *request);
 
+/* A request that a free worker waited for is too late, because this thread had no time for it. */
+void count_woken_late(struct iothread *t, const struct request *request, int64_t now_ns);
+
 /* A request was taken too late to be sent. */
 void count_shed(struct iothread *t, const struct worker *w, const struct request *request);
 

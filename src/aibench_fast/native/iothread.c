@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "connecting.h"
+#include "counting.h"
 #include "requests.h"
 
 #define EVENTS_AT_ONCE 64
@@ -26,12 +27,15 @@ static void release_waiting(struct iothread *t)
     struct waiter *waiter;
     while ((waiter = waiting_line_pop(&t->line, over ? INT64_MAX : now_ns)) != NULL) {
         struct worker *w = (struct worker *)((char *)waiter - offsetof(struct worker, waiter));
-        if (over)
+        struct request *request = oldest(w);
+        if (over) {
             worker_end_unsent(t, w);
-        else if (is_too_late(t, w, oldest(w))) /* this thread had no time for it */
+        } else if (is_too_late(t, w, request)) {
+            count_woken_late(t, request, now_ns);
             worker_next(t, w);
-        else
+        } else {
             worker_begin(t, w);
+        }
     }
 }
 

@@ -46,6 +46,7 @@ struct worker {
     struct waiter waiter; /* while it waits for its request to be due */
     bool late;            /* its request was due before it was free */
     bool held_up;         /* its request waited for a connection */
+    int64_t queue_full_ns; /* since when its server's queue of new connections is full; 0: it is not */
     int64_t since_ns;     /* when connecting began */
     int64_t rests_until_ns;
     int64_t lost_ns;      /* when its last connection was lost; 0 once there is another */

@@ -9,11 +9,11 @@ from urllib.parse import SplitResult, urlsplit
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.tls import TlsSettings
 
-OWN_HEADERS = (
-    "accept-encoding", "connection", "content-length", "expect", "inference-header-content-length",
-    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+FRAMING_HEADERS = (
+    "content-length", "expect", "inference-header-content-length", "te", "trailer",
+    "transfer-encoding", "upgrade",
 )  # fmt: skip
-"""What says where a request or a reply ends, or how it is encoded; in lower case."""
+"""What says where a request ends, or makes the reply another; in lower case."""
 _HTTP_PORTS = {"http": 80, "https": 443}
 
 
@@ -112,8 +112,12 @@ def http_address(
     if tls and parts.scheme == "http":
         raise ConfigError(f"--tls with {option} {url}: write https://")
     for name, value in headers:
-        if name.lower() in OWN_HEADERS:
-            raise ConfigError(f"--header {name}: the client itself says it; leave it out")
+        encodes = name.lower() == "accept-encoding" and value.strip().lower() != "identity"
+        if encodes or name.lower() in FRAMING_HEADERS:
+            raise ConfigError(
+                f"--header {name}: it changes where a request or a reply ends, or how it is "
+                "encoded; leave it out"
+            )
         if not name or not (name + value).isascii() or not (name + value).isprintable():
             raise ConfigError(
                 f"--header {name!r}: a header is a line of a name and a value, of ASCII alone"

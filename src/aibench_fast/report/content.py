@@ -198,7 +198,7 @@ def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:
             failed=sum(point.failed for point in group),
             quantiles_ms={
                 name: max(point.quantiles_ms.get(name, 0.0) for point in group)
-                for name in {name for point in group for name in point.quantiles_ms}
+                for name in dict.fromkeys(name for point in group for name in point.quantiles_ms)
             },
         )
         for group in groups

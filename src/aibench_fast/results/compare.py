@@ -163,7 +163,8 @@ def _compare_cell(
         ratio = math.exp(logs_b.mean() - logs_a.mean())
         if min(len(a), len(b)) >= MIN_RUNS:
             steps = [
-                max(HISTOGRAM_SHARE, metric.least_step / math.exp(logs.mean()))
+                metric.least_step
+                and max(HISTOGRAM_SHARE, metric.least_step / math.exp(logs.mean()))
                 for logs in (logs_a, logs_b)
             ]
             interval = ratio_interval(logs_a, logs_b, (steps[0], steps[1]))
@@ -198,9 +199,8 @@ def ratio_interval(
     is off by a step over the root of 12, taken for uniform: runs that are equal by rounding alone
     would otherwise have no error, and the interval no bound.
     """
-    rounding = sum(
-        step**2 / 12 / len(logs) for step, logs in zip(steps, (logs_a, logs_b), strict=True)
-    )
+    # Of runs in one bucket it is the same, so that it does not get less with more of them.
+    rounding = sum(step**2 / 12 for step in steps)
     difference = logs_b.mean() - logs_a.mean()
     rng = np.random.default_rng(SEED)
     resampled_a = logs_a[rng.integers(len(logs_a), size=(RESAMPLES, len(logs_a)))]

@@ -164,10 +164,12 @@ def repeat(
 ) -> Repeats:
     """Make `runs` runs, numbered from 1, and with `until` more, up to `most`, till it is reached.
 
+    Where `runs` are more than `most` they are made all the same.
+
     A run that is interrupted ends it.
     """
     results: list[Result] = []
-    while len(results) < most:
+    while len(results) < max(runs, most):
         result = run_once(len(results) + 1)
         if result.interrupted:
             return Repeats(results or [result], until, interrupted=True)

@@ -71,10 +71,15 @@ class HttpClient:
             raise ServerError(
                 f"no server answers at {address}: {_reason(error)}; start one, or correct --url"
             ) from error
-        self._connection.sock.settimeout(timeout_s)
-        self._connection.timeout = timeout_s  # of a connection that it opens again
+        self.be_patient(timeout_s)
         self.peer: str = self._connection.sock.getpeername()[0]
         """The numeric address that answers."""
+
+    def be_patient(self, timeout_s: float) -> None:
+        """Wait for replies no longer than that from now on."""
+        self._connection.timeout = timeout_s  # of a connection that it opens again
+        if self._connection.sock:
+            self._connection.sock.settimeout(timeout_s)
 
     def ask(
         self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

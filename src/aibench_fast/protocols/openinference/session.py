@@ -38,7 +38,7 @@ class AskingHttp:
     encoding: Encoding | None = None
     """None: binary, or JSON where the server takes no other."""
     patience_s: float = REPLY_TIMEOUT_S
-    """How long an answer before the run is waited for."""
+    """How long an answer before the trials is waited for."""
 
 
 class _Trial(NamedTuple):
@@ -65,6 +65,7 @@ class OpenInferenceSession:
             extensions = told.get("extensions") or []
             takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)
             wanted = [_outputs(client, asking, kind) for kind in kinds]
+            client.be_patient(max(REPLY_TIMEOUT_S, asking.patience_s))  # a model may be compiled
             visit = _Visit(
                 client, address, asking.model_version, list(zip(kinds, wanted, strict=True))
             )

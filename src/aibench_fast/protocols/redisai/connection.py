@@ -53,6 +53,7 @@ class Connection:
         """Whether a question failed so that no reply can be told from another any more."""
         self._has_answered = False
         self._patience_s = patience_s
+        """How long a reply is waited for."""
         self._reader = _reader()
         self._received = b""
         self._socket = _connected(address, min(CONNECT_TIMEOUT_S, patience_s))
@@ -85,6 +86,11 @@ class Connection:
     def close(self) -> None:
         """Close it; once is enough."""
         self._socket.close()
+
+    def be_patient(self, patience_s: float) -> None:
+        """Wait for replies no longer than that from now on."""
+        self._patience_s = patience_s
+        self._socket.settimeout(patience_s)
 
     @property
     def peer(self) -> str:

@@ -27,7 +27,7 @@ class Asking:
     timeout_ms: int | None = None
     reset_stats: bool = False
     patience_s: float = REPLY_TIMEOUT_S
-    """How long an answer before the run is waited for."""
+    """How long an answer before the trials is waited for."""
 
 
 class RedisAiSession:

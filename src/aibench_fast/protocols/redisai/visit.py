@@ -79,7 +79,8 @@ def visit(
 
     ServerError, with the server's own words, where something that is needed is refused; what is
     optional is then absent. `workers` are those of this server, by their numbers; `patience_s` is
-    how long each answer is waited for.
+    how long each answer is waited for, but those of the trials, for which a model may have to be
+    compiled: REPLY_TIMEOUT_S is waited for them where that is more.
     """
     with Connection(address, patience_s) as connection:
         server, modules, pid = _server(connection)
@@ -97,6 +98,7 @@ def visit(
             outputs=(),
             pid=pid,
         )
+        connection.be_patient(max(REPLY_TIMEOUT_S, patience_s))
         try:
             outputs = [
                 _trial(connection, request, workers[0], trial.tensors)
