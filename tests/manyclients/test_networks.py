@@ -18,7 +18,8 @@ from aibench_fast.clients import runner
 from aibench_fast.results.result import IntervalLatencies
 from aibench_fast.server import EmbeddedServer
 
-HERE = "10.213.77.1"
+NETWORK = f"10.213.{os.getpid() % 250}"  # what a killed run left behind has another
+HERE = f"{NETWORK}.1"
 NAMES = [f"aib{os.getpid() % 100_000}n{number}" for number in (2, 3)]
 BRIDGE = f"aib{os.getpid() % 100_000}br"
 DELAY_MS = 20
@@ -42,7 +43,7 @@ def delay(namespace: str) -> None:
 
 @pytest.fixture
 def namespaces() -> Iterator[list[str]]:
-    """Two, with addresses 10.213.77.2 and .3; skipped where they are not allowed."""
+    """Two, with addresses .2 and .3 of NETWORK; skipped where they are not allowed."""
     try:
         ip("link", "add", BRIDGE, "type", "bridge")
     except (OSError, subprocess.CalledProcessError) as error:
@@ -54,7 +55,7 @@ def namespaces() -> Iterator[list[str]]:
             ip("netns", "add", name)
             ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
             ip("link", "set", name, "master", BRIDGE, "up")
-            ip("-n", name, "addr", "add", f"10.213.77.{number}/24", "dev", "eth0")
+            ip("-n", name, "addr", "add", f"{NETWORK}.{number}/24", "dev", "eth0")
             ip("-n", name, "link", "set", "eth0", "up")
             ip("-n", name, "link", "set", "lo", "up")
         yield NAMES
