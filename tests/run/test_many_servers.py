@@ -3,6 +3,7 @@
 import argparse
 import json
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -105,16 +106,19 @@ def test_one_that_comes_back_has_its_outage_and_the_others_none() -> None:
         again = FakeRedisAI()
         again.port = port
 
+        left_s: list[float] = []
+
         def leave(_: Sequence[bytes], number: int) -> bytes | None:
             if number < 20:
                 return OK
             first.stop_listening()
+            left_s.append(time.monotonic())
             return None
 
         first.behave("AI.MODELRUN", leave)
 
         def come_back(event: object) -> None:
-            if first.counts["AI.MODELRUN"] > 20 and not started:
+            if left_s and time.monotonic() > left_s[0] + 0.3 and not started:
                 started.append(again.__enter__())
 
         started: list[FakeRedisAI] = []

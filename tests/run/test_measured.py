@@ -15,7 +15,8 @@ from lateservers import PROTOCOLS, run_late
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.errors import ServerError
 from aibench_fast.load.events import Event
-from aibench_fast.results.result import BurnInComplete, Interval, SoFar
+from aibench_fast.load.watch import Watch
+from aibench_fast.results.result import BurnInComplete, Interval, Sample, SoFar
 
 TENSOR_BYTES = 602_112
 
@@ -348,3 +349,25 @@ def test_what_a_run_came_to_so_far_adds_up_in_every_period(tensor_file: Path) ->
     for one in so_far:
         assert one.intervals[-1].requests == one.burn_in_requests + one.requests
         assert one.intervals[-1].failed == one.failed
+
+
+def test_a_run_that_is_over_before_it_is_watched_has_its_sample(
+    tensor_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Watch._wait
+
+    def late(watch: Watch) -> None:
+        time.sleep(0.5)
+        waits(watch)
+
+    monkeypatch.setattr(Watch, "_wait", late)
+    samples: list[Event] = []
+    with FakeRedisAI() as server:
+        run(
+            RunConfig(
+                file=tensor_file, address=ServerAddress("127.0.0.1", server.port), max_queries=1,
+                sample_responses=True,
+            ),
+            lambda event: samples.append(event) if isinstance(event, Sample) else None,
+        )  # fmt: skip
+    assert len(samples) == 1

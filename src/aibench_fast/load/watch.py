@@ -82,6 +82,7 @@ class Watch:
         self._last_ns = 0
         self._last_unix_ms = 0
         self._last_latencies = LatencyHistogram.empty()
+        generator.want_sample()  # before it starts: a short run may be over before it is watched
 
     def until_the_end(self) -> bool:
         """Wait until the run is over; return whether Ctrl-C ended it."""
@@ -96,7 +97,6 @@ class Watch:
         return False
 
     def _wait(self) -> None:
-        self._generator.want_sample()
         self._cpu_from = CpuTimes.read()
         self._last_ns = self._at_ns or time.monotonic_ns()
         self._last_unix_ms = self._unix_ms()

@@ -30,7 +30,7 @@ _ADVICE = {
     "NOPERM": "docs/access.md has the rights that a run needs",
     "OOM": "raise its maxmemory",
     "READONLY": "it is a replica: name its primary",
-    "WRONGPASS": "correct --user or the password",
+    "WRONGPASS": "see whether --user and the password are right",
 }
 """What to do about a refusal, by its first word."""
 
