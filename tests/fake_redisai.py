@@ -8,6 +8,7 @@ None cuts the connection. Real servers are used wherever nothing has to misbehav
 import asyncio
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -76,6 +77,7 @@ class FakeRedisAI:
         self.last: dict[str, list[bytes]] = {}
         self.connections = 0
         self.close_after: str | None = None  # cuts the connection behind what this answered
+        self.left_s: float | None = None  # when it left, of the monotonic clock
         self.tls: ssl.SSLContext | None = None  # to be set before it is entered, as the next two
         self.host = "127.0.0.1"
         self.port = 0  # any that is free
@@ -104,6 +106,18 @@ class FakeRedisAI:
     def behave(self, command: str, behaviour: Behaviour) -> None:
         """Replace what one more command answers."""
         self._behaviours[command] = behaviour
+
+    def leave_after(self, command: str, replies: int) -> None:
+        """Answer a command so many times OK, then cut who sends it and refuse new connections."""
+
+        def answer(_: Sequence[bytes], number: int) -> bytes | None:
+            if number < replies:
+                return OK
+            self.left_s = self.left_s or time.monotonic()
+            self.stop_listening()
+            return None
+
+        self.behave(command, answer)
 
     def stop_listening(self) -> None:
         """Refuse new connections from now on."""

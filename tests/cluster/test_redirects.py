@@ -169,14 +169,7 @@ def test_a_cluster_that_is_down_is_a_failure_of_its_own_kind() -> None:
 def test_another_node_is_asked_where_ones_own_is_gone() -> None:
     """It knows who has the slot now, a third one that nobody knew before."""
     with FakeRedisAI() as old, FakeRedisAI() as knows, FakeRedisAI() as new:
-
-        def leave(_: Sequence[bytes], number: int) -> bytes | None:
-            if number < 20:
-                return OK
-            old.stop_listening()
-            return None
-
-        old.behave("AI.MODELRUN", leave)
+        old.leave_after("AI.MODELRUN", 20)
         knows.behave("AI.TENSORSET", lambda *_: f"-MOVED 7 127.0.0.1:{new.port}\r\n".encode())
         found = drive(old, [knows])
         assert knows.counts["AI.MODELRUN"] == 0

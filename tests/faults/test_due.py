@@ -4,7 +4,6 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,14 +32,7 @@ def due(result: Result) -> float:
 
 def test_all_workers_give_up_their_server() -> None:
     with FakeRedisAI() as server:
-
-        def end(_: Sequence[bytes], number: int) -> bytes | None:
-            if number < 20:
-                return OK
-            server.stop_listening()
-            return None
-
-        server.behave("AI.MODELRUN", end)
+        server.leave_after("AI.MODELRUN", 20)
         result = conserved(**redisai(server), workers=2, profile=PROFILE, reconnect_for_s=0.5)
     assert result.failures["connect"].count == 2
     assert result.unsent > 20
@@ -97,14 +89,7 @@ def test_what_is_given_up_in_the_measured_time_is_no_failure_of_the_burn_in(tmp_
     recorded = tmp_path / "arrivals"
     recorded.write_text("0\n0.1\n0.5\n60\n")
     with FakeRedisAI() as server:
-
-        def end(_: Sequence[bytes], number: int) -> bytes | None:
-            if number == 0:  # the trial
-                return OK
-            server.stop_listening()
-            return None
-
-        server.behave("AI.MODELRUN", end)
+        server.leave_after("AI.MODELRUN", 1)  # the trial
         result = conserved(
             **redisai(server), workers=1, arrivals_file=recorded, burn_in=1, reconnect_for_s=1.0
         )

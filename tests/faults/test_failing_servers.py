@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -124,14 +124,7 @@ def test_a_run_over_http_may_stop_too() -> None:
 
 def test_a_server_that_never_comes_back_ends_the_run() -> None:
     with FakeRedisAI() as server:
-
-        def end(_: Sequence[bytes], number: int) -> bytes | None:
-            if number < 5:
-                return OK
-            server.stop_listening()
-            return None
-
-        server.behave("AI.MODELRUN", end)
+        server.leave_after("AI.MODELRUN", 5)
         result = conserved(**redisai(server), workers=2, duration_s=60.0, reconnect_for_s=0.3)
     (outage,) = result.outages
     assert not outage.is_over

@@ -81,14 +81,7 @@ def test_each_of_more_servers_than_workers_is_asked() -> None:
 
 def test_one_that_goes_away_is_an_outage_of_its_own_and_the_others_go_on() -> None:
     with FakeRedisAI() as stays, FakeRedisAI() as goes:
-
-        def leave(_: Sequence[bytes], number: int) -> bytes | None:
-            if number < 20:
-                return OK
-            goes.stop_listening()
-            return None
-
-        goes.behave("AI.MODELRUN", leave)
+        goes.leave_after("AI.MODELRUN", 20)
         result = over((stays, goes), workers=4, limit_rps=200.0, duration_s=1.5, max_lag_s=0.2,
                       on_lag="shed", reconnect_for_s=5.0)  # fmt: skip
     (outage,) = result.outages
@@ -106,19 +99,10 @@ def test_one_that_comes_back_has_its_outage_and_the_others_none() -> None:
         again = FakeRedisAI()
         again.port = port
 
-        left_s: list[float] = []
-
-        def leave(_: Sequence[bytes], number: int) -> bytes | None:
-            if number < 20:
-                return OK
-            first.stop_listening()
-            left_s.append(time.monotonic())
-            return None
-
-        first.behave("AI.MODELRUN", leave)
+        first.leave_after("AI.MODELRUN", 20)
 
         def come_back(event: object) -> None:
-            if left_s and time.monotonic() > left_s[0] + 0.3 and not started:
+            if first.left_s and time.monotonic() > first.left_s + 0.3 and not started:
                 started.append(again.__enter__())
 
         started: list[FakeRedisAI] = []

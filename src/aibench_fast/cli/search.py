@@ -284,8 +284,8 @@ class _Steps:
         self._steps.append(SearchStep(value, held, file.name))
         if not self._quiet:
             told = ", ".join(map(_told, result.expectations))
-            if not self._judges_errors and (failed := result.requests - result.successes):
-                told += f", {failed} of {result.requests} requests failed"
+            if not self._judges_errors and result.measured_failed:
+                told += f", {result.measured_failed} of {result.requests} requests failed"
             outcome = "held" if held else f"not held{f': {why}' if why else ''}"
             print(f"step {number}: {self._over} {value:.5g}: {told}: {outcome}", flush=True)
         return held
@@ -298,7 +298,7 @@ class _Steps:
         share = not_sent / (result.requests + not_sent) if not_sent else 0.0
         if share > MAX_NOT_SERVED:
             return f"{share:.1%} of the requests that were due were not sent"
-        failed = result.requests - result.successes
+        failed = result.measured_failed
         # Who names no limit for errors means none to speak of: failures are in no latency.
         if not self._judges_errors and failed > MAX_NOT_SERVED * result.requests:
             return (

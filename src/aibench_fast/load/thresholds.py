@@ -51,8 +51,7 @@ class Expectation:
         if self.figure == "rate":
             return result.inferences_per_s
         if self.figure == "errors":
-            failed = result.requests - result.successes
-            return failed / result.requests if result.requests else None
+            return result.measured_failed / result.requests if result.requests else None
         if self.figure == "shed":
             due = result.requests + result.shed
             return result.shed / due if due else None

@@ -163,7 +163,7 @@ static void worker_reconnected(struct iothread *t, struct worker *w)
     w->lost_ns = 0;
     w->attempts = 0;
     outages_over(&t->run->outages[w->server], monotonic_ns());
-    if (!w->resends && is_too_late(t, w, oldest(w)))
+    if (!w->resends && drop_too_late(t, w, oldest(w)))
         worker_next(t, w);
     else
         worker_start(t, w);

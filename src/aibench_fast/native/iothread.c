@@ -30,7 +30,7 @@ static void release_waiting(struct iothread *t)
         struct request *request = oldest(w);
         if (over) {
             worker_end_unsent(t, w);
-        } else if (is_too_late(t, w, request)) {
+        } else if (drop_too_late(t, w, request)) {
             count_woken_late(t, request, now_ns);
             worker_next(t, w);
         } else {

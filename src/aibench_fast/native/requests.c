@@ -274,7 +274,7 @@ void worker_begin(struct iothread *t, struct worker *w)
         worker_connect(t, w);
 }
 
-OUT_OF_LINE bool is_too_late(struct iothread *t, struct worker *w, const struct request *request)
+OUT_OF_LINE bool drop_too_late(struct iothread *t, struct worker *w, const struct request *request)
 {
     struct run_state *run = t->run;
     int64_t max_ns = run->config.max_lag_ns;
@@ -303,7 +303,7 @@ void worker_next(struct iothread *t, struct worker *w)
             worker_end(t, w);
             return;
         }
-    } while (is_too_late(t, w, request));
+    } while (drop_too_late(t, w, request));
     w->held_up = false;
     w->waiter.due_ns = request->arrival.due_ns;
     w->late = w->waiter.due_ns < free_ns;

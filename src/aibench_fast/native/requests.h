@@ -39,9 +39,9 @@ void request_done(struct iothread *t, struct worker *w);
 /* The same, and those that are outstanding behind it failed with it. */
 void requests_lost(struct iothread *t, struct worker *w);
 
-/* Whether a request that was taken is due by the schedule and later than may be; if so it is shed, or the
- * run ends with it, and the worker has it no more. */
-bool is_too_late(struct iothread *t, struct worker *w, const struct request *request);
+/* Drop a request that was taken where it is due by the schedule and later than may be: it is shed, or the
+ * run ends with it, and the worker has it no more. Returns whether it was. */
+bool drop_too_late(struct iothread *t, struct worker *w, const struct request *request);
 
 /* The run is over, and the worker's request was not sent; was it due? */
 void note_unsent(struct iothread *t, struct worker *w);

@@ -7,6 +7,7 @@ from typing import Any
 
 from aibench_fast.results.compare import CONFIDENCE, Comparison, Report
 from aibench_fast.results.files import Cell
+from aibench_fast.results.notation import figure_text
 
 
 def format_comparison(report: Report, a: str, b: str, threshold: float) -> str:
@@ -45,8 +46,7 @@ def _runs(one: Comparison) -> str:
 
 def _line(one: Comparison) -> str:
     interval = f"[{one.interval[0]:.3f}, {one.interval[1]:.3f}]" if one.interval else ""
-    a, b = ("n/a" if value is None else f"{value:.3f}" for value in (one.a, one.b))
-    ratio = "n/a" if one.ratio is None else f"{one.ratio:.3f}"
+    a, b, ratio = map(figure_text, (one.a, one.b, one.ratio))
     return (
         f"  {one.metric.name:<10} {a:>12} -> {b:>12} {one.metric.unit:<12} {ratio:>7} "
         f"{interval:<18} {one.verdict}"

@@ -16,6 +16,7 @@ from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.plot import Chart
 from aibench_fast.report.vegalite import script_bundle
 from aibench_fast.results.files import RunRecord, mixed
+from aibench_fast.results.notation import figure_text
 from aibench_fast.results.parts import Part
 from aibench_fast.results.servers import FIGURES, USE_FIGURES
 
@@ -184,11 +185,11 @@ def _figures(content: Content) -> Iterator[str]:
         ("Highest throughput", f"{fastest.rate:,.1f}", "inferences/s", str(fastest.cell)),
         (
             "p99 at the highest throughput",
-            "not known" if p99 is None else _ms(p99),
+            "not known" if p99 is None else f"{p99:,.2f}",
             "" if p99 is None else "ms",
             "of a request, round trip included",
         ),
-        ("Lowest p50", _ms(quickest.quantile_ms("q50")), "ms", str(quickest.cell)),
+        ("Lowest p50", figure_text(quickest.quantile_ms("q50"), ",.2f"), "ms", str(quickest.cell)),
         ("Failed requests", f"{failed:,}", "", f"in {_counted(len(content.runs), 'run')}"),
     ]
     yield '<section class=figures aria-label="Key figures">\n'
@@ -199,10 +200,6 @@ def _figures(content: Content) -> Iterator[str]:
             f"<p class=of>{escape(of)}</p></div>\n"
         )
     yield "</section>\n"
-
-
-def _ms(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:,.2f}"
 
 
 def _limits(content: Content) -> Iterator[str]:
@@ -307,14 +304,12 @@ def _cell_values(one: CellSummary, limited: bool, compared: bool) -> Iterator[st
         yield f"{cell.max_rps:g}" if cell.max_rps else "none"
     yield f"{one.rate:,.3f}"
     for name in ("q50", "q95", "q99"):
-        value = one.quantile_ms(name)
-        yield "n/a" if value is None else f"{value:,.3f}"
+        yield figure_text(one.quantile_ms(name), ",.3f")
     yield f"{min(one.rates):,.3f}"
     yield f"{max(one.rates):,.3f}"
     for figure in FIGURES if compared else ():
         if figure.name in USE_FIGURES:
-            value = one.median(figure)
-            yield "n/a" if value is None else f"{value:,.3f}"
+            yield figure_text(one.median(figure), ",.3f")
     yield str(len(one.runs))
     yield f"{one.failed:,}"
 
@@ -350,10 +345,10 @@ def _part_values(part: Part) -> Iterator[str]:
     yield escape(part.name)
     yield f"{part.requests:,}"
     for value in (part.inferences_per_s, part.q50_ms, part.q99_ms):
-        yield "n/a" if value is None else f"{value:,.3f}"
+        yield figure_text(value, ",.3f")
     yield f"{part.failed:,}"
     yield f"{part.shed:,}"
-    yield "n/a" if part.unsent is None else f"{part.unsent:,}"
+    yield figure_text(part.unsent, ",")
 
 
 _FACT_NAMES = {

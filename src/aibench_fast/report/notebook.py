@@ -12,6 +12,7 @@ from aibench_fast.report.vegalite import to_svg
 from aibench_fast.results import compare
 from aibench_fast.results.folder import Loaded
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.notation import figure_text
 from aibench_fast.results.result import Result
 
 WIDTH, HEIGHT = 560, 240
@@ -40,8 +41,8 @@ def _(loaded: Loaded) -> str:
             run.client,
             str(run.cell),
             f"{run.inferences_per_s:.3f}",
-            _figure(run.quantile_ms("q50")),
-            _figure(run.quantile_ms("q99")),
+            figure_text(run.quantile_ms("q50")),
+            figure_text(run.quantile_ms("q99")),
             str(run.failed),
         )
         for run in loaded.records
@@ -58,9 +59,9 @@ def _(report: compare.Report) -> str:
         (
             str(one.cell),
             f"{one.metric.name}, {one.metric.unit}",
-            _figure(one.a),
-            _figure(one.b),
-            _figure(one.ratio),
+            figure_text(one.a),
+            figure_text(one.b),
+            figure_text(one.ratio),
             "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
             str(one.verdict),
         )
@@ -68,10 +69,6 @@ def _(report: compare.Report) -> str:
     ]
     unlike = "".join(f"<p>not alike: {escape(str(one))}</p>" for one in report.differences)
     return _table(header, rows) + unlike
-
-
-def _figure(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
 
 
 def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:

@@ -262,10 +262,12 @@ def _part_line(part: PartFigures, seconds: float, unsent: int = 0) -> str:
         told += [f"{response}q50 {q50:.2f} ms", f"q99 {_p99(part.latencies)}"]
         if part.service_latencies is not None:
             told.append(f"service q99 {_p99(part.service_latencies)}")
-    failed = part.requests - part.successes
     doubts = {
-        "failed": failed, "shed": part.shed, "unsent": unsent, "started late": part.late_starts,
-    }  # fmt: skip
+        "failed": part.failed,
+        "shed": part.shed,
+        "unsent": unsent,
+        "started late": part.late_starts,
+    }
     told += [f"{count} {what}" for what, count in doubts.items() if count]
     return ", ".join(told)
 
@@ -285,7 +287,7 @@ def _server_table(servers: Sequence[ServerFigures]) -> Iterator[str]:
         yield (
             f"{one.name:<{width}} {one.workers:>8} {one.requests:>10} "
             f"{one.inferences_per_s:>13.2f} {q50:>9.2f} {told_q99:>9} "
-            f"{one.requests - one.successes:>7}"
+            f"{one.failed:>7}"
         )
 
 
@@ -294,8 +296,8 @@ def _doubts(result: Result) -> Iterator[str]:
     if result.interrupted and not result.incomplete:
         yield "Interrupted: the figures are of the part that was measured"
     if result.failures:
-        failed = result.requests - result.successes
-        yield f"Failures: {failed} of {result.requests} requests, in no latency above"
+        failed = f"{result.measured_failed} of {result.requests} requests"
+        yield f"Failures: {failed}, in no latency above"
         yield from _failure_lines(result.failures.items())
     if result.burn_in_failures:
         yield "Failures during the burn-in, in no figure above"

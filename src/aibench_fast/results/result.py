@@ -153,7 +153,12 @@ class PartFigures:
     @property
     def requests(self) -> int:
         """Successes and failures."""
-        return self.successes + sum(failure.count for failure in self.failures.values())
+        return self.successes + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Failures of all kinds."""
+        return sum(failure.count for failure in self.failures.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -474,6 +479,11 @@ class Result(ShownInNotebooks):
             for kinds in (self.failures, self.burn_in_failures)
             for failure in kinds.values()
         )
+
+    @property
+    def measured_failed(self) -> int:
+        """Failed requests after the burn-in."""
+        return self.requests - self.successes
 
     @property
     def went_well(self) -> bool:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from aibench_fast.results.notation import figure_text
+
 OVERALL = "overall"
 _MS_PER_S = 1000
 _US_PER_MS = 1000
@@ -191,7 +193,7 @@ def format_cpu(periods: Sequence[CpuPeriod]) -> str:
     lines = [",".join([*header, "backend_pct"])]
     for period in periods:
         values = [period.total, period.main_thread, *map(period.queues.get, queues), period.backend]
-        shown = ["n/a" if value is None else f"{value:.3f}" for value in values]
+        shown = [figure_text(value) for value in values]
         lines.append(",".join([f"{period.seconds:.3f}", *shown]))
     return "\n".join(lines) + "\n"
 

@@ -10,10 +10,10 @@ from statistics import median
 from typing import Any
 
 from aibench_fast.results.files import Cell, RunDetails, RunRecord
+from aibench_fast.results.notation import NOT_AVAILABLE
 from aibench_fast.results.servers import FIGURES, Figure, ServerGrid, by_server
 
 RULE = "-------------------"
-NOT_AVAILABLE = "n/a"
 SETTING_COLUMNS = ("Workers", "Auto-batching", "Tensor-batching", "Limit (requests/s)")
 """Of tables by server: the fields of Setting."""
 BEST_RUN_NOTE = (
