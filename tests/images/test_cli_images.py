@@ -110,7 +110,7 @@ def test_interrupted_prepare_leaves_nothing(photographs: Path, tmp_path: Path) -
     output = tmp_path / "out" / "t.out"
     process = subprocess.Popen(
         [sys.executable, "-m", "aibench_fast", "prepare", "--input", str(photographs),
-         "--output", str(output), "--re-use-factor", "1000"],
+         "--output", str(output), "--re-use-factor", "5000"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 30

@@ -169,10 +169,13 @@ def test_how_requests_were_due_has_to_be_alike(
     assert done.returncode == 2
     assert words in done.stderr
     assert "b/0.json has 9 requests that were due and not sent, in no latency" in done.stderr
-    assert (
-        "unlike runs are taken together: arrivals is"
-        in cli("report", "a", "b", "--out", "r.html").stderr
-    )
+
+
+def test_how_requests_were_due_is_told_where_it_is_not_alike(cli: Cli, tmp_path: Path) -> None:
+    save_ours(tmp_path / "a", arrivals=schedule())
+    save_ours(tmp_path / "b")
+    done = cli("report", "a", "b", "--out", "r.html")
+    assert "unlike runs are taken together: arrivals is" in done.stderr
 
 
 def test_a_p99_of_few_requests_is_in_no_verdict(cli: Cli, tmp_path: Path) -> None:

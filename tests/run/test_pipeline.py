@@ -121,6 +121,7 @@ def test_requests_outstanding_at_the_end_are_abandoned(tensor_file: Path) -> Non
     silent: Behaviour = lambda _, number: OK if number < 3 else asyncio.sleep(60, OK)  # noqa: E731
     with FakeRedisAI(AI_MODELRUN=silent) as server:
         main = threading.main_thread()
+        ended = threading.Event()
 
         def interrupt() -> None:
             while server.counts["AI.MODELRUN"] < 4:
@@ -128,10 +129,14 @@ def test_requests_outstanding_at_the_end_are_abandoned(tensor_file: Path) -> Non
             time.sleep(0.3)  # for the client to take the two replies
             assert main.ident is not None
             signal.pthread_kill(main.ident, signal.SIGINT)
+            # Python forgets the exception of one that comes while it throws an object away.
+            while not ended.wait(10):
+                signal.pthread_kill(main.ident, signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)
         thread.start()
         result = run_against(server, tensor_file, pipeline=5, max_queries=1000)
+        ended.set()
         thread.join()
     assert result.interrupted
     assert (result.successes, result.abandoned) == (2, 5)

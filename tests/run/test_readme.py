@@ -32,7 +32,7 @@ aibench-fast() {
     esac
 }
 """
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 @pytest.fixture
