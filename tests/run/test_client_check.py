@@ -214,6 +214,7 @@ def test_selfcheck_tells_the_ceiling_and_what_bounds_it(cli: Cli, tmp_path: Path
 
 
 def test_selfcheck_says_what_to_change(cli: Cli) -> None:
-    done = cli("selfcheck", "--shape", "1024,1024,3")
+    done = cli("selfcheck", "--shape", "1024,1024,3", "--batch-size", 2)
     assert done.returncode == 0, done.stderr
     assert "Change: net.ipv4.tcp_wmem allows" in done.stdout
+    assert "a request has 25,165,824" in done.stdout
