@@ -5,15 +5,17 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import AibenchError, ConfigError, InternalError, ServerError
-from aibench_fast.load.config import RunConfig
-from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.tls import TlsSettings
-from aibench_fast.results.result import Result
 
 if TYPE_CHECKING:
     from aibench_fast.clients.runner import run
+    from aibench_fast.load.config import RunConfig
+    from aibench_fast.protocols.address import ServerAddress
+    from aibench_fast.protocols.tls import TlsSettings
     from aibench_fast.results.compare import compare
     from aibench_fast.results.folder import read_results
+    from aibench_fast.results.result import Result
+
+    __version__: str
 
 __all__ = [
     "AibenchError",
@@ -29,12 +31,13 @@ __all__ = [
     "run",
 ]
 
-__version__ = version("aibench-fast")
-
-
-# A result can be read where the native core is not built, so only a run imports it; and what
-# compares results needs NumPy, which a run does without.
-_LATER = {
+# Each is imported when it is first used: the command line starts in a moment, and a result can be
+# read where the native core is not built.
+_MODULES = {
+    "Result": "aibench_fast.results.result",
+    "RunConfig": "aibench_fast.load.config",
+    "ServerAddress": "aibench_fast.protocols.address",
+    "TlsSettings": "aibench_fast.protocols.tls",
     "compare": "aibench_fast.results.compare",
     "read_results": "aibench_fast.results.folder",
     "run": "aibench_fast.clients.runner",
@@ -42,7 +45,9 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is offered here when it is first asked for."""
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    """Import a name that the package offers when it is first used."""
+    if name == "__version__":
+        return version("aibench-fast")
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from aibench_fast.cli import build_parser
+from aibench_fast.cli.commands import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "aibench_fast"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
@@ -117,3 +120,24 @@ def test_run_is_a_function_however_it_is_reached() -> None:
         "assert aibench_fast.run is run is aibench_fast.clients.runner.run\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_the_program_starts_without_what_its_commands_import(word: str) -> None:
+    program = (
+        "import sys\n"
+        "from aibench_fast.cli import main\n"
+        "try:\n"
+        f"    main([{word!r}])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'numpy', 'redis', 'PIL', 'rich', 'hiredis', 'aibench_fast._core'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_help_lists_every_command() -> None:
+    modules = {path.stem for path in (PACKAGE / "cli").glob("*.py")}
+    parser = build_parser()
+    assert set(COMMANDS) == {name for name in modules if f"\n    {name} " in parser.format_help()}

@@ -1,7 +1,7 @@
 """Words, options and exit codes: the only place that prints.
 
-Each command is a module with `add_parser(commands)`, which registers the command and sets
-`handler`, a function from the parsed options to an exit code.
+Each command is a module named in `commands.COMMANDS`. Its `add_parser(commands)` registers the
+command and sets `handler`, a function from the parsed options to an exit code.
 """
 
 import argparse
@@ -13,15 +13,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from aibench_fast import __version__
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import Parser
 from aibench_fast.errors import AibenchError, InternalError
 
-COMMANDS = (
-    *("fetch", "prepare", "show"),
-    *("serve", "model"),
-    *("run", "sweep", "search", "recover", "stats", "selfcheck"),
-    *("tables", "compare", "report", "export"),
-)
 EXIT_INTERRUPTED = 130
 
 EXIT_CODES = """\
@@ -31,8 +26,12 @@ came out worse, or what was recovered is incomplete;
 4 an error of this program; 130 interrupted"""
 
 
-def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
-    """The parser of the whole command line, or of the named commands alone."""
+def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of a command line.
+
+    Only the command that `words` begin with is imported: the others would take most of a second.
+    None imports all of them, as shell completion needs.
+    """
     parser = Parser(
         prog="aibench-fast",
         description="Benchmark model servers that speak RedisAI's commands.",
@@ -41,8 +40,11 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
-    for name in names:
-        import_module(f"{__name__}.{name}").add_parser(commands)
+    for name, summary in COMMANDS.items():
+        if words is None or words[:1] == [name]:
+            import_module(f"{__name__}.{name}").add_parser(commands)
+        else:
+            commands.add_parser(name, help=summary)
     return parser
 
 
@@ -59,9 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_command(words: Sequence[str]) -> int:
-    # A run does without the imports of the other commands: its memory is the tensors'.
-    named = [name for name in COMMANDS if words[:1] == [name]]
-    options = build_parser(named or COMMANDS).parse_args(words)
+    options = build_parser(words).parse_args(words)
     options.command_line = shlex.join(["aibench-fast", *words])
     try:
         code: int = options.handler(options)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import load_results
 from aibench_fast.errors import ConfigError
@@ -24,8 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "compare",
-        summary="Compare two sets of results: ratios, confidence intervals and a verdict; the exit "
-        "code is 1 where B is worse.",
+        summary=COMMANDS["compare"],
         example="aibench-fast compare results/before results/after --threshold 5",
     )
     parser.add_argument("a", type=Path, metavar="A", help="a result or a folder: the base")

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import add_prefix, load_results, results_read
 from aibench_fast.files import check_outputs, write_text
@@ -16,7 +17,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "export",
-        summary="Results for other programs: one CSV table, or OpenMetrics text.",
+        summary=COMMANDS["export"],
         example="aibench-fast export results --format openmetrics --out results.prom",
     )
     parser.add_argument(

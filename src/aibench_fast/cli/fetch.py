@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.errors import ConfigError
@@ -18,7 +19,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "fetch",
-        summary="Download a model or photographs, resuming what was cut, and check them.",
+        summary=COMMANDS["fetch"],
         example="aibench-fast fetch coco --dest coco",
     )
     subcommands = parser.add_subparsers(title="commands", dest="subcommand", required=True)

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
 from aibench_fast.files import replacing
 from aibench_fast.load.config import DEFAULT_MODEL
@@ -21,7 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "model",
-        summary="Write a model file, or load a model into a server.",
+        summary=COMMANDS["model"],
         example="aibench-fast model load --backend ONNX --batchsize 32",
     )
     subcommands = parser.add_subparsers(title="commands", dest="subcommand", required=True)

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command, size
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cluster import connect
@@ -41,7 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "prepare",
-        summary="Make a tensor file from photographs: scaled, cropped, float32 RGB.",
+        summary=COMMANDS["prepare"],
         example="aibench-fast prepare --input sample --limit 200",
     )
     parser.add_argument(

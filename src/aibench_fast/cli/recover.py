@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.saving import save_or_print
 from aibench_fast.errors import ConfigError
@@ -18,8 +19,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "recover",
-        summary="Make a result of the journal that a killed run left, up to its last reporting "
-        "period. It is marked incomplete, and the exit code is 1.",
+        summary=COMMANDS["recover"],
         example="aibench-fast recover results/run.json.journal",
     )
     parser.add_argument(

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed, results_read
@@ -18,7 +19,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "report",
-        summary="Results as one HTML page that needs no network, or as pictures.",
+        summary=COMMANDS["report"],
         example="aibench-fast report results --out report.html",
     )
     parser.add_argument(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aibench_fast.cli.clients import add_clients_options, check_clients, load_source
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
 from aibench_fast.cli.events import shown, stop_printing, while_read
 from aibench_fast.cli.expected import checked, write_junit
@@ -35,7 +36,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "run",
-        summary="Send inference requests from many workers; report rates and latencies.",
+        summary=COMMANDS["run"],
         example="aibench-fast run --file /tmp/bulk_data/vision_tensors.out --workers 8 "
         "--burn-in 100 --max-queries 5000",
     )

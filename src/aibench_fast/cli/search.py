@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
 from aibench_fast.cli.events import print_preparing
 from aibench_fast.cli.expected import checked, write_junit
@@ -46,7 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "search",
-        summary="Find the highest load that a server takes within a target.",
+        summary=COMMANDS["search"],
         example="aibench-fast search --slo p99=50ms --slo errors=0.1% --over rate "
         "--file /tmp/bulk_data/vision_tensors.out",
     )

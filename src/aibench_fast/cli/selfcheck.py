@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command, boolean, shape
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.files import check_writable, write_text
@@ -36,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "selfcheck",
-        summary="What this machine and this client can do at most, and what to change.",
+        summary=COMMANDS["selfcheck"],
         example="aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2",
     )
     parser.add_argument(

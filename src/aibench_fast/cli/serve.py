@@ -8,6 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError, ServerError
@@ -26,7 +27,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "serve",
-        summary="Run the embedded server, or a Triton, until it is interrupted.",
+        summary=COMMANDS["serve"],
         example="aibench-fast serve --port 6379",
     )
     parser.add_argument(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
@@ -23,7 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "show",
-        summary="Look at a tensor file: its figures, or its tensors back as pictures.",
+        summary=COMMANDS["show"],
         example="aibench-fast show /tmp/bulk_data/vision_tensors.out --index 0:16 --out sheet.png",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a tensor file")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
@@ -27,7 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "stats",
-        summary="Show what a server counted of a model: its replies, and what they come to.",
+        summary=COMMANDS["stats"],
         example="aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/bench.json",
     )
     add_server_address(parser)

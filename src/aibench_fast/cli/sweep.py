@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.comparedservers import compared_servers
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
 from aibench_fast.cli.expected import checked, write_junit
@@ -62,7 +63,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "sweep",
-        summary="Run every combination of settings, and save each result under its settings' name.",
+        summary=COMMANDS["sweep"],
         example="aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
         "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000",
     )

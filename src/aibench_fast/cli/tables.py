@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
@@ -24,7 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = add_command(
         commands,
         "tables",
-        summary="Tables of throughput and latency by workers and batching, from result files.",
+        summary=COMMANDS["tables"],
         example="aibench-fast tables --dir results --prefix JSON_redisai_v1.0",
     )
     source = parser.add_mutually_exclusive_group(required=True)
