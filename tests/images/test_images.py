@@ -352,7 +352,6 @@ def test_a_picture_larger_than_the_budget_is_decoded_alone() -> None:
 
 def test_close_to_opencv(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
-    pytest.importorskip("skimage")
     from aibench_fast.tensors.photographs import open_input
 
     with open_input("sample") as samples:

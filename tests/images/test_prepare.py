@@ -93,7 +93,6 @@ def test_limit_beyond_the_stated_crops(photographs: Path, tmp_path: Path) -> Non
 
 
 def test_sample_photographs_are_enough_for_any_limit(tmp_path: Path) -> None:
-    pytest.importorskip("skimage")
     config = PrepareConfig("sample", tmp_path / "t.out", limit=40)
     assert prepare(config).photographs == 6
     assert len(np.unique(tensors(config.output).reshape(40, -1), axis=0)) > 35

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import onnx
 import openvino
 import pytest
-import skimage.data
 import tflite
 from PIL import Image
 
@@ -17,6 +16,7 @@ from aibench_fast.cli import main
 from aibench_fast.errors import ConfigError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT, mobilenet_v1
+from aibench_fast.tensors.photographs import SAMPLE_FOLDER
 
 Floats = npt.NDArray[np.float32]
 
@@ -33,8 +33,8 @@ SHA256 = {
 def photographs() -> Floats:
     """Three photographs as the model takes them: [3, 224, 224, 3], values from 0 to 1."""
     pictures = [
-        Image.fromarray(getattr(skimage.data, name)()).resize((224, 224), Image.Resampling.BOX)
-        for name in ("astronaut", "coffee", "rocket")
+        Image.open(SAMPLE_FOLDER / name).convert("RGB").resize((224, 224), Image.Resampling.BOX)
+        for name in ("astronaut.png", "coffee.png", "rocket.jpg")
     ]
     return np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures])
 

@@ -1,10 +1,5 @@
-"""Where photographs come from: a folder, a zip archive, an address, or the sample set.
+"""Where photographs come from: a folder, a zip archive, an address, or the sample set."""
 
-Sample set: the colour photographs of scikit-image's wheel that its notes place in the public
-domain or under CC0.
-"""
-
-import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,14 +15,8 @@ from aibench_fast.tensors.listing import Entry, Photograph, check_size, walk
 
 SAMPLE = "sample"
 
-SAMPLE_LICENCES = {
-    "astronaut.png": "public domain (NASA)",
-    "chelsea.png": "CC0 (Stefan van der Walt)",
-    "coffee.png": "CC0 (Rachel Michetti)",
-    "hubble_deep_field.jpg": "public domain (NASA)",
-    "retina.jpg": "CC0 (Mikael Häggström)",
-    "rocket.jpg": "public domain (SpaceX)",
-}
+SAMPLE_FOLDER = Path(__file__).parent / "samples"
+"""Six photographs in the public domain or under CC0; see its LICENCES.md."""
 
 
 class Photographs(Iterable[Photograph]):
@@ -65,16 +54,14 @@ def absolute_input(where: str) -> str:
 
 def check_input(where: str) -> None:
     """ConfigError where this process cannot reach it; nothing is listed."""
-    if where == SAMPLE:
-        sample_folder()
-    else:
+    if where != SAMPLE:
         _place(where)
 
 
 def _find(where: str, opened: ExitStack) -> Callable[[], Iterator[Photograph]]:
     """What lists them; an archive is closed by `opened`."""
     if where == SAMPLE:
-        return partial(_list_sample, LocalFolder(sample_folder()))
+        return _list_sample
     place = _place(where)
     if callable(place):
         return opened.enter_context(open_archive(where, place)).photographs
@@ -99,21 +86,11 @@ def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _list_sample(folder: "LocalFolder") -> Iterator[Photograph]:
-    for name in sorted(SAMPLE_LICENCES):
-        yield Photograph(name, partial(folder.read, name))
-
-
-def sample_folder() -> Path:
-    """The folder of scikit-image's sample pictures; ConfigError where it is not installed."""
-    # Found, not imported: importing scikit-image takes a second and is not needed.
-    package = importlib.util.find_spec("skimage")
-    if package is None or not package.submodule_search_locations:
-        raise ConfigError(
-            f"--input {SAMPLE}: the sample photographs come with scikit-image, which is not "
-            "installed; run: pip install 'aibench-fast[server]'"
-        )
-    return Path(package.submodule_search_locations[0]) / "data"
+def _list_sample() -> Iterator[Photograph]:
+    folder = LocalFolder(SAMPLE_FOLDER)
+    for path in sorted(SAMPLE_FOLDER.iterdir()):
+        if path.suffix in (".jpg", ".png"):
+            yield Photograph(path.name, partial(folder.read, path.name))
 
 
 @dataclass(frozen=True)
