@@ -248,6 +248,22 @@ def test_the_clock_set_back_makes_nothing_negative(monkeypatch: pytest.MonkeyPat
     assert 0 <= times[0] <= times[-1] < 30_000
 
 
+@pytest.mark.parametrize("use_dag", [False, True])
+def test_what_many_workers_stored_is_deleted_in_pieces(use_dag: bool) -> None:
+    deleted: list[Sequence[bytes]] = []
+
+    def delete(arguments: Sequence[bytes], _number: int) -> bytes:
+        deleted.append(arguments[1:])
+        return b":%d\r\n" % len(arguments[1:])
+
+    with FakeRedisAI(DEL=delete) as server:
+        result = conserved(workers=600, max_queries=600, use_dag=use_dag, **redisai(server))
+    assert result.successes == 600
+    keys = [key for piece in deleted for key in piece]
+    assert len(set(keys)) == len(keys) >= 1200
+    assert max(map(len, deleted)) <= 1000
+
+
 def test_more_workers_than_the_server_takes_at_the_start() -> None:
     with EmbeddedServer(password=None) as server:
         load_into(server.address, NULL)
