@@ -68,6 +68,11 @@ def test_a_mix_is_read_as_it_stands(mix: Path) -> None:
         ("[[request]]\nmodel = 'm'\ninputs = [{shapes = [1]}]", "inputs: there is no key shapes"),
         ("[[request]]\nmodel = 'm'\ninputs = []", "0 inputs; there are from 1 to 14"),
         ("[[request]", "cannot read --mix"),
+        (
+            "[[request]]\nmodel = 'm'\nshape = [1]\nweight = 1e12\n"
+            "[[request]]\nmodel = 'rare'\nshape = [1]\nweight = 1e-8",
+            "the weights 1e-08 (rare) and 1e+12 (m) are too far apart",
+        ),
     ],
 )
 def test_a_bad_mix_is_one_line(cli: Cli, tmp_path: Path, text: str, told: str) -> None:

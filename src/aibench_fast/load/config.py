@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind
+from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind, check_weights
 from aibench_fast.load.profile import Step
 from aibench_fast.load.share import Share
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, http_address
@@ -359,6 +359,8 @@ class RunConfig:
                     if one.dtype not in tensortype.REDISAI_DTYPES:
                         known = ", ".join(tensortype.REDISAI_DTYPES)
                         raise ConfigError(f"--dtype {one.dtype}: RedisAI has {known}")
+        if self.mix:
+            check_weights(self.mix, "--mix: ")
         if self.inputs and (self.file is not None or self.mix):
             raise ConfigError("--input with --file or --mix: it says which tensors are sent")
         if self.mix and (self.file is not None or self.batch_size != 1):

@@ -14,6 +14,8 @@ from aibench_fast.tensors import tensorfile
 MAX_KINDS = 64
 MAX_INPUTS = 14
 MAX_WEIGHT = 1e12
+MAX_WEIGHT_RATIO = 1e9
+"""Between two kinds of a mix: a draw has 53 bits, and each kind needs a range of its own."""
 MAX_GENERATED_TENSORS = 2000
 MAX_GENERATED_BYTES = 256 << 20
 """Of all generated tensors together, unless a single one is larger."""
@@ -128,7 +130,19 @@ def read_mix(file: Path) -> tuple[RequestKind, ...]:
         where = f"--mix {file}, request {number}: "
         kinds.append(_kind(table, where))
         kinds[-1].check(where)
+    check_weights(kinds, f"--mix {file}: ")
     return tuple(kinds)
+
+
+def check_weights(kinds: Sequence[RequestKind], where: str) -> None:
+    """ConfigError where the weights of a mix are so far apart that a kind would never be sent."""
+    least, most = (pick(kinds, key=lambda kind: kind.weight) for pick in (min, max))
+    if most.weight > MAX_WEIGHT_RATIO * least.weight:
+        raise ConfigError(
+            f"{where}the weights {least.weight:g} ({least.model}) and {most.weight:g} "
+            f"({most.model}) are too far apart: the largest may be at most {MAX_WEIGHT_RATIO:g} "
+            "times the smallest"
+        )
 
 
 def _kind(table: Any, where: str) -> RequestKind:

@@ -38,7 +38,8 @@ struct request_kind {
     size_t text_bytes;      /* the most that a reply has beside them */
     const char *references; /* float32 outputs, one a tensor, in order; NULL: not compared */
     float tolerance;        /* the largest difference allowed, absolute */
-    double weight;          /* its share of the requests, relative to the other kinds'; above 0 */
+    double weight;          /* its share of the requests, relative to the other kinds'; above 0, and
+                             * at least a billionth of any other's */
 };
 
 /* What a connection begins with: commands, each of which is answered by OK. */

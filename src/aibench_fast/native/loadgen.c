@@ -19,7 +19,8 @@ struct loadgen {
     struct iothread threads[]; /* run.config.threads of them */
 };
 
-/* Share the range of a draw, 64 bits, among the kinds by their weights. */
+/* Share the range of a draw, 64 bits, among the kinds by their weights. As these are not far apart,
+ * no sum before the last rounds to the whole, which 64 bits cannot hold. */
 static void set_kind_limits(struct run_state *run)
 {
     const struct loadgen_config *config = &run->config;
