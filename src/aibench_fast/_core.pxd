@@ -14,7 +14,7 @@ cdef extern from "failures.h" nogil:
         uint64_t count
         errstr_t first_message
     struct failures:
-        failure_counter kinds[13]
+        failure_counter kinds[15]
 
 
 cdef extern from "histogram.h" nogil:
@@ -314,6 +314,18 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
     void loadgen_free(loadgen *g)
+
+
+cdef extern from *:
+    """
+    /* Cython takes no constant of C as the length of an array: those above are numbers. */
+    _Static_assert(FAILURE_KINDS == 15, "failures.kinds");
+    _Static_assert(HISTOGRAM_COUNTS == 23552, "histogram.counts");
+    _Static_assert(REPLY_PLAN_MAX == 32, "reply_plan.expected");
+    _Static_assert(HTTP_DIMENSIONS_MAX == 8, "http_output.shape");
+    _Static_assert(HTTP_OUTPUTS_MAX == 16, "http_plan.outputs");
+    _Static_assert(KIND_INPUTS_MAX == 14, "request_kind.inputs");
+    """
 
 
 cdef extern from *:
