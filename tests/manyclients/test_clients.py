@@ -18,7 +18,7 @@ from dask.distributed import Client, LocalCluster
 from distributed import versions
 from fake_redisai import OK, FakeRedisAI
 from manyclients.conftest import MODEL, WORKERS
-from manyclients.there import change, hide
+from manyclients.there import change, hide, hide_boot_id, rename_clock_each_time, restore
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast import cluster as dask_cluster
@@ -156,6 +156,27 @@ def test_clocks_of_other_machines_are_measured(
     ((offset_s, uncertainty_s),) = offsets
     assert uncertainty_s > 0
     assert abs(offset_s) <= uncertainty_s
+
+
+def test_clients_that_cannot_read_their_boot_id_start(
+    server: EmbeddedServer, dask: Client, changed: Callable[..., object]
+) -> None:
+    """Each process's clock is then measured, though it is the same one."""
+    changed(hide_boot_id)
+    result = run(config(server, max_queries=30), client=dask)
+    assert result.requests == 30
+    assert all(one.clock_uncertainty_s > 0 for one in result.clients)
+
+
+def test_a_client_that_cannot_begin_ends_the_run(
+    server: EmbeddedServer, dask: Client, changed: Callable[..., object]
+) -> None:
+    place = cluster.choose(dask, None, WORKERS)[1]
+    changed(rename_clock_each_time, workers=[place.address])
+    with pytest.raises(ServerError, match=f"{place.name} on .* could not begin the run: KeyError"):
+        run(config(server, max_queries=30), client=dask)
+    changed(restore)
+    assert run(config(server, max_queries=30), client=dask).requests == 30
 
 
 def test_the_coordinator_costs_next_to_nothing(

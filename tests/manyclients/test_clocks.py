@@ -1,8 +1,12 @@
 """How far other clocks are: by exchanges whose delays are not known."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aibench_fast.clients import clocks
 from aibench_fast.clients.clocks import Exchange, Offset, clock_id, offset
 
 delays_ns = st.integers(0, 10**9)
@@ -29,3 +33,17 @@ def test_an_offset_says_the_time_there() -> None:
 
 def test_a_machines_clock_has_one_name() -> None:
     assert clock_id() == clock_id() != ""
+
+
+def test_a_clock_whose_boot_has_no_id_keeps_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(clocks, "_BOOT_ID", tmp_path / "none")
+    clock_id.cache_clear()
+    try:
+        name = clock_id()
+        assert clock_id() == name
+        clock_id.cache_clear()  # as in another process
+        assert clock_id() != name
+    finally:
+        clock_id.cache_clear()

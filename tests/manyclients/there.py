@@ -1,11 +1,14 @@
 """What tests do inside Dask workers."""
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.clients import files
+from aibench_fast.clients import clocks, drive, files
 from aibench_fast.load import facts
+
+BOOT_ID = clocks._BOOT_ID
 
 
 def hide(file: Path) -> None:
@@ -24,6 +27,20 @@ def change() -> None:
     files.digest_here = lambda parts, progress: "0" * 64
 
 
+def hide_boot_id() -> None:
+    """Be on a machine that does not say which boot its clock is of."""
+    clocks._BOOT_ID = Path("/nowhere")
+    clocks.clock_id.cache_clear()
+
+
+def rename_clock_each_time() -> None:
+    """Have a clock that the coordinator cannot know."""
+    drive.clock_id = lambda: secrets.token_hex(8)
+
+
 def restore() -> None:
     """Be on this machine again."""
     files.digest_here = facts.data_digest
+    clocks._BOOT_ID = BOOT_ID
+    drive.clock_id = clocks.clock_id
+    clocks.clock_id.cache_clear()

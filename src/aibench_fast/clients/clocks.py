@@ -1,7 +1,9 @@
 """How far the monotonic clocks of other machines are from this one's."""
 
+import secrets
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,12 +36,16 @@ class Offset(NamedTuple):
 SAME_CLOCK = Offset(0, 0)
 
 
+@cache
 def clock_id() -> str:
-    """Tells machines' monotonic clocks apart: one booted at a time, as a time namespace sees it."""
+    """Name this machine's monotonic clock: the boot's, as this time namespace sees it.
+
+    Where the boot has no readable id, the name is this process's own: its clock is then measured.
+    """
     try:
         boot = _BOOT_ID.read_text().strip()
     except OSError:
-        return f"unknown at {time.monotonic_ns()}"
+        return f"of the process {secrets.token_hex(16)}"
     try:
         namespace = " ".join(_TIME_NAMESPACE.read_text().split())
     except OSError:  # a kernel without them

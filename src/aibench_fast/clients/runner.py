@@ -125,11 +125,13 @@ class _RunOverClients:
             self._tell(drive.forget)
         self._mailbox.close()
 
-    def _tell(self, function: Any, *more: Any) -> None:
-        addresses = [
-            place.address for number, place in enumerate(self._places) if number not in self._lost
-        ]
-        ask(self._client, function, self._run_id, *more, workers=addresses)
+    def _tell(self, function: Any, *more: Any) -> dict[Place, Exception]:
+        """Call a function in each client that is left; return which of them failed, and how."""
+        places = [place for number, place in enumerate(self._places) if number not in self._lost]
+        addresses = [place.address for place in places]
+        answers = ask(self._client, function, self._run_id, *more, workers=addresses)
+        found = {place: answers[place.address] for place in places}
+        return {place: one for place, one in found.items() if isinstance(one, Exception)}
 
     def _await_ready(self) -> ServerFacts:
         """Wait until every client is; raise what one could not do."""
@@ -172,7 +174,8 @@ class _RunOverClients:
         at_ns = time.monotonic_ns() + round(lead_s * clocks.NS_PER_S)
         self._start_unix_ms = unix_ms() + round(lead_s * MS_PER_S)
         starts_ns = {clock: offset.there(at_ns) for clock, offset in by_clock.items()}
-        self._tell(drive.begin, starts_ns)
+        for place, error in self._tell(drive.begin, starts_ns).items():
+            raise ServerError(f"{place} could not begin the run: {type(error).__name__}: {error}")
 
     def _read_clock(self, place: Place) -> int:
         (told,) = self._ask(drive.read_clock, place)
@@ -258,7 +261,9 @@ class _RunOverClients:
         config = self._config
         is_cut = config.on_disconnect == "stop" and "connection_lost" in result.failures
         if result.lag_exceeded or is_cut or (result.failed and not config.continue_on_error):
-            self._tell(drive.halt)
+            for place, error in self._tell(drive.halt).items():
+                if (number := self._places.index(place)) in self._running:
+                    self._lose(number, f"it could not be stopped: {error}")
 
     def _show(self, period: Any) -> None:
         """Tell the observer of a reporting period of the whole run."""
