@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -175,6 +176,47 @@ def test_one_that_ends_while_it_starts_leaves_nothing_behind(
         pass
     until_s = time.monotonic() + 10
     while group_of(groups[0]):
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+
+
+STARTED_IN_A_THREAD = """
+import sys, threading
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
+from aibench_fast.server.triton import Mobilenet, TritonServer
+
+def launched(server):
+    print(server.pid, flush=True)
+    sys.stdin.read()
+
+if sys.argv[1:]:
+    TritonServer._is_ready = launched
+server = TritonServer(Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT))
+thread = threading.Thread(target=server.__enter__)
+thread.start()
+thread.join()
+print(server.pid, server.url, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("is_starting", [False, True])
+def test_one_started_in_a_thread_lives_as_long_as_the_process(is_starting: bool) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTED_IN_A_THREAD, *["starting"] * is_starting],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        pid, *url = parent.stdout.readline().split()
+        if url:
+            result = run(RunConfig(file=None, url=url[0], model="null", max_queries=3))
+            assert result.successes == 3
+        parent.kill()
+    until_s = time.monotonic() + 60
+    while group_of(int(pid)):
         assert time.monotonic() < until_s
         time.sleep(0.05)
 

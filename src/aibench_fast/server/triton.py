@@ -1,12 +1,10 @@
 """A real Triton out of the wheel `nvidia-pytriton`: started, waited for and stopped."""
 
-import ctypes
 import http.client
 import importlib.util
 import json
 import os
 import shutil
-import signal
 import site
 import subprocess
 import sys
@@ -22,11 +20,20 @@ from typing import Self
 
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.server.ports import HOST, free_port, start_on_port
-from aibench_fast.server.process import end_process, wait_until_ready
+from aibench_fast.server.process import STOP_TIMEOUT_S, end_process, wait_until_ready
 
 INSTALL = "pip install 'aibench-fast[server,triton]'"
 NULL_MODEL, NULL_INPUT, NULL_OUTPUT = "null", "input", "output"
-_TELL_OF_PARENTS_END = 1  # PR_SET_PDEATHSIG
+_WITH_LIFELINE = f"""\
+exec 3<&0 </dev/null
+(read -r end <&3; kill -TERM "$$"; sleep {STOP_TIMEOUT_S:.0f}; kill -KILL "-$$") &
+exec "$@" 3<&-
+"""
+"""A shell that becomes the program of its arguments. A child of it waits for the end of standard
+input, a pipe that closes with our process, and then ends the session.
+
+Not PR_SET_PDEATHSIG: that signals when the thread that started the process ends.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class TritonServer:
         self._package = _package()
         self._stub = _stub(self._package)
         self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -140,9 +148,11 @@ class TritonServer:
             self._package.parent / "nvidia_pytriton.libs",
             sysconfig.get_config_var("LIBDIR"),
         ]
-        with (folder / "log").open("wb") as log:
+        lifeline, self._lifeline = os.pipe()
+        with os.fdopen(lifeline, "rb") as until_we_end, (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
+                    *("sh", "-c", _WITH_LIFELINE, "sh"),
                     str(program),
                     f"--model-repository={folder / 'models'}",
                     f"--backend-directory={folder / 'backends'}",
@@ -152,11 +162,10 @@ class TritonServer:
                     f"--metrics-port={self.metrics_port}",
                     "--allow-grpc=false",
                 ],
-                stdin=subprocess.DEVNULL,
+                stdin=until_we_end,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # the terminal's Ctrl-C does not reach it
-                preexec_fn=_end_with_parent,
                 env={**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))},
             )
 
@@ -180,6 +189,9 @@ class TritonServer:
         if self._process is not None:
             end_process(self._process)
             self._process = None
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
 
     def _stop(self) -> None:
         self._end_process()
@@ -232,10 +244,6 @@ def _write_model(
         f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{told}"
     )
     return version
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_TELL_OF_PARENTS_END, signal.SIGTERM)
 
 
 def _answer(host: str, port: int, path: str) -> bytes | None:
