@@ -4,23 +4,32 @@ A message names what was asked, what was found, and what to do about it. The com
 it as one line and leaves with the class's exit code.
 """
 
+MAX_MESSAGE = 4000
+"""Characters of an error's message."""
+
 
 class AibenchError(Exception):
     """The base of every error that this package raises on purpose.
 
-    What is not printable in a message, such as a line's end in a name that it repeats, is escaped.
+    What is not printable in a message, such as a line's end in a name that it repeats, is escaped;
+    a message has at most MAX_MESSAGE characters.
     """
 
     exit_code = 4
 
     def __init__(self, message: str) -> None:
         """Say what was asked, what was found and what to do, in one line."""
-        super().__init__(escaped(message))
+        super().__init__(shortened(escaped(message)))
 
 
 def escaped(words: str) -> str:
     """One line of printable words, where what they repeat was written by anyone."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words)
+
+
+def shortened(words: str) -> str:
+    """A message of bounded length: a server may have a great deal to say."""
+    return words if len(words) <= MAX_MESSAGE else f"{words[: MAX_MESSAGE - 4]} ..."
 
 
 class ConfigError(AibenchError):

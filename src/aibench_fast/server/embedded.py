@@ -9,19 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError, ServerError
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.connection import Connection, info
 from aibench_fast.server.parts import openvino_library, server_module, server_program
 from aibench_fast.server.ports import HOST, free_port, start_on_port
 from aibench_fast.server.process import end_process, wait_until_ready
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # the client's and `serve`'s; no business of the server
 MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
+ANSWER_TIMEOUT_S = 1.0
 PASSWORD_BYTES = 24  # of a random one
 # What a client could reach other machines, files or code by. CONFIG changes nothing that would, by
 # enable-protected-configs.
@@ -126,18 +124,7 @@ class EmbeddedServer:
             self.cluster_port = free_port()
         self._launch()
         assert self._process is not None
-        client = redis.Redis(
-            host=self.host,
-            port=self.port,
-            password=self._password,
-            protocol=2,
-            socket_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),  # it is asked again, and its process looked at between
-        )
-        with client:
-            wait_until_ready(
-                self._process, str(self._program), lambda: self._answers(client), self._log
-            )
+        wait_until_ready(self._process, str(self._program), self._answers, self._log)
 
     def stop(self) -> None:
         """Stop the server, and remove its temporary files; without effect where it is stopped."""
@@ -237,16 +224,18 @@ class EmbeddedServer:
         except BrokenPipeError:
             pass  # it has ended: its log says why
 
-    def _answers(self, client: redis.Redis) -> bool:
+    def _answers(self) -> bool:
         """Whether it does itself, and not another server that has the port; keeps its version."""
         try:
-            info = client.info("server")
-        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
+            address = ServerAddress(self.host, self.port, password=self._password)
+            with Connection(address, ANSWER_TIMEOUT_S) as connection:
+                found = info(connection.call("INFO", "server"))
+        except ServerError:
             return False
-        if info["process_id"] != self.pid:
+        if found.get("process_id") != str(self.pid):
             return False
-        kind = "valkey" if "valkey_version" in info else "redis"
-        self.version = f"{kind} {info[f'{kind}_version']}"
+        kind = "valkey" if "valkey_version" in found else "redis"
+        self.version = f"{kind} {found[f'{kind}_version']}"
         return True
 
     def _end_process(self) -> None:

@@ -1,7 +1,6 @@
 """Questions before a run, over HTTP: answers as JSON, and what is none of that in one line."""
 
 import http.client
-import json
 import socket
 import ssl
 from collections.abc import Mapping
@@ -11,11 +10,20 @@ from typing import Any, NamedTuple, Self
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.openinference.bounded import (
+    BoundedConnection,
+    Bounds,
+    TooLarge,
+    read_body,
+)
+from aibench_fast.protocols.openinference.documents import TooMuch, parsed
 from aibench_fast.protocols.tls import TlsSettings
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
-MAX_BODY_BYTES = 1 << 30
+MAX_ANSWER_BYTES = 4 << 20
+MAX_TRIAL_BYTES = 512 << 20
+"""Of the answer to an inference request, which has the model's outputs."""
 SHOWN_CHARACTERS = 100
 
 
@@ -32,7 +40,7 @@ class Refused(ServerError):
     """A server answered with the HTTP status of an error."""
 
 
-class _TlsConnection(http.client.HTTPConnection):
+class _TlsConnection(BoundedConnection):
     """As HTTPSConnection, with settings of ours, which may name the server."""
 
     def __init__(self, address: HttpAddress, settings: TlsSettings) -> None:
@@ -44,12 +52,12 @@ class _TlsConnection(http.client.HTTPConnection):
         self.sock = handshake.connected(self.host, self.port, self._settings, timeout_s)
 
 
-def http_connection(address: HttpAddress, timeout_s: float) -> http.client.HTTPConnection:
+def http_connection(address: HttpAddress, timeout_s: float) -> BoundedConnection:
     """A connection that is not made yet; by TLS where the address says so."""
     if address.tls:
-        connection: http.client.HTTPConnection = _TlsConnection(address, address.tls)
+        connection: BoundedConnection = _TlsConnection(address, address.tls)
     else:
-        connection = http.client.HTTPConnection(address.host, address.port)
+        connection = BoundedConnection(address.host, address.port)
     connection.timeout = timeout_s
     return connection
 
@@ -76,31 +84,44 @@ class HttpClient:
         """The numeric address that answers."""
 
     def be_patient(self, timeout_s: float) -> None:
-        """Wait for replies no longer than that from now on."""
+        """Give an answer so long to be whole from now on."""
+        self._timeout_s = timeout_s
         self._connection.timeout = timeout_s  # of a connection that it opens again
-        if self._connection.sock:
-            self._connection.sock.settimeout(timeout_s)
 
     def ask(
-        self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Reply:
         """GET a path, or POST to it; ServerError where what comes back is no HTTP.
 
-        After that the next question goes out on a new connection.
+        The answer has at most `most_bytes`, its headers among them. After an error the next
+        question goes out on a new connection.
         """
         method = "GET" if body is None else "POST"
         try:
+            if self._connection.sock:
+                self._connection.sock.settimeout(self._timeout_s)
             self._connection.request(
                 method,
                 self._address.path + path,
                 body=body,
                 headers={**dict(self._address.headers), **(headers or {})},
             )
+            self._connection.bounds = Bounds(self._timeout_s, most_bytes)
             response = self._connection.getresponse()
-            found = response.read(MAX_BODY_BYTES)
+            found = read_body(response)
         except TimeoutError as error:
             self.close()
             raise ServerError(f"{self._address} did not answer {method} {path} in time") from error
+        except TooLarge as error:
+            self.close()
+            raise ServerError(
+                f"{self._address} answered {method} {path} with {error}: is it the server that you "
+                "mean?"
+            ) from error
         except (http.client.HTTPException, OSError) as error:
             self.close()
             raise self._no_http(f"{method} {path}", error) from error
@@ -154,8 +175,10 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
             "server in --url"
         )
     try:
-        document = json.loads(reply.body)
-    except (ValueError, RecursionError):
+        document = parsed(reply.body)
+    except TooMuch as error:
+        raise ServerError(f"{where} answered {error} for {what}") from error
+    except ValueError:
         document = None
     if reply.status >= 400:
         told = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"

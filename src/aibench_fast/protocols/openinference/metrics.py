@@ -15,8 +15,6 @@ import dataclasses
 import http.client
 import math
 import re
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +22,7 @@ from typing import NamedTuple
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.openinference.bounded import Bounds, TooLarge, read_body
 from aibench_fast.protocols.openinference.client import http_connection
 from aibench_fast.protocols.statistics import ServerReading
 
@@ -147,27 +146,18 @@ def _whole(value: float) -> float:
 def _fetched(address: HttpAddress) -> str:
     """What the address answers; OSError or HTTPException where it does not, or not soon enough."""
     connection = http_connection(address, TIME_ALLOWED_S)
-    connection.connect()
-    # Each byte that comes renews the connection's own time limit.
-    cut = threading.Timer(TIME_ALLOWED_S, _cut, [connection.sock])
-    cut.start()
+    connection.bounds = Bounds(TIME_ALLOWED_S, MAX_BYTES)
     try:
         connection.request("GET", address.path, headers=dict(address.headers))
         response = connection.getresponse()
-        body = response.read(MAX_BYTES + 1)
+        body = read_body(response)
+    except TooLarge as error:
+        raise ServerError(f"it has {error}") from error
     finally:
-        cut.cancel()
         connection.close()
     if response.status != http.HTTPStatus.OK:
         raise ServerError(f"it answers HTTP {response.status}")
-    if len(body) > MAX_BYTES:
-        raise ServerError(f"it has more than {MAX_BYTES:,} bytes")
     return body.decode("utf-8", "replace")
-
-
-def _cut(connected: socket.socket) -> None:
-    with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
 
 
 def given_reader(address: HttpAddress, models: Sequence[str], version: str | None) -> MetricsReader:

@@ -1,6 +1,5 @@
 """What a server says of a model: the names, datatypes and shapes of its inputs and outputs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from urllib.parse import quote
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.openinference.client import HttpClient, Refused
 from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
+from aibench_fast.protocols.openinference.documents import parsed
 
 FREE = -1
 SHOWN_MODELS = 10
@@ -95,11 +95,11 @@ def _ready_models(client: HttpClient) -> list[str]:
     try:
         index = client.ask("/v2/repository/index", b"{}", {"Content-Type": "application/json"})
         if index.status == 200:
-            told = [one["name"] for one in json.loads(index.body) if one.get("state") == "READY"]
+            told = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
         else:
             told = client.ask_json("/v2/models", "its models")["models"]
         names = sorted({str(name).encode("unicode_escape").decode() for name in told})
-    except (ServerError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (ServerError, ValueError, LookupError, TypeError, AttributeError):
         return []
     more = len(names) - SHOWN_MODELS
     return [*names[:SHOWN_MODELS], *([f"and {more} more"] if more > 0 else [])]

@@ -7,7 +7,11 @@ from typing import NamedTuple
 from aibench_fast._core import Endpoint, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S, HttpClient
+from aibench_fast.protocols.openinference.client import (
+    MAX_TRIAL_BYTES,
+    REPLY_TIMEOUT_S,
+    HttpClient,
+)
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.model import ask_model, model_path
 from aibench_fast.protocols.openinference.reply import plan_of
@@ -169,7 +173,7 @@ class _Visit:
         path = model_path(kind.model, self._version) + "/infer"
         request = InferRequest(path, kind, wanted, encoding)
         body = request.trial_body()
-        reply = self._client.ask(path, body, request.headers(len(body)))
+        reply = self._client.ask(path, body, request.headers(len(body)), MAX_TRIAL_BYTES)
         try:
             return _Trial(request, plan_of(self._address, path, reply, kind.model))
         except ServerError as error:

@@ -1,28 +1,32 @@
 """One connection for questions to a server before and after a run, never for the load itself.
 
-RESP2, because RedisAI 1.0 runs on servers that do not know HELLO. Replies are what hiredis makes of
-them: bytes, int, None, lists of these; what a server should not answer may be anything.
+RESP2, because RedisAI 1.0 runs on servers that do not know HELLO. Replies are what
+`protocols.redisai.replies` makes of them; what a server should not answer may be anything.
+
+An answer has a limit in time, as a whole, and in size: who answers may be another program, or none
+that means well.
 """
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
-
-import hiredis
+from typing import Any, Self, TypeVar
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
+from aibench_fast.protocols.redisai.replies import BrokenReply, Refusal, ReplyReader
+
+Reply = TypeVar("Reply")
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
 RECEIVE_BYTES = 1 << 16
 SHOWN_BYTES = 60
 _WITH_SUBCOMMANDS = {"INFO", "CONFIG", "COMMAND", "MODULE", "AI.INFO", "AI.CONFIG"}
-_NOTHING_YET = object()
 _ADVICE = {
     "LOADING": "try again once it has loaded its data",
     "MOVED": "it is a node of a cluster: give --cluster-mode",
@@ -35,10 +39,6 @@ _ADVICE = {
 """What to do about a refusal, by its first word."""
 
 
-class Refusal(Exception):
-    """An error reply, in the server's own words."""
-
-
 class ConnectionClosed(ServerError):
     """The server ended the connection where it was asked something."""
 
@@ -47,18 +47,19 @@ class Connection:
     """A connection that has logged in and answered PING; closed at the end of a `with` block."""
 
     def __init__(self, address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> None:
-        """Connect; replies are waited for no longer than `patience_s`. ServerError as `call`."""
+        """Connect; an answer has `patience_s` to be whole. ServerError as `call`."""
         self.address = address
         self.is_spoilt = False
         """Whether a question failed so that no reply can be told from another any more."""
         self._has_answered = False
         self._patience_s = patience_s
-        """How long a reply is waited for."""
-        self._reader = _reader()
-        self._received = b""
+        self._allowed_s = patience_s
+        """How long the question that was asked last has for its answer."""
+        self._until_s = time.monotonic() + patience_s
+        """When that answer has to be whole."""
+        self._replies = ReplyReader(self._receive)
         self._socket = _connected(address, min(CONNECT_TIMEOUT_S, patience_s))
         try:
-            self._socket.settimeout(patience_s)
             if login := log_in_command(address):
                 self.call(*login)
             if (pong := self.call("PING")) != b"PONG":
@@ -88,9 +89,8 @@ class Connection:
         self._socket.close()
 
     def be_patient(self, patience_s: float) -> None:
-        """Wait for replies no longer than that from now on."""
+        """Give an answer so long to be whole from now on."""
         self._patience_s = patience_s
-        self._socket.settimeout(patience_s)
 
     @property
     def peer(self) -> str:
@@ -99,7 +99,11 @@ class Connection:
 
     def call(self, *command: Any) -> Any:
         """Ask one question that has to be answered; ServerError names it where it is not."""
-        (reply,) = self.exchange([command])
+        return self._answered(command, self._replies.read)
+
+    def _answered(self, command: Sequence[Any], read: Callable[[], Any]) -> Any:
+        self._send(_name(command), encode([*command])[0])
+        reply = self._read(_name(command), read)
         if isinstance(reply, Refusal):
             told = f"{self.address} refused {command[0]}: {reply}"
             if advice := _ADVICE.get(str(reply).partition(" ")[0]):
@@ -117,9 +121,12 @@ class Connection:
 
         ServerError where the connection ends, or what comes is no reply.
         """
-        names = [_name(command) for command in commands]
-        self._send(names[0], b"".join(encode([*command])[0] for command in commands))
-        return [self._reply(name) for name in names]
+        self._send(_name(commands[0]), b"".join(encode([*command])[0] for command in commands))
+        return [self._read(_name(command), self._replies.read) for command in commands]
+
+    def skimmed(self, *command: Any) -> Any:
+        """`call`, but a long bulk string is not kept: it is `Skimmed`, with its size."""
+        return self._answered(command, lambda: self._replies.read(skim=True))
 
     def with_tensor(self, command: Command, tensor: bytes) -> Any:
         """`call` of a command with TENSOR_BLOB, which stands for these bytes."""
@@ -131,52 +138,51 @@ class Connection:
         None where the reply is something else. A reply is never in memory as a whole.
         """
         name = _name(command)
-        self._send(name, encode(command)[0])
-        return self._stream_reply(name, take)
+        # It may be a model of many megabytes.
+        self._send(name, encode(command)[0], max(self._patience_s, REPLY_TIMEOUT_S))
+        return self._read(name, lambda: self._replies.stream(take))
 
-    def _stream_reply(self, name: str, take: Callable[[bytes], None]) -> int | None:
-        head = self._line(name)
-        kind, count = head[:1], head[1:]
-        if kind in b"+-:" or not count.isdigit():
-            return None
-        if kind == b"*":
-            sizes = [self._stream_reply(name, take) for _ in range(int(count))]
-            return None if None in sizes else sum(size or 0 for size in sizes)
-        if kind != b"$":
-            raise self._not_understood(name, head)
-        left = int(count)
-        while left:
-            self._received = self._received or self._receive(name)
-            piece, self._received = self._received[:left], self._received[left:]
-            take(piece)
-            left -= len(piece)
-        self._line(name)
-        return int(count)
-
-    def _line(self, name: str) -> bytes:
-        while b"\r\n" not in self._received:
-            self._received += self._receive(name)
-        line, _, self._received = self._received.partition(b"\r\n")
-        return line
-
-    def _send(self, name: str, request: bytes) -> None:
+    def _send(self, name: str, request: bytes, patience_s: float | None = None) -> None:
+        """Ask; the answer has so long from now on to be whole, or as long as any other."""
+        self._allowed_s = self._patience_s if patience_s is None else patience_s
         try:
+            self._socket.settimeout(self._allowed_s)
             self._socket.sendall(request)
         except OSError as error:
             if self.address.tls and not isinstance(error, TimeoutError):
-                self._receive(name)  # an alert may say why
+                self._read(name, self._receive)  # an alert may say why
             raise self._ended(name, error) from error
+        self._until_s = time.monotonic() + self._allowed_s
 
-    def _receive(self, name: str) -> bytes:
+    def _read(self, name: str, read: Callable[[], Reply]) -> Reply:
+        """What `read` makes of the answer to a question, by what `_receive` gives it."""
         try:
-            data = self._socket.recv(RECEIVE_BYTES)
+            return read()
         except OSError as error:
             raise self._ended(name, error) from error
-        if not data:
+        except EOFError as error:
             self.is_spoilt = True
             raise ConnectionClosed(
                 f"the server at {self.address} closed the connection at {name}{self._hint()}"
-            )
+            ) from error
+        except BrokenReply as error:
+            if not error.excess:
+                raise self._not_understood(name, error.shown) from error
+            self.is_spoilt = True
+            raise ServerError(
+                f"the server at {self.address} answered {name} with {error.excess}: is it the "
+                "server that you mean?"
+            ) from error
+
+    def _receive(self) -> bytes:
+        """Some bytes of the answer; OSError, and EOFError at the end of the connection."""
+        left_s = self._until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left_s)
+        data = self._socket.recv(RECEIVE_BYTES)
+        if not data:
+            raise EOFError
         self._has_answered = True
         return data
 
@@ -187,16 +193,6 @@ class Connection:
             return ""
         return "; where it wants a certificate of ours, give --cert and --key"
 
-    def _reply(self, name: str) -> Any:
-        data = b""
-        try:
-            while (reply := self._reader.gets()) is _NOTHING_YET:
-                data = self._receive(name)
-                self._reader.feed(data)
-        except (hiredis.ProtocolError, TypeError) as error:  # a map of RESP3 with odd keys
-            raise self._not_understood(name, data) from error
-        return reply
-
     def _ended(self, name: str, error: OSError) -> ServerError:
         self.is_spoilt = True
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
@@ -204,7 +200,7 @@ class Connection:
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
-                f"{self._patience_s:g} s; is it busy or stuck?"
+                f"{self._allowed_s:g} s; is it busy or stuck?"
             )
         return ConnectionClosed(
             f"the connection to {self.address} was lost at {name}: {_words(error)}{self._hint()}"
@@ -216,10 +212,6 @@ class Connection:
         return ServerError(
             f"what answers at {self.address} is no Redis server: it answered {name}{shown}"
         )
-
-
-def _reader() -> hiredis.Reader:
-    return hiredis.Reader(replyError=Refusal, notEnoughData=_NOTHING_YET)
 
 
 def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:

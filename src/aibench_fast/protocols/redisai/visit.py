@@ -24,6 +24,7 @@ from aibench_fast.protocols.redisai.connection import (
     known_commands,
     text,
 )
+from aibench_fast.protocols.redisai.replies import Skimmed
 from aibench_fast.protocols.redisai.request import Request
 from aibench_fast.protocols.session import HURRY_S
 from aibench_fast.results.result import ServerFacts
@@ -228,7 +229,7 @@ def _trial(
                     f"{connection.address} answered {command[0]!s} with {_shown(reply)} on trial, "
                     "expected OK"
                 )
-        reply = connection.call("AI.TENSORGET", target, "META", "BLOB")
+        reply = connection.skimmed("AI.TENSORGET", target, "META", "BLOB")
     except ConnectionClosed as error:
         sent = " and ".join(describe(one.shape, one.dtype) for one in request.inputs)
         raise ServerError(
@@ -237,12 +238,13 @@ def _trial(
         ) from error
     told = fields(reply)
     dtype, blob = told.get("dtype"), told.get("blob")
-    if not isinstance(blob, bytes) or not isinstance(dtype, bytes):
+    if not isinstance(blob, bytes | Skimmed) or not isinstance(dtype, bytes):
         raise ServerError(
             f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
             f"{_shown(reply)}, which is no tensor"
         )
-    return Output(text(dtype), len(blob), len(blob))
+    size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
+    return Output(text(dtype), size_bytes, size_bytes)
 
 
 def _shown(reply: Any) -> str:

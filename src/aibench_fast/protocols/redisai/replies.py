@@ -1,0 +1,200 @@
+"""Replies of RESP2, read within bounds: nothing is built whose size only the server has named.
+
+A reply is bytes, int, None, or a list of these; an error reply is a Refusal. RESP3's null, boolean
+and number are read too, although they are never asked for.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+MAX_LINE_BYTES = 64 << 10
+MAX_KEPT_BYTES = 64 << 20
+"""Of a reply, in memory."""
+MAX_ELEMENTS = 1 << 20
+"""Of a reply, those of nested arrays included. A cluster of 16,384 slots needs a fifth of it."""
+MAX_DEPTH = 32
+KEPT_WHEN_SKIMMED_BYTES = 64 << 10
+_LONGEST_NUMBER = 20
+
+
+class Refusal(Exception):
+    """An error reply, in the server's own words."""
+
+
+class Skimmed(NamedTuple):
+    """A bulk string that was read and not kept."""
+
+    size_bytes: int
+
+
+class BrokenReply(Exception):
+    """What came is not RESP, or is too large."""
+
+    def __init__(self, shown: bytes = b"", excess: str = "") -> None:
+        """Keep the bytes that are not RESP, or the excess in words."""
+        super().__init__(shown, excess)
+        self.shown = shown
+        self.excess = excess
+
+
+class ReplyReader:
+    """Reads one reply after another from what `receive` returns, which is never empty.
+
+    BrokenReply where there is none; the replies after it cannot be read any more.
+    """
+
+    def __init__(self, receive: Callable[[], bytes]) -> None:
+        """Read nothing yet."""
+        self._receive = receive
+        self._buffer = bytearray()
+        self._at = 0
+        """Where the unread part of the buffer begins."""
+        self._elements = 0
+        self._kept_bytes = 0
+
+    def read(self, *, skim: bool = False) -> Any:
+        """Read a reply; with `skim` a bulk string is Skimmed unless it is short.
+
+        Short is up to KEPT_WHEN_SKIMMED_BYTES.
+        """
+        self._elements = self._kept_bytes = 0
+        return self._reply(0, skim)
+
+    def stream(self, take: Callable[[bytes], None]) -> int | None:
+        """Hand on the bytes of a bulk string or an array of them as they come; return how many.
+
+        None where the reply is something else.
+        """
+        self._elements = 0
+        return self._streamed(0, take)
+
+    def _reply(self, depth: int, skim: bool) -> Any:
+        line = self._line()
+        self._keep(len(line))
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            return Refusal(rest.decode("utf-8", "replace"))
+        if kind in (b":", b"("):
+            return _number(line)
+        if kind == b"$":
+            return self._bulk(_length(line), skim)
+        if kind == b"*":
+            count = self._count(_length(line), depth)
+            return None if count is None else [self._reply(depth + 1, skim) for _ in range(count)]
+        return _scalar_of_resp3(line)
+
+    def _streamed(self, depth: int, take: Callable[[bytes], None]) -> int | None:
+        line = self._line()
+        if line[:1] == b"*":
+            count = self._count(_length(line), depth) or 0
+            sizes = [self._streamed(depth + 1, take) for _ in range(count)]
+            whole = [size for size in sizes if size is not None]
+            return sum(whole) if sizes and len(whole) == len(sizes) else None
+        if line[:1] == b"$":
+            size = _length(line)
+            if size is not None:
+                self._pass_on(size, take)
+            return size
+        if line[:1] in (b"+", b"-", b":"):
+            return None
+        raise BrokenReply(line)
+
+    def _bulk(self, size: int | None, skim: bool) -> bytes | Skimmed | None:
+        if size is None:
+            return None
+        if skim and size > KEPT_WHEN_SKIMMED_BYTES:
+            self._pass_on(size, lambda _: None)
+            return Skimmed(size)
+        self._keep(size)
+        kept = bytearray()
+        self._pass_on(size, kept.extend)
+        return bytes(kept)
+
+    def _keep(self, size: int) -> None:
+        self._kept_bytes += size
+        if self._kept_bytes > MAX_KEPT_BYTES:
+            raise BrokenReply(excess=f"more than {MAX_KEPT_BYTES:,} bytes")
+
+    def _count(self, count: int | None, depth: int) -> int | None:
+        """The length of an array that is `depth` arrays down."""
+        if depth >= MAX_DEPTH:
+            raise BrokenReply(excess=f"arrays nested more than {MAX_DEPTH} deep")
+        self._elements += count or 0
+        if self._elements > MAX_ELEMENTS:
+            raise BrokenReply(
+                excess=f"{self._elements:,} elements, where {MAX_ELEMENTS:,} are the most that is "
+                "read"
+            )
+        return count
+
+    def _line(self) -> bytes:
+        """The next line without its end."""
+        searched = 0
+        while (end := self._buffer.find(b"\r\n", self._at + searched)) < 0:
+            unread = len(self._buffer) - self._at
+            if unread > MAX_LINE_BYTES:
+                break
+            searched = max(0, unread - 1)
+            self._fill()
+        line = bytes(self._buffer[self._at : end if end >= 0 else None])
+        if end < 0 or len(line) > MAX_LINE_BYTES:
+            raise BrokenReply(excess=f"a line of more than {MAX_LINE_BYTES:,} bytes")
+        self._at = end + 2
+        if not line:
+            raise BrokenReply(b"\r\n")
+        return line
+
+    def _pass_on(self, size: int, take: Callable[[bytes], None]) -> None:
+        """Hand on so many bytes, and read the line's end behind them."""
+        left = size
+        while left:
+            if self._at == len(self._buffer):
+                self._fill()
+            piece = bytes(self._buffer[self._at : self._at + left])
+            self._at += len(piece)
+            left -= len(piece)
+            take(piece)
+        while len(self._buffer) - self._at < 2:
+            self._fill()
+        end = bytes(self._buffer[self._at : self._at + 2])
+        if end != b"\r\n":
+            raise BrokenReply(end)
+        self._at += 2
+
+    def _fill(self) -> None:
+        del self._buffer[: self._at]
+        self._at = 0
+        self._buffer += self._receive()
+
+
+def _length(line: bytes) -> int | None:
+    """A bulk string's or an array's length, None of one that is null."""
+    length = _number(line)
+    if length < -1:
+        raise BrokenReply(line)
+    return None if length == -1 else length
+
+
+def _number(line: bytes) -> int:
+    digits = line[1:]
+    if len(digits) > _LONGEST_NUMBER or not digits.lstrip(b"+-").isdigit():
+        raise BrokenReply(line)
+    try:
+        return int(digits)
+    except ValueError as error:
+        raise BrokenReply(line) from error
+
+
+def _scalar_of_resp3(line: bytes) -> bool | float | None:
+    if line == b"_":
+        return None
+    if line in (b"#t", b"#f"):
+        return line == b"#t"
+    if line[:1] == b",":
+        try:
+            return float(line[1:])
+        except ValueError:
+            pass
+    raise BrokenReply(line)
