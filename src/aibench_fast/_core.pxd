@@ -9,12 +9,22 @@ cdef extern from "errstr.h" nogil:
 
 cdef extern from "failures.h" nogil:
     enum:
+        FAILURE_NONE
         FAILURE_KINDS
     struct failure_counter:
         uint64_t count
         errstr_t first_message
     struct failures:
         failure_counter kinds[15]
+
+
+cdef extern from "replycheck.h" nogil:
+    struct request_kind
+    struct replycheck:
+        const request_kind *expected
+        int kind
+        errstr_t message
+    void replycheck_start(replycheck *check, char *output)
 
 
 cdef extern from "histogram.h" nogil:
@@ -109,6 +119,7 @@ cdef extern from "http.h" nogil:
     enum:
         HTTP_OUTPUTS_MAX
         HTTP_DIMENSIONS_MAX
+        HTTP_ANY_LENGTH
     struct http_output:
         const char *name
         const char *datatype
@@ -121,7 +132,10 @@ cdef extern from "http.h" nogil:
         size_t json_bytes
         size_t output_count
         http_output outputs[16]
+        size_t output_bytes
+        size_t json_bytes_max
     const protocol http_protocol
+    void http_judge(replycheck *check, const char *bytes, size_t count)
     const char *http_library_version()
 
 
@@ -178,6 +192,7 @@ cdef extern from "kind.h" nogil:
         reply_plan plan
         http_plan http
         size_t output_bytes
+        size_t output_bytes_max
         size_t text_bytes
         const char *references
         float tolerance
@@ -312,7 +327,8 @@ cdef extern from "loadgen.h" nogil:
     uint64_t loadgen_unsent(loadgen *g, uint64_t *of_steps)
     bint loadgen_tls(loadgen *g, const char **version, const char **cipher)
     void loadgen_want_sample(loadgen *g)
-    bint loadgen_take_sample(loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
+    bint loadgen_take_sample(
+        loadgen *g, char *output, size_t *bytes, uint32_t *kind, uint64_t *tensor)
     void loadgen_free(loadgen *g)
 
 

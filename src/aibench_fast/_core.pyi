@@ -91,6 +91,9 @@ class RespPlan(NamedTuple):
     in_array: int = 0
     """So many, the last ones, are the elements of one array, as of a DAG."""
 
+ANY_LENGTH: int
+"""Of an axis of an `HttpOutput`."""
+
 class HttpOutput(NamedTuple):
     """An output of the Open Inference Protocol."""
 
@@ -99,8 +102,9 @@ class HttpOutput(NamedTuple):
     dtype: str
     """The same by our name."""
     shape: Sequence[int]
+    """ANY_LENGTH where each reply may have another length."""
     output_bytes: int
-    """In binary."""
+    """In binary, of the trial's reply."""
 
 class HttpPlan(NamedTuple):
     """What a server of the Open Inference Protocol answers to a request; see native/http.h."""
@@ -109,7 +113,12 @@ class HttpPlan(NamedTuple):
     """The JSON part of the trial's reply; empty where the whole reply was JSON."""
     outputs: Sequence[HttpOutput]
     text_bytes: int
-    """The most that a reply may have beside its outputs, or beside what they are in binary."""
+    """The most that a usual reply has beside its outputs, or beside what they are in binary."""
+    open_bytes: int = 0
+    """The most that outputs of any length may have, or a reply in JSON; 0: each has one length."""
+
+def judge_http(plan: HttpPlan, reply: bytes) -> str | None:
+    """Judge one whole reply as a run judges them: what is wrong with it, or None."""
 
 class Kind(NamedTuple):
     """A kind of request; see native/kind.h."""
@@ -374,6 +383,9 @@ class LoadGenerator:
     def want_sample(self) -> None:
         """Ask for a copy of the next output that arrives."""
     def take_sample(self) -> tuple[int, int, bytes] | None:
-        """Return a sample that has arrived: its kind, the index of its first tensor, the output."""
+        """Return a sample that has arrived: its kind, the index of its first tensor, its output.
+
+        Of several outputs that is the first.
+        """
     def close(self) -> None:
         """Stop and join the I/O threads, and give back what they used."""

@@ -106,6 +106,9 @@ class RespPlan(NamedTuple):
     in_array: int = 0
 
 
+ANY_LENGTH = HTTP_ANY_LENGTH
+
+
 class HttpOutput(NamedTuple):
     name: str
     datatype: str
@@ -118,6 +121,7 @@ class HttpPlan(NamedTuple):
     json: bytes
     outputs: object  # Sequence[HttpOutput]
     text_bytes: int
+    open_bytes: int = 0
 
 
 class Kind(NamedTuple):
@@ -419,6 +423,7 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
         native.plan.expected[i].type = REPLY_STATUS if output_bytes is None else REPLY_BULK
         native.plan.expected[i].bytes = output_bytes or 0
     native.output_bytes = max((size or 0 for size in plan.replies), default=0)
+    native.output_bytes_max = native.output_bytes
     native.text_bytes = RESP_TEXT_BYTES
     return 0
 
@@ -447,8 +452,25 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
             native.http.outputs[i].shape[axis] = length
         native.http.outputs[i].bytes = output.output_bytes
         native.output_bytes += output.output_bytes
+    native.http.output_bytes = native.output_bytes
+    native.http.json_bytes_max = 0 if plan.json else plan.open_bytes
+    native.output_bytes_max = max(native.output_bytes, plan.open_bytes)
     native.text_bytes = plan.text_bytes
     return 0
+
+
+def judge_http(plan, bytes reply):
+    cdef request_kind native
+    cdef replycheck check
+    kept = []
+    memset(&native, 0, sizeof(native))
+    _fill_http(&native, plan, kept)
+    check.expected = &native
+    replycheck_start(&check, NULL)
+    http_judge(&check, PyBytes_AS_STRING(reply), len(reply))
+    if check.kind == FAILURE_NONE:
+        return None
+    return (<const char *>check.message).decode("utf-8", "replace")
 
 
 cdef class _NativeKinds:
@@ -495,7 +517,7 @@ cdef class _NativeKinds:
             _fill_http(native, kind.plan, self._texts_of_kinds)
         else:
             _fill_resp(native, kind.plan)
-        self.output_bytes_max = max(self.output_bytes_max, native.output_bytes)
+        self.output_bytes_max = max(self.output_bytes_max, native.output_bytes_max)
         native.weight = kind.weight
         native.tolerance = kind.tolerance
         if kind.references is not None:
@@ -861,7 +883,8 @@ cdef class LoadGenerator:
         cdef loadgen *g = self._open()
         cdef uint64_t tensor
         cdef uint32_t kind
+        cdef size_t count
         output = PyBytes_FromStringAndSize(NULL, self._kinds.output_bytes_max)
-        if not loadgen_take_sample(g, PyBytes_AS_STRING(output), &kind, &tensor):
+        if not loadgen_take_sample(g, PyBytes_AS_STRING(output), &count, &kind, &tensor):
             return None
-        return kind, tensor, output[:self._kinds.kinds[kind].output_bytes]
+        return kind, tensor, output[:count]

@@ -206,10 +206,12 @@ FAILURES: dict[str, tuple[bytes | None, str, str]] = {
         binary_reply(told=output(datatype="INT32")), "wrong_reply", "is of INT32, expected FP32",
     ),
     "another shape": (
-        binary_reply(told=output((7, 143))), "wrong_size", "has the shape [7,143], not the trial's",
+        binary_reply(told=output((7, 143))), "wrong_size",
+        "has the shape [7,143], expected [any,1001]",
     ),
     "another size": (
-        binary_reply(bytes(OUTPUT_BYTES - 4)), "wrong_size", "outputs of 4000 bytes, expected 4004",
+        binary_reply(bytes(OUTPUT_BYTES - 4)), "wrong_size",
+        "output y has 4000 bytes, expected 4004",
     ),
     "no output": (binary_reply(outputs=[]), "wrong_reply", "0 outputs, expected 1"),
     "JSON": (json_reply({"outputs": []}), "wrong_reply", "the reply is JSON, the trial's was not"),

@@ -336,7 +336,7 @@ WELL = {"data": [1, 2], "shape": (2,), "datatype": "INT8"}
         ({"data": [1, None]}, "wrong_reply", "output y has a value that is no INT8"),
         ({"data": "12"}, "wrong_size", "output y has 0 values, expected 2"),
         ({"data": json.loads("[" * 40 + "1" + "]" * 40)}, "wrong_reply", "that is no INT8"),
-        ({"shape": (1, 2)}, "wrong_size", "output y has the shape [1,2], not the trial's"),
+        ({"shape": (1, 2)}, "wrong_size", "output y has the shape [1,2], expected [2]"),
         ({"datatype": "UINT8"}, "wrong_reply", "output y is of UINT8, expected INT8"),
         ({"name": "z"}, "wrong_reply", "found output z, expected y"),
     ],

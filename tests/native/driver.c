@@ -41,6 +41,7 @@ static const struct http_plan http_plan = {
     .json_bytes = sizeof REPLY_JSON - 1,
     .output_count = 1,
     .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 1001}, 2, OUTPUT_BYTES}},
+    .output_bytes = OUTPUT_BYTES,
 };
 static const struct reply_plan resp_plan = {
     .count = 3,
@@ -99,6 +100,7 @@ int main(int argc, char **argv)
     errstr_t errstr;
     uint64_t failures = 0, sampled = 0, parts = 0, tensor;
     uint32_t sampled_kind;
+    size_t sample_bytes;
     int64_t latencies = 0, service_latencies = 0;
     if (argc == 1)
         return round_trip();
@@ -131,6 +133,7 @@ int main(int argc, char **argv)
             .texts = texts,
             .batch = 1,
             .output_bytes = OUTPUT_BYTES,
+            .output_bytes_max = OUTPUT_BYTES,
             .text_bytes = over_http ? 4096 : RESP_TEXT_BYTES,
             .weight = 1 + i,
         };
@@ -177,7 +180,7 @@ int main(int argc, char **argv)
     loadgen_want_sample(g);
     while (!loadgen_wait(g, LOOK_EVERY_NS)) {
         loadgen_read(g, &snapshot); /* while the threads count */
-        if (loadgen_take_sample(g, output, &sampled_kind, &tensor)) {
+        if (loadgen_take_sample(g, output, &sample_bytes, &sampled_kind, &tensor)) {
             sampled++;
             loadgen_want_sample(g);
         }

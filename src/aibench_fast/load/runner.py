@@ -211,6 +211,7 @@ def _over_http(
         outputs=config.outputs,
         encoding=settled[0] if settled else config.encoding,
         patience_s=config.patience_s,
+        as_trial=config.reference_file is not None,
     )
     return OpenInferenceSession(address, asking, kinds)
 

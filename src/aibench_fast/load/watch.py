@@ -184,10 +184,14 @@ class Watch:
     def _take_sample(self) -> None:
         if (sample := self._generator.take_sample()) is not None:
             kind, tensor, output = sample
-            told = self._outputs[kind]
-            first = output[: told.first_bytes // self._config.kinds[kind].batch_size]
+            first = _first_of(output, self._config.kinds[kind].batch_size)
             if len(self.outputs[kind]) < MAX_OUTPUTS:
                 self.outputs[kind][tensor] = first
             if self._config.sample_responses:
-                self._observe(Sample(tensor, told.dtype, first))
+                self._observe(Sample(tensor, self._outputs[kind].dtype, first))
         self._generator.want_sample()
+
+
+def _first_of(output: bytes, batch_size: int) -> bytes:
+    """The first tensor's part of an output; all of it, where a batch has no equal parts in it."""
+    return output if len(output) % batch_size else output[: len(output) // batch_size]

@@ -37,7 +37,8 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
     w->connection.check = &w->check;
     w->answered = false;
     w->queued_bytes = 0;
-    int opened = connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run), errstr);
+    int opened = connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run),
+                                 t->run->longest_reply_bytes, errstr);
     if (opened < 0)
         return opened;
     if (watch(t, w) < 0) {

@@ -10,7 +10,7 @@
 #define ENDLESS_SPARE_BYTES (16 << 20)
 
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
-                    errstr_t errstr)
+                    size_t longest_bytes, errstr_t errstr)
 {
     int opened = transport_open(&c->transport, endpoint, errstr);
     if (opened < 0)
@@ -21,7 +21,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
-    c->endless_bytes = ENDLESS_TIMES * reply_bytes + ENDLESS_SPARE_BYTES;
+    c->endless_bytes = ENDLESS_TIMES * longest_bytes + ENDLESS_SPARE_BYTES;
     c->sent_bytes = 0;
     c->received_bytes = 0;
     c->hung_up = false;

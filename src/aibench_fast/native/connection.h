@@ -35,10 +35,10 @@ struct connection {
 };
 
 /* Begin to connect, as transport_open has it; the connection is usable when transport_ready says so.
- * `reply_bytes`: the most that may come and not be judged yet.
- * Returns what that does. */
+ * `reply_bytes`: the most that usually comes and is not judged yet; `longest_bytes`: the most that one reply may
+ * have. Returns what that does. */
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
-                    errstr_t errstr);
+                    size_t longest_bytes, errstr_t errstr);
 
 static inline bool connection_is_open(const struct connection *c)
 {

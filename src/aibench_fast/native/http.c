@@ -12,6 +12,7 @@
 #include "kind.h"
 
 #define LEAST_ROOM_BYTES 512
+#define OUT_OF_LINE __attribute__((noinline, cold))
 #define HEADERS_BYTES_MAX (64 * 1024) /* of one reply, names and values */
 #define JSON_SPARE_BYTES 4096         /* more than the trial's: another time, another number */
 #define BODY_SPARE_BYTES (1024 * 1024)
@@ -48,12 +49,10 @@ static const struct http_plan *plan_of(const struct http_reader *r)
     return &r->check->expected->http;
 }
 
-static size_t output_bytes(const struct http_plan *plan)
+/* The most that the outputs of a reply in binary may have. */
+static size_t output_bytes_max(const struct http_reader *r)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < plan->output_count; i++)
-        bytes += plan->outputs[i].bytes;
-    return bytes;
+    return r->check->expected->output_bytes_max;
 }
 
 /* Append as much as fits. */
@@ -146,14 +145,33 @@ static int on_header_value_complete(llhttp_t *parser)
     return 0;
 }
 
+/* What a body may have: one in the other encoding than was asked for is never a large one. */
+static uint64_t body_bytes_max(const struct http_reader *r)
+{
+    size_t json = plan_of(r)->json_bytes_max;
+    return (r->has_binary ? output_bytes_max(r) : 0) + (json > r->json_capacity ? json : r->json_capacity) +
+           BODY_SPARE_BYTES;
+}
+
+/* Make room for `bytes` more of a JSON reply, as far as it may be so long; without memory there is none. */
+OUT_OF_LINE static void make_json_room(struct http_reader *r, size_t bytes)
+{
+    size_t needed = r->json_bytes + bytes;
+    if (needed > plan_of(r)->json_bytes_max)
+        return;
+    char *json = realloc(r->json, 2 * needed);
+    if (json == NULL)
+        return;
+    r->json = json;
+    r->json_capacity = 2 * needed;
+}
+
 static int on_body(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_reader *r = parser->data;
-    const struct http_plan *plan = plan_of(r);
-    size_t wanted = output_bytes(plan);
     uint64_t before = r->body_bytes;
     r->body_bytes += bytes;
-    if (r->body_bytes > r->json_capacity + wanted + BODY_SPARE_BYTES) {
+    if (r->body_bytes > body_bytes_max(r)) {
         llhttp_set_error_reason(parser, "a body far longer than the outputs that were asked for");
         return HPE_USER;
     }
@@ -162,10 +180,12 @@ static int on_body(llhttp_t *parser, const char *at, size_t bytes)
         json = before >= r->json_length ? 0 : r->json_length - (size_t)before;
     if (json > bytes)
         json = bytes;
+    if (json > r->json_capacity - r->json_bytes)
+        make_json_room(r, json);
     append(r->json, r->json_capacity, &r->json_bytes, at, json);
     if (json < bytes && r->check->output != NULL) {
         size_t place = (size_t)(before + json - r->json_length);
-        append(r->check->output, wanted, &place, at + json, bytes - json);
+        append(r->check->output, output_bytes_max(r), &place, at + json, bytes - json);
     }
     return 0;
 }
@@ -291,23 +311,46 @@ static bool is_last(const void *of)
     return r->is_last;
 }
 
-static bool shape_is(yyjson_val *shape, const struct http_output *wanted)
+/* Whether a shape is the wanted one, but for the axes that are left open; then `*values` is how many values
+ * there are of it, or more than there may be. */
+static bool shape_fits(yyjson_val *shape, const struct http_output *wanted, size_t *values)
 {
+    *values = 1;
     if (!yyjson_is_arr(shape) || yyjson_arr_size(shape) != wanted->dimensions)
         return false;
     for (size_t i = 0; i < wanted->dimensions; i++) {
         yyjson_val *length = yyjson_arr_get(shape, i);
-        if (!yyjson_is_int(length) || yyjson_get_sint(length) != wanted->shape[i])
+        bool fits = wanted->shape[i] == HTTP_ANY_LENGTH
+                        ? yyjson_is_uint(length)
+                        : yyjson_is_int(length) && yyjson_get_sint(length) == wanted->shape[i];
+        if (!fits)
             return false;
+        if (__builtin_mul_overflow(*values, yyjson_get_uint(length), values))
+            *values = SIZE_MAX;
     }
     return true;
 }
 
+/* The shape that was expected as text, `any` where an axis is left open. */
+static const char *shape_text(const struct http_output *wanted, errstr_t text)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < wanted->dimensions && used < ERRSTR_BYTES; i++) {
+        const char *comma = i ? "," : "";
+        if (wanted->shape[i] == HTTP_ANY_LENGTH)
+            used += (size_t)snprintf(text + used, ERRSTR_BYTES - used, "%sany", comma);
+        else
+            used += (size_t)snprintf(text + used, ERRSTR_BYTES - used, "%s%lld", comma,
+                                     (long long)wanted->shape[i]);
+    }
+    return text;
+}
+
 /* `output` is where the values go, or NULL. */
 static void judge_values(struct http_reader *r, yyjson_val *data, const struct http_output *wanted,
-                         char *output)
+                         size_t expected, char *output)
 {
-    size_t expected = wanted->bytes / tensordata_value_bytes(wanted->dtype);
     int64_t count = jsonvalues_read(data, wanted->dtype, output, expected);
     if (count < 0)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is no %s",
@@ -317,19 +360,23 @@ static void judge_values(struct http_reader *r, yyjson_val *data, const struct h
                         wanted->name, (long long)count, expected);
 }
 
-static void judge_size(struct http_reader *r, yyjson_val *found, const struct http_output *wanted)
+static void judge_size(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+                       size_t expected)
 {
     yyjson_val *parameters = yyjson_obj_get(found, "parameters");
     yyjson_val *size = yyjson_obj_get(parameters, "binary_data_size");
     uint64_t bytes = yyjson_get_uint(size);
-    if (!yyjson_is_uint(size) || bytes != wanted->bytes)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %s has %llu bytes, expected %zu",
-                        wanted->name, (unsigned long long)bytes, wanted->bytes);
+    if (!yyjson_is_uint(size) || bytes != expected)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %llu bytes, expected %zu",
+                        wanted->name, (unsigned long long)bytes, expected);
 }
 
-static void judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
-                         char *output)
+/* An output that starts at byte `place` of all; returns where it ends by its own shape. */
+static size_t judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+                           size_t place)
 {
+    size_t value_bytes = tensordata_value_bytes(wanted->dtype), room = output_bytes_max(r) - place, values;
+    char *output = r->check->output ? r->check->output + place : NULL;
     yyjson_val *name = yyjson_obj_get(found, "name");
     yyjson_val *datatype = yyjson_obj_get(found, "datatype");
     yyjson_val *shape = yyjson_obj_get(found, "shape");
@@ -340,21 +387,29 @@ static void judge_output(struct http_reader *r, yyjson_val *found, const struct 
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s is of %.20s, expected %.20s",
                         wanted->name, yyjson_is_str(datatype) ? yyjson_get_str(datatype) : "no datatype",
                         wanted->datatype);
-    else if (!shape_is(shape, wanted)) {
+    else if (!shape_fits(shape, wanted, &values)) {
+        errstr_t expected;
         char *text = yyjson_val_write(shape, 0, NULL);
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has the shape %.60s, not the trial's",
-                        wanted->name, text ? text : "none");
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has the shape %.60s, expected [%.60s]",
+                        wanted->name, text ? text : "none", shape_text(wanted, expected));
         free(text);
-    } else if (r->has_binary)
-        judge_size(r, found, wanted);
-    else
-        judge_values(r, yyjson_obj_get(found, "data"), wanted, output);
+    } else if (values > room / value_bytes)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has over %zu bytes", wanted->name, room);
+    else {
+        if (r->has_binary)
+            judge_size(r, found, wanted, values * value_bytes);
+        else
+            judge_values(r, yyjson_obj_get(found, "data"), wanted, values, output);
+        return place + values * value_bytes;
+    }
+    return place; /* of a failure it means nothing */
 }
 
 static void judge_outputs(struct http_reader *r)
 {
     const struct http_plan *plan = plan_of(r);
-    char *output = r->check->output;
+    uint64_t binary_bytes = r->has_binary ? r->body_bytes - r->json_length : 0;
+    size_t end = 0;
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, YYJSON_READ_ALLOW_INF_AND_NAN);
     yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(document), "outputs");
     if (document == NULL)
@@ -364,9 +419,13 @@ static void judge_outputs(struct http_reader *r)
                         yyjson_arr_size(outputs), plan->output_count);
     else
         for (size_t i = 0; i < plan->output_count; i++) {
-            judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i], output);
-            output = output ? output + plan->outputs[i].bytes : NULL;
+            end = judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i], end);
+            if (i == 0)
+                r->check->first_bytes = end;
         }
+    if (r->has_binary && binary_bytes != end)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "outputs of %llu bytes, expected %zu",
+                        (unsigned long long)binary_bytes, end);
     yyjson_doc_free(document);
 }
 
@@ -417,12 +476,36 @@ static void settle(void *of)
     else if (r->has_binary && r->json_length > r->body_bytes)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, its JSON has %zu",
                         (unsigned long long)r->body_bytes, r->json_length);
-    else if (r->has_binary && binary_bytes != output_bytes(plan))
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "outputs of %llu bytes, expected %zu",
-                        (unsigned long long)binary_bytes, output_bytes(plan));
-    else if (!r->has_binary || r->json_bytes != plan->json_bytes ||
+    else if (!r->has_binary || binary_bytes != plan->output_bytes || r->json_bytes != plan->json_bytes ||
              memcmp(r->json, plan->json, plan->json_bytes) != 0)
         judge_outputs(r);
+    else
+        r->check->first_bytes = plan->outputs[0].bytes;
+}
+
+void http_judge(struct replycheck *check, const char *bytes, size_t count)
+{
+    struct http_reader *r = open_reader(check, count);
+    enum io_status status = IO_AGAIN;
+    if (r == NULL) {
+        replycheck_fail(check, FAILURE_PROTOCOL, "out of memory");
+        return;
+    }
+    while (status == IO_AGAIN && count > 0) {
+        size_t room_bytes = 0;
+        char *to = room(r, &room_bytes);
+        size_t piece = count < room_bytes ? count : room_bytes;
+        memcpy(to, bytes, piece);
+        came(r, piece);
+        bytes += piece;
+        count -= piece;
+        status = judge(r);
+    }
+    if (status == IO_AGAIN)
+        status = ended(r);
+    if (status == IO_DONE)
+        settle(r);
+    close_reader(r);
 }
 
 const struct protocol http_protocol = {

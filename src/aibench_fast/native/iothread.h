@@ -29,8 +29,9 @@ struct run_state {
     struct loadgen_config config;
     struct schedule schedule;
     uint64_t kind_limits[KINDS_MAX]; /* a draw below kind_limits[k] and no earlier one is of kind k */
-    size_t output_bytes_max;         /* of any kind */
-    size_t reply_bytes_max;          /* with what is beside them */
+    size_t output_bytes_max;         /* of any kind, and any reply */
+    size_t reply_bytes_max;          /* of usual replies, with what is beside the outputs */
+    size_t longest_reply_bytes;      /* of any reply */
     _Atomic bool stopping;
     _Atomic bool lag_exceeded;
     _Atomic uint64_t completions;
@@ -44,8 +45,9 @@ struct run_state {
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
     uint32_t threads_running;
-    _Atomic int sample_state; /* enum sample_state; a claim of WANTED owns the three below */
+    _Atomic int sample_state; /* enum sample_state; a claim of WANTED owns the four below */
     char *sample;
+    size_t sample_bytes;
     uint32_t sample_kind;
     uint64_t sample_tensor;
 };

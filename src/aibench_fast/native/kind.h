@@ -34,8 +34,9 @@ struct request_kind {
         struct reply_plan plan;
         struct http_plan http;
     };
-    size_t output_bytes;    /* of all outputs together */
-    size_t text_bytes;      /* the most that a reply has beside them */
+    size_t output_bytes;     /* of all outputs together, as replies usually have them */
+    size_t output_bytes_max; /* the most that they may have */
+    size_t text_bytes;       /* the most that a usual reply has beside them */
     const char *references; /* float32 outputs, one a tensor, in order; NULL: not compared */
     float tolerance;        /* the largest difference allowed, absolute */
     double weight;          /* its share of the requests, relative to the other kinds'; above 0, and

@@ -40,9 +40,12 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
     schedule_init(&run->schedule, &config->schedule);
     atomic_init(&run->burn_in_requests, config->burn_in_requests);
     for (uint32_t k = 0; k < config->kind_count; k++) {
-        size_t output = config->kinds[k].output_bytes, reply = output + config->kinds[k].text_bytes;
+        size_t output = config->kinds[k].output_bytes_max;
+        size_t reply = config->kinds[k].output_bytes + config->kinds[k].text_bytes;
         run->output_bytes_max = output > run->output_bytes_max ? output : run->output_bytes_max;
+        size_t longest = output + config->kinds[k].text_bytes;
         run->reply_bytes_max = reply > run->reply_bytes_max ? reply : run->reply_bytes_max;
+        run->longest_reply_bytes = longest > run->longest_reply_bytes ? longest : run->longest_reply_bytes;
     }
     set_kind_limits(run);
     for (uint32_t i = 0; i < config->server_count; i++)
@@ -304,13 +307,14 @@ void loadgen_want_sample(struct loadgen *g)
     atomic_compare_exchange_strong(&g->run.sample_state, &none, SAMPLE_WANTED);
 }
 
-bool loadgen_take_sample(struct loadgen *g, char *output, uint32_t *kind, uint64_t *tensor)
+bool loadgen_take_sample(struct loadgen *g, char *output, size_t *bytes, uint32_t *kind, uint64_t *tensor)
 {
     if (atomic_load(&g->run.sample_state) != SAMPLE_READY)
         return false;
     *kind = g->run.sample_kind;
     *tensor = g->run.sample_tensor;
-    memcpy(output, g->run.sample, g->run.config.kinds[*kind].output_bytes);
+    *bytes = g->run.sample_bytes;
+    memcpy(output, g->run.sample, *bytes);
     atomic_store(&g->run.sample_state, SAMPLE_NONE);
     return true;
 }

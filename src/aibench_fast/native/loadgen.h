@@ -6,7 +6,7 @@
  *
  * Memory: loadgen_create allocates, loadgen_free frees; what the config points to (servers, kinds,
  * segments, offsets, strings) is borrowed and must outlive the loadgen. Between start and the threads' end
- * nothing is allocated but for a lost connection's replacement.
+ * nothing is allocated but for a lost connection's replacement, and for reading JSON (see http.h).
  * Units: as the names say; times are of CLOCK_MONOTONIC unless said otherwise.
  * Threads: the functions here are for one controlling thread, but loadgen_stop, which any thread
  * may call.
@@ -139,10 +139,10 @@ bool loadgen_tls(struct loadgen *g, const char **version, const char **cipher);
 /* Ask for a copy of the next output that arrives. */
 void loadgen_want_sample(struct loadgen *g);
 
-/* Copy a sample that has arrived to `output` (room for the largest output of any kind), and tell which
- * kind's it is and the index of its first tensor; false when none has arrived since it was last asked
- * for. */
-bool loadgen_take_sample(struct loadgen *g, char *output, uint32_t *kind, uint64_t *tensor);
+/* Copy a sample that has arrived, the first output of a reply, to `output` (room for the most that any
+ * kind's outputs may have), and tell its size, which kind's it is and the index of its first tensor; false
+ * when none has arrived since it was last asked for. */
+bool loadgen_take_sample(struct loadgen *g, char *output, size_t *bytes, uint32_t *kind, uint64_t *tensor);
 
 void loadgen_free(struct loadgen *g);
 

@@ -18,9 +18,10 @@ struct replycheck {
     errstr_t message;
     char *output;           /* where to copy the output to, or NULL */
     size_t done;            /* a protocol's own: how far it is */
+    size_t first_bytes;     /* of a success: the size of the first output */
 };
 
-/* Forget the last request; `output` is NULL or has room for the kind's output. */
+/* Forget the last request; `output` is NULL or has room for the most that the kind's outputs may have. */
 void replycheck_start(struct replycheck *check, char *output);
 
 /* Note a failure unless an earlier one is noted already: the first is the cause. Control characters

@@ -65,7 +65,8 @@ static bool sample_claim(struct run_state *run)
 static void sample_finish(struct run_state *run, struct worker *w, bool arrived)
 {
     if (arrived && w->output)
-        memcpy(run->sample, w->output, w->requests[w->oldest].kind->output_bytes);
+        memcpy(run->sample, w->output, w->check.first_bytes);
+    run->sample_bytes = w->check.first_bytes;
     atomic_store(&run->sample_state, arrived ? SAMPLE_READY : SAMPLE_WANTED);
 }
 

@@ -85,8 +85,10 @@ static void judge_leaf(struct replycheck *check, int depth, size_t index, enum r
     else if (type == REPLY_BULK && bytes != expected->bytes)
         replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu bytes, expected %zu", bytes,
                         expected->bytes);
-    else if (type == REPLY_BULK && check->output != NULL)
+    else if (type == REPLY_BULK && check->output != NULL) {
         memcpy(check->output, text, bytes);
+        check->first_bytes = bytes;
+    }
 }
 
 static void judge_array(struct replycheck *check, int depth, size_t index, enum reply_type type,

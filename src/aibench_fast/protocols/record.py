@@ -16,6 +16,8 @@ class Output:
     """The first output's, of the whole batch."""
     output_bytes: int
     """The same of all outputs together."""
+    any_length: bool = False
+    """Whether replies may have outputs of another length."""
 
 
 @dataclass(frozen=True)

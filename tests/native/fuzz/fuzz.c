@@ -69,9 +69,16 @@ static void say(struct stream *s, const void *bytes, size_t count)
         s->said = (s->said ^ ((const unsigned char *)bytes)[i]) * FNV_PRIME;
 }
 
-static size_t output_bytes(const struct fuzz_case *given)
+static size_t output_room(const struct fuzz_case *given)
 {
-    return given->kind ? given->kind->output_bytes : 0;
+    return given->kind ? given->kind->output_bytes_max : 0;
+}
+
+/* What of it a success has filled: all, where its size is known beforehand. */
+static size_t output_bytes(const struct fuzz_case *given, const struct replycheck *check)
+{
+    bool is_known = given->kind->output_bytes == given->kind->output_bytes_max;
+    return is_known ? given->kind->output_bytes : check->first_bytes;
 }
 
 static void unpoison(struct stream *s)
@@ -143,7 +150,7 @@ static void outcome(struct stream *s, enum io_status status, size_t from)
     }
     fuzz_successes++;
     if (s->check.output)
-        say(s, s->check.output, output_bytes(s->given));
+        say(s, s->check.output, output_bytes(s->given, &s->check));
     if (s->cuts == 0) /* the last byte that came is the last that the judge took */
         s->given->on_success(s->given, s->reader, s->bytes + from, s->fed - from, s->check.output);
 }
@@ -155,14 +162,14 @@ static uint64_t judge_stream(const struct fuzz_case *given, const char *bytes, s
     struct stream s = {.given = given, .bytes = bytes, .count = count, .cuts = cuts, .said = FNV_OFFSET};
     size_t text_bytes = given->kind ? given->kind->text_bytes : RESP_TEXT_BYTES;
     enum io_status status = IO_DONE;
-    s.output = given->copies_output ? malloc(output_bytes(given)) : NULL;
+    s.output = given->copies_output ? malloc(output_room(given)) : NULL;
     s.check.expected = given->kind;
-    s.reader = given->protocol->open(&s.check, output_bytes(given) + text_bytes);
+    s.reader = given->protocol->open(&s.check, output_room(given) + text_bytes);
     FUZZ_CHECK(s.reader != NULL, "out of memory");
     while (status == IO_DONE) {
         size_t from = s.fed;
         if (s.output)
-            memset(s.output, filling, output_bytes(given));
+            memset(s.output, filling, output_room(given));
         replycheck_start(&s.check, s.output);
         status = next_reply(&s);
         if (status != IO_AGAIN)

@@ -11,6 +11,8 @@
 #define OUTPUT_BYTES 64
 #define TEXT_BYTES 1024
 #define LONG_BYTES 6000 /* more than a reader keeps of a body */
+#define ROWS_MAX 4 /* of an output of any length */
+#define JSON_BYTES_MAX 256
 #define DATA "\"data\":[0.0,1.5,-2,3e4]"
 #define MODEL_REPLY(outputs) "{\"id\":\"1\",\"model_name\":\"m\",\"outputs\":[" outputs "]}"
 #define FLOATS(size) "{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,16]" size "}"
@@ -32,29 +34,47 @@ const char *const fuzz_words[] = {
 
 struct asked_kind {
     struct request_kind kind;
-    const char *json; /* of the reply that the trial had, and of every right one but for its order and spaces */
+    const char *json; /* of the reply that the trial had, and of every right one but for its order and spaces; NULL:
+                       * that depends on how many rows of OUTPUT_BYTES the output has */
 };
 
 static const struct asked_kind asked[] = {
     {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64))), .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64))) - 1,
-               .output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}}},
-      .output_bytes = OUTPUT_BYTES, .text_bytes = TEXT_BYTES},
+               .output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}}, .output_bytes = 64},
+      .output_bytes = OUTPUT_BYTES, .output_bytes_max = OUTPUT_BYTES, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FLOATS(SIZE(64)))},
     {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8))),
                .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8))) - 1,
                .output_count = 2,
-               .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}, {"z", "UINT8", TENSOR_UINT8, {2, 2, 2}, 3, 8}}},
-      .output_bytes = OUTPUT_BYTES + 8, .text_bytes = TEXT_BYTES},
+               .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}, {"z", "UINT8", TENSOR_UINT8, {2, 2, 2}, 3, 8}},
+               .output_bytes = 72},
+      .output_bytes = OUTPUT_BYTES + 8, .output_bytes_max = OUTPUT_BYTES + 8, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8)))},
     {{.http = {.output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {2, 2}, 2, 16}}},
-      .text_bytes = TEXT_BYTES},
+      .output_bytes_max = 16, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FOUR("," DATA))},
+    {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64))), .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64))) - 1,
+               .output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {HTTP_ANY_LENGTH, 16}, 2, 64}},
+               .output_bytes = 64},
+      .output_bytes = OUTPUT_BYTES, .output_bytes_max = ROWS_MAX * OUTPUT_BYTES, .text_bytes = TEXT_BYTES},
+     NULL},
 };
 #define KINDS (sizeof asked / sizeof *asked)
 
 static const struct asked_kind *asked_of(const struct request_kind *kind)
 {
     return (const struct asked_kind *)((const char *)kind - offsetof(struct asked_kind, kind));
+}
+
+/* The JSON of a right reply with outputs of so many bytes. */
+static const char *json_of(const struct asked_kind *kind, size_t output_bytes, char json[JSON_BYTES_MAX])
+{
+    if (kind->json != NULL)
+        return kind->json;
+    snprintf(json, JSON_BYTES_MAX, MODEL_REPLY("{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[%zu,16],"
+                                               "\"parameters\":{\"binary_data_size\":%zu}}"),
+             output_bytes / OUTPUT_BYTES, output_bytes);
+    return json;
 }
 
 /* Whether all that the trial's output says is what another says of it, but for the values. */
@@ -101,12 +121,15 @@ static void on_success(const struct fuzz_case *given, const void *reader, const 
                        const char *output)
 {
     const struct http_reader *r = reader;
-    size_t wanted = given->kind->output_bytes;
+    const struct asked_kind *asked_for = asked_of(given->kind);
+    size_t wanted = asked_for->json ? given->kind->output_bytes : r->check->first_bytes;
+    char json[JSON_BYTES_MAX];
+    FUZZ_CHECK(wanted <= given->kind->output_bytes_max, "a success of more than there is room for");
     FUZZ_CHECK(count > 17 + wanted && memmem(bytes, count, "HTTP/1.", 7), "a success of what is no reply");
     FUZZ_CHECK(r->parser.status_code / 100 == 2, "a success of another status");
-    FUZZ_CHECK(r->has_binary == (wanted > 0), "a success in the other encoding");
+    FUZZ_CHECK(r->has_binary == (given->kind->output_bytes > 0), "a success in the other encoding");
     FUZZ_CHECK(!r->has_binary || r->body_bytes == r->json_length + wanted, "a success of another length");
-    FUZZ_CHECK(is_asked(r->json, r->json_bytes, asked_of(given->kind)->json), "a success of another reply");
+    FUZZ_CHECK(is_asked(r->json, r->json_bytes, json_of(asked_for, wanted, json)), "a success of another reply");
     FUZZ_CHECK(output == NULL || has_in_order(bytes, count, output, wanted), "an output is not what came");
 }
 
@@ -162,16 +185,18 @@ static void add_reply(struct fuzz_text *to, const struct asked_kind *kind, uint6
     static const int statuses[] = {200, 200, 200, 200, 200, 201, 204, 302, 400, 429, 500, 503};
     char body[LONG_BYTES + 256];
     struct fuzz_text text = {body, sizeof body, 0};
+    char json[JSON_BYTES_MAX];
+    size_t output_bytes = kind->json ? kind->kind.output_bytes : fuzz_below(state, ROWS_MAX + 2) * OUTPUT_BYTES;
     int status = statuses[fuzz_below(state, sizeof statuses / sizeof *statuses)];
     uint64_t framing = fuzz_below(state, 8);
     if (status < 300)
-        add_json(&text, kind->json, state);
+        add_json(&text, json_of(kind, output_bytes, json), state);
     else
         fuzz_print(&text, fuzz_below(state, 2) ? "{\"error\":\"no\\nroom\"}" : "sorry");
     while (status >= 500 && fuzz_below(state, 16) != 0 && text.count < LONG_BYTES)
         fuzz_print(&text, "%0512d", 7);
     size_t json_bytes = text.count;
-    for (size_t i = 0; i < kind->kind.output_bytes; i++)
+    for (size_t i = 0; i < output_bytes; i++)
         fuzz_add(&text, &(char){(char)fuzz_below(state, 256)}, 1);
     fuzz_print(to, "HTTP/1.1 %d Told\r\n", status);
     if (fuzz_below(state, 4) == 0)

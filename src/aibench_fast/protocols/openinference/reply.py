@@ -1,14 +1,15 @@
 """What the trial request was answered, and what that makes of every reply of a run."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aibench_fast._core import HttpOutput, HttpPlan
+from aibench_fast._core import ANY_LENGTH, HttpOutput, HttpPlan, judge_http
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import Reply, json_of
 from aibench_fast.protocols.openinference.datatypes import our_dtype
+from aibench_fast.protocols.openinference.model import FREE, TensorMetadata
 from aibench_fast.protocols.openinference.request import JSON_LENGTH
 from aibench_fast.tensortype import DTYPE_BYTES
 
@@ -16,6 +17,10 @@ TEXT_SPARE_BYTES = 4096
 """Headers, and what of a reply's JSON may differ from the trial's."""
 JSON_VALUE_BYTES_MAX = 32
 """The longest number, and what may stand around it."""
+OPEN_BYTES_MAX = 64 << 20
+"""What outputs of any length may have, where the trial's were not nearly as large."""
+OPEN_TIMES_MAX = 4
+"""Or so many times the trial's."""
 
 
 class _Parts(NamedTuple):
@@ -29,33 +34,69 @@ class _Parts(NamedTuple):
     """What follows it."""
 
 
-def plan_of(address: HttpAddress, path: str, reply: Reply, model: str) -> HttpPlan:
-    """What is to be answered, after the trial's reply; ServerError where that is none.
+def plan_of(
+    address: HttpAddress,
+    path: str,
+    reply: Reply,
+    model: str,
+    outputs: Sequence[TensorMetadata] | None = (),
+) -> HttpPlan:
+    """What is to be answered, after the trial's reply; ServerError where that is no good reply.
 
-    ConfigError where an output is of a type that cannot be judged.
+    `outputs` is what the model's metadata says of them: axes that it leaves open may have another
+    length in each reply. None: there is no metadata, and every axis is open. ConfigError where an
+    output is of a type that cannot be judged.
     """
     parts = _parts_of(address, path, reply)
     is_binary = bool(parts.text)
     try:
-        outputs = [_output(one) for one in parts.document["outputs"]]
-    except (KeyError, TypeError, ValueError) as error:
+        told = [_output(one) for one in parts.document["outputs"]]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ServerError(
             f"the reply to the trial request of the model {model} is not as the protocol has it: "
             f"{error!r}"
         ) from error
-    total = sum(one.output_bytes for one in outputs)
-    if not outputs or (is_binary and total != parts.binary_bytes):
+    total = sum(one.output_bytes for one in told)
+    values = sum(math.prod(one.shape) for one in told)
+    if not told or (total != parts.binary_bytes if is_binary else values > len(reply.body)):
         raise ServerError(
-            f"the trial request of the model {model} was answered with {len(outputs)} outputs of "
-            f"{total} bytes, and {parts.binary_bytes} bytes came"
+            f"the trial request of the model {model} was answered with {len(told)} outputs of "
+            f"{total} bytes, and {parts.binary_bytes if is_binary else len(reply.body)} bytes came"
         )
-    if is_binary:
-        return HttpPlan(parts.text, outputs, len(parts.text) + TEXT_SPARE_BYTES)
-    for one in outputs:
-        if one.dtype == "BF16":
+    for one in told:
+        if one.dtype == "BF16" and not is_binary:
             raise ConfigError(f"output {one.name} is BF16 in JSON, which has no form for it")
-    values = sum(math.prod(one.shape) for one in outputs)
-    return HttpPlan(b"", outputs, len(reply.body) + values * JSON_VALUE_BYTES_MAX)
+    text_bytes = len(parts.text) + TEXT_SPARE_BYTES
+    if not is_binary:
+        text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
+    _judge(HttpPlan(b"-" if is_binary else b"", told, text_bytes), reply, model)
+    opened = [one._replace(shape=_open_shape(one, outputs)) for one in told]
+    is_open = any(ANY_LENGTH in one.shape for one in opened)
+    open_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * max(total, text_bytes)) if is_open else 0
+    return HttpPlan(parts.text, opened, text_bytes, open_bytes)
+
+
+def _judge(plan: HttpPlan, reply: Reply, model: str) -> None:
+    """ServerError where a run would take the trial's reply for a failure."""
+    length = reply.headers.get(JSON_LENGTH.lower())
+    more = "" if length is None else f"{JSON_LENGTH}: {length}\r\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(reply.body)}\r\n{more}\r\n"
+    if wrong := judge_http(plan, head.encode() + reply.body):
+        raise ServerError(f"the trial request of the model {model} was answered wrongly: {wrong}")
+
+
+def _open_shape(output: HttpOutput, metadata: Sequence[TensorMetadata] | None) -> Sequence[int]:
+    """The trial's shape, with the axes open that the metadata leaves open."""
+    if metadata is None:
+        return [ANY_LENGTH] * len(output.shape)
+    for one in metadata:
+        pairs = list(zip(output.shape, one.shape, strict=False))
+        fits = len(one.shape) == len(output.shape) and all(
+            wanted in (FREE, length) for length, wanted in pairs
+        )
+        if one.name == output.name and fits:
+            return [ANY_LENGTH if wanted == FREE else length for length, wanted in pairs]
+    return output.shape
 
 
 def _parts_of(address: HttpAddress, path: str, reply: Reply) -> _Parts:
@@ -76,5 +117,8 @@ def _parts_of(address: HttpAddress, path: str, reply: Reply) -> _Parts:
 def _output(told: Mapping[str, Any]) -> HttpOutput:
     shape = [int(length) for length in told["shape"]]
     name, datatype = str(told["name"]), str(told["datatype"])
+    name.encode()  # ValueError where that is no text
+    if any(length < 0 for length in shape):
+        raise ValueError(f"shape {shape}")
     dtype = our_dtype(datatype, f"output {name}")
     return HttpOutput(name, datatype, dtype, shape, math.prod(shape) * DTYPE_BYTES[dtype])

@@ -13,7 +13,12 @@ from aibench_fast.protocols.openinference.client import (
     HttpClient,
 )
 from aibench_fast.protocols.openinference.encoding import Encoding
-from aibench_fast.protocols.openinference.model import ask_model, model_path
+from aibench_fast.protocols.openinference.model import (
+    ModelMetadata,
+    TensorMetadata,
+    ask_model,
+    model_path,
+)
 from aibench_fast.protocols.openinference.reply import plan_of
 from aibench_fast.protocols.openinference.request import InferRequest
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
@@ -41,8 +46,20 @@ class AskingHttp:
     """The outputs that are asked for; none: all of them."""
     encoding: Encoding | None = None
     """None: binary, or JSON where the server takes no other."""
+    as_trial: bool = False
+    """Every reply has to have the trial's lengths, also where the model leaves them open."""
     patience_s: float = REPLY_TIMEOUT_S
     """How long an answer before the trials is waited for."""
+
+
+class _Wanted(NamedTuple):
+    """A kind, and what it is to be answered."""
+
+    kind: AskedKind
+    outputs: Sequence[str]
+    """The names of those that are asked for."""
+    metadata: Sequence[TensorMetadata]
+    """Of outputs whose lengths may be open."""
 
 
 class _Trial(NamedTuple):
@@ -68,11 +85,13 @@ class OpenInferenceSession:
             told = client.ask_json("/v2", "the server")
             extensions = told.get("extensions") or []
             takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)
-            wanted = [_outputs(client, asking, kind) for kind in kinds]
+            models = [ask_model(client, kind.model, asking.model_version) for kind in kinds]
+            wanted = [
+                _Wanted(kind, _outputs(asking, model), () if asking.as_trial else model.outputs)
+                for kind, model in zip(kinds, models, strict=True)
+            ]
             client.be_patient(max(REPLY_TIMEOUT_S, asking.patience_s))  # a model may be compiled
-            visit = _Visit(
-                client, address, asking.model_version, list(zip(kinds, wanted, strict=True))
-            )
+            visit = _Visit(client, address, asking.model_version, wanted)
             trials = visit.find_encoding(asking.encoding, takes_binary)
             peer = client.peer
         self._trials = trials
@@ -134,13 +153,12 @@ class _Visit:
         client: HttpClient,
         address: HttpAddress,
         version: str | None,
-        kinds: Sequence[tuple[AskedKind, Sequence[str]]],
+        wanted: Sequence[_Wanted],
     ) -> None:
-        """`kinds` have with them the outputs that are asked for."""
         self._client = client
         self._address = address
         self._version = version
-        self._kinds = kinds
+        self._wanted = wanted
         self.binary_refused: str | None = None
 
     def find_encoding(self, asked: Encoding | None, takes_binary: bool) -> list[_Trial]:
@@ -167,15 +185,16 @@ class _Visit:
             return trials
 
     def _try(self, encoding: Encoding) -> list[_Trial]:
-        return [self._try_one(kind, wanted, encoding) for kind, wanted in self._kinds]
+        return [self._try_one(wanted, encoding) for wanted in self._wanted]
 
-    def _try_one(self, kind: AskedKind, wanted: Sequence[str], encoding: Encoding) -> _Trial:
-        path = model_path(kind.model, self._version) + "/infer"
-        request = InferRequest(path, kind, wanted, encoding)
+    def _try_one(self, wanted: _Wanted, encoding: Encoding) -> _Trial:
+        model = wanted.kind.model
+        path = model_path(model, self._version) + "/infer"
+        request = InferRequest(path, wanted.kind, wanted.outputs, encoding)
         body = request.trial_body()
         reply = self._client.ask(path, body, request.headers(len(body)), MAX_TRIAL_BYTES)
         try:
-            return _Trial(request, plan_of(self._address, path, reply, kind.model))
+            return _Trial(request, plan_of(self._address, path, reply, model, wanted.metadata))
         except ServerError as error:
             if reply.status in BUSY:
                 raise _Busy(str(error)) from error
@@ -186,18 +205,22 @@ class _Busy(ServerError):
     """The server had no time, which says nothing of what it takes."""
 
 
-def _outputs(client: HttpClient, asking: AskingHttp, kind: AskedKind) -> list[str]:
+def _outputs(asking: AskingHttp, model: ModelMetadata) -> list[str]:
     """The names of the outputs to ask for."""
-    metadata = ask_model(client, kind.model, asking.model_version)
-    names = [one.name for one in metadata.outputs]
+    names = [one.name for one in model.outputs]
     for name in asking.outputs:
         if name not in names:
             raise ConfigError(
-                f"--output {name}: the model {kind.model} has the outputs {', '.join(names)}"
+                f"--output {name}: the model {model.name} has the outputs {', '.join(names)}"
             )
     return list(asking.outputs or names)
 
 
 def _output(plan: HttpPlan) -> Output:
     first = plan.outputs[0]
-    return Output(first.dtype, first.output_bytes, sum(one.output_bytes for one in plan.outputs))
+    return Output(
+        first.dtype,
+        first.output_bytes,
+        sum(one.output_bytes for one in plan.outputs),
+        any_length=plan.open_bytes > 0,
+    )
