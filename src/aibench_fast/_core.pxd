@@ -110,7 +110,7 @@ cdef extern from "resp.h" nogil:
     struct reply_plan:
         size_t count
         size_t in_array
-        expected_reply expected[32]
+        expected_reply expected[64]
     const protocol resp_protocol
     const char *resp_library_version()
 
@@ -337,7 +337,7 @@ cdef extern from *:
     /* Cython takes no constant of C as the length of an array: those above are numbers. */
     _Static_assert(FAILURE_KINDS == 15, "failures.kinds");
     _Static_assert(HISTOGRAM_COUNTS == 23552, "histogram.counts");
-    _Static_assert(REPLY_PLAN_MAX == 32, "reply_plan.expected");
+    _Static_assert(REPLY_PLAN_MAX == 64, "reply_plan.expected");
     _Static_assert(HTTP_DIMENSIONS_MAX == 8, "http_output.shape");
     _Static_assert(HTTP_OUTPUTS_MAX == 16, "http_plan.outputs");
     _Static_assert(KIND_INPUTS_MAX == 14, "request_kind.inputs");

@@ -422,9 +422,10 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
     for i, output_bytes in enumerate(plan.replies):
         native.plan.expected[i].type = REPLY_STATUS if output_bytes is None else REPLY_BULK
         native.plan.expected[i].bytes = output_bytes or 0
-    native.output_bytes = max((size or 0 for size in plan.replies), default=0)
+    outputs = [size for size in plan.replies if size is not None]
+    native.output_bytes = sum(outputs)
     native.output_bytes_max = native.output_bytes
-    native.text_bytes = RESP_TEXT_BYTES
+    native.text_bytes = RESP_TEXT_BYTES * max(1, len(outputs))
     return 0
 
 

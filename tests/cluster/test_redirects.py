@@ -16,6 +16,7 @@ REQUEST = Request(
     dialect=Dialect.MODELRUN,
     model="m",
     inputs=[Tensor("FLOAT", (4,))],
+    output_bytes=[OUTPUT_BYTES],
     shard=Shard(primary=None, tag="3"),  # type: ignore[arg-type]
 )
 DAG = replace(REQUEST, use_dag=True)
@@ -25,7 +26,7 @@ def kind(request: Request, workers: int, *, asking: bool = False) -> Kind:
     return Kind(
         inputs=[Tensors.generate(10, 16, "FLOAT", 1)],
         requests=[request.texts(worker, asking=asking) for worker in range(workers)],
-        plan=request.plan(OUTPUT_BYTES, asking=asking),
+        plan=request.plan(asking=asking),
     )
 
 

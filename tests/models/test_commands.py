@@ -82,14 +82,14 @@ def test_model_run(dialect: Dialect, timeout_ms: int | None, expected: str) -> N
 )
 def test_dag_run(dialect: Dialect, persist: bool, timeout_ms: int | None, expected: str) -> None:
     command = dag_run(
-        dialect, "m", {"in": ("FLOAT", IMAGE)}, "out", persist=persist, timeout_ms=timeout_ms
+        dialect, "m", {"in": ("FLOAT", IMAGE)}, ["out"], persist=persist, timeout_ms=timeout_ms
     )
     assert words(command) == expected
 
 
 def test_a_dag_sets_all_inputs_before_it_runs() -> None:
     inputs = {"ids": ("INT64", (1, 8)), "mask": ("BOOL", (1, 8))}
-    assert words(dag_run(Dialect.MODELRUN, "m", inputs, "out")) == (
+    assert words(dag_run(Dialect.MODELRUN, "m", inputs, ["out"])) == (
         "AI.DAGRUN |> AI.TENSORSET ids INT64 1 8 BLOB <tensor> "
         "|> AI.TENSORSET mask BOOL 1 8 BLOB <tensor> "
         "|> AI.MODELRUN m INPUTS ids mask OUTPUTS out |> AI.TENSORGET out BLOB"
@@ -99,9 +99,9 @@ def test_a_dag_sets_all_inputs_before_it_runs() -> None:
 @pytest.mark.parametrize("persist", [False, True])
 @pytest.mark.parametrize("dialect", Dialect)
 def test_every_key_that_a_dag_loads_is_set_up(dialect: Dialect, persist: bool) -> None:
-    command = dag_run(dialect, "m{t}", {"in{t}": ("FLOAT", IMAGE)}, "out{t}", persist=persist)
+    command = dag_run(dialect, "m{t}", {"in{t}": ("FLOAT", IMAGE)}, ["out{t}"], persist=persist)
     loaded = [command[command.index("LOAD") + 2]] if "LOAD" in command else []
-    stored = [setup[1] for setup in dag_setup(dialect, "out{t}", persist=persist)]
+    stored = [setup[1] for setup in dag_setup(dialect, ["out{t}"], persist=persist)]
     assert stored == loaded
     assert all("{t}" in str(key) for key in stored)
 

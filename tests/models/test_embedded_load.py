@@ -100,11 +100,11 @@ def test_a_dag_answers_as_the_three_commands_do(
     persist: bool,
 ) -> None:
     assert load(server) == 0
-    for command in dag_setup(dialect, "out", persist=persist):
+    for command in dag_setup(dialect, ["out"], persist=persist):
         assert send(client, command) == b"OK"
     before = set(client.keys())
     command = dag_run(
-        dialect, "m", {"in": ("FLOAT", SHAPE)}, "out", persist=persist, timeout_ms=60_000
+        dialect, "m", {"in": ("FLOAT", SHAPE)}, ["out"], persist=persist, timeout_ms=60_000
     )
     stored, ran, output = send(client, command, images)
     assert (stored, ran) == (b"OK", b"OK")

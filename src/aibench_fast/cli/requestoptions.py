@@ -40,7 +40,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--output", action="append", default=[], dest="outputs", metavar="NAME",
-        help="with --url: an output that is asked for (default: all)",
+        help="an output that is asked for, by its name, or of RedisAI also by its number from 1; "
+        "may be given again (default: all)",
     )  # fmt: skip
     group.add_argument(
         "--model", default=DEFAULT_MODEL,

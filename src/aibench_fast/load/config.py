@@ -84,7 +84,7 @@ class RunConfig:
     model_version: str | None = None
     """With `url`; None: the server's choice."""
     outputs: tuple[str, ...] = ()
-    """With `url`: the outputs that are asked for; empty: all."""
+    """The outputs that are asked for, by name, or of RedisAI also by number from 1; empty: all."""
     encoding: Encoding | None = None
     """With `url`: how tensors are sent; None: binary, or JSON where the server takes no other."""
     json_memory_bytes: int = DEFAULT_JSON_BYTES
@@ -284,7 +284,6 @@ class RunConfig:
             "--header": bool(self.headers),
             "--metrics-url": self.metrics_url is not None,
             "--model-version": self.model_version is not None,
-            "--output": bool(self.outputs),
             "--encoding": self.encoding is not None,
             "--json-memory": self.json_memory_bytes != DEFAULT_JSON_BYTES,
         }

@@ -228,6 +228,7 @@ def _over_resp(
         use_dag=config.use_dag,
         persist=config.persist_results,
         timeout_ms=config.timeout_ms,
+        outputs=config.outputs,
         reset_stats=config.reset_stats and config.is_first_client,
         patience_s=config.patience_s,
     )

@@ -15,7 +15,8 @@
 #include "splitmix.h"
 #include "tensormap.h"
 
-#define KIND_INPUTS_MAX 14 /* each has a reply; with the run's and the output's they fill a plan */
+/* Each has a reply. With those of the run and of 16 outputs, each behind an ASKING, they fit in a plan. */
+#define KIND_INPUTS_MAX 14
 #define KINDS_MAX 64
 
 /* Bytes that a worker sends before, between or after the tensors of its request. */

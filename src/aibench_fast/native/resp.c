@@ -57,6 +57,21 @@ static bool is_as_expected(const struct replycheck *check, const struct expected
     return type == REPLY_BULK && bytes == expected->bytes && check->output == NULL;
 }
 
+/* Copy an output behind those that the plan has before it. */
+static void copy_output(struct replycheck *check, const struct expected_reply *expected,
+                        const char *bytes)
+{
+    char *to = check->output;
+    bool is_first = true;
+    for (const struct expected_reply *before = plan_of(check)->expected; before < expected; before++) {
+        is_first = is_first && before->type == REPLY_STATUS;
+        to += before->bytes; /* of a status 0 */
+    }
+    memcpy(to, bytes, expected->bytes);
+    if (is_first)
+        check->first_bytes = expected->bytes;
+}
+
 static void judge_leaf(struct replycheck *check, int depth, size_t index, enum reply_type type,
                      const char *text, size_t bytes)
 {
@@ -85,10 +100,8 @@ static void judge_leaf(struct replycheck *check, int depth, size_t index, enum r
     else if (type == REPLY_BULK && bytes != expected->bytes)
         replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu bytes, expected %zu", bytes,
                         expected->bytes);
-    else if (type == REPLY_BULK && check->output != NULL) {
-        memcpy(check->output, text, bytes);
-        check->first_bytes = bytes;
-    }
+    else if (type == REPLY_BULK && check->output != NULL)
+        copy_output(check, expected, text);
 }
 
 static void judge_array(struct replycheck *check, int depth, size_t index, enum reply_type type,

@@ -27,8 +27,8 @@ struct expected_reply {
     size_t bytes; /* of a bulk; a status is always OK */
 };
 
-#define REPLY_PLAN_MAX 32
-#define RESP_TEXT_BYTES 64 /* what a request's replies have beside the output */
+#define REPLY_PLAN_MAX 64
+#define RESP_TEXT_BYTES 64 /* what a request's replies have beside the outputs, for each of these */
 
 struct reply_plan {
     size_t count;

@@ -76,26 +76,28 @@ def model_run(
     return [dialect.model_run_command, model, *keys, *timeout]
 
 
-def dag_setup(dialect: Dialect, output_key: str, *, persist: bool) -> list[Command]:
+def dag_setup(dialect: Dialect, outputs: Sequence[str], *, persist: bool) -> list[Command]:
     """Commands to send once before the first `dag_run` with the same arguments."""
     if dialect is Dialect.MODELRUN or persist:
         return []
-    return [["AI.TENSORSET", _anchor(output_key), "FLOAT", 1, "VALUES", 0]]
+    return [["AI.TENSORSET", _anchor(outputs[0]), "FLOAT", 1, "VALUES", 0]]
 
 
 def dag_run(
     dialect: Dialect,
     model: str,
     inputs: Mapping[str, tuple[str, Sequence[int]]],
-    output_key: str,
+    outputs: Sequence[str],
+    fetched: Sequence[str] | None = None,
     *,
     persist: bool = False,
     timeout_ms: int | None = None,
 ) -> Command:
     """Set tensors, run a model on them and get the result, in one command with an array of replies.
 
-    `inputs` are dtype and shape by key, in the model's order. The tensors exist within the command
-    alone, but for the output where `persist` is set. `timeout_ms` holds for the whole command: a
+    `inputs` are dtype and shape by key, and `outputs` keys, in the model's order; those of the
+    latter that are `fetched` are answered, by default all. The tensors exist within the command
+    alone, but for the outputs where `persist` is set. `timeout_ms` holds for the whole command: a
     step of a DAG has none of its own.
     """
     # DAGEXECUTE wants LOAD, PERSIST or ROUTING, and what ROUTING is called changed between 1.2.3
@@ -103,17 +105,21 @@ def dag_run(
     # nothing, and tells a cluster the slot.
     options: Command = []
     if persist:
-        options = ["PERSIST", 1, output_key]
+        options = ["PERSIST", len(outputs), *outputs]
     elif dialect is Dialect.MODELEXECUTE:
-        options = ["LOAD", 1, _anchor(output_key)]
+        options = ["LOAD", 1, _anchor(outputs[0])]
     if timeout_ms is not None:
         options += ["TIMEOUT", timeout_ms]
     return [
         dialect.dag_command,
         *options,
         *(word for key, told in inputs.items() for word in ("|>", *tensor_set(key, *told))),
-        *("|>", *model_run(dialect, model, [*inputs], [output_key])),
-        *("|>", *tensor_get(output_key)),
+        *("|>", *model_run(dialect, model, [*inputs], outputs)),
+        *(
+            word
+            for key in (outputs if fetched is None else fetched)
+            for word in ("|>", *tensor_get(key))
+        ),
     ]
 
 

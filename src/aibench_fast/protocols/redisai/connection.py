@@ -105,11 +105,15 @@ class Connection:
         self._send(_name(command), encode([*command])[0])
         reply = self._read(_name(command), read)
         if isinstance(reply, Refusal):
-            told = f"{self.address} refused {command[0]}: {reply}"
-            if advice := _ADVICE.get(str(reply).partition(" ")[0]):
-                told = f"{told.rstrip('.')}; {advice}"
-            raise ServerError(told)
+            raise self.refused(command, reply)
         return reply
+
+    def refused(self, command: Sequence[Any], refusal: Refusal) -> ServerError:
+        """The error that a refusal is, with what to do about it where that is known."""
+        told = f"{self.address} refused {command[0]}: {refusal}"
+        if advice := _ADVICE.get(str(refusal).partition(" ")[0]):
+            told = f"{told.rstrip('.')}; {advice}"
+        return ServerError(told)
 
     def optional(self, *command: Any) -> Any:
         """Ask what a server may refuse without harm; None where it does."""

@@ -35,9 +35,15 @@ class Request:
     model: str
     inputs: Sequence[Tensor]
     """In the model's order."""
+    output_count: int = 1
+    """How many outputs the model has."""
+    fetched: Sequence[int] = (0,)
+    """Which of them are fetched, by their places."""
+    output_bytes: Sequence[int] = ()
+    """The size of each one that is fetched, once the trial has shown it."""
     use_dag: bool = False
     persist: bool = False
-    """Whether a DAG stores its output in the server."""
+    """Whether a DAG stores its outputs in the server."""
     timeout_ms: int | None = None
     shard: Shard | None = None
     """Of a cluster, that has a copy of the model."""
@@ -68,11 +74,18 @@ class Request:
         name = f"{self.run_id}-{owner}"
         return self.shard.key("") + name if self.shard else f"{{{name}}}"
 
-    def keys(self, worker: int) -> tuple[list[str], str]:
-        """The keys of a worker's inputs and of its output, in one slot of a cluster."""
+    def keys(self, worker: int) -> tuple[list[str], list[str]]:
+        """The keys of a worker's inputs and of its outputs, in one slot of a cluster."""
         tag = self._tag(f"w{worker}")
-        numbers = ["", *(f"-{number}" for number in range(2, len(self.inputs) + 1))]
-        return [f"imageTensor{number}:{tag}" for number in numbers], f"classificationTensor:{tag}"
+        return (
+            [f"imageTensor{number}:{tag}" for number in _numbers(len(self.inputs))],
+            [f"classificationTensor{number}:{tag}" for number in _numbers(self.output_count)],
+        )
+
+    def fetched_keys(self, worker: int) -> list[str]:
+        """The keys of the outputs that are fetched."""
+        _, targets = self.keys(worker)
+        return [targets[place] for place in self.fetched]
 
     def setup(self, worker: int) -> list[commands.Command]:
         """What is sent once before a worker's first request."""
@@ -80,9 +93,14 @@ class Request:
             return []
         return commands.dag_setup(self.dialect, self.keys(worker)[1], persist=self.persist)
 
+    def run(self, worker: int) -> commands.Command:
+        """The command that runs the model on the tensors that were set before."""
+        sources, targets = self.keys(worker)
+        return commands.model_run(self.dialect, self.model_key, sources, targets, self.timeout_ms)
+
     def commands(self, worker: int) -> list[commands.Command]:
         """The commands of one request of a worker; TENSOR_BLOB stands for the tensor's bytes."""
-        sources, target = self.keys(worker)
+        sources, targets = self.keys(worker)
         if self.use_dag:
             return [
                 commands.dag_run(
@@ -92,7 +110,8 @@ class Request:
                         key: (one.dtype, one.shape)
                         for key, one in zip(sources, self.inputs, strict=True)
                     },
-                    target,
+                    targets,
+                    self.fetched_keys(worker),
                     persist=self.persist,
                     timeout_ms=self.timeout_ms,
                 )
@@ -102,8 +121,8 @@ class Request:
                 commands.tensor_set(key, one.dtype, one.shape)
                 for key, one in zip(sources, self.inputs, strict=True)
             ),
-            commands.model_run(self.dialect, self.model_key, sources, [target], self.timeout_ms),
-            commands.tensor_get(target),
+            self.run(worker),
+            *map(commands.tensor_get, self.fetched_keys(worker)),
         ]
 
     def texts(self, worker: int, *, asking: bool = False) -> list[bytes]:
@@ -126,9 +145,14 @@ class Request:
         (text,) = commands.encode(["AI.TENSORSET", self.probe_key, "UINT8", 1, "VALUES", 0])
         return [ASKING, text] if asking else [text]
 
-    def plan(self, output_bytes: int, *, asking: bool = False) -> RespPlan:
-        """The replies to it, with an output of so many bytes, and to each ASKING of `texts`."""
-        replies = [*([None] * len(self.inputs)), None, output_bytes]
+    def plan(self, *, asking: bool = False) -> RespPlan:
+        """The replies to it and to each ASKING of `texts`; the trial has shown the outputs."""
+        replies = [*([None] * len(self.inputs)), None, *self.output_bytes]
         if self.use_dag:
             return RespPlan([None] * asking + replies, in_array=len(replies))
         return RespPlan([one for reply in replies for one in ([None] * asking + [reply])])
+
+
+def _numbers(count: int) -> list[str]:
+    """What tells the keys of one request's tensors apart; the first one has no number."""
+    return ["", *(f"-{number}" for number in range(2, count + 1))]

@@ -25,6 +25,8 @@ class Asking:
     use_dag: bool = False
     persist: bool = False
     timeout_ms: int | None = None
+    outputs: Sequence[str] = ()
+    """The outputs that are fetched, by name or number; none: all."""
     reset_stats: bool = False
     patience_s: float = REPLY_TIMEOUT_S
     """How long an answer before the trials is waited for."""
@@ -54,7 +56,7 @@ class RedisAiSession:
         self._address = address
         self._workers = workers
         trials = [
-            Trial(_request(asking, kind, shard), [one.trial for one in kind.inputs])
+            Trial(_request(asking, kind, shard), [one.trial for one in kind.inputs], asking.outputs)
             for kind in kinds
         ]
         self.record: ServerRecord
@@ -87,7 +89,7 @@ class RedisAiSession:
 
     def plan(self, kind: int) -> RespPlan:
         """The commands' replies."""
-        return self._requests[kind].plan(self.record.outputs[kind].output_bytes)
+        return self._requests[kind].plan()
 
     def asking_texts(self, kind: int, worker: int) -> list[bytes]:
         """As `texts`, for a slot of a cluster that is on its way to another node."""
@@ -95,7 +97,7 @@ class RedisAiSession:
 
     def asking_plan(self, kind: int) -> RespPlan:
         """The replies to them."""
-        return self._requests[kind].plan(self.record.outputs[kind].output_bytes, asking=True)
+        return self._requests[kind].plan(asking=True)
 
     def watch(self, also: Sequence[Reader]) -> ServerWatch:
         """What reads INFO and AI.INFO, and `also` these; ServerError where nothing answers."""

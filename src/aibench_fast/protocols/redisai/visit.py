@@ -7,13 +7,14 @@ do the figures depend on? Both visits have a connection of their own and close i
 import dataclasses
 import hashlib
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
+from aibench_fast.protocols.redisai.commands import Command, Dialect
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
     Connection,
@@ -24,7 +25,8 @@ from aibench_fast.protocols.redisai.connection import (
     known_commands,
     text,
 )
-from aibench_fast.protocols.redisai.replies import Skimmed
+from aibench_fast.protocols.redisai.model import StoredModel
+from aibench_fast.protocols.redisai.replies import Refusal, Skimmed
 from aibench_fast.protocols.redisai.request import Request
 from aibench_fast.protocols.session import HURRY_S
 from aibench_fast.results.result import ServerFacts
@@ -36,9 +38,14 @@ class Trial(NamedTuple):
 
     request: Request
     tensors: Sequence[bytes]
+    outputs: Sequence[str] = ()
+    """The outputs that are fetched, by name or number; none: all."""
 
 
 REDISAI_MODULE = "ai"
+MAX_OUTPUTS_TRIED = 64
+_OTHER_OUTPUTS = re.compile(r"OUTPUTS|\d outputs|number of outputs", re.ASCII)
+"""What servers of any version say where a model has not as many outputs as it was given keys."""
 EMBEDDED_VERSION = "ai_embedded_version"
 DELETED_AT_ONCE = 1000
 """Keys of one DEL: while a server deletes them, it answers nobody else."""
@@ -89,10 +96,15 @@ def visit(
         server, modules, pid = _server(connection)
         spoken = dialect or ask_dialect(connection)
         requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
-        models = list(dict.fromkeys(request.model_key for request in requests))
         _check_commands(connection, server, requests[0])
-        for model in models:
-            _check_model(connection, model)
+        models = {
+            request.model_key: _model(connection, request.model, request.model_key)
+            for request in requests
+        }
+        for place, trial in enumerate(trials):
+            model = models[requests[place].model_key]
+            if model.outputs:
+                requests[place] = _fetching(requests[place], model, trial, len(model.outputs))
         record = ServerRecord(
             server=server,
             peer=connection.peer,
@@ -103,18 +115,21 @@ def visit(
         )
         connection.be_patient(max(REPLY_TIMEOUT_S, patience_s))
         try:
-            outputs = [
-                _trial(connection, request, workers[0], trial.tensors)
-                for request, trial in zip(requests, trials, strict=True)
-            ]
+            outputs = []
+            for place, trial in enumerate(trials):
+                model = models[requests[place].model_key]
+                requests[place], output = _trial(
+                    connection, requests[place], workers[0], trial, model
+                )
+                outputs.append(output)
             for worker in workers:
                 for request in requests:
                     for command in request.setup(worker):
                         connection.call(*command)
             if reset_stats:
                 connection.call("CONFIG", "RESETSTAT")
-                for model in models:
-                    connection.call("AI.INFO", model, "RESETSTAT")
+                for key in models:
+                    connection.call("AI.INFO", key, "RESETSTAT")
         except BaseException:
             leave(address, requests, workers, HURRY_S)
             raise
@@ -130,8 +145,8 @@ def leave(
     """
     keys = [request.probe_key for request in requests if request.shard]
     for request, worker in itertools.product(requests, workers):
-        sources, target = request.keys(worker)
-        keys += sources if request.persist else [*sources, target]
+        sources, targets = request.keys(worker)
+        keys += sources if request.persist else [*sources, *targets]
         keys += [str(command[1]) for command in request.setup(worker)]
     try:
         with Connection(address, patience_s) as connection:
@@ -182,13 +197,19 @@ def _check_commands(connection: Connection, server: ServerFacts, request: Reques
         )
 
 
-def _check_model(connection: Connection, model: str) -> None:
+def _model(connection: Connection, name: str, key: str) -> StoredModel:
     try:
-        connection.call("AI.MODELGET", model, "META")
+        return StoredModel.of(name, connection.call("AI.MODELGET", key, "META"))
     except ServerError as error:
         raise ServerError(
-            f"{error} (model {model}); load it with `aibench-fast model load`"
+            f"{error} (model {key}); load it with `aibench-fast model load`"
         ) from error
+
+
+def _fetching(request: Request, model: StoredModel, trial: Trial, count: int) -> Request:
+    """The request to a model that has so many outputs."""
+    places = model.places(trial.outputs, count)
+    return dataclasses.replace(request, output_count=count, fetched=places)
 
 
 def _server_config(connection: Connection, modules: dict[str, str]) -> dict[str, str] | None:
@@ -211,31 +232,64 @@ def _model_digest(connection: Connection, model: str) -> str | None:
 
 
 def _trial(
-    connection: Connection, request: Request, worker: int, tensors: Sequence[bytes]
-) -> Output:
-    """Run the model once on the run's own data; return what came out.
+    connection: Connection, request: Request, worker: int, trial: Trial, model: StoredModel
+) -> tuple[Request, Output]:
+    """Run the model once on the run's own data; return the request with what came out.
 
-    Separate commands also where a DAG will be sent: only they say what the output is.
+    Separate commands also where a DAG will be sent: only they say what the outputs are.
     """
     separate = dataclasses.replace(request, use_dag=False)
-    _, target = request.keys(worker)
-    left = iter(tensors)
     try:
-        for command in separate.commands(worker)[:-1]:
-            tensor = next(left) if TENSOR_BLOB in command else b""
-            reply = connection.with_tensor(command, tensor)
-            if reply != b"OK":
-                raise ServerError(
-                    f"{connection.address} answered {command[0]!s} with {_shown(reply)} on trial, "
-                    "expected OK"
-                )
-        reply = connection.skimmed("AI.TENSORGET", target, "META", "BLOB")
+        for command, tensor in zip(separate.commands(worker), trial.tensors, strict=False):
+            _check_ok(connection, command, connection.with_tensor(command, tensor))
+        count = _run(connection, separate, worker, known=bool(model.outputs))
+        request = _fetching(request, model, trial, count)
+        found = [_fetched(connection, key) for key in request.fetched_keys(worker)]
     except ConnectionClosed as error:
         sent = " and ".join(describe(one.shape, one.dtype) for one in request.inputs)
         raise ServerError(
             f"{error}, the trial request of {sent} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
+    sizes = [size for _, size in found]
+    dtype, first_bytes = found[0]
+    return (
+        dataclasses.replace(request, output_bytes=sizes),
+        Output(dtype, first_bytes, sum(sizes)),
+    )
+
+
+def _run(connection: Connection, request: Request, worker: int, *, known: bool) -> int:
+    """Run the model on the tensors that were set; return how many outputs it has.
+
+    Where that is not `known`, it is tried with one more key as long as the server refuses their
+    number.
+    """
+    first: ServerError | None = None
+    for count in range(request.output_count, MAX_OUTPUTS_TRIED + 1):
+        command = dataclasses.replace(request, output_count=count).run(worker)
+        (reply,) = connection.exchange([command])
+        if not isinstance(reply, Refusal):
+            _check_ok(connection, command, reply)
+            return count
+        first = first or connection.refused(command, reply)
+        if known or not _OTHER_OUTPUTS.search(str(reply)):
+            break
+    assert first is not None
+    raise first
+
+
+def _check_ok(connection: Connection, command: Command, reply: Any) -> None:
+    if reply != b"OK":
+        raise ServerError(
+            f"{connection.address} answered {command[0]!s} with {_shown(reply)} on trial, "
+            "expected OK"
+        )
+
+
+def _fetched(connection: Connection, key: str) -> tuple[str, int]:
+    """The dtype and the size of an output of the trial."""
+    reply = connection.skimmed("AI.TENSORGET", key, "META", "BLOB")
     told = fields(reply)
     dtype, blob = told.get("dtype"), told.get("blob")
     if not isinstance(blob, bytes | Skimmed) or not isinstance(dtype, bytes):
@@ -243,8 +297,7 @@ def _trial(
             f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
             f"{_shown(reply)}, which is no tensor"
         )
-    size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
-    return Output(text(dtype), size_bytes, size_bytes)
+    return text(dtype), blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
 
 
 def _shown(reply: Any) -> str:
