@@ -5,7 +5,6 @@ command and sets `handler`, a function from the parsed options to an exit code.
 """
 
 import argparse
-import os
 import shlex
 import sys
 import traceback
@@ -14,10 +13,13 @@ from importlib import import_module
 
 from aibench_fast import __version__
 from aibench_fast.cli.commands import COMMANDS
+from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order
 from aibench_fast.cli.options import Parser
-from aibench_fast.errors import AibenchError, InternalError
+from aibench_fast.cli.output import is_refused, open_streams
+from aibench_fast.errors import AibenchError, ConfigError, InternalError
 
-EXIT_INTERRUPTED = 130
+PRINTS_ITS_RESULT = ("export", "compare", "selfcheck", "show", "stats", "tables")
+"""Commands that have failed where standard output does not take what they print."""
 
 EXIT_CODES = """\
 exit codes: 0 done; 1 done, and some requests failed, an expectation did not hold, a comparison
@@ -49,15 +51,21 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code. Errors are one line on stderr unless --debug."""
-    if sys.stdout is None:  # closed by whoever started the program
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    """Run one command; return its exit code. Errors are one line on stderr unless --debug.
+
+    SIGINT, SIGTERM and SIGHUP end it in order, whatever it does.
+    """
+    open_streams()
+    end_in_order()
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _run_command(words)
+        code = _run_command(words)
     except KeyboardInterrupt:
         print("aibench-fast: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
+    if is_refused() and code == 0 and words[:1] and words[0] in PRINTS_ITS_RESULT:
+        return ConfigError.exit_code
+    return code
 
 
 def _run_command(words: Sequence[str]) -> int:

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aibench_fast import __version__
-from aibench_fast.cli import EXIT_INTERRUPTED, build_parser, goflags
+from aibench_fast.cli import build_parser, goflags
+from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.output import open_streams
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import unwritable
 
@@ -72,6 +74,8 @@ flags as -name=value or -name value; without -file the tensors come from standar
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one benchmark as aibench's flags ask; return the exit code of `aibench-fast run`."""
+    open_streams()
+    end_in_order()
     typed = sys.argv[1:] if words is None else list(words)
     try:
         flags = goflags.parse(typed, {**_SAME, **_SWITCHES, **_OTHERWISE, **_WITHOUT_EFFECT})

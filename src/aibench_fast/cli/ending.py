@@ -1,4 +1,4 @@
-"""How a command that measures ends: its exit codes, and the signals that end it."""
+"""How a command ends: its exit codes, and the signals that end it."""
 
 import signal
 import sys
@@ -11,18 +11,23 @@ AGAIN_S = 0.001
 
 
 def end_in_order() -> None:
-    """Have a run that is told to end keep what it measured, whoever tells it, and however often."""
+    """Have signals end this process by one KeyboardInterrupt, whichever come, and however often.
+
+    A run keeps what it measured then.
+    """
     sys.unraisablehook = _ask_again
     _answer_signals()
 
 
 def _answer_signals() -> None:
     for number in (*ENDING_SIGNALS, signal.SIGALRM):
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # as nohup wants it
         signal.signal(number, _interrupt_once)
 
 
 def _interrupt_once(_number: int, frame: FrameType | None) -> None:
-    """End the run and keep what it measured, whoever asks; what follows is short, and is let be."""
+    """Interrupt what is being done. What follows is short, and is not interrupted again."""
     if _is_called_by(_ask_again.__code__, frame):
         return  # its timer comes again, when an exception is heard
     signal.setitimer(signal.ITIMER_REAL, 0)

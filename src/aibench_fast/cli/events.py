@@ -1,7 +1,6 @@
 """The events of a run as they are shown: lines, a live line or a live view."""
 
 import argparse
-import os
 import sys
 from array import array
 from collections.abc import Callable, Iterator
@@ -132,20 +131,3 @@ def _live_view() -> Iterator[Callable[[Event], None]]:
                     _show_on(live, event)
 
         yield show
-
-
-def while_read(show: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Show events as long as anyone reads them: a closed pipe is no reason to lose a run."""
-
-    def show_or_not(event: Event) -> None:
-        try:
-            show(event)
-        except BrokenPipeError:
-            stop_printing()
-
-    return show_or_not
-
-
-def stop_printing() -> None:
-    """Let what is printed from now on go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from aibench_fast.cli.clients import add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
-from aibench_fast.cli.events import shown, stop_printing, while_read
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
+from aibench_fast.cli.events import shown
 from aibench_fast.cli.expected import checked, write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import add_command, add_login, add_server_address, boolean
+from aibench_fast.cli.output import is_refused
 from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
 from aibench_fast.cli.saving import journaled, logged, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
@@ -181,12 +182,11 @@ def _run(options: argparse.Namespace) -> int:
         ],
         [*files_read(options, config), ("--arrivals-file", options.arrivals_file)],
     )
-    end_in_order()
     with (
         load_source(options) as run,
         loaded_server(options) as where,
         shown(options) as show,
-        logged(options.hdr_log_file, while_read(show)) as observe,
+        logged(options.hdr_log_file, show) as observe,
     ):
         config = dataclasses.replace(config, **where)
 
@@ -247,12 +247,12 @@ def _report(options: argparse.Namespace, result: Result, number: int | None) -> 
             save()
         except ConfigError as error:
             failed.append(error)
-    try:
-        print(text.format_summary(result))
-        if options.histogram_file:
-            file = _numbered(options.histogram_file, number)
-            print(f"Saving Query Latencies HDR Histogram to {file}", flush=True)
-    except BrokenPipeError:
-        stop_printing()
+    summary = text.format_summary(result)
+    print(summary)
+    if is_refused() and not options.json_out_file:
+        print(summary, file=sys.stderr)  # or all of the run would be lost
+    if options.histogram_file:
+        file = _numbered(options.histogram_file, number)
+        print(f"Saving Query Latencies HDR Histogram to {file}", flush=True)
     if failed:
         raise failed[0]

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from aibench_fast.cli.output import is_refused
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import growing, unwritable
 from aibench_fast.load.events import Event, Observer
@@ -120,6 +121,8 @@ def save_or_print(result: Result, file: Path) -> None:
             "aibench-fast: the result cannot be saved: it is a line of standard output, as JSON",
             file=sys.stderr,
         )
-        with suppress(BrokenPipeError):
-            print(json.dumps(result.to_json()), flush=True)
+        line = json.dumps(result.to_json())
+        print(line, flush=True)
+        if is_refused():
+            print(line, file=sys.stderr)
         raise

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
 from aibench_fast.cli.expected import checked, write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
@@ -111,7 +111,6 @@ def _search(options: argparse.Namespace) -> int:
     _Steps(config, options, targets, run).check(lowest, highest)
     check_outputs([("--junit", options.junit)], files_read(options, config))
     _prepare_folder(options.results_dir)
-    end_in_order()
     with (
         load_source(options) as source,
         loaded_server(options) as where,

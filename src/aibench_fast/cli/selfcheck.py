@@ -98,10 +98,14 @@ def _selfcheck(options: argparse.Namespace) -> int:
             with Connection(server.address) as connection:
                 load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
             config = dataclasses.replace(config, address=server.address)
-            ceiling = run(config)
+            ceiling = _whole(run(config))
             progress.advance(steps)
-            scheduled = run(
-                dataclasses.replace(config, pipeline=1, limit_rps=TIMER_RPS, duration_s=SCHEDULED_S)
+            scheduled = _whole(
+                run(
+                    dataclasses.replace(
+                        config, pipeline=1, limit_rps=TIMER_RPS, duration_s=SCHEDULED_S
+                    )
+                )
             )
             progress.advance(steps)
     if options.json_out_file:
@@ -110,6 +114,13 @@ def _selfcheck(options: argparse.Namespace) -> int:
     if not options.quiet:
         print("\n".join(_lines(machine, config, ceiling, scheduled)))
     return 0
+
+
+def _whole(result: Result) -> Result:
+    """The result of a run; KeyboardInterrupt where it was ended before its time."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def _lines(

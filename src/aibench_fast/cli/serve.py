@@ -2,9 +2,7 @@
 
 import argparse
 import os
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
@@ -68,24 +66,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(handler=serve)
 
 
-class _StopRequested(Exception):
-    """A signal asked the command to stop."""
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise _StopRequested
-
-
 def serve(options: argparse.Namespace) -> int:
     """Run the server until SIGINT or SIGTERM; exit code 0. ServerError where it ends by itself."""
     server = _triton(options) if options.kind == "triton" else _redisai(options)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
     try:
         with server:
             print(_ready_line(server), flush=True)
             code = server.wait()
-    except _StopRequested:
+    except KeyboardInterrupt:
         return 0
     raise ServerError(f"the server ended by itself with code {code}; start it again")
 

@@ -22,7 +22,7 @@ from rich.progress import (
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.comparedservers import compared_servers
-from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.expected import checked, write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import (
@@ -83,7 +83,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    end_in_order()
     expected = [parse_expectation(words) for words in options.expect]
     planned = [(server, _planned(server)) for server in compared_servers(options)]
     if options.dry_run:

@@ -1,0 +1,75 @@
+"""Standard output and error, which may be closed, full, or unable to show every character.
+
+What they do not take is no reason to lose what was measured: printing never fails. The first time
+that standard output refuses something is one line on standard error.
+"""
+
+import errno
+import io
+import os
+import sys
+from typing import Any
+
+_ESCAPED = "backslashreplace"
+"""How a character is shown that a stream's encoding does not have."""
+
+
+class _Stream(io.FileIO):
+    """A standard stream that takes everything; what the system refuses is dropped."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "wb", closefd=False)
+        self.refusal: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self.refusal is None:
+            try:
+                return super().write(data)
+            except OSError as error:
+                self.refusal = error
+                if self.fileno() == 1 and error.errno != errno.EPIPE:
+                    print(
+                        f"aibench-fast: cannot write to standard output: {error.strerror}",
+                        file=sys.stderr,
+                    )
+        return memoryview(data).nbytes
+
+
+def open_streams() -> None:
+    """Have printing never fail in this process, whatever its standard streams are.
+
+    One that whoever started the program has closed is /dev/null: its number would otherwise be that
+    of the next file that is opened.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # has the lowest number that is free
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    # Not where something else has taken their place, as in a test or a notebook.
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _opened(2, sys.stderr)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _opened(1, sys.stdout)
+
+
+def _opened(number: int, before: Any) -> io.TextIOWrapper:
+    is_plain = before is None
+    if not is_plain:
+        before.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Stream(number)),
+        encoding="utf-8" if is_plain else before.encoding,
+        errors=_ESCAPED,
+        line_buffering=number == 2 or os.isatty(number),
+    )
+
+
+def is_refused() -> bool:
+    """Whether standard output did not take all; not where its reader has gone, who has enough."""
+    sys.stdout.flush()
+    stream = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    refusal = stream.refusal if isinstance(stream, _Stream) else None
+    return refusal is not None and refusal.errno != errno.EPIPE
