@@ -9,8 +9,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 from commandline import Cli
+from fake_redisai import OK, FakeRedisAI
 from redisclient import load_into
-from resultfiles import go_document, our_result, result_name, write
+from resultfiles import go_document, latencies, our_result, result_name, write
 
 from aibench_fast import RunConfig, run
 from aibench_fast.errors import ConfigError
@@ -18,6 +19,7 @@ from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.report.content import facts
 from aibench_fast.results.files import Cell, read_details, read_record
 from aibench_fast.results.folder import load
+from aibench_fast.results.result import KindFigures
 from aibench_fast.server import EmbeddedServer
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -211,6 +213,88 @@ def test_the_schema_holds_for_failures_and_older_versions() -> None:
     jsonschema.validate(interrupted.to_json(), SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(interrupted.to_json() | {"Workers": 0}, SCHEMA)
+
+
+NAMES = ("q0", "q50", "q95", "q99", "q999", "q100")
+
+
+@pytest.mark.parametrize(
+    ("successes", "unknown"),
+    [
+        (0, NAMES),
+        (1, ("q95", "q99", "q999")),
+        (20, ("q99", "q999")),
+        (99, ("q99", "q999")),
+        (100, ("q999",)),
+        (1000, ()),
+    ],
+)
+def test_a_percentile_that_so_few_do_not_tell_is_null(
+    tmp_path: Path, successes: int, unknown: tuple[str, ...]
+) -> None:
+    measured = latencies([5.0] * successes)
+    kind = KindFigures(
+        name="m", tensors="16 FLOAT", batch_size=1, weight=1.0, successes=successes,
+        inferences=successes, failures={}, shed=0, late_starts=0, latencies=measured,
+        service_latencies=measured,
+    )  # fmt: skip
+    result = our_result(
+        latencies=measured, service_latencies=measured, reply_waits=measured, kinds=[kind],
+        requests=successes + 5, successes=successes, inferences=successes,
+    )  # fmt: skip
+    document = result.to_json()
+    jsonschema.validate(document, SCHEMA)
+    of_kind = document["Kinds"][0]
+    for quantiles in (
+        document["OverallQuantiles"], document["ServiceQuantiles"],
+        of_kind["Quantiles"], of_kind["ServiceQuantiles"],
+    ):  # fmt: skip
+        told = quantiles["AllQueries"]
+        assert tuple(told) == NAMES
+        assert tuple(name for name in NAMES if told[name] is None) == unknown
+    if successes:
+        assert (document["ReplyWait"]["q99"] is None) == (successes < 100)
+        record = read_record(write(tmp_path, "r.json", document))
+        assert tuple(name for name in NAMES if record.quantile_ms(name) is None) == unknown
+        (part,) = read_details(record.path).parts
+        assert (part.q99_ms is None) == (successes < 100)
+    else:
+        with pytest.raises(ConfigError, match="it measured nothing"):
+            read_record(write(tmp_path, "r.json", document))
+
+
+def test_before_format_1_9_few_had_numbers_that_tell_nothing(cli: Cli, tmp_path: Path) -> None:
+    document = our_result(rate=5.0).to_json() | {"ResultFormatVersion": "1.8"}
+    assert document["Successes"] == 80
+    document["OverallQuantiles"]["AllQueries"] = dict.fromkeys(NAMES, 5.0)
+    write(tmp_path, "r.json", document)
+    done = cli("export", "r.json", "--format", "csv")
+    header, values = (line.split(",") for line in done.stdout.splitlines())
+    row = dict(zip(header, values, strict=True))
+    assert [row[f"{name}_ms"] for name in NAMES] == ["5.0", "5.0", "5.0", "", "", "5.0"]
+
+
+def test_a_run_without_a_success_tells_no_latency(cli: Cli, tmp_path: Path) -> None:
+    """The trial is answered, and no request of the run."""
+    ran = iter(range(1000))
+    answer = lambda *_: OK if next(ran) == 0 else b"-ERR no\r\n"  # noqa: E731
+    with FakeRedisAI(AI_MODELRUN=answer, AI_DAGRUN=answer) as server:
+        done = cli(
+            "run", "--port", server.port, "--shape", 16, "--max-queries", 20, "--burn-in", 0,
+            "--json-out-file", "r.json", "--reporting-period", "10ms",
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    (line,) = {line for line in done.stdout.splitlines() if line.startswith("\tmin:")}
+    assert line.count("not known") == 8
+    assert " 0.00" not in line
+    document = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert document["OverallQuantiles"]["AllQueries"] == dict.fromkeys(NAMES)
+    for period in document["ClientRunTimeStats"].values():
+        assert (period["overallRate"], period["q50"], period["q99"]) == (0, None, None)
+    done = cli("report", "r.json", "--out", "page.html")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "it measured nothing" in done.stderr
 
 
 def test_of_many_refused_files_the_first_is_told_and_all_with_debug(

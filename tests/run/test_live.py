@@ -1,6 +1,7 @@
 """The live view: what it draws, and that it is there on a terminal alone."""
 
 import asyncio
+import dataclasses
 import io
 import os
 import pty
@@ -47,15 +48,31 @@ def reading(second: float) -> Reading:
     )  # fmt: skip
 
 
+def drawn(view: LiveView, one: Reading) -> list[str]:
+    """The view's lines after one more reading."""
+    console = Console(file=io.StringIO(), width=80)
+    console.print(view.updated(one, 80))
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
 def test_the_view_is_as_the_golden_file() -> None:
     view = LiveView()
     for second in range(1, 6):
-        shown = view.updated(reading(second), 80)
-    console = Console(file=io.StringIO(), width=80)
-    console.print(shown)
-    assert isinstance(console.file, io.StringIO)
-    drawn = "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
-    assert drawn == (GOLDEN / "live_view.txt").read_text()
+        lines = drawn(view, reading(second))
+    assert "\n".join(lines) + "\n" == (GOLDEN / "live_view.txt").read_text()
+
+
+def test_a_period_without_a_success_has_no_latency_in_the_view() -> None:
+    view = LiveView()
+    view.updated(dataclasses.replace(reading(1), quantiles_ms=(), rate=0.0), 80)
+    assert drawn(view, reading(2))[2] == drawn(LiveView(), reading(2))[2]
+    stalled = drawn(view, dataclasses.replace(reading(3), quantiles_ms=(), rate=0.0))
+    assert stalled[1:4] == [
+        "rate           0.00/s ▁█▁",
+        "p50         not known █",
+        "p99         not known █",
+    ]
 
 
 def test_a_sparkline_goes_from_0_to_the_highest() -> None:

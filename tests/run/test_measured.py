@@ -305,7 +305,8 @@ def test_result_file_has_the_keys_of_aibench(tensor_file: Path, tmp_path: Path) 
     assert saved["EndTime"] - saved["StartTime"] == pytest.approx(saved["DurationMillis"], abs=50)
     quantiles = saved["OverallQuantiles"]["AllQueries"]
     assert list(quantiles) == ["q0", "q50", "q95", "q99", "q999", "q100"]
-    assert sorted(quantiles.values()) == list(quantiles.values())
+    assert (quantiles["q95"], quantiles["q99"], quantiles["q999"]) == (None, None, None)  # of 5
+    assert 0 < quantiles["q0"] <= quantiles["q50"] <= quantiles["q100"]
     assert saved["OverallRates"]["overallOpsRate"] == result.inferences_per_s
     assert saved["OverallRatesIncludingWarmup"]["overallOpsRate"] > 0
     assert saved["Failures"] == {"error_reply": {"Count": 1, "FirstMessage": "ERR x"}}

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     BurnInComplete,
     ClientCheck,
+    ClientFigures,
     Digesting,
     Failure,
     Interval,
@@ -18,6 +20,8 @@ from aibench_fast.results.result import (
     RequestCounts,
     Result,
     ServerFacts,
+    ServerFigures,
+    StepFigures,
     Verdict,
     Warned,
 )
@@ -116,6 +120,49 @@ def result(**changes: object) -> Result:
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 
 
+def part(measured: LatencyHistogram, failed: int) -> dict[str, Any]:
+    """What any part has, by a schedule: these successes, and so many failures."""
+    return {
+        "successes": measured.count,
+        "inferences": measured.count,
+        "failures": {"error_reply": Failure(failed, "ERR no")} if failed else {},
+        "shed": 0,
+        "late_starts": 0,
+        "latencies": measured,
+        "service_latencies": measured,
+    }
+
+
+def mostly_failed(successes: int) -> Result:
+    """A run by a schedule over a step, a kind, a server and a client, with so many successes."""
+    figures = part(latencies(*[5.0] * successes), failed=200)
+    facts = ServerFacts("RedisAI", "1.2.7", "a:1")
+    return result(
+        requests=200 + successes,
+        arrivals=even(10.0),
+        limit_rps=10.0,
+        start_lags=latencies(*[0.1] * 50),
+        kinds=[KindFigures(name="m", tensors="16 FLOAT", batch_size=1, weight=1.0, **figures)],
+        steps=[
+            StepFigures(name="10/s for 20s", seconds=20.0, unsent=0, **figures),
+            StepFigures(name="0/s for 1s", seconds=1.0, unsent=0, **part(latencies(), failed=0)),
+        ],
+        servers=[
+            ServerFigures(
+                name="a:1", server=facts, workers=1, measured_s=20.0, server_stats={}, **figures
+            )
+        ],
+        clients=[
+            ClientFigures(
+                name="one", host="bench-1", workers=1, threads=1, measured_s=20.0, cpu_s=0.1,
+                busiest_thread=0.1, check=None, clock_offset_s=0.0, clock_uncertainty_s=0.0,
+                start_lag_s=0.0, lost=None, **figures,
+            )
+        ],
+        **figures,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -155,6 +202,8 @@ def result(**changes: object) -> Result:
                 interrupted=True,
             ),
         ),
+        ("summary_no_success", mostly_failed(0)),
+        ("summary_few_successes", mostly_failed(99)),
         ("summary_batches", result(batch_size=10, inferences=49000)),
         (
             "summary_generated",

@@ -290,10 +290,11 @@ def _writer(write: Callable[[str], None]) -> Observer:
 
 
 def _outcome(result: Result) -> str:
-    (p50,) = result.latencies.quantiles_ms([0.5])
+    (p50,) = result.latencies.known_quantiles_ms([0.5])
     failures = f", {result.failed} failures" if result.failed else ""
     expected = "".join(f"\n    {one}" for one in result.expectations)
-    return f"{result.inferences_per_s:.3f} inferences/s, p50 {p50:.3f} ms{failures}{expected}"
+    told = text.format_ms(p50, ".3f")
+    return f"{result.inferences_per_s:.3f} inferences/s, p50 {told}{failures}{expected}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import ge, gt, le, lt
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.results.histogram import least_count
 from aibench_fast.results.result import Checked, Result
 from aibench_fast.units import duration_s
 
@@ -70,11 +71,6 @@ class Expectation:
         if self.figure in ("errors", "shed"):
             return f"{value:.3%}"
         return f"{value:.3f} ms"
-
-
-def least_count(quantile: float) -> int:
-    """How many values it takes for one of them to be beyond the quantile: 100 for p99."""
-    return math.ceil(round(1 / (1 - quantile), 6)) if quantile < 1 else 1
 
 
 def parse_expectation(words: str, typed: str | None = None) -> Expectation:

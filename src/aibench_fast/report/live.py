@@ -35,8 +35,9 @@ class LiveView:
 
     def updated(self, reading: Reading, width: int) -> RenderableType:
         """Take one more reading; return the view, for a terminal of so many columns."""
-        self._series["rate"].append(reading.rate)
-        for name, value in zip(("p50", "p99"), reading.quantiles_ms, strict=False):
+        newest = dict(zip(("p50", "p99"), reading.quantiles_ms, strict=False))
+        newest["rate"] = reading.rate
+        for name, value in newest.items():
             self._series[name].append(value)
         chart_width = max(MIN_CHART_WIDTH, width - LABEL_WIDTH - VALUE_WIDTH - 4)
         table = Table.grid(padding=(0, 1))
@@ -46,8 +47,9 @@ class LiveView:
         rows = histogram_rows(reading.latencies)
         for name, unit in (("rate", "/s"), ("p50", " ms"), ("p99", " ms")):
             points = [*self._series[name]][-chart_width:]
-            newest = f"{points[-1]:,.2f}{unit}" if points else "nothing yet"
-            table.add_row(name, newest, Text(sparkline(points), style="cyan"))
+            absent = "not known" if points else "nothing yet"
+            shown = f"{newest[name]:,.2f}{unit}" if name in newest else absent
+            table.add_row(name, shown, Text(sparkline(points), style="cyan"))
         for upper_ms, count, share in rows:
             bar = "█" * round(share * (chart_width - COUNT_WIDTH)) or "▏"
             table.add_row("", f"to {upper_ms:,.3g} ms", f"{bar} {count:,}")

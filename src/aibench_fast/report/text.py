@@ -7,7 +7,6 @@ from typing import Any
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import (
-    MIN_FOR_P99,
     BurnInComplete,
     ClientFigures,
     Digesting,
@@ -34,6 +33,7 @@ CLOSED_LOOP = (
     "Arrivals: closed loop: a request waits for the one before it, so a stall delays the next ones "
     "without being in their latency"
 )
+NOT_KNOWN = "not known"
 MS_PER_S = 1000
 MANY_LATE = 0.01  # the share of late starts above which the asked rate is not what was sent
 
@@ -184,22 +184,29 @@ def format_repeats(made: Repeats) -> str:
 
 
 def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:
+    def told(value: float | None, unit: str = " ms") -> str:
+        return format_ms(value if latencies.count else None, "8.2f", unit)
+
     q25, q50, q75 = latencies.quantiles_ms((0.25, 0.50, 0.75))
+    (q99,) = latencies.known_quantiles_ms((0.99,))
     return (
-        f"min: {latencies.min_ms:8.2f} ms,  mean: {latencies.mean_ms:8.2f} ms, "
-        f"q25: {q25:8.2f} ms, med(q50): {q50:8.2f} ms, q75: {q75:8.2f} ms, "
-        f"q99: {_p99(latencies, width=8)}, max: {latencies.max_ms:8.2f} ms, "
-        f"stddev: {latencies.stddev_ms:8.2f}ms, count: {latencies.count}, "
+        f"min: {told(latencies.min_ms)},  mean: {told(latencies.mean_ms)}, "
+        f"q25: {told(q25)}, med(q50): {told(q50)}, q75: {told(q75)}, "
+        f"q99: {told(q99)}, max: {told(latencies.max_ms)}, "
+        f"stddev: {told(latencies.stddev_ms, 'ms')}, count: {latencies.count}, "
         f"timedOut count: {timed_out}"
     )
 
 
-def _p99(latencies: LatencyHistogram, width: int = 0) -> str:
-    """The 99th percentile, where there are enough values for one."""
-    if latencies.count in range(1, MIN_FOR_P99):
-        return "not known"
-    (q99,) = latencies.quantiles_ms((0.99,))
-    return f"{q99:{width}.2f} ms"
+def format_ms(value: float | None, form: str = ".2f", unit: str = " ms") -> str:
+    """A latency with its unit; NOT_KNOWN where there is none."""
+    return NOT_KNOWN if value is None else f"{value:{form}}{unit}"
+
+
+def _median_and_p99(latencies: LatencyHistogram, unit: str = " ms") -> tuple[str, str]:
+    """Both as far as they are known."""
+    q50, q99 = latencies.known_quantiles_ms((0.5, 0.99))
+    return format_ms(q50, unit=unit), format_ms(q99, unit=unit)
 
 
 def _arrival_lines(result: Result) -> Iterator[str]:
@@ -256,12 +263,12 @@ def _workers(count: int) -> str:
 def _part_line(part: PartFigures, seconds: float, unsent: int = 0) -> str:
     """How many requests of a part there were in so many seconds, and how long they took."""
     told = [f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s"]
-    if part.latencies.count:
-        (q50,) = part.latencies.quantiles_ms((0.5,))
+    if part.requests:
+        q50, q99 = _median_and_p99(part.latencies)
         response = "" if part.service_latencies is None else "response "
-        told += [f"{response}q50 {q50:.2f} ms", f"q99 {_p99(part.latencies)}"]
+        told += [f"{response}q50 {q50}", f"q99 {q99}"]
         if part.service_latencies is not None:
-            told.append(f"service q99 {_p99(part.service_latencies)}")
+            told.append(f"service q99 {_median_and_p99(part.service_latencies)[1]}")
     doubts = {
         "failed": part.failed,
         "shed": part.shed,
@@ -282,11 +289,10 @@ def _server_table(servers: Sequence[ServerFigures]) -> Iterator[str]:
         f"{'q50 ms':>9} {'q99 ms':>9} {'failed':>7}"
     )
     for one in servers:
-        q50, q99 = one.latencies.quantiles_ms((0.5, 0.99))
-        told_q99 = "not known" if one.latencies.count < MIN_FOR_P99 else f"{q99:.2f}"
+        q50, q99 = _median_and_p99(one.latencies, unit="")
         yield (
             f"{one.name:<{width}} {one.workers:>8} {one.requests:>10} "
-            f"{one.inferences_per_s:>13.2f} {q50:>9.2f} {told_q99:>9} "
+            f"{one.inferences_per_s:>13.2f} {q50:>9} {q99:>9} "
             f"{one.failed:>7}"
         )
 
@@ -342,13 +348,13 @@ def _client_lines(result: Result) -> Iterator[str]:
     client = result.client
     told = [f"CPU {client.cpu_share:.1%}", f"busiest thread {result.busiest_thread:.1%}"]
     told += [
-        f"{name} p50 {q50:.3f}, p99 {q99:.3f}, max {lags.max_ms:.3f} ms"
+        f"{name} p50 {q50:.3f}, p99 {format_ms(q99, '.3f', '')}, max {lags.max_ms:.3f} ms"
         for name, lags in (
             ("schedule lag", result.start_lags),
             ("reply wait", result.reply_waits),
         )
         if lags.count
-        for q50, q99 in [lags.quantiles_ms((0.5, 0.99))]
+        for q50, q99 in [lags.known_quantiles_ms((0.5, 0.99))]
     ]
     if client.steal is not None:
         told.append(f"steal {client.steal:.1%}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.histogram import LatencyHistogram, is_known
 from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.plainvalues import check_plain_values, number
-from aibench_fast.results.result import BUSY_THREAD, MIN_FOR_P99, ServerFacts, Verdict
+from aibench_fast.results.result import BUSY_THREAD, ServerFacts, Verdict
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
 from aibench_fast.tensortype import describe, image_shape
@@ -29,6 +29,9 @@ OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
 GO_VERSION = "0"
 """What the Go tool leaves empty."""
+
+REDISAI_KINDS = ("RedisAI", "aibench-fast embedded server")
+"""Servers whose models may have a BATCHSIZE; the Go tool, which names no server, asks no other."""
 
 _SETUP_FACTS = (
     "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
@@ -72,7 +75,7 @@ class RunRecord:
     cell: Cell
     inferences_per_s: float
     quantiles_ms: Mapping[str, float]
-    """By the JSON's names: q0, q50, q95, q99, q999, q100. q50 is always there."""
+    """By the JSON's names: q0, q50, q95, q99, q999, q100, as far as they are known; q50 is."""
     latency: str
     """`service`, from the actual start of a request, or `response`, from the intended one."""
     start_unix_ms: int | None
@@ -97,6 +100,8 @@ class RunRecord:
     facts: Mapping[str, Any]
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
     requests: int | None
+    """Measured ones."""
+    successes: int | None
     arrivals: str | None
     """How requests were due but for the rate, in words; None where the file does not tell."""
     not_sent: int
@@ -120,6 +125,12 @@ class RunRecord:
         return LatencyHistogram.decode(self.encoded_latencies)
 
     @property
+    def lacks_autobatching(self) -> bool:
+        """Whether the model may have a BATCHSIZE that the file does not tell, as RedisAI's have."""
+        is_redisai = self.server is None or self.server.kind in REDISAI_KINDS
+        return self.cell.autobatching < 0 and is_redisai
+
+    @property
     def is_doubtful(self) -> bool:
         """Whether the figures may be the client's own."""
         return self.verdict is not None and not self.verdict.startswith(Verdict.SERVER_BOUND)
@@ -136,8 +147,8 @@ class RunRecord:
         return cores / rate * MS_PER_S if cores is not None and rate else None
 
     def quantile_ms(self, name: str) -> float | None:
-        """A quantile that is known: of few requests q99 is not, nor is what the file lacks."""
-        if name == "q99" and self.requests is not None and self.requests < MIN_FOR_P99:
+        """A quantile; None where the file lacks it, or where it is of too few requests."""
+        if self.successes is not None and not is_known(QUANTILES.get(name, 0.0), self.successes):
             return None
         return self.quantiles_ms.get(name)
 
@@ -292,8 +303,10 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     quantiles = _mapping(latencies, "AllQueries")
     encoded = latencies.get("EncodedHistogram")
     rate = number(_mapping(document, "OverallRates"), "overallOpsRate")
-    q50 = number(quantiles, "q50")
-    if rate <= 0 or q50 <= 0:
+    known_ms = {name: number(quantiles, name) for name in quantiles if _is_told(quantiles[name])}
+    if "q50" not in quantiles:
+        raise ConfigError("it is no result: q50 is missing")
+    if rate <= 0 or "q50" not in known_ms:
         raise ConfigError("it measured nothing: no request was answered after the burn-in")
     client = OURS if int(major) >= 1 else GO_AIBENCH
     server = document.get("Server")
@@ -309,7 +322,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             server_name=document.get("ServerName") or "",
         ),
         inferences_per_s=rate,
-        quantiles_ms={name: number(quantiles, name) for name in quantiles},
+        quantiles_ms=known_ms,
         latency=document.get("Latency", "service"),
         start_unix_ms=_start_unix_ms(document, client),
         duration_s=duration_ms / 1000 if duration_ms else None,
@@ -324,11 +337,10 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         server=server
         and ServerFacts(*(str(server[key]) for key in ("Kind", "Version", "Address"))),
         server_use=server_use((document.get("ServerPeriods") or {}).get(OVERALL, {})),
-        inferences_per_s_with_burn_in=_mapping(document, "OverallRatesIncludingWarmup").get(
-            "overallOpsRate"
-        ),
+        inferences_per_s_with_burn_in=_rate_with_burn_in(document),
         facts=document.get("Facts") or {},
         requests=document.get("Requests"),
+        successes=_successes(document),
         arrivals=_arrivals(document),
         not_sent=document.get("Shed", 0) + document.get("Unsent", 0),
         late_starts=document.get("LateStarts", 0),
@@ -338,6 +350,22 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         verdict=_verdict(document),
         encoded_latencies=str(encoded) if encoded else None,
     )
+
+
+def _rate_with_burn_in(document: Mapping[str, Any]) -> float | None:
+    """None where it is missing: aibench has it from 2020-12-04 on."""
+    told = document.get("OverallRatesIncludingWarmup")
+    return number(told, "overallOpsRate") if told else None
+
+
+def _is_told(quantile: Any) -> bool:
+    """Whether it is known: null is not, nor is the 0 of aibench and of ours before format 1.9."""
+    return quantile not in (None, 0)
+
+
+def _successes(document: Mapping[str, Any]) -> int | None:
+    told = [document[name] for name in ("Successes", "Requests") if document.get(name) is not None]
+    return min(told, default=None)
 
 
 def _tensor(document: Mapping[str, Any]) -> str:
@@ -419,7 +447,11 @@ def _failures(document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
 
 def _period_quantiles(period: Mapping[str, Any]) -> Mapping[str, float]:
     quantiles = period.get("period", period)
-    return {name: number(quantiles, name) for name in quantiles if name.startswith("q")}
+    return {
+        name: number(quantiles, name)
+        for name, value in quantiles.items()
+        if name.startswith("q") and _is_told(value)
+    }
 
 
 def _go_period(key: str, period: Mapping[str, Any]) -> TimelinePoint:

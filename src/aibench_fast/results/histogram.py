@@ -39,6 +39,16 @@ _DECODE_ERRORS = (
 )
 
 
+def least_count(quantile: float) -> int:
+    """How many values it takes for one of them to be beyond the quantile: 100 for p99."""
+    return math.ceil(round(1 / (1 - quantile), 6)) if quantile < 1 else 1
+
+
+def is_known(quantile: float, count: int) -> bool:
+    """Whether so many values tell a quantile: up to the median any do, above it `least_count`."""
+    return count >= (1 if quantile <= 0.5 else least_count(quantile))
+
+
 class LatencyHistogram:
     """A set of latencies. Made by `from_counts` or `decode`, and not changed after that."""
 
@@ -152,6 +162,14 @@ class LatencyHistogram:
             return [0.0 for _ in quantiles]
         up_to = [*accumulate(self._counts)]
         return self._at_quantiles_ms(quantiles, range(len(up_to)), up_to)
+
+    def known_quantiles_ms(self, quantiles: Iterable[float]) -> list[float | None]:
+        """As `quantiles_ms`, but None for each quantile that so few latencies do not tell."""
+        wanted = [*quantiles]
+        return [
+            value if is_known(quantile, self.count) else None
+            for quantile, value in zip(wanted, self.quantiles_ms(wanted), strict=True)
+        ]
 
     def _at_quantiles_ms(
         self, quantiles: Iterable[float], indexes: Sequence[int], up_to: Sequence[int]

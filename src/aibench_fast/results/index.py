@@ -34,7 +34,7 @@ SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again within what its time of change can tell."""
 AT_A_TIME = 500
 """Rows that are there as text beside what is made of them."""
-LAYOUT = "1"
+LAYOUT = "2"
 """Another where the same file would be read into another row."""
 
 

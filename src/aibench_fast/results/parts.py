@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aibench_fast.results.histogram import is_known
 from aibench_fast.results.plainvalues import number
-from aibench_fast.results.result import MIN_FOR_P99
 
 _WORDS = {"Steps": "Step", "Kinds": "Kind", "Servers": "Server", "Clients": "Client"}
 
@@ -27,7 +27,7 @@ class Part:
     """None where it took no time."""
     q50_ms: float | None
     q99_ms: float | None
-    """None of fewer than MIN_FOR_P99 successes, as is the median of none."""
+    """None of fewer than 100 successes, as is the median of none."""
 
 
 def read_parts(document: Mapping[str, Any]) -> list[Part]:
@@ -52,7 +52,7 @@ def _of(document: Mapping[str, Any], key: str) -> Iterator[Part]:
             unsent=round(number(told, "Unsent")) if "Unsent" in told else None,
             inferences_per_s=number(told, "Inferences") / seconds if seconds > 0 else None,
             q50_ms=number(quantiles, "q50") if successes else None,
-            q99_ms=number(quantiles, "q99") if successes >= MIN_FOR_P99 else None,
+            q99_ms=number(quantiles, "q99") if is_known(0.99, successes) else None,
         )
 
 

@@ -7,7 +7,8 @@ from itertools import accumulate
 from statistics import fmean, median, stdev
 from typing import Any
 
-from aibench_fast.results.result import MIN_FOR_P99, Result
+from aibench_fast.results.histogram import is_known
+from aibench_fast.results.result import Result
 from aibench_fast.results.trend import trend
 
 LEVEL = 0.95
@@ -117,9 +118,9 @@ class Repeats:
         return Spread([one.inferences_per_s for one in self.results], "inferences/s")
 
     def spreads(self) -> dict[str, Spread]:
-        """The rate, and the latencies at QUANTILES; without p99 where a run has too few for one."""
+        """The rate, and the latencies at QUANTILES, without those that a run has too few for."""
         fewest = min(one.latencies.count for one in self.results)
-        names = [name for name in QUANTILES if name != "p99" or fewest >= MIN_FOR_P99]
+        names = [name for name, quantile in QUANTILES.items() if is_known(quantile, fewest)]
         by_run = [
             one.latencies.quantiles_ms([QUANTILES[name] for name in names]) for one in self.results
         ]

@@ -19,6 +19,7 @@ Versions of the format:
     1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked;
          Clients, of a run over several
     1.8  Unsent of each step
+    1.9  null for a percentile that is not known: of no success, or of too few
 """
 
 import json
@@ -36,7 +37,7 @@ MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""
-FORMAT_VERSION = "1.8"
+FORMAT_VERSION = "1.9"
 
 LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
 _JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
@@ -631,7 +632,7 @@ class SoFar:
 
 
 def _quantiles_json(latencies: LatencyHistogram) -> dict[str, Any]:
-    quantiles = latencies.quantiles_ms(_JSON_QUANTILES.values())
+    quantiles = latencies.known_quantiles_ms(_JSON_QUANTILES.values())
     return {
         "AllQueries": dict(zip(_JSON_QUANTILES, quantiles, strict=True)),
         "EncodedHistogram": latencies.encode(),
@@ -680,16 +681,18 @@ def _check_json(check: ClientCheck) -> dict[str, Any]:
     }
 
 
-def _lags_json(lags: LatencyHistogram) -> dict[str, float | int] | None:
+def _lags_json(lags: LatencyHistogram) -> dict[str, float | int | None] | None:
     """Quantiles in milliseconds; None where none were taken."""
     if lags.count == 0:
         return None
-    q50, q99 = lags.quantiles_ms((0.5, 0.99))
+    q50, q99 = lags.known_quantiles_ms((0.5, 0.99))
     return {"q50": q50, "q99": q99, "q100": lags.max_ms, "count": lags.count}
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:
-    quantiles = dict(zip(_LIVE_QUANTILE_NAMES, interval.quantiles_ms, strict=True))
+    # 0 while nothing is measured, as aibench's lines have it; no latency is that short.
+    known = (value or None for value in interval.quantiles_ms)
+    quantiles = dict(zip(_LIVE_QUANTILE_NAMES, known, strict=True))
     in_period = dict(zip(_LIVE_QUANTILE_NAMES, interval.period_quantiles_ms, strict=False))
     return {
         "totalImages": interval.images,
