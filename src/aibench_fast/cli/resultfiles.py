@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.files import Named
+from aibench_fast.results.autobatching import batching_doubts
 from aibench_fast.results.files import mixed
 from aibench_fast.results.folder import Loaded, load
 
@@ -60,6 +61,8 @@ def note_mixed(loaded: Loaded) -> None:
             f"unlike runs are taken together: {name} is {' or '.join(values)}; keep them apart by "
             "--prefix or folder"
         )
+    for words in batching_doubts(loaded.records):
+        _note(words)
 
 
 def _note(words: str) -> None:

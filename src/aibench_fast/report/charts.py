@@ -113,9 +113,9 @@ def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
             "auto-batching": {
                 cell: _told(cell.autobatching) for cell in limited if cell.batch_size == 1
             },
-            "tensor-batching": {
-                cell: str(cell.batch_size) for cell in limited if cell.autobatching <= 0
-            },
+            "tensor-batching": _by_tensor_batch(
+                [cell for cell in limited if cell.autobatching <= 0]
+            ),
         }
         for axis, series in axes.items():
             others = [set(other) for other in axes.values() if other is not series]
@@ -130,6 +130,16 @@ def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
         if rest:
             shown.append(set(rest))
             yield Panel(f"other{name}", f"Other settings: throughput{{}}{suffix}", "settings", rest)
+
+
+def _by_tensor_batch(cells: Sequence[Cell]) -> dict[Cell, str]:
+    """The series by batch size; where some cells say their auto-batching, others are apart."""
+    some_say = any(cell.autobatching >= 0 for cell in cells)
+    return {
+        cell: f"{cell.batch_size}"
+        + (" (auto-batching not known)" if some_say and cell.autobatching < 0 else "")
+        for cell in cells
+    }
 
 
 def _told(autobatching: int) -> str:

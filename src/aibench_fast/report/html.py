@@ -15,6 +15,7 @@ from aibench_fast.report.charts import charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.plot import Chart
 from aibench_fast.report.vegalite import script_bundle
+from aibench_fast.results.autobatching import batching_doubts
 from aibench_fast.results.files import RunRecord, mixed
 from aibench_fast.results.notation import figure_text
 from aibench_fast.results.parts import Part
@@ -139,6 +140,7 @@ def _doubts(content: Content) -> Iterator[str]:
             "Unlike runs are taken together",
             [f"{name}: {_either(values)}" for name, values in mixed(runs).items()],
         ),
+        ("Results do not say the model's auto-batching", batching_doubts(runs)),
         (
             "Interrupted: the figures are of the part that was measured",
             [run.path.name for run in runs if run.interrupted],

@@ -133,6 +133,7 @@ def compare(
     if not common:
         raise ConfigError(
             f"nothing to compare: A has {_words(cells_a)}, and B has {_words(cells_b)}"
+            f"{_lacking(cells_a, cells_b)}"
         )
     differences, unknown = _differences([(cells_a[cell], cells_b[cell]) for cell in common])
     return Report(
@@ -147,6 +148,15 @@ def compare(
         unknown=unknown,
         threshold=threshold,
     )
+
+
+def _lacking(a: Iterable[Cell], b: Iterable[Cell]) -> str:
+    """Words that cells which only one side knows the auto-batching of are not compared."""
+    for name, unknown, other in (("A", a, b), ("B", b, a)):
+        known = {cell._replace(autobatching=-1) for cell in other}
+        if any(cell.autobatching < 0 and cell in known for cell in unknown):
+            return f"; {name}'s results do not say the model's auto-batching (-1), the others do"
+    return ""
 
 
 def _words(cells: Iterable[Cell]) -> str:
@@ -249,6 +259,8 @@ def _differences(
     differ: dict[Difference, None] = {}
     unknown: dict[Difference, None] = {}
     for runs_a, runs_b in pairs:
+        if any(run.lacks_autobatching for run in (*runs_a, *runs_b)):
+            unknown[Difference("auto-batching", (), ())] = None
         setups_a, setups_b = [run.setup for run in runs_a], [run.setup for run in runs_b]
         for name in setups_a[0]:
             values_a = {setup[name] for setup in setups_a}

@@ -86,15 +86,29 @@ class ServerGrid:
 
 def by_server(records: Iterable[RunRecord]) -> ServerGrid:
     """The records whose server has a name."""
+    named = [run for run in records if run.cell.server_name]
     runs: dict[tuple[Setting, str], list[RunRecord]] = {}
-    for run in records:
-        if run.cell.server_name:
-            runs.setdefault((setting_of(run.cell), run.cell.server_name), []).append(run)
+    for run, setting in zip(named, _settings(named), strict=True):
+        runs.setdefault((setting, run.cell.server_name), []).append(run)
     return ServerGrid(
         names=sorted({name for _, name in runs}),
         settings=sorted({setting for setting, _ in runs}),
         runs=runs,
     )
+
+
+def _settings(records: Sequence[RunRecord]) -> list[Setting]:
+    """Where each is compared. A server that tells its batch size in some runs has one in all.
+
+    Of those runs that do not say it, it is not known.
+    """
+    telling = {run.cell.server_name for run in records if run.cell.autobatching >= 0}
+    return [
+        setting_of(run.cell)._replace(autobatching=run.cell.autobatching)
+        if run.cell.server_name in telling
+        else setting_of(run.cell)
+        for run in records
+    ]
 
 
 def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
@@ -109,7 +123,10 @@ def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
         raise ConfigError(
             f"no result is of a server {name}; there are {', '.join(names) or 'none with a name'}"
         )
-    return [replace(run, cell=Cell(*setting_of(run.cell))) for run in found]
+    return [
+        replace(run, cell=Cell(*setting))
+        for run, setting in zip(found, _settings(found), strict=True)
+    ]
 
 
 def sources_of_use(records: Iterable[RunRecord]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from aibench_fast.results.files import Cell, RunDetails, RunRecord
 from aibench_fast.results.notation import NOT_AVAILABLE
@@ -30,18 +30,40 @@ class Stat(StrEnum):
     """The median of the runs, with the least and the greatest beside it."""
 
 
+class Column(NamedTuple):
+    """A column of a grid."""
+
+    batching: int
+    """The auto-batching or the tensor batch size, whichever the axis varies."""
+    autobatching_unknown: bool = False
+    """Whether its results may be of any auto-batching, which the axis holds at 0 elsewhere."""
+
+    @property
+    def note(self) -> str:
+        """What a reader has to know of it, after its name."""
+        return " (auto-batching not known)" if self.autobatching_unknown else ""
+
+
 @dataclass(frozen=True)
 class Axis:
     """What a group of tables varies along its columns, and what it holds still."""
 
     name: str
-    column: Callable[[Cell], int]
+    column: Callable[[Cell], Column]
     holds: Callable[[Cell], bool]
 
+    def title(self, column: Column) -> str:
+        """A column's heading."""
+        return f"{self.name} {column.batching}{column.note}"
 
-AUTO_BATCHING = Axis("Auto-batching", lambda cell: cell.autobatching, lambda c: c.batch_size == 1)
+
+AUTO_BATCHING = Axis(
+    "Auto-batching", lambda cell: Column(cell.autobatching), lambda cell: cell.batch_size == 1
+)
 TENSOR_BATCHING = Axis(
-    "Tensor-batching", lambda cell: cell.batch_size, lambda c: c.autobatching == 0
+    "Tensor-batching",
+    lambda cell: Column(cell.batch_size, cell.autobatching < 0),
+    lambda cell: cell.autobatching <= 0,
 )
 AXES = (AUTO_BATCHING, TENSOR_BATCHING)
 
@@ -77,14 +99,15 @@ class Grid:
 
     axis: Axis
     workers: Sequence[int]
-    columns: Sequence[int]
-    runs: Mapping[tuple[int, int], Sequence[RunRecord]]
+    columns: Sequence[Column]
+    runs: Mapping[tuple[int, Column], Sequence[RunRecord]]
 
 
 def grids(records: Sequence[RunRecord]) -> list[Grid]:
     """The auto-batching results (tensor batch 1), and the tensor-batching ones (auto-batching 0).
 
-    A result may be in both, and one that is in neither is in no table.
+    Those that do not say their auto-batching have tensor-batching columns of their own. A result
+    may be in both grids, and one that is in neither is in no table.
     """
     in_any = [run for run in records if any(axis.holds(run.cell) for axis in AXES)]
     workers = sorted({run.cell.workers for run in in_any})
@@ -92,7 +115,7 @@ def grids(records: Sequence[RunRecord]) -> list[Grid]:
 
 
 def _grid(axis: Axis, workers: Sequence[int], records: Iterable[RunRecord]) -> Grid:
-    runs: dict[tuple[int, int], list[RunRecord]] = {}
+    runs: dict[tuple[int, Column], list[RunRecord]] = {}
     for run in records:
         if axis.holds(run.cell):
             runs.setdefault((run.cell.workers, axis.column(run.cell)), []).append(run)
@@ -165,7 +188,7 @@ def _text_table(grid: Grid, metric: Metric, stat: Stat) -> str:
 
 
 def _rows(grid: Grid, show: Callable[[Sequence[RunRecord]], str]) -> list[str]:
-    header = ["Workers", *(f"{grid.axis.name} {column}" for column in grid.columns)]
+    header = ["Workers", *map(grid.axis.title, grid.columns)]
     return [",".join(row) for row in (header, *_cells(grid, show))]
 
 
@@ -202,7 +225,7 @@ def format_markdown(records: Sequence[RunRecord], stat: Stat) -> str:
     parts = []
     for grid in grids(unnamed) if unnamed or not servers.names else ():
         for metric in METRICS:
-            header = ["Workers", *(f"{grid.axis.name} {column}" for column in grid.columns)]
+            header = ["Workers", *map(grid.axis.title, grid.columns)]
             rows = [header, *_cells(grid, _shown(metric, stat))]
             parts.append(f"## {grid.axis.name} {metric.title}\n\n{_markdown(rows)}\n")
     for figure in FIGURES if servers.names else ():
@@ -227,10 +250,10 @@ def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
                 values = [metric.value(run) for run in runs]
                 rows.append(
                     {
-                        "table": grid.axis.name,
+                        "table": grid.axis.name + column.note,
                         "metric": metric.name,
                         "workers": workers,
-                        "batching": column,
+                        "batching": column.batching,
                         **_summary(values, metric.best, stat),
                     }
                 )
