@@ -62,11 +62,18 @@ cdef extern from "tensordata.h" nogil:
         TENSOR_UINT64
 
 
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+
 cdef extern from "tensormap.h" nogil:
     struct tensormap:
         size_t tensor_bytes
         uint64_t tensor_count
         size_t lead_bytes
+        iovec *batches
     int tensormap_open(
         tensormap *map, const char **paths, size_t path_count, size_t tensor_bytes,
         errstr_t errstr)
@@ -74,7 +81,8 @@ cdef extern from "tensormap.h" nogil:
         tensormap *map, uint64_t tensor_count, size_t tensor_bytes, tensor_dtype dtype,
         uint64_t seed, errstr_t errstr)
     void tensormap_close(tensormap *map)
-    size_t tensormap_batch_bytes(const tensormap *map, uint64_t batch)
+    int tensormap_of_batches(tensormap *map, uint64_t count, uint64_t batch, errstr_t errstr)
+    size_t tensormap_batch_bytes(const tensormap *map, uint64_t first, uint64_t batch)
     int tensormap_read(
         const tensormap *map, uint64_t first, uint64_t batch, char *out, errstr_t errstr)
 

@@ -223,6 +223,9 @@ class Tensors:
 
         ConfigError where there is no memory for them.
         """
+    @staticmethod
+    def of_batches(batches: Sequence[bytes], batch: int) -> Tensors:
+        """Whole batches of `batch` tensors each as they are sent, each of its own length."""
     def __len__(self) -> int:
         """How many tensors there are."""
     def batch_bytes(self, count: int) -> int:

@@ -234,6 +234,7 @@ cdef class Tensors:
     """Tensors in memory that requests are sent from; see native/tensormap.h."""
 
     cdef tensormap _map
+    cdef object _batches  # Sequence[bytes], kept alive
 
     def __init__(self):
         raise TypeError("tensors are opened or generated")
@@ -272,18 +273,32 @@ cdef class Tensors:
             raise ConfigError(errstr.decode("utf-8", "replace"))
         return tensors
 
+    @staticmethod
+    def of_batches(batches, uint64_t batch):
+        cdef Tensors tensors = Tensors.__new__(Tensors)
+        cdef errstr_t errstr
+        if not batches or batch == 0:
+            raise InternalError(f"{len(batches)} batches of {batch} tensors")
+        if tensormap_of_batches(&tensors._map, len(batches), batch, errstr) < 0:
+            raise ConfigError(errstr.decode("utf-8", "replace"))
+        tensors._batches = [bytes(one) for one in batches]
+        for i, one in enumerate(tensors._batches):
+            tensors._map.batches[i].iov_base = PyBytes_AS_STRING(one)
+            tensors._map.batches[i].iov_len = len(one)
+        return tensors
+
     def __len__(self):
         return self._map.tensor_count
 
     def batch_bytes(self, uint64_t count):
-        return tensormap_batch_bytes(&self._map, count)
+        return tensormap_batch_bytes(&self._map, 0, count)
 
     def read(self, uint64_t first, uint64_t count):
         cdef errstr_t errstr
         cdef int status
         if first >= self._map.tensor_count:
             raise IndexError(f"tensor {first} of {self._map.tensor_count}")
-        data = PyBytes_FromStringAndSize(NULL, tensormap_batch_bytes(&self._map, count))
+        data = PyBytes_FromStringAndSize(NULL, tensormap_batch_bytes(&self._map, first, count))
         cdef char *out = PyBytes_AS_STRING(data)
         with nogil:
             status = tensormap_read(&self._map, first, count, out, errstr)

@@ -1,7 +1,7 @@
 """What one tensor is: its shape, the type of its values, and the bytes that makes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aibench_fast.errors import ConfigError
 
@@ -26,11 +26,18 @@ DTYPE_BYTES = {
 }
 """The types of a tensor's values, by RedisAI's names where it has them, and a value's bytes."""
 REDISAI_DTYPES = tuple(DTYPE_BYTES)[:9]
-_SAME = {"FP32": "FLOAT", "FP64": "DOUBLE"}
+STRINGS = "BYTES"
+"""The type of strings, whose lengths vary: in memory each is its length as 4 little-endian bytes,
+then its bytes."""
+DTYPES = (*DTYPE_BYTES, STRINGS)
+PREFIX_BYTES = 4
+TYPICAL_STRING_BYTES = 128
+"""With its length, about as generated ones are: for what has to be settled before they are read."""
+_SAME = {"FP32": "FLOAT", "FP64": "DOUBLE", "STRING": STRINGS}
 
 
 def canonical(dtype: str) -> str:
-    """A type's name here, where it has another in the Open Inference Protocol."""
+    """A type's name here, where it has another in the Open Inference Protocol or in RedisAI."""
     return _SAME.get(dtype.upper(), dtype.upper())
 
 
@@ -39,14 +46,32 @@ MAX_TENSOR_BYTES = 512 << 20
 
 
 def tensor_bytes(shape: Sequence[int], dtype: str = "FLOAT") -> int:
-    """Bytes of one tensor; `dtype` is one of DTYPE_BYTES."""
-    return math.prod(shape) * DTYPE_BYTES[dtype]
+    """Bytes of one tensor; `dtype` is one of DTYPES. Of strings it is an estimate."""
+    return math.prod(shape) * DTYPE_BYTES.get(dtype, TYPICAL_STRING_BYTES)
+
+
+def joined_strings(strings: Iterable[bytes]) -> bytes:
+    """Strings as a tensor has them in memory."""
+    return b"".join(len(one).to_bytes(PREFIX_BYTES, "little") + one for one in strings)
+
+
+def split_strings(tensor: bytes) -> list[bytes]:
+    """The strings of a tensor; ValueError where a length reaches beyond its end."""
+    strings: list[bytes] = []
+    place = 0
+    while place < len(tensor):
+        begin = place + PREFIX_BYTES
+        place = begin + int.from_bytes(tensor[place:begin], "little")
+        if begin > len(tensor) or place > len(tensor):
+            raise ValueError(f"string {len(strings) + 1} reaches beyond the end")
+        strings.append(tensor[begin:place])
+    return strings
 
 
 def check(shape: Sequence[int], dtype: str, prefix: str = "") -> None:
     """ConfigError where there can be no such tensor; `prefix` stands before a setting's name."""
-    if dtype not in DTYPE_BYTES:
-        known = ", ".join(DTYPE_BYTES)
+    if dtype not in DTYPES:
+        known = ", ".join(DTYPES)
         raise ConfigError(f"{prefix}dtype {dtype}: it has to be one of {known}")
     words = ",".join(map(str, shape))
     if not shape or min(shape) < 1:

@@ -44,7 +44,7 @@ static bool batch_is_well(const struct tensormap *texts, uint64_t first, uint64_
 {
     errstr_t errstr;
     size_t values = batch * tensor_bytes / tensordata_value_bytes(dtype);
-    size_t text_bytes = tensormap_batch_bytes(texts, batch);
+    size_t text_bytes = tensormap_batch_bytes(texts, first, batch);
     char *text = malloc(text_bytes + 2), *found = malloc(batch * tensor_bytes);
     text[0] = '[';
     bool well = tensormap_read(texts, first, batch, text + 1, errstr) == 0;

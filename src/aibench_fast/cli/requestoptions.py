@@ -12,7 +12,7 @@ from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfi
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.tensortype import DTYPE_BYTES, canonical
+from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 
 
@@ -22,7 +22,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--file", type=Path,
         help="the tensor file: tensors of --shape and --dtype, one after another; of shards "
-        "the name that the whole would have (default: with --shape, generated ones)",
+        "the name that the whole would have; of strings a text file with one in each line, or "
+        ".jsonl (default: with --shape, generated ones)",
     )  # fmt: skip
     group.add_argument(
         "--shape", type=shape, metavar="N,...",
@@ -31,7 +32,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--dtype", type=canonical, default="",
-        help=f"the type of a tensor's values: {', '.join(DTYPE_BYTES)} (default: FLOAT, or with "
+        help=f"the type of a tensor's values: {', '.join(DTYPES)} (default: FLOAT, or with "
         "--url the model's)",
     )  # fmt: skip
     group.add_argument(
@@ -57,8 +58,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
-        help="with --url: the most memory for tensors that are formatted as JSON, such as 2GiB; of "
-        "more of them the first that fit are cycled (default: "
+        help="the most memory for tensors that are formatted as JSON, or with strings, such as "
+        "2GiB; of more of them the first that fit are cycled (default: "
         f"{described_size(DEFAULT_JSON_BYTES)})",
     )  # fmt: skip
     group.add_argument(

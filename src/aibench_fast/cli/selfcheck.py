@@ -24,7 +24,7 @@ from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results.result import Result
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.tensortype import DTYPE_BYTES, describe
+from aibench_fast.tensortype import DTYPES, canonical, describe
 
 MODEL = "null"
 BURN_IN_S = 0.5
@@ -46,8 +46,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         f"(default: {','.join(map(str, IMAGE_SHAPE))})",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", type=str.upper, default="FLOAT",
-        help=f"the type of a tensor's values: {', '.join(DTYPE_BYTES)} (default: FLOAT)",
+        "--dtype", type=canonical, default="FLOAT",
+        help=f"the type of a tensor's values: {', '.join(DTYPES)} (default: FLOAT)",
     )  # fmt: skip
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N",

@@ -130,10 +130,11 @@ def _send(
     observe(SendingFile(str(file.path), done_bytes, file.size_bytes, len(places)))
     for number, piece in enumerate(_pieces(file.parts)):
         scattered = client.scatter(piece, workers=addresses, broadcast=True, hash=False)
-        client.gather(_at_each(client, addresses, write_piece, file.digest, number, scattered))
+        call = write_piece, file.digest, file.path.suffix, number, scattered
+        client.gather(_at_each(client, addresses, *call))
         done_bytes += len(piece)
         observe(SendingFile(str(file.path), done_bytes, file.size_bytes, len(places)))
-    kept = client.gather(_at_each(client, addresses, keep_file, file.digest))
+    kept = client.gather(_at_each(client, addresses, keep_file, file.digest, file.path.suffix))
     return dict(zip(places, kept, strict=True))
 
 
@@ -156,34 +157,37 @@ def find_file(path: Path, digest: str) -> tuple[Path, str] | None:
     try:
         return path, digest_here(files_of(path), lambda done, total: None)
     except OSError:
-        received = _received(digest)
+        received = _received(digest, path.suffix)
         return (received, digest) if received.exists() else None
 
 
-def _received(digest: str) -> Path:
-    """Where a file that is sent goes: into the folder that Dask removes with the worker."""
+def _received(digest: str, suffix: str) -> Path:
+    """Where a file that is sent goes: into the folder that Dask removes with the worker.
+
+    It keeps its suffix, which says how a file of strings is written.
+    """
     from distributed import get_worker
 
-    return Path(get_worker().local_directory) / f"aibench-fast-{digest}"
+    return Path(get_worker().local_directory) / f"aibench-fast-{digest}{suffix}"
 
 
-def write_piece(digest: str, number: int, piece: bytes) -> None:
+def write_piece(digest: str, suffix: str, number: int, piece: bytes) -> None:
     """Write a piece of a file that is sent; the first one begins it anew."""
-    with _partial(digest).open("ab" if number else "wb") as file:
+    with _partial(digest, suffix).open("ab" if number else "wb") as file:
         file.write(piece)
 
 
-def keep_file(digest: str) -> Path:
+def keep_file(digest: str, suffix: str) -> Path:
     """Give a file that was sent whole its name, and return that; ConfigError where it is not."""
-    path = _received(digest)
-    with _partial(digest).open("rb") as file:
+    path = _received(digest, suffix)
+    with _partial(digest, suffix).open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
         raise ConfigError(f"{path}: what was sent has the SHA-256 {found}, not {digest}")
-    _partial(digest).rename(path)
+    _partial(digest, suffix).rename(path)
     return path
 
 
-def _partial(digest: str) -> Path:
-    path = _received(digest)
+def _partial(digest: str, suffix: str) -> Path:
+    path = _received(digest, suffix)
     return path.with_name(f"{path.name}.partial")

@@ -61,7 +61,7 @@ class RunConfig:
     shape: tuple[int, ...] = ()
     """Of one tensor, without the batch; empty: 224 x 224 x 3, or with `url` what the model says."""
     dtype: str = ""
-    """The type of the tensors' values, one of tensortype.DTYPE_BYTES; empty: FLOAT, or as above."""
+    """The type of the tensors' values, one of tensortype.DTYPES; empty: FLOAT, or as above."""
     inputs: tuple[InputTensor, ...] = ()
     """Of a model with several, instead of `file`, `shape` and `dtype`, which its first one sets."""
     address: ServerAddress = field(default_factory=ServerAddress)
@@ -88,8 +88,8 @@ class RunConfig:
     encoding: Encoding | None = None
     """With `url`: how tensors are sent; None: binary, or JSON where the server takes no other."""
     json_memory_bytes: int = DEFAULT_JSON_BYTES
-    """With `url`: the most memory that tensors formatted as JSON may take; of more tensors the
-    first that fit are sent again and again."""
+    """The most memory that tensors formatted as JSON, and requests with strings, may take; of more
+    of them the first that fit are sent again and again."""
     server_pid: int | None = None
     """The server's process where we started it: what it uses is read by period."""
     server_name: str | None = None
@@ -285,7 +285,8 @@ class RunConfig:
             "--metrics-url": self.metrics_url is not None,
             "--model-version": self.model_version is not None,
             "--encoding": self.encoding is not None,
-            "--json-memory": self.json_memory_bytes != DEFAULT_JSON_BYTES,
+            "--json-memory": self.json_memory_bytes != DEFAULT_JSON_BYTES
+            and not any(kind.has_strings for kind in self.kinds),
         }
         if self.url is None:
             if self.tls:
@@ -355,8 +356,8 @@ class RunConfig:
             kind.check("--")
             if self.url is None:
                 for one in kind.inputs:
-                    if one.dtype not in tensortype.REDISAI_DTYPES:
-                        known = ", ".join(tensortype.REDISAI_DTYPES)
+                    if one.dtype not in tensortype.REDISAI_DTYPES and not one.is_strings:
+                        known = ", ".join([*tensortype.REDISAI_DTYPES, "STRING"])
                         raise ConfigError(f"--dtype {one.dtype}: RedisAI has {known}")
         if self.mix:
             check_weights(self.mix, "--mix: ")

@@ -81,13 +81,14 @@ def _found(
             "equal_outputs",
             "the model answered different tensors alike: does it run at all?",
         )
-    sent, given = (result.facts.get(name, 0) for name in ("JsonTensors", "JsonTensorsGiven"))
-    if sent < given:
-        yield (
-            "fewer_tensors",
-            f"{sent:,} of {given:,} tensors were sent again and again: as JSON no more fit in "
-            "--json-memory",
-        )
+    for form, words in (("Json", "as JSON"), ("String", "as strings")):
+        sent, given = (result.facts.get(f"{form}{name}", 0) for name in ("Tensors", "TensorsGiven"))
+        if sent < given:
+            yield (
+                "fewer_tensors",
+                f"{sent:,} of {given:,} tensors were sent again and again: {words} no more fit in "
+                "--json-memory",
+            )
     if same_cores:
         yield "same_machine", "the server is on this machine: client and server share its cores"
         if config.servers_meanwhile:

@@ -10,9 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from aibench_fast._core import Tensors
+from typing import Any, BinaryIO, Protocol
 
 PIECE_BYTES = 1 << 20
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -84,7 +82,17 @@ def data_digest(files: Sequence[Path], progress: Progress) -> str:
     return _digests[key]
 
 
-def generated_digest(tensors: Tensors, tensor_bytes: int) -> str:
+class Generated(Protocol):
+    """Tensors in memory."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def read(self, first: int, count: int) -> bytes:
+        """`count` of them from index `first` on."""
+
+
+def generated_digest(tensors: Generated, tensor_bytes: int) -> str:
     """The SHA-256 of all generated tensors one after another, in hexadecimal."""
     digest = hashlib.sha256()
     step = max(1, PIECE_BYTES // tensor_bytes)

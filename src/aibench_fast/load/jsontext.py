@@ -1,36 +1,13 @@
 """The tensors of a run as JSON text, formatted before the clock starts, in bounded memory."""
 
-import dataclasses
-from dataclasses import dataclass
-
 from aibench_fast._core import JsonTensors
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.events import Observer
-from aibench_fast.load.sources import Source
+from aibench_fast.load.sources import Formatted, Sent, Source, none_fits
 from aibench_fast.results.result import Formatting
-from aibench_fast.units import described_size
 
 PIECE_BYTES = 1 << 20
 """About so much is formatted between two words on how far it is."""
-
-
-@dataclass(frozen=True)
-class Formatted:
-    """A kind of request with its tensors as they are sent: the first ones, as many as fit."""
-
-    source: Source
-    given: int
-    """How many tensors would be sent if all fitted."""
-
-    @property
-    def tensors(self) -> int:
-        """How many there are."""
-        return len(self.source.inputs[0])
-
-    @property
-    def memory_bytes(self) -> int:
-        """What they take."""
-        return sum(one.batch_bytes(len(one)) for one in self.source.inputs)
 
 
 def format_source(source: Source, memory_bytes: int, requests: int, observe: Observer) -> Formatted:
@@ -44,7 +21,7 @@ def format_source(source: Source, memory_bytes: int, requests: int, observe: Obs
     first_bytes = _text_bytes(first)
     planned = min(given, memory_bytes // first_bytes)
     if planned == 0:
-        raise _none_fits(source, memory_bytes, first_bytes)
+        raise none_fits(source, memory_bytes, first_bytes)
     writers = _writers(source, planned)
     step = max(1, PIECE_BYTES // first_bytes)
     for done in range(0, planned, step):
@@ -54,9 +31,14 @@ def format_source(source: Source, memory_bytes: int, requests: int, observe: Obs
             break
     count = min(len(writers[0]), memory_bytes // _text_bytes(writers))
     if count == 0:
-        raise _none_fits(source, memory_bytes, _text_bytes(writers))
+        raise none_fits(source, memory_bytes, _text_bytes(writers))
     inputs = [one.finish(count) for one in writers]
-    return Formatted(dataclasses.replace(source, inputs=inputs, first=source.first % count), given)
+    return Formatted(
+        sent=Sent(source.kind, inputs, source.first % count),
+        tensors=count,
+        given=given,
+        memory_bytes=sum(one.batch_bytes(count) for one in inputs),
+    )
 
 
 def _sent(source: Source, requests: int) -> int:
@@ -81,10 +63,3 @@ def _add(writers: list[JsonTensors], source: Source, first: int, count: int) -> 
 def _text_bytes(writers: list[JsonTensors]) -> int:
     """What one tensor of each input takes."""
     return sum(one.text_bytes for one in writers)
-
-
-def _none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigError:
-    return ConfigError(
-        f"--json-memory: there are {described_size(memory_bytes)} for {source.kind.model}, one of "
-        f"whose tensors takes {needed_bytes:,} bytes as JSON; allow more"
-    )

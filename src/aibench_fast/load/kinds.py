@@ -9,7 +9,7 @@ from typing import Any
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.toml import check_keys
-from aibench_fast.tensors import tensorfile
+from aibench_fast.tensors import strings, tensorfile
 
 MAX_KINDS = 64
 MAX_INPUTS = 14
@@ -19,6 +19,8 @@ MAX_WEIGHT_RATIO = 1e9
 MAX_GENERATED_TENSORS = 2000
 MAX_GENERATED_BYTES = 256 << 20
 """Of all generated tensors together, unless a single one is larger."""
+MAX_GENERATED_TEXT_BYTES = 16 << 20
+"""The same of strings, which take longer to make."""
 IMAGE_SHAPE = tensortype.image_shape()
 _INPUT_KEYS = {"name": str, "file": str, "shape": list, "dtype": str}
 _REQUEST_KEYS = {
@@ -32,11 +34,11 @@ class InputTensor:
     """One input of a model, and where its tensors come from."""
 
     file: Path | None
-    """Tensors of `shape` and `dtype`, one after another; None: generated ones."""
+    """Tensors of `shape` and `dtype`, one after another, or text; None: generated ones."""
     shape: tuple[int, ...]
     """Of one tensor, without the batch."""
     dtype: str
-    """One of tensortype.DTYPE_BYTES."""
+    """One of tensortype.DTYPES."""
     name: str | None = None
     """What the model calls it; RedisAI goes by the order alone."""
     is_batched: bool = True
@@ -44,8 +46,13 @@ class InputTensor:
 
     @property
     def tensor_bytes(self) -> int:
-        """The size of one tensor, without the batch, in bytes."""
+        """The size of one tensor, without the batch, in bytes; of strings it is an estimate."""
         return tensortype.tensor_bytes(self.shape, self.dtype)
+
+    @property
+    def is_strings(self) -> bool:
+        """Whether its values are strings, so that each tensor has a length of its own."""
+        return self.dtype == tensortype.STRINGS
 
     def count_tensors(self) -> int:
         """How many tensors there are: those of the file, which is looked into, or generated ones.
@@ -53,7 +60,10 @@ class InputTensor:
         ConfigError where it is no tensor file.
         """
         if self.file is None:
-            return max(1, min(MAX_GENERATED_TENSORS, MAX_GENERATED_BYTES // self.tensor_bytes))
+            most_bytes = MAX_GENERATED_TEXT_BYTES if self.is_strings else MAX_GENERATED_BYTES
+            return max(1, min(MAX_GENERATED_TENSORS, most_bytes // self.tensor_bytes))
+        if self.is_strings:
+            return strings.count_in_file(self.file, self.shape)
         return tensorfile.check(self.file, self.shape, self.dtype)
 
 
@@ -70,8 +80,13 @@ class RequestKind:
     """Its share of the requests, relative to the other kinds'."""
 
     @property
+    def has_strings(self) -> bool:
+        """Whether an input is of strings, so that each request has a length of its own."""
+        return any(one.is_strings for one in self.inputs)
+
+    @property
     def request_bytes(self) -> int:
-        """The size of all tensors of a request."""
+        """The size of all tensors of a request; with strings it is an estimate."""
         return self.batch_size * sum(one.tensor_bytes for one in self.inputs)
 
     def request_shape(self, one: InputTensor) -> tuple[int, ...]:

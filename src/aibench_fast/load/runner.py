@@ -12,14 +12,19 @@ from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event, Observer, ignore
-from aibench_fast.load.jsontext import format_source
+from aibench_fast.load.formatting import as_sent
 from aibench_fast.load.outcome import Background, End, model_told, result_of
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
-from aibench_fast.load.sources import Source, data_digests, open_sources, read_references
+from aibench_fast.load.sources import (
+    Sent,
+    Source,
+    data_digests,
+    open_sources,
+    read_references,
+)
 from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.address import HttpAddress, ServerAddress
-from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
 from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
 from aibench_fast.protocols.record import ServerRecord
@@ -71,7 +76,7 @@ class PreparedRun:
         self._servers = servers = _visit(config, addresses, self._sources, cluster)
         try:
             digests = data_digests(self._sources, observe)
-            sent, told = _as_sent(config, servers, self._sources, observe)
+            sent, told = as_sent(config, servers.first, self._sources, observe)
             self._facts = {**_facts(config, servers.first.record, digests), **told}
             self._server_watch = _server_watch(config, servers, addresses)
             self._generator = _load_generator(config, servers, self._sources, sent, cluster)
@@ -235,33 +240,6 @@ def _over_resp(
     return RedisAiSession(address, asking, kinds, workers, cluster)
 
 
-def _as_sent(
-    config: RunConfig, servers: Servers, sources: Sequence[Source], observe: Observer
-) -> tuple[Sequence[Source], dict[str, Any]]:
-    """The tensors in the form that they are sent in, and what the result says of that."""
-    session = servers.first
-    if not isinstance(session, OpenInferenceSession):
-        return sources, {}
-    if session.encoding is Encoding.BINARY:
-        return sources, {"Encoding": session.encoding}
-    made = [
-        format_source(
-            source,
-            config.json_memory_bytes // len(sources),
-            config.max_requests(len(sources[0].inputs[0])),
-            observe,
-        )
-        for source in sources
-    ]
-    return [one.source for one in made], {
-        "Encoding": session.encoding,
-        "BinaryRefused": session.binary_refused,
-        "JsonTensors": sum(one.tensors for one in made),
-        "JsonTensorsGiven": sum(one.given for one in made),
-        "JsonBytes": sum(one.memory_bytes for one in made),
-    }
-
-
 def _more_readers(
     config: RunConfig, address: ServerAddress | HttpAddress, record: ServerRecord
 ) -> list[Reader]:
@@ -301,30 +279,27 @@ def _load_generator(
     config: RunConfig,
     servers: Servers,
     sources: Sequence[Source],
-    sent: Sequence[Source],
+    sent: Sequence[Sent],
     cluster: Cluster | None,
 ) -> _core.LoadGenerator:
     """`sent` are the sources' tensors as they are sent."""
     _allow_connections(config.workers)
     due = arrivals(config)
-    tensor_count = len(sources[0].inputs[0])
+    tensor_count = sources[0].tensor_count
     kinds = [
         _core.Kind(
-            inputs=source.inputs,
+            inputs=one.inputs,
             requests=[
-                servers.texts(place, worker, source.request_bytes)
-                for worker in range(config.workers)
+                servers.texts(place, worker, one.request_bytes) for worker in range(config.workers)
             ],
             plan=servers.plan(place),
-            batch=source.kind.batch_size,
-            first_tensor=source.first,
-            references=read_references(config, output, tensor_count, len(source.inputs[0])),
+            batch=one.kind.batch_size,
+            first_tensor=one.first,
+            references=read_references(config, output, tensor_count, one),
             tolerance=config.tolerance,
-            weight=source.kind.weight,
+            weight=one.kind.weight,
         )
-        for place, (source, output) in enumerate(
-            zip(sent, servers.first.record.outputs, strict=True)
-        )
+        for place, (one, output) in enumerate(zip(sent, servers.first.record.outputs, strict=True))
     ]
     return _core.LoadGenerator(
         kinds=kinds,

@@ -14,9 +14,11 @@ from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.result import Digesting
-from aibench_fast.tensors import tensorfile
+from aibench_fast.tensors import strings, tensorfile
 from aibench_fast.tensors.shards import files_of
+from aibench_fast.tensors.strings import Strings
 from aibench_fast.tensortype import VALUE_BYTES
+from aibench_fast.units import described_size
 
 MAX_COMPARED = 100_000
 """Tensors that are held against the first one."""
@@ -27,10 +29,20 @@ class Source:
     """A kind of request with its tensors."""
 
     kind: RequestKind
-    inputs: Sequence[_core.Tensors]
+    inputs: Sequence[_core.Tensors | Strings]
     """In the kind's order."""
     first: int
     """Which tensor is sent first."""
+
+    @property
+    def tensor_count(self) -> int:
+        """How many tensors there are of each input."""
+        return len(self.inputs[0])
+
+    def batch(self, first: int) -> list[bytes]:
+        """The tensors of a request, of each input from index `first` on."""
+        size = self.kind.batch_size
+        return [tensors.read(first % len(tensors), size) for tensors in self.inputs]
 
     def asked(self) -> AskedKind:
         """The kind as a protocol knows it, with the tensors of the first request."""
@@ -41,17 +53,12 @@ class Source:
                 AskedInput(
                     dtype=one.dtype,
                     shape=kind.request_shape(one),
-                    trial=tensors.read(self.first % len(tensors), kind.batch_size),
+                    trial=trial,
                     name=one.name,
                 )
-                for one, tensors in zip(kind.inputs, self.inputs, strict=True)
+                for one, trial in zip(kind.inputs, self.batch(self.first), strict=True)
             ],
         )
-
-    @property
-    def request_bytes(self) -> int:
-        """The size of all tensors of a request as they are here."""
-        return sum(tensors.batch_bytes(self.kind.batch_size) for tensors in self.inputs)
 
     @property
     def all_equal(self) -> bool:
@@ -59,7 +66,52 @@ class Source:
         return all(len(tensors) > 1 and _all_equal(tensors) for tensors in self.inputs)
 
 
-def _all_equal(tensors: _core.Tensors) -> bool:
+@dataclass(frozen=True)
+class Sent:
+    """A kind of request with its tensors in the form that they are sent in."""
+
+    kind: RequestKind
+    inputs: Sequence[_core.Tensors]
+    """What is sent between the texts of a request; with strings as the protocol has it."""
+    first: int
+    """Which tensor is sent first."""
+    skipped: int = 0
+    """How many tensors of the source come before the first one here."""
+
+    @property
+    def request_bytes(self) -> int:
+        """The size of all tensors of a request as they are sent."""
+        return sum(tensors.batch_bytes(self.kind.batch_size) for tensors in self.inputs)
+
+
+def as_they_are(source: Source) -> Sent:
+    """A kind without strings, whose tensors are sent as they are in memory."""
+    inputs = [one for one in source.inputs if isinstance(one, _core.Tensors)]
+    return Sent(source.kind, inputs, source.first)
+
+
+@dataclass(frozen=True)
+class Formatted:
+    """A kind of request whose tensors were formatted before the run: the first ones that fit."""
+
+    sent: Sent
+    tensors: int
+    """How many of each input are sent."""
+    given: int
+    """How many would be sent if all fitted."""
+    memory_bytes: int
+    """What they take."""
+
+
+def none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigError:
+    """The error where there is no room for the tensors of one request, or for one of each input."""
+    return ConfigError(
+        f"--json-memory: there are {described_size(memory_bytes)} for {source.kind.model}, one of "
+        f"whose tensors takes {needed_bytes:,} bytes as JSON; allow more"
+    )
+
+
+def _all_equal(tensors: _core.Tensors | Strings) -> bool:
     """Most files are done with at the second."""
     first = tensors.read(0, 1)
     compared = range(1, min(len(tensors), MAX_COMPARED))
@@ -82,9 +134,13 @@ def open_sources(config: RunConfig) -> list[Source]:
     ]
 
 
-def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors:
+def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Strings:
     if one.file is None:
+        if one.is_strings:
+            return strings.generate(tensor_count, one.shape, seed)
         return _core.Tensors.generate(tensor_count, one.tensor_bytes, one.dtype, seed)
+    if one.is_strings:
+        return strings.read(one.file, one.shape)
     return _core.Tensors.open(files_of(one.file), one.tensor_bytes)
 
 
@@ -116,11 +172,11 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
 
 
 def read_references(
-    config: RunConfig, output: Output, tensor_count: int, sent_count: int
+    config: RunConfig, output: Output, tensor_count: int, sent: Sent
 ) -> bytes | None:
     """The outputs to compare with, read whole: they are small, and a file may change.
 
-    There is one for each of the file's tensors, of which the first `sent_count` are sent.
+    There is one for each of the file's tensors; what is returned is in the order of `sent`.
     """
     if config.reference_file is None:
         return None
@@ -142,4 +198,6 @@ def read_references(
             "there has to be one for each"
         )
     references = b"".join(file.read_bytes() for file in files_of(config.reference_file))
-    return references[: sent_count * output_bytes]
+    skipped_bytes, sent_bytes = sent.skipped * output_bytes, len(sent.inputs[0]) * output_bytes
+    ring = references[skipped_bytes:] + references[:skipped_bytes]
+    return (ring * -(-sent_bytes // len(ring)))[:sent_bytes]

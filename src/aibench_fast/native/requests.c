@@ -174,10 +174,10 @@ static void queue_bytes(struct worker *w, struct request *request)
     uint64_t bytes = w->queued_bytes;
 
     for (; text < last; text++, input++) {
+        uint64_t first = kind_first_tensor(kind, *input, request->arrival.number);
         *iov++ = (struct iovec){(void *)text->bytes, text->count};
-        iov += tensormap_batch(*input, kind_first_tensor(kind, *input, request->arrival.number),
-                               kind->batch, iov);
-        bytes += text->count + tensormap_batch_bytes(*input, kind->batch);
+        iov += tensormap_batch(*input, first, kind->batch, iov);
+        bytes += text->count + tensormap_batch_bytes(*input, first, kind->batch);
     }
     *iov++ = (struct iovec){(void *)text->bytes, text->count};
     w->iov_count = (size_t)(iov - w->iov);

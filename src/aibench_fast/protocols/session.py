@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from aibench_fast._core import Endpoint, HttpPlan, RespPlan, Tls
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.tensortype import STRINGS
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.statistics import Reader
@@ -21,7 +22,7 @@ class AskedInput:
     """One tensor of a request."""
 
     dtype: str
-    """One of tensortype.DTYPE_BYTES."""
+    """One of tensortype.DTYPES."""
     shape: Sequence[int]
     """As it is sent, with the batch."""
     trial: bytes
@@ -35,6 +36,11 @@ class AskedKind:
 
     model: str
     inputs: Sequence[AskedInput]
+
+    @property
+    def has_strings(self) -> bool:
+        """Whether an input is of strings, so that each request has a length of its own."""
+        return any(one.dtype == STRINGS for one in self.inputs)
 
 
 def native_tls(settings: TlsSettings | None, host: str) -> Tls | None:
@@ -120,7 +126,15 @@ class Session(Protocol):
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """The bytes before, between and after the tensors of a worker's requests.
 
-        `tensors_bytes` is the size of all of them as they are sent.
+        `tensors_bytes` is the size of all of them as they are sent. With strings the texts are
+        those around `parts`, whose size does not matter.
+        """
+
+    def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
+        """What a request with strings has between its texts, for these tensors of its inputs.
+
+        It is the same for every worker and every server. ConfigError where a string has no form in
+        the encoding.
         """
 
     def plan(self, kind: int) -> RespPlan | HttpPlan:

@@ -64,10 +64,10 @@ def format_digesting(event: Digesting) -> str:
 
 
 def format_formatting(event: Formatting) -> str:
-    """The line that says what tensors as JSON take."""
+    """The line that says how much memory formatted tensors take."""
     fewer = f" of {event.given:,}, as many as --json-memory allows," if _is_fewer(event) else ""
     return (
-        f"{event.model}: {event.total:,}{fewer} tensors are formatted as JSON, in about "
+        f"{event.model}: {event.total:,}{fewer} tensors are formatted{_as_json(event)}, in about "
         f"{described_size(event.memory_bytes)} of memory"
     )
 
@@ -78,7 +78,11 @@ def _is_fewer(event: Formatting) -> bool:
 
 def format_formatted(event: Formatting) -> str:
     """One line that a terminal overwrites, while they are."""
-    return f"formatting tensors as JSON: {event.done / event.total:.0%}"
+    return f"formatting tensors{_as_json(event)}: {event.done / event.total:.0%}"
+
+
+def _as_json(event: Formatting) -> str:
+    return " as JSON" if event.as_json else ""
 
 
 def format_sending(event: SendingFile) -> str:
@@ -140,6 +144,8 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield f"Inputs: {result.facts['Inputs']}"
     if result.facts.get("Encoding") == "json":
         yield _json_line(result.facts)
+    elif "StringTensors" in result.facts:
+        yield _strings_line(result.facts)
     yield from _doubts(result)
     yield from _server_lines(result)
     yield from _clients_table(result.clients)
@@ -155,6 +161,13 @@ def _json_line(facts: Mapping[str, Any]) -> str:
     return (
         f"Encoding: JSON, {facts.get('JsonTensors'):,} tensors formatted before the run, "
         f"{described_size(facts.get('JsonBytes', 0))}{reason}"
+    )
+
+
+def _strings_line(facts: Mapping[str, Any]) -> str:
+    return (
+        f"Strings: {facts['StringTensors']:,} tensors formatted before the run, "
+        f"{described_size(facts.get('StringBytes', 0))}"
     )
 
 

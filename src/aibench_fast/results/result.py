@@ -19,7 +19,8 @@ Versions of the format:
     1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked;
          Clients, of a run over several
     1.8  Unsent of each step
-    1.9  null for a percentile that is not known: of no success, or of too few
+    1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be BYTES;
+         Facts.StringTensors, StringTensorsGiven and StringBytes
 """
 
 import json
@@ -254,7 +255,7 @@ class Digesting:
 
 @dataclass(frozen=True)
 class Formatting:
-    """A model's tensors are formatted as JSON; nothing is measured yet."""
+    """A model's tensors are formatted; nothing is measured yet."""
 
     model: str
     done: int
@@ -264,6 +265,8 @@ class Formatting:
     """How many there are; where more than `total`, no more fit in the memory allowed."""
     memory_bytes: int
     """What `total` take, by the first one."""
+    as_json: bool = True
+    """False: strings in binary."""
 
 
 @dataclass(frozen=True)

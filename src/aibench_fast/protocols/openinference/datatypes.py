@@ -7,17 +7,17 @@ _OURS = {"FP32": "FLOAT", "FP64": "DOUBLE"}
 _THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
 _SAME = (
     "FP16", "BF16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
-    "BOOL",
+    "BOOL", "BYTES",
 )  # fmt: skip
 
 
 def our_dtype(datatype: str, of: str) -> str:
-    """Our name of a datatype; `of` names what has it. ConfigError for BYTES and what is unknown."""
+    """Our name of a datatype; `of` names what has it. ConfigError where it is unknown."""
     if datatype in _OURS or datatype in _SAME:
         return _OURS.get(datatype, datatype)
     raise ConfigError(f"{of} is of {datatype}, which cannot be sent or judged here")
 
 
 def their_datatype(dtype: str) -> str:
-    """The protocol's name of one of tensortype.DTYPE_BYTES."""
+    """The protocol's name of one of tensortype.DTYPES."""
     return _THEIRS.get(dtype, dtype)

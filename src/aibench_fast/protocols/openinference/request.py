@@ -1,7 +1,7 @@
 """An inference request as bytes: what goes around the tensors, in one encoding or the other."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,13 @@ from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.datatypes import their_datatype
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.session import AskedInput, AskedKind
+from aibench_fast.tensortype import STRINGS, split_strings
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 REQUEST_ID = "1"
 """One for all requests: KServe's server answers 500 without, and a reply that is always the same is
 judged at once."""
+SHOWN_BYTES = 60
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,27 @@ class InferRequest:
     """The outputs that are asked for."""
     encoding: Encoding
 
-    def headers(self, body_bytes: int) -> dict[str, str]:
-        """What says how the body is to be read."""
-        length = {"Content-Length": str(body_bytes)}
-        if self.encoding is Encoding.JSON:
-            return {"Content-Type": "application/json", **length}
-        json_bytes = len(self.parts()[0])
-        return {
-            "Content-Type": "application/octet-stream",
-            JSON_LENGTH: str(json_bytes),
-            **length,
-        }
+    def headers(self, json_bytes: int, body_bytes: int) -> dict[str, str]:
+        """What says how the body is to be read, of which the first `json_bytes` are JSON."""
+        return {**self._content_type(), **self._lengths(json_bytes, body_bytes)}
 
-    def parts(self) -> list[bytes]:
-        """The body's text before, between and after the tensors."""
+    def _content_type(self) -> dict[str, str]:
+        subtype = "json" if self.encoding is Encoding.JSON else "octet-stream"
+        return {"Content-Type": f"application/{subtype}"}
+
+    def _lengths(self, json_bytes: int, body_bytes: int) -> dict[str, str]:
+        of_json = {} if self.encoding is Encoding.JSON else {JSON_LENGTH: str(json_bytes)}
+        return {**of_json, "Content-Length": str(body_bytes)}
+
+    def parts(self, tensors: Sequence[bytes]) -> list[bytes]:
+        """The body's text before, between and after tensors of the sizes of these."""
         if self.encoding is Encoding.JSON:
             return self._json_parts()
         document = {
             "id": REQUEST_ID,
             "inputs": [
-                {**_described(one), "parameters": {"binary_data_size": len(one.trial)}}
-                for one in self.kind.inputs
+                {**_described(one), "parameters": {"binary_data_size": len(tensor)}}
+                for one, tensor in zip(self.kind.inputs, tensors, strict=True)
             ],
             "outputs": [
                 {"name": name, "parameters": {"binary_data": True}} for name in self.outputs
@@ -67,32 +69,67 @@ class InferRequest:
             b']}],"outputs":%b}' % outputs,
         ]
 
-    def trial_body(self) -> bytes:
-        """The body with the tensors of the first request."""
-        first, *others = self.parts()
-        tensors = [self._encoded(one) for one in self.kind.inputs]
-        return first + b"".join(tensor + text for tensor, text in zip(tensors, others, strict=True))
+    def body(self, tensors: Sequence[bytes]) -> tuple[int, bytes]:
+        """The body with tensors that are given in binary, and how much of it is JSON.
 
-    def _encoded(self, one: AskedInput) -> bytes:
+        ConfigError where a value has no form in JSON.
+        """
+        first, *others = self.parts(tensors)
+        encoded = map(self._encoded, self.kind.inputs, tensors)
+        body = first + b"".join(map(bytes.__add__, encoded, others))
+        return len(first), body
+
+    def trial(self) -> tuple[dict[str, str], bytes]:
+        """The headers and the body of the first request."""
+        json_bytes, body = self.body([one.trial for one in self.kind.inputs])
+        return self.headers(json_bytes, len(body)), body
+
+    def _encoded(self, one: AskedInput, tensor: bytes) -> bytes:
         if self.encoding is Encoding.BINARY:
-            return one.trial
+            return tensor
+        if one.dtype == STRINGS:
+            return json_strings(one, tensor)
         check_json_dtype(one.dtype)
-        texts = JsonTensors(one.dtype, len(one.trial), 1)
-        texts.add(one.trial)
+        texts = JsonTensors(one.dtype, len(tensor), 1)
+        texts.add(tensor)
         return texts.finish(1).read(0, 1)
 
+    def string_part(self, tensors: Sequence[bytes]) -> bytes:
+        """The end of the head and the body with tensors some of which are of strings.
+
+        It is the same for every server. ConfigError as `body`.
+        """
+        json_bytes, body = self.body(tensors)
+        return _lines(self._lengths(json_bytes, len(body))) + b"\r\n" + body
+
     def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
-        """What is sent before, between and after tensors of so many bytes."""
-        first, *others = self.parts()
+        """What is sent before, between and after tensors of so many bytes, or `string_part`."""
+        first, *others = self.parts([one.trial for one in self.kind.inputs])
         body_bytes = len(first) + sum(map(len, others)) + tensors_bytes
-        headers = {
-            "Host": address.authority,
-            **self.headers(body_bytes),
-            **dict(address.headers),
-        }
-        lines = [f"POST {address.path}{self.path} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return ["\r\n".join(lines).encode() + b"\r\n\r\n" + first, *others]
+        own = self.headers(len(first), body_bytes)
+        if self.kind.has_strings:
+            own = self._content_type()
+        headers = {"Host": address.authority, **own, **dict(address.headers)}
+        head = b"POST %b HTTP/1.1\r\n" % (address.path + self.path).encode() + _lines(headers)
+        if self.kind.has_strings:
+            return [head, b""]
+        return [head + b"\r\n" + first, *others]
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+
+
+def json_strings(one: AskedInput, tensor: bytes) -> bytes:
+    """An input's strings as JSON has them between an array's brackets; ConfigError where not."""
+    strings = split_strings(tensor)
+    try:
+        return json.dumps([one.decode() for one in strings], ensure_ascii=False)[1:-1].encode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"input {one.name}: {error.object[:SHOWN_BYTES]!r} is not UTF-8, and JSON has no other "
+            "strings; --encoding binary sends it, where the server takes that"
+        ) from error
 
 
 def check_json_dtype(dtype: str) -> None:

@@ -129,6 +129,10 @@ class OpenInferenceSession:
             self._texts[key] = self._trials[kind].request.texts(self._address, tensors_bytes)
         return self._texts[key]
 
+    def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
+        """All that follows what is the same in every request with strings."""
+        return [self._trials[kind].request.string_part(tensors)]
+
     def plan(self, kind: int) -> HttpPlan:
         """The trial's reply, with which others are compared."""
         return self._trials[kind].plan
@@ -191,8 +195,8 @@ class _Visit:
         model = wanted.kind.model
         path = model_path(model, self._version) + "/infer"
         request = InferRequest(path, wanted.kind, wanted.outputs, encoding)
-        body = request.trial_body()
-        reply = self._client.ask(path, body, request.headers(len(body)), MAX_TRIAL_BYTES)
+        headers, body = request.trial()
+        reply = self._client.ask(path, body, headers, MAX_TRIAL_BYTES)
         try:
             return _Trial(request, plan_of(self._address, path, reply, model, wanted.metadata))
         except ServerError as error:

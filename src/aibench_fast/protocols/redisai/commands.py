@@ -157,27 +157,33 @@ def model_set(
     return command
 
 
-def encode(arguments: Command, *blobs_bytes: int) -> list[bytes]:
+def encode(arguments: Command, *blobs_bytes: int | None) -> list[bytes]:
     """Return a command as RESP: the texts before, between and after its tensors.
 
-    `blobs_bytes` are the sizes of what each TENSOR_BLOB stands for; InternalError where there are
-    not as many.
+    `blobs_bytes` are the sizes of what each TENSOR_BLOB stands for, None of one that is sent by
+    `bulk_length` and its bytes; InternalError where there are not as many.
     """
     parts = [bytearray(b"*%d\r\n" % len(arguments))]
     sizes = iter(blobs_bytes)
     for argument in arguments:
         part = parts[-1]
         if argument is TENSOR_BLOB:
-            part += b"$%d\r\n" % next(sizes, 0)
+            size = next(sizes, 0)
+            part += b"" if size is None else bulk_length(size)
             parts.append(bytearray(b"\r\n"))
             continue
         data = argument if isinstance(argument, bytes) else str(argument).encode()
-        part += b"$%d\r\n%b\r\n" % (len(data), data)
+        part += bulk_length(len(data)) + data + b"\r\n"
     if len(parts) != len(blobs_bytes) + 1:
         raise InternalError(
             f"a command with {len(parts) - 1} tensors, sizes of {len(blobs_bytes)} were given"
         )
     return [bytes(part) for part in parts]
+
+
+def bulk_length(size_bytes: int) -> bytes:
+    """What RESP has before an argument of so many bytes."""
+    return b"$%d\r\n" % size_bytes
 
 
 def _names(dialect: Dialect, keyword: str, names: Sequence[str]) -> Command:

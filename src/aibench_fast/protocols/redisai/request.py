@@ -10,6 +10,7 @@ from aibench_fast._core import RespPlan
 from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.strings import STRING_DTYPE
 from aibench_fast.tensortype import tensor_bytes
 
 (ASKING,) = commands.encode(["ASKING"])
@@ -128,9 +129,13 @@ class Request:
     def texts(self, worker: int, *, asking: bool = False) -> list[bytes]:
         """The bytes before, between and after the tensors of a worker's request, by RESP.
 
-        `asking`: with an ASKING before each command, for a slot that is on its way to a node.
+        With strings each tensor comes with its length. `asking`: with an ASKING before each
+        command, for a slot that is on its way to a node.
         """
-        sizes = iter([tensor_bytes(one.shape, one.dtype) for one in self.inputs])
+        varies = any(one.dtype == STRING_DTYPE for one in self.inputs)
+        sizes = iter(
+            [None if varies else tensor_bytes(one.shape, one.dtype) for one in self.inputs]
+        )
         texts = [b""]
         for command in self.commands(worker):
             first, *more = commands.encode(

@@ -8,10 +8,11 @@ from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.cluster import Cluster, Shard, read_cluster
-from aibench_fast.protocols.redisai.commands import Dialect, encode
+from aibench_fast.protocols.redisai.commands import Dialect, bulk_length, encode
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
+from aibench_fast.protocols.redisai.strings import blob_of, their_dtype, unknown
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
 from aibench_fast.protocols.session import HURRY_S, AskedKind, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
@@ -48,6 +49,7 @@ class RedisAiSession:
         `workers` are its own ones, by their numbers. With a `cluster` it is the primary of a shard.
         """
         self._cluster = cluster
+        self._kinds = kinds
         shard = (
             next((one for one in cluster.shards if one.primary == address), None)
             if cluster
@@ -56,14 +58,23 @@ class RedisAiSession:
         self._address = address
         self._workers = workers
         trials = [
-            Trial(_request(asking, kind, shard), [one.trial for one in kind.inputs], asking.outputs)
+            Trial(
+                _request(asking, kind, shard),
+                [blob_of(one, one.trial) for one in kind.inputs],
+                asking.outputs,
+            )
             for kind in kinds
         ]
         self.record: ServerRecord
-        self.record, self._requests = visit(
-            address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats,
-            patience_s=asking.patience_s,
-        )  # fmt: skip
+        try:
+            self.record, self._requests = visit(
+                address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats,
+                patience_s=asking.patience_s,
+            )  # fmt: skip
+        except ServerError as error:
+            if any(kind.has_strings for kind in kinds) and (explained := unknown(error)):
+                raise explained from error
+            raise
         self.endpoint = Endpoint(
             self.record.peer,
             address.port,
@@ -86,6 +97,11 @@ class RedisAiSession:
         """The commands of a worker's requests around the tensors, of which each has its size."""
         del tensors_bytes
         return self._requests[kind].texts(worker)
+
+    def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
+        """Each tensor with its length."""
+        blobs = map(blob_of, self._kinds[kind].inputs, tensors)
+        return [bulk_length(len(blob)) + blob for blob in blobs]
 
     def plan(self, kind: int) -> RespPlan:
         """The commands' replies."""
@@ -129,7 +145,7 @@ def _request(asking: Asking, kind: AskedKind, shard: Shard | None) -> Request:
     return Request(
         dialect=asking.dialect or Dialect.MODELRUN,
         model=kind.model,
-        inputs=[Tensor(one.dtype, one.shape) for one in kind.inputs],
+        inputs=[Tensor(their_dtype(one.dtype), one.shape) for one in kind.inputs],
         use_dag=asking.use_dag,
         persist=asking.persist,
         timeout_ms=asking.timeout_ms,

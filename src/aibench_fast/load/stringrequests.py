@@ -1,0 +1,68 @@
+"""Requests with strings, formatted before the clock starts, in bounded memory.
+
+Their lengths vary, and so does what a request says of them: each is kept as it is sent, and nothing
+is formatted while it is timed.
+"""
+
+import math
+
+from aibench_fast._core import Tensors
+from aibench_fast.errors import ConfigError
+from aibench_fast.load.events import Observer
+from aibench_fast.load.sources import Formatted, Sent, Source
+from aibench_fast.protocols.session import Session
+from aibench_fast.results.result import Formatting
+from aibench_fast.units import described_size
+
+REQUESTS_A_STEP = 1000
+"""So many are formatted between two events that say how far it is."""
+
+
+def format_requests(
+    source: Source,
+    place: int,
+    session: Session,
+    *,
+    memory_bytes: int,
+    requests: int,
+    as_json: bool,
+    observe: Observer,
+) -> Formatted:
+    """Format what `requests` of a kind send, 0 for any number, in so much memory at most.
+
+    `place` is the kind's in the session. Where not all requests fit that differ, the first that do
+    are sent again and again. ConfigError where none fits, or where JSON has no form for a string.
+    """
+    kind, tensor_count = source.kind, source.tensor_count
+    different = tensor_count // math.gcd(tensor_count, kind.batch_size)
+    wanted = min(different, requests) if requests else different
+    given = min(tensor_count, wanted * kind.batch_size)
+    formatted: list[list[bytes]] = []
+    used_bytes = 0
+    for number in range(wanted):
+        try:
+            parts = session.parts(place, source.batch(source.first + number * kind.batch_size))
+        except ConfigError as error:
+            raise ConfigError(f"request {number + 1} to {kind.model}: {error}") from error
+        parts_bytes = sum(map(len, parts))
+        if used_bytes + parts_bytes > memory_bytes:
+            break
+        if number % REQUESTS_A_STEP == 0:
+            total = min(given, memory_bytes // parts_bytes * kind.batch_size)
+            done = min(total, number * kind.batch_size)
+            size_bytes = -(-total // kind.batch_size) * parts_bytes
+            observe(Formatting(kind.model, done, total, given, size_bytes, as_json))
+        formatted.append(parts)
+        used_bytes += parts_bytes
+    if not formatted:
+        raise ConfigError(
+            f"--json-memory: there are {described_size(memory_bytes)} for {kind.model}, one of "
+            f"whose requests takes {parts_bytes:,} bytes; allow more"
+        )
+    inputs = [Tensors.of_batches(one, kind.batch_size) for one in zip(*formatted, strict=True)]
+    return Formatted(
+        sent=Sent(kind, inputs, first=0, skipped=source.first),
+        tensors=min(given, len(formatted) * kind.batch_size),
+        given=given,
+        memory_bytes=used_bytes,
+    )

@@ -1,0 +1,148 @@
+"""Tensors of strings: read from a text file or a JSONL file, or generated."""
+
+import json
+import math
+import random
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.tensors.shards import files_of
+from aibench_fast.tensortype import STRINGS, describe, joined_strings
+
+JSONL_SUFFIX = ".jsonl"
+MAX_FILE_BYTES = 512 << 20
+"""A file of strings is read whole."""
+SHOWN_CHARACTERS = 60
+LEAST_WORDS, MOST_WORDS = 4, 36
+"""Of a generated string: about 110 bytes in the mean, between a search query and a paragraph."""
+_TEXT = """
+the of and to in a is that for it was on with as be by at this from or have an they which one
+you were all her she there would their we him been has when who will no more if out so up what
+about into than them can only other time new some could these two may first then do any like my
+now over such our man me even most made after also did many before must through back years where
+much your way well down should because each just those people how too little state good very
+make world still see own work men day get here between both under never know same last another
+while house water general order market service question answer number customer product company
+today information development government international understanding responsibility
+"""
+_WORDS = _TEXT.split()
+
+
+class Strings:
+    """Tensors of strings in memory; as `_core.Tensors`, but each has a length of its own."""
+
+    def __init__(self, tensors: Iterable[Sequence[bytes]]) -> None:
+        """Keep tensors, each given as its strings."""
+        data = bytearray()
+        self._ends = array("Q", [0])
+        for strings in tensors:
+            data += joined_strings(strings)
+            self._ends.append(len(data))
+        self._data = bytes(data)
+
+    def __len__(self) -> int:
+        """How many tensors there are."""
+        return len(self._ends) - 1
+
+    def read(self, first: int, count: int) -> bytes:
+        """`count` tensors from index `first` on, the tensors taken as a ring."""
+        places = (place % len(self) for place in range(first, first + count))
+        return b"".join(self._data[self._ends[n] : self._ends[n + 1]] for n in places)
+
+
+def count_in_file(path: Path, shape: Sequence[int]) -> int:
+    """How many tensors of this shape a file has; ConfigError as `read`."""
+    return sum(1 for _ in _tensors_of(path, shape))
+
+
+def read(path: Path, shape: Sequence[int]) -> Strings:
+    """Read a file of tensors of this shape, which has no batch.
+
+    A .jsonl file has a tensor in each line: a JSON string, or an array of strings. Any other is
+    text with a string in each line; a tensor of several takes as many lines.
+
+    ConfigError where it cannot be read, has no tensor, or has a line that is not as it should be.
+    """
+    return Strings(_tensors_of(path, shape))
+
+
+def generate(tensor_count: int, shape: Sequence[int], seed: int) -> Strings:
+    """Tensors of English words, the same for one seed on every machine."""
+    generator = random.Random(seed)
+    values = math.prod(shape)
+    return Strings([_words(generator) for _ in range(values)] for _ in range(tensor_count))
+
+
+def _words(generator: random.Random) -> bytes:
+    # Of all that it has, Python keeps only random() the same in every version.
+    count = LEAST_WORDS + int(generator.random() * (MOST_WORDS - LEAST_WORDS + 1))
+    return " ".join(_WORDS[int(generator.random() * len(_WORDS))] for _ in range(count)).encode()
+
+
+def _tensors_of(path: Path, shape: Sequence[int]) -> Iterator[list[bytes]]:
+    lines = _lines(path)
+    if path.suffix == JSONL_SUFFIX:
+        return _json_tensors(path, lines, shape)
+    values = math.prod(shape)
+    if len(lines) % values:
+        raise ConfigError(
+            f"text file {path}: {len(lines):,} lines are no whole number of tensors of "
+            f"{_shown(shape)}, which take {values:,} each"
+        )
+    return (lines[place : place + values] for place in range(0, len(lines), values))
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Without what ends them; ConfigError where there are none."""
+    try:
+        files = files_of(path)
+        size_bytes = sum(file.stat().st_size for file in files)
+        if size_bytes > MAX_FILE_BYTES:
+            raise ConfigError(
+                f"text file {path}: {size_bytes:,} bytes, where a file of strings has at most "
+                f"{MAX_FILE_BYTES:,}; leave some of them out"
+            )
+        text = b"".join(file.read_bytes() for file in files)
+    except OSError as error:
+        raise ConfigError(f"text file {path}: cannot be read: {error.strerror}") from error
+    if not text:
+        raise ConfigError(f"text file {path}: is empty")
+    lines = text.removesuffix(b"\n").split(b"\n")
+    return [line.removesuffix(b"\r") for line in lines]
+
+
+def _json_tensors(
+    path: Path, lines: Sequence[bytes], shape: Sequence[int]
+) -> Iterator[list[bytes]]:
+    values = math.prod(shape)
+    for number, line in enumerate(lines, 1):
+        try:
+            strings = [*_flat(json.loads(line))]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ConfigError(
+                f"text file {path}, line {number}: write a JSON string, or an array of strings: "
+                f"{error}"
+            ) from error
+        if len(strings) != values:
+            raise ConfigError(
+                f"text file {path}, line {number}: {len(strings):,} strings, where a tensor of "
+                f"{_shown(shape)} has {values:,}"
+            )
+        yield strings
+
+
+def _flat(value: Any) -> Iterator[bytes]:
+    if isinstance(value, str):
+        yield value.encode()
+    elif isinstance(value, list):
+        for one in value:
+            yield from _flat(one)
+    else:
+        raise TypeError(f"found {json.dumps(value)[:SHOWN_CHARACTERS]}")
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return describe(shape, STRINGS)
