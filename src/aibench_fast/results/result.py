@@ -19,8 +19,8 @@ Versions of the format:
     1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked;
          Clients, of a run over several
     1.8  Unsent of each step
-    1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be BYTES;
-         Facts.StringTensors, StringTensorsGiven and StringBytes
+    1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be
+         BYTES; Facts.StringTensors, StringTensorsGiven and StringBytes
 """
 
 import json
