@@ -1,13 +1,15 @@
 """Tensors and models that outlive the server, when that is asked for."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import redis
+from commandline import command
 from redisclient import connect
 
-from aibench_fast.errors import ServerError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.server import EmbeddedServer
 
 TENSORS = {
@@ -58,6 +60,50 @@ def test_a_saved_database_survives_a_kill(tmp_path: Path, doubler: bytes) -> Non
     with EmbeddedServer(data_dir=tmp_path) as server, connect(server.address) as client:
         assert everything(client) == before
         assert client.exists("later") == 0
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_the_start() -> None:
+    with pytest.raises(ConfigError, match="--dir /proc: the database cannot be saved there"):
+        EmbeddedServer(data_dir=Path("/proc"))
+
+
+def test_a_save_that_fails_at_the_stop_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    server = EmbeddedServer(data_dir=folder).start()
+    pid = server.pid
+    with connect(server.address) as client:
+        client.execute_command("AI.TENSORSET", "x", "FLOAT", 1)
+    folder.rmdir()
+    with pytest.raises(ConfigError, match=r"could not be saved.* is lost: .*No such file"):
+        server.stop()
+    assert not Path(f"/proc/{pid}").exists()
+    server.stop()
+
+
+def test_serve_says_that_its_database_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    process = subprocess.Popen(
+        command("serve", "--port", 0, "--dir", folder),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    folder.rmdir()
+    process.terminate()
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert told.startswith(f"aibench-fast: --dir {folder}: the database could not be saved")
+    assert told.count("\n") == 1
+
+
+def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.write_text("mine")
+    with pytest.raises(ConfigError, match="a file of that name is there"):
+        EmbeddedServer(socket=notes)
+    assert notes.read_text() == "mine"
 
 
 def test_nothing_is_kept_unless_asked_for() -> None:

@@ -12,14 +12,16 @@ from typing import Self
 import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.connection import Connection, info
+from aibench_fast.protocols.redisai.connection import Connection, ConnectionClosed, info
 from aibench_fast.server.parts import openvino_library, server_module, server_program
 from aibench_fast.server.ports import HOST, free_port, start_on_port
-from aibench_fast.server.process import end_process, wait_until_ready
+from aibench_fast.server.process import end_process, log_end, wait_until_ready
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # the client's and `serve`'s; no business of the server
 MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
 ANSWER_TIMEOUT_S = 1.0
+SAVE_TIMEOUT_S = 600.0  # of models and tensors that may have gigabytes
+LEAST_ROOM_BYTES = 64 << 10  # in the folder of a database
 PASSWORD_BYTES = 24  # of a random one
 # What a client could reach other machines, files or code by. CONFIG changes nothing that would, by
 # enable-protected-configs.
@@ -75,8 +77,8 @@ class EmbeddedServer:
             _check_socket(socket)
         if password is not None and not password.isprintable():
             raise ConfigError("the password has characters that cannot be printed")
-        if data_dir is not None and not data_dir.is_dir():
-            raise ConfigError(f"--dir {data_dir}: there is no such folder; make it first")
+        if data_dir is not None:
+            _check_folder(data_dir)
         self.host = HOST
         self.port = port
         self.version = ""  # of the running server: "valkey 9.1.2"
@@ -110,6 +112,7 @@ class EmbeddedServer:
         """Start the server, and return when it answers."""
         if self._process is not None:
             raise InternalError("the embedded server is running already")
+        self.version = ""
         self._folder = tempfile.TemporaryDirectory(prefix="aibench-server-")
         try:
             start_on_port(self.port, self._start_on, self._end_process)
@@ -127,11 +130,39 @@ class EmbeddedServer:
         wait_until_ready(self._process, str(self._program), self._answers, self._log)
 
     def stop(self) -> None:
-        """Stop the server, and remove its temporary files; without effect where it is stopped."""
-        self._end_process()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        """Stop the server, and remove its temporary files; without effect where it is stopped.
+
+        ConfigError where its database cannot be saved in `data_dir`: the server is stopped then all
+        the same.
+        """
+        try:
+            if self._data_dir and self._process and self._process.poll() is None and self.version:
+                self._save(self._data_dir)
+        finally:
+            self._end_process(kill=self._data_dir is not None)
+            if self._folder is not None:
+                self._folder.cleanup()
+                self._folder = None
+
+    def _save(self, folder: Path) -> None:
+        """Have the server save its database and end, which it does not by a signal if it cannot."""
+        assert self._process is not None
+        with Connection(self._tcp_address, SAVE_TIMEOUT_S) as connection:
+            try:
+                connection.call("SHUTDOWN", "SAVE")
+            except ConnectionClosed:
+                if self._process.wait() == 0:
+                    return
+            except ServerError:
+                pass  # its log says why
+            raise ConfigError(
+                f"--dir {folder}: the database could not be saved, and what was stored in this "
+                f"server since its last save is lost: {log_end(self._log, 3)}"
+            )
+
+    @property
+    def _tcp_address(self) -> ServerAddress:
+        return ServerAddress(self.host, self.port, password=self._password)
 
     def wait(self) -> int:
         """Wait until the server ends by itself; return its exit code."""
@@ -227,8 +258,7 @@ class EmbeddedServer:
     def _answers(self) -> bool:
         """Whether it does itself, and not another server that has the port; keeps its version."""
         try:
-            address = ServerAddress(self.host, self.port, password=self._password)
-            with Connection(address, ANSWER_TIMEOUT_S) as connection:
+            with Connection(self._tcp_address, ANSWER_TIMEOUT_S) as connection:
                 found = info(connection.call("INFO", "server"))
         except ServerError:
             return False
@@ -238,13 +268,30 @@ class EmbeddedServer:
         self.version = f"{kind} {found[f'{kind}_version']}"
         return True
 
-    def _end_process(self) -> None:
+    def _end_process(self, kill: bool = False) -> None:
         if self._process is not None:
+            if kill:  # it was saved if it could be
+                self._process.kill()
             end_process(self._process)
             self._process = None
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
+
+
+def _check_folder(folder: Path) -> None:
+    """Try the folder of a database; ConfigError where it cannot be written, or has no room."""
+    if not folder.is_dir():
+        raise ConfigError(f"--dir {folder}: there is no such folder; make it first")
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(LEAST_ROOM_BYTES))
+            file.flush()
+    except OSError as error:
+        raise ConfigError(
+            f"--dir {folder}: the database cannot be saved there: {error.strerror}; name a folder "
+            "with room that you may write to"
+        ) from error
 
 
 def _check_socket(socket: Path) -> None:
@@ -255,6 +302,8 @@ def _check_socket(socket: Path) -> None:
         )
     if not socket.absolute().parent.is_dir():
         raise ConfigError(f"--socket {socket}: there is no folder {socket.absolute().parent}")
+    if socket.exists() and not socket.is_socket():  # which the server would remove
+        raise ConfigError(f"--socket {socket}: a file of that name is there; name another")
 
 
 def _quoted(value: str) -> str:

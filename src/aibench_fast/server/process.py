@@ -28,10 +28,10 @@ def wait_until_ready(
         if time.monotonic() > deadline_s:
             raise ServerError(
                 f"{name} is not ready after {START_TIMEOUT_S:.0f} s; its log ends with: "
-                f"{_log_end(log)}"
+                f"{log_end(log)}"
             )
         time.sleep(POLL_S)
-    raise ServerError(f"{name} did not start; its log ends with: {_log_end(log)}")
+    raise ServerError(f"{name} did not start; its log ends with: {log_end(log)}")
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
@@ -47,7 +47,8 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _log_end(log: Path) -> str:
+def log_end(log: Path, count: int = LOG_LINES) -> str:
+    """The last lines of a server's log, as one."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     told = [line for line in lines if line and not line.startswith(_OF_A_TABLE)]
-    return " | ".join(told[-LOG_LINES:]) or "nothing"
+    return " | ".join(told[-count:]) or "nothing"
