@@ -33,7 +33,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         temporary.replace(target)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a file system that cannot be written, where there is none
+            temporary.unlink(missing_ok=True)
         # Only our own file's trouble: an OSError of the block's other work is not about `path`.
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise unwritable(path, error) from error
@@ -69,9 +70,13 @@ def growing(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_written(path: Path) -> None:
-    """Remove a file if it is there, and what killed processes left that were writing it."""
+    """Remove a file if it is there, and what killed processes left that were writing it.
+
+    Where the folder cannot be written any more they stay.
+    """
     target = path.resolve()
-    target.unlink(missing_ok=True)
+    with suppress(OSError):
+        target.unlink(missing_ok=True)
     _remove_stale(target)
 
 
@@ -121,9 +126,16 @@ Named = tuple[str, Path | None]
 def check_outputs(writes: Iterable[Named], reads: Iterable[Named] = ()) -> None:
     """Find out now whether all can be written later, as `check_writable`; ConfigError names it.
 
-    Nor may one be another's too, or one of `reads`.
+    Nor may one be another's too, or one of `reads`, by whatever name: through a link, or as a file
+    in a folder that is read.
     """
-    whose = {path.resolve(): name for name, path in reads if path}
+    whose: dict[object, str] = {}
+    folders: list[tuple[Path, str]] = []
+    for name, path in reads:
+        if path is not None:
+            whose |= dict.fromkeys(_identities(path), name)
+            if path.is_dir():
+                folders.append((path.resolve(), name))
     for name, path in writes:
         if path is None:
             continue
@@ -131,9 +143,23 @@ def check_outputs(writes: Iterable[Named], reads: Iterable[Named] = ()) -> None:
             check_writable(path)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from error
-        if other := whose.get(path.resolve()):
+        identities = _identities(path)
+        other = next((whose[one] for one in identities if one in whose), None)
+        if other is None and path.exists():
+            resolved = path.resolve()
+            other = next((of for folder, of in folders if folder in resolved.parents), None)
+        if other:
             raise ConfigError(f"{name} {path} is that of {other} too: name another file")
-        whose[path.resolve()] = name
+        whose |= dict.fromkeys(identities, name)
+
+
+def _identities(path: Path) -> list[object]:
+    """What two names of one file have in common."""
+    try:
+        found = path.stat()
+    except OSError:
+        return [path.resolve()]
+    return [path.resolve(), (found.st_dev, found.st_ino)]
 
 
 def unwritable(path: Path, error: OSError) -> ConfigError:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,84 @@ def test_a_journal_cut_anywhere_is_the_run_at_the_end_of_a_period(
             assert whole_lines <= 0
         journal.remove()
         assert not any(Path(folder).iterdir())
+
+
+def journal_in(path: Path, states: int = 6) -> list[Result]:
+    """A journal of so many reporting periods; what the run had come to at the end of each."""
+    whole = run_so_far(states, 1)
+    journal = Journal(path)
+    made = []
+    for end in range(1, states + 1):
+        made.append(dataclasses.replace(run_so_far(end, 1), intervals=whole.intervals[:end]))
+        journal.add(made[-1])
+    journal.close()
+    return made
+
+
+def overwritten(line: bytes) -> bytes:
+    return line[:20] + b"7" * 5 + line[25:]
+
+
+def zeroed(line: bytes) -> bytes:
+    return bytes(len(line))  # its end too, so the next one is lost with it
+
+
+def cut_short(line: bytes) -> bytes:
+    return line[: len(line) // 2]
+
+
+def without_text(line: bytes) -> bytes:
+    return b"\xff\xfe\n"
+
+
+@pytest.mark.parametrize("damage", [overwritten, zeroed, cut_short, without_text])
+@pytest.mark.parametrize("number", [1, 2, 5, 6])
+def test_what_is_behind_damage_is_recovered(
+    cli: Cli, tmp_path: Path, damage: Callable[[bytes], bytes], number: int
+) -> None:
+    path = tmp_path / "r.json.journal"
+    states = journal_in(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number] = damage(lines[number])
+    damaged = b"".join(lines)
+    path.write_bytes(damaged)
+    done = cli("recover", "r.json.journal")
+    assert done.returncode == 1
+    assert path.read_bytes() == damaged  # it is kept
+    assert done.stderr.count("\n") == 1
+    assert "r.json.journal is damaged: 1 line is left out; " in done.stderr
+    assert done.stderr.endswith("; r.json.journal is kept\n")
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert saved["Successes"] == states[-1].to_json()["Successes"]
+    is_of_periods = number % 2 == 1 or damage in (zeroed, cut_short)
+    assert len(saved["ClientRunTimeStats"]) == 6 - is_of_periods
+    assert ("1 of 6 reporting periods is lost" in done.stderr) == is_of_periods
+
+
+def test_a_damaged_end_is_the_run_up_to_then(tmp_path: Path) -> None:
+    path = tmp_path / "r.json.journal"
+    states = journal_in(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-1], overwritten(lines[-1])]))
+    lost: list[str] = []
+    assert recover(path, lost.append).to_json() == in_a_journal(states[-2]).to_json()
+    assert "after the last state that is whole" in lost[0]
+    path.write_bytes(b"".join([*lines[:-1], lines[-1][:-1]]))  # as where the run was killed
+    assert recover(path, lost.append).to_json() == in_a_journal(states[-2]).to_json()
+    assert len(lost) == 1
+
+
+def test_a_journal_is_not_overwritten_by_its_result(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "r.json.journal"
+    journal_in(path)
+    before = path.read_bytes()
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "same").hardlink_to(path)
+    for name in ("r.json.journal", "link", "same", tmp_path / "." / "r.json.journal"):
+        done = cli("recover", "r.json.journal", "--json-out-file", name)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "is that of the journal too" in done.stderr
+        assert path.read_bytes() == before
 
 
 def test_a_journal_is_bounded_by_its_result(

@@ -1,13 +1,14 @@
 """`aibench-fast recover`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.saving import save_or_print
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import remove_written
+from aibench_fast.files import check_outputs, remove_written
 from aibench_fast.report import text
 from aibench_fast.results.journal import SUFFIX, recover
 
@@ -24,7 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "journal", type=Path, metavar="JOURNAL",
-        help="the journal; it is removed when the result is saved",
+        help="the journal; it is removed when the result is saved, unless a part of it is damaged",
     )  # fmt: skip
     parser.add_argument(
         "--json-out-file", type=Path, metavar="FILE",
@@ -34,12 +35,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _recover(options: argparse.Namespace) -> int:
-    result = recover(options.journal)
+    lost: list[str] = []
+    result = recover(options.journal, lost.append)
     file = options.json_out_file or _own_name(options.journal)
+    check_outputs([("--json-out-file", file)], [("the journal", options.journal)])
     save_or_print(result, file)
     print(text.format_summary(result))
     print(f"Recovered {options.journal}, the result is {file}", flush=True)
-    remove_written(options.journal)
+    if lost:
+        print(f"aibench-fast: {lost[0]}; {options.journal} is kept", file=sys.stderr)
+    else:
+        remove_written(options.journal)
     return EXIT_INCOMPLETE
 
 

@@ -3,6 +3,7 @@
 JSON lines, of the fields of a Result: for the same version of this program to read. The first says
 which that is. Each reporting period adds two, written at once: what is new of the fields that grow
 as a run goes on, and all the rest of the result so far, which stands for that of every line before.
+Each ends with a tab and its checksum, so that a damaged one is left out and those after it are not.
 Where lines that are stood for are most of the file, it is written anew without them, so that it is
 bounded by the result that it is of.
 
@@ -11,7 +12,8 @@ Nothing is forced on to the disk: what a killed process wrote is the system's to
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -26,6 +28,8 @@ from aibench_fast.results.serverperiods import OVERALL
 SUFFIX = ".journal"
 MIN_STALE_BYTES = 4 << 20
 _SO_FAR = "SoFar"
+_PERIODS = "Periods"
+"""How many reporting periods there were by then."""
 _SO_FAR_START = b'{"SoFar": '
 
 
@@ -52,8 +56,8 @@ class Journal:
         lines = self._lines(so_far)
         try:
             if self._file is None:
-                head = {"Journal": FORMAT_VERSION}
-                self._rewrite([_line(head), *lines])
+                head = json.dumps({"Journal": FORMAT_VERSION}).encode() + b"\n"
+                self._rewrite([head, *lines])
             elif self._stale_bytes > max(MIN_STALE_BYTES, self._kept_bytes):
                 self._stale_bytes = 0
                 self._rewrite(chain(_without_stale(self._path), lines))
@@ -86,7 +90,7 @@ class Journal:
             )
         )
         periods = _line({name: plain.pop(name) for name in ("intervals", "server_stats")})
-        newest = _line({_SO_FAR: plain})
+        newest = _line({_SO_FAR: plain, _PERIODS: len(so_far.intervals)})
         self._intervals, self._server_periods = len(so_far.intervals), len(stats)
         self._kept_bytes += len(periods)
         self._stale_bytes += self._newest_bytes
@@ -100,41 +104,91 @@ class Journal:
         self._file = self._path.open("ab")
 
 
-def recover(path: Path) -> Result:
+def recover(path: Path, note: Callable[[str], None] = lambda words: None) -> Result:
     """Read what a run that was killed had come to; half a line at the end is let go.
 
-    ConfigError where it is no journal, is another version's, or holds nothing.
+    Damaged lines are left out, and `note` is called with what is lost by them. ConfigError where it
+    is no journal, is another version's, or holds nothing.
     """
     try:
         with path.open("rb") as file:
             _check_head(path, file.readline())
-            plain = _newest(_whole_lines(file))
-        if plain is not None:
-            return from_plain(Result, plain)  # type: ignore[no-any-return]
+            found = _read_lines(file)
+        if found.newest is not None:
+            plain = {
+                **found.newest, "intervals": found.intervals, "server_stats": found.server_stats
+            }  # fmt: skip
+            result: Result = from_plain(Result, plain)
+            if found.damaged:
+                note(f"{path} is damaged: {found.loss()}")
+            return result
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} is a damaged journal: {error!r}") from error
+    if found.damaged:
+        raise ConfigError(f"{path} is a damaged journal: none of its states is whole")
     raise ConfigError(
         f"{path} holds nothing: the run was killed before its first reporting period was over"
     )
 
 
-def _newest(lines: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    intervals: list[Mapping[str, Any]] = []
-    server_stats: dict[str, Any] = {}
+@dataclasses.dataclass
+class _Found:
+    """What the whole lines of a journal hold."""
+
+    newest: Mapping[str, Any] | None = None
+    """The last state of all that does not grow."""
+    periods: int = 0
+    """How many reporting periods there were by then."""
+    intervals: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
+    server_stats: dict[str, Any] = dataclasses.field(default_factory=dict)
+    damaged: int = 0
+    """Lines that are not whole."""
+    damaged_since: int = 0
+    """Those of them after the newest state."""
+
+    def loss(self) -> str:
+        """What is not recovered, in words."""
+        lines = "1 line is" if self.damaged == 1 else f"{self.damaged} lines are"
+        missing = self.periods - len(self.intervals)
+        lost = [f"{missing} of {self.periods} reporting periods"] if missing else []
+        if self.damaged_since:
+            lost.append("all that came after the last state that is whole")
+        are = "are" if missing > 1 else "is"
+        return f"{lines} left out; {' and '.join(lost) or 'nothing'} {are} lost"
+
+
+def _read_lines(file: BinaryIO) -> _Found:
+    found = _Found()
     pending: list[Mapping[str, Any]] = []
-    newest = None
-    for line in lines:
-        if _SO_FAR not in line:
-            pending.append(line)
-            continue
-        for periods in pending:
-            intervals += periods["intervals"]
-            server_stats |= periods["server_stats"]
-        pending.clear()
-        newest = line[_SO_FAR]
-    return newest and {**newest, "intervals": intervals, "server_stats": server_stats}
+    for line, is_last in _with_last(file):
+        values = _checked(line)
+        if values is None:
+            # The line that was being written when the run was killed is no damage.
+            if not is_last or line.endswith(b"\n"):
+                found.damaged += 1
+                found.damaged_since += 1
+        elif _SO_FAR not in values:
+            pending.append(values)
+        else:
+            for periods in pending:
+                found.intervals += periods["intervals"]
+                found.server_stats |= periods["server_stats"]
+            pending.clear()
+            found.newest, found.periods = values[_SO_FAR], values[_PERIODS]
+            found.damaged_since = 0
+    return found
+
+
+def _with_last(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+    """Each line, and whether it is the last one."""
+    lines = iter(file)
+    line = next(lines, None)
+    while line is not None:
+        following = next(lines, None)
+        yield line, following is None
+        line = following
 
 
 def _check_head(path: Path, line: bytes) -> None:
@@ -153,15 +207,6 @@ def _check_head(path: Path, line: bytes) -> None:
         )
 
 
-def _whole_lines(file: BinaryIO) -> Iterator[Mapping[str, Any]]:
-    """Up to the one that was being written when the run was killed."""
-    for line in file:
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
-
-
 def _without_stale(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         for line in file:
@@ -176,4 +221,14 @@ def _ends(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(values: Mapping[str, Any]) -> bytes:
-    return json.dumps(values).encode() + b"\n"
+    text = json.dumps(values).encode()
+    return b"%b\t%08x\n" % (text, zlib.crc32(text))
+
+
+def _checked(line: bytes) -> Mapping[str, Any] | None:
+    """The values of a line; None of one that is not whole."""
+    text, _, checksum = line.rpartition(b"\t")
+    if checksum != b"%08x\n" % zlib.crc32(text):
+        return None
+    values: Mapping[str, Any] = json.loads(text)
+    return values
