@@ -18,9 +18,16 @@ PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 AIBENCH := $(VENV)/bin/aibench-fast
-INSTALLED := $(VENV)/.installed
-# Python files are used where they lie; only these need a new installation.
-BUILT_FROM := pyproject.toml setup.py $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -Ev '/(_core|_pixels)\.c$$')
+# A stamp for each purpose, so that nobody waits for what only another one needs.
+RUN := $(VENV)/.run
+TEST := $(VENV)/.test
+LINT := $(VENV)/.lint
+DIST := $(VENV)/.dist
+DOCS := build/docs-venv
+INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
+# Python files are used where they lie; what is built of these is built again, without pip.
+NATIVE := $(VENV)/.native
+BUILT_FROM := setup.py $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -Ev '/(_core|_pixels)\.c$$')
 
 RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
@@ -33,19 +40,19 @@ SERVERS := build/servers
 
 .PHONY: bench data-vision perf test servers dist docs lint faults soak audit clean system
 
-bench: $(INSTALLED)
+bench: $(NATIVE)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
 	$(AIBENCH) run --embedded --file $(TENSORS) --burn-in 50 --duration $(BENCH_SECONDS) \
 	    --json-out-file $(RESULTS)/bench.json \
 	    --output-file-stats-hdr-response-latency-hist $(RESULTS)/bench-latency-hist.txt
 
-data-vision: $(INSTALLED)
+data-vision: $(NATIVE)
 	scripts/generate_data_vision.sh
 
-perf: $(INSTALLED)
+perf: $(TEST)
 	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
-test: $(INSTALLED)
+test: $(TEST)
 	@$(MAKE) --no-print-directory -j 2 servers
 	@# In the order of their names, so that files of one long test are not the last.
 	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
@@ -55,53 +62,78 @@ servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed
 
 $(SERVERS)/kserve/.installed: PACKAGE := kserve==0.21.0
 $(SERVERS)/mlserver/.installed: PACKAGE := mlserver==1.7.1
-$(SERVERS)/%/.installed: | $(INSTALLED)
+$(SERVERS)/%/.installed:
 	$(PYTHON3) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet '$(PACKAGE)'
 	@touch $@
 
 # The wheel gets the tag of the systems that it runs on; both are tried in clean environments.
-dist: $(INSTALLED)
+dist: $(DIST)
 	rm -rf dist build/dist
 	$(PYTHON) -m build --outdir build/dist .
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(PYTHON) -m auditwheel repair --wheel-dir dist build/dist/*.whl
 	cp build/dist/*.tar.gz dist
 	.ci/try-dist dist
 
-docs: $(INSTALLED)
-	$(PYTHON) -m ruff check --quiet --select D1 src
+docs: $(NATIVE) $(DOCS)/.installed
 	$(PYTHON) examples/coordinated_omission.py --seconds 10 --out build/examples
-	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
 
-lint: $(INSTALLED)
+lint: $(LINT)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	rm -rf build/lint
 	CFLAGS=-Werror $(PYTHON) setup.py --quiet build --build-base build/lint
 
-faults: $(INSTALLED)
+faults: $(TEST)
 	FAULTS=$(FAULTS) $(PYTHON) -m pytest -q tests/faults/test_conservation.py
 
-soak: $(INSTALLED)
+soak: $(TEST)
 	$(PYTHON) tests/soak.py --minutes $(MINUTES) --out $(RESULTS)/soak.md
 
 include tests/server/native.mk
 
-asan ubsan tsan memcheck fuzz runs-asan runs-ubsan runs-tsan: | $(INSTALLED)
+asan ubsan tsan memcheck fuzz runs-asan runs-ubsan runs-tsan: | $(TEST)
 
-audit: $(INSTALLED)
+audit:
 	$(PYTHON3) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
 	.ci/audit build/audit/bin/pip-audit requirements.txt
 
-$(INSTALLED): $(BUILT_FROM)
+$(NATIVE): $(BUILT_FROM) | $(RUN)
+	$(PYTHON) setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(RUN): pyproject.toml
 	@$(MAKE) --no-print-directory system
 	$(PYTHON3) -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --upgrade pip
-	$(PYTHON) -m pip install --quiet --editable '.[server,report,notebook,dask,fsspec,docs,completion,test,dev]'
+	$(INSTALL) $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+	$(PYTHON) setup.py --quiet build_ext --inplace
+	$(INSTALL) --no-build-isolation --editable '.[server]'
+	@touch $@
+
+# Dependency groups take pip 25.1 or newer.
+$(TEST): $(NATIVE) pyproject.toml
+	$(INSTALL) 'pip>=25.1'
+	$(INSTALL) --no-build-isolation --editable '.[server,report,notebook,dask,fsspec,index,completion]' --group test
 	# Its Python part, which nothing here uses, wants another NumPy; its Triton does with any.
-	$(PYTHON) -m pip install --quiet --no-deps 'nvidia-pytriton>=0.5'
+	$(INSTALL) --no-deps 'nvidia-pytriton>=0.5'
+	@touch $@
+
+$(LINT): $(TEST)
+	$(INSTALL) --group lint
+	@touch $@
+
+$(DOCS)/.installed: pyproject.toml
+	$(PYTHON3) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(DOCS)/bin/python -m pip install --quiet --group docs
+	@touch $@
+
+$(DIST): $(NATIVE)
+	$(INSTALL) 'pip>=25.1'
+	$(INSTALL) --group dist
 	@touch $@
 
 # Say which system package is missing, by its name in Debian and Ubuntu.

@@ -11,7 +11,6 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOR_DEVELOPERS = ("test", "dev", "docs")
 HEAD = "# Made by .ci/lock-requirements.py. What `make audit` asks about.\n"
 
 
@@ -19,9 +18,8 @@ def main() -> None:
     """Let pip choose the versions, and write them down."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = list(project["dependencies"])
-    for extra, packages in project["optional-dependencies"].items():
-        if extra not in FOR_DEVELOPERS:
-            wanted += packages
+    for packages in project["optional-dependencies"].values():
+        wanted += packages
     told = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
          "--report", "-", *wanted],
