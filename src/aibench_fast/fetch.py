@@ -10,7 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError, ServerError, shown_url
 from aibench_fast.files import unwritable
 
 REPLY_TIMEOUT_S = 30.0
@@ -58,7 +58,7 @@ def download(
             problem = _mismatch(partial, sha256, size)
         if problem:
             partial.unlink()
-            raise ServerError(f"{url} is not the file asked for: {problem}; check both")
+            raise ServerError(f"{shown_url(url)} is not the file asked for: {problem}; check both")
         partial.replace(destination)
     except OSError as error:
         raise unwritable(destination, error) from error
@@ -66,13 +66,19 @@ def download(
 
 def path_of(url: str) -> str:
     """The path in a URL of the web; ConfigError where it is none."""
+    if not url.strip():
+        raise ConfigError("cannot fetch an empty address: write https://HOST/PATH")
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigError(f"cannot fetch {url}: {error}") from error
+        raise ConfigError(f"cannot fetch {shown_url(url)}: it is no address") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
-            f"cannot fetch {url}: give an address that begins with https:// or http://"
+            f"cannot fetch {shown_url(url)}: give an address that begins with https:// or http://"
+        )
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"cannot fetch {shown_url(url)}: an address with a user or a password is not supported"
         )
     return parts.path
 
@@ -109,8 +115,8 @@ def _transfer(url: str, partial: Path, progress: Progress) -> None:
             failures = 0 if _size(partial) > before else failures + 1
             if failures > len(RETRY_DELAYS_S):
                 raise ServerError(
-                    f"cannot fetch {url}: {interruption}, {failures} times in a row; is the "
-                    f"address right? {_size(partial):,} bytes are kept, and a repeated command "
+                    f"cannot fetch {shown_url(url)}: {interruption}, {failures} times in a row; is "
+                    f"the address right? {_size(partial):,} bytes are kept, and a repeated command "
                     "goes on from there"
                 ) from interruption
         if failures:
@@ -166,7 +172,9 @@ def _network_errors(url: str) -> Iterator[None]:
         answer = f"the server answers {error.code} {error.reason}"
         if error.code >= 500:
             raise _Interrupted(answer) from error
-        raise ServerError(f"cannot fetch {url}: {answer}; is the address right?") from error
+        raise ServerError(
+            f"cannot fetch {shown_url(url)}: {answer}; is the address right?"
+        ) from error
     except (HTTPException, OSError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise _Interrupted(str(reason) or type(error).__name__) from error

@@ -162,7 +162,7 @@ def test_what_is_no_redis_server_is_one_line(cli: Cli, tensor_file: Path) -> Non
     with FakeRedisAI(PING=lambda *_: b"HTTP/1.1 400 Bad Request\r\n") as server:
         done = cli("run", "--file", tensor_file, "--port", server.port)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
-    assert "is no Redis server: it answered PING with b'HTTP/1.1 400" in done.stderr
+    assert "is no Redis server: it answered PING with 'HTTP/1.1 400" in done.stderr
 
 
 def test_no_server_is_one_line(cli: Cli, tensor_file: Path, closed_port: int) -> None:
@@ -368,8 +368,33 @@ def test_no_histogram_file_where_none_is_wanted(
         (["run", "--workers", "abc"], "argument --workers: invalid int value: 'abc'"),
         (["run"], "which tensors? give --file FILE, or --shape"),
         (["rum"], "invalid choice: 'rum'"),
-        ([], "the following arguments are required: command"),
         (["run", "--file", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["search", "--slo", "p99=5ms", "--limit-rps", "5"], "see aibench-fast search --help"),
+        (["model", "load", "--bogus"], "see aibench-fast model load --help"),
+        (["run", "--password", "canary"], "--password; a password comes from AIBENCH_PASSWORD"),
+        (["serve", "--passwrd=canary"], "unrecognized arguments: --passwrd; see"),
+        (["fetch", "model", "", "--sha256", "0"], "cannot fetch an empty address"),
+        (["fetch", "coco", "--dest", "d", "--url", " "], "cannot fetch an empty address"),
+        (
+            ["fetch", "model", "https://me:canary@h/m.pb", "--sha256", "0"],
+            "cannot fetch https://h/",
+        ),
+        (
+            ["fetch", "model", "ftp://h/m.pb?token=canary", "--sha256", "0"],
+            "ftp://h/m.pb?...: give",
+        ),
+        (["run", "--url", "http://h/?token=canary"], "--url http://h/?...: write"),
+        (
+            ["run", "--shape", "2", "--url", "redis://h/?token=canary"],
+            "--url redis://h/?...: leave",
+        ),
+        (["run", "--url", "http://::1:8080"], "an IPv6 address goes in brackets"),
+        (["run", "--shape", "2", "--url", "redis://fe80::1:6379"], "goes in brackets"),
+        (["run", "--url", "http://h", "--metrics-url", "http://::1:8002/"], "goes in brackets"),
+        (
+            ["prepare", "--quiet", "--input", "memory://d?token=canary"],
+            "memory://d?...: there",
+        ),
     ],
 )
 def test_wrong_words_are_one_line(cli: Cli, words: list[str], complaint: str) -> None:
@@ -377,7 +402,23 @@ def test_wrong_words_are_one_line(cli: Cli, words: list[str], complaint: str) ->
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
     assert done.stderr.startswith("aibench-fast: ")
+    assert "canary" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "commands"),
+    [
+        ([], ["RedisAI", "Redis\nCluster", "Open Inference Protocol", "Triton", "search"]),
+        (["fetch"], ["model", "coco"]),
+        (["model"], ["write", "load"]),
+    ],
+)
+def test_without_a_command_there_is_help(cli: Cli, words: list[str], commands: list[str]) -> None:
+    done = cli(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == cli(*words, "--help").stdout
+    assert all(one in done.stdout for one in commands)
 
 
 def test_more_workers_than_the_shell_lets_open_files(cli: Cli, tensor_file: Path) -> None:

@@ -67,6 +67,10 @@ def test_a_mix_is_read_as_it_stands(mix: Path) -> None:
         ("[[request]]\nmodel = 'm'\nshape = [1]\ninputs = [{shape = [1]}]", "shape beside inputs"),
         ("[[request]]\nmodel = 'm'\ninputs = [{shapes = [1]}]", "inputs: there is no key shapes"),
         ("[[request]]\nmodel = 'm'\ninputs = []", "0 inputs; there are from 1 to 14"),
+        ("[[request]]\nmodel = 'm'\nshape = [1]\nweight = true", "weight is true, which is"),
+        ("[[request]]\nmodel = 'm'\nshape = [true, 2]", "shape [true, 2]: it has to be whole"),
+        ('request = ["a\\tb"]', "request 1: 'a b' is no table"),
+        ("[[request]]\nmodel = {a = false}", "model is {a = false}, which is of another type"),
         ("[[request]", "cannot read --mix"),
         (
             "[[request]]\nmodel = 'm'\nshape = [1]\nweight = 1e12\n"

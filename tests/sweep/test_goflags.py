@@ -137,9 +137,11 @@ def test_tensors_come_from_standard_input(
 
 
 def test_a_cut_standard_input_is_one_line(aibench: Aibench) -> None:
-    done = aibench("-model=null", stdin=bytes(1000))
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "1,000 bytes" in done.stderr
+    for size, words in ((1000, "standard input: 1,000 bytes"), (0, "standard input")):
+        done = aibench("-model=null", stdin=bytes(size))
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert words in done.stderr
+        assert "/tmp" not in done.stderr
 
 
 def test_a_limit_really_limits_batches_too(

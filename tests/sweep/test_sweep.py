@@ -271,8 +271,11 @@ def test_a_list_in_the_file_is_an_option_that_is_given_again(sweep: Sweep, tmp_p
 @pytest.mark.parametrize(
     ("grid", "words"),
     [
-        ("wrokers = [1]", "--wrokers=1"),
+        ("wrokers = [1]", "unrecognized arguments: --wrokers; see"),
         ("workers = [0]", "--workers"),
+        ("workers = true", "argument --workers: 'true': write numbers such as 1,8,16"),
+        ("batch-size = [false]", "argument --batch-size: 'false': write numbers"),
+        ("limit-rps = [true, 5]", "argument --limit-rps: 'true,5': write rates such as 50,100"),
         ("workers = ", "grid.toml"),
         ("burn-in = 100\nmax-queries = 100", "--burn-in 100"),
         ("autobatching = [64]", "no number of --workers"),

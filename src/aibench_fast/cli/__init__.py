@@ -14,7 +14,7 @@ from importlib import import_module
 from aibench_fast import __version__
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order
-from aibench_fast.cli.options import Parser
+from aibench_fast.cli.options import Parser, add_subcommands
 from aibench_fast.cli.output import is_refused, open_streams
 from aibench_fast.errors import AibenchError, ConfigError, InternalError
 
@@ -36,12 +36,14 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """
     parser = Parser(
         prog="aibench-fast",
-        description="Benchmark model servers that speak RedisAI's commands.",
+        description="Benchmark model servers: those that speak RedisAI's commands, one or a Redis\n"
+        "Cluster, and those of the Open Inference Protocol (KServe V2) over HTTP, such as Triton,\n"
+        "KServe and MLServer. Both are spoken with or without TLS.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", dest="command", required=True)
+    commands = add_subcommands(parser, "command")
     for name, summary in COMMANDS.items():
         if words is None or words[:1] == [name]:
             import_module(f"{__name__}.{name}").add_parser(commands)

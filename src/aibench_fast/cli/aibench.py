@@ -167,4 +167,7 @@ def _tensor_file(file: str) -> Iterator[Path]:
                 shutil.copyfileobj(sys.stdin.buffer, copy, COPY_BYTES)
         except OSError as error:
             raise unwritable(spool, error) from error
-        yield spool
+        try:
+            yield spool
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(str(spool), "standard input")) from error

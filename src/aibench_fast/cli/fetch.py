@@ -7,9 +7,9 @@ from urllib.parse import unquote
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
+from aibench_fast.cli.options import add_command, add_subcommands
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.fetch import download, path_of
 from aibench_fast.tensors import coco
 
@@ -22,7 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         summary=COMMANDS["fetch"],
         example="aibench-fast fetch coco --dest coco",
     )
-    subcommands = parser.add_subparsers(title="commands", dest="subcommand", required=True)
+    subcommands = add_subcommands(parser, "subcommand")
     add_model_parser(subcommands)
     add_coco_parser(subcommands)
 
@@ -111,5 +111,5 @@ def name_in(url: str) -> Path:
     """The file name at the end of a URL; ConfigError where there is none."""
     name = PurePosixPath(unquote(path_of(url))).name
     if name in ("", ".", ".."):
-        raise ConfigError(f"{url} ends with no file name; give one by --out")
+        raise ConfigError(f"{shown_url(url)} ends with no file name; give one by --out")
     return Path(name)

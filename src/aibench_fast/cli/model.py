@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
+from aibench_fast.cli.options import (
+    add_command,
+    add_login,
+    add_server_address,
+    add_subcommands,
+    addresses,
+)
 from aibench_fast.files import replacing
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
@@ -25,7 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         summary=COMMANDS["model"],
         example="aibench-fast model load --backend ONNX --batchsize 32",
     )
-    subcommands = parser.add_subparsers(title="commands", dest="subcommand", required=True)
+    subcommands = add_subcommands(parser, "subcommand")
     add_write_parser(subcommands)
     add_load_parser(subcommands)
 

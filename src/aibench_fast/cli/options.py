@@ -7,7 +7,7 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
-from aibench_fast.errors import ConfigError, escaped
+from aibench_fast.errors import ConfigError, escaped, shown_url
 from aibench_fast.protocols.address import ServerAddress, url_parts
 from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.units import duration_s, size_bytes
@@ -22,7 +22,24 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the words, and leave with the caller's exit code."""
-        told = f"aibench-fast: {escaped(message)}; see {self.prog} --help\n"
+        self._refuse(message, self.prog)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """As argparse, but an unknown option is named without its value, which may be secret."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = (getattr(options, name, None) for name in ("command", "subcommand"))
+            named = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            told = f"unrecognized arguments: {' '.join(named or unknown)}"
+            if "--password" in named:
+                told += f"; a password comes from {PASSWORD_VARIABLE} or --password-file"
+            self._refuse(told, " ".join([self.prog, *filter(None, command)]))
+        return options
+
+    def _refuse(self, message: str, command: str) -> NoReturn:
+        told = f"aibench-fast: {escaped(message)}; see {command} --help\n"
         self.exit(ConfigError.exit_code, told)
 
 
@@ -46,6 +63,19 @@ def add_command(
         "--debug", action="store_true", help="show a traceback where an error ends the command"
     )
     return parser
+
+
+def add_subcommands(
+    parser: argparse.ArgumentParser, dest: str
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Have a parser take one of several commands; without any it prints its help."""
+
+    def print_help(_: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(handler=print_help, debug=False)
+    return parser.add_subparsers(title="commands", dest=dest)
 
 
 def add_server_address(
@@ -219,10 +249,11 @@ def _redis_url(url: str) -> SplitResult:
             "--url with a password, which every process list shows: set "
             f"{PASSWORD_VARIABLE}, or give --password-file or --ask-password"
         )
+    shown = shown_url(url)
     if parts.scheme not in REDIS_SCHEMES or not parts.hostname:
-        raise ConfigError(f"--url {url}: write redis://HOST:PORT, or rediss:// for TLS")
+        raise ConfigError(f"--url {shown}: write redis://HOST:PORT, or rediss:// for TLS")
     if parts.path not in ("", "/", "/0") or parts.query or parts.fragment:
-        raise ConfigError(f"--url {url}: leave out what is behind the port; it is database 0")
+        raise ConfigError(f"--url {shown}: leave out what is behind the port; it is database 0")
     return parts
 
 

@@ -10,17 +10,24 @@ from typing import Any
 from aibench_fast.cli.options import seconds
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.sweep import numbers
+from aibench_fast.load.toml import shown
 
 
 def _axis(least: int) -> Callable[[str], list[int]]:
     def axis(words: str) -> list[int]:
-        return numbers(words, least=least)
+        try:
+            return numbers(words, least=least)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
     return axis
 
 
 def _rates(words: str) -> list[float]:
-    return [float(word) for word in words.split(",")]
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{words!r}: write rates such as 50,100") from error
 
 
 def add_grid_options(parser: argparse.ArgumentParser) -> None:
@@ -119,12 +126,17 @@ def _words(parser: argparse.ArgumentParser, settings: Mapping[str, Any]) -> list
     """A TOML file's settings as options would be typed."""
     words = []
     for name, value in settings.items():
-        if isinstance(value, bool):
-            if value != parser.get_default(name.replace("-", "_")):
+        default = parser.get_default(name.replace("-", "_"))
+        if isinstance(value, bool) and (default is None or isinstance(default, bool)):
+            if value != default:
                 words.append(f"--{name}" if value else f"--{name}=false")
         elif isinstance(value, list) and name in _GIVEN_AGAIN:
             words += [f"--{name}={one}" for one in value]
         else:
             values = value if isinstance(value, list) else [value]
-            words.append(f"--{name}={','.join(map(str, values))}")
+            words.append(f"--{name}={','.join(map(_word, values))}")
     return words
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.toml import check_keys
+from aibench_fast.load.toml import check_keys, shown
 from aibench_fast.tensors import strings, tensorfile
 
 MAX_KINDS = 64
@@ -187,7 +187,7 @@ def _input(table: Mapping[str, Any], where: str) -> InputTensor:
     if file is None and shape is None:
         raise ConfigError(f"{where}which tensors? give file, or shape for generated ones")
     if shape is not None and not all(type(one) is int for one in shape):
-        raise ConfigError(f"{where}shape {shape}: it has to be whole numbers")
+        raise ConfigError(f"{where}shape {shown(shape)}: it has to be whole numbers")
     return InputTensor(
         file=None if file is None else Path(file),
         shape=IMAGE_SHAPE if shape is None else tuple(shape),

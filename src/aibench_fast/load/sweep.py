@@ -96,7 +96,10 @@ def numbers(words: str, *, least: int = 0) -> list[int]:
         if step < 1 or last < first:
             raise ValueError(f"{words!r} counts nothing; write MIN:MAX:STEP")
         return list(dict.fromkeys(max(n, least) for n in range(first, last + 1, step)))
-    found = [int(word) for word in words.split(",")]
+    try:
+        found = [int(word) for word in words.split(",")]
+    except ValueError:
+        raise ValueError(f"{words!r}: write numbers such as 1,8,16, or MIN:MAX:STEP") from None
     if min(found) < least:
         raise ValueError(f"{words!r}: each has to be at least {least}")
     return found

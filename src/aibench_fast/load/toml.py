@@ -9,9 +9,20 @@ from aibench_fast.errors import ConfigError
 def check_keys(table: Any, known: Mapping[str, Any], where: str) -> None:
     """Hold a table against its keys and their types; ConfigError, which `where` begins."""
     if not isinstance(table, dict):
-        raise ConfigError(f"{where}{table!r} is no table")
+        raise ConfigError(f"{where}{shown(table)} is no table")
     for key, value in table.items():
         if key not in known:
             raise ConfigError(f"{where}there is no key {key}; there are {', '.join(known)}")
         if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise ConfigError(f"{where}{key} is {value!r}, which is of another type")
+            raise ConfigError(f"{where}{key} is {shown(value)}, which is of another type")
+
+
+def shown(value: Any) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {shown(one)}' for key, one in value.items())}}}"
+    return f"'{value}'" if isinstance(value, str) else str(value)

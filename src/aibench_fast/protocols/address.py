@@ -1,12 +1,13 @@
 """Where a server listens, as whom to log in, and by TLS or not."""
 
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError, ServerError, shown_url
 from aibench_fast.protocols.tls import TlsSettings
 
 FRAMING_HEADERS = (
@@ -39,7 +40,7 @@ class ServerAddress:
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
-        return str(self.socket) if self.socket else f"{self.host}:{self.port}"
+        return str(self.socket) if self.socket else _authority(self.host, self.port)
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,16 @@ class HttpAddress:
     @property
     def authority(self) -> str:
         """Host and port, as a request names them."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return _authority(self.host, self.port)
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
         return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
+
+
+def _authority(host: str, port: int) -> str:
+    """A host and a port; an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def all_addresses(host: str, port: int) -> list[str]:
@@ -79,6 +84,8 @@ def all_addresses(host: str, port: int) -> list[str]:
 
 def url_parts(url: str, option: str = "--url") -> SplitResult:
     """The parts of a URL, its port a number; ConfigError, which repeats nothing of it, else."""
+    if _is_bare_ipv6(url):
+        raise ConfigError(f"{option}: an IPv6 address goes in brackets, as in http://[::1]:8080")
     try:
         parts = urlsplit(url)
         _ = parts.port  # which is read when it is asked for
@@ -88,6 +95,12 @@ def url_parts(url: str, option: str = "--url") -> SplitResult:
         more = f", one address for each {option}" if "," in url else ""
         raise ConfigError(f"{option}: {words}; write SCHEME://HOST:PORT{more}") from None
     return parts
+
+
+def _is_bare_ipv6(url: str) -> bool:
+    """Whether a URL's host is an IPv6 address without the brackets that set its port apart."""
+    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    return re.fullmatch(r"[0-9a-fA-F.]*:[0-9a-fA-F.]*:[0-9a-fA-F:.]*", authority) is not None
 
 
 def http_address(
@@ -106,11 +119,11 @@ def http_address(
         raise ConfigError(f"{option} with a user or a password: give --header instead, from a file")
     if parts.scheme not in _HTTP_PORTS or not host or parts.query or parts.fragment:
         raise ConfigError(
-            f"{option} {url}: write http://HOST:PORT or https://HOST:PORT, with a path behind it "
-            "or none"
+            f"{option} {shown_url(url)}: write http://HOST:PORT or https://HOST:PORT, with a path "
+            "behind it or none"
         )
     if tls and parts.scheme == "http":
-        raise ConfigError(f"--tls with {option} {url}: write https://")
+        raise ConfigError(f"--tls with {option} {shown_url(url)}: write https://")
     for name, value in headers:
         encodes = name.lower() == "accept-encoding" and value.strip().lower() != "identity"
         if encodes or name.lower() in FRAMING_HEADERS:

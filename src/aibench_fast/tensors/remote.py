@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.tensors.archives import Opener
 from aibench_fast.tensors.listing import MAX_FILE_BYTES, Entry, check_size
 
@@ -15,7 +15,7 @@ class RemoteFolder:
     """A folder of one of fsspec's file systems."""
 
     where: str
-    """As it was asked for."""
+    """As it was asked for, without what may be secret."""
     filesystem: Any
     path: str
 
@@ -48,19 +48,21 @@ def is_address(where: str) -> bool:
 
 def find(where: str) -> RemoteFolder | Opener:
     """The folder at an address, or what opens the archive there; ConfigError where is neither."""
+    told = shown_url(where)
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise ConfigError(
-            f"--input {where}: an address takes fsspec; run: pip install 'aibench-fast[fsspec]'"
+            f"--input {told}: an address takes fsspec; run: pip install 'aibench-fast[fsspec]'"
         ) from error
     try:
         filesystem, path = url_to_fs(where)
         if filesystem.isdir(path):
-            return RemoteFolder(where, filesystem, path.rstrip("/"))
+            return RemoteFolder(told, filesystem, path.rstrip("/"))
         is_there = filesystem.exists(path)
     except Exception as error:  # a driver that is missing, no access, no such host, ...
-        raise ConfigError(f"--input {where}: cannot be looked into: {error}") from error
+        words = str(error).replace(where, told)
+        raise ConfigError(f"--input {told}: cannot be looked into: {words}") from error
     if not is_there:
-        raise ConfigError(f"--input {where}: there is no such folder or zip archive")
+        raise ConfigError(f"--input {told}: there is no such folder or zip archive")
     return partial(filesystem.open, path, "rb")
