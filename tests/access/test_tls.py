@@ -1,6 +1,7 @@
 """TLS with real servers: runs, what is refused and in which words, connections that are lost."""
 
 import os
+import ssl
 import threading
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from certificates import Authority, Certificate
 from commandline import Cli
 from fake_inference import FakeInference, binary_reply, output
+from fake_redisai import FakeRedisAI
 from tls_redis import MODEL, TlsRedis
 
 from aibench_fast import RunConfig, run
@@ -212,6 +214,31 @@ def test_a_server_that_asks_for_a_certificate(
         tls = replace(server.tls, certificate=own.certificate, key=own.key)
         result = run(config(server, address=replace(server.address, tls=tls), workers=3))
     assert (result.successes, result.failures) == (100, {})
+
+
+def test_a_python_server_that_asks_for_a_certificate(
+    authority: Authority, certificate: Certificate
+) -> None:
+    """It cuts a client without one after the handshake, and says nothing."""
+    own = authority.sign("client", "client")
+    trusted = TlsSettings(ca_file=authority.file)
+    known = replace(trusted, certificate=own.certificate, key=own.key)
+    asking = certificate.for_server
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(authority.file)
+    told = "the connection.*; if it wants a client certificate, give --cert and --key"
+    with FakeInference(tls=asking) as server:
+        with pytest.raises(ServerError, match=told):
+            run(http_config(server, authority))
+        assert run(http_config(server, authority, tls=known)).successes == 100
+    redis = FakeRedisAI()
+    redis.tls = asking
+    with redis:
+        address = ServerAddress("127.0.0.1", redis.port, tls=trusted)
+        asked = RunConfig(file=None, shape=(4,), address=address, max_queries=9)
+        with pytest.raises(ServerError, match=told):
+            run(asked)
+        assert run(replace(asked, address=replace(address, tls=known))).successes == 9
 
 
 def test_every_command_speaks_it(server: TlsRedis, authority: Authority, cli: Cli) -> None:

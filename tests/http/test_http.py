@@ -456,13 +456,47 @@ def test_no_server_a_redirect_and_another_protocol_are_one_line(closed_port: int
         against(server)
 
 
-@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
-def test_a_server_that_wants_a_token_is_told_with_how_to_give_it(status: str) -> None:
+def test_a_server_that_wants_a_token_is_told_with_how_to_give_it() -> None:
+    answer = json_reply({"error": "who?"}, "401 Unauthorized")
     with (
-        FakeInference(paths={"/v2/models/m": json_reply({"error": "who?"}, status)}) as server,
-        pytest.raises(ServerError, match=r"HTTP 40[13] for .*: who\?; .* --header 'Auth"),
+        FakeInference(paths={"/v2/models/m": answer}) as server,
+        pytest.raises(ServerError, match=r"HTTP 401 for .*: who\?; .* --header 'Auth"),
     ):
         against(server)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"), [(b"no\tentry\r\n here", "'no entry here'"), (b"", "nothing")]
+)
+def test_a_refusal_is_in_the_servers_words_alone(body: bytes, words: str) -> None:
+    """Why a server forbids something is not guessed."""
+    answer = reply(body, status="403 Forbidden")
+    with (
+        FakeInference(paths={"/v2/models/m": answer}) as server,
+        pytest.raises(ServerError, match=f"HTTP 403 for the model m: {words}$"),
+    ):
+        against(server)
+
+
+@pytest.mark.parametrize(
+    ("stats", "words"),
+    [
+        ({"model_stats": None}, "a value is of another type than expected"),
+        ({"model_stats": [{"inference_stats": None}]}, "a value is of another type than expected"),
+        ({"model_stats": ["?"]}, "a value is of another type than expected"),
+        ({}, "model_stats is missing"),
+    ],
+)
+def test_statistics_that_are_none_are_noted_in_words(stats: object, words: str) -> None:
+    paths = {
+        "/v2": json_reply({"name": "fake", "version": "1", "extensions": ["statistics"]}),
+        "/v2/models/m/stats": json_reply(stats),
+    }
+    with FakeInference(paths=paths) as server:
+        result = against(server)
+    where = f"{server.url}/v2/models/m/stats"
+    told = f"no reading: {where} has no statistics as Triton does: {words}"
+    assert told in result.server_stats["overall"]["notes"]
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Accept-Encoding"])

@@ -126,6 +126,16 @@ def test_facts_of_host_model_and_data_have_to_be_alike(cli: Cli, tmp_path: Path,
     assert f"{fact}: one in A, other in B" in done.stderr
 
 
+def test_facts_that_hold_or_not_are_yes_and_no(cli: Cli, tmp_path: Path) -> None:
+    a, b = save_ours(tmp_path / "a"), save_ours(tmp_path / "b")
+    for folder, value in ((a, True), (b, False)):
+        for path in folder.iterdir():
+            path.write_text(
+                json.dumps(json.loads(path.read_text()) | {"Facts": {"Encoding": value}})
+            )
+    assert "Encoding: yes in A, no in B" in cli("compare", a, b).stderr
+
+
 def test_a_fact_that_one_side_does_not_tell_is_named(cli: Cli, tmp_path: Path) -> None:
     a, b = save_ours(tmp_path / "a"), save_ours(tmp_path / "b")
     for path in b.iterdir():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commandline import Cli
-from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
+from fake_redisai import OK, OUTPUT_BYTES, Behaviour, FakeRedisAI, array, bulk
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.errors import ConfigError, ServerError
@@ -91,8 +91,27 @@ def test_the_older_dialect_is_fallen_back_to(tensor_file: Path) -> None:
 
     with FakeRedisAI(COMMAND=older) as server:
         assert run_against(server, tensor_file, dialect=None).query_label.endswith(":AI.MODELRUN")
-        with pytest.raises(ServerError, match=r"does not know AI\.MODELEXECUTE"):
+        told = (
+            r"does not know AI\.MODELEXECUTE: --dialect modelexecute takes RedisAI 1\.2\.3 or newer"
+        )
+        with pytest.raises(ServerError, match=told):
             run_against(server, tensor_file, dialect=Dialect.MODELEXECUTE)
+
+
+@pytest.mark.parametrize("use_dag", [False, True])
+def test_timeout_of_a_redisai_that_is_too_old(tensor_file: Path, use_dag: bool) -> None:
+    def version(number: int) -> Behaviour:
+        return lambda *_: array(
+            array(bulk(b"name"), bulk(b"ai"), bulk(b"ver"), b":%d\r\n" % number)
+        )
+
+    with FakeRedisAI(MODULE=version(10002)) as server:
+        told = "--timeout-ms 9 takes RedisAI 1.2.1 or newer, and the server at .* has 1.0.2"
+        with pytest.raises(ServerError, match=told):
+            run_against(server, tensor_file, timeout_ms=9, use_dag=use_dag)
+        assert not server.counts["AI.MODELRUN"] + server.counts["AI.DAGRUN"]
+        server.behave("MODULE", version(10201))
+        assert run_against(server, tensor_file, timeout_ms=9, use_dag=use_dag).successes
 
 
 def test_timeout_stands_where_each_dialect_has_it(tensor_file: Path) -> None:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.protocols.redisai.commands import Dialect, model_set
 from aibench_fast.protocols.redisai.connection import Connection, ask_dialect, fields, text
+from aibench_fast.protocols.redisai.replies import shown_reply
 
 # One mebibyte below the bulk string limit that servers have by default; RedisAI's own default.
 DEFAULT_CHUNK_BYTES = 511 << 20
@@ -157,8 +158,8 @@ def stored_model(connection: Connection, name: str) -> ModelSpec:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError(
-            f"{connection.address} answered AI.MODELGET {name} META BLOB with {str(reply)[:60]}, "
-            f"which is no model: {error!r}"
+            f"{connection.address} answered AI.MODELGET {name} META BLOB with "
+            f"{shown_reply(reply)}, which is no model: {misread(error)}"
         ) from error
 
 

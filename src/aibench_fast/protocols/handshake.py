@@ -86,6 +86,20 @@ def not_spoken(address: object) -> str:
     )
 
 
+ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""The end of a connection by TLS, as an end that was said or not: Pythons differ."""
+
+
+def wanted_certificate(settings: TlsSettings | None) -> str:
+    """What to try with a server that ends a connection by TLS before it answered anything.
+
+    By TLS 1.3 a client's handshake is over before the server has looked at its certificate.
+    """
+    if settings is None or settings.certificate:
+        return ""
+    return "; if it wants a client certificate, give --cert and --key"
+
+
 def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) -> ServerError:
     """What a handshake that failed tells, and what to do; `name` is what was asked for."""
     where = f"no TLS with {address}"
@@ -109,8 +123,7 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
     reason = error.reason or ""
     # A server that speaks none, as Triton, may just cut the connection, which older Pythons tell
     # as an end that was said.
-    cut = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
-    if cut or any(one in reason for one in _NOT_TLS):
+    if isinstance(error, ENDS) or any(one in reason for one in _NOT_TLS):
         return ServerError(not_spoken(address))
     if any(one in reason for one in _CERTIFICATE_WANTED):
         return ServerError(

@@ -17,7 +17,7 @@ from aibench_fast.report.plot import Chart
 from aibench_fast.report.vegalite import script_bundle
 from aibench_fast.results.autobatching import batching_doubts
 from aibench_fast.results.files import RunRecord, mixed
-from aibench_fast.results.notation import figure_text
+from aibench_fast.results.notation import fact_text, figure_text
 from aibench_fast.results.parts import Part
 from aibench_fast.results.servers import FIGURES, USE_FIGURES
 
@@ -384,5 +384,5 @@ def _setup(content: Content) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "<br>".join(escape(f"{name} {inner}") for name, inner in value.items())
-    return escape(str(value))
+        return "<br>".join(escape(f"{name} {fact_text(inner)}") for name, inner in value.items())
+    return escape(fact_text(value))

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 from aibench_fast.results.histogram import LatencyHistogram, is_known
+from aibench_fast.results.notation import fact_text
 from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.plainvalues import check_plain_values, number
 from aibench_fast.results.result import BUSY_THREAD, ServerFacts, Verdict
@@ -189,7 +190,7 @@ class RunRecord:
             "arrivals": self.arrivals,
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
-        return {name: None if value is None else str(value) for name, value in told.items()}
+        return {name: None if value is None else fact_text(value) for name, value in told.items()}
 
 
 @dataclass(frozen=True)
@@ -426,7 +427,7 @@ def _as_no_result() -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise ConfigError(f"it is no result: {error!r}") from error
+        raise ConfigError(f"it is no result: {misread(error)}") from error
 
 
 def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

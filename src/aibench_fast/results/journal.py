@@ -19,7 +19,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import remove_written, replacing, unwritable
 from aibench_fast.results.plain import from_plain, to_plain
 from aibench_fast.results.result import FORMAT_VERSION, Result
@@ -125,7 +125,7 @@ def recover(path: Path, note: Callable[[str], None] = lambda words: None) -> Res
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path} is a damaged journal: {error!r}") from error
+        raise ConfigError(f"{path} is a damaged journal: {misread(error)}") from error
     if found.damaged:
         raise ConfigError(f"{path} is a damaged journal: none of its states is whole")
     raise ConfigError(

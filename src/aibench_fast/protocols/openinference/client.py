@@ -68,6 +68,7 @@ class HttpClient:
     def __init__(self, address: HttpAddress, timeout_s: float = REPLY_TIMEOUT_S) -> None:
         """Connect; ServerError where nothing answers."""
         self._address = address
+        self._has_answered = False
         self._connection = http_connection(address, CONNECT_TIMEOUT_S)
         try:
             self._connection.connect()
@@ -125,11 +126,15 @@ class HttpClient:
         except (http.client.HTTPException, OSError) as error:
             self.close()
             raise self._no_http(f"{method} {path}", error) from error
+        self._has_answered = True
         names = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, names, found)
 
     def _no_http(self, asked: str, error: http.client.HTTPException | OSError) -> ServerError:
         address = self._address
+        if address.tls and isinstance(error, (*handshake.ENDS, ConnectionError)):
+            hint = "" if self._has_answered else handshake.wanted_certificate(address.tls)
+            return ServerError(f"{address} closed the connection at {asked}{hint}")
         if isinstance(error, ssl.SSLError):
             return handshake.explained(address, error, address.host)
         if not address.tls and handshake.speaks_tls(address.host, address.port, CONNECT_TIMEOUT_S):
@@ -182,7 +187,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
         document = None
     if reply.status >= 400:
         told = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
-        if reply.status in (401, 403):
+        if reply.status == 401:
             told += "; give a token that may, such as --header 'Authorization: env:TOKEN'"
         raise Refused(told)
     if not isinstance(document, dict):
@@ -202,7 +207,7 @@ def _words(document: Any, reply: Reply) -> str:
 def _shown(reply: Reply) -> str:
     if reply.headers.get("content-type", "").startswith("text/html"):
         return "a web page"
-    text = reply.body[:SHOWN_CHARACTERS].decode("utf-8", "replace").strip()
+    text = " ".join(reply.body[:SHOWN_CHARACTERS].decode("utf-8", "replace").split())
     return repr(text) if text else "nothing"
 
 
@@ -213,5 +218,5 @@ def _reason(error: Exception) -> str:
         return "there is no such host"
     if isinstance(error, TimeoutError):
         return "no connection within the time allowed"
-    words = str(error).strip().encode("unicode_escape").decode()
+    words = " ".join(str(error).split())
     return words[:SHOWN_CHARACTERS] or type(error).__name__

@@ -15,12 +15,14 @@ import dataclasses
 import http.client
 import math
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from aibench_fast.errors import ServerError
+from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.bounded import Bounds, TooLarge, read_body
 from aibench_fast.protocols.openinference.client import http_connection
@@ -108,6 +110,9 @@ class MetricsReader:
             text = _fetched(self.address)
         except (OSError, http.client.HTTPException, ServerError) as error:
             why = str(error).strip() or type(error).__name__
+            if isinstance(error, handshake.ENDS):
+                hint = handshake.wanted_certificate(self.address.tls)
+                why = f"it closed the connection{hint}"
             return ServerReading(now_s, notes=(f"no reading of {self.address}: {why}",))
         counters: dict[str, float] = {}
         levels: dict[str, float] = {}
@@ -147,6 +152,10 @@ def _fetched(address: HttpAddress) -> str:
     """What the address answers; OSError or HTTPException where it does not, or not soon enough."""
     connection = http_connection(address, TIME_ALLOWED_S)
     connection.bounds = Bounds(TIME_ALLOWED_S, MAX_BYTES)
+    try:
+        connection.connect()
+    except ssl.SSLError as error:
+        raise handshake.explained(address, error, address.host) from error
     try:
         connection.request("GET", address.path, headers=dict(address.headers))
         response = connection.getresponse()

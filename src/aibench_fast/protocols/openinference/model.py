@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.openinference.client import HttpClient, Refused
 from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
 from aibench_fast.protocols.openinference.documents import parsed
@@ -82,7 +82,7 @@ def ask_model(client: HttpClient, model: str, version: str | None) -> ModelMetad
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError(
-            f"what {path} says of the model {model} is not as the protocol has it: {error!r}"
+            f"what {path} says of the model {model} is not as the protocol has it: {misread(error)}"
         ) from error
 
 
@@ -98,7 +98,7 @@ def _ready_models(client: HttpClient) -> list[str]:
             told = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
         else:
             told = client.ask_json("/v2/models", "its models")["models"]
-        names = sorted({str(name).encode("unicode_escape").decode() for name in told})
+        names = sorted({str(name) for name in told})
     except (ServerError, ValueError, LookupError, TypeError, AttributeError):
         return []
     more = len(names) - SHOWN_MODELS

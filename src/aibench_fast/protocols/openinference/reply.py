@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aibench_fast._core import ANY_LENGTH, HttpOutput, HttpPlan, judge_http
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import Reply, json_of
 from aibench_fast.protocols.openinference.datatypes import our_dtype
@@ -54,7 +54,7 @@ def plan_of(
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ServerError(
             f"the reply to the trial request of the model {model} is not as the protocol has it: "
-            f"{error!r}"
+            f"{misread(error)}"
         ) from error
     total = sum(one.output_bytes for one in told)
     values = sum(math.prod(one.shape) for one in told)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aibench_fast.errors import ServerError
+from aibench_fast.errors import ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import HttpClient, json_of
 from aibench_fast.protocols.openinference.model import model_path
@@ -52,10 +52,17 @@ class TritonReader:
                 told = json_of(self._address, path, self._client.ask(path), "statistics")
                 for model in told["model_stats"]:
                     _add(counters, model)
-        except (ServerError, KeyError, TypeError) as error:
-            self.close()
-            return ServerReading(now_s, notes=(f"no reading: {error}",))
+        except ServerError as error:
+            return self._failed(now_s, str(error))
+        except (KeyError, TypeError, AttributeError) as error:
+            return self._failed(
+                now_s, f"{self._address}{path} has no statistics as Triton does: {misread(error)}"
+            )
         return ServerReading(now_s, counters)
+
+    def _failed(self, now_s: float, why: str) -> ServerReading:
+        self.close()
+        return ServerReading(now_s, notes=(f"no reading: {why}",))
 
     def close(self) -> None:
         """Close the connection."""

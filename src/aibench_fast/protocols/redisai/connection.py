@@ -18,14 +18,13 @@ from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
-from aibench_fast.protocols.redisai.replies import BrokenReply, Refusal, ReplyReader
+from aibench_fast.protocols.redisai.replies import BrokenReply, Refusal, ReplyReader, shown_reply
 
 Reply = TypeVar("Reply")
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
 RECEIVE_BYTES = 1 << 16
-SHOWN_BYTES = 60
 _WITH_SUBCOMMANDS = {"INFO", "CONFIG", "COMMAND", "MODULE", "AI.INFO", "AI.CONFIG"}
 _ADVICE = {
     "LOADING": "try again once it has loaded its data",
@@ -191,15 +190,11 @@ class Connection:
         return data
 
     def _hint(self) -> str:
-        """What a server may want that ends a connection by TLS before it answered anything."""
-        settings = self.address.tls
-        if settings is None or settings.certificate or self._has_answered:
-            return ""
-        return "; where it wants a certificate of ours, give --cert and --key"
+        return "" if self._has_answered else handshake.wanted_certificate(self.address.tls)
 
     def _ended(self, name: str, error: OSError) -> ServerError:
         self.is_spoilt = True
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
             return handshake.explained(self.address, error, self.address.host)
         if isinstance(error, TimeoutError):
             return ServerError(
@@ -212,7 +207,7 @@ class Connection:
 
     def _not_understood(self, name: str, data: bytes = b"") -> ServerError:
         self.is_spoilt = True
-        shown = f" with {data[:SHOWN_BYTES]!r}" if data else ""
+        shown = f" with {shown_reply(data)}" if data else ""
         return ServerError(
             f"what answers at {self.address} is no Redis server: it answered {name}{shown}"
         )
@@ -286,7 +281,7 @@ def _is_plain(address: ServerAddress, timeout_s: float) -> bool:
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "nothing within the time allowed"
-    if isinstance(error, ssl.SSLEOFError):
+    if isinstance(error, handshake.ENDS):
         return "it was cut"
     return (error.strerror or str(error)).lower()
 

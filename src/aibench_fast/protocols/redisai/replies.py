@@ -14,6 +14,8 @@ MAX_ELEMENTS = 1 << 20
 """Of a reply, those of nested arrays included. A cluster of 16,384 slots needs a fifth of it."""
 MAX_DEPTH = 32
 KEPT_WHEN_SKIMMED_BYTES = 64 << 10
+SHOWN_BYTES = 60
+SHOWN_ITEMS = 4
 _LONGEST_NUMBER = 20
 
 
@@ -198,3 +200,20 @@ def _scalar_of_resp3(line: bytes) -> bool | float | None:
         except ValueError:
             pass
     raise BrokenReply(line)
+
+
+def shown_reply(reply: Any) -> str:
+    """A reply as a message repeats it: its beginning, on one line."""
+    if reply is None:
+        return "nothing"
+    if isinstance(reply, Skimmed):
+        return f"{reply.size_bytes} bytes"
+    if isinstance(reply, list):
+        shown = f"[{', '.join(map(shown_reply, reply[:SHOWN_ITEMS]))}]"
+    elif isinstance(reply, bool):
+        shown = "true" if reply else "false"
+    elif isinstance(reply, bytes):
+        shown = f"'{' '.join(reply[:SHOWN_BYTES].decode('utf-8', 'replace').split())}'"
+    else:
+        shown = str(reply)
+    return shown[: 2 * SHOWN_BYTES]

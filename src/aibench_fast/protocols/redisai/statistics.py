@@ -28,8 +28,13 @@ from typing import Any
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.connection import Connection, fields, info, text
-from aibench_fast.protocols.redisai.replies import Refusal
+from aibench_fast.protocols.redisai.connection import (
+    Connection,
+    fields,
+    info,
+    text,
+)
+from aibench_fast.protocols.redisai.replies import Refusal, shown_reply
 from aibench_fast.protocols.statistics import ServerReading
 
 PROBE_TIMEOUT_S = 2.0
@@ -99,7 +104,7 @@ def _added_up(of_models: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 def _why_nothing(reply: Any) -> str:
     if isinstance(reply, Refusal):
         return str(reply)
-    return f"no fields in {str(reply)[:60]!r}" if reply else "it is empty"
+    return f"no fields in {shown_reply(reply)}" if reply else "it is empty"
 
 
 def _read_field(

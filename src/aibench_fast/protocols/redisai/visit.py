@@ -26,7 +26,7 @@ from aibench_fast.protocols.redisai.connection import (
     text,
 )
 from aibench_fast.protocols.redisai.model import StoredModel
-from aibench_fast.protocols.redisai.replies import Refusal, Skimmed
+from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
 from aibench_fast.protocols.redisai.request import Request
 from aibench_fast.protocols.session import HURRY_S
 from aibench_fast.results.result import ServerFacts
@@ -47,6 +47,11 @@ MAX_OUTPUTS_TRIED = 64
 _OTHER_OUTPUTS = re.compile(r"OUTPUTS|\d outputs|number of outputs", re.ASCII)
 """What servers of any version say where a model has not as many outputs as it was given keys."""
 EMBEDDED_VERSION = "ai_embedded_version"
+MODELEXECUTE_FROM = "1.2.3"
+"""The RedisAI that AI.MODELEXECUTE came with."""
+TIMEOUT_FROM = "1.2.1"
+"""The RedisAI that TIMEOUT came with."""
+UNKNOWN = "unknown"
 DELETED_AT_ONCE = 1000
 """Keys of one DEL: while a server deletes them, it answers nobody else."""
 # What bears on a benchmark; passwords and paths are none of a result's business.
@@ -97,6 +102,8 @@ def visit(
         spoken = dialect or ask_dialect(connection)
         requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
         _check_commands(connection, server, requests[0])
+        if requests[0].timeout_ms is not None and EMBEDDED_VERSION not in modules:
+            _check_timeout(connection, requests[0].timeout_ms)
         models = {
             request.model_key: _model(connection, request.model, request.model_key)
             for request in requests
@@ -181,7 +188,7 @@ def _module_version(connection: Connection) -> str:
         number = told.get("ver")
         if text(told.get("name")) == REDISAI_MODULE and isinstance(number, int) and number > 0:
             return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
-    return "unknown"
+    return UNKNOWN
 
 
 def _check_commands(connection: Connection, server: ServerFacts, request: Request) -> None:
@@ -191,10 +198,30 @@ def _check_commands(connection: Connection, server: ServerFacts, request: Reques
     known = known_commands(connection, needed)
     missing = [] if known is None else sorted(needed - known)
     if missing:
-        raise ServerError(
+        told = (
             f"the server at {connection.address} (version {server.version}) does not know "
-            f"{', '.join(missing)}: is the RedisAI module loaded?"
+            f"{', '.join(missing)}: "
         )
+        if request.dialect is Dialect.MODELEXECUTE and len(missing) < len(needed):
+            raise ServerError(
+                f"{told}--dialect {Dialect.MODELEXECUTE} takes RedisAI {MODELEXECUTE_FROM} or "
+                f"newer; --dialect {Dialect.MODELRUN} works with every version"
+            )
+        raise ServerError(f"{told}is the RedisAI module loaded?")
+
+
+def _check_timeout(connection: Connection, timeout_ms: int) -> None:
+    """ServerError where RedisAI is too old to limit a request's time in its queue."""
+    version = _module_version(connection)
+    if version != UNKNOWN and _numbers(version) < _numbers(TIMEOUT_FROM):
+        raise ServerError(
+            f"--timeout-ms {timeout_ms} takes RedisAI {TIMEOUT_FROM} or newer, and the server at "
+            f"{connection.address} has {version}: leave it out, or update the server"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 def _model(connection: Connection, name: str, key: str) -> StoredModel:
@@ -282,7 +309,7 @@ def _run(connection: Connection, request: Request, worker: int, *, known: bool) 
 def _check_ok(connection: Connection, command: Command, reply: Any) -> None:
     if reply != b"OK":
         raise ServerError(
-            f"{connection.address} answered {command[0]!s} with {_shown(reply)} on trial, "
+            f"{connection.address} answered {command[0]!s} with {shown_reply(reply)} on trial, "
             "expected OK"
         )
 
@@ -295,10 +322,6 @@ def _fetched(connection: Connection, key: str) -> tuple[str, int]:
     if not isinstance(blob, bytes | Skimmed) or not isinstance(dtype, bytes):
         raise ServerError(
             f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
-            f"{_shown(reply)}, which is no tensor"
+            f"{shown_reply(reply)}, which is no tensor"
         )
     return text(dtype), blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
-
-
-def _shown(reply: Any) -> str:
-    return repr(reply)[:100]
