@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encode, noise
-from PIL import Image
+from PIL import ExifTags, Image
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors import images
@@ -23,6 +23,12 @@ from aibench_fast.tensors.images import (
 )
 
 sides = st.integers(1, 60)
+
+
+def turned_by(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
 
 
 def load(data: bytes, smaller_side: int = 256) -> np.ndarray:
@@ -298,6 +304,63 @@ def test_what_is_no_photograph_gives_the_reason(data: bytes, reason: str) -> Non
     with pytest.raises(ConfigError, match=reason) as raised:
         load(data)
     assert "\n" not in str(raised.value)
+
+
+END = b"\xff\xd9"
+FORMS: dict[str, dict[str, object]] = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "restart markers": {"restart_marker_blocks": 7},
+    "turned": {"exif": turned_by(6)},
+    "large": {},
+    "grey": {},
+    "CMYK": {},
+    "two in one file": {},
+}
+"""The first three simplejpeg decodes, the others Pillow."""
+
+
+def jpeg(form: str) -> bytes:
+    picture = noise(40, 30).resize((2400, 1800) if form == "large" else (400, 300))
+    if form == "two in one file":
+        return encode(picture, "MPO", save_all=True, append_images=[picture])
+    picture = picture.convert({"grey": "L", "CMYK": "CMYK"}.get(form, "RGB"))
+    return encode(picture, "JPEG", quality=90, **FORMS[form])
+
+
+def first_end(data: bytes) -> int:
+    """Where the first picture's end marker is."""
+    return data.index(END, data.index(b"\xff\xda"))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.95])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_jpeg_that_ends_early_is_refused_with_an_end_marker_too(form: str, share: float) -> None:
+    whole = jpeg(form)
+    end = first_end(whole)
+    data_begins = whole.index(b"\xff\xda")
+    cut = whole[: data_begins + int((end - data_begins) * share)]
+    load(whole, 64)
+    for data in (cut, cut + END, cut + bytes(100) + END, cut + whole[end:]):
+        with pytest.raises(ConfigError, match=r"is damaged, so that a part is missing|truncated"):
+            load(data, 64)
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused() -> None:
+    whole = jpeg("progressive")
+    scans = [place for place in range(len(whole)) if whole[place : place + 2] == b"\xff\xda"]
+    assert len(scans) > 5
+    for scan in scans[1:]:
+        with pytest.raises(ConfigError, match="scans of a progressive JPEG"):
+            load(whole[:scan] + END, 64)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_bytes_too_many_do_no_harm(form: str) -> None:
+    whole = jpeg(form)
+    end = first_end(whole)
+    for data in (whole + b"trailing", whole[:end] + b"more" + whole[end:]):
+        assert np.array_equal(load(data, 64), load(whole, 64))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what is broken

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors._pixels import area_scale_image, area_scale_rgb, convert_u8_to_f32
+from aibench_fast.tensors.scans import lacks_scans
 from aibench_fast.tensors.tensorfile import Layout, Tensor, ValueRange
 from aibench_fast.tensortype import CHANNELS
 
@@ -30,6 +31,17 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 # A large picture is made smaller by cheaper means first, down to so many times the scaled size.
 # Four times keeps the mean difference from plain area averaging below 0.5/255; twice, below 2/255.
 ROUGH_FACTOR = 4
+
+_JPEGS = ("JPEG", "MPO")
+"""One, and several in one file, of which the first is taken."""
+_DAMAGES = (
+    "premature end",
+    "Premature end",
+    "bad Huffman code",
+    "bad arithmetic",
+    "instead of RST",
+)
+"""What libjpeg says of data that is not all there; bytes too many do no harm."""
 
 LYING = (5, 6, 7, 8)
 """EXIF's orientations that exchange width and height."""
@@ -109,6 +121,7 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
             else:
                 lying = image.size
                 image.load()
+                _check_whole(image, data)
                 ImageOps.exif_transpose(image, in_place=True)
                 if image.size != lying:
                     width, height = height, width
@@ -150,13 +163,30 @@ def _usual_jpeg(image: Image.Image, data: bytes, size: tuple[int, int]) -> Pictu
     it decodes line by line and stores four bytes a pixel.
     """
     usual = image.format == "JPEG" and image.mode == "RGB" and image.size == size
-    if not usual or image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+    if not usual or image.getexif().get(ExifTags.Base.Orientation, 1) != 1 or lacks_scans(data):
         return None
     try:
         pixels: Picture = simplejpeg.decode_jpeg(data, "RGB")
     except ValueError:  # Pillow tells better what is wrong, and forgives what does no harm
         return None
     return pixels
+
+
+def _check_whole(image: Image.Image, data: bytes) -> None:
+    """ConfigError where a JPEG is damaged in a way that Pillow fills with grey and says nothing of.
+
+    The smallest picture will do: all of the data is read for it too.
+    """
+    if image.format not in _JPEGS:
+        return
+    if lacks_scans(data):
+        raise ConfigError("is damaged, so that a part is missing: scans of a progressive JPEG")
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1)
+    except ValueError as error:
+        if any(words in str(error) for words in _DAMAGES):
+            words = str(error).removeprefix("Corrupt JPEG data: ")
+            raise ConfigError(f"is damaged, so that a part is missing: {words}") from error
 
 
 def _empty_scaled(width: int, height: int, smaller_side: int) -> Picture:
