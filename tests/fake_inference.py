@@ -6,9 +6,15 @@ servers are used wherever nothing has to misbehave.
 """
 
 import asyncio
+import fcntl
 import json
+import socket
 import ssl
+import struct
+import termios
 import threading
+import time
+from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +82,23 @@ def well(asked: Asked, number: int) -> bytes:
     return binary_reply()
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection as a process does that crashes with it."""
+    at_once = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    writer.transport.abort()
+
+
+async def something_came(writer: asyncio.StreamWriter) -> None:
+    """Wait until bytes wait to be read, or 10 ms."""
+    file = writer.get_extra_info("socket").fileno()
+    until_s = time.monotonic() + 0.01
+    waiting = array("i", [0])
+    while not waiting[0] and time.monotonic() < until_s:
+        await asyncio.sleep(0)
+        fcntl.ioctl(file, termios.FIONREAD, waiting)
+
+
 @dataclass
 class FakeInference:
     """Listens on a free port of 127.0.0.1 while the `with` block lasts."""
@@ -99,6 +122,10 @@ class FakeInference:
     """Close it behind these inferences' replies, by their number."""
     abort_after: set[int] = field(default_factory=set)
     """Cut it behind these, without the end that TLS has."""
+    reset_for: set[int] = field(default_factory=set)
+    """Reset it in place of these inferences' replies."""
+    replies_a_connection: int | None = None
+    """After so many to inferences wait a moment for another, and close without reading it."""
     tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
     """The inferences, the trial first."""
@@ -134,22 +161,33 @@ class FakeInference:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        inferences = 0
         spoken = writer.get_extra_info("ssl_object")
         self.resumed += spoken is not None and spoken.session_reused
         try:
             while (asked := await self._read(reader)) is not None:
                 answer = self._answer(asked)
+                number = len(self.asked) - 1
                 if not isinstance(answer, bytes) and answer is not None:
                     answer = await answer
+                is_inference = asked.line.startswith("POST")
+                if is_inference and number in self.reset_for:
+                    reset(writer)
+                    break
                 if answer is None:
                     break
+                inferences += is_inference
+                if inferences == self.replies_a_connection:
+                    writer.transport.pause_reading()
                 writer.write(answer)
                 await writer.drain()
                 if len(self.asked) - 1 in self.abort_after:
                     await asyncio.sleep(0.01)  # or nothing of it is sent
                     writer.transport.abort()
                     break
-                is_inference = asked.line.startswith("POST")
+                if inferences == self.replies_a_connection:
+                    await something_came(writer)
+                    break
                 if is_inference and (self.close_each or len(self.asked) - 1 in self.close_after):
                     break
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):

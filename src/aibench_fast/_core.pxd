@@ -167,6 +167,7 @@ cdef extern from "transport.h" nogil:
         int port
         const char *socket
         tls *tls
+        bint closes_each
 
 
 cdef extern from "figures.h" nogil:
@@ -299,6 +300,8 @@ cdef extern from "loadgen.h" nogil:
         uint64_t requests
         uint64_t answered_tensors
         uint64_t reconnects
+        uint64_t remade
+        uint64_t resent
         uint64_t moved
         uint64_t asked
         uint64_t abandoned

@@ -50,6 +50,10 @@ class Snapshot(NamedTuple):
     """In the successes among them."""
     reconnects: int
     """New connections in place of such as the server closed between requests."""
+    remade: int
+    """New connections in place of such as were lost."""
+    resent: int
+    """Requests that were sent again: the server had closed the connection before it had them."""
     moved: int
     """Redirects from one node of a cluster to another that were followed, MOVED."""
     asked: int
@@ -303,6 +307,8 @@ class Endpoint(NamedTuple):
     tls: Tls | None = None
     greeting: Sequence[bytes] = ()
     """Commands that are each answered by OK."""
+    closes_each: bool = False
+    """The server closes a connection behind the first reply, and does not say so."""
 
 class Cluster(NamedTuple):
     """What workers need whose servers are a cluster's shards; see native/cluster.h."""

@@ -58,6 +58,8 @@ class Snapshot(NamedTuple):
     requests: int
     answered_tensors: int
     reconnects: int
+    remade: int
+    resent: int
     moved: int
     asked: int
     abandoned: int
@@ -93,6 +95,7 @@ class Endpoint(NamedTuple):
     socket: object = None  # Path or None
     tls: object = None  # Tls or None
     greeting: object = ()  # Sequence[bytes]
+    closes_each: bool = False
 
 
 class Cluster(NamedTuple):
@@ -609,6 +612,7 @@ cdef int _fill_endpoint(endpoint *native, wanted, list kept) except -1:
         native.socket = PyBytes_AS_STRING(socket)
     if tls is not None:
         native.tls = tls._tls
+    native.closes_each = wanted.closes_each
     return 0
 
 
@@ -823,7 +827,8 @@ cdef class LoadGenerator:
         with nogil:
             loadgen_read(g, s)
         return Snapshot(
-            s.begun, s.requests, s.answered_tensors, s.reconnects, s.moved, s.asked, s.abandoned,
+            s.begun, s.requests, s.answered_tensors, s.reconnects, s.remade, s.resent,
+            s.moved, s.asked, s.abandoned,
             s.burn_in_shed, s.started_ns,
             s.began_ns, s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,

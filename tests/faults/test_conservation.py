@@ -271,7 +271,7 @@ def test_whatever_happens_counts_are_conserved(
         changes = sum(one.kind in CHANGING and one.direction == REPLIES for one in done)
         assert counts.succeeded <= sum(proxy.whole_replies for proxy in proxies) + changes
     if REQUESTS not in changed:
-        assert counts.succeeded <= asked <= counts.sent + result.reconnects
+        assert counts.succeeded <= asked <= counts.sent + result.resent
     if happened.issubset(DELAYING) and not failed & {"client_timeout", "connection_lost"}:
         assert asked == counts.sent
     if load.is_open and not load.stops and "connect" not in failed:

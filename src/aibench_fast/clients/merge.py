@@ -32,7 +32,8 @@ MAX_UNEVEN = 0.1
 MAX_START_LAG_S = 0.005
 _SUMS = (
     "workers", "threads", "requests", "successes", "inferences", "inferences_with_burn_in",
-    "burn_in_requests", "reconnects", "moved", "asked", "abandoned", "late_starts", "shed",
+    "burn_in_requests", "reconnects", "remade_connections",
+    "resent", "moved", "asked", "abandoned", "late_starts", "shed",
     "unsent", "saturated", "client_cpu_s",
 )  # fmt: skip
 _HISTOGRAMS = ("latencies", "start_lags", "timer_lags", "reply_waits")

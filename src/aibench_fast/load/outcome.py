@@ -119,6 +119,8 @@ def result_of(
         outage_count=outage_count,
         outages=[_outage(one, snapshot.started_ns, run, duration_s) for one in outages],
         reconnects=snapshot.reconnects,
+        remade_connections=snapshot.remade,
+        resent=snapshot.resent,
         moved=snapshot.moved,
         asked=snapshot.asked,
         arrivals=arrivals_told(config),

@@ -35,7 +35,7 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
     const struct loadgen_config *config = &t->run->config;
     w->connection.protocol = config->protocol;
     w->connection.check = &w->check;
-    w->answered = false;
+    w->replies = 0;
     w->queued_bytes = 0;
     int opened = connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run),
                                  t->run->longest_reply_bytes, errstr);
@@ -161,6 +161,9 @@ static void greeting_failed(struct iothread *t, struct worker *w)
 static void worker_reconnected(struct iothread *t, struct worker *w)
 {
     w->asks_around = false;
+    if (w->lost)
+        figures_bump(&t->remade);
+    w->lost = false;
     w->lost_ns = 0;
     w->attempts = 0;
     outages_over(&t->run->outages[w->server], monotonic_ns());
@@ -210,6 +213,9 @@ bool ends_unsent(struct iothread *t, const struct worker *w)
 OUT_OF_LINE void worker_rested(struct iothread *t, struct worker *w)
 {
     t->workers_resting--;
+    if (w->probes)
+        keepalive_probed(&t->run->keepalives[w->server], w->replies, w->connection.hung_up);
+    w->probes = false;
     if (ends_unsent(t, w))
         worker_end_unsent(t, w);
     else if (w->outstanding > 0)

@@ -24,6 +24,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, size_
     c->endless_bytes = ENDLESS_TIMES * longest_bytes + ENDLESS_SPARE_BYTES;
     c->sent_bytes = 0;
     c->received_bytes = 0;
+    c->ended = false;
     c->hung_up = false;
     c->has_unjudged = false;
     c->receives = 0;
@@ -104,6 +105,7 @@ enum io_status connection_receive(struct connection *c)
             /* What came is all read then, and the owner is told when more comes, or an end. */
             more |= c->hung_up;
         } else if (got == 0) {
+            c->ended = true;
             status = c->protocol->ended(c->reader);
         } else if (errno == EAGAIN) {
             more = false;

@@ -26,6 +26,7 @@ struct connection {
     void *reader;                 /* the protocol's; NULL while closed */
     uint64_t sent_bytes;          /* that the transport took since the connection was opened */
     uint64_t received_bytes;      /* since then */
+    bool ended;                   /* all that the peer sent was read, and that it sends no more */
     bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
     size_t endless_bytes;         /* so much at a time is no reply, whatever it begins with */
     bool has_unjudged;            /* something was received that is not judged yet */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "clock.h"
+#include "keepalive.h"
 #include "loadgen.h"
 #include "outages.h"
 #include "schedule.h"
@@ -39,6 +40,7 @@ struct run_state {
     _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
     _Atomic int64_t measured_from_ns;
     struct outages *outages; /* of each server */
+    struct keepalive *keepalives; /* of each server */
     _Atomic int64_t max_due_ns; /* when the first request beyond max_requests was due; 0 before */
     _Atomic int64_t over_ns; /* when the run was over by its duration or stopped; 0 before */
     _Atomic uint32_t workers_given_up; /* those that ended for want of a connection */
@@ -69,7 +71,9 @@ struct iothread {
     _Atomic uint64_t begun;
     _Atomic uint64_t requests;
     _Atomic uint64_t answered_tensors;
-    _Atomic uint64_t reconnects;
+    _Atomic uint64_t reconnects; /* after the server closed a connection between requests */
+    _Atomic uint64_t remade;     /* after a connection was lost */
+    _Atomic uint64_t resent;
     _Atomic uint64_t moved;
     _Atomic uint64_t asked;
     _Atomic uint64_t abandoned;

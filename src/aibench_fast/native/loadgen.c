@@ -50,6 +50,8 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
     set_kind_limits(run);
     for (uint32_t i = 0; i < config->server_count; i++)
         outages_init(&run->outages[i]);
+    for (uint32_t i = 0; i < config->server_count; i++)
+        keepalive_init(&run->keepalives[i], config->servers[i].closes_each);
     pthread_mutex_init(&run->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -62,13 +64,16 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
     struct loadgen *g = calloc(1, sizeof *g + config->threads * sizeof g->threads[0]);
     uint32_t given = 0;
     struct outages *outages = calloc(config->server_count, sizeof *outages);
-    if (g == NULL || outages == NULL) {
+    struct keepalive *keepalives = calloc(config->server_count, sizeof *keepalives);
+    if (g == NULL || outages == NULL || keepalives == NULL) {
         free(g);
         free(outages);
+        free(keepalives);
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return NULL;
     }
     g->run.outages = outages;
+    g->run.keepalives = keepalives;
     init_shared(&g->run, config);
     for (uint32_t k = 0; k < config->kind_count; k++)
         for (uint32_t i = 0; i < config->kinds[k].input_count; i++)
@@ -183,6 +188,8 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
     s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
     s->reconnects += atomic_load_explicit(&t->reconnects, memory_order_relaxed);
+    s->remade += atomic_load_explicit(&t->remade, memory_order_relaxed);
+    s->resent += atomic_load_explicit(&t->resent, memory_order_relaxed);
     s->moved += atomic_load_explicit(&t->moved, memory_order_relaxed);
     s->asked += atomic_load_explicit(&t->asked, memory_order_relaxed);
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
@@ -332,6 +339,7 @@ void loadgen_free(struct loadgen *g)
     for (uint32_t i = 0; i < g->run.config.server_count; i++)
         outages_close(&g->run.outages[i]);
     free(g->run.outages);
+    free(g->run.keepalives);
     free(g->run.sample);
     free(g);
 }

@@ -65,6 +65,9 @@ struct loadgen_snapshot {
     uint64_t requests;         /* ended in any way, burn-in included; shed ones are none */
     uint64_t answered_tensors; /* in the successes among them */
     uint64_t reconnects;       /* new connections in place of such as the server closed between requests */
+    uint64_t remade;           /* new connections in place of such as were lost */
+    uint64_t resent;           /* requests that went out again, because the server closed the connection
+                                * before it had them */
     uint64_t moved;            /* redirects that were followed, MOVED */
     uint64_t asked;            /* and ASK */
     uint64_t abandoned;        /* under way when the run was stopped; final after the end, when those

@@ -254,13 +254,28 @@ void worker_start(struct iothread *t, struct worker *w)
     worker_send(t, w);
 }
 
+static bool is_probed(struct iothread *t, const struct worker *w)
+{
+    return t->run->config.protocol->peer_may_close &&
+           keepalive_is_probed(&t->run->keepalives[w->server], w->replies);
+}
+
+/* Leave the connection alone, to see whether the server closes it. */
+OUT_OF_LINE static void probe(struct iothread *t, struct worker *w)
+{
+    w->probes = true;
+    worker_rest(t, w, monotonic_ns() + KEEPALIVE_PROBE_MS * NS_PER_MS);
+}
+
 /* Whether a connection without a request is of no more use, which where a protocol says so is no failure. */
 static bool closed_by_peer(struct iothread *t, const struct worker *w)
 {
     const struct protocol *protocol = t->run->config.protocol;
     if (!protocol->peer_may_close ||
-        !(w->connection.hung_up || protocol->is_last(w->connection.reader)))
+        !(w->connection.hung_up || protocol->is_last(w->connection.reader) ||
+          keepalive_is_over(&t->run->keepalives[w->server], w->replies)))
         return false;
+    keepalive_probed(&t->run->keepalives[w->server], w->replies, true);
     figures_bump(&t->reconnects);
     return true;
 }
@@ -316,12 +331,20 @@ void worker_next(struct iothread *t, struct worker *w)
     }
 }
 
-/* Whether the peer closed an idle connection just when the request was sent, as HTTP lets it: the request
- * goes out once more, as every client of HTTP has it. */
-static bool closed_before_reply(struct iothread *t, const struct worker *w)
+/* Whether the server closed the connection before it had the request, as HTTP lets it (RFC 9112, 9.3.1). What
+ * it may have begun is lost, however short the time. An end acknowledges all that the server's system had
+ * received before; a reset acknowledges nothing, and keepalive.h says when it is taken for an end. */
+OUT_OF_LINE static bool closed_before_request(struct iothread *t, const struct worker *w)
 {
-    return t->run->config.protocol->peer_may_close && w->check.kind == FAILURE_CONNECTION_LOST &&
-           w->answered && w->connection.received_bytes == w->received_before;
+    const struct connection *c = &w->connection;
+    int64_t after_ns = w->lost_ns - oldest(w)->started_ns;
+    if (!t->run->config.protocol->peer_may_close || w->check.kind != FAILURE_CONNECTION_LOST ||
+        w->replies == 0 || c->received_bytes != w->received_before)
+        return false;
+    if (c->sent_bytes < oldest(w)->end_byte)
+        return true;
+    return transport_has_unacknowledged(&c->transport) &&
+           (c->ended || keepalive_may_explain(&t->run->keepalives[w->server], w->replies, after_ns));
 }
 
 void worker_lost(struct iothread *t, struct worker *w)
@@ -329,19 +352,22 @@ void worker_lost(struct iothread *t, struct worker *w)
     struct run_state *run = t->run;
     w->lost_ns = monotonic_ns();
     w->attempts = 0;
+    bool resends = closed_before_request(t, w);
     connection_close(&w->connection);
-    if (closed_before_reply(t, w)) {
+    if (resends) {
         figures_bump(&t->reconnects);
+        figures_bump(&t->resent);
         w->resends = true;
         worker_begin(t, w);
         return;
     }
+    w->lost = true;
     if (run->config.stop_on_disconnect && w->check.kind == FAILURE_CONNECTION_LOST)
         run_stop(run);
     requests_lost(t, w);
     /* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
      * the workers that it does answer would measure it. */
-    if (!w->answered)
+    if (w->replies == 0)
         worker_rest(t, w, w->lost_ns + REST_NS);
     else
         worker_next(t, w);
@@ -377,11 +403,15 @@ void worker_receive(struct iothread *t, struct worker *w)
         }
         if (status == IO_DONE) {
             request_done(t, w);
-            w->answered = true;
+            w->replies++;
         }
     }
     if (w->outstanding == 0 && closed_by_peer(t, w))
         connection_close(&w->connection);
+    else if (w->outstanding == 0 && is_probed(t, w)) {
+        probe(t, w);
+        return;
+    }
     if (w->outstanding == 0) {
         worker_next(t, w);
     } else if (w->iov_count == 0) {

@@ -1,9 +1,11 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <hiredis.h>
@@ -112,6 +114,12 @@ ssize_t transport_receive_stamped(struct transport *t, char *to, size_t room, bo
     }
     *more = got == (ssize_t)room;
     return got;
+}
+
+bool transport_has_unacknowledged(const struct transport *t)
+{
+    int bytes;
+    return ioctl(t->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
 const char *transport_error(const struct transport *t)

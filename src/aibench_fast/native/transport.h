@@ -22,6 +22,7 @@ struct endpoint {
     int port;
     const char *socket; /* a unix socket's path, or NULL; it wins over host and port */
     struct tls *tls;    /* NULL: what is sent goes as it is */
+    bool closes_each;   /* it closes a connection behind the first reply, and does not say so */
 };
 
 struct transport {
@@ -45,6 +46,9 @@ int transport_await(struct transport *t, int64_t timeout_ns, errstr_t errstr);
 /* As transport_receive, where it may be told how long what came had waited in the kernel: `*waited_ns` is
  * left as it is where not, as by TLS. */
 ssize_t transport_receive_stamped(struct transport *t, char *to, size_t room, bool *more, int64_t *waited_ns);
+
+/* Whether the peer's system has not acknowledged all that was sent, or had not when the connection ended. */
+bool transport_has_unacknowledged(const struct transport *t);
 
 /* What the last failure was, whose errno is still there. */
 const char *transport_error(const struct transport *t);

@@ -42,13 +42,15 @@ struct worker {
     struct connection connection;
     struct replycheck check; /* of the oldest request outstanding, for replies come in order */
     enum worker_phase phase;
-    bool answered;        /* something came back on this connection */
+    uint32_t replies;     /* to requests that were answered on this connection */
+    bool probes;          /* it rests to see whether the server closes this connection */
     struct waiter waiter; /* while it waits for its request to be due */
     bool late;            /* its request was due before it was free */
     bool held_up;         /* its request waited for a connection */
     int64_t queue_full_ns; /* since when its server's queue of new connections is full; 0: it is not */
     int64_t since_ns;     /* when connecting began */
     int64_t rests_until_ns;
+    bool lost;            /* its last connection was, and not closed by the peer as it may */
     int64_t lost_ns;      /* when its last connection was lost; 0 once there is another */
     uint32_t attempts;    /* to connect since then, that failed */
     int64_t first_attempt_ns; /* when the first of them did */

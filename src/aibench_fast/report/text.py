@@ -325,12 +325,26 @@ def _doubts(result: Result) -> Iterator[str]:
         yield _outage_line(outage)
     if (more := result.outage_count - len(result.outages)) > 0:
         yield f"Outages: {more} more"
+    yield from _connection_lines(result)
     if result.moved or result.asked:
         yield f"Redirects: {result.moved} MOVED and {result.asked} ASK were followed"
     if result.abandoned:
         yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
     for warned in result.warnings:
         yield f"Warning: {warned.message}"
+
+
+def _connection_lines(result: Result) -> Iterator[str]:
+    """The connections that were made after the start, and why."""
+    made = {
+        "after the server closed one between requests": result.reconnects,
+        "after one was lost": result.remade_connections,
+    }
+    told = [f"{count} made {why}" for why, count in made.items() if count]
+    if told:
+        yield f"Connections: {', '.join(told)}"
+    if result.resent:
+        yield f"Resent: {result.resent} requests, to which the server had closed the connection"
 
 
 def _outage_line(outage: Outage) -> str:

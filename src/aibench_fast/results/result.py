@@ -20,7 +20,8 @@ Versions of the format:
          Clients, of a run over several
     1.8  Unsent of each step
     1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be
-         BYTES; Facts.StringTensors, StringTensorsGiven and StringBytes
+         BYTES; Facts.StringTensors, StringTensorsGiven and StringBytes; RemadeConnections and
+         Resent
 """
 
 import json
@@ -380,6 +381,10 @@ class Result(ShownInNotebooks):
     burn_in_failures: Mapping[str, Failure]
     reconnects: int
     """New connections in place of such as the server closed between requests, as HTTP may."""
+    remade_connections: int = 0
+    """New connections in place of such as were lost."""
+    resent: int = 0
+    """Requests that were sent again: the server had closed the connection before it had them."""
     moved: int = 0
     """Redirects from one node of a cluster to another that were followed, MOVED."""
     asked: int = 0
@@ -558,6 +563,8 @@ class Result(ShownInNotebooks):
                 for one in self.outages
             ],
             "Reconnects": self.reconnects,
+            "RemadeConnections": self.remade_connections,
+            "Resent": self.resent,
             "Moved": self.moved,
             "Asked": self.asked,
             "LateStarts": self.late_starts,

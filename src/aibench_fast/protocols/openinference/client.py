@@ -21,6 +21,8 @@ from aibench_fast.protocols.tls import TlsSettings
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
+CLOSING_TIMEOUT_S = 0.02
+"""How long after its reply a server is given to close the connection."""
 MAX_ANSWER_BYTES = 4 << 20
 MAX_TRIAL_BYTES = 512 << 20
 """Of the answer to an inference request, which has the model's outputs."""
@@ -149,6 +151,19 @@ class HttpClient:
         `what` names what was asked for.
         """
         return json_of(self._address, path, self.ask(path), what)
+
+    def is_closed_by_server(self) -> bool:
+        """Whether the server closed the connection behind its last reply without saying so."""
+        opened = self._connection.sock
+        if opened is None:  # it said so
+            return False
+        opened.settimeout(CLOSING_TIMEOUT_S)
+        try:
+            return not opened.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the connection."""

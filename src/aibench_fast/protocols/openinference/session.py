@@ -94,6 +94,7 @@ class OpenInferenceSession:
             visit = _Visit(client, address, asking.model_version, wanted)
             trials = visit.find_encoding(asking.encoding, takes_binary)
             peer = client.peer
+            closes_each = client.is_closed_by_server()
         self._trials = trials
         self._texts: dict[tuple[int, int], list[bytes]] = {}
         self.encoding = trials[0].request.encoding
@@ -115,7 +116,7 @@ class OpenInferenceSession:
             outputs=[_output(one.plan) for one in trials],
         )
         tls = native_tls(address.tls, address.host)
-        self.endpoint = Endpoint(peer, address.port, tls=tls)
+        self.endpoint = Endpoint(peer, address.port, tls=tls, closes_each=closes_each)
 
     def label(self, model: str) -> str:
         """Names a model and how it is run."""
