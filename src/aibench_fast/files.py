@@ -49,7 +49,7 @@ def growing(path: Path) -> Iterator[BinaryIO]:
     where anything was written to it. ConfigError as `replacing`.
     """
     target = _prepared(path)
-    partial = target.with_name(f"{target.name}.partial")
+    partial = partial_of(target)
     try:
         file = partial.open("wb")
     except OSError as error:
@@ -67,6 +67,11 @@ def growing(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename in (None, str(partial)):
             raise unwritable(path, error) from error
         raise
+
+
+def partial_of(path: Path) -> Path:
+    """Where a `growing` file is until it is whole."""
+    return path.with_name(f"{path.name}.partial")
 
 
 def remove_written(path: Path) -> None:
@@ -108,15 +113,26 @@ def write_text(path: Path, text: str) -> None:
 
 def check_writable(path: Path) -> None:
     """Find out now whether `path` can be written later, leaving nothing; ConfigError where not."""
-    folder = path.resolve().parent
     if path.exists() and not path.is_file():
         raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        _try_folder(path.resolve().parent)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Find out now whether files can be written into a folder later; ConfigError where not."""
+    try:
+        _try_folder(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _try_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 Named = tuple[str, Path | None]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from commandline import Cli
 from fake_inference import FakeInference
+from fake_redisai import META, FakeRedisAI
 from redisclient import load_into
 
 from aibench_fast import ConfigError
@@ -120,6 +121,28 @@ def test_servers_take_turns_and_their_names_are_in_what_is_left(
     for one, other in ((found[0], "b"), (found[4], "a")):
         warned = {warning["Kind"]: warning["Message"] for warning in one["Warnings"]}
         assert warned["servers_meanwhile"].endswith(f": {other}")
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_server_that_is_gone_is_left_out_with_keep_going(
+    cli: Cli, server: EmbeddedServer, tmp_path: Path, answers: int
+) -> None:
+    """It tells of its model, or not, when the sweep is planned, and is gone when its turn comes."""
+    load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
+    with FakeRedisAI(AI_MODELGET=lambda _, n: META if n < answers else None) as gone:
+        (tmp_path / "grid.toml").write_text(
+            f'runs = 2\nshape = "4"\nmax-queries = 6\n'
+            f'[[server]]\nname = "a"\nport = {gone.port}\nmodel = "m"\n'
+            f'[[server]]\nname = "b"\nport = {server.port}\nmodel = "null"\n'
+        )
+        done = cli("sweep", "--grid", "grid.toml", "--junit", "cases.xml", "--keep-going")
+        stopped = cli("sweep", "--grid", "grid.toml", "--results-dir", "others")
+    assert (done.returncode, stopped.returncode) == (1, 3)
+    assert "aibench-fast: a is left out: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list(tmp_path.glob("results/JSON_b__*"))) == 2
+    assert not list(tmp_path.glob("results/JSON_a__*"))
+    assert not (tmp_path / "others").exists()
 
 
 def test_embedded_servers_are_there_while_they_are_measured_alone(

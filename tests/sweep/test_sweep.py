@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import redis
@@ -323,6 +324,7 @@ def test_ctrl_c_stops_the_sweep_and_keeps_the_runs_that_are_done(
         command(
             "sweep", "--file", tensor_file, "--port", server.port, "--model", "null",
             "--workers", "1,2,3", "--autobatching", "1", "--limit-rps", "20", "--max-queries", 20,
+            "--expect", "p50<1h", "--junit", "cases.xml",
         ),
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -336,4 +338,6 @@ def test_ctrl_c_stops_the_sweep_and_keeps_the_runs_that_are_done(
     found = results(tmp_path / "results")
     assert [saved["Interrupted"] for saved in found.values()] == [False, True][: len(found)]
     assert 1 <= len(found) <= 2
+    cases = ElementTree.parse(tmp_path / "cases.xml").getroot()
+    assert len(list(cases.iter("testcase"))) == len(found)  # as of `run`
     assert stored_in(server.address, "null").batch_size == 2

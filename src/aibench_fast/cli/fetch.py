@@ -11,6 +11,7 @@ from aibench_fast.cli.options import add_command, add_subcommands
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.fetch import download, path_of
+from aibench_fast.files import check_outputs
 from aibench_fast.tensors import coco
 
 
@@ -49,6 +50,7 @@ def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 def fetch_model(options: argparse.Namespace) -> int:
     """Download a model file."""
     destination = options.out or name_in(options.url)
+    check_outputs([("--out", destination)])
     with progress_bar(options.quiet, DownloadColumn(), TransferSpeedColumn()) as progress:
         task = progress.add_task(destination.name, total=None)
         download(

@@ -14,7 +14,7 @@ from aibench_fast.cli.options import (
     add_subcommands,
     addresses,
 )
-from aibench_fast.files import replacing
+from aibench_fast.files import check_outputs, replacing
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model, read_model
@@ -123,6 +123,7 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 def write(options: argparse.Namespace) -> int:
     """Write the built-in model."""
+    check_outputs([("--out", options.out)])
     blob = built_in_model(ModelFormat(options.format))
     with replacing(options.out) as file:
         file.write(blob)

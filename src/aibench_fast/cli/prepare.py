@@ -22,6 +22,7 @@ from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cluster import connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
+from aibench_fast.tensors.photographs import local_input
 from aibench_fast.tensors.prepare import (
     RANDOM_SEED,
     SMALLER_SIDE,
@@ -148,8 +149,10 @@ def _prepare(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"--dask {options.dask}: a worker makes a shard at a time; say how many by --shards"
         )
-    if config.crops_file:
-        check_outputs([("--output", config.output), ("--crops-file", config.crops_file)])
+    check_outputs(
+        [("--output", config.output), ("--crops-file", config.crops_file)],
+        [("--input", local_input(config.input))],
+    )
     if not options.quiet:
         print(
             f"Using random seed {config.random_seed} to take a random "

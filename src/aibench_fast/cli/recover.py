@@ -35,10 +35,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _recover(options: argparse.Namespace) -> int:
-    lost: list[str] = []
-    result = recover(options.journal, lost.append)
     file = options.json_out_file or _own_name(options.journal)
     check_outputs([("--json-out-file", file)], [("the journal", options.journal)])
+    lost: list[str] = []
+    result = recover(options.journal, lost.append)
     save_or_print(result, file)
     print(text.format_summary(result))
     print(f"Recovered {options.journal}, the result is {file}", flush=True)

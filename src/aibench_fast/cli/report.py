@@ -6,9 +6,15 @@ from pathlib import Path
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed, results_read
+from aibench_fast.cli.resultfiles import (
+    add_prefix,
+    load_results,
+    note_mixed,
+    results_named,
+    results_read,
+)
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_outputs, check_writable
+from aibench_fast.files import check_folder, check_outputs
 from aibench_fast.report.content import gather
 from aibench_fast.report.html import write_report
 from aibench_fast.report.pictures import write_pictures
@@ -37,8 +43,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _report(options: argparse.Namespace) -> int:
     if not options.out and not options.png:
         raise ConfigError("nothing to write: give --out for a page, or --png for pictures")
-    if options.out:
-        check_writable(options.out)
+    check_outputs([("--out", options.out)], results_named(options.results))
+    if options.png:
+        check_folder(options.png)
     loaded = load_results(options.results, options.prefix, options.quiet)
     check_outputs([("--out", options.out)], results_read(loaded))
     note_mixed(loaded)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.options import boolean, http_urls, shape, size, tls_settings
-from aibench_fast.cli.secrets import read_headers, told_command_line
+from aibench_fast.cli.secrets import header_files, read_headers, told_command_line
 from aibench_fast.cli.servers import EMBEDDED, EMBEDDED_TRITON_URL
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
@@ -12,6 +12,7 @@ from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfi
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 
@@ -169,9 +170,14 @@ def run_config(options: argparse.Namespace) -> RunConfig:
 
 def files_read(options: argparse.Namespace, config: RunConfig) -> list[Named]:
     """The files that these options name, so that no output replaces one."""
-    tensors = [one.file for kind in config.kinds for one in kind.inputs]
+    tensors = [one.file for kind in config.kinds for one in kind.inputs if one.file]
     return [
         ("--mix", options.mix),
         ("--verify", options.reference_file),
-        *(("the tensors", file) for file in tensors),
+        ("--password-file", options.password_file),
+        ("--cacert", options.cacert),
+        ("--cert", options.cert),
+        ("--key", options.key),
+        *(("the tensors", file) for whole in tensors for file in files_of(whole)),
+        *(("--header", file) for file in header_files(options)),
     ]

@@ -19,11 +19,12 @@ from aibench_fast.cli.requestoptions import add_request_options, files_read, run
 from aibench_fast.cli.saving import journaled, logged, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_outputs, write_text
+from aibench_fast.files import Named, check_outputs, partial_of, write_text
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.thresholds import parse_expectation
 from aibench_fast.report import text
-from aibench_fast.results.repeats import Repeats, repeat
+from aibench_fast.results.journal import journal_of
+from aibench_fast.results.repeats import MOST_RUNS, Repeats, repeat
 from aibench_fast.results.result import Result
 
 HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
@@ -167,21 +168,16 @@ def _run(options: argparse.Namespace) -> int:
         results_so_far=options.json_out_file is not None,
         metadata_autobatching=options.metadata_autobatching,
     )
+    repeated = options.repeats is not None or options.until is not None
+    check_outputs(
+        _files_written(options, repeated),
+        [*files_read(options, config), ("--arrivals-file", options.arrivals_file)],
+    )
     config = resolved(config, options)
     check_clients(options, config)
     _check_shown(options)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = [parse_expectation(words) for words in options.expect]
-    repeated = options.repeats is not None or options.until is not None
-    check_outputs(
-        [
-            ("--json-out-file", options.json_out_file),
-            (HISTOGRAM_OPTION, options.histogram_file),
-            ("--hdr-log-file", options.hdr_log_file),
-            ("--junit", options.junit),
-        ],
-        [*files_read(options, config), ("--arrivals-file", options.arrivals_file)],
-    )
     with (
         load_source(options) as run,
         loaded_server(options) as where,
@@ -208,6 +204,24 @@ def _run(options: argparse.Namespace) -> int:
     gave_up = made is not None and made.gave_up
     well = all(one.went_well and one.held for one in results) and not gave_up
     return 0 if well else EXIT_FAILURES
+
+
+def _files_written(options: argparse.Namespace, repeated: bool) -> list[Named]:
+    """All that the run writes, what is there only meanwhile too."""
+    written: list[Named] = [("--hdr-log-file", options.hdr_log_file), ("--junit", options.junit)]
+    if options.hdr_log_file:
+        written.append(("what --hdr-log-file is meanwhile", partial_of(options.hdr_log_file)))
+    most = max(options.repeats or 0, MOST_RUNS if options.until else 0)
+    numbers = [*range(1, most + 1)] if repeated else []
+    if options.json_out_file:
+        results = [_numbered(options.json_out_file, number) for number in numbers or [None]]
+        written.append(("--json-out-file", options.json_out_file))
+        written += [("--json-out-file", file) for file in results if numbers]
+        written += [("the journal of --json-out-file", journal_of(file)) for file in results]
+    if options.histogram_file:
+        tables = [_numbered(options.histogram_file, number) for number in numbers or [None]]
+        written += [(HISTOGRAM_OPTION, file) for file in tables]
+    return written
 
 
 def _check_shown(options: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from aibench_fast.cli.saving import journaled, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.clients.runner import run
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
-from aibench_fast.files import check_outputs, check_writable
+from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.events import Event
 from aibench_fast.load.search import Edge, find_edge, parse_target
@@ -103,14 +103,17 @@ def _search(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         results_so_far=True,
     )
+    _prepare_folder(options.results_dir)
+    check_outputs(
+        [("--results-dir", options.results_dir / SEARCH_FILE), ("--junit", options.junit)],
+        files_read(options, config),
+    )
     config = resolved(config, options)
     config.count_tensors()
     targets = [parse_target(words) for words in options.slo]
     expected = [parse_expectation(words) for words in options.expect]
     lowest, highest = _limits(options, config)
     _Steps(config, options, targets, run).check(lowest, highest)
-    check_outputs([("--junit", options.junit)], files_read(options, config))
-    _prepare_folder(options.results_dir)
     with (
         load_source(options) as source,
         loaded_server(options) as where,
@@ -203,7 +206,6 @@ def _prepare_folder(folder: Path) -> None:
         raise ConfigError(
             f"--results-dir {folder} has a search already: choose another, or remove it"
         )
-    check_writable(folder / SEARCH_FILE)
 
 
 class _Steps:

@@ -30,6 +30,12 @@ def read_headers(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
     return headers
 
 
+def header_files(options: argparse.Namespace) -> list[Path]:
+    """The files that --header takes values from."""
+    values = (words.partition(":")[2].strip() for words in options.header)
+    return [Path(value.removeprefix("file:")) for value in values if value.startswith("file:")]
+
+
 def _header(words: str) -> tuple[str, str]:
     name, colon, value = (part.strip() for part in words.partition(":"))
     if not colon or not name:

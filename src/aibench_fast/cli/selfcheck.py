@@ -9,7 +9,7 @@ from pathlib import Path
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command, boolean, shape
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.files import check_writable, write_text
+from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
 from aibench_fast.load.runner import run
@@ -75,8 +75,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _selfcheck(options: argparse.Namespace) -> int:
-    if options.json_out_file:
-        check_writable(options.json_out_file)
+    check_outputs([("--json-out-file", options.json_out_file)])
     config = RunConfig(
         file=None,
         model=MODEL,

@@ -9,7 +9,7 @@ from PIL import Image
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import replacing
+from aibench_fast.files import check_outputs, replacing
 from aibench_fast.tensors import summary as tensorsummary
 from aibench_fast.tensors import tensorfile
 from aibench_fast.tensors.contactsheet import contact_sheet, to_picture
@@ -60,6 +60,7 @@ def _show(options: argparse.Namespace) -> int:
         raise ConfigError(f"--crop {options.crop}: must be at least 1")
     if options.index and not options.out:
         raise ConfigError(f"--index {options.index}: needs --out, the picture to write")
+    check_outputs([("--out", options.out)], [("the tensor file", options.file)])
     side = options.crop or tensorsummary.guess_side(options.file)
     if options.summary or not options.out:
         _print_summary(tensorsummary.summarise(options.file, side, options.layout))

@@ -4,8 +4,8 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence, Set
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ from aibench_fast.cli.options import (
     add_login,
     add_server_address,
 )
-from aibench_fast.cli.requestoptions import add_request_options, run_config
+from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
 from aibench_fast.cli.saving import journaled, printed, save_or_print
 from aibench_fast.cli.servers import check_one_server, loaded_server, resolved
 from aibench_fast.cli.sweepoptions import add_grid_options, add_sweep_options, with_grid_file
 from aibench_fast.cli.sweptmodel import AnyModel, RedisAiModel, swept_model
 from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.files import remove_written
+from aibench_fast.files import Named, check_outputs, remove_written
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Event, Observer
 from aibench_fast.load.outcome import arrivals_told
@@ -84,10 +84,37 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _sweep(options: argparse.Namespace) -> int:
     expected = [parse_expectation(words) for words in options.expect]
-    planned = [(server, _planned(server)) for server in compared_servers(options)]
+    sweep = _Sweep(options, expected)
+    servers = compared_servers(options)
+    # Once before a server is asked, and again when the model says how its results are called.
+    check_outputs([("--junit", options.junit)], _files_read(servers, options))
+    planned = sweep.plan(servers)
     if options.dry_run:
         return _tell([item for _, items in _turns(planned) for item in items], options)
-    return _run_all(planned, expected, options)
+    _check_files(planned, options)
+    return sweep.run_all(planned)
+
+
+def _check_files(
+    planned: Sequence[tuple[argparse.Namespace, Planned]], options: argparse.Namespace
+) -> None:
+    """ConfigError where what is read would be written over, or cannot be written."""
+    writes: list[Named] = [("--junit", options.junit)]
+    for _, items in planned:
+        for _, _, files in items:
+            writes += [("--results-dir", file) for file in (files.json, files.raw)]
+            writes.append(("the journal of a result", journal_of(files.json)))
+    servers = [server for server, _ in planned]
+    check_outputs(dict.fromkeys(writes), _files_read(servers, options))
+
+
+def _files_read(
+    servers: Sequence[argparse.Namespace], options: argparse.Namespace
+) -> Iterable[Named]:
+    reads: list[Named] = [("--grid", options.grid)]
+    for server in servers:
+        reads += files_read(server, run_config(server))
+    return dict.fromkeys(reads)
 
 
 def _planned(options: argparse.Namespace) -> Planned:
@@ -183,68 +210,118 @@ def _tell(planned: Planned, options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_all(
-    planned: Sequence[tuple[argparse.Namespace, Planned]],
-    expected: Sequence[Expectation],
-    options: argparse.Namespace,
-) -> int:
-    runs = [item for _, items in planned for item in items]
-    done = {files.json for _, config, files in runs if _is_done(config, files)}
-    for file in done:  # left by a sweep that was killed just after it saved the result
-        remove_written(journal_of(file))
-    results: list[tuple[str, Result]] = []
-    failed = ended = 0
-    with (
-        _shown(len(runs), len(done), options) as show,
-        load_source(options) as run,
-        closing(_to_do(planned, done)) as to_do,
-    ):
-        for model, (cell, config, files) in to_do:
-            if ended:
-                time.sleep(options.sleep)
-            ended += 1
+class _Sweep:
+    """Makes the runs of a sweep, and knows how they went."""
+
+    def __init__(self, options: argparse.Namespace, expected: Sequence[Expectation]) -> None:
+        self._options = options
+        self._expected = expected
+        self._results: list[tuple[str, Result]] = []
+        self._ended = 0
+        self._failed = 0
+        self._servers_gone: list[str] = []
+        """Those that were left out, by name."""
+
+    def plan(
+        self, servers: Sequence[argparse.Namespace]
+    ) -> list[tuple[argparse.Namespace, Planned]]:
+        """All runs, server by server; with --keep-going without those of a server that is gone."""
+        planned = []
+        for server in servers:
             try:
-                model.prepare(cell.autobatching)
-                result = _run_cell(run, config, files, expected)
+                planned.append((server, _planned(server)))
             except ServerError as error:
-                if not options.keep_going:
+                if not self._options.keep_going or len(self._servers_gone) == len(servers) - 1:
                     raise
-                failed += 1
-                show(cell, f"failed: {error}")
+                self._leave_out(server.server_name, error)
+        return planned
+
+    def _leave_out(self, name: str, error: ServerError) -> None:
+        self._servers_gone.append(name)
+        print(f"aibench-fast: {name} is left out: {error}", file=sys.stderr)
+
+    def run_all(self, planned: Sequence[tuple[argparse.Namespace, Planned]]) -> int:
+        """Make what is not done yet; return the exit code. What was made is in --junit."""
+        options = self._options
+        runs = [item for _, items in planned for item in items]
+        done = {files.json for _, config, files in runs if _is_done(config, files)}
+        for file in done:  # left by a sweep that was killed just after it saved the result
+            remove_written(journal_of(file))
+        try:
+            with _shown(len(runs), len(done), options) as show, load_source(options) as run:
+                self._take_turns(planned, done, run, show)
+        except KeyboardInterrupt:
+            write_junit(options.junit, self._results)
+            return EXIT_INTERRUPTED
+        write_junit(options.junit, self._results)
+        if self._failed or self._servers_gone:
+            self._tell_of_failures(len(runs), len(runs) - len(done) - self._ended)
+            return EXIT_FAILURES
+        return 0
+
+    def _take_turns(
+        self,
+        planned: Sequence[tuple[argparse.Namespace, Planned]],
+        done: Set[Path],
+        run: Run,
+        show: Callable[[Cell, str], None],
+    ) -> None:
+        """Make each run that is not done, while its server is there."""
+        for server, items in _turns(planned):
+            left = [item for item in items if item[2].json not in done]
+            if not left:
                 continue
-            if result.interrupted:
-                return EXIT_INTERRUPTED
-            show(cell, _outcome(result))
-            results.append((_described(cell), result))
-            if not (result.went_well and result.held):
-                failed += 1
-                if not options.keep_going:
-                    break
-    write_junit(options.junit, results)
-    if failed:
-        left = len(runs) - len(done) - ended
+            try:
+                with loaded_server(server) as where, swept_model(where, server) as model:
+                    for cell, config, files in left:
+                        one = cell, dataclasses.replace(config, **where), files
+                        if not self._run_one(model, one, run, show):
+                            return
+            except ServerError as error:
+                if not self._options.keep_going or len(planned) == 1:
+                    raise
+                self._leave_out(server.server_name, error)
+
+    def _run_one(
+        self,
+        model: RedisAiModel | AnyModel,
+        planned: PlannedRun,
+        run: Run,
+        show: Callable[[Cell, str], None],
+    ) -> bool:
+        """Make one run; False where it is the last. KeyboardInterrupt where it was ended."""
+        cell, config, files = planned
+        keep_going = self._options.keep_going
+        if self._ended:
+            time.sleep(self._options.sleep)
+        self._ended += 1
+        try:
+            model.prepare(cell.autobatching)
+            result = _run_cell(run, config, files, self._expected)
+        except ServerError as error:
+            if not keep_going:
+                raise
+            self._failed += 1
+            show(cell, f"failed: {error}")
+            return True
+        self._results.append((_described(cell), result))
+        if result.interrupted:
+            raise KeyboardInterrupt
+        show(cell, _outcome(result))
+        if result.went_well and result.held:
+            return True
+        self._failed += 1
+        return bool(keep_going)
+
+    def _tell_of_failures(self, runs: int, left: int) -> None:
+        again = "them" if self._options.keep_going else "it"
         print(
-            f"aibench-fast: {failed} of {len(runs)} runs had failures or broke an --expect"
-            f"{f', and {left} were not made' if left else ''}; see {options.results_dir}, and type "
-            f"the command again to repeat {'them' if options.keep_going else 'it'}"
+            f"aibench-fast: {self._failed} of {runs} runs had failures or broke an --expect"
+            f"{f', and {left} were not made' if left else ''}; see {self._options.results_dir}, "
+            f"and type the command again to repeat {again}"
             f"{', or with --keep-going to make the others too' if left else ''}",
             file=sys.stderr,
         )
-        return EXIT_FAILURES
-    return 0
-
-
-def _to_do(
-    planned: Sequence[tuple[argparse.Namespace, Planned]], done: Set[Path]
-) -> Generator[tuple[RedisAiModel | AnyModel, PlannedRun]]:
-    """Each run that is not done, while its server is there."""
-    for options, items in _turns(planned):
-        left = [item for item in items if item[2].json not in done]
-        if not left:
-            continue
-        with loaded_server(options) as where, swept_model(where, options) as model:
-            for cell, config, files in left:
-                yield model, (cell, dataclasses.replace(config, **where), files)
 
 
 def _turns(

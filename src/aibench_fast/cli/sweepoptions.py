@@ -86,7 +86,8 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--keep-going", action="store_true",
-        help="go on after a run that failed (default: stop there)",
+        help="go on after a run that failed, and without a server that is gone (default: stop "
+        "there)",
     )  # fmt: skip
     group.add_argument(
         "--allow-flush", action="store_true",

@@ -9,7 +9,10 @@ from aibench_fast.cli.servers import Where
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
+
+HURRY_S = 1.0
+"""How long the server has to take its model back where someone waits for the end."""
 
 
 class AnyModel:
@@ -58,11 +61,11 @@ class RedisAiModel:
         own = batch_size == self.batch_size
         self._store(self._spec if own else _batched(self._spec, batch_size))
 
-    def _store(self, wanted: ModelSpec) -> None:
+    def _store(self, wanted: ModelSpec, patience_s: float = REPLY_TIMEOUT_S) -> None:
         if wanted == self._stored and not self._flush:
             return
         # A cell may take hours, after which a connection that nothing was asked on may be cut.
-        with Connection(self.address) as connection:
+        with Connection(self.address, patience_s) as connection:
             if self._flush:
                 connection.call("FLUSHALL")
             load_model(connection, wanted)
@@ -72,11 +75,12 @@ class RedisAiModel:
         """Return itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Have it as it was found, as far as the server answers."""
         self._flush = False
+        is_ended = kind is not None and issubclass(kind, KeyboardInterrupt)
         try:
-            self._store(self._spec)
+            self._store(self._spec, HURRY_S if is_ended else REPLY_TIMEOUT_S)
         except ServerError as error:
             print(f"aibench-fast: the model keeps its last batch size: {error}", file=sys.stderr)
 

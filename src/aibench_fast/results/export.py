@@ -66,6 +66,7 @@ def _latency_samples(run: RunRecord) -> list[Sample]:
 def _labels(run: RunRecord) -> str:
     labels = {
         "file": run.path.name,
+        "path": str(run.path),  # or results of one name in two folders would be one series
         **run.cell._asdict(),
         "model": run.model or "",
         "server": f"{run.server.kind} {run.server.version}" if run.server else "",

@@ -18,6 +18,8 @@ _T = (12.706, 4.303, 3.182, 2.776)
 UNSTABLE_DEVIATION = 0.10
 UNSTABLE_EXTREME = 0.50
 """As pyperf warns: a deviation of a tenth of the mean, or a value half as much off."""
+MOST_RUNS = 50
+"""Where runs are repeated until an interval is narrow."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -161,7 +163,7 @@ def _spread_json(spread: Spread) -> Mapping[str, Any]:
 
 
 def repeat(
-    run_once: Callable[[int], Result], runs: int, until: float | None = None, most: int = 50
+    run_once: Callable[[int], Result], runs: int, until: float | None = None, most: int = MOST_RUNS
 ) -> Repeats:
     """Make `runs` runs, numbered from 1, and with `until` more, up to `most`, till it is reached.
 

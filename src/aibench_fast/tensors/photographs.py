@@ -49,7 +49,13 @@ def open_input(where: str) -> Iterator[Photographs]:
 
 def absolute_input(where: str) -> str:
     """The same input for a process in another folder."""
-    return where if where == SAMPLE or remote.is_address(where) else str(Path(where).absolute())
+    path = local_input(where)
+    return where if path is None else str(path.absolute())
+
+
+def local_input(where: str) -> Path | None:
+    """The file or folder of an input; None of one that is elsewhere, or ours."""
+    return None if where == SAMPLE or remote.is_address(where) else Path(where)
 
 
 def check_input(where: str) -> None:
