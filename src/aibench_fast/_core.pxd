@@ -312,6 +312,7 @@ cdef extern from "loadgen.h" nogil:
         int64_t last_completed_ns
         int64_t cpu_ns
         double busiest_thread
+        int64_t longest_cpu_wait_ns
         uint64_t least_worker_requests
         uint64_t most_worker_requests
         int64_t cut_after_ns

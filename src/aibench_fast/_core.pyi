@@ -69,6 +69,9 @@ class Snapshot(NamedTuple):
     cpu_ns: int
     """CPU time of the I/O threads in the measured part, so far."""
     busiest_thread: float
+    longest_cpu_wait_ns: int
+    """The longest that one I/O thread was ready to run and waited for a CPU in the measured part;
+    -1 where the kernel does not tell."""
     least_worker_requests: int
     """Measured requests of the worker that had the fewest; 0 before the end."""
     most_worker_requests: int

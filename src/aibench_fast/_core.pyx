@@ -70,6 +70,7 @@ class Snapshot(NamedTuple):
     last_completed_ns: int
     cpu_ns: int
     busiest_thread: float
+    longest_cpu_wait_ns: int
     least_worker_requests: int
     most_worker_requests: int
     cut_after_ns: int
@@ -831,7 +832,8 @@ cdef class LoadGenerator:
             s.moved, s.asked, s.abandoned,
             s.burn_in_shed, s.started_ns,
             s.began_ns, s.measured_from_ns,
-            s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.least_worker_requests,
+            s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.longest_cpu_wait_ns,
+            s.least_worker_requests,
             s.most_worker_requests, s.cut_after_ns, bool(s.lag_exceeded),
             _failures(&s.burn_in_failures),
             _latency_counts(&s.burn_in_latencies),

@@ -134,6 +134,21 @@ def test_the_verdict_is_the_worst_clients() -> None:
     assert whole.client_cpu_s == 3.5
 
 
+def test_what_held_back_any_client_is_told_of_all() -> None:
+    def check(**facts: float) -> dict[str, Any]:
+        return {"client": ClientCheck(Verdict.SERVER_BOUND, "because", 0.1, None, None, **facts)}
+
+    whole = merged(
+        report(**check(cpu_quota=2.0, throttled=0.0, cpu_wait=0.02, server_cpu_wait=0.5)),
+        report(**check(cpu_quota=0.5, throttled=0.4, cpu_wait=0.01, others=0.3)),
+        report(**check()),
+    )
+    found = whole.client
+    assert (found.cpu_quota, found.throttled, found.cpu_wait) == (0.5, 0.4, 0.02)
+    assert (found.others, found.server_others, found.server_cpu_wait) == (0.3, None, 0.5)
+    assert found.cpu_pressure is None
+
+
 def test_a_lost_client_scales_nothing() -> None:
     whole = merged(report([1] * 30), None)
     assert (whole.requests, whole.lost_clients, whole.went_well) == (30, 1, False)

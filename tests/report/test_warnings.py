@@ -14,7 +14,7 @@ from fake_redisai import OUTPUT_BYTES, FakeRedisAI, bulk
 from resultfiles import our_result
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
-from aibench_fast.load.doubts import warnings
+from aibench_fast.load.doubts import doubts_of_figures, warnings
 from aibench_fast.load.samemachine import on_same_machine
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
@@ -88,6 +88,19 @@ def test_a_server_at_an_address_of_this_machine_is_on_it() -> None:
         own = asking.getsockname()[0]
     assert on_same_machine(own) and on_same_machine("127.0.0.1") and on_same_machine("::1")
     assert not on_same_machine("192.0.2.1")
+
+
+@pytest.mark.parametrize("where", ["others", "server_others"])
+@pytest.mark.parametrize(("share", "expected"), [(0.2, False), (0.21, True)])
+def test_other_programs_that_take_the_cores_are_warned_of(
+    where: str, share: float, expected: bool
+) -> None:
+    usual = our_result()
+    result = our_result(client=dataclasses.replace(usual.client, **{where: share}))
+    config = RunConfig(file=None, shape=(4,))
+    found = dict(doubts_of_figures(config, result))
+    assert ("other_programs" in found) == expected
+    assert "used 21% of their cores" in found.get("other_programs", "used 21% of their cores")
 
 
 def test_equal_tensors_in_the_whole_file(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Whose the figures are: the verdict of a run, a steady burn-in, and `selfcheck`."""
 
 import asyncio
+import dataclasses
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +14,17 @@ from fake_redisai import OK, FakeRedisAI
 
 from aibench_fast import ConfigError, RunConfig, ServerAddress, run
 from aibench_fast._core import Histogram, timer_errors
+from aibench_fast.load.cgroup import QuotaUse
+from aibench_fast.load.config import available_cores
 from aibench_fast.load.machine import CpuShares, CpuTimes
+from aibench_fast.load.selfcheck import Machine, advice
 from aibench_fast.load.steady import FIRST_WINDOW_S, MAX_WINDOWS, SteadyState, Window
-from aibench_fast.load.verdict import MUCH_STEAL, check_client
+from aibench_fast.load.surroundings import Shares
+from aibench_fast.load.verdict import MUCH_OTHERS, MUCH_STEAL, Seen, check_client
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import ClientCheck, Verdict
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def latencies(*values_ms: float) -> LatencyHistogram:
@@ -27,33 +35,39 @@ def latencies(*values_ms: float) -> LatencyHistogram:
     return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
 
 
-def checked(**changes: object) -> ClientCheck:
+IDLE = CpuShares(busy=0.6, steal=0.0)
+FULL = CpuShares(busy=1.0, steal=0.0)
+FAST = latencies(*[0.1] * 100)
+
+
+def checked(around: Shares | None = None, **changes: object) -> ClientCheck:
     usual = {
         "latencies": latencies(*[10.0] * 100),
         "timer_lags": latencies(*[0.03] * 100),
         "reply_waits": latencies(*[0.02] * 100),
         "busiest_thread": 0.2,
         "cpu_share": 0.1,
-        "machine": CpuShares(busy=0.6, steal=0.0),
-        "same_machine": False,
+        "measured_s": 1.0,
+        "same_cores": False,
+        "around": around or Shares(machine=IDLE, client_cores=IDLE),
     }
-    return check_client(**(usual | changes))  # type: ignore[arg-type]
+    return check_client(Seen(**(usual | changes)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, Verdict.SERVER_BOUND),
-        ({"machine": None}, Verdict.SERVER_BOUND),
+        ({"around": Shares()}, Verdict.SERVER_BOUND),
         ({"busiest_thread": 0.95}, Verdict.CLIENT_BOUND),
         ({"busiest_thread": 0.8}, Verdict.UNCLEAR),
         ({"reply_waits": latencies(*[2.0] * 100)}, Verdict.CLIENT_BOUND),
         ({"timer_lags": latencies(*[2.0] * 100)}, Verdict.CLIENT_BOUND),
         ({"latencies": latencies(*[0.1] * 100)}, Verdict.UNCLEAR),
-        ({"machine": CpuShares(busy=0.6, steal=0.05)}, Verdict.UNCLEAR),
-        ({"machine": CpuShares(1.0, 0.0), "same_machine": True}, Verdict.SERVER_BOUND),
+        ({"around": Shares(machine=CpuShares(busy=0.6, steal=0.05))}, Verdict.UNCLEAR),
+        ({"around": Shares(client_cores=FULL), "same_cores": True}, Verdict.SERVER_BOUND),
         (
-            {"machine": CpuShares(1.0, 0.0), "same_machine": True, "cpu_share": 0.4},
+            {"around": Shares(client_cores=FULL), "same_cores": True, "cpu_share": 0.4},
             Verdict.UNCLEAR,
         ),
         ({"latencies": latencies()}, Verdict.UNCLEAR),
@@ -82,13 +96,131 @@ def test_an_idle_thread_is_not_helped_by_more_threads(late: str) -> None:
     assert "no thread was on a CPU for more than 2% of the time" in idle.reason
 
 
+def quota(throttled: float, cpus: float = 0.2) -> QuotaUse:
+    return QuotaUse(cpus=cpus, throttled=throttled, throttled_cpus=cpus, folder=Path("/group"))
+
+
+def test_a_used_up_quota_is_the_clients_limit_whatever_else_is_true() -> None:
+    found = checked(Shares(machine=CpuShares(1.0, 0.2), quota=quota(0.98)), busiest_thread=0.05)
+    assert found.verdict is Verdict.CLIENT_BOUND
+    assert "CPU quota of 0.2 CPUs" in found.reason
+    assert "98% of its periods" in found.reason
+    assert (found.cpu_quota, found.throttled) == (0.2, 0.98)
+
+
+@pytest.mark.parametrize(
+    ("throttled", "expected"), [(0.01, Verdict.SERVER_BOUND), (0.011, Verdict.CLIENT_BOUND)]
+)
+def test_a_quota_matters_once_it_reaches_p99(throttled: float, expected: Verdict) -> None:
+    assert checked(Shares(quota=quota(throttled))).verdict is expected
+
+
+def test_a_quota_that_client_and_server_share_limits_both() -> None:
+    found = checked(Shares(quota=quota(0.9), quota_is_shared=True))
+    assert found.verdict is Verdict.UNCLEAR
+    assert "share a control group" in found.reason
+
+
+NEIGHBOUR = Shares(machine=IDLE, client_cores=FULL, others=0.5, server_others=0.0)
+SOME_LATE = [0.02] * 97 + [4.0] * 3
+"""Milliseconds: the 99th percentile is long, the median is not."""
+
+
+@pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
+def test_a_neighbour_that_delays_one_request_in_a_hundred_is_named(late: str) -> None:
+    found = checked(NEIGHBOUR, busiest_thread=0.02, cpu_wait=0.03, **{late: latencies(*SOME_LATE)})
+    assert found.verdict is Verdict.CLIENT_BOUND
+    assert "4.00" in found.reason and "at p99, 40% of the latency" in found.reason
+    assert "waited for a CPU 3.0% of the time" in found.reason
+    assert "other programs used 50% of the client's cores" in found.reason
+    assert "--threads" not in found.reason
+
+
+def test_a_neighbour_that_delays_nothing_is_not_the_limit() -> None:
+    assert checked(NEIGHBOUR, cpu_wait=0.03).verdict is Verdict.SERVER_BOUND
+
+
+def test_a_thread_that_waits_for_a_cpu_is_held_back_though_no_reply_says_so() -> None:
+    assert checked(NEIGHBOUR, cpu_wait=0.25).verdict is Verdict.SERVER_BOUND
+    found = checked(NEIGHBOUR, cpu_wait=0.26)
+    assert found.verdict is Verdict.CLIENT_BOUND
+    assert found.reason.startswith("an I/O thread waited for a CPU 26.0% of the time")
+    alone = checked(Shares(client_cores=IDLE, others=MUCH_OTHERS), cpu_wait=0.26)
+    assert alone.verdict is Verdict.SERVER_BOUND
+
+
+def test_a_99th_percentile_of_a_few_is_not_judged() -> None:
+    few = latencies(*[0.02] * 50, 4.0)
+    assert checked(NEIGHBOUR, reply_waits=few).verdict is Verdict.SERVER_BOUND
+
+
+def test_late_starts_are_judged_by_the_latency_that_they_are_in() -> None:
+    late = latencies(*[0.083] * 100)
+    scheduled = {"latencies": latencies(*[0.4] * 100), "responses": latencies(*[0.48] * 100)}
+    idle = checked(timer_lags=late, busiest_thread=0.02, **scheduled)
+    assert idle.verdict is Verdict.SERVER_BOUND
+    overloaded = {"latencies": latencies(*[5.0] * 100), "responses": latencies(*[900.0] * 100)}
+    waited = checked(timer_lags=latencies(*[60.0] * 100), **overloaded)
+    assert waited.verdict is Verdict.SERVER_BOUND
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "busiest", "expected"),
+    [
+        (0.02, 0.02, Verdict.SERVER_BOUND),
+        (0.03, 0.02, Verdict.UNCLEAR),
+        (0.4, 0.02, Verdict.UNCLEAR),
+        (0.4, 0.75, Verdict.CLIENT_BOUND),
+        (0.6, 0.02, Verdict.CLIENT_BOUND),
+    ],
+)
+def test_waking_an_idle_thread_is_not_the_clients_limit(
+    lag_ms: float, busiest: float, expected: Verdict
+) -> None:
+    lags = latencies(*[lag_ms] * 100)
+    found = checked(
+        latencies=FAST, timer_lags=latencies(), reply_waits=lags, busiest_thread=busiest
+    )
+    assert found.verdict is expected
+    assert ("takes so long to wake a thread" in found.reason) == (expected is Verdict.UNCLEAR)
+
+
+def test_programs_that_take_the_servers_cores_make_the_figures_unclear() -> None:
+    # Of 100 requests of 10 ms in a second, 1 s in all, its threads waited 0.6 %, or 0.4 %.
+    taken = Shares(machine=FULL, client_cores=FULL, others=0.6, server_others=0.6)
+    found = checked(taken._replace(server_cpu_wait=0.006), cpu_wait=0.01)
+    assert found.verdict is Verdict.UNCLEAR
+    assert found.reason.startswith("other programs used 60% of the server's cores, and its threads")
+    assert (found.others, found.server_others, found.server_cpu_wait) == (0.6, 0.6, 0.006)
+    assert checked(taken._replace(server_cpu_wait=0.004)).verdict is Verdict.SERVER_BOUND
+    alone = taken._replace(server_others=MUCH_OTHERS, server_cpu_wait=0.9)
+    assert checked(alone).verdict is Verdict.SERVER_BOUND
+
+
+def test_where_no_waiting_is_counted_full_cores_tell_of_it() -> None:
+    taken = Shares(machine=FULL, server_others=0.6)
+    assert checked(taken).verdict is Verdict.UNCLEAR
+    assert checked(taken._replace(machine=IDLE)).verdict is Verdict.SERVER_BOUND
+
+
+def test_a_client_that_waits_for_the_server_to_leave_its_core_is_not_told_to_use_threads() -> None:
+    shared = Shares(machine=IDLE, client_cores=FULL, others=0.0)
+    found = checked(shared, same_cores=True, cpu_share=0.05, reply_waits=latencies(*[3.0] * 100))
+    assert found.verdict is Verdict.UNCLEAR
+    assert "share cores that were 100% busy" in found.reason
+
+
 def test_the_shares_of_the_cores_are_of_the_time_between_two_readings() -> None:
     earlier = CpuTimes(total=1000, idle=500, steal=10)
     assert CpuTimes(1200, 550, 20).since(earlier) == CpuShares(busy=0.75, steal=0.05)
+    assert CpuTimes(1200, 550, 20).used_s - earlier.used_s == pytest.approx(140 / TICKS_PER_S)
     assert earlier.since(earlier) is None
     now = CpuTimes.read()
     assert now is not None
     assert now.total > now.idle > 0
+    several = [CpuTimes.read([core]) for core in sorted(os.sched_getaffinity(0))]
+    assert all(one is not None and 0 < one.total < 2 * now.total for one in several)
+    assert CpuTimes.read([10_000]) is None
 
 
 def test_a_slow_server_is_what_limits_a_run(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
@@ -100,10 +232,11 @@ def test_a_slow_server_is_what_limits_a_run(cli: Cli, tensor_file: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "schedule lag p50 " in done.stdout
     check = json.loads((tmp_path / "r.json").read_text())["ClientCheck"]
-    # A hypervisor that gives the cores to others meanwhile makes any verdict unclear.
-    expected = "server-bound" if check["Steal"] <= MUCH_STEAL else "unclear"
-    assert check["Verdict"] == expected
-    assert f"Verdict: {expected}: " in done.stdout
+    # Others that take the cores meanwhile may hold up the client, or make any verdict unclear.
+    others = max(check["Others"], check["ServerOthers"])
+    if check["Steal"] <= MUCH_STEAL and others <= MUCH_OTHERS:
+        assert check["Verdict"] == "server-bound"
+    assert f"Verdict: {check['Verdict']}: " in done.stdout
     assert 0 < check["CpuShare"] < 0.5
     assert 0 <= check["Steal"] <= 1
 
@@ -211,6 +344,25 @@ def test_selfcheck_tells_the_ceiling_and_what_bounds_it(cli: Cli, tmp_path: Path
     assert 0 < found["TimerError"]["q50"] <= found["TimerError"]["q99"]
     assert found["ClockCostNs"] > 0
     assert found["SocketLimits"]["net.core.somaxconn"]
+    assert found["CpuQuota"] is None or found["CpuQuota"] > 0
+
+
+@pytest.mark.parametrize(
+    ("quota_cpus", "expected"), [(None, False), (0.5, True), (available_cores(), False)]
+)
+def test_selfcheck_advises_on_a_quota(quota_cpus: float | None, expected: bool) -> None:
+    machine = Machine(
+        facts={}, clock_cost_ns=20.0, timer_errors=FAST, open_files=1 << 20,
+        cpu_quota=quota_cpus, socket_limits={},
+    )  # fmt: skip
+    with FakeRedisAI() as server:
+        config = RunConfig(
+            file=None, shape=(4,), address=ServerAddress("127.0.0.1", server.port), max_queries=9
+        )
+        ceiling = dataclasses.replace(run(config), busiest_thread=0.95)
+    advised = "\n".join(advice(machine, config, ceiling))
+    assert ("CPU quota of 0.5 CPUs" in advised) == expected
+    assert "--threads" not in advised  # that are as many as cores or workers
 
 
 def test_selfcheck_says_what_to_change(cli: Cli) -> None:

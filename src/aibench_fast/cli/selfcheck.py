@@ -130,8 +130,9 @@ def _lines(
     start_p50, start_p99 = scheduled.timer_lags.quantiles_ms((0.5, 0.99))
     (p50,) = ceiling.latencies.quantiles_ms([0.5])
     request_us = ceiling.client_cpu_s * 1e6 / max(1, ceiling.requests)
+    quota = "" if machine.cpu_quota is None else f", a quota of {machine.cpu_quota:g} CPUs"
     yield (
-        f"Machine: {known['CpuModel']}, {known['Cores']} cores, governor "
+        f"Machine: {known['CpuModel']}, {known['Cores']} cores{quota}, governor "
         f"{known['Governor'] or 'not told'}, {known['Kernel']}"
     )
     yield f"Clock: {machine.clock_cost_ns:.1f} ns a reading, two readings a request"

@@ -37,6 +37,11 @@ _SUMS = (
     "unsent", "saturated", "client_cpu_s",
 )  # fmt: skip
 _HISTOGRAMS = ("latencies", "start_lags", "timer_lags", "reply_waits")
+_SHARES = (
+    "machine_busy", "steal", "throttled", "cpu_wait", "cpu_pressure", "others", "server_others",
+    "server_cpu_wait",
+)  # fmt: skip
+"""Of a ClientCheck; None where they are not known."""
 _WORST = (Verdict.CLIENT_BOUND, Verdict.UNCLEAR, Verdict.SERVER_BOUND)
 
 
@@ -213,16 +218,20 @@ def _outages(results: Sequence[Result]) -> tuple[list[Outage], int]:
 
 
 def _check(checks: Sequence[tuple[str, ClientCheck]]) -> ClientCheck:
-    """The verdict of the client that speaks most against the figures, and the highest shares."""
+    """The verdict of the client that speaks most against the figures, and the highest shares, and
+    the tightest quota."""
     name, worst = min(checks, key=lambda one: _WORST.index(one[1].verdict))
-    busy = [one.machine_busy for _, one in checks if one.machine_busy is not None]
-    steal = [one.steal for _, one in checks if one.steal is not None]
+    known: dict[str, list[float]] = {
+        share: [value for _, one in checks if (value := getattr(one, share)) is not None]
+        for share in _SHARES
+    }
+    quotas = [one.cpu_quota for _, one in checks if one.cpu_quota is not None]
     return ClientCheck(
         verdict=worst.verdict,
         reason=f"client {name}: {worst.reason}",
         cpu_share=max(one.cpu_share for _, one in checks),
-        machine_busy=max(busy, default=None),
-        steal=max(steal, default=None),
+        **{share: max(values, default=None) for share, values in known.items()},
+        cpu_quota=min(quotas, default=None),
     )
 
 
@@ -265,7 +274,7 @@ def _figures(client: Client) -> ClientFigures:
 def _warnings(config: RunConfig, merged: Result, clients: Sequence[Client]) -> Iterator[Warned]:
     for kind, message in doubts_of_figures(config, merged):
         yield Warned(kind, message)
-    of_figures = {"few_requests", "saturated", "trend", "incomplete"}
+    of_figures = {"few_requests", "saturated", "trend", "incomplete", "other_programs"}
     told: set[str] = set(of_figures)
     for client in clients:
         for warned in client.report.result.warnings if client.report else ():

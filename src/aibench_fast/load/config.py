@@ -39,6 +39,11 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def available_cpus(quota: float | None) -> float:
+    """How many cores' time this process may use, under a quota of so many CPUs or without one."""
+    return available_cores() if quota is None else min(available_cores(), quota)
+
+
 def default_threads(workers: int, request_bytes: int) -> int:
     """How many I/O threads drive so many workers: one a core, and of large requests eight.
 

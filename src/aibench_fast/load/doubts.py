@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
+from aibench_fast.load.verdict import MUCH_OTHERS
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.results.result import MIN_FOR_P99, Interval, Result, Warned
 from aibench_fast.results.trend import trend
@@ -105,6 +106,12 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
         )
     if result.saturated:
         yield "saturated", f"{result.saturated} latencies above an hour are counted as an hour"
+    others = max(result.client.others or 0.0, result.client.server_others or 0.0)
+    if others > MUCH_OTHERS:
+        yield (
+            "other_programs",
+            f"other programs than the client and its server used {others:.0%} of their cores",
+        )
     if result.incomplete:
         yield (
             "incomplete",

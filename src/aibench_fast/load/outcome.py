@@ -21,7 +21,6 @@ from aibench_fast.load.readings import (
     measured_s,
     total_failed,
 )
-from aibench_fast.load.samemachine import on_same_machine, shares_cores
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.session import ServerStatistics
@@ -83,7 +82,6 @@ def result_of(
     """
     config, record, snapshot = run.config, run.record, taken.snapshot
     duration_s = (taken.at_ns - snapshot.started_ns) / NS_PER_S
-    same_machine = any(on_same_machine(one.peer) for one in run.records)
     outage_count, outages = generator.outages()
     measured, batch_size = snapshot.measured, _batch_size(config)
     whole = _part(measured, batch_size, end)
@@ -136,7 +134,7 @@ def result_of(
         intervals=tuple(watch.intervals),
         client_cpu_s=snapshot.cpu_ns / NS_PER_S,
         busiest_thread=snapshot.busiest_thread,
-        client=watch.check_client(snapshot, same_machine),
+        client=watch.check_client(snapshot),
         least_worker_requests=snapshot.least_worker_requests,
         most_worker_requests=snapshot.most_worker_requests,
         server=record.server,
@@ -147,10 +145,7 @@ def result_of(
         interrupted=end is not End.REACHED,
         incomplete=end is End.AHEAD,
     )
-    same_cores = any(
-        on_same_machine(one.peer) and shares_cores(config.server_pid or one.pid)
-        for one in run.records
-    )
+    same_cores = watch.surroundings.same_cores
     found = warnings(
         config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
     ) + server_warnings(run.records, run.asked_workers)  # fmt: skip

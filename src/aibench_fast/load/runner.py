@@ -16,6 +16,7 @@ from aibench_fast.load.formatting import as_sent
 from aibench_fast.load.outcome import Background, End, model_told, result_of
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
+from aibench_fast.load.serverprocesses import find_servers
 from aibench_fast.load.sources import (
     Sent,
     Source,
@@ -23,6 +24,7 @@ from aibench_fast.load.sources import (
     open_sources,
     read_references,
 )
+from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.address import HttpAddress, ServerAddress
 from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
@@ -80,6 +82,7 @@ class PreparedRun:
             self._facts = {**_facts(config, servers.first.record, digests), **told}
             self._server_watch = _server_watch(config, servers, addresses)
             self._generator = _load_generator(config, servers, self._sources, sent, cluster)
+            self._surroundings = _surroundings(config, servers)
         except BaseException:
             servers.leave(HURRY_S)
             raise
@@ -134,7 +137,7 @@ class PreparedRun:
                 self._observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
 
         outputs = background.record.outputs
-        watch = Watch(config, outputs, generator, tell, server_watch, at_ns)
+        watch = Watch(config, outputs, generator, tell, server_watch, self._surroundings, at_ns)
         try:
             self._await(at_ns)
             self._observe(Started(self.server))
@@ -170,6 +173,11 @@ def _server_watch(
     if not config.is_first_client:
         return NoStatistics()
     return servers.watch(lambda n: _more_readers(config, addresses[n], servers.records[n]))
+
+
+def _surroundings(config: RunConfig, servers: Servers) -> Surroundings:
+    found = find_servers(servers.endpoints, servers.records, config.server_pid)
+    return Surroundings(found, is_only_client=config.share is None)
 
 
 def _addresses(

@@ -1,11 +1,7 @@
-"""Whether a server runs beside this client, on the cores that the client may use."""
+"""Whether a server runs on the machine of this client."""
 
 import ipaddress
-import os
 import socket
-from pathlib import Path
-
-_PROC = Path("/proc")
 
 
 def on_same_machine(peer: str) -> bool:
@@ -14,23 +10,6 @@ def on_same_machine(peer: str) -> bool:
         return True
     address = ipaddress.ip_address(peer)
     return address.is_loopback or _own_address_towards(address) == peer
-
-
-def shares_cores(server_pid: int | None) -> bool:
-    """Whether some thread of a server on this machine may run on a core of ours.
-
-    Of a process that is not known, or not seen from here, that is taken for granted.
-    """
-    if server_pid is None:
-        return True
-    own = os.sched_getaffinity(0)
-    theirs: set[int] = set()
-    try:
-        for task in (_PROC / str(server_pid) / "task").iterdir():
-            theirs |= os.sched_getaffinity(int(task.name))
-    except OSError:
-        return True
-    return bool(own & theirs)
 
 
 def _own_address_towards(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

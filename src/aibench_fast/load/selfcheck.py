@@ -8,7 +8,8 @@ from typing import Any
 
 from aibench_fast import _core
 from aibench_fast.load import facts
-from aibench_fast.load.config import RunConfig, available_cores
+from aibench_fast.load.cgroup import CpuGroups
+from aibench_fast.load.config import RunConfig, available_cores, available_cpus
 from aibench_fast.load.readings import histogram
 from aibench_fast.load.runner import OTHER_FILES
 from aibench_fast.load.verdict import MUCH_STEAL
@@ -45,6 +46,8 @@ class Machine:
     """How late a waiting thread woke, TIMER_RPS times a second."""
     open_files: int
     """How many the process may have, at most."""
+    cpu_quota: float | None
+    """How many CPUs the tightest quota of its control groups allows; None without one."""
     socket_limits: dict[str, tuple[int, ...]]
     """By sysctl's names; those that can be read."""
 
@@ -59,6 +62,7 @@ def look_at_machine() -> Machine:
             for _ in range(TIMER_WAITS // WAITS_AT_A_TIME)
         ),
         open_files=_open_files(),
+        cpu_quota=CpuGroups().read().cpus,
         socket_limits={
             name: tuple(int(word) for word in file.read_text().split())
             for name, file in _SOCKET_LIMITS.items()
@@ -90,6 +94,12 @@ def advice(machine: Machine, config: RunConfig, ceiling: Result) -> Iterator[str
             f"timers fire {late_ms:.3f} ms late at p99, and so do requests by a schedule start; "
             "keep other programs off the cores, and their power saving off"
         )
+    if machine.cpu_quota is not None and machine.cpu_quota < available_cores():
+        yield (
+            f"its control group has a CPU quota of {machine.cpu_quota:g} CPUs, and "
+            f"{available_cores()} cores are here: once that is used up the client stands still for "
+            "up to a tenth of a second; raise the quota (docker --cpus, Kubernetes' limits.cpu)"
+        )
     if machine.open_files < config.workers + OTHER_FILES:
         yield (
             f"{machine.open_files} files may be open, {config.workers} workers need "
@@ -102,7 +112,7 @@ def advice(machine: Machine, config: RunConfig, ceiling: Result) -> Iterator[str
             "machine of its own"
         )
     if ceiling.busiest_thread > BUSY_THREAD and config.io_threads < min(
-        config.workers, available_cores()
+        config.workers, available_cpus(machine.cpu_quota)
     ):
         yield (
             f"the busiest I/O thread was on a CPU {ceiling.busiest_thread:.0%} of the time, and "
@@ -144,6 +154,7 @@ def to_json(
             "TimerError": _quantiles(machine.timer_errors),
             "StartError": _quantiles(scheduled.timer_lags),
             "OpenFiles": machine.open_files,
+            "CpuQuota": machine.cpu_quota,
             "SocketLimits": {name: [*values] for name, values in machine.socket_limits.items()},
             "Ceiling": {
                 "RequestsPerSecond": ceiling.requests_per_s,

@@ -1,107 +1,275 @@
 """Whether a run's figures are the server's or the client's own, and why."""
 
-from aibench_fast.load.machine import CpuShares
-from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import BUSY_THREAD, ClientCheck, Verdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from aibench_fast.load.surroundings import Shares
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import BUSY_THREAD, MIN_FOR_P99, ClientCheck, Verdict
+
+MS_PER_S = 1000
 HALF_BUSY_THREAD = 0.7
 """Above it a thread has less than a third of its time to spare for bursts."""
 OWN_SHARE = 0.1
-"""Of the service latency: what the client adds above it is no detail any more."""
+"""The share of a latency above which what the client adds to it is no detail any more."""
 WAKING_MS = 0.05
 """The kernel takes that long to wake a thread: more threads or cores do not change it."""
+SLOW_WAKING_MS = 0.5
+"""A machine that saves power, or a virtual one, may take that long to wake an idle thread."""
+WAKING_SHARE = 0.25
+"""The share of a latency above which waking a thread is no detail any more."""
+LONG_CPU_WAIT = 0.25
+"""The share of the time above which waiting for a CPU, and not for replies, may limit the rate."""
 MUCH_STEAL = 0.02
 FULL_CORES = 0.95
+MUCH_THROTTLED = 0.01
+"""The share of the time above which a used-up quota reaches the 99th percentile."""
+MUCH_OTHERS = 0.2
+"""Of the cores' time, used by other programs."""
+LONG_SERVER_WAIT = 0.005
+"""Of the requests' time, waited by the server for a CPU: twice as much can double the 99th
+percentile."""
 
 
-def check_client(
-    *,
-    latencies: LatencyHistogram,
-    timer_lags: LatencyHistogram,
-    reply_waits: LatencyHistogram,
-    busiest_thread: float,
-    cpu_share: float,
-    machine: CpuShares | None,
-    same_machine: bool,
-) -> ClientCheck:
-    """Judge a run by what its client did in the measured time.
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is known of a run's measured time; shares are 0 to 1."""
 
-    `latencies` are service latencies; `cpu_share` is what the I/O threads used of the cores
-    that they may use, 0 to 1; `machine` is None where the system does not tell.
-    """
-    verdict, reason = _judged(
-        latencies, timer_lags, reply_waits, busiest_thread, cpu_share, machine, same_machine
-    )
+    latencies: LatencyHistogram
+    """From the actual start."""
+    responses: LatencyHistogram | None = None
+    """By a schedule, from the intended start."""
+    timer_lags: LatencyHistogram
+    reply_waits: LatencyHistogram
+    busiest_thread: float
+    cpu_share: float
+    """What the I/O threads used of the CPUs that they may use."""
+    cpu_wait: float | None = None
+    """The largest share of the time that one I/O thread was ready to run and waited for a CPU."""
+    measured_s: float = 0.0
+    same_cores: bool
+    """Whether a server runs on cores of the client."""
+    around: Shares = field(default_factory=Shares)
+
+
+Judged = tuple[Verdict, str]
+
+
+class Delay(NamedTuple):
+    """What the client adds to a latency, at one quantile of both."""
+
+    what: str
+    """What was delayed, and for how long."""
+    place: str
+    """The quantile, in words."""
+    ms: float
+    of_ms: float
+    """The latency."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.what} {self.place}, {self.ms / self.of_ms:.0%} of the latency"
+
+
+def check_client(seen: Seen) -> ClientCheck:
+    """Judge a run by what its client and its machine did in the measured time."""
+    verdict, reason = next(judged for rule in _RULES if (judged := rule(seen)) is not None)
+    around = seen.around
     return ClientCheck(
         verdict=verdict,
         reason=reason,
-        cpu_share=cpu_share,
-        machine_busy=machine and machine.busy,
-        steal=machine and machine.steal,
+        cpu_share=seen.cpu_share,
+        machine_busy=around.machine and around.machine.busy,
+        steal=around.machine and around.machine.steal,
+        cpu_quota=around.quota and around.quota.cpus,
+        throttled=around.quota and around.quota.throttled,
+        cpu_wait=seen.cpu_wait,
+        cpu_pressure=around.pressure,
+        others=around.others,
+        server_others=around.server_others,
+        server_cpu_wait=around.server_cpu_wait,
     )
 
 
-def _judged(
-    latencies: LatencyHistogram,
-    timer_lags: LatencyHistogram,
-    reply_waits: LatencyHistogram,
-    busiest_thread: float,
-    cpu_share: float,
-    machine: CpuShares | None,
-    same_machine: bool,
-) -> tuple[Verdict, str]:
-    if latencies.count == 0:
+def _unanswered(seen: Seen) -> Judged | None:
+    if seen.latencies.count == 0:
         return Verdict.UNCLEAR, "no request was answered"
-    if busiest_thread > BUSY_THREAD:
-        return (
-            Verdict.CLIENT_BOUND,
-            f"an I/O thread was on a CPU {busiest_thread:.0%} of the measured time; use more "
-            "--threads or cores",
-        )
-    if machine and machine.steal > MUCH_STEAL:
-        return (
-            Verdict.UNCLEAR,
-            f"the hypervisor gave {machine.steal:.1%} of the cores' time to others; use a machine "
-            "of its own",
-        )
-    if machine and same_machine and machine.busy > FULL_CORES and cpu_share > OWN_SHARE:
-        return (
-            Verdict.UNCLEAR,
-            f"client and server share cores that were {machine.busy:.0%} busy, {cpu_share:.0%} "
-            "by the client; run the client on another machine",
-        )
-    (service_ms,) = latencies.quantiles_ms([0.5])
-    # The longest decides: one that is only the waking of a thread does not excuse the other.
-    lag_ms, words = max(
-        (lags.quantiles_ms([0.5])[0], words)
-        for words, lags in (
-            ("replies waited {:.3f} ms for their thread", reply_waits),
-            ("free workers started {:.3f} ms late", timer_lags),
-        )
+    return None
+
+
+def _throttled(seen: Seen) -> Judged | None:
+    quota = seen.around.quota
+    if quota is None or quota.throttled <= MUCH_THROTTLED:
+        return None
+    used_up = (
+        f"CPU quota of {quota.throttled_cpus:g} CPUs (cgroup) was used up in "
+        f"{quota.throttled:.0%} of its periods"
     )
-    if lag_ms > OWN_SHARE * service_ms:
-        late = f"{words.format(lag_ms)} at the median, more than {OWN_SHARE:.0%} of"
-        if lag_ms <= WAKING_MS:
-            return (
-                Verdict.UNCLEAR,
-                f"{late} so short a service latency; that is what waking a thread takes, and every "
-                "client pays it",
-            )
-        advice = "use more --threads or cores"
-        if busiest_thread < OWN_SHARE:
-            advice = (
-                f"no thread was on a CPU for more than {busiest_thread:.0%} of the time: see in "
-                "`aibench-fast selfcheck` how late this machine wakes them"
-            )
-        return Verdict.CLIENT_BOUND, f"{late} the service latency; {advice}"
-    if busiest_thread > HALF_BUSY_THREAD:
+    if seen.around.quota_is_shared:
         return (
             Verdict.UNCLEAR,
-            f"an I/O thread was on a CPU {busiest_thread:.0%} of the measured time; see whether "
-            "more --threads or cores change the figures",
+            f"client and server share a control group, whose {used_up}; raise it, or run the "
+            "client elsewhere",
         )
     return (
-        Verdict.SERVER_BOUND,
-        f"no I/O thread was on a CPU for more than {busiest_thread:.0%} of the measured time: the "
-        "client waited for the server",
+        Verdict.CLIENT_BOUND,
+        f"the client's {used_up}, and it stood still until the next; raise the quota",
     )
+
+
+def _busy_thread(seen: Seen) -> Judged | None:
+    if seen.busiest_thread <= BUSY_THREAD:
+        return None
+    return (
+        Verdict.CLIENT_BOUND,
+        f"an I/O thread was on a CPU {seen.busiest_thread:.0%} of the measured time; use more "
+        "--threads or cores",
+    )
+
+
+def _neighbours(seen: Seen) -> Judged | None:
+    """Other programs on the client's cores that it had to wait for."""
+    others = seen.around.others
+    if others is None or others <= MUCH_OTHERS:
+        return None
+    delay = _longest_delay(seen)
+    found = [] if delay is None or delay.ms <= SLOW_WAKING_MS else [str(delay)]
+    if seen.cpu_wait is not None and (found or seen.cpu_wait > LONG_CPU_WAIT):
+        found.append(f"an I/O thread waited for a CPU {seen.cpu_wait:.1%} of the time")
+    if not found:
+        return None
+    return (
+        Verdict.CLIENT_BOUND,
+        f"{'; '.join(found)}, while other programs used {others:.0%} of the client's cores: keep "
+        "them off these, or run the client elsewhere",
+    )
+
+
+def _stolen(seen: Seen) -> Judged | None:
+    machine = seen.around.machine
+    if machine is None or machine.steal <= MUCH_STEAL:
+        return None
+    return (
+        Verdict.UNCLEAR,
+        f"the hypervisor gave {machine.steal:.1%} of the cores' time to others; use a machine of "
+        "its own",
+    )
+
+
+def _shared_cores(seen: Seen) -> Judged | None:
+    cores = seen.around.client_cores
+    if cores is None or not seen.same_cores or cores.busy <= FULL_CORES:
+        return None
+    if seen.cpu_share <= OWN_SHARE and _longest_delay(seen) is None:
+        return None
+    return (
+        Verdict.UNCLEAR,
+        f"client and server share cores that were {cores.busy:.0%} busy, {seen.cpu_share:.0%} by "
+        "the client; run the client on another machine, or on other cores",
+    )
+
+
+def _delayed(seen: Seen) -> Judged | None:
+    delay = _longest_delay(seen)
+    if delay is None:
+        return None
+    is_idle = seen.busiest_thread < HALF_BUSY_THREAD
+    if delay.ms <= (SLOW_WAKING_MS if is_idle else WAKING_MS):
+        return _woken_late(seen)
+    advice = "use more --threads or cores"
+    if seen.busiest_thread < OWN_SHARE:
+        advice = (
+            f"no thread was on a CPU for more than {seen.busiest_thread:.0%} of the time: see in "
+            "`aibench-fast selfcheck` how late this machine wakes them"
+        )
+    return Verdict.CLIENT_BOUND, f"{delay}; {advice}"
+
+
+def _woken_late(seen: Seen) -> Judged | None:
+    delay = _longest_delay(seen, WAKING_SHARE)
+    if delay is None:
+        return None
+    return (
+        Verdict.UNCLEAR,
+        f"{delay}: this machine takes so long to wake a thread, which every client pays for, and "
+        "the latency is that short",
+    )
+
+
+def _slowed_server(seen: Seen) -> Judged | None:
+    """Other programs on the server's cores, where it had to wait for them."""
+    others = seen.around.server_others
+    if others is None or others <= MUCH_OTHERS:
+        return None
+    waited_s = seen.around.server_cpu_wait
+    if waited_s is None:  # then by whether there was any core to have
+        machine = seen.around.machine
+        if machine is None or machine.busy <= FULL_CORES:
+            return None
+        waited = ""
+    else:
+        requests_s = seen.latencies.count * seen.latencies.mean_ms / MS_PER_S
+        if waited_s * seen.measured_s <= LONG_SERVER_WAIT * requests_s:
+            return None
+        waited = f", and its threads waited {waited_s:.2f} s a second for a CPU"
+    return (
+        Verdict.UNCLEAR,
+        f"other programs used {others:.0%} of the server's cores{waited}; stop them, or give the "
+        "server cores of its own",
+    )
+
+
+def _half_busy(seen: Seen) -> Judged | None:
+    if seen.busiest_thread <= HALF_BUSY_THREAD:
+        return None
+    return (
+        Verdict.UNCLEAR,
+        f"an I/O thread was on a CPU {seen.busiest_thread:.0%} of the measured time; see whether "
+        "more --threads or cores change the figures",
+    )
+
+
+def _server_bound(seen: Seen) -> Judged:
+    return (
+        Verdict.SERVER_BOUND,
+        f"no I/O thread was on a CPU for more than {seen.busiest_thread:.0%} of the measured time: "
+        "the client waited for the server",
+    )
+
+
+_RULES: Sequence[Callable[[Seen], Judged | None]] = (
+    _unanswered,
+    _throttled,
+    _busy_thread,
+    _neighbours,
+    _stolen,
+    _shared_cores,
+    _delayed,
+    _slowed_server,
+    _half_busy,
+    _server_bound,
+)
+"""The first that applies decides; docs/measuring.md has them in the same order."""
+
+
+def _longest_delay(seen: Seen, share: float = OWN_SHARE) -> Delay | None:
+    """Of what the client adds to the latencies, where that is more than such a share of them."""
+    return max(
+        (one for one in _delays(seen) if one.ms > share * one.of_ms),
+        key=lambda one: one.ms,
+        default=None,
+    )
+
+
+def _delays(seen: Seen) -> Iterator[Delay]:
+    """Starts are late in what users wait for, replies in what the server took."""
+    for words, lags, latencies in (
+        ("replies waited {:.3f} ms for their thread", seen.reply_waits, seen.latencies),
+        ("free workers started {:.3f} ms late", seen.timer_lags, seen.responses or seen.latencies),
+    ):
+        for quantile, place in ((0.5, "at the median"), (0.99, "at p99")):
+            if quantile > 0.5 and min(lags.count, latencies.count) < MIN_FOR_P99:
+                continue
+            (ms,), (of_ms,) = lags.quantiles_ms([quantile]), latencies.quantiles_ms([quantile])
+            yield Delay(words.format(ms), place, ms, of_ms)

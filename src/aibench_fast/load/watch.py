@@ -4,10 +4,9 @@ import time
 from collections.abc import Sequence
 
 from aibench_fast import _core
-from aibench_fast.load.config import RunConfig, available_cores
+from aibench_fast.load.config import RunConfig, available_cpus
 from aibench_fast.load.events import Observer
 from aibench_fast.load.livereadings import LiveReadings
-from aibench_fast.load.machine import CpuTimes
 from aibench_fast.load.readings import (
     NS_PER_S,
     Taken,
@@ -18,7 +17,8 @@ from aibench_fast.load.readings import (
     total_failed,
 )
 from aibench_fast.load.steadywatch import SteadyWatch
-from aibench_fast.load.verdict import check_client
+from aibench_fast.load.surroundings import Surroundings
+from aibench_fast.load.verdict import Seen, check_client
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import StatisticsWatch
 from aibench_fast.results.histogram import LatencyHistogram
@@ -53,6 +53,7 @@ class Watch:
         generator: _core.LoadGenerator,
         observe: Observer,
         server_watch: StatisticsWatch,
+        surroundings: Surroundings,
         at_ns: int = 0,
     ) -> None:
         """Watch `generator`, which is started next, for `at_ns` of the monotonic clock or now."""
@@ -72,8 +73,9 @@ class Watch:
         """How the burn-in ended without a steady state, where it was to reach one."""
         self._burning_in = bool(config.burn_in or config.burn_in_s or config.burn_in_until_steady)
         self._steady = SteadyWatch(generator) if config.burn_in_until_steady else None
-        self._cpu_from: CpuTimes | None = None  # at the beginning of the measured time
-        self._cpu_to: CpuTimes | None = None
+        self.surroundings = surroundings
+        self._around_from = self._around_to = surroundings.read()
+        """At the beginning and the end of the measured time."""
         self._live = (
             LiveReadings(config, generator, observe, server_watch) if config.live_readings else None
         )
@@ -97,7 +99,7 @@ class Watch:
         return False
 
     def _wait(self) -> None:
-        self._cpu_from = CpuTimes.read()
+        self._around_from = self.surroundings.read()
         self._last_ns = self._at_ns or time.monotonic_ns()
         self._last_unix_ms = self._unix_ms()
         if self._config.burn_in_s and not self._config.is_open_loop:
@@ -108,6 +110,7 @@ class Watch:
             min(WAIT_SLICE_S, max(0.0, (next_ns - time.monotonic_ns()) / NS_PER_S))
         ):
             self._note_burn_in()
+            self.surroundings.look()
             if not self._config.sample_responses:
                 self._take_sample()
             if self._live:
@@ -131,14 +134,14 @@ class Watch:
             self._generator.begin_measuring()
         if self._burning_in and self._generator.measuring():
             self._burning_in = False
-            self._cpu_from = CpuTimes.read()
+            self._around_from = self.surroundings.read()
             requests = self._config.burn_in or self._generator.snapshot().requests
             self._observe(BurnInComplete(requests, self._config.workers))
 
     def _look(self) -> None:
         """Tell of the period that ends now."""
         self._note_burn_in()
-        self._cpu_to = CpuTimes.read()
+        self._around_to = self.surroundings.read()
         self.taken = Taken.now(self._generator)
         snapshot, now_ns = self.taken
         failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
@@ -166,19 +169,28 @@ class Watch:
         self._last_unix_ms = interval.unix_ms
         self._take_sample()
 
-    def check_client(self, snapshot: _core.Snapshot, same_machine: bool) -> ClientCheck:
+    def check_client(self, snapshot: _core.Snapshot) -> ClientCheck:
         """Judge the client by what it did in the measured time, once that is over."""
-        service = snapshot.measured.service_latencies or snapshot.measured.latencies
-        cpu_from, cpu_to = self._cpu_from, self._cpu_to
-        measured_ns = measured_s(snapshot) * NS_PER_S
+        measured = snapshot.measured
+        latencies = histogram(measured.latencies)
+        service = measured.service_latencies
+        around = self.surroundings.between(self._around_from, self._around_to)
+        seconds = measured_s(snapshot)
+        usable_s = seconds * available_cpus(around.quota and around.quota.cpus)
+        wait_s = snapshot.longest_cpu_wait_ns / NS_PER_S
         return check_client(
-            latencies=histogram(service),
-            timer_lags=histogram(snapshot.timer_lags),
-            reply_waits=histogram(snapshot.reply_waits),
-            busiest_thread=snapshot.busiest_thread,
-            cpu_share=snapshot.cpu_ns / (measured_ns * available_cores()) if measured_ns else 0.0,
-            machine=cpu_to.since(cpu_from) if cpu_from and cpu_to else None,
-            same_machine=same_machine,
+            Seen(
+                latencies=latencies if service is None else histogram(service),
+                responses=None if service is None else latencies,
+                timer_lags=histogram(snapshot.timer_lags),
+                reply_waits=histogram(snapshot.reply_waits),
+                busiest_thread=snapshot.busiest_thread,
+                cpu_share=snapshot.cpu_ns / NS_PER_S / usable_s if usable_s else 0.0,
+                cpu_wait=wait_s / seconds if wait_s >= 0 and seconds else None,
+                measured_s=seconds,
+                same_cores=self.surroundings.same_cores,
+                around=around,
+            )
         )
 
     def _take_sample(self) -> None:

@@ -17,7 +17,7 @@
 #include "transport.h"
 
 #define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room for what is read on top of a large reply */
-#define RECEIVES_A_STAMP 16 /* one receive in so many is timed */
+#define RECEIVES_A_STAMP 8 /* one receive in so many is timed */
 
 struct connection {
     struct transport transport;

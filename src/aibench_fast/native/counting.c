@@ -1,5 +1,7 @@
 #include "counting.h"
 
+#include "schedstat.h"
+
 /* Whether a request that is due by the schedule is measured; the first that is begins the measuring. */
 OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival *arrival)
 {
@@ -19,6 +21,13 @@ OUT_OF_LINE void count_in_parts(struct iothread *t, const struct worker *w, cons
         figures_record(&t->servers[w->server], outcome);
     if (request->arrival.step != SCHEDULE_NO_STEP)
         figures_record(&t->steps[request->arrival.step], outcome);
+}
+
+OUT_OF_LINE void count_cpu_from_here(struct iothread *t)
+{
+    int fd = atomic_load_explicit(&t->schedstat_fd, memory_order_relaxed);
+    atomic_store_explicit(&t->cpu_wait_from_ns, schedstat_wait_ns(fd), memory_order_relaxed);
+    atomic_store_explicit(&t->cpu_from_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID), memory_order_relaxed);
 }
 
 OUT_OF_LINE void count_in_burn_in(struct iothread *t, const struct outcome *outcome)

@@ -30,6 +30,9 @@ void count_reply_wait(struct iothread *t, struct worker *w);
 void count_in_parts(struct iothread *t, const struct worker *w, const struct request *request,
                     const struct outcome *outcome);
 
+/* The thread's first measured request ended: its CPU time and its wait for a CPU count from here. */
+void count_cpu_from_here(struct iothread *t);
+
 /* Keep apart what ended before the measuring. */
 void count_in_burn_in(struct iothread *t, const struct outcome *outcome);
 
@@ -69,8 +72,7 @@ static inline void count_ended(struct iothread *t, struct worker *w, int64_t now
         return;
     }
     if (atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed) == 0)
-        atomic_store_explicit(&t->cpu_from_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID),
-                              memory_order_relaxed);
+        count_cpu_from_here(t);
     atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
     w->measured++;
     figures_record(&t->measured, &outcome);

@@ -12,6 +12,7 @@
 #include "connecting.h"
 #include "counting.h"
 #include "requests.h"
+#include "schedstat.h"
 
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
@@ -154,6 +155,10 @@ static void sum_up(struct iothread *t)
     int64_t cpu_from_ns = atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed);
     if (cpu_from_ns)
         atomic_store(&t->cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_from_ns);
+    int64_t wait_from_ns = atomic_load_explicit(&t->cpu_wait_from_ns, memory_order_relaxed);
+    if (wait_from_ns >= 0)
+        atomic_store(&t->cpu_wait_ns,
+                     schedstat_wait_ns(atomic_load(&t->schedstat_fd)) - wait_from_ns);
 }
 
 /* Wait until the run starts; by a schedule it is its requests that wait, each for when it is due. */
@@ -170,6 +175,7 @@ void *iothread_main(void *iothread)
 {
     struct iothread *t = iothread;
     struct run_state *run = t->run;
+    atomic_store_explicit(&t->schedstat_fd, schedstat_open(), memory_order_relaxed);
     await_start(run);
     atomic_store_explicit(&t->began_ns, monotonic_ns(), memory_order_relaxed);
     drive(t);
@@ -263,6 +269,8 @@ int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_work
                   uint32_t worker_count, errstr_t errstr)
 {
     t->run = run;
+    atomic_init(&t->cpu_wait_from_ns, -1);
+    atomic_init(&t->cpu_wait_ns, -1);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     t->workers = calloc(worker_count, sizeof *t->workers);
     if (t->epoll_fd < 0 || t->workers == NULL) {
@@ -296,4 +304,6 @@ void iothread_free(struct iothread *t)
     waiting_line_close(&t->line);
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);
+    if (t->schedstat_fd >= 0)
+        close(t->schedstat_fd);
 }

@@ -68,6 +68,8 @@ struct iothread {
     int64_t next_expiry_check_ns;
     _Atomic int64_t began_ns; /* when it began to drive its workers; 0 before */
     _Atomic int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
+    _Atomic int schedstat_fd;         /* -1 before the thread begins, and where there is none */
+    _Atomic int64_t cpu_wait_from_ns; /* its wait for a CPU by then; -1 where that is unknown */
     _Atomic uint64_t begun;
     _Atomic uint64_t requests;
     _Atomic uint64_t answered_tensors;
@@ -80,6 +82,7 @@ struct iothread {
     _Atomic uint64_t burn_in_shed;
     _Atomic int64_t last_completed_ns;
     _Atomic int64_t cpu_ns;
+    _Atomic int64_t cpu_wait_ns; /* -1 before the end, and where it is unknown */
     _Atomic uint64_t least_worker_requests;
     _Atomic uint64_t most_worker_requests;
     struct failures burn_in_failures;

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "iothread.h"
 #include "requests.h"
+#include "schedstat.h"
 
 /* How long after the threads' start request 0 is due, so that none is late for want of a thread. */
 #define SCHEDULE_LEAD_NS (10 * NS_PER_MS)
@@ -81,6 +82,7 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
     for (uint32_t i = 0; i < config->threads; i++) {
         g->threads[i].epoll_fd = -1;
         g->threads[i].line.timer_fd = -1;
+        atomic_init(&g->threads[i].schedstat_fd, -1);
     }
     g->run.sample = malloc(g->run.output_bytes_max + 1); /* which may be none at all */
     if (g->run.sample == NULL) {
@@ -179,6 +181,17 @@ static int64_t thread_cpu_ns(struct iothread *t)
     return now.tv_sec * NS_PER_S + now.tv_nsec - from_ns;
 }
 
+/* How long a thread waited for a CPU in the measured part, as above; -1 where that is unknown. */
+static int64_t thread_cpu_wait_ns(struct iothread *t)
+{
+    int64_t from_ns = atomic_load_explicit(&t->cpu_wait_from_ns, memory_order_relaxed);
+    int64_t final_ns = atomic_load_explicit(&t->cpu_wait_ns, memory_order_relaxed);
+    if (from_ns < 0 || final_ns >= 0)
+        return final_ns;
+    int64_t now_ns = schedstat_wait_ns(atomic_load_explicit(&t->schedstat_fd, memory_order_relaxed));
+    return now_ns < 0 ? -1 : now_ns - from_ns;
+}
+
 static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *busiest_ns)
 {
     bool scheduled = schedule_is_open(&t->run->schedule);
@@ -195,6 +208,9 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
     s->burn_in_shed += atomic_load_explicit(&t->burn_in_shed, memory_order_relaxed);
     s->cpu_ns += cpu_ns;
+    int64_t cpu_wait_ns = thread_cpu_wait_ns(t);
+    if (cpu_wait_ns > s->longest_cpu_wait_ns)
+        s->longest_cpu_wait_ns = cpu_wait_ns;
     uint64_t least = atomic_load_explicit(&t->least_worker_requests, memory_order_relaxed);
     uint64_t most = atomic_load_explicit(&t->most_worker_requests, memory_order_relaxed);
     if (least < s->least_worker_requests)
@@ -232,6 +248,7 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     double busiest_ns = 0;
     memset(s, 0, sizeof *s);
     s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
+    s->longest_cpu_wait_ns = -1;
     figures_init(&s->measured);
     histogram_init(&s->burn_in_latencies);
     histogram_init(&s->start_lags);

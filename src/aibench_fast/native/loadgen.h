@@ -81,6 +81,8 @@ struct loadgen_snapshot {
     int64_t cpu_ns;            /* of all I/O threads in the measured part, so far */
     double busiest_thread;     /* the largest share of the measured time that one I/O thread
                                 * was on a CPU */
+    int64_t longest_cpu_wait_ns; /* the longest that one I/O thread was ready to run and waited for a CPU in
+                                  * the measured part; -1 where the kernel does not tell */
     uint64_t least_worker_requests; /* measured ones of the worker that had the fewest; 0 before */
     uint64_t most_worker_requests;  /* the end, and so has the one with the most */
     int64_t cut_after_ns;           /* how long after the burn-in the run was over by its duration or its

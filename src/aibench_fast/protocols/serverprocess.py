@@ -34,7 +34,7 @@ class ProcessReader:
         now_s = time.monotonic()
         user = system = pages = 0
         found = False
-        for pid in _family(self._pid):
+        for pid in family(self._pid):
             try:
                 told = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
             except OSError:
@@ -55,7 +55,7 @@ class ProcessReader:
         """Nothing is open."""
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
     """The process and all below it, as far as they are there."""
     yield pid
     for task in (_PROC / str(pid) / "task").glob("*"):  # any thread may have started one
@@ -64,4 +64,4 @@ def _family(pid: int) -> Iterator[int]:
         except OSError:
             continue
         for child in children:
-            yield from _family(int(child))
+            yield from family(int(child))

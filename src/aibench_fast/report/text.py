@@ -374,6 +374,12 @@ def _client_lines(result: Result) -> Iterator[str]:
     """What the client did meanwhile, and whose the figures are."""
     client = result.client
     told = [f"CPU {client.cpu_share:.1%}", f"busiest thread {result.busiest_thread:.1%}"]
+    if client.cpu_wait is not None:
+        told.append(f"waited for a CPU {client.cpu_wait:.1%}")
+    if client.cpu_quota is not None and client.throttled is not None:
+        told.append(
+            f"quota {client.cpu_quota:g} CPUs, used up in {client.throttled:.0%} of its periods"
+        )
     told += [
         f"{name} p50 {q50:.3f}, p99 {format_ms(q99, '.3f', '')}, max {lags.max_ms:.3f} ms"
         for name, lags in (
@@ -385,6 +391,8 @@ def _client_lines(result: Result) -> Iterator[str]:
     ]
     if client.steal is not None:
         told.append(f"steal {client.steal:.1%}")
+    if client.others is not None:
+        told.append(f"other programs {client.others:.1%}")
     yield f"Client: {', '.join(told)}"
     yield f"Verdict: {client.verdict}: {client.reason}"
 

@@ -21,7 +21,8 @@ Versions of the format:
     1.8  Unsent of each step
     1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be
          BYTES; Facts.StringTensors, StringTensorsGiven and StringBytes; RemadeConnections and
-         Resent
+         Resent; of ClientCheck CpuQuota, Throttled, CpuWait, CpuPressure, Others,
+         ServerOthers and ServerCpuWait
 """
 
 import json
@@ -136,6 +137,23 @@ class ClientCheck:
     """Of all cores, whoever used them; None where the system does not tell."""
     steal: float | None
     """What a hypervisor gave to others; None where the system does not tell."""
+    cpu_quota: float | None = None
+    """How many CPUs the tightest quota of the client's control groups allows; None without one."""
+    throttled: float | None = None
+    """The share of a quota's periods in which it was used up and the client stood still; None
+    without a quota."""
+    cpu_wait: float | None = None
+    """The largest share of the time that one I/O thread was ready to run and waited for a CPU."""
+    cpu_pressure: float | None = None
+    """The share of the time in which some program here had to wait for a CPU."""
+    others: float | None = None
+    """What other programs than client and servers used of the client's cores; None where a server
+    runs here whose process is not known."""
+    server_others: float | None = None
+    """The same of the cores that the servers on this machine may use; None without any."""
+    server_cpu_wait: float | None = None
+    """For how long threads of the servers here were ready to run and waited for a CPU, a second of
+    measured time, added up; None where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -688,6 +706,13 @@ def _check_json(check: ClientCheck) -> dict[str, Any]:
         "CpuShare": check.cpu_share,
         "MachineBusy": check.machine_busy,
         "Steal": check.steal,
+        "CpuQuota": check.cpu_quota,
+        "Throttled": check.throttled,
+        "CpuWait": check.cpu_wait,
+        "CpuPressure": check.cpu_pressure,
+        "Others": check.others,
+        "ServerOthers": check.server_others,
+        "ServerCpuWait": check.server_cpu_wait,
     }
 
 

@@ -1,0 +1,145 @@
+"""The processes of servers that run on this machine: which they are, and what they used.
+
+A server is found by the socket that it listens on: the process number that it reports may be that
+inside a container, which here belongs to another program.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from aibench_fast._core import Endpoint
+from aibench_fast.load.cgroup import CpuGroups
+from aibench_fast.load.samemachine import on_same_machine
+from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.serverprocess import ProcessReader, family
+
+_PROC = Path("/proc")
+_LISTENS = "0A"
+_UNIX_LISTENS = 0x10000
+NS_PER_S = 1_000_000_000
+
+
+class ServerUse(NamedTuple):
+    """What servers used until now, from any time before the first reading."""
+
+    cpu_s: float
+    """CPU time."""
+    waited_s: float | None
+    """How long their threads were ready to run and waited for a CPU, added up; None where the
+    kernel does not tell."""
+
+
+class ServerProcesses:
+    """The processes of all servers that run here."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        """Of these processes and all below them."""
+        self.pids = pids
+        self._waited_ns: dict[int, int] = {}
+        """By thread, those that have ended among them: of some servers one does with each
+        connection."""
+
+    def __bool__(self) -> bool:
+        """Return whether any server runs here."""
+        return bool(self.pids)
+
+    def cores(self) -> set[int]:
+        """The cores that some thread of theirs may run on."""
+        found: set[int] = set()
+        for tid in self._threads():
+            try:
+                found |= os.sched_getaffinity(tid)
+            except OSError:  # it has ended
+                continue
+        return found
+
+    def cpu_groups(self) -> set[Path]:
+        """The control groups that one of them is in."""
+        return {folder for pid in self.pids for folder in CpuGroups(_PROC / str(pid)).folders}
+
+    def read(self) -> ServerUse:
+        """What they used until now."""
+        cpu_s = sum(sum(ProcessReader(pid).read().counters.values()) for pid in self.pids)
+        for tid in self._threads():
+            try:
+                words = (_PROC / str(tid) / "schedstat").read_text().split()
+                self._waited_ns[tid] = int(words[1])
+            except (OSError, ValueError, IndexError):  # it has ended, or the kernel does not count
+                continue
+        waited_s = sum(self._waited_ns.values()) / NS_PER_S if self._waited_ns else None
+        return ServerUse(cpu_s, waited_s)
+
+    def _threads(self) -> Iterator[int]:
+        for pid in {one for started in self.pids for one in family(started)}:
+            try:
+                yield from [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
+            except OSError:
+                continue
+
+
+def find_servers(
+    endpoints: Sequence[Endpoint], records: Sequence[ServerRecord], started_pid: int | None
+) -> ServerProcesses | None:
+    """The servers that run here, which may be none; None where one runs here and is not found.
+
+    `started_pid` is the process that this program started, if it did.
+    """
+    if started_pid is not None:
+        return ServerProcesses([started_pid])
+    found: set[int] = set()
+    for endpoint, record in zip(endpoints, records, strict=True):
+        if not on_same_machine(record.peer):
+            continue
+        sockets = {f"socket:[{inode}]" for inode in _listening(endpoint)}
+        told = [] if record.pid is None else [record.pid]
+        pids = [*_holders(sockets, told)] or [*_holders(sockets, _all_pids())]
+        if not pids:
+            return None
+        found.update(pids)
+    below = {one for pid in found for one in family(pid) if one != pid}
+    return ServerProcesses(sorted(found - below))
+
+
+def _listening(endpoint: Endpoint) -> Iterator[str]:
+    """The inodes of the sockets that listen there."""
+    if endpoint.socket is not None:
+        names = {str(endpoint.socket), str(Path(endpoint.socket).absolute())}
+        for words in _rows("unix"):
+            if " ".join(words[7:]) in names and int(words[3], 16) & _UNIX_LISTENS:
+                yield words[6]
+        return
+    for name in ("tcp", "tcp6"):
+        for words in _rows(name):
+            if words[3] == _LISTENS and int(words[1].rpartition(":")[2], 16) == endpoint.port:
+                yield words[9]
+
+
+def _rows(name: str) -> Iterator[list[str]]:
+    """A table of sockets in /proc/net, line by line, without its head."""
+    try:
+        lines = (_PROC / "self" / "net" / name).read_text().splitlines()[1:]
+    except OSError:
+        return
+    yield from (line.split() for line in lines)
+
+
+def _holders(sockets: set[str], pids: Iterable[int]) -> Iterator[int]:
+    """Those of the processes that have one of the sockets open."""
+    for pid in pids if sockets else ():
+        with suppress(OSError):  # it has ended, or is someone else's
+            if any(_target(file) in sockets for file in (_PROC / str(pid) / "fd").iterdir()):
+                yield pid
+
+
+def _target(file: Path) -> str:
+    try:
+        return str(file.readlink())
+    except OSError:  # closed meanwhile
+        return ""
+
+
+def _all_pids() -> Iterator[int]:
+    yield from (int(one.name) for one in _PROC.iterdir() if one.name.isdecimal())
