@@ -60,6 +60,7 @@ cdef extern from "tensordata.h" nogil:
         TENSOR_BF16
         TENSOR_UINT32
         TENSOR_UINT64
+        TENSOR_STRINGS
 
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -142,6 +143,7 @@ cdef extern from "http.h" nogil:
         http_output outputs[16]
         size_t output_bytes
         size_t json_bytes_max
+        bint has_strings
     const protocol http_protocol
     void http_judge(replycheck *check, const char *bytes, size_t count)
     const char *http_library_version()

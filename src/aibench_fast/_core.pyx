@@ -231,6 +231,7 @@ _DTYPES = {
     "BF16": TENSOR_BF16,
     "UINT32": TENSOR_UINT32,
     "UINT64": TENSOR_UINT64,
+    "BYTES": TENSOR_STRINGS,
 }
 
 
@@ -456,6 +457,7 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
     native.http.json = PyBytes_AS_STRING(plan.json)
     native.http.json_bytes = len(plan.json)
     native.http.output_count = len(plan.outputs)
+    native.http.has_strings = False
     native.output_bytes = 0
     for i, output in enumerate(plan.outputs):
         if len(output.shape) > HTTP_DIMENSIONS_MAX:
@@ -472,6 +474,7 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
             native.http.outputs[i].shape[axis] = length
         native.http.outputs[i].bytes = output.output_bytes
         native.output_bytes += output.output_bytes
+        native.http.has_strings |= output.dtype == "BYTES"
     native.http.output_bytes = native.output_bytes
     native.http.json_bytes_max = 0 if plan.json else plan.open_bytes
     native.output_bytes_max = max(native.output_bytes, plan.open_bytes)

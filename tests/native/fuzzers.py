@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 FINDINGS = HERE / "findings"
 TARGETS = {
     "resp": (("hiredis",), ("replycheck",)),
-    "http": (("llhttp", "yyjson"), ("replycheck", "jsonvalues", "tensordata")),
+    "http": (("llhttp", "yyjson"), ("replycheck", "jsonvalues", "stringdata", "tensordata")),
 }
 """The protocols, the libraries of each, and what else of the native core it is judged by."""
 SPARE_S = 60

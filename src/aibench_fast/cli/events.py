@@ -3,7 +3,7 @@
 import argparse
 import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import nlargest
 from typing import TYPE_CHECKING
@@ -20,11 +20,14 @@ from aibench_fast.results.result import (
     SendingFile,
     Started,
 )
+from aibench_fast.tensortype import STRINGS, split_strings
 
 if TYPE_CHECKING:
     from rich.live import Live
 
 TOP_CLASSES = 5
+SHOWN_BYTES = 60
+"""Of each string of a reply."""
 
 
 @contextmanager
@@ -73,9 +76,22 @@ def _print_sample(event: Event) -> None:
         values = array("f", event.output)
         best = nlargest(TOP_CLASSES, range(len(values)), key=values.__getitem__)
         shown = "classes " + ", ".join(f"{index} ({values[index]:.4f})" for index in best)
+    elif event.dtype == STRINGS:
+        shown = _shown_strings(split_strings(event.output))
     else:
         shown = f"{len(event.output)} bytes of {event.dtype}"
     print(f"reply to tensor {event.tensor}: {shown}", file=sys.stderr)
+
+
+def _shown_strings(strings: Sequence[bytes]) -> str:
+    """The beginning of each of the first strings, escaped so that it stays on the line."""
+    texts = [one[:SHOWN_BYTES].decode(errors="replace") for one in strings[:TOP_CLASSES]]
+    words = [
+        repr(text) + ("..." if len(one) > SHOWN_BYTES else "")
+        for text, one in zip(texts, strings, strict=False)
+    ]
+    more = len(strings) - len(words)
+    return f"{', '.join(words) or 'no string'}{f' and {more} more' if more else ''}"
 
 
 @contextmanager

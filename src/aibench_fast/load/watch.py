@@ -30,6 +30,7 @@ from aibench_fast.results.result import (
     IntervalLatencies,
     Sample,
 )
+from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
 MS_PER_S = 1000
 NS_PER_MS = 1_000_000
@@ -196,14 +197,20 @@ class Watch:
     def _take_sample(self) -> None:
         if (sample := self._generator.take_sample()) is not None:
             kind, tensor, output = sample
-            first = _first_of(output, self._config.kinds[kind].batch_size)
-            if len(self.outputs[kind]) < MAX_OUTPUTS:
+            dtype, batch_size = self._outputs[kind].dtype, self._config.kinds[kind].batch_size
+            first = _first_of(output, dtype, batch_size)
+            # A label is often the same.
+            if len(self.outputs[kind]) < MAX_OUTPUTS and dtype != STRINGS:
                 self.outputs[kind][tensor] = first
             if self._config.sample_responses:
-                self._observe(Sample(tensor, self._outputs[kind].dtype, first))
+                self._observe(Sample(tensor, dtype, first))
         self._generator.want_sample()
 
 
-def _first_of(output: bytes, batch_size: int) -> bytes:
+def _first_of(output: bytes, dtype: str, batch_size: int) -> bytes:
     """The first tensor's part of an output; all of it, where a batch has no equal parts in it."""
+    if dtype == STRINGS:
+        strings = split_strings(output)
+        count = len(strings) if len(strings) % batch_size else len(strings) // batch_size
+        return joined_strings(strings[:count])
     return output if len(output) % batch_size else output[: len(output) // batch_size]

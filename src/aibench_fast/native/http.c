@@ -10,6 +10,7 @@
 
 #include "jsonvalues.h"
 #include "kind.h"
+#include "stringdata.h"
 
 #define LEAST_ROOM_BYTES 512
 #define OUT_OF_LINE __attribute__((noinline, cold))
@@ -40,6 +41,9 @@ struct http_reader {
     char *json; /* what of the body is JSON, as far as there is room */
     size_t json_bytes;
     size_t json_capacity;
+    char *kept; /* the outputs of a reply that has strings in binary */
+    size_t kept_bytes;
+    size_t kept_capacity;
     bool is_whole;
     bool is_last;
 };
@@ -77,6 +81,7 @@ static int on_message_begin(llhttp_t *parser)
     r->retry_after[0] = '\0';
     r->body_bytes = 0;
     r->json_bytes = 0;
+    r->kept_bytes = 0;
     return 0;
 }
 
@@ -166,6 +171,25 @@ OUT_OF_LINE static void make_json_room(struct http_reader *r, size_t bytes)
     r->json_capacity = 2 * needed;
 }
 
+/* Keep what comes from byte `place` of the outputs on, as far as they may be so long; without memory nothing is kept. */
+OUT_OF_LINE static void keep_outputs(struct http_reader *r, size_t place, const char *at, size_t bytes)
+{
+    size_t left = output_bytes_max(r) - r->kept_bytes, kept_bytes = bytes < left ? bytes : left;
+    size_t needed = place + kept_bytes;
+    if (place != r->kept_bytes)
+        return;
+    if (needed > r->kept_capacity) {
+        char *kept = realloc(r->kept, 2 * needed);
+        if (kept == NULL)
+            return;
+        r->kept = kept;
+        r->kept_capacity = 2 * needed;
+    }
+    if (kept_bytes > 0)
+        memcpy(r->kept + place, at, kept_bytes);
+    r->kept_bytes = needed;
+}
+
 static int on_body(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_reader *r = parser->data;
@@ -187,6 +211,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t bytes)
         size_t place = (size_t)(before + json - r->json_length);
         append(r->check->output, output_bytes_max(r), &place, at + json, bytes - json);
     }
+    if (json < bytes && plan_of(r)->has_strings)
+        keep_outputs(r, (size_t)(before + json - r->json_length), at + json, bytes - json);
     return 0;
 }
 
@@ -217,6 +243,7 @@ static void close_reader(void *of)
     struct http_reader *r = of;
     free(r->buffer);
     free(r->json);
+    free(r->kept);
     free(r);
 }
 
@@ -360,15 +387,66 @@ static void judge_values(struct http_reader *r, yyjson_val *data, const struct h
                         wanted->name, (long long)count, expected);
 }
 
+/* What a reply says of an output's size in binary; whether it says one. */
+static bool read_size(yyjson_val *found, uint64_t *bytes)
+{
+    yyjson_val *size = yyjson_obj_get(yyjson_obj_get(found, "parameters"), "binary_data_size");
+    *bytes = yyjson_get_uint(size);
+    return yyjson_is_uint(size);
+}
+
 static void judge_size(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
                        size_t expected)
 {
-    yyjson_val *parameters = yyjson_obj_get(found, "parameters");
-    yyjson_val *size = yyjson_obj_get(parameters, "binary_data_size");
-    uint64_t bytes = yyjson_get_uint(size);
-    if (!yyjson_is_uint(size) || bytes != expected)
+    uint64_t bytes;
+    if (!read_size(found, &bytes) || bytes != expected)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %llu bytes, expected %zu",
                         wanted->name, (unsigned long long)bytes, expected);
+}
+
+/* Of an output of strings that starts at byte `place`: how many there are, -1 where one is no string or reaches beyond
+ * the end; and where it ends. */
+static int64_t count_strings(struct http_reader *r, yyjson_val *found, size_t place, size_t *end)
+{
+    size_t room = output_bytes_max(r) - place, text_bytes;
+    char *output = r->check->output ? r->check->output + place : NULL;
+    uint64_t bytes;
+    *end = SIZE_MAX;
+    if (!r->has_binary) {
+        int64_t count = jsonvalues_read_strings(yyjson_obj_get(found, "data"), output, room, &text_bytes);
+        *end = text_bytes <= room ? place + text_bytes : SIZE_MAX;
+        return count;
+    }
+    if (!read_size(found, &bytes) || bytes > room)
+        return 0;
+    *end = place + bytes;
+    return *end <= r->kept_bytes ? stringdata_count(r->kept + place, bytes) : -1;
+}
+
+/* The same as judge_output, of strings, of which there have to be so many as `expected`. */
+static size_t judge_strings(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+                            size_t expected, size_t place)
+{
+    size_t end, came = r->has_binary ? (size_t)(r->body_bytes - r->json_length) : 0;
+    int64_t count = count_strings(r, found, place, &end);
+    if (end == SIZE_MAX)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has no size, or over %zu bytes",
+                        wanted->name, output_bytes_max(r) - place);
+    else if (r->has_binary && end > came)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %zu bytes, of which %zu came", wanted->name,
+                        end - place, came > place ? came - place : 0);
+    else if (count < 0 && r->has_binary)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has a string that reaches beyond its end",
+                        wanted->name);
+    else if (count < 0)
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is no %s",
+                        wanted->name, wanted->datatype);
+    else if ((size_t)count != expected)
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %lld values, expected %zu",
+                        wanted->name, (long long)count, expected);
+    else
+        return end;
+    return place; /* of a failure it means nothing */
 }
 
 /* An output that starts at byte `place` of all; returns where it ends by its own shape. */
@@ -395,6 +473,8 @@ static size_t judge_output(struct http_reader *r, yyjson_val *found, const struc
         free(text);
     } else if (values > room / value_bytes)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has over %zu bytes", wanted->name, room);
+    else if (wanted->dtype == TENSOR_STRINGS)
+        return judge_strings(r, found, wanted, values, place);
     else {
         if (r->has_binary)
             judge_size(r, found, wanted, values * value_bytes);
@@ -476,7 +556,7 @@ static void settle(void *of)
     else if (r->has_binary && r->json_length > r->body_bytes)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, its JSON has %zu",
                         (unsigned long long)r->body_bytes, r->json_length);
-    else if (!r->has_binary || binary_bytes != plan->output_bytes || r->json_bytes != plan->json_bytes ||
+    else if (!r->has_binary || plan->has_strings || binary_bytes != plan->output_bytes || r->json_bytes != plan->json_bytes ||
              memcmp(r->json, plan->json, plan->json_bytes) != 0)
         judge_outputs(r);
     else

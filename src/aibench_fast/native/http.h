@@ -5,12 +5,15 @@
  *
  * An output whose axes the model leaves open may be of any length, and is judged by the reply's own shape.
  *
- * Memory and threads: see protocol.h; a plan is read-only and shared. A reply in JSON that is longer than any
- * before it on its connection gets more room when it comes.
+ * An output of strings has as many as its shape says, whose lengths end where it ends; its size is the reply's own.
+ *
+ * Memory and threads: see protocol.h; a plan is read-only and shared. A reply in JSON, or with strings, that is longer
+ * than any before it on its connection gets more room when it comes.
  */
 #ifndef AIBENCH_HTTP_H
 #define AIBENCH_HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +40,7 @@ struct http_plan {
     struct http_output outputs[HTTP_OUTPUTS_MAX]; /* in the order in which they are asked for */
     size_t output_bytes;   /* of all of them, in the trial's reply */
     size_t json_bytes_max; /* of a reply that is JSON, where that may be longer than usual; else 0 */
+    bool has_strings;      /* an output is of TENSOR_STRINGS */
 };
 
 extern const struct protocol http_protocol;

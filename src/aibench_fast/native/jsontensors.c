@@ -77,7 +77,8 @@ static yyjson_mut_val *array_of(const struct jsontensors *j, yyjson_mut_doc *d, 
     case TENSOR_UINT64: return yyjson_mut_arr_with_uint64(d, values, count);
     case TENSOR_BOOL: return bools(d, values, count);
     case TENSOR_FP16: return halves(d, values, count);
-    case TENSOR_BF16: break;
+    case TENSOR_BF16:
+    case TENSOR_STRINGS: break;
     }
     return NULL;
 }

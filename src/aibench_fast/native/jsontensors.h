@@ -23,7 +23,7 @@ struct jsontensors {
     uint64_t count;      /* formatted so far */
     size_t *texts_bytes; /* of each */
     size_t text_bytes;   /* of the longest */
-    enum tensor_dtype dtype; /* never TENSOR_BF16, which has no form in JSON */
+    enum tensor_dtype dtype; /* never TENSOR_BF16, which has no form in JSON, nor TENSOR_STRINGS */
     size_t tensor_bytes;     /* in binary */
 };
 

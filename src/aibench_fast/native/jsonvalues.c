@@ -7,6 +7,7 @@
 #include <yyjson.h>
 
 #include "half.h"
+#include "stringdata.h"
 
 #define DEPTH_MAX 16 /* of arrays in arrays: no output has more dimensions */
 
@@ -14,8 +15,9 @@ struct reading {
     enum tensor_dtype dtype;
     size_t value_bytes;
     char *out; /* or NULL */
-    size_t most;
+    size_t most; /* values, or of strings bytes */
     int64_t count;
+    size_t bytes; /* of strings */
 };
 
 static bool is_float(enum tensor_dtype dtype)
@@ -62,8 +64,20 @@ static bool whole_bytes(const struct reading *r, yyjson_val *value, char *bytes)
     return yyjson_is_int(value) && (bits == 64 || whole >> bits == 0);
 }
 
+static bool read_string(struct reading *r, yyjson_val *value)
+{
+    size_t begin = r->bytes;
+    r->bytes += STRING_LENGTH_BYTES + yyjson_get_len(value);
+    if (r->out && r->bytes <= r->most && yyjson_is_str(value))
+        stringdata_put(r->out + begin, yyjson_get_str(value), yyjson_get_len(value));
+    r->count++;
+    return yyjson_is_str(value);
+}
+
 static bool read_value(struct reading *r, yyjson_val *value)
 {
+    if (r->dtype == TENSOR_STRINGS)
+        return read_string(r, value);
     char bytes[sizeof(uint64_t)];
     bool well = is_float(r->dtype)          ? float_bytes(r, value, bytes)
                 : r->dtype == TENSOR_BOOL ? bool_bytes(value, bytes)
@@ -90,6 +104,14 @@ static bool read_array(struct reading *r, yyjson_val *data, int depth)
 
 int64_t jsonvalues_read(yyjson_val *data, enum tensor_dtype dtype, char *out, size_t most)
 {
-    struct reading r = {dtype, tensordata_value_bytes(dtype), out, most, 0};
+    struct reading r = {dtype, tensordata_value_bytes(dtype), out, most, 0, 0};
     return read_array(&r, data, 1) ? r.count : -1;
+}
+
+int64_t jsonvalues_read_strings(yyjson_val *data, char *out, size_t room, size_t *bytes)
+{
+    struct reading r = {.dtype = TENSOR_STRINGS, .out = out, .most = room};
+    bool well = read_array(&r, data, 1);
+    *bytes = r.bytes;
+    return well ? r.count : -1;
 }

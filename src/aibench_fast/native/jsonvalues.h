@@ -16,4 +16,8 @@ struct yyjson_val;
  * NULL. A float may be null, which is NaN. Returns how many there are; -1 where one is none of `dtype`. */
 int64_t jsonvalues_read(struct yyjson_val *data, enum tensor_dtype dtype, char *out, size_t most);
 
+/* The same of strings, of which as many are written, as in stringdata.h, as there is `room` for in bytes; `*bytes` is what
+ * all of them take. */
+int64_t jsonvalues_read_strings(struct yyjson_val *data, char *out, size_t room, size_t *bytes);
+
 #endif

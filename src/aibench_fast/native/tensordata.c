@@ -58,7 +58,8 @@ size_t tensordata_value_bytes(enum tensor_dtype dtype)
     case TENSOR_UINT64: return 8;
     case TENSOR_FLOAT:
     case TENSOR_INT32:
-    case TENSOR_UINT32: return 4;
+    case TENSOR_UINT32:
+    case TENSOR_STRINGS: return 4;
     case TENSOR_INT16:
     case TENSOR_UINT16:
     case TENSOR_FP16:
@@ -87,5 +88,6 @@ void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t
     case TENSOR_BOOL: fill_bool(data, bytes, seed); break;
     case TENSOR_FP16: fill_fp16(data, bytes / sizeof(uint16_t), seed); break;
     case TENSOR_BF16: fill_bf16(data, bytes / sizeof(uint16_t), seed); break;
+    case TENSOR_STRINGS: break;
     }
 }

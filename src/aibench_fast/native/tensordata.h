@@ -27,9 +27,10 @@ enum tensor_dtype {
     TENSOR_BF16, /* 8 random bits: uniform in [0, 1) */
     TENSOR_UINT32,
     TENSOR_UINT64,
+    TENSOR_STRINGS, /* each has a length of its own, see stringdata.h; none are drawn */
 };
 
-/* The bytes of one value. */
+/* The bytes of one value; of a string the least. */
 size_t tensordata_value_bytes(enum tensor_dtype dtype);
 
 /* Fill `data`, which is aligned for its values, with as many as `bytes` have room for. */

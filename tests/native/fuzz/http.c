@@ -18,6 +18,8 @@
 #define FLOATS(size) "{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[1,16]" size "}"
 #define BYTES(size) "{\"name\":\"z\",\"datatype\":\"UINT8\",\"shape\":[2,2,2]" size "}"
 #define FOUR(data) "{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[2,2]" data "}"
+#define STRINGS(size) "{\"name\":\"s\",\"datatype\":\"BYTES\",\"shape\":[2]" size "}"
+#define STRINGS_BYTES 11 /* one of three bytes, and one of none, each with its length */
 #define SIZE(bytes) ",\"parameters\":{\"binary_data_size\":" #bytes "}"
 
 const char *const fuzz_words[] = {
@@ -58,6 +60,11 @@ static const struct asked_kind asked[] = {
                .output_bytes = 64},
       .output_bytes = OUTPUT_BYTES, .output_bytes_max = ROWS_MAX * OUTPUT_BYTES, .text_bytes = TEXT_BYTES},
      NULL},
+    {{.http = {.json = MODEL_REPLY(STRINGS(SIZE(11))), .json_bytes = sizeof MODEL_REPLY(STRINGS(SIZE(11))) - 1,
+               .output_count = 1, .outputs = {{"s", "BYTES", TENSOR_STRINGS, {2}, 1, STRINGS_BYTES}},
+               .output_bytes = STRINGS_BYTES, .has_strings = true},
+      .output_bytes = STRINGS_BYTES, .output_bytes_max = STRINGS_BYTES, .text_bytes = TEXT_BYTES},
+     MODEL_REPLY(STRINGS(SIZE(11)))},
 };
 #define KINDS (sizeof asked / sizeof *asked)
 
@@ -117,6 +124,23 @@ static bool has_in_order(const char *bytes, size_t count, const char *output, si
     return found == wanted;
 }
 
+/* Whether these bytes are two strings with their lengths. */
+static bool two_strings(const char *bytes, size_t count)
+{
+    size_t place = 0;
+    for (int i = 0; i < 2; i++) {
+        uint32_t length;
+        if (count - place < sizeof length)
+            return false;
+        memcpy(&length, bytes + place, sizeof length);
+        place += sizeof length;
+        if (length > count - place)
+            return false;
+        place += length;
+    }
+    return place == count;
+}
+
 static void on_success(const struct fuzz_case *given, const void *reader, const char *bytes, size_t count,
                        const char *output)
 {
@@ -130,6 +154,7 @@ static void on_success(const struct fuzz_case *given, const void *reader, const 
     FUZZ_CHECK(r->has_binary == (given->kind->output_bytes > 0), "a success in the other encoding");
     FUZZ_CHECK(!r->has_binary || r->body_bytes == r->json_length + wanted, "a success of another length");
     FUZZ_CHECK(is_asked(r->json, r->json_bytes, json_of(asked_for, wanted, json)), "a success of another reply");
+    FUZZ_CHECK(!given->kind->http.has_strings || two_strings(r->kept, wanted), "a success of other strings");
     FUZZ_CHECK(output == NULL || has_in_order(bytes, count, output, wanted), "an output is not what came");
 }
 
@@ -196,6 +221,13 @@ static void add_reply(struct fuzz_text *to, const struct asked_kind *kind, uint6
     while (status >= 500 && fuzz_below(state, 16) != 0 && text.count < LONG_BYTES)
         fuzz_print(&text, "%0512d", 7);
     size_t json_bytes = text.count;
+    if (kind->kind.http.has_strings && fuzz_below(state, 4) != 0) {
+        char strings[STRINGS_BYTES] = {3, 0, 0, 0, 'c', 'a', 't'};
+        if (fuzz_below(state, 4) == 0)
+            strings[fuzz_below(state, STRINGS_BYTES)] = (char)fuzz_below(state, 256);
+        fuzz_add(&text, strings, STRINGS_BYTES);
+        output_bytes = 0;
+    }
     for (size_t i = 0; i < output_bytes; i++)
         fuzz_add(&text, &(char){(char)fuzz_below(state, 256)}, 1);
     fuzz_print(to, "HTTP/1.1 %d Told\r\n", status);

@@ -1,7 +1,7 @@
 """What the trial request was answered, and what that makes of every reply of a run."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aibench_fast._core import ANY_LENGTH, HttpOutput, HttpPlan, judge_http
@@ -11,7 +11,7 @@ from aibench_fast.protocols.openinference.client import Reply, json_of
 from aibench_fast.protocols.openinference.datatypes import our_dtype
 from aibench_fast.protocols.openinference.model import FREE, TensorMetadata
 from aibench_fast.protocols.openinference.request import JSON_LENGTH
-from aibench_fast.tensortype import DTYPE_BYTES
+from aibench_fast.tensortype import DTYPE_BYTES, STRINGS, joined_strings
 
 TEXT_SPARE_BYTES = 4096
 """Headers, and what of a reply's JSON may differ from the trial's."""
@@ -71,7 +71,7 @@ def plan_of(
         text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
     _judge(HttpPlan(b"-" if is_binary else b"", told, text_bytes), reply, model)
     opened = [one._replace(shape=_open_shape(one, outputs)) for one in told]
-    is_open = any(ANY_LENGTH in one.shape for one in opened)
+    is_open = any(ANY_LENGTH in one.shape or one.dtype == STRINGS for one in opened)
     open_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * max(total, text_bytes)) if is_open else 0
     return HttpPlan(parts.text, opened, text_bytes, open_bytes)
 
@@ -121,4 +121,21 @@ def _output(told: Mapping[str, Any]) -> HttpOutput:
     if any(length < 0 for length in shape):
         raise ValueError(f"shape {shape}")
     dtype = our_dtype(datatype, f"output {name}")
+    if dtype == STRINGS:
+        return HttpOutput(name, datatype, dtype, shape, _strings_bytes(told))
     return HttpOutput(name, datatype, dtype, shape, math.prod(shape) * DTYPE_BYTES[dtype])
+
+
+def _strings_bytes(told: Mapping[str, Any]) -> int:
+    """What an output of strings has in binary, as far as the reply can be read."""
+    if "data" not in told:
+        return int(told["parameters"]["binary_data_size"])
+    return len(joined_strings(one.encode() for one in _flat(told["data"])))
+
+
+def _flat(data: Any) -> Iterator[str]:
+    if isinstance(data, list):
+        for one in data:
+            yield from _flat(one)
+    else:
+        yield str(data)
