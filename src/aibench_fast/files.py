@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 from aibench_fast.errors import ConfigError
 
+TEXT_ENCODING = "utf-8-sig"
+"""UTF-8 whose byte order mark, if any, is no part of the text when it is read."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -103,6 +106,14 @@ def _remove_stale(target: Path) -> None:
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file, without the byte order mark that editors of Windows begin one with.
+
+    OSError and UnicodeDecodeError, a ValueError, as Path.read_text.
+    """
+    return path.read_text(TEXT_ENCODING)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -114,8 +114,6 @@ def refused(cli: Cli, words: list[object], folder: Path) -> str:
 
 @pytest.mark.parametrize("name", READ_AND_WRITTEN)
 def test_what_is_read_is_not_written_over(cli: Cli, inputs: Path, name: str) -> None:
-    if name == "recover":
-        pytest.skip("its journals are in test_journal.py")
     assert " too: name another file" in refused(cli, READ_AND_WRITTEN[name], inputs)
 
 

@@ -87,7 +87,7 @@ def printed(file: Path) -> Iterator[Callable[[str], None]]:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        opened = file.open("w", buffering=1)
+        opened = file.open("w", 1, "utf-8", "backslashreplace")
     except OSError as error:
         raise unwritable(file, error) from error
     is_full = False

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import read_text
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-api-key")
@@ -47,7 +48,7 @@ def _header(words: str) -> tuple[str, str]:
         return name, os.environ[where]
     if source == "file":
         try:
-            return name, Path(where).read_text().strip()
+            return name, read_text(Path(where)).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"--header {name}: cannot read {where}: {error}") from error
     if name.lower() in SECRET_HEADERS and value:
@@ -93,7 +94,7 @@ def _password(file: Path | None, *, ask: bool) -> str | None:
     if file:
         try:
             _warn_of_readers(file)
-            return file.read_text().partition("\n")[0] or None
+            return read_text(file).partition("\n")[0] or None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read --password-file {file}: {error}") from error
     if ask:

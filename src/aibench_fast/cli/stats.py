@@ -111,7 +111,7 @@ def _number(value: float | None, form: str, unit: str) -> str:
 def _request_time(file: Path) -> dict[str, float] | None:
     """Where the time of a saved run's requests went; ConfigError where it cannot be read."""
     try:
-        result = json.loads(file.read_text())
+        result = json.loads(file.read_bytes())
         if "Repeats" in result:
             raise ConfigError(
                 f"--result {file}: it is what repeated runs come to: name one of them"

@@ -9,6 +9,7 @@ from typing import Any
 
 from aibench_fast.cli.options import seconds
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import read_text
 from aibench_fast.load.sweep import numbers
 from aibench_fast.load.toml import shown
 
@@ -114,7 +115,7 @@ def with_grid_file(
 
 def _settings(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read --grid {file}: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import read_text
 from aibench_fast.load.toml import check_keys, shown
 from aibench_fast.tensors import strings, tensorfile
 
@@ -131,7 +132,7 @@ class RequestKind:
 def read_mix(file: Path) -> tuple[RequestKind, ...]:
     """Read a TOML file of [[request]] tables; ConfigError names the one that is wrong, and how."""
     try:
-        document = tomllib.loads(file.read_text())
+        document = tomllib.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read --mix {file}: {error}") from error
     tables = document.pop("request", None)

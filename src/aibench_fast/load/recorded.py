@@ -5,6 +5,7 @@ from array import array
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import TEXT_ENCODING
 
 NS_PER_S = 1_000_000_000
 
@@ -17,7 +18,7 @@ def read_arrivals(file: Path) -> "array[int]":
     """
     offsets_ns = array("q")
     try:
-        with file.open() as lines:
+        with file.open(encoding=TEXT_ENCODING) as lines:
             for number, line in enumerate(lines, start=1):
                 if words := line.partition("#")[0].strip():
                     offsets_ns.append(_offset_ns(file, number, words))

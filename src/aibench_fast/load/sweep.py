@@ -127,7 +127,7 @@ def is_done(file: Path, asked: dict[str, Any]) -> bool:
     sweep's.
     """
     try:
-        result = json.loads(file.read_text())
+        result = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(result, dict) or result.get("Interrupted"):

@@ -1,5 +1,6 @@
 """Tensors of strings: read from a text file or a JSONL file, or generated."""
 
+import codecs
 import json
 import math
 import random
@@ -105,7 +106,7 @@ def _lines(path: Path) -> list[bytes]:
                 f"text file {path}: {size_bytes:,} bytes, where a file of strings has at most "
                 f"{MAX_FILE_BYTES:,}; leave some of them out"
             )
-        text = b"".join(file.read_bytes() for file in files)
+        text = b"".join(file.read_bytes() for file in files).removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise ConfigError(f"text file {path}: cannot be read: {error.strerror}") from error
     if not text:
