@@ -10,6 +10,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import pytest
 from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
 from rich.console import Console
@@ -18,7 +19,7 @@ from aibench_fast._core import Histogram
 from aibench_fast.load.readings import failures_by_kind
 from aibench_fast.report.live import LiveView, histogram_rows, sparkline
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Failure, Reading
+from aibench_fast.results.result import Failure, LiveOutage, Reading
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -63,6 +64,71 @@ def test_the_view_is_as_the_golden_file() -> None:
     assert "\n".join(lines) + "\n" == (GOLDEN / "live_view.txt").read_text()
 
 
+def lines_at(one: Reading, width: int, height: int) -> list[str]:
+    """What a terminal of that size shows."""
+    console = Console(file=io.StringIO(), width=width, height=height)
+    console.print(LiveView().updated(one, width, height))
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+OVER = LiveOutage(after_s=2.0, seconds=1.25, is_over=True, attempts=3)
+GOING_ON = LiveOutage(after_s=6.0, seconds=4.0, is_over=False, attempts=1200)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 15), (80, 12), (40, 10), (200, 60)])
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_outages_failures_and_progress_fit_every_terminal(
+    width: int, height: int, kinds: int
+) -> None:
+    failures = {"connection_lost": Failure(9, "cut"), "connect": Failure(2, "refused")}
+    shown = lines_at(
+        dataclasses.replace(
+            reading(3), outages=(OVER, GOING_ON), failures=dict([*failures.items()][:kinds])
+        ),
+        width,
+        height,
+    )
+    assert len(shown) < height
+    assert all(len(line) <= width for line in shown)
+    (outage,) = (line for line in shown if line.startswith("outage"))
+    assert re.match("outage +for 4 s now no connection", outage)
+    if height > 10:
+        assert sum(line.startswith("failed") for line in shown) == kinds
+        assert any(re.match("failed +connection_lost 9, first: cut", line) for line in shown)
+    else:
+        assert any(line.startswith("failed") or "and 2 more lines" in line for line in shown)
+    assert shown[-2] == "7 s left"
+    assert ("1,200 attempts" in outage) == (width >= 60)
+
+
+def test_an_outage_that_is_over_is_still_told() -> None:
+    shown = lines_at(dataclasses.replace(reading(9), outages=(OVER,)), 80, 24)
+    assert any(
+        re.match("outage +of 1.2 s over, from 2 s on, 3 attempts", one) for one in shown
+    )
+
+
+def test_more_kinds_of_failure_than_lines_are_counted() -> None:
+    failures = {f"kind_{number}": Failure(number, "?") for number in range(1, 15)}
+    shown = lines_at(dataclasses.replace(reading(3), failures=failures), 60, 15)
+    assert len(shown) < 15
+    assert [line for line in shown if "more lines" in line] == [shown[-3]]
+    assert "and 8 more lines" in shown[-3]
+
+
+def test_a_running_outage_is_in_the_live_view() -> None:
+    with FakeRedisAI() as server:
+        server.leave_after("AI.MODELRUN", 200)
+        shown = on_a_terminal(
+            "run", "--shape", 16, "--port", server.port, "--duration", "3s", "--live",
+            "--limit-rps", 200, "--output-file-stats-hdr-response-latency-hist", "",
+            code=1,
+        )  # fmt: skip
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(r"outage +for 1 s now no connection, \d+ attempts", plain)
+
+
 def test_a_period_without_a_success_has_no_latency_in_the_view() -> None:
     view = LiveView()
     view.updated(dataclasses.replace(reading(1), quantiles_ms=(), rate=0.0), 80)
@@ -91,7 +157,7 @@ def test_the_histogram_has_every_latency_in_one_row() -> None:
     assert histogram_rows(latencies()) == []
 
 
-def on_a_terminal(*words: object) -> str:
+def on_a_terminal(*words: object, code: int = 0) -> str:
     """What a command writes to a terminal."""
     own, its = pty.openpty()
     output = io.BytesIO()
@@ -108,7 +174,7 @@ def on_a_terminal(*words: object) -> str:
     process = subprocess.Popen(command(*words), stdout=its, stderr=its, stdin=its, env=environment)
     os.close(its)
     reader.start()
-    assert process.wait(60) == 0
+    assert process.wait(60) == code
     reader.join(10)
     os.close(own)
     return output.getvalue().decode()

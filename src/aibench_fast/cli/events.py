@@ -142,7 +142,8 @@ def _live_view() -> Iterator[Callable[[Event], None]]:
         def show(event: Event) -> None:
             match event:
                 case Reading():
-                    live.update(view.updated(event, live.console.width), refresh=True)
+                    drawn = view.updated(event, live.console.width, live.console.height)
+                    live.update(drawn, refresh=True)
                 case _:
                     _show_on(live, event)
 

@@ -8,7 +8,7 @@ from aibench_fast.load.events import Observer
 from aibench_fast.load.readings import NS_PER_S, failures_by_kind, histogram
 from aibench_fast.protocols.session import StatisticsWatch
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Reading
+from aibench_fast.results.result import LiveOutage, Reading
 
 LIVE_READING_S = 0.25
 
@@ -54,9 +54,22 @@ class LiveReadings:
                 latencies=latencies,
                 failures=failures_by_kind(snapshot.burn_in_failures, snapshot.measured.failures),
                 server=self._server_watch.last_period,
+                outages=self._outages(snapshot.started_ns, now_ns),
             )
         )
         self._last_ns, self._last_images, self._last_latencies = now_ns, images, latencies
+
+    def _outages(self, started_ns: int, now_ns: int) -> list[LiveOutage]:
+        _, outages = self._generator.outages()
+        return [
+            LiveOutage(
+                after_s=(one.from_ns - started_ns) / NS_PER_S,
+                seconds=((one.to_ns or now_ns) - one.from_ns) / NS_PER_S,
+                is_over=one.to_ns != 0,
+                attempts=one.attempts,
+            )
+            for one in outages
+        ]
 
     def _seconds_left(
         self, snapshot: _core.Snapshot, now_ns: int, elapsed_s: float

@@ -21,7 +21,11 @@ LABEL_WIDTH = 6
 VALUE_WIDTH = 14
 MIN_CHART_WIDTH = 10
 COUNT_WIDTH = 12  # behind a bar
+OTHER_LINES = 6
+"""The head, rate, p50, p99, the server, and one that the terminal keeps for its cursor."""
+LEAST_HISTOGRAM_ROWS = 3
 MIB = 1 << 20
+Note = tuple[str, str, str]
 
 
 class LiveView:
@@ -33,18 +37,30 @@ class LiveView:
             name: deque(maxlen=MAX_POINTS) for name in ("rate", "p50", "p99")
         }
 
-    def updated(self, reading: Reading, width: int) -> RenderableType:
-        """Take one more reading; return the view, for a terminal of so many columns."""
+    def updated(self, reading: Reading, width: int, height: int | None = None) -> RenderableType:
+        """Take one more reading; return the view, for a terminal of so many columns and lines.
+
+        Where the lines are few, the histogram has fewer rows or none, so that outages, failures and
+        progress stay in sight.
+        """
         newest = dict(zip(("p50", "p99"), reading.quantiles_ms, strict=False))
         newest["rate"] = reading.rate
         for name, value in newest.items():
             self._series[name].append(value)
-        chart_width = max(MIN_CHART_WIDTH, width - LABEL_WIDTH - VALUE_WIDTH - 4)
+        notes = [*_outages(reading), *_failures(reading)]
+        value_width = max([VALUE_WIDTH, *(len(what) for _, what, _ in notes)])
+        chart_width = max(MIN_CHART_WIDTH, width - LABEL_WIDTH - value_width - 4)
         table = Table.grid(padding=(0, 1))
         table.add_column(width=LABEL_WIDTH)
-        table.add_column(width=VALUE_WIDTH, justify="right")
+        table.add_column(width=value_width, justify="right")
         table.add_column(width=chart_width, no_wrap=True)
-        rows = histogram_rows(reading.latencies)
+        left = [*_left(reading, width)]
+        room = HISTOGRAM_ROWS
+        if height is not None:
+            free = height - OTHER_LINES - len(left)
+            notes = _shortened(notes, free)
+            room = min(room, free - len(notes))
+        rows = histogram_rows(reading.latencies, room if room >= LEAST_HISTOGRAM_ROWS else 0)
         for name, unit in (("rate", "/s"), ("p50", " ms"), ("p99", " ms")):
             points = [*self._series[name]][-chart_width:]
             absent = "not known" if points else "nothing yet"
@@ -54,10 +70,9 @@ class LiveView:
             bar = "█" * round(share * (chart_width - COUNT_WIDTH)) or "▏"
             table.add_row("", f"to {upper_ms:,.3g} ms", f"{bar} {count:,}")
         table.add_row("server", "", _server(reading.server))
-        for kind, failure in reading.failures.items():
-            told = Text(f"{failure.count:,}, first: {failure.first_message}", style="red")
-            table.add_row("failed", kind, told)
-        return Group(Text(_head(reading)), table, *_left(reading, width))
+        for label, what, words in notes:
+            table.add_row(label, what, Text(words, style="red"))
+        return Group(Text(_head(reading)), table, *left)
 
 
 def sparkline(values: Iterable[float]) -> str:
@@ -69,17 +84,19 @@ def sparkline(values: Iterable[float]) -> str:
     return "".join(BARS[min(len(BARS) - 1, int(value / top * len(BARS)))] for value in shown)
 
 
-def histogram_rows(latencies: LatencyHistogram) -> list[tuple[float, int, float]]:
+def histogram_rows(
+    latencies: LatencyHistogram, count: int = HISTOGRAM_ROWS
+) -> list[tuple[float, int, float]]:
     """Equal steps on a logarithmic axis: each's upper end in ms, count, and share of the most."""
-    if not latencies.count:
+    if not latencies.count or not count:
         return []
     low, high = math.log(latencies.min_ms), math.log(latencies.max_ms)
-    step = max(high - low, 1e-6) / HISTOGRAM_ROWS
-    ends = [math.exp(low + step * (row + 1)) for row in range(HISTOGRAM_ROWS)]
+    step = max(high - low, 1e-6) / count
+    ends = [math.exp(low + step * (row + 1)) for row in range(count)]
     up_to = latencies.counts_up_to([*ends[:-1], latencies.max_ms])
     counts = [later - earlier for earlier, later in zip([0, *up_to], up_to, strict=False)]
     most = max(counts)
-    return [(end, count, count / most) for end, count in zip(ends, counts, strict=True)]
+    return [(end, found, found / most) for end, found in zip(ends, counts, strict=True)]
 
 
 def _head(reading: Reading) -> str:
@@ -87,9 +104,33 @@ def _head(reading: Reading) -> str:
     return f"{state}, {reading.seconds:.0f} s, {reading.requests:,} requests"
 
 
+def _outages(reading: Reading) -> Iterator[Note]:
+    """Those that last, or the last one."""
+    last = [one for one in reading.outages if not one.is_over] or [*reading.outages[-1:]]
+    for one in last:
+        if one.is_over:
+            what, words = f"of {one.seconds:,.1f} s", f"over, from {one.after_s:,.0f} s on"
+        else:
+            what, words = f"for {one.seconds:,.0f} s now", "no connection"
+        yield "outage", what, f"{words}, {one.attempts:,} attempts"
+
+
+def _failures(reading: Reading) -> Iterator[Note]:
+    for kind, failure in reading.failures.items():
+        yield "failed", kind, f"{failure.count:,}, first: {failure.first_message}"
+
+
+def _shortened(notes: list[Note], most: int) -> list[Note]:
+    """As many as there are lines for, of more the last line says so."""
+    if len(notes) <= most:
+        return notes
+    kept = max(0, most - 1)
+    return [*notes[:kept], ("", "", f"and {len(notes) - kept} more lines")][: max(0, most)]
+
+
 def _server(period: Mapping[str, Any]) -> str:
     """CPU and memory as far as the server tells."""
-    return ", ".join(_server_words(period)) or "nothing told yet"
+    return ", ".join(_server_words(period)) or "not known yet"
 
 
 def _server_words(period: Mapping[str, Any]) -> Iterator[str]:

@@ -323,6 +323,19 @@ class IntervalLatencies:
 
 
 @dataclass(frozen=True)
+class LiveOutage:
+    """A time in which the server could not be reached, while the run goes on."""
+
+    after_s: float
+    """When it began, from the run's start."""
+    seconds: float
+    """How long it lasted, or lasts until now."""
+    is_over: bool
+    attempts: int
+    """To connect, that failed."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """What a live view shows: the run so far, and what came since the reading before."""
 
@@ -344,6 +357,8 @@ class Reading:
     """By kind, burn-in included."""
     server: Mapping[str, Any]
     """What the server counted in the last reporting period; empty before it is known."""
+    outages: Sequence[LiveOutage] = ()
+    """In the order in which they began."""
 
 
 @dataclass(frozen=True)
