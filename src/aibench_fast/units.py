@@ -22,6 +22,13 @@ def duration_s(words: str) -> float:
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
+def described_duration(seconds: float) -> str:
+    """Words for a duration of a second and more, as `duration_s` reads them: `2m`, `1h5m30s`."""
+    whole = round(seconds)
+    parts = [(whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s")]
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or f"{seconds:.1g}s"
+
+
 def size_bytes(words: str) -> int:
     """A size such as `512MiB`, `2GB` or a number of bytes; ValueError else."""
     found = _SIZE.fullmatch(words)

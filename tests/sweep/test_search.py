@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aibench_fast import ConfigError, read_results
-from aibench_fast.load.search import MAX_STEPS, find_edge, parse_target
+from aibench_fast.load.search import MAX_STEPS, OutOfTime, find_edge, longest, parse_target
 
 SEEDS = range(20)
 
@@ -92,6 +94,78 @@ def test_an_edge_that_never_settles_is_not_called_confirmed() -> None:
     assert edge.confirmed or runs >= MAX_STEPS
 
 
+@pytest.mark.parametrize("runs", range(1, 12))
+def test_a_search_that_is_out_of_time_says_what_it_knows(runs: int) -> None:
+    tried: list[float] = []
+
+    def measure(value: float) -> bool:
+        if len(tried) == runs:
+            raise OutOfTime
+        tried.append(value)
+        return value <= 10
+
+    edge = find_edge(measure, 1, 1000, whole=True)
+    assert not edge.confirmed
+    assert edge.holds_at == max(value for value in tried if value <= 10)
+    assert edge.fails_at == min((value for value in tried if value > 10), default=None)
+
+
+@settings(deadline=None)
+@given(
+    lowest=st.integers(1, 40),
+    times=st.integers(1, 3000),
+    edge_at=st.floats(0.5, 200_000),
+    whole=st.booleans(),
+)
+def test_no_search_takes_longer_than_it_says(
+    lowest: int, times: int, edge_at: float, whole: bool
+) -> None:
+    tried: list[float] = []
+
+    def seconds(value: float) -> float:
+        return 1 + 50 / value
+
+    def measure(value: float) -> bool:
+        tried.append(value)
+        return value <= edge_at
+
+    assert find_edge(measure, lowest, lowest * times, whole=whole).confirmed
+    length = longest(lowest, lowest * times, whole=whole, seconds=seconds)
+    assert sum(map(seconds, tried)) <= length.seconds + 1e-9
+    assert length.seconds <= 5 * (30 + times.bit_length()) * seconds(lowest)
+
+
+def test_within_ends_a_search(cli: Cli, tmp_path: Path) -> None:
+    words = ("--slo", "p50=10s", "--shape", 16, "--from", 10, "--duration", "300ms", "--burn-in", 0)
+    with FakeRedisAI() as server:
+        began_s = time.monotonic()
+        done = cli("search", *words, "--port", server.port, "--within", "3s")
+        took_s = time.monotonic() - began_s
+        none = cli("search", *words, "--port", server.port, "--within", "100ms")
+    assert done.returncode == 1
+    assert took_s < 60  # of hundreds of runs
+    first, *_, last = done.stdout.splitlines()
+    assert first.endswith(", of which --within allows 3s")
+    assert last.startswith("Found: p50<=10s holds up to ")
+    assert last.endswith(
+        ", the highest value that was tried; the edge could not be confirmed: --within is over"
+    )
+    search = json.loads((tmp_path / "search/search.json").read_text())["Search"]
+    assert (search["Confirmed"], search["Interrupted"]) == (False, False)
+    assert none.returncode == 2
+
+
+def test_a_time_that_is_too_short_for_a_run_is_one_line(cli: Cli) -> None:
+    with FakeRedisAI() as server:
+        done = cli(
+            "search", "--slo", "p50=10s", "--shape", 16, "--port", server.port,
+            "--over", "workers", "--within", "5s", "--results-dir", "new",
+        )  # fmt: skip
+        assert server.counts["AI.MODELRUN"] == 0
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--within 5s: a run of workers 1 takes 11s; allow more" in done.stderr
+
+
 def test_targets_read_as_the_most_or_the_least() -> None:
     assert parse_target("p99=50ms").words == "p99<=50ms"
     assert parse_target("rate=200").words == "rate>=200"
@@ -123,7 +197,8 @@ def test_steps_are_printed_and_saved_and_the_report_shows_the_edge(
             "--burn-in", "0", "--workers", 40, "--expect", "rate>10", "--junit", "s.xml",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
-    lines = done.stdout.splitlines()
+    length, *lines = done.stdout.splitlines()
+    assert length == "the search: at most 15 runs, which take 15s; --within TIME ends it sooner"
     assert lines[0].startswith("step 1: rate 20: p90<=60ms ")
     assert lines[0].endswith(": held")
     assert lines[-2].startswith("Found: p90<=60ms and errors<=1% holds up to ")

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from aibench_fast.cli.options import (
     add_command,
     add_login,
     add_server_address,
+    seconds,
 )
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
@@ -26,11 +29,12 @@ from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.events import Event
-from aibench_fast.load.search import Edge, find_edge, parse_target
+from aibench_fast.load.search import Edge, OutOfTime, find_edge, longest, parse_target
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.results.result import Checked, Result
 from aibench_fast.results.search import UNITS, Search, SearchStep
 from aibench_fast.tensortype import MAX_TENSOR_BYTES
+from aibench_fast.units import described_duration
 
 SEARCH_FILE = "search.json"
 RATE_WORKERS = 50
@@ -71,6 +75,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     group.add_argument(
         "--to", type=float, metavar="VALUE", dest="highest",
         help="the highest value (default: what can be asked for)",
+    )  # fmt: skip
+    group.add_argument(
+        "--within", type=seconds, metavar="TIME",
+        help="end after this time, such as 10m, with what is known by then (default: when the edge "
+        "is confirmed)",
     )  # fmt: skip
     group.add_argument(
         "--workers", type=int, metavar="N",
@@ -131,6 +140,7 @@ def _search(options: argparse.Namespace) -> int:
             if lowest is None:
                 bar.update(task, description="asking one worker for its rate")
                 lowest = min(steps.probe() * PROBE_SHARE, highest)
+            steps.tell_length(lowest, highest)
             edge = find_edge(measure, lowest, highest, whole=options.over != "rate")
         except KeyboardInterrupt:
             steps.save(None)
@@ -140,7 +150,7 @@ def _search(options: argparse.Namespace) -> int:
             steps.save(None)
             raise
     steps.save(edge)
-    print(_last_line(options.over, targets, edge), flush=True)
+    print(_last_line(options.over, targets, edge, out_of_time=steps.is_out_of_time), flush=True)
     if edge.holds_at is None:
         write_junit(options.junit, [])
         return EXIT_FAILURES
@@ -230,6 +240,11 @@ class _Steps:
         self._longer_s: dict[float, float] = {}
         """How long a run of a value has to be whose first was too short to tell all targets."""
         self._run = run
+        self._until_s = math.inf
+        if options.within is not None:
+            self._until_s = time.monotonic() + options.within
+        self.is_out_of_time = False
+        """Whether --within ended the search."""
         self._steps: list[SearchStep] = []
         self._results: dict[float, Result] = {}
 
@@ -259,18 +274,52 @@ class _Steps:
             )
         return result.requests_per_s
 
+    def tell_length(self, lowest: float, highest: float) -> None:
+        """Say how long the search may take; ConfigError where --within allows no single run."""
+        within_s, one_s = self._options.within, self._seconds(lowest)
+        if within_s is not None and one_s > self._until_s - time.monotonic():
+            raise ConfigError(
+                f"--within {described_duration(within_s)}: a run of {self._over} {lowest:.5g} "
+                f"takes {described_duration(one_s)}; allow more, or give a shorter --duration"
+            )
+        length = longest(lowest, highest, whole=self._over != "rate", seconds=self._seconds)
+        words = f"at most {length.runs} runs, which take {described_duration(length.seconds)}"
+        if within_s is None:
+            words += "; --within TIME ends it sooner"
+        elif within_s < length.seconds:
+            words += f", of which --within allows {described_duration(within_s)}"
+        if not self._quiet:
+            print(f"the search: {words}", flush=True)
+
+    def _seconds(self, value: float) -> float:
+        """How long one run of a value takes, burn-in included; 0 where requests alone end it."""
+        config = self._configured(value)
+        requests = config.burn_in + config.max_queries
+        by_requests_s = requests / config.limit_rps if config.limit_rps else 0.0
+        if config.max_queries:
+            return by_requests_s
+        return by_requests_s + config.burn_in_s + config.duration_s
+
+    def _check_time(self, seconds: float) -> None:
+        """OutOfTime where a run of so many seconds would end too late."""
+        if time.monotonic() + seconds > self._until_s:
+            self.is_out_of_time = True
+            raise OutOfTime
+
     def _tell(self, event: Event) -> None:
         if not self._quiet:
             print_preparing(event)
 
     def measure(self, value: float) -> bool:
         """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
+        self._check_time(self._seconds(value))
         number = len(self._steps) + 1
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
         result = self._saved_run(value, file)
         if not self._config.max_queries and (too_few := self._too_few(result)):
             longer_s = self._telling_requests * result.measured_s / result.successes
             self._longer_s[value] = longer_s
+            self._check_time(self._seconds(value))
             if not self._quiet:
                 print(
                     f"step {number}: {self._over} {value:.5g}: {too_few}: once more, for "
@@ -387,15 +436,18 @@ def _told(check: Checked) -> str:
     return f"{check.expected} {check.found}"
 
 
-def _last_line(over: str, targets: Sequence[Expectation], edge: Edge) -> str:
+def _last_line(over: str, targets: Sequence[Expectation], edge: Edge, *, out_of_time: bool) -> str:
     wanted = " and ".join(target.words for target in targets)
+    why = "--within is over" if out_of_time else "runs vary too much"
+    unsure = "" if edge.confirmed else f"; the edge could not be confirmed: {why}"
     if edge.holds_at is None:
+        if edge.fails_at is None:
+            return f"Found none: no run told whether {wanted} holds{unsure}"
         return (
             f"Found none: {wanted} does not hold at {edge.fails_at:.5g} {UNITS[over]}, the lowest "
-            "value: try a lower --from, or another target"
+            f"value{unsure}: try a lower --from, or another target"
         )
-    unsure = "" if edge.confirmed else "; the edge could not be confirmed: runs vary too much"
     found = f"Found: {wanted} holds up to {edge.holds_at:.5g} {UNITS[over]}"
     if edge.fails_at is None:
-        return f"{found}, the highest value{unsure}"
+        return f"{found}, the highest value{' that was tried' if out_of_time else ''}{unsure}"
     return f"{found}, and not at {edge.fails_at:.5g}{unsure}"

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import NamedTuple
 
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 
@@ -28,6 +29,10 @@ def parse_target(words: str) -> Expectation:
     return parse_expectation(words, typed)
 
 
+class OutOfTime(Exception):
+    """There is no time for one more run."""
+
+
 @dataclass(frozen=True)
 class Edge:
     """What a search came to."""
@@ -48,7 +53,7 @@ class Trials:
     """
 
     measure: Callable[[float], bool]
-    """Makes one run of a value; whether it held."""
+    """Makes one run of a value; whether it held. OutOfTime where there is no time for it."""
     held: dict[float, list[bool]] = field(default_factory=dict)
 
     @property
@@ -73,7 +78,8 @@ class Trials:
 
     def run(self, value: float) -> None:
         """Make one more run of a value."""
-        self.held.setdefault(value, []).append(self.measure(value))
+        held = self.measure(value)
+        self.held.setdefault(value, []).append(held)
 
     def confirm(self, value: float) -> bool:
         """Run a value until it has CONFIRMATIONS runs; whether it holds then."""
@@ -89,9 +95,17 @@ def find_edge(
 
     From `lowest` on values are doubled until one fails or `highest` held; then the two sides are
     brought together by their geometric mean, to PRECISION, or of `whole` values to neighbours. At
-    last both sides are run again; where most runs say otherwise it goes on from there.
+    last both sides are run again; where most runs say otherwise it goes on from there. Where
+    `measure` raises OutOfTime, the edge is what is known by then, not confirmed.
     """
     trials = Trials(measure)
+    try:
+        return _settled(trials, lowest, highest, whole)
+    except OutOfTime:
+        return Edge(trials.holds_at, trials.fails_at, confirmed=False)
+
+
+def _settled(trials: Trials, lowest: float, highest: float, whole: bool) -> Edge:
     trials.run(lowest)
     while trials.count < MAX_STEPS:
         low, high = trials.holds_at, trials.fails_at
@@ -116,3 +130,37 @@ def _between(low: float, high: float, whole: bool) -> float | None:
     if whole:
         return None if high - low <= 1 else min(max(round(middle), low + 1), high - 1)
     return None if high <= low * (1 + PRECISION) else middle
+
+
+class Length(NamedTuple):
+    """How long a search may take."""
+
+    runs: int
+    seconds: float
+
+
+def longest(
+    lowest: float, highest: float, *, whole: bool, seconds: Callable[[float], float]
+) -> Length:
+    """How long a search takes at most while runs of one value agree.
+
+    `seconds` is how long one run of a value takes.
+    """
+    doubled = [lowest]
+    while doubled[-1] < highest:
+        doubled.append(min(2 * doubled[-1], highest))
+    lengths = []
+    for place, high in enumerate(doubled):
+        low = doubled[max(0, place - 1)]
+        more = _halvings(low, high, whole) + 2 * (CONFIRMATIONS - 1)
+        spent_s = sum(map(seconds, doubled[: place + 1])) + more * max(seconds(low), seconds(high))
+        lengths.append(Length(place + 1 + more, spent_s))
+    return max(lengths, key=lambda one: one.seconds)
+
+
+def _halvings(low: float, high: float, whole: bool) -> int:
+    """How many values between the two may have to be tried."""
+    if low == high:
+        return 0
+    gaps = high - low if whole else math.log(high / low) / math.log1p(PRECISION)
+    return max(0, math.ceil(math.log2(gaps)))
