@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
@@ -11,9 +11,15 @@ from aibench_fast.cli.options import add_command
 from aibench_fast.cli.resultfiles import load_results
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
-from aibench_fast.results.compare import MIN_RUNS, Verdict, compare
+from aibench_fast.results.compare import (
+    METRICS,
+    MIN_RUNS,
+    RECOMMENDED_RUNS,
+    Report,
+    Verdict,
+    compare,
+)
 from aibench_fast.results.files import RunRecord
-from aibench_fast.results.result import MIN_FOR_P99
 from aibench_fast.results.servers import SERVER_FACTS, of_server
 
 EXIT_WORSE = 1
@@ -88,16 +94,36 @@ def _compare(options: argparse.Namespace) -> int:
         print(json.dumps(comparison_json(report, threshold), indent=2))
     else:
         print(format_comparison(report, words_a, words_b, threshold), end="")
-    if any(one.verdict is Verdict.TOO_FEW_RUNS for one in report.comparisons):
-        print(
-            f"aibench-fast: no verdict where a side has fewer than {MIN_RUNS} runs of a cell: "
-            "repeat the runs",
-            file=sys.stderr,
-        )
-    if any(one.verdict is Verdict.NOT_KNOWN for one in report.comparisons):
-        print(
-            f"aibench-fast: no verdict on p99 where a run has fewer than {MIN_FOR_P99} requests: "
-            "measure more",
-            file=sys.stderr,
-        )
+    for words in _advice(report):
+        print(f"aibench-fast: {words}", file=sys.stderr)
     return EXIT_WORSE if report.worse else 0
+
+
+def _advice(report: Report) -> Iterator[str]:
+    """What would have brought more verdicts."""
+    if any(one.verdict is Verdict.TOO_FEW_RUNS for one in report.comparisons):
+        yield (
+            f"no verdict where a side has fewer than {MIN_RUNS} runs of a cell: make "
+            f"{RECOMMENDED_RUNS} of each"
+        )
+    of_few = [
+        (interval[1] / interval[0], interval)
+        for one in report.comparisons
+        if one.verdict is Verdict.UNCLEAR
+        and min(one.runs_a, one.runs_b) < RECOMMENDED_RUNS
+        and (interval := one.interval)
+    ]
+    if of_few:
+        _, (low, high) = max(of_few)
+        yield (
+            f"so few runs of a cell have intervals as wide as {low:.3f} to {high:.3f}: make "
+            f"{RECOMMENDED_RUNS} on each side, or more"
+        )
+    for metric in METRICS:
+        if any(
+            one.verdict is Verdict.NOT_KNOWN and one.metric is metric for one in report.comparisons
+        ):
+            yield (
+                f"no verdict on {metric.name} where a run has fewer than {metric.least_requests} "
+                "requests: measure more"
+            )

@@ -38,6 +38,33 @@ def _lines(report: Report, a: str, b: str, threshold: float) -> Iterator[str]:
         yield from (f"Only in {name}: {cell}" for cell in cells)
     counts = Counter(one.verdict for one in report.comparisons)
     yield f"Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}"
+    yield from told_by_chance(report)
+    yield from told_drift(report)
+
+
+def told_by_chance(report: Report) -> Iterator[str]:
+    """A line on how many intervals leave out 1 by chance; none of a single cell."""
+    if len({one.cell for one in report.judged}) > 1:
+        leaving = sum(one.leaves_out_1 for one in report.judged)
+        yield (
+            f"{leaving} of {len(report.judged)} intervals leave out 1; without any change "
+            f"{report.by_chance:.1f} would on average. Better and worse are corrected for that "
+            "(Holm)"
+        )
+
+
+def told_drift(report: Report) -> Iterator[str]:
+    """A line on what the machine's drift may have made; none where there is no such drift."""
+    largest: dict[str, float] = {}
+    for one in report.judged:
+        before = largest.get(one.metric.name, 1.0)
+        largest[one.metric.name] = max(before, one.drift, key=lambda ratio: abs(ratio - 1))
+    shown = [f"{name} {ratio - 1:+.1%}" for name, ratio in largest.items() if abs(ratio - 1) > 1e-3]
+    if shown:
+        yield (
+            f"The machine drifted within A and within B. From A to B that may have made up to "
+            f"{', '.join(shown)}, which is not called better or worse: let A and B take turns"
+        )
 
 
 def _runs(one: Comparison) -> str:
@@ -59,6 +86,9 @@ def comparison_json(report: Report, threshold: float) -> dict[str, Any]:
         "confidence": CONFIDENCE,
         "threshold": threshold,
         "worse": report.worse,
+        "judged": len(report.judged),
+        "leave_out_1": sum(one.leaves_out_1 for one in report.judged),
+        "leave_out_1_by_chance": report.by_chance,
         "comparisons": [
             one.cell._asdict()
             | {
@@ -70,6 +100,9 @@ def comparison_json(report: Report, threshold: float) -> dict[str, Any]:
                 "runs_b": one.runs_b,
                 "ratio": one.ratio,
                 "interval": one.interval,
+                "p": one.p,
+                "corrected_p": one.corrected_p,
+                "drift": one.drift,
                 "verdict": str(one.verdict),
             }
             for one in report.comparisons

@@ -7,6 +7,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.report import text, themes
+from aibench_fast.report.comparison import told_by_chance, told_drift
 from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_svg
 from aibench_fast.results import compare
@@ -68,7 +69,8 @@ def _(report: compare.Report) -> str:
         for one in report.comparisons
     ]
     unlike = "".join(f"<p>not alike: {escape(str(one))}</p>" for one in report.differences)
-    return _table(header, rows) + unlike
+    told = (*told_by_chance(report), *told_drift(report))
+    return _table(header, rows) + "".join(f"<p>{escape(line)}</p>" for line in told) + unlike
 
 
 def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:

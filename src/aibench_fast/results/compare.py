@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import NormalDist
 
@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.files import Cell, RunRecord, by_cell
+from aibench_fast.results.drift import Drift
+from aibench_fast.results.files import QUANTILES, Cell, RunRecord, by_cell
+from aibench_fast.results.histogram import least_count
 from aibench_fast.results.notebook import ShownInNotebooks
+from aibench_fast.results.significance import holm, welch_p
 
 CONFIDENCE = 0.95
 DEFAULT_THRESHOLD = 0.05
@@ -19,6 +22,8 @@ MIN_RUNS = 3
 """Of each side. Below it the deviation between runs says too little: the interval would be one of
 the method, not of the data. With 3 to 10 runs a side the intervals below held the true ratio in 94
 to 99 % of simulated comparisons, normal and skewed."""
+RECOMMENDED_RUNS = 5
+"""Of each side: of three, an interval is often too wide to tell anything."""
 RESAMPLES = 10_000
 SEED = 20_200_806  # any number: a verdict has to be the same each time
 HISTOGRAM_STEP_MS = 0.001
@@ -37,7 +42,7 @@ class Verdict(StrEnum):
     SAME = "same"
     """The whole interval is within the threshold."""
     UNCLEAR = "unclear"
-    """The interval holds both a change that matters and none, or less: more runs would tell."""
+    """Neither is sure: more runs would tell."""
     TOO_FEW_RUNS = "too few runs"
     NOT_KNOWN = "not known"
     """A run has too few requests for the figure, or does not tell it."""
@@ -53,17 +58,21 @@ class Metric:
     value: Callable[[RunRecord], float | None]
     least_step: float = 0.0
     """What two values differ by at least, if they do, in the unit; 0 where they are not rounded."""
+    least_requests: int = 1
+    """Of a run, for the figure to be known."""
 
 
-def _quantile(name: str) -> Callable[[RunRecord], float | None]:
-    return lambda run: run.quantile_ms(name)
+def _percentile(name: str) -> Metric:
+    quantile = QUANTILES[name]
+    return Metric(
+        name.replace("q", "p"), "ms", False, lambda run: run.quantile_ms(name), HISTOGRAM_STEP_MS,
+        least_count(quantile),
+    )  # fmt: skip
 
 
 METRICS = (
     Metric("throughput", "inferences/s", True, lambda run: run.inferences_per_s),
-    Metric("p50", "ms", False, _quantile("q50"), HISTOGRAM_STEP_MS),
-    Metric("p95", "ms", False, _quantile("q95"), HISTOGRAM_STEP_MS),
-    Metric("p99", "ms", False, _quantile("q99"), HISTOGRAM_STEP_MS),
+    *map(_percentile, ("q50", "q95", "q99")),
 )
 
 
@@ -82,7 +91,19 @@ class Comparison:
     """b / a; None where either is not known."""
     interval: tuple[float, float] | None
     """The ratio's confidence interval; None without a ratio, or where there are too few runs."""
+    p: float | None
+    """How likely so large a difference is without any change but the machine's drift, by Welch's
+    test; None as above."""
+    corrected_p: float | None
+    """The same, corrected for all comparisons that have one (Holm)."""
+    drift: float
+    """What ratio the machine's drift alone would make, by the runs' order within A and within B."""
     verdict: Verdict
+
+    @property
+    def leaves_out_1(self) -> bool:
+        """Whether the interval says that there is a change, if it is the only one looked at."""
+        return self.interval is not None and not self.interval[0] <= 1 <= self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -120,6 +141,16 @@ class Report(ShownInNotebooks):
         """Whether any figure of any cell is worse in B."""
         return any(comparison.verdict is Verdict.WORSE for comparison in self.comparisons)
 
+    @property
+    def judged(self) -> list[Comparison]:
+        """Those that have an interval."""
+        return [comparison for comparison in self.comparisons if comparison.interval is not None]
+
+    @property
+    def by_chance(self) -> float:
+        """How many of their intervals would leave out 1 on average without any change."""
+        return len(self.judged) * (1 - CONFIDENCE)
+
 
 def compare(
     a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float = DEFAULT_THRESHOLD
@@ -135,13 +166,16 @@ def compare(
             f"nothing to compare: A has {_words(cells_a)}, and B has {_words(cells_b)}"
             f"{_lacking(cells_a, cells_b)}"
         )
-    differences, unknown = _differences([(cells_a[cell], cells_b[cell]) for cell in common])
+    pairs = [(cells_a[cell], cells_b[cell]) for cell in common]
+    drifts = {metric.name: Drift(pairs, metric.value) for metric in METRICS}
+    comparisons = [
+        _compare_cell(cell, metric, *pair, drifts[metric.name].between(*pair))
+        for cell, pair in zip(common, pairs, strict=True)
+        for metric in METRICS
+    ]
+    differences, unknown = _differences(pairs)
     return Report(
-        comparisons=[
-            _compare_cell(cell, metric, cells_a[cell], cells_b[cell], threshold)
-            for cell in common
-            for metric in METRICS
-        ],
+        comparisons=_judged_together(comparisons, threshold),
         only_a=sorted(cells_a.keys() - cells_b.keys()),
         only_b=sorted(cells_b.keys() - cells_a.keys()),
         differences=differences,
@@ -164,11 +198,25 @@ def _words(cells: Iterable[Cell]) -> str:
     return f"{first} and {len(others)} more" if others else str(first)
 
 
+def _judged_together(comparisons: Sequence[Comparison], threshold: float) -> list[Comparison]:
+    """The same, with p-values that are corrected for their number, and verdicts by those."""
+    corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
+    found = []
+    for one in comparisons:
+        judged = replace(one, corrected_p=None if one.p is None else next(corrected))
+        found.append(replace(judged, verdict=_verdict(judged, threshold)))
+    return found
+
+
 def _compare_cell(
-    cell: Cell, metric: Metric, a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float
+    cell: Cell, metric: Metric, a: Sequence[RunRecord], b: Sequence[RunRecord], drift: float
 ) -> Comparison:
+    """Both sides of one figure, for itself and without a verdict.
+
+    What the machine's drift may have made of the ratio is an error like any other to its test.
+    """
     logs_a, logs_b = _logs(metric, a), _logs(metric, b)
-    interval, ratio, verdict = None, None, Verdict.NOT_KNOWN
+    interval, ratio, p = None, None, None
     if logs_a is not None and logs_b is not None:
         ratio = math.exp(logs_b.mean() - logs_a.mean())
         if min(len(a), len(b)) >= MIN_RUNS:
@@ -178,7 +226,7 @@ def _compare_cell(
                 for logs in (logs_a, logs_b)
             ]
             interval = ratio_interval(logs_a, logs_b, (steps[0], steps[1]))
-        verdict = _verdict(metric, ratio, interval, threshold)
+            p = welch_p([*logs_a], [*logs_b], _rounding((steps[0], steps[1])) + drift**2)
     return Comparison(
         cell=cell,
         metric=metric,
@@ -188,7 +236,10 @@ def _compare_cell(
         runs_b=len(b),
         ratio=ratio,
         interval=interval,
-        verdict=verdict,
+        p=p,
+        corrected_p=None,
+        drift=math.exp(drift),
+        verdict=Verdict.NOT_KNOWN,
     )
 
 
@@ -209,8 +260,7 @@ def ratio_interval(
     is off by a step over the root of 12, taken for uniform: runs that are equal by rounding alone
     would otherwise have no error, and the interval no bound.
     """
-    # Of runs in one bucket it is the same, so that it does not get less with more of them.
-    rounding = sum(step**2 / 12 for step in steps)
+    rounding = _rounding(steps)
     difference = logs_b.mean() - logs_a.mean()
     rng = np.random.default_rng(SEED)
     resampled_a = logs_a[rng.integers(len(logs_a), size=(RESAMPLES, len(logs_a)))]
@@ -231,22 +281,29 @@ def ratio_interval(
     return math.exp(difference - high * spread), math.exp(difference - low * spread)
 
 
+def _rounding(steps: tuple[float, float]) -> float:
+    """The variance that rounding alone gives to the difference of means.
+
+    Of runs in one bucket it is the same, so that it does not get less with more of them.
+    """
+    return sum(step**2 / 12 for step in steps)
+
+
 def _standard_error(a: Floats, b: Floats, rounding: float) -> Floats:
     """Of the difference of means, for each row, with the variance that rounding alone gives."""
     variance: Floats = a.var(axis=1, ddof=1) / a.shape[1] + b.var(axis=1, ddof=1) / b.shape[1]
     return np.sqrt(variance + rounding)
 
 
-def _verdict(
-    metric: Metric, ratio: float, interval: tuple[float, float] | None, threshold: float
-) -> Verdict:
-    if interval is None:
+def _verdict(one: Comparison, threshold: float) -> Verdict:
+    if one.ratio is None:
+        return Verdict.NOT_KNOWN
+    if one.interval is None or one.corrected_p is None:
         return Verdict.TOO_FEW_RUNS
-    low, high = interval
-    if low > 1 and ratio > 1 + threshold:
-        return Verdict.BETTER if metric.higher_is_better else Verdict.WORSE
-    if high < 1 and ratio < 1 - threshold:
-        return Verdict.WORSE if metric.higher_is_better else Verdict.BETTER
+    low, high = one.interval
+    is_sure = one.leaves_out_1 and one.corrected_p < 1 - CONFIDENCE
+    if is_sure and abs(one.ratio - 1) > threshold:
+        return Verdict.BETTER if (one.ratio > 1) == one.metric.higher_is_better else Verdict.WORSE
     if 1 - threshold <= low and high <= 1 + threshold:
         return Verdict.SAME
     return Verdict.UNCLEAR
