@@ -9,6 +9,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from aibench_fast.tensortype import joined_strings
+
 NUMPY_TYPES = {
     "FP16": "<f2", "BF16": ml_dtypes.bfloat16, "FP32": "<f4", "FP64": "<f8",
     "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
@@ -16,18 +18,27 @@ NUMPY_TYPES = {
 }  # fmt: skip
 """By the protocol's names."""
 VALUES = 6
+WORDS = ("word", "caf\u00e9", 'a "quote"', "back\\slash", "line\n", "\U0001f600", "")
 Models = Mapping[str, tuple[str, ...]]
 """By name the datatypes of a model's inputs x0, x1 and so on, all of any rows of VALUES."""
 MODELS: Models = {
     **{datatype.lower(): (datatype,) for datatype in NUMPY_TYPES if datatype != "BF16"},
     "several": ("INT64", "BOOL", "FP32"),
+    "words": ("BYTES", "INT16"),
 }
 TRITON_MODELS: Models = {
     "fp32": ("FP32",),
     "halves": ("FP16", "BF16"),
     "several": tuple(datatype for datatype in NUMPY_TYPES if datatype not in ("FP16", "BF16")),
+    **({} if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else {"words": ("BYTES", "INT16")}),
 }
-"""Few, for each is a process of its own; JSON has no form for its halves."""
+"""Few, for each is a process of its own; JSON has no form for its halves. With NumPy 2 its Python
+backend cannot read strings."""
+
+
+def in_memory(array: "npt.NDArray[np.generic]") -> bytes:
+    """The bytes of a tensor as we have it."""
+    return joined_strings(array.ravel()) if array.dtype == object else array.tobytes()
 
 
 def described(letter: str, datatypes: tuple[str, ...]) -> list[dict[str, object]]:
@@ -38,9 +49,19 @@ def described(letter: str, datatypes: tuple[str, ...]) -> list[dict[str, object]
     ]
 
 
+def outputs_of(datatypes: tuple[str, ...]) -> list[dict[str, object]]:
+    """A model's outputs. With strings they have the names of the inputs: DLPack has no strings, so
+    that Triton's model hands the tensor back as it came.
+    """
+    return described("x" if "BYTES" in datatypes else "y", datatypes)
+
+
 def drawn(datatype: str, rows: int, seed: int) -> "npt.NDArray[np.generic]":
     """Any values of a datatype but NaN and infinities, which not every form has."""
     random = np.random.default_rng(seed)
+    if datatype == "BYTES":
+        words = [WORDS[random.integers(len(WORDS))] * number for number in range(rows * VALUES)]
+        return np.array([word.encode() for word in words], object).reshape(rows, VALUES)
     dtype = np.dtype(NUMPY_TYPES[datatype])
     if dtype.kind == "b":
         return random.random((rows, VALUES)) < 0.5

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from echomodels import MODELS, TRITON_MODELS, described
+from echomodels import MODELS, TRITON_MODELS, described, outputs_of
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
@@ -42,7 +42,7 @@ def program(server: str, name: str) -> Path:
 def kserve(folder: Path) -> Iterator[str]:
     """KServe's server while the block lasts; its URL."""
     told = {
-        name: {"inputs": described("x", datatypes), "outputs": described("y", datatypes)}
+        name: {"inputs": described("x", datatypes), "outputs": outputs_of(datatypes)}
         for name, datatypes in MODELS.items()
     }
     python, port = program("kserve", "python"), free_port()
@@ -63,7 +63,7 @@ def mlserver(folder: Path) -> Iterator[str]:
     for name, datatypes in MODELS.items():
         told = {
             "name": name, "implementation": "echo_mlserver.Echo",
-            "inputs": described("x", datatypes), "outputs": described("y", datatypes),
+            "inputs": described("x", datatypes), "outputs": outputs_of(datatypes),
         }  # fmt: skip
         (folder / name).mkdir()
         (folder / name / "model-settings.json").write_text(json.dumps(told))
@@ -85,13 +85,18 @@ class EchoTriton(TritonServer):
 
 def _triton_config(datatypes: tuple[str, ...]) -> str:
     told = ['backend: "python"', "instance_group [{ count: 1 kind: KIND_CPU }]"]
-    for key, letter in (("input", "x"), ("output", "y")):
+    for key, tensors in (("input", described("x", datatypes)), ("output", outputs_of(datatypes))):
         told += [
-            f'{key} [{{ name: "{one["name"]}" data_type: TYPE_{one["datatype"]} '
+            f'{key} [{{ name: "{one["name"]}" data_type: TYPE_{_of_triton(one["datatype"])} '
             f"dims: {one['shape']} }}]"
-            for one in described(letter, datatypes)
+            for one in tensors
         ]
     return "\n".join(told)
+
+
+def _of_triton(datatype: object) -> object:
+    """What its configuration calls a type."""
+    return "STRING" if datatype == "BYTES" else datatype
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
-from mlserver.types import InferenceRequest, InferenceResponse
+from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput
 
 
 class Echo(MLModel):
@@ -11,7 +11,12 @@ class Echo(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         pairs = zip(payload.inputs, self.settings.outputs, strict=True)
-        outputs = [
-            NumpyCodec.encode_output(told.name, NumpyCodec.decode_input(one)) for one, told in pairs
-        ]
+        wanted = [one.name for one in payload.outputs or ()]
+        outputs = [echoed(told.name, one) for one, told in pairs if told.name in wanted]
         return InferenceResponse(model_name=self.name, outputs=outputs)
+
+
+def echoed(name: str, one: RequestInput) -> ResponseOutput:
+    if one.datatype == "BYTES":
+        return ResponseOutput(name=name, shape=one.shape, datatype=one.datatype, data=one.data)
+    return NumpyCodec.encode_output(name, NumpyCodec.decode_input(one))

@@ -15,12 +15,21 @@ import numpy.typing as npt
 import pytest
 import tritonclient.http as tritonclient
 from commandline import Cli
-from echomodels import MODELS, NUMPY_TYPES, TRITON_MODELS, VALUES, Models, drawn
+from echomodels import (
+    MODELS,
+    NUMPY_TYPES,
+    TRITON_MODELS,
+    VALUES,
+    Models,
+    drawn,
+    in_memory,
+    outputs_of,
+)
 
 from aibench_fast import Result, RunConfig, ServerError, _core, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.openinference.encoding import Encoding
-from aibench_fast.tensortype import canonical
+from aibench_fast.tensortype import canonical, joined_strings
 
 Arrays = list["npt.NDArray[np.generic]"]
 
@@ -37,8 +46,8 @@ class Served:
         """Whether it takes no such tensors."""
         return (self.name, encoding) == ("mlserver", Encoding.BINARY)
 
-    def ask(self, model: str, arrays: Arrays, encoding: Encoding) -> bytes:
-        """What another client is answered, as bytes."""
+    def ask(self, model: str, arrays: Arrays, encoding: Encoding) -> list[bytes]:
+        """What another client is answered, the bytes of each output."""
         is_plain = encoding is Encoding.JSON and self.name != "triton"
         ask = _by_hand if is_plain else _by_tritonclient
         return ask(self.url, model, self.models[model], arrays, encoding)
@@ -46,29 +55,27 @@ class Served:
 
 def _by_tritonclient(
     url: str, model: str, datatypes: tuple[str, ...], arrays: Arrays, encoding: Encoding
-) -> bytes:
+) -> list[bytes]:
     client = tritonclient.InferenceServerClient(url.removeprefix("http://"))
     is_binary = encoding is Encoding.BINARY
     inputs = []
     for place, (datatype, array) in enumerate(zip(datatypes, arrays, strict=True)):
         inputs.append(tritonclient.InferInput(f"x{place}", array.shape, datatype))
         inputs[-1].set_data_from_numpy(array, binary_data=is_binary)
-    outputs = [
-        tritonclient.InferRequestedOutput(f"y{place}", binary_data=is_binary)
-        for place in range(len(datatypes))
-    ]
+    names = [str(one["name"]) for one in outputs_of(datatypes)]
+    outputs = [tritonclient.InferRequestedOutput(name, binary_data=is_binary) for name in names]
     answer = client.infer(model, inputs, outputs=outputs, request_id="1")
     client.close()
-    return b"".join(answer.as_numpy(f"y{place}").tobytes() for place in range(len(datatypes)))
+    return [in_memory(answer.as_numpy(name)) for name in names]
 
 
 def _by_hand(
     url: str, model: str, datatypes: tuple[str, ...], arrays: Arrays, encoding: Encoding
-) -> bytes:
+) -> list[bytes]:
     """JSON alone, as any client has it."""
     del encoding
     inputs = [
-        {"name": f"x{place}", "shape": array.shape, "datatype": datatype, "data": array.tolist()}
+        {"name": f"x{place}", "shape": array.shape, "datatype": datatype, "data": plain(array)}
         for place, (datatype, array) in enumerate(zip(datatypes, arrays, strict=True))
     ]
     request = urllib.request.Request(
@@ -78,9 +85,19 @@ def _by_hand(
     )
     with urllib.request.urlopen(request) as answer:
         outputs = json.load(answer)["outputs"]
-    return b"".join(
-        np.array(one["data"], NUMPY_TYPES[one["datatype"]]).tobytes() for one in outputs
-    )
+    return [
+        joined_strings(word.encode() for word in np.ravel(one["data"]).tolist())
+        if one["datatype"] == "BYTES"
+        else np.array(one["data"], NUMPY_TYPES[one["datatype"]]).tobytes()
+        for one in outputs
+    ]
+
+
+def plain(array: "npt.NDArray[np.generic]") -> Any:
+    """As JSON has it."""
+    if array.dtype != object:
+        return array.tolist()
+    return [[word.decode() for word in row] for row in array]
 
 
 @pytest.fixture(scope="module", params=["triton", "kserve", "mlserver"])
@@ -116,7 +133,11 @@ def sent(served: Served, model: str, arrays: Arrays, folder: Path, **settings: A
     inputs = []
     for place, (datatype, array) in enumerate(zip(served.models[model], arrays, strict=True)):
         file = folder / f"{model}-{place}"
-        file.write_bytes(array.tobytes())
+        if datatype == "BYTES":
+            file = file.with_suffix(".jsonl")
+            file.write_text("\n".join(map(json.dumps, plain(array))))
+        else:
+            file.write_bytes(array.tobytes())
         inputs.append(InputTensor(file, (VALUES,), canonical(datatype), f"x{place}"))
     rows = len(arrays[0])
     usual: dict[str, Any] = {"batch_size": rows, "max_queries": 4 * rows, "workers": 2}
@@ -137,17 +158,21 @@ def test_outputs_are_bit_for_bit_what_another_client_gets(
     for model, datatypes in served.models.items():
         if encoding is Encoding.JSON and model in ("halves", "fp16"):
             continue
-        outputs.clear()
         arrays = [drawn(datatype, rows, seed) for seed, datatype in enumerate(datatypes)]
         result = sent(served, model, arrays, tmp_path, encoding=encoding)
         assert (result.successes, result.failures) == (4, {}), model
         assert result.facts["Encoding"] == encoding
-        expected = served.ask(model, arrays, encoding)
-        assert outputs, model
-        assert set(outputs) == {expected}, model
-        # Triton reads a double in JSON to the last bit but one.
-        if (served.name, encoding) != ("triton", Encoding.JSON):
-            assert expected == b"".join(array.tobytes() for array in arrays), model
+        for place, expected in enumerate(served.ask(model, arrays, encoding)):
+            outputs.clear()
+            # A sample is of the first output.
+            name = str(outputs_of(datatypes)[place]["name"])
+            result = sent(served, model, arrays, tmp_path, encoding=encoding, outputs=(name,))
+            assert (result.successes, result.failures) == (4, {}), (model, name)
+            assert outputs, (model, name)
+            assert set(outputs) == {expected}, (model, name)
+            # Triton reads a double in JSON to the last bit but one.
+            if (served.name, encoding) != ("triton", Encoding.JSON):
+                assert expected == in_memory(arrays[place]), (model, name)
 
 
 def test_the_encoding_is_found_out(served: Served, cli: Cli, tmp_path: Path) -> None:
