@@ -181,6 +181,7 @@ cdef extern from "figures.h" nogil:
         failures failures
         histogram latencies
         histogram service_latencies
+    bint figures_have_service(const figures *f)
 
 
 cdef extern from "kind.h" nogil:
@@ -325,6 +326,7 @@ cdef extern from "loadgen.h" nogil:
         histogram start_lags
         histogram timer_lags
         histogram reply_waits
+        histogram connect_times
     struct loadgen:
         pass
     loadgen *loadgen_create(const loadgen_config *config, errstr_t errstr)

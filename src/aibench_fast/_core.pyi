@@ -35,9 +35,10 @@ class Figures(NamedTuple):
     failures: Mapping[str, tuple[int, str]]
     """By kind: how many requests failed so, and what the first of them said."""
     latencies: LatencyCounts
-    """Of successes: from the intended start, which in a closed loop is the actual one."""
+    """Of successes: from the intended start, which in a closed loop is the actual one, unless the
+    request waited for a connection."""
     service_latencies: LatencyCounts | None
-    """From the actual start; None in a closed loop."""
+    """From the actual start; None in a closed loop in which no request waited for a connection."""
 
 class Snapshot(NamedTuple):
     """All threads' figures added up; times are of CLOCK_MONOTONIC, 0 where not reached yet."""
@@ -89,6 +90,8 @@ class Snapshot(NamedTuple):
     """The same of those that a free worker waited for: the client's own lag."""
     reply_waits: LatencyCounts
     """From a reply's arrival in the kernel until its thread read it, of a sample."""
+    connect_times: LatencyCounts
+    """Of connections that were made in the measured part, with TLS and log-in."""
 
 class RespPlan(NamedTuple):
     """What RedisAI answers to a request; see native/resp.h."""

@@ -81,6 +81,7 @@ class Snapshot(NamedTuple):
     start_lags: LatencyCounts
     timer_lags: LatencyCounts
     reply_waits: LatencyCounts
+    connect_times: LatencyCounts
 
 
 class Outage(NamedTuple):
@@ -174,7 +175,8 @@ cdef _latency_counts(const histogram *h):
 cdef _figures(const figures *f, bint scheduled):
     return Figures(
         f.successes, f.inferences, f.late_starts, f.shed, _failures(&f.failures), _latency_counts(&f.latencies),
-        _latency_counts(&f.service_latencies) if scheduled else None,
+        _latency_counts(&f.service_latencies)
+        if scheduled or figures_have_service(f) else None,
     )
 
 
@@ -842,7 +844,7 @@ cdef class LoadGenerator:
             _latency_counts(&s.burn_in_latencies),
             _figures(&s.measured, self._scheduled()),
             _latency_counts(&s.start_lags), _latency_counts(&s.timer_lags),
-            _latency_counts(&s.reply_waits),
+            _latency_counts(&s.reply_waits), _latency_counts(&s.connect_times),
         )
 
     def kind_figures(self):

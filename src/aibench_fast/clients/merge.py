@@ -36,7 +36,7 @@ _SUMS = (
     "resent", "moved", "asked", "abandoned", "late_starts", "shed",
     "unsent", "saturated", "client_cpu_s",
 )  # fmt: skip
-_HISTOGRAMS = ("latencies", "start_lags", "timer_lags", "reply_waits")
+_HISTOGRAMS = ("latencies", "start_lags", "timer_lags", "reply_waits", "connect_times")
 _SHARES = (
     "machine_busy", "steal", "throttled", "cpu_wait", "cpu_pressure", "others", "server_others",
     "server_cpu_wait",
@@ -132,9 +132,10 @@ def measured_span_s(reports: Iterable[Report]) -> tuple[float, float]:
 def _merged_services(
     parts: Sequence[Result] | Sequence[PartFigures],
 ) -> LatencyHistogram | None:
-    """None in a closed loop, in which no client has any."""
-    several = [one.service_latencies for one in parts if one.service_latencies is not None]
-    return LatencyHistogram.merged(several) if several else None
+    """None where no client has any: of one that has none the latencies are the same."""
+    if all(one.service_latencies is None for one in parts):
+        return None
+    return LatencyHistogram.merged(one.service_latencies or one.latencies for one in parts)
 
 
 def _failures(several: Iterable[Mapping[str, Failure]]) -> dict[str, Failure]:
@@ -274,7 +275,7 @@ def _figures(client: Client) -> ClientFigures:
 def _warnings(config: RunConfig, merged: Result, clients: Sequence[Client]) -> Iterator[Warned]:
     for kind, message in doubts_of_figures(config, merged):
         yield Warned(kind, message)
-    of_figures = {"few_requests", "saturated", "trend", "incomplete", "other_programs"}
+    of_figures = {"few_requests", "connecting", "saturated", "trend", "incomplete", "other_programs"}
     told: set[str] = set(of_figures)
     for client in clients:
         for warned in client.report.result.warnings if client.report else ():

@@ -9,6 +9,9 @@ from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.results.result import MIN_FOR_P99, Interval, Result, Warned
 from aibench_fast.results.trend import trend
 
+MANY_CONNECTS = 0.1
+"""The share of the workers' time above which connecting is a part of what is measured."""
+
 
 def warnings(
     config: RunConfig,
@@ -103,6 +106,12 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
         yield (
             "few_requests",
             f"{result.successes} measured requests tell no p99: measure {MIN_FOR_P99} or more",
+        )
+    if result.connect_share > MANY_CONNECTS:
+        yield (
+            "connecting",
+            f"making new connections took {result.connect_share:.0%} of the workers' time: the "
+            "rate and the response latency are of that, too",
         )
     if result.saturated:
         yield "saturated", f"{result.saturated} latencies above an hour are counted as an hour"

@@ -130,6 +130,7 @@ def result_of(
         start_lags=histogram(snapshot.start_lags),
         timer_lags=histogram(snapshot.timer_lags),
         reply_waits=histogram(snapshot.reply_waits),
+        connect_times=histogram(snapshot.connect_times),
         saturated=measured.latencies.saturated,
         intervals=tuple(watch.intervals),
         client_cpu_s=snapshot.cpu_ns / NS_PER_S,

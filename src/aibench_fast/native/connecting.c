@@ -104,9 +104,11 @@ void worker_connect(struct iothread *t, struct worker *w)
 {
     errstr_t errstr;
     replycheck_start(&w->check, NULL);
-    w->held_up = true;
     w->phase = WORKER_CONNECTING;
     w->since_ns = monotonic_ns();
+    if (!w->held_up)
+        w->meant_ns = w->since_ns;
+    w->held_up = true;
     if (w->lost_ns == 0)
         w->lost_ns = w->since_ns;
     int opened = open_and_watch(t, w, errstr);
@@ -163,10 +165,14 @@ static void worker_reconnected(struct iothread *t, struct worker *w)
     w->asks_around = false;
     if (w->lost)
         figures_bump(&t->remade);
+    else if (t->run->config.protocol->peer_may_close) /* or it followed a redirect */
+        figures_bump(&t->reconnects);
     w->lost = false;
     w->lost_ns = 0;
     w->attempts = 0;
-    outages_over(&t->run->outages[w->server], monotonic_ns());
+    int64_t now_ns = monotonic_ns();
+    outages_over(&t->run->outages[w->server], now_ns);
+    count_connected(t, w, now_ns);
     if (!w->resends && drop_too_late(t, w, oldest(w)))
         worker_next(t, w);
     else

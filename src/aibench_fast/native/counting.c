@@ -92,3 +92,10 @@ OUT_OF_LINE void count_reply_wait(struct iothread *t, struct worker *w)
         histogram_record(&t->reply_waits, w->connection.reply_wait_ns);
     w->connection.reply_wait_ns = -1;
 }
+
+OUT_OF_LINE void count_connected(struct iothread *t, const struct worker *w, int64_t now_ns)
+{
+    int64_t from_ns = atomic_load_explicit(&t->run->measured_from_ns, memory_order_relaxed);
+    if (from_ns && from_ns <= now_ns)
+        histogram_record(&t->connect_times, now_ns - w->since_ns);
+}

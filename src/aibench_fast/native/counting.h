@@ -26,6 +26,9 @@ void count_unsent(struct iothread *t, const struct request *request);
 /* Keep how long the reply waited for this thread, if that is measured by now. */
 void count_reply_wait(struct iothread *t, struct worker *w);
 
+/* The worker's connection was made now. */
+void count_connected(struct iothread *t, const struct worker *w, int64_t now_ns);
+
 /* Record the outcome in the figures of each part that the request belongs to. */
 void count_in_parts(struct iothread *t, const struct worker *w, const struct request *request,
                     const struct outcome *outcome);

@@ -8,10 +8,11 @@ static void merge(_Atomic uint64_t *into, const _Atomic uint64_t *from)
 void figures_init(struct figures *f)
 {
     histogram_init(&f->latencies);
+    histogram_init(&f->response_latencies);
     histogram_init(&f->service_latencies);
 }
 
-void figures_merge(struct figures *into, const struct figures *from, bool scheduled)
+void figures_merge(struct figures *into, const struct figures *from)
 {
     merge(&into->successes, &from->successes);
     merge(&into->inferences, &from->inferences);
@@ -20,6 +21,16 @@ void figures_merge(struct figures *into, const struct figures *from, bool schedu
     merge(&into->unsent, &from->unsent);
     failures_merge(&into->failures, &from->failures);
     histogram_merge(&into->latencies, &from->latencies);
-    if (scheduled)
+    if (figures_have_service(from)) {
+        histogram_merge(&into->response_latencies, &from->response_latencies);
         histogram_merge(&into->service_latencies, &from->service_latencies);
+    }
+}
+
+void figures_complete(struct figures *f)
+{
+    if (figures_have_service(f)) {
+        histogram_merge(&f->service_latencies, &f->latencies);
+        histogram_merge(&f->latencies, &f->response_latencies);
+    }
 }

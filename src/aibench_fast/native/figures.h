@@ -21,8 +21,9 @@ struct figures {
     _Atomic uint64_t shed;        /* due ones that were never sent, for they were too late already */
     _Atomic uint64_t unsent;      /* due ones that a thread took, and had not sent when the run was over */
     struct failures failures;
-    struct histogram latencies;         /* of successes, from the intended start */
-    struct histogram service_latencies; /* the same from the actual one; filled by a schedule alone */
+    struct histogram latencies; /* of successes that started when they were meant to */
+    struct histogram response_latencies; /* of those that were meant to start at a time of their own, from that */
+    struct histogram service_latencies;  /* of the same, from their actual start */
 };
 
 /* A request that ended. */
@@ -30,7 +31,7 @@ struct outcome {
     enum failure_kind failure;
     const char *message; /* of a failure */
     uint64_t batch;
-    int64_t due_ns;      /* when it was meant to start; 0 in a closed loop */
+    int64_t due_ns;      /* when it was meant to start; 0: when it did */
     int64_t started_ns;
     int64_t ended_ns;
     bool late; /* due before a worker was free */
@@ -60,15 +61,28 @@ static inline void figures_record(struct figures *f, const struct outcome *outco
         failures_record(&f->failures, outcome->failure, outcome->message, outcome->ended_ns);
         return;
     }
-    int64_t intended_ns = outcome->due_ns ? outcome->due_ns : outcome->started_ns;
-    histogram_record(&f->latencies, outcome->ended_ns - intended_ns);
-    if (outcome->due_ns)
-        histogram_record(&f->service_latencies, outcome->ended_ns - outcome->started_ns);
+    int64_t service_ns = outcome->ended_ns - outcome->started_ns;
+    if (outcome->due_ns == 0) {
+        histogram_record(&f->latencies, service_ns);
+    } else {
+        histogram_record(&f->response_latencies, outcome->ended_ns - outcome->due_ns);
+        histogram_record(&f->service_latencies, service_ns);
+    }
     figures_bump(&f->successes);
     figures_add(&f->inferences, outcome->batch);
 }
 
-/* Add what `from` holds into `into`, the caller's own; service latencies only where `scheduled`. */
-void figures_merge(struct figures *into, const struct figures *from, bool scheduled);
+/* Add what `from` holds into `into`, the caller's own. */
+void figures_merge(struct figures *into, const struct figures *from);
+
+/* Once all are merged: have `latencies` be those of all successes from the intended start, and
+ * `service_latencies` of all from the actual one. */
+void figures_complete(struct figures *f);
+
+/* Whether some success was meant to start before it did. */
+static inline bool figures_have_service(const struct figures *f)
+{
+    return atomic_load_explicit(&f->response_latencies.max_us, memory_order_relaxed) > 0;
+}
 
 #endif

@@ -257,6 +257,7 @@ static int figures_prepare(struct iothread *t, errstr_t errstr)
     histogram_init(&t->start_lags);
     histogram_init(&t->timer_lags);
     histogram_init(&t->reply_waits);
+    histogram_init(&t->connect_times);
     if ((kinds && t->kinds == NULL) || (servers && t->servers == NULL) ||
         (config->step_count && t->steps == NULL)) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");

@@ -95,6 +95,7 @@ struct iothread {
     struct histogram start_lags;
     struct histogram timer_lags;
     struct histogram reply_waits;
+    struct histogram connect_times;
 };
 
 /* Make the thread's workers, `first_worker` of the run and those that follow, and connect them.

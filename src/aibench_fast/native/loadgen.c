@@ -225,8 +225,9 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
         *busiest_ns = (double)cpu_ns;
     failures_merge(&s->burn_in_failures, &t->burn_in_failures);
     histogram_merge(&s->burn_in_latencies, &t->burn_in_latencies);
-    figures_merge(&s->measured, &t->measured, scheduled);
+    figures_merge(&s->measured, &t->measured);
     histogram_merge(&s->reply_waits, &t->reply_waits);
+    histogram_merge(&s->connect_times, &t->connect_times);
     if (scheduled) {
         histogram_merge(&s->start_lags, &t->start_lags);
         histogram_merge(&s->timer_lags, &t->timer_lags);
@@ -254,6 +255,7 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     histogram_init(&s->start_lags);
     histogram_init(&s->timer_lags);
     histogram_init(&s->reply_waits);
+    histogram_init(&s->connect_times);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
     int64_t cut_ns = cut_at_ns(&g->run);
@@ -261,6 +263,7 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     s->lag_exceeded = atomic_load(&g->run.lag_exceeded);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         add_thread(s, &g->threads[i], &busiest_ns);
+    figures_complete(&s->measured);
     if (s->last_completed_ns > s->measured_from_ns)
         s->busiest_thread = busiest_ns / (double)(s->last_completed_ns - s->measured_from_ns);
 }
@@ -270,7 +273,8 @@ void loadgen_read_kind(struct loadgen *g, uint32_t kind, struct figures *figures
     memset(figures, 0, sizeof *figures);
     figures_init(figures);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
-        figures_merge(figures, &g->threads[i].kinds[kind], schedule_is_open(&g->run.schedule));
+        figures_merge(figures, &g->threads[i].kinds[kind]);
+    figures_complete(figures);
 }
 
 void loadgen_read_server(struct loadgen *g, uint32_t server, struct figures *figures)
@@ -278,7 +282,8 @@ void loadgen_read_server(struct loadgen *g, uint32_t server, struct figures *fig
     memset(figures, 0, sizeof *figures);
     figures_init(figures);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
-        figures_merge(figures, &g->threads[i].servers[server], schedule_is_open(&g->run.schedule));
+        figures_merge(figures, &g->threads[i].servers[server]);
+    figures_complete(figures);
 }
 
 void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures)
@@ -286,7 +291,8 @@ void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures
     memset(figures, 0, sizeof *figures);
     figures_init(figures);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
-        figures_merge(figures, &g->threads[i].steps[step], true);
+        figures_merge(figures, &g->threads[i].steps[step]);
+    figures_complete(figures);
 }
 
 uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage *outages)

@@ -95,6 +95,7 @@ struct loadgen_snapshot {
     struct histogram timer_lags;  /* of those that a free worker waited for: the client's own lag */
     struct histogram reply_waits; /* from a reply's arrival in the kernel until its thread read it, of
                                    * a sample; empty where the kernel does not tell */
+    struct histogram connect_times; /* of connections made in the measured part, with TLS and log-in */
 };
 
 struct loadgen;

@@ -240,14 +240,28 @@ OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
     judge_oldest(t, w);
 }
 
+/* The requests waited for a connection, and in a closed loop nothing else says since when. */
+OUT_OF_LINE static void start_held_up(struct iothread *t, struct worker *w)
+{
+    if (w->resends) {
+        resend(t, w);
+        return;
+    }
+    request_queue(t, w, oldest(w), read_clock(t));
+    worker_fill(t, w);
+    if (!schedule_is_open(&t->run->schedule))
+        for (uint32_t i = 0; i < w->outstanding; i++)
+            w->requests[(w->oldest + i) % t->run->config.pipeline].arrival.due_ns = w->meant_ns;
+}
+
 void worker_start(struct iothread *t, struct worker *w)
 {
     w->phase = WORKER_BUSY;
     w->iov = w->iov_all;
     w->iov_count = 0;
     w->received_before = w->connection.received_bytes;
-    if (w->resends)
-        resend(t, w);
+    if (w->held_up)
+        start_held_up(t, w);
     else
         request_queue(t, w, oldest(w), read_clock(t));
     worker_fill(t, w); /* before anything is sent, so that all of it goes at once */
@@ -276,7 +290,6 @@ static bool closed_by_peer(struct iothread *t, const struct worker *w)
           keepalive_is_over(&t->run->keepalives[w->server], w->replies)))
         return false;
     keepalive_probed(&t->run->keepalives[w->server], w->replies, true);
-    figures_bump(&t->reconnects);
     return true;
 }
 
@@ -355,7 +368,6 @@ void worker_lost(struct iothread *t, struct worker *w)
     bool resends = closed_before_request(t, w);
     connection_close(&w->connection);
     if (resends) {
-        figures_bump(&t->reconnects);
         figures_bump(&t->resent);
         w->resends = true;
         worker_begin(t, w);

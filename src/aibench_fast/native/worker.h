@@ -49,6 +49,7 @@ struct worker {
     bool held_up;         /* its request waited for a connection */
     int64_t queue_full_ns; /* since when its server's queue of new connections is full; 0: it is not */
     int64_t since_ns;     /* when connecting began */
+    int64_t meant_ns;     /* when its request would have started, had there been a connection */
     int64_t rests_until_ns;
     bool lost;            /* its last connection was, and not closed by the peer as it may */
     int64_t lost_ns;      /* when its last connection was lost; 0 once there is another */

@@ -157,6 +157,10 @@ def _doubts(content: Content) -> Iterator[str]:
             "The figures may be the client's own, not the server's",
             [f"{run.path.name}: {run.verdict}" for run in runs if run.is_doubtful],
         ),
+        (
+            "Connections were made in the run",
+            [f"{run.path.name}: {run.connections}" for run in runs if run.connections],
+        ),
         ("Warnings of the runs", _warnings(runs)),
         ("Skipped files", [f"{one.path}: {one.reason}" for one in content.skipped]),
     ]

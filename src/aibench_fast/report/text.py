@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aibench_fast.results.connections import connections_told
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import (
@@ -18,6 +19,7 @@ from aibench_fast.results.result import (
     Result,
     SendingFile,
     ServerFigures,
+    lags_json,
 )
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
 from aibench_fast.tensortype import describe
@@ -336,13 +338,14 @@ def _doubts(result: Result) -> Iterator[str]:
 
 def _connection_lines(result: Result) -> Iterator[str]:
     """The connections that were made after the start, and why."""
-    made = {
-        "after the server closed one between requests": result.reconnects,
-        "after one was lost": result.remade_connections,
-    }
-    told = [f"{count} made {why}" for why, count in made.items() if count]
+    told = connections_told(
+        result.reconnects,
+        result.remade_connections,
+        lags_json(result.connect_times),
+        result.connect_share,
+    )
     if told:
-        yield f"Connections: {', '.join(told)}"
+        yield f"Connections: {told}"
     if result.resent:
         yield f"Resent: {result.resent} requests, to which the server had closed the connection"
 

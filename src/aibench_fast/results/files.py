@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, misread
+from aibench_fast.results.connections import connections_told
 from aibench_fast.results.histogram import LatencyHistogram, is_known
 from aibench_fast.results.notation import fact_text
 from aibench_fast.results.parts import Part, read_parts
@@ -28,6 +29,8 @@ NS_PER_MS = 1_000_000
 MS_PER_S = 1000
 OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
+CLOSED_LOOP = "closed loop"
+"""Its arrivals in words. Both latencies are the same, but of requests that had to connect."""
 GO_VERSION = "0"
 """What the Go tool leaves empty."""
 
@@ -109,6 +112,8 @@ class RunRecord:
     """Requests that were due and were shed, or found no worker before the end."""
     late_starts: int
     """Requests that started late by the schedule, because no worker was free."""
+    connections: str | None
+    """What connections were made for in the run, and what that took, in words; None for nothing."""
     failures: Mapping[str, tuple[int, str]]
     """Measured and burn-in failures by kind: how many, and the first one's message."""
     warnings: Sequence[str]
@@ -186,7 +191,7 @@ class RunRecord:
             "client threads": self.threads,
             "pipeline": self.pipeline,
             "servers": self.servers,
-            "latency": self.latency,
+            "latency": None if self.arrivals == CLOSED_LOOP else self.latency,
             "arrivals": self.arrivals,
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
@@ -345,6 +350,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         arrivals=_arrivals(document),
         not_sent=document.get("Shed", 0) + document.get("Unsent", 0),
         late_starts=document.get("LateStarts", 0),
+        connections=_connections(document),
         failures=_failures(document),
         warnings=[str(one["Message"]) for one in document.get("Warnings") or ()],
         interrupted=bool(document.get("Interrupted")),
@@ -383,12 +389,21 @@ def _arrivals(document: Mapping[str, Any]) -> str | None:
         return None
     told = document["Arrivals"]
     if told is None:
-        return "closed loop"
+        return CLOSED_LOOP
     words = [str(told["Kind"])]
     words += [str(told[name]) for name in ("Profile", "File") if told.get(name)]
     if told.get("MaxLagSeconds"):
         words.append(f"--max-lag {told['MaxLagSeconds']:g}s --on-lag {told['OnLag']}")
     return ", ".join(words)
+
+
+def _connections(document: Mapping[str, Any]) -> str | None:
+    return connections_told(
+        document.get("Reconnects", 0),
+        document.get("RemadeConnections", 0),
+        document.get("ConnectTime"),
+        document.get("ConnectShare", 0.0),
+    )
 
 
 def _verdict(document: Mapping[str, Any]) -> str | None:

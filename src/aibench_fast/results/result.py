@@ -22,12 +22,14 @@ Versions of the format:
     1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be
          BYTES; Facts.StringTensors, StringTensorsGiven and StringBytes; RemadeConnections and
          Resent; of ClientCheck CpuQuota, Throttled, CpuWait, CpuPressure, Others,
-         ServerOthers and ServerCpuWait
+         ServerOthers and ServerCpuWait;
+         ConnectTime and ConnectShare, and a closed loop whose requests waited for new
+         connections has ServiceQuantiles
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -169,7 +171,7 @@ class PartFigures:
     latencies: LatencyHistogram
     """From the intended start."""
     service_latencies: LatencyHistogram | None
-    """From the actual start; None in a closed loop, where it is the same."""
+    """From the actual start; None where it is the same."""
 
     @property
     def requests(self) -> int:
@@ -431,10 +433,10 @@ class Result(ShownInNotebooks):
     late_starts: int
     """Measured requests that started late by the schedule, because no worker was free."""
     latencies: LatencyHistogram
-    """Of the measured successes: under a rate limit response latencies, from the intended start;
-    in a closed loop service latencies, which there are the same."""
+    """Of the measured successes: response latencies, from the intended start. In a closed loop that
+    is the actual start, unless a request waited for a new connection."""
     service_latencies: LatencyHistogram | None
-    """Of the same from the actual start; None in a closed loop."""
+    """Of the same from the actual start; None where it is the same."""
     arrivals: Mapping[str, Any] | None
     """How requests were due, in words and numbers; None in a closed loop."""
     shed: int
@@ -455,6 +457,8 @@ class Result(ShownInNotebooks):
     """The same of those that a free worker waited for: what the client itself adds."""
     reply_waits: LatencyHistogram
     """How long replies waited in the kernel for their thread, of a sample; empty where unknown."""
+    connect_times: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
+    """How long it took to make each connection in the measured time, with TLS and log-in."""
     saturated: int
     """Latencies above the histogram's top, which are counted at it."""
     intervals: Sequence[Interval]
@@ -502,6 +506,13 @@ class Result(ShownInNotebooks):
     def late_share(self) -> float:
         """The share of measured requests that started late, 0 to 1."""
         return self.late_starts / self.requests if self.requests else 0.0
+
+    @property
+    def connect_share(self) -> float:
+        """The share of the workers' measured time in which they made connections, 0 to 1."""
+        connecting_s = self.connect_times.count * self.connect_times.mean_ms / 1000
+        workers_s = self.workers * self.measured_s
+        return connecting_s / workers_s if self.connect_times.count and workers_s else 0.0
 
     @property
     def inferences_per_s(self) -> float:
@@ -637,9 +648,11 @@ class Result(ShownInNotebooks):
                 for server in self.servers
             ],
             "Clients": [_client_json(client) for client in self.clients],
-            "ScheduleLag": _lags_json(self.start_lags),
-            "TimerLag": _lags_json(self.timer_lags),
-            "ReplyWait": _lags_json(self.reply_waits),
+            "ScheduleLag": lags_json(self.start_lags),
+            "TimerLag": lags_json(self.timer_lags),
+            "ReplyWait": lags_json(self.reply_waits),
+            "ConnectTime": lags_json(self.connect_times),
+            "ConnectShare": self.connect_share,
             "SaturatedLatencies": self.saturated,
             "ClientCpuSeconds": self.client_cpu_s,
             "ClientBusiestThread": self.busiest_thread,
@@ -731,7 +744,7 @@ def _check_json(check: ClientCheck) -> dict[str, Any]:
     }
 
 
-def _lags_json(lags: LatencyHistogram) -> dict[str, float | int | None] | None:
+def lags_json(lags: LatencyHistogram) -> dict[str, float | int | None] | None:
     """Quantiles in milliseconds; None where none were taken."""
     if lags.count == 0:
         return None

@@ -21,7 +21,7 @@ from aibench_fast.protocols.tls import TlsSettings
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
-CLOSING_TIMEOUT_S = 0.02
+CLOSING_TIMEOUT_S = 0.05
 """How long after its reply a server is given to close the connection."""
 MAX_ANSWER_BYTES = 4 << 20
 MAX_TRIAL_BYTES = 512 << 20
