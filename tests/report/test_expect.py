@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resultfiles import our_result
 
-from aibench_fast import ConfigError
+from aibench_fast import ConfigError, Result
 from aibench_fast.load.thresholds import least_count, parse_expectation
 
 
@@ -126,3 +128,46 @@ def test_a_sweep_holds_every_run_and_repeats_what_did_not(
     assert again.returncode == 0, again.stderr
     assert len(re.findall(r"^    Expected rate>0: .* held$", again.stdout, re.MULTILINE)) == 2
     assert again.stdout.count("inferences/s, p50") == 2
+
+
+def open_loop(shed: int, unsent: int, expected: Sequence[str] = ()) -> Result:
+    """Of 1,000 requests that were due; in a run with --expect."""
+    sent = our_result(rate=50.0, seconds=20)
+    result = replace(
+        sent,
+        requests=1000 - shed - unsent, successes=1000 - shed - unsent, failures={},
+        shed=shed, unsent=unsent,
+    )  # fmt: skip
+    return replace(
+        result, expectations=[parse_expectation(words).check(result) for words in expected]
+    )
+
+
+@pytest.mark.parametrize(
+    ("shed", "unsent", "expected", "well"),
+    [
+        (0, 0, (), True),
+        (0, 10, (), True),
+        (0, 11, (), False),
+        (11, 0, (), False),
+        (6, 6, (), False),
+        (0, 500, ("p99<2s", "errors<1%", "shed<1%"), False),
+        (500, 0, ("unsent<1%",), False),
+        (0, 500, ("unsent<60%",), True),
+        (500, 0, ("shed<=60%",), True),
+        (300, 300, ("shed<60%",), False),
+        (300, 300, ("shed<60%", "unsent < 60%"), True),
+    ],
+)
+def test_an_overloaded_schedule_is_no_pass_unless_that_was_expected(
+    shed: int, unsent: int, expected: Sequence[str], well: bool
+) -> None:
+    result = open_loop(shed, unsent, expected)
+    assert result.held
+    assert result.went_well == well
+
+
+def test_what_was_not_sent_is_a_share_of_what_was_due() -> None:
+    check = parse_expectation("unsent<40%").check(open_loop(shed=100, unsent=400))
+    assert (check.value, check.found, check.held) == (0.4, "40.000%", False)
+    assert parse_expectation("shed<=10%").check(open_loop(shed=100, unsent=400)).held

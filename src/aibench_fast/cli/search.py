@@ -31,7 +31,7 @@ from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_
 from aibench_fast.load.events import Event
 from aibench_fast.load.search import Edge, OutOfTime, find_edge, longest, parse_target
 from aibench_fast.load.thresholds import Expectation, parse_expectation
-from aibench_fast.results.result import Checked, Result
+from aibench_fast.results.result import MAX_NOT_SENT, Checked, Result
 from aibench_fast.results.search import UNITS, Search, SearchStep
 from aibench_fast.tensortype import MAX_TENSOR_BYTES
 from aibench_fast.units import described_duration
@@ -42,8 +42,8 @@ PROBE_SHARE = 1 / 4
 """Of the rate that one worker reaches in a closed loop: where a search over the rate begins."""
 SPARE_REQUESTS = 1.2
 """Times as many as a quantile takes to be known."""
-MAX_NOT_SERVED = 0.01
-"""The share of due requests, unsent or failed, above which a load is not what the server served."""
+MAX_FAILED = 0.01
+"""The share of failed requests above which a load is not what the server served."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -345,13 +345,11 @@ class _Steps:
         """Why a run does not hold whatever its figures are; None where they decide."""
         if result.lag_exceeded:
             return "a request was later than --max-lag"
-        not_sent = result.shed + result.unsent
-        share = not_sent / (result.requests + not_sent) if not_sent else 0.0
-        if share > MAX_NOT_SERVED:
-            return f"{share:.1%} of the requests that were due were not sent"
+        if result.not_sent_share > MAX_NOT_SENT:
+            return f"{result.not_sent_share:.1%} of the requests that were due were not sent"
         failed = result.measured_failed
         # Who names no limit for errors means none to speak of: failures are in no latency.
-        if not self._judges_errors and failed > MAX_NOT_SERVED * result.requests:
+        if not self._judges_errors and failed > MAX_FAILED * result.requests:
             return (
                 f"{failed / result.requests:.1%} of the requests failed; --slo errors=... allows it"
             )

@@ -46,6 +46,7 @@ from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.report import text
 from aibench_fast.results.journal import journal_of
 from aibench_fast.results.result import (
+    MAX_NOT_SENT,
     BurnInComplete,
     Formatting,
     Interval,
@@ -369,6 +370,8 @@ def _writer(write: Callable[[str], None]) -> Observer:
 def _outcome(result: Result) -> str:
     (p50,) = result.latencies.known_quantiles_ms([0.5])
     failures = f", {result.failed} failures" if result.failed else ""
+    if result.not_sent_share > MAX_NOT_SENT:
+        failures += f", {result.not_sent_share:.1%} of the due requests were not sent"
     expected = "".join(f"\n    {one}" for one in result.expectations)
     told = text.format_ms(p50, ".3f")
     return f"{result.inferences_per_s:.3f} inferences/s, p50 {told}{failures}{expected}"

@@ -275,7 +275,15 @@ def _figures(client: Client) -> ClientFigures:
 def _warnings(config: RunConfig, merged: Result, clients: Sequence[Client]) -> Iterator[Warned]:
     for kind, message in doubts_of_figures(config, merged):
         yield Warned(kind, message)
-    of_figures = {"few_requests", "connecting", "saturated", "trend", "incomplete", "other_programs"}
+    of_figures = {
+        "few_requests",
+        "connecting",
+        "not_sent",
+        "saturated",
+        "trend",
+        "incomplete",
+        "other_programs",
+    }
     told: set[str] = set(of_figures)
     for client in clients:
         for warned in client.report.result.warnings if client.report else ():

@@ -6,7 +6,7 @@ from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.verdict import MUCH_OTHERS
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.results.result import MIN_FOR_P99, Interval, Result, Warned
+from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Interval, Result, Warned
 from aibench_fast.results.trend import trend
 
 MANY_CONNECTS = 0.1
@@ -106,6 +106,13 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
         yield (
             "few_requests",
             f"{result.successes} measured requests tell no p99: measure {MIN_FOR_P99} or more",
+        )
+    if result.not_sent_share > MAX_NOT_SENT:
+        yield (
+            "not_sent",
+            f"{result.not_sent_share:.1%} of the requests that were due were not sent, "
+            f"{result.shed + result.unsent:,} of {result.due:,}: the percentiles are of those that "
+            "were; use more --workers, or ask for less",
         )
     if result.connect_share > MANY_CONNECTS:
         yield (

@@ -140,5 +140,5 @@ def is_done(file: Path, asked: dict[str, Any]) -> bool:
                 "choose another --results-dir or --suffix, or remove the file"
             )
     held = all(one.get("Held") for one in result.get("Expectations") or ())
-    bad = ("Failures", "BurnInFailures", "OutageCount")
+    bad = ("Failures", "BurnInFailures", "OutageCount", "Overloaded")
     return held and not any(result.get(key) for key in bad)

@@ -20,7 +20,16 @@ _LATENCIES: dict[str, Callable[[Result], float]] = {
     "mean": lambda result: result.latencies.mean_ms,
     "max": lambda result: result.latencies.max_ms,
 }
-_KNOWN = "p50, p99, p99.9 and so on, min, mean, max (times), errors, shed (shares), rate (a second)"
+_SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
+    "errors": lambda result: (result.measured_failed, result.requests),
+    "shed": lambda result: (result.shed, result.due),
+    "unsent": lambda result: (result.unsent, result.due),
+}
+"""How many, and of how many."""
+_KNOWN = (
+    "p50, p99, p99.9 and so on, min, mean, max (times), errors, shed, unsent (shares), "
+    "rate (a second)"
+)
 
 
 @dataclass(frozen=True)
@@ -51,11 +60,9 @@ class Expectation:
     def _value(self, result: Result) -> float | None:
         if self.figure == "rate":
             return result.inferences_per_s
-        if self.figure == "errors":
-            return result.measured_failed / result.requests if result.requests else None
-        if self.figure == "shed":
-            due = result.requests + result.shed
-            return result.shed / due if due else None
+        if self.figure in _SHARES:
+            count, of = _SHARES[self.figure](result)
+            return count / of if of else None
         if result.latencies.count == 0:
             return None
         if self.figure in _LATENCIES:
@@ -68,7 +75,7 @@ class Expectation:
     def _told(self, value: float) -> str:
         if self.figure == "rate":
             return f"{value:.2f} inferences/s"
-        if self.figure in ("errors", "shed"):
+        if self.figure in _SHARES:
             return f"{value:.3%}"
         return f"{value:.3f} ms"
 
@@ -85,7 +92,7 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
     figure, comparison, limit = match.groups()
     if figure == "rate":
         read = _plain
-    elif figure in ("errors", "shed"):
+    elif figure in _SHARES:
         read = _share
     elif figure in _LATENCIES or _quantile(figure) is not None:
         read = _milliseconds

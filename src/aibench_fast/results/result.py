@@ -24,7 +24,7 @@ Versions of the format:
          Resent; of ClientCheck CpuQuota, Throttled, CpuWait, CpuPressure, Others,
          ServerOthers and ServerCpuWait;
          ConnectTime and ConnectShare, and a closed loop whose requests waited for new
-         connections has ServiceQuantiles
+         connections has ServiceQuantiles; Overloaded
 """
 
 import json
@@ -40,6 +40,8 @@ from aibench_fast.results.notebook import ShownInNotebooks
 
 MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
+MAX_NOT_SENT = 0.01
+"""The share of due requests that were not sent above which the asked load was not there."""
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""
 FORMAT_VERSION = "1.9"
@@ -105,6 +107,11 @@ class Checked:
     found: str
     """In words, with its unit."""
     held: bool
+
+    @property
+    def figure(self) -> str:
+        """What it is about, such as `p99`."""
+        return self.expected.partition("<")[0].partition(">")[0].strip()
 
     def __str__(self) -> str:
         """Return the line that tells it."""
@@ -539,9 +546,33 @@ class Result(ShownInNotebooks):
         return self.requests - self.successes
 
     @property
+    def due(self) -> int:
+        """Measured requests that were due, whatever became of them."""
+        return self.requests + self.shed + self.unsent
+
+    @property
+    def not_sent_share(self) -> float:
+        """The share of them that were shed or left unsent, 0 to 1."""
+        return (self.shed + self.unsent) / self.due if self.due else 0.0
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether more of them were not sent than may be; an expectation of its own allows more."""
+        judged = {check.figure for check in self.expectations}
+        counts = {"shed": self.shed, "unsent": self.unsent}
+        unjudged = sum(count for figure, count in counts.items() if figure not in judged)
+        return unjudged > MAX_NOT_SENT * self.due
+
+    @property
     def went_well(self) -> bool:
-        """Whether no request failed or was too late, and server and clients were always there."""
-        return not (self.failed or self.outage_count or self.lag_exceeded or self.lost_clients)
+        """Whether no request failed, most that were due were sent, and all were always there."""
+        return not (
+            self.failed
+            or self.outage_count
+            or self.lag_exceeded
+            or self.lost_clients
+            or self.is_overloaded
+        )
 
     @property
     def lost_clients(self) -> int:
@@ -615,6 +646,7 @@ class Result(ShownInNotebooks):
             "Arrivals": self.arrivals,
             "Shed": self.shed,
             "Unsent": self.unsent,
+            "Overloaded": self.is_overloaded,
             "LagExceeded": self.lag_exceeded,
             "Steps": [
                 {
