@@ -111,9 +111,8 @@ def test_a_deleted_model_is_gone(client: redis.Redis) -> None:
         (["ONNX", "CPU", "MINBATCHTIMEOUT", "2", "BLOB", "x"], "without MINBATCHSIZE"),
         (["TFLITE", "CPU", "BATCHSIZE", "2", "BLOB", "x"], "Auto-batching not supported"),
         (["TF", "CPU", "BLOB", "x"], "INPUTS"),
-        (["ONNX", "CPU"], "BLOB"),
-        (["ONNX", "CPU", "TAG"], "TAG"),
-        (["ONNX", "CPU", "BLOB"], "missing model BLOB"),
+        (["ONNX", "CPU", "TAG", "t"], "BLOB"),
+        (["ONNX", "CPU", "TAG", "t", "BLOB"], "missing model BLOB"),
         (["ONNX", "CPU", "BLOB", ""], "Failed to load model"),
         (["ONNX", "CPU", "BLOB", "no model"], "Failed to load model"),
         (["TFLITE", "CPU", "BLOB", "no model"], "Failed to load model"),
@@ -166,10 +165,34 @@ def test_a_model_that_cannot_be_compiled_is_refused_when_it_is_stored(client: re
         client.execute_command("AI.MODELSET", "m", "ONNX", "CPU", "BLOB", blob)
 
 
-@pytest.mark.parametrize("command", ["AI.SCRIPTSET", "AI.SCRIPTSTORE", "AI.SCRIPTRUN"])
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["ONNX", "CPU"], "missing model BLOB"),
+        (["ONNX", "CPU", "TAG"], "missing model TAG"),
+        (["ONNX", "CPU", "BLOB"], "missing model BLOB"),
+    ],
+)
+def test_too_few_words_for_a_model(client: redis.Redis, words: list[str], reason: str) -> None:
+    with pytest.raises(redis.ResponseError, match=reason):
+        client.execute_command("AI.MODELSET", "m", *words)
+    with pytest.raises(redis.ResponseError, match="wrong number of arguments"):
+        client.execute_command("AI.MODELSTORE", "m", *words)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "AI.SCRIPTSET s CPU SOURCE code",
+        "AI.SCRIPTSTORE s CPU ENTRY_POINTS 1 f SOURCE code",
+        "AI.SCRIPTRUN s f INPUTS x OUTPUTS y",
+        "AI.SCRIPTEXECUTE s f INPUTS 1 x OUTPUTS 1 y",
+        "AI.SCRIPTGET s",
+    ],
+)
 def test_scripts_are_refused_with_the_reason(client: redis.Redis, command: str) -> None:
     with pytest.raises(redis.ResponseError, match="no scripts"):
-        client.execute_command(command, "s", "CPU", "SOURCE", "def f(): pass")
+        client.execute_command(*command.split())
 
 
 def test_config(client: redis.Redis) -> None:

@@ -25,7 +25,12 @@ COMMAND(dagexecute_ro_command);
 
 COMMAND(info_command);
 
-COMMAND(script_command); /* every AI.SCRIPT* command: an error that says that there are none */
+COMMAND(scriptset_command);
+COMMAND(scriptstore_command);
+COMMAND(scriptget_command);
+COMMAND(scriptdel_command);
+COMMAND(scriptrun_command);
+COMMAND(scriptexecute_command);
 COMMAND(scriptscan_command);
 
 #undef COMMAND

@@ -60,7 +60,7 @@ static int load_backend(RedisModuleCtx *ctx, Arguments *arguments)
 
 static int get(RedisModuleCtx *ctx, Arguments *arguments)
 {
-    if (arguments_left(arguments) != 1)
+    if (arguments_left(arguments) == 0)
         return RedisModule_WrongArity(ctx);
     if (arguments_take_word(arguments, "BACKENDSPATH"))
         return config.backends_path ? RedisModule_ReplyWithCString(ctx, config.backends_path)
@@ -80,14 +80,16 @@ int config_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
     if (arguments_take_word(&arguments, "GET"))
         return get(ctx, &arguments);
     if (arguments_take_word(&arguments, "BACKENDSPATH")) {
-        if (arguments_left(&arguments) != 1)
-            return RedisModule_WrongArity(ctx);
+        if (arguments_left(&arguments) == 0)
+            return RedisModule_ReplyWithError(ctx, "ERR BACKENDSPATH: missing path argument");
         set_text(&config.backends_path, argv[arguments.next]);
         return RedisModule_ReplyWithSimpleString(ctx, "OK");
     }
     if (arguments_take_word(&arguments, "MODEL_CHUNK_SIZE")) {
         long long bytes;
-        if (!arguments_take_integer(&arguments, 1, &bytes) || arguments_left(&arguments) > 0)
+        if (arguments_left(&arguments) == 0)
+            return RedisModule_ReplyWithError(ctx, "ERR MODEL_CHUNK_SIZE: missing chunk size");
+        if (!arguments_take_integer(&arguments, 1, &bytes))
             return RedisModule_ReplyWithError(ctx, "ERR MODEL_CHUNK_SIZE: invalid chunk size");
         config.model_chunk_bytes = bytes;
         return RedisModule_ReplyWithSimpleString(ctx, "OK");

@@ -4,6 +4,7 @@
 #include "queue.h"
 #include "reply.h"
 #include "run_commands.h"
+#include "script_commands.h"
 #include "tensor_format.h"
 #include "tensor_type.h"
 
@@ -47,8 +48,8 @@ static int read_name(Parser *parser, RedisModuleString *name, const char *missin
 /* ---- what stands before the first step ---- */
 
 /* `n key...` after a word. */
-static int parse_keys(Arguments *arguments, const char *word, RedisModuleString ***keys,
-                      long long *count, Error *error)
+static int parse_keys(Arguments *arguments, const char *word, const char *use,
+                      RedisModuleString ***keys, long long *count, Error *error)
 {
     if (arguments_left(arguments) < 2)
         return error_set(error, "ERR missing arguments after %s keyword in DAG command", word);
@@ -58,7 +59,7 @@ static int parse_keys(Arguments *arguments, const char *word, RedisModuleString 
     if (*count > arguments_left(arguments))
         return error_set(error,
                          "ERR number of keys to %s does not match the number of given arguments",
-                         word);
+                         use);
     *keys = arguments->argv + arguments->next;
     arguments->next += (int)*count;
     return REDISMODULE_OK;
@@ -68,7 +69,7 @@ static int parse_load(Parser *parser, Arguments *arguments, Error *error)
 {
     RedisModuleString **keys;
     long long count;
-    if (parse_keys(arguments, "LOAD", &keys, &count, error) != REDISMODULE_OK)
+    if (parse_keys(arguments, "LOAD", "LOAD into DAG", &keys, &count, error) != REDISMODULE_OK)
         return REDISMODULE_ERR;
     for (long long i = 0; i < count; i++) {
         Tensor *tensor = keyspace_get(parser->ctx, &tensor_kind, keys[i], error);
@@ -83,8 +84,8 @@ static int parse_persist(Parser *parser, Arguments *arguments, Error *error)
 {
     if (parser->dialect->read_only)
         return error_set(error, "ERR PERSIST cannot be specified in a read-only DAG");
-    if (parse_keys(arguments, "PERSIST", &parser->persist, &parser->persist_count, error) !=
-        REDISMODULE_OK)
+    if (parse_keys(arguments, "PERSIST", "PERSIST after DAG execution", &parser->persist,
+                   &parser->persist_count, error) != REDISMODULE_OK)
         return REDISMODULE_ERR;
     RedisModuleDict *seen = RedisModule_CreateDict(NULL);
     int result = REDISMODULE_OK;
@@ -173,6 +174,19 @@ static int parse_run(Parser *parser, RedisModuleString **argv, int argc, Error *
     return REDISMODULE_OK;
 }
 
+/* AI.SCRIPTRUN or AI.SCRIPTEXECUTE, whose key is always empty. */
+static int parse_script(Parser *parser, RedisModuleString **argv, int argc, Error *error)
+{
+    bool execute = parser->dialect->run == DIALECT_MODELEXECUTE;
+    if (execute && parser->dialect->read_only)
+        return error_set(error,
+                         "ERR AI.SCRIPTEXECUTE command cannot be specified in a read-only DAG");
+    if (argc < 3)
+        return error_set(error, "ERR wrong number of arguments for '%s' command",
+                         execute ? "AI.SCRIPTEXECUTE" : "AI.SCRIPTRUN");
+    return script_missing(parser->ctx, argv[1], error);
+}
+
 static int parse_step(Parser *parser, RedisModuleString **argv, int argc, Error *error)
 {
     bool execute = parser->dialect->run == DIALECT_MODELEXECUTE;
@@ -182,8 +196,17 @@ static int parse_step(Parser *parser, RedisModuleString **argv, int argc, Error 
         return parse_tensorget(parser, argv, argc, error);
     if (argument_is(argv[0], execute ? "AI.MODELEXECUTE" : "AI.MODELRUN"))
         return parse_run(parser, argv, argc, error);
-    if (execute && argument_is(argv[0], "AI.MODELRUN"))
-        return error_set(error, "Deprecated AI.MODELRUN cannot be used in AI.DAGEXECUTE command");
+    if (argument_is(argv[0], execute ? "AI.SCRIPTEXECUTE" : "AI.SCRIPTRUN"))
+        return parse_script(parser, argv, argc, error);
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const DEPRECATED[] = {"AI.MODELRUN", "AI.SCRIPTRUN"};
+        static const char *const NEW[] = {"AI.MODELEXECUTE", "AI.SCRIPTEXECUTE"};
+        if (execute && argument_is(argv[0], DEPRECATED[i]))
+            return error_set(error, "Deprecated %s cannot be used in AI.DAGEXECUTE command",
+                             DEPRECATED[i]);
+        if (!execute && argument_is(argv[0], NEW[i]))
+            return error_set(error, "%s cannot be used in a deprecated AI.DAGRUN command", NEW[i]);
+    }
     return error_set(error, "Unsupported command within DAG: %.64s", argument_text(argv[0]));
 }
 

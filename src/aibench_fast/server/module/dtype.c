@@ -6,18 +6,18 @@
 static const struct {
     const char *name;
     size_t bytes;
-    int64_t least, most; /* of the integer types */
+    int64_t most; /* of the integer types, of numbers that are written out; the least is 0 */
 } DTYPES[DTYPE_COUNT] = {
-    [DTYPE_FLOAT] = {"FLOAT", 4, 0, 0},
-    [DTYPE_DOUBLE] = {"DOUBLE", 8, 0, 0},
-    [DTYPE_INT8] = {"INT8", 1, INT8_MIN, INT8_MAX},
-    [DTYPE_INT16] = {"INT16", 2, INT16_MIN, INT16_MAX},
-    [DTYPE_INT32] = {"INT32", 4, INT32_MIN, INT32_MAX},
-    [DTYPE_INT64] = {"INT64", 8, INT64_MIN, INT64_MAX},
-    [DTYPE_UINT8] = {"UINT8", 1, 0, UINT8_MAX},
-    [DTYPE_UINT16] = {"UINT16", 2, 0, UINT16_MAX},
-    [DTYPE_BOOL] = {"BOOL", 1, 0, 1},
-    [DTYPE_STRING] = {"STRING", 1, 0, 0},
+    [DTYPE_FLOAT] = {"FLOAT", 4, 0},
+    [DTYPE_DOUBLE] = {"DOUBLE", 8, 0},
+    [DTYPE_INT8] = {"INT8", 1, INT8_MAX},
+    [DTYPE_INT16] = {"INT16", 2, INT16_MAX},
+    [DTYPE_INT32] = {"INT32", 4, INT32_MAX},
+    [DTYPE_INT64] = {"INT64", 8, INT64_MAX},
+    [DTYPE_UINT8] = {"UINT8", 1, UINT8_MAX},
+    [DTYPE_UINT16] = {"UINT16", 2, UINT16_MAX},
+    [DTYPE_BOOL] = {"BOOL", 1, 1},
+    [DTYPE_STRING] = {"STRING", 1, 0},
 };
 
 size_t dtype_bytes(DType dtype) { return DTYPES[dtype].bytes; }
@@ -46,9 +46,9 @@ bool dtype_from_name(const char *name, DType *dtype)
 
 bool dtype_store_integer(DType dtype, void *data, size_t index, int64_t value)
 {
-    if (value < DTYPES[dtype].least || value > DTYPES[dtype].most)
+    /* RedisAI takes no negative number here, not even for a signed type; as BLOB it does. */
+    if (value < 0 || value > DTYPES[dtype].most)
         return false;
-    /* Two's complement: the low bytes of the value are the element, signed or not. */
     switch (DTYPES[dtype].bytes) {
     case 1: STORE(uint8_t); break;
     case 2: STORE(uint16_t); break;

@@ -31,7 +31,8 @@ bool dtype_from_name(const char *name, DType *dtype);
 
 bool dtype_is_float(DType dtype);
 
-/* Writes a number as element `index` of `data`; false where an integer type cannot hold it. */
+/* Writes a number as element `index` of `data`; false where it is negative or too large for an
+ * integer type. */
 bool dtype_store_integer(DType dtype, void *data, size_t index, int64_t value);
 void dtype_store_double(DType dtype, void *data, size_t index, double value);
 

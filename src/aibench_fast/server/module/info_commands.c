@@ -1,4 +1,4 @@
-/* AI.INFO, and the scripts that are not there. */
+/* AI.INFO. */
 #include "arguments.h"
 #include "commands.h"
 #include "model_type.h"
@@ -22,7 +22,7 @@ static void reply_stats(RedisModuleCtx *ctx, RedisModuleString *key, const Model
     RedisModule_ReplyWithLongLong(ctx, model->stats.errors);
 }
 
-/* AI.INFO key [RESETSTAT] */
+/* AI.INFO key [RESETSTAT]; RedisAI answers any other word as if it were not there. */
 int info_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
 {
     if (argc < 2 || argc > 3)
@@ -31,27 +31,10 @@ int info_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
     Model *model = keyspace_get(ctx, &model_kind, argv[1], &error);
     if (!model)
         return reply_error(ctx, argv, argc, "ERR cannot find run info for key");
-    if (argc == 2) {
+    if (argc == 2 || !argument_is(argv[2], "RESETSTAT")) {
         reply_stats(ctx, argv[1], model);
         return REDISMODULE_OK;
     }
-    if (!argument_is(argv[2], "RESETSTAT"))
-        return reply_error(ctx, argv, argc, "ERR unsupported subcommand");
     model_reset_stats(model);
     return RedisModule_ReplyWithSimpleString(ctx, "OK");
-}
-
-int script_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
-{
-    if (argc < 2)
-        return RedisModule_WrongArity(ctx);
-    return reply_error(ctx, argv, argc,
-                       "ERR Could not load backend: the embedded server has no TORCH, and so no "
-                       "scripts");
-}
-
-int scriptscan_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
-{
-    (void)argv;
-    return argc == 1 ? RedisModule_ReplyWithArray(ctx, 0) : RedisModule_WrongArity(ctx);
 }

@@ -14,7 +14,7 @@ void *keyspace_get(RedisModuleCtx *ctx, const ValueKind *kind, RedisModuleString
         return NULL;
     }
     void *value = NULL;
-    if (RedisModule_ModuleTypeGetType(key) == kind->type)
+    if (kind->type && RedisModule_ModuleTypeGetType(key) == kind->type)
         value = RedisModule_ModuleTypeGetValue(key);
     else
         error_set(error, WRONG_TYPE, argument_text(name));

@@ -7,7 +7,7 @@
 
 /* What a kind of value is stored as. */
 typedef struct ValueKind {
-    RedisModuleType *type;
+    RedisModuleType *type; /* NULL for a kind that no key ever holds */
     const char *missing; /* the error where the key holds nothing */
 } ValueKind;
 

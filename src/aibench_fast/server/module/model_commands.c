@@ -219,7 +219,8 @@ int modelset_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
  *     [INPUTS count name... OUTPUTS count name...] BLOB chunk... */
 int modelstore_command(RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
 {
-    if (argc < 4)
+    /* NULL, which RedisAI does not have, needs no BLOB. */
+    if (argc < 4 || (argc < 6 && !argument_is(argv[2], "NULL")))
         return RedisModule_WrongArity(ctx);
     Error error;
     ModelSpec spec = {0};

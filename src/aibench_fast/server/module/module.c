@@ -35,12 +35,12 @@ static const Command COMMANDS[] = {
     {"ai.dagexecute_ro", dagexecute_ro_command, "readonly getkeys-api", 3, 3, 1},
     {"ai.info", info_command, "readonly", 1, 1, 1},
     {"ai.config", config_command, "write", 0, 0, 0},
-    {"ai.scriptset", script_command, "write deny-oom", 1, 1, 1},
-    {"ai.scriptstore", script_command, "write deny-oom", 1, 1, 1},
-    {"ai.scriptget", script_command, "readonly", 1, 1, 1},
-    {"ai.scriptdel", script_command, "write", 1, 1, 1},
-    {"ai.scriptrun", script_command, "write deny-oom", 1, 1, 1},
-    {"ai.scriptexecute", script_command, "write deny-oom", 1, 1, 1},
+    {"ai.scriptset", scriptset_command, "write deny-oom", 1, 1, 1},
+    {"ai.scriptstore", scriptstore_command, "write deny-oom", 1, 1, 1},
+    {"ai.scriptget", scriptget_command, "readonly", 1, 1, 1},
+    {"ai.scriptdel", scriptdel_command, "write", 1, 1, 1},
+    {"ai.scriptrun", scriptrun_command, "write deny-oom", 1, 1, 1},
+    {"ai.scriptexecute", scriptexecute_command, "write deny-oom", 1, 1, 1},
     {"ai._scriptscan", scriptscan_command, "readonly", 0, 0, 0},
 };
 

@@ -38,22 +38,42 @@ static int parse_listed_keys(Arguments *arguments, RunArguments *run, Error *err
     return REDISMODULE_OK;
 }
 
-/* One of MODELEXECUTE's lists: `INPUTS count key...`. */
-static int parse_counted_keys(Arguments *arguments, const char *word, const char *what,
+/* A list of keys, as commands and errors name it. */
+typedef struct KeyList {
+    const char *word, *title, *what;
+} KeyList;
+
+static const KeyList INPUTS = {"INPUTS", "Input", "input"};
+static const KeyList OUTPUTS = {"OUTPUTS", "Output", "output"};
+
+static int check_count(const KeyList *list, size_t given, size_t of_model, Error *error)
+{
+    if (given == of_model)
+        return REDISMODULE_OK;
+    return error_set(error,
+                     "Number of keys given as %s here does not match model definition: %zu were "
+                     "given, the model has %zu",
+                     list->word, given, of_model);
+}
+
+/* One of MODELEXECUTE's lists: `INPUTS count key...`, of as many keys as the model has. */
+static int parse_counted_keys(Arguments *arguments, const KeyList *list, size_t of_model,
                               RedisModuleString ***keys, size_t *count, Error *error)
 {
     long long given = 0;
-    if (!arguments_take_word(arguments, word))
-        return error_set(error, "ERR %s not specified", word);
+    if (!arguments_take_word(arguments, list->word))
+        return error_set(error, "ERR %s not specified", list->word);
     if (!arguments_take_integer(arguments, INT64_MIN, &given))
-        return error_set(error, "ERR Invalid argument for %s_count", what);
+        return error_set(error, "ERR Invalid argument for %s_count", list->what);
     if (given <= 0)
-        return error_set(error, "ERR %s count must be a positive integer", word);
+        return error_set(error, "ERR %s count must be a positive integer", list->title);
+    if (check_count(list, (size_t)given, of_model, error) != REDISMODULE_OK)
+        return REDISMODULE_ERR;
     if (given > arguments_left(arguments))
         return error_set(error,
                          "ERR number of %s keys to AI.MODELEXECUTE command does not match the "
                          "number of given arguments",
-                         what);
+                         list->what);
     *keys = arguments->argv + arguments->next;
     *count = (size_t)given;
     arguments->next += (int)given;
@@ -65,15 +85,18 @@ static int parse_modelrun(Arguments *arguments, RunArguments *run, Error *error)
     if (arguments_take_word(arguments, "TIMEOUT") &&
         timeout_parse(arguments, &run->deadline_ns, error) != REDISMODULE_OK)
         return REDISMODULE_ERR;
-    return parse_listed_keys(arguments, run, error);
+    if (parse_listed_keys(arguments, run, error) != REDISMODULE_OK ||
+        check_count(&INPUTS, run->input_count, run->model->inputs.count, error) != REDISMODULE_OK)
+        return REDISMODULE_ERR;
+    return check_count(&OUTPUTS, run->output_count, run->model->outputs.count, error);
 }
 
 static int parse_modelexecute(Arguments *arguments, RunArguments *run, Error *error)
 {
-    if (parse_counted_keys(arguments, "INPUTS", "input", &run->inputs, &run->input_count,
-                           error) != REDISMODULE_OK ||
-        parse_counted_keys(arguments, "OUTPUTS", "output", &run->outputs, &run->output_count,
-                           error) != REDISMODULE_OK)
+    if (parse_counted_keys(arguments, &INPUTS, run->model->inputs.count, &run->inputs,
+                           &run->input_count, error) != REDISMODULE_OK ||
+        parse_counted_keys(arguments, &OUTPUTS, run->model->outputs.count, &run->outputs,
+                           &run->output_count, error) != REDISMODULE_OK)
         return REDISMODULE_ERR;
     if (arguments_take_word(arguments, "TIMEOUT") &&
         timeout_parse(arguments, &run->deadline_ns, error) != REDISMODULE_OK)
@@ -96,21 +119,8 @@ int run_parse(RedisModuleCtx *ctx, RunDialect dialect, RedisModuleString **argv,
     if (!run->model)
         return REDISMODULE_ERR;
     Arguments arguments = {argv, argc, 2};
-    int result = execute ? parse_modelexecute(&arguments, run, error)
-                         : parse_modelrun(&arguments, run, error);
-    if (result != REDISMODULE_OK)
-        return REDISMODULE_ERR;
-    if (run->input_count != run->model->inputs.count)
-        return error_set(error,
-                         "Number of keys given as INPUTS here does not match model definition: "
-                         "%zu were given, the model has %zu",
-                         run->input_count, run->model->inputs.count);
-    if (run->output_count != run->model->outputs.count)
-        return error_set(error,
-                         "Number of keys given as OUTPUTS here does not match model definition: "
-                         "%zu were given, the model has %zu",
-                         run->output_count, run->model->outputs.count);
-    return REDISMODULE_OK;
+    return execute ? parse_modelexecute(&arguments, run, error)
+                   : parse_modelrun(&arguments, run, error);
 }
 
 /* Adds the run to a job of its own, with its inputs from the keyspace and its outputs to it. */

@@ -1,5 +1,6 @@
 #include "tensor_format.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int parse_string_values(const Arguments *arguments, Blob *blob, Error *error)
@@ -129,17 +130,31 @@ int tensor_parse_format(Arguments *arguments, int *format, Error *error)
     return REDISMODULE_OK;
 }
 
+/* A float with 17 digits, as the Redis 7.0 that RedisAI runs on writes it in RESP2; later servers, and
+ * Valkey, write as few as tell it. In RESP3, where it is a type of its own, the server writes it. */
+static void reply_float(RedisModuleCtx *ctx, double value, bool resp3)
+{
+    char text[32];
+    if (resp3) {
+        RedisModule_ReplyWithDouble(ctx, value);
+        return;
+    }
+    int bytes = snprintf(text, sizeof(text), "%.17g", value);
+    RedisModule_ReplyWithStringBuffer(ctx, text, (size_t)bytes);
+}
+
 static void reply_values(RedisModuleCtx *ctx, const Tensor *tensor)
 {
     size_t count = tensor_element_count(tensor);
     const char *data = tensor->blob.data;
+    bool resp3 = (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_RESP3) != 0;
     RedisModule_ReplyWithArray(ctx, (long)count);
     for (size_t i = 0; i < count; i++) {
         if (tensor->dtype == DTYPE_STRING) {
             RedisModule_ReplyWithCString(ctx, data);
             data += strlen(data) + 1;
         } else if (dtype_is_float(tensor->dtype)) {
-            RedisModule_ReplyWithDouble(ctx, dtype_load_double(tensor->dtype, data, i));
+            reply_float(ctx, dtype_load_double(tensor->dtype, data, i), resp3);
         } else {
             RedisModule_ReplyWithLongLong(ctx, dtype_load_integer(tensor->dtype, data, i));
         }
