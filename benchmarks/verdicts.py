@@ -123,11 +123,11 @@ SETUPS = (
     ),
     Setup(
         "a neighbour on the server's core", "the server waits for its core, the client does not",
-        Verdict.UNCLEAR, "of the server's cores", ("work", 1000, 4), server_neighbours=1,
+        Verdict.UNCLEAR, "of the cores of the server", ("work", 1000, 4), server_neighbours=1,
     ),
     Setup(
         "two neighbours on the server's core", "the server waits for its core, the client does not",
-        Verdict.UNCLEAR, "of the server's cores", ("work", 1000, 4), server_neighbours=2,
+        Verdict.UNCLEAR, "of the cores of the server", ("work", 1000, 4), server_neighbours=2,
     ),
     Setup(
         "other programs on all cores", "they have most of the machine", Verdict.UNCLEAR,
@@ -143,7 +143,8 @@ class Outcome:
 
     verdict: Verdict
     reason: str
-    client_p99_ms: float
+    client_p99_ms: float | None
+    """None where too few requests were measured."""
     server_p99_ms: float
     foreign: float
     """The share of the machine's time that other programs than the set-up's used."""
@@ -153,6 +154,12 @@ class Outcome:
     def is_disturbed(self) -> bool:
         """Whether what was set up is not what there was."""
         return self.foreign > MUCH_FOREIGN or self.steal > MUCH_STEAL
+
+    @property
+    def told_p99(self) -> str:
+        """The 99th percentiles by the client and by the server."""
+        client = "not known" if self.client_p99_ms is None else f"{self.client_p99_ms:.1f}"
+        return f"{client} / {self.server_p99_ms:.1f}"
 
 
 class Missing(Exception):
@@ -209,7 +216,7 @@ def tried(setup: Setup, times: int, program: Path, cores: Sequence[int]) -> tupl
     told = ", ".join(dict.fromkeys(f"`{one.verdict}`" for one in outcomes)) or "none"
     if len(outcomes) < times:
         told += f"; {disturbed} runs were disturbed by other programs"
-    p99 = ", ".join(f"{one.client_p99_ms:.1f} / {one.server_p99_ms:.1f}" for one in outcomes)
+    p99 = ", ".join(one.told_p99 for one in outcomes)
     row = f"| {setup.name} | {setup.truth} | {told} | {p99} | {right} of {times} |"
     return row, right == times
 
@@ -223,7 +230,7 @@ def note(setup: Setup, outcome: Outcome) -> None:
     """Say on stderr what a run said."""
     of_it = "right" if is_right(setup, outcome) else "WRONG"
     if outcome.is_disturbed:
-        of_it += f", disturbed ({outcome.foreign:.0%} foreign, {outcome.steal:.1%} steal)"
+        of_it = f"disturbed ({outcome.foreign:.0%} foreign, {outcome.steal:.1%} steal)"
     print(f"{setup.name}: {of_it}: {outcome.verdict}: {outcome.reason}", file=sys.stderr)
 
 

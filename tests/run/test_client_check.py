@@ -141,12 +141,22 @@ def test_a_neighbour_that_delays_nothing_is_not_the_limit() -> None:
 
 
 def test_a_thread_that_waits_for_a_cpu_is_held_back_though_no_reply_says_so() -> None:
-    assert checked(NEIGHBOUR, cpu_wait=0.25).verdict is Verdict.SERVER_BOUND
-    found = checked(NEIGHBOUR, cpu_wait=0.26)
+    many = {"latencies": latencies(*[0.5] * 20_000)}  # to wake a thread for each takes 0.4 s
+    assert checked(NEIGHBOUR, cpu_wait=0.25, **many).verdict is Verdict.SERVER_BOUND
+    found = checked(NEIGHBOUR, cpu_wait=0.26, **many)
     assert found.verdict is Verdict.CLIENT_BOUND
     assert found.reason.startswith("an I/O thread waited for a CPU 26.0% of the time")
-    alone = checked(Shares(client_cores=IDLE, others=MUCH_OTHERS), cpu_wait=0.26)
+    alone = checked(Shares(client_cores=IDLE, others=MUCH_OTHERS), cpu_wait=0.26, **many)
     assert alone.verdict is Verdict.SERVER_BOUND
+
+
+def test_few_stamped_replies_do_not_hide_that_a_thread_waited() -> None:
+    few = {"reply_waits": latencies(*[0.02] * 50), "timer_lags": latencies()}
+    with_tail = {"latencies": latencies(*[9.0] * 97, *[42.0] * 3), **few}
+    assert checked(NEIGHBOUR, cpu_wait=0.004, **with_tail).verdict is Verdict.SERVER_BOUND
+    assert checked(NEIGHBOUR, cpu_wait=0.006, **with_tail).verdict is Verdict.CLIENT_BOUND
+    assert checked(NEIGHBOUR, cpu_wait=0.006, **few).verdict is Verdict.SERVER_BOUND
+    assert checked(NEIGHBOUR, cpu_wait=0.11, **few).verdict is Verdict.CLIENT_BOUND
 
 
 def test_a_99th_percentile_of_a_few_is_not_judged() -> None:
@@ -186,15 +196,37 @@ def test_waking_an_idle_thread_is_not_the_clients_limit(
 
 
 def test_programs_that_take_the_servers_cores_make_the_figures_unclear() -> None:
-    # Of 100 requests of 10 ms in a second, 1 s in all, its threads waited 0.6 %, or 0.4 %.
+    # Of 100 requests that take 1 s in all, a few much of it, its threads waited 0.6 %, or 0.4 %.
+    with_tail = latencies(*[9.0] * 97, *[42.0] * 3)
     taken = Shares(machine=FULL, client_cores=FULL, others=0.6, server_others=0.6)
-    found = checked(taken._replace(server_cpu_wait=0.006), cpu_wait=0.01)
+    found = checked(taken._replace(server_cpu_wait=0.006), cpu_wait=0.01, latencies=with_tail)
     assert found.verdict is Verdict.UNCLEAR
-    assert found.reason.startswith("other programs used 60% of the server's cores, and its threads")
+    assert found.reason.startswith(
+        "other programs used 60% of the cores of the server, whose threads"
+    )
     assert (found.others, found.server_others, found.server_cpu_wait) == (0.6, 0.6, 0.006)
-    assert checked(taken._replace(server_cpu_wait=0.004)).verdict is Verdict.SERVER_BOUND
+    little = taken._replace(server_cpu_wait=0.004)
+    assert checked(little, latencies=with_tail).verdict is Verdict.SERVER_BOUND
+    # Where no request takes longer than the others, each waited a little.
+    assert checked(taken._replace(server_cpu_wait=0.09)).verdict is Verdict.SERVER_BOUND
+    assert checked(taken._replace(server_cpu_wait=0.11)).verdict is Verdict.UNCLEAR
+    few = latencies(*[10.0] * 50)
+    half = taken._replace(server_cpu_wait=0.06)
+    assert checked(half, latencies=few).verdict is Verdict.UNCLEAR
     alone = taken._replace(server_others=MUCH_OTHERS, server_cpu_wait=0.9)
     assert checked(alone).verdict is Verdict.SERVER_BOUND
+
+
+def test_of_a_machine_that_others_took_the_side_that_they_cost_more_is_named() -> None:
+    # Of 100 requests, three of which are late, the client waited 0.14 ms each, in the mean.
+    taken = Shares(machine=FULL, client_cores=FULL, others=0.7, server_others=0.7)
+    late = {"reply_waits": latencies(*SOME_LATE), "timer_lags": latencies(), "cpu_wait": 0.02}
+    served = {**late, "latencies": latencies(*[9.0] * 97, *[39.0] * 3)}
+    server = checked(taken._replace(server_cpu_wait=0.016), **served)
+    assert server.verdict is Verdict.UNCLEAR
+    client = checked(taken._replace(server_cpu_wait=0.012), **served)
+    assert client.verdict is Verdict.CLIENT_BOUND
+    assert "of the client's cores" in client.reason
 
 
 def test_where_no_waiting_is_counted_full_cores_tell_of_it() -> None:

@@ -27,9 +27,11 @@ MUCH_THROTTLED = 0.01
 """The share of the time above which a used-up quota reaches the 99th percentile."""
 MUCH_OTHERS = 0.2
 """Of the cores' time, used by other programs."""
-LONG_SERVER_WAIT = 0.005
-"""Of the requests' time, waited by the server for a CPU: twice as much can double the 99th
-percentile."""
+WAKING_CPU_WAIT_MS = 0.02
+"""A thread that is woken waits so long for a CPU though that is idle."""
+LONG_TAIL_WAIT = 0.005
+"""Of the requests' time, waited for a CPU: in one request of a hundred alone that makes it half as
+long again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,15 +137,69 @@ def _neighbours(seen: Seen) -> Judged | None:
         return None
     delay = _longest_delay(seen)
     found = [] if delay is None or delay.ms <= SLOW_WAKING_MS else [str(delay)]
-    if seen.cpu_wait is not None and (found or seen.cpu_wait > LONG_CPU_WAIT):
+    if seen.cpu_wait is not None and (found or _waited_long(seen, seen.cpu_wait)):
         found.append(f"an I/O thread waited for a CPU {seen.cpu_wait:.1%} of the time")
-    if not found:
+    if not found or _server_was_slowed_more(seen):
         return None
     return (
         Verdict.CLIENT_BOUND,
         f"{'; '.join(found)}, while other programs used {others:.0%} of the client's cores: keep "
         "them off these, or run the client elsewhere",
     )
+
+
+def _waited_long(seen: Seen, cpu_wait: float) -> bool:
+    """Whether a thread waited so long for a CPU that rate or latencies show it."""
+    harmless_s = _harmless_wait_s(seen.latencies)
+    return cpu_wait > LONG_CPU_WAIT or cpu_wait * seen.measured_s > harmless_s
+
+
+def _slowed_server(seen: Seen) -> Judged | None:
+    """Other programs on the server's cores that it had to wait for."""
+    others, waited_s = seen.around.server_others, seen.around.server_cpu_wait
+    if others is None or not _is_server_slowed(seen):
+        return None
+    waited = (
+        "" if waited_s is None else f", whose threads waited {waited_s:.2f} s a second for a CPU"
+    )
+    return (
+        Verdict.UNCLEAR,
+        f"other programs used {others:.0%} of the cores of the server{waited}; stop them, or give "
+        "the server cores of its own",
+    )
+
+
+def _is_server_slowed(seen: Seen) -> bool:
+    """Whether other programs on its cores made the server late."""
+    around = seen.around
+    if around.server_others is None or around.server_others <= MUCH_OTHERS:
+        return False
+    if around.server_cpu_wait is None:  # then by whether there was any core to have
+        return around.machine is not None and around.machine.busy > FULL_CORES
+    return around.server_cpu_wait * seen.measured_s > _harmless_wait_s(seen.latencies)
+
+
+def _server_was_slowed_more(seen: Seen) -> bool:
+    """Whether they cost the server more of a request's time than the client, in the mean."""
+    waited_s = seen.around.server_cpu_wait
+    if waited_s is None or not _is_server_slowed(seen):
+        return False
+    client_ms = sum(one.mean_ms for one in (seen.reply_waits, seen.timer_lags) if one.count)
+    return waited_s * seen.measured_s * MS_PER_S > client_ms * seen.latencies.count
+
+
+def _harmless_wait_s(latencies: LatencyHistogram) -> float:
+    """How long client or server may wait for a CPU, in all, without a mark on the latencies.
+
+    How that is spread over the requests is not known: where few take longer than the others, over
+    all of them.
+    """
+    share = OWN_SHARE
+    if latencies.count >= MIN_FOR_P99:
+        p50_ms, p99_ms = latencies.quantiles_ms((0.5, 0.99))
+        if p99_ms - p50_ms > OWN_SHARE * p99_ms:
+            share = LONG_TAIL_WAIT
+    return latencies.count * max(WAKING_CPU_WAIT_MS, share * latencies.mean_ms) / MS_PER_S
 
 
 def _stolen(seen: Seen) -> Judged | None:
@@ -197,29 +253,6 @@ def _woken_late(seen: Seen) -> Judged | None:
     )
 
 
-def _slowed_server(seen: Seen) -> Judged | None:
-    """Other programs on the server's cores, where it had to wait for them."""
-    others = seen.around.server_others
-    if others is None or others <= MUCH_OTHERS:
-        return None
-    waited_s = seen.around.server_cpu_wait
-    if waited_s is None:  # then by whether there was any core to have
-        machine = seen.around.machine
-        if machine is None or machine.busy <= FULL_CORES:
-            return None
-        waited = ""
-    else:
-        requests_s = seen.latencies.count * seen.latencies.mean_ms / MS_PER_S
-        if waited_s * seen.measured_s <= LONG_SERVER_WAIT * requests_s:
-            return None
-        waited = f", and its threads waited {waited_s:.2f} s a second for a CPU"
-    return (
-        Verdict.UNCLEAR,
-        f"other programs used {others:.0%} of the server's cores{waited}; stop them, or give the "
-        "server cores of its own",
-    )
-
-
 def _half_busy(seen: Seen) -> Judged | None:
     if seen.busiest_thread <= HALF_BUSY_THREAD:
         return None
@@ -243,10 +276,10 @@ _RULES: Sequence[Callable[[Seen], Judged | None]] = (
     _throttled,
     _busy_thread,
     _neighbours,
+    _slowed_server,
     _stolen,
     _shared_cores,
     _delayed,
-    _slowed_server,
     _half_busy,
     _server_bound,
 )
