@@ -21,6 +21,8 @@ from typing import Any
 
 Answer = bytes | None
 OUTPUT_BYTES = 4004
+LATER = b""
+"""Nothing more is answered to this request."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Asked:
     headers: dict[str, str]
     """By their names in lower case."""
     body: bytes
+    is_answered: bool = False
+    """It was answered before its body was read."""
+    head: bytes = b""
+    """The line and the headers as they came."""
 
     @property
     def document(self) -> Any:
@@ -120,6 +126,10 @@ class FakeInference:
     """Close the connection behind each reply."""
     close_after: set[int] = field(default_factory=set)
     """Close it behind these inferences' replies, by their number."""
+    early: Callable[[int], bytes | None] = lambda _: None
+    """What an inference is answered, by its number, before its body is read; None: later."""
+    after_early: str = "close"
+    """What is done then: close without reading the body, or `read on`, or `neither`."""
     abort_after: set[int] = field(default_factory=set)
     """Cut it behind these, without the end that TLS has."""
     reset_for: set[int] = field(default_factory=set)
@@ -127,6 +137,7 @@ class FakeInference:
     replies_a_connection: int | None = None
     """After so many to inferences wait a moment for another, and close without reading it."""
     tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
     asked: list[Asked] = field(default_factory=list)
     """The inferences, the trial first."""
     connections: int = 0
@@ -137,7 +148,7 @@ class FakeInference:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, ssl=self.tls)
+        starting = asyncio.start_server(self._serve, self.host, 0, limit=1 << 20, ssl=self.tls)
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
@@ -165,7 +176,7 @@ class FakeInference:
         spoken = writer.get_extra_info("ssl_object")
         self.resumed += spoken is not None and spoken.session_reused
         try:
-            while (asked := await self._read(reader)) is not None:
+            while (asked := await self._read(reader, writer)) is not None:
                 answer = self._answer(asked)
                 number = len(self.asked) - 1
                 if not isinstance(answer, bytes) and answer is not None:
@@ -176,6 +187,8 @@ class FakeInference:
                     break
                 if answer is None:
                     break
+                if answer is LATER:
+                    continue
                 inferences += is_inference
                 if inferences == self.replies_a_connection:
                     writer.transport.pause_reading()
@@ -197,6 +210,8 @@ class FakeInference:
 
     def _answer(self, asked: Asked) -> Answer | Awaitable[Answer]:
         _, path, _ = asked.line.split(" ")
+        if asked.is_answered:
+            return LATER
         if path in self.paths:
             answer = self.paths[path]
             return answer if isinstance(answer, bytes) else answer(asked)
@@ -213,8 +228,9 @@ class FakeInference:
             return json_reply(self.model)
         return json_reply({"error": f"unknown: {path}"}, status="404 Not Found")
 
-    @staticmethod
-    async def _read(reader: asyncio.StreamReader) -> Asked | None:
+    async def _read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Asked | None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             line = await reader.readline()
@@ -224,5 +240,15 @@ class FakeInference:
         first, *rest = head.decode().strip().split("\r\n")
         pairs = (line.partition(":") for line in rest)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        is_inference = first.startswith("POST") and first.split(" ")[1].endswith("/infer")
+        early = self.early(len(self.asked)) if is_inference else None
+        if early is not None:
+            writer.write(early)
+            await writer.drain()
+            self.asked.append(Asked(first, headers, b""))
+            if self.after_early == "neither":
+                await asyncio.sleep(60)
+            if self.after_early != "read on":
+                return None
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        return Asked(first, headers, body)
+        return Asked(first, headers, body, is_answered=early is not None, head=head)

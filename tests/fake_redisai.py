@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 OK = b"+OK\r\n"
 OUTPUT_BYTES = 4004
 
+TOO_LARGE = b"-ERR Protocol error: invalid bulk length\r\n"
+
 Reply = bytes | None
 Behaviour = Callable[[Sequence[bytes], int], Reply | Awaitable[Reply]]
 
@@ -47,6 +49,10 @@ META = (
 """What AI.MODELGET tells of a model of the NULL backend."""
 
 
+class _TooLarge(Exception):
+    """A bulk is longer than may be."""
+
+
 class FakeRedisAI:
     """Listens on 127.0.0.1 while the `with` block lasts."""
 
@@ -76,6 +82,8 @@ class FakeRedisAI:
         self.blobs: list[bytes] = []
         self.last: dict[str, list[bytes]] = {}
         self.connections = 0
+        self.largest_bulk: int | None = None  # longer ones are refused unread, as by Redis
+        self.large_first = 0  # but of so many commands, the first ones
         self.close_after: str | None = None  # cuts the connection behind what this answered
         self.left_s: float | None = None  # when it left, of the monotonic clock
         self.tls: ssl.SSLContext | None = None  # to be set before it is entered, as the next two
@@ -154,6 +162,9 @@ class FakeRedisAI:
                 if name == self.close_after:
                     await writer.drain()
                     break
+        except _TooLarge:
+            writer.write(TOO_LARGE)
+            await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, ValueError, LookupError):
             pass  # the end, or bytes that are no command that it knows
         finally:
@@ -162,14 +173,17 @@ class FakeRedisAI:
             else:
                 writer.close()
 
-    @staticmethod
-    async def _read_command(reader: asyncio.StreamReader) -> list[bytes]:
+    async def _read_command(self, reader: asyncio.StreamReader) -> list[bytes]:
         head = await reader.readline()
         if not head:
             return []
         arguments = []
         for _ in range(int(head[1:])):
             length = int((await reader.readline())[1:])
+            if self.largest_bulk is not None and length > self.largest_bulk:
+                if self.large_first == 0:
+                    raise _TooLarge
+                self.large_first -= 1
             arguments.append((await reader.readexactly(length + 2))[:-2])
         return arguments
 

@@ -377,16 +377,21 @@ def test_a_web_page_instead_is_one_line(cli: Cli, web_page: FakeInference) -> No
     assert "answered a web page for the model m, where JSON is expected" in done.stderr
 
 
+OR_GIVE = (
+    "; if it answers requests all the same, give --input NAME:DATATYPE:SHAPE for each input to send"
+)
+
+
 @pytest.mark.parametrize(
     ("index", "there"),
     [
         ([{"name": "b", "state": "READY"}, {"name": "a", "state": "READY"}], "; there are a, b"),
         ([{"name": "a", "version": "1", "state": "UNAVAILABLE"}], ""),
         ([{"name": "a\nb", "state": "READY"}], "; there are a\\nb"),
-        ({"models": ["a"]}, ""),
-        ([["a"]], ""),
-        ("a", ""),
-        (None, ""),
+        ({"models": ["a"]}, OR_GIVE),
+        ([["a"]], OR_GIVE),
+        ("a", OR_GIVE),
+        (None, OR_GIVE),
     ],
 )
 def test_a_model_that_is_not_there_is_told_with_those_that_are(

@@ -7,7 +7,12 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.address import HttpAddress, all_addresses
 from aibench_fast.protocols.openinference.client import HttpClient
-from aibench_fast.protocols.openinference.model import ModelMetadata, ask_model, resolve_input
+from aibench_fast.protocols.openinference.model import (
+    GIVE,
+    ModelMetadata,
+    ask_model,
+    resolve_input,
+)
 from aibench_fast.protocols.tls import TlsSettings
 
 
@@ -25,7 +30,19 @@ def resolve(config: RunConfig) -> RunConfig:
     if address is None:
         return config
     with HttpClient(address, config.patience_s) as client:
-        models = {name: ask_model(client, name, config.model_version) for name in config.models}
+        models = {
+            name: ask_model(
+                client,
+                name,
+                config.model_version,
+                inputs_are_given=all(
+                    one.name and one.shape and one.dtype
+                    for kind in config.kinds
+                    for one in (kind.inputs if kind.model == name else ())
+                ),
+            )
+            for name in config.models
+        }
     if config.mix:
         mix = tuple(_resolved(kind, models[kind.model]) for kind in config.mix)
         return dataclasses.replace(config, mix=mix)
@@ -73,15 +90,24 @@ def _resolved(kind: RequestKind, model: ModelMetadata) -> RequestKind:
     if len(kind.inputs) == 1 and kind.inputs[0].name is None:
         if len(model.inputs) != 1:
             told = ", ".join(map(str, model.inputs))
+            if not model.inputs:
+                raise ConfigError(
+                    f"the server does not say which inputs the model {model.name} takes: {GIVE}"
+                )
             raise ConfigError(
                 f"the model {model.name} has {len(model.inputs)} inputs: {told}; give --input for "
-                "each"
+                "each that is to be sent"
             )
         return dataclasses.replace(kind, inputs=(_input(kind, kind.inputs[0], model, 0),))
-    given = [one.name for one in kind.inputs]
-    if sorted(map(str, given)) != sorted(named):
+    given = [str(one.name) for one in kind.inputs]
+    for name in given:
+        if given.count(name) > 1:
+            raise ConfigError(f"--input {name} is given more than once")
+    if not named:  # the trial decides
+        return kind
+    if not named.keys() >= set(given):
         raise ConfigError(
-            f"--input {', '.join(map(str, given))}: the model {model.name} takes {', '.join(named)}"
+            f"--input {', '.join(given)}: the model {model.name} takes {', '.join(named)}"
         )
     places = {one.name: place for place, one in enumerate(model.inputs)}
     return dataclasses.replace(

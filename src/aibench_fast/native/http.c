@@ -37,6 +37,7 @@ struct http_reader {
     bool length_is_wrong; /* what it says is no length, or two of them */
     size_t json_length; /* as it says */
     char retry_after[VALUE_BYTES]; /* as it says, or empty */
+    char encoding[VALUE_BYTES];    /* of its body, as it says; empty: none */
     uint64_t body_bytes;
     char *json; /* what of the body is JSON, as far as there is room */
     size_t json_bytes;
@@ -79,6 +80,7 @@ static int on_message_begin(llhttp_t *parser)
     r->length_is_wrong = false;
     r->json_length = 0;
     r->retry_after[0] = '\0';
+    r->encoding[0] = '\0';
     r->body_bytes = 0;
     r->json_bytes = 0;
     r->kept_bytes = 0;
@@ -123,28 +125,35 @@ static bool read_length(const char *text, size_t count, size_t *length)
     return count > 0 && count <= LENGTH_DIGITS_MAX;
 }
 
-/* When a server that refuses would be asked again: in so many seconds, or at some time. */
-static void note_retry_after(struct http_reader *r)
+static bool field_is(const struct http_reader *r, const char *name, size_t count)
 {
-    static const char wanted[] = "retry-after";
-    if (r->field_bytes == sizeof wanted - 1 && strncasecmp(r->field, wanted, sizeof wanted - 1) == 0)
+    return r->field_bytes == count && strncasecmp(r->field, name, count) == 0;
+}
+#define FIELD_IS(r, name) field_is(r, name, sizeof name - 1)
+
+/* Keep what is needed of a header where something is wrong. */
+static void note_header(struct http_reader *r)
+{
+    /* When a server that refuses would be asked again: in so many seconds, or at some time. */
+    if (FIELD_IS(r, "retry-after"))
         snprintf(r->retry_after, sizeof r->retry_after, "%.*s", (int)r->value_bytes, r->value);
+    else if (FIELD_IS(r, "content-encoding") &&
+             !(r->value_bytes == 8 && strncasecmp(r->value, "identity", 8) == 0))
+        snprintf(r->encoding, sizeof r->encoding, "%.*s", (int)r->value_bytes, r->value);
 }
 
 static int on_header_value_complete(llhttp_t *parser)
 {
-    static const char wanted[] = "inference-header-content-length";
     struct http_reader *r = parser->data;
     /* What comes behind a body is too late to say where its parts begin. */
-    if (r->field_bytes == sizeof wanted - 1 && !(parser->flags & F_TRAILING) &&
-        strncasecmp(r->field, wanted, sizeof wanted - 1) == 0) {
+    if (FIELD_IS(r, "inference-header-content-length") && !(parser->flags & F_TRAILING)) {
         size_t length;
         bool is_length = read_length(r->value, r->value_bytes, &length);
         r->length_is_wrong |= !is_length || (r->has_binary && length != r->json_length);
         r->json_length = length;
         r->has_binary = true;
     }
-    note_retry_after(r);
+    note_header(r);
     r->field_bytes = 0;
     r->value_bytes = 0;
     return 0;
@@ -515,6 +524,10 @@ static void judge_refusal(struct http_reader *r, int status)
     enum failure_kind kind = status == 429   ? FAILURE_TOO_MANY_REQUESTS
                              : status == 503 ? FAILURE_UNAVAILABLE
                                              : FAILURE_ERROR_REPLY;
+    if (r->encoding[0]) {
+        replycheck_fail(r->check, kind, "HTTP %d, its words in Content-Encoding: %s", status, r->encoding);
+        return;
+    }
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
     yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(document), "error");
     const char *words = yyjson_get_str(error);
@@ -548,7 +561,10 @@ static void settle(void *of)
         tell_retry_after(r);
         return;
     }
-    if (r->length_is_wrong)
+    if (r->encoding[0])
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply has Content-Encoding: %s, which was not asked for",
+                        r->encoding);
+    else if (r->length_is_wrong)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "its Inference-Header-Content-Length is no length");
     else if (r->has_binary != (plan->json_bytes > 0))
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, the trial's was not",

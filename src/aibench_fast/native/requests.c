@@ -219,18 +219,6 @@ static void worker_fill(struct iothread *t, struct worker *w)
     }
 }
 
-void worker_send(struct iothread *t, struct worker *w)
-{
-    while (w->iov_count > 0) {
-        enum io_status status = connection_send(&w->connection, &w->iov, &w->iov_count);
-        if (status == IO_FAILED)
-            worker_lost(t, w);
-        if (status != IO_DONE)
-            return;
-        worker_fill(t, w);
-    }
-}
-
 /* The requests go out again; they started when they first did. */
 OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
 {
@@ -385,11 +373,22 @@ void worker_lost(struct iothread *t, struct worker *w)
         worker_next(t, w);
 }
 
+/* The oldest request's last reply is whole, and some of the request is not sent: a server may refuse what it has
+ * not read. Nothing else can be the answer to it. The connection is of no more use, for the rest is owed. */
+OUT_OF_LINE static void judge_early(struct iothread *t, struct worker *w)
+{
+    const struct protocol *protocol = t->run->config.protocol;
+    if (protocol->settle && w->check.kind == FAILURE_NONE)
+        protocol->settle(w->connection.reader);
+    w->replies++;
+    replycheck_fail(&w->check, FAILURE_PROTOCOL, "answered before the request was sent");
+}
+
 /* The oldest request's last reply is whole: nothing may speak against that it is the answer. */
-static bool may_be_answer(struct worker *w)
+static bool may_be_answer(struct iothread *t, struct worker *w)
 {
     if (w->connection.sent_bytes < oldest(w)->end_byte)
-        replycheck_fail(&w->check, FAILURE_PROTOCOL, "answered before the request was sent");
+        judge_early(t, w);
     else if (w->outstanding == 1 && w->connection.has_unjudged)
         replycheck_fail(&w->check, FAILURE_PROTOCOL, "more replies than the request has commands");
     else
@@ -397,27 +396,73 @@ static bool may_be_answer(struct worker *w)
     return false;
 }
 
-void worker_receive(struct iothread *t, struct worker *w)
+enum received {
+    RECEIVED_ALL,  /* all that came is judged */
+    RECEIVED_LOSS, /* the oldest request failed, as the check says, and its connection with it */
+    RECEIVED_MOVE  /* the requests are on their way to another node of a cluster */
+};
+
+/* Judge what came. */
+static inline enum received receive_replies(struct iothread *t, struct worker *w)
 {
     enum io_status status = IO_DONE;
     while (w->outstanding > 0 && status == IO_DONE) {
         status = connection_receive(&w->connection);
         if (w->connection.reply_wait_ns >= 0)
             count_reply_wait(t, w);
-        if (status == IO_FAILED || (status == IO_DONE && !may_be_answer(w))) {
-            worker_lost(t, w);
-            return;
-        }
+        if (status == IO_FAILED || (status == IO_DONE && !may_be_answer(t, w)))
+            return RECEIVED_LOSS;
         if (status == IO_DONE && w->check.kind != FAILURE_NONE && cluster_redirected(t, w)) {
             w->resends = true;
             worker_connect(t, w);
-            return;
+            return RECEIVED_MOVE;
         }
         if (status == IO_DONE) {
             request_done(t, w);
             w->replies++;
         }
     }
+    return RECEIVED_ALL;
+}
+
+/* Nothing more can be sent: what has come by then may be the answer, or an earlier request's. */
+OUT_OF_LINE static void send_failed(struct iothread *t, struct worker *w)
+{
+    struct replycheck sending = w->check;
+    enum received received = RECEIVED_LOSS;
+    if (sending.kind == FAILURE_CONNECTION_LOST) {
+        w->check.kind = FAILURE_NONE;
+        w->connection.hung_up = true; /* so that all of it is read */
+        received = receive_replies(t, w);
+    }
+    if (received == RECEIVED_MOVE)
+        return;
+    if (received == RECEIVED_ALL || w->check.kind == FAILURE_CONNECTION_LOST) {
+        w->check.kind = FAILURE_NONE;
+        replycheck_fail(&w->check, sending.kind, "%s", sending.message);
+    }
+    worker_lost(t, w);
+}
+
+void worker_send(struct iothread *t, struct worker *w)
+{
+    while (w->iov_count > 0) {
+        enum io_status status = connection_send(&w->connection, &w->iov, &w->iov_count);
+        if (status == IO_FAILED)
+            send_failed(t, w);
+        if (status != IO_DONE)
+            return;
+        worker_fill(t, w);
+    }
+}
+
+void worker_receive(struct iothread *t, struct worker *w)
+{
+    enum received received = receive_replies(t, w);
+    if (received == RECEIVED_LOSS)
+        worker_lost(t, w);
+    if (received != RECEIVED_ALL)
+        return;
     if (w->outstanding == 0 && closed_by_peer(t, w))
         connection_close(&w->connection);
     else if (w->outstanding == 0 && is_probed(t, w)) {

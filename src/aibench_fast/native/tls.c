@@ -31,6 +31,7 @@ struct tls_link {
     SSL *ssl;
     int fd;
     bool is_drained; /* the last read took all that had come; the owner is told when there is more */
+    bool cannot_send; /* sending failed, as `error` says; what came before may still be received */
     bool is_over;    /* nothing more can be sent or received, as the next two say */
     int error;       /* an errno, or 0 after the peer's orderly end */
     errstr_t why;
@@ -268,7 +269,7 @@ ssize_t tls_send(struct tls_link *link, const struct iovec *iov, size_t count)
 {
     const char *from;
     size_t sent = 0;
-    if (link->is_over) {
+    if (link->is_over || link->cannot_send) {
         errno = link->error ? link->error : EPIPE;
         return -1;
     }
@@ -284,6 +285,9 @@ ssize_t tls_send(struct tls_link *link, const struct iovec *iov, size_t count)
     if (went)
         return (ssize_t)sent;
     note_error(link);
+    /* A server that takes no more may have said why before: that can still be read. */
+    link->cannot_send = link->is_over && link->error != EPROTO;
+    link->is_over = link->is_over && !link->cannot_send;
     return -1;
 }
 
@@ -321,7 +325,8 @@ void tls_describe(const struct tls_link *link, const char **version, const char 
 
 void tls_link_close(struct tls_link *link)
 {
-    if (SSL_is_init_finished(link->ssl) && (!link->is_over || link->error == 0)) {
+    if (SSL_is_init_finished(link->ssl) && !link->cannot_send &&
+        (!link->is_over || link->error == 0)) {
         ERR_clear_error();
         SSL_shutdown(link->ssl);
     }

@@ -11,10 +11,15 @@ from aibench_fast.errors import ConfigError, ServerError, shown_url
 from aibench_fast.protocols.tls import TlsSettings
 
 FRAMING_HEADERS = (
-    "content-length", "expect", "inference-header-content-length", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "content-encoding", "content-length", "expect", "inference-header-content-length", "te",
+    "trailer", "transfer-encoding", "upgrade",
 )  # fmt: skip
-"""What says where a request ends, or makes the reply another; in lower case."""
+"""What says where a request ends or how it is encoded, or makes the reply another."""
+_ONE_VALUE = {"accept-encoding": ("identity",), "connection": ("close", "keep-alive")}
+"""Headers that may only say what is done in any case, or what is no matter; in lower case."""
+_ONCE = ("accept-encoding", "connection", "content-type", "host")
+"""Of which a request has one."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HTTP_PORTS = {"http": 80, "https": 443}
 
 
@@ -58,8 +63,16 @@ class HttpAddress:
 
     @property
     def authority(self) -> str:
-        """Host and port, as a request names them."""
+        """Host and port, always both."""
         return _authority(self.host, self.port)
+
+    @property
+    def host_field(self) -> str:
+        """What a request's Host says: without the port where that is the scheme's own."""
+        host, _, _ = self.host.partition("%")  # an IPv6 address's zone means nothing elsewhere
+        host = f"[{host}]" if ":" in host else host.encode("idna").decode()
+        is_usual = self.port == _HTTP_PORTS["https" if self.tls else "http"]
+        return host if is_usual else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
@@ -124,17 +137,8 @@ def http_address(
         )
     if tls and parts.scheme == "http":
         raise ConfigError(f"--tls with {option} {shown_url(url)}: write https://")
-    for name, value in headers:
-        encodes = name.lower() == "accept-encoding" and value.strip().lower() != "identity"
-        if encodes or name.lower() in FRAMING_HEADERS:
-            raise ConfigError(
-                f"--header {name}: it changes where a request or a reply ends, or how it is "
-                "encoded; leave it out"
-            )
-        if not name or not (name + value).isascii() or not (name + value).isprintable():
-            raise ConfigError(
-                f"--header {name!r}: a header is a line of a name and a value, of ASCII alone"
-            )
+    _check_headers(headers)
+    _check_host(host, option)
     return HttpAddress(
         host,
         port or _HTTP_PORTS[parts.scheme],
@@ -142,3 +146,29 @@ def http_address(
         tuple(headers),
         (tls or TlsSettings()) if parts.scheme == "https" else None,
     )
+
+
+def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
+    """ConfigError where one is no header, or would break the requests that it is added to."""
+    names = [name.lower() for name, _ in headers]
+    for name, value in headers:
+        allowed = _ONE_VALUE.get(name.lower(), (value.strip().lower(),))
+        if name.lower() in FRAMING_HEADERS or value.strip().lower() not in allowed:
+            raise ConfigError(
+                f"--header {name}: it changes where a request or a reply ends, or how it is "
+                "encoded; leave it out"
+            )
+        if not _TOKEN.fullmatch(name) or not value.isascii() or not value.isprintable():
+            raise ConfigError(
+                f"--header {name!r}: a header is a line of a name and a value, of ASCII alone"
+            )
+        if name.lower() in _ONCE and names.count(name.lower()) > 1:
+            raise ConfigError(f"--header {name} is given more than once: a request has one")
+
+
+def _check_host(host: str, option: str) -> None:
+    """ConfigError where a name cannot be one of the domain name system's."""
+    try:
+        host.encode("idna" if ":" not in host else "ascii")
+    except UnicodeError as error:
+        raise ConfigError(f"{option}: {host!r} cannot be the name of a host") from error

@@ -6,11 +6,24 @@ Interim answers, trailers and chunks have no limit there.
 
 import http.client
 import io
+import re
+import select
 import socket
+import ssl
 import time
 from typing import Any
 
 READ_BYTES = 1 << 16
+LATE_ANSWER_S = 1.0
+"""For an answer that was on its way when sending failed."""
+FIRST_FAILURE = 300
+INTERIM = ord("1")
+MS_PER_S = 1000
+_STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3})", re.MULTILINE)
+
+
+class AnsweredEarly(http.client.HTTPException):
+    """A success came before the request was sent, so it cannot be the answer to it."""
 
 
 class TooLarge(http.client.HTTPException):
@@ -73,15 +86,82 @@ class _BoundedSocket:
         return io.BufferedReader(_BoundedFile(self._socket, self._bounds), READ_BYTES)
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """An answer behind interim ones, such as 103, which http.client takes for the answer."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            told: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 100 <= told[1] < 200 or told[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return told
+            while self.fp.readline(READ_BYTES).strip():
+                pass
+
+
+def _send(connected: socket.socket, request: bytes, allowed_s: float) -> bool:
+    """Send a request; False where an answer came before the end of it, so that the rest is owed.
+
+    By TLS what comes cannot be looked at without reading it, so all is sent, or sending fails.
+    """
+    if isinstance(connected, ssl.SSLSocket):
+        connected.sendall(request)
+        return True
+    left = memoryview(request)
+    until_s = time.monotonic() + allowed_s
+    waits_for = select.POLLOUT | select.POLLIN
+    while left:
+        poll = select.poll()
+        poll.register(connected, waits_for)
+        ready = poll.poll(max(0.0, until_s - time.monotonic()) * MS_PER_S)
+        if not ready:
+            raise TimeoutError
+        if ready[0][1] & select.POLLIN:
+            if _has_final_status(connected.recv(READ_BYTES, socket.MSG_PEEK)):
+                return False
+            waits_for = select.POLLOUT
+        else:
+            left = left[connected.send(left[:READ_BYTES]) :]
+    return True
+
+
+def _has_final_status(answer: bytes) -> bool:
+    return any(status[0] != INTERIM for status in _STATUS.findall(answer))
+
+
 class BoundedConnection(http.client.HTTPConnection):
-    """A connection whose answers keep to `bounds`, which are to be set before each question."""
+    """A connection whose answers keep to limits in time and bytes."""
 
-    bounds: Bounds
+    def exchange(
+        self, request: bytes, allowed_s: float, most_bytes: int
+    ) -> http.client.HTTPResponse:
+        """Send a request, connecting where that is to do, and return its final answer's head.
 
-    def response_class(self, sock: socket.socket, **how: Any) -> http.client.HTTPResponse:  # type: ignore[override]
-        """The answer to a question."""
-        bounded: Any = _BoundedSocket(sock, self.bounds)
-        return http.client.HTTPResponse(bounded, **how)
+        An answer that came before all of the request was sent counts, where it is one of failure,
+        also where sending failed then: a server may refuse what it has not read. OSError or
+        HTTPException where there is no such answer within the time.
+        """
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(allowed_s)
+        unsent: OSError | None = None
+        try:
+            all_sent = _send(self.sock, request, allowed_s)
+        except OSError as error:
+            unsent, all_sent = error, False
+        bounds = Bounds(LATE_ANSWER_S if unsent else allowed_s, most_bytes)
+        bounded: Any = _BoundedSocket(self.sock, bounds)
+        response = _FinalResponse(bounded, method=request.split(b" ", 1)[0].decode())
+        try:
+            response.begin()
+        except (OSError, http.client.HTTPException):
+            if unsent:
+                raise unsent from None
+            raise
+        if not all_sent:
+            response.will_close = True  # the rest of the request is owed
+            if response.status < FIRST_FAILURE:
+                raise unsent or AnsweredEarly("it answered before the request was sent")
+        return response
 
 
 def read_body(response: http.client.HTTPResponse) -> bytes:

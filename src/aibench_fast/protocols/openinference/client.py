@@ -1,6 +1,7 @@
 """Questions before a run, over HTTP: answers as JSON, and what is none of that in one line."""
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -12,11 +13,11 @@ from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.bounded import (
     BoundedConnection,
-    Bounds,
     TooLarge,
     read_body,
 )
 from aibench_fast.protocols.openinference.documents import TooMuch, parsed
+from aibench_fast.protocols.openinference.head import end_of_head, open_head
 from aibench_fast.protocols.tls import TlsSettings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -27,6 +28,9 @@ MAX_ANSWER_BYTES = 4 << 20
 MAX_TRIAL_BYTES = 512 << 20
 """Of the answer to an inference request, which has the model's outputs."""
 SHOWN_CHARACTERS = 100
+PAGE_BYTES = 4096
+"""Of a web page, in which its title is looked for."""
+_TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
@@ -40,6 +44,11 @@ class Reply(NamedTuple):
 
 class Refused(ServerError):
     """A server answered with the HTTP status of an error."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """`status`: which."""
+        super().__init__(message)
+        self.status = status
 
 
 class _TlsConnection(BoundedConnection):
@@ -96,38 +105,37 @@ class HttpClient:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Reply:
         """GET a path, or POST to it; ServerError where what comes back is no HTTP.
 
-        The answer has at most `most_bytes`, its headers among them. After an error the next
-        question goes out on a new connection.
+        After an error the next question goes out on a new connection.
         """
         method = "GET" if body is None else "POST"
+        lengths = {} if body is None else {"Content-Length": len(body)}
+        head = open_head(self._address, method, path, headers) + end_of_head(lengths)
+        return self.exchange(head + (body or b""), f"{method} {path}")
+
+    def exchange(self, request: bytes, what: str, most_bytes: int = MAX_ANSWER_BYTES) -> Reply:
+        """Send a whole request, which messages call `what`; else as `ask`.
+
+        The answer has at most `most_bytes`, its headers among them.
+        """
         try:
-            if self._connection.sock:
-                self._connection.sock.settimeout(self._timeout_s)
-            self._connection.request(
-                method,
-                self._address.path + path,
-                body=body,
-                headers={**dict(self._address.headers), **(headers or {})},
-            )
-            self._connection.bounds = Bounds(self._timeout_s, most_bytes)
-            response = self._connection.getresponse()
+            response = self._connection.exchange(request, self._timeout_s, most_bytes)
             found = read_body(response)
+            if response.will_close:
+                self.close()
         except TimeoutError as error:
             self.close()
-            raise ServerError(f"{self._address} did not answer {method} {path} in time") from error
+            raise ServerError(f"{self._address} did not answer {what} in time") from error
         except TooLarge as error:
             self.close()
             raise ServerError(
-                f"{self._address} answered {method} {path} with {error}: is it the server that you "
-                "mean?"
+                f"{self._address} answered {what} with {error}: is it the server that you mean?"
             ) from error
         except (http.client.HTTPException, OSError) as error:
             self.close()
-            raise self._no_http(f"{method} {path}", error) from error
+            raise self._no_http(what, error) from error
         self._has_answered = True
         names = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, names, found)
@@ -194,6 +202,12 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
             f"{where} redirects to {reply.headers.get('location', 'another place')}: name that "
             "server in --url"
         )
+    encoding = reply.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise ServerError(
+            f"{where} answered HTTP {reply.status} for {what} with Content-Encoding: {encoding}, "
+            "though the request says Accept-Encoding: identity; take the compression out"
+        )
     try:
         document = parsed(reply.body)
     except TooMuch as error:
@@ -204,7 +218,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
         told = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
         if reply.status == 401:
             told += "; give a token that may, such as --header 'Authorization: env:TOKEN'"
-        raise Refused(told)
+        raise Refused(told, reply.status)
     if not isinstance(document, dict):
         raise ServerError(
             f"{where} answered {_shown(reply)} for {what}, where JSON is expected: does it speak "
@@ -221,7 +235,9 @@ def _words(document: Any, reply: Reply) -> str:
 
 def _shown(reply: Reply) -> str:
     if reply.headers.get("content-type", "").startswith("text/html"):
-        return "a web page"
+        title = _TITLE.search(reply.body[:PAGE_BYTES].decode("utf-8", "replace"))
+        words = " ".join(title[1].split())[:SHOWN_CHARACTERS] if title else ""
+        return f"a web page ({words!r})" if words else "a web page"
     text = " ".join(reply.body[:SHOWN_CHARACTERS].decode("utf-8", "replace").split())
     return repr(text) if text else "nothing"
 

@@ -24,8 +24,9 @@ from typing import NamedTuple
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.bounded import Bounds, TooLarge, read_body
+from aibench_fast.protocols.openinference.bounded import TooLarge, read_body
 from aibench_fast.protocols.openinference.client import http_connection
+from aibench_fast.protocols.openinference.head import end_of_head, open_head
 from aibench_fast.protocols.statistics import ServerReading
 
 PATH = "/metrics"
@@ -151,14 +152,13 @@ def _whole(value: float) -> float:
 def _fetched(address: HttpAddress) -> str:
     """What the address answers; OSError or HTTPException where it does not, or not soon enough."""
     connection = http_connection(address, TIME_ALLOWED_S)
-    connection.bounds = Bounds(TIME_ALLOWED_S, MAX_BYTES)
+    head = open_head(address, "GET", "") + end_of_head()
     try:
         connection.connect()
     except ssl.SSLError as error:
         raise handshake.explained(address, error, address.host) from error
     try:
-        connection.request("GET", address.path, headers=dict(address.headers))
-        response = connection.getresponse()
+        response = connection.exchange(head, TIME_ALLOWED_S, MAX_BYTES)
         body = read_body(response)
     except TooLarge as error:
         raise ServerError(f"it has {error}") from error

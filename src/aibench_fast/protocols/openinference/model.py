@@ -12,6 +12,11 @@ from aibench_fast.protocols.openinference.documents import parsed
 
 FREE = -1
 SHOWN_MODELS = 10
+NO_SUCH_PATH = (404, 405, 501)
+"""Answered by servers that have a part of the protocol, to questions of the other part."""
+NOT_THERE = (400, *NO_SUCH_PATH)
+"""Answered to questions for a model; 400 is Triton's for one that it does not know."""
+GIVE = "give --input NAME:DATATYPE:SHAPE for each input to send"
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,9 @@ class ModelMetadata:
     name: str
     platform: str
     inputs: Sequence[TensorMetadata]
-    outputs: Sequence[TensorMetadata]
+    """Empty where the server names none: then any may be sent."""
+    outputs: Sequence[TensorMetadata] | None
+    """None where the server names none."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +64,36 @@ def model_path(model: str, version: str | None) -> str:
     return f"/v2/models/{quote(model, safe='')}{at_version}"
 
 
-def ask_model(client: HttpClient, model: str, version: str | None) -> ModelMetadata:
+def ask_model(
+    client: HttpClient, model: str, version: str | None, *, inputs_are_given: bool
+) -> ModelMetadata:
     """Ask for a model's metadata, and whether it is ready.
 
-    ServerError, in the server's words and with the models that there are, where there is none, or
-    it is not.
+    A server may have no metadata, or leave out inputs and outputs: where `inputs_are_given` by the
+    user the trial request then decides. ServerError, in the server's words and with the models that
+    there are, where there is no such model, or it is not ready.
     """
     path = model_path(model, version)
     try:
         told = client.ask_json(path, f"the model {model}")
     except Refused as error:
-        if there := _ready_models(client):
-            raise ServerError(f"{error}; there are {', '.join(there)}") from error
-        raise
+        there = _ready_models(client)
+        if there is not None and model not in there:
+            raise ServerError(f"{error}{_shown(there)}") from error
+        if error.status not in NOT_THERE:
+            raise
+        if not inputs_are_given:
+            raise ServerError(f"{error}; if it answers requests all the same, {GIVE}") from error
+        told = {}
     ready = client.ask(f"{path}/ready")
-    if ready.status != 200:
+    if ready.status != 200 and ready.status not in NO_SUCH_PATH:
         raise ServerError(f"the model {model} is not ready: HTTP {ready.status} from {path}/ready")
     try:
         return ModelMetadata(
-            name=str(told["name"]),
+            name=model,
             platform=str(told.get("platform", "")),
-            inputs=_tensors(told["inputs"]),
-            outputs=_tensors(told["outputs"]),
+            inputs=_tensors(told.get("inputs") or ()),
+            outputs=_tensors(told.get("outputs") or ()) or None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError(
@@ -86,8 +101,8 @@ def ask_model(client: HttpClient, model: str, version: str | None) -> ModelMetad
         ) from error
 
 
-def _ready_models(client: HttpClient) -> list[str]:
-    """The models that are ready, by name; none where the server does not tell them.
+def _ready_models(client: HttpClient) -> list[str] | None:
+    """The models that are ready, by name; None where the server does not say.
 
     Triton and MLServer tell them by the protocol's extension for model repositories, KServe's
     server in a list of its own.
@@ -98,11 +113,17 @@ def _ready_models(client: HttpClient) -> list[str]:
             told = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
         else:
             told = client.ask_json("/v2/models", "its models")["models"]
-        names = sorted({str(name) for name in told})
+        return sorted({str(name) for name in told})
     except (ServerError, ValueError, LookupError, TypeError, AttributeError):
-        return []
-    more = len(names) - SHOWN_MODELS
-    return [*names[:SHOWN_MODELS], *([f"and {more} more"] if more > 0 else [])]
+        return None
+
+
+def _shown(models: Sequence[str]) -> str:
+    if not models:
+        return ""
+    more = len(models) - SHOWN_MODELS
+    names = [*models[:SHOWN_MODELS], *([f"and {more} more"] if more > 0 else [])]
+    return f"; there are {', '.join(names)}"
 
 
 def _tensors(told: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:

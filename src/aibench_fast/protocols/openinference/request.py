@@ -1,7 +1,7 @@
 """An inference request as bytes: what goes around the tensors, in one encoding or the other."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.datatypes import their_datatype
 from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.openinference.head import end_of_head, open_head
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.tensortype import STRINGS, split_strings
 
@@ -27,20 +28,17 @@ class InferRequest:
     path: str
     kind: AskedKind
     outputs: Sequence[str]
-    """The outputs that are asked for."""
+    """The outputs that are asked for; none: all that the server answers."""
     encoding: Encoding
 
-    def headers(self, json_bytes: int, body_bytes: int) -> dict[str, str]:
-        """What says how the body is to be read, of which the first `json_bytes` are JSON."""
-        return {**self._content_type(), **self._lengths(json_bytes, body_bytes)}
-
-    def _content_type(self) -> dict[str, str]:
+    def _open_head(self, address: HttpAddress) -> bytes:
         subtype = "json" if self.encoding is Encoding.JSON else "octet-stream"
-        return {"Content-Type": f"application/{subtype}"}
+        return open_head(address, "POST", self.path, {"Content-Type": f"application/{subtype}"})
 
-    def _lengths(self, json_bytes: int, body_bytes: int) -> dict[str, str]:
-        of_json = {} if self.encoding is Encoding.JSON else {JSON_LENGTH: str(json_bytes)}
-        return {**of_json, "Content-Length": str(body_bytes)}
+    def _end_of_head(self, json_bytes: int, body_bytes: int) -> bytes:
+        """How the body is to be read, of which the first `json_bytes` are JSON."""
+        of_json = {} if self.encoding is Encoding.JSON else {JSON_LENGTH: json_bytes}
+        return end_of_head({**of_json, "Content-Length": body_bytes})
 
     def parts(self, tensors: Sequence[bytes]) -> list[bytes]:
         """The body's text before, between and after tensors of the sizes of these."""
@@ -52,21 +50,26 @@ class InferRequest:
                 {**_described(one), "parameters": {"binary_data_size": len(tensor)}}
                 for one, tensor in zip(self.kind.inputs, tensors, strict=True)
             ],
-            "outputs": [
-                {"name": name, "parameters": {"binary_data": True}} for name in self.outputs
-            ],
+            **self._binary_outputs(),
         }
         return [_dumped(document), *([b""] * len(self.kind.inputs))]
+
+    def _binary_outputs(self) -> dict[str, Any]:
+        """What asks for the outputs in binary: by their names, or all where none is known."""
+        if not self.outputs:
+            return {"parameters": {"binary_data_output": True}}
+        parameters = {"binary_data": True}
+        return {"outputs": [{"name": name, "parameters": parameters} for name in self.outputs]}
 
     def _json_parts(self) -> list[bytes]:
         """Each tensor stands between the brackets of its input's data."""
         opened = [_dumped(_described(one))[:-1] + b',"data":[' for one in self.kind.inputs]
-        outputs = _dumped([{"name": name} for name in self.outputs])
+        outputs = b',"outputs":' + _dumped([{"name": name} for name in self.outputs])
         first, *others = opened
         return [
             b'{"id":"%b","inputs":[%b' % (REQUEST_ID.encode(), first),
             *(b"]},%b" % one for one in others),
-            b']}],"outputs":%b}' % outputs,
+            b"]}]%b}" % (outputs if self.outputs else b""),
         ]
 
     def body(self, tensors: Sequence[bytes]) -> tuple[int, bytes]:
@@ -79,10 +82,10 @@ class InferRequest:
         body = first + b"".join(map(bytes.__add__, encoded, others))
         return len(first), body
 
-    def trial(self) -> tuple[dict[str, str], bytes]:
-        """The headers and the body of the first request."""
+    def trial(self, address: HttpAddress) -> bytes:
+        """The first request as a whole, as a run sends it."""
         json_bytes, body = self.body([one.trial for one in self.kind.inputs])
-        return self.headers(json_bytes, len(body)), body
+        return self._open_head(address) + self._end_of_head(json_bytes, len(body)) + body
 
     def _encoded(self, one: AskedInput, tensor: bytes) -> bytes:
         if self.encoding is Encoding.BINARY:
@@ -100,24 +103,16 @@ class InferRequest:
         It is the same for every server. ConfigError as `body`.
         """
         json_bytes, body = self.body(tensors)
-        return _lines(self._lengths(json_bytes, len(body))) + b"\r\n" + body
+        return self._end_of_head(json_bytes, len(body)) + body
 
     def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
         """What is sent before, between and after tensors of so many bytes, or `string_part`."""
         first, *others = self.parts([one.trial for one in self.kind.inputs])
         body_bytes = len(first) + sum(map(len, others)) + tensors_bytes
-        own = self.headers(len(first), body_bytes)
-        if self.kind.has_strings:
-            own = self._content_type()
-        headers = {"Host": address.authority, **own, **dict(address.headers)}
-        head = b"POST %b HTTP/1.1\r\n" % (address.path + self.path).encode() + _lines(headers)
+        head = self._open_head(address)
         if self.kind.has_strings:
             return [head, b""]
-        return [head + b"\r\n" + first, *others]
-
-
-def _lines(headers: Mapping[str, str]) -> bytes:
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+        return [head + self._end_of_head(len(first), body_bytes) + first, *others]
 
 
 def json_strings(one: AskedInput, tensor: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """A run's dealings with a server of the Open Inference Protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aibench_fast._core import Endpoint, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
@@ -11,9 +11,11 @@ from aibench_fast.protocols.openinference.client import (
     MAX_TRIAL_BYTES,
     REPLY_TIMEOUT_S,
     HttpClient,
+    Refused,
 )
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.model import (
+    NO_SUCH_PATH,
     ModelMetadata,
     TensorMetadata,
     ask_model,
@@ -58,8 +60,8 @@ class _Wanted(NamedTuple):
     kind: AskedKind
     outputs: Sequence[str]
     """The names of those that are asked for."""
-    metadata: Sequence[TensorMetadata]
-    """Of outputs whose lengths may be open."""
+    metadata: Sequence[TensorMetadata] | None
+    """Of outputs whose lengths may be open; None: nothing is known of any."""
 
 
 class _Trial(NamedTuple):
@@ -82,10 +84,13 @@ class OpenInferenceSession:
         """
         self._address = address
         with HttpClient(address, asking.patience_s) as client:
-            told = client.ask_json("/v2", "the server")
+            told = _server(client)
             extensions = told.get("extensions") or []
             takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)
-            models = [ask_model(client, kind.model, asking.model_version) for kind in kinds]
+            models = [
+                ask_model(client, kind.model, asking.model_version, inputs_are_given=True)
+                for kind in kinds
+            ]
             wanted = [
                 _Wanted(kind, _outputs(asking, model), () if asking.as_trial else model.outputs)
                 for kind, model in zip(kinds, models, strict=True)
@@ -196,8 +201,8 @@ class _Visit:
         model = wanted.kind.model
         path = model_path(model, self._version) + "/infer"
         request = InferRequest(path, wanted.kind, wanted.outputs, encoding)
-        headers, body = request.trial()
-        reply = self._client.ask(path, body, headers, MAX_TRIAL_BYTES)
+        whole = request.trial(self._address)
+        reply = self._client.exchange(whole, f"POST {path}", MAX_TRIAL_BYTES)
         try:
             return _Trial(request, plan_of(self._address, path, reply, model, wanted.metadata))
         except ServerError as error:
@@ -210,8 +215,20 @@ class _Busy(ServerError):
     """The server had no time, which says nothing of what it takes."""
 
 
+def _server(client: HttpClient) -> Mapping[str, Any]:
+    """What the server says of itself; empty where it does not say."""
+    try:
+        return client.ask_json("/v2", "the server")
+    except Refused as error:
+        if error.status in NO_SUCH_PATH:
+            return {}
+        raise
+
+
 def _outputs(asking: AskingHttp, model: ModelMetadata) -> list[str]:
-    """The names of the outputs to ask for."""
+    """The names of the outputs to ask for; none: all that the server answers."""
+    if model.outputs is None:
+        return list(asking.outputs)
     names = [one.name for one in model.outputs]
     for name in asking.outputs:
         if name not in names:

@@ -38,6 +38,10 @@ _ADVICE = {
 """What to do about a refusal, by its first word."""
 
 
+LATE_ANSWER_S = 1.0
+"""For an answer that was on its way when sending failed."""
+
+
 class ConnectionClosed(ServerError):
     """The server ended the connection where it was asked something."""
 
@@ -51,6 +55,8 @@ class Connection:
         self.is_spoilt = False
         """Whether a question failed so that no reply can be told from another any more."""
         self._has_answered = False
+        self._unsent: OSError | None = None
+        """Why the last question was not sent as a whole."""
         self._patience_s = patience_s
         self._allowed_s = patience_s
         """How long the question that was asked last has for its answer."""
@@ -151,19 +157,31 @@ class Connection:
         try:
             self._socket.settimeout(self._allowed_s)
             self._socket.sendall(request)
-        except OSError as error:
-            if self.address.tls and not isinstance(error, TimeoutError):
-                self._read(name, self._receive)  # an alert may say why
+        except TimeoutError as error:
             raise self._ended(name, error) from error
-        self._until_s = time.monotonic() + self._allowed_s
+        except OSError as error:
+            # The server may have refused what it did not read, or say why by a TLS alert.
+            self._unsent = error
+            self._until_s = time.monotonic() + min(LATE_ANSWER_S, self._allowed_s)
+        else:
+            self._until_s = time.monotonic() + self._allowed_s
 
     def _read(self, name: str, read: Callable[[], Reply]) -> Reply:
         """What `read` makes of the answer to a question, by what `_receive` gives it."""
         try:
-            return read()
-        except OSError as error:
+            reply = read()
+            if self._unsent and not isinstance(reply, Refusal):
+                raise self._unsent
+            self.is_spoilt = self.is_spoilt or self._unsent is not None
+            return reply
+        except ssl.SSLError as error:
             raise self._ended(name, error) from error
+        except OSError as error:
+            lost = self._unsent or error
+            raise self._ended(name, lost) from lost
         except EOFError as error:
+            if self._unsent:
+                raise self._ended(name, self._unsent) from self._unsent
             self.is_spoilt = True
             raise ConnectionClosed(
                 f"the server at {self.address} closed the connection at {name}{self._hint()}"
