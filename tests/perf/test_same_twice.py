@@ -1,0 +1,35 @@
+"""The script that counts how often a server is called worse than itself, and no count of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("order", [[], ["--one-after-the-other"]])
+def test_a_trial_is_two_sweeps_and_a_comparison(order: list[str]) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.same_twice", "--trials", "1", "--duration", "30ms",
+            *order, "--", "--threads", "1",
+        ],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    *_, trial, summary = done.stdout.splitlines()
+    assert trial.startswith("trial 1: exit code ")
+    worse = int(trial.split("exit code ")[1].split(",")[0])
+    assert summary == f"{worse} of 1 comparisons of a server with itself have exit code 1"
+    assert done.returncode == worse
+
+
+def test_a_sweep_that_fails_ends_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.same_twice", "--trials", "1", "--", "--nosuch"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "unrecognized arguments: --nosuch" in done.stderr
