@@ -113,9 +113,11 @@ cdef extern from "resp.h" nogil:
     enum reply_type:
         REPLY_STATUS
         REPLY_BULK
+        REPLY_STRINGS
     struct expected_reply:
         reply_type type
         size_t bytes
+        size_t strings
     struct reply_plan:
         size_t count
         size_t in_array

@@ -93,10 +93,18 @@ class Snapshot(NamedTuple):
     connect_times: LatencyCounts
     """Of connections that were made in the measured part, with TLS and log-in."""
 
+class RespStrings(NamedTuple):
+    """A bulk of strings, whose lengths may differ from reply to reply."""
+
+    strings: int
+    usual_bytes: int
+    """The trial's size."""
+    bytes_max: int
+
 class RespPlan(NamedTuple):
     """What RedisAI answers to a request; see native/resp.h."""
 
-    replies: Sequence[int | None]
+    replies: Sequence[int | RespStrings | None]
     """The size in bytes of each reply that is a bulk; None for one that is OK."""
     in_array: int = 0
     """So many, the last ones, are the elements of one array, as of a DAG."""

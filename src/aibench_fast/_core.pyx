@@ -106,8 +106,14 @@ class Cluster(NamedTuple):
     asking_greetings: object  # Sequence[Sequence[bytes]]
 
 
+class RespStrings(NamedTuple):
+    strings: int
+    usual_bytes: int
+    bytes_max: int
+
+
 class RespPlan(NamedTuple):
-    replies: object  # Sequence[int | None]
+    replies: object  # Sequence[int | RespStrings | None]
     in_array: int = 0
 
 
@@ -441,13 +447,25 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
             f"{len(plan.replies)} expected replies, at most {REPLY_PLAN_MAX} are kept")
     native.plan.count = len(plan.replies)
     native.plan.in_array = plan.in_array
-    for i, output_bytes in enumerate(plan.replies):
-        native.plan.expected[i].type = REPLY_STATUS if output_bytes is None else REPLY_BULK
-        native.plan.expected[i].bytes = output_bytes or 0
-    outputs = [size for size in plan.replies if size is not None]
-    native.output_bytes = sum(outputs)
-    native.output_bytes_max = native.output_bytes
-    native.text_bytes = RESP_TEXT_BYTES * max(1, len(outputs))
+    native.output_bytes = native.output_bytes_max = native.text_bytes = 0
+    for i, reply in enumerate(plan.replies):
+        native.plan.expected[i].bytes = native.plan.expected[i].strings = 0
+        if reply is None:
+            native.plan.expected[i].type = REPLY_STATUS
+            continue
+        native.text_bytes += RESP_TEXT_BYTES
+        if isinstance(reply, RespStrings):
+            native.plan.expected[i].type = REPLY_STRINGS
+            native.plan.expected[i].strings = reply.strings
+            native.plan.expected[i].bytes = reply.bytes_max
+            native.output_bytes += reply.usual_bytes
+        else:
+            native.plan.expected[i].type = REPLY_BULK
+            native.plan.expected[i].bytes = reply
+            native.output_bytes += reply
+        native.output_bytes_max += native.plan.expected[i].bytes
+    if native.text_bytes == 0:
+        native.text_bytes = RESP_TEXT_BYTES
     return 0
 
 

@@ -41,6 +41,10 @@ def canonical(dtype: str) -> str:
     return _SAME.get(dtype.upper(), dtype.upper())
 
 
+OPEN_BYTES_MAX = 64 << 20
+"""What outputs of any length may have, where the trial's were not nearly as large."""
+OPEN_TIMES_MAX = 4
+"""Or so many times the trial's."""
 MAX_TENSOR_BYTES = 512 << 20
 """What servers take in one argument unless told otherwise."""
 

@@ -45,7 +45,7 @@ static const struct http_plan http_plan = {
 };
 static const struct reply_plan resp_plan = {
     .count = 3,
-    .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}},
+    .expected = {{.type = REPLY_STATUS}, {.type = REPLY_STATUS}, {.type = REPLY_BULK, .bytes = OUTPUT_BYTES}},
 };
 
 static int fail(const char *why)

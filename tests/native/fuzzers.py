@@ -15,7 +15,7 @@ from vendored_sources import Sources, find_sources
 HERE = Path(__file__).parent
 FINDINGS = HERE / "findings"
 TARGETS = {
-    "resp": (("hiredis",), ("replycheck",)),
+    "resp": (("hiredis",), ("replycheck", "stringdata")),
     "http": (("llhttp", "yyjson"), ("replycheck", "jsonvalues", "stringdata", "tensordata")),
 }
 """The protocols, the libraries of each, and what else of the native core it is judged by."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commandline import Cli
-from fake_redisai import OK, FakeRedisAI
+from fake_redisai import OK, FakeRedisAI, array, bulk
 from redisclient import load_into
 
 from aibench_fast import ConfigError, Result, RunConfig, run
@@ -15,7 +15,9 @@ from aibench_fast.load.kinds import InputTensor
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.results.result import Sample
 from aibench_fast.server import EmbeddedServer
+from aibench_fast.tensortype import split_strings
 
 LINES = [b"one", b"two three", b"", b"caf\xe9", b"x" * 5000]
 
@@ -132,6 +134,72 @@ def test_a_server_that_does_not_know_them_is_one_line(cli: Cli) -> None:
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
     assert "invalid data type" in done.stderr
     assert "RedisAI knows STRING tensors from 1.2.5 on" in done.stderr
+
+
+def answering(*outputs: bytes, count: int = 2) -> FakeRedisAI:
+    """A server whose model answers these strings in turn, the trial's first."""
+
+    def tensor_get(arguments: Sequence[bytes], number: int) -> bytes:
+        output = bulk(outputs[number % len(outputs)])
+        if b"META" not in arguments:
+            return output
+        shape = array(b":1\r\n", b":%d\r\n" % count)
+        return array(bulk(b"dtype"), bulk(b"STRING"), bulk(b"shape"), shape, bulk(b"blob"), output)
+
+    return FakeRedisAI(AI_TENSORGET=tensor_get)
+
+
+def test_outputs_may_have_other_lengths_in_each_reply() -> None:
+    samples: list[Sample] = []
+    outputs = [b"a\0bb\0", b"\0\0", b"c" * 200_000 + b"\0caf\xe9\0"]
+    with answering(*outputs) as server:
+        result = run(
+            RunConfig(
+                file=None, shape=(4,), model="m", address=ServerAddress(port=server.port),
+                max_queries=30, sample_responses=True,
+            ),
+            lambda event: samples.extend([event] if isinstance(event, Sample) else []),
+        )  # fmt: skip
+    assert (result.successes, result.failures) == (30, {})
+    assert samples[0].dtype == "BYTES"
+    found = split_strings(samples[0].output)
+    assert b"".join(one + b"\0" for one in found) in outputs
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        (b"a\0", "an output of 1 strings, expected 2"),
+        (b"a\0b\0c\0", "an output of 3 strings, expected 2"),
+        (b"", "an output of 0 strings, expected 2"),
+        (b"a\0b\0c", "an output whose last string has no NUL behind it"),
+    ],
+)
+def test_other_strings_than_the_trials_are_failures(odd: bytes, words: str) -> None:
+    with answering(*[b"a\0b\0"] * 5, odd) as server:
+        result = run(
+            RunConfig(
+                file=None, shape=(4,), model="m", address=ServerAddress(port=server.port),
+                max_queries=12,
+            )
+        )  # fmt: skip
+    assert list(result.failures) == ["wrong_size"]
+    assert result.failures["wrong_size"].first_message == words
+    assert result.failures["wrong_size"].count == 2
+    assert result.successes == 10
+
+
+def test_outputs_of_strings_are_not_verified(cli: Cli, tmp_path: Path) -> None:
+    np.zeros(4, np.float32).tofile(tmp_path / "x")
+    with answering(b"a\0b\0") as server:
+        done = cli(
+            "run", "--port", server.port, "--model", "m", "--shape", 4, "--file", "x",
+            "--verify", "x",
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "--verify compares FLOAT outputs" in done.stderr
+    assert "4 bytes of BYTES" in done.stderr
 
 
 def test_a_type_that_redisai_has_not_names_those_it_has() -> None:

@@ -7,10 +7,12 @@
 #include <sds.h>
 
 #include "kind.h"
+#include "stringdata.h"
 
 /* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
 #define DISCARD_BYTES 2048
 #define LEAST_ROOM_BYTES 512 /* to receive into */
+#define OUT_OF_LINE __attribute__((noinline, cold))
 #define CLUSTER_DOWN "CLUSTERDOWN "
 #define REPLY_SPARE_BYTES (1024 * 1024) /* an error's words, or an output that is somewhat too large */
 
@@ -29,7 +31,7 @@ static size_t alone(const struct reply_plan *plan)
 }
 
 static const char *const type_names[] = {"a status", "an error", "a bulk", "an integer",
-                                         "nil",      "an array", "a reply of another type"};
+                                         "nil",      "an array", "a reply of another type", "a bulk"};
 
 /* What stands at this place of the plan, or NULL where the plan has nothing there. */
 static const struct expected_reply *expected_at(const struct replycheck *check, int depth,
@@ -57,19 +59,58 @@ static bool is_as_expected(const struct replycheck *check, const struct expected
     return type == REPLY_BULK && bytes == expected->bytes && check->output == NULL;
 }
 
-/* Copy an output behind those that the plan has before it. */
+/* Where an output is copied to: behind the room of those that the plan has before it. */
+static char *output_place(struct replycheck *check, const struct expected_reply *expected, bool *is_first)
+{
+    char *to = check->output;
+    *is_first = true;
+    for (const struct expected_reply *before = plan_of(check)->expected; before < expected; before++) {
+        *is_first = *is_first && before->type == REPLY_STATUS;
+        to += before->bytes; /* of a status 0 */
+    }
+    return to;
+}
+
 static void copy_output(struct replycheck *check, const struct expected_reply *expected,
                         const char *bytes)
 {
-    char *to = check->output;
-    bool is_first = true;
-    for (const struct expected_reply *before = plan_of(check)->expected; before < expected; before++) {
-        is_first = is_first && before->type == REPLY_STATUS;
-        to += before->bytes; /* of a status 0 */
-    }
-    memcpy(to, bytes, expected->bytes);
+    bool is_first;
+    memcpy(output_place(check, expected, &is_first), bytes, expected->bytes);
     if (is_first)
         check->first_bytes = expected->bytes;
+}
+
+static void copy_strings(struct replycheck *check, const struct expected_reply *expected, const char *text,
+                         size_t bytes)
+{
+    bool is_first;
+    char *place = output_place(check, expected, &is_first), *to = place;
+    const char *end = text + bytes;
+    while (text < end) {
+        size_t length = strlen(text); /* the last byte is a NUL */
+        to = stringdata_put(to, text, length);
+        text += length + 1;
+    }
+    if (is_first)
+        check->first_bytes = (size_t)(to - place);
+}
+
+OUT_OF_LINE static void judge_strings(struct replycheck *check, const struct expected_reply *expected,
+                                      const char *text, size_t bytes)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < bytes; i++)
+        count += text[i] == '\0';
+    if (bytes > 0 && text[bytes - 1] != '\0')
+        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output whose last string has no NUL behind it");
+    else if (count != expected->strings)
+        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu strings, expected %zu", count,
+                        expected->strings);
+    else if (bytes + count * STRING_LENGTH_BYTES > expected->bytes)
+        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu bytes, where %zu are the most", bytes,
+                        expected->bytes);
+    else if (check->output != NULL)
+        copy_strings(check, expected, text, bytes);
 }
 
 static void judge_leaf(struct replycheck *check, int depth, size_t index, enum reply_type type,
@@ -91,6 +132,8 @@ static void judge_leaf(struct replycheck *check, int depth, size_t index, enum r
     else if (expected == NULL)
         replycheck_fail(check, FAILURE_WRONG_REPLY, "found %s where the command answers %s",
                         type_names[type], plan_of(check)->in_array ? "an array" : "a single value");
+    else if (type == REPLY_BULK && expected->type == REPLY_STRINGS)
+        judge_strings(check, expected, text, bytes);
     else if (type != expected->type)
         replycheck_fail(check, FAILURE_WRONG_REPLY, "reply %zu is %s, expected %s",
                         (size_t)(expected - plan_of(check)->expected) + 1, type_names[type],

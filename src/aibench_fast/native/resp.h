@@ -19,12 +19,14 @@ enum reply_type {
     REPLY_INTEGER,
     REPLY_NIL,
     REPLY_ARRAY,
-    REPLY_OTHER
+    REPLY_OTHER,
+    REPLY_STRINGS /* in a plan alone: a bulk of strings, each with a NUL behind it */
 };
 
 struct expected_reply {
     enum reply_type type;
-    size_t bytes; /* of a bulk; a status is always OK */
+    size_t bytes;   /* of a bulk, or the most of one of strings; a status is always OK */
+    size_t strings; /* how many, of strings; they are copied as in stringdata.h */
 };
 
 #define REPLY_PLAN_MAX 64

@@ -17,17 +17,20 @@ const char *const fuzz_words[] = {
     "*2147483648\r\n", "$64\r\n", "\0", NULL,
 };
 
+#define STATUS {.type = REPLY_STATUS}
+#define BULK(size) {.type = REPLY_BULK, .bytes = size}
+
 static const struct request_kind asked[] = {
-    {.plan = {.count = 3, .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
+    {.plan = {.count = 3, .expected = {STATUS, STATUS, BULK(OUTPUT_BYTES)}},
      .output_bytes = OUTPUT_BYTES, .output_bytes_max = OUTPUT_BYTES, .text_bytes = RESP_TEXT_BYTES},
     {.plan = {.count = 3, .in_array = 3,
-              .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
+              .expected = {STATUS, STATUS, BULK(OUTPUT_BYTES)}},
      .output_bytes = OUTPUT_BYTES, .output_bytes_max = OUTPUT_BYTES, .text_bytes = RESP_TEXT_BYTES},
-    {.plan = {.count = 1, .expected = {{REPLY_STATUS, 0}}}, .text_bytes = RESP_TEXT_BYTES},
-    {.plan = {.count = 2, .in_array = 2, .expected = {{REPLY_BULK, OUTPUT_BYTES / 2}, {REPLY_STATUS, 0}}},
+    {.plan = {.count = 1, .expected = {STATUS}}, .text_bytes = RESP_TEXT_BYTES},
+    {.plan = {.count = 2, .in_array = 2, .expected = {BULK(OUTPUT_BYTES / 2), STATUS}},
      .output_bytes = OUTPUT_BYTES / 2, .output_bytes_max = OUTPUT_BYTES / 2, .text_bytes = RESP_TEXT_BYTES},
     {.plan = {.count = 3, .in_array = 2,
-              .expected = {{REPLY_STATUS, 0}, {REPLY_STATUS, 0}, {REPLY_BULK, OUTPUT_BYTES}}},
+              .expected = {STATUS, STATUS, BULK(OUTPUT_BYTES)}},
      .output_bytes = OUTPUT_BYTES, .output_bytes_max = OUTPUT_BYTES, .text_bytes = RESP_TEXT_BYTES},
 };
 #define KINDS (sizeof asked / sizeof *asked)

@@ -11,16 +11,18 @@ from aibench_fast.protocols.openinference.client import Reply, json_of
 from aibench_fast.protocols.openinference.datatypes import our_dtype
 from aibench_fast.protocols.openinference.model import FREE, TensorMetadata
 from aibench_fast.protocols.openinference.request import JSON_LENGTH
-from aibench_fast.tensortype import DTYPE_BYTES, STRINGS, joined_strings
+from aibench_fast.tensortype import (
+    DTYPE_BYTES,
+    OPEN_BYTES_MAX,
+    OPEN_TIMES_MAX,
+    STRINGS,
+    joined_strings,
+)
 
 TEXT_SPARE_BYTES = 4096
 """Headers, and what of a reply's JSON may differ from the trial's."""
 JSON_VALUE_BYTES_MAX = 32
 """The longest number, and what may stand around it."""
-OPEN_BYTES_MAX = 64 << 20
-"""What outputs of any length may have, where the trial's were not nearly as large."""
-OPEN_TIMES_MAX = 4
-"""Or so many times the trial's."""
 
 
 class _Parts(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from aibench_fast._core import RespPlan
+from aibench_fast._core import RespPlan, RespStrings
 from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -40,8 +40,8 @@ class Request:
     """How many outputs the model has."""
     fetched: Sequence[int] = (0,)
     """Which of them are fetched, by their places."""
-    output_bytes: Sequence[int] = ()
-    """The size of each one that is fetched, once the trial has shown it."""
+    output_bytes: Sequence[int | RespStrings] = ()
+    """The size of each one that is fetched, or its strings, once the trial has shown it."""
     use_dag: bool = False
     persist: bool = False
     """Whether a DAG stores its outputs in the server."""

@@ -7,10 +7,12 @@ do the figures depend on? Both visits have a connection of their own and close i
 import dataclasses
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from aibench_fast._core import RespStrings
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
@@ -28,9 +30,10 @@ from aibench_fast.protocols.redisai.connection import (
 from aibench_fast.protocols.redisai.model import StoredModel
 from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
 from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.redisai.strings import STRING_DTYPE, our_dtype
 from aibench_fast.protocols.session import HURRY_S
 from aibench_fast.results.result import ServerFacts
-from aibench_fast.tensortype import describe
+from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, describe
 
 
 class Trial(NamedTuple):
@@ -278,11 +281,16 @@ def _trial(
             f"{error}, the trial request of {sent} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
-    sizes = [size for _, size in found]
-    dtype, first_bytes = found[0]
+    sizes = [one.size_bytes for one in found]
+    first = found[0]
     return (
-        dataclasses.replace(request, output_bytes=sizes),
-        Output(dtype, first_bytes, sum(sizes)),
+        dataclasses.replace(request, output_bytes=[one.expected for one in found]),
+        Output(
+            our_dtype(first.dtype),
+            first.size_bytes,
+            sum(sizes),
+            any_length=any(one.dtype == STRING_DTYPE for one in found),
+        ),
     )
 
 
@@ -314,8 +322,25 @@ def _check_ok(connection: Connection, command: Command, reply: Any) -> None:
         )
 
 
-def _fetched(connection: Connection, key: str) -> tuple[str, int]:
-    """The dtype and the size of an output of the trial."""
+class _Fetched(NamedTuple):
+    """An output of the trial."""
+
+    dtype: str
+    values: int
+    """How many it has."""
+    size_bytes: int
+
+    @property
+    def expected(self) -> int | RespStrings:
+        """What is expected of each reply: its size, or so many strings of any length."""
+        if self.dtype != STRING_DTYPE:
+            return self.size_bytes
+        most = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * self.size_bytes)
+        return RespStrings(self.values, self.size_bytes, most)
+
+
+def _fetched(connection: Connection, key: str) -> _Fetched:
+    """An output of the trial, but for its bytes."""
     reply = connection.skimmed("AI.TENSORGET", key, "META", "BLOB")
     told = fields(reply)
     dtype, blob = told.get("dtype"), told.get("blob")
@@ -324,4 +349,8 @@ def _fetched(connection: Connection, key: str) -> tuple[str, int]:
             f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
             f"{shown_reply(reply)}, which is no tensor"
         )
-    return text(dtype), blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
+    shape = told.get("shape")
+    lengths = shape if isinstance(shape, list) else []
+    values = math.prod(length for length in lengths if isinstance(length, int))
+    size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
+    return _Fetched(text(dtype), values, size_bytes)
