@@ -1,12 +1,13 @@
 """The processes of servers here, what other programs used, and who waited for a CPU."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,9 +49,11 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def program(text: str, *words: object) -> Iterator[tuple[int, int]]:
+def program(
+    text: str, *words: object, executable: Sequence[object] = (sys.executable,)
+) -> Iterator[tuple[int, int]]:
     """A program that listens: its process and its port."""
-    command = [sys.executable, "-c", text, *map(str, words)]
+    command = [*map(str, executable), "-c", text, *map(str, words)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as one:
@@ -81,11 +84,28 @@ def test_a_server_here_is_found_by_its_unix_socket(tmp_path: Path) -> None:
         assert pids(find_servers([there], [record("")], None)) == [pid]
 
 
-def test_the_number_that_a_server_in_a_container_tells_is_not_taken_for_its_process() -> None:
+def test_a_program_that_passes_on_what_a_server_answers_is_not_taken_for_it(
+    tmp_path: Path,
+) -> None:
     with program(LISTEN_TCP) as (pid, port):
         there = [Endpoint("127.0.0.1", port)]
-        assert pids(find_servers(there, [record(pid=os.getpid())], None)) == [pid]
         assert pids(find_servers(there, [record(pid=pid)], None)) == [pid]
+        assert find_servers(there, [record(pid=1)], None) is None
+    proxy = tmp_path / "docker-proxy"
+    proxy.symlink_to(Path(sys.executable).resolve())
+    with program(LISTEN_TCP, executable=[proxy]) as (_, port):
+        assert find_servers([Endpoint("127.0.0.1", port)], [record()], None) is None
+
+
+def test_a_server_in_a_container_tells_its_number_there() -> None:
+    inside = ["unshare", "--pid", "--fork", "--kill-child"]
+    if shutil.which(inside[0]) is None or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("no namespace of processes can be made here")
+    with program(LISTEN_TCP, executable=[*inside, sys.executable]) as (outer, port):
+        there = [Endpoint("127.0.0.1", port)]
+        found = pids(find_servers(there, [record(pid=1)], None))
+        assert found is not None and found[0] > outer
+        assert find_servers(there, [record(pid=outer)], None) is None
 
 
 def test_servers_elsewhere_have_no_process_here_and_one_that_is_not_found_is_unknown(

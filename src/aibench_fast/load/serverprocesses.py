@@ -17,6 +17,11 @@ from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverprocess import ProcessReader, family
 
 _PROC = Path("/proc")
+_FORWARDERS = frozenset(
+    ["docker-proxy", "envoy", "gvproxy", "haproxy", "kubectl", "nginx", "pasta", "rootlessport",
+     "slirp4netns", "socat", "ssh", "sshd", "traefik"]
+)  # fmt: skip
+"""Programs, as the kernel names them, that pass on what servers elsewhere answer."""
 _LISTENS = "0A"
 _UNIX_LISTENS = 0x10000
 NS_PER_S = 1_000_000_000
@@ -96,7 +101,7 @@ def find_servers(
         sockets = {f"socket:[{inode}]" for inode in _listening(endpoint)}
         told = [] if record.pid is None else [record.pid]
         pids = [*_holders(sockets, told)] or [*_holders(sockets, _all_pids())]
-        if not pids:
+        if not pids or _passes_on(pids, record.pid):
             return None
         found.update(pids)
     below = {one for pid in found for one in family(pid) if one != pid}
@@ -132,6 +137,31 @@ def _holders(sockets: set[str], pids: Iterable[int]) -> Iterator[int]:
         with suppress(OSError):  # it has ended, or is someone else's
             if any(_target(file) in sockets for file in (_PROC / str(pid) / "fd").iterdir()):
                 yield pid
+
+
+def _passes_on(pids: Sequence[int], told_pid: int | None) -> bool:
+    """Whether these listen for a server elsewhere, in a container for instance.
+
+    `told_pid` is the number that the server told of itself, if it did.
+    """
+    if any(_read(pid, "comm").strip() in _FORWARDERS for pid in pids):
+        return True
+    return told_pid is not None and told_pid not in map(_own_number, pids)
+
+
+def _own_number(pid: int) -> int:
+    """The number that a process has for itself: in the innermost of its namespaces."""
+    for line in _read(pid, "status").splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return pid
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return (_PROC / str(pid) / name).read_text()
+    except OSError:  # it has ended
+        return ""
 
 
 def _target(file: Path) -> str:
