@@ -335,6 +335,7 @@ cdef extern from "loadgen.h" nogil:
     int loadgen_start(loadgen *g, int64_t at_ns, errstr_t errstr)
     bint loadgen_wait(loadgen *g, int64_t timeout_ns)
     bint loadgen_measuring(loadgen *g)
+    bint loadgen_is_ending(loadgen *g)
     void loadgen_begin_measuring(loadgen *g)
     void loadgen_stop(loadgen *g)
     void loadgen_read(loadgen *g, loadgen_snapshot *snapshot)

@@ -385,6 +385,8 @@ class LoadGenerator:
         """Wait without the GIL until the run is over or for `timeout_s`; True when it is over."""
     def measuring(self) -> bool:
         """Whether the burn-in is complete."""
+    def is_ending(self) -> bool:
+        """Whether no more requests begin: what is under way is the last."""
     def begin_measuring(self) -> None:
         """End a burn-in of BURN_IN_TOLD: what begins from now on is measured."""
     def stop(self) -> None:

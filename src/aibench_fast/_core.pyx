@@ -839,6 +839,9 @@ cdef class LoadGenerator:
     def measuring(self):
         return loadgen_measuring(self._open())
 
+    def is_ending(self):
+        return loadgen_is_ending(self._open())
+
     def begin_measuring(self):
         loadgen_begin_measuring(self._open())
 

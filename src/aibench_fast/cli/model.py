@@ -155,6 +155,12 @@ def load(options: argparse.Namespace) -> int:
             f"without --batchsize {spec.batch_size}",
             file=sys.stderr,
         )
+    if spec.batches and spec.min_batch_size > 1 and not spec.min_batch_timeout_ms:
+        print(
+            f"requests wait until there are {spec.min_batch_size} rows, however long that takes: "
+            "run it with as many workers x batch size, or load it with --minbatchtimeout",
+            file=sys.stderr,
+        )
     dialect = None if options.dialect == "auto" else Dialect(options.dialect)
     copies = [(address, spec) for address in servers]
     if options.cluster_mode:

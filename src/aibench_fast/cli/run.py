@@ -135,7 +135,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--metadata-autobatching", type=int, default=-1, metavar="N",
-        help="the model's batch size on the server, noted in the result (default: -1, unknown)",
+        help="the model's batch size on the server, noted in the result (default: as RedisAI tells "
+        "it, otherwise -1, unknown)",
     )  # fmt: skip
     group.add_argument(
         "--print-responses", type=boolean, nargs="?", const=True, default=False,

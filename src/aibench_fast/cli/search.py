@@ -29,6 +29,7 @@ from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.events import Event
+from aibench_fast.load.leastworkers import least_workers
 from aibench_fast.load.search import Edge, OutOfTime, find_edge, longest, parse_target
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.results.result import MAX_NOT_SENT, Checked, Result
@@ -39,7 +40,7 @@ from aibench_fast.units import described_duration
 SEARCH_FILE = "search.json"
 RATE_WORKERS = 50
 PROBE_SHARE = 1 / 4
-"""Of the rate that one worker reaches in a closed loop: where a search over the rate begins."""
+"""Of what the fewest workers reach in a closed loop: where a search over the rate begins."""
 SPARE_REQUESTS = 1.2
 """Times as many as a quantile takes to be known."""
 MAX_FAILED = 0.01
@@ -138,7 +139,7 @@ def _search(options: argparse.Namespace) -> int:
 
         try:
             if lowest is None:
-                bar.update(task, description="asking one worker for its rate")
+                bar.update(task, description="asking the fewest workers for their rate")
                 lowest = min(steps.probe() * PROBE_SHARE, highest)
             steps.tell_length(lowest, highest)
             edge = find_edge(measure, lowest, highest, whole=options.over != "rate")
@@ -255,11 +256,12 @@ class _Steps:
                 check_clients(self._options, self._configured(value))
 
     def probe(self) -> float:
-        """The rate of one worker in a closed loop."""
-        one = dataclasses.replace(
-            self._config, workers=1, threads=None, duration_s=1.0, results_so_far=False
+        """The rate of one worker in a closed loop, or of as many as the model waits for."""
+        workers = least_workers(self._config)
+        fewest = dataclasses.replace(
+            self._config, workers=workers, threads=None, duration_s=1.0, results_so_far=False
         )
-        result = self._run(one, self._tell)
+        result = self._run(fewest, self._tell)
         if result.interrupted:
             raise KeyboardInterrupt
         _check_clients(result)
@@ -269,9 +271,8 @@ class _Steps:
                 "--from"
             )
         if not self._quiet:
-            print(
-                f"one worker in a closed loop: {result.requests_per_s:.5g} requests/s", flush=True
-            )
+            who = "one worker" if workers == 1 else f"{workers} workers"
+            print(f"{who} in a closed loop: {result.requests_per_s:.5g} requests/s", flush=True)
         return result.requests_per_s
 
     def tell_length(self, lowest: float, highest: float) -> None:

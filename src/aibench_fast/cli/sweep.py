@@ -131,14 +131,19 @@ def _planned(options: argparse.Namespace) -> Planned:
     check_one_server(options)
     if options.embedded or (options.dry_run and options.autobatching):
         own = AnyModel.batch_size if options.embedded == "triton" else 0
-        return _plan(common, options, options.autobatching or [own])
+        return _plan(common, options, AnyModel(), options.autobatching or [own])
     with loaded_server(options) as where:
         model = swept_model(where, options)
         common = dataclasses.replace(common, **where)
-        return _plan(common, options, options.autobatching or [model.batch_size])
+        return _plan(common, options, model, options.autobatching or [model.batch_size])
 
 
-def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence[int]) -> Planned:
+def _plan(
+    common: RunConfig,
+    options: argparse.Namespace,
+    model: RedisAiModel | AnyModel,
+    autobatching: Sequence[int],
+) -> Planned:
     """Every cell with its settings and files; ConfigError where one of them cannot be run."""
     counts = resolved(common, options).count_tensors()
     grid = Grid(
@@ -172,7 +177,7 @@ def _plan(common: RunConfig, options: argparse.Namespace, autobatching: Sequence
         )
         config = resolved(config, options)
         check_clients(options, config)
-        config.max_requests(counts[0])
+        model.check(cell, config.max_requests(counts[0]))
         files = Files.of(cell, options.results_dir, options.suffix, options.device)
         planned.append((cell, config, files))
     if not planned:

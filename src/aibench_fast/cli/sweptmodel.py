@@ -7,9 +7,12 @@ from typing import Self
 
 from aibench_fast.cli.servers import Where
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.load.sweep import Cell
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
+from aibench_fast.protocols.redisai.leastbatch import check_workers
+from aibench_fast.protocols.redisai.model import StoredModel
 
 HURRY_S = 1.0
 """How long the server has to take its model back where someone waits for the end."""
@@ -20,6 +23,9 @@ class AnyModel:
 
     batch_size = -1
     """It does not tell."""
+
+    def check(self, cell: Cell, most_requests: int) -> None:
+        """Every cell can be run, as far as is known."""
 
     def prepare(self, batch_size: int) -> None:
         """It stays as it is."""
@@ -56,10 +62,24 @@ class RedisAiModel:
         """The batch size that the model was found with."""
         return self._spec.batch_size
 
+    def check(self, cell: Cell, most_requests: int) -> None:
+        """ConfigError where a cell's requests would wait for a batch that never fills."""
+        spec = self._at(cell.autobatching)
+        model = StoredModel(
+            spec.name,
+            batch_size=spec.batch_size,
+            min_batch_size=spec.min_batch_size,
+            min_batch_timeout_ms=spec.min_batch_timeout_ms,
+        )
+        check_workers([(model, cell.batch_size)], cell.workers, most_requests)
+
     def prepare(self, batch_size: int) -> None:
         """Have the server hold the model with this batch size, and nothing else if it may."""
+        self._store(self._at(batch_size))
+
+    def _at(self, batch_size: int) -> ModelSpec:
         own = batch_size == self.batch_size
-        self._store(self._spec if own else _batched(self._spec, batch_size))
+        return self._spec if own else _batched(self._spec, batch_size)
 
     def _store(self, wanted: ModelSpec, patience_s: float = REPLY_TIMEOUT_S) -> None:
         if wanted == self._stored and not self._flush:

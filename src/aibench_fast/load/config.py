@@ -169,7 +169,7 @@ class RunConfig:
     """Several kinds of request instead of the one of `file`, `shape`, `dtype`, `model` and
     `batch_size`, drawn by their weights from `seed`."""
     metadata_autobatching: int = -1
-    """The model's batch size as the server was told it, for the result alone."""
+    """The model's batch size on the server, for the result alone; -1: as RedisAI tells it."""
     command_line: str | None = None
     """What was typed to have this run, for the result alone."""
     share: Share | None = None

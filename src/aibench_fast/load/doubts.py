@@ -20,23 +20,34 @@ def warnings(
     outputs: Sequence[Mapping[int, bytes]],
     equal_tensors: bool,
     unsteady: str | None,
+    unfilled: bool,
 ) -> list[Warned]:
     """All that a reader has to know before trusting the figures.
 
     `same_cores`: the server runs on cores of the client; `outputs` are what each kind's model
     answered to different tensors, by their index, a sample of them; `equal_tensors`: some kind's
     do not differ at all; `unsteady`: how the burn-in ended without the steady state that it was to
-    reach.
+    reach; `unfilled`: the last requests were abandoned, for a batch that nobody would fill.
     """
     found = _found(config, result, same_cores, outputs, equal_tensors)
     told = [Warned(kind, message) for kind, message in found]
     if unsteady:
         told.append(Warned("unsteady", f"the burn-in never came to a steady state: {unsteady}"))
+    if unfilled:
+        told.append(
+            Warned(
+                "unfilled_batch",
+                "the last requests were abandoned: the model waits for MINBATCHSIZE rows, without "
+                "a time limit, and no more were sent; they are in no figure",
+            )
+        )
     return told
 
 
-def server_warnings(records: Sequence[ServerRecord], asked_workers: int) -> list[Warned]:
-    """What is to be known of several servers."""
+def server_warnings(
+    records: Sequence[ServerRecord], asked_workers: int, autobatching: int
+) -> list[Warned]:
+    """What is to be known of the servers; `autobatching` is what was given, -1 for nothing."""
     found = []
     first, *others = records
     if asked_workers < len(records):
@@ -46,6 +57,15 @@ def server_warnings(records: Sequence[ServerRecord], asked_workers: int) -> list
                 f"--workers {asked_workers}, but {len(records)} ran: one for each server",
             )
         )
+    for record in records:
+        if autobatching != -1 and record.autobatching not in (None, autobatching):
+            found.append(
+                Warned(
+                    "autobatching_differs",
+                    f"--metadata-autobatching {autobatching}, but {record.server.address} has the "
+                    f"model with BATCHSIZE {record.autobatching}",
+                )
+            )
     for other in others:
         if (other.server.kind, other.server.version) != (first.server.kind, first.server.version):
             found.append(

@@ -102,7 +102,7 @@ def result_of(
         pipeline=config.pipeline,
         max_queries=config.max_queries,
         limit_rps=config.limit_rps,
-        metadata_autobatching=config.metadata_autobatching,
+        metadata_autobatching=_autobatching(config, run.records),
         start_unix_ms=run.start_unix_ms,
         end_unix_ms=run.start_unix_ms + round(duration_s * MS_PER_S),
         duration_s=duration_s,
@@ -149,8 +149,18 @@ def result_of(
     same_cores = watch.surroundings.same_cores
     found = warnings(
         config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
-    ) + server_warnings(run.records, run.asked_workers)  # fmt: skip
+        watch.unfilled,
+    ) + server_warnings(run.records, run.asked_workers, config.metadata_autobatching)  # fmt: skip
     return dataclasses.replace(result, warnings=found)
+
+
+def _autobatching(config: RunConfig, records: Sequence[ServerRecord]) -> int:
+    """The models' batch size on the servers, as it was given or as all tell it; -1: unknown."""
+    if config.metadata_autobatching != -1:
+        return config.metadata_autobatching
+    found = {record.autobatching for record in records}
+    told = found.pop() if len(found) == 1 else None
+    return -1 if told is None else told
 
 
 def _all_requests(config: RunConfig, snapshot: _core.Snapshot, end: End) -> RequestCounts:

@@ -136,8 +136,9 @@ class PreparedRun:
                 stats = server_watch.so_far()
                 self._observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
 
-        outputs = background.record.outputs
-        watch = Watch(config, outputs, generator, tell, server_watch, self._surroundings, at_ns)
+        watch = Watch(
+            config, servers.records, generator, tell, server_watch, self._surroundings, at_ns
+        )
         try:
             self._await(at_ns)
             self._observe(Started(self.server))
@@ -203,7 +204,11 @@ def _visit(
             if isinstance(address, HttpAddress):
                 sessions.append(_over_http(config, address, kinds, sessions))
             else:
-                sessions.append(_over_resp(config, address, kinds, workers, cluster))
+                asking = _asking(config, config.max_requests(len(sources[0].inputs[0])))
+                all_workers = _workers_of_all_clients(config, number, len(addresses))
+                sessions.append(
+                    RedisAiSession(address, asking, kinds, workers, all_workers, cluster)
+                )
         return Servers(sessions)
     except BaseException:
         for session in sessions:
@@ -229,23 +234,28 @@ def _over_http(
     return OpenInferenceSession(address, asking, kinds)
 
 
-def _over_resp(
-    config: RunConfig,
-    address: ServerAddress,
-    kinds: Sequence[AskedKind],
-    workers: Sequence[int],
-    cluster: Cluster | None,
-) -> RedisAiSession:
-    asking = Asking(
+def _workers_of_all_clients(config: RunConfig, number: int, servers: int) -> int:
+    """How many workers a server has, of all clients."""
+    share = config.share
+    counts = (
+        [config.workers]
+        if share is None
+        else [len(range(n, share.all_workers, share.clients)) for n in range(share.clients)]
+    )
+    return sum(len(range(number, max(count, servers), servers)) for count in counts)
+
+
+def _asking(config: RunConfig, most_requests: int) -> Asking:
+    return Asking(
         dialect=config.dialect,
         use_dag=config.use_dag,
         persist=config.persist_results,
         timeout_ms=config.timeout_ms,
         outputs=config.outputs,
+        most_requests=most_requests,
         reset_stats=config.reset_stats and config.is_first_client,
         patience_s=config.patience_s,
     )
-    return RedisAiSession(address, asking, kinds, workers, cluster)
 
 
 def _more_readers(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig, available_cpus
 from aibench_fast.load.events import Observer
+from aibench_fast.load.lastbatch import LastBatch
 from aibench_fast.load.livereadings import LiveReadings
 from aibench_fast.load.readings import (
     NS_PER_S,
@@ -19,7 +20,7 @@ from aibench_fast.load.readings import (
 from aibench_fast.load.steadywatch import SteadyWatch
 from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.verdict import Seen, check_client
-from aibench_fast.protocols.record import Output
+from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.session import StatisticsWatch
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
@@ -50,7 +51,7 @@ class Watch:
     def __init__(
         self,
         config: RunConfig,
-        outputs: Sequence[Output],
+        records: Sequence[ServerRecord],
         generator: _core.LoadGenerator,
         observe: Observer,
         server_watch: StatisticsWatch,
@@ -61,10 +62,10 @@ class Watch:
         self._start_unix_ms, self._start_ns = unix_ms(), time.monotonic_ns()
         self._at_ns = at_ns
         self.intervals: list[Interval] = []
-        self.outputs: list[dict[int, bytes]] = [{} for _ in outputs]
+        self._outputs = records[0].outputs
+        self.outputs: list[dict[int, bytes]] = [{} for _ in self._outputs]
         """What each kind's model answered to different tensors, by their index; a sample."""
         self._config = config
-        self._outputs = outputs
         self._generator = generator
         self._observe = observe
         self._server_watch = server_watch
@@ -72,6 +73,9 @@ class Watch:
         """What was counted at the end of the newest reporting period."""
         self.unsteady: str | None = None
         """How the burn-in ended without a steady state, where it was to reach one."""
+        self.unfilled = False
+        """Whether the last requests were abandoned, for a batch that nobody was left to fill."""
+        self._last_batch = LastBatch(generator, records, config.pipeline)
         self._burning_in = bool(config.burn_in or config.burn_in_s or config.burn_in_until_steady)
         self._steady = SteadyWatch(generator) if config.burn_in_until_steady else None
         self.surroundings = surroundings
@@ -112,6 +116,9 @@ class Watch:
         ):
             self._note_burn_in()
             self.surroundings.look()
+            if not self.unfilled and self._last_batch.is_stuck():
+                self.unfilled = True
+                self._generator.stop()
             if not self._config.sample_responses:
                 self._take_sample()
             if self._live:

@@ -38,6 +38,7 @@ static void release_waiting(struct iothread *t)
             worker_begin(t, w);
         }
     }
+    atomic_store_explicit(&t->waits, t->line.first != NULL, memory_order_relaxed);
 }
 
 static void worker_event(struct iothread *t, struct worker *w, uint32_t events)

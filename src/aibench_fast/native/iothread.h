@@ -35,6 +35,7 @@ struct run_state {
     size_t longest_reply_bytes;      /* of any reply */
     _Atomic bool stopping;
     _Atomic bool lag_exceeded;
+    _Atomic bool exhausted; /* every request of the schedule, or up to max_requests, is taken */
     _Atomic uint64_t completions;
     _Atomic uint64_t burn_in_requests; /* as in the config, or BURN_IN_UNTIL_TOLD and then less */
     _Atomic int64_t measure_due_from_ns; /* by a schedule: what is due before is burn-in too */
@@ -63,6 +64,7 @@ struct iothread {
     uint32_t workers_running;
     uint32_t workers_resting;
     struct waiting_line line; /* workers that are free before their request is due */
+    _Atomic bool waits;       /* whether there are any in it */
     int64_t clock_ns; /* when the thread last read the clock */
     uint32_t rounds;  /* of its loop, of which one in ROUNDS_A_CLOCK reads it in any case */
     int64_t next_expiry_check_ns;

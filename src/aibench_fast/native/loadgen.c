@@ -151,6 +151,16 @@ bool loadgen_measuring(struct loadgen *g)
     return from_ns != 0 && from_ns <= monotonic_ns();
 }
 
+bool loadgen_is_ending(struct loadgen *g)
+{
+    if (run_is_over(&g->run))
+        return true;
+    bool ending = atomic_load(&g->run.exhausted);
+    for (uint32_t i = 0; i < g->run.config.threads; i++)
+        ending = ending && !atomic_load(&g->threads[i].waits);
+    return ending;
+}
+
 void loadgen_begin_measuring(struct loadgen *g)
 {
     struct run_state *run = &g->run;

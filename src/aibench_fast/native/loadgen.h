@@ -113,6 +113,9 @@ bool loadgen_wait(struct loadgen *g, int64_t timeout_ns);
 /* True once the burn-in is complete. */
 bool loadgen_measuring(struct loadgen *g);
 
+/* Whether no more requests begin, but for those that wait for a connection: what is under way is the last. */
+bool loadgen_is_ending(struct loadgen *g);
+
 /* End a burn-in that is BURN_IN_UNTIL_TOLD: what ends from now on is measured, or by a schedule what is
  * due from now on. */
 void loadgen_begin_measuring(struct loadgen *g);

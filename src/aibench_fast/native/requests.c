@@ -147,10 +147,15 @@ static struct request *take_request(struct iothread *t, struct worker *w)
     struct request *request =
         &w->requests[(w->oldest + w->outstanding) % run->config.pipeline];
     struct arrival *arrival = &request->arrival;
-    if (run_is_over(run) || !schedule_next(&run->schedule, arrival))
+    if (run_is_over(run))
         return NULL;
+    if (!schedule_next(&run->schedule, arrival)) {
+        atomic_store(&run->exhausted, true);
+        return NULL;
+    }
     if (run->config.max_requests && arrival->number >= run->config.max_requests) {
         keep_earliest(&run->max_due_ns, arrival->due_ns);
+        atomic_store(&run->exhausted, true);
         return NULL;
     }
     request->started_ns = 0;
@@ -327,6 +332,7 @@ void worker_next(struct iothread *t, struct worker *w)
     if (w->waiter.due_ns && !w->late) {
         w->phase = WORKER_WAITING;
         waiting_line_push(&t->line, &w->waiter);
+        atomic_store_explicit(&t->waits, true, memory_order_relaxed);
     } else {
         worker_begin(t, w);
     }

@@ -34,5 +34,11 @@ class ServerRecord:
     is the file's."""
     outputs: Sequence[Output]
     """What each kind of request was answered on trial."""
+    autobatching: int | None = None
+    """The batch size that the server has the models run with."""
+    most_waiting: int = 0
+    """How many requests may wait for one another without end: for a batch that is not full."""
+    trial_s: float = 0.0
+    """How long the slowest trial request took, in seconds."""
     pid: int | None = None
     """Of its process, on its own machine."""

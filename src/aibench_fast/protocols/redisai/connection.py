@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -92,6 +93,11 @@ class Connection:
     def close(self) -> None:
         """Close it; once is enough."""
         self._socket.close()
+
+    def cut(self) -> None:
+        """End it while another thread waits for an answer, which gets a ConnectionClosed."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def be_patient(self, patience_s: float) -> None:
         """Give an answer so long to be whole from now on."""

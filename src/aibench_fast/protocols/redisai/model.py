@@ -17,7 +17,7 @@ class StoredModel:
 
     name: str
     """Without the hash tag of a cluster's shard."""
-    outputs: Sequence[str] = ()
+    outputs: tuple[str, ...] = ()
     """Their names, which not every backend knows in every version."""
     batch_size: int | None = None
     """The server runs up to so many rows of waiting requests as one; 0: one request at a time."""
@@ -34,7 +34,7 @@ class StoredModel:
         batch_size = found.get("batchsize")
         return cls(
             name,
-            outputs=[*map(text, names)] if isinstance(names, list) else (),
+            outputs=tuple(map(text, names)) if isinstance(names, list) else (),
             batch_size=batch_size if isinstance(batch_size, int) else None,
             min_batch_size=_count(found.get("minbatchsize")),
             min_batch_timeout_ms=_count(found.get("minbatchtimeout")),

@@ -61,6 +61,11 @@ class Request:
         return f"RedisAI Query - {name} :{command}"
 
     @property
+    def rows(self) -> int:
+        """How many rows of a batch it is."""
+        return self.inputs[0].shape[0]
+
+    @property
     def model_key(self) -> str:
         """The model's key, in a cluster that of the shard's copy."""
         return self.shard.key(self.model) if self.shard else self.model

@@ -28,6 +28,8 @@ class Asking:
     timeout_ms: int | None = None
     outputs: Sequence[str] = ()
     """The outputs that are fetched, by name or number; none: all."""
+    most_requests: int = 0
+    """That all clients send; 0: no limit."""
     reset_stats: bool = False
     patience_s: float = REPLY_TIMEOUT_S
     """How long an answer before the trials is waited for."""
@@ -42,11 +44,13 @@ class RedisAiSession:
         asking: Asking,
         kinds: Sequence[AskedKind],
         workers: Sequence[int],
+        all_workers: int,
         cluster: Cluster | None = None,
     ) -> None:
         """Visit the server; ServerError where something that is needed is refused.
 
-        `workers` are its own ones, by their numbers. With a `cluster` it is the primary of a shard.
+        `workers` are its own ones, by their numbers; of all clients it has `all_workers`. With a
+        `cluster` it is the primary of a shard.
         """
         self._cluster = cluster
         self._kinds = kinds
@@ -68,7 +72,8 @@ class RedisAiSession:
         self.record: ServerRecord
         try:
             self.record, self._requests = visit(
-                address, trials, asking.dialect, workers=workers, reset_stats=asking.reset_stats,
+                address, trials, asking.dialect, workers=workers, all_workers=all_workers,
+                most_requests=asking.most_requests, reset_stats=asking.reset_stats,
                 patience_s=asking.patience_s,
             )  # fmt: skip
         except ServerError as error:

@@ -9,7 +9,8 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aibench_fast._core import RespStrings
@@ -26,6 +27,12 @@ from aibench_fast.protocols.redisai.connection import (
     info,
     known_commands,
     text,
+)
+from aibench_fast.protocols.redisai.leastbatch import (
+    check_workers,
+    company,
+    most_waiting,
+    requests_in_batch,
 )
 from aibench_fast.protocols.redisai.model import StoredModel
 from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
@@ -85,6 +92,8 @@ def visit(
     dialect: Dialect | None,
     *,
     workers: Sequence[int],
+    all_workers: int,
+    most_requests: int = 0,
     reset_stats: bool = False,
     patience_s: float = REPLY_TIMEOUT_S,
 ) -> tuple[ServerRecord, list[Request]]:
@@ -96,9 +105,11 @@ def visit(
     0 where that is asked for.
 
     ServerError, with the server's own words, where something that is needed is refused; what is
-    optional is then absent. `workers` are those of this server, by their numbers; `patience_s` is
-    how long each answer is waited for, but those of the trials, for which a model may have to be
-    compiled: REPLY_TIMEOUT_S is waited for them where that is more.
+    optional is then absent. ConfigError where there are too few workers or requests for a model
+    that waits until a batch is large enough. `workers` are those of this server, by their numbers,
+    `all_workers` says how many all clients have there, and `most_requests` how many they send, 0
+    for no limit. `patience_s` is how long each answer is waited for, but those of the trials, for
+    which a model may have to be compiled: REPLY_TIMEOUT_S is waited for them where that is more.
     """
     with Connection(address, patience_s) as connection:
         server, modules, pid = _server(connection)
@@ -107,30 +118,36 @@ def visit(
         _check_commands(connection, server, requests[0])
         if requests[0].timeout_ms is not None and EMBEDDED_VERSION not in modules:
             _check_timeout(connection, requests[0].timeout_ms)
-        models = {
-            request.model_key: _model(connection, request.model, request.model_key)
-            for request in requests
-        }
+        names = {request.model_key: request.model for request in requests}
+        models = {key: read_model(connection, name, key) for key, name in names.items()}
         for place, trial in enumerate(trials):
             model = models[requests[place].model_key]
             if model.outputs:
                 requests[place] = _fetching(requests[place], model, trial, len(model.outputs))
+        batched = _batched(models, requests)
+        check_workers(batched, all_workers, most_requests)
+        sizes = {model.batch_size for model in models.values()}
         record = ServerRecord(
             server=server,
             peer=connection.peer,
             config=_server_config(connection, modules),
             model_digests=[_model_digest(connection, model) for model in models],
             outputs=(),
+            autobatching=sizes.pop() if len(sizes) == 1 else None,
+            most_waiting=most_waiting(batched),
             pid=pid,
         )
         connection.be_patient(max(REPLY_TIMEOUT_S, patience_s))
         try:
             outputs = []
+            trial_s = 0.0
             for place, trial in enumerate(trials):
                 model = models[requests[place].model_key]
+                began_s = time.monotonic()
                 requests[place], output = _trial(
                     connection, requests[place], workers[0], trial, model
                 )
+                trial_s = max(trial_s, time.monotonic() - began_s)
                 outputs.append(output)
             for worker in workers:
                 for request in requests:
@@ -143,7 +160,7 @@ def visit(
         except BaseException:
             leave(address, requests, workers, HURRY_S)
             raise
-    return dataclasses.replace(record, outputs=outputs), requests
+    return dataclasses.replace(record, outputs=outputs, trial_s=trial_s), requests
 
 
 def leave(
@@ -227,13 +244,25 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")]
 
 
-def _model(connection: Connection, name: str, key: str) -> StoredModel:
+def read_model(connection: Connection, name: str, key: str) -> StoredModel:
+    """Ask for a model that is stored under a key; ServerError where it is not there."""
     try:
         return StoredModel.of(name, connection.call("AI.MODELGET", key, "META"))
     except ServerError as error:
         raise ServerError(
             f"{error} (model {key}); load it with `aibench-fast model load`"
         ) from error
+
+
+def _batched(
+    models: Mapping[str, StoredModel], requests: Sequence[Request]
+) -> list[tuple[StoredModel, int]]:
+    """The requests that the server runs together, by their models and rows; those alike are one."""
+    alike = {
+        (request.model_key, request.rows, *((one.dtype, *one.shape) for one in request.inputs)):
+        request for request in requests
+    }  # fmt: skip
+    return [(models[request.model_key], request.rows) for request in alike.values()]
 
 
 def _fetching(request: Request, model: StoredModel, trial: Trial, count: int) -> Request:
@@ -272,7 +301,7 @@ def _trial(
     try:
         for command, tensor in zip(separate.commands(worker), trial.tensors, strict=False):
             _check_ok(connection, command, connection.with_tensor(command, tensor))
-        count = _run(connection, separate, worker, known=bool(model.outputs))
+        count = _run(connection, separate, worker, model)
         request = _fetching(request, model, trial, count)
         found = [_fetched(connection, key) for key in request.fetched_keys(worker)]
     except ConnectionClosed as error:
@@ -294,21 +323,23 @@ def _trial(
     )
 
 
-def _run(connection: Connection, request: Request, worker: int, *, known: bool) -> int:
+def _run(connection: Connection, request: Request, worker: int, model: StoredModel) -> int:
     """Run the model on the tensors that were set; return how many outputs it has.
 
-    Where that is not `known`, it is tried with one more key as long as the server refuses their
-    number.
+    Where that is not known, it is tried with one more key as long as the server refuses their
+    number. A model that waits for a larger batch gets as many equal requests as fill it.
     """
+    others = requests_in_batch(model, request.rows) - 1
     first: ServerError | None = None
     for count in range(request.output_count, MAX_OUTPUTS_TRIED + 1):
         command = dataclasses.replace(request, output_count=count).run(worker)
-        (reply,) = connection.exchange([command])
+        with company(connection.address, [command], others):
+            (reply,) = connection.exchange([command])
         if not isinstance(reply, Refusal):
             _check_ok(connection, command, reply)
             return count
         first = first or connection.refused(command, reply)
-        if known or not _OTHER_OUTPUTS.search(str(reply)):
+        if model.outputs or not _OTHER_OUTPUTS.search(str(reply)):
             break
     assert first is not None
     raise first

@@ -1,0 +1,26 @@
+"""The fewest workers that a run can have."""
+
+from aibench_fast.load.config import RunConfig
+from aibench_fast.protocols.redisai.cluster import read_cluster
+from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.protocols.redisai.leastbatch import most_waiting
+from aibench_fast.protocols.redisai.visit import read_model
+
+
+def least_workers(config: RunConfig) -> int:
+    """One, or where models of RedisAI wait until a batch is large enough, as many as that takes.
+
+    ServerError where a model is not there; ConfigError where no number of workers fills its batch.
+    """
+    if config.url is not None:
+        return 1
+    shards = read_cluster(config.addresses).shards if config.cluster_mode else []
+    address = shards[0].primary if shards else config.address
+    with Connection(address, config.patience_s) as connection:
+        models = {
+            name: read_model(connection, name, shards[0].key(name) if shards else name)
+            for name in config.models
+        }
+    asked = {(models[kind.model], kind.batch_size) for kind in config.kinds}
+    waiting = most_waiting(asked)
+    return 1 if waiting == 0 else (waiting + 1) * len(shards or config.addresses)
