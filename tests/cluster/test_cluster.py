@@ -145,14 +145,14 @@ def named(cluster: EmbeddedCluster, host: str) -> Iterator[None]:
 
     name(host, "hostname")
     try:
-        while {text(host) for host in hosts_told(cluster)} != {host}:
+        while {text(one) for one in hosts_told(cluster)} != {host}:
             time.sleep(0.05)
         yield
     finally:
         name("", "ip")
 
 
-def hosts_told(cluster: EmbeddedCluster) -> list[bytes]:
+def hosts_told(cluster: EmbeddedCluster) -> list[bytes | None]:
     """By what hosts each node names all."""
     found = []
     for node in cluster.primaries:
@@ -227,17 +227,37 @@ def test_slots_that_nobody_serves_are_told_before_the_clock() -> None:
     )
 
 
-def test_a_primary_without_the_name_that_it_is_to_be_told_by_is_one_line(
-    cluster: EmbeddedCluster,
+@pytest.mark.parametrize(
+    ("kind", "told"), [("hostname", b"?"), ("unknown-endpoint", None)], ids=str
+)
+def test_nodes_that_announce_no_host_are_where_one_was_asked(
+    cluster: EmbeddedCluster, cli: Cli, kind: str, told: bytes | None
 ) -> None:
-    first, *_, last = cluster.primaries
-    with named(cluster, "localhost"):
-        with Connection(last.address) as connection:
-            connection.call("CONFIG", "SET", "cluster-announce-hostname", "")
-        while hosts_told(cluster).count(b"?") < len(cluster.primaries):  # all have heard of it
-            time.sleep(0.05)
-        with pytest.raises(ServerError, match="does not tell the host of the primary with slot"):
-            read_cluster([first.address])
+    """Also where MOVED and ASK name them."""
+    with preferring(cluster, kind):
+        assert set(hosts_told(cluster)) == {told}
+        where = ("--host", "localhost", "--port", cluster.address.port, "--cluster-mode")
+        done = cli("model", "load", *where, "--model", "null", "--backend", "NULL")
+        assert done.returncode == 0, done.stderr
+        done = cli("run", *where, "--model", "null", "--shape", 16, "--max-queries", 30, "--quiet")
+        assert done.returncode == 0, done.stderr
+        test_a_slot_that_moves_to_another_primary_under_load_is_followed(cluster, {})
+
+
+@contextmanager
+def preferring(cluster: EmbeddedCluster, kind: str) -> Iterator[None]:
+    """While the block lasts all nodes are named by an endpoint of this kind."""
+
+    def prefer(kind: str) -> None:
+        for node in (*cluster.primaries, *cluster.replicas):
+            with Connection(node.address) as connection:
+                connection.call("CONFIG", "SET", "cluster-preferred-endpoint-type", kind)
+
+    prefer(kind)
+    try:
+        yield
+    finally:
+        prefer("ip")
 
 
 def test_each_connection_logs_in_where_there_is_a_password() -> None:

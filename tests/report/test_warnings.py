@@ -157,7 +157,7 @@ def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) ->
     config = RunConfig(file=None, shape=(4,))
     found = [
         one.message
-        for one in warnings(config, result, False, [{1: b"a", 2: b"b"}], False, None)
+        for one in warnings(config, result, False, [{1: b"a", 2: b"b"}], False, None, False)
         if one.kind == "trend"
     ]
     assert (warned is None) == (found == [])
@@ -167,4 +167,7 @@ def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) ->
 
 def test_a_server_elsewhere_and_a_good_run_have_none() -> None:
     config = RunConfig(file=None, shape=(4,))
-    assert warnings(config, our_result(), False, [{1: b"a", 2: b"b"}, {1: b"a"}], False, None) == []
+    assert (
+        warnings(config, our_result(), False, [{1: b"a", 2: b"b"}, {1: b"a"}], False, None, False)
+        == []
+    )

@@ -26,7 +26,7 @@ def options(servers: Any, **changes: Any) -> argparse.Namespace:
         "grid": Path("g.toml"), "servers": servers, "urls": [], "header": [], "host": "localhost",
         "port": (6379,), "socket": None, "embedded": None, "model": "m", "model_version": None,
         "metrics_url": None, "tls": False, "cacert": None, "cert": None, "key": None,
-        "tls_server_name": None, "insecure": False,
+        "tls_server_name": None, "insecure": False, "cluster_mode": False,
     }  # fmt: skip
     return argparse.Namespace(**(usual | changes))
 
@@ -60,7 +60,13 @@ def test_what_is_wrong_with_a_table_is_one_line(servers: Any, told: str) -> None
 
 @pytest.mark.parametrize(
     "changes",
-    [{"urls": ["http://h"]}, {"port": (6380,)}, {"embedded": "triton"}, {"header": ["A: b"]}],
+    [
+        {"urls": ["http://h"]},
+        {"port": (6380,)},
+        {"embedded": "triton"},
+        {"header": ["A: b"]},
+        {"cluster_mode": True},
+    ],
 )
 def test_servers_are_named_in_one_place(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"with \[\[server\]\] tables: each of them says its own"):

@@ -106,7 +106,7 @@ def test_a_model_larger_than_what_is_received_at_once() -> None:
 def digest_of(address: ServerAddress, model: str) -> str | None:
     """The model's digest as a visit tells it."""
     request = Request(dialect=Dialect.MODELRUN, model=model, inputs=[Tensor("FLOAT", (1, 1))])
-    record, _ = visit(address, [Trial(request, [bytes(4)])], None, workers=range(1))
+    record, _ = visit(address, [Trial(request, [bytes(4)])], None, workers=range(1), all_workers=1)
     (digest,) = record.model_digests
     return digest
 

@@ -16,7 +16,7 @@ from aibench_fast.load.toml import check_keys
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _KEYS = {
     "name": str, "url": str, "host": str, "port": int, "socket": str, "embedded": str,
-    "model": str, "model-version": str, "header": list, "metrics-url": str,
+    "model": str, "model-version": str, "header": list, "metrics-url": str, "cluster-mode": bool,
 }  # fmt: skip
 _PLACES = {"url": ("url",), "host and port": ("host", "port"), "socket": ("socket",),
            "embedded": ("embedded",)}  # fmt: skip
@@ -56,6 +56,7 @@ def _check_options(options: argparse.Namespace) -> None:
         "--model-version": options.model_version is not None,
         "--host, --port or --socket": is_address_given(options),
         "--tls": options.tls,
+        "--cluster-mode": options.cluster_mode,
         "--embedded": bool(options.embedded),
     }
     for name, is_given in given.items():
@@ -84,6 +85,7 @@ def _server(table: Any, where: str, options: argparse.Namespace) -> argparse.Nam
     server.host = table.get("host", options.host)
     server.port = (table["port"],) if "port" in table else options.port
     server.socket = Path(table["socket"]) if "socket" in table else None
+    server.cluster_mode = table.get("cluster-mode", False)
     server.model = table.get("model", options.model)
     server.model_version = table.get("model-version")
     server.header = table.get("header", [])

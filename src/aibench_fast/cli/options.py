@@ -79,10 +79,15 @@ def add_subcommands(
 
 
 def add_server_address(
-    parser: argparse.ArgumentParser, *, several: bool = False, http: bool = False
+    parser: argparse.ArgumentParser,
+    *,
+    several: bool = False,
+    http: bool = False,
+    cluster: bool = False,
 ) -> None:
     """--host, --port, --socket, --url and TLS's, of the server that is to answer, or of `several`.
 
+    With `several` or `cluster` it may be a node of a Redis Cluster.
     `addresses` reads them. With `http` the URL may be of a server of the Open Inference
     Protocol, as `http_urls` tells; see also `read_headers`.
     """
@@ -108,7 +113,7 @@ def add_server_address(
         + ("; given for each" if several else ""),
     )  # fmt: skip
     parser.set_defaults(several=several, cluster_mode=False, all_addresses=False)
-    if several:
+    if several or cluster:
         group.add_argument(
             "--cluster-mode", action="store_true",
             help="it is a node of a Redis Cluster, and all of its primaries are meant; each has a "

@@ -10,6 +10,7 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.sweep import Cell
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
 from aibench_fast.protocols.redisai.leastbatch import check_workers
 from aibench_fast.protocols.redisai.model import StoredModel
@@ -41,15 +42,23 @@ class AnyModel:
 class RedisAiModel:
     """The model under test, which is stored again where a cell wants another batch size.
 
-    At the end of a `with` block it has its own batch size again.
+    In a cluster each shard has a copy, all of which are as the first one is. At the end of a `with`
+    block it has its own batch size again.
     """
 
     def __init__(self, address: ServerAddress, options: argparse.Namespace) -> None:
         """Read it from the server; ConfigError where it cannot be batched, and has to be."""
-        self.address = address
         self._flush = options.allow_flush
-        with Connection(address) as connection:
-            self._spec = stored_model(connection, options.model)
+        self._copies = [(address, options.model)]
+        self._in_cluster = options.cluster_mode
+        if self._in_cluster:
+            check_name(options.model)
+            shards = read_cluster([address]).shards
+            self._copies = [(shard.primary, shard.key(options.model)) for shard in shards]
+        first, key = self._copies[0]
+        with Connection(first) as connection:
+            spec = stored_model(connection, key, in_cluster=self._in_cluster)
+        self._spec = dataclasses.replace(spec, name=options.model)
         self._stored = self._spec
         if any(options.autobatching or ()) and not _batched(self._spec, 1).batches:
             raise ConfigError(
@@ -64,6 +73,12 @@ class RedisAiModel:
 
     def check(self, cell: Cell, most_requests: int) -> None:
         """ConfigError where a cell's requests would wait for a batch that never fills."""
+        servers = len(self._copies)
+        if cell.workers < servers:
+            raise ConfigError(
+                f"--workers {cell.workers} in a cluster of {servers} primaries: each has one at "
+                "least; ask for more"
+            )
         spec = self._at(cell.autobatching)
         model = StoredModel(
             spec.name,
@@ -71,7 +86,7 @@ class RedisAiModel:
             min_batch_size=spec.min_batch_size,
             min_batch_timeout_ms=spec.min_batch_timeout_ms,
         )
-        check_workers([(model, cell.batch_size)], cell.workers, most_requests)
+        check_workers([(model, cell.batch_size)], cell.workers // servers, most_requests)
 
     def prepare(self, batch_size: int) -> None:
         """Have the server hold the model with this batch size, and nothing else if it may."""
@@ -85,10 +100,11 @@ class RedisAiModel:
         if wanted == self._stored and not self._flush:
             return
         # A cell may take hours, after which a connection that nothing was asked on may be cut.
-        with Connection(self.address, patience_s) as connection:
-            if self._flush:
-                connection.call("FLUSHALL")
-            load_model(connection, wanted)
+        for address, key in self._copies:
+            with Connection(address, patience_s) as connection:
+                if self._flush:
+                    connection.call("FLUSHALL")
+                load_model(connection, dataclasses.replace(wanted, name=key))
         self._stored = wanted
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.redisai.cluster import read_cluster
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.protocols.redisai.leastbatch import most_waiting
+from aibench_fast.protocols.redisai.redirects import SlotQuestions
 from aibench_fast.protocols.redisai.visit import read_model
 
 
@@ -14,11 +15,15 @@ def least_workers(config: RunConfig) -> int:
     """
     if config.url is not None:
         return 1
-    shards = read_cluster(config.addresses).shards if config.cluster_mode else []
+    cluster = read_cluster(config.addresses) if config.cluster_mode else None
+    shards = cluster.shards if cluster else []
     address = shards[0].primary if shards else config.address
-    with Connection(address, config.patience_s) as connection:
+    with (
+        Connection(address, config.patience_s) as connection,
+        SlotQuestions(connection, cluster) as questions,
+    ):
         models = {
-            name: read_model(connection, name, shards[0].key(name) if shards else name)
+            name: read_model(questions, name, shards[0].key(name) if shards else name)
             for name in config.models
         }
     asked = {(models[kind.model], kind.batch_size) for kind in config.kinds}

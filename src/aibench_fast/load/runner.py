@@ -350,7 +350,7 @@ def _native_cluster(
     sessions = [one for one in servers.sessions if isinstance(one, RedisAiSession)]
     owners = [sessions[worker % len(sessions)] for worker in range(config.workers)]
     return _core.Cluster(
-        nodes=[(name, endpoint_of(node)) for name, node in cluster.named_nodes()],
+        nodes=[(name, endpoint_of(node)) for name, node in cluster.named_nodes],
         asking_kinds=[
             kind._replace(
                 requests=[owner.asking_texts(place, n) for n, owner in enumerate(owners)],

@@ -9,7 +9,8 @@ from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.protocols.redisai.commands import Dialect, model_set
 from aibench_fast.protocols.redisai.connection import Connection, ask_dialect, fields, text
-from aibench_fast.protocols.redisai.replies import shown_reply
+from aibench_fast.protocols.redisai.model import model_refused
+from aibench_fast.protocols.redisai.replies import Refusal, shown_reply
 
 # One mebibyte below the bulk string limit that servers have by default; RedisAI's own default.
 DEFAULT_CHUNK_BYTES = 511 << 20
@@ -125,17 +126,15 @@ def load_model(connection: Connection, spec: ModelSpec, dialect: Dialect | None 
     return dialect
 
 
-def stored_model(connection: Connection, name: str) -> ModelSpec:
+def stored_model(connection: Connection, name: str, *, in_cluster: bool = False) -> ModelSpec:
     """Read a model back from a server, as it can be stored again.
 
-    Raises ServerError with the server's own words, or where it is of a backend not known here.
+    `in_cluster`: the name has a shard's tag. Raises ServerError with the server's own words, or
+    where it is of a backend not known here.
     """
-    try:
-        reply = connection.call("AI.MODELGET", name, "META", "BLOB")
-    except ServerError as error:
-        raise ServerError(
-            f"{error} (model {name}); load it with `aibench-fast model load`"
-        ) from error
+    (reply,) = connection.exchange([["AI.MODELGET", name, "META", "BLOB"]])
+    if isinstance(reply, Refusal):
+        raise model_refused(connection, name, reply, in_cluster=in_cluster)
     facts = fields(reply)
     backend = text(facts.get("backend"))
     if facts and backend not in [*Backend]:

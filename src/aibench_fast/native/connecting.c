@@ -230,10 +230,12 @@ OUT_OF_LINE void worker_rested(struct iothread *t, struct worker *w)
         worker_next(t, w);
 }
 
-/* Greet before the clock starts, where waiting harms nobody. */
-static int greet_and_wait(const struct loadgen_config *config, struct worker *w,
-                          const struct greeting *greeting, errstr_t errstr)
+/* Greet before the clock starts, where waiting harms nobody. Returns 1 where a node of a cluster named another
+ * one, to which the worker is to connect. */
+static int greet_and_wait(struct iothread *t, struct worker *w, const struct greeting *greeting,
+                          errstr_t errstr)
 {
+    const struct loadgen_config *config = &t->run->config;
     int64_t until_ns = monotonic_ns() + config->connect_timeout_ns;
     enum io_status status = IO_AGAIN;
     greeting_prepare(w, greeting);
@@ -248,13 +250,15 @@ static int greet_and_wait(const struct loadgen_config *config, struct worker *w,
     }
     if (status == IO_DONE && w->check.kind == FAILURE_NONE)
         return 0;
+    if (status == IO_DONE && cluster_redirected(t, w))
+        return 1;
     snprintf(errstr, ERRSTR_BYTES, "%s",
              status == IO_AGAIN ? "no answer to the log-in within the time allowed"
                                 : w->check.message);
     return -1;
 }
 
-int worker_connect_first(struct iothread *t, struct worker *w, errstr_t errstr)
+static int connect_and_greet(struct iothread *t, struct worker *w, errstr_t errstr)
 {
     const struct loadgen_config *config = &t->run->config;
     const struct timespec pause = {.tv_nsec = NS_PER_MS};
@@ -268,5 +272,14 @@ int worker_connect_first(struct iothread *t, struct worker *w, errstr_t errstr)
     if (transport_await(&w->connection.transport, config->connect_timeout_ns, errstr) < 0)
         return -1;
     const struct greeting *greeting = greeting_of(config, w);
-    return greeting ? greet_and_wait(config, w, greeting, errstr) : 0;
+    return greeting ? greet_and_wait(t, w, greeting, errstr) : 0;
+}
+
+int worker_connect_first(struct iothread *t, struct worker *w, errstr_t errstr)
+{
+    int status;
+    do
+        status = connect_and_greet(t, w, errstr);
+    while (status == 1);
+    return status;
 }

@@ -5,24 +5,19 @@ workers' tensors, has the shard's hash tag in its keys: the same one whenever it
 long as the shard keeps that slot.
 """
 
+import binascii
 import dataclasses
-import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.connection import CONNECT_TIMEOUT_S, Connection, info
-
-# A run without a cluster does without the memory of the cluster client.
-if TYPE_CHECKING:
-    from redis.cluster import RedisCluster
+from aibench_fast.protocols.redisai.connection import Connection, fields, info, text
 
 SLOTS = 16384
-LOCALHOST = "localhost"
-NO_HOST = "?"
-"""The host of a node that is to be told by a name, and has none."""
+_NO_HOSTS = (b"", b"?")
+"""What nodes name one by that has no name of the kind that they prefer."""
 
 
 class Shard(NamedTuple):
@@ -44,22 +39,27 @@ class Cluster(NamedTuple):
     """In the order of their first slots."""
     nodes: Sequence[ServerAddress]
     """All of them, primaries and replicas."""
-
+    named_nodes: Sequence[tuple[str, ServerAddress]]
+    """All of them by the hosts that MOVED and ASK may name them by."""
     owners: Sequence[ServerAddress]
     """The primary that has each slot."""
 
-    def named_nodes(self) -> list[tuple[str, ServerAddress]]:
-        """All nodes by the hosts that MOVED and ASK may name them by.
-
-        Of one that calls itself localhost redis-py tells the address.
-        """
-        here = socket.gethostbyname(LOCALHOST)
-        named = [(node.host, node) for node in self.nodes]
-        return named + [(LOCALHOST, node) for node in self.nodes if node.host == here]
-
     def owner(self, tag: str) -> ServerAddress:
         """The primary that has the slot of a tag."""
-        return self.owners[_slot(tag)]
+        return self.owners[key_slot(tag)]
+
+    def node(self, host: str, port: int, told_by: ServerAddress) -> ServerAddress:
+        """The node that MOVED or ASK names; without a host it is on that of the one who says so."""
+        known = (node for name, node in self.named_nodes if (name, node.port) == (host, port))
+        return next(known, dataclasses.replace(told_by, host=host or told_by.host, port=port))
+
+
+class _Node(NamedTuple):
+    """A node as CLUSTER SLOTS tells of it."""
+
+    id: str
+    address: ServerAddress
+    names: Sequence[str]
 
 
 def check_name(model: str) -> None:
@@ -74,101 +74,105 @@ def check_name(model: str) -> None:
 def read_cluster(addresses: Sequence[ServerAddress]) -> Cluster:
     """Ask the first node that answers for the slots of its cluster.
 
-    ServerError where none answers, where it is no cluster, and where slots are nobody's.
+    ServerError where none answers, where it is no cluster, and where slots are not served.
     """
-    address = _answering(addresses)
-    client = _client(address)
-    try:
-        owners = client.nodes_manager.slots_cache
-        names = {node.name: node for nodes in owners.values() for node in nodes}
-        missing = [slot for slot in range(SLOTS) if not owners.get(slot)]
-    finally:
-        client.close()
-    if missing:
-        raise ServerError(
-            f"the cluster at {address} has {len(missing)} slots that no node serves, the first is "
-            f"{missing[0]}: assign them (CLUSTER ADDSLOTSRANGE), or bring their primary back"
-        )
-    hidden = [slot for slot in range(SLOTS) if owners[slot][0].host == NO_HOST]
-    if hidden:
-        raise ServerError(
-            f"the cluster at {address} does not tell the host of the primary with slot "
-            f"{hidden[0]}: set its cluster-announce-hostname, or have it prefer its address"
-        )
-    told = {name: node for name, node in names.items() if node.host != NO_HOST}
-    nodes = {name: _of_node(address, node) for name, node in told.items()}
-    by_slot = [nodes[owners[slot][0].name] for slot in range(SLOTS)]
-    primaries = list(dict.fromkeys(by_slot))
-    return Cluster(
-        shards=[Shard(primary, _tag(by_slot, primary)) for primary in primaries],
-        nodes=list(nodes.values()),
-        owners=by_slot,
-    )
-
-
-def _answering(addresses: Sequence[ServerAddress]) -> ServerAddress:
-    """The first that answers, which has to be a node of a cluster."""
     address, *others = addresses
     try:
         with Connection(address) as connection:
-            told = info(connection.optional("CLUSTER", "INFO"))
+            state = info(connection.optional("CLUSTER", "INFO"))
+            reply = connection.call("CLUSTER", "SLOTS") if "cluster_state" in state else None
     except ServerError:
         if others:
-            return _answering(others)
+            return read_cluster(others)
         raise
-    if "cluster_state" not in told:
+    if "cluster_state" not in state:
         raise ServerError(
             f"the server at {address} is no node of a cluster: leave out --cluster-mode, or name "
             "one that is"
         )
-    return address
-
-
-def _client(address: ServerAddress) -> "RedisCluster":
-    from redis.backoff import NoBackoff
-    from redis.cluster import RedisCluster
-    from redis.exceptions import RedisClusterException, RedisError
-    from redis.retry import Retry
-
-    tls: dict[str, Any] = {}
-    if settings := address.tls:
-        # `Connection` has held this node's certificate against another name, where one was given.
-        tls = {
-            "ssl": True,
-            "ssl_cert_reqs": "none" if settings.insecure else "required",
-            "ssl_ca_certs": settings.ca_file and str(settings.ca_file),
-            "ssl_certfile": settings.certificate and str(settings.certificate),
-            "ssl_keyfile": settings.key and str(settings.key),
-            "ssl_check_hostname": not (settings.insecure or settings.server_name),
-        }
-    try:
-        return RedisCluster(
-            host=address.host,
-            port=address.port,
-            username=address.user,
-            password=address.password,
-            protocol=2,
-            socket_timeout=CONNECT_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            require_full_coverage=False,
-            **tls,
+    cluster = _read_slots(address, reply)
+    failing = state.get("cluster_slots_fail", "0")
+    if failing != "0":
+        raise ServerError(
+            f"the cluster at {address} has {failing} slots whose primary is down: bring it back, "
+            "or have a replica take its place (CLUSTER FAILOVER)"
         )
-    except (RedisClusterException, RedisError) as error:
-        words = " ".join(str(error).split())
-        raise ServerError(f"the cluster at {address} does not tell its slots: {words}") from error
+    if state["cluster_state"] != "ok":
+        raise ServerError(
+            f"the cluster at {address} serves nothing now (cluster_state:{state['cluster_state']}):"
+            " see what CLUSTER INFO and its log tell, and try again"
+        )
+    return cluster
 
 
-def _of_node(address: ServerAddress, node: Any) -> ServerAddress:
-    """A node's address, which is spoken to as the first one is."""
-    return dataclasses.replace(address, host=str(node.host), port=int(node.port), socket=None)
+def _read_slots(address: ServerAddress, reply: Any) -> Cluster:
+    """Read the reply of a node at this address to CLUSTER SLOTS."""
+    owners: list[_Node | None] = [None] * SLOTS
+    nodes: dict[str, _Node] = {}
+    try:
+        for first, last, *serving in reply:
+            if not 0 <= first <= last < SLOTS:
+                raise ValueError(first, last)
+            found = [_node(address, *one) for one in serving]
+            nodes |= {node.id: node for node in found}
+            owners[first : last + 1] = [found[0]] * (last + 1 - first)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ServerError(
+            f"{address} answered CLUSTER SLOTS with {str(reply)[:60]}, which are no slots of nodes"
+        ) from error
+    by_slot = [node for node in owners if node is not None]
+    if len(by_slot) < SLOTS:
+        raise ServerError(
+            f"the cluster at {address} has {SLOTS - len(by_slot)} slots that no node serves, the "
+            f"first is {owners.index(None)}: assign them (CLUSTER ADDSLOTSRANGE), or bring their "
+            "primary back"
+        )
+    _check_apart(address, nodes.values())
+    addresses = [node.address for node in by_slot]
+    primaries = list(dict.fromkeys(addresses))
+    return Cluster(
+        shards=[Shard(primary, _tag(addresses, primary)) for primary in primaries],
+        nodes=[node.address for node in nodes.values()],
+        named_nodes=[(name, node.address) for node in nodes.values() for name in node.names],
+        owners=addresses,
+    )
+
+
+def _node(asked: ServerAddress, host: Any, port: int, node_id: bytes, *more: Any) -> _Node:
+    """A node, which is spoken to as the one that was asked.
+
+    Servers from 7.0 on tell other names of it behind its id. One that announces no host is where
+    the one that was asked is.
+    """
+    others = fields(more[0]) if more else {}
+    ip = others.get("ip")
+    names = [text(one) for one in (host, ip, others.get("hostname")) if one]
+    if host in _NO_HOSTS and ip:
+        host = ip
+    known = asked.host if host is None or host in _NO_HOSTS else text(host)
+    return _Node(
+        text(node_id),
+        dataclasses.replace(asked, host=known, port=int(port), socket=None),
+        names,
+    )
+
+
+def _check_apart(address: ServerAddress, nodes: Iterable[_Node]) -> None:
+    """ServerError where two nodes cannot be told apart."""
+    seen: dict[ServerAddress, str] = {}
+    for node in nodes:
+        if seen.setdefault(node.address, node.id) != node.id:
+            raise ServerError(
+                f"the cluster at {address} announces no hosts, and two of its nodes have port "
+                f"{node.address.port}: set their cluster-announce-ip or -hostname"
+            )
 
 
 def _tag(owners: Sequence[ServerAddress], primary: ServerAddress) -> str:
     """The smallest number whose slot is the primary's."""
-    return next(str(n) for n in count() if owners[_slot(str(n))] == primary)
+    return next(str(n) for n in count() if owners[key_slot(str(n))] == primary)
 
 
-def _slot(tag: str) -> int:
-    from redis.crc import key_slot
-
-    return int(key_slot(tag.encode()))
+def key_slot(tag: str) -> int:
+    """The slot of a key that is all hash tag, by Redis's CRC16: polynomial 0x1021, from 0 on."""
+    return binascii.crc_hqx(tag.encode(), 0) % SLOTS

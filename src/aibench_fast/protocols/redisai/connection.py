@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
+from aibench_fast.protocols.redisai.commands import Command, Dialect, encode
 from aibench_fast.protocols.redisai.replies import BrokenReply, Refusal, ReplyReader, shown_reply
 
 Reply = TypeVar("Reply")
@@ -27,13 +27,18 @@ CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
 RECEIVE_BYTES = 1 << 16
 _WITH_SUBCOMMANDS = {"INFO", "CONFIG", "COMMAND", "MODULE", "AI.INFO", "AI.CONFIG"}
+NODE_OF_CLUSTER = "it is a node of a cluster: give --cluster-mode"
 _ADVICE = {
     "LOADING": "try again once it has loaded its data",
-    "MOVED": "it is a node of a cluster: give --cluster-mode",
+    "ASK": NODE_OF_CLUSTER,
+    "CLUSTERDOWN": "see what CLUSTER INFO tells: a primary is down, or slots are nobody's",
+    "CROSSSLOT": NODE_OF_CLUSTER,
+    "MOVED": NODE_OF_CLUSTER,
     "NOAUTH": "give the password, by --password-file or --ask-password, and --user if it has one",
     "NOPERM": "docs/access.md has the rights that a run needs",
     "OOM": "raise its maxmemory",
     "READONLY": "it is a replica: name its primary",
+    "TRYAGAIN": "the slot is on its way to another node: wait until that is over",
     "WRONGPASS": "see whether --user and the password are right",
 }
 """What to do about a refusal, by its first word."""
@@ -41,6 +46,11 @@ _ADVICE = {
 
 LATE_ANSWER_S = 1.0
 """For an answer that was on its way when sending failed."""
+
+
+def known_advice(refusal: Refusal) -> str | None:
+    """What to do about a refusal, where its first word says that."""
+    return _ADVICE.get(str(refusal).partition(" ")[0])
 
 
 class ConnectionClosed(ServerError):
@@ -110,11 +120,7 @@ class Connection:
 
     def call(self, *command: Any) -> Any:
         """Ask one question that has to be answered; ServerError names it where it is not."""
-        return self._answered(command, self._replies.read)
-
-    def _answered(self, command: Sequence[Any], read: Callable[[], Any]) -> Any:
-        self._send(_name(command), encode([*command])[0])
-        reply = self._read(_name(command), read)
+        (reply,) = self.exchange([command])
         if isinstance(reply, Refusal):
             raise self.refused(command, reply)
         return reply
@@ -122,7 +128,7 @@ class Connection:
     def refused(self, command: Sequence[Any], refusal: Refusal) -> ServerError:
         """The error that a refusal is, with what to do about it where that is known."""
         told = f"{self.address} refused {command[0]}: {refusal}"
-        if advice := _ADVICE.get(str(refusal).partition(" ")[0]):
+        if advice := known_advice(refusal):
             told = f"{told.rstrip('.')}; {advice}"
         return ServerError(told)
 
@@ -131,21 +137,18 @@ class Connection:
         (reply,) = self.exchange([command])
         return None if isinstance(reply, Refusal) else reply
 
-    def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    def exchange(self, commands: Sequence[Sequence[Any]], *, skim: bool = False) -> list[Any]:
         """Ask several questions at once; an error reply is a Refusal among the replies.
+
+        With `skim` a long bulk string is not kept: it is `Skimmed`, with its size.
 
         ServerError where the connection ends, or what comes is no reply.
         """
         self._send(_name(commands[0]), b"".join(encode([*command])[0] for command in commands))
-        return [self._read(_name(command), self._replies.read) for command in commands]
-
-    def skimmed(self, *command: Any) -> Any:
-        """`call`, but a long bulk string is not kept: it is `Skimmed`, with its size."""
-        return self._answered(command, lambda: self._replies.read(skim=True))
-
-    def with_tensor(self, command: Command, tensor: bytes) -> Any:
-        """`call` of a command with TENSOR_BLOB, which stands for these bytes."""
-        return self.call(*(tensor if part is TENSOR_BLOB else part for part in command))
+        return [
+            self._read(_name(command), lambda: self._replies.read(skim=skim))
+            for command in commands
+        ]
 
     def stream(self, command: Command, take: Callable[[bytes], None]) -> int | None:
         """Ask for bulks, one or an array, and take their bytes as they come; return how many.

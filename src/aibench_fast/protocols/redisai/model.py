@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.redisai.connection import fields, text
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.redisai.connection import (
+    NODE_OF_CLUSTER,
+    Connection,
+    fields,
+    info,
+    known_advice,
+    text,
+)
+from aibench_fast.protocols.redisai.replies import Refusal
 
 MAX_FETCHED = 16
 """Outputs of a request; see native/kind.h."""
@@ -64,6 +72,25 @@ class StoredModel:
             else f"has {count} outputs, whose names the server does not know: give numbers from 1"
         )
         raise ConfigError(f"--output {word}: the model {self.name} {known}")
+
+
+def model_refused(
+    connection: Connection, key: str, refusal: Refusal, *, in_cluster: bool = False
+) -> ServerError:
+    """The error that the refusal of AI.MODELGET is, with what to do about it."""
+    told = connection.refused(["AI.MODELGET"], refusal)
+    if known_advice(refusal):
+        return told
+    if not in_cluster and _is_node(connection):
+        return ServerError(f"{told} (model {key}); {NODE_OF_CLUSTER}")
+    how = " --cluster-mode" if in_cluster else ""
+    return ServerError(f"{told} (model {key}); load it with `aibench-fast model load{how}`")
+
+
+def _is_node(connection: Connection) -> bool:
+    """Whether the server is a node of a cluster."""
+    found = info(connection.optional("INFO", "server"))
+    return "cluster" in (found.get("redis_mode"), found.get("server_mode"))
 
 
 def _count(value: Any) -> int:

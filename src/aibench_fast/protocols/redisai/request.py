@@ -93,6 +93,15 @@ class Request:
         _, targets = self.keys(worker)
         return [targets[place] for place in self.fetched]
 
+    def placeholders(self, worker: int) -> list[commands.Command]:
+        """What has the keys of the outputs exist before they are written to.
+
+        While a slot is on its way, a node takes no command of several keys of which some are
+        missing.
+        """
+        _, targets = self.keys(worker)
+        return [] if self.use_dag and not self.persist else [*map(_placeholder, targets)]
+
     def setup(self, worker: int) -> list[commands.Command]:
         """What is sent once before a worker's first request."""
         if not self.use_dag:
@@ -152,7 +161,7 @@ class Request:
 
     def probe(self, *, asking: bool = False) -> list[bytes]:
         """Commands that are answered by OK, by the node alone that takes the shard's requests."""
-        (text,) = commands.encode(["AI.TENSORSET", self.probe_key, "UINT8", 1, "VALUES", 0])
+        (text,) = commands.encode(_placeholder(self.probe_key))
         return [ASKING, text] if asking else [text]
 
     def plan(self, *, asking: bool = False) -> RespPlan:
@@ -161,6 +170,10 @@ class Request:
         if self.use_dag:
             return RespPlan([None] * asking + replies, in_array=len(replies))
         return RespPlan([one for reply in replies for one in ([None] * asking + [reply])])
+
+
+def _placeholder(key: str) -> commands.Command:
+    return ["AI.TENSORSET", key, "UINT8", 1, "VALUES", 0]
 
 
 def _numbers(count: int) -> list[str]:

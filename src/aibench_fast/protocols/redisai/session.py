@@ -1,5 +1,6 @@
 """A run's dealings with RedisAI, from the first question to what it leaves."""
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,8 @@ from aibench_fast.protocols.redisai.strings import blob_of, their_dtype, unknown
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
 from aibench_fast.protocols.session import HURRY_S, AskedKind, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
+
+LISTENS_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,7 @@ class RedisAiSession:
         try:
             self.record, self._requests = visit(
                 address, trials, asking.dialect, workers=workers, all_workers=all_workers,
+                cluster=cluster if shard else None,
                 most_requests=asking.most_requests, reset_stats=asking.reset_stats,
                 patience_s=asking.patience_s,
             )  # fmt: skip
@@ -128,22 +132,35 @@ class RedisAiSession:
 
     def leave(self, patience_s: float) -> None:
         """Delete what the workers stored."""
-        done = leave(self._address, self._requests, self._workers, patience_s)
+        cluster = self._cluster
+        done = leave(self._address, self._requests, self._workers, patience_s, cluster)
         shard = self._requests[0].shard
-        if done or self._cluster is None or shard is None or patience_s <= HURRY_S:
+        if done or cluster is None or shard is None or patience_s <= HURRY_S:
             return
-        others = [node for node in self._cluster.nodes if node != self._address]
+        others = [node for node in cluster.nodes if node != self._address]
         try:
             owner = read_cluster(others).owner(shard.tag)
         except ServerError:
             return
-        leave(owner, self._requests, self._workers, patience_s)
+        leave(owner, self._requests, self._workers, patience_s, cluster)
 
 
 def endpoint_of(node: ServerAddress) -> Endpoint:
-    """Where a node of a cluster is, its name looked up; ServerError where it has no address."""
-    host = all_addresses(node.host, node.port)[0]
-    return Endpoint(host, node.port, tls=native_tls(node.tls, node.host))
+    """Where a node of a cluster is, its name looked up; ServerError where it has no address.
+
+    Of several addresses it is the first where something listens: a server may not do so on all.
+    """
+    first, *others = all_addresses(node.host, node.port)
+    found = (one for one in (first, *others) if not others or _listens(one, node.port))
+    return Endpoint(next(found, first), node.port, tls=native_tls(node.tls, node.host))
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), LISTENS_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _request(asking: Asking, kind: AskedKind, shard: Shard | None) -> Request:

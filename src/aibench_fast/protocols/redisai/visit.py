@@ -17,7 +17,8 @@ from aibench_fast._core import RespStrings
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.redisai.commands import Command, Dialect
+from aibench_fast.protocols.redisai.cluster import Cluster
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
     Connection,
@@ -34,7 +35,8 @@ from aibench_fast.protocols.redisai.leastbatch import (
     most_waiting,
     requests_in_batch,
 )
-from aibench_fast.protocols.redisai.model import StoredModel
+from aibench_fast.protocols.redisai.model import StoredModel, model_refused
+from aibench_fast.protocols.redisai.redirects import SlotQuestions
 from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
 from aibench_fast.protocols.redisai.request import Request
 from aibench_fast.protocols.redisai.strings import STRING_DTYPE, our_dtype
@@ -93,6 +95,7 @@ def visit(
     *,
     workers: Sequence[int],
     all_workers: int,
+    cluster: Cluster | None = None,
     most_requests: int = 0,
     reset_stats: bool = False,
     patience_s: float = REPLY_TIMEOUT_S,
@@ -111,7 +114,10 @@ def visit(
     for no limit. `patience_s` is how long each answer is waited for, but those of the trials, for
     which a model may have to be compiled: REPLY_TIMEOUT_S is waited for them where that is more.
     """
-    with Connection(address, patience_s) as connection:
+    with (
+        Connection(address, patience_s) as connection,
+        SlotQuestions(connection, cluster, patience_s) as questions,
+    ):
         server, modules, pid = _server(connection)
         spoken = dialect or ask_dialect(connection)
         requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
@@ -119,7 +125,7 @@ def visit(
         if requests[0].timeout_ms is not None and EMBEDDED_VERSION not in modules:
             _check_timeout(connection, requests[0].timeout_ms)
         names = {request.model_key: request.model for request in requests}
-        models = {key: read_model(connection, name, key) for key, name in names.items()}
+        models = {key: read_model(questions, name, key) for key, name in names.items()}
         for place, trial in enumerate(trials):
             model = models[requests[place].model_key]
             if model.outputs:
@@ -131,13 +137,13 @@ def visit(
             server=server,
             peer=connection.peer,
             config=_server_config(connection, modules),
-            model_digests=[_model_digest(connection, model) for model in models],
+            model_digests=[_model_digest(questions, key) for key in models],
             outputs=(),
             autobatching=sizes.pop() if len(sizes) == 1 else None,
             most_waiting=most_waiting(batched),
             pid=pid,
         )
-        connection.be_patient(max(REPLY_TIMEOUT_S, patience_s))
+        questions.be_patient(max(REPLY_TIMEOUT_S, patience_s))
         try:
             outputs = []
             trial_s = 0.0
@@ -145,26 +151,31 @@ def visit(
                 model = models[requests[place].model_key]
                 began_s = time.monotonic()
                 requests[place], output = _trial(
-                    connection, requests[place], workers[0], trial, model
+                    questions, requests[place], workers[0], trial, model
                 )
                 trial_s = max(trial_s, time.monotonic() - began_s)
                 outputs.append(output)
             for worker in workers:
                 for request in requests:
-                    for command in request.setup(worker):
-                        connection.call(*command)
+                    first = request.placeholders(worker) if questions.is_moving else []
+                    for command in [*first, *request.setup(worker)]:
+                        questions.call(*command)
             if reset_stats:
                 connection.call("CONFIG", "RESETSTAT")
                 for key in models:
-                    connection.call("AI.INFO", key, "RESETSTAT")
+                    questions.call("AI.INFO", key, "RESETSTAT")
         except BaseException:
-            leave(address, requests, workers, HURRY_S)
+            leave(address, requests, workers, HURRY_S, cluster)
             raise
     return dataclasses.replace(record, outputs=outputs, trial_s=trial_s), requests
 
 
 def leave(
-    address: ServerAddress, requests: Sequence[Request], workers: Sequence[int], patience_s: float
+    address: ServerAddress,
+    requests: Sequence[Request],
+    workers: Sequence[int],
+    patience_s: float,
+    cluster: Cluster | None = None,
 ) -> bool:
     """Delete what the workers stored, but for results to keep.
 
@@ -176,12 +187,22 @@ def leave(
         keys += sources if request.persist else [*sources, *targets]
         keys += [str(command[1]) for command in request.setup(worker)]
     try:
-        with Connection(address, patience_s) as connection:
+        with (
+            Connection(address, patience_s) as connection,
+            SlotQuestions(connection, cluster, patience_s, try_again_for_s=0) as questions,
+        ):
             for first in range(0, len(keys), DELETED_AT_ONCE):
-                connection.call("DEL", *keys[first : first + DELETED_AT_ONCE])
+                _delete(questions, keys[first : first + DELETED_AT_ONCE])
     except ServerError:
         return False
     return True
+
+
+def _delete(questions: SlotQuestions, keys: Sequence[str]) -> None:
+    """Delete keys: one by one where a slot's are on two nodes."""
+    if isinstance(questions.ask(["DEL", *keys]), Refusal):
+        for key in keys:
+            questions.call("DEL", key)
 
 
 def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str], int | None]:
@@ -244,14 +265,14 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")]
 
 
-def read_model(connection: Connection, name: str, key: str) -> StoredModel:
+def read_model(questions: SlotQuestions, name: str, key: str) -> StoredModel:
     """Ask for a model that is stored under a key; ServerError where it is not there."""
-    try:
-        return StoredModel.of(name, connection.call("AI.MODELGET", key, "META"))
-    except ServerError as error:
-        raise ServerError(
-            f"{error} (model {key}); load it with `aibench-fast model load`"
-        ) from error
+    reply = questions.ask(["AI.MODELGET", key, "META"])
+    if isinstance(reply, Refusal):
+        raise model_refused(
+            questions.place.connection, key, reply, in_cluster=questions.cluster is not None
+        )
+    return StoredModel.of(name, reply)
 
 
 def _batched(
@@ -284,14 +305,15 @@ def _server_config(connection: Connection, modules: dict[str, str]) -> dict[str,
     return found or None
 
 
-def _model_digest(connection: Connection, model: str) -> str | None:
+def _model_digest(questions: SlotQuestions, key: str) -> str | None:
     digest = hashlib.sha256()
-    taken_bytes = connection.stream(["AI.MODELGET", model, "BLOB"], digest.update)
+    questions.call("AI.MODELGET", key, "META")  # where it is
+    taken_bytes = questions.stream(["AI.MODELGET", key, "BLOB"], digest.update)
     return digest.hexdigest() if taken_bytes else None
 
 
 def _trial(
-    connection: Connection, request: Request, worker: int, trial: Trial, model: StoredModel
+    questions: SlotQuestions, request: Request, worker: int, trial: Trial, model: StoredModel
 ) -> tuple[Request, Output]:
     """Run the model once on the run's own data; return the request with what came out.
 
@@ -300,14 +322,15 @@ def _trial(
     separate = dataclasses.replace(request, use_dag=False)
     try:
         for command, tensor in zip(separate.commands(worker), trial.tensors, strict=False):
-            _check_ok(connection, command, connection.with_tensor(command, tensor))
-        count = _run(connection, separate, worker, model)
+            sent = [tensor if part is TENSOR_BLOB else part for part in command]
+            _check_ok(questions, command, questions.call(*sent))
+        count = _run(questions, separate, worker, model)
         request = _fetching(request, model, trial, count)
-        found = [_fetched(connection, key) for key in request.fetched_keys(worker)]
+        found = [_fetched(questions, key) for key in request.fetched_keys(worker)]
     except ConnectionClosed as error:
-        sent = " and ".join(describe(one.shape, one.dtype) for one in request.inputs)
+        tensors = " and ".join(describe(one.shape, one.dtype) for one in request.inputs)
         raise ServerError(
-            f"{error}, the trial request of {sent} to the model {request.model}; "
+            f"{error}, the trial request of {tensors} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
     sizes = [one.size_bytes for one in found]
@@ -323,7 +346,7 @@ def _trial(
     )
 
 
-def _run(connection: Connection, request: Request, worker: int, model: StoredModel) -> int:
+def _run(questions: SlotQuestions, request: Request, worker: int, model: StoredModel) -> int:
     """Run the model on the tensors that were set; return how many outputs it has.
 
     Where that is not known, it is tried with one more key as long as the server refuses their
@@ -332,24 +355,27 @@ def _run(connection: Connection, request: Request, worker: int, model: StoredMod
     others = requests_in_batch(model, request.rows) - 1
     first: ServerError | None = None
     for count in range(request.output_count, MAX_OUTPUTS_TRIED + 1):
-        command = dataclasses.replace(request, output_count=count).run(worker)
-        with company(connection.address, [command], others):
-            (reply,) = connection.exchange([command])
+        attempt = dataclasses.replace(request, output_count=count)
+        for placeholder in attempt.placeholders(worker) if questions.is_moving else ():
+            questions.call(*placeholder)
+        command, place = attempt.run(worker), questions.place
+        with company(place.connection.address, place.commands(command), others):
+            reply = questions.ask(command)
         if not isinstance(reply, Refusal):
-            _check_ok(connection, command, reply)
+            _check_ok(questions, command, reply)
             return count
-        first = first or connection.refused(command, reply)
+        first = first or questions.refused(command, reply)
         if model.outputs or not _OTHER_OUTPUTS.search(str(reply)):
             break
     assert first is not None
     raise first
 
 
-def _check_ok(connection: Connection, command: Command, reply: Any) -> None:
+def _check_ok(questions: SlotQuestions, command: Command, reply: Any) -> None:
     if reply != b"OK":
         raise ServerError(
-            f"{connection.address} answered {command[0]!s} with {shown_reply(reply)} on trial, "
-            "expected OK"
+            f"{questions.place.connection.address} answered {command[0]!s} on trial with "
+            f"{shown_reply(reply)}, expected OK"
         )
 
 
@@ -370,15 +396,15 @@ class _Fetched(NamedTuple):
         return RespStrings(self.values, self.size_bytes, most)
 
 
-def _fetched(connection: Connection, key: str) -> _Fetched:
+def _fetched(questions: SlotQuestions, key: str) -> _Fetched:
     """An output of the trial, but for its bytes."""
-    reply = connection.skimmed("AI.TENSORGET", key, "META", "BLOB")
+    reply = questions.call("AI.TENSORGET", key, "META", "BLOB", skim=True)
     told = fields(reply)
     dtype, blob = told.get("dtype"), told.get("blob")
     if not isinstance(blob, bytes | Skimmed) or not isinstance(dtype, bytes):
         raise ServerError(
-            f"{connection.address} answered AI.TENSORGET META BLOB of the trial's output with "
-            f"{shown_reply(reply)}, which is no tensor"
+            f"{questions.place.connection.address} answered AI.TENSORGET META BLOB of the trial's "
+            f"output with {shown_reply(reply)}, which is no tensor"
         )
     shape = told.get("shape")
     lengths = shape if isinstance(shape, list) else []
