@@ -316,6 +316,46 @@ def test_every_worker_and_every_server_gets_its_own_head() -> None:
     assert len(set(texts)) == 100
 
 
+@pytest.mark.parametrize(
+    ("shape", "batch_size", "sent_shape"),
+    [([-1], 1, [1]), ([-1], 4, [4]), ([-1, -1], 3, [3, 1]), ([1], 1, [1]), ([-1, 2], 2, [2, 2])],
+)
+def test_an_axis_that_the_model_leaves_open_has_one_string(
+    shape: list[int], batch_size: int, sent_shape: list[int], encoding: Encoding
+) -> None:
+    """A list of strings takes the batch along its one axis."""
+    model = text_model()
+    model["inputs"][0]["shape"] = shape
+    with FakeInference(infer=answer, model=model) as server:
+        result = against(
+            server, encoding=encoding, batch_size=batch_size, max_queries=10 * batch_size
+        )
+        asked = server.asked[1:]
+    assert (result.successes, result.inferences) == (10, 10 * batch_size)
+    for one in asked:
+        assert one.document["inputs"][0]["shape"] == sent_shape
+        assert len(sent(one)) == np.prod(sent_shape)
+    assert len({tuple(sent(one)) for one in asked}) == 10
+
+
+def test_a_list_has_as_many_strings_as_asked_for(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\n".join(LINES))
+    model = text_model()
+    model["inputs"][0]["shape"] = [-1]
+    words = ("--model", "m", "--quiet", "--json-out-file", "r.json")
+    with FakeInference(infer=answer, model=model) as server:
+        done = cli(
+            "run", "--url", server.url, "--input", "TEXT:BYTES:2=a.txt", "--batch-size", 3, *words
+        )
+        wrong = cli("run", "--url", server.url, "--input", "TEXT:BYTES:2,1", *words)
+        asked = server.asked[1:]
+    assert done.returncode == 0, done.stderr
+    assert [sent(one) for one in asked] == [LINES]
+    assert json.loads((tmp_path / "r.json").read_text())["Facts"]["Inputs"] == "6 BYTES"
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1), wrong.stderr
+    assert "the model's input is TEXT of any BYTES" in wrong.stderr
+
+
 def test_batches_of_their_own_length_are_read_back() -> None:
     tensors = Tensors.of_batches([b"one", b"", b"three"], 2)
     assert len(tensors) == 6

@@ -43,7 +43,7 @@ class InputTensor:
     name: str | None = None
     """What the model calls it; RedisAI goes by the order alone."""
     is_batched: bool = True
-    """Whether a request's shape has the batch before this one."""
+    """Whether a request's shape has the batch before this one; else it is along its first axis."""
 
     @property
     def tensor_bytes(self) -> int:
@@ -91,8 +91,14 @@ class RequestKind:
         return self.batch_size * sum(one.tensor_bytes for one in self.inputs)
 
     def request_shape(self, one: InputTensor) -> tuple[int, ...]:
-        """The shape of an input's tensor as it is sent."""
-        return (self.batch_size, *one.shape) if one.is_batched else one.shape
+        """The shape of an input's tensor as it is sent.
+
+        Without an axis of its own a batch is along the first one.
+        """
+        if one.is_batched:
+            return (self.batch_size, *one.shape)
+        first, *others = one.shape
+        return (self.batch_size * first, *others)
 
     @property
     def tensors(self) -> str:

@@ -9,6 +9,7 @@ from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.openinference.client import HttpClient, Refused
 from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
 from aibench_fast.protocols.openinference.documents import parsed
+from aibench_fast.tensortype import STRINGS
 
 FREE = -1
 SHOWN_MODELS = 10
@@ -153,7 +154,9 @@ def resolve_input(
         shape, is_batched = _own_shape(wanted, batch_size)
     else:
         is_batched = _fits((batch_size, *shape), wanted.shape)
-        if not is_batched and not (batch_size == 1 and _fits(shape, wanted.shape)):
+        is_alone = batch_size == 1 and _fits(shape, wanted.shape)
+        is_list = _is_list(wanted) and len(shape) == 1
+        if not is_batched and not is_alone and not is_list:
             sent = " x ".join(map(str, (batch_size, *shape)))
             raise ConfigError(
                 f"shape {','.join(map(str, shape))} in a batch of {batch_size} makes tensors of "
@@ -163,10 +166,17 @@ def resolve_input(
 
 
 def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], bool]:
-    """The model's shape of one tensor, and whether a batch stands before it."""
+    """The model's shape of one tensor, and whether a batch stands before it.
+
+    Where an axis of strings is left open, a tensor has one of them.
+    """
     first, *rest = wanted.shape or [FREE]
     is_batched = first in (FREE, batch_size) and bool(rest)
     shape = rest if is_batched else wanted.shape
+    if wanted.datatype == STRINGS:
+        shape = [1 if length == FREE else length for length in shape]
+    if _is_list(wanted):
+        return shape, False
     if FREE in shape:
         raise ConfigError(f"the model's input is {wanted}: give --shape, with every length")
     if not is_batched and batch_size != 1:
@@ -174,6 +184,11 @@ def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], 
             f"--batch-size {batch_size}: the model's input is {wanted}, one at a time"
         )
     return shape, is_batched
+
+
+def _is_list(wanted: TensorMetadata) -> bool:
+    """Whether it takes strings, any number of them along its one axis, as the batch is then."""
+    return wanted.datatype == STRINGS and list(wanted.shape) == [FREE]
 
 
 def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
