@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from selenium.webdriver.support.select import Select
 
 from aibench_fast.report.content import MAX_PERIODS, _thinned
 from aibench_fast.results.files import TimelinePoint
+from aibench_fast.results.result import Warned
+from aibench_fast.results.search import Search, SearchStep
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = (
@@ -359,9 +362,129 @@ def test_one_run_without_a_burn_in_has_a_report(
     our_result(burn_in_s=0).save(tmp_path / "r.json")
     assert cli("report", "r.json", "--out", "report.html").returncode == 0
     opened(browser, tmp_path / "report.html")
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4
+    shown = [one.get_attribute("id") for one in browser.find_elements(By.CSS_SELECTOR, ".chart")]
+    # A chart of throughput against workers would have one dot.
+    assert shown == ["latency-percentiles", "throughput-over-time", "latency-over-time"]
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 3
     assert browser.find_elements(By.CSS_SELECTOR, "select") == []
+    # A legend of one series says nothing.
+    legends = "#latency-percentiles svg .role-legend, #throughput-over-time svg .role-legend"
+    assert browser.find_elements(By.CSS_SELECTOR, legends) == []
+    assert "not told" not in browser.find_element(By.TAG_NAME, "body").text
     assert browser.get_log("browser") == []
+
+
+def searched(folder: Path, slo: Sequence[str], held: Sequence[int], **changes: Any) -> Path:
+    """The folder of a search over workers: 1, 2, 4 and 3, of which some held."""
+    steps = []
+    for number, workers in enumerate((1, 2, 4, 3, 3)):
+        result = our_result(
+            workers=workers, autobatching=-1, rate=50.0 + workers, p50_ms=10.0 * workers,
+            warnings=[Warned("same_machine", f"the server shares {number + 2} cores")],
+        )  # fmt: skip
+        result.save(folder / f"step-{number}.json")
+        steps.append(SearchStep(workers, workers in held, f"step-{number}.json"))
+    found = {"found": float(max(held)) if held else None, "confirmed": True} | changes
+    Search(slo=slo, over="workers", steps=steps, **found).save(folder / "search.json")
+    return folder
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_searchs_answer_heads_its_report_and_its_target_is_a_line(
+    browser: webdriver.Chrome, cli: Cli, tmp_path: Path, width: int
+) -> None:
+    searched(tmp_path / "search", ["p95<=40ms", "errors<=1%"], [1, 2, 3], fails_at=4.0)
+    assert cli("report", "search", "--out", "report.html").returncode == 0
+    opened(browser, tmp_path / "report.html", width=width)
+    names, values = texts(browser, ".figure .name"), texts(browser, ".figure .value")
+    assert names == [
+        "Highest workers within the target", "Throughput", "p50", "p99", "Failed requests",
+    ]  # fmt: skip
+    assert values[:2] == ["3 workers", "53.0 inferences/s"]
+    (of,) = texts(browser, ".answer .of")
+    assert of == "p95<=40ms and errors<=1% holds; not at 4"
+    marks = browser.find_elements(By.CSS_SELECTOR, "#search-1 svg .mark-rule line")
+    labels = [mark.get_attribute("aria-label") or "" for mark in marks]
+    assert "ms: 40; the target: p95<=40ms" in labels
+    assert "p95<=40ms" in texts(browser, "#search-1 svg text")
+    assert "p95" in texts(browser, "#search-1 svg .role-legend text")
+    assert "Auto-batching" not in texts(browser, "#cells th")  # which no result tells
+    doubts = texts(browser, ".doubts li")
+    merged = "the server shares 2 cores (5 runs, with other figures too)"
+    assert doubts.count(merged) == 1
+    assert sum("the server shares" in one for one in doubts) == 1
+    assert cut_off(browser) == []
+    cards = [card.rect for card in browser.find_elements(By.CSS_SELECTOR, ".figure")]
+    if width == 1280:  # side by side, none wider than the others
+        assert {card["y"] for card in cards} == {cards[0]["y"]}
+    screenshot(browser, f"search-{width}")
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "held", "value", "of"),
+    [
+        ({"confirmed": False}, [1, 2], "2 workers", "p99<=1s and rate>=5 holds; not confirmed"),
+        ({"fails_at": 1.0}, [], "none ", "p99<=1s and rate>=5 held at no value; not at 1"),
+    ],
+)
+def test_an_answer_that_is_none_or_not_sure_says_so(
+    cli: Cli, tmp_path: Path, changes: dict[str, Any], held: list[int], value: str, of: str
+) -> None:
+    searched(tmp_path / "search", ["p99<=1s", "rate>=5"], held, **changes)
+    assert cli("report", "search", "--out", "report.html").returncode == 0
+    page = (tmp_path / "report.html").read_text().replace("<span class=unit>", "")
+    assert f"<p class=value>{value}</span></p><p class=of>{escape(of)}</p>" in page
+
+
+def cut_off(browser: webdriver.Chrome) -> list[str]:
+    """Name each box that does not show all that is in it, and each text that leaves its plot."""
+    found: list[str] = browser.execute_script("""
+        const boxes = [...document.querySelectorAll("body *")].filter((one) =>
+          !one.closest("svg") && one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1
+          && getComputedStyle(one).display !== "inline");
+        const letters = [...document.querySelectorAll(".chart")].flatMap((chart) => {
+          const box = chart.getBoundingClientRect();
+          return [...chart.querySelectorAll("svg text")].filter((text) => {
+            const own = text.getBoundingClientRect();
+            return own.width && (own.right > box.right + 1 || own.left < box.left - 1);
+          });
+        });
+        return [...boxes, ...letters].map((one) => `${one.tagName} ${one.textContent}`);
+    """)
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_cut_off_on_a_telephone(
+    browser: webdriver.Chrome, page: Path, compared_page: Path, theme: str
+) -> None:
+    for one in (page, compared_page):
+        opened(browser, one, theme=theme, width=390)
+        assert cut_off(browser) == []
+        heads = "return getComputedStyle(document.querySelector('#cells td'), '::before').content"
+        assert browser.execute_script(heads) in ('"Workers"', '"Server"')
+
+
+def test_runs_that_are_over_in_a_period_are_not_drawn_over_time(cli: Cli, tmp_path: Path) -> None:
+    for workers in (1, 2):
+        our_result(workers=workers, seconds=1, burn_in_s=0).save(tmp_path / f"r/{workers}.json")
+    assert cli("report", "r", "--png", "plots").returncode == 0
+    assert sorted(path.stem for path in (tmp_path / "plots").iterdir()) == [
+        "latency-percentiles", "throughput-auto-batching",
+    ]  # fmt: skip
+
+
+def test_doubts_of_one_kind_are_one_line(cli: Cli, tmp_path: Path) -> None:
+    for number in range(1, 6):
+        document = our_result(workers=number, failures=number).to_json()
+        first = f"ERR at {number} ms"
+        document["Failures"]["error_reply"]["FirstMessage"] = first
+        write(tmp_path / "r", f"{number}.json", document)
+    assert cli("report", "r", "--out", "report.html").returncode == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "<li>1.json and 4 more: 15 error_reply, first: ERR at 1 ms</li>" in page
+    assert page.count("error_reply, first:") == 1
 
 
 def test_runs_at_a_limited_rate_have_a_report_of_their_own_kind(

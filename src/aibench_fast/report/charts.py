@@ -3,8 +3,11 @@
 A plot's width is its container's; colours come from the theme that it is drawn with.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.report.plot import (
@@ -20,14 +23,19 @@ from aibench_fast.report.plot import (
     tip,
 )
 from aibench_fast.report.servercharts import server_charts, server_choices
-from aibench_fast.results.files import Cell
+from aibench_fast.results.files import QUANTILES, Cell
 from aibench_fast.results.search import UNITS
 from aibench_fast.results.servers import setting_of
+from aibench_fast.units import duration_s
 
 HEAT_ROW_HEIGHT = 34
+MS_PER_S = 1000
 MAX_NUMBERED = 16
 """Columns of a heat map with numbers in it: those of more would lie over each other."""
 SEARCH_QUANTILES = {"q50": "p50", "q99": "p99"}
+"""Of a search's steps, beside those that its targets name."""
+_TARGET_QUANTILES = {"p95": "q95", "p99.9": "q999", "max": "q100", "min": "q0"}
+_LATENCY_TARGET = re.compile(r"(p[\d.]+|mean|max|min)\s*<=?\s*(\S+)")
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
 
 
@@ -55,13 +63,13 @@ def choices(content: Content) -> dict[str, list[str]]:
 
 
 def defaults(content: Content) -> dict[str, int]:
-    """The places of what is shown first: the fastest cell's, where it has any."""
-    fastest = content.fastest.cell
+    """The places of what is shown first: the featured cell's, where it has any."""
+    shown = content.featured.cell
     wanted = {
-        "variant": fastest.variant,
-        "cell": str(fastest),
-        "setting": setting_of(fastest).variant,
-        "place": str(setting_of(fastest)),
+        "variant": shown.variant,
+        "cell": str(shown),
+        "setting": setting_of(shown).variant,
+        "place": str(setting_of(shown)),
     }
     return {
         name: offered.index(wanted[name]) if wanted[name] in offered else 0
@@ -91,6 +99,8 @@ def _panels(content: Content) -> Iterator[Panel]:
 
     Of servers that are compared there are panels where other settings differ too.
     """
+    if len(content.drawn) == 1:
+        return  # one dot tells no more than the figure above it
     steps = content.searched
     cells = [one.cell for one in content.drawn if not all(run.path in steps for run in one.runs)]
     for name in sorted({cell.server_name for cell in cells}):
@@ -143,11 +153,44 @@ def _by_tensor_batch(cells: Sequence[Cell]) -> dict[Cell, str]:
 
 
 def _told(autobatching: int) -> str:
-    return "not told" if autobatching < 0 else str(autobatching)
+    return "not known" if autobatching < 0 else str(autobatching)
 
 
 def _is_grid(panel: Panel) -> bool:
     return len(set(panel.series.values())) > 1 and len({cell.workers for cell in panel.series}) > 1
+
+
+class Target(NamedTuple):
+    """A latency that a search kept to."""
+
+    figure: str
+    ms: float
+    words: str
+
+
+def _latency_targets(slo: Sequence[str]) -> Iterator[Target]:
+    for words in slo:
+        if match := _LATENCY_TARGET.fullmatch(words):
+            with suppress(ValueError):  # of a file that someone else wrote
+                yield Target(match[1], duration_s(match[2]) * MS_PER_S, words)
+
+
+def _target_layers(targets: Sequence[Target]) -> Rows:
+    """A line at each target, with its words."""
+    if not targets:
+        return []
+    data = {"values": [one._asdict() for one in targets]}
+    y = {"field": "ms", "type": "quantitative"}
+    text = {"type": "text", "style": "target", "align": "left", "dx": 6, "dy": -7, "x": 0}
+    words = {"field": "words", "type": "nominal"}
+    return [
+        {
+            "data": data,
+            "mark": {"type": "rule", "style": "target"},
+            "encoding": {"y": y, "tooltip": words | {"title": "the target"}},
+        },
+        {"data": data, "mark": text, "encoding": {"y": y, "text": words}},
+    ]
 
 
 def _search(content: Content, place: int) -> Chart:
@@ -155,6 +198,11 @@ def _search(content: Content, place: int) -> Chart:
     found = content.searches[place]
     search = found.search
     records = {run.path: run for run in content.runs}
+    targets = list(_latency_targets(search.slo))
+    named = {_TARGET_QUANTILES[one.figure]: one.figure for one in targets
+             if one.figure in _TARGET_QUANTILES}  # fmt: skip
+    several = SEARCH_QUANTILES | named
+    quantiles = {name: several[name] for name in QUANTILES if name in several}
     rows: Rows = [
         {
             "value": step.value,
@@ -165,7 +213,7 @@ def _search(content: Content, place: int) -> Chart:
         }
         for step, file in zip(search.steps, found.files, strict=True)
         if file in records
-        for name, shown in SEARCH_QUANTILES.items()
+        for name, shown in quantiles.items()
         if (value_ms := records[file].quantile_ms(name)) is not None
     ]
     unit = UNITS[search.over]
@@ -174,12 +222,13 @@ def _search(content: Content, place: int) -> Chart:
         "scale": {"type": "log", "nice": False, "padding": 16},
     }  # fmt: skip
     y = {
-        "field": "ms", "type": "quantitative", "title": "latency (ms)", "scale": {"type": "log"},
+        "field": "ms", "type": "quantitative", "title": "latency (ms)",
+        "scale": {"type": "log", "nice": False, "padding": 16},
         "axis": {"tickCount": 4, "gridOpacity": FAINT_BETWEEN_DECADES},
     }  # fmt: skip
-    colour = series_colour("", list(SEARCH_QUANTILES.values()), "quantile")
+    colour = series_colour("", list(quantiles.values()), "quantile")
     shape = {
-        "field": "outcome", "type": "nominal", "legend": {"title": None, "orient": "top"},
+        "field": "outcome", "type": "nominal", "legend": {"title": None, "orient": "bottom"},
         "scale": {"domain": ["held", "did not hold"], "range": ["circle", "cross"]},
     }  # fmt: skip
     told = [
@@ -206,6 +255,7 @@ def _search(content: Content, place: int) -> Chart:
                 "mark": {"type": "line"},
                 "encoding": {"x": x, "y": y | {"aggregate": "median"}, "color": colour},
             },
+            *_target_layers(targets),
             {
                 "mark": {"type": "point", "filled": True, "size": 70},
                 "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": told},
@@ -342,7 +392,8 @@ def _with_latencies(content: Content) -> list[CellSummary]:
 
 
 def _timed(content: Content) -> list[CellSummary]:
-    return [one for one in content.drawn if one.timeline or one.cpu]
+    """Those with two points in time at least, which make a line."""
+    return [one for one in content.drawn if len(one.timeline) > 1 or len(one.cpu) > 1]
 
 
 def _percentiles(content: Content) -> Iterator[Chart]:

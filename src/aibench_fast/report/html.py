@@ -1,7 +1,6 @@
 """The report as one HTML file that needs no network: figures, plots, set-up."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -13,23 +12,20 @@ from aibench_fast.files import write_text
 from aibench_fast.report import themes
 from aibench_fast.report.charts import charts, choices, defaults
 from aibench_fast.report.content import CellSummary, Content, commands, facts
+from aibench_fast.report.doubts import doubts
+from aibench_fast.report.keyfigures import key_figures
 from aibench_fast.report.plot import Chart
 from aibench_fast.report.vegalite import script_bundle
-from aibench_fast.results.autobatching import batching_doubts
-from aibench_fast.results.files import RunRecord, mixed
 from aibench_fast.results.notation import fact_text, figure_text
 from aibench_fast.results.parts import Part
 from aibench_fast.results.servers import FIGURES, USE_FIGURES
 
 MAX_NAMED = 8
-"""Doubtful files and different facts that are told one by one; more would fill the page."""
+"""Doubts and different facts that are listed one by one; more would fill the page."""
 
 MAX_ROWS = 2000
 """Of the table of cells."""
 MAX_COMMANDS = 50
-
-LATE_SHARE = 0.01
-"""Of a rate-limited run's requests: above it the limit was not what was offered to the server."""
 
 # Nothing is fetched from anywhere. Vega makes functions of its expressions, hence unsafe-eval.
 POLICY = (
@@ -115,95 +111,28 @@ def _days(starts_ms: Sequence[int]) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _warnings(runs: Sequence[RunRecord]) -> list[str]:
-    """Each warning once, with how many runs had it."""
-    counts = Counter(message for run in runs for message in run.warnings)
-    return [
-        f"{message} ({_counted(count, 'run')})" if len(runs) > 1 else message
-        for message, count in counts.items()
-    ]
-
-
 def _doubts(content: Content) -> Iterator[str]:
     """What a reader has to know before trusting the figures."""
-    runs = content.runs
-    groups = [
-        (
-            "Requests failed; they are in no latency",
-            [
-                f"{run.path.name}: {count} {kind}, first: {message}"
-                for run in runs
-                for kind, (count, message) in run.failures.items()
-            ],
-        ),
-        (
-            "Unlike runs are taken together",
-            [f"{name}: {_either(values)}" for name, values in mixed(runs).items()],
-        ),
-        ("Results do not say the model's auto-batching", batching_doubts(runs)),
-        (
-            "Interrupted: the figures are of the part that was measured",
-            [run.path.name for run in runs if run.interrupted],
-        ),
-        (
-            "Requests started late by the schedule, because no worker was free",
-            [
-                f"{run.path.name}: {run.late_starts / run.requests:.1%} of {run.requests:,}"
-                for run in runs
-                if run.requests and run.late_starts > LATE_SHARE * run.requests
-            ],
-        ),
-        (
-            "The figures may be the client's own, not the server's",
-            [f"{run.path.name}: {run.verdict}" for run in runs if run.is_doubtful],
-        ),
-        (
-            "Connections were made in the run",
-            [f"{run.path.name}: {run.connections}" for run in runs if run.connections],
-        ),
-        ("Warnings of the runs", _warnings(runs)),
-        ("Skipped files", [f"{one.path}: {one.reason}" for one in content.skipped]),
-    ]
-    if not any(names for _, names in groups):
+    groups = doubts(content)
+    if not any(lines for _, lines in groups):
         return
     yield '<section class=doubts aria-label="Doubts">\n<h2>Before you trust the figures</h2>\n'
-    for words, names in groups:
-        if names:
-            more = len(names) - MAX_NAMED
-            shown = [*names[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])]
-            items = "".join(f"<li>{escape(name)}</li>" for name in shown)
+    for words, lines in groups:
+        if lines:
+            more = len(lines) - MAX_NAMED
+            shown = [*lines[:MAX_NAMED], *([f"and {more} more"] if more > 0 else [])]
+            items = "".join(f"<li>{escape(line)}</li>" for line in shown)
             yield f"<p>{words}:</p>\n<ul>{items}</ul>\n"
     yield "</section>\n"
 
 
-def _either(values: Sequence[str]) -> str:
-    more = len(values) - MAX_NAMED
-    shown = [*values[:MAX_NAMED], *([f"{more} more"] if more > 0 else [])]
-    return " or ".join(shown)
-
-
 def _figures(content: Content) -> Iterator[str]:
-    fastest = content.fastest
-    quickest = min(content.cells, key=lambda one: one.quantile_ms("q50") or 0)
-    failed = sum(one.failed for one in content.cells)
-    p99 = fastest.quantile_ms("q99")
-    figures = [
-        ("Highest throughput", f"{fastest.rate:,.1f}", "inferences/s", str(fastest.cell)),
-        (
-            "p99 at the highest throughput",
-            "not known" if p99 is None else f"{p99:,.2f}",
-            "" if p99 is None else "ms",
-            "of a request, round trip included",
-        ),
-        ("Lowest p50", figure_text(quickest.quantile_ms("q50"), ",.2f"), "ms", str(quickest.cell)),
-        ("Failed requests", f"{failed:,}", "", f"in {_counted(len(content.runs), 'run')}"),
-    ]
     yield '<section class=figures aria-label="Key figures">\n'
-    for name, value, unit, of in figures:
+    for one in key_figures(content):
         yield (
-            f"<div class=figure><p class=name>{name}</p>"
-            f"<p class=value>{value} <span class=unit>{unit}</span></p>"
-            f"<p class=of>{escape(of)}</p></div>\n"
+            f'<div class="figure{" answer" if one.is_answer else ""}"><p class=name>{one.name}</p>'
+            f"<p class=value>{one.value} <span class=unit>{one.unit}</span></p>"
+            f"<p class=of>{escape(one.of)}</p></div>\n"
         )
     yield "</section>\n"
 
@@ -274,10 +203,11 @@ def _select(content: Content, choice: str) -> Iterator[str]:
 def _cells(content: Content) -> Iterator[str]:
     limited = any(one.cell.max_rps for one in content.cells)
     compared = any(one.cell.server_name for one in content.cells)
+    batching = any(one.cell.autobatching >= 0 for one in content.cells)
     heads = [
         *(["Server"] if compared else []),
         "Workers",
-        "Auto-batching",
+        *(["Auto-batching"] if batching else []),
         "Tensor batch",
         *(["Limit (requests/s)"] if limited else []),
     ]
@@ -285,6 +215,7 @@ def _cells(content: Content) -> Iterator[str]:
     if compared:
         heads += ["CPU (cores)", "CPU an inference (ms)", "Memory (MiB)"]
     heads += ["Runs", "Failed requests"]
+    yield _heads_in_cells("#cells", heads)
     yield "<section>\n<h2>All cells</h2>\n<p>Medians of each cell's runs.</p>\n"
     yield '<div class=scroll tabindex=0><table id="cells">\n<thead><tr>'
     yield "".join(f"<th scope=col>{head}</th>" for head in heads)
@@ -294,17 +225,30 @@ def _cells(content: Content) -> Iterator[str]:
     for one in content.cells:
         if one.cell not in shown:
             continue
-        values = "".join(f"<td>{value}</td>" for value in _cell_values(one, limited, compared))
-        yield f"<tr>{values}</tr>\n"
+        yield _row(_cell_values(one, limited, compared, batching))
     yield "</tbody></table></div>\n</section>\n"
 
 
-def _cell_values(one: CellSummary, limited: bool, compared: bool) -> Iterator[str]:
+def _row(values: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<td>{value}</td>' for value in values)}</tr>\n"
+
+
+def _heads_in_cells(table: str, heads: Sequence[str]) -> str:
+    """Style that puts its head before each value, on a screen too narrow for columns."""
+    rules = "".join(
+        f'{table} td:nth-child({place})::before{{content:"{head}"}}'
+        for place, head in enumerate(heads, 1)
+    )
+    return f"<style>@media (max-width: 520px){{{rules}}}</style>\n"
+
+
+def _cell_values(one: CellSummary, limited: bool, compared: bool, batching: bool) -> Iterator[str]:
     cell = one.cell
     if compared:
         yield escape(cell.server_name)
     yield str(cell.workers)
-    yield "not told" if cell.autobatching < 0 else str(cell.autobatching)
+    if batching:
+        yield "not known" if cell.autobatching < 0 else str(cell.autobatching)
     yield str(cell.batch_size or "of a mix")
     if limited:
         yield f"{cell.max_rps:g}" if cell.max_rps else "none"
@@ -331,6 +275,7 @@ def _parts(content: Content) -> Iterator[str]:
     cells = [one for one in content.cells if one.parts]
     if not cells:
         return
+    yield _heads_in_cells("#parts", _PART_HEADS)
     yield '<section id="parts">\n<h2>Parts of a run</h2>\n'
     yield "<p>Of the run whose rate is the cell's median. The parts of one sort add up to it.</p>\n"
     for one in cells[:MAX_NAMED]:
@@ -338,8 +283,7 @@ def _parts(content: Content) -> Iterator[str]:
         yield "".join(f"<th scope=col>{head}</th>" for head in _PART_HEADS)
         yield "</tr></thead>\n<tbody>\n"
         for part in one.parts:
-            values = "".join(f"<td>{value}</td>" for value in _part_values(part))
-            yield f"<tr>{values}</tr>\n"
+            yield _row(_part_values(part))
         yield "</tbody></table></div>\n"
     if len(cells) > MAX_NAMED:
         yield f"<p>And of {len(cells) - MAX_NAMED} more cells, which their result files have.</p>\n"
@@ -371,11 +315,11 @@ _FACT_NAMES = {
 def _setup(content: Content) -> Iterator[str]:
     yield "<section>\n<h2>Set-up</h2>\n<dl>\n"
     for name, values in facts(content.runs).items():
-        yield f"<dt>{escape(_FACT_NAMES.get(name, name))}</dt>"
+        yield f"<div><dt>{escape(_FACT_NAMES.get(name, name))}</dt>"
         yield "".join(f"<dd>{_value(value)}</dd>" for value in values[:MAX_NAMED])
         if len(values) > MAX_NAMED:
             yield f"<dd>and {len(values) - MAX_NAMED} more</dd>"
-        yield "\n"
+        yield "</div>\n"
     yield "</dl>\n"
     typed = commands(content.runs)
     if typed:
@@ -388,5 +332,6 @@ def _setup(content: Content) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "<br>".join(escape(f"{name} {fact_text(inner)}") for name, inner in value.items())
+        settings = (escape(f"{name} {fact_text(inner)}") for name, inner in value.items())
+        return "".join(f"<span class=setting>{setting}</span> " for setting in settings)
     return escape(fact_text(value))

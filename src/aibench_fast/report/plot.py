@@ -12,6 +12,10 @@ Rows = list[dict[str, Any]]
 
 HEIGHT = 300
 POINTS_PER_DECADE = 16
+NARROW_WIDTH = 270
+"""Of a plot on a telephone, in pixels, without its axis."""
+SYMBOL_WIDTH, CHARACTER_WIDTH = 34, 7
+"""Of a legend's entry, with the room to the next one, and its letters."""
 LOG_LATENCY_FROM = 8
 """Where the highest median is this many times the lowest, latencies are on a log axis."""
 FAINT_BETWEEN_DECADES: Spec = {
@@ -65,11 +69,20 @@ def series_colour(title: str, domain: Sequence[str | int], field: str = "series"
         "type": "ordinal",
         "scale": {"domain": list(domain)}
         | ({"scheme": "turbo"} if len(domain) > len(themes.SERIES) else {}),
-        "legend": {
-            "title": title or None,
-            "orient": "top",
-            "columns": {"expr": "width < 460 ? 4 : 0"},
-        },
+        "legend": _legend(title, [str(one) for one in domain]),
+    }
+
+
+def _legend(title: str, names: Sequence[str]) -> Spec | None:
+    """Above the plot, of as many columns as a narrow one has room for; None for one series."""
+    if len(names) < 2:
+        return None
+    column = SYMBOL_WIDTH + CHARACTER_WIDTH * max(map(len, names))
+    columns = max(1, NARROW_WIDTH // column)
+    return {
+        "title": title or None,
+        "orient": "top",
+        "columns": {"expr": f"width < 460 ? {columns} : 0"},
     }
 
 

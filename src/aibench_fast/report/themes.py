@@ -56,6 +56,7 @@ def _config(
         "style": {
             "burn-in": {"color": shade, "opacity": 1},
             "spread": {"color": text, "strokeWidth": 1.5, "opacity": 0.7},
+            "target": {"color": failed, "strokeDash": [2, 3], "strokeWidth": 2},
             "edge": {"color": text, "strokeDash": [6, 4], "strokeWidth": 2},
             "failed": {"color": failed, "size": 120, "strokeWidth": 2.5, "opacity": 1},
         },

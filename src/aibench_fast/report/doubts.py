@@ -1,0 +1,100 @@
+"""What a reader has to know before trusting the figures; what is of one kind is one line."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from aibench_fast.report.content import Content
+from aibench_fast.results.autobatching import batching_doubts
+from aibench_fast.results.files import RunRecord, mixed
+
+MAX_NAMED = 8
+LATE_SHARE = 0.01
+"""Of a rate-limited run's requests: above it the limit was not what was offered to the server."""
+_NUMBER = re.compile(r"\d[\d.,]*")
+
+
+def doubts(content: Content) -> list[tuple[str, list[str]]]:
+    """Headings, each with its lines, of which there may be none."""
+    runs = content.runs
+    return [
+        ("Requests failed; they are in no latency", _failures(runs)),
+        (
+            "Unlike runs are taken together",
+            [f"{name}: {_either(values)}" for name, values in mixed(runs).items()],
+        ),
+        ("Results do not say the model's auto-batching", batching_doubts(runs)),
+        (
+            "Interrupted: the figures are of the part that was measured",
+            [run.path.name for run in runs if run.interrupted],
+        ),
+        (
+            "Requests started late by the schedule, because no worker was free",
+            [
+                f"{run.path.name}: {run.late_starts / run.requests:.1%} of {run.requests:,}"
+                for run in runs
+                if run.requests and run.late_starts > LATE_SHARE * run.requests
+            ],
+        ),
+        (
+            "The figures may be the client's own, not the server's",
+            _of_each_kind((run.path.name, str(run.verdict)) for run in runs if run.is_doubtful),
+        ),
+        (
+            "Connections were made in the run",
+            _of_each_kind((run.path.name, run.connections) for run in runs if run.connections),
+        ),
+        ("Warnings of the runs", _warnings(runs)),
+        ("Skipped files", [f"{one.path}: {one.reason}" for one in content.skipped]),
+    ]
+
+
+def _kind(words: str) -> str:
+    """What lines have in common that differ in their numbers alone."""
+    return _NUMBER.sub("#", words)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(set(names)) - 1
+    return f"{names[0]} and {more:,} more" if more > 0 else names[0]
+
+
+def _of_each_kind(lines: Iterable[tuple[str, str]]) -> list[str]:
+    """One line for each kind, in the words of its first run."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for name, words in lines:
+        kinds.setdefault(_kind(words), []).append((name, words))
+    return [f"{_named([name for name, _ in alike])}: {alike[0][1]}" for alike in kinds.values()]
+
+
+def _failures(runs: Sequence[RunRecord]) -> list[str]:
+    """Each kind of failure with the sum of its requests."""
+    kinds: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
+    for run in runs:
+        for kind, (count, message) in run.failures.items():
+            kinds.setdefault((kind, _kind(message)), []).append((run.path.name, count, message))
+    return [
+        f"{_named([name for name, _, _ in alike])}: {sum(count for _, count, _ in alike)} {kind}, "
+        f"first: {alike[0][2]}"
+        for (kind, _), alike in kinds.items()
+    ]
+
+
+def _warnings(runs: Sequence[RunRecord]) -> list[str]:
+    """Each kind of warning once, with how many runs had it."""
+    kinds: dict[str, list[str]] = {}
+    for run in runs:
+        for message in run.warnings:
+            kinds.setdefault(_kind(message), []).append(message)
+    if len(runs) == 1:
+        return [message for alike in kinds.values() for message in alike]
+    return [
+        f"{alike[0]} ({len(alike):,} run{'s' * (len(alike) != 1)}"
+        f"{', with other figures too' * (len(set(alike)) > 1)})"
+        for alike in kinds.values()
+    ]
+
+
+def _either(values: Sequence[str]) -> str:
+    more = len(values) - MAX_NAMED
+    shown = [*values[:MAX_NAMED], *([f"{more} more"] if more > 0 else [])]
+    return " or ".join(shown)

@@ -1,0 +1,103 @@
+"""The figures that head a report, each on a card: a search's answer before all."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from aibench_fast.report.content import CellSummary, Content
+from aibench_fast.results.folder import FoundSearch
+from aibench_fast.results.search import UNITS
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One card."""
+
+    name: str
+    value: str
+    unit: str
+    of: str
+    """What it is of, or what else is to be known."""
+    is_answer: bool = False
+    """Whether it is what was asked for."""
+
+
+def key_figures(content: Content) -> list[KeyFigure]:
+    """The cards of a report, in order."""
+    answers = [_answer(found) for found in content.searches]
+    if len(content.searches) == 1 and content.is_search:
+        return [*answers, *_at_the_edge(content, content.searches[0])]
+    return [*answers, *_of_cells(content)]
+
+
+def _answer(found: FoundSearch) -> KeyFigure:
+    search = found.search
+    wanted = " and ".join(search.slo)
+    confirmed = "" if search.confirmed else "; not confirmed"
+    if search.found is None:
+        value, unit = "none", ""
+        of = f"{wanted} held at no value"
+    else:
+        value, unit = f"{search.found:,.5g}", UNITS[search.over]
+        of = f"{wanted} holds"
+    if search.fails_at is not None:
+        of += f"; not at {search.fails_at:,.5g}"
+    name = f"Highest {search.over.replace('-', ' ')} within the target"
+    return KeyFigure(name, value, unit, of + confirmed, is_answer=True)
+
+
+def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
+    """What was measured at the highest value that held, the median of its runs."""
+    search = found.search
+    value = search.found if search.found is not None else search.fails_at
+    steps = zip(search.steps, found.files, strict=True)
+    files = {file for step, file in steps if step.value == value}
+    runs = [run for run in content.runs if run.path in files]
+    if value is None or not runs:
+        yield from _of_cells(content)
+        return
+    at = f"at {value:,.5g} {UNITS[search.over]}"
+    rate = median(run.inferences_per_s for run in runs)
+    yield KeyFigure("Throughput", f"{rate:,.1f}", "inferences/s", at)
+    for name, shown in (("q50", "p50"), ("q99", "p99")):
+        known = [one for run in runs if (one := run.quantile_ms(name)) is not None]
+        yield _latency(shown, median(known) if known else None, at)
+    yield _failed(content)
+
+
+def _of_cells(content: Content) -> Iterator[KeyFigure]:
+    """Of the fastest cell, and of the one that answers soonest."""
+    fastest = content.fastest
+    rate = f"{fastest.rate:,.1f}"
+    yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
+    yield _latency(
+        "p99 at the highest throughput",
+        fastest.quantile_ms("q99"),
+        "of a request, round trip included",
+    )
+    yield _lowest_p50(content)
+    yield _failed(content)
+
+
+def _lowest_p50(content: Content) -> KeyFigure:
+    known = [one for one in content.cells if one.quantile_ms("q50") is not None]
+
+    def p50_ms(one: CellSummary) -> float:
+        return one.quantile_ms("q50") or 0.0
+
+    quickest = min(known, key=p50_ms, default=None)
+    if quickest is None:
+        return _latency("Lowest p50", None, "no run tells it")
+    return _latency("Lowest p50", p50_ms(quickest), str(quickest.cell))
+
+
+def _latency(name: str, value_ms: float | None, of: str) -> KeyFigure:
+    if value_ms is None:
+        return KeyFigure(name, "not known", "", of)
+    return KeyFigure(name, f"{value_ms:,.2f}", "ms", of)
+
+
+def _failed(content: Content) -> KeyFigure:
+    failed = sum(one.failed for one in content.cells)
+    runs = len(content.runs)
+    return KeyFigure("Failed requests", f"{failed:,}", "", f"in {runs:,} run{'s' * (runs != 1)}")
