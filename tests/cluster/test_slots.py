@@ -2,7 +2,10 @@
 
 import random
 import string
-from collections.abc import Sequence
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from fake_redisai import FakeRedisAI, array, bulk
@@ -11,6 +14,8 @@ from redis.crc import key_slot as redis_key_slot
 from aibench_fast import ServerAddress, ServerError
 from aibench_fast.protocols.redisai import session
 from aibench_fast.protocols.redisai.cluster import Cluster, key_slot, read_cluster
+from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.server.ports import free_port
 
 NIL = b"$-1\r\n"
 OK_STATE = b"cluster_state:ok\r\ncluster_slots_fail:0\r\n"
@@ -124,3 +129,38 @@ def test_of_a_name_with_several_addresses_the_one_that_listens_is_taken(
         found = session.endpoint_of(ServerAddress("name", fake.port))
         assert (found.host, found.port) == ("127.0.0.1", fake.port)
     assert session.endpoint_of(ServerAddress("name", closed_port)).host == "::1"
+
+
+@pytest.mark.parametrize("kind", ["ip", "hostname", "unknown-endpoint"])
+def test_a_real_redis_is_read_whatever_it_announces(
+    kind: str, tmp_path: Path, system_program: Callable[[str, str], Path]
+) -> None:
+    program = system_program("redis-server", "redis-server")
+    port, bus = free_port(), free_port()
+    words = {
+        "port": port, "cluster-enabled": "yes", "cluster-port": bus, "bind": "127.0.0.1",
+        "dir": tmp_path, "save": "''", "cluster-preferred-endpoint-type": kind,
+    }  # fmt: skip
+    options = [word for name, value in words.items() for word in (f"--{name}", str(value))]
+    address = ServerAddress("localhost", port)
+    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
+        try:
+            with wait_for(address) as connection:
+                connection.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+                while b"cluster_state:ok" not in connection.call("CLUSTER", "INFO"):
+                    time.sleep(0.05)
+            (shard,) = read_cluster([address]).shards
+            with Connection(shard.primary) as connection:
+                assert connection.call("SET", shard.key("x"), 1) == b"OK"
+        finally:
+            server.terminate()
+
+
+def wait_for(address: ServerAddress) -> Connection:
+    """A connection to a server that is starting."""
+    for _ in range(200):
+        try:
+            return Connection(address)
+        except ServerError:
+            time.sleep(0.05)
+    return Connection(address)
