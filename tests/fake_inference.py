@@ -122,6 +122,8 @@ class FakeInference:
         default_factory=dict
     )
     """What else is answered, by path."""
+    close_each_question: bool = False
+    """Close the connection behind each reply to anything but an inference."""
     close_each: bool = False
     """Close the connection behind each reply."""
     close_after: set[int] = field(default_factory=set)
@@ -200,6 +202,8 @@ class FakeInference:
                     break
                 if inferences == self.replies_a_connection:
                     await something_came(writer)
+                    break
+                if not is_inference and self.close_each_question:
                     break
                 if is_inference and (self.close_each or len(self.asked) - 1 in self.close_after):
                     break

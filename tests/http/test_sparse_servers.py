@@ -214,3 +214,13 @@ def test_what_is_odd_and_allowed_is_good_in_both(answer: bytes) -> None:
     with FakeInference(infer=lambda *_: answer) as server:
         result = against(server, encoding=Encoding.JSON)
     assert (result.successes, result.failures) == (5, {})
+
+
+@pytest.mark.parametrize("says_so", [False, True])
+def test_a_server_may_close_after_each_answer_before_the_run(says_so: bool) -> None:
+    with FakeInference(close_each_question=True) as server:
+        if says_so:
+            described = json_reply(server.model).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+            server.paths = {"/v2/models/m": described}
+        result = against(server)
+    assert (result.successes, result.failures) == (5, {})

@@ -131,6 +131,9 @@ def _has_final_status(answer: bytes) -> bool:
 class BoundedConnection(http.client.HTTPConnection):
     """A connection whose answers keep to limits in time and bytes."""
 
+    _answered_on: socket.socket | None = None
+    """Where the last answer came."""
+
     def exchange(
         self, request: bytes, allowed_s: float, most_bytes: int
     ) -> http.client.HTTPResponse:
@@ -138,8 +141,21 @@ class BoundedConnection(http.client.HTTPConnection):
 
         An answer that came before all of the request was sent counts, where it is one of failure,
         also where sending failed then: a server may refuse what it has not read. OSError or
-        HTTPException where there is no such answer within the time.
+        HTTPException where there is no such answer within the time. A server may have closed the
+        connection after the answer before: then a new one is made, once.
         """
+        is_kept = self.sock is not None and self.sock is self._answered_on
+        try:
+            return self._exchange_once(request, allowed_s, most_bytes)
+        except ConnectionError:
+            if not is_kept:
+                raise
+            self.close()
+            return self._exchange_once(request, allowed_s, most_bytes)
+
+    def _exchange_once(
+        self, request: bytes, allowed_s: float, most_bytes: int
+    ) -> http.client.HTTPResponse:
         if self.sock is None:
             self.connect()
         self.sock.settimeout(allowed_s)
@@ -161,6 +177,7 @@ class BoundedConnection(http.client.HTTPConnection):
             response.will_close = True  # the rest of the request is owed
             if response.status < FIRST_FAILURE:
                 raise unsent or AnsweredEarly("it answered before the request was sent")
+        self._answered_on = self.sock
         return response
 
 
