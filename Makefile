@@ -10,6 +10,7 @@
 # make ubsan   the client under UBSan alone, tsan under ThreadSanitizer, memcheck under valgrind
 # make fuzz    random commands, replies, files and words, a minute each
 # make faults  20,000 random schedules of faults, over which counts have to be conserved: half an hour
+# make moments Ctrl-C and SIGTERM at 20 moments of each command, which end it within two seconds
 # make soak    loads and faults for MINUTES, in which neither memory nor descriptors may grow
 # make audit   known vulnerabilities of what is in requirements.txt, where the advisories can be read
 # make clean   remove what was built, the environment and results/
@@ -38,7 +39,7 @@ MINUTES ?= 30
 # Servers that the tests ask, whose packages want others than ours.
 SERVERS := build/servers
 
-.PHONY: bench data-vision perf test servers dist docs lint faults soak audit clean system
+.PHONY: bench data-vision perf test servers dist docs lint faults moments soak audit clean system
 
 bench: $(NATIVE)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
@@ -88,6 +89,9 @@ lint: $(LINT)
 
 faults: $(TEST)
 	FAULTS=$(FAULTS) $(PYTHON) -m pytest -q tests/faults/test_conservation.py
+
+moments: $(TEST)
+	MOMENTS=20 $(PYTHON) -m pytest -q tests/run/test_ending.py
 
 soak: $(TEST)
 	$(PYTHON) tests/soak.py --minutes $(MINUTES) --out $(RESULTS)/soak.md

@@ -1,7 +1,6 @@
 """A benchmark client for model servers that speak RedisAI's commands."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import AibenchError, ConfigError, InternalError, ServerError
@@ -47,6 +46,8 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     """Import a name that the package offers when it is first used."""
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("aibench-fast")
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)

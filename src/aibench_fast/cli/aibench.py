@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aibench_fast import __version__
 from aibench_fast.cli import build_parser, goflags
-from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order
+from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order, leave
 from aibench_fast.cli.output import open_streams
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import unwritable
@@ -73,10 +73,19 @@ flags as -name=value or -name value; without -file the tensors come from standar
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one benchmark as aibench's flags ask; return the exit code of `aibench-fast run`."""
+    """Run one benchmark as aibench's flags ask; return the exit code of `aibench-fast run`.
+
+    Without `words` it is the program, as `aibench_fast.cli.main`.
+    """
     open_streams()
     end_in_order()
-    typed = sys.argv[1:] if words is None else list(words)
+    code = _run(sys.argv[1:] if words is None else list(words))
+    if words is None:
+        leave(code)
+    return code
+
+
+def _run(typed: list[str]) -> int:
     try:
         flags = goflags.parse(typed, {**_SAME, **_SWITCHES, **_OTHERWISE, **_WITHOUT_EFFECT})
         if flags["h"] or flags["help"]:

@@ -1,13 +1,38 @@
-"""How a command ends: its exit codes, and the signals that end it."""
+"""How a command ends: its exit codes, and the signals that end it.
 
+While the program starts there is nothing to keep, and a signal ends it at once. From then on a
+signal is one KeyboardInterrupt: an exception in the middle of imports can be lost on its way.
+"""
+
+import atexit
+import os
 import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import CodeType, FrameType
+from typing import NoReturn
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
 AGAIN_S = 0.001
+PATIENCE_S = 2.0
+"""How long the end may take before another signal interrupts that too."""
+
+
+def end_at_once() -> None:
+    """Have signals end this process where it is, for as long as there is nothing to keep."""
+    for number in _answered():
+        signal.signal(number, _end)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    with suppress(OSError):
+        os.write(2, b"aibench-fast: interrupted\n")
+    os._exit(EXIT_INTERRUPTED)
 
 
 def end_in_order() -> None:
@@ -19,21 +44,65 @@ def end_in_order() -> None:
     _answer_signals()
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let signals wait for the block's end: it saves what was measured."""
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in _answered()}
+    for number in before:
+        signal.signal(number, lambda which, _: came.append(which))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this exit code.
+
+    After an interrupt neither threads are waited for, nor is the code left to Python: it would end
+    by SIGINT where the exception came up in code that it had compiled from a string.
+    """
+    for number in _answered():
+        signal.signal(number, signal.SIG_IGN)
+    if code != EXIT_INTERRUPTED:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _answered() -> list[signal.Signals]:
+    """The signals that are not to be ignored, as nohup has SIGHUP."""
+    is_without_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [one for one in ENDING_SIGNALS if one != signal.SIGHUP or not is_without_terminal]
+
+
 def _answer_signals() -> None:
-    for number in (*ENDING_SIGNALS, signal.SIGALRM):
-        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-            continue  # as nohup wants it
+    for number in (*_answered(), signal.SIGALRM):
         signal.signal(number, _interrupt_once)
 
 
 def _interrupt_once(_number: int, frame: FrameType | None) -> None:
-    """Interrupt what is being done. What follows is short, and is not interrupted again."""
+    """Interrupt what is being done. What follows is short, and is not interrupted for a while."""
     if _is_called_by(_ask_again.__code__, frame):
         return  # its timer comes again, when an exception is heard
     signal.setitimer(signal.ITIMER_REAL, 0)
-    for ending in (*ENDING_SIGNALS, signal.SIGALRM):
-        signal.signal(ending, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    again = partial(_interrupt_after, time.monotonic() + PATIENCE_S)
+    for ending in _answered():
+        signal.signal(ending, again)
     raise KeyboardInterrupt
+
+
+def _interrupt_after(patient_until_s: float, _number: int, _frame: FrameType | None) -> None:
+    """Interrupt once more where the end takes too long, or the first exception was lost."""
+    if time.monotonic() >= patient_until_s:
+        raise KeyboardInterrupt
 
 
 def _ask_again(forgotten: "sys.UnraisableHookArgs") -> None:

@@ -4,12 +4,13 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from aibench_fast.cli.clients import add_clients_options, check_clients, load_source
+from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, uninterrupted
 from aibench_fast.cli.events import shown
 from aibench_fast.cli.expected import checked, write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
@@ -20,8 +21,9 @@ from aibench_fast.cli.saving import journaled, logged, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named, check_outputs, partial_of, write_text
+from aibench_fast.load.config import RunConfig
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.load.thresholds import parse_expectation
+from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.report import text
 from aibench_fast.results.journal import journal_of
 from aibench_fast.results.repeats import MOST_RUNS, Repeats, repeat
@@ -179,31 +181,60 @@ def _run(options: argparse.Namespace) -> int:
     _check_shown(options)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = [parse_expectation(words) for words in options.expect]
-    with (
-        load_source(options) as run,
-        loaded_server(options) as where,
-        shown(options) as show,
-        logged(options.hdr_log_file, show) as observe,
-    ):
-        config = dataclasses.replace(config, **where)
+    made: list[_Made] = []
+    try:
+        with load_source(options) as run, loaded_server(options) as where:
+            made.append(_make(run, dataclasses.replace(config, **where), expected, options))
+            if made[0].interrupted:
+                raise KeyboardInterrupt  # so that an embedded server is not waited for
+    except KeyboardInterrupt:
+        if not made:
+            raise
+    return _concluded(made[0], options)
+
+
+class _Made(NamedTuple):
+    """The results of all runs, what they come to where they are repeats, and how they ended."""
+
+    results: Sequence[Result]
+    repeats: Repeats | None
+    interrupted: bool
+
+
+def _make(
+    run: Run, config: RunConfig, expected: Sequence[Expectation], options: argparse.Namespace
+) -> _Made:
+    """Make the run, or all its repeats; show and save each."""
+    repeated = options.repeats is not None or options.until is not None
+    with shown(options) as show, logged(options.hdr_log_file, show) as observe:
 
         def run_once(number: int) -> Result:
             run_number = number if repeated else None
             saved_as = options.json_out_file and _numbered(options.json_out_file, run_number)
             with journaled(saved_as, observe) as observe_and_keep:
-                result = checked(run(config, observe_and_keep), expected)
-                _report(options, result, run_number)
+                result = run(config, observe_and_keep)
+                with uninterrupted():
+                    result = checked(result, expected)
+                    _report(options, result, run_number)
             return result
 
-        made = repeat(run_once, options.repeats or MIN_REPEATS, options.until) if repeated else None
-        results = made.results if made else [run_once(1)]
-    if made:
-        _report_repeats(options, made)
-    write_junit(options.junit, [(f"run {n}", one) for n, one in enumerate(results, 1)])
-    if results[-1].interrupted or (made and made.interrupted):
+        if not repeated:
+            result = run_once(1)
+            return _Made([result], None, result.interrupted)
+        repeats = repeat(run_once, options.repeats or MIN_REPEATS, options.until)
+        return _Made(repeats.results, repeats, repeats.interrupted)
+
+
+def _concluded(made: _Made, options: argparse.Namespace) -> int:
+    """Save what all runs come to; return the exit code."""
+    if made.repeats:
+        _report_repeats(options, made.repeats)
+    cases = [(f"run {n}", one) for n, one in enumerate(made.results, 1)]
+    write_junit(options.junit, cases)
+    if made.interrupted or made.results[-1].interrupted:
         return EXIT_INTERRUPTED
-    gave_up = made is not None and made.gave_up
-    well = all(one.went_well and one.held for one in results) and not gave_up
+    gave_up = made.repeats is not None and made.repeats.gave_up
+    well = all(one.went_well and one.held for one in made.results) and not gave_up
     return 0 if well else EXIT_FAILURES
 
 

@@ -22,7 +22,7 @@ from rich.progress import (
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.comparedservers import compared_servers
-from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, uninterrupted
 from aibench_fast.cli.expected import checked, write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import (
@@ -349,9 +349,11 @@ def _turns(
 def _run_cell(run: Run, config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
     """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
     with printed(files.raw) as write, journaled(files.json, _writer(write)) as observe:
-        result = checked(run(config, observe), expected)
-        write(text.format_summary(result))
-        save_or_print(result, files.json)
+        result = run(config, observe)
+        with uninterrupted():
+            result = checked(result, expected)
+            write(text.format_summary(result))
+            save_or_print(result, files.json)
     return result
 
 

@@ -39,6 +39,7 @@ from aibench_fast.protocols.session import (
     HURRY_S,
     AskedKind,
     NoStatistics,
+    ServerStatistics,
     Session,
     StatisticsWatch,
 )
@@ -150,13 +151,20 @@ class PreparedRun:
             server_watch.finish(HURRY_S)
             raise
         at_end = Taken.now(generator)
-        patience_s = HURRY_S if interrupted else REPLY_TIMEOUT_S
-        until_s = time.monotonic() + patience_s
-        servers.leave(patience_s)
-        # The last reading was under way meanwhile; a stuck server is not waited for twice.
-        server_stats = server_watch.finish(max(0.0, until_s - time.monotonic()))
+        try:
+            server_stats = self._left(HURRY_S if interrupted else REPLY_TIMEOUT_S)
+        except KeyboardInterrupt:  # a server that does not answer is not waited for any longer
+            interrupted = True
+            server_stats = self._left(HURRY_S)
         end = End.INTERRUPTED if interrupted else End.REACHED
         return result_of(background, generator, watch, at_end, server_stats, end)
+
+    def _left(self, patience_s: float) -> ServerStatistics:
+        """Leave the servers, and return what they counted, as far as they answer in time."""
+        until_s = time.monotonic() + patience_s
+        self._servers.leave(patience_s)
+        # The last reading was under way meanwhile; a stuck server is not waited for twice.
+        return self._server_watch.finish(max(0.0, until_s - time.monotonic()))
 
     def _await(self, at_ns: int) -> None:
         """Wait for most of the time until then; the native threads wait for the rest."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,8 @@ from aibench_fast.errors import ServerError
 
 START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
 STOP_TIMEOUT_S = 15.0
+HURRY_S = 0.5
+"""How long a server has to end where Ctrl-C or another signal ends its use."""
 POLL_S = 0.02
 LOG_LINES = 5
 _OF_A_TABLE = ("|", "+")
@@ -39,9 +42,10 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
 
     A Triton that ends while it starts leaves behind what was to run its models.
     """
+    is_hurried = isinstance(sys.exc_info()[1], KeyboardInterrupt)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_TIMEOUT_S)
+        process.wait(HURRY_S if is_hurried else STOP_TIMEOUT_S)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

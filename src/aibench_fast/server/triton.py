@@ -36,6 +36,9 @@ Not PR_SET_PDEATHSIG: that signals when the thread that started the process ends
 """
 
 
+_SHARED_MEMORY = Path("/dev/shm")
+
+
 @dataclass(frozen=True)
 class Mobilenet:
     """The built-in model as Triton is to serve it."""
@@ -156,6 +159,7 @@ class TritonServer:
                     str(program),
                     f"--model-repository={folder / 'models'}",
                     f"--backend-directory={folder / 'backends'}",
+                    f"--backend-config=python,shm-region-prefix-name={folder.name}",
                     f"--http-address={self.host}",
                     f"--http-port={self.port}",
                     f"--metrics-address={self.host}",
@@ -196,6 +200,9 @@ class TritonServer:
     def _stop(self) -> None:
         self._end_process()
         if self._folder is not None:
+            # One that was killed leaves its models' shared memory.
+            for region in _SHARED_MEMORY.glob(f"{Path(self._folder.name).name}*"):
+                region.unlink(missing_ok=True)
             self._folder.cleanup()
             self._folder = None
 

@@ -1,0 +1,204 @@
+"""Signals end every command in every phase: soon, in order, and with what was measured.
+
+Moments are taken at random here; `make moments` takes twenty of each command.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from commandline import command
+from fake_redisai import FakeRedisAI
+from redisclient import load_into
+
+from aibench_fast.cli.ending import EXIT_INTERRUPTED
+from aibench_fast.models.load import Backend, ModelSpec
+from aibench_fast.server import EmbeddedServer
+
+MOMENTS = int(os.environ.get("MOMENTS", "1"))
+"""How many of each command."""
+LONGEST_S = 2.0 if "MOMENTS" in os.environ else 20.0
+"""On a busy machine everything takes longer."""
+WAIT_S = 60
+
+
+class Case(NamedTuple):
+    """A command that may be ended."""
+
+    words: list[object]
+    lasts_s: float
+    """Its moments are from the start of its process until then."""
+    codes: frozenset[int] = frozenset({EXIT_INTERRUPTED})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(password=None) as running:
+        load_into(running.address, ModelSpec(name="null", backend=Backend.NULL))
+        yield running
+
+
+TO = ["--port", "PORT", "--model", "null", "--shape", 16]
+ENDS_ITSELF = frozenset({0, EXIT_INTERRUPTED})
+CASES = {
+    "run": Case(["run", *TO, "--duration", "1m", "--json-out-file", "r.json"], 2),
+    "repeats": Case(["run", *TO, "--duration", "300ms", "--repeats", 100], 2),
+    "embedded": Case(["run", "--embedded", "--shape", "224,224,3", "--duration", "1m"], 5),
+    "sweep": Case(["sweep", *TO, "--runs", 100, "--duration", "300ms"], 2),
+    "search": Case(["search", *TO, "--slo", "p99<1s", "--duration", "2s"], 3),
+    "selfcheck": Case(["selfcheck"], 6, ENDS_ITSELF),
+    "serve": Case(["serve", "--port", 0], 2, ENDS_ITSELF),
+    "prepare": Case(["prepare", "--input", "sample", "--limit", 4000, "--output", "t.out"], 3),
+    "shards": Case(
+        ["prepare", "--input", "sample", "--limit", 4000, "--shards", 4, "--output", "t.out"], 3
+    ),
+    "model write": Case(["model", "write", "--format", "onnx", "--out", "m"], 1, ENDS_ITSELF),
+    "model load": Case(["model", "load", "--port", "PORT", "--model", "m"], 1, ENDS_ITSELF),
+    "stats": Case(["stats", "--port", "PORT", "--model", "null"], 1, ENDS_ITSELF),
+}
+
+
+def started(words: list[object], folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(*words), cwd=folder, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_signal_ends_a_command_at_any_moment(
+    server: EmbeddedServer, tmp_path: Path, name: str
+) -> None:
+    words, lasts_s, codes = CASES[name]
+    words = [server.port if word == "PORT" else word for word in words]
+    generator = random.Random()
+    for moment in range(MOMENTS):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        after_s = generator.uniform(0, lasts_s)
+        number = generator.choice([signal.SIGINT, signal.SIGTERM])
+        process = started(words, folder)
+        wait_for_main(process)
+        time.sleep(after_s)
+        process.send_signal(number)
+        asked_s = time.monotonic()
+        out, err = process.communicate(timeout=WAIT_S)
+        took_s = time.monotonic() - asked_s
+        where = f"{number.name} {after_s:.3f} s after the start: {out[-300:]}{err[-300:]}"
+        assert process.returncode in codes, where
+        assert took_s < LONGEST_S, where
+        assert "Traceback" not in out + err, where
+        assert not list(folder.rglob("*.part")), where
+        assert ("Run complete" in out) <= (name != "run" or (folder / "r.json").exists()), where
+        assert not list(folder.rglob("*.journal")), where
+
+
+def wait_for_main(process: "subprocess.Popen[str]") -> None:
+    """Until the program answers signals: Python's own start is not ours."""
+    status = Path(f"/proc/{process.pid}/status")
+    caught = 1 << (signal.SIGTERM - 1)
+    deadline_s = time.monotonic() + WAIT_S
+    while process.poll() is None and time.monotonic() < deadline_s:
+        masks = [line.split()[1] for line in status.read_text().splitlines() if "SigCgt" in line]
+        if not masks or int(masks[0], 16) & caught:
+            return
+        time.sleep(0.001)
+
+
+def test_an_interrupt_after_the_load_keeps_the_result(tmp_path: Path) -> None:
+    """The server answers no more, and is waited for: what the run left there is deleted."""
+    with FakeRedisAI(DEL=lambda *_: asyncio.sleep(WAIT_S, b":0\r\n")) as stuck:
+        process = started(
+            ["run", "--port", stuck.port, *TO[2:], "--max-queries", 3, "--json-out-file", "r.json"],
+            tmp_path,
+        )
+        while not stuck.counts["DEL"]:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        asked_s = time.monotonic()
+        _, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, err) == (EXIT_INTERRUPTED, "")
+    assert time.monotonic() - asked_s < LONGEST_S
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["Successes"], saved["Interrupted"]) == (3, True)
+
+
+def script(folder: Path, body: str, *, signals: Callable[[int], None]) -> "tuple[str, int]":
+    """Run a script that prints a line when it may be sent signals; its output and code."""
+    (folder / "script.py").write_text(body)
+    with subprocess.Popen(
+        [sys.executable, folder / "script.py"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        signals(process.pid)
+        out, _ = process.communicate(timeout=WAIT_S)
+    return out, process.returncode
+
+
+def test_an_interrupt_that_is_lost_can_be_repeated(tmp_path: Path) -> None:
+    def send(pid: int) -> None:
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.5)
+        os.kill(pid, signal.SIGINT)  # too soon: the end is under way, for all that is known
+        time.sleep(2)
+        os.kill(pid, signal.SIGINT)
+
+    out, code = script(
+        tmp_path,
+        "import time\n"
+        "from aibench_fast.cli.ending import end_in_order\n"
+        "end_in_order()\n"
+        "print('ready', flush=True)\n"
+        "for attempt in range(2):\n"
+        "    try:\n"
+        "        time.sleep(30)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('interrupted', attempt, flush=True)\n",
+        signals=send,
+    )
+    assert (out, code) == ("interrupted 0\ninterrupted 1\n", 0)
+
+
+def test_what_is_saved_is_saved_before_a_signal_is_answered(tmp_path: Path) -> None:
+    out, code = script(
+        tmp_path,
+        "import time\n"
+        "from aibench_fast.cli.ending import end_in_order, uninterrupted\n"
+        "end_in_order()\n"
+        "try:\n"
+        "    with uninterrupted():\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(0.5)\n"
+        "        print('saved')\n"
+        "    print('not reached')\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n",
+        signals=lambda pid: os.kill(pid, signal.SIGTERM),
+    )
+    assert (out, code) == ("saved\ninterrupted\n", 0)
+
+
+def test_nohup_is_respected(tmp_path: Path) -> None:
+    out, code = script(
+        tmp_path,
+        "import signal, time\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from aibench_fast.cli.ending import end_at_once, end_in_order\n"
+        "end_at_once()\n"
+        "end_in_order()\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(0.5)\n"
+        "print('goes on')\n",
+        signals=lambda pid: os.kill(pid, signal.SIGHUP),
+    )
+    assert (out, code) == ("goes on\n", 0)
