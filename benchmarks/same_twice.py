@@ -10,12 +10,14 @@ With --simulate the runs are made up instead, with the noise of several kinds of
 
 import argparse
 import dataclasses
+import json
 import math
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -25,8 +27,7 @@ from numpy.typing import NDArray
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results.compare import compare
-from aibench_fast.results.files import OURS, Cell, RunRecord
-from aibench_fast.results.serverperiods import server_use
+from aibench_fast.results.files import Cell, RunRecord, read_record
 from aibench_fast.server import EmbeddedServer
 
 TRIALS = 20
@@ -179,17 +180,28 @@ def _latencies_ms(rng: Generator) -> Floats:
 
 def _run(cell: Cell, latencies_ms: Floats, start_unix_ms: int) -> RunRecord:
     q50, q95, q99 = np.quantile(latencies_ms, [0.5, 0.95, 0.99], method="higher").round(3)
-    return RunRecord(
-        path=Path("simulated"), client=OURS, cell=cell,
+    return dataclasses.replace(
+        _blank(),
+        cell=cell,
         inferences_per_s=float(cell.workers * cell.batch_size * 1000 / latencies_ms.mean()),
         quantiles_ms={"q50": float(q50), "q95": float(q95), "q99": float(q99)},
-        latency="service", start_unix_ms=start_unix_ms, duration_s=None, model=None,
-        query_label=None,
-        data_file=None, data_seed=None, tensor="16 FLOAT", threads=None, pipeline=1, servers=1,
-        server=None, server_use=server_use({}), inferences_per_s_with_burn_in=None, facts={},
-        requests=REQUESTS, successes=REQUESTS, arrivals=None, not_sent=0, late_starts=0,
-        failures={}, warnings=(), interrupted=False, verdict=None, encoded_latencies=None,
-    )  # fmt: skip
+        start_unix_ms=start_unix_ms,
+        requests=REQUESTS,
+        successes=REQUESTS,
+    )
+
+
+@cache
+def _blank() -> RunRecord:
+    """A result that says as little as one may."""
+    document = {
+        "Workers": 1, "MetadataAutobatching": 0, "TensorBatchSize": 1,
+        "OverallRates": {"overallOpsRate": 1}, "OverallQuantiles": {"AllQueries": {"q50": 1}},
+    }  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(document, file)
+        file.flush()
+        return read_record(Path(file.name))
 
 
 if __name__ == "__main__":
