@@ -84,11 +84,11 @@ SETUPS = (
     ),
     Setup(
         "small, fast requests", "an answer costs the client's only thread more than the server",
-        Verdict.CLIENT_BOUND, "was on a CPU", ("sleep", 0, 500), options="--workers 8 --threads 1",
+        Verdict.CLIENT_BOUND, "was on a CPU", ("sleep", 0, 1000), options="--workers 8 --threads 1",
     ),
     Setup(
         "three fast servers", "an answer costs the client's only thread more than the servers",
-        Verdict.CLIENT_BOUND, "was on a CPU", ("sleep", 0, 2000), servers=3,
+        Verdict.CLIENT_BOUND, "was on a CPU", ("sleep", 0, 5000), servers=3,
         options="--workers 6 --threads 1",
     ),
     Setup(
