@@ -321,6 +321,7 @@ cdef extern from "loadgen.h" nogil:
         uint64_t least_worker_requests
         uint64_t most_worker_requests
         int64_t cut_after_ns
+        int64_t cut_ns
         bint lag_exceeded
         failures burn_in_failures
         histogram burn_in_latencies

@@ -79,6 +79,8 @@ class Snapshot(NamedTuple):
     """And of the one that had the most."""
     cut_after_ns: int
     """How long after the burn-in its duration or a stop ended the run; 0 where neither did."""
+    cut_ns: int
+    """When that was, of CLOCK_MONOTONIC; 0 before, and where the schedule ended it."""
     lag_exceeded: bool
     """Whether a request that was later than may be ended the run."""
     burn_in_failures: Mapping[str, tuple[int, str]]

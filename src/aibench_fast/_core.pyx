@@ -74,6 +74,7 @@ class Snapshot(NamedTuple):
     least_worker_requests: int
     most_worker_requests: int
     cut_after_ns: int
+    cut_ns: int
     lag_exceeded: bool
     burn_in_failures: dict
     burn_in_latencies: LatencyCounts
@@ -860,7 +861,7 @@ cdef class LoadGenerator:
             s.began_ns, s.measured_from_ns,
             s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.longest_cpu_wait_ns,
             s.least_worker_requests,
-            s.most_worker_requests, s.cut_after_ns, bool(s.lag_exceeded),
+            s.most_worker_requests, s.cut_after_ns, s.cut_ns, bool(s.lag_exceeded),
             _failures(&s.burn_in_failures),
             _latency_counts(&s.burn_in_latencies),
             _figures(&s.measured, self._scheduled()),

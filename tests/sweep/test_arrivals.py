@@ -261,10 +261,10 @@ def test_the_summary_says_how_many_workers_the_rate_takes(tensor_file: Path, cli
 
 def test_what_the_client_itself_adds_is_told(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        result = against(server, tensor_file, limit_rps=200, max_queries=100, workers=4)
+        result = against(server, tensor_file, limit_rps=200, max_queries=400, workers=4)
     saved = result.to_json()
-    assert saved["ScheduleLag"]["count"] == 100
-    assert 0 < saved["TimerLag"]["count"] <= 100
+    assert saved["ScheduleLag"]["count"] == 400
+    assert 100 <= saved["TimerLag"]["count"] <= 400  # of fewer no q99 is known
     assert saved["TimerLag"]["q50"] <= saved["TimerLag"]["q99"] <= saved["TimerLag"]["q100"]
     assert saved["ReplyWait"] is None or saved["ReplyWait"]["q50"] < 1000
 

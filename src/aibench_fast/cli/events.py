@@ -19,6 +19,7 @@ from aibench_fast.results.result import (
     Sample,
     SendingFile,
     Started,
+    Waiting,
 )
 from aibench_fast.tensortype import STRINGS, split_strings
 
@@ -57,6 +58,8 @@ def _print_event(event: Event) -> None:
             print_preparing(event)
         case Sample():
             _print_sample(event)
+        case Waiting():
+            print(text.format_waiting(event), file=sys.stderr, flush=True)
 
 
 def print_preparing(event: Event) -> None:
@@ -127,6 +130,8 @@ def _show_on(live: "Live", event: Event) -> None:
             live.console.print(text.format_burn_in(event), highlight=False)
         case Sample():
             _print_sample(event)
+        case Waiting():
+            live.console.print(text.format_waiting(event), highlight=False)
 
 
 @contextmanager

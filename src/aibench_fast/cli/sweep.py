@@ -53,6 +53,7 @@ from aibench_fast.results.result import (
     Result,
     SendingFile,
     Started,
+    Waiting,
 )
 
 PlannedRun = tuple[Cell, RunConfig, Files]
@@ -370,6 +371,8 @@ def _writer(write: Callable[[str], None]) -> Observer:
                 write(text.format_interval(event))
             case BurnInComplete():
                 write(text.format_burn_in(event))
+            case Waiting():
+                write(text.format_waiting(event))
 
     return observe
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from aibench_fast.clients.merge import measured_span_s
 from aibench_fast.clients.report import Report
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import LIVE_QUANTILES, Interval
+from aibench_fast.results.result import LIVE_QUANTILES, WHOLE_PERIOD, Interval
 
 MS_PER_S = 1000
 MAX_WAIT = 3
@@ -114,6 +114,7 @@ class Periods:
             failed=sum(one.all_requests.failed for one in results),
             requests=sum(one.all_requests.succeeded + one.all_requests.failed for one in results),
             period_quantiles_ms=latencies.quantiles_since_ms(self._before, LIVE_QUANTILES),
+            is_partial=until_s - self._until_s < WHOLE_PERIOD * self._period_s,
         )
         period = Period(interval, started_ms, latencies, self._before)
         self.intervals.append(interval)

@@ -158,8 +158,10 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
 
 
 def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
-    """A rate that rises or falls all along, by the periods but the last, which is cut short."""
-    rates = [one.instantaneous_rate for one in intervals if one.overall_rate > 0][:-1]
+    """A rate that rises or falls all along, by the periods that are whole."""
+    rates = [
+        one.instantaneous_rate for one in intervals if one.overall_rate > 0 and not one.is_partial
+    ]
     if found := trend(rates):
         yield (
             "trend",

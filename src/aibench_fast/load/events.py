@@ -13,6 +13,7 @@ from aibench_fast.results.result import (
     SendingFile,
     SoFar,
     Started,
+    Waiting,
 )
 
 Event = (
@@ -26,6 +27,7 @@ Event = (
     | Sample
     | SendingFile
     | SoFar
+    | Waiting
 )
 Observer = Callable[[Event], None]
 

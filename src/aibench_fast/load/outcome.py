@@ -14,16 +14,17 @@ from aibench_fast.load.kinds import described
 from aibench_fast.load.readings import (
     NS_PER_S,
     Taken,
+    answered_s,
     burn_in_ended,
     ended,
     failures_by_kind,
     histogram,
-    measured_s,
     total_failed,
 )
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.session import ServerStatistics
+from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     KindFigures,
     Outage,
@@ -86,6 +87,7 @@ def result_of(
     measured, batch_size = snapshot.measured, _batch_size(config)
     whole = _part(measured, batch_size, end)
     failures = total_failed(measured.failures)
+    seconds = _measured_s(config, snapshot, whole["service_latencies"] or whole["latencies"], end)
     all_requests = _all_requests(config, snapshot, end)
     steps = generator.step_figures()
     unsent, of_steps = (0, [0] * len(steps)) if end is End.AHEAD else generator.unsent()
@@ -106,7 +108,7 @@ def result_of(
         start_unix_ms=run.start_unix_ms,
         end_unix_ms=run.start_unix_ms + round(duration_s * MS_PER_S),
         duration_s=duration_s,
-        measured_s=measured_s(snapshot),
+        measured_s=seconds,
         **whole,
         requests=whole["successes"] + failures,
         inferences_with_burn_in=snapshot.answered_tensors,
@@ -126,7 +128,7 @@ def result_of(
         lag_exceeded=snapshot.lag_exceeded,
         steps=_steps(config, snapshot, steps, of_steps, end),
         kinds=_kinds(config, measured, generator, end),
-        servers=_servers(run, measured_s(snapshot), generator, server_stats, end),
+        servers=_servers(run, seconds, generator, server_stats, end),
         start_lags=histogram(snapshot.start_lags),
         timer_lags=histogram(snapshot.timer_lags),
         reply_waits=histogram(snapshot.reply_waits),
@@ -161,6 +163,28 @@ def _autobatching(config: RunConfig, records: Sequence[ServerRecord]) -> int:
     found = {record.autobatching for record in records}
     told = found.pop() if len(found) == 1 else None
     return -1 if told is None else told
+
+
+def _measured_s(
+    config: RunConfig, snapshot: _core.Snapshot, service: LatencyHistogram, end: End
+) -> float:
+    """What rates are divided by: the load's own time, and not how long a server kept a request.
+
+    A schedule's time is its own, whenever the last of its requests was answered. Recorded arrivals
+    have no end but that. A closed loop ends with its last answer, which --duration bounds: requests
+    under way at its end are counted, so that a median latency more belongs to it.
+    """
+    seconds = answered_s(snapshot)
+    if not seconds or end is End.AHEAD:
+        return seconds
+    if config.is_open_loop:
+        if snapshot.cut_ns:
+            return (snapshot.cut_ns - snapshot.measured_from_ns) / NS_PER_S
+        return sum(step.duration_s for step in config.profile) or seconds
+    if config.duration_s and service.count:
+        (median_ms,) = service.quantiles_ms([0.5])
+        return min(seconds, config.duration_s + median_ms / MS_PER_S)
+    return seconds
 
 
 def _all_requests(config: RunConfig, snapshot: _core.Snapshot, end: End) -> RequestCounts:

@@ -37,7 +37,7 @@ def ended(snapshot: _core.Snapshot) -> int:
     return burn_in_ended(snapshot) + answered + total_failed(snapshot.measured.failures)
 
 
-def measured_s(snapshot: _core.Snapshot) -> float:
+def answered_s(snapshot: _core.Snapshot) -> float:
     """From the end of the burn-in to the last answer, in seconds; 0 where nothing is measured."""
     if not snapshot.measured_from_ns or not snapshot.last_completed_ns:
         return 0.0
@@ -45,7 +45,8 @@ def measured_s(snapshot: _core.Snapshot) -> float:
 
 
 def overall_rate(snapshot: _core.Snapshot, now_ns: int) -> float:
-    """Measured inferences a second until now; 0 during the burn-in."""
+    """Measured inferences a second until now, or the load's end; 0 during the burn-in."""
+    now_ns = min(now_ns, snapshot.cut_ns or now_ns)
     if not snapshot.measured_from_ns or now_ns <= snapshot.measured_from_ns:
         return 0.0
     return snapshot.measured.inferences / ((now_ns - snapshot.measured_from_ns) / NS_PER_S)

@@ -11,9 +11,9 @@ from aibench_fast.load.livereadings import LiveReadings
 from aibench_fast.load.readings import (
     NS_PER_S,
     Taken,
+    answered_s,
     ended,
     histogram,
-    measured_s,
     overall_rate,
     total_failed,
 )
@@ -25,11 +25,13 @@ from aibench_fast.protocols.session import StatisticsWatch
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     LIVE_QUANTILES,
+    WHOLE_PERIOD,
     BurnInComplete,
     ClientCheck,
     Interval,
     IntervalLatencies,
     Sample,
+    Waiting,
 )
 from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
@@ -37,6 +39,7 @@ MS_PER_S = 1000
 NS_PER_MS = 1_000_000
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
+WAITING_SAID_AFTER_S = 1.0  # that a run which is over waits for answers
 MAX_OUTPUTS = 100  # to look at for whether they are all alike
 
 
@@ -89,6 +92,8 @@ class Watch:
         self._last_ns = 0
         self._last_unix_ms = 0
         self._last_latencies = LatencyHistogram.empty()
+        self._over_ns = 0  # when it was seen that the load is over
+        self._said_waiting = False
         generator.want_sample()  # before it starts: a short run may be over before it is watched
 
     def until_the_end(self) -> bool:
@@ -123,6 +128,7 @@ class Watch:
                 self._take_sample()
             if self._live:
                 self._live.look()
+            self._note_waiting()
             if time.monotonic_ns() >= next_ns:
                 self._look()
                 # Where the process was stopped for a while, one line stands for all of it.
@@ -146,6 +152,18 @@ class Watch:
             requests = self._config.burn_in or self._generator.snapshot().requests
             self._observe(BurnInComplete(requests, self._config.workers))
 
+    def _note_waiting(self) -> None:
+        """Say once what the run waits for, where it goes on for a while after the load's end."""
+        now_ns = time.monotonic_ns()
+        if not self._over_ns and self._generator.is_ending():
+            self._over_ns = now_ns
+        waited_s = (now_ns - self._over_ns) / NS_PER_S
+        if self._over_ns and not self._said_waiting and waited_s >= WAITING_SAID_AFTER_S:
+            self._said_waiting = True
+            snapshot = self._generator.snapshot()
+            seconds_left = max(0.0, self._config.reply_timeout_s - waited_s)
+            self._observe(Waiting(snapshot.begun - snapshot.requests, seconds_left))
+
     def _look(self) -> None:
         """Tell of the period that ends now."""
         self._note_burn_in()
@@ -164,6 +182,7 @@ class Watch:
             failed=failed,
             requests=ended(snapshot),
             period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
+            is_partial=self._is_partial(snapshot, now_ns),
         )
         self._server_watch.period_ended(interval.unix_ms)
         self.intervals.append(interval)
@@ -177,13 +196,19 @@ class Watch:
         self._last_unix_ms = interval.unix_ms
         self._take_sample()
 
+    def _is_partial(self, snapshot: _core.Snapshot, now_ns: int) -> bool:
+        """Whether there was load in only a part of the period that ends now."""
+        until_ns = min(now_ns, snapshot.cut_ns or self._over_ns or now_ns)
+        loaded_s = (until_ns - self._last_ns) / NS_PER_S
+        return loaded_s < WHOLE_PERIOD * self._config.reporting_period_s
+
     def check_client(self, snapshot: _core.Snapshot) -> ClientCheck:
         """Judge the client by what it did in the measured time, once that is over."""
         measured = snapshot.measured
         latencies = histogram(measured.latencies)
         service = measured.service_latencies
         around = self.surroundings.between(self._around_from, self._around_to)
-        seconds = measured_s(snapshot)
+        seconds = answered_s(snapshot)
         usable_s = seconds * available_cpus(around.quota and around.quota.cpus)
         wait_s = snapshot.longest_cpu_wait_ns / NS_PER_S
         return check_client(

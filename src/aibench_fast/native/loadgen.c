@@ -268,8 +268,8 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     histogram_init(&s->connect_times);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
-    int64_t cut_ns = cut_at_ns(&g->run);
-    s->cut_after_ns = cut_ns ? cut_ns - atomic_load(&g->run.measure_due_from_ns) : 0;
+    s->cut_ns = cut_at_ns(&g->run);
+    s->cut_after_ns = s->cut_ns ? s->cut_ns - atomic_load(&g->run.measure_due_from_ns) : 0;
     s->lag_exceeded = atomic_load(&g->run.lag_exceeded);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         add_thread(s, &g->threads[i], &busiest_ns);

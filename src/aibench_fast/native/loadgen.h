@@ -87,6 +87,7 @@ struct loadgen_snapshot {
     uint64_t most_worker_requests;  /* the end, and so has the one with the most */
     int64_t cut_after_ns;           /* how long after the burn-in the run was over by its duration or its
                                      * max_requests, or stopped; 0 where the schedule ended it */
+    int64_t cut_ns;                 /* when that was; 0 before, and where the schedule ended it */
     bool lag_exceeded;              /* a request was later than max_lag_ns, which ended the run */
     struct failures burn_in_failures;
     struct histogram burn_in_latencies; /* of its successes, from the intended start */

@@ -166,7 +166,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
                 runs=runs,
                 latencies=LatencyHistogram.merged(latencies(runs)) if cell in drawn else nothing,
                 start_unix_ms=typical.start_unix_ms,
-                timeline=_thinned(details.timeline),
+                timeline=_thinned(_whole(details.timeline)),
                 cpu=cpu_periods(details.server_stats, typical.start_unix_ms),
                 parts=details.parts,
             )
@@ -197,6 +197,11 @@ def _drawn(cells: Mapping[Cell, Sequence[RunRecord]]) -> set[Cell]:
 def _fastest_first(cells: Mapping[Cell, Sequence[RunRecord]], wanted: Iterable[Cell]) -> list[Cell]:
     rates = {cell: median(run.inferences_per_s for run in cells[cell]) for cell in wanted}
     return sorted(rates, key=lambda cell: rates[cell], reverse=True)
+
+
+def _whole(points: Sequence[TimelinePoint]) -> Sequence[TimelinePoint]:
+    """The periods whose rate is the load's: a plot of others ends in a plunge or a leap."""
+    return [point for point in points if not point.is_partial] or points
 
 
 def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:

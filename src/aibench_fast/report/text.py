@@ -19,6 +19,7 @@ from aibench_fast.results.result import (
     Result,
     SendingFile,
     ServerFigures,
+    Waiting,
     lags_json,
 )
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
@@ -96,6 +97,15 @@ def format_sending(event: SendingFile) -> str:
 def format_sent(event: SendingFile) -> str:
     """One line that a terminal overwrites, while it is."""
     return f"sending {event.file}: {event.done_bytes / event.total_bytes:.0%}"
+
+
+def format_waiting(event: Waiting) -> str:
+    """The line that says why a run goes on after its end."""
+    requests = f"{event.requests} request{'' if event.requests == 1 else 's'}"
+    return (
+        f"the load is over; {requests} under way: waiting for the server, {event.seconds_left:.0f} "
+        "s at most (--dial-read-timeout); Ctrl-C abandons them"
+    )
 
 
 def format_burn_in(event: BurnInComplete) -> str:

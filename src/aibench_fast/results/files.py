@@ -4,11 +4,14 @@ Tables, comparisons, reports and exports all begin here. What a record leaves ou
 readers need it and it is most of a file, `read_details` reads on demand.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, misread
@@ -17,7 +20,7 @@ from aibench_fast.results.histogram import LatencyHistogram, is_known
 from aibench_fast.results.notation import fact_text
 from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.plainvalues import check_plain_values, number
-from aibench_fast.results.result import BUSY_THREAD, ServerFacts, Verdict
+from aibench_fast.results.result import BUSY_THREAD, WHOLE_PERIOD, ServerFacts, Verdict
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
 from aibench_fast.tensortype import describe, image_shape
@@ -214,6 +217,8 @@ class TimelinePoint:
 
     Of a result older than format 1.1 of all those measured up to the period's end.
     """
+    is_partial: bool = False
+    """Whether only a part of it had load, as of the last one: its rate is not the load's."""
 
 
 @dataclass(frozen=True)
@@ -497,7 +502,18 @@ def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
                 measured=period["overallRate"] > 0,
                 failed=failed - failed_before,
                 quantiles_ms=_period_quantiles(period) if period["overallRate"] > 0 else {},
+                is_partial=bool(period.get("partial")),
             )
         )
         failed_before = failed
+    if not any("partial" in period for period in periods.values()):
+        return _with_short_end(points)
     return points
+
+
+def _with_short_end(points: list[TimelinePoint]) -> list[TimelinePoint]:
+    """Those of a file that does not say which are partial: the last, where it is shorter."""
+    lengths = [later.unix_ms - one.unix_ms for one, later in pairwise(points)]
+    if len(lengths) < 2 or lengths[-1] >= WHOLE_PERIOD * median(lengths[:-1]):
+        return points
+    return [*points[:-1], dataclasses.replace(points[-1], is_partial=True)]

@@ -24,7 +24,8 @@ Versions of the format:
          Resent; of ClientCheck CpuQuota, Throttled, CpuWait, CpuPressure, Others,
          ServerOthers and ServerCpuWait;
          ConnectTime and ConnectShare, and a closed loop whose requests waited for new
-         connections has ServiceQuantiles; Overloaded
+         connections has ServiceQuantiles; Overloaded;
+         of each period whether it is partial; MeasuredSeconds is the schedule's own time
 """
 
 import json
@@ -40,6 +41,8 @@ from aibench_fast.results.notebook import ShownInNotebooks
 
 MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
+WHOLE_PERIOD = 0.95
+"""The share of a reporting period that has to have load, or its rate is not the load's."""
 MAX_NOT_SENT = 0.01
 """The share of due requests that were not sent above which the asked load was not there."""
 BUSY_THREAD = 0.9
@@ -271,6 +274,8 @@ class Interval:
     """Requests that ended in any way since the start, burn-in included."""
     period_quantiles_ms: Sequence[float] = ()
     """Of the latencies measured in this period alone, at LIVE_QUANTILES; empty where none were."""
+    is_partial: bool = False
+    """Whether only a part of it had load, as of the last one: its rate is not the load's."""
 
 
 @dataclass(frozen=True)
@@ -345,6 +350,15 @@ class LiveOutage:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The load is over, and requests that were under way are waited for."""
+
+    requests: int
+    seconds_left: float
+    """Until the last of them runs into its time-out."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """What a live view shows: the run so far, and what came since the reading before."""
 
@@ -410,7 +424,8 @@ class Result(ShownInNotebooks):
     duration_s: float
     """From the first request to the end, burn-in included."""
     measured_s: float
-    """From the end of the burn-in to the last answer: what rates are divided by."""
+    """What rates are divided by: the schedule's time; in a closed loop from the end of the burn-in
+    to the last answer, without what a stuck server added to its duration."""
     requests: int
     """Measured requests, successes and failures."""
     successes: int
@@ -797,6 +812,7 @@ def _interval_json(interval: Interval) -> dict[str, Any]:
         "failed": interval.failed,
         "requests": interval.requests,
         "period": in_period,
+        "partial": interval.is_partial,
     }
 
 
