@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aibench_fast._core import RespStrings
-from aibench_fast.errors import ServerError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.redisai.cluster import Cluster
@@ -132,6 +132,11 @@ def visit(
                 requests[place] = _fetching(requests[place], model, trial, len(model.outputs))
         batched = _batched(models, requests)
         check_workers(batched, all_workers, most_requests)
+        if most_requests and all_workers > len(workers) and most_waiting(batched):
+            raise ConfigError(
+                "a model that waits for MINBATCHSIZE rows, over several clients: the last client "
+                "to send its share may be too few; give --duration and no --max-queries"
+            )
         sizes = {model.batch_size for model in models.values()}
         record = ServerRecord(
             server=server,
