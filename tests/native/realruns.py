@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
+from fake_inference import Asked, FakeInference, binary_reply, json_reply, output, reply
 
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
@@ -30,6 +30,7 @@ FOUND = 66
 """The exit code of a run in which a sanitizer found something."""
 MODEL = "m"
 """Of both servers."""
+STRINGS_MODEL = "words"
 TENSOR_BYTES = 602_112
 TENSORS = 20
 
@@ -76,7 +77,33 @@ def runs(folder: Path, redisai: str, inference: str) -> dict[str, list[str]]:
             *over_http, *named, "--encoding", "json", "--limit-rps", "200"
         ],
         "HTTP, a mix": [*over_http, "--mix", str(mix)],
+        "RESP, strings": [*over_resp, *named, "--input", "text:STRING:2", "--batch-size", "3"],
+        "HTTP, strings": [*over_http, "--model", STRINGS_MODEL, "--batch-size", "3"],
+        "HTTP, strings in JSON": [*over_http, "--model", STRINGS_MODEL, "--encoding", "json"],
     }  # fmt: skip
+
+
+STRINGS_PATHS: dict[str, bytes | Callable[[Asked], bytes]] = {
+    f"/v2/models/{STRINGS_MODEL}": json_reply(
+        {
+            "name": STRINGS_MODEL,
+            "inputs": [output((-1, 1), "BYTES", "x")],
+            "outputs": [output((-1, 1), "BYTES", "y")],
+        }
+    ),
+    f"/v2/models/{STRINGS_MODEL}/ready": reply(b""),
+    f"/v2/models/{STRINGS_MODEL}/infer": lambda asked: echoed(asked),
+}
+"""Of the model with strings."""
+
+
+def echoed(asked: Asked) -> bytes:
+    """The strings that were sent, in the encoding that they were sent in."""
+    (one,) = asked.document["inputs"]
+    told = output(tuple(one["shape"]), "BYTES")
+    if asked.tensors:
+        return binary_reply(asked.tensors, told)
+    return json_reply({"model_name": "m", "outputs": [{**told, "data": one["data"]}]})
 
 
 def answer(asked: Asked, _: int) -> bytes:
@@ -112,7 +139,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="aibench-runs-") as folder,
         EmbeddedServer(password=None) as server,
-        FakeInference(infer=answer) as inference,
+        FakeInference(infer=answer, paths={**STRINGS_PATHS}) as inference,
     ):
         with Connection(server.address) as connection:
             load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
