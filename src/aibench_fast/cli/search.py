@@ -113,6 +113,10 @@ def _search(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         results_so_far=True,
     )
+    targets = [parse_target(words) for words in options.slo]
+    expected = [parse_expectation(words) for words in options.expect]
+    if config.is_resolved:  # what cannot be searched shows before a folder is made
+        _Steps(config, options, targets, run).check(*_limits(options, config))
     _prepare_folder(options.results_dir)
     check_outputs(
         [("--results-dir", options.results_dir / SEARCH_FILE), ("--junit", options.junit)],
@@ -120,8 +124,6 @@ def _search(options: argparse.Namespace) -> int:
     )
     config = resolved(config, options)
     config.count_tensors()
-    targets = [parse_target(words) for words in options.slo]
-    expected = [parse_expectation(words) for words in options.expect]
     lowest, highest = _limits(options, config)
     _Steps(config, options, targets, run).check(lowest, highest)
     with (
