@@ -207,3 +207,24 @@ def test_periods_are_those_of_all_clients_at_one_time() -> None:
     (last,) = periods.rest(2.5)
     assert (last.interval.unix_ms, last.interval.images) == (3500, 14)
     assert last.interval.period_quantiles_ms == []
+
+
+def test_what_all_clients_left_unsent_is_judged_as_a_whole() -> None:
+    few = merged(report([5] * 990, unsent=10), report([5] * 1000))
+    many = merged(report([5] * 990, unsent=10), report([5] * 900, shed=100))
+    assert (few.not_sent_share, few.went_well) == (0.005, True)
+    assert (many.not_sent_share, many.went_well) == (0.055, False)
+    assert [one.kind for one in many.warnings].count("not_sent") == 1
+
+
+def test_new_connections_of_all_clients_are_added_up() -> None:
+    """Of a client whose requests waited for none both latencies are the same."""
+    waited = report(
+        [5000, 5], service_latencies=recorded([4, 5]), connect_times=recorded([4996]),
+        reconnects=1, remade_connections=2, resent=3,
+    )  # fmt: skip
+    result = merged(waited, report([7, 8]))
+    assert result.service_latencies is not None
+    assert result.service_latencies.encode() == recorded([4, 5, 7, 8]).encode()
+    assert (result.connect_times.count, result.reconnects) == (1, 1)
+    assert (result.remade_connections, result.resent) == (2, 3)

@@ -1,5 +1,6 @@
 """--expect: what a run's figures have to be, for people and for CI."""
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from commandline import Cli
-from fake_redisai import FakeRedisAI
+from fake_redisai import META, OK, FakeRedisAI
 from hypothesis import given
 from hypothesis import strategies as st
 from resultfiles import our_result
@@ -171,3 +172,32 @@ def test_what_was_not_sent_is_a_share_of_what_was_due() -> None:
     check = parse_expectation("unsent<40%").check(open_loop(shed=100, unsent=400))
     assert (check.value, check.found, check.held) == (0.4, "40.000%", False)
     assert parse_expectation("shed<=10%").check(open_loop(shed=100, unsent=400)).held
+
+
+async def slow(*_: object) -> bytes:
+    await asyncio.sleep(0.05)
+    return OK
+
+
+def test_an_overloaded_sweep_leaves_with_1_and_repeats_its_run(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    with FakeRedisAI(AI_MODELRUN=slow, AI_MODELGET=lambda *_: META) as server:
+        sweep = (
+            "sweep", "--file", tensor_file, "--port", server.port, "--workers", "1",
+            "--limit-rps", "200", "--duration", "500ms",
+        )  # fmt: skip
+        done = cli(*sweep)
+        again = cli(*sweep)
+        allowed = cli(*sweep, "--expect", "unsent<100%")
+        after = cli(*sweep, "--expect", "unsent<100%")
+    for one in (done, again):
+        assert one.returncode == 1
+        assert re.search(r"failures|% of the due requests were not sent", one.stdout)
+        assert "done already" not in one.stdout
+    assert (allowed.returncode, after.returncode) == (0, 0)
+    assert "1 of 1 runs are done already" in after.stdout
+    (file,) = (tmp_path / "results").glob("*.json")
+    result = json.loads(file.read_text())
+    assert not result["Overloaded"]
+    assert "not_sent" in {one["Kind"] for one in result["Warnings"]}
