@@ -12,9 +12,10 @@ from itertools import repeat
 
 import pytest
 from commandline import Cli
+from fake_inference import FakeInference, json_reply
 from fake_redisai import FakeRedisAI, array, bulk
 
-from aibench_fast import ServerAddress, ServerError
+from aibench_fast import RunConfig, ServerAddress, ServerError, run
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import HttpClient
 from aibench_fast.protocols.openinference.documents import parsed
@@ -236,3 +237,15 @@ def test_a_server_without_bounds_is_one_line(cli: Cli) -> None:
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "1,000,000,000 elements" in done.stderr
+
+
+def test_an_output_of_very_many_axes_is_refused() -> None:
+    """The product of their lengths would take minutes."""
+    told = {"name": "y", "datatype": "FP32", "shape": [1_000_003] * 500_000}
+    with FakeInference(
+        infer=lambda *_: json_reply({"outputs": [{**told, "data": [1.0]}]})
+    ) as server:
+        config = RunConfig(file=None, url=server.url, model="m", max_queries=1)
+        with pytest.raises(ServerError, match="not as the protocol has it") as raised:
+            run(config)
+    assert len(str(raised.value)) < 5000

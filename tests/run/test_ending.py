@@ -24,6 +24,7 @@ from aibench_fast.cli.ending import EXIT_INTERRUPTED
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "results"
 MOMENTS = int(os.environ.get("MOMENTS", "1"))
 """How many of each command."""
 LONGEST_S = 2.0 if "MOMENTS" in os.environ else 20.0
@@ -63,6 +64,8 @@ CASES = {
     ),
     "model write": Case(["model", "write", "--format", "onnx", "--out", "m"], 1, ENDS_ITSELF),
     "model load": Case(["model", "load", "--port", "PORT", "--model", "m"], 1, ENDS_ITSELF),
+    "report": Case(["report", "RESULT", "--out", "report.html"], 4, ENDS_ITSELF),
+    "pictures": Case(["report", "RESULT", "--png", "pictures"], 4, ENDS_ITSELF),
     "stats": Case(["stats", "--port", "PORT", "--model", "null"], 1, ENDS_ITSELF),
 }
 
@@ -79,7 +82,8 @@ def test_a_signal_ends_a_command_at_any_moment(
     server: EmbeddedServer, tmp_path: Path, name: str
 ) -> None:
     words, lasts_s, codes = CASES[name]
-    words = [server.port if word == "PORT" else word for word in words]
+    told = {"PORT": server.port, "RESULT": GOLDEN / "ours_1.2.json"}
+    words = [told.get(str(word), word) for word in words]
     generator = random.Random()
     for moment in range(MOMENTS):
         folder = tmp_path / str(moment)

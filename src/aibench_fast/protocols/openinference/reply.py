@@ -19,6 +19,8 @@ from aibench_fast.tensortype import (
     joined_strings,
 )
 
+MAX_RANK = 64
+"""Axes of an output; the product of very many takes minutes."""
 TEXT_SPARE_BYTES = 4096
 """Headers, and what of a reply's JSON may differ from the trial's."""
 JSON_VALUE_BYTES_MAX = 32
@@ -120,8 +122,8 @@ def _output(told: Mapping[str, Any]) -> HttpOutput:
     shape = [int(length) for length in told["shape"]]
     name, datatype = str(told["name"]), str(told["datatype"])
     name.encode()  # ValueError where that is no text
-    if any(length < 0 for length in shape):
-        raise ValueError(f"shape {shape}")
+    if len(shape) > MAX_RANK or any(length < 0 for length in shape):
+        raise ValueError(f"shape {shape[:MAX_RANK]}")
     dtype = our_dtype(datatype, f"output {name}")
     if dtype == STRINGS:
         return HttpOutput(name, datatype, dtype, shape, _strings_bytes(told))
