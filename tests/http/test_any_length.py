@@ -50,6 +50,14 @@ def test_each_reply_has_as_many_as_it_says(encoding: Encoding, counts: list[int]
 
 
 @BOTH
+def test_a_reply_that_lacks_rows_of_a_batch_is_a_failure(encoding: Encoding) -> None:
+    answers = itertools.cycle([boxes(8, encoding), boxes(7, encoding)])
+    with FakeInference(infer=lambda *_: next(answers), model=detector()) as server:
+        result = against(server, encoding=encoding, batch_size=8, max_queries=160)
+    assert (result.successes, [*result.failures]) == (10, ["wrong_size"])
+
+
+@BOTH
 def test_a_sample_is_as_long_as_its_reply(encoding: Encoding) -> None:
     answers = itertools.chain([boxes(0, encoding)], itertools.repeat(boxes(50, encoding)))
     found: list[bytes] = []

@@ -38,6 +38,12 @@ class AskedKind:
     inputs: Sequence[AskedInput]
 
     @property
+    def batch_size(self) -> int:
+        """The first length of all inputs; 1 where they have no such length in common."""
+        firsts = {one.shape[0] if one.shape else 1 for one in self.inputs}
+        return firsts.pop() if len(firsts) == 1 else 1
+
+    @property
     def has_strings(self) -> bool:
         """Whether an input is of strings, so that each request has a length of its own."""
         return any(one.dtype == STRINGS for one in self.inputs)

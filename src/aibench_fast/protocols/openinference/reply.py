@@ -44,12 +44,14 @@ def plan_of(
     reply: Reply,
     model: str,
     outputs: Sequence[TensorMetadata] | None = (),
+    batch_size: int = 1,
 ) -> HttpPlan:
-    """What is to be answered, after the trial's reply; ServerError where that is no good reply.
+    """Derive from the trial's reply what every reply has to be.
 
     `outputs` is what the model's metadata says of them: axes that it leaves open may have another
-    length in each reply. None: there is no metadata, and every axis is open. ConfigError where an
-    output is of a type that cannot be judged.
+    length in each reply. None: there is no metadata, and every axis is open. A first axis that is
+    as long as a batch of several is the batch, which stays. ServerError where the trial's reply is
+    not good, ConfigError where an output is of a type that cannot be judged.
     """
     parts = _parts_of(address, path, reply)
     is_binary = bool(parts.text)
@@ -74,7 +76,7 @@ def plan_of(
     if not is_binary:
         text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
     _judge(HttpPlan(b"-" if is_binary else b"", told, text_bytes), reply, model)
-    opened = [one._replace(shape=_open_shape(one, outputs)) for one in told]
+    opened = [one._replace(shape=_open_shape(one, outputs, batch_size)) for one in told]
     is_open = any(ANY_LENGTH in one.shape or one.dtype == STRINGS for one in opened)
     open_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * max(total, text_bytes)) if is_open else 0
     return HttpPlan(parts.text, opened, text_bytes, open_bytes)
@@ -89,10 +91,17 @@ def _judge(plan: HttpPlan, reply: Reply, model: str) -> None:
         raise ServerError(f"the trial request of the model {model} was answered wrongly: {wrong}")
 
 
-def _open_shape(output: HttpOutput, metadata: Sequence[TensorMetadata] | None) -> Sequence[int]:
-    """The trial's shape, with the axes open that the metadata leaves open."""
-    if metadata is None:
-        return [ANY_LENGTH] * len(output.shape)
+def _open_shape(
+    output: HttpOutput, metadata: Sequence[TensorMetadata] | None, batch_size: int
+) -> Sequence[int]:
+    """The trial's shape, with the axes open that the metadata leaves open, but for the batch."""
+    lengths = [ANY_LENGTH] * len(output.shape) if metadata is None else _described(output, metadata)
+    if batch_size > 1 and output.shape[:1] == [batch_size]:
+        return [batch_size, *lengths[1:]]
+    return lengths
+
+
+def _described(output: HttpOutput, metadata: Sequence[TensorMetadata]) -> Sequence[int]:
     for one in metadata:
         pairs = list(zip(output.shape, one.shape, strict=False))
         fits = len(one.shape) == len(output.shape) and all(

@@ -204,7 +204,10 @@ class _Visit:
         whole = request.trial(self._address)
         reply = self._client.exchange(whole, f"POST {path}", MAX_TRIAL_BYTES)
         try:
-            return _Trial(request, plan_of(self._address, path, reply, model, wanted.metadata))
+            plan = plan_of(
+                self._address, path, reply, model, wanted.metadata, wanted.kind.batch_size
+            )
+            return _Trial(request, plan)
         except ServerError as error:
             if reply.status in BUSY:
                 raise _Busy(str(error)) from error
