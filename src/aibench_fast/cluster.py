@@ -81,10 +81,10 @@ def _prober() -> Callable[..., dict[str, str]]:
 
         told = {"name": str(dask_worker.name), "host": socket.gethostname()}
         try:
-            import aibench_fast
+            from aibench_fast import __version__
         except ImportError as error:
             return {**told, "missing": str(error)}
-        return {**told, "version": aibench_fast.__version__}
+        return {**told, "version": __version__}
 
     return probe
 

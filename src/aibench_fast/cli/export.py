@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options import add_command
-from aibench_fast.cli.resultfiles import add_prefix, load_results, results_named, results_read
+from aibench_fast.cli.resultfiles import add_prefix, load_results, results_read
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.results import export
 
@@ -32,7 +32,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _export(options: argparse.Namespace) -> int:
-    check_outputs([("--out", options.out)], results_named(options.results))
+    check_outputs([("--out", options.out)])
     loaded = load_results(options.results, options.prefix)
     check_outputs([("--out", options.out)], results_read(loaded))
     text = FORMATS[options.format](loaded.records)

@@ -10,7 +10,6 @@ from aibench_fast.cli.resultfiles import (
     add_prefix,
     load_results,
     note_mixed,
-    results_named,
     results_read,
 )
 from aibench_fast.errors import ConfigError
@@ -43,7 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _report(options: argparse.Namespace) -> int:
     if not options.out and not options.png:
         raise ConfigError("nothing to write: give --out for a page, or --png for pictures")
-    check_outputs([("--out", options.out)], results_named(options.results))
+    check_outputs([("--out", options.out)])
     if options.png:
         check_folder(options.png)
     loaded = load_results(options.results, options.prefix, options.quiet)

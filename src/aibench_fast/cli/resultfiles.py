@@ -48,11 +48,6 @@ def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loa
     return loaded
 
 
-def results_named(paths: Iterable[Path]) -> list[Named]:
-    """Those of the paths that are files, for a check of outputs before anything is read."""
-    return [("a result", path) for path in paths if not path.is_dir()]
-
-
 def results_read(loaded: Loaded) -> list[Named]:
     """The files that hold results, so that no output replaces one."""
     files = [one.path for one in loaded.records] + [one.path for one in loaded.searches]

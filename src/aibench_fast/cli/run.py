@@ -240,9 +240,7 @@ def _concluded(made: _Made, options: argparse.Namespace) -> int:
 
 def _files_written(options: argparse.Namespace, repeated: bool) -> list[Named]:
     """All that the run writes, what is there only meanwhile too."""
-    written: list[Named] = [("--hdr-log-file", options.hdr_log_file), ("--junit", options.junit)]
-    if options.hdr_log_file:
-        written.append(("what --hdr-log-file is meanwhile", partial_of(options.hdr_log_file)))
+    written: list[Named] = []
     most = max(options.repeats or 0, MOST_RUNS if options.until else 0)
     numbers = [*range(1, most + 1)] if repeated else []
     if options.json_out_file:
@@ -253,6 +251,9 @@ def _files_written(options: argparse.Namespace, repeated: bool) -> list[Named]:
     if options.histogram_file:
         tables = [_numbered(options.histogram_file, number) for number in numbers or [None]]
         written += [(HISTOGRAM_OPTION, file) for file in tables]
+    written += [("--hdr-log-file", options.hdr_log_file), ("--junit", options.junit)]
+    if options.hdr_log_file:
+        written.append(("what --hdr-log-file is meanwhile", partial_of(options.hdr_log_file)))
     return written
 
 
