@@ -176,7 +176,7 @@ void *iothread_main(void *iothread)
 {
     struct iothread *t = iothread;
     struct run_state *run = t->run;
-    atomic_store_explicit(&t->schedstat_fd, schedstat_open(), memory_order_relaxed);
+    atomic_store_explicit(&t->schedstat_fd, schedstat_open(), memory_order_release);
     await_start(run);
     atomic_store_explicit(&t->began_ns, monotonic_ns(), memory_order_relaxed);
     drive(t);

@@ -70,7 +70,9 @@ struct iothread {
     int64_t next_expiry_check_ns;
     _Atomic int64_t began_ns; /* when it began to drive its workers; 0 before */
     _Atomic int64_t cpu_from_ns; /* this thread's CPU clock at its first measured completion */
-    _Atomic int schedstat_fd;         /* -1 before the thread begins, and where there is none */
+    /* -1 before the thread begins, and where there is none. The thread publishes it with release order; other
+     * threads read it with acquire order, so that the file is open before they use it. */
+    _Atomic int schedstat_fd;
     _Atomic int64_t cpu_wait_from_ns; /* its wait for a CPU by then; -1 where that is unknown */
     _Atomic uint64_t begun;
     _Atomic uint64_t requests;

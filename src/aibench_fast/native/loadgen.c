@@ -198,7 +198,7 @@ static int64_t thread_cpu_wait_ns(struct iothread *t)
     int64_t final_ns = atomic_load_explicit(&t->cpu_wait_ns, memory_order_relaxed);
     if (from_ns < 0 || final_ns >= 0)
         return final_ns;
-    int64_t now_ns = schedstat_wait_ns(atomic_load_explicit(&t->schedstat_fd, memory_order_relaxed));
+    int64_t now_ns = schedstat_wait_ns(atomic_load_explicit(&t->schedstat_fd, memory_order_acquire));
     return now_ns < 0 ? -1 : now_ns - from_ns;
 }
 
