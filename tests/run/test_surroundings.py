@@ -1,6 +1,7 @@
 """The processes of servers here, what other programs used, and who waited for a CPU."""
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from aibench_fast.load.machine import CpuTimes, waited_for_cpu_s
 from aibench_fast.load.serverprocesses import ServerProcesses, ServerUse, find_servers
 from aibench_fast.load.surroundings import Reading, Surroundings
 from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.results.result import ServerFacts
 
 LISTEN_TCP = """
@@ -65,7 +67,7 @@ def program(
 
 
 def record(peer: str = "127.0.0.1", pid: int | None = None) -> ServerRecord:
-    return ServerRecord(ServerFacts("a", "1", peer), peer, None, [None], (), pid)
+    return ServerRecord(ServerFacts("a", "1", peer), peer, None, [None], (), pid=pid)
 
 
 def pids(found: ServerProcesses | None) -> list[int] | None:
@@ -127,6 +129,25 @@ def test_what_a_servers_workers_use_is_the_servers() -> None:
         while found.read().cpu_s < 0.2 and time.monotonic() < until_s:
             time.sleep(0.05)
         assert found.read().cpu_s >= 0.2
+
+
+def test_what_cannot_be_read_for_lack_of_descriptors_is_unknown() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with program(LISTEN_TCP) as (pid, port):
+        found = ServerProcesses([pid])
+        there = [Endpoint("127.0.0.1", port)]
+        assert found.read() is not None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            use, cores, groups = found.read(), found.cores(), found.cpu_groups()
+            reading = ProcessReader(pid).read()
+            servers = find_servers(there, [record()], None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert (use, cores, groups, servers) == (None, set(), set(), None)
+        assert reading.counters == {}
+        assert "Too many open files" in reading.notes[0]
+        assert found.read() is not None
 
 
 def test_how_long_a_thread_waited_is_known_after_its_end() -> None:

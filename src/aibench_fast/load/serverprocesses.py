@@ -14,7 +14,7 @@ from aibench_fast._core import Endpoint
 from aibench_fast.load.cgroup import CpuGroups
 from aibench_fast.load.samemachine import on_same_machine
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.serverprocess import ProcessReader, family
+from aibench_fast.protocols.serverprocess import family, family_use, read_process, threads
 
 _PROC = Path("/proc")
 _FORWARDERS = frozenset(
@@ -54,35 +54,34 @@ class ServerProcesses:
     def cores(self) -> set[int]:
         """The cores that some thread of theirs may run on."""
         found: set[int] = set()
-        for tid in self._threads():
-            try:
-                found |= os.sched_getaffinity(tid)
-            except OSError:  # it has ended
-                continue
+        with suppress(OSError):  # what cannot be read is left out
+            for tid in self._threads():
+                with suppress(OSError):  # it has ended
+                    found |= os.sched_getaffinity(tid)
         return found
 
     def cpu_groups(self) -> set[Path]:
         """The control groups that one of them is in."""
         return {folder for pid in self.pids for folder in CpuGroups(_PROC / str(pid)).folders}
 
-    def read(self) -> ServerUse:
-        """What they used until now."""
-        cpu_s = sum(sum(ProcessReader(pid).read().counters.values()) for pid in self.pids)
+    def read(self) -> ServerUse | None:
+        """What they used until now; None where that cannot be read at the moment."""
+        with suppress(OSError):
+            return self._read()
+        return None
+
+    def _read(self) -> ServerUse:
+        uses = [use for pid in self.pids if (use := family_use(pid))]
         for tid in self._threads():
-            try:
-                words = (_PROC / str(tid) / "schedstat").read_text().split()
+            words = read_process(tid, "schedstat").split()
+            if len(words) > 1:  # otherwise it has ended, or the kernel does not count
                 self._waited_ns[tid] = int(words[1])
-            except (OSError, ValueError, IndexError):  # it has ended, or the kernel does not count
-                continue
         waited_s = sum(self._waited_ns.values()) / NS_PER_S if self._waited_ns else None
-        return ServerUse(cpu_s, waited_s)
+        return ServerUse(sum(use.user_s + use.system_s for use in uses), waited_s)
 
     def _threads(self) -> Iterator[int]:
         for pid in {one for started in self.pids for one in family(started)}:
-            try:
-                yield from [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
-            except OSError:
-                continue
+            yield from threads(pid)
 
 
 def find_servers(
@@ -94,6 +93,15 @@ def find_servers(
     """
     if started_pid is not None:
         return ServerProcesses([started_pid])
+    try:
+        return _found(endpoints, records)
+    except OSError:
+        return None
+
+
+def _found(
+    endpoints: Sequence[Endpoint], records: Sequence[ServerRecord]
+) -> ServerProcesses | None:
     found: set[int] = set()
     for endpoint, record in zip(endpoints, records, strict=True):
         if not on_same_machine(record.peer):
@@ -144,24 +152,17 @@ def _passes_on(pids: Sequence[int], told_pid: int | None) -> bool:
 
     `told_pid` is the number that the server told of itself, if it did.
     """
-    if any(_read(pid, "comm").strip() in _FORWARDERS for pid in pids):
+    if any(read_process(pid, "comm").strip() in _FORWARDERS for pid in pids):
         return True
     return told_pid is not None and told_pid not in map(_own_number, pids)
 
 
 def _own_number(pid: int) -> int:
     """The number that a process has for itself: in the innermost of its namespaces."""
-    for line in _read(pid, "status").splitlines():
+    for line in read_process(pid, "status").splitlines():
         if line.startswith("NSpid:"):
             return int(line.split()[-1])
     return pid
-
-
-def _read(pid: int, name: str) -> str:
-    try:
-        return (_PROC / str(pid) / name).read_text()
-    except OSError:  # it has ended
-        return ""
 
 
 def _target(file: Path) -> str:

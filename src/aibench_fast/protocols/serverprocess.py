@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from aibench_fast.protocols.statistics import ServerReading
 
@@ -20,6 +21,16 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Behind the name, which may hold anything, in parentheses: see proc_pid_stat(5).
 _USER, _SYS, _ENDED_USER, _ENDED_SYS, _RSS_PAGES = 11, 12, 13, 14, 21
+_NOT_THERE = (FileNotFoundError, ProcessLookupError, PermissionError)
+"""A process has ended, or is hidden because it is someone else's."""
+
+
+class FamilyUse(NamedTuple):
+    """What a process and all below it used so far."""
+
+    user_s: float
+    system_s: float
+    rss_bytes: int
 
 
 class ProcessReader:
@@ -32,36 +43,59 @@ class ProcessReader:
     def read(self) -> ServerReading:
         """Read all of them; one that ends meanwhile is left out."""
         now_s = time.monotonic()
-        user = system = pages = 0
-        found = False
-        for pid in family(self._pid):
-            try:
-                told = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            found = True
-            user += int(told[_USER]) + int(told[_ENDED_USER])
-            system += int(told[_SYS]) + int(told[_ENDED_SYS])
-            pages += int(told[_RSS_PAGES])
-        if not found:
+        try:
+            use = family_use(self._pid)
+        except OSError as error:
+            note = f"no reading: process {self._pid} cannot be read: {error.strerror}"
+            return ServerReading(now_s, notes=(note,))
+        if use is None:
             return ServerReading(now_s, notes=(f"no reading: there is no process {self._pid}",))
-        cpu = {
-            "process_cpu_user_s": user / _TICKS_PER_S,
-            "process_cpu_sys_s": system / _TICKS_PER_S,
-        }
-        return ServerReading(now_s, cpu, {"process_rss_bytes": pages * _PAGE_BYTES})
+        cpu = {"process_cpu_user_s": use.user_s, "process_cpu_sys_s": use.system_s}
+        return ServerReading(now_s, cpu, {"process_rss_bytes": use.rss_bytes})
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def family(pid: int) -> Iterator[int]:
-    """The process and all below it, as far as they are there."""
-    yield pid
-    for task in (_PROC / str(pid) / "task").glob("*"):  # any thread may have started one
-        try:
-            children = (task / "children").read_text().split()
-        except OSError:
+def family_use(pid: int) -> FamilyUse | None:
+    """What the process and all below it used; None where there is no such process.
+
+    OSError where it cannot be read, for instance because no more files can be opened.
+    """
+    user = system = pages = 0
+    found = False
+    for one in family(pid):
+        fields = read_process(one, "stat").rpartition(")")[2].split()
+        if not fields:
             continue
-        for child in children:
+        found = True
+        user += int(fields[_USER]) + int(fields[_ENDED_USER])
+        system += int(fields[_SYS]) + int(fields[_ENDED_SYS])
+        pages += int(fields[_RSS_PAGES])
+    if not found:
+        return None
+    return FamilyUse(user / _TICKS_PER_S, system / _TICKS_PER_S, pages * _PAGE_BYTES)
+
+
+def family(pid: int) -> Iterator[int]:
+    """The process and all below it, as far as they are there; OSError as `family_use`."""
+    yield pid
+    for tid in threads(pid):  # any of them may have started one
+        for child in read_process(pid, f"task/{tid}/children").split():
             yield from family(int(child))
+
+
+def threads(pid: int) -> list[int]:
+    """The threads of a process, none where it has ended; OSError as `family_use`."""
+    try:
+        return [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
+    except _NOT_THERE:
+        return []
+
+
+def read_process(pid: int, name: str) -> str:
+    """A file of a process or thread in /proc, empty where it has ended; OSError as `family_use`."""
+    try:
+        return (_PROC / str(pid) / name).read_text()
+    except _NOT_THERE:
+        return ""
