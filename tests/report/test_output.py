@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,3 +133,30 @@ def test_streams_that_are_closed_lose_no_result(
 
 def test_an_error_goes_to_standard_error_alone(cli: Cli) -> None:
     assert cli("run").stdout == ""
+
+
+PRINTS_AND_IS_INTERRUPTED = """
+import time
+from aibench_fast.cli.ending import end_in_order
+from aibench_fast.cli.output import open_streams
+open_streams()
+for number in range(300):
+    end_in_order()
+    try:
+        print(number, flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+def test_what_is_printed_as_a_signal_arrives_is_printed_once() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PRINTS_AND_IS_INTERRUPTED], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(int(line))
+            process.send_signal(signal.SIGINT)
+    assert lines == [*range(300)]

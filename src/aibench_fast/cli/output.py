@@ -14,25 +14,36 @@ _ESCAPED = "backslashreplace"
 """How a character is shown that a stream's encoding does not have."""
 
 
-class _Stream(io.FileIO):
-    """A standard stream that takes everything; what the system refuses is dropped."""
+class _Stream(io.TextIOWrapper):
+    """A standard stream that takes everything; what the system refuses is dropped.
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number, "wb", closefd=False)
-        self.refusal: OSError | None = None
+    The raw stream below stays one that Python cannot interrupt: a signal between a write and the
+    note that it was made would have the same text written again.
+    """
 
-    def write(self, data: Any) -> int:
+    refusal: OSError | None = None
+
+    def write(self, text: str, /) -> int:
         if self.refusal is None:
             try:
-                return super().write(data)
+                return super().write(text)
             except OSError as error:
-                self.refusal = error
-                if self.fileno() == 1 and error.errno != errno.EPIPE:
-                    print(
-                        f"aibench-fast: cannot write to standard output: {error.strerror}",
-                        file=sys.stderr,
-                    )
-        return memoryview(data).nbytes
+                self._refuse(error)
+        return len(text)
+
+    def flush(self) -> None:
+        if self.refusal is None:
+            try:
+                super().flush()
+            except OSError as error:
+                self._refuse(error)
+
+    def _refuse(self, error: OSError) -> None:
+        self.refusal = error
+        if self.fileno() == 1 and error.errno != errno.EPIPE:
+            print(
+                f"aibench-fast: cannot write to standard output: {error.strerror}", file=sys.stderr
+            )
 
 
 def open_streams() -> None:
@@ -59,8 +70,8 @@ def _opened(number: int, before: Any) -> io.TextIOWrapper:
     is_plain = before is None
     if not is_plain:
         before.flush()
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Stream(number)),
+    return _Stream(
+        io.BufferedWriter(io.FileIO(number, "wb", closefd=False)),
         encoding="utf-8" if is_plain else before.encoding,
         errors=_ESCAPED,
         line_buffering=number == 2 or os.isatty(number),
@@ -70,6 +81,5 @@ def _opened(number: int, before: Any) -> io.TextIOWrapper:
 def is_refused() -> bool:
     """Whether standard output did not take all; not where its reader has gone, who has enough."""
     sys.stdout.flush()
-    stream = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    refusal = stream.refusal if isinstance(stream, _Stream) else None
+    refusal = sys.stdout.refusal if isinstance(sys.stdout, _Stream) else None
     return refusal is not None and refusal.errno != errno.EPIPE
