@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 import os
@@ -172,11 +172,16 @@ cdef dict _failures(const failures *f):
     }
 
 
+cdef bytes _NO_COUNTS = bytes(HISTOGRAM_COUNTS * sizeof(int64_t))
+
+
 cdef _latency_counts(const histogram *h):
-    return LatencyCounts(
-        PyBytes_FromStringAndSize(<const char *>h.counts, sizeof(h.counts)),
-        h.min_us, h.max_us, h.saturated,
-    )
+    # Most histograms of most runs are empty. They share their counts: a watch keeps many snapshots.
+    cdef const char *counts = <const char *>h.counts
+    cdef bytes kept = _NO_COUNTS
+    if memcmp(counts, PyBytes_AS_STRING(_NO_COUNTS), sizeof(h.counts)) != 0:
+        kept = PyBytes_FromStringAndSize(counts, sizeof(h.counts))
+    return LatencyCounts(kept, h.min_us, h.max_us, h.saturated)
 
 
 cdef _figures(const figures *f, bint scheduled):

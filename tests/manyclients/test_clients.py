@@ -23,7 +23,7 @@ from manyclients.there import change, hide, hide_boot_id, rename_clock_each_time
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast import cluster as dask_cluster
-from aibench_fast.clients import cluster, runner
+from aibench_fast.clients import clocks, cluster
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Interval, IntervalLatencies, SendingFile, SoFar
 from aibench_fast.server import EmbeddedServer
@@ -183,7 +183,7 @@ def test_clocks_of_other_machines_are_measured(
     server: EmbeddedServer, dask: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Taken for another machine's, the clock here is found to be off by nothing."""
-    monkeypatch.setattr(runner.clocks, "clock_id", lambda: "of another machine")
+    monkeypatch.setattr(clocks, "clock_id", lambda: "of another machine")
     result = run(config(server, max_queries=30), client=dask)
     offsets = {(one.clock_offset_s, one.clock_uncertainty_s) for one in result.clients}
     ((offset_s, uncertainty_s),) = offsets

@@ -14,7 +14,7 @@ from manyclients.conftest import MODEL
 from redisclient import connect
 
 from aibench_fast import RunConfig, ServerAddress, run
-from aibench_fast.clients import runner
+from aibench_fast.clients import clocks
 from aibench_fast.results.result import IntervalLatencies
 from aibench_fast.server import EmbeddedServer
 
@@ -89,7 +89,7 @@ def test_clients_of_other_networks(
     """Counts hold; latencies have the delay; a clock is known to half of what asking takes."""
     for namespace in namespaces if delay_ms else ():
         delay(namespace)
-    monkeypatch.setattr(runner.clocks, "clock_id", lambda: "of another machine")
+    monkeypatch.setattr(clocks, "clock_id", lambda: "of another machine")
     with connect(server.address) as connection:
         connection.config_set("protected-mode", "no")
         connection.config_set("bind", f"127.0.0.1 {HERE}")

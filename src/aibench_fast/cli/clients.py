@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aibench_fast.clients.runner import run
-from aibench_fast.clients.split import split
 from aibench_fast.cluster import connected
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
@@ -40,6 +39,8 @@ def check_clients(options: argparse.Namespace, config: RunConfig) -> None:
             "--embedded with --dask: that server is of this machine alone; start one with "
             "`aibench-fast serve`, and name it"
         )
+    from aibench_fast.clients.split import split
+
     split(config, 1 if options.clients is None else options.clients)
 
 

@@ -1,51 +1,19 @@
-"""A run over several clients, each in a Dask worker: shared out, started together, merged."""
+"""One benchmark, from this process or from the workers of a Dask cluster.
 
-import dataclasses
-import secrets
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any
+What several clients need is imported for them alone: a run from here should take little memory.
+"""
 
-from aibench_fast import errors
-from aibench_fast.clients import clocks, drive
-from aibench_fast.clients.cluster import choose
-from aibench_fast.clients.files import placed, with_files
-from aibench_fast.clients.mailbox import Letter, Mailbox
-from aibench_fast.clients.merge import Client, merge
-from aibench_fast.clients.periods import Periods
-from aibench_fast.clients.report import Report, decode
-from aibench_fast.clients.split import split
-from aibench_fast.cluster import Place, ask, scheduler_there
-from aibench_fast.errors import ConfigError, ServerError
+from typing import TYPE_CHECKING
+
+from aibench_fast.cluster import scheduler_there
+from aibench_fast.errors import ConfigError
 from aibench_fast.load import runner
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Observer, ignore
-from aibench_fast.load.resolve import resolve
-from aibench_fast.load.watch import unix_ms
-from aibench_fast.results.result import (
-    BurnInComplete,
-    IntervalLatencies,
-    Result,
-    ServerFacts,
-    SoFar,
-    Started,
-)
+from aibench_fast.results.result import Result
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient
-
-LOOK_S = 0.5
-READY_S = 120.0
-"""How long clients may take to get ready."""
-LEAD_S = 0.5
-LEAD_A_CLIENT_S = 0.01
-"""From when the start is told until it is: a worker is told of it in much less."""
-HURRY_S = 1.5
-"""What clients get to tell what they measured, where someone waits for the end."""
-MS_PER_S = 1000
 
 
 def run(
@@ -65,245 +33,10 @@ def run(
     or all; together they send what one client would. One that goes away is in the result, as lost.
     """
     if client is not None:
+        from aibench_fast.clients.coordinator import RunOverClients
+
         with scheduler_there(client):
-            return _RunOverClients(config, observe, client, clients).run()
+            return RunOverClients(config, observe, client, clients).run()
     if clients is not None:
         raise ConfigError(f"clients {clients} without a client of Dask: give both or neither")
     return runner.run(config, observe)
-
-
-class _RunOverClients:
-    """The coordinator of one run."""
-
-    def __init__(
-        self, config: RunConfig, observe: Observer, client: "DaskClient", count: int | None
-    ) -> None:
-        """Check what can be checked before anything is sent to the workers."""
-        self._config = config = resolve(config)
-        self._observe = observe
-        self._client = client
-        config.count_tensors()
-        self._places = choose(client, count, config.workers)
-        self._shares = split(config, len(self._places))
-        self._run_id = f"aibench-fast-{secrets.token_hex(8)}"
-        self._offsets = [clocks.SAME_CLOCK] * len(self._places)
-        self._reports: dict[int, Report] = {}
-        self._lost: dict[int, str] = {}
-        self._running = set(range(len(self._places)))
-        self._interrupted = False
-        self._start_unix_ms = 0
-
-    def run(self) -> Result:
-        """Do it all."""
-        where = placed(self._client, self._places, self._config, self._observe)
-        configs = [with_files(*one) for one in zip(self._shares, where, strict=True)]
-        self._mailbox = Mailbox(self._client, self._run_id, self._places)
-        futures = [
-            self._client.submit(
-                drive.drive,
-                drive.Assignment(self._run_id, config),
-                workers=[place.address],
-                pure=False,
-                retries=0,
-            )
-            for config, place in zip(configs, self._places, strict=True)
-        ]
-        try:
-            server = self._await_ready()
-            self._begin()
-            self._observe(Started(server))
-            return self._measure()
-        finally:
-            self._leave(futures)
-
-    def _leave(self, futures: Sequence[Any]) -> None:
-        """Stop what still runs, and forget the run everywhere."""
-        with suppress(Exception):  # the cluster may be gone
-            if self._running:
-                self._tell(drive.halt)
-            self._client.cancel(futures)
-            self._tell(drive.forget)
-        self._mailbox.close()
-
-    def _tell(self, function: Any, *more: Any) -> dict[Place, Exception]:
-        """Call a function in each client that is left; return which of them failed, and how."""
-        places = [place for number, place in enumerate(self._places) if number not in self._lost]
-        addresses = [place.address for place in places]
-        answers = ask(self._client, function, self._run_id, *more, workers=addresses)
-        found = {place: answers[place.address] for place in places}
-        return {place: one for place, one in found.items() if isinstance(one, Exception)}
-
-    def _await_ready(self) -> ServerFacts:
-        """Wait until every client is; raise what one could not do."""
-        waited_for = set(self._running)
-        until_s = time.monotonic() + READY_S
-        server: ServerFacts | None = None
-        while waited_for:
-            letter = self._mailbox.next(LOOK_S)
-            if letter is not None and letter["what"] == "ready":
-                waited_for.discard(letter["client"])
-                server = server or ServerFacts(**letter["server"])
-            elif letter is not None:
-                raise self._error(letter)
-            elif time.monotonic() > until_s:
-                late = self._places[min(waited_for)]
-                raise ServerError(
-                    f"{late} was not ready within {READY_S:g} s: is it busy with other tasks?"
-                )
-        assert server is not None
-        return server
-
-    def _error(self, letter: Letter) -> errors.AibenchError:
-        if letter["what"] == "cut":
-            return ServerError(f"the Dask scheduler is gone: {letter['message']}")
-        place = self._places[letter["client"]]
-        if letter["what"] == "gone":
-            return ServerError(f"{place} is gone, before the run began")
-        kind: type[errors.AibenchError] = getattr(errors, letter["kind"], errors.InternalError)
-        return kind(f"{place}: {letter['message']}")
-
-    def _begin(self) -> None:
-        """Agree on the moment of the start, and tell each by the clock that it reads."""
-        by_clock = {clocks.clock_id(): clocks.SAME_CLOCK}
-        theirs = self._ask(drive.which_clock, *self._places)
-        for clock, place in zip(theirs, self._places, strict=True):
-            if clock not in by_clock:
-                by_clock[clock] = clocks.measure(partial(self._read_clock, place))
-        self._offsets = [by_clock[clock] for clock in theirs]
-        lead_s = LEAD_S + LEAD_A_CLIENT_S * len(self._places)
-        at_ns = time.monotonic_ns() + round(lead_s * clocks.NS_PER_S)
-        self._start_unix_ms = unix_ms() + round(lead_s * MS_PER_S)
-        starts_ns = {clock: offset.there(at_ns) for clock, offset in by_clock.items()}
-        for place, error in self._tell(drive.begin, starts_ns).items():
-            raise ServerError(f"{place} could not begin the run: {type(error).__name__}: {error}")
-
-    def _read_clock(self, place: Place) -> int:
-        (told,) = self._ask(drive.read_clock, place)
-        return int(told)
-
-    def _ask(self, function: Callable[[], Any], *places: Place) -> list[Any]:
-        """What each tells of its clock; ServerError where one does not."""
-        told = ask(self._client, function, workers=[place.address for place in places])
-        for place in places:
-            if isinstance(told[place.address], Exception):
-                raise ServerError(f"{place} does not tell its clock: {told[place.address]}")
-        return [told[place.address] for place in places]
-
-    def _measure(self) -> Result:
-        """Follow the clients to their end, or to Ctrl-C."""
-        self._periods = Periods(
-            len(self._places), self._config.reporting_period_s, self._start_unix_ms
-        )
-        self._is_burning_in = bool(self._config.burn_in or self._config.burn_in_s)
-        try:
-            while self._running:
-                self._take(self._mailbox.next(LOOK_S))
-        except KeyboardInterrupt:
-            self._interrupted = True
-            self._hurry()
-        if not self._reports:
-            raise ServerError(
-                f"all {len(self._places)} clients were lost before they told of anything: "
-                f"{self._places[0]}: {self._lost.get(0, 'it was stopped')}"
-            )
-        for period in self._periods.rest(
-            max(report.result.duration_s for report in self._reports.values())
-        ):
-            self._show(period)
-        return self._merged()
-
-    def _hurry(self) -> None:
-        """Stop all clients, and wait no longer for what they say than a user does."""
-        until_s = time.monotonic() + HURRY_S
-        # A machine that is away without a word is not waited for.
-        threading.Thread(target=self._halt, name="aibench-halt", daemon=True).start()
-        while self._running and (left_s := until_s - time.monotonic()) > 0:
-            self._take(self._mailbox.next(left_s))
-        for number in sorted(self._running):
-            self._lose(number, "it did not answer when the run was stopped")
-
-    def _halt(self) -> None:
-        with suppress(Exception):  # whoever does not hear it is lost
-            self._tell(drive.halt)
-
-    def _take(self, letter: Letter | None) -> None:
-        if letter is None:
-            return
-        if letter["what"] == "cut":
-            for number in sorted(self._running):
-                self._lose(number, f"the Dask scheduler is gone ({letter['message']})")
-            return
-        number = letter["client"]
-        if number not in self._running:
-            return
-        match letter["what"]:
-            case "so_far" | "done":
-                is_over = letter["what"] == "done"
-                report = self._reports[number] = decode(letter["report"])
-                self._periods.add(number, report, is_over=is_over)
-                if is_over:
-                    self._running.discard(number)
-                    self._end_others(report.result)
-            case "failed":
-                self._lose(number, letter["message"])
-            case _:
-                self._lose(number, "its Dask worker is gone")
-        for period in self._periods.made():
-            self._show(period)
-
-    def _lose(self, number: int, how: str) -> None:
-        self._lost[number] = how
-        self._running.discard(number)
-        self._periods.lose(number)
-
-    def _end_others(self, result: Result) -> None:
-        """Where one client's run was ended by what one client's alone would have been, end all."""
-        config = self._config
-        is_cut = config.on_disconnect == "stop" and "connection_lost" in result.failures
-        if result.lag_exceeded or is_cut or (result.failed and not config.continue_on_error):
-            for place, error in self._tell(drive.halt).items():
-                if (number := self._places.index(place)) in self._running:
-                    self._lose(number, f"it could not be stopped: {error}")
-
-    def _show(self, period: Any) -> None:
-        """Tell the observer of a reporting period of the whole run."""
-        if self._is_burning_in and period.interval.overall_rate:
-            self._is_burning_in = False
-            requests = self._config.burn_in or sum(
-                report.result.burn_in_requests for report in self._reports.values()
-            )
-            self._observe(BurnInComplete(requests, self._config.workers))
-        self._observe(period.interval)
-        if self._config.interval_latencies:
-            self._observe(
-                IntervalLatencies(
-                    period.started_ms / MS_PER_S,
-                    period.interval.unix_ms / MS_PER_S,
-                    period.latencies.since(period.before),
-                )
-            )
-        if self._config.results_so_far and self._running:
-            self._observe(SoFar(self._merged(incomplete=True)))
-
-    def _merged(self, *, incomplete: bool = False) -> Result:
-        merged = merge(
-            self._config,
-            list(self._clients()),
-            start_unix_ms=self._start_unix_ms,
-            intervals=self._periods.intervals,
-            interrupted=self._interrupted,
-            incomplete=incomplete,
-        )
-        of_all = {"Clients": len(self._places), "CoordinatorBytes": self._mailbox.received_bytes}
-        return dataclasses.replace(merged, facts={**merged.facts, **of_all})
-
-    def _clients(self) -> Iterator[Client]:
-        for number, (place, config) in enumerate(zip(self._places, self._shares, strict=True)):
-            yield Client(
-                name=place.name,
-                host=place.host,
-                config=config,
-                offset=self._offsets[number],
-                report=self._reports.get(number),
-                lost=self._lost.get(number),
-            )

@@ -1,7 +1,7 @@
 """The tensors of a run in the form that they are sent in: as they are, or formatted beforehand."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.events import Observer
@@ -9,8 +9,10 @@ from aibench_fast.load.jsontext import format_source
 from aibench_fast.load.sources import Formatted, Sent, Source, as_they_are
 from aibench_fast.load.stringrequests import format_requests
 from aibench_fast.protocols.openinference.encoding import Encoding
-from aibench_fast.protocols.openinference.session import OpenInferenceSession
 from aibench_fast.protocols.session import Session
+
+if TYPE_CHECKING:
+    from aibench_fast.protocols.openinference.session import OpenInferenceSession
 
 
 def as_sent(
@@ -22,10 +24,11 @@ def as_sent(
     """
     told: dict[str, Any] = {}
     as_json = False
-    if isinstance(session, OpenInferenceSession):
-        as_json = session.encoding is Encoding.JSON
-        told["Encoding"] = session.encoding
-        told |= {"BinaryRefused": session.binary_refused} if as_json else {}
+    if config.http_address is not None:
+        over_http = cast("OpenInferenceSession", session)
+        as_json = over_http.encoding is Encoding.JSON
+        told["Encoding"] = over_http.encoding
+        told |= {"BinaryRefused": over_http.binary_refused} if as_json else {}
     sharing = sum(as_json or source.kind.has_strings for source in sources)
     made: list[Formatted] = []
     sent: list[Sent] = []

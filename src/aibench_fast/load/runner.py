@@ -4,7 +4,7 @@ import dataclasses
 import resource
 import time
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError
@@ -27,8 +27,6 @@ from aibench_fast.load.sources import (
 from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.address import HttpAddress, ServerAddress
-from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
-from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.cluster import Cluster, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
@@ -45,6 +43,9 @@ from aibench_fast.protocols.session import (
 )
 from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import Interval, Result, ServerFacts, SoFar, Started
+
+if TYPE_CHECKING:
+    from aibench_fast.protocols.openinference.session import OpenInferenceSession
 
 NATIVE_WAIT_S = 0.3  # before an agreed start: many clients on a machine take turns to get there
 OTHER_FILES = 100  # what a process has open beside its workers' connections
@@ -229,8 +230,11 @@ def _over_http(
     address: HttpAddress,
     kinds: Sequence[AskedKind],
     before: Sequence[Session],
-) -> OpenInferenceSession:
+) -> "OpenInferenceSession":
     """Tensors are sent to all servers as the first one takes them."""
+    # Only here: a run over RedisAI's commands should not pay for HTTP in memory.
+    from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
+
     settled = [one.encoding for one in before if isinstance(one, OpenInferenceSession)]
     asking = AskingHttp(
         model_version=config.model_version,
@@ -274,6 +278,8 @@ def _more_readers(
         return [ProcessReader(config.server_pid)]
     if not isinstance(address, HttpAddress):
         return []
+    from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
+
     of = config.models, config.model_version
     if config.metrics_address is not None:
         return [given_reader(config.metrics_address, *of)]
