@@ -87,6 +87,19 @@ def test_the_longest_of_what_the_client_adds_decides() -> None:
 
 
 @pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
+def test_few_late_wakings_of_an_idle_client_are_the_machines(late: str) -> None:
+    """As of an idle virtual machine: one reply in fifty is late, and nothing of ours ran then."""
+    lags = latencies(*[0.1] * 98, 3.0, 3.0)
+    idle = checked(**{late: lags}, busiest_thread=0.02, cpu_wait=0.0)
+    assert idle.verdict is Verdict.UNCLEAR
+    assert "this machine wakes idle threads that late" in idle.reason
+    waited = checked(**{late: lags}, busiest_thread=0.02, cpu_wait=0.5)
+    assert waited.verdict is Verdict.CLIENT_BOUND
+    busy = checked(**{late: lags}, busiest_thread=0.2, cpu_wait=0.0)
+    assert busy.verdict is Verdict.CLIENT_BOUND
+
+
+@pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
 def test_an_idle_thread_is_not_helped_by_more_threads(late: str) -> None:
     lags = latencies(*[2.0] * 100)
     assert "use more --threads" in checked(**{late: lags}).reason

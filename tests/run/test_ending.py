@@ -58,9 +58,15 @@ CASES = {
     "search": Case(["search", *TO, "--slo", "p99<1s", "--duration", "2s"], 3),
     "selfcheck": Case(["selfcheck"], 6, ENDS_ITSELF),
     "serve": Case(["serve", "--port", 0], 2, ENDS_ITSELF),
-    "prepare": Case(["prepare", "--input", "sample", "--limit", 4000, "--output", "t.out"], 3),
+    "prepare": Case(
+        ["prepare", "--input", "sample", "--limit", 4000, "--output", "t.out"],
+        3,
+        ENDS_ITSELF,
+    ),
     "shards": Case(
-        ["prepare", "--input", "sample", "--limit", 4000, "--shards", 4, "--output", "t.out"], 3
+        ["prepare", "--input", "sample", "--limit", 4000, "--shards", 4, "--output", "t.out"],
+        3,
+        ENDS_ITSELF,
     ),
     "model write": Case(["model", "write", "--format", "onnx", "--out", "m"], 1, ENDS_ITSELF),
     "model load": Case(["model", "load", "--port", "PORT", "--model", "m"], 1, ENDS_ITSELF),

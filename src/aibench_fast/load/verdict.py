@@ -65,6 +65,7 @@ class Delay(NamedTuple):
     """What was delayed, and for how long."""
     place: str
     """The quantile, in words."""
+    is_median: bool
     ms: float
     of_ms: float
     """The latency."""
@@ -233,13 +234,20 @@ def _delayed(seen: Seen) -> Judged | None:
     is_idle = seen.busiest_thread < HALF_BUSY_THREAD
     if delay.ms <= (SLOW_WAKING_MS if is_idle else WAKING_MS):
         return _woken_late(seen)
-    advice = "use more --threads or cores"
-    if seen.busiest_thread < OWN_SHARE:
-        advice = (
-            f"no thread was on a CPU for more than {seen.busiest_thread:.0%} of the time: see in "
-            "`aibench-fast selfcheck` how late this machine wakes them"
+    if seen.busiest_thread >= OWN_SHARE or _waited_long(seen, seen.cpu_wait or 0.0):
+        return Verdict.CLIENT_BOUND, f"{delay}; use more --threads or cores"
+    if any(one.is_median and one.ms > SLOW_WAKING_MS for one in _long_delays(seen)):
+        return (
+            Verdict.CLIENT_BOUND,
+            f"{delay}; no thread was on a CPU for more than {seen.busiest_thread:.0%} of the time: "
+            "see in `aibench-fast selfcheck` how late this machine wakes them",
         )
-    return Verdict.CLIENT_BOUND, f"{delay}; {advice}"
+    return (
+        Verdict.UNCLEAR,
+        f"{delay}, though no thread was on a CPU for more than {seen.busiest_thread:.0%} of the "
+        "time: this machine wakes idle threads that late, as power saving or a hypervisor does; "
+        "see `aibench-fast selfcheck`",
+    )
 
 
 def _woken_late(seen: Seen) -> Judged | None:
@@ -288,11 +296,11 @@ _RULES: Sequence[Callable[[Seen], Judged | None]] = (
 
 def _longest_delay(seen: Seen, share: float = OWN_SHARE) -> Delay | None:
     """Of what the client adds to the latencies, where that is more than such a share of them."""
-    return max(
-        (one for one in _delays(seen) if one.ms > share * one.of_ms),
-        key=lambda one: one.ms,
-        default=None,
-    )
+    return max(_long_delays(seen, share), key=lambda one: one.ms, default=None)
+
+
+def _long_delays(seen: Seen, share: float = OWN_SHARE) -> Iterator[Delay]:
+    return (one for one in _delays(seen) if one.ms > share * one.of_ms)
 
 
 def _delays(seen: Seen) -> Iterator[Delay]:
@@ -305,4 +313,4 @@ def _delays(seen: Seen) -> Iterator[Delay]:
             if quantile > 0.5 and min(lags.count, latencies.count) < MIN_FOR_P99:
                 continue
             (ms,), (of_ms,) = lags.quantiles_ms([quantile]), latencies.quantiles_ms([quantile])
-            yield Delay(words.format(ms), place, ms, of_ms)
+            yield Delay(words.format(ms), place, quantile == 0.5, ms, of_ms)
