@@ -88,15 +88,26 @@ def test_the_longest_of_what_the_client_adds_decides() -> None:
 
 @pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
 def test_few_late_wakings_of_an_idle_client_are_the_machines(late: str) -> None:
-    """As of an idle virtual machine: one reply in fifty is late, and nothing of ours ran then."""
-    lags = latencies(*[0.1] * 98, 3.0, 3.0)
-    idle = checked(**{late: lags}, busiest_thread=0.02, cpu_wait=0.0)
+    """As of an idle virtual machine: one reply in twenty is late, and nothing of ours ran then."""
+    waits = [0.1] * 95 + [3.0] * 5
+    lags = {late: latencies(*waits), "latencies": latencies(*(7 + ms for ms in waits))}
+    idle = checked(**lags, busiest_thread=0.02, cpu_wait=0.0)
     assert idle.verdict is Verdict.UNCLEAR
     assert "this machine wakes idle threads that late" in idle.reason
-    waited = checked(**{late: lags}, busiest_thread=0.02, cpu_wait=0.5)
+    waited = checked(**lags, busiest_thread=0.02, cpu_wait=0.5)
     assert waited.verdict is Verdict.CLIENT_BOUND
-    busy = checked(**{late: lags}, busiest_thread=0.2, cpu_wait=0.0)
+    busy = checked(**lags, busiest_thread=0.2, cpu_wait=0.0)
     assert busy.verdict is Verdict.CLIENT_BOUND
+
+
+@pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
+def test_late_wakings_that_the_latencies_do_not_show_are_in_no_verdict(late: str) -> None:
+    """One value in a hundred of a small sample, or delays that no latency is long enough for."""
+    waits = [0.1] * 98 + [3.0] * 2
+    rare = {late: latencies(*waits), "latencies": latencies(*(7 + ms for ms in waits))}
+    assert checked(**rare, busiest_thread=0.02, cpu_wait=0.0).verdict is Verdict.SERVER_BOUND
+    hidden = {late: latencies(*[0.1] * 95, *[3.0] * 5)}  # all latencies are of 10 ms
+    assert checked(**hidden, busiest_thread=0.02, cpu_wait=0.0).verdict is Verdict.SERVER_BOUND
 
 
 @pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
@@ -141,7 +152,8 @@ SOME_LATE = [0.02] * 97 + [4.0] * 3
 
 @pytest.mark.parametrize("late", ["timer_lags", "reply_waits"])
 def test_a_neighbour_that_delays_one_request_in_a_hundred_is_named(late: str) -> None:
-    found = checked(NEIGHBOUR, busiest_thread=0.02, cpu_wait=0.03, **{late: latencies(*SOME_LATE)})
+    delayed = {late: latencies(*SOME_LATE), "latencies": latencies(*(6 + ms for ms in SOME_LATE))}
+    found = checked(NEIGHBOUR, busiest_thread=0.02, cpu_wait=0.03, **delayed)
     assert found.verdict is Verdict.CLIENT_BOUND
     assert "4.00" in found.reason and "at p99, 40% of the latency" in found.reason
     assert "waited for a CPU 3.0% of the time" in found.reason

@@ -1,5 +1,6 @@
 """Whether a run's figures are the server's or the client's own, and why."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -29,6 +30,8 @@ MUCH_OTHERS = 0.2
 """Of the cores' time, used by other programs."""
 WAKING_CPU_WAIT_MS = 0.02
 """A thread that is woken waits so long for a CPU though that is idle."""
+SURE = 1.645
+"""Standard errors: one value in twenty is further off, to that side."""
 LONG_TAIL_WAIT = 0.005
 """Of the requests' time, waited for a CPU: in one request of a hundred alone that makes it half as
 long again."""
@@ -136,7 +139,8 @@ def _neighbours(seen: Seen) -> Judged | None:
     others = seen.around.others
     if others is None or others <= MUCH_OTHERS:
         return None
-    delay = _longest_delay(seen)
+    # How long replies waited is a sample: with neighbours, the longest that it allows counts.
+    delay = _longest_delay(seen, errors=SURE)
     found = [] if delay is None or delay.ms <= SLOW_WAKING_MS else [str(delay)]
     if seen.cpu_wait is not None and (found or _waited_long(seen, seen.cpu_wait)):
         found.append(f"an I/O thread waited for a CPU {seen.cpu_wait:.1%} of the time")
@@ -228,7 +232,7 @@ def _shared_cores(seen: Seen) -> Judged | None:
 
 
 def _delayed(seen: Seen) -> Judged | None:
-    delay = _longest_delay(seen)
+    delay = _longest_delay(seen, errors=-SURE)
     if delay is None:
         return None
     is_idle = seen.busiest_thread < HALF_BUSY_THREAD
@@ -236,7 +240,7 @@ def _delayed(seen: Seen) -> Judged | None:
         return _woken_late(seen)
     if seen.busiest_thread >= OWN_SHARE or _waited_long(seen, seen.cpu_wait or 0.0):
         return Verdict.CLIENT_BOUND, f"{delay}; use more --threads or cores"
-    if any(one.is_median and one.ms > SLOW_WAKING_MS for one in _long_delays(seen)):
+    if any(one.is_median and one.ms > SLOW_WAKING_MS for one in _long_delays(seen, errors=-SURE)):
         return (
             Verdict.CLIENT_BOUND,
             f"{delay}; no thread was on a CPU for more than {seen.busiest_thread:.0%} of the time: "
@@ -251,7 +255,7 @@ def _delayed(seen: Seen) -> Judged | None:
 
 
 def _woken_late(seen: Seen) -> Judged | None:
-    delay = _longest_delay(seen, WAKING_SHARE)
+    delay = _longest_delay(seen, WAKING_SHARE, errors=-SURE)
     if delay is None:
         return None
     return (
@@ -294,17 +298,22 @@ _RULES: Sequence[Callable[[Seen], Judged | None]] = (
 """The first that applies decides; docs/measuring.md has them in the same order."""
 
 
-def _longest_delay(seen: Seen, share: float = OWN_SHARE) -> Delay | None:
+def _longest_delay(seen: Seen, share: float = OWN_SHARE, *, errors: float = 0.0) -> Delay | None:
     """Of what the client adds to the latencies, where that is more than such a share of them."""
-    return max(_long_delays(seen, share), key=lambda one: one.ms, default=None)
+    return max(_long_delays(seen, share, errors=errors), key=lambda one: one.ms, default=None)
 
 
-def _long_delays(seen: Seen, share: float = OWN_SHARE) -> Iterator[Delay]:
-    return (one for one in _delays(seen) if one.ms > share * one.of_ms)
+def _long_delays(seen: Seen, share: float = OWN_SHARE, *, errors: float = 0.0) -> Iterator[Delay]:
+    return (one for one in _delays(seen, errors) if one.ms > share * one.of_ms)
 
 
-def _delays(seen: Seen) -> Iterator[Delay]:
-    """Starts are late in what users wait for, replies in what the server took."""
+def _delays(seen: Seen, errors: float) -> Iterator[Delay]:
+    """Starts are late in what users wait for, replies in what the server took.
+
+    A delay counts as far as it shows in the latency: that is at most so much above the shortest
+    one, less what that was delayed itself. `errors` are the standard errors by which a delay's
+    quantile may be off: less than 0 for what the sample is sure of, more for what it allows.
+    """
     for words, lags, latencies in (
         ("replies waited {:.3f} ms for their thread", seen.reply_waits, seen.latencies),
         ("free workers started {:.3f} ms late", seen.timer_lags, seen.responses or seen.latencies),
@@ -312,5 +321,16 @@ def _delays(seen: Seen) -> Iterator[Delay]:
         for quantile, place in ((0.5, "at the median"), (0.99, "at p99")):
             if quantile > 0.5 and min(lags.count, latencies.count) < MIN_FOR_P99:
                 continue
-            (ms,), (of_ms,) = lags.quantiles_ms([quantile]), latencies.quantiles_ms([quantile])
-            yield Delay(words.format(ms), place, quantile == 0.5, ms, of_ms)
+            (of_ms,) = latencies.quantiles_ms([quantile])
+            (ms,) = lags.quantiles_ms([_moved(quantile, lags.count, errors)])
+            shown_ms = min(ms, of_ms - latencies.min_ms + lags.min_ms)
+            yield Delay(words.format(shown_ms), place, quantile == 0.5, shown_ms, of_ms)
+
+
+def _moved(quantile: float, count: int, errors: float) -> float:
+    """A quantile, moved by so many standard errors of the share of a sample that is below it.
+
+    By the normal approximation of the binomial (Conover, Practical Nonparametric Statistics, 3.2).
+    """
+    error = math.sqrt(quantile * (1 - quantile) / max(1, count))
+    return min(1.0, max(0.0, quantile + errors * error))
