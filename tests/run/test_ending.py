@@ -73,6 +73,9 @@ CASES = {
     "model load": Case(["model", "load", "--port", "PORT", "--model", "m"], 1, ENDS_ITSELF),
     "report": Case(["report", "RESULT", "--out", "report.html"], 4, ENDS_ITSELF),
     "pictures": Case(["report", "RESULT", "--png", "pictures"], 4, ENDS_ITSELF),
+    "tables": Case(["tables", "--dir", GOLDEN], 1, ENDS_ITSELF),
+    "compare": Case(["compare", "RESULT", "RESULT"], 1, ENDS_ITSELF),
+    "export": Case(["export", "RESULT", "--format", "csv"], 1, ENDS_ITSELF),
     "stats": Case(["stats", "--port", "PORT", "--model", "null"], 1, ENDS_ITSELF),
 }
 
