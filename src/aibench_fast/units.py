@@ -10,6 +10,10 @@ _SIZE = re.compile(r"(\d+)(\w*)")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
+# Go counts a duration in nanoseconds of 64 bits.
+LONGEST_DURATION_S = (2**63 - 1) / 1e9
+
+
 def duration_s(words: str) -> float:
     """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds; ValueError else."""
     if words == "0":
@@ -17,9 +21,12 @@ def duration_s(words: str) -> float:
     parts = _DURATION_PART.findall(words)
     if not parts or "".join(number + unit for number, unit in parts) != words:
         raise ValueError(
-            f"{words!r} is no duration; write a number and its unit, such as 1000ms or 1m30s"
+            f"{words!r} is not a duration; write a number and its unit, such as 1000ms or 1m30s"
         )
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    if seconds > LONGEST_DURATION_S:
+        raise ValueError(f"{words[:20]!r}... is longer than 292 years, the longest duration")
+    return seconds
 
 
 def described_duration(seconds: float) -> str:
@@ -33,7 +40,7 @@ def size_bytes(words: str) -> int:
     """A size such as `512MiB`, `2GB` or a number of bytes; ValueError else."""
     found = _SIZE.fullmatch(words)
     if found is None or found[2] not in _SIZE_BYTES:
-        raise ValueError(f"{words!r} is no size; write a number and its unit, such as 512MiB")
+        raise ValueError(f"{words!r} is not a size; write a number and its unit, such as 512MiB")
     return int(found[1]) * _SIZE_BYTES[found[2]]
 
 

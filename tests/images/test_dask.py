@@ -192,7 +192,7 @@ def test_no_workers_and_workers_without_this_version(
     [
         (("--dask", "tcp://127.0.0.1:1"), "say how many by --shards"),
         (("--shards", 2, "--dask", "localhost"), "is no scheduler's address"),
-        (("--shards", "2XB"), "is no size"),
+        (("--shards", "2XB"), "is not a size"),
     ],
 )
 def test_wrong_words_are_one_line(

@@ -67,7 +67,7 @@ def test_a_quantile_takes_so_many_values(digit: int, nines: int) -> None:
     ("words", "told"),
     [
         ("p99", "write a figure, < or >, and a limit"),
-        ("p99<fast", "'fast' is no duration"),
+        ("p99<fast", "'fast' is not a duration"),
         ("p100<1s", "there is no figure 'p100'"),
         ("speed>3", "there is no figure 'speed'"),
         ("errors<many", "'many' is no number"),

@@ -449,7 +449,16 @@ def test_durations_are_read_as_go_writes_them(duration: str, seconds: float) -> 
 def test_what_is_no_duration_is_refused(cli: Cli, duration: str) -> None:
     done = cli("run", "--file", os.devnull, f"--duration={duration}")
     assert done.returncode == 2
-    assert "is no duration" in done.stderr
+    assert "is not a duration" in done.stderr
+
+
+def test_no_duration_is_longer_than_that_of_go() -> None:
+    from aibench_fast.units import duration_s
+
+    assert duration_s("2562047h") == pytest.approx(2**63 / 1e9, rel=1e-6)
+    for words in ("2562048h", "9" * 400 + "s"):
+        with pytest.raises(ValueError, match="longer than 292 years"):
+            duration_s(words)
 
 
 def test_an_interrupt_while_a_command_is_imported_is_one_line(

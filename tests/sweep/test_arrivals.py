@@ -300,7 +300,7 @@ def test_a_burn_in_of_some_time(tensor_file: Path, cli: Cli) -> None:
         (("--limit-rps", 5, "--pipeline", 2), "--pipeline 2 with --limit-rps"),
         (("--limit-rps", -1), "--limit-rps -1"),
         (("--arrivals-file", "none.txt"), "--arrivals-file none.txt: cannot be read"),
-        (("--burn-in", "5x"), "'5x' is no duration"),
+        (("--burn-in", "5x"), "'5x' is not a duration"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -5,19 +5,20 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, uninterrupted
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
-from aibench_fast.cli.expected import checked, write_junit
+from aibench_fast.cli.expected import write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import add_command, add_login, add_server_address, boolean
 from aibench_fast.cli.output import is_refused
 from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
-from aibench_fast.cli.saving import journaled, logged, save_or_print
+from aibench_fast.cli.saving import logged, run_and_save, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named, check_outputs, partial_of, write_text
@@ -211,12 +212,13 @@ def _make(
         def run_once(number: int) -> Result:
             run_number = number if repeated else None
             saved_as = options.json_out_file and _numbered(options.json_out_file, run_number)
-            with journaled(saved_as, observe) as observe_and_keep:
-                result = run(config, observe_and_keep)
-                with uninterrupted():
-                    result = checked(result, expected)
-                    _report(options, result, run_number)
-            return result
+            return run_and_save(
+                partial(run, config),
+                expected,
+                saved_as,
+                observe,
+                lambda result: _report(options, result, run_number),
+            )
 
         if not repeated:
             result = run_once(1)

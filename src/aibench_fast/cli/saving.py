@@ -1,16 +1,20 @@
 """What a run measured is kept though the run be killed, or the disk be full."""
 
+import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from aibench_fast.cli.ending import uninterrupted
+from aibench_fast.cli.expected import checked
 from aibench_fast.cli.output import is_refused
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import growing, unwritable
 from aibench_fast.load.events import Event, Observer
+from aibench_fast.load.thresholds import Expectation
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.journal import Journal, journal_of
 from aibench_fast.results.result import IntervalLatencies, Result, SoFar
@@ -18,23 +22,53 @@ from aibench_fast.results.result import IntervalLatencies, Result, SoFar
 Written = TypeVar("Written", SoFar, IntervalLatencies)
 
 
-@contextmanager
-def journaled(file: Path | None, observe: Observer) -> Iterator[Observer]:
-    """What `observe` does, and a journal beside `file` of a run whose result is saved there.
+def run_and_save(
+    run: Callable[[Observer], Result],
+    expected: Sequence[Expectation],
+    file: Path | None,
+    observe: Observer,
+    save: Callable[[Result], None],
+) -> Result:
+    """Run, check what is expected, and save the result, also where a signal comes after the run.
 
-    The journal is removed when the block ends well; it stays where the result was not saved.
-    Without a file there is none.
+    A run whose result goes to `file` has a journal beside it meanwhile. The journal is removed when
+    the result is saved, and stays where an error prevents that. `interrupted` is set in the result
+    after a signal; KeyboardInterrupt where nothing was measured by then.
     """
-    if file is None:
-        yield observe
-        return
-    journal = Journal(journal_of(file))
+    journal = file and Journal(journal_of(file))
+    newest: list[Result] = []
+    saved: list[Result] = []
+
+    def write(event: SoFar) -> None:
+        newest[:] = [event.result]
+        if journal:
+            journal.add(event.result)
+
+    def keep(result: Result) -> None:
+        with uninterrupted():
+            result = checked(result, expected)
+            save(result)
+            saved.append(result)
+            if journal:
+                journal.remove()
+
     try:
-        yield _written(observe, SoFar, lambda event: journal.add(event.result), [])
+        try:
+            keep(run(_written(observe, SoFar, write, [])))
+        except KeyboardInterrupt:
+            # Signals are held back for a while now, so that this is the end of it.
+            if not saved and newest:
+                keep(dataclasses.replace(newest[0], interrupted=True))
+            if not saved:
+                if journal:
+                    journal.remove()
+                raise
+            return dataclasses.replace(saved[0], interrupted=True)
     except BaseException:
-        journal.close()
+        if journal:
+            journal.close()
         raise
-    journal.remove()
+    return saved[0]
 
 
 @contextmanager

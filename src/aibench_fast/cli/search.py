@@ -5,6 +5,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
@@ -22,7 +23,7 @@ from aibench_fast.cli.options import (
 )
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
-from aibench_fast.cli.saving import journaled, save_or_print
+from aibench_fast.cli.saving import run_and_save, save_or_print
 from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.clients.runner import run
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
@@ -366,11 +367,13 @@ class _Steps:
         return f"{result.requests} requests in a step do not tell {', '.join(unknown)}"
 
     def _saved_run(self, value: float, file: Path) -> Result:
-        with journaled(file, self._tell) as observe:
-            result = checked(self._run(self._configured(value), observe), self._targets)
+        def save(result: Result) -> None:
             if not result.interrupted:
                 _check_clients(result)
                 save_or_print(result, file)
+
+        run = partial(self._run, self._configured(value))
+        result = run_and_save(run, self._targets, file, self._tell, save)
         if result.interrupted:
             raise KeyboardInterrupt
         return result

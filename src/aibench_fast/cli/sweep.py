@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from rich.progress import (
 from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.comparedservers import compared_servers
-from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED, uninterrupted
-from aibench_fast.cli.expected import checked, write_junit
+from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
+from aibench_fast.cli.expected import write_junit
 from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
 from aibench_fast.cli.options import (
     BurnIn,
@@ -32,7 +33,7 @@ from aibench_fast.cli.options import (
     add_server_address,
 )
 from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
-from aibench_fast.cli.saving import journaled, printed, save_or_print
+from aibench_fast.cli.saving import printed, run_and_save, save_or_print
 from aibench_fast.cli.servers import check_one_server, loaded_server, resolved
 from aibench_fast.cli.sweepoptions import add_grid_options, add_sweep_options, with_grid_file
 from aibench_fast.cli.sweptmodel import AnyModel, RedisAiModel, swept_model
@@ -349,13 +350,13 @@ def _turns(
 
 def _run_cell(run: Run, config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
     """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
-    with printed(files.raw) as write, journaled(files.json, _writer(write)) as observe:
-        result = run(config, observe)
-        with uninterrupted():
-            result = checked(result, expected)
+    with printed(files.raw) as write:
+
+        def save(result: Result) -> None:
             write(text.format_summary(result))
             save_or_print(result, files.json)
-    return result
+
+        return run_and_save(partial(run, config), expected, files.json, _writer(write), save)
 
 
 def _writer(write: Callable[[str], None]) -> Observer:
