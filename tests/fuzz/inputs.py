@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 import test_requests
 from PIL import Image
 
-from aibench_fast.cli import goflags, sweep
+from aibench_fast.cli.commands import sweep
+from aibench_fast.cli.commands.fetch import name_in
 from aibench_fast.cli.comparedservers import compared_servers
-from aibench_fast.cli.fetch import name_in
-from aibench_fast.cli.options import Parser
-from aibench_fast.cli.sweepoptions import with_grid_file
+from aibench_fast.cli.options import goflags
+from aibench_fast.cli.options.parser import Parser
+from aibench_fast.cli.options.sweep import with_grid_file
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile

@@ -138,6 +138,6 @@ def test_the_program_starts_without_what_its_commands_import(word: str) -> None:
 
 
 def test_help_lists_every_command() -> None:
-    modules = {path.stem for path in (PACKAGE / "cli").glob("*.py")}
+    modules = {path.stem for path in (PACKAGE / "cli" / "commands").glob("*.py")}
     parser = build_parser()
     assert set(COMMANDS) == {name for name in modules if f"\n    {name} " in parser.format_help()}

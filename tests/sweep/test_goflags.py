@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from aibench_fast.cli import goflags
+from aibench_fast.cli.options import goflags
 from aibench_fast.errors import ConfigError
 from aibench_fast.server import EmbeddedServer
 

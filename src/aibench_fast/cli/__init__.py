@@ -37,7 +37,7 @@ def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser
     import argparse
 
     from aibench_fast import __version__
-    from aibench_fast.cli.options import Parser, add_subcommands
+    from aibench_fast.cli.options.parser import Parser, add_subcommands
 
     parser = Parser(
         prog="aibench-fast",
@@ -51,7 +51,7 @@ def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser
     commands = add_subcommands(parser, "command")
     for name, summary in COMMANDS.items():
         if words is None or words[:1] == [name]:
-            import_module(f"{__name__}.{name}").add_parser(commands)
+            import_module(f"{__name__}.commands.{name}").add_parser(commands)
         else:
             commands.add_parser(name, help=summary)
     return parser

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from aibench_fast.cli.options import TLS_SCHEMES, is_address_given
-from aibench_fast.cli.servers import EMBEDDED
+from aibench_fast.cli.options.server import TLS_SCHEMES, is_address_given
+from aibench_fast.cli.options.servers import EMBEDDED
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.toml import check_keys
 

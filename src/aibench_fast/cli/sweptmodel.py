@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from typing import Self
 
-from aibench_fast.cli.servers import Where
+from aibench_fast.cli.options.servers import Where
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.sweep import Cell
 from aibench_fast.models.load import ModelSpec, load_model, stored_model

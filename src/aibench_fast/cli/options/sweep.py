@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.cli.options import seconds
+from aibench_fast.cli.options.values import seconds
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import read_text
 from aibench_fast.load.sweep import numbers

@@ -1,81 +1,19 @@
-"""Option types and groups that more than one command has: one name means the same everywhere."""
+"""The options that name servers: addresses, TLS and login."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
-from aibench_fast.errors import ConfigError, escaped, shown_url
+from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
+from aibench_fast.cli.options.values import ports
+from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import ServerAddress, url_parts
 from aibench_fast.protocols.tls import TlsSettings
-from aibench_fast.units import duration_s, size_bytes
 
 DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379
 REDIS_SCHEMES = ("redis", "rediss")
 TLS_SCHEMES = ("rediss", "https")
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as all errors of the command line are."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the words, and leave with the caller's exit code."""
-        self._refuse(message, self.prog)
-
-    def parse_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        """As argparse, but an unknown option is named without its value, which may be secret."""
-        options, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            command = (getattr(options, name, None) for name in ("command", "subcommand"))
-            named = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-            told = f"unrecognized arguments: {' '.join(named or unknown)}"
-            if "--password" in named:
-                told += f"; a password comes from {PASSWORD_VARIABLE} or --password-file"
-            self._refuse(told, " ".join([self.prog, *filter(None, command)]))
-        return options
-
-    def _refuse(self, message: str, command: str) -> NoReturn:
-        told = f"aibench-fast: {escaped(message)}; see {command} --help\n"
-        self.exit(ConfigError.exit_code, told)
-
-
-def add_command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    *,
-    summary: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    """Register a command whose help ends with an example; every command has --debug."""
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary,
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--debug", action="store_true", help="show a traceback where an error ends the command"
-    )
-    return parser
-
-
-def add_subcommands(
-    parser: argparse.ArgumentParser, dest: str
-) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-    """Have a parser take one of several commands; without any it prints its help."""
-
-    def print_help(_: argparse.Namespace) -> int:
-        parser.print_help()
-        return 0
-
-    parser.set_defaults(handler=print_help, debug=False)
-    return parser.add_subparsers(title="commands", dest=dest)
 
 
 def add_server_address(
@@ -320,65 +258,3 @@ def _hosts_and_ports(options: argparse.Namespace) -> list[tuple[str, int]]:
         found.append((host, port))
     _check_count(options, found)
     return found
-
-
-def ports(words: str) -> tuple[int, ...]:
-    """A port, or several with commas between them."""
-    try:
-        return tuple(int(word) for word in words.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{words!r} is no port; write a number, or several with commas between them"
-        ) from error
-
-
-def seconds(words: str) -> float:
-    """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
-    try:
-        return duration_s(words)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-class BurnIn(NamedTuple):
-    """How long a run burns in; one of the three."""
-
-    requests: int = 0
-    seconds: float = 0.0
-    until_steady: bool = False
-
-
-def burn_in(words: str) -> BurnIn:
-    """A burn-in: requests (`100`), seconds (`5s`), or `auto`, until the state is steady."""
-    if words == "auto":
-        return BurnIn(until_steady=True)
-    if words.lstrip("-").isdecimal():
-        return BurnIn(requests=int(words))
-    return BurnIn(seconds=seconds(words))
-
-
-def size(words: str) -> int:
-    """A size such as `512MiB`, in bytes."""
-    try:
-        return size_bytes(words)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def shape(words: str) -> tuple[int, ...]:
-    """A tensor's shape: `16`, or `224,224,3`."""
-    try:
-        return tuple(int(word) for word in words.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{words!r} is no shape; write numbers with commas between them, such as 224,224,3"
-        ) from error
-
-
-def boolean(word: str) -> bool:
-    """A boolean as Go's flags take it."""
-    if word.lower() in ("1", "t", "true"):
-        return True
-    if word.lower() in ("0", "f", "false"):
-        return False
-    raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
-from aibench_fast.cli.secrets import PASSWORD_VARIABLE, read_password
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.server import EmbeddedServer
@@ -79,7 +79,7 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _triton(options: argparse.Namespace) -> "TritonServer":
-    from aibench_fast.cli.servers import triton_server
+    from aibench_fast.cli.options.servers import triton_server
 
     redisai = {
         "--socket": options.socket,

@@ -7,13 +7,8 @@ import sys
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import (
-    add_command,
-    add_login,
-    add_server_address,
-    add_subcommands,
-    addresses,
-)
+from aibench_fast.cli.options.parser import add_command, add_subcommands
+from aibench_fast.cli.options.server import add_login, add_server_address, addresses
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model

@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
-from aibench_fast.cli.progress import progress_bar
-from aibench_fast.cli.resultfiles import (
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.resultfiles import (
     add_prefix,
     load_results,
     note_mixed,
     results_read,
 )
+from aibench_fast.cli.progress import progress_bar
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_folder, check_outputs
 from aibench_fast.report.content import gather

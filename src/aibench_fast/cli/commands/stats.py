@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command, add_login, add_server_address, addresses
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.server import add_login, add_server_address, addresses
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.protocols.redisai.connection import Connection, info, text

@@ -17,7 +17,8 @@ from rich.progress import (
 )
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command, size
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.values import size
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cluster import connect
 from aibench_fast.errors import ConfigError

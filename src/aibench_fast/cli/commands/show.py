@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
+from aibench_fast.cli.options.parser import add_command
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.tensors import summary as tensorsummary

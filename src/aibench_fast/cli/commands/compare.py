@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
-from aibench_fast.cli.resultfiles import load_results
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.resultfiles import load_results
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
 from aibench_fast.results.compare import (

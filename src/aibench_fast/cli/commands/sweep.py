@@ -20,22 +20,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.comparedservers import compared_servers
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.expected import write_junit
-from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
-from aibench_fast.cli.options import (
-    BurnIn,
-    add_command,
-    add_login,
-    add_server_address,
-)
-from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
+from aibench_fast.cli.options.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.load import add_load_options, add_statistics_options
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.request import add_request_options, files_read, run_config
+from aibench_fast.cli.options.server import add_login, add_server_address
+from aibench_fast.cli.options.servers import check_one_server, loaded_server, resolved
+from aibench_fast.cli.options.sweep import add_grid_options, add_sweep_options, with_grid_file
+from aibench_fast.cli.options.values import BurnIn
 from aibench_fast.cli.saving import printed, run_and_save, save_or_print
-from aibench_fast.cli.servers import check_one_server, loaded_server, resolved
-from aibench_fast.cli.sweepoptions import add_grid_options, add_sweep_options, with_grid_file
 from aibench_fast.cli.sweptmodel import AnyModel, RedisAiModel, swept_model
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.files import Named, check_outputs, remove_written

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aibench_fast import __version__
-from aibench_fast.cli import build_parser, goflags
+from aibench_fast.cli import build_parser
 from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order, leave
+from aibench_fast.cli.options import goflags
 from aibench_fast.cli.output import open_streams
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import unwritable

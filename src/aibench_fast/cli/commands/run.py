@@ -9,17 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
 from aibench_fast.cli.expected import write_junit
-from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
-from aibench_fast.cli.options import add_command, add_login, add_server_address, boolean
+from aibench_fast.cli.options.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.load import add_load_options, add_statistics_options
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.request import add_request_options, files_read, run_config
+from aibench_fast.cli.options.server import add_login, add_server_address
+from aibench_fast.cli.options.servers import loaded_server, resolved
+from aibench_fast.cli.options.values import boolean
 from aibench_fast.cli.output import is_refused
-from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
 from aibench_fast.cli.saving import logged, run_and_save, save_or_print
-from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named, check_outputs, partial_of, write_text
 from aibench_fast.load.config import RunConfig

@@ -8,23 +8,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from aibench_fast.cli.clients import Run, add_clients_options, check_clients, load_source
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
 from aibench_fast.cli.expected import checked, write_junit
-from aibench_fast.cli.loadoptions import add_load_options, add_statistics_options
-from aibench_fast.cli.options import (
-    BurnIn,
-    add_command,
-    add_login,
-    add_server_address,
-    seconds,
-)
+from aibench_fast.cli.options.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.load import add_load_options, add_statistics_options
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.request import add_request_options, files_read, run_config
+from aibench_fast.cli.options.server import add_login, add_server_address
+from aibench_fast.cli.options.servers import loaded_server, resolved
+from aibench_fast.cli.options.values import BurnIn, seconds
 from aibench_fast.cli.progress import progress_bar
-from aibench_fast.cli.requestoptions import add_request_options, files_read, run_config
 from aibench_fast.cli.saving import run_and_save, save_or_print
-from aibench_fast.cli.servers import loaded_server, resolved
 from aibench_fast.clients.runner import run
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs

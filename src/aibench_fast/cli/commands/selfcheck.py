@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command, boolean, shape
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.values import boolean, shape
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig

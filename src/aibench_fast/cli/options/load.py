@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aibench_fast.cli.options import BurnIn, boolean, burn_in, seconds
+from aibench_fast.cli.options.values import BurnIn, boolean, burn_in, seconds
 from aibench_fast.load.config import ARRIVALS, LEAST_PATIENCE_S, ON_DISCONNECT, ON_LAG
 
 

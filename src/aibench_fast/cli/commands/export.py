@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
-from aibench_fast.cli.resultfiles import add_prefix, load_results, results_read
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.resultfiles import add_prefix, load_results, results_read
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.results import export
 

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from aibench_fast.cli.options import boolean, http_urls, shape, size, tls_settings
-from aibench_fast.cli.secrets import header_files, read_headers, told_command_line
-from aibench_fast.cli.servers import EMBEDDED, EMBEDDED_TRITON_URL
+from aibench_fast.cli.options.secrets import header_files, read_headers, told_command_line
+from aibench_fast.cli.options.server import http_urls, tls_settings
+from aibench_fast.cli.options.servers import EMBEDDED, EMBEDDED_TRITON_URL
+from aibench_fast.cli.options.values import boolean, shape, size
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig

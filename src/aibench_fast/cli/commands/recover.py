@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
+from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.saving import save_or_print
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, remove_written

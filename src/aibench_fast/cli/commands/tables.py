@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options import add_command
-from aibench_fast.cli.resultfiles import add_prefix, load_results, note_mixed
+from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
 from aibench_fast.results import tables
 from aibench_fast.results.files import read_details, read_record

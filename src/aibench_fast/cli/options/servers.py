@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
-from aibench_fast.cli.options import addresses, http_urls, is_address_given, tls_settings
+from aibench_fast.cli.options.server import addresses, http_urls, is_address_given, tls_settings
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.load.resolve import resolve

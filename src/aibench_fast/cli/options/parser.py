@@ -1,0 +1,69 @@
+"""The parser of the command line: errors of one line, a command's help and its example."""
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE
+from aibench_fast.errors import ConfigError, escaped
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all errors of the command line are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the words, and leave with the caller's exit code."""
+        self._refuse(message, self.prog)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """As argparse, but an unknown option is named without its value, which may be secret."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = (getattr(options, name, None) for name in ("command", "subcommand"))
+            named = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            told = f"unrecognized arguments: {' '.join(named or unknown)}"
+            if "--password" in named:
+                told += f"; a password comes from {PASSWORD_VARIABLE} or --password-file"
+            self._refuse(told, " ".join([self.prog, *filter(None, command)]))
+        return options
+
+    def _refuse(self, message: str, command: str) -> NoReturn:
+        told = f"aibench-fast: {escaped(message)}; see {command} --help\n"
+        self.exit(ConfigError.exit_code, told)
+
+
+def add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    *,
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """Register a command whose help ends with an example; every command has --debug."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="show a traceback where an error ends the command"
+    )
+    return parser
+
+
+def add_subcommands(
+    parser: argparse.ArgumentParser, dest: str
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Have a parser take one of several commands; without any it prints its help."""
+
+    def print_help(_: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(handler=print_help, debug=False)
+    return parser.add_subparsers(title="commands", dest=dest)
