@@ -1,7 +1,7 @@
 # make bench   photographs to figures, in one command
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
 # make perf    what the client costs beside its peers: a table of ratios, in about half an hour
-# make test    the whole test suite, two files at a time, and which share of each room's lines it ran
+# make test    the whole test suite, two files at a time, and coverage by package
 # make servers KServe's server and MLServer for its tests, 800 MB under build/servers
 # make dist    sdist and wheel under dist/, each installed in a clean environment and tried there
 # make docs    the documentation's site under build/site; a dead link is an error
@@ -57,7 +57,7 @@ test: $(TEST)
 	@$(MAKE) --no-print-directory -j 2 servers
 	@# In the order of their names, so that files of one long test are not the last.
 	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
-	$(PYTHON) tests/coverage_by_room.py
+	$(PYTHON) tests/coverage_by_package.py
 
 servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed
 

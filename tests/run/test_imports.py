@@ -1,4 +1,4 @@
-"""The directions of imports: which room may use which, and what needs no native core."""
+"""The directions of imports: which package may use which, and what needs no native core."""
 
 import ast
 import re
@@ -16,22 +16,22 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "aibench_fast"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SHARED = {"cluster", "errors", "files", "fetch", "tensortype", "units"}
-"""What every room may use; these use each other alone."""
+"""What every package may use; these use each other alone."""
 MAY_USE = {
-    room: set(re.findall(r"`(\w+)`", uses))
-    for room, uses in re.findall(
+    package: set(re.findall(r"`(\w+)`", uses))
+    for package, uses in re.findall(
         r"^\| `(\w+)` \| .* \| ?(.*?) ?\|$", ARCHITECTURE.read_text(), flags=re.MULTILINE
     )
 }
-"""By the table of rooms."""
+"""By the table of packages."""
 
 
-def _room(path: Path) -> str:
+def _package(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(path.suffix)
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """The rooms of our own that a module imports, wherever in it."""
+    """The packages of our own that a module imports, wherever in it."""
     if path.suffix == ".pyx":  # no Python; imports stand at its top, one a line
         lines = path.read_text().splitlines()
         tree = ast.parse("\n".join(line for line in lines if line.startswith("from aibench_fast")))
@@ -43,12 +43,12 @@ def _imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [f"{node.module}.{name.name}" for name in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [f"aibench_fast.{_room(path)}"]
+            names = [f"aibench_fast.{_package(path)}"]
         else:
             continue
         for name in names:
             package, *below = name.split(".")
-            # The package itself offers its version, which is nobody's room.
+            # `aibench_fast.__version__` is a name of the package itself.
             if package == "aibench_fast" and below and not below[0].startswith("__version"):
                 yield below[0]
 
@@ -58,29 +58,29 @@ MODULES = sorted(path for kind in ("py", "pyx") for path in PACKAGE.rglob(f"*.{k
 
 @pytest.mark.parametrize(
     "module",
-    [path for path in MODULES if _room(path) not in ("__init__", "__main__")],
+    [path for path in MODULES if _package(path) not in ("__init__", "__main__")],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
-def test_arrows_between_rooms_run_one_way(module: Path) -> None:
-    room = _room(module)
-    allowed = SHARED if room in SHARED else {room, *SHARED, *MAY_USE[room]}
+def test_arrows_between_packages_run_one_way(module: Path) -> None:
+    package = _package(module)
+    allowed = SHARED if package in SHARED else {package, *SHARED, *MAY_USE[package]}
     assert set(_imports(module)) <= allowed
 
 
-def test_the_table_names_every_room() -> None:
-    rooms = {_room(path) for path in MODULES} - {"__init__", "__main__", *SHARED}
-    assert set(MAY_USE) == rooms
-    assert set().union(*MAY_USE.values()) <= rooms
+def test_the_table_names_every_package() -> None:
+    packages = {_package(path) for path in MODULES} - {"__init__", "__main__", *SHARED}
+    assert set(MAY_USE) == packages
+    assert set().union(*MAY_USE.values()) <= packages
 
 
-def test_no_two_rooms_use_each_other() -> None:
-    reached = {room: _reached(room) for room in MAY_USE}
-    assert [room for room in MAY_USE if room in reached[room]] == []
+def test_no_two_packages_use_each_other() -> None:
+    reached = {package: _reached(package) for package in MAY_USE}
+    assert [package for package in MAY_USE if package in reached[package]] == []
 
 
-def _reached(room: str) -> set[str]:
+def _reached(package: str) -> set[str]:
     found: set[str] = set()
-    to_see = set(MAY_USE[room])
+    to_see = set(MAY_USE[package])
     while to_see:
         found |= to_see
         to_see = {further for near in to_see for further in MAY_USE[near]} - found

@@ -1,6 +1,6 @@
-"""Which share of each room's lines the suite ran; less than LEAST in any but `cli` is a failure.
+"""Print the coverage of each package; fail if one other than `cli` is below LEAST.
 
-usage: python tests/coverage_by_room.py, after pytest has run with --cov
+usage: python tests/coverage_by_package.py, after pytest has run with --cov
 """
 
 import sys
@@ -16,7 +16,7 @@ UNSEEN = PACKAGE / "server" / "tritonmodels"  # of which copies run in Triton's 
 
 
 def main() -> int:
-    """Print a line a room; return the exit code."""
+    """Print one line per package; return the exit code."""
     coverage = Coverage()
     coverage.load()
     lines: Counter[str] = Counter()
@@ -24,15 +24,15 @@ def main() -> int:
     for path in sorted(set(PACKAGE.rglob("*.py")) - set(UNSEEN.iterdir())):
         _, statements, _, missing, _ = coverage.analysis2(str(path))
         place = path.relative_to(PACKAGE).parts
-        room = place[0] if len(place) > 1 else "shared"
-        lines[room] += len(statements)
-        missed[room] += len(missing)
+        package = place[0] if len(place) > 1 else "shared"
+        lines[package] += len(statements)
+        missed[package] += len(missing)
     short = []
-    for room in sorted(lines):
-        share = 1 - missed[room] / lines[room] if lines[room] else 1.0
-        print(f"coverage of {room:10} {share:6.1%} of {lines[room]} lines")
-        if share < LEAST and room not in ELSEWHERE:
-            short.append(room)
+    for package in sorted(lines):
+        share = 1 - missed[package] / lines[package] if lines[package] else 1.0
+        print(f"coverage of {package:10} {share:6.1%} of {lines[package]} lines")
+        if share < LEAST and package not in ELSEWHERE:
+            short.append(package)
     if short:
         print(f"less than {LEAST:.0%} of the lines of {', '.join(short)} ran", file=sys.stderr)
     return 1 if short else 0
