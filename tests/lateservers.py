@@ -7,7 +7,7 @@ from fake_inference import OUTPUT_BYTES, Asked, FakeInference, binary_reply, jso
 from fake_redisai import OK, FakeRedisAI
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
-from aibench_fast.load.events import Event
+from aibench_fast.results.events import Event
 
 PROTOCOLS = ("redisai", "binary", "json")
 VALUES = 16

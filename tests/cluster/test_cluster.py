@@ -17,12 +17,11 @@ from redis.crc import key_slot
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast.cli.commands import aibench
-from aibench_fast.load.events import Event
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.cluster import Shard, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.connection import Connection, info, text
-from aibench_fast.results.result import IntervalLatencies, Started
+from aibench_fast.results.events import Event, IntervalLatencies, Started
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.cluster import EmbeddedCluster
 

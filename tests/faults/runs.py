@@ -6,10 +6,9 @@ import conservation
 from fake_redisai import FakeRedisAI
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
-from aibench_fast.load.events import Event
 from aibench_fast.models.load import Backend, ModelSpec
+from aibench_fast.results.events import Event, IntervalLatencies, Started
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import IntervalLatencies, Started
 
 NULL = ModelSpec(name="null", backend=Backend.NULL)
 SMALL: dict[str, object] = {"file": None, "shape": (4,), "dtype": "FLOAT"}

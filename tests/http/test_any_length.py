@@ -12,7 +12,7 @@ from fake_inference import Asked, Behaviour, FakeInference, binary_reply, json_r
 
 from aibench_fast import Result, RunConfig, ServerError, run
 from aibench_fast.protocols.openinference.encoding import Encoding
-from aibench_fast.results.result import Sample
+from aibench_fast.results.events import Sample
 
 ROW = 4
 BOTH = pytest.mark.parametrize("encoding", Encoding)

@@ -12,7 +12,7 @@ from fake_inference import Answer, Asked, FakeInference, json_reply, output, rep
 
 from aibench_fast import Result, RunConfig, ServerError, run
 from aibench_fast.protocols.openinference.encoding import Encoding
-from aibench_fast.results.result import Sample
+from aibench_fast.results.events import Sample
 from aibench_fast.tensortype import joined_strings, split_strings
 
 FLOATS = struct.pack("<2f", 0.25, 0.75)

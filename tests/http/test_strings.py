@@ -14,7 +14,7 @@ from aibench_fast import ConfigError, Result, RunConfig, run
 from aibench_fast._core import Tensors
 from aibench_fast.load.kinds import InputTensor
 from aibench_fast.protocols.openinference.encoding import Encoding
-from aibench_fast.results.result import Formatting
+from aibench_fast.results.events import Formatting
 from aibench_fast.tensors import strings
 from aibench_fast.tensortype import split_strings
 

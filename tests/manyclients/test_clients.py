@@ -24,8 +24,9 @@ from manyclients.there import change, hide, hide_boot_id, rename_clock_each_time
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast import cluster as dask_cluster
 from aibench_fast.clients import clocks, cluster
+from aibench_fast.results.events import IntervalLatencies, SendingFile, SoFar
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Interval, IntervalLatencies, SendingFile, SoFar
+from aibench_fast.results.result import Interval
 from aibench_fast.server import EmbeddedServer
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text())

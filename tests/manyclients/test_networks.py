@@ -15,7 +15,7 @@ from redisclient import connect
 
 from aibench_fast import RunConfig, ServerAddress, run
 from aibench_fast.clients import clocks
-from aibench_fast.results.result import IntervalLatencies
+from aibench_fast.results.events import IntervalLatencies
 from aibench_fast.server import EmbeddedServer
 
 NETWORK = f"10.213.{os.getpid() % 250}"  # what a killed run left behind has another

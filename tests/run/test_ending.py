@@ -27,10 +27,10 @@ from resultfiles import our_result
 
 from aibench_fast.cli.ending import EXIT_INTERRUPTED
 from aibench_fast.cli.saving import run_and_save
-from aibench_fast.load.events import Observer, ignore
 from aibench_fast.models.load import Backend, ModelSpec
+from aibench_fast.results.events import Observer, SoFar, ignore
 from aibench_fast.results.journal import Journal
-from aibench_fast.results.result import Result, SoFar
+from aibench_fast.results.result import Result
 from aibench_fast.server import EmbeddedServer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "results"

@@ -11,13 +11,12 @@ from conservation import broken
 from redisclient import connect, load_into
 
 from aibench_fast import ConfigError, Result, RunConfig, run
-from aibench_fast.load.events import Event
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.redisai.cluster import read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.results.events import Event, IntervalLatencies
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import IntervalLatencies
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.cluster import EmbeddedCluster
 

@@ -19,10 +19,9 @@ from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast.cli import build_parser
 from aibench_fast.cli.options.server import addresses, http_urls
-from aibench_fast.load.events import Event
 from aibench_fast.load.resolve import resolve
+from aibench_fast.results.events import Event, IntervalLatencies
 from aibench_fast.results.files import read_record
-from aibench_fast.results.result import IntervalLatencies
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text())
 

@@ -14,9 +14,9 @@ from lateservers import PROTOCOLS, run_late
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.errors import ServerError
-from aibench_fast.load.events import Event
 from aibench_fast.load.watch import Watch
-from aibench_fast.results.result import BurnInComplete, Interval, Sample, SoFar
+from aibench_fast.results.events import BurnInComplete, Event, Sample, SoFar
+from aibench_fast.results.result import Interval
 
 TENSOR_BYTES = 602_112
 

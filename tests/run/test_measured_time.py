@@ -12,13 +12,12 @@ from commandline import Cli
 from fake_inference import Answer, Asked, Behaviour, FakeInference, binary_reply
 
 from aibench_fast import Result, RunConfig, run
-from aibench_fast.load.events import Event, ignore
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.report.content import gather
 from aibench_fast.report.text import format_summary
+from aibench_fast.results.events import Event, Waiting, ignore
 from aibench_fast.results.files import read_details
 from aibench_fast.results.folder import load
-from aibench_fast.results.result import Waiting
 
 
 def against(

@@ -15,7 +15,7 @@ from aibench_fast.load.kinds import InputTensor
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.results.result import Sample
+from aibench_fast.results.events import Sample
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.tensortype import split_strings
 

@@ -10,12 +10,11 @@ from onnx import TensorProto, helper
 from redisclient import connect, load_into
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
-from aibench_fast.load.events import Event
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.redisai.cluster import read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.results.result import Sample
+from aibench_fast.results.events import Event, Sample
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.cluster import EmbeddedCluster
 

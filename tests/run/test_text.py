@@ -8,12 +8,11 @@ import pytest
 
 from aibench_fast._core import Histogram
 from aibench_fast.report import text
+from aibench_fast.results.events import BurnInComplete, Digesting
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
-    BurnInComplete,
     ClientCheck,
     ClientFigures,
-    Digesting,
     Failure,
     Interval,
     KindFigures,

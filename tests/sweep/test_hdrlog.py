@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast._core import Histogram
+from aibench_fast.results.events import IntervalLatencies
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
-from aibench_fast.results.result import IntervalLatencies
 
 
 def test_every_latency_is_in_the_line_of_its_period(

@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
-from aibench_fast.load.events import Event
 from aibench_fast.report import text
-from aibench_fast.results.result import (
+from aibench_fast.results.events import (
     BurnInComplete,
     Digesting,
+    Event,
     Formatting,
-    Interval,
     Reading,
     Sample,
     SendingFile,
     Started,
     Waiting,
 )
+from aibench_fast.results.result import Interval
 from aibench_fast.tensortype import STRINGS, split_strings
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from aibench_fast.cli.expected import checked
 from aibench_fast.cli.output import is_refused
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import growing, unwritable
-from aibench_fast.load.events import Event, Observer
 from aibench_fast.load.thresholds import Expectation
+from aibench_fast.results.events import Event, IntervalLatencies, Observer, SoFar
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.journal import Journal, journal_of
-from aibench_fast.results.result import IntervalLatencies, Result, SoFar
+from aibench_fast.results.result import Result
 
 Written = TypeVar("Written", SoFar, IntervalLatencies)
 

@@ -21,17 +21,10 @@ from aibench_fast.clients.split import split
 from aibench_fast.cluster import Place, ask
 from aibench_fast.errors import ServerError
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Observer
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.watch import unix_ms
-from aibench_fast.results.result import (
-    BurnInComplete,
-    IntervalLatencies,
-    Result,
-    ServerFacts,
-    SoFar,
-    Started,
-)
+from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Observer, SoFar, Started
+from aibench_fast.results.result import Result, ServerFacts
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient

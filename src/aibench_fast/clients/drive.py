@@ -13,9 +13,9 @@ from aibench_fast.clients.clocks import NS_PER_S, clock_id
 from aibench_fast.clients.report import Report, encode
 from aibench_fast.errors import AibenchError, ServerError
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Event
 from aibench_fast.load.runner import PreparedRun
-from aibench_fast.results.result import Result, SoFar
+from aibench_fast.results.events import Event, SoFar
+from aibench_fast.results.result import Result
 from aibench_fast.results.serverperiods import OVERALL
 
 LOOK_S = 0.5  # how late it is noticed that nobody waits for the run any more

@@ -10,9 +10,8 @@ from aibench_fast.cluster import Place
 from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Observer
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.results.result import Digesting, SendingFile
+from aibench_fast.results.events import Digesting, Observer, SendingFile
 from aibench_fast.tensors.shards import files_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from aibench_fast.cluster import scheduler_there
 from aibench_fast.errors import ConfigError
 from aibench_fast.load import runner
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Observer, ignore
+from aibench_fast.results.events import Observer, ignore
 from aibench_fast.results.result import Result
 
 if TYPE_CHECKING:

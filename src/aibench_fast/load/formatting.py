@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Observer
 from aibench_fast.load.jsontext import format_source
 from aibench_fast.load.sources import Formatted, Sent, Source, as_they_are
 from aibench_fast.load.stringrequests import format_requests
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.session import Session
+from aibench_fast.results.events import Observer
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.openinference.session import OpenInferenceSession

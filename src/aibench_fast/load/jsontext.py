@@ -2,9 +2,8 @@
 
 from aibench_fast._core import JsonTensors
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.events import Observer
 from aibench_fast.load.sources import Formatted, Sent, Source, none_fits
-from aibench_fast.results.result import Formatting
+from aibench_fast.results.events import Formatting, Observer
 
 PIECE_BYTES = 1 << 20
 """About so much is formatted between two words on how far it is."""

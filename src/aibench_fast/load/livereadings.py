@@ -4,11 +4,10 @@ import time
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Observer
 from aibench_fast.load.readings import NS_PER_S, failures_by_kind, histogram
 from aibench_fast.protocols.session import StatisticsWatch
+from aibench_fast.results.events import LiveOutage, Observer, Reading
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import LiveOutage, Reading
 
 LIVE_READING_S = 0.25
 

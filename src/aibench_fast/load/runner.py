@@ -11,7 +11,6 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Event, Observer, ignore
 from aibench_fast.load.formatting import as_sent
 from aibench_fast.load.outcome import Background, End, model_told, result_of
 from aibench_fast.load.readings import NS_PER_S, Taken
@@ -42,7 +41,8 @@ from aibench_fast.protocols.session import (
     StatisticsWatch,
 )
 from aibench_fast.protocols.statistics import Reader
-from aibench_fast.results.result import Interval, Result, ServerFacts, SoFar, Started
+from aibench_fast.results.events import Event, Observer, SoFar, Started, ignore
+from aibench_fast.results.result import Interval, Result, ServerFacts
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.openinference.session import OpenInferenceSession

@@ -9,11 +9,10 @@ from aibench_fast import _core
 from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Observer
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
-from aibench_fast.results.result import Digesting
+from aibench_fast.results.events import Digesting, Observer
 from aibench_fast.tensors import strings, tensorfile
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.strings import Strings

@@ -8,10 +8,9 @@ import math
 
 from aibench_fast._core import Tensors
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.events import Observer
 from aibench_fast.load.sources import Formatted, Sent, Source
 from aibench_fast.protocols.session import Session
-from aibench_fast.results.result import Formatting
+from aibench_fast.results.events import Formatting, Observer
 from aibench_fast.units import described_size
 
 REQUESTS_A_STEP = 1000

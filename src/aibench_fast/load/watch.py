@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig, available_cpus
-from aibench_fast.load.events import Observer
 from aibench_fast.load.lastbatch import LastBatch
 from aibench_fast.load.livereadings import LiveReadings
 from aibench_fast.load.readings import (
@@ -22,17 +21,9 @@ from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.verdict import Seen, check_client
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.session import StatisticsWatch
+from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Observer, Sample, Waiting
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import (
-    LIVE_QUANTILES,
-    WHOLE_PERIOD,
-    BurnInComplete,
-    ClientCheck,
-    Interval,
-    IntervalLatencies,
-    Sample,
-    Waiting,
-)
+from aibench_fast.results.result import LIVE_QUANTILES, WHOLE_PERIOD, ClientCheck, Interval
 from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
 MS_PER_S = 1000

@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from aibench_fast.results.events import Reading
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Reading
 from aibench_fast.results.serverperiods import server_use
 
 BARS = "▁▂▃▄▅▆▇█"

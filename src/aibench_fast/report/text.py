@@ -5,21 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aibench_fast.results.connections import connections_told
+from aibench_fast.results.events import BurnInComplete, Digesting, Formatting, SendingFile, Waiting
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import (
-    BurnInComplete,
     ClientFigures,
-    Digesting,
     Failure,
-    Formatting,
     Interval,
     Outage,
     PartFigures,
     Result,
-    SendingFile,
     ServerFigures,
-    Waiting,
     lags_json,
 )
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms

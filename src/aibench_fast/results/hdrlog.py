@@ -8,7 +8,7 @@ numbers, so the lines are put together here; format version 1.2 is the one that 
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from aibench_fast.results.result import IntervalLatencies
+from aibench_fast.results.events import IntervalLatencies
 
 FORMAT_VERSION = "1.2"
 LEGEND = '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"'

@@ -25,10 +25,10 @@ from aibench_fast.clients.runner import run
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
-from aibench_fast.load.events import Event
 from aibench_fast.load.leastworkers import least_workers
 from aibench_fast.load.search import Edge, OutOfTime, find_edge, longest, parse_target
 from aibench_fast.load.thresholds import Expectation, parse_expectation
+from aibench_fast.results.events import Event
 from aibench_fast.results.result import MAX_NOT_SENT, Checked, Result
 from aibench_fast.results.search import UNITS, Search, SearchStep
 from aibench_fast.tensortype import MAX_TENSOR_BYTES

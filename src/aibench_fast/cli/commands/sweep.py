@@ -37,22 +37,21 @@ from aibench_fast.cli.sweptmodel import AnyModel, RedisAiModel, swept_model
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.files import Named, check_outputs, remove_written
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Event, Observer
 from aibench_fast.load.outcome import arrivals_told
 from aibench_fast.load.sweep import Cell, Files, Grid, is_done
 from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.report import text
-from aibench_fast.results.journal import journal_of
-from aibench_fast.results.result import (
-    MAX_NOT_SENT,
+from aibench_fast.results.events import (
     BurnInComplete,
+    Event,
     Formatting,
-    Interval,
-    Result,
+    Observer,
     SendingFile,
     Started,
     Waiting,
 )
+from aibench_fast.results.journal import journal_of
+from aibench_fast.results.result import MAX_NOT_SENT, Interval, Result
 
 PlannedRun = tuple[Cell, RunConfig, Files]
 Planned = list[PlannedRun]

@@ -8,7 +8,7 @@ from aibench_fast.clients.runner import run
 from aibench_fast.cluster import connected
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.events import Observer
+from aibench_fast.results.events import Observer
 from aibench_fast.results.result import Result
 
 Run = Callable[[RunConfig, Observer], Result]
