@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aibench_fast import RunConfig, _core
+from aibench_fast import RunConfig, _core, coretypes
 from aibench_fast.load.config import default_threads
 from aibench_fast.load.runner import run
 from aibench_fast.protocols.address import ServerAddress
@@ -62,14 +62,16 @@ def our_sets(
     text = (head + b"$%d\r\n" % value_bytes, b"\r\n")
     generator = _core.LoadGenerator(
         kinds=[
-            _core.Kind(
+            coretypes.Kind(
                 inputs=[_core.Tensors.open([tensors], value_bytes)],
                 requests=[text] * workers,
-                plan=_core.RespPlan([None]),
+                plan=coretypes.RespPlan([None]),
             )
         ],
         endpoints=[
-            _core.Endpoint(address.host, address.port, tls=native_tls(address.tls, address.host))
+            coretypes.Endpoint(
+                address.host, address.port, tls=native_tls(address.tls, address.host)
+            )
         ],
         threads=default_threads(workers, value_bytes),
         burn_in_requests=2 * workers * pipeline,
@@ -84,12 +86,11 @@ def our_sets(
     generator.wait(run_s + REPLY_TIMEOUT_S)
     found = generator.snapshot()
     generator.close()
-    if found.measured.failures or found.burn_in_failures:
-        raise RuntimeError(f"requests failed: {found.measured.failures or found.burn_in_failures}")
+    if failures := found.measured.failures or found.burn_in.failures:
+        raise RuntimeError(f"requests failed: {failures}")
     measured_s = (found.last_completed_ns - found.measured_from_ns) / NS_PER_S
-    return Measured(
-        found.measured.successes / measured_s, found.cpu_ns / NS_PER_S / found.measured.successes
-    )
+    successes = found.measured.counters["successes"]
+    return Measured(successes / measured_s, found.cpu_ns / NS_PER_S / successes)
 
 
 def bare_loop(

@@ -11,11 +11,12 @@ cdef extern from "failures.h" nogil:
     enum:
         FAILURE_NONE
         FAILURE_KINDS
+    const char *const failure_names[FAILURE_KINDS]
     struct failure_counter:
         uint64_t count
         errstr_t first_message
     struct failures:
-        failure_counter kinds[15]
+        failure_counter kinds[FAILURE_KINDS]
 
 
 cdef extern from "replycheck.h" nogil:
@@ -31,12 +32,13 @@ cdef extern from "histogram.h" nogil:
     enum:
         HISTOGRAM_COUNTS
     struct histogram:
-        int64_t counts[23552]
+        int64_t counts[HISTOGRAM_COUNTS]
         int64_t min_us
         int64_t max_us
         int64_t saturated
     void histogram_init(histogram *h)
     void histogram_record(histogram *h, int64_t latency_ns)
+    bint histogram_is_empty(const histogram *h)
 
 
 cdef extern from "machine.h" nogil:
@@ -121,7 +123,7 @@ cdef extern from "resp.h" nogil:
     struct reply_plan:
         size_t count
         size_t in_array
-        expected_reply expected[64]
+        expected_reply expected[REPLY_PLAN_MAX]
     const protocol resp_protocol
     const char *resp_library_version()
 
@@ -135,14 +137,14 @@ cdef extern from "http.h" nogil:
         const char *name
         const char *datatype
         tensor_dtype dtype
-        int64_t shape[8]
+        int64_t shape[HTTP_DIMENSIONS_MAX]
         size_t dimensions
         size_t bytes
     struct http_plan:
         const char *json
         size_t json_bytes
         size_t output_count
-        http_output outputs[16]
+        http_output outputs[HTTP_OUTPUTS_MAX]
         size_t output_bytes
         size_t json_bytes_max
         bint has_strings
@@ -175,15 +177,39 @@ cdef extern from "transport.h" nogil:
 
 
 cdef extern from "figures.h" nogil:
+    enum:
+        FIGURE_COUNTERS
+        FIGURE_HISTOGRAMS
+        RUN_COUNTERS
+        RUN_HISTOGRAMS
+    const char *const figure_counter_names[FIGURE_COUNTERS]
+    const char *const figure_histogram_names[FIGURE_HISTOGRAMS]
+    const char *const run_counter_names[RUN_COUNTERS]
+    const char *const run_histogram_names[RUN_HISTOGRAMS]
+    union figure_counters:
+        uint64_t all[FIGURE_COUNTERS]
+    union figure_histograms:
+        histogram all[FIGURE_HISTOGRAMS]
+    union run_counters:
+        uint64_t all[RUN_COUNTERS]
+    union run_histograms:
+        histogram all[RUN_HISTOGRAMS]
     struct figures:
-        uint64_t successes
-        uint64_t inferences
-        uint64_t late_starts
-        uint64_t shed
+        figure_counters counters
         failures failures
-        histogram latencies
-        histogram service_latencies
+        figure_histograms histograms
+    struct counted:
+        run_counters counters
+        run_histograms histograms
+        figures measured
+        figures burn_in
     bint figures_have_service(const figures *f)
+
+
+cdef extern from "parts.h" nogil:
+    enum dimension:
+        DIMENSIONS
+    const char *const dimension_names[DIMENSIONS]
 
 
 cdef extern from "kind.h" nogil:
@@ -198,7 +224,7 @@ cdef extern from "kind.h" nogil:
         size_t count
         uint32_t replies
     struct request_kind:
-        const tensormap *inputs[14]
+        const tensormap *inputs[KIND_INPUTS_MAX]
         uint32_t input_count
         const request_text *texts
         uint64_t batch
@@ -301,16 +327,7 @@ cdef extern from "loadgen.h" nogil:
         bint stop_on_disconnect
         bint stop_on_failure
     struct loadgen_snapshot:
-        uint64_t begun
-        uint64_t requests
-        uint64_t answered_tensors
-        uint64_t reconnects
-        uint64_t remade
-        uint64_t resent
-        uint64_t moved
-        uint64_t asked
-        uint64_t abandoned
-        uint64_t burn_in_shed
+        counted counted
         int64_t started_ns
         int64_t began_ns
         int64_t measured_from_ns
@@ -323,13 +340,10 @@ cdef extern from "loadgen.h" nogil:
         int64_t cut_after_ns
         int64_t cut_ns
         bint lag_exceeded
-        failures burn_in_failures
-        histogram burn_in_latencies
-        figures measured
-        histogram start_lags
-        histogram timer_lags
-        histogram reply_waits
-        histogram connect_times
+    struct part:
+        dimension dimension
+        uint32_t number
+        figures figures
     struct loadgen:
         pass
     loadgen *loadgen_create(const loadgen_config *config, errstr_t errstr)
@@ -340,28 +354,14 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_begin_measuring(loadgen *g)
     void loadgen_stop(loadgen *g)
     void loadgen_read(loadgen *g, loadgen_snapshot *snapshot)
-    void loadgen_read_kind(loadgen *g, uint32_t kind, figures *figures)
-    void loadgen_read_server(loadgen *g, uint32_t server, figures *figures)
-    void loadgen_read_step(loadgen *g, uint32_t step, figures *figures)
+    uint32_t loadgen_parts(const loadgen *g)
+    void loadgen_read_part(loadgen *g, uint32_t place, part *part)
     uint64_t loadgen_read_outages(loadgen *g, uint32_t server, outage *outages)
-    uint64_t loadgen_unsent(loadgen *g, uint64_t *of_steps)
     bint loadgen_tls(loadgen *g, const char **version, const char **cipher)
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(
         loadgen *g, char *output, size_t *bytes, uint32_t *kind, uint64_t *tensor)
     void loadgen_free(loadgen *g)
-
-
-cdef extern from *:
-    """
-    /* Cython takes no constant of C as the length of an array: those above are numbers. */
-    _Static_assert(FAILURE_KINDS == 15, "failures.kinds");
-    _Static_assert(HISTOGRAM_COUNTS == 23552, "histogram.counts");
-    _Static_assert(REPLY_PLAN_MAX == 64, "reply_plan.expected");
-    _Static_assert(HTTP_DIMENSIONS_MAX == 8, "http_output.shape");
-    _Static_assert(HTTP_OUTPUTS_MAX == 16, "http_plan.outputs");
-    _Static_assert(KIND_INPUTS_MAX == 14, "request_kind.inputs");
-    """
 
 
 cdef extern from *:

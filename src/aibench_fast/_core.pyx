@@ -1,195 +1,84 @@
-"""The native core as Python sees it: lifetimes, checks, codes to errors."""
+"""The native core as Python sees it: lifetimes, checks, codes to errors.
+
+In this order: what was counted, the machine, tensors, schedules, kinds of request, servers, and the
+load generator, which takes all of them. Each `_Native...` holds a part of the generator's config
+together with the memory that it points to. coretypes.py has what goes in and what comes out.
+"""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memset
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 import os
-from typing import NamedTuple
 
+from aibench_fast import coretypes
 from aibench_fast.errors import ConfigError, InternalError, ServerError
 
 cdef int64_t NS_PER_S = 1_000_000_000
 
-# In the order of `enum failure_kind`; the names stand in results, so they never change.
-FAILURE_NAMES = (
-    "error_reply",
-    "server_timeout",
-    "not_run",
-    "wrong_reply",
-    "wrong_size",
-    "wrong_output",
-    "protocol",
-    "tensor_file",
-    "connection_lost",
-    "client_timeout",
-    "connect",
-    "too_many_requests",
-    "unavailable",
-    "cluster_down",
-    "redirected",
-)
-assert len(FAILURE_NAMES) == FAILURE_KINDS
-
 HIREDIS_VERSION = resp_library_version().decode()
 LLHTTP_VERSION = http_library_version().decode()
-
-
-class LatencyCounts(NamedTuple):
-    counts: bytes
-    min_us: int
-    max_us: int
-    saturated: int
-
-
-class Figures(NamedTuple):
-    successes: int
-    inferences: int
-    late_starts: int
-    shed: int
-    failures: dict
-    latencies: LatencyCounts
-    service_latencies: object  # LatencyCounts or None
-
-
-class Snapshot(NamedTuple):
-    begun: int
-    requests: int
-    answered_tensors: int
-    reconnects: int
-    remade: int
-    resent: int
-    moved: int
-    asked: int
-    abandoned: int
-    burn_in_shed: int
-    started_ns: int
-    began_ns: int
-    measured_from_ns: int
-    last_completed_ns: int
-    cpu_ns: int
-    busiest_thread: float
-    longest_cpu_wait_ns: int
-    least_worker_requests: int
-    most_worker_requests: int
-    cut_after_ns: int
-    cut_ns: int
-    lag_exceeded: bool
-    burn_in_failures: dict
-    burn_in_latencies: LatencyCounts
-    measured: Figures
-    start_lags: LatencyCounts
-    timer_lags: LatencyCounts
-    reply_waits: LatencyCounts
-    connect_times: LatencyCounts
-
-
-class Outage(NamedTuple):
-    server: int
-    from_ns: int
-    to_ns: int
-    attempts: int
-
-
-class Endpoint(NamedTuple):
-    host: str
-    port: int
-    socket: object = None  # Path or None
-    tls: object = None  # Tls or None
-    greeting: object = ()  # Sequence[bytes]
-    closes_each: bool = False
-
-
-class Cluster(NamedTuple):
-    nodes: object  # Sequence[tuple[str, Endpoint]]
-    asking_kinds: object  # Sequence[Kind]
-    asking_greetings: object  # Sequence[Sequence[bytes]]
-
-
-class RespStrings(NamedTuple):
-    strings: int
-    usual_bytes: int
-    bytes_max: int
-
-
-class RespPlan(NamedTuple):
-    replies: object  # Sequence[int | RespStrings | None]
-    in_array: int = 0
-
-
 ANY_LENGTH = HTTP_ANY_LENGTH
+BURN_IN_TOLD = BURN_IN_UNTIL_TOLD
+IS_OPTIMISED = bool(COMPILED_OPTIMISED)
 
 
-class HttpOutput(NamedTuple):
-    name: str
-    datatype: str
-    dtype: str
-    shape: object  # Sequence[int]
-    output_bytes: int
+cdef str _text(const char *text):
+    return text.decode("utf-8", "replace")
 
 
-class HttpPlan(NamedTuple):
-    json: bytes
-    outputs: object  # Sequence[HttpOutput]
-    text_bytes: int
-    open_bytes: int = 0
+# ---- What was counted ----
 
 
-class Kind(NamedTuple):
-    inputs: object  # Sequence[Tensors]
-    requests: object  # Sequence[Sequence[bytes]]
-    plan: object  # RespPlan or HttpPlan
-    batch: int = 1
-    first_tensor: int = 0
-    references: object = None  # bytes or None
-    tolerance: float = 0
-    weight: float = 1
+cdef tuple _names(const char *const *names, int count):
+    return tuple([names[i].decode() for i in range(count)])
 
 
-class Segment(NamedTuple):
-    from_per_s: float
-    to_per_s: float
-    duration_s: float
-    step: object = None  # int or None
-
-
-class Schedule(NamedTuple):
-    arrivals: str
-    segments: object = ()  # Sequence[Segment]
-    seed: int = 0
-    offsets_ns: bytes = b""
-
-
-cdef dict _failures(const failures *f):
-    return {
-        FAILURE_NAMES[kind]: (
-            f.kinds[kind].count,
-            (<const char *>f.kinds[kind].first_message).decode("utf-8", "replace"),
-        )
-        for kind in range(FAILURE_KINDS)
-        if f.kinds[kind].count
-    }
-
+cdef tuple _FAILURE_NAMES = _names(failure_names, FAILURE_KINDS)
+cdef tuple _DIMENSION_NAMES = _names(dimension_names, DIMENSIONS)
+cdef tuple _FIGURE_COUNTER_NAMES = _names(figure_counter_names, FIGURE_COUNTERS)
+cdef tuple _FIGURE_HISTOGRAM_NAMES = _names(figure_histogram_names, FIGURE_HISTOGRAMS)
+cdef tuple _RUN_COUNTER_NAMES = _names(run_counter_names, RUN_COUNTERS)
+cdef tuple _RUN_HISTOGRAM_NAMES = _names(run_histogram_names, RUN_HISTOGRAMS)
 
 cdef bytes _NO_COUNTS = bytes(HISTOGRAM_COUNTS * sizeof(int64_t))
 
 
+cdef dict _counters(tuple names, const uint64_t *counters):
+    return {name: counters[i] for i, name in enumerate(names)}
+
+
+cdef dict _failures(const failures *f):
+    return {
+        name: (f.kinds[kind].count, _text(f.kinds[kind].first_message))
+        for kind, name in enumerate(_FAILURE_NAMES)
+        if f.kinds[kind].count
+    }
+
+
 cdef _latency_counts(const histogram *h):
     # Most histograms of most runs are empty. They share their counts: a watch keeps many snapshots.
-    cdef const char *counts = <const char *>h.counts
     cdef bytes kept = _NO_COUNTS
-    if memcmp(counts, PyBytes_AS_STRING(_NO_COUNTS), sizeof(h.counts)) != 0:
-        kept = PyBytes_FromStringAndSize(counts, sizeof(h.counts))
-    return LatencyCounts(kept, h.min_us, h.max_us, h.saturated)
+    if not histogram_is_empty(h):
+        kept = PyBytes_FromStringAndSize(<const char *>h.counts, sizeof(h.counts))
+    return coretypes.LatencyCounts(
+        counts=kept, min_us=h.min_us, max_us=h.max_us, saturated=h.saturated)
+
+
+cdef dict _histograms(tuple names, const histogram *histograms):
+    return {name: _latency_counts(&histograms[i]) for i, name in enumerate(names)}
 
 
 cdef _figures(const figures *f, bint scheduled):
-    return Figures(
-        f.successes, f.inferences, f.late_starts, f.shed, _failures(&f.failures), _latency_counts(&f.latencies),
-        _latency_counts(&f.service_latencies)
-        if scheduled or figures_have_service(f) else None,
+    found = coretypes.Figures(
+        counters=_counters(_FIGURE_COUNTER_NAMES, <const uint64_t *>f.counters.all),
+        failures=_failures(&f.failures),
+        histograms=_histograms(_FIGURE_HISTOGRAM_NAMES, f.histograms.all),
     )
+    if not scheduled and not figures_have_service(f):
+        del found.histograms["service_latencies"]
+    return found
 
 
 cdef class Histogram:
@@ -213,6 +102,9 @@ cdef class Histogram:
         return _latency_counts(self._histogram)
 
 
+# ---- The machine ----
+
+
 def clock_cost_ns(uint64_t readings):
     cdef double cost
     with nogil:
@@ -227,8 +119,11 @@ def timer_errors(uint64_t count, int64_t period_ns):
     with nogil:
         status = machine_timer_errors(errors._histogram, count, period_ns, errstr)
     if status < 0:
-        raise InternalError(errstr.decode("utf-8", "replace"))
+        raise InternalError(_text(errstr))
     return errors.counts()
+
+
+# ---- Tensors ----
 
 
 _DTYPES = {
@@ -276,7 +171,7 @@ cdef class Tensors:
             &tensors._map, native_paths, len(paths), tensor_bytes, errstr)
         free(native_paths)
         if status < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
+            raise ConfigError(_text(errstr))
         return tensors
 
     @staticmethod
@@ -289,7 +184,7 @@ cdef class Tensors:
             status = tensormap_generate(
                 &tensors._map, tensor_count, tensor_bytes, native_dtype, seed, errstr)
         if status < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
+            raise ConfigError(_text(errstr))
         return tensors
 
     @staticmethod
@@ -299,7 +194,7 @@ cdef class Tensors:
         if not batches or batch == 0:
             raise InternalError(f"{len(batches)} batches of {batch} tensors")
         if tensormap_of_batches(&tensors._map, len(batches), batch, errstr) < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
+            raise ConfigError(_text(errstr))
         tensors._batches = [bytes(one) for one in batches]
         for i, one in enumerate(tensors._batches):
             tensors._map.batches[i].iov_base = PyBytes_AS_STRING(one)
@@ -322,7 +217,7 @@ cdef class Tensors:
         with nogil:
             status = tensormap_read(&self._map, first, count, out, errstr)
         if status < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
+            raise ConfigError(_text(errstr))
         return data
 
 
@@ -334,7 +229,7 @@ cdef class JsonTensors:
     def __cinit__(self, str dtype, size_t tensor_bytes, uint64_t most):
         cdef errstr_t errstr
         if jsontensors_open(&self._texts, _DTYPES[dtype], tensor_bytes, most, errstr) < 0:
-            raise ConfigError(errstr.decode("utf-8", "replace"))
+            raise ConfigError(_text(errstr))
 
     def __dealloc__(self):
         jsontensors_close(&self._texts)
@@ -359,7 +254,7 @@ cdef class JsonTensors:
                 status = jsontensors_add(&self._texts, data + i * self._texts.tensor_bytes, errstr)
                 i += 1
         if status < 0:
-            raise ConfigError(f"as JSON, {errstr.decode('utf-8', 'replace')}")
+            raise ConfigError(f"as JSON, {_text(errstr)}")
 
     def finish(self, uint64_t count):
         cdef Tensors tensors = Tensors.__new__(Tensors)
@@ -370,9 +265,10 @@ cdef class JsonTensors:
         return tensors
 
 
+# ---- Schedules ----
+
+
 _ARRIVALS = {"even": ARRIVALS_EVEN, "poisson": ARRIVALS_POISSON, "recorded": ARRIVALS_RECORDED}
-BURN_IN_TOLD = BURN_IN_UNTIL_TOLD
-IS_OPTIMISED = bool(COMPILED_OPTIMISED)
 
 
 cdef class _NativeSchedule:
@@ -447,6 +343,9 @@ def first_due_ns(wanted, uint64_t number, int64_t from_ns):
     return a.due_ns if found else None
 
 
+# ---- Kinds of request ----
+
+
 cdef int _fill_resp(request_kind *native, plan) except -1:
     if not 1 <= len(plan.replies) <= REPLY_PLAN_MAX:
         raise InternalError(
@@ -460,7 +359,7 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
             native.plan.expected[i].type = REPLY_STATUS
             continue
         native.text_bytes += RESP_TEXT_BYTES
-        if isinstance(reply, RespStrings):
+        if isinstance(reply, coretypes.RespStrings):
             native.plan.expected[i].type = REPLY_STRINGS
             native.plan.expected[i].strings = reply.strings
             native.plan.expected[i].bytes = reply.bytes_max
@@ -476,7 +375,7 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
 
 
 cdef int _fill_http(request_kind *native, plan, list kept) except -1:
-    """`kept` is given what the native side reads, to be kept alive."""
+    """Append to `kept` what the native side reads and has to be kept alive."""
     if not 1 <= len(plan.outputs) <= HTTP_OUTPUTS_MAX:
         raise ConfigError(f"{len(plan.outputs)} outputs, from 1 to {HTTP_OUTPUTS_MAX} are judged")
     kept.append(plan.json)
@@ -508,6 +407,15 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
     return 0
 
 
+cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NULL:
+    """Return the protocol, which the type of the plan says; `kept` is as above."""
+    if isinstance(plan, coretypes.HttpPlan):
+        _fill_http(native, plan, kept)
+        return &http_protocol
+    _fill_resp(native, plan)
+    return &resp_protocol
+
+
 def judge_http(plan, bytes reply):
     cdef request_kind native
     cdef replycheck check
@@ -519,7 +427,7 @@ def judge_http(plan, bytes reply):
     http_judge(&check, PyBytes_AS_STRING(reply), len(reply))
     if check.kind == FAILURE_NONE:
         return None
-    return (<const char *>check.message).decode("utf-8", "replace")
+    return _text(check.message)
 
 
 cdef class _NativeKinds:
@@ -528,10 +436,9 @@ cdef class _NativeKinds:
     cdef request_kind *kinds
     cdef uint32_t count
     cdef uint32_t workers
-    cdef bint is_http
+    cdef const protocol *protocol
     cdef size_t output_bytes_max
-    cdef list _texts_of_kinds  # bytes, kept alive
-    cdef object _borrowed
+    cdef list _kept
 
     def __cinit__(self, wanted):
         if not 1 <= len(wanted) <= KINDS_MAX:
@@ -541,9 +448,7 @@ cdef class _NativeKinds:
             raise MemoryError
         self.count = len(wanted)
         self.workers = len(wanted[0].requests)
-        self.is_http = isinstance(wanted[0].plan, HttpPlan)
-        self._borrowed = wanted
-        self._texts_of_kinds = []
+        self._kept = [wanted]
         for i, kind in enumerate(wanted):
             self._fill(&self.kinds[i], kind)
 
@@ -554,6 +459,7 @@ cdef class _NativeKinds:
 
     cdef int _fill(self, request_kind *native, kind) except -1:
         cdef Tensors tensors
+        cdef const protocol *protocol
         if not 1 <= len(kind.inputs) <= KIND_INPUTS_MAX:
             raise ConfigError(
                 f"{len(kind.inputs)} inputs of a model, from 1 to {KIND_INPUTS_MAX} are sent")
@@ -562,10 +468,10 @@ cdef class _NativeKinds:
         native.input_count = len(kind.inputs)
         native.batch = kind.batch
         native.first_tensor = kind.first_tensor
-        if self.is_http:
-            _fill_http(native, kind.plan, self._texts_of_kinds)
-        else:
-            _fill_resp(native, kind.plan)
+        protocol = _fill_plan(native, kind.plan, self._kept)
+        if self.protocol is not NULL and protocol is not self.protocol:
+            raise InternalError("kinds of request of two protocols")
+        self.protocol = protocol
         self.output_bytes_max = max(self.output_bytes_max, native.output_bytes_max)
         native.weight = kind.weight
         native.tolerance = kind.tolerance
@@ -586,7 +492,7 @@ cdef class _NativeKinds:
         for i, text in enumerate(flat):
             texts[i].bytes = PyBytes_AS_STRING(text)
             texts[i].count = len(text)
-        self._texts_of_kinds.append(flat)
+        self._kept.append(flat)
         return 0
 
     cdef bytes _checked_references(self, request_kind *native, kind):
@@ -594,6 +500,9 @@ cdef class _NativeKinds:
         if native.output_bytes % (4 * native.batch) or len(kind.references) != wanted:
             raise InternalError(f"{len(kind.references)} bytes of references, {wanted} are needed")
         return kind.references
+
+
+# ---- Servers ----
 
 
 cdef class Tls:
@@ -623,7 +532,7 @@ cdef class Tls:
         with nogil:
             self._tls = tls_create(&config, errstr)
         if self._tls is NULL:
-            raise ConfigError(f"--tls: {errstr.decode('utf-8', 'replace')}")
+            raise ConfigError(f"--tls: {_text(errstr)}")
 
     def __dealloc__(self):
         if self._tls is not NULL:
@@ -631,7 +540,7 @@ cdef class Tls:
 
 
 cdef int _fill_endpoint(endpoint *native, wanted, list kept) except -1:
-    """`kept` is given what the native side reads, to be kept alive."""
+    """Append to `kept` what the native side reads and has to be kept alive."""
     cdef Tls tls = wanted.tls
     host = wanted.host.encode()
     socket = os.fsencode(wanted.socket) if wanted.socket else None
@@ -676,7 +585,7 @@ cdef class _NativeServers:
     cdef _NativeKinds _asking_kinds
     cdef list _kept
 
-    def __cinit__(self, wanted, of_cluster):
+    def __cinit__(self, wanted, cluster):
         if not wanted:
             raise InternalError("a load generator without a server")
         self._kept = []
@@ -687,8 +596,8 @@ cdef class _NativeServers:
         for i, one in enumerate(wanted):
             _fill_endpoint(&self.endpoints[i], one, self._kept)
         self.greetings = _greetings([one.greeting for one in wanted], self._kept)
-        if of_cluster is not None:
-            self._fill_cluster(of_cluster)
+        if cluster is not None:
+            self._fill_cluster(cluster)
 
     cdef int _fill_cluster(self, wanted) except -1:
         self._nodes = <cluster_node *>calloc(len(wanted.nodes), sizeof(cluster_node))
@@ -715,6 +624,9 @@ cdef class _NativeServers:
         free(self._asking_greetings)
 
 
+# ---- The load generator ----
+
+
 cdef class LoadGenerator:
     """Workers over servers; see native/loadgen.h for what happens inside."""
 
@@ -738,7 +650,7 @@ cdef class LoadGenerator:
         bint stop_on_failure,
         int64_t reconnect_for_ns=0,
         bint stop_on_disconnect=False,
-        of_cluster=None,
+        cluster=None,
         schedule=None,
         uint32_t pipeline=1,
         uint64_t mix_seed=0,
@@ -751,7 +663,7 @@ cdef class LoadGenerator:
         cdef loadgen_config config
         cdef errstr_t errstr
         memset(&config, 0, sizeof(config))
-        self._servers = _NativeServers(list(endpoints), of_cluster)
+        self._servers = _NativeServers(list(endpoints), cluster)
         self._kinds = _NativeKinds(list(kinds))
         self._schedule = _NativeSchedule(schedule, share)
         workers = self._kinds.workers
@@ -761,7 +673,7 @@ cdef class LoadGenerator:
                 f"{workers} workers, {threads} threads, {pipeline} outstanding: each has to be at "
                 "least 1, as each batch, and threads at most workers"
             )
-        config.protocol = &http_protocol if self._kinds.is_http else &resp_protocol
+        config.protocol = self._kinds.protocol
         if pipeline > 1 and not config.protocol.may_pipeline:
             raise ConfigError("a pipeline of requests on one connection: HTTP has one at a time")
         if self._servers.count > workers:
@@ -802,7 +714,7 @@ cdef class LoadGenerator:
             raise ServerError(
                 f"cannot connect {workers} workers to "
                 f"{named if self._servers.count == 1 else f'{self._servers.count} servers'}: "
-                f"{errstr.decode('utf-8', 'replace')}"
+                f"{_text(errstr)}"
             )
 
     def __dealloc__(self):
@@ -832,7 +744,7 @@ cdef class LoadGenerator:
     def start(self, int64_t at_ns=0):
         cdef errstr_t errstr
         if loadgen_start(self._open(), at_ns, errstr) < 0:
-            raise InternalError(errstr.decode("utf-8", "replace"))
+            raise InternalError(_text(errstr))
 
     def wait(self, double timeout_s):
         cdef loadgen *g = self._open()
@@ -859,46 +771,41 @@ cdef class LoadGenerator:
         cdef loadgen_snapshot *s = self._snapshot
         with nogil:
             loadgen_read(g, s)
-        return Snapshot(
-            s.begun, s.requests, s.answered_tensors, s.reconnects, s.remade, s.resent,
-            s.moved, s.asked, s.abandoned,
-            s.burn_in_shed, s.started_ns,
-            s.began_ns, s.measured_from_ns,
-            s.last_completed_ns, s.cpu_ns, s.busiest_thread, s.longest_cpu_wait_ns,
-            s.least_worker_requests,
-            s.most_worker_requests, s.cut_after_ns, s.cut_ns, bool(s.lag_exceeded),
-            _failures(&s.burn_in_failures),
-            _latency_counts(&s.burn_in_latencies),
-            _figures(&s.measured, self._scheduled()),
-            _latency_counts(&s.start_lags), _latency_counts(&s.timer_lags),
-            _latency_counts(&s.reply_waits), _latency_counts(&s.connect_times),
+        return coretypes.Snapshot(
+            counters=_counters(_RUN_COUNTER_NAMES, <const uint64_t *>s.counted.counters.all),
+            histograms=_histograms(_RUN_HISTOGRAM_NAMES, s.counted.histograms.all),
+            measured=_figures(&s.counted.measured, self._scheduled()),
+            burn_in=_figures(&s.counted.burn_in, self._scheduled()),
+            started_ns=s.started_ns,
+            began_ns=s.began_ns,
+            measured_from_ns=s.measured_from_ns,
+            last_completed_ns=s.last_completed_ns,
+            cpu_ns=s.cpu_ns,
+            busiest_thread=s.busiest_thread,
+            longest_cpu_wait_ns=s.longest_cpu_wait_ns,
+            least_worker_requests=s.least_worker_requests,
+            most_worker_requests=s.most_worker_requests,
+            cut_after_ns=s.cut_after_ns,
+            cut_ns=s.cut_ns,
+            lag_exceeded=bool(s.lag_exceeded),
         )
 
-    def kind_figures(self):
-        """See _core.pyi; the snapshot's memory serves as room."""
+    def parts(self):
         cdef loadgen *g = self._open()
+        cdef part *read = <part *>malloc(sizeof(part))
+        if read is NULL:
+            raise MemoryError
         found = []
-        for kind in range(self._kinds.count if self._kinds.count > 1 else 0):
-            loadgen_read_kind(g, kind, &self._snapshot.measured)
-            found.append(_figures(&self._snapshot.measured, self._scheduled()))
-        return found
-
-    def server_figures(self):
-        """See _core.pyi; the snapshot's memory serves as room."""
-        cdef loadgen *g = self._open()
-        found = []
-        for server in range(self._servers.count if self._servers.count > 1 else 0):
-            loadgen_read_server(g, server, &self._snapshot.measured)
-            found.append(_figures(&self._snapshot.measured, self._scheduled()))
-        return found
-
-    def step_figures(self):
-        """See _core.pyi; the snapshot's memory serves as room."""
-        cdef loadgen *g = self._open()
-        found = []
-        for step in range(self._schedule.step_count):
-            loadgen_read_step(g, step, &self._snapshot.measured)
-            found.append(_figures(&self._snapshot.measured, self._scheduled()))
+        try:
+            for place in range(loadgen_parts(g)):
+                loadgen_read_part(g, place, read)
+                found.append(coretypes.Part(
+                    dimension=_DIMENSION_NAMES[<int>read.dimension],
+                    number=read.number,
+                    figures=_figures(&read.figures, self._scheduled()),
+                ))
+        finally:
+            free(read)
         return found
 
     def outages(self):
@@ -909,20 +816,13 @@ cdef class LoadGenerator:
             count = loadgen_read_outages(self._open(), server, kept)
             total += count
             for i in range(min(<int>count, <int>OUTAGES_KEPT)):
-                found.append(Outage(server, kept[i].from_ns, kept[i].to_ns, kept[i].attempts))
+                found.append(coretypes.Outage(
+                    server=server,
+                    from_ns=kept[i].from_ns,
+                    to_ns=kept[i].to_ns,
+                    attempts=kept[i].attempts,
+                ))
         return total, sorted(found, key=lambda one: one.from_ns)[:OUTAGES_KEPT]
-
-    def unsent(self):
-        cdef loadgen *g = self._open()
-        cdef uint32_t count = self._schedule.step_count
-        cdef uint64_t *of_steps = <uint64_t *>calloc(max(1, count), sizeof(uint64_t))
-        if of_steps is NULL:
-            raise MemoryError
-        try:
-            total = loadgen_unsent(g, of_steps)
-            return total, [of_steps[step] for step in range(count)]
-        finally:
-            free(of_steps)
 
     def tls(self):
         cdef const char *version

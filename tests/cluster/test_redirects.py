@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
 
-from aibench_fast._core import Cluster, Endpoint, Kind, LoadGenerator, Snapshot, Tensors
+from aibench_fast._core import LoadGenerator, Tensors
+from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind, Snapshot
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.request import Request, Tensor
@@ -43,7 +44,7 @@ def drive(
     ends = [Endpoint("127.0.0.1", fake.port, greeting=request.probe()) for fake in (first, *others)]
     generator = LoadGenerator(
         kinds=[kind(request, workers)], endpoints=ends[:1],
-        of_cluster=Cluster(
+        cluster=ClusterNodes(
             nodes=[(f"node{n}", end) for n, end in enumerate(ends)],
             asking_kinds=[kind(request, workers, asking=True)],
             asking_greetings=[request.probe(asking=True)],
@@ -57,8 +58,15 @@ def drive(
     found = generator.snapshot()
     generator.close()
     failed = sum(count for count, _ in found.measured.failures.values())
-    assert found.begun == found.requests == found.measured.successes + failed == requests
+    ended = found.counters["requests"]
+    assert found.counters["begun"] == ended == found.measured.counters["successes"] + failed
+    assert ended == requests
     return found
+
+
+def redirected(found: Snapshot) -> tuple[int, int]:
+    """How many MOVED and ASK were followed."""
+    return found.counters["moved"], found.counters["asked"]
 
 
 def redirects(fake: FakeRedisAI, words: bytes, from_number: int) -> None:
@@ -86,8 +94,7 @@ def test_a_slot_that_moved_is_followed(named: str, pipeline: int) -> None:
         found = drive(old, [new], workers=2, pipeline=pipeline)
         assert new.counts["AI.TENSORGET"] >= 70
     assert found.measured.failures == {}
-    assert found.moved == 2  # one for each worker
-    assert found.asked == 0
+    assert redirected(found) == (2, 0)  # one for each worker
 
 
 def test_a_request_that_asks_is_sent_with_asking() -> None:
@@ -97,7 +104,7 @@ def test_a_request_that_asks_is_sent_with_asking() -> None:
         commands = sum(new.counts[n] for n in ("AI.TENSORSET", "AI.MODELRUN", "AI.TENSORGET"))
         assert new.counts["ASKING"] == commands >= 3 * 80
     assert found.measured.failures == {}
-    assert (found.moved, found.asked) == (0, 1)
+    assert redirected(found) == (0, 1)
 
 
 def test_a_dag_that_asks_is_sent_behind_one_asking() -> None:
@@ -106,8 +113,8 @@ def test_a_dag_that_asks_is_sent_behind_one_asking() -> None:
         found = drive(old, [new], request=DAG)
         assert new.counts["ASKING"] - 1 == new.counts["AI.DAGRUN"] == 80  # and one before the probe
     assert found.measured.failures == {}
-    assert found.measured.successes == 100
-    assert (found.moved, found.asked) == (0, 1)
+    assert found.measured.counters["successes"] == 100
+    assert redirected(found) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +145,7 @@ def test_a_redirect_is_in_the_latency_of_its_request() -> None:
         redirects(old, f"-MOVED 7 127.0.0.1:{new.port}\r\n".encode(), 20)
         found = drive(old, [new])
     assert found.measured.failures == {}
-    assert found.measured.latencies.max_us >= 300_000
+    assert found.measured.histograms["latencies"].max_us >= 300_000
 
 
 def test_redirects_in_a_circle_end_as_a_failure() -> None:
@@ -150,7 +157,7 @@ def test_redirects_in_a_circle_end_as_a_failure() -> None:
     count, message = found.measured.failures["redirected"]
     assert count == 3
     assert message.startswith("redirected too often, at last: MOVED 7 127.0.0.1:")
-    assert found.moved == 3 * 16
+    assert redirected(found) == (3 * 16, 0)
 
 
 def test_a_redirect_to_nowhere_is_a_failure() -> None:
@@ -176,7 +183,7 @@ def test_another_node_is_asked_where_ones_own_is_gone() -> None:
         assert knows.counts["AI.MODELRUN"] == 0
         assert new.counts["AI.MODELRUN"] == 79
     assert {*found.measured.failures} == {"connection_lost"}
-    assert found.measured.successes == 99
+    assert found.measured.counters["successes"] == 99
 
 
 def test_other_errors_are_no_redirects() -> None:

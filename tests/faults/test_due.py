@@ -13,7 +13,8 @@ from faultproxy import REQUESTS, Fault, FaultProxy
 from faults.runs import conserved, redisai
 
 from aibench_fast import Result, ServerAddress
-from aibench_fast._core import Endpoint, Kind, LoadGenerator, RespPlan, Schedule, Segment, Tensors
+from aibench_fast._core import LoadGenerator, Tensors
+from aibench_fast.coretypes import Endpoint, Kind, RespPlan, Schedule, Segment
 from aibench_fast.load.profile import parse_profile
 
 RATE = 100
@@ -158,9 +159,9 @@ def test_a_full_queue_of_one_server_does_not_hold_up_another(tmp_path: Path) -> 
         time.sleep(0.3)
         stuck.cut()
         time.sleep(0.3)
-        before = generator.server_figures()[0].successes
+        before = generator.parts()[0].figures.counters["successes"]
         time.sleep(2.0)
-        answered = generator.server_figures()[0].successes - before
+        answered = generator.parts()[0].figures.counters["successes"] - before
         generator.stop()
         assert generator.wait(30)
         generator.close()
@@ -185,7 +186,7 @@ def test_a_queue_that_is_full_for_a_moment_is_no_outage(tmp_path: Path) -> None:
     time.sleep(0.3)
     stuck.accept_all()
     deadline = time.monotonic() + 30
-    while generator.snapshot().begun < 2 and time.monotonic() < deadline:
+    while generator.snapshot().counters["begun"] < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     outages = generator.outages()
     failures = generator.snapshot().measured.failures

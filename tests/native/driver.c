@@ -56,7 +56,7 @@ static int fail(const char *why)
 
 static uint64_t requests_in(const struct figures *figures)
 {
-    uint64_t count = figures->successes;
+    uint64_t count = figures->counters.successes;
     for (int kind = 0; kind < FAILURE_KINDS; kind++)
         count += figures->failures.kinds[kind].count;
     return count;
@@ -91,7 +91,7 @@ static int http_request(char *before, size_t room, const char **after)
 int main(int argc, char **argv)
 {
     static struct loadgen_snapshot snapshot;
-    static struct figures part;
+    static struct part part;
     static struct request_kind kinds[KINDS_MAX];
     static char output[OUTPUT_BYTES];
     char before[512];
@@ -188,27 +188,25 @@ int main(int argc, char **argv)
             loadgen_stop(g);
     }
     loadgen_read(g, &snapshot);
+    const struct counted *counted = &snapshot.counted;
+    const struct figures *measured = &counted->measured;
     for (int kind = 0; kind < FAILURE_KINDS; kind++)
-        failures += snapshot.measured.failures.kinds[kind].count +
-                    snapshot.burn_in_failures.kinds[kind].count;
+        failures += measured->failures.kinds[kind].count + counted->burn_in.failures.kinds[kind].count;
     for (int i = 0; i < HISTOGRAM_COUNTS; i++) {
-        latencies += snapshot.measured.latencies.counts[i];
-        service_latencies += snapshot.measured.service_latencies.counts[i];
+        latencies += measured->histograms.latencies.counts[i];
+        service_latencies += measured->histograms.service_latencies.counts[i];
     }
-    for (uint32_t i = 0; i < (kind_count > 1 ? kind_count : 0); i++) {
-        loadgen_read_kind(g, i, &part);
-        parts += requests_in(&part);
-    }
-    for (uint32_t i = 0; i < config.step_count; i++) {
-        loadgen_read_step(g, i, &part);
-        parts += requests_in(&part);
+    for (uint32_t i = 0; i < loadgen_parts(g); i++) {
+        loadgen_read_part(g, i, &part);
+        parts += requests_in(&part.figures);
     }
     printf("%llu %llu %llu %llu %lld %llu %lld %llu %llu %llu\n",
-           (unsigned long long)snapshot.requests, (unsigned long long)snapshot.measured.successes,
-           (unsigned long long)failures, (unsigned long long)snapshot.abandoned,
-           (long long)latencies, (unsigned long long)sampled, (long long)service_latencies,
-           (unsigned long long)snapshot.measured.late_starts,
-           (unsigned long long)snapshot.measured.shed, (unsigned long long)parts);
+           (unsigned long long)counted->counters.requests,
+           (unsigned long long)measured->counters.successes, (unsigned long long)failures,
+           (unsigned long long)counted->counters.abandoned, (long long)latencies,
+           (unsigned long long)sampled, (long long)service_latencies,
+           (unsigned long long)measured->counters.late_starts,
+           (unsigned long long)measured->counters.shed, (unsigned long long)parts);
     loadgen_free(g);
     if (tls != NULL)
         tls_free(tls);

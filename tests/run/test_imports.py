@@ -15,7 +15,7 @@ from aibench_fast.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "aibench_fast"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-SHARED = {"cluster", "errors", "files", "fetch", "tensortype", "units"}
+SHARED = {"cluster", "coretypes", "errors", "files", "fetch", "tensortype", "units"}
 """What every package may use; these use each other alone."""
 MAY_USE = {
     package: set(re.findall(r"`(\w+)`", uses))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aibench_fast import _core
+from aibench_fast import coretypes
 from aibench_fast.clients.clocks import NS_PER_S, clock_id
 from aibench_fast.clients.report import Report, encode
 from aibench_fast.errors import AibenchError, ServerError
@@ -154,7 +154,7 @@ def _under(orders: _Orders, run: PreparedRun, run_id: str) -> Iterator[None]:
 
 
 def _report(
-    result: Result, snapshot: _core.Snapshot, at_ns: int, *, is_final: bool = False
+    result: Result, snapshot: coretypes.Snapshot, at_ns: int, *, is_final: bool = False
 ) -> Report:
     """The result without what would grow with every reporting period."""
     stats = result.server_stats, result.raw_server_stats

@@ -6,7 +6,8 @@ Its arithmetic is in native/schedule.h.
 import math
 from typing import NamedTuple
 
-from aibench_fast._core import BURN_IN_TOLD, Schedule, Segment, first_due_ns
+from aibench_fast._core import BURN_IN_TOLD, first_due_ns
+from aibench_fast.coretypes import Schedule, Segment
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.recorded import NS_PER_S, read_arrivals

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from aibench_fast import _core
+from aibench_fast import _core, coretypes
 from aibench_fast.load.readings import histogram
 from aibench_fast.protocols.record import ServerRecord
 
@@ -35,16 +35,18 @@ class LastBatch:
         if not self._most_left or not self._generator.is_ending():
             return False
         snapshot = self._generator.snapshot()
-        seen = (snapshot.begun, snapshot.requests)
+        seen = begun, ended = snapshot.counters["begun"], snapshot.counters["requests"]
         if seen != self._seen:
             self._seen, self._since_s = seen, time.monotonic()
-        left = snapshot.begun - snapshot.requests
+        left = begun - ended
         longest_s = max(self._trial_s, _longest_s(snapshot)) + PATIENCE_S
         return 0 < left <= self._most_left and time.monotonic() - self._since_s > longest_s
 
 
-def _longest_s(snapshot: _core.Snapshot) -> float:
+def _longest_s(snapshot: coretypes.Snapshot) -> float:
     """The longest latency until now, in seconds."""
-    measured = snapshot.measured.service_latencies or snapshot.measured.latencies
-    of_any = [histogram(one) for one in (measured, snapshot.burn_in_latencies)]
+    of_any = [
+        histogram(one.get("service_latencies", one["latencies"]))
+        for one in (snapshot.measured.histograms, snapshot.burn_in.histograms)
+    ]
     return max(one.max_ms if one.count else 0.0 for one in of_any) / MS_PER_S

@@ -2,7 +2,7 @@
 
 import time
 
-from aibench_fast import _core
+from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.readings import NS_PER_S, failures_by_kind, histogram
 from aibench_fast.protocols.session import StatisticsWatch
@@ -39,19 +39,19 @@ class LiveReadings:
         if seconds < LIVE_READING_S:
             return
         snapshot = self._generator.snapshot()
-        latencies = histogram(snapshot.measured.latencies)
-        images = snapshot.answered_tensors
+        latencies = histogram(snapshot.measured.histograms["latencies"])
+        images = snapshot.counters["answered_tensors"]
         elapsed_s = (now_ns - snapshot.started_ns) / NS_PER_S
         self._observe(
             Reading(
                 seconds=elapsed_s,
                 seconds_left=self._seconds_left(snapshot, now_ns, elapsed_s),
                 is_measuring=self._generator.measuring(),
-                requests=snapshot.requests,
+                requests=snapshot.counters["requests"],
                 rate=(images - self._last_images) / seconds,
                 quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, (0.5, 0.99)),
                 latencies=latencies,
-                failures=failures_by_kind(snapshot.burn_in_failures, snapshot.measured.failures),
+                failures=failures_by_kind(snapshot.burn_in.failures, snapshot.measured.failures),
                 server=self._server_watch.last_period,
                 outages=self._outages(snapshot.started_ns, now_ns),
             )
@@ -71,13 +71,13 @@ class LiveReadings:
         ]
 
     def _seconds_left(
-        self, snapshot: _core.Snapshot, now_ns: int, elapsed_s: float
+        self, snapshot: coretypes.Snapshot, now_ns: int, elapsed_s: float
     ) -> float | None:
         """By the time that is measured, or by how long the requests so far took."""
         left = []
         if self._config.measured_s and snapshot.measured_from_ns:
             measured_s = max(0, now_ns - snapshot.measured_from_ns) / NS_PER_S
             left.append(self._config.measured_s - measured_s)
-        if self._max_requests and snapshot.requests:
-            left.append((self._max_requests / snapshot.requests - 1) * elapsed_s)
+        if self._max_requests and (ended := snapshot.counters["requests"]):
+            left.append((self._max_requests / ended - 1) * elapsed_s)
         return max(0.0, min(left)) if left else None

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from aibench_fast import _core
+from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import server_warnings, warnings
 from aibench_fast.load.kinds import described
 from aibench_fast.load.readings import (
     NS_PER_S,
     Taken,
+    all_failed,
     answered_s,
     burn_in_ended,
     ended,
@@ -89,8 +90,7 @@ def result_of(
     failures = total_failed(measured.failures)
     seconds = _measured_s(config, snapshot, whole["service_latencies"] or whole["latencies"], end)
     all_requests = _all_requests(config, snapshot, end)
-    steps = generator.step_figures()
-    unsent, of_steps = (0, [0] * len(steps)) if end is End.AHEAD else generator.unsent()
+    parts = generator.parts()
     result = Result(
         model=model_told(config),
         query_label=run.query_label,
@@ -111,29 +111,29 @@ def result_of(
         measured_s=seconds,
         **whole,
         requests=whole["successes"] + failures,
-        inferences_with_burn_in=snapshot.answered_tensors,
+        inferences_with_burn_in=snapshot.counters["answered_tensors"],
         burn_in_requests=burn_in_ended(snapshot),
-        burn_in_failures=failures_by_kind(snapshot.burn_in_failures),
+        burn_in_failures=failures_by_kind(snapshot.burn_in.failures),
         abandoned=all_requests.cancelled,
         all_requests=all_requests,
         outage_count=outage_count,
         outages=[_outage(one, snapshot.started_ns, run, duration_s) for one in outages],
-        reconnects=snapshot.reconnects,
-        remade_connections=snapshot.remade,
-        resent=snapshot.resent,
-        moved=snapshot.moved,
-        asked=snapshot.asked,
+        reconnects=snapshot.counters["reconnects"],
+        remade_connections=snapshot.counters["remade"],
+        resent=snapshot.counters["resent"],
+        moved=snapshot.counters["moved"],
+        asked=snapshot.counters["asked"],
         arrivals=arrivals_told(config),
-        unsent=unsent,
+        unsent=measured.counters["unsent"],
         lag_exceeded=snapshot.lag_exceeded,
-        steps=_steps(config, snapshot, steps, of_steps, end),
-        kinds=_kinds(config, measured, generator, end),
-        servers=_servers(run, seconds, generator, server_stats, end),
-        start_lags=histogram(snapshot.start_lags),
-        timer_lags=histogram(snapshot.timer_lags),
-        reply_waits=histogram(snapshot.reply_waits),
-        connect_times=histogram(snapshot.connect_times),
-        saturated=measured.latencies.saturated,
+        steps=_steps(config, snapshot, parts, end),
+        kinds=_kinds(config, measured, parts, end),
+        servers=_servers(run, seconds, parts, server_stats, end),
+        start_lags=histogram(snapshot.histograms["start_lags"]),
+        timer_lags=histogram(snapshot.histograms["timer_lags"]),
+        reply_waits=histogram(snapshot.histograms["reply_waits"]),
+        connect_times=histogram(snapshot.histograms["connect_times"]),
+        saturated=measured.histograms["latencies"].saturated,
         intervals=tuple(watch.intervals),
         client_cpu_s=snapshot.cpu_ns / NS_PER_S,
         busiest_thread=snapshot.busiest_thread,
@@ -166,7 +166,7 @@ def _autobatching(config: RunConfig, records: Sequence[ServerRecord]) -> int:
 
 
 def _measured_s(
-    config: RunConfig, snapshot: _core.Snapshot, service: LatencyHistogram, end: End
+    config: RunConfig, snapshot: coretypes.Snapshot, service: LatencyHistogram, end: End
 ) -> float:
     """What rates are divided by: the load's own time, and not how long a server kept a request.
 
@@ -187,18 +187,18 @@ def _measured_s(
     return seconds
 
 
-def _all_requests(config: RunConfig, snapshot: _core.Snapshot, end: End) -> RequestCounts:
-    failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
+def _all_requests(config: RunConfig, snapshot: coretypes.Snapshot, end: End) -> RequestCounts:
+    failed, counters = all_failed(snapshot), snapshot.counters
     if end is not End.AHEAD:
         return RequestCounts(
-            sent=snapshot.begun,
-            succeeded=snapshot.requests - failed,
+            sent=counters["begun"],
+            succeeded=counters["requests"] - failed,
             failed=failed,
-            cancelled=snapshot.abandoned,
+            cancelled=counters["abandoned"],
         )
     over = ended(snapshot)
     # Without those that began while the others were read.
-    under_way = min(snapshot.begun - over, config.workers * config.pipeline)
+    under_way = min(counters["begun"] - over, config.workers * config.pipeline)
     return RequestCounts(
         sent=over + under_way,
         succeeded=over - failed,
@@ -207,7 +207,9 @@ def _all_requests(config: RunConfig, snapshot: _core.Snapshot, end: End) -> Requ
     )
 
 
-def _outage(outage: _core.Outage, started_ns: int, run: Background, duration_s: float) -> Outage:
+def _outage(
+    outage: coretypes.Outage, started_ns: int, run: Background, duration_s: float
+) -> Outage:
     after_s = (outage.from_ns - started_ns) / NS_PER_S
     until_s = (outage.to_ns - started_ns) / NS_PER_S if outage.to_ns else duration_s
     return Outage(
@@ -246,11 +248,11 @@ def _batch_size(config: RunConfig) -> int:
     return sizes.pop() if len(sizes) == 1 else 0
 
 
-def _part(figures: _core.Figures, batch_size: int, end: End) -> dict[str, Any]:
+def _part(figures: coretypes.Figures, batch_size: int, end: End) -> dict[str, Any]:
     """What is measured of any part of the requests; a `batch_size` of 0 is that they differ."""
-    service = figures.service_latencies
-    latencies = histogram(figures.latencies)
-    successes, inferences = figures.successes, figures.inferences
+    service = figures.histograms.get("service_latencies")
+    latencies = histogram(figures.histograms["latencies"])
+    successes, inferences = figures.counters["successes"], figures.counters["inferences"]
     if end is End.AHEAD:
         successes = latencies.count
         inferences = successes * batch_size if batch_size else inferences
@@ -258,18 +260,21 @@ def _part(figures: _core.Figures, batch_size: int, end: End) -> dict[str, Any]:
         "successes": successes,
         "inferences": inferences,
         "failures": failures_by_kind(figures.failures),
-        "shed": figures.shed,
-        "late_starts": figures.late_starts,
+        "shed": figures.counters["shed"],
+        "late_starts": figures.counters["late_starts"],
         "latencies": latencies,
         "service_latencies": service and histogram(service),
     }
 
 
+def _of(parts: Sequence[coretypes.Part], dimension: str) -> list[coretypes.Figures]:
+    return [part.figures for part in parts if part.dimension == dimension]
+
+
 def _kinds(
-    config: RunConfig, measured: _core.Figures, generator: _core.LoadGenerator, end: End
+    config: RunConfig, measured: coretypes.Figures, parts: Sequence[coretypes.Part], end: End
 ) -> list[KindFigures]:
     """Of a mix; the only kind of one has the figures of the whole."""
-    parts = generator.kind_figures() or [measured]
     return [
         KindFigures(
             name=kind.model,
@@ -278,14 +283,14 @@ def _kinds(
             weight=kind.weight,
             **_part(figures, kind.batch_size, end),
         )
-        for kind, figures in zip(config.mix, parts, strict=False)
+        for kind, figures in zip(config.mix, _of(parts, "kind") or [measured], strict=False)
     ]
 
 
 def _servers(
     run: Background,
     seconds: float,
-    generator: _core.LoadGenerator,
+    parts: Sequence[coretypes.Part],
     server_stats: ServerStatistics,
     end: End,
 ) -> list[ServerFigures]:
@@ -302,24 +307,24 @@ def _servers(
             **_part(figures, _batch_size(config), end),
         )
         for number, (record, figures, stats) in enumerate(
-            zip(run.records, generator.server_figures(), each, strict=False)
+            zip(run.records, _of(parts, "server"), each, strict=False)
         )
     ]
 
 
 def _steps(
     config: RunConfig,
-    snapshot: _core.Snapshot,
-    measured: Sequence[_core.Figures],
-    unsent: Sequence[int],
+    snapshot: coretypes.Snapshot,
+    parts: Sequence[coretypes.Part],
     end: End,
 ) -> list[StepFigures]:
     """Of a profile, as far as the run went through it."""
     left_s = snapshot.cut_after_ns / NS_PER_S if snapshot.cut_after_ns else math.inf
     steps = []
-    for step, figures, never in zip(config.profile, measured, unsent, strict=True):
+    for step, figures in zip(config.profile, _of(parts, "step"), strict=True):
         seconds = max(0.0, min(step.duration_s, left_s))
         left_s -= seconds
         part = _part(figures, _batch_size(config), end)
-        steps.append(StepFigures(name=str(step), seconds=seconds, unsent=never, **part))
+        unsent = figures.counters["unsent"]
+        steps.append(StepFigures(name=str(step), seconds=seconds, unsent=unsent, **part))
     return steps

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
 
-from aibench_fast import _core
+from aibench_fast import _core, coretypes
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Failure
 
@@ -16,7 +16,7 @@ NativeFailures = Mapping[str, tuple[int, str]]
 class Taken(NamedTuple):
     """What a load generator had counted at a time of CLOCK_MONOTONIC."""
 
-    snapshot: _core.Snapshot
+    snapshot: coretypes.Snapshot
     at_ns: int
 
     @classmethod
@@ -25,31 +25,40 @@ class Taken(NamedTuple):
         return cls(generator.snapshot(), time.monotonic_ns())
 
 
-def burn_in_ended(snapshot: _core.Snapshot) -> int:
+def burn_in_ended(snapshot: coretypes.Snapshot) -> int:
     """Requests of the burn-in that ended in any way, by what is kept of each."""
-    answered: int = sum(memoryview(snapshot.burn_in_latencies.counts).cast("q"))
-    return answered + total_failed(snapshot.burn_in_failures)
+    return _ended(snapshot.burn_in)
 
 
-def ended(snapshot: _core.Snapshot) -> int:
+def ended(snapshot: coretypes.Snapshot) -> int:
     """The same of all requests."""
-    answered: int = sum(memoryview(snapshot.measured.latencies.counts).cast("q"))
-    return burn_in_ended(snapshot) + answered + total_failed(snapshot.measured.failures)
+    return _ended(snapshot.burn_in) + _ended(snapshot.measured)
 
 
-def answered_s(snapshot: _core.Snapshot) -> float:
+def _ended(figures: coretypes.Figures) -> int:
+    answered: int = sum(memoryview(figures.histograms["latencies"].counts).cast("q"))
+    return answered + total_failed(figures.failures)
+
+
+def all_failed(snapshot: coretypes.Snapshot) -> int:
+    """Return how many requests failed, burn-in included."""
+    return total_failed(snapshot.burn_in.failures) + total_failed(snapshot.measured.failures)
+
+
+def answered_s(snapshot: coretypes.Snapshot) -> float:
     """From the end of the burn-in to the last answer, in seconds; 0 where nothing is measured."""
     if not snapshot.measured_from_ns or not snapshot.last_completed_ns:
         return 0.0
     return max(0, snapshot.last_completed_ns - snapshot.measured_from_ns) / NS_PER_S
 
 
-def overall_rate(snapshot: _core.Snapshot, now_ns: int) -> float:
+def overall_rate(snapshot: coretypes.Snapshot, now_ns: int) -> float:
     """Measured inferences a second until now, or the load's end; 0 during the burn-in."""
     now_ns = min(now_ns, snapshot.cut_ns or now_ns)
     if not snapshot.measured_from_ns or now_ns <= snapshot.measured_from_ns:
         return 0.0
-    return snapshot.measured.inferences / ((now_ns - snapshot.measured_from_ns) / NS_PER_S)
+    seconds = (now_ns - snapshot.measured_from_ns) / NS_PER_S
+    return snapshot.measured.counters["inferences"] / seconds
 
 
 def total_failed(failures: NativeFailures) -> int:
@@ -66,6 +75,6 @@ def failures_by_kind(*parts: NativeFailures) -> dict[str, Failure]:
     return found
 
 
-def histogram(latencies: _core.LatencyCounts) -> LatencyHistogram:
+def histogram(latencies: coretypes.LatencyCounts) -> LatencyHistogram:
     """The counts as a result has them."""
     return LatencyHistogram.from_counts(latencies.counts, latencies.min_us, latencies.max_us)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from aibench_fast import _core
+from aibench_fast import _core, coretypes
 from aibench_fast.errors import ConfigError
 from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
@@ -106,7 +106,7 @@ class PreparedRun:
         """Which server will answer, of several the first."""
         return self._servers.first.record.server
 
-    def snapshot(self) -> _core.Snapshot:
+    def snapshot(self) -> coretypes.Snapshot:
         """What was counted by now."""
         return self._generator.snapshot()
 
@@ -319,7 +319,7 @@ def _load_generator(
     due = arrivals(config)
     tensor_count = sources[0].tensor_count
     kinds = [
-        _core.Kind(
+        coretypes.Kind(
             inputs=one.inputs,
             requests=[
                 servers.texts(place, worker, one.request_bytes) for worker in range(config.workers)
@@ -337,7 +337,7 @@ def _load_generator(
         kinds=kinds,
         mix_seed=config.seed,
         endpoints=servers.endpoints,
-        of_cluster=cluster and _native_cluster(config, servers, kinds, cluster),
+        cluster=cluster and _native_cluster(config, servers, kinds, cluster),
         threads=config.io_threads,
         pipeline=config.pipeline,
         schedule=due.schedule,
@@ -358,12 +358,12 @@ def _load_generator(
 
 
 def _native_cluster(
-    config: RunConfig, servers: Servers, kinds: Sequence[_core.Kind], cluster: Cluster
-) -> _core.Cluster:
+    config: RunConfig, servers: Servers, kinds: Sequence[coretypes.Kind], cluster: Cluster
+) -> coretypes.ClusterNodes:
     """What workers need to follow their slots."""
     sessions = [one for one in servers.sessions if isinstance(one, RedisAiSession)]
     owners = [sessions[worker % len(sessions)] for worker in range(config.workers)]
-    return _core.Cluster(
+    return coretypes.ClusterNodes(
         nodes=[(name, endpoint_of(node)) for name, node in cluster.named_nodes],
         asking_kinds=[
             kind._replace(

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from aibench_fast._core import Endpoint
+from aibench_fast.coretypes import Endpoint
 from aibench_fast.load.cgroup import CpuGroups
 from aibench_fast.load.samemachine import on_same_machine
 from aibench_fast.protocols.record import ServerRecord

@@ -29,7 +29,7 @@ class SteadyWatch:
         seconds = (now_ns - self._window_from_ns) / NS_PER_S
         if seconds < self._state.window_s:
             return False
-        latencies = histogram(self._generator.snapshot().burn_in_latencies)
+        latencies = histogram(self._generator.snapshot().burn_in.histograms["latencies"])
         self._state.window_ended(Window(seconds, latencies.since(self._last)))
         self._window_from_ns, self._last = now_ns, latencies
         if self._state.is_reached:

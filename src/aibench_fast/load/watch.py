@@ -3,18 +3,18 @@
 import time
 from collections.abc import Sequence
 
-from aibench_fast import _core
+from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig, available_cpus
 from aibench_fast.load.lastbatch import LastBatch
 from aibench_fast.load.livereadings import LiveReadings
 from aibench_fast.load.readings import (
     NS_PER_S,
     Taken,
+    all_failed,
     answered_s,
     ended,
     histogram,
     overall_rate,
-    total_failed,
 )
 from aibench_fast.load.steadywatch import SteadyWatch
 from aibench_fast.load.surroundings import Surroundings
@@ -140,7 +140,7 @@ class Watch:
         if self._burning_in and self._generator.measuring():
             self._burning_in = False
             self._around_from = self.surroundings.read()
-            requests = self._config.burn_in or self._generator.snapshot().requests
+            requests = self._config.burn_in or self._generator.snapshot().counters["requests"]
             self._observe(BurnInComplete(requests, self._config.workers))
 
     def _note_waiting(self) -> None:
@@ -151,9 +151,9 @@ class Watch:
         waited_s = (now_ns - self._over_ns) / NS_PER_S
         if self._over_ns and not self._said_waiting and waited_s >= WAITING_SAID_AFTER_S:
             self._said_waiting = True
-            snapshot = self._generator.snapshot()
+            counters = self._generator.snapshot().counters
             seconds_left = max(0.0, self._config.reply_timeout_s - waited_s)
-            self._observe(Waiting(snapshot.begun - snapshot.requests, seconds_left))
+            self._observe(Waiting(counters["begun"] - counters["requests"], seconds_left))
 
     def _look(self) -> None:
         """Tell of the period that ends now."""
@@ -161,16 +161,15 @@ class Watch:
         self._around_to = self.surroundings.read()
         self.taken = Taken.now(self._generator)
         snapshot, now_ns = self.taken
-        failed = total_failed(snapshot.measured.failures) + total_failed(snapshot.burn_in_failures)
-        images = snapshot.answered_tensors
-        latencies = histogram(snapshot.measured.latencies)
+        images = snapshot.counters["answered_tensors"]
+        latencies = histogram(snapshot.measured.histograms["latencies"])
         interval = Interval(
             unix_ms=self._unix_ms(),
             images=images,
             instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
             overall_rate=overall_rate(snapshot, now_ns),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
-            failed=failed,
+            failed=all_failed(snapshot),
             requests=ended(snapshot),
             period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
             is_partial=self._is_partial(snapshot, now_ns),
@@ -187,17 +186,16 @@ class Watch:
         self._last_unix_ms = interval.unix_ms
         self._take_sample()
 
-    def _is_partial(self, snapshot: _core.Snapshot, now_ns: int) -> bool:
+    def _is_partial(self, snapshot: coretypes.Snapshot, now_ns: int) -> bool:
         """Whether there was load in only a part of the period that ends now."""
         until_ns = min(now_ns, snapshot.cut_ns or self._over_ns or now_ns)
         loaded_s = (until_ns - self._last_ns) / NS_PER_S
         return loaded_s < WHOLE_PERIOD * self._config.reporting_period_s
 
-    def check_client(self, snapshot: _core.Snapshot) -> ClientCheck:
+    def check_client(self, snapshot: coretypes.Snapshot) -> ClientCheck:
         """Judge the client by what it did in the measured time, once that is over."""
-        measured = snapshot.measured
-        latencies = histogram(measured.latencies)
-        service = measured.service_latencies
+        latencies = histogram(snapshot.measured.histograms["latencies"])
+        service = snapshot.measured.histograms.get("service_latencies")
         around = self.surroundings.between(self._around_from, self._around_to)
         seconds = answered_s(snapshot)
         usable_s = seconds * available_cpus(around.quota and around.quota.cpus)
@@ -206,8 +204,8 @@ class Watch:
             Seen(
                 latencies=latencies if service is None else histogram(service),
                 responses=None if service is None else latencies,
-                timer_lags=histogram(snapshot.timer_lags),
-                reply_waits=histogram(snapshot.reply_waits),
+                timer_lags=histogram(snapshot.histograms["timer_lags"]),
+                reply_waits=histogram(snapshot.histograms["reply_waits"]),
                 busiest_thread=snapshot.busiest_thread,
                 cpu_share=snapshot.cpu_ns / NS_PER_S / usable_s if usable_s else 0.0,
                 cpu_wait=wait_s / seconds if wait_s >= 0 and seconds else None,

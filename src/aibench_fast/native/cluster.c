@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "iothread.h"
+#include "runstate.h"
 
 /* Where a MOVED or ASK points to. */
 struct redirect {
@@ -96,7 +96,7 @@ bool cluster_redirected(struct iothread *t, struct worker *w)
         fail(w, "redirected to a name, of no node that was known before the run");
         return false;
     }
-    figures_bump(to.asks ? &t->asked : &t->moved);
+    counter_bump(to.asks ? &t->counted.counters.asked : &t->counted.counters.moved);
     w->asks_around = false;
     connection_close(&w->connection);
     speak(w, to.asks ? config->cluster->asking_kinds : config->kinds, config->pipeline);

@@ -164,9 +164,9 @@ static void worker_reconnected(struct iothread *t, struct worker *w)
 {
     w->asks_around = false;
     if (w->lost)
-        figures_bump(&t->remade);
+        counter_bump(&t->counted.counters.remade);
     else if (t->run->config.protocol->peer_may_close) /* or it followed a redirect */
-        figures_bump(&t->reconnects);
+        counter_bump(&t->counted.counters.reconnects);
     w->lost = false;
     w->lost_ns = 0;
     w->attempts = 0;

@@ -12,15 +12,31 @@ OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival 
     return true;
 }
 
+/* Find the figures of the parts that the request belongs to; return how many those are. */
+static int parts_of(struct iothread *t, const struct worker *w, const struct request *request,
+                    struct figures *found[DIMENSIONS])
+{
+    const uint32_t numbers[DIMENSIONS] = {
+        [DIMENSION_KIND] = (uint32_t)(request->kind - w->kinds),
+        [DIMENSION_SERVER] = w->server,
+        [DIMENSION_STEP] = request->arrival.step, /* or SCHEDULE_NO_STEP, which is of no part */
+    };
+    int count = 0;
+    for (int dimension = 0; dimension < DIMENSIONS; dimension++) {
+        uint32_t place = parts_place(&t->run->parts, (enum dimension)dimension, numbers[dimension]);
+        if (place != PARTS_NONE)
+            found[count++] = &t->parts[place];
+    }
+    return count;
+}
+
 OUT_OF_LINE void count_in_parts(struct iothread *t, const struct worker *w, const struct request *request,
                                const struct outcome *outcome)
 {
-    if (t->kinds != NULL)
-        figures_record(&t->kinds[request->kind - w->kinds], outcome);
-    if (t->servers != NULL)
-        figures_record(&t->servers[w->server], outcome);
-    if (request->arrival.step != SCHEDULE_NO_STEP)
-        figures_record(&t->steps[request->arrival.step], outcome);
+    struct figures *parts[DIMENSIONS];
+    int count = parts_of(t, w, request, parts);
+    for (int i = 0; i < count; i++)
+        figures_record(parts[i], outcome);
 }
 
 OUT_OF_LINE void count_cpu_from_here(struct iothread *t)
@@ -32,12 +48,7 @@ OUT_OF_LINE void count_cpu_from_here(struct iothread *t)
 
 OUT_OF_LINE void count_in_burn_in(struct iothread *t, const struct outcome *outcome)
 {
-    int64_t intended_ns = outcome->due_ns ? outcome->due_ns : outcome->started_ns;
-    if (outcome->failure == FAILURE_NONE)
-        histogram_record(&t->burn_in_latencies, outcome->ended_ns - intended_ns);
-    else
-        failures_record(&t->burn_in_failures, outcome->failure, outcome->message,
-                        outcome->ended_ns);
+    figures_record(&t->counted.burn_in, outcome);
 }
 
 OUT_OF_LINE void count_started(struct iothread *t, struct worker *w, struct request *request)
@@ -46,20 +57,20 @@ OUT_OF_LINE void count_started(struct iothread *t, struct worker *w, struct requ
     request->measured = is_measured(t->run, &request->arrival);
     if (!request->measured)
         return;
-    histogram_record(&t->start_lags, lag_ns);
+    histogram_record(&t->counted.histograms.start_lags, lag_ns);
     if (!w->late && !w->held_up)
-        histogram_record(&t->timer_lags, lag_ns);
+        histogram_record(&t->counted.histograms.timer_lags, lag_ns);
 }
 
 OUT_OF_LINE void count_woken_late(struct iothread *t, const struct request *request, int64_t now_ns)
 {
     if (is_measured(t->run, &request->arrival))
-        histogram_record(&t->timer_lags, now_ns - request->arrival.due_ns);
+        histogram_record(&t->counted.histograms.timer_lags, now_ns - request->arrival.due_ns);
 }
 
 OUT_OF_LINE void count_given_up(struct iothread *t, struct request *request)
 {
-    figures_bump(&t->begun);
+    counter_bump(&t->counted.counters.begun);
     if (request->arrival.due_ns)
         request->measured = is_measured(t->run, &request->arrival);
 }
@@ -67,29 +78,41 @@ OUT_OF_LINE void count_given_up(struct iothread *t, struct request *request)
 OUT_OF_LINE void count_shed(struct iothread *t, const struct worker *w, const struct request *request)
 {
     if (!is_measured(t->run, &request->arrival)) {
-        figures_bump(&t->burn_in_shed);
-    } else {
-        figures_bump(&t->measured.shed);
-        if (t->kinds != NULL)
-            figures_bump(&t->kinds[request->kind - w->kinds].shed);
-        if (t->servers != NULL)
-            figures_bump(&t->servers[w->server].shed);
-        if (request->arrival.step != SCHEDULE_NO_STEP)
-            figures_bump(&t->steps[request->arrival.step].shed);
+        counter_bump(&t->counted.burn_in.counters.shed);
+        return;
     }
+    counter_bump(&t->counted.measured.counters.shed);
+    struct figures *parts[DIMENSIONS];
+    int count = parts_of(t, w, request, parts);
+    for (int i = 0; i < count; i++)
+        counter_bump(&parts[i]->counters.shed);
 }
 
-OUT_OF_LINE void count_unsent(struct iothread *t, const struct request *request)
+OUT_OF_LINE void count_unsent(struct iothread *t, const struct arrival *arrival)
 {
-    figures_bump(&t->measured.unsent);
-    if (request->arrival.step != SCHEDULE_NO_STEP)
-        figures_bump(&t->steps[request->arrival.step].unsent);
+    /* What no worker took is of no server: the step alone is known of all of them. */
+    uint32_t place = parts_place(&t->run->parts, DIMENSION_STEP, arrival->step);
+    counter_bump(&t->counted.measured.counters.unsent);
+    if (place != PARTS_NONE)
+        counter_bump(&t->parts[place].counters.unsent);
+}
+
+OUT_OF_LINE void count_left_over(struct iothread *t)
+{
+    struct run_state *run = t->run;
+    int64_t over_ns = atomic_load(&run->over_ns);
+    struct arrival arrival;
+    if (!schedule_is_open(&run->schedule))
+        return;
+    while (schedule_next(&run->schedule, &arrival) && arrival.due_ns < over_ns &&
+           (!run->config.max_requests || arrival.number < run->config.max_requests))
+        count_unsent(t, &arrival);
 }
 
 OUT_OF_LINE void count_reply_wait(struct iothread *t, struct worker *w)
 {
     if (atomic_load_explicit(&t->run->measured_from_ns, memory_order_relaxed))
-        histogram_record(&t->reply_waits, w->connection.reply_wait_ns);
+        histogram_record(&t->counted.histograms.reply_waits, w->connection.reply_wait_ns);
     w->connection.reply_wait_ns = -1;
 }
 
@@ -97,5 +120,5 @@ OUT_OF_LINE void count_connected(struct iothread *t, const struct worker *w, int
 {
     int64_t from_ns = atomic_load_explicit(&t->run->measured_from_ns, memory_order_relaxed);
     if (from_ns && from_ns <= now_ns)
-        histogram_record(&t->connect_times, now_ns - w->since_ns);
+        histogram_record(&t->counted.histograms.connect_times, now_ns - w->since_ns);
 }

@@ -1,12 +1,12 @@
 /* What is counted of a request when it starts and when it ends, in the figures of its I/O thread.
  *
  * Memory: nothing here allocates. Units: nanoseconds of CLOCK_MONOTONIC.
- * Threads: the worker's I/O thread calls them.
+ * Threads: the worker's I/O thread calls them; count_left_over is for the last one that ends.
  */
 #ifndef AIBENCH_COUNTING_H
 #define AIBENCH_COUNTING_H
 
-#include "iothread.h"
+#include "runstate.h"
 
 /* A request by the schedule starts: is it measured, and how late is it? */
 void count_started(struct iothread *t, struct worker *w, struct request *request);
@@ -20,8 +20,11 @@ void count_woken_late(struct iothread *t, const struct request *request, int64_t
 /* A request was taken too late to be sent. */
 void count_shed(struct iothread *t, const struct worker *w, const struct request *request);
 
-/* A request was taken, and the run was over before it could be sent. */
-void count_unsent(struct iothread *t, const struct request *request);
+/* A request was due, and the run was over before it could be sent. */
+void count_unsent(struct iothread *t, const struct arrival *arrival);
+
+/* All workers ended: count what was due before the run was over, and which none of them took. */
+void count_left_over(struct iothread *t);
 
 /* Keep how long the reply waited for this thread, if that is measured by now. */
 void count_reply_wait(struct iothread *t, struct worker *w);
@@ -67,9 +70,9 @@ static inline void count_ended(struct iothread *t, struct worker *w, int64_t now
         .ended_ns = now_ns,
         .late = w->late,
     };
-    figures_bump(&t->requests);
+    counter_bump(&t->counted.counters.requests);
     if (outcome.failure == FAILURE_NONE)
-        figures_add(&t->answered_tensors, outcome.batch);
+        counter_add(&t->counted.counters.answered_tensors, outcome.batch);
     if (!settle_measured(run, request, now_ns)) {
         count_in_burn_in(t, &outcome);
         return;
@@ -78,8 +81,8 @@ static inline void count_ended(struct iothread *t, struct worker *w, int64_t now
         count_cpu_from_here(t);
     atomic_store_explicit(&t->last_completed_ns, now_ns, memory_order_relaxed);
     w->measured++;
-    figures_record(&t->measured, &outcome);
-    if (t->has_parts)
+    figures_record(&t->counted.measured, &outcome);
+    if (t->parts != NULL)
         count_in_parts(t, w, request, &outcome);
 }
 

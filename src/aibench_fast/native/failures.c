@@ -3,6 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FAILURE_NAME(constant, name) name,
+
+const char *const failure_names[] = {FAILURE_LIST(FAILURE_NAME)};
+
 void failures_record(struct failures *f, enum failure_kind kind, const char *message,
                      int64_t now_ns)
 {

@@ -1,6 +1,7 @@
 /* Failed requests, counted by kind, the first message of each kind kept.
  *
  * Memory: the struct holds everything; zeroed memory is a valid, empty one.
+ * Units: nanoseconds of CLOCK_MONOTONIC.
  * Threads: one thread records; any thread may read meanwhile: a message is written once, before
  * its count is first seen above zero.
  */
@@ -12,30 +13,35 @@
 
 #include "errstr.h"
 
-enum failure_kind {
-    FAILURE_NONE = -1,
-    FAILURE_ERROR_REPLY,     /* the server refused, at the top or inside a DAG's reply */
-    FAILURE_SERVER_TIMEOUT,  /* TIMEDOUT: no error reply, but no inference either */
-    FAILURE_NOT_RUN,         /* NA: a DAG's step behind a failed one */
-    FAILURE_WRONG_REPLY,     /* a reply of another type or text than the command answers */
-    FAILURE_WRONG_SIZE,      /* an output of another size than the model's */
-    FAILURE_WRONG_OUTPUT,    /* an output that differs from the reference by more than allowed */
-    FAILURE_PROTOCOL,        /* bytes that are no reply, or a reply that nobody asked for */
-    FAILURE_TENSOR_FILE,     /* the tensor file shrank while it was sent from; the run ends */
-    FAILURE_CONNECTION_LOST, /* cut before the last reply */
-    FAILURE_CLIENT_TIMEOUT,  /* no whole answer within the client's own limit */
-    FAILURE_CONNECT,         /* a lost connection could not be opened again, or not logged in, for as
-                              * long as that is tried; the worker ends */
-    FAILURE_TOO_MANY_REQUESTS, /* HTTP 429 */
-    FAILURE_UNAVAILABLE,       /* HTTP 503 */
-    FAILURE_CLUSTER_DOWN,      /* CLUSTERDOWN: the cluster takes no requests for now */
-    FAILURE_REDIRECTED,        /* from one node of a cluster to another, and to none that answers it */
-    FAILURE_KINDS
-};
+/* Each kind with its name, which results keep: it never changes. A new one needs its line here, the place that
+ * finds it, and its line in the documentation's table. */
+#define FAILURE_LIST(X)                                                                                       \
+    X(FAILURE_ERROR_REPLY, "error_reply")       /* the server refused, at the top or inside a DAG's reply */ \
+    X(FAILURE_SERVER_TIMEOUT, "server_timeout") /* TIMEDOUT: no error reply, but no inference either */      \
+    X(FAILURE_NOT_RUN, "not_run")               /* NA: a DAG's step behind a failed one */                   \
+    X(FAILURE_WRONG_REPLY, "wrong_reply")       /* a reply of another type or text than the command answers */ \
+    X(FAILURE_WRONG_SIZE, "wrong_size")         /* an output of another size than the model's */             \
+    X(FAILURE_WRONG_OUTPUT, "wrong_output")     /* an output that differs from the reference by too much */  \
+    X(FAILURE_PROTOCOL, "protocol")             /* bytes that are no reply, or a reply to no request */      \
+    X(FAILURE_TENSOR_FILE, "tensor_file")       /* the file shrank while it was sent from; the run ends */   \
+    X(FAILURE_CONNECTION_LOST, "connection_lost") /* cut before the last reply */                            \
+    X(FAILURE_CLIENT_TIMEOUT, "client_timeout") /* no whole answer within the client's own limit */          \
+    X(FAILURE_CONNECT, "connect")               /* no new connection for a lost one within the time that is  \
+                                                 * tried, or no log-in on it; the worker ends */             \
+    X(FAILURE_TOO_MANY_REQUESTS, "too_many_requests") /* HTTP 429 */                                         \
+    X(FAILURE_UNAVAILABLE, "unavailable")       /* HTTP 503 */                                               \
+    X(FAILURE_CLUSTER_DOWN, "cluster_down")     /* CLUSTERDOWN: the cluster takes no requests for now */     \
+    X(FAILURE_REDIRECTED, "redirected")         /* from node to node of a cluster, and to none that answers */
+
+#define FAILURE_CONSTANT(constant, name) constant,
+
+enum failure_kind { FAILURE_NONE = -1, FAILURE_LIST(FAILURE_CONSTANT) FAILURE_KINDS };
+
+extern const char *const failure_names[FAILURE_KINDS]; /* in the order of the list */
 
 struct failure_counter {
     _Atomic uint64_t count;
-    int64_t first_ns; /* monotonic time of the first one */
+    int64_t first_ns; /* when the first one was found */
     errstr_t first_message;
 };
 

@@ -1,36 +1,70 @@
 #include "figures.h"
 
-static void merge(_Atomic uint64_t *into, const _Atomic uint64_t *from)
+#define NAME(name) #name,
+
+const char *const figure_counter_names[] = {FIGURE_COUNTER_LIST(NAME)};
+const char *const figure_histogram_names[] = {FIGURE_HISTOGRAM_LIST(NAME)};
+const char *const run_counter_names[] = {RUN_COUNTER_LIST(NAME)};
+const char *const run_histogram_names[] = {RUN_HISTOGRAM_LIST(NAME)};
+
+/* Each is read before those behind it. */
+static void merge_counters(_Atomic uint64_t *into, const _Atomic uint64_t *from, int count)
 {
-    figures_add(into, atomic_load_explicit(from, memory_order_relaxed));
+    for (int i = 0; i < count; i++)
+        counter_add(&into[i], atomic_load_explicit(&from[i], memory_order_acquire));
+}
+
+static void init_histograms(struct histogram *histograms, int count)
+{
+    for (int i = 0; i < count; i++)
+        histogram_init(&histograms[i]);
+}
+
+static void merge_histograms(struct histogram *into, const struct histogram *from, int count)
+{
+    for (int i = 0; i < count; i++)
+        histogram_merge(&into[i], &from[i]);
 }
 
 void figures_init(struct figures *f)
 {
-    histogram_init(&f->latencies);
+    init_histograms(f->histograms.all, FIGURE_HISTOGRAMS);
     histogram_init(&f->response_latencies);
-    histogram_init(&f->service_latencies);
 }
 
 void figures_merge(struct figures *into, const struct figures *from)
 {
-    merge(&into->successes, &from->successes);
-    merge(&into->inferences, &from->inferences);
-    merge(&into->late_starts, &from->late_starts);
-    merge(&into->shed, &from->shed);
-    merge(&into->unsent, &from->unsent);
+    merge_counters(into->counters.all, from->counters.all, FIGURE_COUNTERS);
     failures_merge(&into->failures, &from->failures);
-    histogram_merge(&into->latencies, &from->latencies);
-    if (figures_have_service(from)) {
-        histogram_merge(&into->response_latencies, &from->response_latencies);
-        histogram_merge(&into->service_latencies, &from->service_latencies);
-    }
+    merge_histograms(into->histograms.all, from->histograms.all, FIGURE_HISTOGRAMS);
+    histogram_merge(&into->response_latencies, &from->response_latencies);
 }
 
 void figures_complete(struct figures *f)
 {
     if (figures_have_service(f)) {
-        histogram_merge(&f->service_latencies, &f->latencies);
-        histogram_merge(&f->latencies, &f->response_latencies);
+        histogram_merge(&f->histograms.service_latencies, &f->histograms.latencies);
+        histogram_merge(&f->histograms.latencies, &f->response_latencies);
     }
+}
+
+void counted_init(struct counted *c)
+{
+    init_histograms(c->histograms.all, RUN_HISTOGRAMS);
+    figures_init(&c->measured);
+    figures_init(&c->burn_in);
+}
+
+void counted_merge(struct counted *into, const struct counted *from)
+{
+    figures_merge(&into->measured, &from->measured);
+    figures_merge(&into->burn_in, &from->burn_in);
+    merge_histograms(into->histograms.all, from->histograms.all, RUN_HISTOGRAMS);
+    merge_counters(into->counters.all, from->counters.all, RUN_COUNTERS); /* at last, see RUN_COUNTER_LIST */
+}
+
+void counted_complete(struct counted *c)
+{
+    figures_complete(&c->measured);
+    figures_complete(&c->burn_in);
 }

@@ -52,6 +52,8 @@ void histogram_record(struct histogram *h, int64_t latency_ns)
 
 void histogram_merge(struct histogram *into, const struct histogram *from)
 {
+    if (histogram_is_empty(from))
+        return;
     for (int i = 0; i < HISTOGRAM_COUNTS; i++) {
         int64_t count = atomic_load_explicit(&from->counts[i], memory_order_relaxed);
         if (count)

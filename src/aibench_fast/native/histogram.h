@@ -11,6 +11,7 @@
 #define AIBENCH_HISTOGRAM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HISTOGRAM_MAX_US INT64_C(3600000000)
@@ -33,7 +34,13 @@ void histogram_init(struct histogram *h);
 /* Count one latency. Below 0.5 us it counts as 1 us; above an hour as an hour, and as saturated. */
 void histogram_record(struct histogram *h, int64_t latency_ns);
 
-/* Add what `from` holds into `into`; `into` must belong to the caller's thread alone. */
+static inline bool histogram_is_empty(const struct histogram *h)
+{
+    return atomic_load_explicit(&h->max_us, memory_order_relaxed) == 0;
+}
+
+/* Add what `from` holds into `into`, which must belong to the caller's thread alone. An empty one costs
+ * nothing: its pages stay untouched. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
 #endif

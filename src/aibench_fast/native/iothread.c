@@ -150,7 +150,7 @@ static void sum_up(struct iothread *t)
         least = w->measured < least ? w->measured : least;
         most = w->measured > most ? w->measured : most;
     }
-    atomic_store(&t->abandoned, abandoned);
+    counter_add(&t->counted.counters.abandoned, abandoned);
     atomic_store(&t->least_worker_requests, least);
     atomic_store(&t->most_worker_requests, most);
     int64_t cpu_from_ns = atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed);
@@ -182,6 +182,8 @@ void *iothread_main(void *iothread)
     drive(t);
     sum_up(t);
     pthread_mutex_lock(&run->mutex);
+    if (run->threads_running == 1)
+        count_left_over(t);
     run->threads_running--;
     pthread_cond_signal(&run->ended);
     pthread_mutex_unlock(&run->mutex);
@@ -235,35 +237,19 @@ static int worker_init(struct iothread *t, struct worker *w, uint32_t index, err
     return -1;
 }
 
-/* Zeroed figures of `count` parts; NULL for none, or without memory. */
-static struct figures *parts_of(uint32_t count)
-{
-    struct figures *parts = count ? calloc(count, sizeof *parts) : NULL;
-    for (uint32_t i = 0; parts != NULL && i < count; i++)
-        figures_init(&parts[i]);
-    return parts;
-}
-
 static int figures_prepare(struct iothread *t, errstr_t errstr)
 {
-    const struct loadgen_config *config = &t->run->config;
-    uint32_t kinds = config->kind_count > 1 ? config->kind_count : 0;
-    uint32_t servers = config->server_count > 1 ? config->server_count : 0;
-    t->kinds = parts_of(kinds);
-    t->servers = parts_of(servers);
-    t->steps = parts_of(config->step_count);
-    t->has_parts = kinds || servers || config->step_count;
-    figures_init(&t->measured);
-    histogram_init(&t->burn_in_latencies);
-    histogram_init(&t->start_lags);
-    histogram_init(&t->timer_lags);
-    histogram_init(&t->reply_waits);
-    histogram_init(&t->connect_times);
-    if ((kinds && t->kinds == NULL) || (servers && t->servers == NULL) ||
-        (config->step_count && t->steps == NULL)) {
+    uint32_t parts = t->run->parts.total;
+    counted_init(&t->counted);
+    if (parts == 0)
+        return 0;
+    t->parts = calloc(parts, sizeof *t->parts);
+    if (t->parts == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
+    for (uint32_t i = 0; i < parts; i++)
+        figures_init(&t->parts[i]);
     return 0;
 }
 
@@ -300,9 +286,7 @@ void iothread_free(struct iothread *t)
         free(t->workers[i].output);
     }
     free(t->workers);
-    free(t->kinds);
-    free(t->servers);
-    free(t->steps);
+    free(t->parts);
     waiting_line_close(&t->line);
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);

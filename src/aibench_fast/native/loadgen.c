@@ -37,7 +37,13 @@ static void set_kind_limits(struct run_state *run)
 static void init_shared(struct run_state *run, const struct loadgen_config *config)
 {
     pthread_condattr_t monotonic;
+    const uint32_t parts[DIMENSIONS] = {
+        [DIMENSION_KIND] = config->kind_count > 1 ? config->kind_count : 0,
+        [DIMENSION_SERVER] = config->server_count > 1 ? config->server_count : 0,
+        [DIMENSION_STEP] = config->step_count,
+    };
     run->config = *config;
+    parts_lay_out(&run->parts, parts);
     schedule_init(&run->schedule, &config->schedule);
     atomic_init(&run->burn_in_requests, config->burn_in_requests);
     for (uint32_t k = 0; k < config->kind_count; k++) {
@@ -204,19 +210,9 @@ static int64_t thread_cpu_wait_ns(struct iothread *t)
 
 static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *busiest_ns)
 {
-    bool scheduled = schedule_is_open(&t->run->schedule);
     int64_t last_ns = atomic_load_explicit(&t->last_completed_ns, memory_order_relaxed);
     int64_t began_ns = atomic_load_explicit(&t->began_ns, memory_order_relaxed);
     int64_t cpu_ns = thread_cpu_ns(t);
-    s->requests += atomic_load_explicit(&t->requests, memory_order_relaxed);
-    s->answered_tensors += atomic_load_explicit(&t->answered_tensors, memory_order_relaxed);
-    s->reconnects += atomic_load_explicit(&t->reconnects, memory_order_relaxed);
-    s->remade += atomic_load_explicit(&t->remade, memory_order_relaxed);
-    s->resent += atomic_load_explicit(&t->resent, memory_order_relaxed);
-    s->moved += atomic_load_explicit(&t->moved, memory_order_relaxed);
-    s->asked += atomic_load_explicit(&t->asked, memory_order_relaxed);
-    s->abandoned += atomic_load_explicit(&t->abandoned, memory_order_relaxed);
-    s->burn_in_shed += atomic_load_explicit(&t->burn_in_shed, memory_order_relaxed);
     s->cpu_ns += cpu_ns;
     int64_t cpu_wait_ns = thread_cpu_wait_ns(t);
     if (cpu_wait_ns > s->longest_cpu_wait_ns)
@@ -233,17 +229,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
         s->last_completed_ns = last_ns;
     if ((double)cpu_ns > *busiest_ns)
         *busiest_ns = (double)cpu_ns;
-    failures_merge(&s->burn_in_failures, &t->burn_in_failures);
-    histogram_merge(&s->burn_in_latencies, &t->burn_in_latencies);
-    figures_merge(&s->measured, &t->measured);
-    histogram_merge(&s->reply_waits, &t->reply_waits);
-    histogram_merge(&s->connect_times, &t->connect_times);
-    if (scheduled) {
-        histogram_merge(&s->start_lags, &t->start_lags);
-        histogram_merge(&s->timer_lags, &t->timer_lags);
-    }
-    /* At last, so that no request has ended that was not begun. */
-    s->begun += atomic_load_explicit(&t->begun, memory_order_acquire);
+    counted_merge(&s->counted, &t->counted);
 }
 
 /* From when on nothing that was due was the run's; 0 where the schedule came to its end. */
@@ -260,12 +246,7 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     memset(s, 0, sizeof *s);
     s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
     s->longest_cpu_wait_ns = -1;
-    figures_init(&s->measured);
-    histogram_init(&s->burn_in_latencies);
-    histogram_init(&s->start_lags);
-    histogram_init(&s->timer_lags);
-    histogram_init(&s->reply_waits);
-    histogram_init(&s->connect_times);
+    counted_init(&s->counted);
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
     s->cut_ns = cut_at_ns(&g->run);
@@ -273,64 +254,31 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
     s->lag_exceeded = atomic_load(&g->run.lag_exceeded);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         add_thread(s, &g->threads[i], &busiest_ns);
-    figures_complete(&s->measured);
+    counted_complete(&s->counted);
     if (s->last_completed_ns > s->measured_from_ns)
         s->busiest_thread = busiest_ns / (double)(s->last_completed_ns - s->measured_from_ns);
 }
 
-void loadgen_read_kind(struct loadgen *g, uint32_t kind, struct figures *figures)
+uint32_t loadgen_parts(const struct loadgen *g)
 {
-    memset(figures, 0, sizeof *figures);
-    figures_init(figures);
-    for (uint32_t i = 0; i < g->run.config.threads; i++)
-        figures_merge(figures, &g->threads[i].kinds[kind]);
-    figures_complete(figures);
+    return g->run.parts.total;
 }
 
-void loadgen_read_server(struct loadgen *g, uint32_t server, struct figures *figures)
+void loadgen_read_part(struct loadgen *g, uint32_t place, struct part *part)
 {
-    memset(figures, 0, sizeof *figures);
-    figures_init(figures);
+    const struct parts *parts = &g->run.parts;
+    memset(part, 0, sizeof *part);
+    part->dimension = parts_dimension(parts, place);
+    part->number = place - parts->firsts[part->dimension];
+    figures_init(&part->figures);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
-        figures_merge(figures, &g->threads[i].servers[server]);
-    figures_complete(figures);
-}
-
-void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures)
-{
-    memset(figures, 0, sizeof *figures);
-    figures_init(figures);
-    for (uint32_t i = 0; i < g->run.config.threads; i++)
-        figures_merge(figures, &g->threads[i].steps[step]);
-    figures_complete(figures);
+        figures_merge(&part->figures, &g->threads[i].parts[place]);
+    figures_complete(&part->figures);
 }
 
 uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage *outages)
 {
     return outages_read(&g->run.outages[server], outages);
-}
-
-uint64_t loadgen_unsent(struct loadgen *g, uint64_t *of_steps)
-{
-    struct run_state *run = &g->run;
-    int64_t over_ns = atomic_load(&run->over_ns);
-    struct arrival arrival;
-    uint64_t unsent = 0;
-    for (uint32_t i = 0; i < run->config.threads; i++)
-        unsent += atomic_load(&g->threads[i].measured.unsent);
-    for (uint32_t step = 0; step < run->config.step_count; step++) {
-        of_steps[step] = 0;
-        for (uint32_t i = 0; i < run->config.threads; i++)
-            of_steps[step] += atomic_load(&g->threads[i].steps[step].unsent);
-    }
-    if (schedule_is_open(&run->schedule))
-        while (schedule_next(&run->schedule, &arrival) && arrival.due_ns < over_ns &&
-               (!run->config.max_requests || arrival.number < run->config.max_requests)) {
-            unsent++;
-            if (arrival.step != SCHEDULE_NO_STEP)
-                of_steps[arrival.step]++;
-        }
-    return unsent;
 }
 
 bool loadgen_tls(struct loadgen *g, const char **version, const char **cipher)

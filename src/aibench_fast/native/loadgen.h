@@ -24,6 +24,7 @@
 #include "figures.h"
 #include "kind.h"
 #include "outages.h"
+#include "parts.h"
 #include "schedule.h"
 
 #define BURN_IN_UNTIL_TOLD UINT64_MAX
@@ -61,18 +62,8 @@ struct loadgen_config {
 };
 
 struct loadgen_snapshot {
-    uint64_t begun;            /* requests handed to a connection, or given up for want of one */
-    uint64_t requests;         /* ended in any way, burn-in included; shed ones are none */
-    uint64_t answered_tensors; /* in the successes among them */
-    uint64_t reconnects;       /* new connections in place of such as the server closed between requests */
-    uint64_t remade;           /* new connections in place of such as were lost */
-    uint64_t resent;           /* requests that went out again, because the server closed the connection
-                                * before it had them */
-    uint64_t moved;            /* redirects that were followed, MOVED */
-    uint64_t asked;            /* and ASK */
-    uint64_t abandoned;        /* under way when the run was stopped; final after the end, when those
-                                * that were begun are those that ended and these */
-    uint64_t burn_in_shed;     /* not in the figures */
+    struct counted counted;    /* of all threads together; `abandoned` and `unsent` are final after the end, when
+                                * the requests that were begun are those that ended and those abandoned */
     int64_t started_ns;        /* 0 before the start */
     int64_t began_ns;          /* when the first I/O thread did; 0 before */
     int64_t measured_from_ns;  /* when burn-in was complete; 0 before, and maybe later than now, where
@@ -89,14 +80,13 @@ struct loadgen_snapshot {
                                      * max_requests, or stopped; 0 where the schedule ended it */
     int64_t cut_ns;                 /* when that was; 0 before, and where the schedule ended it */
     bool lag_exceeded;              /* a request was later than max_lag_ns, which ended the run */
-    struct failures burn_in_failures;
-    struct histogram burn_in_latencies; /* of its successes, from the intended start */
-    struct figures measured;
-    struct histogram start_lags;  /* of all requests by a schedule: actual less intended start */
-    struct histogram timer_lags;  /* of those that a free worker waited for: the client's own lag */
-    struct histogram reply_waits; /* from a reply's arrival in the kernel until its thread read it, of
-                                   * a sample; empty where the kernel does not tell */
-    struct histogram connect_times; /* of connections made in the measured part, with TLS and log-in */
+};
+
+/* A part of the requests, with the measured figures of it. */
+struct part {
+    enum dimension dimension;
+    uint32_t number; /* in that dimension, from 0 on */
+    struct figures figures;
 };
 
 struct loadgen;
@@ -127,20 +117,14 @@ void loadgen_stop(struct loadgen *g);
 /* Add up what all threads have so far, without stopping any. `snapshot` is overwritten. */
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *snapshot);
 
-/* The measured figures of one kind, of one server, or of one step of the schedule, added up as by
- * loadgen_read. Kinds and servers have figures of their own where there are several. `figures` is
- * overwritten. */
-void loadgen_read_kind(struct loadgen *g, uint32_t kind, struct figures *figures);
-void loadgen_read_server(struct loadgen *g, uint32_t server, struct figures *figures);
-void loadgen_read_step(struct loadgen *g, uint32_t step, struct figures *figures);
+/* How many parts there are: each kind and each server where there are several, and each step of the schedule. */
+uint32_t loadgen_parts(const struct loadgen *g);
+
+/* Add up the figures of one part, by its place from 0 on, as loadgen_read does. `part` is overwritten. */
+void loadgen_read_part(struct loadgen *g, uint32_t place, struct part *part);
 
 /* A server's outages so far, into room for OUTAGES_KEPT; returns how many there were in all. */
 uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage *outages);
-
-/* After the end: how many requests were due before the run was over or stopped, and not sent, for no
- * worker was free; and of them those of each step, into room for step_count. Takes what the schedule has
- * left: what a second call returns means nothing. */
-uint64_t loadgen_unsent(struct loadgen *g, uint64_t *of_steps);
 
 /* Before the start: the version of TLS and the cipher, as the first worker has them, both static; false where
  * there is none. */

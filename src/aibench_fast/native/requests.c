@@ -45,7 +45,7 @@ void note_unsent(struct iothread *t, struct worker *w)
 {
     int64_t due_ns = oldest(w)->arrival.due_ns;
     if (due_ns && due_ns < atomic_load_explicit(&t->run->over_ns, memory_order_relaxed))
-        count_unsent(t, oldest(w));
+        count_unsent(t, &oldest(w)->arrival);
     w->outstanding = 0;
 }
 
@@ -196,7 +196,7 @@ static void request_queue(struct iothread *t, struct worker *w, struct request *
 {
     const struct request_kind *kind = request->kind;
     queue_bytes(w, request);
-    figures_bump(&t->begun);
+    counter_bump(&t->counted.counters.begun);
     request->started_ns = now_ns;
     if (request->arrival.due_ns)
         count_started(t, w, request);
@@ -308,7 +308,7 @@ OUT_OF_LINE bool drop_too_late(struct iothread *t, struct worker *w, const struc
     } else {
         atomic_store(&run->lag_exceeded, true);
         run_stop(run);
-        count_unsent(t, request);
+        count_unsent(t, &request->arrival);
     }
     w->outstanding--;
     return true;
@@ -362,7 +362,7 @@ void worker_lost(struct iothread *t, struct worker *w)
     bool resends = closed_before_request(t, w);
     connection_close(&w->connection);
     if (resends) {
-        figures_bump(&t->resent);
+        counter_bump(&t->counted.counters.resent);
         w->resends = true;
         worker_begin(t, w);
         return;

@@ -1,54 +1,75 @@
-/* How a worker's requests are taken from the schedule, sent, answered and ended. Whatever is done with a
- * worker leaves it with its next request under way, waiting for it to be due or for a connection, or ended.
+/* A worker's requests: taken from the schedule, sent, answered and ended.
  *
- * Memory: nothing here allocates. Threads: the worker's I/O thread calls them, but run_stop.
+ * This file and connecting.h are one state machine, and call each other. The phases are those of
+ * `enum worker_phase`:
+ *
+ *     phase       entered by                handled by
+ *     WAITING     worker_next               iothread.c, which calls worker_begin when the request is due
+ *     BUSY        worker_start              worker_send, worker_receive
+ *     CONNECTING  worker_connect            worker_connected, or connect_failed
+ *     GREETING    worker_connected          worker_greeted, or connect_failed
+ *     RESTING     worker_rest               worker_rested
+ *     ENDED       worker_end                nothing
+ *
+ * WAITING, BUSY and ENDED belong to requests.c; the others belong to connecting.c. From here to there:
+ * worker_begin and worker_receive call worker_connect, for want of a connection or after a redirect; worker_lost
+ * and worker_receive call worker_rest. From there to here: a new connection calls worker_start, or worker_next
+ * where the request is too late by then; connect_failed calls requests_lost or request_done for requests that it
+ * gives up, and worker_end; worker_rested calls worker_begin, worker_next or worker_end_unsent.
+ *
+ * Each function leaves the worker in one of these phases, so that the caller must not use what it knew of the
+ * worker before the call.
+ *
+ * Memory: nothing here allocates. Units: nanoseconds of CLOCK_MONOTONIC.
+ * Threads: the worker's I/O thread alone calls them, but any thread may call run_stop and run_is_over.
  */
 #ifndef AIBENCH_REQUESTS_H
 #define AIBENCH_REQUESTS_H
 
-#include "iothread.h"
+#include "runstate.h"
 
-/* Stop the run: its threads end within a tenth of a second. Any thread may call it. */
+/* Stop the run: its threads end within a tenth of a second. */
 void run_stop(struct run_state *run);
 
-/* Whether no more requests may be started. */
+/* Return whether no more requests may start. */
 bool run_is_over(struct run_state *run);
 
-/* Give the worker, which has no request, its next, at once or when it is due, or end it. */
+/* Give the worker, which has no request, its next one, which starts at once or when it is due; or end the worker. */
 void worker_next(struct iothread *t, struct worker *w);
 
-/* Start the worker's request, on a new connection where the old one was lost. */
+/* Start the worker's request, on a new connection if the old one is lost or closed. */
 void worker_begin(struct iothread *t, struct worker *w);
 
-/* The request that was taken goes out on the connection, which has no other, and more behind it. */
+/* Send the worker's request on its connection, which has no other outstanding, and more requests behind it. */
 void worker_start(struct iothread *t, struct worker *w);
 
-/* Send what is queued and, once all of it went, what more there may be. */
+/* Send what is queued. When all of it went, fill the queue with the requests that the pipeline has room for. */
 void worker_send(struct iothread *t, struct worker *w);
 
-/* Something came on the connection, or its end. */
+/* Receive and judge what came on the connection, or its end. */
 void worker_receive(struct iothread *t, struct worker *w);
 
-/* The oldest request failed, as its check says, and its connection with it, and with that the
- * others that were outstanding on it. */
+/* The oldest request failed for the reason in the check. Its connection is lost, and with it the other requests
+ * that are outstanding on it. */
 void worker_lost(struct iothread *t, struct worker *w);
 
 /* The oldest request ended, as its check says. */
 void request_done(struct iothread *t, struct worker *w);
 
-/* The same, and those that are outstanding behind it failed with it. */
+/* The same, and all requests outstanding behind it failed with it. */
 void requests_lost(struct iothread *t, struct worker *w);
 
-/* Drop a request that was taken where it is due by the schedule and later than may be: it is shed, or the
- * run ends with it, and the worker has it no more. Returns whether it was. */
+/* Drop a request that is later by the schedule than allowed: it is shed, or it ends the run. Return whether it was
+ * dropped; the worker then has no request. */
 bool drop_too_late(struct iothread *t, struct worker *w, const struct request *request);
 
-/* The run is over, and the worker's request was not sent; was it due? */
+/* The run is over and the worker's request was not sent: count it as unsent if it was due. */
 void note_unsent(struct iothread *t, struct worker *w);
 
-/* The same, and the worker ends. */
+/* The same, and end the worker. */
 void worker_end_unsent(struct iothread *t, struct worker *w);
 
+/* Close the worker's connection; it does nothing more. */
 void worker_end(struct iothread *t, struct worker *w);
 
 #endif

@@ -1,6 +1,7 @@
-/* A worker: a connection of its own, and the requests that are outstanding on it.
+/* A worker: its connection and the requests that are outstanding on it.
  *
  * Memory: iothread_init allocates what is in one, iothread_free frees it.
+ * Units: nanoseconds of CLOCK_MONOTONIC.
  * Threads: its I/O thread alone uses it.
  */
 #ifndef AIBENCH_WORKER_H
@@ -17,12 +18,13 @@
 #include "schedule.h"
 #include "waitingline.h"
 
+/* How a worker goes from one to the other is in requests.h. */
 enum worker_phase {
-    WORKER_WAITING, /* for its request's start by the schedule */
-    WORKER_RESTING, /* before it connects again, where that was refused, or cut unused */
+    WORKER_WAITING,    /* until its request is due */
+    WORKER_RESTING,    /* before it connects again, or while it sees whether the server closes its connection */
     WORKER_CONNECTING,
-    WORKER_GREETING,
-    WORKER_BUSY,
+    WORKER_GREETING,   /* connected; the server has not accepted the greeting yet */
+    WORKER_BUSY,       /* requests are outstanding */
     WORKER_ENDED
 };
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aibench_fast._core import Endpoint, HttpPlan, RespPlan
+from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.session import ServerStatistics, Session, StatisticsWatch

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from aibench_fast._core import Endpoint, HttpPlan, RespPlan, Tls
+from aibench_fast._core import Tls
+from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.tensortype import STRINGS

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aibench_fast._core import ANY_LENGTH, HttpOutput, HttpPlan, judge_http
+from aibench_fast._core import ANY_LENGTH, judge_http
+from aibench_fast.coretypes import HttpOutput, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import Reply, json_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aibench_fast._core import Endpoint, HttpPlan
+from aibench_fast.coretypes import Endpoint, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from aibench_fast._core import RespPlan, RespStrings
+from aibench_fast.coretypes import RespPlan, RespStrings
 from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect

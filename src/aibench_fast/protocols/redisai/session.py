@@ -4,7 +4,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aibench_fast._core import Endpoint, RespPlan
+from aibench_fast.coretypes import Endpoint, RespPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.record import ServerRecord

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aibench_fast._core import RespStrings
+from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
