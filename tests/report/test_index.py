@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from resultfiles import go_document, our_result, write
 
 from aibench_fast.report import content, html
+from aibench_fast.report import page as page_module
 from aibench_fast.results import folder as folder_module
 from aibench_fast.results import index, reading
 from aibench_fast.results.folder import Loaded, load
@@ -295,7 +296,7 @@ def test_of_very_many_cells_the_page_shows_the_fastest_and_says_so(
 ) -> None:
     monkeypatch.setattr(content, "MAX_DRAWN", 5)
     monkeypatch.setattr(content, "MAX_TIMED", 2)
-    monkeypatch.setattr(html, "MAX_ROWS", 7)
+    monkeypatch.setattr(page_module, "MAX_ROWS", 7)
     loaded = loaded_cells(tmp_path, autobatchings=4, workers=2)
     html.write_report(tmp_path / "page.html", content.gather("results", loaded))
     page = (tmp_path / "page.html").read_text()

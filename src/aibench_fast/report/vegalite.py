@@ -1,5 +1,6 @@
-"""The plotting library, asked for only where plots are drawn."""
+"""Packages of the extra `report`, imported only where a report is written or a plot is drawn."""
 
+from importlib import import_module
 from typing import Any
 
 from aibench_fast.errors import ConfigError
@@ -8,15 +9,18 @@ PICTURE_WIDTH = 900
 PICTURE_SCALE = 2.0
 
 
-def _library() -> Any:
+def imported(module: str, package: str) -> Any:
+    """Import a module of the extra; ConfigError where its package is not installed."""
     try:
-        import vl_convert
+        return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            "a report needs the plotting library vl-convert-python, which is not installed: "
-            "pip install 'aibench-fast[report]'"
+            f"a report needs {package}, which is not installed: pip install 'aibench-fast[report]'"
         ) from error
-    return vl_convert
+
+
+def _library() -> Any:
+    return imported("vl_convert", "vl-convert-python")
 
 
 def script_bundle() -> str:

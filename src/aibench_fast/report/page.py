@@ -1,0 +1,259 @@
+"""What the report's page shows, in the page's order: the context of its template, page.html."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from aibench_fast.report.charts import choices, defaults
+from aibench_fast.report.content import CellSummary, Content, commands, facts
+from aibench_fast.report.doubts import doubts
+from aibench_fast.report.keyfigures import KeyFigure, key_figures
+from aibench_fast.report.plot import Chart
+from aibench_fast.results.notation import fact_text, figure_text
+from aibench_fast.results.parts import Part
+from aibench_fast.results.servers import FIGURES, Figure
+
+Row = TypeVar("Row")
+
+MAX_NAMED = 8
+"""Doubts, parts and differing facts that are listed one by one; more would fill the page."""
+MAX_ROWS = 2000
+"""Of the table of cells."""
+MAX_COMMANDS = 50
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads, and rows of as many values."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice of what a group of plots shows."""
+
+    name: str
+    """The plots' parameter."""
+    label: str
+    offered: Sequence[str]
+    first: int
+    """The place of what is shown first."""
+
+
+@dataclass(frozen=True)
+class Plots:
+    """Plots under one heading, all with the same choice or none."""
+
+    heading: str
+    charts: Sequence[Chart]
+    choice: Choice | None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether each plot has a line to itself."""
+        return self.choice is not None and self.choice.name != "setting"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact of the set-up, with its different values: texts, or lists of settings."""
+
+    name: str
+    values: Sequence[str | Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the page shows."""
+
+    source: str
+    summary: Sequence[str]
+    doubts: Sequence[tuple[str, Sequence[str]]]
+    """Headings with their lines."""
+    figures: Sequence[KeyFigure]
+    limits: Sequence[str]
+    """Sentences on what is left out of very many cells."""
+    plots: Sequence[Plots]
+    cells: Table
+    parts: Sequence[tuple[str, Table]]
+    """By cell."""
+    parts_left_out: int
+    """Of further cells."""
+    facts: Sequence[Fact]
+    commands: Sequence[str]
+
+
+def page_of(content: Content, drawn: Sequence[Chart]) -> Page:
+    """Return the page of a report with these plots."""
+    with_parts = [one for one in content.cells if one.parts]
+    return Page(
+        source=content.source,
+        summary=[*_summary(content)],
+        doubts=[(words, _first(lines)) for words, lines in doubts(content) if lines],
+        figures=key_figures(content),
+        limits=[*_limits(content)],
+        plots=[*_plots(content, drawn)],
+        cells=_cells(content),
+        parts=[(str(one.cell), _table(_PART_COLUMNS, one.parts)) for one in with_parts[:MAX_NAMED]],
+        parts_left_out=len(with_parts[MAX_NAMED:]),
+        facts=[
+            Fact(_FACT_NAMES.get(name, name), _first([_fact_value(value) for value in values]))
+            for name, values in facts(content.runs).items()
+        ],
+        commands=_first(commands(content.runs), MAX_COMMANDS),
+    )
+
+
+def _first(lines: Sequence[Row], most: int = MAX_NAMED) -> list[Row | str]:
+    more = len(lines) - most
+    return [*lines[:most], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def _summary(content: Content) -> Iterator[str]:
+    runs = content.runs
+    yield _counted(len(runs), "result")
+    yield _counted(len(content.cells), "cell")
+    if starts_ms := [run.start_unix_ms for run in runs if run.start_unix_ms]:
+        days = (
+            datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            for start in (min(starts_ms), max(starts_ms))
+        )
+        yield " to ".join(dict.fromkeys(days))
+    yield from dict.fromkeys(f"{one.kind} {one.version}" for run in runs if (one := run.server))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _limits(content: Content) -> Iterator[str]:
+    cells, drawn = len(content.cells), len(content.drawn)
+    if drawn < cells:
+        yield (
+            f"Of {cells:,} cells the plots show {drawn:,}: those of the settings with the highest "
+            "throughput, all worker counts of each."
+        )
+    if content.timed < drawn:
+        yield f"One run over time is that of the {content.timed:,} fastest cells."
+    if cells > MAX_ROWS:
+        yield (
+            f"The table has the {MAX_ROWS:,} fastest cells; aibench-fast export writes all results."
+        )
+
+
+_CHOICE_LABELS = {
+    "variant": "Settings", "setting": "Settings", "place": "Settings", "cell": "Cell",
+}  # fmt: skip
+
+
+def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[Plots]:
+    of_choice = {
+        choice: [one for one in drawn if one.choice == choice] for choice in ("", *_CHOICE_LABELS)
+    }
+    searches = [one for one in of_choice[""] if one.name.startswith("search-")]
+    groups = {
+        "Search": searches,
+        "Servers side by side": of_choice["setting"],
+        "Servers' latencies": of_choice["place"],
+        "Throughput": [one for one in of_choice[""] if one not in searches],
+        "Latency": of_choice["variant"],
+        "One run over time": of_choice["cell"],
+    }
+    offered, first = choices(content), defaults(content)
+    for heading, group in groups.items():
+        if group:
+            name = group[0].choice
+            choice = name and Choice(name, _CHOICE_LABELS[name], offered[name], first[name])
+            yield Plots(heading, group, choice or None)
+
+
+Columns = Mapping[str, Callable[[Row], str]]
+"""Each column's head, and its value of a row."""
+
+
+def _table(columns: Columns[Row], rows: Iterable[Row]) -> Table:
+    return Table([*columns], [[value(row) for value in columns.values()] for row in rows])
+
+
+def _cells(content: Content) -> Table:
+    fastest = sorted(content.cells, key=lambda one: one.rate, reverse=True)[:MAX_ROWS]
+    shown = {one.cell for one in fastest}
+    rows = [one for one in content.cells if one.cell in shown]
+    return _table(_cell_columns(content), rows)
+
+
+_USE_HEADS = {
+    "cpu": "CPU (cores)", "cpu_an_inference": "CPU an inference (ms)", "memory": "Memory (MiB)",
+}  # fmt: skip
+
+
+def _cell_columns(content: Content) -> Columns[CellSummary]:
+    cells = [one.cell for one in content.cells]
+    compared = any(cell.server_name for cell in cells)
+    columns: dict[str, Callable[[CellSummary], str]] = {}
+    if compared:
+        columns["Server"] = lambda one: one.cell.server_name
+    columns["Workers"] = lambda one: str(one.cell.workers)
+    if any(cell.autobatching >= 0 for cell in cells):
+        columns["Auto-batching"] = lambda one: (
+            "unknown" if one.cell.autobatching < 0 else str(one.cell.autobatching)
+        )
+    columns["Tensor batch"] = lambda one: str(one.cell.batch_size or "of a mix")
+    if any(cell.max_rps for cell in cells):
+        columns["Limit (requests/s)"] = lambda one: (
+            f"{one.cell.max_rps:g}" if one.cell.max_rps else "none"
+        )
+    columns |= {
+        "Inferences/s": lambda one: f"{one.rate:,.3f}",
+        "p50 (ms)": lambda one: figure_text(one.quantile_ms("q50"), ",.3f"),
+        "p95 (ms)": lambda one: figure_text(one.quantile_ms("q95"), ",.3f"),
+        "p99 (ms)": lambda one: figure_text(one.quantile_ms("q99"), ",.3f"),
+        "Slowest run": lambda one: f"{min(one.rates):,.3f}",
+        "Fastest run": lambda one: f"{max(one.rates):,.3f}",
+    }
+    if compared:
+        columns |= {
+            _USE_HEADS[figure.name]: partial(_median, figure)
+            for figure in FIGURES
+            if figure.name in _USE_HEADS
+        }
+    columns["Runs"] = lambda one: str(len(one.runs))
+    columns["Failed requests"] = lambda one: f"{one.failed:,}"
+    return columns
+
+
+def _median(figure: Figure, one: CellSummary) -> str:
+    return figure_text(one.median(figure), ",.3f")
+
+
+_PART_COLUMNS: Columns[Part] = {
+    "Part": lambda part: part.what,
+    "Name": lambda part: part.name,
+    "Requests": lambda part: f"{part.requests:,}",
+    "Inferences/s": lambda part: figure_text(part.inferences_per_s, ",.3f"),
+    "p50 (ms)": lambda part: figure_text(part.q50_ms, ",.3f"),
+    "p99 (ms)": lambda part: figure_text(part.q99_ms, ",.3f"),
+    "Failed requests": lambda part: f"{part.failed:,}",
+    "Shed": lambda part: f"{part.shed:,}",
+    "Unsent": lambda part: figure_text(part.unsent, ","),
+}
+
+_FACT_NAMES = {
+    "CpuModel": "CPU",
+    "Package": "aibench-fast",
+    "Hiredis": "hiredis",
+    "Tls": "TLS",
+    "ServerConfig": "Server settings",
+    "ModelDigest": "Model SHA-256",
+    "DataDigest": "Tensors SHA-256",
+}
+
+
+def _fact_value(value: Any) -> str | list[str]:
+    if isinstance(value, dict):
+        return [f"{name} {fact_text(setting)}" for name, setting in value.items()]
+    return fact_text(value)
