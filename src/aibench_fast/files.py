@@ -117,9 +117,12 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file that is either whole or not there; ConfigError as `replacing`."""
+    """Write a UTF-8 text file that is either whole or not there; ConfigError as `replacing`.
+
+    What is no character, of a file's name, is written as an escape, as standard output does.
+    """
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def check_writable(path: Path) -> None:

@@ -11,55 +11,57 @@ from commandline import Cli
 from fake_inference import Answer, Asked, FakeInference, binary_reply, json_reply, reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 
 from aibench_fast import Result, RunConfig, run
 from aibench_fast.protocols.address import http_address
 from aibench_fast.protocols.openinference import metrics
-from aibench_fast.protocols.openinference.metrics import MetricsReader, samples
+from aibench_fast.protocols.openinference.metrics import MetricsReader
+from aibench_fast.protocols.statistics import ServerReading
 from aibench_fast.results.serverperiods import server_parts_ms
 
 RECORDED = Path(__file__).parent / "metrics"
 """What real servers answered: KServe 0.21.0, MLServer 1.7.1, Triton 2.51.0; shortened."""
 
 
-# Line ends other than \n are none to the format, but are to Python's splitlines.
-CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]) | st.just("\n")
-NAMES = st.text("ab_:9", min_size=1, max_size=6).filter(lambda name: name[0] != "9")
-LABELS = st.dictionaries(
-    st.text("abz", min_size=1, max_size=3), st.text(CHARACTERS, max_size=8), max_size=3
-)
-VALUES = st.floats() | st.integers()
-STAMPS = st.none() | st.integers(0, 10**13)
+TEXTS = st.text() | st.text('{}",=\\\n\t #_a1.e+-')
+NAMES = st.sampled_from(["nv_inference_count", "process_resident_memory_bytes"])
 
 
-def line(name: str, labels: dict[str, str], value: float, stamp: int | None) -> str:
-    """A sample as servers write it."""
-    escapes = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
-    inner = ",".join(f'{key}="{text.translate(escapes)}"' for key, text in labels.items())
-    told = f"{name}{{{inner}}} {value}" if inner else f"{name} {value}"
-    return told if stamp is None else f"{told} {stamp}"
+def read(text: bytes, model: str = "m", version: str | None = None) -> ServerReading:
+    with FakeInference(paths={"/metrics": reply(text)}) as fake:
+        return MetricsReader(http_address(f"{fake.url}/metrics"), [model], version).read()
 
 
 @settings(max_examples=50)
-@given(st.lists(st.tuples(NAMES, LABELS, VALUES, STAMPS), max_size=5))
-def test_the_text_is_read_as_prometheus_reads_it(
-    written: list[tuple[str, dict[str, str], float, int | None]],
+@given(st.lists(st.builds(str.__add__, NAMES, TEXTS)))
+def test_any_text_is_a_reading_or_a_note(
+    lines: list[str],
 ) -> None:
-    text = "# HELP of it all\n" + "\n".join(line(*one) for one in written) + "\n"
-    theirs = [
-        (one.name, one.labels, float(one.value))
-        for family in text_string_to_metric_families(text)
-        for one in family.samples
-    ]
-    ours = [tuple(one) for one in samples(text, lambda name: True)]
-    assert sorted(map(repr, ours)) == sorted(map(repr, theirs))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(metrics, "_fetched", lambda address: "\n".join(lines))
+        reading = MetricsReader(http_address("http://127.0.0.1:1/metrics"), ["m"], None).read()
+    assert bool(reading.counters) != bool(reading.notes)
 
 
-@settings(max_examples=50)
-@given(st.text())
-def test_any_text_is_read_or_passed_over(text: str) -> None:
-    assert all(one.name for one in samples(text, lambda name: True))
+@pytest.mark.parametrize("model", ['a "b"', "c\\d", "e,f}", "m{", "g=h"])
+def test_a_model_of_any_name_is_found_among_others(model: str) -> None:
+    escaped = model.replace("\\", r"\\").replace('"', r"\"")
+    text = (
+        "# TYPE nv_inference_count counter\n"
+        f'nv_inference_count{{model="{escaped}",version="1"}} 4e1 1700000000000\n'
+        f'nv_inference_count{{model="{escaped}",version="2"}} 2\n'
+        'nv_inference_count{model="other",version="1"} 7\n'
+    )
+    assert read(text.encode(), model).counters == {"model_samples": 42}
+    assert read(text.encode(), model, "1").counters == {"model_samples": 40}
+
+
+def test_what_others_write_is_not_parsed() -> None:
+    """Neither names that say nothing of a run nor a thousand other models take any time."""
+    others = "".join(f'nv_inference_count{{model="m{number}"}} 1\n' for number in range(9000))
+    text = f'{others}nv_gpu_power_usage{{ 1\nnv_inference_count{{model="m"}} 3\n'
+    assert len(text) > metrics.MAX_PARSED_CHARACTERS
+    assert read(text.encode()).counters == {"model_samples": 3}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +97,7 @@ def test_any_text_is_read_or_passed_over(text: str) -> None:
 def test_what_real_servers_tell_is_understood(
     server: str, counters: dict[str, float], memory_bytes: int | None
 ) -> None:
-    text = (RECORDED / f"{server}.txt").read_bytes()
-    with FakeInference(paths={"/metrics": reply(text)}) as fake:
-        reading = MetricsReader(http_address(f"{fake.url}/metrics"), ["m"], None).read()
+    reading = read((RECORDED / f"{server}.txt").read_bytes())
     assert reading.counters == pytest.approx(counters, abs=0.001)
     assert reading.levels.get("used_memory_rss_bytes") == memory_bytes
     assert reading.notes == ()
@@ -151,6 +151,11 @@ def test_a_run_has_the_differences_by_period_and_over_all() -> None:
     assert sum(stats["model_calls"] for stats in periods) == 60
 
 
+MANY_LABELS = b"nv_inference_count{%s} 1" % b",".join(
+    b'a%x=""' % number for number in range(200_000)
+)
+
+
 async def silence() -> bytes:
     await asyncio.sleep(3600)
     return b""
@@ -164,6 +169,8 @@ async def silence() -> bytes:
         (lambda: reply(b"", status="500 Oh"), "it answers HTTP 500"),
         (lambda: b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nprocess", "no reading of http"),
         (lambda: reply(b"a 1\n" * (1 << 21)), "more than 4,194,304 bytes"),
+        (lambda: reply(MANY_LABELS), "its lines have more than 131,072 characters"),
+        (lambda: reply(b'nv_inference_count{model="m" 4'), "not answer in Prometheus's text format"),
         (silence, "no reading of http"),
     ],
 )

@@ -3,11 +3,14 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import Cli
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from resultfiles import go_document, our_result, write
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture
@@ -47,3 +50,23 @@ def test_openmetrics_is_read_by_prometheus(cli: Cli, results: Path, tmp_path: Pa
     assert found["ours.json", "0.99"].labels["workers"] == "3"
     failed = {s.labels["file"]: s.value for s in families["aibench_failed_requests"].samples}
     assert failed == {"ours.json": 4, "go.json": 0}
+
+
+def test_openmetrics_has_the_series_that_it_had(cli: Cli, results: Path) -> None:
+    """Names, types, units, labels and values, to which dashboards refer."""
+    # A name that is no UTF-8, which a file may have.
+    (results / "go.json").rename(results / "go-\udc80.json")
+    done = cli("export", "results", "--format", "openmetrics")
+    assert done.returncode == 0, done.stderr
+
+    def families(text: str) -> dict[str, Any]:
+        return {
+            family.name: (
+                family.type,
+                family.unit,
+                sorted((sorted(one.labels.items()), one.value) for one in family.samples),
+            )
+            for family in text_string_to_metric_families(text)
+        }
+
+    assert families(done.stdout) == families((GOLDEN / "results.prom").read_text())

@@ -1,7 +1,6 @@
-"""What a server tells Prometheus of itself, as far as its names are known here.
+"""Read a server's Prometheus metrics, those of the names that are known here.
 
-Names, beside those of `protocols.openinference.statistics`, which Triton's, KServe's and MLServer's
-own names are turned into:
+Triton's, KServe's and MLServer's names become those of `protocols.openinference.statistics` and:
 
     process_cpu_s                   CPU time of the process that answers
     used_memory_rss_bytes           its memory
@@ -14,12 +13,10 @@ KServe's preprocess, predict and postprocess are model_input_us, model_infer_us,
 import dataclasses
 import http.client
 import math
-import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
@@ -29,17 +26,21 @@ from aibench_fast.protocols.openinference.client import http_connection
 from aibench_fast.protocols.openinference.head import end_of_head, open_head
 from aibench_fast.protocols.statistics import ServerReading
 
+if TYPE_CHECKING:
+    from prometheus_client.samples import Sample
+
 PATH = "/metrics"
 MLSERVER = "mlserver"
 MLSERVER_PORT = 8082
 TIME_ALLOWED_S = 2.0
 MAX_BYTES = 4 << 20
+MAX_PARSED_CHARACTERS = 1 << 17
+"""Of the lines about a run's models: a long line takes the parser quadratic time."""
 US_PER_S = 1e6
 
-_SAMPLE = re.compile(r"([\w:]+)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_ESCAPED = re.compile(r"\\(.)")
 _MODEL_LABELS = ("model", "model_name")
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+"""Of a label's value."""
 _COUNTERS = {
     "process_cpu_seconds_total": ("process_cpu_s", 1),
     # Triton
@@ -67,48 +68,38 @@ _COUNTERS = {
 _LEVELS = {"process_resident_memory_bytes": "used_memory_rss_bytes"}
 
 
-class Sample(NamedTuple):
-    """A line of the text format."""
+def _parsed(lines: Iterable[str]) -> "list[Sample]":
+    """Parse lines of samples; ServerError where one is malformed or they are too long."""
+    from prometheus_client.parser import text_string_to_metric_families  # takes 20 ms
 
-    name: str
-    labels: Mapping[str, str]
-    value: float
-
-
-def samples(text: str, names: Callable[[str], bool]) -> Iterator[Sample]:
-    """The samples of the wanted names in Prometheus's text format; what is none is passed over."""
-    for line in text.split("\n"):
-        found = _SAMPLE.fullmatch(line) if names(_name(line)) else None
-        if found:
-            with suppress(ValueError):
-                yield Sample(found[1], _labels(found[2] or ""), float(found[3]))
-
-
-def _name(line: str) -> str:
-    return line.partition("{")[0].partition(" ")[0]
-
-
-def _labels(words: str) -> dict[str, str]:
-    return {
-        name: _ESCAPED.sub(lambda one: "\n" if one[1] == "n" else one[1], value)
-        for name, value in _LABEL.findall(words)
-    }
+    text = "\n".join(lines)
+    if len(text) > MAX_PARSED_CHARACTERS:
+        raise ServerError(f"its lines have more than {MAX_PARSED_CHARACTERS:,} characters")
+    try:
+        return [
+            one._replace(value=float(one.value))
+            for family in text_string_to_metric_families(text)
+            for one in family.samples
+        ]
+    except (ValueError, IndexError, OverflowError) as error:  # by what is malformed about it
+        raise ServerError(f"it does not answer in Prometheus's text format: {error}") from error
 
 
 class MetricsReader:
-    """Reads what a server tells Prometheus, each time on a connection of its own."""
+    """Reads a server's metrics, each time on a connection of its own."""
 
     def __init__(self, address: HttpAddress, models: Sequence[str], version: str | None) -> None:
         """Of these models, in this version, or in all where that is None; nothing is read yet."""
         self.address = address
         self._models = models
+        self._quoted = [f'"{model.translate(_ESCAPES)}"' for model in models]
         self._version = version
 
     def read(self) -> ServerReading:
-        """Read once, for no more than a short while; what fails is in the notes."""
+        """Read once, for no more than a short while; the notes name what fails."""
         now_s = time.monotonic()
         try:
-            text = _fetched(self.address)
+            found = _parsed(filter(self._is_of_interest, _fetched(self.address).split("\n")))
         except (OSError, http.client.HTTPException, ServerError) as error:
             why = str(error).strip() or type(error).__name__
             if isinstance(error, handshake.ENDS):
@@ -117,7 +108,7 @@ class MetricsReader:
             return ServerReading(now_s, notes=(f"no reading of {self.address}: {why}",))
         counters: dict[str, float] = {}
         levels: dict[str, float] = {}
-        for one in samples(text, lambda name: name in _COUNTERS or name in _LEVELS):
+        for one in found:
             if not math.isfinite(one.value) or not self._is_asked(one.labels):
                 continue
             if one.name in _LEVELS:
@@ -133,6 +124,18 @@ class MetricsReader:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _is_of_interest(self, line: str) -> bool:
+        """Whether to parse a line: the server may have a thousand other models.
+
+        Lines of types are not parsed, by which the parser would rename counters.
+        """
+        name, _, labels = line.partition("{")
+        name = name.partition(" ")[0]
+        return (name in _COUNTERS or name in _LEVELS) and (
+            any(model in labels for model in self._quoted)
+            or not any(f'{label}="' in labels for label in _MODEL_LABELS)
+        )
 
     def _is_asked(self, labels: Mapping[str, str]) -> bool:
         models = [labels[name] for name in _MODEL_LABELS if name in labels]
@@ -150,7 +153,7 @@ def _whole(value: float) -> float:
 
 
 def _fetched(address: HttpAddress) -> str:
-    """What the address answers; OSError or HTTPException where it does not, or not soon enough."""
+    """Return the answer; OSError or HTTPException where there is none, or none soon enough."""
     connection = http_connection(address, TIME_ALLOWED_S)
     head = open_head(address, "GET", "") + end_of_head()
     try:
@@ -170,7 +173,7 @@ def _fetched(address: HttpAddress) -> str:
 
 
 def given_reader(address: HttpAddress, models: Sequence[str], version: str | None) -> MetricsReader:
-    """Read what --metrics-url names; ServerError where nothing is to be had there."""
+    """Return a reader of what --metrics-url names; ServerError where no metrics are there."""
     reader = MetricsReader(_with_path(address), models, version)
     if reading := reader.read().notes:
         raise ServerError(f"--metrics-url: {reading[0]}")
@@ -180,9 +183,9 @@ def given_reader(address: HttpAddress, models: Sequence[str], version: str | Non
 def found_reader(
     server: HttpAddress, kind: str, models: Sequence[str], version: str | None
 ) -> MetricsReader | None:
-    """Read what a server tells where such servers do, if it does; None otherwise.
+    """Return a reader of the usual address of such a server's metrics; None if there are none.
 
-    What answers there has to know the model: it may be another program.
+    They have to name the model: another program may answer there.
     """
     if server.path:
         return None  # behind something that has metrics of its own
