@@ -170,7 +170,7 @@ async def silence() -> bytes:
         (lambda: b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nprocess", "no reading of http"),
         (lambda: reply(b"a 1\n" * (1 << 21)), "more than 4,194,304 bytes"),
         (lambda: reply(MANY_LABELS), "its lines have more than 131,072 characters"),
-        (lambda: reply(b'nv_inference_count{model="m" 4'), "not answer in Prometheus's text format"),
+        (lambda: reply(b'nv_inference_count{model="m" 4'), "not in Prometheus's text format"),
         (silence, "no reading of http"),
     ],
 )

@@ -82,7 +82,7 @@ def _parsed(lines: Iterable[str]) -> "list[Sample]":
             for one in family.samples
         ]
     except (ValueError, IndexError, OverflowError) as error:  # by what is malformed about it
-        raise ServerError(f"it does not answer in Prometheus's text format: {error}") from error
+        raise ServerError(f"it is not in Prometheus's text format: {error}") from error
 
 
 class MetricsReader:
