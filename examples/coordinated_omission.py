@@ -1,7 +1,7 @@
-"""Coordinated omission, shown: a server that freezes for one second in ten, measured two ways.
+"""Show coordinated omission: measure a server that freezes for one second in ten, in two ways.
 
-A closed loop waits for the frozen server and sends nothing meanwhile, so that one request alone is
-slow. By a schedule requests go on being due, and each that had to wait counts from when it was.
+A closed loop waits for the frozen server and sends nothing meanwhile, so only one request is slow.
+In an open loop requests stay due, and each counts from when it was due.
 
     python examples/coordinated_omission.py --out docs
 
@@ -32,8 +32,8 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each run (default: 30)")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder of the picture")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of a run (default: 30)")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for the picture")
     options = parser.parse_args()
     with EmbeddedServer() as server:
         with Connection(server.address) as connection:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def freezing(pid: int, address: ServerAddress, seconds: float, limit_rps: float) -> Result:
-    """One run of one worker while the server's process is stopped FROZEN_S in every PERIOD_S."""
+    """Run one worker while the server's process stops for FROZEN_S in every PERIOD_S."""
     over = threading.Event()
 
     def freeze() -> None:
@@ -66,7 +66,7 @@ def freezing(pid: int, address: ServerAddress, seconds: float, limit_rps: float)
     freezer = threading.Thread(target=freeze)
     freezer.start()
     try:
-        # One worker sends its 100 a second by itself, as a closed loop with a pause would.
+        # One worker can send 100 requests a second by itself, like a closed loop with pauses.
         return run(
             RunConfig(
                 file=None, shape=(16,), model=MODEL, address=address, duration_s=seconds,
@@ -79,7 +79,7 @@ def freezing(pid: int, address: ServerAddress, seconds: float, limit_rps: float)
 
 
 def table(curves: dict[str, LatencyHistogram]) -> list[str]:
-    """The latencies at QUANTILES, and the highest, in milliseconds."""
+    """Return lines with the latencies at QUANTILES, and the highest, in milliseconds."""
     lines = [f"{'':40}" + "".join(f"{name:>10}" for name in (*QUANTILES, "max"))]
     for name, latencies in curves.items():
         values = [*latencies.quantiles_ms(QUANTILES.values()), latencies.max_ms]
@@ -88,7 +88,7 @@ def table(curves: dict[str, LatencyHistogram]) -> list[str]:
 
 
 def picture(curves: dict[str, LatencyHistogram]) -> bytes:
-    """The percentile curves as PNG."""
+    """Return the percentile curves as PNG."""
     rows = [
         {"loop": name, **point}
         for name, latencies in curves.items()

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes the tensor file from COCO 2017's validation photographs, with aibench's environment variables:
-#   INPUT_VISION_VAL_DIR  a folder or zip archive of photographs, or `sample`; without it COCO is
-#                         fetched (816 MB) into COCO_DIR
+# Write the tensor file from COCO 2017's validation photographs. aibench's environment variables:
+#   INPUT_VISION_VAL_DIR  a folder or zip archive of photographs, or `sample`; by default the script
+#                         downloads COCO (816 MB) into COCO_DIR
 #   OUTPUT_VISION_FILE_NAME  BULK_DATA_DIR  DATA_SEED
-# Further arguments go to `aibench-fast prepare`, such as --limit N or --re-use-factor N.
+# It passes further arguments to `aibench-fast prepare`, such as --limit N or --re-use-factor N.
 set -euo pipefail
 
-# After what is on the PATH: the environment that `make` made.
+# Prefer a program on the PATH; otherwise use the environment that `make` creates.
 PATH="$PATH:$(dirname "$0")/../.venv/bin"
 
 BULK_DATA_DIR=${BULK_DATA_DIR:-/tmp/bulk_data}

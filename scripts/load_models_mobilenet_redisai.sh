@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Loads MobileNet V1 into a RedisAI server, with aibench's environment variables:
+# Load MobileNet V1 into a RedisAI server. aibench's environment variables:
 #   DEVICE=cpu|gpu  BACKEND=TF|TFLITE|ONNX|NULL  BATCHSIZE=<n>
 #   DATABASE_HOST  DATABASE_PORT  VISION_MODEL_NAME
-# Further arguments go to `aibench-fast model load`, such as --model-file FILE.
+# It passes further arguments to `aibench-fast model load`, such as --model-file FILE.
 set -euo pipefail
 
 DEVICE=${DEVICE:-cpu}
-# After what is on the PATH: the environment that `make` made.
+# Prefer a program on the PATH; otherwise use the environment that `make` creates.
 PATH="$PATH:$(dirname "$0")/../.venv/bin"
 
 exec aibench-fast model load \

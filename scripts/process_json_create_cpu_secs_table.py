@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The server's CPU use by reporting period of one result file, as aibench's script of this name."""
+"""Print the server's CPU use by reporting period, like aibench's script of this name."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ import sys
 try:
     from aibench_fast.cli import main
 except ModuleNotFoundError:
-    sys.exit("aibench-fast is not installed for this Python: see its README")
+    sys.exit("aibench-fast is not installed for this Python: see README.md")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

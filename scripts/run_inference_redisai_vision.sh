@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# Benchmarks a RedisAI server with the vision model, with aibench's environment variables. Results
-# go to ./results/JSON_redisai_<suffix>_<device>_run_<n>_workers_<w>_autobatching_<a>_tensorbatchsize_<t>_rate_<r>.json
-# and what was printed to RAW_..., and what is done already is not run again.
+# Benchmark a RedisAI server with the vision model. Results are saved as
+# ./results/JSON_redisai_<suffix>_<device>_run_<n>_workers_<w>_autobatching_<a>_tensorbatchsize_<t>_rate_<r>.json
+# and the output as RAW_... . Runs that are already done are skipped.
 #
-# TENSOR_BATCHSIZE or NUM_WORKERS alone: one run with that many images a request or workers, of the
-# model as it is, whose auto-batching BATCHSIZE says for the file's name.
-# Otherwise two sweeps over MIN_CLIENTS to MAX_CLIENTS workers, CLIENTS_STEP apart, each cell
-# RUNS_PER_VARIATION times:
+# aibench's environment variables:
+# With TENSOR_BATCHSIZE (images a request) or NUM_WORKERS, the script makes one run with the loaded
+# model; BATCHSIZE is its auto-batching, for the file's name.
+# Otherwise it makes two sweeps from MIN_CLIENTS to MAX_CLIENTS workers in steps of CLIENTS_STEP, each
+# cell RUNS_PER_VARIATION times:
 #   MIN_BATCHSIZE  MAX_BATCHSIZE  BATCHSIZE_STEP    auto-batching on the server
 #   MIN_TENSOR_BATCHSIZE  MAX_TENSOR_BATCHSIZE  TENSOR_BATCHSIZE_STEP    images a request
 # In both:
 #   DATABASE_HOST  DATABASE_PORT  DEVICE=cpu|gpu  BACKEND=TF|TFLITE|ONNX  VISION_MODEL_NAME
 #   OUTPUT_VISION_FILE_NAME  the tensor file;  BULK_DATA_DIR  its folder
-#   NUM_VISION_INFERENCES  images a run, burn-in included;  VISION_QUERIES_BURN_IN  images of burn-in
+#   NUM_VISION_INFERENCES  images a run, warm-up included;  VISION_QUERIES_BURN_IN  images of warm-up
 #   RATE_LIMIT  requests a second, 0 for no limit;  SLEEP_BETWEEN_RUNS  in seconds
-#   OUTPUT_NAME_SUFIX  a part of the files' names;  DEBUG=1  a traceback where an error ends it
-# Further arguments go to `aibench-fast sweep`, such as --allow-flush, --keep-going or --dry-run, or
-# to `aibench-fast run` where it is one run.
+#   OUTPUT_NAME_SUFIX  a part of the file names;  DEBUG=1  show a traceback if there is an error
+# It passes further arguments to `aibench-fast sweep`, such as --allow-flush, --keep-going or --dry-run,
+# or to `aibench-fast run` for one run.
 set -euo pipefail
 
 # shellcheck source=scripts/vision_options.sh
@@ -31,7 +32,7 @@ if [[ -n "${TENSOR_BATCHSIZE:-}${NUM_WORKERS:-}" ]]; then
   echo "Benchmarking inference performance with $workers workers. Model name $MODEL"
   echo "Saving files with file suffix: $name"
   mkdir -p results
-  # The pipe ends with the run's exit code, and Ctrl-C is for the run to see to.
+  # The pipe returns the exit code of the run (pipefail), and tee leaves Ctrl-C to the run.
   aibench-fast run "${options[@]}" --workers "$workers" --batch-size "$images" \
     --burn-in $(((BURN_IN_IMAGES + images - 1) / images)) --metadata-autobatching "$batching" \
     --json-out-file "results/JSON_$name.json" "$@" 2>&1 | tee -i "results/RAW_$name.txt"

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Runs `aibench-fast` over a Dask cluster of hosts that it starts by SSH, with Dask's own `dask ssh`, and stops.
-# The first host has the scheduler and a worker. `aibench-fast[dask]` is installed on all, of one version, and
-# paramiko here; logins are by key.
+# Run `aibench-fast` on a Dask cluster of hosts: start it over SSH with Dask's own `dask ssh`, and stop it after.
+# The first host has the scheduler and a worker. All hosts need the same version of `aibench-fast[dask]`, this
+# machine also needs paramiko, and logins are by key.
 #
 #   usage: run_on_hosts.sh "HOST1 HOST2 ..." run|sweep|search OPTION...
-#   PORT  the scheduler's, 8786 unless said otherwise;  REMOTE_PYTHON  python on the hosts, python3
-#   unless said otherwise;  WAIT_S  how long hosts may take to come up, 60 unless said otherwise
+#   PORT  the scheduler's port (default: 8786);  REMOTE_PYTHON  python on the hosts (default: python3)
+#   WAIT_S  seconds to wait for the hosts (default: 60)
 set -euo pipefail
-set -m # or what runs in the background would not hear SIGINT, by which Dask stops what it started
+set -m # without it, background jobs ignore SIGINT, which makes Dask stop what it started
 
 if [[ $# -lt 2 ]]; then
   sed -n 's/^#   usage: /usage: /p' "$0" >&2
   exit 2
 fi
-# After what is on the PATH: the environment that `make` made.
+# Prefer a program on the PATH; otherwise use the environment that `make` creates.
 PATH="$PATH:$(dirname "$0")/../.venv/bin"
-# The Python that has Dask, which need not be the first.
+# The Python that has Dask, which may not be the first on the PATH.
 read -r python <"$(command -v aibench-fast)"
 python=${python#"#!"}
 
@@ -24,7 +24,7 @@ shift
 port=${PORT:-8786}
 scheduler=tcp://${hosts[0]}:$port
 
-log=$(mktemp) # of Dask, which tells much
+log=$(mktemp) # Dask prints a lot
 dask ssh --scheduler-port "$port" --nthreads 1 --memory-limit 0 \
   --remote-python "${REMOTE_PYTHON:-python3}" "${hosts[@]}" >"$log" 2>&1 &
 cluster=$!
@@ -44,7 +44,7 @@ while True:
             break
     except OSError:
         if time.monotonic() > until_s:
-            sys.exit(f"{scheduler} has not {count} workers after {wait_s:g} s")
+            sys.exit(f"{scheduler} does not have {count} workers after {wait_s:g} s")
 PYTHON
 
 aibench-fast "$@" --dask "$scheduler"

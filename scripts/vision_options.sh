@@ -1,8 +1,8 @@
-# What the scripts of vision benchmarks share: aibench's environment variables as options of
-# `aibench-fast`. It is sourced, and sets DEVICE, MODEL, BURN_IN_IMAGES, `options` of a run and of a
-# sweep, and `sweep_options` beside them.
+# Shared by the vision benchmarks, which source it: translates aibench's environment variables to
+# options of `aibench-fast`. Sets DEVICE, MODEL, BURN_IN_IMAGES, `options` (for runs and sweeps) and
+# `sweep_options` (for sweeps only).
 
-# After what is on the PATH: the environment that `make` made.
+# Prefer a program on the PATH; otherwise use the environment that `make` creates.
 PATH="$PATH:$(dirname "$0")/../.venv/bin"
 
 DEVICE=${DEVICE:-cpu}
