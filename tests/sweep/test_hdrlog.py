@@ -23,7 +23,7 @@ def test_every_latency_is_in_the_line_of_its_period(
     cli: Cli, tensor_file: Path, tmp_path: Path
 ) -> None:
     def slow_at_last(_: object, number: int) -> bytes:
-        time.sleep(0.15 if number > 8 else 0.01)
+        time.sleep(0.6 if number > 11 else 0.01)
         return OK
 
     before = time.time()
@@ -40,7 +40,7 @@ def test_every_latency_is_in_the_line_of_its_period(
     reader.close()
     assert len(intervals) >= 4
     assert sum(interval.get_total_count() for interval in intervals) == 12
-    assert intervals[0].get_max_value() < 150_000 <= intervals[-1].get_max_value()
+    assert intervals[0].get_max_value() < 600_000 <= intervals[-1].get_max_value()
     assert before <= reader.get_start_time_sec() <= time.time()
     lines = (tmp_path / "log/run.hlog").read_text().splitlines()[4:]
     starts_and_lengths = [tuple(map(float, line.split(",")[:2])) for line in lines]
