@@ -98,7 +98,7 @@ def _place(address: str, told: Any) -> Place:
     )  # fmt: skip
 
 
-class Cluster:
+class DaskCluster:
     """A cluster all of whose workers have this version of the package."""
 
     def __init__(self, address: str, client: Any) -> None:
@@ -150,12 +150,12 @@ class Cluster:
 
 
 @contextmanager
-def connect(address: str) -> Iterator[Cluster]:
+def connect(address: str) -> Iterator[DaskCluster]:
     """As `connected`; ServerError too where no worker is there, or one without this package."""
     with connected(address) as client, scheduler_there(client):
         for place in places(client):
             place.check_version()
-        yield Cluster(address, client)
+        yield DaskCluster(address, client)
 
 
 @contextmanager

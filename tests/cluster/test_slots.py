@@ -13,7 +13,7 @@ from redis.crc import key_slot as redis_key_slot
 
 from aibench_fast import ServerAddress, ServerError
 from aibench_fast.protocols.redisai import session
-from aibench_fast.protocols.redisai.cluster import Cluster, key_slot, read_cluster
+from aibench_fast.protocols.redisai.cluster import RedisCluster, key_slot, read_cluster
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server.ports import free_port
 
@@ -33,7 +33,7 @@ def slots(*ranges: tuple[int, int, Sequence[bytes]]) -> bytes:
     )
 
 
-def read(reply: bytes, state: bytes = OK_STATE) -> Cluster:
+def read(reply: bytes, state: bytes = OK_STATE) -> RedisCluster:
     """What is read of a node that tells these slots; it was asked by the name localhost."""
 
     def answer(arguments: Sequence[bytes], _number: int) -> bytes:

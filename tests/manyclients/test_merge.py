@@ -14,7 +14,7 @@ from aibench_fast._core import Histogram
 from aibench_fast.clients.clocks import SAME_CLOCK
 from aibench_fast.clients.merge import Client, merge
 from aibench_fast.clients.periods import Periods
-from aibench_fast.clients.report import Report, decode, encode
+from aibench_fast.clients.report import ClientReport, decode, encode
 from aibench_fast.clients.split import split
 from aibench_fast.report import text
 from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
@@ -40,7 +40,7 @@ def recorded(values_us: Sequence[int]) -> LatencyHistogram:
     return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
 
 
-def report(values_us: Sequence[int] = (5,), **changes: Any) -> Report:
+def report(values_us: Sequence[int] = (5,), **changes: Any) -> ClientReport:
     count = len(values_us)
     measured: dict[str, Any] = {
         "latencies": recorded(values_us),
@@ -53,10 +53,10 @@ def report(values_us: Sequence[int] = (5,), **changes: Any) -> Report:
         "duration_s": 2.0,
         "measured_s": 2.0,
     }
-    return Report(result(**{**measured, **changes}), measured_after_s=0.0, start_lag_s=0.0)
+    return ClientReport(result(**{**measured, **changes}), measured_after_s=0.0, start_lag_s=0.0)
 
 
-def merged(*reports: Report | None, **changes: Any) -> Result:
+def merged(*reports: ClientReport | None, **changes: Any) -> Result:
     clients = [
         Client(
             name=f"w{number}",

@@ -10,7 +10,7 @@ import pytest
 from commandline import Cli
 from resultfiles import go_document, our_result, result_name, write
 
-from aibench_fast.results.compare import Verdict, compare
+from aibench_fast.results.compare import ComparisonVerdict, compare
 from aibench_fast.results.significance import holm, student_p, welch_p
 from benchmarks.same_twice import NOISES, simulated, simulated_worse
 
@@ -131,5 +131,5 @@ def test_drift_is_told_and_is_in_the_json(cli: Cli, tmp_path: Path) -> None:
     throughput = next(one for one in told if one["metric"] == "throughput")
     # Five runs apart, but only the four steps of one side are known.
     assert throughput["drift"] == pytest.approx(math.exp(-0.02 * 4), rel=1e-3)
-    assert throughput["verdict"] == Verdict.UNCLEAR
+    assert throughput["verdict"] == ComparisonVerdict.UNCLEAR
     assert done.returncode == 0

@@ -16,7 +16,7 @@ from aibench_fast.clients.files import placed, with_files
 from aibench_fast.clients.mailbox import Letter, Mailbox
 from aibench_fast.clients.merge import Client, merge
 from aibench_fast.clients.periods import Periods
-from aibench_fast.clients.report import Report, decode
+from aibench_fast.clients.report import ClientReport, decode
 from aibench_fast.clients.split import split
 from aibench_fast.cluster import Place, ask
 from aibench_fast.errors import ServerError
@@ -55,7 +55,7 @@ class RunOverClients:
         self._shares = split(config, len(self._places))
         self._run_id = f"aibench-fast-{secrets.token_hex(8)}"
         self._offsets = [clocks.SAME_CLOCK] * len(self._places)
-        self._reports: dict[int, Report] = {}
+        self._reports: dict[int, ClientReport] = {}
         self._lost: dict[int, str] = {}
         self._running = set(range(len(self._places)))
         self._interrupted = False

@@ -10,7 +10,7 @@ from typing import Any
 
 from aibench_fast import coretypes
 from aibench_fast.clients.clocks import NS_PER_S, clock_id
-from aibench_fast.clients.report import Report, encode
+from aibench_fast.clients.report import ClientReport, encode
 from aibench_fast.errors import AibenchError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.runner import PreparedRun
@@ -155,12 +155,12 @@ def _under(orders: _Orders, run: PreparedRun, run_id: str) -> Iterator[None]:
 
 def _report(
     result: Result, snapshot: coretypes.Snapshot, at_ns: int, *, is_final: bool = False
-) -> Report:
+) -> ClientReport:
     """The result without what would grow with every reporting period."""
     stats = result.server_stats, result.raw_server_stats
     kept = stats if is_final else ({OVERALL: {}}, {})
     from_ns = snapshot.measured_from_ns
-    return Report(
+    return ClientReport(
         result=dataclasses.replace(
             result, intervals=(), server_stats=kept[0], raw_server_stats=kept[1]
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aibench_fast.clients.clocks import NS_PER_S, Offset
-from aibench_fast.clients.report import Report
+from aibench_fast.clients.report import ClientReport
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import doubts_of_figures
 from aibench_fast.results.histogram import LatencyHistogram
@@ -53,7 +53,7 @@ class Client:
     host: str
     config: RunConfig
     offset: Offset
-    report: Report | None = None
+    report: ClientReport | None = None
     """None: nothing yet."""
     lost: str | None = None
     """How it went away, where it did."""
@@ -117,7 +117,7 @@ def merge(
     return dataclasses.replace(merged, warnings=[*_warnings(config, merged, clients)])
 
 
-def measured_span_s(reports: Iterable[Report]) -> tuple[float, float]:
+def measured_span_s(reports: Iterable[ClientReport]) -> tuple[float, float]:
     """From which time to which any client measured, in seconds from the agreed start."""
     spans = [
         (one.measured_after_s, one.measured_until_s)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aibench_fast.clients.merge import measured_span_s
-from aibench_fast.clients.report import Report
+from aibench_fast.clients.report import ClientReport
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import LIVE_QUANTILES, WHOLE_PERIOD, Interval
 
@@ -18,14 +18,14 @@ MAX_WAIT = 3
 class _Told:
     """What one client told, by the period that it was told in."""
 
-    by_period: dict[int, Report] = field(default_factory=dict)
+    by_period: dict[int, ClientReport] = field(default_factory=dict)
     is_over: bool = False
 
     @property
     def newest(self) -> int:
         return max(self.by_period, default=0)
 
-    def at(self, period: int) -> Report | None:
+    def at(self, period: int) -> ClientReport | None:
         """The newest report up to a period's end."""
         known = [one for one in self.by_period if one <= period]
         return self.by_period[max(known)] if known else None
@@ -65,7 +65,7 @@ class Periods:
         self._until_s = 0.0
         self._before = LatencyHistogram.empty()
 
-    def add(self, client: int, report: Report, *, is_over: bool = False) -> None:
+    def add(self, client: int, report: ClientReport, *, is_over: bool = False) -> None:
         """Take what a client tells; `is_over`: of its end."""
         periods = report.result.duration_s / self._period_s
         told = self._told[client]
@@ -125,7 +125,7 @@ class Periods:
         return self._start_unix_ms + round(after_s * MS_PER_S)
 
 
-def _overall_rate(reports: Sequence[Report], until_s: float) -> float:
+def _overall_rate(reports: Sequence[ClientReport], until_s: float) -> float:
     from_s, _ = measured_span_s(reports)
     inferences = sum(one.result.inferences for one in reports)
     return inferences / (until_s - from_s) if inferences and until_s > from_s else 0.0

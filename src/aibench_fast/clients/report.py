@@ -10,7 +10,7 @@ from aibench_fast.results.result import Result
 
 
 @dataclass(frozen=True)
-class Report:
+class ClientReport:
     """What a client measured, up to a reporting period's end or its own."""
 
     result: Result
@@ -26,13 +26,13 @@ class Report:
         return (self.measured_after_s or 0.0) + self.result.measured_s
 
 
-def encode(report: Report) -> bytes:
+def encode(report: ClientReport) -> bytes:
     """Return it as bytes, for the same version of this program to read."""
     return zlib.compress(json.dumps(to_plain(report)).encode())
 
 
-def decode(encoded: bytes) -> Report:
+def decode(encoded: bytes) -> ClientReport:
     """Read what `encode` made."""
     plain: dict[str, Any] = json.loads(zlib.decompress(encoded))
-    report: Report = from_plain(Report, plain)
+    report: ClientReport = from_plain(ClientReport, plain)
     return report

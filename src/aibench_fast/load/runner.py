@@ -27,7 +27,7 @@ from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.address import HttpAddress, ServerAddress
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.redisai.cluster import Cluster, read_cluster
+from aibench_fast.protocols.redisai.cluster import RedisCluster, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession, endpoint_of
 from aibench_fast.protocols.serverprocess import ProcessReader
@@ -191,7 +191,7 @@ def _surroundings(config: RunConfig, servers: Servers) -> Surroundings:
 
 
 def _addresses(
-    config: RunConfig, cluster: Cluster | None
+    config: RunConfig, cluster: RedisCluster | None
 ) -> Sequence[ServerAddress] | Sequence[HttpAddress]:
     if cluster is not None:
         return [shard.primary for shard in cluster.shards]
@@ -202,7 +202,7 @@ def _visit(
     config: RunConfig,
     addresses: Sequence[ServerAddress | HttpAddress],
     sources: Sequence[Source],
-    cluster: Cluster | None,
+    cluster: RedisCluster | None,
 ) -> Servers:
     """Sessions with all servers; what a failed visit leaves the ones before with is taken away."""
     kinds = [source.asked() for source in sources]
@@ -312,7 +312,7 @@ def _load_generator(
     servers: Servers,
     sources: Sequence[Source],
     sent: Sequence[Sent],
-    cluster: Cluster | None,
+    cluster: RedisCluster | None,
 ) -> _core.LoadGenerator:
     """`sent` are the sources' tensors as they are sent."""
     _allow_connections(config.workers)
@@ -358,7 +358,7 @@ def _load_generator(
 
 
 def _native_cluster(
-    config: RunConfig, servers: Servers, kinds: Sequence[coretypes.Kind], cluster: Cluster
+    config: RunConfig, servers: Servers, kinds: Sequence[coretypes.Kind], cluster: RedisCluster
 ) -> coretypes.ClusterNodes:
     """What workers need to follow their slots."""
     sessions = [one for one in servers.sessions if isinstance(one, RedisAiSession)]

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from aibench_fast.results.compare import CONFIDENCE, Comparison, Report
+from aibench_fast.results.compare import CONFIDENCE, Comparison, ComparisonReport
 from aibench_fast.results.files import Cell
 from aibench_fast.results.notation import figure_text
 
 
-def format_comparison(report: Report, a: str, b: str, threshold: float) -> str:
+def format_comparison(report: ComparisonReport, a: str, b: str, threshold: float) -> str:
     """All cells' figures with their verdicts; `a` and `b` name the sides."""
     return "\n".join(_lines(report, a, b, threshold)) + "\n"
 
 
-def _lines(report: Report, a: str, b: str, threshold: float) -> Iterator[str]:
+def _lines(report: ComparisonReport, a: str, b: str, threshold: float) -> Iterator[str]:
     yield f"A: {a}"
     yield f"B: {b}"
     percent = f"{threshold * 100:g}%"
@@ -42,7 +42,7 @@ def _lines(report: Report, a: str, b: str, threshold: float) -> Iterator[str]:
     yield from told_drift(report)
 
 
-def told_by_chance(report: Report) -> Iterator[str]:
+def told_by_chance(report: ComparisonReport) -> Iterator[str]:
     """A line on how many intervals leave out 1 by chance; none of a single cell."""
     if len({one.cell for one in report.judged}) > 1:
         leaving = sum(one.leaves_out_1 for one in report.judged)
@@ -53,7 +53,7 @@ def told_by_chance(report: Report) -> Iterator[str]:
         )
 
 
-def told_drift(report: Report) -> Iterator[str]:
+def told_drift(report: ComparisonReport) -> Iterator[str]:
     """A line on what the machine's drift may have made; none where there is no such drift."""
     largest: dict[str, float] = {}
     for one in report.judged:
@@ -80,7 +80,7 @@ def _line(one: Comparison) -> str:
     )
 
 
-def comparison_json(report: Report, threshold: float) -> dict[str, Any]:
+def comparison_json(report: ComparisonReport, threshold: float) -> dict[str, Any]:
     """The same for a program; the keys are the cell's settings and the figures."""
     return {
         "confidence": CONFIDENCE,

@@ -53,7 +53,7 @@ def _(loaded: Loaded) -> str:
 
 
 @html.register
-def _(report: compare.Report) -> str:
+def _(report: compare.ComparisonReport) -> str:
     """One row a figure of a cell: both sides, the ratio with its interval, the verdict."""
     header = ("cell", "figure", "A", "B", "B / A", "95 % interval", "verdict")
     rows = [

@@ -34,7 +34,7 @@ HISTOGRAM_SHARE = 2.0**-10
 Floats = NDArray[np.float64]
 
 
-class Verdict(StrEnum):
+class ComparisonVerdict(StrEnum):
     """What a comparison comes to at a threshold."""
 
     BETTER = "better"
@@ -98,7 +98,7 @@ class Comparison:
     """The same, corrected for all comparisons that have one (Holm)."""
     drift: float
     """What ratio the machine's drift alone would make, by the runs' order within A and within B."""
-    verdict: Verdict
+    verdict: ComparisonVerdict
 
     @property
     def leaves_out_1(self) -> bool:
@@ -124,7 +124,7 @@ def _either(values: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Report(ShownInNotebooks):
+class ComparisonReport(ShownInNotebooks):
     """All that comparing two sets of runs brought."""
 
     comparisons: Sequence[Comparison]
@@ -139,7 +139,7 @@ class Report(ShownInNotebooks):
     @property
     def worse(self) -> bool:
         """Whether any figure of any cell is worse in B."""
-        return any(comparison.verdict is Verdict.WORSE for comparison in self.comparisons)
+        return any(comparison.verdict is ComparisonVerdict.WORSE for comparison in self.comparisons)
 
     @property
     def judged(self) -> list[Comparison]:
@@ -154,7 +154,7 @@ class Report(ShownInNotebooks):
 
 def compare(
     a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float = DEFAULT_THRESHOLD
-) -> Report:
+) -> ComparisonReport:
     """Compare the cells that both sides have; a ratio within 1 +- `threshold` does not matter.
 
     ConfigError where they have no cell in common.
@@ -174,7 +174,7 @@ def compare(
         for metric in METRICS
     ]
     differences, unknown = _differences(pairs)
-    return Report(
+    return ComparisonReport(
         comparisons=_judged_together(comparisons, threshold),
         only_a=sorted(cells_a.keys() - cells_b.keys()),
         only_b=sorted(cells_b.keys() - cells_a.keys()),
@@ -239,7 +239,7 @@ def _compare_cell(
         p=p,
         corrected_p=None,
         drift=math.exp(drift),
-        verdict=Verdict.NOT_KNOWN,
+        verdict=ComparisonVerdict.NOT_KNOWN,
     )
 
 
@@ -295,18 +295,22 @@ def _standard_error(a: Floats, b: Floats, rounding: float) -> Floats:
     return np.sqrt(variance + rounding)
 
 
-def _verdict(one: Comparison, threshold: float) -> Verdict:
+def _verdict(one: Comparison, threshold: float) -> ComparisonVerdict:
     if one.ratio is None:
-        return Verdict.NOT_KNOWN
+        return ComparisonVerdict.NOT_KNOWN
     if one.interval is None or one.corrected_p is None:
-        return Verdict.TOO_FEW_RUNS
+        return ComparisonVerdict.TOO_FEW_RUNS
     low, high = one.interval
     is_sure = one.leaves_out_1 and one.corrected_p < 1 - CONFIDENCE
     if is_sure and abs(one.ratio - 1) > threshold:
-        return Verdict.BETTER if (one.ratio > 1) == one.metric.higher_is_better else Verdict.WORSE
+        return (
+            ComparisonVerdict.BETTER
+            if (one.ratio > 1) == one.metric.higher_is_better
+            else ComparisonVerdict.WORSE
+        )
     if 1 - threshold <= low and high <= 1 + threshold:
-        return Verdict.SAME
-    return Verdict.UNCLEAR
+        return ComparisonVerdict.SAME
+    return ComparisonVerdict.UNCLEAR
 
 
 def _differences(

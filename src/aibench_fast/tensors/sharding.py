@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aibench_fast import tensortype
-from aibench_fast.cluster import Cluster
+from aibench_fast.cluster import DaskCluster
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.tensors import images, tensorfile
@@ -120,7 +120,7 @@ def prepare_shards(
     config: PrepareConfig,
     sharding: Sharding,
     *,
-    cluster: Cluster | None = None,
+    cluster: DaskCluster | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> Prepared:
     """Make the shards of the tensor file that `config` describes, on this machine or a cluster.
@@ -216,7 +216,7 @@ class _Run:
     """Where the work is done, and who hears of it."""
 
     def __init__(
-        self, config: PrepareConfig, cluster: Cluster | None, on_progress: Progress
+        self, config: PrepareConfig, cluster: DaskCluster | None, on_progress: Progress
     ) -> None:
         self._config = config
         self._on_progress = on_progress
@@ -311,7 +311,7 @@ def _settle_recipe(plan: _Plan) -> None:
         )
 
 
-def _check_shared(cluster: Cluster, config: PrepareConfig) -> None:
+def _check_shared(cluster: DaskCluster, config: PrepareConfig) -> None:
     """ConfigError where a worker does not see what it is to read, or cannot write beside us."""
     probe = config.output.with_name(f".{config.output.name}.{uuid.uuid4().hex}.probe")
     write_text(probe, probe.name)

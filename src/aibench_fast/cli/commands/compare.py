@@ -15,8 +15,8 @@ from aibench_fast.results.compare import (
     METRICS,
     MIN_RUNS,
     RECOMMENDED_RUNS,
-    Report,
-    Verdict,
+    ComparisonReport,
+    ComparisonVerdict,
     compare,
 )
 from aibench_fast.results.files import RunRecord
@@ -99,9 +99,9 @@ def _compare(options: argparse.Namespace) -> int:
     return EXIT_WORSE if report.worse else 0
 
 
-def _advice(report: Report) -> Iterator[str]:
+def _advice(report: ComparisonReport) -> Iterator[str]:
     """What would have brought more verdicts."""
-    if any(one.verdict is Verdict.TOO_FEW_RUNS for one in report.comparisons):
+    if any(one.verdict is ComparisonVerdict.TOO_FEW_RUNS for one in report.comparisons):
         yield (
             f"no verdict where a side has fewer than {MIN_RUNS} runs of a cell: make "
             f"{RECOMMENDED_RUNS} of each"
@@ -109,7 +109,7 @@ def _advice(report: Report) -> Iterator[str]:
     of_few = [
         (interval[1] / interval[0], interval)
         for one in report.comparisons
-        if one.verdict is Verdict.UNCLEAR
+        if one.verdict is ComparisonVerdict.UNCLEAR
         and min(one.runs_a, one.runs_b) < RECOMMENDED_RUNS
         and (interval := one.interval)
     ]
@@ -121,7 +121,8 @@ def _advice(report: Report) -> Iterator[str]:
         )
     for metric in METRICS:
         if any(
-            one.verdict is Verdict.NOT_KNOWN and one.metric is metric for one in report.comparisons
+            one.verdict is ComparisonVerdict.NOT_KNOWN and one.metric is metric
+            for one in report.comparisons
         ):
             yield (
                 f"no verdict on {metric.name} where a run has fewer than {metric.least_requests} "

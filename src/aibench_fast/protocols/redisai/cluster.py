@@ -32,7 +32,7 @@ class Shard(NamedTuple):
         return f"{name}{{{self.tag}}}"
 
 
-class Cluster(NamedTuple):
+class RedisCluster(NamedTuple):
     """What a cluster tells of itself."""
 
     shards: Sequence[Shard]
@@ -71,7 +71,7 @@ def check_name(model: str) -> None:
         )
 
 
-def read_cluster(addresses: Sequence[ServerAddress]) -> Cluster:
+def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
     """Ask the first node that answers for the slots of its cluster.
 
     ServerError where none answers, where it is no cluster, and where slots are not served.
@@ -105,7 +105,7 @@ def read_cluster(addresses: Sequence[ServerAddress]) -> Cluster:
     return cluster
 
 
-def _read_slots(address: ServerAddress, reply: Any) -> Cluster:
+def _read_slots(address: ServerAddress, reply: Any) -> RedisCluster:
     """Read the reply of a node at this address to CLUSTER SLOTS."""
     owners: list[_Node | None] = [None] * SLOTS
     nodes: dict[str, _Node] = {}
@@ -130,7 +130,7 @@ def _read_slots(address: ServerAddress, reply: Any) -> Cluster:
     _check_apart(address, nodes.values())
     addresses = [node.address for node in by_slot]
     primaries = list(dict.fromkeys(addresses))
-    return Cluster(
+    return RedisCluster(
         shards=[Shard(primary, _tag(addresses, primary)) for primary in primaries],
         nodes=[node.address for node in nodes.values()],
         named_nodes=[(name, node.address) for node in nodes.values() for name in node.names],

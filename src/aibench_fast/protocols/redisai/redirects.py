@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.cluster import Cluster
+from aibench_fast.protocols.redisai.cluster import RedisCluster
 from aibench_fast.protocols.redisai.commands import Command
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
 from aibench_fast.protocols.redisai.replies import Refusal
@@ -43,7 +43,7 @@ class SlotQuestions:
     def __init__(
         self,
         home: Connection,
-        cluster: Cluster | None,
+        cluster: RedisCluster | None,
         patience_s: float = REPLY_TIMEOUT_S,
         try_again_for_s: float = TRY_AGAIN_FOR_S,
     ) -> None:
@@ -113,7 +113,7 @@ class SlotQuestions:
             place = self._elsewhere(self.cluster, *named.groups())
             redirects += 1
 
-    def _elsewhere(self, cluster: Cluster, word: str, host: str, port: str) -> Place:
+    def _elsewhere(self, cluster: RedisCluster, word: str, host: str, port: str) -> Place:
         told_by = self.place.connection.address
         node = cluster.node(host, int(port), told_by)
         if node not in self._others:

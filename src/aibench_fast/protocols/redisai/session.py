@@ -8,7 +8,7 @@ from aibench_fast.coretypes import Endpoint, RespPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.redisai.cluster import Cluster, Shard, read_cluster
+from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect, bulk_length, encode
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
@@ -48,7 +48,7 @@ class RedisAiSession:
         kinds: Sequence[AskedKind],
         workers: Sequence[int],
         all_workers: int,
-        cluster: Cluster | None = None,
+        cluster: RedisCluster | None = None,
     ) -> None:
         """Visit the server; ServerError where something that is needed is refused.
 

@@ -17,7 +17,7 @@ from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.redisai.cluster import Cluster
+from aibench_fast.protocols.redisai.cluster import RedisCluster
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
@@ -95,7 +95,7 @@ def visit(
     *,
     workers: Sequence[int],
     all_workers: int,
-    cluster: Cluster | None = None,
+    cluster: RedisCluster | None = None,
     most_requests: int = 0,
     reset_stats: bool = False,
     patience_s: float = REPLY_TIMEOUT_S,
@@ -180,7 +180,7 @@ def leave(
     requests: Sequence[Request],
     workers: Sequence[int],
     patience_s: float,
-    cluster: Cluster | None = None,
+    cluster: RedisCluster | None = None,
 ) -> bool:
     """Delete what the workers stored, but for results to keep.
 
