@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import AibenchError, ConfigError, InternalError, ServerError
+from aibench_fast.results.notebook import show_with
 
 if TYPE_CHECKING:
     from aibench_fast.clients.runner import run
@@ -52,3 +53,11 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _to_html(value: object) -> str:
+    html: str = import_module("aibench_fast.report.notebook").html(value)
+    return html
+
+
+show_with(_to_html)

@@ -1,10 +1,12 @@
 """The directions of imports: which package may use which, and what needs no native core."""
 
 import ast
+import fnmatch
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,30 +32,94 @@ def _package(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(path.suffix)
 
 
-def _imports(path: Path) -> Iterator[str]:
-    """The packages of our own that a module imports, wherever in it."""
+def _imports(path: Path, package: Path = PACKAGE) -> Iterator[str]:
+    """The names of our own that a module imports, wherever in it, and however.
+
+    A name in a string counts where it is whole, as of `import_module`; what an f-string leaves open
+    is `*`.
+    """
     if path.suffix == ".pyx":  # no Python; imports stand at its top, one a line
         lines = path.read_text().splitlines()
         tree = ast.parse("\n".join(line for line in lines if line.startswith("from aibench_fast")))
     else:
         tree = ast.parse(path.read_text())
+    own = _module(path, package)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [name.name for name in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [f"{node.module}.{name.name}" for name in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [f"aibench_fast.{_package(path)}"]
+            names = [f"{_absolute(node, path, own)}.{name.name}" for name in node.names]
+        elif isinstance(node, ast.JoinedStr):
+            names = ["".join(_shown(part, own) for part in node.values)]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"[\w.]+", str(node.value)):
+            names = [str(node.value)]
         else:
             continue
-        for name in names:
-            package, *below = name.split(".")
-            # `aibench_fast.__version__` is a name of the package itself.
-            if package == "aibench_fast" and below and not below[0].startswith("__version"):
-                yield below[0]
+        yield from (name for name in names if name.startswith("aibench_fast."))
 
 
-MODULES = sorted(path for kind in ("py", "pyx") for path in PACKAGE.rglob(f"*.{kind}"))
+def _absolute(node: ast.ImportFrom, path: Path, own: str) -> str:
+    """The module that names are imported from."""
+    if not node.level:
+        return node.module or ""
+    above = own.split(".")
+    above = above[: len(above) - node.level + (path.stem == "__init__")]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def _shown(part: ast.expr, own: str) -> str:
+    """A part of an f-string, as far as it is known."""
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    is_own = isinstance(part, ast.FormattedValue) and ast.unparse(part.value) == "__name__"
+    return own if is_own else "*"
+
+
+def _module(path: Path, package: Path) -> str:
+    parts = path.relative_to(package).with_suffix("").parts
+    return ".".join(["aibench_fast", *(part for part in parts if part != "__init__")])
+
+
+def _graph(package: Path) -> dict[str, set[str]]:
+    """Which modules each module imports, but for the package's own `__init__`.
+
+    That one imports what it offers when it is first asked for it, and nothing imports it for that.
+    """
+    paths = {_module(path, package): path for path in _modules(package)}
+    del paths["aibench_fast"]
+    return {
+        module: {
+            found
+            for name in _imports(path, package)
+            for found in _found(name, paths.keys())
+            if found != module
+        }
+        for module, path in paths.items()
+    }
+
+
+def _found(name: str, modules: Collection[str]) -> list[str]:
+    """The modules that a name means: one, or what is in one; several where some of it is open."""
+    while name and not (found := fnmatch.filter(modules, name)):
+        name = name.rpartition(".")[0]
+    return found if name else []
+
+
+def _circle(package: Path) -> list[str]:
+    """A circle of modules that import each other; empty where there is none."""
+    try:
+        TopologicalSorter(_graph(package)).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def _modules(package: Path) -> list[Path]:
+    return sorted(path for kind in ("py", "pyx") for path in package.rglob(f"*.{kind}"))
+
+
+MODULES = _modules(PACKAGE)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +130,42 @@ MODULES = sorted(path for kind in ("py", "pyx") for path in PACKAGE.rglob(f"*.{k
 def test_arrows_between_packages_run_one_way(module: Path) -> None:
     package = _package(module)
     allowed = SHARED if package in SHARED else {package, *SHARED, *MAY_USE[package]}
-    assert set(_imports(module)) <= allowed
+    # `aibench_fast.__version__` is a name of the package itself.
+    used = {name.split(".")[1] for name in _imports(module)} - {"__version__"}
+    assert used <= allowed
+
+
+def test_no_modules_import_each_other() -> None:
+    assert _circle(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import aibench_fast.room.b",
+        "from aibench_fast.room import b",
+        "from . import b",
+        "from .b import name",
+        "def later():\n    from aibench_fast.room.b import name",
+        "if TYPE_CHECKING:\n    from aibench_fast.room.b import name",
+        "import_module('aibench_fast.room.b')",
+        "TABLE = {'name': 'aibench_fast.room.b'}",
+        "import_module(f'aibench_fast.room.{name}')",
+    ],
+)
+def test_a_circle_is_seen_however_it_is_closed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "room").mkdir()
+    for name, content in {
+        "__init__": "NAMES = 'aibench_fast.room.a'",
+        "room/__init__": "",
+        "room/a": text,
+        "room/b": "from aibench_fast.room import c",
+        "room/c": "",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(content)
+    assert _circle(tmp_path) == []
+    (tmp_path / "room" / "c.py").write_text("from aibench_fast.room.a import name")
+    assert {"aibench_fast.room.a", "aibench_fast.room.c"} <= set(_circle(tmp_path))
 
 
 def test_the_table_names_every_package() -> None:

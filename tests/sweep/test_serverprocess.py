@@ -5,7 +5,8 @@ import sys
 import time
 
 from aibench_fast.protocols.serverprocess import ProcessReader
-from aibench_fast.protocols.statistics import ServerReading, ServerWatch
+from aibench_fast.protocols.serverwatch import ServerWatch
+from aibench_fast.protocols.statistics import ServerReading
 
 BUSY_CHILD = """
 import subprocess, sys

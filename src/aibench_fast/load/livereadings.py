@@ -5,7 +5,7 @@ import time
 from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.readings import NS_PER_S, failures_by_kind, histogram
-from aibench_fast.protocols.session import StatisticsWatch
+from aibench_fast.protocols.serverwatch import StatisticsWatch
 from aibench_fast.results.events import LiveOutage, Observer, Reading
 from aibench_fast.results.histogram import LatencyHistogram
 

@@ -24,7 +24,7 @@ from aibench_fast.load.readings import (
 )
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.session import ServerStatistics
+from aibench_fast.protocols.statistics import ServerStatistics
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     KindFigures,

@@ -32,15 +32,9 @@ from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
 from aibench_fast.protocols.redisai.session import Asking, RedisAiSession, endpoint_of
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.servers import Servers
-from aibench_fast.protocols.session import (
-    HURRY_S,
-    AskedKind,
-    NoStatistics,
-    ServerStatistics,
-    Session,
-    StatisticsWatch,
-)
-from aibench_fast.protocols.statistics import Reader
+from aibench_fast.protocols.serverwatch import NoStatistics, StatisticsWatch
+from aibench_fast.protocols.session import HURRY_S, AskedKind, Session
+from aibench_fast.protocols.statistics import Reader, ServerStatistics
 from aibench_fast.results.events import Event, Observer, SoFar, Started, ignore
 from aibench_fast.results.result import Interval, Result, ServerFacts
 

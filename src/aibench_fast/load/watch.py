@@ -20,7 +20,7 @@ from aibench_fast.load.steadywatch import SteadyWatch
 from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.verdict import Seen, check_client
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.session import StatisticsWatch
+from aibench_fast.protocols.serverwatch import StatisticsWatch
 from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Observer, Sample, Waiting
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import LIVE_QUANTILES, WHOLE_PERIOD, ClientCheck, Interval

@@ -1,13 +1,13 @@
 """The servers of a run, one or several: worker w is of server w modulo their number."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.session import ServerStatistics, Session, StatisticsWatch
+from aibench_fast.protocols.serverwatch import StatisticsWatch, WatchOfSeveral
+from aibench_fast.protocols.session import Session
 from aibench_fast.protocols.statistics import Reader
 
 
@@ -49,7 +49,7 @@ class Servers:
     def watch(self, also: Callable[[int], Sequence[Reader]]) -> StatisticsWatch:
         """What reads each server's statistics, and what `also` gives of its number."""
         watches = [session.watch(also(n)) for n, session in enumerate(self.sessions)]
-        return watches[0] if len(watches) == 1 else _Watches(watches)
+        return watches[0] if len(watches) == 1 else WatchOfSeveral(watches)
 
     def leave(self, patience_s: float) -> None:
         """Take away what the run left in them, as far as they answer within the time."""
@@ -70,45 +70,3 @@ def _check_alike(first: ServerRecord, other: ServerRecord) -> None:
                 f"{another.dtype} where {first.server.address} answers {one.output_bytes} of "
                 f"{one.dtype}: load the same model into both"
             )
-
-
-class _Watches:
-    """A `StatisticsWatch` of several servers; what is told by period is of the first."""
-
-    def __init__(self, watches: Sequence[StatisticsWatch]) -> None:
-        self._watches = watches
-
-    def start(self) -> None:
-        """Take all first readings."""
-        for watch in self._watches:
-            watch.start()
-
-    def period_ended(self, unix_ms: int) -> None:
-        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
-        for watch in self._watches:
-            watch.period_ended(unix_ms)
-
-    @property
-    def last_period(self) -> Mapping[str, Any]:
-        """The newest statistics of a period, of the first server."""
-        return self._watches[0].last_period
-
-    def so_far(self) -> ServerStatistics:
-        """What is known by now; nothing is waited for."""
-        return _together([watch.so_far() for watch in self._watches])
-
-    def finish(self, patience_s: float) -> ServerStatistics:
-        """Wait for the last readings."""
-        until_s = time.monotonic() + patience_s
-        return _together(
-            [watch.finish(max(0.0, until_s - time.monotonic())) for watch in self._watches]
-        )
-
-
-def _together(told: Sequence[ServerStatistics]) -> ServerStatistics:
-    raw = {at_ns: of for one in told for at_ns, of in one.raw.items()}
-    return ServerStatistics(
-        periods=told[0].periods,
-        raw=dict(sorted(raw.items())),
-        each=[one.periods["overall"] for one in told],
-    )

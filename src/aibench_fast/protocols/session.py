@@ -1,18 +1,17 @@
 """What a run needs of any protocol: a server that was visited, and what to send it."""
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Protocol
 
 from aibench_fast._core import Tls
 from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
 from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.serverwatch import StatisticsWatch
+from aibench_fast.protocols.statistics import Reader
 from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.tensortype import STRINGS
-
-if TYPE_CHECKING:
-    from aibench_fast.protocols.statistics import Reader
 
 HURRY_S = 0.1
 """What a server gets to answer in where someone waits for the end."""
@@ -66,61 +65,6 @@ def native_tls(settings: TlsSettings | None, host: str) -> Tls | None:
     )
 
 
-class ServerStatistics(NamedTuple):
-    """What a server counted over a run."""
-
-    periods: Mapping[str, Any]
-    """By the time in ms at which a reporting period ended, and `overall`."""
-    raw: Mapping[str, Mapping[str, Mapping[str, str]]]
-    """As aibench writes it: by time in ns and `host:port`, INFO's fields as text."""
-    each: Sequence[Mapping[str, Any]] = ()
-    """Where there are several servers, what each counted overall; `periods` are the first one's."""
-
-
-class StatisticsWatch(Protocol):
-    """Reads a server's statistics during a run, which never waits for it before its end."""
-
-    def start(self) -> None:
-        """Take the first reading."""
-
-    def period_ended(self, unix_ms: int) -> None:
-        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
-
-    @property
-    def last_period(self) -> Mapping[str, Any]:
-        """The newest statistics of a period; empty before there are any."""
-
-    def so_far(self) -> ServerStatistics:
-        """What is known by now; nothing is waited for."""
-
-    def finish(self, patience_s: float) -> ServerStatistics:
-        """Wait for the last reading; return what was counted over all, and in each period."""
-
-
-class NoStatistics:
-    """Of a server that counts nothing that can be read."""
-
-    def start(self) -> None:
-        """Read nothing."""
-
-    def period_ended(self, unix_ms: int) -> None:
-        """Read nothing."""
-
-    @property
-    def last_period(self) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
-    def so_far(self) -> ServerStatistics:
-        """Nothing was counted."""
-        return ServerStatistics({"overall": {}}, {})
-
-    def finish(self, patience_s: float) -> ServerStatistics:
-        """Nothing was counted."""
-        del patience_s
-        return self.so_far()
-
-
 class Session(Protocol):
     """A server that was visited and answered a request of each kind on trial."""
 
@@ -147,7 +91,7 @@ class Session(Protocol):
     def plan(self, kind: int) -> RespPlan | HttpPlan:
         """What is answered to them."""
 
-    def watch(self, also: "Sequence[Reader]") -> StatisticsWatch:
+    def watch(self, also: Sequence[Reader]) -> StatisticsWatch:
         """What reads the server's statistics, and `also` these; ServerError where none answers."""
 
     def leave(self, patience_s: float) -> None:

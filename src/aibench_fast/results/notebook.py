@@ -1,12 +1,20 @@
-"""What a notebook shows of a value of this room."""
+"""How values of this package come by the HTML that a notebook shows."""
 
-from importlib import import_module
+from collections.abc import Callable
+
+ToHtml = Callable[[object], str]
+
+_to_html: ToHtml | None = None
+
+
+def show_with(to_html: ToHtml) -> None:
+    """Have `to_html` make the HTML: this package does not know how figures are shown."""
+    global _to_html
+    _to_html = to_html
 
 
 class ShownInNotebooks:
     """Gives a value the HTML that Jupyter asks for."""
 
-    def _repr_html_(self) -> str:
-        # By name and only when a notebook asks: nothing in this room knows how figures are shown.
-        html: str = import_module("aibench_fast.report.notebook").html(self)
-        return html
+    def _repr_html_(self) -> str | None:
+        return None if _to_html is None else _to_html(self)

@@ -25,13 +25,9 @@ from aibench_fast.protocols.openinference.reply import plan_of
 from aibench_fast.protocols.openinference.request import InferRequest
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.session import (
-    AskedKind,
-    NoStatistics,
-    StatisticsWatch,
-    native_tls,
-)
-from aibench_fast.protocols.statistics import Reader, ServerWatch
+from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
+from aibench_fast.protocols.session import AskedKind, native_tls
+from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import ServerFacts
 
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")

@@ -15,8 +15,9 @@ from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.strings import blob_of, their_dtype, unknown
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
+from aibench_fast.protocols.serverwatch import ServerWatch
 from aibench_fast.protocols.session import HURRY_S, AskedKind, native_tls
-from aibench_fast.protocols.statistics import Reader, ServerWatch
+from aibench_fast.protocols.statistics import Reader
 
 LISTENS_TIMEOUT_S = 1.0
 
