@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.clients import clocks, drive, files
-from aibench_fast.load import facts
+from aibench_fast.tensors.digests import digest_of
 
 BOOT_ID = clocks._BOOT_ID
 
@@ -17,7 +17,7 @@ def hide(file: Path) -> None:
     def seen(parts: Sequence[Path], progress: Any) -> str:
         if file in parts:
             raise FileNotFoundError(file)
-        return facts.data_digest(parts, progress)
+        return digest_of(parts, progress)
 
     files.digest_here = seen
 
@@ -40,7 +40,7 @@ def rename_clock_each_time() -> None:
 
 def restore() -> None:
     """Be on this machine again."""
-    files.digest_here = facts.data_digest
+    files.digest_here = digest_of
     clocks._BOOT_ID = BOOT_ID
     drive.clock_id = clocks.clock_id
     clocks.clock_id.cache_clear()

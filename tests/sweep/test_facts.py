@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from commandline import Cli
 from fake_redisai import FakeRedisAI, array, bulk
 from redisclient import load_into
 
-from aibench_fast.load import facts
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -109,18 +108,3 @@ def digest_of(address: ServerAddress, model: str) -> str | None:
     record, _ = visit(address, [Trial(request, [bytes(4)])], None, workers=range(1), all_workers=1)
     (digest,) = record.model_digests
     return digest
-
-
-def test_a_changed_file_has_a_new_digest(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    hear: Callable[[int, int], None] = lambda *step: seen.append(step)  # noqa: E731
-    file = tmp_path / "tensors.out"
-    file.write_bytes(bytes(3 * TENSOR_BYTES))
-    first = facts.data_digest([file], hear)
-    assert seen[-1] == (3 * TENSOR_BYTES, 3 * TENSOR_BYTES)
-    seen.clear()
-    assert facts.data_digest([file], hear) == first
-    assert seen == []  # not read again
-    file.write_bytes(b"\1" + bytes(3 * TENSOR_BYTES - 1))
-    os.utime(file, ns=(1, 1))
-    assert facts.data_digest([file], hear) == hashlib.sha256(file.read_bytes()).hexdigest() != first

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aibench_fast.cluster import Place
 from aibench_fast.errors import ConfigError
-from aibench_fast.load import facts
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.results.events import Digesting, Observer, SendingFile
+from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.shards import files_of
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient
 
 PIECE_BYTES = 32 << 20
-digest_here = facts.data_digest
+digest_here = digest_of
 
 
 class _File(NamedTuple):
@@ -73,7 +73,7 @@ def _files(config: RunConfig) -> list[Path]:
 def _read(path: Path, observe: Observer) -> _File:
     parts = files_of(path)
     try:
-        digest = facts.data_digest(parts, lambda done, all_: observe(Digesting(done, all_)))
+        digest = digest_of(parts, lambda done, all_: observe(Digesting(done, all_)))
         return _File(path, parts, digest, sum(part.stat().st_size for part in parts))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

@@ -7,18 +7,13 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 PIECE_BYTES = 1 << 20
 _CPU_INFO = Path("/proc/cpuinfo")
 _GOVERNORS = Path("/sys/devices/system/cpu")
-Progress = Callable[[int, int], None]
-"""Hears how many bytes are done, and of how many."""
-
-_digests: dict[tuple[tuple[str, int, int, int], ...], str] = {}
 
 
 def host_facts() -> dict[str, Any]:
@@ -59,29 +54,6 @@ def _governor() -> str | None:
     return ",".join(sorted(found)) or None
 
 
-def data_digest(files: Sequence[Path], progress: Progress) -> str:
-    """The SHA-256 of files one after another, in hexadecimal; `progress` hears how far it is.
-
-    Files that have not changed meanwhile are read once a process. OSError where one cannot be read.
-    """
-    statuses = [file.stat() for file in files]
-    key = tuple(
-        (str(file.resolve()), status.st_ino, status.st_size, status.st_mtime_ns)
-        for file, status in zip(files, statuses, strict=True)
-    )
-    if key not in _digests:
-        total_bytes = sum(status.st_size for status in statuses)
-        digest, done_bytes = hashlib.sha256(), 0
-        for file, status in zip(files, statuses, strict=True):
-            with file.open("rb") as stream:
-                for piece in _pieces(stream, status.st_size):
-                    digest.update(piece)
-                    done_bytes += len(piece)
-                    progress(done_bytes, total_bytes)
-        _digests[key] = digest.hexdigest()
-    return _digests[key]
-
-
 class Generated(Protocol):
     """Tensors in memory."""
 
@@ -99,10 +71,3 @@ def generated_digest(tensors: Generated, tensor_bytes: int) -> str:
     for first in range(0, len(tensors), step):
         digest.update(tensors.read(first, min(step, len(tensors) - first)))
     return digest.hexdigest()
-
-
-def _pieces(stream: BinaryIO, total_bytes: int) -> Iterator[bytes]:
-    left = total_bytes
-    while left > 0 and (piece := stream.read(min(left, PIECE_BYTES))):
-        left -= len(piece)
-        yield piece

@@ -14,6 +14,7 @@ from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.events import Digesting, Observer
 from aibench_fast.tensors import strings, tensorfile
+from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.strings import Strings
 from aibench_fast.tensortype import VALUE_BYTES
@@ -161,7 +162,7 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 yield facts.generated_digest(tensors, one.tensor_bytes)
                 continue
             try:
-                yield facts.data_digest(
+                yield digest_of(
                     files_of(one.file), lambda done, total: observe(Digesting(done, total))
                 )
             except OSError as error:
