@@ -2,8 +2,11 @@
 
 import json
 import os
+import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -126,18 +129,28 @@ def breakages() -> list[Any]:
 
     def garble(path: Path) -> None:
         old = path.read_bytes()
-        path.write_bytes(old[:200] + bytes(byte ^ 0xFF for byte in old[200:260]) + old[260:])
+        path.write_bytes(old[:100] + bytes(byte ^ 0xFF for byte in old[100:160]) + old[160:])
 
     def empty(path: Path) -> None:
         path.write_bytes(b"")
 
-    def other(path: Path) -> None:
-        import pyarrow
-        import pyarrow.parquet
+    def garble_a_figure(path: Path) -> None:
+        old = path.read_bytes()
+        assert old.count(b'"inferences_per_s": 103') == 1
+        path.write_bytes(old.replace(b'"inferences_per_s": 103', b'"inferences_per_s": 903'))
 
-        pyarrow.parquet.write_table(pyarrow.table({"file": ["0.json"]}), path)
+    def another_database(path: Path) -> None:
+        path.unlink()
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE results (file)")
+            database.execute("INSERT INTO results VALUES ('0.json')")
+            database.commit()
 
-    return [pytest.param(one, id=one.__name__) for one in (cut, garble, empty, other)]
+    def another_file(path: Path) -> None:
+        path.write_text("a note\n" * 1000)
+
+    ways = (cut, garble, empty, garble_a_figure, another_database, another_file)
+    return [pytest.param(one, id=one.__name__) for one in ways]
 
 
 @pytest.mark.parametrize("break_it", breakages())
@@ -165,12 +178,32 @@ def test_where_no_index_can_be_written_the_files_are_read(many: Folder) -> None:
     assert len(many.was_read) == FILES
 
 
-def test_without_pyarrow_the_files_are_read(many: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_index = many.read()
-    (many.path / NAME).unlink()
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    assert many.read() == with_index
-    assert not (many.path / NAME).exists()
+def test_another_process_may_read_the_folder_meanwhile(many: Folder) -> None:
+    many.read()
+    write_one(many.path, "2.json", 500, AGED_NS + 1)
+    (many.path / "4.json").unlink()
+    program = (
+        "import pathlib, sys\n"
+        "from aibench_fast.results.index import read_by_index\n"
+        "from aibench_fast.results.reading import read_files\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "print(len(read_by_index(folder, sorted(folder.glob('*.json')), read_files)))\n"
+    )
+
+    def read(files: Sequence[Path]) -> list[ReadFile]:
+        done = subprocess.run(
+            [sys.executable, "-c", program, many.path], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{FILES - 1}\n"
+        return read_files(files)
+
+    found = read_by_index(many.path, sorted(many.path.glob("*.json")), read)
+    assert len(found) == FILES - 1
+    assert many.rates() == {
+        path.name: one.record.inferences_per_s for path, one in found.items() if one.record
+    }
+    assert many.was_read == []
+    assert [path.name for path in many.path.glob(".*")] == [NAME]
 
 
 def test_a_folder_of_hundreds_has_an_index_and_one_of_fewer_has_none(tmp_path: Path) -> None:
