@@ -122,7 +122,6 @@ def test_a_folder_of_all_of_them_and_ours(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_an_index_has_them_as_they_are(tmp_path: Path, commit: str) -> None:
-    pytest.importorskip("pyarrow")
     folder = tmp_path / "r"
     path = write(folder, "0.json", older(commit, 100.0))
     for number in range(1, MIN_FILES):

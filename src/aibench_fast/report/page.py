@@ -200,7 +200,7 @@ def _cell_columns(content: Content) -> Columns[CellSummary]:
     columns["Workers"] = lambda one: str(one.cell.workers)
     if any(cell.autobatching >= 0 for cell in cells):
         columns["Auto-batching"] = lambda one: (
-            "unknown" if one.cell.autobatching < 0 else str(one.cell.autobatching)
+            "not known" if one.cell.autobatching < 0 else str(one.cell.autobatching)
         )
     columns["Tensor batch"] = lambda one: str(one.cell.batch_size or "of a mix")
     if any(cell.max_rps for cell in cells):

@@ -84,8 +84,8 @@ def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> 
     """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
 
     Of a folder each `.json` whose name begins with `prefix` is read; one that is no result is in
-    `skipped`. Of a folder of hundreds an index is left in it, where pyarrow is installed: see
-    `index`. ConfigError where a path does not exist or no result is left.
+    `skipped`. In a folder of hundreds an index is left: see `index`. ConfigError where a path does
+    not exist or no result is left.
     """
     several = [paths] if isinstance(paths, str | Path) else [*paths]
     return load(map(Path, several), prefix)
