@@ -299,7 +299,7 @@ cdef extern from "cluster.h" nogil:
 
 
 cdef extern from "loadgen.h" nogil:
-    const uint64_t BURN_IN_UNTIL_TOLD
+    const uint64_t NATIVE_BURN_IN_UNTIL_MEASURING "BURN_IN_UNTIL_MEASURING"
     struct loadgen_config:
         const protocol *protocol
         const endpoint *servers

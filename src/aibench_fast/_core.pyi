@@ -1,4 +1,4 @@
-"""The native core as Python sees it; the headers in native/ say what happens inside."""
+"""The native core as Python sees it. The headers in native/ describe what happens inside."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,49 +17,49 @@ from aibench_fast.coretypes import (
 )
 
 HIREDIS_VERSION: str
-"""Of the hiredis that is linked in."""
+"""The version of the linked hiredis."""
 
 LLHTTP_VERSION: str
-"""Of the llhttp that is linked in."""
+"""The version of the linked llhttp."""
 
 ANY_LENGTH: int
-"""Of an axis of an `HttpOutput`."""
+"""The length of an axis of an `HttpOutput` that may differ between replies."""
 
 def judge_http(plan: HttpPlan, reply: bytes) -> str | None:
-    """Judge one whole reply as a run judges them: what is wrong with it, or None."""
+    """Judge one whole reply as a run does. Return what is wrong with it, or None."""
 
 IS_OPTIMISED: bool
-"""False where it was compiled without optimisation or under a sanitizer: no figure of it holds."""
+"""False in a build without optimisation or with a sanitizer: do not trust its figures."""
 
-BURN_IN_TOLD: int
-"""As `burn_in_requests`: all, until `begin_measuring`."""
+BURN_IN_UNTIL_MEASURING: int
+"""A value for `burn_in_requests`: the warm-up ends with `begin_measuring`."""
 
 def taken_requests(
     wanted: Schedule | None, most: int, share: Share | None = None
 ) -> list[tuple[int, int]]:
-    """The first requests that a client takes, at most `most`: number in the whole, and when due."""
+    """Return the first `most` requests that a client takes: number in the whole, and due time."""
 
 def first_due_ns(wanted: Schedule, number: int, from_ns: int) -> int | None:
-    """When the first request from `number` on is due that is due at `from_ns` or later.
+    """Return the due time of the first request from `number` on that is due at `from_ns` or later.
 
-    None where there is none.
+    None if there is none.
     """
 
 def due_times_ns(wanted: Schedule, most: int) -> list[int]:
-    """When the first requests of a schedule are due, from its start on; at most `most` of them."""
+    """Return when the first `most` requests of a schedule are due, from its start."""
 
 def clock_cost_ns(readings: int) -> float:
-    """The mean cost of one of so many readings of the clock, in nanoseconds; without the GIL."""
+    """Read the clock so many times without the GIL; return the mean cost in nanoseconds."""
 
 def timer_errors(count: int, period_ns: int) -> LatencyCounts:
-    """How late a thread wakes that waits for `count` times `period_ns` apart, without the GIL.
+    """Measure how late a thread wakes that waits for `count` times, `period_ns` apart.
 
-    It waits as an I/O thread does for when a request is due. InternalError where the system has no
-    timer for it.
+    It waits as an I/O thread waits until a request is due, without the GIL. InternalError if the
+    system has no timer for it.
     """
 
 class Histogram:
-    """The native latency histogram by itself, as each I/O thread fills one."""
+    """The native latency histogram, as I/O threads fill it."""
 
     def record(self, latency_ns: int) -> None:
         """Count one latency, in nanoseconds."""
@@ -67,65 +67,65 @@ class Histogram:
         """Return a copy of the counts."""
 
 class Tensors:
-    """Tensors in memory that requests are sent from, given back with the object."""
+    """Tensors in memory that requests are sent from; freed with the object."""
 
     @staticmethod
     def open(files: Sequence[Path], tensor_bytes: int) -> Tensors:
-        """Map one file or more as one array of tensors, of which each holds a whole number.
+        """Map one file or more as one array of tensors. Each file holds a whole number of them.
 
-        ConfigError where one cannot be mapped.
+        ConfigError if a file cannot be mapped.
         """
     @staticmethod
     def generate(tensor_count: int, tensor_bytes: int, dtype: str, seed: int) -> Tensors:
-        """Draw tensors from a seed, as native/tensordata.h says, without the GIL.
+        """Generate tensors from a seed without the GIL; see native/tensordata.h.
 
-        ConfigError where there is no memory for them.
+        ConfigError if there is not enough memory.
         """
     @staticmethod
     def of_batches(batches: Sequence[bytes], batch: int) -> Tensors:
-        """Whole batches of `batch` tensors each as they are sent, each of its own length."""
+        """Take whole batches of `batch` tensors as they are sent; their lengths may differ."""
     def __len__(self) -> int:
-        """How many tensors there are."""
+        """Return the number of tensors."""
     def batch_bytes(self, count: int) -> int:
-        """How many bytes a batch of `count` tensors is."""
+        """Return the size of a batch of `count` tensors, in bytes."""
     def read(self, first: int, count: int) -> bytes:
-        """Return a copy of `count` tensors from index `first` on, the tensors taken as a ring.
+        """Return a copy of `count` tensors from index `first` on, wrapping around at the end.
 
-        ConfigError where a file shrank meanwhile; IndexError where there is no such tensor.
+        ConfigError if a file has shrunk; IndexError if there is no tensor `first`.
         """
 
 class JsonTensors:
-    """Tensors formatted as JSON text, in memory that is taken as they are added.
+    """Tensors formatted as JSON text.
 
-    Each is a comma and its values with commas between; spaces make all equally long.
+    Each text is a comma and the values with commas between them; spaces make all equally long.
     """
 
     def __init__(self, dtype: str, tensor_bytes: int, most: int) -> None:
-        """Begin, for at most `most` tensors of so many bytes; ConfigError without memory.
+        """Reserve room for `most` tensors of so many bytes; ConfigError without memory.
 
-        BF16 has no form in JSON.
+        JSON cannot express BF16.
         """
     def __len__(self) -> int:
-        """How many were added."""
+        """Return how many were added."""
     @property
     def text_bytes(self) -> int:
-        """The size of the longest text, which all will have."""
+        """The size of the longest text; all will have this size."""
     def add(self, tensors: bytes) -> None:
-        """Format whole tensors, without the GIL.
+        """Format whole tensors without the GIL.
 
-        ConfigError where a value is none that JSON has: an infinity, or none at all (NaN).
+        ConfigError if a value is an infinity or NaN, which JSON cannot express.
         """
     def finish(self, count: int) -> Tensors:
-        """Return the first `count` texts, to be sent; nothing is added any more.
+        """Return the first `count` texts for sending. Nothing can be added after.
 
-        A batch of them is what stands between an array's brackets.
+        A batch of them is the content of a JSON array, without its brackets.
         """
 
 class Tls:
-    """TLS for all connections of a load generator: whom to trust, and as whom to come.
+    """TLS for all connections of a load generator: whom to trust, and the client's certificate.
 
-    The server's certificate has to be for `server_name`, a name or a numeric address, but any is
-    taken where `insecure` is set. Files are PEM. ConfigError where one cannot be read, or where
+    The server's certificate must be for `server_name`, a name or a numeric address; with
+    `insecure` any certificate is accepted. Files are PEM. ConfigError if one cannot be read, or if
     this build has no TLS.
     """
 
@@ -143,19 +143,18 @@ class Tls:
 class LoadGenerator:
     """Workers over one server or several, on native threads.
 
-    Worker w is of server w modulo their number.
+    Worker w uses server w modulo their number. Making a generator connects every worker:
+    ServerError if that fails.
 
-    Without a schedule they are a closed loop; with one, a request is due when it says, and
-    latencies count from then. Each request is of one of the `kinds`, drawn by their weights from
-    `mix_seed` and the request's number. One that is later than `max_lag_ns` by the schedule is not
-    sent where `shed_late` is set, and ends the run otherwise.
+    Without a schedule the workers are a closed loop. With one, latencies count from when a request
+    was due. A request that is later than `max_lag_ns` is not sent if `shed_late` is set; otherwise
+    it ends the run. The kind of each request is drawn by weight, from `mix_seed` and the request's
+    number. `pipeline` requests are outstanding on each connection, one with a schedule.
 
-    Connects every worker when made: ServerError where that fails. `pipeline` requests are
-    outstanding on each connection, one with a schedule. A worker that lost its connection tries to
-    get another for `reconnect_for_ns` and ends then; or the run ends, where `stop_on_disconnect` is
-    set. A limit of 0 is none. Of several clients each takes its `share` of the requests, of which
-    `max_requests` is the limit for all; by a schedule they measure together from
-    `measured_after_ns` on.
+    A worker that loses its connection tries to reconnect for `reconnect_for_ns` and ends then; with
+    `stop_on_disconnect` the run ends instead. A limit of 0 is no limit. Of several clients each
+    takes its `share` of the requests; `max_requests` is the limit for all of them. In an open loop
+    they measure together from `measured_after_ns` on.
     """
 
     def __init__(
@@ -183,38 +182,38 @@ class LoadGenerator:
         measured_after_ns: int = 0,
     ) -> None: ...
     def start(self, at_ns: int = 0) -> None:
-        """Start the I/O threads, for a run from `at_ns` of CLOCK_MONOTONIC on; 0: now.
+        """Start the I/O threads for a run from `at_ns` of CLOCK_MONOTONIC on; 0: from now on.
 
-        InternalError where the system refuses one.
+        InternalError if the system refuses a thread.
         """
     def wait(self, timeout_s: float) -> bool:
-        """Wait without the GIL until the run is over or for `timeout_s`; True when it is over."""
+        """Wait without the GIL for `timeout_s` at most; return whether the run is over."""
     def measuring(self) -> bool:
-        """Whether the burn-in is complete."""
+        """Return whether the warm-up is complete."""
     def is_ending(self) -> bool:
-        """Whether no more requests begin: what is under way is the last."""
+        """Return whether no more requests begin."""
     def begin_measuring(self) -> None:
-        """End a burn-in of BURN_IN_TOLD: what begins from now on is measured."""
+        """End a warm-up of BURN_IN_UNTIL_MEASURING: requests from now on are measured."""
     def stop(self) -> None:
-        """End the run within a tenth of a second; requests under way are abandoned."""
+        """End the run within a tenth of a second. Requests under way are abandoned."""
     def snapshot(self) -> Snapshot:
-        """Add up all threads' figures without stopping any."""
+        """Add up the figures of all threads, without stopping them."""
     def parts(self) -> list[Part]:
-        """Add up likewise the figures of each part of the requests.
+        """Add up the figures of each part of the requests in the same way.
 
-        Parts are the kinds and the servers, each where there are several, and the schedule's steps;
-        the parts of a dimension come in the order of their numbers.
+        The parts are the kinds if there are several, the servers if there are several, and the
+        steps of the schedule. The parts of a dimension come in the order of their numbers.
         """
     def outages(self) -> tuple[int, list[Outage]]:
-        """Return how many outages of servers there were so far, and the first of them, by time."""
+        """Return how many outages there were so far, and the first of them in order of time."""
     def tls(self) -> tuple[str, str] | None:
-        """Before the start: the version of TLS and the cipher; None without it."""
+        """Return the TLS version and the cipher, before the start; None without TLS."""
     def want_sample(self) -> None:
-        """Ask for a copy of the next output that arrives."""
+        """Request a copy of the next output that arrives."""
     def take_sample(self) -> tuple[int, int, bytes] | None:
         """Return a sample that has arrived: its kind, the index of its first tensor, its output.
 
-        Of several outputs that is the first.
+        Of several outputs it is the first. None if no sample has arrived.
         """
     def close(self) -> None:
-        """Stop and join the I/O threads, and give back what they used."""
+        """Stop and join the I/O threads, and free everything."""

@@ -20,7 +20,7 @@ cdef int64_t NS_PER_S = 1_000_000_000
 HIREDIS_VERSION = resp_library_version().decode()
 LLHTTP_VERSION = http_library_version().decode()
 ANY_LENGTH = HTTP_ANY_LENGTH
-BURN_IN_TOLD = BURN_IN_UNTIL_TOLD
+BURN_IN_UNTIL_MEASURING = NATIVE_BURN_IN_UNTIL_MEASURING
 IS_OPTIMISED = bool(COMPILED_OPTIMISED)
 
 
@@ -82,7 +82,7 @@ cdef _figures(const figures *f, bint scheduled):
 
 
 cdef class Histogram:
-    """The native latency histogram by itself, as each I/O thread fills one."""
+    """The native latency histogram, as I/O threads fill it."""
 
     cdef histogram *_histogram
 
@@ -151,7 +151,7 @@ cdef class Tensors:
     cdef object _batches  # Sequence[bytes], kept alive
 
     def __init__(self):
-        raise TypeError("tensors are opened or generated")
+        raise TypeError("call Tensors.open, Tensors.generate or Tensors.of_batches")
 
     def __dealloc__(self):
         tensormap_close(&self._map)
@@ -192,7 +192,7 @@ cdef class Tensors:
         cdef Tensors tensors = Tensors.__new__(Tensors)
         cdef errstr_t errstr
         if not batches or batch == 0:
-            raise InternalError(f"{len(batches)} batches of {batch} tensors")
+            raise InternalError(f"{len(batches)} batches of {batch} tensors: both must be at least 1")
         if tensormap_of_batches(&tensors._map, len(batches), batch, errstr) < 0:
             raise ConfigError(_text(errstr))
         tensors._batches = [bytes(one) for one in batches]
@@ -211,7 +211,7 @@ cdef class Tensors:
         cdef errstr_t errstr
         cdef int status
         if first >= self._map.tensor_count:
-            raise IndexError(f"tensor {first} of {self._map.tensor_count}")
+            raise IndexError(f"tensor {first}: there are {self._map.tensor_count}")
         data = PyBytes_FromStringAndSize(NULL, tensormap_batch_bytes(&self._map, first, count))
         cdef char *out = PyBytes_AS_STRING(data)
         with nogil:
@@ -248,7 +248,7 @@ cdef class JsonTensors:
         cdef uint64_t i = 0
         cdef int status = 0
         if self._texts.count + count > self._texts.most:
-            raise InternalError(f"more tensors than the {self._texts.most} that there is room for")
+            raise InternalError(f"{self._texts.count + count} tensors: room for {self._texts.most}")
         with nogil:
             while i < count and status == 0:
                 status = jsontensors_add(&self._texts, data + i * self._texts.tensor_bytes, errstr)
@@ -259,7 +259,7 @@ cdef class JsonTensors:
     def finish(self, uint64_t count):
         cdef Tensors tensors = Tensors.__new__(Tensors)
         if not 1 <= count <= self._texts.count:
-            raise InternalError(f"{count} texts of {self._texts.count}")
+            raise InternalError(f"{count} texts: there are {self._texts.count}")
         with nogil:
             jsontensors_finish(&self._texts, count, &tensors._map)
         return tensors
@@ -349,7 +349,7 @@ def first_due_ns(wanted, uint64_t number, int64_t from_ns):
 cdef int _fill_resp(request_kind *native, plan) except -1:
     if not 1 <= len(plan.replies) <= REPLY_PLAN_MAX:
         raise InternalError(
-            f"{len(plan.replies)} expected replies, at most {REPLY_PLAN_MAX} are kept")
+            f"{len(plan.replies)} replies to a request: 1 to {REPLY_PLAN_MAX} are possible")
     native.plan.count = len(plan.replies)
     native.plan.in_array = plan.in_array
     native.output_bytes = native.output_bytes_max = native.text_bytes = 0
@@ -377,7 +377,7 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
 cdef int _fill_http(request_kind *native, plan, list kept) except -1:
     """Append to `kept` what the native side reads and has to be kept alive."""
     if not 1 <= len(plan.outputs) <= HTTP_OUTPUTS_MAX:
-        raise ConfigError(f"{len(plan.outputs)} outputs, from 1 to {HTTP_OUTPUTS_MAX} are judged")
+        raise ConfigError(f"{len(plan.outputs)} outputs: 1 to {HTTP_OUTPUTS_MAX} are possible")
     kept.append(plan.json)
     native.http.json = PyBytes_AS_STRING(plan.json)
     native.http.json_bytes = len(plan.json)
@@ -387,8 +387,8 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
     for i, output in enumerate(plan.outputs):
         if len(output.shape) > HTTP_DIMENSIONS_MAX:
             raise ConfigError(
-                f"output {output.name} has {len(output.shape)} dimensions, at most "
-                f"{HTTP_DIMENSIONS_MAX} are judged")
+                f"output {output.name} has {len(output.shape)} dimensions: at most "
+                f"{HTTP_DIMENSIONS_MAX} are possible")
         names = (output.name.encode(), output.datatype.encode())
         kept.append(names)
         native.http.outputs[i].name = PyBytes_AS_STRING(names[0])
@@ -408,7 +408,7 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
 
 
 cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NULL:
-    """Return the protocol, which the type of the plan says; `kept` is as above."""
+    """Return the protocol, by the type of the plan. `kept`: as above."""
     if isinstance(plan, coretypes.HttpPlan):
         _fill_http(native, plan, kept)
         return &http_protocol
@@ -442,7 +442,7 @@ cdef class _NativeKinds:
 
     def __cinit__(self, wanted):
         if not 1 <= len(wanted) <= KINDS_MAX:
-            raise InternalError(f"{len(wanted)} kinds of request, from 1 to {KINDS_MAX} are kept")
+            raise InternalError(f"{len(wanted)} kinds of request: 1 to {KINDS_MAX} are possible")
         self.kinds = <request_kind *>calloc(len(wanted), sizeof(request_kind))
         if self.kinds is NULL:
             raise MemoryError
@@ -462,7 +462,7 @@ cdef class _NativeKinds:
         cdef const protocol *protocol
         if not 1 <= len(kind.inputs) <= KIND_INPUTS_MAX:
             raise ConfigError(
-                f"{len(kind.inputs)} inputs of a model, from 1 to {KIND_INPUTS_MAX} are sent")
+                f"{len(kind.inputs)} inputs of a model: 1 to {KIND_INPUTS_MAX} are possible")
         for i, tensors in enumerate(kind.inputs):
             native.inputs[i] = &tensors._map
         native.input_count = len(kind.inputs)
@@ -470,7 +470,7 @@ cdef class _NativeKinds:
         native.first_tensor = kind.first_tensor
         protocol = _fill_plan(native, kind.plan, self._kept)
         if self.protocol is not NULL and protocol is not self.protocol:
-            raise InternalError("kinds of request of two protocols")
+            raise InternalError("kinds of request for two protocols in one run")
         self.protocol = protocol
         self.output_bytes_max = max(self.output_bytes_max, native.output_bytes_max)
         native.weight = kind.weight
@@ -484,7 +484,7 @@ cdef class _NativeKinds:
         each = len(kind.inputs) + 1
         flat = [bytes(text) for worker in kind.requests for text in worker]
         if len(kind.requests) != self.workers or len(flat) != self.workers * each:
-            raise InternalError(f"{len(flat)} texts, {self.workers} workers need {each} each")
+            raise InternalError(f"{len(flat)} texts: {self.workers} workers need {each} each")
         texts = <request_text *>calloc(len(flat), sizeof(request_text))
         if texts is NULL:
             raise MemoryError
@@ -498,7 +498,7 @@ cdef class _NativeKinds:
     cdef bytes _checked_references(self, request_kind *native, kind):
         cdef Py_ssize_t wanted = len(kind.inputs[0]) * (native.output_bytes // native.batch)
         if native.output_bytes % (4 * native.batch) or len(kind.references) != wanted:
-            raise InternalError(f"{len(kind.references)} bytes of references, {wanted} are needed")
+            raise InternalError(f"{len(kind.references)} bytes of references: {wanted} are needed")
         return kind.references
 
 
@@ -506,7 +506,7 @@ cdef class _NativeKinds:
 
 
 cdef class Tls:
-    """What all connections by TLS have in common; see native/tls.h."""
+    """What all TLS connections share; see native/tls.h."""
 
     cdef tls *_tls
 
@@ -556,7 +556,7 @@ cdef int _fill_endpoint(endpoint *native, wanted, list kept) except -1:
 
 
 cdef greeting *_greetings(wanted, list kept) except? NULL:
-    """Each server's, to be freed by the caller; NULL where they have none. `kept` is as above."""
+    """Return one for each server, which the caller frees; NULL if all are empty. `kept`: as above."""
     cdef greeting *greetings
     if not any(wanted):
         return NULL
@@ -587,7 +587,7 @@ cdef class _NativeServers:
 
     def __cinit__(self, wanted, cluster):
         if not wanted:
-            raise InternalError("a load generator without a server")
+            raise InternalError("a load generator needs a server")
         self._kept = []
         self.count = len(wanted)
         self.endpoints = <endpoint *>calloc(self.count, sizeof(endpoint))
@@ -670,15 +670,15 @@ cdef class LoadGenerator:
         least = min([kind.batch for kind in kinds] + [pipeline])
         if not 1 <= threads <= workers or least < 1:
             raise ConfigError(
-                f"{workers} workers, {threads} threads, {pipeline} outstanding: each has to be at "
-                "least 1, as each batch, and threads at most workers"
+                f"{workers} workers, {threads} threads, {pipeline} requests outstanding: each, and "
+                "each batch, must be at least 1, and there are at most as many threads as workers"
             )
         config.protocol = self._kinds.protocol
         if pipeline > 1 and not config.protocol.may_pipeline:
-            raise ConfigError("a pipeline of requests on one connection: HTTP has one at a time")
+            raise ConfigError(f"{pipeline} requests outstanding on a connection: HTTP allows one")
         if self._servers.count > workers:
             raise ConfigError(
-                f"{workers} workers over {self._servers.count} servers: each takes one at least")
+                f"{workers} workers for {self._servers.count} servers: each needs at least one")
         config.servers = self._servers.endpoints
         config.server_count = self._servers.count
         config.greetings = self._servers.greetings
@@ -718,10 +718,10 @@ cdef class LoadGenerator:
             )
 
     def __dealloc__(self):
-        self._free()  # no method: a class of Python's below this one may be gone already
+        self._free()  # not close(), which a subclass in Python may override
 
     def close(self):
-        """Stop and join the I/O threads, and give back what they used."""
+        """Stop and join the I/O threads, and free everything."""
         self._free()
 
     cdef void _free(self):

@@ -1,4 +1,4 @@
-"""What goes into the native core and what comes out of it, as named tuples that need no build."""
+"""The arguments and results of the native core, as named tuples that need no build."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,52 +12,52 @@ class LatencyCounts(NamedTuple):
     min_us: int
     max_us: int
     saturated: int
-    """How many values were above an hour and are counted at it."""
+    """How many values were above an hour; they are counted as an hour."""
 
 
 class Figures(NamedTuple):
-    """What was counted of requests; native/figures.h lists the names and what they mean."""
+    """Counts of a set of requests; native/figures.h lists the names and their meaning."""
 
     counters: Mapping[str, int]
     """`successes`, `inferences`, `late_starts`, `shed`, `unsent`."""
     failures: Mapping[str, tuple[int, str]]
-    """By kind: how many requests failed so, and what the first of them said."""
+    """By kind: how many requests failed, and the message of the first."""
     histograms: Mapping[str, LatencyCounts]
-    """Of successes. `latencies` from the intended start, which in a closed loop is the actual one
-    unless the request waited for a connection; `service_latencies` from the actual start, left out
-    of a closed loop in which no request waited for a connection."""
+    """Of successes. `latencies` count from the intended start: in a closed loop this is the actual
+    start, unless the request waited for a connection. `service_latencies` count from the actual
+    start; a closed loop in which no request waited for a connection has none."""
 
 
 class Snapshot(NamedTuple):
-    """All threads' figures added up; times are of CLOCK_MONOTONIC, 0 where not reached yet."""
+    """The figures of all threads; times are of CLOCK_MONOTONIC, 0 if not reached yet."""
 
     counters: Mapping[str, int]
-    """Of the whole run, burn-in included; native/figures.h lists the names."""
+    """Of the whole run, warm-up included; native/figures.h lists their names."""
     histograms: Mapping[str, LatencyCounts]
     """`start_lags`, `timer_lags`, `reply_waits` and `connect_times`, in the measured part."""
     measured: Figures
     burn_in: Figures
     started_ns: int
     began_ns: int
-    """When the first I/O thread began; 0 before."""
+    """When the first I/O thread began."""
     measured_from_ns: int
     last_completed_ns: int
     cpu_ns: int
     """CPU time of the I/O threads in the measured part, so far."""
     busiest_thread: float
     longest_cpu_wait_ns: int
-    """The longest that one I/O thread was ready to run and waited for a CPU in the measured part;
-    -1 where the kernel does not report it."""
+    """How long, at most, one I/O thread was ready to run and waited for a CPU in the measured part;
+    -1 if the kernel does not report it."""
     least_worker_requests: int
     """Measured requests of the worker that had the fewest; 0 before the end."""
     most_worker_requests: int
-    """And of the one that had the most."""
+    """Measured requests of the worker that had the most; 0 before the end."""
     cut_after_ns: int
-    """How long after the burn-in its duration or a stop ended the run; 0 where neither did."""
+    """How long after the warm-up its duration or a stop ended the run; 0 if neither did."""
     cut_ns: int
-    """When that was, of CLOCK_MONOTONIC; 0 before, and where the schedule ended it."""
+    """When that was; 0 before, and if the schedule ended it."""
     lag_exceeded: bool
-    """Whether a request that was later than may be ended the run."""
+    """Whether a request was later than allowed and ended the run."""
 
 
 class Part(NamedTuple):
@@ -71,15 +71,15 @@ class Part(NamedTuple):
 
 
 class Outage(NamedTuple):
-    """A time in which a server could not be reached; times are of CLOCK_MONOTONIC."""
+    """A time when a server could not be reached; times are of CLOCK_MONOTONIC."""
 
     server: int
     from_ns: int
-    """When a connection was lost that could not be made again."""
+    """When the connection was lost that could not be replaced."""
     to_ns: int
-    """When one was made; 0 where none was."""
+    """When a new one was made; 0: not yet."""
     attempts: int
-    """To connect, that failed."""
+    """Failed attempts to connect."""
 
 
 class TensorBatches(Protocol):
@@ -93,21 +93,21 @@ class TensorBatches(Protocol):
 
 
 class RespStrings(NamedTuple):
-    """A bulk of strings, whose lengths may differ from reply to reply."""
+    """A bulk of strings, whose length may differ between replies."""
 
     strings: int
     usual_bytes: int
-    """The trial's size."""
+    """The size in the trial's reply."""
     bytes_max: int
 
 
 class RespPlan(NamedTuple):
-    """What RedisAI answers to a request; see native/resp.h."""
+    """RedisAI's replies to a request; see native/resp.h."""
 
     replies: Sequence[int | RespStrings | None]
-    """The size in bytes of each reply that is a bulk; None for one that is OK."""
+    """For each reply the size of the bulk in bytes; None for OK."""
     in_array: int = 0
-    """So many, the last ones, are the elements of one array, as of a DAG."""
+    """The last so many replies are the elements of one array, the reply to a DAG."""
 
 
 class HttpOutput(NamedTuple):
@@ -116,23 +116,23 @@ class HttpOutput(NamedTuple):
     name: str
     datatype: str
     dtype: str
-    """The same by our name."""
+    """The datatype by RedisAI's name."""
     shape: Sequence[int]
-    """`_core.ANY_LENGTH` where each reply may have another length."""
+    """`_core.ANY_LENGTH`: the length may differ between replies."""
     output_bytes: int
-    """In binary, of the trial's reply."""
+    """The size in binary, in the trial's reply."""
 
 
 class HttpPlan(NamedTuple):
-    """What a server of the Open Inference Protocol answers to a request; see native/http.h."""
+    """The reply of a server of the Open Inference Protocol; see native/http.h."""
 
     json: bytes
-    """The JSON part of the trial's reply; empty where the whole reply was JSON."""
+    """The JSON part of the trial's reply; empty if the whole reply was JSON."""
     outputs: Sequence[HttpOutput]
     text_bytes: int
-    """The most that a usual reply has beside its outputs, or beside what they are in binary."""
+    """The size of a usual reply without its outputs in binary, at most."""
     open_bytes: int = 0
-    """The most that outputs of any length may have, or a reply in JSON; 0: each has one length."""
+    """The most bytes of outputs of any length, or of a reply in JSON; 0: lengths are fixed."""
 
 
 class Kind(NamedTuple):
@@ -141,14 +141,14 @@ class Kind(NamedTuple):
     inputs: Sequence[TensorBatches]
     """One for each tensor of a request."""
     requests: Sequence[Sequence[bytes]]
-    """For each worker the texts before, between and after the tensors."""
+    """For each worker the bytes before, between and after the tensors."""
     plan: RespPlan | HttpPlan
-    """What is answered, which also says in which protocol; one for all kinds of a run."""
+    """The expected replies. Its type selects the protocol, one for all kinds of a run."""
     batch: int = 1
     first_tensor: int = 0
     references: bytes | None = None
-    """The float32 output of each tensor, in order; one that differs by more than `tolerance` is a
-    failure."""
+    """The float32 output of each tensor, in order. A request whose output differs by more than
+    `tolerance` fails."""
     tolerance: float = 0
     weight: float = 1
 
@@ -176,7 +176,7 @@ class Schedule(NamedTuple):
 
 
 class Share(Protocol):
-    """What one client of several takes of all requests; see native/schedule.h."""
+    """The share of one of several clients in all requests; see native/schedule.h."""
 
     @property
     def client(self) -> int:
@@ -196,7 +196,7 @@ class Share(Protocol):
 
 
 class Endpoint(NamedTuple):
-    """Where workers connect to, and what each connection begins with."""
+    """Where workers connect to, and the first commands on each connection."""
 
     host: str
     """Numeric; empty for a unix socket."""
@@ -205,17 +205,17 @@ class Endpoint(NamedTuple):
     tls: object | None = None
     """A `_core.Tls`."""
     greeting: Sequence[bytes] = ()
-    """Commands that are each answered by OK."""
+    """Commands; the server answers each with OK."""
     closes_each: bool = False
-    """The server closes a connection behind the first reply, and does not say so."""
+    """The server closes each connection after the first reply, without announcing it."""
 
 
 class ClusterNodes(NamedTuple):
-    """What workers need whose servers are a cluster's shards; see native/cluster.h."""
+    """What workers need to follow redirects in a Redis Cluster; see native/cluster.h."""
 
     nodes: Sequence[tuple[str, Endpoint]]
-    """All, each with its host as other nodes name it."""
+    """All nodes, each with its host as other nodes write it."""
     asking_kinds: Sequence[Kind]
-    """The kinds of request with an ASKING before each command; empty: no ASK is followed."""
+    """The kinds of request with an ASKING before each command."""
     asking_greetings: Sequence[Sequence[bytes]]
-    """The same of each server's greeting."""
+    """The greeting of each server with an ASKING before each command."""

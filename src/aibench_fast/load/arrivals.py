@@ -6,7 +6,7 @@ Its arithmetic is in native/schedule.h.
 import math
 from typing import NamedTuple
 
-from aibench_fast._core import BURN_IN_TOLD, first_due_ns
+from aibench_fast._core import BURN_IN_UNTIL_MEASURING, first_due_ns
 from aibench_fast.coretypes import Schedule, Segment
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
@@ -33,7 +33,7 @@ def arrivals(config: RunConfig) -> Arrivals:
     if config.share is None:
         return whole
     if whole.schedule is None:
-        if whole.burn_in_requests == BURN_IN_TOLD:
+        if whole.burn_in_requests == BURN_IN_UNTIL_MEASURING:
             return whole
         return whole._replace(burn_in_requests=config.share.count(whole.burn_in_requests))
     first_ns = first_due_ns(whole.schedule, whole.burn_in_requests, whole.burn_in_ns)
@@ -47,10 +47,10 @@ def _whole(config: RunConfig) -> Arrivals:
         return _recorded(config)
     if not config.limit_rps:
         told = config.burn_in_s or config.burn_in_until_steady
-        return Arrivals(None, BURN_IN_TOLD if told else config.burn_in, 0)
+        return Arrivals(None, BURN_IN_UNTIL_MEASURING if told else config.burn_in, 0)
     forever = Segment(config.limit_rps, config.limit_rps, math.inf)
     schedule = Schedule(config.arrivals, [forever], config.seed)
-    burn_in = BURN_IN_TOLD if config.burn_in_until_steady else config.burn_in
+    burn_in = BURN_IN_UNTIL_MEASURING if config.burn_in_until_steady else config.burn_in
     return Arrivals(schedule, burn_in, _ns(config.burn_in_s))
 
 

@@ -1,4 +1,4 @@
-/* The one clock that latencies are read from: monotonic, nanoseconds. Any thread may read it. */
+/* The clock of all latencies: monotonic, in nanoseconds. Any thread may read it. */
 #ifndef AIBENCH_CLOCK_H
 #define AIBENCH_CLOCK_H
 

@@ -1,7 +1,8 @@
-/* One connection to a server, in any protocol: a transport, and the reader that judges what comes by it.
+/* A connection to a server in any protocol: a transport, and the reader that judges the replies.
  *
  * Memory: connection_open allocates, connection_close frees; both may be called again on the same
  * struct. Zeroed memory is a closed connection.
+ * Units: bytes; times in nanoseconds.
  * Threads: one thread at a time uses a connection.
  */
 #ifndef AIBENCH_CONNECTION_H
@@ -16,28 +17,28 @@
 #include "protocol.h"
 #include "transport.h"
 
-#define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room for what is read on top of a large reply */
-#define RECEIVES_A_STAMP 8 /* one receive in so many is timed */
+#define CONNECTION_RECEIVE_BYTES (64 * 1024) /* room to read beyond a large reply */
+#define RECEIVES_A_STAMP 8 /* one receive in 8 is timed */
 
 struct connection {
     struct transport transport;
-    const struct protocol *protocol; /* set by the owner before it is opened, as the next */
+    const struct protocol *protocol; /* the owner sets this and `check` before it opens the connection */
     struct replycheck *check;
     void *reader;                 /* the protocol's; NULL while closed */
-    uint64_t sent_bytes;          /* that the transport took since the connection was opened */
+    uint64_t sent_bytes;          /* the transport took so many since the connection was opened */
     uint64_t received_bytes;      /* since then */
-    bool ended;                   /* all that the peer sent was read, and that it sends no more */
-    bool hung_up;                 /* the peer will send no more: set by the owner, who is told so */
-    size_t endless_bytes;         /* so much at a time is no reply, whatever it begins with */
-    bool has_unjudged;            /* something was received that is not judged yet */
-    uint32_t receives;            /* of which one in RECEIVES_A_STAMP is timed */
-    int64_t reply_wait_ns;        /* how long what the last receive read had waited in the kernel, where
-                                   * that was timed; -1: it was not. The owner sets it back */
+    bool ended;                   /* everything was read, up to the end that the peer sent */
+    bool hung_up;                 /* the peer will send no more; the owner sets it when epoll says so */
+    size_t endless_bytes;         /* so many bytes without a whole reply are a failure */
+    bool has_unjudged;            /* bytes were received that are not judged yet */
+    uint32_t receives;            /* one in RECEIVES_A_STAMP of them is timed */
+    int64_t reply_wait_ns;        /* how long the bytes of the last receive had waited in the kernel; -1: not
+                                   * timed. The owner resets it to -1 */
 };
 
-/* Begin to connect, as transport_open has it; the connection is usable when transport_ready says so.
- * `reply_bytes`: the most that usually comes and is not judged yet; `longest_bytes`: the most that one reply may
- * have. Returns what that does. */
+/* Begin to connect; the connection is usable when transport_ready says so. `reply_bytes`: how many received bytes
+ * are usually not judged yet, at most. `longest_bytes`: the longest reply that is allowed. Return 0, or -1 or
+ * TRANSPORT_QUEUE_FULL with the reason in `errstr`, as transport_open does. */
 int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
                     size_t longest_bytes, errstr_t errstr);
 
@@ -46,12 +47,12 @@ static inline bool connection_is_open(const struct connection *c)
     return c->reader != NULL;
 }
 
-/* Hand `*count` iovecs at `*iov` to the transport as far as it takes them; both are moved past what
- * it took, and the first iovec left is shortened. IO_DONE: everything went. */
+/* Send `*count` iovecs at `*iov`, as far as the transport takes them. Both are moved past what it took, and the first
+ * iovec left is shortened. IO_DONE: everything was sent. IO_FAILED: the check says why. */
 enum io_status connection_send(struct connection *c, struct iovec **iov, size_t *count);
 
-/* Judge what has come, all of it where the peer hung up. IO_DONE: the last reply to the request that the
- * check is for is whole; what came after it is judged by the next call. */
+/* Receive and judge what has come; all of it if the peer hung up. IO_DONE: the last reply to the request of the check
+ * is whole; the next call judges what came after it. IO_FAILED: the check says why. */
 enum io_status connection_receive(struct connection *c);
 
 void connection_close(struct connection *c);

@@ -1,23 +1,23 @@
-/* What is counted of a request when it starts and when it ends, in the figures of its I/O thread.
+/* Counts each request in the figures of its I/O thread: when it starts, and when it ends.
  *
  * Memory: nothing here allocates. Units: nanoseconds of CLOCK_MONOTONIC.
- * Threads: the worker's I/O thread calls them; count_left_over is for the last one that ends.
+ * Threads: the worker's I/O thread calls them; the last I/O thread to end calls count_left_over.
  */
 #ifndef AIBENCH_COUNTING_H
 #define AIBENCH_COUNTING_H
 
 #include "runstate.h"
 
-/* A request by the schedule starts: is it measured, and how late is it? */
+/* A request of an open loop starts: note whether it is measured, and count how late it is. */
 void count_started(struct iothread *t, struct worker *w, struct request *request);
 
-/* A request that was never sent is given up for want of a connection, and ends as its check says. */
+/* A request that was never sent fails, because there was no connection. */
 void count_given_up(struct iothread *t, struct request *request);
 
-/* A request that a free worker waited for is too late, because this thread had no time for it. */
+/* A request is too late although its worker was free: this thread had no time for it. */
 void count_woken_late(struct iothread *t, const struct request *request, int64_t now_ns);
 
-/* A request was taken too late to be sent. */
+/* A request is shed: it is too late to be sent. */
 void count_shed(struct iothread *t, const struct worker *w, const struct request *request);
 
 /* A request was due, and the run was over before it could be sent. */
@@ -26,24 +26,24 @@ void count_unsent(struct iothread *t, const struct arrival *arrival);
 /* All workers ended: count what was due before the run was over, and which none of them took. */
 void count_left_over(struct iothread *t);
 
-/* Keep how long the reply waited for this thread, if that is measured by now. */
+/* Count how long the reply waited for this thread, in the measured part. */
 void count_reply_wait(struct iothread *t, struct worker *w);
 
-/* The worker's connection was made now. */
+/* The worker's connection was made at `now_ns`. */
 void count_connected(struct iothread *t, const struct worker *w, int64_t now_ns);
 
-/* Record the outcome in the figures of each part that the request belongs to. */
+/* Count the outcome in each part that the request belongs to. */
 void count_in_parts(struct iothread *t, const struct worker *w, const struct request *request,
                     const struct outcome *outcome);
 
-/* The thread's first measured request ended: its CPU time and its wait for a CPU count from here. */
+/* The thread's first measured request ended: its CPU time and its wait for a CPU count from now on. */
 void count_cpu_from_here(struct iothread *t);
 
-/* Keep apart what ended before the measuring. */
+/* Count a request that ended before the measuring. */
 void count_in_burn_in(struct iothread *t, const struct outcome *outcome);
 
-/* Whether the request that ended now is measured: by a schedule that was settled when it was due; in
- * a closed loop, where a burn-in ends when so many requests ended, it is now. */
+/* Return whether the request that ended at `now_ns` is measured. In an open loop that was settled when it started. In
+ * a closed loop the warm-up ends when enough requests have ended, so it is settled here. */
 static inline bool settle_measured(struct run_state *run, const struct request *request, int64_t now_ns)
 {
     uint64_t order = atomic_fetch_add_explicit(&run->completions, 1, memory_order_relaxed);
@@ -55,8 +55,7 @@ static inline bool settle_measured(struct run_state *run, const struct request *
     return order >= burn_in;
 }
 
-/* The worker's oldest request ended just now, as its check says. Inline, for it is in the way of every
- * request. */
+/* The worker's oldest request ended, as its check says. Inline, because every request comes here. */
 static inline void count_ended(struct iothread *t, struct worker *w, int64_t now_ns)
 {
     struct run_state *run = t->run;

@@ -1,4 +1,4 @@
-/* A place for one line of text that says what went wrong; the caller owns it. */
+/* Room for one line of text that says what went wrong; the caller owns it. */
 #ifndef AIBENCH_ERRSTR_H
 #define AIBENCH_ERRSTR_H
 

@@ -1,9 +1,9 @@
-/* Failed requests, counted by kind, the first message of each kind kept.
+/* Failed requests, counted by kind, with the first message of each kind.
  *
  * Memory: the struct holds everything; zeroed memory is a valid, empty one.
  * Units: nanoseconds of CLOCK_MONOTONIC.
- * Threads: one thread records; any thread may read meanwhile: a message is written once, before
- * its count is first seen above zero.
+ * Threads: one thread records; any thread may read meanwhile. A message is written once, before its count is first
+ * seen above zero.
  */
 #ifndef AIBENCH_FAILURES_H
 #define AIBENCH_FAILURES_H
@@ -49,6 +49,7 @@ struct failures {
     struct failure_counter kinds[FAILURE_KINDS];
 };
 
+/* Count a failure; copies the message if it is the first of its kind. */
 void failures_record(struct failures *f, enum failure_kind kind, const char *message,
                      int64_t now_ns);
 

@@ -1,14 +1,14 @@
-/* What is counted: counters and histograms by name, and failures by kind.
+/* What a run counts: counters and histograms by name, and failures by kind.
  *
- * `figures` are of the measured requests of one thread, of all of them or of a part (see parts.h); the figures of
- * the parts of a dimension add up to those of the whole. `counted` is all that one thread counts.
+ * `figures` belong to the measured requests of a thread, all of them or one part (see parts.h), or to its warm-up.
+ * The parts of a dimension add up to the whole. `counted` is everything that one thread counts.
  *
- * A counter or a histogram is named once, in a list below. Whoever adds up goes through them by their place, and
- * _core hands them to Python by their names: nothing in between has to know one. A new one needs its line in the
- * list, the place that counts, and the field of the result that shows it.
+ * Each counter and each histogram is named once, in a list below. Sums go through them by place, and _core gives them
+ * to Python by name; nothing in between knows any of them. A new one needs its line in a list, the place that counts,
+ * and the field of the result that shows it.
  *
- * Memory: the caller allocates and frees; zeroed memory, then an init function. Nothing here allocates.
- * Units: counters count what their comment says; histograms take nanoseconds.
+ * Memory: the caller allocates and frees: zeroed memory, then an init function. Nothing here allocates.
+ * Units: a counter's are in its comment; histograms take nanoseconds.
  * Threads: one thread counts; any thread may merge from it meanwhile.
  */
 #ifndef AIBENCH_FIGURES_H
@@ -31,13 +31,13 @@
 
 /* Of measured requests that succeeded. */
 #define FIGURE_HISTOGRAM_LIST(X)                                                                             \
-    X(latencies)         /* until figures_complete of those alone that started when they were meant to */    \
-    X(service_latencies) /* until then of the others alone, from their actual start */
+    X(latencies)         /* from the intended start; before figures_complete only of requests on time */     \
+    X(service_latencies) /* from the actual start; before figures_complete only of the other requests */
 
-/* Of the whole run, the burn-in included. They are added up in this order: `begun` is the last, so that no
- * request has ended that had not begun. */
+/* Of the whole run, warm-up included. They are read in this order: `begun` comes last, so that a sum never has more
+ * requests that ended than requests that began. */
 #define RUN_COUNTER_LIST(X)                                                                                  \
-    X(requests)         /* requests that ended in any way; shed ones did not begin */                        \
+    X(requests)         /* requests that ended, with success or failure */                                    \
     X(answered_tensors) /* in the successes among them */                                                    \
     X(reconnects)       /* connections made after the server closed one between requests */                  \
     X(remade)           /* connections made after one was lost */                                            \
@@ -50,9 +50,9 @@
 /* Of the measured part of the run. */
 #define RUN_HISTOGRAM_LIST(X)                                                                                \
     X(start_lags)    /* of each request by a schedule: actual less intended start */                         \
-    X(timer_lags)    /* the same of those that a free worker waited for: the client's own lag */             \
-    X(reply_waits)   /* from a reply's arrival in the kernel until its thread read it; of a sample */         \
-    X(connect_times) /* of connections made, with TLS and log-in */
+    X(timer_lags)    /* the same, only of requests whose worker was free: the client's own lag */             \
+    X(reply_waits)   /* from a reply's arrival in the kernel until its thread read it; a sample of them */    \
+    X(connect_times) /* of each connection, with TLS and log-in */
 
 #define COUNTER_MEMBER(name) _Atomic uint64_t name;
 #define HISTOGRAM_MEMBER(name) struct histogram name;
@@ -95,15 +95,15 @@ struct figures {
     union figure_counters counters;
     struct failures failures;
     union figure_histograms histograms;
-    struct histogram response_latencies; /* of successes that were meant to start at a time of their own, from then
-                                          * on; figures_complete adds them to `latencies` */
+    struct histogram response_latencies; /* from the intended start, of successes that had one of their own;
+                                          * figures_complete adds them to `latencies` */
 };
 
 struct counted {
     union run_counters counters;
     union run_histograms histograms;
     struct figures measured;
-    struct figures burn_in; /* of the requests that ended before the measuring */
+    struct figures burn_in; /* of requests that ended before the measuring */
 };
 
 /* A request that ended. */
@@ -111,7 +111,7 @@ struct outcome {
     enum failure_kind failure;
     const char *message; /* of a failure */
     uint64_t batch;
-    int64_t due_ns;      /* when it was meant to start; 0: when it did */
+    int64_t due_ns;      /* the intended start; 0: the actual one */
     int64_t started_ns;
     int64_t ended_ns;
     bool late; /* due before a worker was free */
@@ -119,7 +119,7 @@ struct outcome {
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
-    /* The owner is the only writer, so that no locked instruction is needed. */
+    /* Only the owner writes, so no locked instruction is needed. */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
@@ -132,7 +132,7 @@ static inline void counter_bump(_Atomic uint64_t *counter)
 /* Make zeroed memory into empty figures. */
 void figures_init(struct figures *f);
 
-/* Inline, for it is in the way of every request. */
+/* Count a request that ended. Inline, because every request comes here. */
 static inline void figures_record(struct figures *f, const struct outcome *outcome)
 {
     if (outcome->late)
@@ -152,20 +152,19 @@ static inline void figures_record(struct figures *f, const struct outcome *outco
     counter_add(&f->counters.inferences, outcome->batch);
 }
 
-/* Add what `from` holds into `into`, the caller's own. */
+/* Add `from` to `into`, which must belong to the caller's thread alone. */
 void figures_merge(struct figures *into, const struct figures *from);
 
-/* Once all are merged: have `latencies` be those of all successes from the intended start, and
- * `service_latencies` of all from the actual one. */
+/* After the last merge, before anything is read: bring all successes into `latencies` and `service_latencies`. */
 void figures_complete(struct figures *f);
 
-/* Whether some success was meant to start before it did. */
+/* Return whether a success had an intended start of its own. */
 static inline bool figures_have_service(const struct figures *f)
 {
     return !histogram_is_empty(&f->response_latencies);
 }
 
-/* As those of figures. */
+/* The same for everything that is counted. */
 void counted_init(struct counted *c);
 void counted_merge(struct counted *into, const struct counted *from);
 void counted_complete(struct counted *c);

@@ -1,4 +1,4 @@
-/* Half-precision floats by their bits, as FP16 has them; every half is a double exactly. */
+/* Converts half-precision floats (FP16) from and to their bits. Every half is exactly a double. */
 #ifndef AIBENCH_HALF_H
 #define AIBENCH_HALF_H
 
@@ -14,7 +14,7 @@ static inline double half_to_double(uint16_t half)
     return half & 0x8000 ? -magnitude : magnitude;
 }
 
-/* The nearest half; of two the even one. */
+/* Return the nearest half; of two the even one. */
 static inline uint16_t half_of_double(double value)
 {
     uint16_t sign = signbit(value) ? 0x8000 : 0;

@@ -1,5 +1,5 @@
 /* A latency histogram in HdrHistogram's bucket layout: 1 microsecond to 1 hour, 3 significant
- * digits, the same counts array as HdrHistogram(1, 3600000000, 3).
+ * digits. The array of counts is that of HdrHistogram(1, 3600000000, 3).
  *
  * Memory: the struct holds everything; the caller allocates it (zeroed, and then
  * histogram_init) and frees it. Nothing here allocates.
@@ -28,7 +28,7 @@ struct histogram {
     _Atomic int64_t saturated; /* values above HISTOGRAM_MAX_US, which are counted at it */
 };
 
-/* Make zeroed memory into an empty histogram; pages that nothing is counted on stay untouched. */
+/* Make zeroed memory an empty histogram. Pages without a count stay untouched. */
 void histogram_init(struct histogram *h);
 
 /* Count one latency. Below 0.5 us it counts as 1 us; above an hour as an hour, and as saturated. */
@@ -39,8 +39,7 @@ static inline bool histogram_is_empty(const struct histogram *h)
     return atomic_load_explicit(&h->max_us, memory_order_relaxed) == 0;
 }
 
-/* Add what `from` holds into `into`, which must belong to the caller's thread alone. An empty one costs
- * nothing: its pages stay untouched. */
+/* Add `from` to `into`, which must belong to the caller's thread alone. An empty `from` costs nothing. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
 #endif

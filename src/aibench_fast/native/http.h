@@ -1,14 +1,13 @@
-/* HTTP/1.1 with the Open Inference Protocol's replies, as llhttp parses them: status, and the outputs' names,
- * datatypes, shapes and sizes are judged. A reply whose JSON is the trial's, byte for byte, is judged by
- * that; any other by yyjson, after its latency was taken. Values in JSON are read then too, and stand in the
- * output as they would in binary.
+/* HTTP/1.1 with the replies of the Open Inference Protocol, parsed by llhttp. The status and the outputs' names,
+ * datatypes, shapes and sizes are judged. A reply whose JSON equals the trial's, byte for byte, needs no more than this
+ * comparison. Any other is read by yyjson after its latency was taken; values in JSON are then converted to binary.
  *
- * An output whose axes the model leaves open may be of any length, and is judged by the reply's own shape.
- *
- * An output of strings has as many as its shape says, whose lengths end where it ends; its size is the reply's own.
+ * An output with open axes may have any length; it is judged by the reply's own shape. An output of strings has as many
+ * strings as its shape says, and they must fill it exactly.
  *
  * Memory and threads: see protocol.h; a plan is read-only and shared. A reply in JSON, or with strings, that is longer
  * than any before it on its connection gets more room when it comes.
+ * Units: bytes.
  */
 #ifndef AIBENCH_HTTP_H
 #define AIBENCH_HTTP_H
@@ -27,26 +26,26 @@
 struct http_output {
     const char *name;
     const char *datatype;
-    enum tensor_dtype dtype; /* the same */
-    int64_t shape[HTTP_DIMENSIONS_MAX]; /* HTTP_ANY_LENGTH where each reply may have another length */
+    enum tensor_dtype dtype; /* the datatype, as tensordata.h names it */
+    int64_t shape[HTTP_DIMENSIONS_MAX]; /* HTTP_ANY_LENGTH: the length may differ between replies */
     size_t dimensions;
     size_t bytes; /* of its values in binary, in the trial's reply */
 };
 
 struct http_plan {
-    const char *json; /* the trial reply's JSON part; nothing where the whole reply was JSON */
+    const char *json; /* the JSON part of the trial's reply; empty if the whole reply was JSON */
     size_t json_bytes;
     size_t output_count;
-    struct http_output outputs[HTTP_OUTPUTS_MAX]; /* in the order in which they are asked for */
-    size_t output_bytes;   /* of all of them, in the trial's reply */
-    size_t json_bytes_max; /* of a reply that is JSON, where that may be longer than usual; else 0 */
+    struct http_output outputs[HTTP_OUTPUTS_MAX]; /* in the order of the request */
+    size_t output_bytes;   /* of all outputs, in the trial's reply */
+    size_t json_bytes_max; /* of a reply in JSON that may be longer than usual; otherwise 0 */
     bool has_strings;      /* an output is of TENSOR_STRINGS */
 };
 
 extern const struct protocol http_protocol;
 
-/* Judge one reply that is here as a whole, as those of a run are judged. The check has been started, and has
- * what is expected. Allocates, and frees what it did. */
+/* Judge one whole reply in the way that a run does. The check is started, and its `expected` is set. Allocates and
+ * frees its own memory. */
 void http_judge(struct replycheck *check, const char *bytes, size_t count);
 
 /* The version of the llhttp that is linked in. */

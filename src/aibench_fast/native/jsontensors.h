@@ -1,9 +1,9 @@
-/* Tensors as JSON text, formatted before a run: each is a comma and its values with commas between, so that
- * those of a batch follow each other in an array, and ends in as many spaces as make all equally long.
+/* Tensors as JSON text, formatted before a run. Each text is a comma and the values with commas between them, so that
+ * the texts of a batch make an array. Spaces at the end make all texts equally long.
  *
- * A float is the shortest decimal that is nearest to it in its own precision.
- * Memory: jsontensors_open allocates, jsontensors_close frees; jsontensors_finish hands the text to a
- * tensormap. Units: bytes. Returns 0, or -1 with the reason in `errstr`.
+ * A float is written as the shortest decimal that reads back as the same float.
+ * Memory: jsontensors_open allocates, jsontensors_close frees; jsontensors_finish gives the text to a tensormap.
+ * Units: bytes. Return codes: 0, or -1 with the reason in `errstr`.
  * Threads: one at a time.
  */
 #ifndef AIBENCH_JSONTENSORS_H
@@ -17,7 +17,7 @@
 #include "tensormap.h"
 
 struct jsontensors {
-    char *base;          /* a room for each text, of which memory is used as far as there is text */
+    char *base;          /* room for each text; pages without text stay untouched */
     size_t room_bytes;
     uint64_t most;
     uint64_t count;      /* formatted so far */
@@ -27,14 +27,14 @@ struct jsontensors {
     size_t tensor_bytes;     /* in binary */
 };
 
-/* Make room for the text of at most `most` tensors. */
+/* Reserve room for the text of at most `most` tensors. */
 int jsontensors_open(struct jsontensors *j, enum tensor_dtype dtype, size_t tensor_bytes,
                      uint64_t most, errstr_t errstr);
 
-/* Format one more, which is aligned for its values; -1 too where one is none that JSON has. */
+/* Format one more tensor, aligned for its values. -1 also if JSON cannot express a value (infinity, NaN). */
 int jsontensors_add(struct jsontensors *j, const char *tensor, errstr_t errstr);
 
-/* Make a map of the first `count` texts, 1 or more, which are then its own; nothing is added any more. */
+/* Move the first `count` texts, at least 1, to a map, which owns them from then on. Nothing can be added after. */
 void jsontensors_finish(struct jsontensors *j, uint64_t count, struct tensormap *map);
 
 void jsontensors_close(struct jsontensors *j);

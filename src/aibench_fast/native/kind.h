@@ -1,5 +1,5 @@
-/* A kind of request: the model it asks, the tensors it sends, and what it is answered. A run has one
- * kind, or a mix of several with weights.
+/* A kind of request: its model, its tensors, and the replies that it expects. A run has one kind, or a mix of several
+ * with weights.
  *
  * Memory: everything is borrowed, and must outlive the load generator.
  * Threads: read-only, shared by all.
@@ -15,43 +15,43 @@
 #include "splitmix.h"
 #include "tensormap.h"
 
-/* Each has a reply. With those of the run and of 16 outputs, each behind an ASKING, they fit in a plan. */
+/* Each input has a reply. With the run's reply, those of 16 outputs, and an ASKING before each, they fit in a plan. */
 #define KIND_INPUTS_MAX 14
 #define KINDS_MAX 64
 
-/* Bytes that a worker sends before, between or after the tensors of its request. */
+/* Bytes before, between or after the tensors of a worker's requests. */
 struct request_text {
     const char *bytes;
     size_t count;
 };
 
 struct request_kind {
-    const struct tensormap *inputs[KIND_INPUTS_MAX]; /* one map a tensor of the request, in order */
+    const struct tensormap *inputs[KIND_INPUTS_MAX]; /* a map for each tensor of the request, in order */
     uint32_t input_count;
-    const struct request_text *texts; /* input_count + 1 of them for each worker, in order */
-    uint64_t batch;        /* tensors of each input a request, at least 1 */
-    uint64_t first_tensor; /* where in the first input the first request starts */
-    union {                /* what it is answered, in the run's protocol */
+    const struct request_text *texts; /* input_count + 1 for each worker, in order */
+    uint64_t batch;        /* tensors of each input in a request, at least 1 */
+    uint64_t first_tensor; /* index in the first input of the first request's first tensor */
+    union {                /* the replies that it expects, in the run's protocol */
         struct reply_plan plan;
         struct http_plan http;
     };
-    size_t output_bytes;     /* of all outputs together, as replies usually have them */
-    size_t output_bytes_max; /* the most that they may have */
-    size_t text_bytes;       /* the most that a usual reply has beside them */
-    const char *references; /* float32 outputs, one a tensor, in order; NULL: not compared */
-    float tolerance;        /* the largest difference allowed, absolute */
-    double weight;          /* its share of the requests, relative to the other kinds'; above 0, and
-                             * at least a billionth of any other's */
+    size_t output_bytes;     /* of all outputs in a usual reply */
+    size_t output_bytes_max; /* of all outputs in the longest reply that is allowed */
+    size_t text_bytes;       /* of a usual reply without its outputs, at most */
+    const char *references; /* the float32 output of each tensor, in order; NULL: outputs are not compared */
+    float tolerance;        /* the largest allowed difference, absolute */
+    double weight;          /* its share of the requests, relative to the other kinds; above 0, and at least a
+                             * billionth of any other kind's */
 };
 
-/* What a connection begins with: commands, each of which is answered by OK. */
+/* The first commands on a connection; the server answers each with OK. */
 struct greeting {
     const char *bytes;
     size_t count;
     uint32_t replies;
 };
 
-/* The index of the first tensor that request `number` sends of an input. */
+/* Return the index of the first tensor of an input that request `number` sends. */
 static inline uint64_t kind_first_tensor(const struct request_kind *kind,
                                          const struct tensormap *input, uint64_t number)
 {

@@ -1,16 +1,15 @@
-/* The load generator: workers over one server or several, driven by native threads, in a closed loop or by a
- * schedule of arrivals, with requests of one kind or of a mix.
+/* The load generator: native threads drive workers over one server or several, in a closed loop or by a schedule of
+ * arrivals, with requests of one kind or of a mix.
  *
- * Life: loadgen_create (connects every worker) -> loadgen_start -> loadgen_wait, as often as
- * wanted -> loadgen_free, which stops and joins first where that is still to do.
+ * Life: loadgen_create (connects every worker) -> loadgen_start -> loadgen_wait, as often as needed -> loadgen_free,
+ * which stops and joins the threads if they still run.
  *
- * Memory: loadgen_create allocates, loadgen_free frees; what the config points to (servers, kinds,
- * segments, offsets, strings) is borrowed and must outlive the loadgen. Between start and the threads' end
- * nothing is allocated but for a lost connection's replacement, and for reading JSON (see http.h).
+ * Memory: loadgen_create allocates, loadgen_free frees; what the config points to (servers, kinds, segments, offsets,
+ * strings) is borrowed and must outlive the loadgen. Between start and the threads' end memory is allocated only to
+ * replace a lost connection, and to read JSON (see http.h).
  * Units: as the names say; times are of CLOCK_MONOTONIC unless said otherwise.
- * Threads: the functions here are for one controlling thread, but loadgen_stop, which any thread
- * may call.
- * Signals: the I/O threads block all of them but SIGBUS; see mapguard.h.
+ * Threads: one controlling thread calls the functions here; any thread may call loadgen_stop.
+ * Signals: the I/O threads block all signals but SIGBUS; see mapguard.h.
  */
 #ifndef AIBENCH_LOADGEN_H
 #define AIBENCH_LOADGEN_H
@@ -27,62 +26,59 @@
 #include "parts.h"
 #include "schedule.h"
 
-#define BURN_IN_UNTIL_TOLD UINT64_MAX
+#define BURN_IN_UNTIL_MEASURING UINT64_MAX
 
 struct loadgen_config {
-    const struct protocol *protocol; /* in which all kinds are asked and judged */
-    const struct endpoint *servers;  /* worker w is of server w modulo their number */
+    const struct protocol *protocol; /* of all kinds */
+    const struct endpoint *servers;  /* worker w uses server w modulo server_count */
     uint32_t server_count;           /* 1 to workers */
     const struct greeting *greetings; /* of each server, sent first on every connection; or NULL */
-    const struct cluster *cluster;   /* that the servers are the shards of, in RESP; or NULL */
+    const struct cluster *cluster;   /* whose shards the servers are, in RESP; or NULL */
     const struct request_kind *kinds;
     uint32_t kind_count;  /* 1 to KINDS_MAX */
-    uint64_t mix_seed;    /* what the kind of each request is drawn from, by the request's number */
+    uint64_t mix_seed;    /* the kind of a request is drawn from this seed and the request's number */
     uint32_t workers;
     uint32_t threads;  /* 1 to workers */
     uint32_t pipeline; /* requests outstanding on each connection, at least 1; 1 with a schedule */
     struct schedule_config schedule;
-    uint32_t step_count;       /* steps of the schedule whose figures are kept apart */
-    uint64_t burn_in_requests; /* the first ones, which are in no figure: in a closed loop to end, by a
-                                * schedule to be due. BURN_IN_UNTIL_TOLD: all, until
-                                * loadgen_begin_measuring */
-    int64_t burn_in_ns;        /* by a schedule, so are those that are due in this time */
-    int64_t measured_after_ns; /* by a schedule of several clients, when the first measured request of
-                                * any of them is due, from the start; 0: of this one's own */
-    uint64_t max_requests;     /* of all clients, burn-in included; 0: no limit */
-    int64_t max_lag_ns;        /* how late a request may start by the schedule; 0: however late */
-    bool shed_late;            /* one that would be later is not sent; false: it ends the run */
+    uint32_t step_count;       /* steps of the schedule that have figures of their own */
+    uint64_t burn_in_requests; /* the warm-up: the first requests to end in a closed loop, the first that are due in
+                                * an open one. BURN_IN_UNTIL_MEASURING: until loadgen_begin_measuring */
+    int64_t burn_in_ns;        /* in an open loop, the warm-up has all requests that are due in this time too */
+    int64_t measured_after_ns; /* in an open loop of several clients: when the first measured request of any client
+                                * is due, from the start; 0: this client's own first one */
+    uint64_t max_requests;     /* of all clients, warm-up included; 0: no limit */
+    int64_t max_lag_ns;        /* how late a request may start by the schedule; 0: no limit */
+    bool shed_late;            /* a later request is not sent; false: it ends the run */
     int64_t duration_ns;       /* of the measured part; 0: no limit */
     int64_t reply_timeout_ns;  /* from a request's start to its last reply */
     int64_t connect_timeout_ns;
-    int64_t reconnect_for_ns;  /* how long a worker tries to get another connection for a lost one; then
-                                * it ends */
+    int64_t reconnect_for_ns;  /* how long a worker tries to replace a lost connection, before it ends */
     bool stop_on_disconnect;   /* a lost connection ends the run */
-    bool stop_on_failure;
+    bool stop_on_failure;      /* a failed request ends the run */
 };
 
 struct loadgen_snapshot {
-    struct counted counted;    /* of all threads together; `abandoned` and `unsent` are final after the end, when
-                                * the requests that were begun are those that ended and those abandoned */
+    struct counted counted;    /* of all threads. `abandoned` and `unsent` are complete after the end; then `begun` is
+                                * `requests` plus `abandoned` */
     int64_t started_ns;        /* 0 before the start */
-    int64_t began_ns;          /* when the first I/O thread did; 0 before */
-    int64_t measured_from_ns;  /* when burn-in was complete; 0 before, and maybe later than now, where
-                                * the first measured request is not due yet */
-    int64_t last_completed_ns; /* of a measured request, success or not; 0 without one */
+    int64_t began_ns;          /* when the first I/O thread began; 0 before */
+    int64_t measured_from_ns;  /* when the warm-up was complete; 0 before. In the future if the first measured request
+                                * is not due yet */
+    int64_t last_completed_ns; /* when the last measured request ended; 0 without one */
     int64_t cpu_ns;            /* of all I/O threads in the measured part, so far */
-    double busiest_thread;     /* the largest share of the measured time that one I/O thread
-                                * was on a CPU */
-    int64_t longest_cpu_wait_ns; /* the longest that one I/O thread was ready to run and waited for a CPU in
-                                  * the measured part; -1 where the kernel does not tell */
-    uint64_t least_worker_requests; /* measured ones of the worker that had the fewest; 0 before */
-    uint64_t most_worker_requests;  /* the end, and so has the one with the most */
-    int64_t cut_after_ns;           /* how long after the burn-in the run was over by its duration or its
-                                     * max_requests, or stopped; 0 where the schedule ended it */
-    int64_t cut_ns;                 /* when that was; 0 before, and where the schedule ended it */
-    bool lag_exceeded;              /* a request was later than max_lag_ns, which ended the run */
+    double busiest_thread;     /* the largest share of the measured time that one I/O thread was on a CPU */
+    int64_t longest_cpu_wait_ns; /* how long, at most, one I/O thread was ready to run and waited for a CPU in the
+                                  * measured part; -1 if the kernel does not report it */
+    uint64_t least_worker_requests; /* measured requests of the worker with the fewest; 0 before the end */
+    uint64_t most_worker_requests;  /* measured requests of the worker with the most; 0 before the end */
+    int64_t cut_after_ns;           /* how long after the warm-up the duration, max_requests or a stop ended the run;
+                                     * 0 if the schedule ended it */
+    int64_t cut_ns;                 /* when that was; 0 before, and if the schedule ended it */
+    bool lag_exceeded;              /* a request was later than max_lag_ns, and that ended the run */
 };
 
-/* A part of the requests, with the measured figures of it. */
+/* A part of the requests, with its measured figures. */
 struct part {
     enum dimension dimension;
     uint32_t number; /* in that dimension, from 0 on */
@@ -91,53 +87,54 @@ struct part {
 
 struct loadgen;
 
-/* Make the tensors ready to be sent, and connect every worker. Returns NULL with the reason in `errstr`. */
+/* Prepare the tensors for sending, and connect every worker. Return NULL with the reason in `errstr` on failure. */
 struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t errstr);
 
-/* Start the I/O threads, once; 0 or -1 with the reason in `errstr`. With an `at_ns` that is not 0 the run starts
- * then: threads of a closed loop wait for it, and a schedule begins with it, though it be over. */
+/* Start the I/O threads, once. Return 0, or -1 with the reason in `errstr`. The run starts at `at_ns`, or now if
+ * that is 0: the threads of a closed loop wait for this time; a schedule begins at it, even if it has passed. */
 int loadgen_start(struct loadgen *g, int64_t at_ns, errstr_t errstr);
 
-/* Wait until all I/O threads ended or for `timeout_ns`; true when they ended. */
+/* Wait until all I/O threads have ended, for `timeout_ns` at most. Return whether they have. */
 bool loadgen_wait(struct loadgen *g, int64_t timeout_ns);
 
-/* True once the burn-in is complete. */
+/* Return whether the warm-up is complete. */
 bool loadgen_measuring(struct loadgen *g);
 
-/* Whether no more requests begin, but for those that wait for a connection: what is under way is the last. */
+/* Return whether no more requests begin, except those that wait for a connection. */
 bool loadgen_is_ending(struct loadgen *g);
 
-/* End a burn-in that is BURN_IN_UNTIL_TOLD: what ends from now on is measured, or by a schedule what is
- * due from now on. */
+/* End a warm-up of BURN_IN_UNTIL_MEASURING. From now on requests are measured that end, or in an open loop that are
+ * due. */
 void loadgen_begin_measuring(struct loadgen *g);
 
-/* End the run within a tenth of a second; requests under way are abandoned. */
+/* End the run within a tenth of a second. Requests under way are abandoned. */
 void loadgen_stop(struct loadgen *g);
 
-/* Add up what all threads have so far, without stopping any. `snapshot` is overwritten. */
+/* Add up what all threads counted so far, without stopping them. Overwrites `snapshot`. */
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *snapshot);
 
-/* How many parts there are: each kind and each server where there are several, and each step of the schedule. */
+/* Return the number of parts: each kind and each server if there are several, and each step of the schedule. */
 uint32_t loadgen_parts(const struct loadgen *g);
 
-/* Add up the figures of one part, by its place from 0 on, as loadgen_read does. `part` is overwritten. */
+/* Add up the figures of one part, by its place from 0 on, as loadgen_read does. Overwrites `part`. */
 void loadgen_read_part(struct loadgen *g, uint32_t place, struct part *part);
 
-/* A server's outages so far, into room for OUTAGES_KEPT; returns how many there were in all. */
+/* Copy a server's outages so far, which needs room for OUTAGES_KEPT. Return how many there were in all. */
 uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage *outages);
 
-/* Before the start: the version of TLS and the cipher, as the first worker has them, both static; false where
- * there is none. */
+/* Before the start: set the TLS version and the cipher of the first worker's connection, both static. Return false
+ * without TLS. */
 bool loadgen_tls(struct loadgen *g, const char **version, const char **cipher);
 
-/* Ask for a copy of the next output that arrives. */
+/* Request a copy of the next output that arrives. */
 void loadgen_want_sample(struct loadgen *g);
 
-/* Copy a sample that has arrived, the first output of a reply, to `output` (room for the most that any
- * kind's outputs may have), and tell its size, which kind's it is and the index of its first tensor; false
- * when none has arrived since it was last asked for. */
+/* Copy a sample that has arrived, the first output of a reply, to `output`, which has room for output_bytes_max of any
+ * kind. Set its size, its kind and the index of its first tensor. Return false if none has arrived since the last
+ * request for one. */
 bool loadgen_take_sample(struct loadgen *g, char *output, size_t *bytes, uint32_t *kind, uint64_t *tensor);
 
+/* Stop and join the threads, and free everything. */
 void loadgen_free(struct loadgen *g);
 
 #endif

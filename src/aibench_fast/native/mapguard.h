@@ -1,13 +1,13 @@
-/* Reading a mapped file that has shrunk: the kernel answers EFAULT where it reads by itself, and SIGBUS
- * where our own code does. This makes the latter an error as well.
+/* Turns SIGBUS into an error. A mapped file that has shrunk gives EFAULT when the kernel reads it in a system call, but
+ * SIGBUS when our own code reads it.
  *
  *     if (mapguard_enter())
- *         ... what is to be done where the file has shrunk ...
+ *         ... the file has shrunk ...
  *     read from the map
  *     mapguard_leave();
  *
- * What reads in between is left at once: it must hold no lock then, and what it was writing to is of no more
- * use. Threads: any number, each by itself; it must not block SIGBUS.
+ * SIGBUS jumps out of the code in between: it must hold no lock, and what it was writing is unusable.
+ * Memory: nothing is allocated. Threads: any number; each must leave SIGBUS unblocked.
  */
 #ifndef AIBENCH_MAPGUARD_H
 #define AIBENCH_MAPGUARD_H
@@ -22,10 +22,10 @@ struct mapguard {
 
 extern _Thread_local struct mapguard mapguard;
 
-/* Set the handler, once a process; another SIGBUS goes on to whoever had it before. */
+/* Set the handler, once in a process. Any other SIGBUS goes to the handler that was there before. */
 void mapguard_install(void);
 
-/* Nonzero where it is left because of SIGBUS. */
+/* Nonzero after a jump because of SIGBUS. */
 #define mapguard_enter() (sigsetjmp(mapguard.way_out, 0) ? mapguard.is_on = 0, 1 : (mapguard.is_on = 1, 0))
 #define mapguard_leave() ((void)(mapguard.is_on = 0))
 

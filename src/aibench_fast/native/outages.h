@@ -1,8 +1,8 @@
-/* When a server could not be reached: from the loss of a connection that could not be made again until
- * one was. The first OUTAGES_KEPT are kept, all are counted.
+/* When a server could not be reached: from the loss of a connection that could not be replaced at once until a new one
+ * was made. All are counted; the first OUTAGES_KEPT are kept.
  *
  * Memory: the caller's, between outages_init and outages_close. Units: nanoseconds of CLOCK_MONOTONIC.
- * Threads: any number; what is called here is called where a connection failed, never for a request.
+ * Threads: any number. Only connections that fail or are made call these functions, never a request.
  */
 #ifndef AIBENCH_OUTAGES_H
 #define AIBENCH_OUTAGES_H
@@ -16,8 +16,8 @@
 
 struct outage {
     int64_t from_ns;
-    int64_t to_ns;     /* 0: it is not over */
-    uint64_t attempts; /* to connect, that failed */
+    int64_t to_ns;     /* 0: not over */
+    uint64_t attempts; /* failed attempts to connect */
 };
 
 struct outages {
@@ -29,19 +29,19 @@ struct outages {
 
 void outages_init(struct outages *o);
 
-/* An attempt to connect failed, after a connection was lost at `lost_ns`. */
+/* An attempt to connect failed, for a connection that was lost at `lost_ns`. */
 void outages_attempt_failed(struct outages *o, int64_t lost_ns);
 
 /* A connection was made. */
 void outages_over(struct outages *o, int64_t now_ns);
 
-/* Copy those that are kept, in order, to `outages`, which has room for OUTAGES_KEPT; return how many there
+/* Copy the outages that are kept, in order, to `outages`, which has room for OUTAGES_KEPT. Return how many there
  * were in all. */
 uint64_t outages_read(struct outages *o, struct outage *outages);
 
-/* How long to wait before connection number `attempt` (from 0) of worker `worker` is tried: longer from one
- * to the next, bounded, and never alike for all. Of many workers each waits longer, so that a server that
- * comes back is not overrun. */
+/* Return how long worker `worker` waits before attempt number `attempt` (from 0) to connect. The delay grows with the
+ * attempts up to a limit, differs between workers, and grows with their number, so that a server that comes back is not
+ * overrun. */
 int64_t reconnect_delay_ns(uint32_t attempt, uint32_t worker, uint32_t workers);
 
 void outages_close(struct outages *o);

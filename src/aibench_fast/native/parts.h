@@ -1,7 +1,7 @@
-/* The parts of a run's requests whose figures are kept apart, beside those of the whole: by dimension, and in
- * each of them by number. Each I/O thread has one array of figures for all of them.
+/* The parts of a run's requests that have figures of their own, beside the whole: one part for each number in each
+ * dimension. Each I/O thread has one array of figures for all parts.
  *
- * Memory: the caller's. Threads: the layout is made before the threads start, and read-only then.
+ * Memory: the caller's. Threads: the layout is made before the threads start, and read-only from then on.
  */
 #ifndef AIBENCH_PARTS_H
 #define AIBENCH_PARTS_H
@@ -20,25 +20,25 @@ enum dimension { DIMENSION_LIST(DIMENSION_CONSTANT) DIMENSIONS };
 
 extern const char *const dimension_names[DIMENSIONS]; /* in the order of the list */
 
-/* How the array goes: dimension by dimension. */
+/* The layout of the array: dimension by dimension. */
 struct parts {
-    uint32_t counts[DIMENSIONS]; /* 0: there are no figures of that dimension's parts */
+    uint32_t counts[DIMENSIONS]; /* 0: the dimension has no parts */
     uint32_t firsts[DIMENSIONS]; /* where each dimension begins */
     uint32_t total;
 };
 
 #define PARTS_NONE UINT32_MAX
 
-/* Lay out the array; `counts` has one for each dimension. */
+/* Lay out the array; `counts` has the number of parts of each dimension. */
 void parts_lay_out(struct parts *parts, const uint32_t *counts);
 
-/* Where a part's figures are in the array; PARTS_NONE where it has none. */
+/* Return the place of a part in the array; PARTS_NONE if there is no such part. */
 static inline uint32_t parts_place(const struct parts *parts, enum dimension dimension, uint32_t number)
 {
     return number < parts->counts[dimension] ? parts->firsts[dimension] + number : PARTS_NONE;
 }
 
-/* Which part the figures at a place are of; `place` is below the total. */
+/* Return the dimension of the part at `place`, which is below the total. */
 enum dimension parts_dimension(const struct parts *parts, uint32_t place);
 
 #endif

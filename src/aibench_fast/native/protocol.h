@@ -1,10 +1,10 @@
-/* What a protocol is to the load generator: how the replies to its requests are read and judged. What is
- * sent is text and tensors in any of them; see kind.h.
+/* A protocol: how replies are read and judged. Requests are texts and tensors in any protocol; see kind.h.
  *
- * A reader belongs to one connection, from when that is opened until it is closed. Bytes are received into
- * its own room and never copied before they are judged.
+ * A reader belongs to one connection, from its opening to its closing. Bytes are received into the reader's own room,
+ * and are not copied before they are judged.
  *
- * Memory: `open` allocates, `close` frees; a protocol itself is static and read-only.
+ * Memory: `open` allocates, `close` frees; the table itself is static and read-only.
+ * Units: bytes. Return codes: enum io_status.
  * Threads: one thread at a time uses a reader.
  */
 #ifndef AIBENCH_PROTOCOL_H
@@ -18,33 +18,33 @@
 
 struct protocol {
     bool may_pipeline;    /* several requests may be outstanding on a connection */
-    bool peer_may_close;  /* a connection that is idle may be closed by the peer: no failure */
+    bool peer_may_close;  /* the peer may close an idle connection; that is not a failure */
 
-    /* Make a reader whose replies `check` is to tell of. `reply_bytes`: the most that may stand in its
-     * room, read and not judged. Returns NULL without memory. */
+    /* Make a reader that notes in `check` what it finds. `reply_bytes`: how many bytes may be in its room at once,
+     * received and not judged. Return NULL without memory. */
     void *(*open)(struct replycheck *check, size_t reply_bytes);
 
-    /* Where to receive to, and how many bytes there are; NULL without memory. */
+    /* Return where to receive to, and set how many bytes fit there. NULL without memory. */
     char *(*room)(void *reader, size_t *bytes);
 
-    /* So many bytes came into the room. */
+    /* `bytes` bytes were received into the room. */
     void (*came)(void *reader, size_t bytes);
 
-    /* Judge what came, up to the request's last reply. IO_DONE: it is whole; what came behind it is for the
-     * next call. IO_FAILED: the check says why. */
+    /* Judge what was received, up to the request's last reply. IO_DONE: that reply is whole; the next call judges what
+     * follows it. IO_FAILED: the check says why. */
     enum io_status (*judge)(void *reader);
 
-    /* The peer sends no more; as `judge`. */
+    /* The peer sends no more; otherwise as `judge`. */
     enum io_status (*ended)(void *reader);
 
-    /* Whether something came that is not judged yet. */
+    /* Return whether something was received that is not judged yet. */
     bool (*has_unjudged)(const void *reader);
 
-    /* Judge what need not be known for the request's end to be: called once its latency is taken, where
-     * nothing failed; or NULL. */
+    /* Judge what the end of the request does not depend on. Called after the latency was taken, if nothing failed; or
+     * NULL. */
     void (*settle)(void *reader);
 
-    /* Whether the connection may not be used for another request; NULL: it always may. */
+    /* Return whether the connection must not be used for another request; NULL: it never has to end. */
     bool (*is_last)(const void *reader);
 
     void (*close)(void *reader);

@@ -1,8 +1,7 @@
-/* RESP, as RedisAI speaks it: the replies to one request are judged against what its commands answer, as
- * hiredis parses them; nothing is built and nothing copied but the first failure's text and, when asked, one
- * output.
+/* RESP with RedisAI's replies. hiredis parses, and each reply is judged against the plan at once: no objects are built,
+ * and only the first failure's text and, on request, one output are copied.
  *
- * Memory and threads: see protocol.h; a plan is read-only and shared.
+ * Memory and threads: see protocol.h; a plan is read-only and shared. Units: bytes.
  */
 #ifndef AIBENCH_RESP_H
 #define AIBENCH_RESP_H
@@ -20,21 +19,21 @@ enum reply_type {
     REPLY_NIL,
     REPLY_ARRAY,
     REPLY_OTHER,
-    REPLY_STRINGS /* in a plan alone: a bulk of strings, each with a NUL behind it */
+    REPLY_STRINGS /* only in a plan: a bulk of strings, each followed by a NUL */
 };
 
 struct expected_reply {
     enum reply_type type;
-    size_t bytes;   /* of a bulk, or the most of one of strings; a status is always OK */
-    size_t strings; /* how many, of strings; they are copied as in stringdata.h */
+    size_t bytes;   /* of a bulk; of REPLY_STRINGS at most; a status is always OK */
+    size_t strings; /* of REPLY_STRINGS, how many; they are copied in the form of stringdata.h */
 };
 
 #define REPLY_PLAN_MAX 64
-#define RESP_TEXT_BYTES 64 /* what a request's replies have beside the outputs, for each of these */
+#define RESP_TEXT_BYTES 64 /* beside each output, the replies to a request have so many bytes at most */
 
 struct reply_plan {
     size_t count;
-    size_t in_array; /* so many, the last ones, are the elements of one array, as a DAG answers */
+    size_t in_array; /* the last so many are the elements of one array, the reply to a DAG */
     struct expected_reply expected[REPLY_PLAN_MAX];
 };
 

@@ -107,7 +107,7 @@ static bool next_open(struct schedule *s, struct arrival *arrival)
     return found;
 }
 
-bool schedule_next_told(struct schedule *s, struct arrival *arrival)
+bool schedule_next_general(struct schedule *s, struct arrival *arrival)
 {
     if (schedule_is_open(s))
         return next_open(s, arrival);

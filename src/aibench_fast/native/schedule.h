@@ -1,17 +1,17 @@
-/* When requests are due: in a closed loop at once, otherwise by arrivals that no answer moves.
+/* When requests are due: in a closed loop at once, in an open loop at times that do not depend on replies.
  *
- * The schedule is one for all workers. Request k is due when its place in the cumulative count of
- * the profile is reached: place k for even arrivals; for Poisson arrivals the k-th point of a Poisson
- * process of rate 1, whose gaps are exponential (the time-rescaling theorem: Çinlar, Introduction to
- * Stochastic Processes, 1975, ch. 4.7, makes one of any rate of it). A profile is a sequence of
- * segments in which the rate is constant or a ramp. Recorded arrivals are due at their offsets.
+ * All workers share one schedule. Request k is due when the cumulative count of the profile reaches its place: place k
+ * for even arrivals; for Poisson arrivals the k-th point of a Poisson process of rate 1, whose gaps are exponential
+ * (the time-rescaling theorem turns it into one of any rate: Çinlar, Introduction to Stochastic Processes, 1975,
+ * ch. 4.7). A profile is a sequence of segments, each with a constant rate or a ramp. Recorded arrivals are due at
+ * their offsets.
  *
- * Of several clients with one schedule each takes the requests of its share, by their numbers in the
- * whole: together they take what one client would, each request once.
+ * If several clients share a schedule, each takes the requests of its share, by their numbers in the whole. Together
+ * they take what one client would, each request once.
  *
- * Memory: schedule_init keeps what the config points to, borrowed; schedule_close frees nothing of it.
- * Threads: schedule_next may be called by any, at once.
- * Units: nanoseconds of CLOCK_MONOTONIC, rates in requests a second.
+ * Memory: schedule_init borrows what the config points to; schedule_close frees nothing of it.
+ * Threads: any number may call schedule_next at once.
+ * Units: nanoseconds of CLOCK_MONOTONIC; rates in requests per second.
  */
 #ifndef AIBENCH_SCHEDULE_H
 #define AIBENCH_SCHEDULE_H
@@ -23,7 +23,7 @@
 
 enum arrivals {
     ARRIVALS_CLOSED_LOOP,
-    ARRIVALS_CLOSED_LOOP_SHARE, /* the same of one client of several */
+    ARRIVALS_CLOSED_LOOP_SHARE, /* the same for one of several clients */
     ARRIVALS_EVEN,
     ARRIVALS_POISSON,
     ARRIVALS_RECORDED
@@ -38,13 +38,13 @@ struct schedule_segment {
     uint32_t step;     /* whose figures its requests belong to, or SCHEDULE_NO_STEP */
 };
 
-/* The workers of all clients take turns: request n is worker n % all_workers's, and worker w is client
- * w % clients's. */
+/* The workers of all clients take turns: request n belongs to worker n % all_workers, and worker w to client
+ * w % clients. */
 struct schedule_share {
     uint64_t client;      /* from 0 on */
-    uint64_t clients;     /* 0: one client takes all requests, and the rest is not looked at */
+    uint64_t clients;     /* 0: one client takes all requests, and the other members are ignored */
     uint64_t workers;     /* of this client */
-    uint64_t all_workers; /* of all */
+    uint64_t all_workers; /* of all clients */
 };
 
 struct schedule_config {
@@ -58,43 +58,43 @@ struct schedule_config {
 };
 
 struct arrival {
-    uint64_t number; /* of the whole schedule, from 0 on, in the order that they are due */
+    uint64_t number; /* in the whole schedule, from 0 on, in the order of due times */
     int64_t due_ns;  /* 0 in a closed loop */
     uint32_t step;
 };
 
 struct schedule {
     struct schedule_config config;
-    int64_t start_ns; /* set before the threads are started */
+    int64_t start_ns; /* set before the threads start */
     _Atomic uint64_t next; /* of the share's requests */
-    /* The rest is for arrivals that are not of a closed loop, and guarded by the mutex. */
+    /* The mutex guards the rest, which only open loops use. */
     pthread_mutex_t mutex;
     uint64_t random;
     double place;           /* of a request in the cumulative count */
-    uint64_t placed;        /* which one that is */
-    uint32_t segment;       /* that it is looked for in */
+    uint64_t placed;        /* the number of this request */
+    uint32_t segment;       /* the first segment that may contain the place */
     double segment_place;   /* the cumulative count at that segment's start */
-    double segment_start_s; /* and its time */
+    double segment_start_s; /* the time of that segment's start */
 };
 
 void schedule_init(struct schedule *s, const struct schedule_config *config);
 
 void schedule_close(struct schedule *s);
 
-/* Whether arrivals are due at times of their own. */
+/* Return whether it is an open loop. */
 static inline bool schedule_is_open(const struct schedule *s)
 {
     return s->config.arrivals > ARRIVALS_CLOSED_LOOP_SHARE;
 }
 
-/* As schedule_next, but in the closed loop of one client. */
-bool schedule_next_told(struct schedule *s, struct arrival *arrival);
+/* schedule_next for everything but the closed loop of a single client. */
+bool schedule_next_general(struct schedule *s, struct arrival *arrival);
 
-/* Take the next request; false where there are no more. */
+/* Take the next request. Return false if there are no more. */
 static inline bool schedule_next(struct schedule *s, struct arrival *arrival)
 {
     if (s->config.arrivals != ARRIVALS_CLOSED_LOOP)
-        return schedule_next_told(s, arrival);
+        return schedule_next_general(s, arrival);
     arrival->number = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
     arrival->due_ns = 0;
     arrival->step = SCHEDULE_NO_STEP;

@@ -1,5 +1,5 @@
 /* SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014,
- * with the constants of Vigna's public-domain splitmix64.c. The same numbers for one seed on every
+ * with the constants of Vigna's public-domain splitmix64.c. A seed gives the same numbers on every
  * machine.
  *
  * Memory: a state is one word, the caller's. Threads: one at a time uses a state.
@@ -19,7 +19,7 @@ static inline uint64_t splitmix_next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* Number `index` of the sequence that begins with `seed`, without the ones before it. */
+/* Return number `index` of the sequence that begins with `seed`, without computing those before it. */
 static inline uint64_t splitmix_at(uint64_t seed, uint64_t index)
 {
     uint64_t state = seed + index * SPLITMIX_GAMMA;

@@ -1,7 +1,7 @@
-/* Strings of a tensor in binary, as the Open Inference Protocol has them: each is its length as 4 little-endian
- * bytes, then its bytes.
+/* Strings of a tensor in the Open Inference Protocol's binary form: for each its length as 4 little-endian bytes, then
+ * its bytes.
  *
- * Memory: the caller's. Units: bytes. Threads: any number, of memory of their own.
+ * Memory: the caller's. Units: bytes. Threads: any number, each with memory of its own.
  */
 #ifndef AIBENCH_STRINGDATA_H
 #define AIBENCH_STRINGDATA_H
@@ -11,7 +11,7 @@
 
 #define STRING_LENGTH_BYTES 4
 
-/* How many strings there are; -1 where the last one reaches beyond the end, or its length does. */
+/* Return the number of strings; -1 if the last one, or its length, reaches beyond the end. */
 int64_t stringdata_count(const char *tensor, size_t bytes);
 
 /* Write a string to `to`, which has room for STRING_LENGTH_BYTES and the string; return where it ends. */

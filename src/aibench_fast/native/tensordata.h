@@ -1,10 +1,9 @@
-/* Values for tensors without a file: the same for one seed on every machine, and different from
- * tensor to tensor.
+/* Values for generated tensors: the same for a seed on every machine, and different in each tensor.
  *
- * They come from SplitMix64 (splitmix.h). Each output is cut into as many values as it has bits for,
- * the lowest bits first.
- * Memory: the caller's. Units: bytes. It cannot fail.
- * Threads: any number may fill memory of their own.
+ * They come from SplitMix64 (splitmix.h). Each of its outputs is cut into as many values as it has bits for, lowest
+ * bits first.
+ * Memory: the caller's. Units: bytes. Nothing here fails.
+ * Threads: any number, each with memory of its own.
  */
 #ifndef AIBENCH_TENSORDATA_H
 #define AIBENCH_TENSORDATA_H
@@ -17,7 +16,7 @@ enum tensor_dtype {
     TENSOR_FLOAT,  /* 24 random bits: uniform in [0, 1) */
     TENSOR_DOUBLE, /* 53 random bits: uniform in [0, 1) */
     TENSOR_INT8,   /* 0 to 127 */
-    TENSOR_INT16,  /* 0 to 255, as the wider ones: pixels, or indices that most tables have */
+    TENSOR_INT16,  /* 0 to 255, like all wider integers: pixels, or indices that most tables have */
     TENSOR_INT32,
     TENSOR_INT64,
     TENSOR_UINT8,
@@ -27,13 +26,13 @@ enum tensor_dtype {
     TENSOR_BF16, /* 8 random bits: uniform in [0, 1) */
     TENSOR_UINT32,
     TENSOR_UINT64,
-    TENSOR_STRINGS, /* each has a length of its own, see stringdata.h; none are drawn */
+    TENSOR_STRINGS, /* each of its own length, see stringdata.h; never generated here */
 };
 
-/* The bytes of one value; of a string the least. */
+/* Return the size of one value; of a string the least. */
 size_t tensordata_value_bytes(enum tensor_dtype dtype);
 
-/* Fill `data`, which is aligned for its values, with as many as `bytes` have room for. */
+/* Fill `data`, aligned for its values, with as many of them as fit into `bytes`. */
 void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t seed);
 
 #endif

@@ -1,15 +1,13 @@
-/* Tensors mapped read-only: those of a file or of several, its shards, whose pages are the files' own, so
- * that nothing is copied, generated ones, or their text. Or whole batches of them in memory of someone else's,
- * each of its own length, as tensors of strings are.
+/* Tensors in read-only memory: a mapped file or its shards, whose pages are used without a copy; generated tensors; or
+ * their JSON texts. Tensors of strings are whole batches instead, each of its own length, in memory of the caller.
  *
- * Shards follow one another in one range of addresses. Where each but the last fills its pages, as images of
- * 224 x 224 do, there is no gap between them, and they are to a request what one file is: it costs no
- * instruction more. Elsewhere a shard begins at the next page, and a batch asks which shard it is in: some 100
- * instructions of a request's 2,000.
+ * Shards follow one another in one range of addresses. If each but the last fills its pages, as images of 224 x 224 do,
+ * there is no gap between them, and a request costs no more than with one file. Otherwise a shard begins at the next
+ * page, and finding a batch's shard costs about 100 instructions of a request's 2,000.
  *
  * Memory: tensormap_open, tensormap_generate and jsontensors_finish map, tensormap_close unmaps; the map must outlive
- * every thread that sends from it. What `batches` point to is the caller's. No file stays open. Units: bytes.
- * Returns 0, or -1 with errno's text in `errstr`.
+ * every thread that sends from it. The caller owns what `batches` point to. No file stays open. Units: bytes.
+ * Return codes: 0, or -1 with errno's text in `errstr`.
  * Threads: after opening, any number may read.
  */
 #ifndef AIBENCH_TENSORMAP_H
@@ -23,7 +21,7 @@
 #include "tensordata.h"
 
 struct tensormap_shard {
-    uint64_t first; /* its first tensor, of all */
+    uint64_t first; /* index of its first tensor, among all */
     const char *base;
 };
 
@@ -31,36 +29,36 @@ struct tensormap {
     const char *base;
     size_t tensor_bytes;
     uint64_t tensor_count;
-    uint64_t seamless_count; /* tensors that follow one another without a gap: all, or 0 for none */
-    size_t lead_bytes; /* of each tensor, that a batch's first is sent without: a separator before a text */
+    uint64_t seamless_count; /* how many tensors follow one another without a gap: all, or 0 */
+    size_t lead_bytes; /* a batch is sent without the first so many bytes: the separator before a text */
     size_t mapped_bytes;
-    struct tensormap_shard *shards; /* where there are gaps: of each file, and one more behind the last */
+    struct tensormap_shard *shards; /* with gaps: one for each file, and one more after the last; otherwise NULL */
     size_t shard_count;
-    struct iovec *batches; /* where lengths vary: of each batch what is sent, by its first tensor; else NULL */
+    struct iovec *batches; /* with varying lengths: the bytes of each batch, in order; otherwise NULL */
 };
 
-/* Map the files, one or more, each of which holds a whole number of tensors of `tensor_bytes` each. */
+/* Map one file or more. Each holds a whole number of tensors of `tensor_bytes`. */
 int tensormap_open(struct tensormap *map, const char *const *paths, size_t path_count,
                    size_t tensor_bytes, errstr_t errstr);
 
-/* Map memory of our own and fill it with `tensor_count` tensors drawn from the seed. */
+/* Map anonymous memory and fill it with `tensor_count` tensors, generated from the seed. */
 int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tensor_bytes,
                        enum tensor_dtype dtype, uint64_t seed, errstr_t errstr);
 
-/* Make a map of `count` batches of `batch` tensors each, to be pointed to in `batches`. */
+/* Make a map of `count` batches of `batch` tensors each; the caller then fills in `batches`. */
 int tensormap_of_batches(struct tensormap *map, uint64_t count, uint64_t batch, errstr_t errstr);
 
-/* Enter the map's pages into the process's page table, so that sending them takes no page fault; reads
- * what of a file is not in the page cache. Does nothing where the map would fill half the memory, or
- * where the kernel cannot (before Linux 5.14): the pages then come one by one, as they are sent. */
+/* Enter the map's pages into the process's page table, so that sending causes no page fault; reads the parts of a file
+ * that are not in the page cache. Does nothing if the map would fill half the memory, or before Linux 5.14: pages are
+ * then entered one by one as they are sent. */
 void tensormap_populate(const struct tensormap *map);
 
 void tensormap_close(struct tensormap *map);
 
-/* The most iovecs that a batch needs: it starts anywhere, and goes on at the first tensor and over gaps. */
+/* Return how many iovecs a batch needs at most: it may start anywhere, wrap around the end, and cross gaps. */
 size_t tensormap_batch_iovecs(const struct tensormap *map, uint64_t batch);
 
-/* The bytes of the batch from index `first` on. */
+/* Return the size of the batch from index `first` on. */
 static inline size_t tensormap_batch_bytes(const struct tensormap *map, uint64_t first, uint64_t batch)
 {
     if (map->batches != NULL)
@@ -68,12 +66,11 @@ static inline size_t tensormap_batch_bytes(const struct tensormap *map, uint64_t
     return batch * map->tensor_bytes - map->lead_bytes;
 }
 
-/* As tensormap_batch, of a batch that may reach around the end or over gaps, or that has its own length. */
+/* tensormap_batch for a batch that may wrap around the end, cross gaps, or have its own length. */
 size_t tensormap_batch_around(const struct tensormap *map, uint64_t first, uint64_t batch,
                               struct iovec *iov);
 
-/* Fill `iov` with `batch` tensors from index `first` on, the map taken as a ring; return how many
- * iovecs that took. */
+/* Fill `iov` with `batch` tensors from index `first` on, wrapping around at the end. Return the number of iovecs. */
 static inline size_t tensormap_batch(const struct tensormap *map, uint64_t first, uint64_t batch,
                                      struct iovec *iov)
 {
@@ -84,7 +81,7 @@ static inline size_t tensormap_batch(const struct tensormap *map, uint64_t first
     return 1;
 }
 
-/* Copy the same tensors to `out`; -1 too where a file shrank meanwhile. */
+/* Copy the same tensors to `out`. -1 also if a file has shrunk. */
 int tensormap_read(const struct tensormap *map, uint64_t first, uint64_t batch, char *out,
                    errstr_t errstr);
 

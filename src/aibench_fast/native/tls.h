@@ -1,16 +1,16 @@
-/* TLS over a connected, nonblocking socket, by OpenSSL 3; a build without OpenSSL's headers has none, and
- * says so where it is asked for.
+/* TLS over a connected, nonblocking socket, with OpenSSL 3. In a build without OpenSSL's headers tls_create fails and
+ * says so.
  *
- * A `struct tls` is what all connections of a run have in common: whom to trust, as whom to come, and the
- * newest session, which spares a connection made again the larger part of its handshake. A `struct
- * tls_link` is one connection's.
+ * A `struct tls` belongs to all connections of a run: whom to trust, our own certificate, and the newest session, which
+ * saves a new connection most of its handshake. A `struct tls_link` belongs to one connection.
  *
- * Memory: tls_create and tls_link_open allocate, tls_free and tls_link_close free; a tls outlives its links.
- * What is sent is encrypted from where it lies. Pieces that fit into one record (16 KiB) together are put
- * there first, which costs less than a record for each.
- * Threads: any number open links of one tls; one at a time uses a link.
- * Signals: a file mapped that shrinks while it is sent from is found by SIGBUS, for which tls_create sets a
- * handler, once a process; it passes on what is not its own. The threads that send must not block it.
+ * Memory: tls_create and tls_link_open allocate, tls_free and tls_link_close free; a tls outlives its links. Bytes are
+ * encrypted from where they lie. Pieces that fit into one record (16 KiB) together are copied there first, which costs
+ * less than a record for each.
+ * Units: bytes. Return codes: at each function.
+ * Threads: any number may open links of one tls; one at a time uses a link.
+ * Signals: SIGBUS shows that a mapped file shrank while it was sent from; tls_create sets a handler for it, once in a
+ * process, which passes on any other SIGBUS. The threads that send must not block it.
  */
 #ifndef AIBENCH_TLS_H
 #define AIBENCH_TLS_H
@@ -25,46 +25,46 @@
 
 struct tls_config {
     const char *ca_file;     /* PEM, whom to trust; or NULL */
-    const char *ca_folder;   /* the same, by hashes; or NULL */
+    const char *ca_folder;   /* the same, a folder by hashes; or NULL */
     const char *certificate; /* PEM, our own with its chain; or NULL */
-    const char *key;         /* of it, PEM */
-    const char *server_name; /* that the server's certificate has to be for: a name or an address */
-    bool insecure;           /* take any certificate */
+    const char *key;         /* PEM, of our certificate */
+    const char *server_name; /* the server's certificate must be for this name or address */
+    bool insecure;           /* accept any certificate */
 };
 
 struct tls;
 struct tls_link;
 
-/* Read the files. Returns NULL with the reason in `errstr`; the strings are not needed any more then. */
+/* Read the files. The strings are not needed after. Return NULL with the reason in `errstr` on failure. */
 struct tls *tls_create(const struct tls_config *config, errstr_t errstr);
 
 void tls_free(struct tls *tls);
 
-/* Begin with TLS on a socket, which stays the caller's. Returns NULL without memory. */
+/* Begin TLS on a socket, which the caller still owns. Return NULL without memory. */
 struct tls_link *tls_link_open(struct tls *tls, int fd);
 
-/* Go on with the handshake as far as the socket lets it. IO_FAILED: the reason is in `errstr`. */
+/* Continue the handshake as far as the socket allows. IO_FAILED: the reason is in `errstr`. */
 enum io_status tls_handshake(struct tls_link *link, errstr_t errstr);
 
-/* Whether the handshake waits for room to send in, and not for something to come. */
+/* Return whether the handshake waits to send, not to receive. */
 bool tls_wants_to_send(const struct tls_link *link);
 
-/* Encrypt and send from the front of `count` pieces. Returns how many bytes went, maybe not all that would
- * go; or -1 with errno: EAGAIN, EFAULT where a mapped file shrank, or another, as tls_error says. After
- * EAGAIN the same bytes have to come first. */
+/* Encrypt and send from the front of `count` pieces. Return how many bytes were sent, which may be fewer than the
+ * socket takes; or -1 with errno: EAGAIN, EFAULT if a mapped file shrank, or another, which tls_error explains.
+ * After EAGAIN the next call must begin with the same bytes. */
 ssize_t tls_send(struct tls_link *link, const struct iovec *iov, size_t count);
 
-/* Receive what has come, up to `room` bytes. Returns 0 at the peer's orderly end, or -1 with errno as
- * above; a connection cut short of that end is an error. `*more`: there is more to be had at once. */
+/* Receive up to `room` bytes. Return how many; 0 at the peer's orderly end; or -1 with errno as above. A connection
+ * that is cut before its orderly end is an error. `*more`: more can be received at once. */
 ssize_t tls_receive(struct tls_link *link, char *to, size_t room, bool *more);
 
-/* What the last error was. */
+/* Describe the last error. */
 const char *tls_error(const struct tls_link *link);
 
-/* The protocol's version and the cipher, as OpenSSL names them; static. */
+/* Set the protocol's version and the cipher, as OpenSSL names them; both static. */
 void tls_describe(const struct tls_link *link, const char **version, const char **cipher);
 
-/* Take leave of the peer, without waiting, and give back what the link used. */
+/* Send the closing alert without waiting, and free the link. */
 void tls_link_close(struct tls_link *link);
 
 #endif

@@ -28,55 +28,55 @@ enum worker_phase {
     WORKER_ENDED
 };
 
-/* A request that is sent, or is to be sent next, and is not answered yet. */
+/* A request that is sent or will be sent next, and is not answered yet. */
 struct request {
     struct arrival arrival;
     const struct request_kind *kind;
     int64_t started_ns; /* just before it was first offered to the kernel; 0 before */
-    uint64_t end_byte;  /* how many bytes its connection has sent when it is sent whole */
-    bool measured;      /* by a schedule, where it is settled when the request is started */
-    bool samples;       /* its output goes to run_state.sample */
+    uint64_t end_byte;  /* the connection's sent_bytes when the request is sent completely */
+    bool measured;      /* only in an open loop, which settles this when the request starts */
+    bool samples;       /* its output is copied to run_state.sample */
 };
 
 #define NODE_HOST_BYTES 64 /* a numeric address */
 
 struct worker {
     struct connection connection;
-    struct replycheck check; /* of the oldest request outstanding, for replies come in order */
+    struct replycheck check; /* of the oldest request outstanding: replies come in order */
     enum worker_phase phase;
-    uint32_t replies;     /* to requests that were answered on this connection */
+    uint32_t replies;     /* how many requests were answered on this connection */
     bool probes;          /* it rests to see whether the server closes this connection */
-    struct waiter waiter; /* while it waits for its request to be due */
-    bool late;            /* its request was due before it was free */
+    struct waiter waiter; /* while it waits until its request is due */
+    bool late;            /* its request was due before the worker was free */
     bool held_up;         /* its request waited for a connection */
     int64_t queue_full_ns; /* since when its server's queue of new connections is full; 0: it is not */
     int64_t since_ns;     /* when connecting began */
-    int64_t meant_ns;     /* when its request would have started, had there been a connection */
+    int64_t meant_ns;     /* when its request would have started with a connection */
     int64_t rests_until_ns;
-    bool lost;            /* its last connection was, and not closed by the peer as it may */
-    int64_t lost_ns;      /* when its last connection was lost; 0 once there is another */
-    uint32_t attempts;    /* to connect since then, that failed */
-    int64_t first_attempt_ns; /* when the first of them did */
+    bool lost;            /* its last connection was lost, not closed by the peer between requests */
+    int64_t lost_ns;      /* when its last connection was lost; 0: it has a new one */
+    uint32_t attempts;    /* failed attempts to connect since then */
+    int64_t first_attempt_ns; /* when the first of them failed */
     uint32_t index;       /* among all workers of the run */
-    uint32_t server;      /* which of the run's it is of */
-    struct endpoint node; /* where it connects to: its server, or the node of a cluster that has its slot */
-    char node_host[NODE_HOST_BYTES]; /* of one that was not known before the run */
-    const struct request_kind *kinds; /* those of the run, or of its cluster by ASKING */
-    bool asks_around;            /* which node has its slot, of others than it connected to before */
-    uint32_t redirects;          /* of the next one, from one node of a cluster to another */
-    uint64_t redirected_request; /* by its number */
-    uint32_t greetings_due;      /* replies to the greeting that are still to come */
+    uint32_t server;      /* its server's place among the run's */
+    struct endpoint node; /* where it connects to: its server, or the cluster's node that has its slot */
+    char node_host[NODE_HOST_BYTES]; /* the host of a node that was not known before the run */
+    const struct request_kind *kinds; /* the run's kinds, or its cluster's with ASKING */
+    bool asks_around;            /* its node is gone: it asks other nodes which one has its slot */
+    uint32_t redirects;          /* how often redirected_request was redirected */
+    uint64_t redirected_request; /* a request's number */
+    uint32_t greetings_due;      /* replies to the greeting that have not come yet */
     struct request *requests; /* a ring of config.pipeline */
-    uint32_t oldest;          /* its place in the ring */
-    uint32_t outstanding;     /* how many the ring holds */
-    uint64_t received_before; /* by its connection, when its oldest request was started */
-    bool resends;             /* its requests go out again, on a new connection */
-    uint64_t queued_bytes;    /* what its connection has been given to send since it was opened */
+    uint32_t oldest;          /* the place of the oldest request in the ring */
+    uint32_t outstanding;     /* how many requests the ring holds */
+    uint64_t received_before; /* the connection's received_bytes when its oldest request started */
+    bool resends;             /* its requests are sent again, on a new connection */
+    uint64_t queued_bytes;    /* bytes queued for its connection since that was opened */
     struct iovec *iov_all;    /* room for all requests outstanding */
-    struct iovec *iov;        /* what of them is not sent yet */
+    struct iovec *iov;        /* the part of them that is not sent yet */
     size_t iov_count;
-    char *output;      /* room for an output to compare; NULL where none is compared */
-    uint64_t measured; /* requests of its own that ended measured */
+    char *output;      /* room for an output to compare; NULL: none is compared */
+    uint64_t measured; /* how many of its requests were measured */
 };
 
 static inline struct request *oldest(const struct worker *w)
