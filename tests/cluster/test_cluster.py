@@ -16,7 +16,7 @@ from fake_redisai import FakeRedisAI
 from redis.crc import key_slot
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
-from aibench_fast.cli.commands import aibench
+from aibench_fast.cli import aibench
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.cluster import Shard, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
