@@ -264,7 +264,7 @@ def run_once(setup: Setup, program: Path, cores: Sequence[int]) -> Outcome:
         command = (
             f"{sys.executable} -m aibench_fast run {urls} --encoding json --model m --shape 8 "
             f"{setup.options} --burn-in 0.5s --duration {DURATION} --quiet --json-out-file "
-            f"{result_file} --output-file-stats-hdr-response-latency-hist="
+            f"{result_file}"
         )
         pids = [one.process.pid for one in servers] + [one.pid for one in busy]
         before, used_s = CpuTimes.read(), [*map(cpu_s, pids)]

@@ -35,7 +35,8 @@ if [[ -n "${TENSOR_BATCHSIZE:-}${NUM_WORKERS:-}" ]]; then
   # The pipe returns the exit code of the run (pipefail), and tee leaves Ctrl-C to the run.
   aibench-fast run "${options[@]}" --workers "$workers" --batch-size "$images" \
     --burn-in $(((BURN_IN_IMAGES + images - 1) / images)) --metadata-autobatching "$batching" \
-    --json-out-file "results/JSON_$name.json" "$@" 2>&1 | tee -i "results/RAW_$name.txt"
+    --json-out-file "results/JSON_$name.json" \
+    --output-file-stats-hdr-response-latency-hist stats-response-latency-hist.txt "$@" 2>&1 | tee -i "results/RAW_$name.txt"
   exit
 fi
 

@@ -14,8 +14,8 @@ from certificates import Authority, Certificate
 from commandline import Cli, command
 
 import vendored_sources
-from aibench_fast.cli.ending import ENDING_SIGNALS
 from aibench_fast.server import ports
+from aibench_fast.studies.signals import ENDING_SIGNALS
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
 

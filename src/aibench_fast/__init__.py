@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from aibench_fast.results.compare import compare
     from aibench_fast.results.folder import read_results
     from aibench_fast.results.result import Result
+    from aibench_fast.studies.repeat import repeat
+    from aibench_fast.studies.search import search
+    from aibench_fast.studies.sweep import sweep
 
     __version__: str
 
@@ -28,7 +31,10 @@ __all__ = [
     "TlsSettings",
     "compare",
     "read_results",
+    "repeat",
     "run",
+    "search",
+    "sweep",
 ]
 
 # Each is imported when it is first used: the command line starts in a moment, and a result can be
@@ -40,7 +46,10 @@ _MODULES = {
     "TlsSettings": "aibench_fast.protocols.tls",
     "compare": "aibench_fast.results.compare",
     "read_results": "aibench_fast.results.folder",
+    "repeat": "aibench_fast.studies.repeat",
     "run": "aibench_fast.clients.runner",
+    "search": "aibench_fast.studies.search",
+    "sweep": "aibench_fast.studies.sweep",
 }
 
 

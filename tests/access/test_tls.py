@@ -21,7 +21,6 @@ from aibench_fast.protocols.tls import TlsSettings
 from benchmarks.perf import programs
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
-NONE = ("--output-file-stats-hdr-response-latency-hist", "")
 
 
 def config(server: TlsRedis, **changes: object) -> RunConfig:
@@ -177,7 +176,7 @@ def test_what_is_refused_before_the_run(
     places = {"ca": authority.file, "key": certificate.key, "cert": certificate.certificate}
     given = [word.format(**places) for word in words]
     host = [] if "--host" in words else ["--host", "localhost"]
-    done = cli("run", "--shape", "4", *host, "--port", server.port, *given, *NONE)
+    done = cli("run", "--shape", "4", *host, "--port", server.port, *given)
     assert done.returncode in (2, 3)
     assert len(done.stderr.splitlines()) == 1
     assert said.format(**places) in done.stderr
@@ -188,7 +187,7 @@ def test_tls_with_a_server_that_speaks_none(
 ) -> None:
     with TlsRedis(redis_program, authority.file, certificate) as server:
         words = ("--url", f"rediss://localhost:{server.plain_port}", "--cacert", authority.file)
-        done = cli("run", "--shape", "4", *words, *NONE)
+        done = cli("run", "--shape", "4", *words)
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
     assert "what answers there speaks none" in done.stderr
 
@@ -247,7 +246,7 @@ def test_every_command_speaks_it(server: TlsRedis, authority: Authority, cli: Cl
     for words in (
         ("model", "load", *where, "--backend", "NULL", "--model", "other"),
         ("stats", *where, "--model", MODEL),
-        ("run", *where, *asked, *NONE),
+        ("run", *where, *asked),
         ("sweep", *where, *asked, "--workers", "1", "--results-dir", "swept"),
     ):  # fmt: skip
         done = cli(*words)
@@ -258,7 +257,7 @@ def test_plain_http_where_tls_is_spoken(
     cli: Cli, authority: Authority, certificate: Certificate
 ) -> None:
     with FakeInference(tls=certificate.for_server) as server:
-        done = cli("run", "--url", f"http://127.0.0.1:{server.port}", "--model", "m", *NONE)
+        done = cli("run", "--url", f"http://127.0.0.1:{server.port}", "--model", "m")
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
     assert f"speaks TLS: write https://127.0.0.1:{server.port}" in done.stderr
 
@@ -269,7 +268,7 @@ def test_a_url_with_a_password_is_refused(cli: Cli) -> None:
         ("rediss://me:canary", "its port is no number"),
         ("http://me:canary", "its port is no number"),
     ):
-        done = cli("run", "--shape", "4", "--url", url, *NONE)
+        done = cli("run", "--shape", "4", "--url", url)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert "canary" not in done.stderr and said in done.stderr
 

@@ -10,11 +10,10 @@ import copy
 import io
 import json
 import math
-import shlex
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -24,21 +23,21 @@ from PIL import Image
 
 from aibench_fast.cli.commands import sweep
 from aibench_fast.cli.commands.fetch import name_in
-from aibench_fast.cli.comparedservers import compared_servers
 from aibench_fast.cli.options import goflags
+from aibench_fast.cli.options.gridfile import read_grid_file
 from aibench_fast.cli.options.parser import Parser
-from aibench_fast.cli.options.sweep import with_grid_file
+from aibench_fast.cli.options.servertables import swept_servers
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.recorded import read_arrivals
-from aibench_fast.load.thresholds import parse_expectation
 from aibench_fast.protocols.address import HttpAddress, http_address
 from aibench_fast.protocols.openinference.client import Reply
 from aibench_fast.protocols.openinference.reply import plan_of
 from aibench_fast.protocols.openinference.request import JSON_LENGTH
 from aibench_fast.results.files import read_details, read_record
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.studies.thresholds import parse_expectation
 from aibench_fast.tensors.images import PixelBudget, load_scaled, to_tensor
 from aibench_fast.units import duration_s, size_bytes
 
@@ -120,14 +119,8 @@ def mix(data: bytes) -> None:
 
 def grid(data: bytes) -> None:
     with in_a_file(data) as file, one_line(ConfigError):
-        options = sweep_parser.parse_args(line := [f"--grid={file}"])
-        options.command_line = shlex.join(["aibench-fast", "sweep", *line])
-        with redirect_stderr(io.StringIO()) as said:
-            try:
-                compared_servers(with_grid_file(sweep_parser, options))
-            except SystemExit as left:
-                assert left.code == ConfigError.exit_code
-                assert said.getvalue().removesuffix("\n").isprintable()
+        _, tables = read_grid_file(file, sweep_parser)
+        swept_servers(sweep_parser.parse_args([f"--grid={file}"]), tables)
 
 
 def arrivals(data: bytes) -> None:

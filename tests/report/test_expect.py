@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from resultfiles import our_result
 
 from aibench_fast import ConfigError, Result
-from aibench_fast.load.thresholds import least_count, parse_expectation
+from aibench_fast.studies.thresholds import least_count, parse_expectation
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def shell(
 def run_words(server: FakeRedisAI, *more: object) -> list[object]:
     return [
         "run", "--port", server.port, "--model", "modèle", "--shape", 16, "--max-queries", 30,
-        "--output-file-stats-hdr-response-latency-hist", "", *more,
+        *more,
     ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from resultfiles import our_result
 from scipy import stats
 
 from aibench_fast.results import repeats
-from aibench_fast.results.repeats import Repeats, Spread, repeat
+from aibench_fast.results.repeats import Repeats, Spread
+from aibench_fast.studies.repeat import repeated
 
 NOISES: dict[str, Callable[[random.Random], float]] = {
     "normal": lambda rng: rng.gauss(100, 3),
@@ -75,12 +76,12 @@ def test_a_steady_server_is_stable_and_a_drifting_one_is_not() -> None:
 
 
 def test_it_repeats_until_the_interval_is_narrow_or_gives_up() -> None:
-    steady = repeat(lambda n: our_result(rate=100 + n % 2, seed=n), 3, until=0.02)
+    steady = repeated(lambda n: our_result(rate=100 + n % 2, seed=n), 3, until=0.02)
     assert 3 <= len(steady.results) < 10
     assert not steady.gave_up
-    wild = repeat(lambda n: our_result(rate=100 if n % 2 else 300, seed=n), 3, until=0.02, most=8)
+    wild = repeated(lambda n: our_result(rate=100 if n % 2 else 300, seed=n), 3, until=0.02, most=8)
     assert (len(wild.results), wild.gave_up) == (8, True)
-    many = repeat(lambda n: our_result(rate=100, seed=n, seconds=6), 60)
+    many = repeated(lambda n: our_result(rate=100, seed=n, seconds=6), 60)
     assert (len(many.results), many.gave_up) == (60, False)
 
 

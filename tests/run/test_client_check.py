@@ -17,12 +17,12 @@ from aibench_fast._core import Histogram, timer_errors
 from aibench_fast.load.cgroup import QuotaUse
 from aibench_fast.load.config import available_cores
 from aibench_fast.load.machine import CpuShares, CpuTimes
-from aibench_fast.load.selfcheck import Machine, advice
 from aibench_fast.load.steady import FIRST_WINDOW_S, MAX_WINDOWS, SteadyState, Window
 from aibench_fast.load.surroundings import Shares
 from aibench_fast.load.verdict import MUCH_OTHERS, MUCH_STEAL, Seen, check_client
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import ClientCheck, Verdict
+from aibench_fast.studies.selfcheck import Machine, advice
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 

@@ -26,12 +26,12 @@ from redisclient import load_into
 from resultfiles import our_result
 
 from aibench_fast.cli.ending import EXIT_INTERRUPTED
-from aibench_fast.cli.saving import run_and_save
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.results.events import Observer, SoFar, ignore
 from aibench_fast.results.journal import Journal
 from aibench_fast.results.result import Result
 from aibench_fast.server import EmbeddedServer
+from aibench_fast.studies.saving import run_and_save
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "results"
 MOMENTS = int(os.environ.get("MOMENTS", "1"))
@@ -254,7 +254,8 @@ def test_what_is_saved_is_saved_before_a_signal_is_answered(tmp_path: Path) -> N
     out, code = script(
         tmp_path,
         "import time\n"
-        "from aibench_fast.cli.ending import end_in_order, uninterrupted\n"
+        "from aibench_fast.cli.ending import end_in_order\n"
+        "from aibench_fast.studies.signals import uninterrupted\n"
         "end_in_order()\n"
         "try:\n"
         "    with uninterrupted():\n"
@@ -292,7 +293,7 @@ def test_a_signal_between_the_end_of_a_run_and_its_saving(tmp_path: Path) -> Non
         observe(SoFar(our_result(incomplete=True, server_stats={"overall": {}})))
         raise KeyboardInterrupt
 
-    result = run_and_save(ended, [], file, ignore, lambda result: result.save(file))
+    result = run_and_save(ended, "run", file, [], ignore)
     assert result.interrupted
     assert json.loads(file.read_text())["Interrupted"]
     assert [*tmp_path.iterdir()] == [file]
@@ -303,14 +304,14 @@ def test_a_signal_before_anything_was_measured(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_and_save(ended, [], tmp_path / "r.json", ignore, lambda result: None)
+        run_and_save(ended, "run", tmp_path / "r.json", [], ignore)
     assert not [*tmp_path.iterdir()]
 
 
 def test_a_signal_while_a_result_is_saved(tmp_path: Path) -> None:
     file = tmp_path / "r.json"
 
-    def save(result: Result) -> None:
+    def save(result: Result, file: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         result.save(file)
 
@@ -319,6 +320,6 @@ def test_a_signal_while_a_result_is_saved(tmp_path: Path) -> None:
         observe(SoFar(result))
         return result
 
-    assert run_and_save(run, [], file, ignore, save).interrupted
+    assert run_and_save(run, "run", file, [], ignore, save).interrupted
     assert not json.loads(file.read_text())["Interrupted"]  # the run came to its end
     assert [*tmp_path.iterdir()] == [file]

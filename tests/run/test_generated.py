@@ -240,7 +240,6 @@ def test_a_run_does_without_numpy(null_server: EmbeddedServer) -> None:
     )
     arguments = ("run", "--shape", 16, "--port", null_server.port, "--model", "null", "--quiet")
     subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments),
-         "--output-file-stats-hdr-response-latency-hist", ""],
+        [sys.executable, "-c", program, *map(str, arguments)],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip

@@ -223,17 +223,29 @@ def test_run_is_a_function_however_it_is_reached() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("word", ["--version", "--help"])
-def test_the_program_starts_without_what_its_commands_import(word: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        (["--version"], {"numpy", "redis", "PIL", "rich", "hiredis", "aibench_fast._core"}),
+        (["--help"], {"numpy", "redis", "PIL", "rich", "hiredis", "aibench_fast._core"}),
+        *(
+            ([command, "--help"], {"numpy", "redis", "PIL", "rich", "distributed"})
+            for command in ("run", "sweep", "search")
+        ),
+    ],
+)
+def test_the_program_starts_without_what_its_commands_need(
+    words: list[str], heavy: set[str]
+) -> None:
     program = (
         "import sys\n"
         "from aibench_fast.cli import main\n"
         "try:\n"
-        f"    main([{word!r}])\n"
+        f"    main({words!r})\n"
         "except SystemExit:\n"
         "    pass\n"
-        "heavy = {'numpy', 'redis', 'PIL', 'rich', 'hiredis', 'aibench_fast._core'}\n"
-        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+        f"imported = {heavy!r} & sys.modules.keys()\n"
+        "assert not imported, imported\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -1,6 +1,5 @@
 """One run over several servers: who is sent what, and what becomes of one that goes away."""
 
-import argparse
 import json
 import socket
 import time
@@ -18,7 +17,7 @@ from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast.cli import build_parser
-from aibench_fast.cli.options.server import addresses, http_urls
+from aibench_fast.cli.options.server import ServerOptions
 from aibench_fast.load.resolve import resolve
 from aibench_fast.results.events import Event, IntervalLatencies
 from aibench_fast.results.files import read_record
@@ -162,8 +161,8 @@ def test_what_differs_between_servers_is_a_warning() -> None:
     assert f"127.0.0.1:{two.port}" in kinds["models_differ"]
 
 
-def parsed(*words: str) -> argparse.Namespace:
-    return build_parser(["run"]).parse_args(["run", *words])
+def parsed(*words: str) -> ServerOptions:
+    return ServerOptions.of(build_parser(["run"]).parse_args(["run", *words]))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +176,7 @@ def parsed(*words: str) -> argparse.Namespace:
     ],
 )
 def test_hosts_and_ports_are_paired_or_one_is_for_all(words: list[str], found: list[str]) -> None:
-    assert [str(one) for one in addresses(parsed(*words))] == found
+    assert [str(one) for one in parsed(*words).addresses()] == found
 
 
 @pytest.mark.parametrize(
@@ -192,13 +191,13 @@ def test_hosts_and_ports_are_paired_or_one_is_for_all(words: list[str], found: l
 )
 def test_what_cannot_be_paired_is_one_line(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as told:
-        addresses(parsed(*words))
+        parsed(*words).addresses()
     assert "\n" not in str(told.value)
 
 
 def test_a_run_speaks_one_protocol() -> None:
     with pytest.raises(ConfigError, match="it speaks one protocol"):
-        http_urls(parsed("--url", "http://a", "--url", "redis://b"))
+        parsed("--url", "http://a", "--url", "redis://b").http_urls()
 
 
 @pytest.mark.parametrize("command", ["sweep", "stats"])

@@ -105,7 +105,7 @@ def test_what_a_run_waits_for_is_said_once(cli: Cli, is_quiet: bool) -> None:
     with FakeInference(frozen(after=5, seconds=3)) as server:
         done = cli(
             "run", "--url", server.url, "--model", "m", "--duration", "300ms",
-            "--output-file-stats-hdr-response-latency-hist", "", *["--quiet"] * is_quiet,
+            *["--quiet"] * is_quiet,
         )  # fmt: skip
     assert done.returncode == 0
     words = "the load is over; 1 request under way: waiting for the server, "

@@ -42,9 +42,7 @@ def test_a_run_replaces_no_file_of_its_own(
 def test_what_is_read_and_prepared_stays_too(cli: Cli, tmp_path: Path) -> None:
     result = tmp_path / "r.json"
     with FakeRedisAI() as server:
-        ran = cli(
-            "run", "--shape", 4, "--port", server.port, "--json-out-file", result, HISTOGRAM, ""
-        )
+        ran = cli("run", "--shape", 4, "--port", server.port, "--json-out-file", result)
     assert ran.returncode == 0, ran.stderr
     before = result.read_bytes()
     for command in (
@@ -63,7 +61,7 @@ def test_what_is_read_and_prepared_stays_too(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_tolerance_of_nothing_is_refused(cli: Cli) -> None:
     with FakeRedisAI() as server:
-        done = cli("run", "--shape", 4, "--port", server.port, HISTOGRAM, "", "--tolerance", 1)
+        done = cli("run", "--shape", 4, "--port", server.port, "--tolerance", 1)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--tolerance 1 without --verify: nothing is compared" in done.stderr
 
@@ -71,7 +69,7 @@ def test_a_tolerance_of_nothing_is_refused(cli: Cli) -> None:
 def test_what_a_command_wrote_before_is_written_again(cli: Cli, tmp_path: Path) -> None:
     """Also where a pattern of the shell names it among the results."""
     with FakeRedisAI() as server:
-        cli("run", "--shape", 4, "--port", server.port, "--json-out-file", "r.json", HISTOGRAM, "")
+        cli("run", "--shape", 4, "--port", server.port, "--json-out-file", "r.json")
     for _ in range(2):
         done = cli("export", *tmp_path.glob("*"), "--format", "csv", "--out", "all.csv")
         assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """`aibench-fast sweep` over several servers."""
 
 import argparse
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -12,23 +13,20 @@ from fake_inference import FakeInference
 from fake_redisai import META, FakeRedisAI
 from redisclient import load_into
 
-from aibench_fast import ConfigError
-from aibench_fast.cli.comparedservers import compared_servers
+from aibench_fast import ConfigError, RunConfig, ServerAddress
+from aibench_fast.cli import build_parser
+from aibench_fast.cli.options.servertables import swept_servers
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
+from aibench_fast.studies.servers import Server
+from aibench_fast.studies.sweep import compared
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ONE = {"name": "one", "url": "http://127.0.0.1:8000"}
 
 
-def options(servers: Any, **changes: Any) -> argparse.Namespace:
-    usual = {
-        "grid": Path("g.toml"), "servers": servers, "urls": [], "header": [], "host": "localhost",
-        "port": (6379,), "socket": None, "embedded": None, "model": "m", "model_version": None,
-        "metrics_url": None, "tls": False, "cacert": None, "cert": None, "key": None,
-        "tls_server_name": None, "insecure": False, "cluster_mode": False,
-    }  # fmt: skip
-    return argparse.Namespace(**(usual | changes))
+def options(*words: str) -> argparse.Namespace:
+    return build_parser(["sweep"]).parse_args(["sweep", "--grid", "g.toml", *words])
 
 
 @pytest.mark.parametrize(
@@ -53,34 +51,38 @@ def options(servers: Any, **changes: Any) -> argparse.Namespace:
 )
 def test_what_is_wrong_with_a_table_is_one_line(servers: Any, told: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        compared_servers(options(servers))
+        swept_servers(options(), servers)
     assert told in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "words",
     [
-        {"urls": ["http://h"]},
-        {"port": (6380,)},
-        {"embedded": "triton"},
-        {"header": ["A: b"]},
-        {"cluster_mode": True},
+        ["--url", "http://h"],
+        ["--port", "6380"],
+        ["--embedded", "triton"],
+        ["--header", "A: b"],
+        ["--cluster-mode"],
     ],
 )
-def test_servers_are_named_in_one_place(changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"with \[\[server\]\] tables: each of them says its own"):
-        compared_servers(options([ONE], **changes))
+def test_servers_are_named_in_one_place(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"with \[\[server\]\] tables: each of them has its own"):
+        swept_servers(options(*words), [ONE])
 
 
 def test_each_server_has_its_own_words_and_the_rest_of_the_sweep() -> None:
-    one, two, three = compared_servers(
-        options([
+    found = swept_servers(
+        options("--model", "m", "--cacert", "ca.pem"),
+        [
             {**ONE, "model": "other", "model-version": "3", "header": ["A: b"]},
-            {"name": "two", "host": "elsewhere", "port": 7000},
+            {"name": "two", "host": "elsewhere", "port": 7000, "cluster-mode": True},
             {"name": "three", "embedded": "triton"},
-        ])
-    )  # fmt: skip
+            {"name": "four", "url": "https://h"},
+        ],
+    )
+    assert [*found] == ["one", "two", "three", "four"]
+    one, two, three, four = found.values()
     assert (one.urls, one.model, one.model_version, one.header) == (
         [ONE["url"]],
         "other",
@@ -88,9 +90,24 @@ def test_each_server_has_its_own_words_and_the_rest_of_the_sweep() -> None:
         ["A: b"],
     )
     assert (two.urls, two.host, two.port, two.model) == ([], "elsewhere", (7000,), "m")
+    assert (one.cluster_mode, two.cluster_mode) == (False, True)
     assert (three.embedded, three.urls, three.header) == ("triton", [], [])
+    # Certificates are for the servers that speak TLS.
+    assert [one.cacert, two.cacert, four.cacert] == [None, None, Path("ca.pem")]
+
+
+def test_results_name_the_servers_that_run_here_meanwhile() -> None:
+    config = RunConfig(file=None, shape=(4,))
+    there = dataclasses.replace(config, address=ServerAddress("elsewhere"))
+    found = compared(
+        [
+            Server(config=config, name="one"),
+            Server(config=there, name="two"),
+            Server(config=config, name="three", embedded="redisai"),
+        ]
+    )
     # Of those on this machine only `one` is not started and stopped by the sweep.
-    assert [server.servers_meanwhile for server in (one, two, three)] == [(), ("one",), ("one",)]
+    assert [one.config.servers_meanwhile for one in found] == [(), ("one",), ("one",)]
 
 
 def test_a_dry_run_of_two_servers_is_as_the_golden_file(cli: Cli, tmp_path: Path) -> None:

@@ -124,6 +124,13 @@ def test_every_flag_is_taken_and_means_what_it_meant(
     ]  # fmt: skip
 
 
+def test_the_percentile_table_is_written_as_aibench_does(
+    aibench: Aibench, tensor_file: Path, tmp_path: Path
+) -> None:
+    assert aibench(f"-file={tensor_file}", "-model=null").returncode == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["stats-response-latency-hist.txt"]
+
+
 def test_tensors_come_from_standard_input(
     aibench: Aibench, client: redis.Redis, tensor_file: Path, tmp_path: Path
 ) -> None:

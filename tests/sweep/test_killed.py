@@ -100,7 +100,7 @@ def test_a_run_that_ends_leaves_no_journal(
 ) -> None:
     (tmp_path / "r-1.json.journal").write_text("of a run that was killed")
     words = run_words(server, "--hdr-log-file", "r.hlog", "--repeats", 2, "--duration", "0.5s")
-    done = cli(*words[3:], "--output-file-stats-hdr-response-latency-hist", "")
+    done = cli(*words[3:])
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.name for path in tmp_path.iterdir()} == {
         "r.json", "r-1.json", "r-2.json", "r.hlog",

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibench_fast import ConfigError, read_results
-from aibench_fast.load.search import MAX_STEPS, OutOfTime, find_edge, longest, parse_target
+from aibench_fast.studies.edge import MAX_STEPS, OutOfTime, find_edge, longest, parse_target
 
 SEEDS = range(20)
 

@@ -1,5 +1,6 @@
 """`aibench-fast sweep`: the grid, what is done, what goes on, and what it leaves on the server."""
 
+import argparse
 import json
 import os
 import signal
@@ -15,9 +16,10 @@ from commandline import Cli, command
 from fake_redisai import META, OK, FakeRedisAI
 from redisclient import load_into, stored_in
 
-from aibench_fast.load.sweep import Cell, Grid, numbers
+from aibench_fast.cli.options.sweep import axis
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
+from aibench_fast.studies.grid import Cell, Grid
 
 Completed = subprocess.CompletedProcess[str]
 Sweep = Callable[..., Completed]
@@ -49,27 +51,27 @@ def cells(shown: str) -> list[str]:
     [("1,8,16", [1, 8, 16]), ("0:50:10", [1, 10, 20, 30, 40, 50]), ("0:2:1", [1, 2]), ("7", [7])],
 )
 def test_an_axis_is_read_as_a_list_or_as_aibench_counts(words: str, read: list[int]) -> None:
-    assert numbers(words, least=1) == read
+    assert axis(1)(words) == read
 
 
 @pytest.mark.parametrize("words", ["", "a", "1,,2", "5:1:1", "1:5:0", "0,1", "-1"])
 def test_what_is_no_axis_is_refused(words: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        numbers(words, least=1)
+    with pytest.raises(argparse.ArgumentTypeError, match=r".+"):
+        axis(1)(words)
 
 
 def test_batches_that_can_never_fill_are_left_out_as_aibench_does() -> None:
-    grid = Grid(workers=[1, 10], autobatching=[0, 10], batch_sizes=[1], runs=2)
-    assert [(cell.workers, cell.autobatching, cell.run) for cell in grid.cells()] == [
+    grid = Grid(workers=[1, 10], autobatching=[0, 10], batch_size=[1], runs=2)
+    assert [(cell.workers, cell.autobatching, cell.run) for cell in grid.cells(0)] == [
         (1, 0, 1), (1, 0, 2), (10, 0, 1), (10, 0, 2), (10, 10, 1), (10, 10, 2),
     ]  # fmt: skip
 
 
 def test_an_order_is_drawn_from_the_seed_and_loses_nothing() -> None:
     grid = Grid(workers=[1, 2, 3, 4], runs=5)
-    assert grid.cells(1) == grid.cells(1)
-    assert grid.cells(1) != grid.cells(2)
-    assert sorted(map(str, grid.cells(1))) == sorted(map(str, grid.cells()))
+    assert grid.cells(0, shuffle=1) == grid.cells(0, shuffle=1)
+    assert grid.cells(0, shuffle=1) != grid.cells(0, shuffle=2)
+    assert sorted(map(str, grid.cells(0, shuffle=1))) == sorted(map(str, grid.cells(0)))
 
 
 def test_names_are_aibenchs() -> None:
@@ -272,11 +274,18 @@ def test_a_list_in_the_file_is_an_option_that_is_given_again(sweep: Sweep, tmp_p
 @pytest.mark.parametrize(
     ("grid", "words"),
     [
-        ("wrokers = [1]", "unrecognized arguments: --wrokers; see"),
-        ("workers = [0]", "--workers"),
-        ("workers = true", "argument --workers: 'true': write numbers such as 1,8,16"),
-        ("batch-size = [false]", "argument --batch-size: 'false': write numbers"),
-        ("limit-rps = [true, 5]", "argument --limit-rps: 'true,5': write rates such as 50,100"),
+        ("wrokers = [1]", "--grid grid.toml: there is no key wrokers"),
+        ('grid = "other.toml"', "there is no key grid"),
+        ("workers = [0]", "--grid grid.toml: workers = [0]: '0': each has to be at least 1"),
+        ("workers = true", "workers = true: 'true': write numbers such as 1,8,16"),
+        ("batch-size = [false]", "batch-size = [false]: 'false': write numbers"),
+        ("limit-rps = [true, 5]", "limit-rps = [true, 5]: 'true,5': write rates such as 50,100"),
+        ("runs = 1.5", "runs = 1.5: it has to be a whole number"),
+        ("duration = 5", "duration = 5: '5' is not a duration"),
+        ("use-dag = 5", "use-dag = 5: '5' is neither true nor false"),
+        ("keep-going = 'yes'", "keep-going = 'yes': it has to be true or false"),
+        ("model = 5", "model = 5: it has to be a text"),
+        ("device = 'tpu'", "device = 'tpu': it has to be cpu or gpu"),
         ("workers = ", "grid.toml"),
         ("burn-in = 100\nmax-queries = 100", "--burn-in 100"),
         ("autobatching = [64]", "no number of --workers"),

@@ -48,7 +48,7 @@ _OTHERWISE: dict[str, str | bool] = {
     "file": "",
     "burn-in": "0",
     "json-out-file": "",
-    "output-file-stats-hdr-response-latency-hist": "",
+    "output-file-stats-hdr-response-latency-hist": "stats-response-latency-hist.txt",
     "v": False,
     "h": False,
     "help": False,

@@ -9,13 +9,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from types import CodeType, FrameType
 from typing import NoReturn
 
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from aibench_fast.studies.signals import answered
+
 EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
 AGAIN_S = 0.001
@@ -25,7 +25,7 @@ PATIENCE_S = 2.0
 
 def end_at_once() -> None:
     """Have signals end this process where it is, for as long as there is nothing to keep."""
-    for number in _answered():
+    for number in answered():
         signal.signal(number, _end)
 
 
@@ -44,29 +44,13 @@ def end_in_order() -> None:
     _answer_signals()
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let signals wait for the block's end: it saves what was measured."""
-    came: list[int] = []
-    before = {number: signal.getsignal(number) for number in _answered()}
-    for number in before:
-        signal.signal(number, lambda which, _: came.append(which))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
-
-
 def leave(code: int) -> NoReturn:
     """End the process with this exit code.
 
     After an interrupt neither threads are waited for, nor is the code left to Python: it would end
     by SIGINT where the exception came up in code that it had compiled from a string.
     """
-    for number in _answered():
+    for number in answered():
         signal.signal(number, signal.SIG_IGN)
     if code != EXIT_INTERRUPTED:
         sys.exit(code)
@@ -76,14 +60,8 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _answered() -> list[signal.Signals]:
-    """The signals that are not to be ignored, as nohup has SIGHUP."""
-    is_without_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [one for one in ENDING_SIGNALS if one != signal.SIGHUP or not is_without_terminal]
-
-
 def _answer_signals() -> None:
-    for number in (*_answered(), signal.SIGALRM):
+    for number in (*answered(), signal.SIGALRM):
         signal.signal(number, _interrupt_once)
 
 
@@ -94,7 +72,7 @@ def _interrupt_once(_number: int, frame: FrameType | None) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     again = partial(_interrupt_after, time.monotonic() + PATIENCE_S)
-    for ending in _answered():
+    for ending in answered():
         signal.signal(ending, again)
     raise KeyboardInterrupt
 

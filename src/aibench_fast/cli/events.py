@@ -3,16 +3,16 @@
 import argparse
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
+from aibench_fast.cli.saving import note
 from aibench_fast.report import text
 from aibench_fast.results.events import (
     BurnInComplete,
     Digesting,
-    Event,
     Formatting,
     Reading,
     Sample,
@@ -21,6 +21,7 @@ from aibench_fast.results.events import (
     Waiting,
 )
 from aibench_fast.results.result import Interval
+from aibench_fast.studies.events import Note, ServerStarted, StudyEvent, StudyObserver
 from aibench_fast.tensortype import STRINGS, split_strings
 
 if TYPE_CHECKING:
@@ -32,8 +33,25 @@ SHOWN_BYTES = 60
 
 
 @contextmanager
-def shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
-    """What to do with the events of a run: a live line on a terminal, CSV into a pipe."""
+def shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
+    """Show the events of runs: a live line on a terminal, CSV into a pipe."""
+    with _runs_shown(options) as show:
+
+        def show_all(event: StudyEvent) -> None:
+            match event:
+                case Note():
+                    note(event.words)
+                case ServerStarted():
+                    if not options.quiet:
+                        print(event.description, file=sys.stderr)
+                case _:
+                    show(event)
+
+        yield show_all
+
+
+@contextmanager
+def _runs_shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
     if options.quiet:
         yield _print_sample
     elif sys.stdout.isatty() and options.live:
@@ -46,7 +64,7 @@ def shown(options: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
         yield _print_event
 
 
-def _print_event(event: Event) -> None:
+def _print_event(event: StudyEvent) -> None:
     match event:
         case Started():
             print(text.CSV_HEADER, flush=True)
@@ -62,7 +80,7 @@ def _print_event(event: Event) -> None:
             print(text.format_waiting(event), file=sys.stderr, flush=True)
 
 
-def print_preparing(event: Event) -> None:
+def print_preparing(event: StudyEvent) -> None:
     """Say once, before it is done, how much memory tensors as JSON take, or how much is sent."""
     match event:
         case Formatting(done=0):
@@ -71,7 +89,7 @@ def print_preparing(event: Event) -> None:
             print(text.format_sending(event), file=sys.stderr, flush=True)
 
 
-def _print_sample(event: Event) -> None:
+def _print_sample(event: StudyEvent) -> None:
     """Show the classes with the highest values; on stderr, so that stdout stays CSV."""
     if not isinstance(event, Sample):
         return
@@ -98,14 +116,14 @@ def _shown_strings(strings: Sequence[bytes]) -> str:
 
 
 @contextmanager
-def _live_line() -> Iterator[Callable[[Event], None]]:
+def _live_line() -> Iterator[StudyObserver]:
     # A run into a pipe does without rich's memory.
     from rich.console import Console
     from rich.live import Live
 
     with Live(console=Console(), transient=True, auto_refresh=False) as live:
 
-        def show(event: Event) -> None:
+        def show(event: StudyEvent) -> None:
             match event:
                 case SendingFile():
                     print_preparing(event)
@@ -118,7 +136,7 @@ def _live_line() -> Iterator[Callable[[Event], None]]:
         yield show
 
 
-def _show_on(live: "Live", event: Event) -> None:
+def _show_on(live: "Live", event: StudyEvent) -> None:
     """What the live line and the live view show alike."""
     match event:
         case Digesting():
@@ -135,7 +153,7 @@ def _show_on(live: "Live", event: Event) -> None:
 
 
 @contextmanager
-def _live_view() -> Iterator[Callable[[Event], None]]:
+def _live_view() -> Iterator[StudyObserver]:
     from rich.console import Console
     from rich.live import Live
 
@@ -144,7 +162,7 @@ def _live_view() -> Iterator[Callable[[Event], None]]:
     with Live(console=Console(), transient=True, auto_refresh=False) as live:
         view = LiveView()
 
-        def show(event: Event) -> None:
+        def show(event: StudyEvent) -> None:
             match event:
                 case Reading():
                     drawn = view.updated(event, live.console.width, live.console.height)

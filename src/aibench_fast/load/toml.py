@@ -13,7 +13,7 @@ def check_keys(table: Any, known: Mapping[str, Any], where: str) -> None:
     for key, value in table.items():
         if key not in known:
             raise ConfigError(f"{where}there is no key {key}; there are {', '.join(known)}")
-        if not isinstance(value, known[key]) or isinstance(value, bool):
+        if not isinstance(value, known[key]) or isinstance(value, bool) != (known[key] is bool):
             raise ConfigError(f"{where}{key} is {shown(value)}, which is of another type")
 
 

@@ -20,7 +20,7 @@ from aibench_fast.results.histogram import LatencyHistogram, is_known
 from aibench_fast.results.notation import fact_text
 from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.plainvalues import check_plain_values, number
-from aibench_fast.results.result import BUSY_THREAD, WHOLE_PERIOD, ServerFacts, Verdict
+from aibench_fast.results.result import BUSY_THREAD, WHOLE_PERIOD, Result, ServerFacts, Verdict
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
 from aibench_fast.tensortype import describe, image_shape
@@ -256,6 +256,11 @@ def read_record(path: Path) -> RunRecord:
     document = _document(path)
     with _as_no_result():
         return _record(path, document)
+
+
+def record_of(result: Result) -> RunRecord:
+    """Return the record of a result that is in no file; ConfigError where it measured nothing."""
+    return _record(Path(), result.to_json())
 
 
 def read_details(path: Path) -> RunDetails:

@@ -1,12 +1,13 @@
 """What repeated runs come to: medians, intervals, and whether they are stable."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import fmean, median, stdev
 from typing import Any
 
+from aibench_fast.results.files import RunRecord, record_of
 from aibench_fast.results.histogram import is_known
 from aibench_fast.results.result import Result
 from aibench_fast.results.trend import trend
@@ -18,8 +19,6 @@ _T = (12.706, 4.303, 3.182, 2.776)
 UNSTABLE_DEVIATION = 0.10
 UNSTABLE_EXTREME = 0.50
 """As pyperf warns: a deviation of a tenth of the mean, or a value half as much off."""
-MOST_RUNS = 50
-"""Where runs are repeated until an interval is narrow."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -132,6 +131,11 @@ class Repeats:
         }
 
     @property
+    def records(self) -> list[RunRecord]:
+        """The runs as `read_results` returns them, for `compare`; ConfigError of an empty one."""
+        return [record_of(result) for result in self.results]
+
+    @property
     def gave_up(self) -> bool:
         """Whether the interval is not as narrow as it was to be."""
         return self.until is not None and self.rate.half_width > self.until
@@ -160,23 +164,3 @@ def _spread_json(spread: Spread) -> Mapping[str, Any]:
         "Values": [*spread.values],
         "Doubts": spread.doubts(),
     }
-
-
-def repeat(
-    run_once: Callable[[int], Result], runs: int, until: float | None = None, most: int = MOST_RUNS
-) -> Repeats:
-    """Make `runs` runs, numbered from 1, and with `until` more, up to `most`, till it is reached.
-
-    Where `runs` are more than `most` they are made all the same.
-
-    A run that is interrupted ends it.
-    """
-    results: list[Result] = []
-    while len(results) < max(runs, most):
-        result = run_once(len(results) + 1)
-        if result.interrupted:
-            return Repeats(results or [result], until, interrupted=True)
-        results.append(result)
-        if len(results) >= runs and not Repeats(results, until).gave_up:
-            break
-    return Repeats(results, until)

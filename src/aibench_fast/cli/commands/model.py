@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options.parser import add_command, add_subcommands
-from aibench_fast.cli.options.server import add_login, add_server_address, addresses
+from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
@@ -130,7 +130,7 @@ def write(options: argparse.Namespace) -> int:
 
 def load(options: argparse.Namespace) -> int:
     """Load a model into every server of the list, or every primary of a cluster."""
-    servers = addresses(options)
+    servers = ServerOptions.of(options).addresses()
     if options.cluster_mode:
         check_name(options.model)
     backend = Backend(options.backend)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options.parser import add_command
-from aibench_fast.cli.saving import save_or_print
+from aibench_fast.cli.saving import print_unsaved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, remove_written
 from aibench_fast.report import text
@@ -39,7 +39,11 @@ def _recover(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", file)], [("the journal", options.journal)])
     lost: list[str] = []
     result = recover(options.journal, lost.append)
-    save_or_print(result, file)
+    try:
+        result.save(file)
+    except ConfigError:
+        print_unsaved(result)
+        raise
     print(text.format_summary(result))
     print(f"Recovered {options.journal}, the result is {file}", flush=True)
     if lost:

@@ -2,39 +2,39 @@
 
 import argparse
 import dataclasses
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
-from aibench_fast.cli.expected import write_junit
-from aibench_fast.cli.options.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.clients import add_clients_options, check_clients, load_source
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
-from aibench_fast.cli.options.servers import loaded_server, resolved
+from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.values import boolean
 from aibench_fast.cli.output import is_refused
-from aibench_fast.cli.saving import logged, run_and_save, save_or_print
+from aibench_fast.cli.saving import logged, print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named, check_outputs, partial_of, write_text
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.load.thresholds import Expectation, parse_expectation
+from aibench_fast.load.resolve import resolve
 from aibench_fast.report import text
 from aibench_fast.results.journal import journal_of
-from aibench_fast.results.repeats import MOST_RUNS, Repeats, repeat
-from aibench_fast.results.result import Result
+from aibench_fast.results.repeats import Repeats
+from aibench_fast.studies import repeat
+from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
+from aibench_fast.studies.saving import run_and_save
+from aibench_fast.studies.servers import started
+from aibench_fast.studies.source import Run
+from aibench_fast.studies.thresholds import Expectation, expectations
 
 HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
-HISTOGRAM_FILE = Path("stats-response-latency-hist.txt")
-MIN_REPEATS = 3
 MAX_REPEATS = 1000
 
 
@@ -128,10 +128,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "recover` makes a result where the run is killed (default: not)",
     )  # fmt: skip
     group.add_argument(
-        HISTOGRAM_OPTION, type=_path_or_none, default=HISTOGRAM_FILE,
-        metavar="FILE", dest="histogram_file",
-        help="save the latencies' percentile table here, or nowhere by an empty name "
-        "(default: %(default)s)",
+        HISTOGRAM_OPTION, type=_path_or_none, metavar="FILE", dest="histogram_file",
+        help="save the latencies' percentile table here, as aibench does (default: not)",
     )  # fmt: skip
     group.add_argument(
         "--hdr-log-file", type=Path, metavar="FILE",
@@ -157,8 +155,38 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = dataclasses.replace(
-        run_config(options),
+    server = LoadedServers.of(options)
+    config = _config(options, server)
+    check_outputs(
+        _files_written(options),
+        [*files_read(options, server, config), ("--arrivals-file", options.arrivals_file)],
+    )
+    if not server.embedded:
+        config = resolve(config)
+    check_clients(options, config)
+    _check_shown(options)
+    config.count_tensors()  # what is wrong with the file shows before a server is started
+    expected = expectations(options.expect)
+    made: list[Repeats] = []
+    try:
+        with (
+            shown(options) as show,
+            load_source(options) as run,
+            started(config, server.embedded, show) as config,
+            logged(options.hdr_log_file, partial(_observe, options, show)) as observe,
+        ):
+            made.append(_made(options, config, run, expected, observe))
+            if made[0].interrupted:
+                raise KeyboardInterrupt  # so that an embedded server is not waited for
+    except KeyboardInterrupt:
+        if not made:
+            raise
+    return _concluded(made[0], options)
+
+
+def _config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
+    return dataclasses.replace(
+        run_config(options, server),
         workers=options.workers,
         threads=options.threads,
         batch_size=options.batch_size,
@@ -174,87 +202,54 @@ def _run(options: argparse.Namespace) -> int:
         results_so_far=options.json_out_file is not None,
         metadata_autobatching=options.metadata_autobatching,
     )
-    repeated = options.repeats is not None or options.until is not None
-    check_outputs(
-        _files_written(options, repeated),
-        [*files_read(options, config), ("--arrivals-file", options.arrivals_file)],
-    )
-    config = resolved(config, options)
-    check_clients(options, config)
-    _check_shown(options)
-    config.count_tensors()  # what is wrong with the file shows before a server is started
-    expected = [parse_expectation(words) for words in options.expect]
-    made: list[_Made] = []
-    try:
-        with load_source(options) as run, loaded_server(options) as where:
-            made.append(_make(run, dataclasses.replace(config, **where), expected, options))
-            if made[0].interrupted:
-                raise KeyboardInterrupt  # so that an embedded server is not waited for
-    except KeyboardInterrupt:
-        if not made:
-            raise
-    return _concluded(made[0], options)
 
 
-class _Made(NamedTuple):
-    """The results of all runs, what they come to where they are repeats, and how they ended."""
-
-    results: Sequence[Result]
-    repeats: Repeats | None
-    interrupted: bool
+def _is_repeated(options: argparse.Namespace) -> bool:
+    return options.repeats is not None or options.until is not None
 
 
-def _make(
-    run: Run, config: RunConfig, expected: Sequence[Expectation], options: argparse.Namespace
-) -> _Made:
-    """Make the run, or all its repeats; show and save each."""
-    repeated = options.repeats is not None or options.until is not None
-    with shown(options) as show, logged(options.hdr_log_file, show) as observe:
-
-        def run_once(number: int) -> Result:
-            run_number = number if repeated else None
-            saved_as = options.json_out_file and _numbered(options.json_out_file, run_number)
-            return run_and_save(
-                partial(run, config),
-                expected,
-                saved_as,
-                observe,
-                lambda result: _report(options, result, run_number),
-            )
-
-        if not repeated:
-            result = run_once(1)
-            return _Made([result], None, result.interrupted)
-        repeats = repeat(run_once, options.repeats or MIN_REPEATS, options.until)
-        return _Made(repeats.results, repeats, repeats.interrupted)
+def _made(
+    options: argparse.Namespace,
+    config: RunConfig,
+    run: Run,
+    expected: Sequence[Expectation],
+    observe: StudyObserver,
+) -> Repeats:
+    """Make the run, or all its repeats."""
+    file = options.json_out_file
+    if _is_repeated(options):
+        runs = options.repeats or repeat.LEAST_RUNS
+        most = repeat.MOST_RUNS
+        return repeat.carry_out(config, runs, options.until, most, file, run, expected, observe)
+    result = run_and_save(partial(run, config), "run", file, expected, observe)
+    return Repeats([result], interrupted=result.interrupted)
 
 
-def _concluded(made: _Made, options: argparse.Namespace) -> int:
-    """Save what all runs come to; return the exit code."""
-    if made.repeats:
-        _report_repeats(options, made.repeats)
+def _concluded(made: Repeats, options: argparse.Namespace) -> int:
+    """Print and save what all runs come to; return the exit code."""
+    if _is_repeated(options):
+        print(text.format_repeats(made))
+        repeat.save_summary(made, options.json_out_file)
     cases = [(f"run {n}", one) for n, one in enumerate(made.results, 1)]
     write_junit(options.junit, cases)
-    if made.interrupted or made.results[-1].interrupted:
+    if made.interrupted:
         return EXIT_INTERRUPTED
-    gave_up = made.repeats is not None and made.repeats.gave_up
-    well = all(one.went_well and one.held for one in made.results) and not gave_up
+    well = all(one.went_well and one.held for one in made.results) and not made.gave_up
     return 0 if well else EXIT_FAILURES
 
 
-def _files_written(options: argparse.Namespace, repeated: bool) -> list[Named]:
-    """All that the run writes, what is there only meanwhile too."""
+def _files_written(options: argparse.Namespace) -> list[Named]:
+    """Return all files that the run writes, those that exist only meanwhile included."""
+    most = max(options.repeats or 0, repeat.MOST_RUNS if options.until else 0)
+    file, histogram = options.json_out_file, options.histogram_file
     written: list[Named] = []
-    most = max(options.repeats or 0, MOST_RUNS if options.until else 0)
-    numbers = [*range(1, most + 1)] if repeated else []
-    if options.json_out_file:
-        results = [_numbered(options.json_out_file, number) for number in numbers or [None]]
-        written.append(("--json-out-file", options.json_out_file))
-        written += [("--json-out-file", file) for file in results if numbers]
-        written += [("the journal of --json-out-file", journal_of(file)) for file in results]
-    if options.histogram_file:
-        tables = [_numbered(options.histogram_file, number) for number in numbers or [None]]
-        written += [(HISTOGRAM_OPTION, file) for file in tables]
+    if _is_repeated(options):
+        written += repeat.files_written(file, most)
+    elif file:
+        written += [("--json-out-file", file), ("the journal of --json-out-file", journal_of(file))]
+    if histogram:
+        tables = [repeat.numbered(histogram, n) for n in range(1, most + 1)] or [histogram]
+        written += [(HISTOGRAM_OPTION, one) for one in tables]
     written += [("--hdr-log-file", options.hdr_log_file), ("--junit", options.junit)]
     if options.hdr_log_file:
         written.append(("what --hdr-log-file is meanwhile", partial_of(options.hdr_log_file)))
@@ -267,43 +262,30 @@ def _check_shown(options: argparse.Namespace) -> None:
             raise ConfigError(f"{option} with --dask: clients do not tell as much; leave it out")
 
 
-def _report_repeats(options: argparse.Namespace, made: Repeats) -> None:
-    """Print what all runs come to, and save it beside them."""
-    print(text.format_repeats(made))
-    if options.json_out_file:
-        files = [_numbered(options.json_out_file, n).name for n in range(1, len(made.results) + 1)]
-        write_text(options.json_out_file, json.dumps(made.to_json(files), indent=2) + "\n")
+def _observe(options: argparse.Namespace, show: StudyObserver, event: StudyEvent) -> None:
+    show(event)
+    if isinstance(event, RunFinished):
+        _report(options, event)
 
 
-def _numbered(file: Path, number: int | None) -> Path:
-    """Where a result goes: a repeated run's has its number before the ending."""
-    return file if number is None else file.with_stem(f"{file.stem}-{number}")
-
-
-def _report(options: argparse.Namespace, result: Result, number: int | None) -> None:
-    """Save and print all that can be; then raise what could not be saved.
-
-    `number` is a repeated run's.
-    """
-    failed: list[ConfigError] = []
-    saves: list[Callable[[], None]] = []
-    if options.json_out_file:
-        saved_as = _numbered(options.json_out_file, number)
-        saves.append(lambda: save_or_print(result, saved_as))
-    if options.histogram_file:
-        table = result.latencies.percentile_table()
-        saves.append(lambda: write_text(_numbered(options.histogram_file, number), table))
-    for save in saves:
+def _report(options: argparse.Namespace, run: RunFinished) -> None:
+    """Print a result and save its histogram; ConfigError, at last, where it cannot be saved."""
+    unsaved = run.unsaved
+    if unsaved:
+        print_unsaved(run.result)
+    histogram: Path | None = options.histogram_file
+    if histogram and _is_repeated(options):
+        histogram = repeat.numbered(histogram, int(run.name.split()[-1]))
+    if histogram:
         try:
-            save()
+            write_text(histogram, run.result.latencies.percentile_table())
         except ConfigError as error:
-            failed.append(error)
-    summary = text.format_summary(result)
+            unsaved = unsaved or error
+    summary = text.format_summary(run.result)
     print(summary)
     if is_refused() and not options.json_out_file:
         print(summary, file=sys.stderr)  # or all of the run would be lost
-    if options.histogram_file:
-        file = _numbered(options.histogram_file, number)
-        print(f"Saving Query Latencies HDR Histogram to {file}", flush=True)
-    if failed:
-        raise failed[0]
+    if histogram:
+        print(f"Saving Query Latencies HDR Histogram to {histogram}", flush=True)
+    if unsaved:
+        raise unsaved

@@ -1,7 +1,6 @@
 """`aibench-fast selfcheck`."""
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,24 +12,8 @@ from aibench_fast.cli.progress import progress_bar
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
-from aibench_fast.load.runner import run
-from aibench_fast.load.selfcheck import (
-    TIMER_RPS,
-    Machine,
-    advice,
-    look_at_machine,
-    to_json,
-)
-from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.protocols.redisai.connection import Connection
-from aibench_fast.results.result import Result
-from aibench_fast.server import EmbeddedServer
+from aibench_fast.studies.selfcheck import STEPS, TIMER_RPS, SelfCheck, check_client
 from aibench_fast.tensortype import DTYPES, canonical, describe
-
-MODEL = "null"
-BURN_IN_S = 0.5
-CEILING_S = 3.0
-SCHEDULED_S = 2.0
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -79,7 +62,6 @@ def _selfcheck(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", options.json_out_file)])
     config = RunConfig(
         file=None,
-        model=MODEL,
         shape=options.shape,
         dtype=options.dtype,
         workers=options.workers,
@@ -87,48 +69,22 @@ def _selfcheck(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         pipeline=options.pipeline,
         use_dag=options.use_dag,
-        burn_in_s=BURN_IN_S,
-        duration_s=CEILING_S,
     )
     with progress_bar(options.quiet, transient=True) as progress:
-        steps = progress.add_task("clock, timer, ceiling, schedule", total=3)
-        machine = look_at_machine()
-        progress.advance(steps)
-        with EmbeddedServer() as server:
-            with Connection(server.address) as connection:
-                load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
-            config = dataclasses.replace(config, address=server.address)
-            ceiling = _whole(run(config))
-            progress.advance(steps)
-            scheduled = _whole(
-                run(
-                    dataclasses.replace(
-                        config, pipeline=1, limit_rps=TIMER_RPS, duration_s=SCHEDULED_S
-                    )
-                )
-            )
-            progress.advance(steps)
+        steps = progress.add_task("clock, timer, ceiling, schedule", total=STEPS)
+        found = check_client(config, lambda: progress.advance(steps))
     if options.json_out_file:
-        found = to_json(machine, config, ceiling, scheduled)
-        write_text(options.json_out_file, json.dumps(found, indent=2) + "\n")
+        write_text(options.json_out_file, json.dumps(found.to_json(), indent=2) + "\n")
     if not options.quiet:
-        print("\n".join(_lines(machine, config, ceiling, scheduled)))
+        print("\n".join(_lines(found)))
     return 0
 
 
-def _whole(result: Result) -> Result:
-    """The result of a run; KeyboardInterrupt where it was ended before its time."""
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return result
-
-
-def _lines(
-    machine: Machine, config: RunConfig, ceiling: Result, scheduled: Result
-) -> Iterator[str]:
+def _lines(found: SelfCheck) -> Iterator[str]:
+    machine, config, ceiling = found.machine, found.config, found.ceiling
     known = machine.facts
     timer_p50, timer_p99 = machine.timer_errors.quantiles_ms((0.5, 0.99))
-    start_p50, start_p99 = scheduled.timer_lags.quantiles_ms((0.5, 0.99))
+    start_p50, start_p99 = found.scheduled.timer_lags.quantiles_ms((0.5, 0.99))
     (p50,) = ceiling.latencies.quantiles_ms([0.5])
     request_us = ceiling.client_cpu_s * 1e6 / max(1, ceiling.requests)
     quota = "" if machine.cpu_quota is None else f", a quota of {machine.cpu_quota:g} CPUs"
@@ -158,7 +114,7 @@ def _lines(
         f", {name} {' '.join(map(str, values))}" for name, values in machine.socket_limits.items()
     )
     yield f"Limits: {machine.open_files:,} open files{limits}"
-    advised = list(advice(machine, config, ceiling))
+    advised = found.advice()
     yield from (f"Change: {words}" for words in advised)
     if not advised:
         yield "Nothing to change was found"

@@ -79,7 +79,7 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _triton(options: argparse.Namespace) -> "TritonServer":
-    from aibench_fast.cli.options.servers import triton_server
+    from aibench_fast.studies.servers import triton_server
 
     redisai = {
         "--socket": options.socket,

@@ -8,7 +8,7 @@ from typing import Any
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options.parser import add_command
-from aibench_fast.cli.options.server import add_login, add_server_address, addresses
+from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.protocols.redisai.connection import Connection, info, text
@@ -53,7 +53,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _stats(options: argparse.Namespace) -> int:
-    (server,) = addresses(options)
+    (server,) = ServerOptions.of(options).addresses()
     request = _request_time(options.result) if options.result else None
     with Connection(server, PROBE_TIMEOUT_S) as connection:
         stats = since_start(read_server(connection, [options.model]))

@@ -2,59 +2,37 @@
 
 import argparse
 import dataclasses
+import shlex
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.comparedservers import compared_servers
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.expected import write_junit
-from aibench_fast.cli.options.clients import Run, add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.clients import add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.gridfile import read_grid_file
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
-from aibench_fast.cli.options.servers import check_one_server, loaded_server, resolved
-from aibench_fast.cli.options.sweep import add_grid_options, add_sweep_options, with_grid_file
-from aibench_fast.cli.options.values import BurnIn
-from aibench_fast.cli.saving import printed, run_and_save, save_or_print
-from aibench_fast.cli.sweptmodel import AnyModel, RedisAiModel, swept_model
-from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.files import Named, check_outputs, remove_written
+from aibench_fast.cli.options.servers import LoadedServers
+from aibench_fast.cli.options.servertables import swept_servers
+from aibench_fast.cli.options.sweep import add_grid_options, add_sweep_options
+from aibench_fast.cli.saving import note, print_unsaved, printed, write_junit
+from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.outcome import arrivals_told
-from aibench_fast.load.sweep import Cell, Files, Grid, is_done
-from aibench_fast.load.thresholds import Expectation, parse_expectation
 from aibench_fast.report import text
-from aibench_fast.results.events import (
-    BurnInComplete,
-    Event,
-    Formatting,
-    Observer,
-    SendingFile,
-    Started,
-    Waiting,
-)
-from aibench_fast.results.journal import journal_of
+from aibench_fast.results.events import BurnInComplete, Formatting, SendingFile, Started, Waiting
 from aibench_fast.results.result import MAX_NOT_SENT, Interval, Result
-
-PlannedRun = tuple[Cell, RunConfig, Files]
-Planned = list[PlannedRun]
+from aibench_fast.studies import events
+from aibench_fast.studies.events import StudyEvent, StudyObserver
+from aibench_fast.studies.grid import Grid, raw_file
+from aibench_fast.studies.progress import progress_bar
+from aibench_fast.studies.servers import Server
+from aibench_fast.studies.sweep import Order, Plan, Sweep, compared
+from aibench_fast.studies.thresholds import expectations
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -78,300 +56,173 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_statistics_options(parser)
     add_clients_options(parser)
     add_sweep_options(parser)
-    parser.set_defaults(handler=lambda options: _sweep(with_grid_file(parser, options)))
+    parser.set_defaults(handler=partial(_sweep, parser))
 
 
-def _sweep(options: argparse.Namespace) -> int:
-    expected = [parse_expectation(words) for words in options.expect]
-    sweep = _Sweep(options, expected)
-    servers = compared_servers(options)
-    # Once before a server is asked, and again when the model says how its results are called.
-    check_outputs([("--junit", options.junit)], _files_read(servers, options))
-    planned = sweep.plan(servers)
-    if options.dry_run:
-        return _tell([item for _, items in _turns(planned) for item in items], options)
-    _check_files(planned, options)
-    return sweep.run_all(planned)
-
-
-def _check_files(
-    planned: Sequence[tuple[argparse.Namespace, Planned]], options: argparse.Namespace
-) -> None:
-    """ConfigError where what is read would be written over, or cannot be written."""
-    writes: list[Named] = [("--junit", options.junit)]
-    for _, items in planned:
-        for _, _, files in items:
-            writes += [("--results-dir", file) for file in (files.json, files.raw)]
-            writes.append(("the journal of a result", journal_of(files.json)))
-    servers = [server for server, _ in planned]
-    check_outputs(dict.fromkeys(writes), _files_read(servers, options))
-
-
-def _files_read(
-    servers: Sequence[argparse.Namespace], options: argparse.Namespace
-) -> Iterable[Named]:
-    reads: list[Named] = [("--grid", options.grid)]
-    for server in servers:
-        reads += files_read(server, run_config(server))
-    return dict.fromkeys(reads)
-
-
-def _planned(options: argparse.Namespace) -> Planned:
-    """The runs of one server, which is asked for its model where it is there already."""
-    common = dataclasses.replace(
-        run_config(options),
-        server_name=options.server_name,
-        servers_meanwhile=options.servers_meanwhile,
-    )
-    of_redisai = options.autobatching is not None or options.allow_flush
-    if of_redisai and (common.url or options.embedded == "triton"):
-        raise ConfigError("--autobatching and --allow-flush are of RedisAI alone")
-    check_one_server(options)
-    if options.embedded or (options.dry_run and options.autobatching):
-        own = AnyModel.batch_size if options.embedded == "triton" else 0
-        return _plan(common, options, AnyModel(), options.autobatching or [own])
-    with loaded_server(options) as where:
-        model = swept_model(where, options)
-        common = dataclasses.replace(common, **where)
-        return _plan(common, options, model, options.autobatching or [model.batch_size])
-
-
-def _plan(
-    common: RunConfig,
-    options: argparse.Namespace,
-    model: RedisAiModel | AnyModel,
-    autobatching: Sequence[int],
-) -> Planned:
-    """Every cell with its settings and files; ConfigError where one of them cannot be run."""
-    counts = resolved(common, options).count_tensors()
-    grid = Grid(
-        workers=options.workers,
-        autobatching=autobatching,
-        batch_sizes=options.batch_size,
-        limits_rps=options.limit_rps,
-        runs=options.runs,
-        only_batches_that_fill=options.autobatching is not None,
-        server_name=options.server_name,
-    )
-    planned = []
-    for cell in grid.cells(options.shuffle):
-        burn_in = options.burn_in
-        if options.burn_in_images is not None:
-            burn_in = BurnIn(-(-options.burn_in_images // cell.batch_size))
-        config = dataclasses.replace(
-            common,
-            workers=cell.workers,
-            threads=options.threads and min(options.threads, cell.workers),
-            batch_size=cell.batch_size,
-            limit_rps=cell.limit_rps,
-            arrivals=options.arrivals,
-            max_lag_s=options.max_lag,
-            on_lag=options.on_lag,
-            burn_in=burn_in.requests,
-            burn_in_s=burn_in.seconds,
-            burn_in_until_steady=burn_in.until_steady,
-            metadata_autobatching=cell.autobatching,
-            results_so_far=True,
+def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    tables: Any = []
+    if options.grid is not None:
+        values, tables = read_grid_file(options.grid, parser)
+        command_line = options.command_line
+        parser.set_defaults(**values, command_line=command_line)
+        options = parser.parse_args(shlex.split(command_line)[2:])  # what is typed wins
+    expected = expectations(options.expect)
+    named = swept_servers(options, tables)
+    servers, reads = [], [("--grid", options.grid)]
+    for name, one in named.items():
+        config = _common_config(options, one)
+        servers.append(Server(config=config, name=name, embedded=one.embedded))
+        reads += files_read(options, one, config)
+    reads = [*dict.fromkeys(reads)]
+    # Before a server is asked, and again when the model's batch size says how results are called.
+    check_outputs([("--junit", options.junit)], reads)
+    with _shown(options) as show:
+        plan = Plan(
+            compared(servers),
+            _grid(options),
+            _order(options),
+            show,
+            check=partial(check_clients, options),
+            dry=options.dry_run,
         )
-        config = resolved(config, options)
-        check_clients(options, config)
-        model.check(cell, config.max_requests(counts[0]))
-        files = Files.of(cell, options.results_dir, options.suffix, options.device)
-        planned.append((cell, config, files))
-    if not planned:
-        raise ConfigError("no run is left: no number of --workers can fill --autobatching")
-    return planned
-
-
-def _is_done(config: RunConfig, files: Files) -> bool:
-    asked: dict[str, Any] = {
-        "ServerName": config.server_name,
-        "Model": config.model,
-        "DataFile": config.data_file,
-        "DataSeed": config.data_seed,
-        "Shape": list(config.shape),
-        "Dtype": config.dtype,
-        "Pipeline": config.pipeline,
-        "Limit": config.max_queries,
-        "Arrivals": arrivals_told(config),
-    }
-    if config.inputs:
-        asked["Inputs"] = config.kinds[0].tensors
-    if config.encoding is not None:
-        asked["Encoding"] = config.encoding
-    if not (
-        config.burn_in_s or config.burn_in_until_steady
-    ):  # or how many requests it was is not known beforehand
-        asked["BurnInRequests"] = config.burn_in
-    return is_done(files.json, asked)
-
-
-def _tell(planned: Planned, options: argparse.Namespace) -> int:
-    done = [_is_done(config, files) for _, config, files in planned]
-    for (cell, _, _), is_there in zip(planned, done, strict=True):
-        print(f"{'done' if is_there else 'run '} {cell.name(options.suffix, options.device)}")
-    print(f"{len(planned)} runs: {sum(done)} done, {len(planned) - sum(done)} to do")
+        if options.dry_run:
+            return _print_plan(plan, options)
+        check_outputs([("--junit", options.junit), *plan.files_written()], reads)
+        with load_source(options) as run:
+            made = plan.carry_out(run, expected)
+    cases = [(str(one.cell), one.result) for one in made.runs if one.result is not None]
+    write_junit(options.junit, cases)
+    if made.interrupted:
+        return EXIT_INTERRUPTED
+    if made.failed or made.left_out:
+        _print_failures(made, options)
+        return EXIT_FAILURES
     return 0
 
 
-class _Sweep:
-    """Makes the runs of a sweep, and knows how they went."""
+def _common_config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
+    """Return the settings of one server's runs; those of the grid are the first cell's."""
+    most_workers = max(options.workers)
+    return dataclasses.replace(
+        run_config(options, server),
+        workers=most_workers,
+        threads=options.threads and min(options.threads, most_workers),
+        batch_size=options.batch_size[0],
+        limit_rps=options.limit_rps[0],
+        arrivals=options.arrivals,
+        max_lag_s=options.max_lag,
+        on_lag=options.on_lag,
+    )
 
-    def __init__(self, options: argparse.Namespace, expected: Sequence[Expectation]) -> None:
-        self._options = options
-        self._expected = expected
-        self._results: list[tuple[str, Result]] = []
+
+def _grid(options: argparse.Namespace) -> Grid:
+    return Grid(
+        workers=options.workers,
+        autobatching=options.autobatching,
+        batch_size=options.batch_size,
+        limit_rps=options.limit_rps,
+        runs=options.runs,
+    )
+
+
+def _order(options: argparse.Namespace) -> Order:
+    return Order(
+        folder=options.results_dir,
+        suffix=options.suffix,
+        device=options.device,
+        shuffle=options.shuffle,
+        pause_s=options.sleep,
+        keep_going=options.keep_going,
+        allow_flush=options.allow_flush,
+        burn_in_images=options.burn_in_images,
+    )
+
+
+def _print_plan(plan: Plan, options: argparse.Namespace) -> int:
+    done = [plan.is_done(run) for run in plan.runs]
+    for run, is_done in zip(plan.runs, done, strict=True):
+        print(f"{'done' if is_done else 'run '} {run.cell.name(options.suffix, options.device)}")
+    print(f"{len(done)} runs: {sum(done)} done, {len(done) - sum(done)} to do")
+    return 0
+
+
+def _print_failures(made: Sweep, options: argparse.Namespace) -> None:
+    again = "them" if options.keep_going else "it"
+    left = made.unmade
+    note(
+        f"{made.failed} of {len(made.files)} runs had failures or broke an --expect"
+        f"{f', and {left} were not made' if left else ''}; see {options.results_dir}, "
+        f"and type the command again to repeat {again}"
+        f"{', or with --keep-going to make the others too' if left else ''}"
+    )
+
+
+@contextmanager
+def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
+    """Print a line as each run ends, and on a terminal a bar with the time left."""
+    with progress_bar(quiet=options.quiet) as bar, ExitStack() as raw:
+        yield _Lines(bar, raw, options.quiet)
+
+
+class _Lines:
+    """Shows the runs of a sweep as lines, and writes what a run would print to its RAW file."""
+
+    def __init__(self, bar: StudyObserver, raw: ExitStack, quiet: bool) -> None:
+        self._bar = bar
+        self._raw = raw
+        self._write: Callable[[str], None]
+        self._quiet = quiet
+        self._runs: int | None = None
         self._ended = 0
-        self._failed = 0
-        self._servers_gone: list[str] = []
-        """Those that were left out, by name."""
 
-    def plan(
-        self, servers: Sequence[argparse.Namespace]
-    ) -> list[tuple[argparse.Namespace, Planned]]:
-        """All runs, server by server; with --keep-going without those of a server that is gone."""
-        planned = []
-        for server in servers:
-            try:
-                planned.append((server, _planned(server)))
-            except ServerError as error:
-                if not self._options.keep_going or len(self._servers_gone) == len(servers) - 1:
-                    raise
-                self._leave_out(server.server_name, error)
-        return planned
+    def __call__(self, event: StudyEvent) -> None:
+        self._bar(event)
+        match event:
+            case events.Planned():
+                self._runs, self._ended = event.runs, event.done
+                if event.done:
+                    self._print(f"{event.done} of {event.runs} runs are done already")
+            case events.ServerStarted() if not self._quiet:
+                print(event.description, file=sys.stderr)
+            case events.Note():
+                note(event.words)
+            case events.RunStarted(file=file) if file:
+                self._write = self._raw.enter_context(printed(raw_file(file)))
+            case events.RunFinished():
+                self._write(text.format_summary(event.result))
+                self._raw.close()
+                if event.unsaved:
+                    print_unsaved(event.result)
+                elif not event.result.interrupted:
+                    self._print_ended(event.name, _outcome(event.result))
+            case events.RunFailed():
+                self._raw.close()
+                self._print_ended(event.name, f"failed: {event.error}")
+            case _:
+                self._write_raw(event)
 
-    def _leave_out(self, name: str, error: ServerError) -> None:
-        self._servers_gone.append(name)
-        print(f"aibench-fast: {name} is left out: {error}", file=sys.stderr)
-
-    def run_all(self, planned: Sequence[tuple[argparse.Namespace, Planned]]) -> int:
-        """Make what is not done yet; return the exit code. What was made is in --junit."""
-        options = self._options
-        runs = [item for _, items in planned for item in items]
-        done = {files.json for _, config, files in runs if _is_done(config, files)}
-        for file in done:  # left by a sweep that was killed just after it saved the result
-            remove_written(journal_of(file))
-        try:
-            with _shown(len(runs), len(done), options) as show, load_source(options) as run:
-                self._take_turns(planned, done, run, show)
-        except KeyboardInterrupt:
-            write_junit(options.junit, self._results)
-            return EXIT_INTERRUPTED
-        write_junit(options.junit, self._results)
-        if self._failed or self._servers_gone:
-            self._tell_of_failures(len(runs), len(runs) - len(done) - self._ended)
-            return EXIT_FAILURES
-        return 0
-
-    def _take_turns(
-        self,
-        planned: Sequence[tuple[argparse.Namespace, Planned]],
-        done: Set[Path],
-        run: Run,
-        show: Callable[[Cell, str], None],
-    ) -> None:
-        """Make each run that is not done, while its server is there."""
-        for server, items in _turns(planned):
-            left = [item for item in items if item[2].json not in done]
-            if not left:
-                continue
-            try:
-                with loaded_server(server) as where, swept_model(where, server) as model:
-                    for cell, config, files in left:
-                        one = cell, dataclasses.replace(config, **where), files
-                        if not self._run_one(model, one, run, show):
-                            return
-            except ServerError as error:
-                if not self._options.keep_going or len(planned) == 1:
-                    raise
-                self._leave_out(server.server_name, error)
-
-    def _run_one(
-        self,
-        model: RedisAiModel | AnyModel,
-        planned: PlannedRun,
-        run: Run,
-        show: Callable[[Cell, str], None],
-    ) -> bool:
-        """Make one run; False where it is the last. KeyboardInterrupt where it was ended."""
-        cell, config, files = planned
-        keep_going = self._options.keep_going
-        if self._ended:
-            time.sleep(self._options.sleep)
+    def _print_ended(self, name: str, outcome: str) -> None:
         self._ended += 1
-        try:
-            model.prepare(cell.autobatching)
-            result = _run_cell(run, config, files, self._expected)
-        except ServerError as error:
-            if not keep_going:
-                raise
-            self._failed += 1
-            show(cell, f"failed: {error}")
-            return True
-        self._results.append((_described(cell), result))
-        if result.interrupted:
-            raise KeyboardInterrupt
-        show(cell, _outcome(result))
-        if result.went_well and result.held:
-            return True
-        self._failed += 1
-        return bool(keep_going)
+        self._print(f"{self._ended}/{self._runs} {name}: {outcome}")
 
-    def _tell_of_failures(self, runs: int, left: int) -> None:
-        again = "them" if self._options.keep_going else "it"
-        print(
-            f"aibench-fast: {self._failed} of {runs} runs had failures or broke an --expect"
-            f"{f', and {left} were not made' if left else ''}; see {self._options.results_dir}, "
-            f"and type the command again to repeat {again}"
-            f"{', or with --keep-going to make the others too' if left else ''}",
-            file=sys.stderr,
-        )
+    def _print(self, line: str) -> None:
+        if not self._quiet:
+            print(line, flush=True)
 
-
-def _turns(
-    planned: Sequence[tuple[argparse.Namespace, Planned]],
-) -> Iterator[tuple[argparse.Namespace, Planned]]:
-    """Whose turn it is, with which runs.
-
-    Servers that are compared take turns, with one run of each cell at a time: what changes on the
-    machine in the course of the sweep is then in the figures of all.
-    """
-    if len(planned) == 1:
-        yield from planned
-        return
-    for number in sorted({cell.run for _, items in planned for cell, _, _ in items}):
-        for options, items in planned:
-            yield options, [item for item in items if item[0].run == number]
-
-
-def _run_cell(run: Run, config: RunConfig, files: Files, expected: Sequence[Expectation]) -> Result:
-    """Run one cell; its lines go to the RAW file as they come, its result to the JSON at last."""
-    with printed(files.raw) as write:
-
-        def save(result: Result) -> None:
-            write(text.format_summary(result))
-            save_or_print(result, files.json)
-
-        return run_and_save(partial(run, config), expected, files.json, _writer(write), save)
-
-
-def _writer(write: Callable[[str], None]) -> Observer:
-    def observe(event: Event) -> None:
+    def _write_raw(self, event: StudyEvent) -> None:
         match event:
             case Started():
-                write(text.CSV_HEADER)
+                self._write(text.CSV_HEADER)
             case Formatting(done=0):
-                write(text.format_formatting(event))
+                self._write(text.format_formatting(event))
             case SendingFile(done_bytes=0):
-                write(text.format_sending(event))
+                self._write(text.format_sending(event))
             case Interval():
-                write(text.format_interval(event))
+                self._write(text.format_interval(event))
             case BurnInComplete():
-                write(text.format_burn_in(event))
+                self._write(text.format_burn_in(event))
             case Waiting():
-                write(text.format_waiting(event))
-
-    return observe
+                self._write(text.format_waiting(event))
 
 
 def _outcome(result: Result) -> str:
@@ -380,48 +231,5 @@ def _outcome(result: Result) -> str:
     if result.not_sent_share > MAX_NOT_SENT:
         failures += f", {result.not_sent_share:.1%} of the due requests were not sent"
     expected = "".join(f"\n    {one}" for one in result.expectations)
-    told = text.format_ms(p50, ".3f")
-    return f"{result.inferences_per_s:.3f} inferences/s, p50 {told}{failures}{expected}"
-
-
-@contextmanager
-def _shown(
-    total: int, done: int, options: argparse.Namespace
-) -> Iterator[Callable[[Cell, str], None]]:
-    """Lines on stdout as cells end, and on a terminal a bar with the time left."""
-    console = Console(stderr=True)
-    progress = Progress(
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        refresh_per_second=2,  # a run is measured meanwhile
-        redirect_stdout=sys.stdout.isatty(),  # or the lines would not get into a file
-        disable=options.quiet or not console.is_terminal,
-    )
-    if done and not options.quiet:
-        print(f"{done} of {total} runs are done already", flush=True)
-    ended = done
-    with progress:
-        # What was done before took no time of this sweep, and says nothing about the time left.
-        task = progress.add_task("", total=total - done)
-
-        def show(cell: Cell, outcome: str) -> None:
-            nonlocal ended
-            ended += 1
-            progress.advance(task)
-            if not options.quiet:
-                print(f"{ended}/{total} {_described(cell)}: {outcome}", flush=True)
-
-        yield show
-
-
-def _described(cell: Cell) -> str:
-    limit = f", {cell.limit_rps:g} requests/s" if cell.limit_rps else ""
-    server = f"{cell.server_name}, " if cell.server_name else ""
-    return (
-        f"{server}{cell.workers} workers, auto-batching {cell.autobatching}, tensor batch "
-        f"{cell.batch_size}{limit}, run {cell.run}"
-    )
+    shown = text.format_ms(p50, ".3f")
+    return f"{result.inferences_per_s:.3f} inferences/s, p50 {shown}{failures}{expected}"

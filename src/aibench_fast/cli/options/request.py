@@ -4,15 +4,16 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.options.secrets import header_files, read_headers, told_command_line
-from aibench_fast.cli.options.server import http_urls, tls_settings
-from aibench_fast.cli.options.servers import EMBEDDED, EMBEDDED_TRITON_URL
+from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.values import boolean, shape, size
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
+from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URL
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
@@ -106,13 +107,14 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def run_config(options: argparse.Namespace) -> RunConfig:
-    """The settings of a run that the runs of a sweep have in common.
+def run_config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
+    """Return the settings that the runs of a sweep or a search have in common.
 
     ConfigError where they cannot be run, or do not say which tensors to send.
     """
+    server.check()
     mix = () if options.mix is None else read_mix(options.mix)
-    if mix and (options.shape is not None or options.dtype or options.model != DEFAULT_MODEL):
+    if mix and (options.shape is not None or options.dtype or server.model != DEFAULT_MODEL):
         raise ConfigError(
             "--mix with --shape, --dtype or --model: the mix says them for each request"
         )
@@ -122,30 +124,32 @@ def run_config(options: argparse.Namespace) -> RunConfig:
         )
     if options.inputs and options.shape is not None:
         raise ConfigError("--input with --shape: each input has its own")
-    urls = [EMBEDDED_TRITON_URL] if options.embedded == "triton" else http_urls(options)
-    known = mix or options.inputs or urls or options.embedded
+    urls = [EMBEDDED_TRITON_URL] if server.embedded == "triton" else server.http_urls()
+    known = mix or options.inputs or urls or server.embedded
     if not known and options.file is None and options.shape is None:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
         )
+    addresses = [ServerAddress()] if urls or server.embedded else server.addresses()
     return RunConfig(
         file=options.file,
         mix=mix,
-        shape=options.shape or (IMAGE_SHAPE if options.embedded else ()),
-        dtype=options.dtype or ("FLOAT" if options.embedded else ""),
+        shape=options.shape or (IMAGE_SHAPE if server.embedded else ()),
+        dtype=options.dtype or ("FLOAT" if server.embedded else ""),
         inputs=tuple(read_input(words) for words in options.inputs),
+        address=addresses[0],
         url=urls[0] if urls else None,
-        others=tuple(urls[1:]),
-        all_addresses=options.all_addresses,
-        cluster_mode=options.cluster_mode,
-        tls=tls_settings(options) if urls else None,
-        headers=read_headers(options),
-        metrics_url=options.metrics_url,
-        model_version=options.model_version,
+        others=tuple(urls[1:] or addresses[1:]),
+        all_addresses=server.all_addresses,
+        cluster_mode=server.cluster_mode,
+        tls=server.tls_settings() if urls else None,
+        headers=read_headers(server.header),
+        metrics_url=server.metrics_url,
+        model_version=server.model_version,
         outputs=tuple(options.outputs),
         encoding=None if options.encoding == "auto" else Encoding(options.encoding),
         json_memory_bytes=options.json_memory,
-        model=options.model,
+        model=server.model,
         use_dag=options.use_dag,
         persist_results=options.persist_results,
         dialect=None if options.dialect == "auto" else Dialect(options.dialect),
@@ -169,16 +173,18 @@ def run_config(options: argparse.Namespace) -> RunConfig:
     )
 
 
-def files_read(options: argparse.Namespace, config: RunConfig) -> list[Named]:
-    """The files that these options name, so that no output replaces one."""
+def files_read(
+    options: argparse.Namespace, server: LoadedServers, config: RunConfig
+) -> list[Named]:
+    """Return the files that these options name, so that no output replaces one."""
     tensors = [one.file for kind in config.kinds for one in kind.inputs if one.file]
     return [
         ("--mix", options.mix),
         ("--verify", options.reference_file),
-        ("--password-file", options.password_file),
-        ("--cacert", options.cacert),
-        ("--cert", options.cert),
-        ("--key", options.key),
+        ("--password-file", server.password_file),
+        ("--cacert", server.cacert),
+        ("--cert", server.cert),
+        ("--key", server.key),
         *(("the tensors", file) for whole in tensors for file in files_of(whole)),
-        *(("--header", file) for file in header_files(options)),
+        *(("--header", file) for file in header_files(server.header)),
     ]

@@ -4,13 +4,13 @@ A password comes from the environment, a file or a prompt, a secret header's val
 first two; neither is ever an argument, which every process list shows.
 """
 
-import argparse
 import ctypes
 import getpass
 import os
 import shlex
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
@@ -23,17 +23,17 @@ _SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 _SOURCES = ("env:", "file:")
 
 
-def read_headers(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
-    """The headers of --header; ConfigError where one is none, or cannot be read."""
-    headers = tuple(_header(words) for words in options.header)
+def read_headers(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the headers of --header; ConfigError where one is wrong or cannot be read."""
+    headers = tuple(_header(words) for words in given)
     if headers:
         _keep_out_of_core_dumps()
     return headers
 
 
-def header_files(options: argparse.Namespace) -> list[Path]:
-    """The files that --header takes values from."""
-    values = (words.partition(":")[2].strip() for words in options.header)
+def header_files(given: Iterable[str]) -> list[Path]:
+    """Return the files that --header takes values from."""
+    values = (words.partition(":")[2].strip() for words in given)
     return [Path(value.removeprefix("file:")) for value in values if value.startswith("file:")]
 
 

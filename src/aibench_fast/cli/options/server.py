@@ -2,7 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
@@ -23,11 +25,10 @@ def add_server_address(
     http: bool = False,
     cluster: bool = False,
 ) -> None:
-    """--host, --port, --socket, --url and TLS's, of the server that is to answer, or of `several`.
+    """Add --host, --port, --socket, --url and those of TLS; see `ServerOptions`.
 
-    With `several` or `cluster` it may be a node of a Redis Cluster.
-    `addresses` reads them. With `http` the URL may be of a server of the Open Inference
-    Protocol, as `http_urls` tells; see also `read_headers`.
+    With `several` or `cluster` the server may be a node of a Redis Cluster. With `http` the URL may
+    name a server of the Open Inference Protocol.
     """
     group = parser.add_argument_group("which server")
     or_several = ", or several" if several else ""
@@ -103,59 +104,8 @@ def _add_tls(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def tls_settings(options: argparse.Namespace) -> TlsSettings | None:
-    """How TLS is to be spoken; None where it is not. ConfigError where a part of it is wrong."""
-    parts = {
-        "--cacert": options.cacert,
-        "--cert": options.cert,
-        "--key": options.key,
-        "--tls-server-name": options.tls_server_name,
-        "--insecure": options.insecure,
-    }
-    if not options.tls and not any(_scheme(url) in TLS_SCHEMES for url in options.urls):
-        given = [name for name, value in parts.items() if value]
-        if given:
-            raise ConfigError(
-                f"{given[0]} without TLS: add --tls, or give a rediss:// or https:// --url"
-            )
-        return None
-    return TlsSettings(
-        ca_file=options.cacert,
-        certificate=options.cert,
-        key=options.key,
-        server_name=options.tls_server_name,
-        insecure=options.insecure,
-    )
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0].lower()
-
-
-def http_urls(options: argparse.Namespace) -> list[str]:
-    """The --url of servers of the Open Inference Protocol; ConfigError where others are too."""
-    urls: list[str] = options.urls
-    found = [url for url in urls if _scheme(url) not in REDIS_SCHEMES]
-    if found and len(found) < len(urls):
-        raise ConfigError("--url of redis:// and of http:// in one run: it speaks one protocol")
-    _check_count(options, found)
-    return found
-
-
-def _check_count(options: argparse.Namespace, servers: Sequence[object]) -> None:
-    """Raise ConfigError where there are more than the command is for."""
-    if len(servers) > 1 and not options.several:
-        raise ConfigError(f"{len(servers)} servers: this command is for one, name one")
-
-
-def is_address_given(options: argparse.Namespace) -> bool:
-    """Whether --host, --port or --socket say where the server is."""
-    default = (DEFAULT_HOST, (DEFAULT_PORT,), None)
-    return (options.host, options.port, options.socket) != default
-
-
 def add_login(parser: argparse.ArgumentParser) -> None:
-    """--user, --password-file and --ask-password, which `addresses` reads."""
+    """Add --user, --password-file and --ask-password; see `ServerOptions`."""
     group = parser.add_argument_group(
         "logging in", f"the password comes from {PASSWORD_VARIABLE}, a file or a prompt"
     )
@@ -166,22 +116,155 @@ def add_login(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ask-password", action="store_true", help="ask for the password")
 
 
-def _login(options: argparse.Namespace) -> tuple[str | None, str | None]:
-    """The user, of --user or the URL, and the password of the options of `add_login`."""
-    password = read_password(options.password_file, ask=options.ask_password)
-    user = options.user
-    named = {unquote(name) for url in options.urls if (name := _redis_url(url).username)}
-    if named:
-        if user or len(named) > 1:
-            told = ", ".join(sorted(named | ({user} if user else set())))
-            raise ConfigError(f"--user and the users in --url are {told}: name one")
-        user = named.pop()
-    if user and not password:
-        raise ConfigError(
-            f"--user {user} without a password: set {PASSWORD_VARIABLE}, or give "
-            "--password-file or --ask-password"
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """What the options of `add_server_address` and `add_login` say; fields are called as those."""
+
+    urls: Sequence[str]
+    host: str
+    port: Sequence[int]
+    socket: Path | None
+    several: bool
+    """Whether the command takes several servers."""
+    tls: bool
+    cacert: Path | None
+    cert: Path | None
+    key: Path | None
+    tls_server_name: str | None
+    insecure: bool
+    user: str | None
+    password_file: Path | None
+    ask_password: bool
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """Return what the options of a command say."""
+        return cls(**{one.name: getattr(options, one.name) for one in fields(cls)})
+
+    @property
+    def is_address_given(self) -> bool:
+        """Whether --host, --port or --socket name the server."""
+        default = (DEFAULT_HOST, (DEFAULT_PORT,), None)
+        return (self.host, self.port, self.socket) != default
+
+    def tls_settings(self) -> TlsSettings | None:
+        """Return how TLS is spoken, None where it is not; ConfigError where a part is wrong."""
+        parts = {
+            "--cacert": self.cacert,
+            "--cert": self.cert,
+            "--key": self.key,
+            "--tls-server-name": self.tls_server_name,
+            "--insecure": self.insecure,
+        }
+        if not self.tls and not any(_scheme(url) in TLS_SCHEMES for url in self.urls):
+            given = [name for name, value in parts.items() if value]
+            if given:
+                raise ConfigError(
+                    f"{given[0]} without TLS: add --tls, or give a rediss:// or https:// --url"
+                )
+            return None
+        return TlsSettings(
+            ca_file=self.cacert,
+            certificate=self.cert,
+            key=self.key,
+            server_name=self.tls_server_name,
+            insecure=self.insecure,
         )
-    return user, password
+
+    def http_urls(self) -> list[str]:
+        """Return the URLs of HTTP servers; ConfigError where others are named too."""
+        found = [url for url in self.urls if _scheme(url) not in REDIS_SCHEMES]
+        if found and len(found) < len(self.urls):
+            raise ConfigError("--url of redis:// and of http:// in one run: it speaks one protocol")
+        if found and self.is_address_given:
+            raise ConfigError("--url with --host, --port or --socket: name one server")
+        self._check_count(found)
+        return found
+
+    def addresses(self) -> list[ServerAddress]:
+        """Return the RedisAI servers; ConfigError where one is wrong.
+
+        An IPv6 address with a port is in brackets: [::1]:6379.
+        """
+        user, password = self._login()
+        tls = self.tls_settings()
+        if self.urls:
+            if self.is_address_given:
+                raise ConfigError("--url with --host, --port or --socket: name one server")
+            found = []
+            for url in self.urls:
+                parts = _redis_url(url)
+                if tls and parts.scheme != "rediss":
+                    raise ConfigError(f"--tls with --url {url}: write rediss://")
+                host, port = str(parts.hostname), parts.port or DEFAULT_PORT
+                found.append(ServerAddress(host, port, None, user, password, tls))
+            self._check_count(found)
+            return found
+        if self.socket:
+            return [ServerAddress(socket=self.socket, user=user, password=password, tls=tls)]
+        return [
+            ServerAddress(host, port, user=user, password=password, tls=tls)
+            for host, port in self._hosts_and_ports()
+        ]
+
+    def _check_count(self, servers: Sequence[object]) -> None:
+        """ConfigError where there are more servers than the command takes."""
+        if len(servers) > 1 and not self.several:
+            raise ConfigError(f"{len(servers)} servers: this command is for one, name one")
+
+    def _login(self) -> tuple[str | None, str | None]:
+        """Return the user, of --user or the URLs, and the password."""
+        password = read_password(self.password_file, ask=self.ask_password)
+        user = self.user
+        named = {unquote(name) for url in self.urls if (name := _redis_url(url).username)}
+        if named:
+            if user or len(named) > 1:
+                names = ", ".join(sorted(named | ({user} if user else set())))
+                raise ConfigError(f"--user and the users in --url are {names}: name one")
+            user = named.pop()
+        if user and not password:
+            raise ConfigError(
+                f"--user {user} without a password: set {PASSWORD_VARIABLE}, or give "
+                "--password-file or --ask-password"
+            )
+        return user, password
+
+    def _hosts_and_ports(self) -> list[tuple[str, int]]:
+        """Return --host and --port in pairs, where one of either is for all of the other."""
+        hosts, ports = self.host.split(","), [*self.port]
+        if len(hosts) != len(ports) and 1 not in (len(hosts), len(ports)):
+            raise ConfigError(
+                f"--host has {len(hosts)} hosts and --port {len(ports)} ports: give as many, or one"
+            )
+        count = max(len(hosts), len(ports))
+        hosts = hosts * count if len(hosts) == 1 else hosts
+        ports = ports * count if len(ports) == 1 else ports
+        found = []
+        for item, usual_port in zip(hosts, ports, strict=True):
+            # A bare IPv6 address has more colons than a host and a port.
+            bracketed = f"[{item}]" if item.count(":") > 1 and not item.startswith("[") else item
+            try:
+                parts = urlsplit(f"//{bracketed.strip()}")
+                host, port = parts.hostname, parts.port
+            except ValueError as error:
+                raise ConfigError(f"--host {self.host}: {item!r} is no host: {error}") from error
+            if not host or parts.netloc != bracketed.strip() or "@" in parts.netloc:
+                raise ConfigError(
+                    f"--host {self.host}: {item!r} is no host; write host or host:port, and commas "
+                    "between several"
+                )
+            if port is not None and len(self.port) > 1:
+                raise ConfigError(f"--host {self.host} with several ports: {item!r} has its own")
+            port = usual_port if port is None else port
+            if not 1 <= port <= 65535:
+                raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
+            found.append((host, port))
+        self._check_count(found)
+        return found
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower()
 
 
 def _redis_url(url: str) -> SplitResult:
@@ -198,63 +281,3 @@ def _redis_url(url: str) -> SplitResult:
     if parts.path not in ("", "/", "/0") or parts.query or parts.fragment:
         raise ConfigError(f"--url {shown}: leave out what is behind the port; it is database 0")
     return parts
-
-
-def addresses(options: argparse.Namespace) -> list[ServerAddress]:
-    """The servers that the options of `add_server_address` and `add_login` name.
-
-    ConfigError where one is wrong. An IPv6 address with a port is in brackets: [::1]:6379.
-    """
-    user, password = _login(options)
-    tls = tls_settings(options)
-    if options.urls:
-        if is_address_given(options):
-            raise ConfigError("--url with --host, --port or --socket: name one server")
-        found = []
-        for url in options.urls:
-            parts = _redis_url(url)
-            if tls and parts.scheme != "rediss":
-                raise ConfigError(f"--tls with --url {url}: write rediss://")
-            host, port = str(parts.hostname), parts.port or DEFAULT_PORT
-            found.append(ServerAddress(host, port, None, user, password, tls))
-        _check_count(options, found)
-        return found
-    if options.socket:
-        return [ServerAddress(socket=options.socket, user=user, password=password, tls=tls)]
-    return [
-        ServerAddress(host, port, user=user, password=password, tls=tls)
-        for host, port in _hosts_and_ports(options)
-    ]
-
-
-def _hosts_and_ports(options: argparse.Namespace) -> list[tuple[str, int]]:
-    """Of --host and --port: paired, or one for all."""
-    hosts, ports = options.host.split(","), [*options.port]
-    if len(hosts) != len(ports) and 1 not in (len(hosts), len(ports)):
-        raise ConfigError(
-            f"--host has {len(hosts)} hosts and --port {len(ports)} ports: give as many, or one"
-        )
-    count = max(len(hosts), len(ports))
-    hosts, ports = (one * count if len(one) == 1 else one for one in (hosts, ports))
-    found = []
-    for item, usual_port in zip(hosts, ports, strict=True):
-        # A bare IPv6 address has more colons than a host and a port.
-        bracketed = f"[{item}]" if item.count(":") > 1 and not item.startswith("[") else item
-        try:
-            parts = urlsplit(f"//{bracketed.strip()}")
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise ConfigError(f"--host {options.host}: {item!r} is no host: {error}") from error
-        if not host or parts.netloc != bracketed.strip() or "@" in parts.netloc:
-            raise ConfigError(
-                f"--host {options.host}: {item!r} is no host; write host or host:port, and commas "
-                "between several"
-            )
-        if port is not None and len(options.port) > 1:
-            raise ConfigError(f"--host {options.host} with several ports: {item!r} has its own")
-        port = usual_port if port is None else port
-        if not 1 <= port <= 65535:
-            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
-        found.append((host, port))
-    _check_count(options, found)
-    return found

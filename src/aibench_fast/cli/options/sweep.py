@@ -1,27 +1,38 @@
-"""The options of a sweep, typed or from a TOML file."""
+"""Options of a sweep: its grid, and the order of its runs."""
 
 import argparse
-import shlex
-import tomllib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from aibench_fast.cli.options.values import seconds
-from aibench_fast.errors import ConfigError
-from aibench_fast.files import read_text
-from aibench_fast.load.sweep import numbers
-from aibench_fast.load.toml import shown
+
+_RANGE = re.compile(r"(\d+):(\d+):(\d+)")
 
 
-def _axis(least: int) -> Callable[[str], list[int]]:
-    def axis(words: str) -> list[int]:
+def axis(least: int) -> Callable[[str], list[int]]:
+    """Return a reader of an axis: `1,8,16`, or `MIN:MAX:STEP` as aibench's scripts count.
+
+    In a range a number below `least` is read as `least`: 0:50:10 is 1,10,20,... workers.
+    """
+
+    def read(words: str) -> list[int]:
+        if match := _RANGE.fullmatch(words):
+            first, last, step = map(int, match.groups())
+            if step < 1 or last < first:
+                raise argparse.ArgumentTypeError(f"{words!r} is empty: write MIN:MAX:STEP")
+            return list(dict.fromkeys(max(n, least) for n in range(first, last + 1, step)))
         try:
-            return numbers(words, least=least)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            found = [int(word) for word in words.split(",")]
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{words!r}: write numbers such as 1,8,16, or MIN:MAX:STEP"
+            ) from None
+        if min(found) < least:
+            raise argparse.ArgumentTypeError(f"{words!r}: each has to be at least {least}")
+        return found
 
-    return axis
+    return read
 
 
 def _rates(words: str) -> list[float]:
@@ -42,16 +53,16 @@ def add_grid_options(parser: argparse.ArgumentParser) -> None:
         "tables of name and url, host, port, socket or embedded, and model, servers are compared",
     )  # fmt: skip
     group.add_argument(
-        "--workers", type=_axis(1), default=[1], metavar="N,...",
+        "--workers", type=axis(1), default=[1], metavar="N,...",
         help="requests under way at a time (default: 1)",
     )  # fmt: skip
     group.add_argument(
-        "--autobatching", type=_axis(0), metavar="N,...",
+        "--autobatching", type=axis(0), metavar="N,...",
         help="batch sizes on the server: the model is read from it and stored again with each, and "
         "at last with its own (default: as it is)",
     )  # fmt: skip
     group.add_argument(
-        "--batch-size", type=_axis(1), default=[1], metavar="B,...",
+        "--batch-size", type=axis(1), default=[1], metavar="B,...",
         help="tensors a request, sent as one with the batch before its shape (default: 1)",
     )  # fmt: skip
     group.add_argument(
@@ -98,47 +109,3 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="tell which runs there are and do none"
     )
     group.add_argument("--quiet", action="store_true", help="no progress and no lines")
-
-
-def with_grid_file(
-    parser: argparse.ArgumentParser, options: argparse.Namespace
-) -> argparse.Namespace:
-    """The options with those of --grid under them, and its tables of servers."""
-    typed = shlex.split(options.command_line)[2:]
-    settings = {} if options.grid is None else _settings(options.grid)
-    servers = settings.pop("server", [])
-    both = parser.parse_args([*_words(parser, settings), *typed])
-    both.command_line = options.command_line
-    both.servers = servers
-    return both
-
-
-def _settings(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_text(file))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read --grid {file}: {error}") from error
-
-
-_GIVEN_AGAIN = {"expect", "header", "input", "output", "url"}
-"""Options that have several values by being given several times, and not by commas."""
-
-
-def _words(parser: argparse.ArgumentParser, settings: Mapping[str, Any]) -> list[str]:
-    """A TOML file's settings as options would be typed."""
-    words = []
-    for name, value in settings.items():
-        default = parser.get_default(name.replace("-", "_"))
-        if isinstance(value, bool) and (default is None or isinstance(default, bool)):
-            if value != default:
-                words.append(f"--{name}" if value else f"--{name}=false")
-        elif isinstance(value, list) and name in _GIVEN_AGAIN:
-            words += [f"--{name}={one}" for one in value]
-        else:
-            values = value if isinstance(value, list) else [value]
-            words.append(f"--{name}={','.join(map(_word, values))}")
-    return words
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else shown(value)

@@ -1,7 +1,8 @@
-"""What this machine and this client allow, before any server is measured."""
+"""A self-check: what this machine and this client can do, before any server is measured."""
 
+import dataclasses
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,20 @@ from aibench_fast.load import facts
 from aibench_fast.load.cgroup import CpuGroups
 from aibench_fast.load.config import RunConfig, available_cores, available_cpus
 from aibench_fast.load.readings import histogram
-from aibench_fast.load.runner import OTHER_FILES
+from aibench_fast.load.runner import OTHER_FILES, run
 from aibench_fast.load.verdict import MUCH_STEAL
+from aibench_fast.models.load import Backend, ModelSpec, load_model
+from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import BUSY_THREAD, Result
+from aibench_fast.server import EmbeddedServer
+
+MODEL = "null"
+BURN_IN_S = 0.5
+CEILING_S = 3.0
+SCHEDULED_S = 2.0
+STEPS = 3
+"""How often `check_client` reports progress."""
 
 CLOCK_READINGS = 1_000_000
 SLOW_CLOCK_NS = 200.0
@@ -50,6 +61,62 @@ class Machine:
     """How many CPUs the tightest quota of its control groups allows; None without one."""
     socket_limits: dict[str, tuple[int, ...]]
     """By sysctl's names; those that can be read."""
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """What was found."""
+
+    machine: Machine
+    config: RunConfig
+    ceiling: Result
+    """Of a closed loop against a model that does nothing."""
+    scheduled: Result
+    """Of TIMER_RPS requests per second against the same model."""
+
+    def advice(self) -> list[str]:
+        """Return what to change before a measurement like this one."""
+        return list(advice(self.machine, self.config, self.ceiling))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; times are in milliseconds unless the name says ns."""
+        return _to_json(self)
+
+
+def check_client(config: RunConfig, advance: Callable[[], None]) -> SelfCheck:
+    """Measure the machine, and the client against an embedded server, in about 8 seconds.
+
+    `config` says what a request is and how many are under way; `advance` is called after each of
+    STEPS steps. ConfigError where the embedded server is not installed; KeyboardInterrupt where a
+    run was ended.
+    """
+    machine = look_at_machine()
+    advance()
+    with EmbeddedServer() as server:
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
+        config = dataclasses.replace(
+            config,
+            model=MODEL,
+            address=server.address,
+            burn_in_s=BURN_IN_S,
+            duration_s=CEILING_S,
+        )
+        ceiling = _whole(run(config))
+        advance()
+        by_schedule = dataclasses.replace(
+            config, pipeline=1, limit_rps=TIMER_RPS, duration_s=SCHEDULED_S
+        )
+        scheduled = _whole(run(by_schedule))
+        advance()
+    return SelfCheck(machine, config, ceiling, scheduled)
+
+
+def _whole(result: Result) -> Result:
+    """Return the result of a run; KeyboardInterrupt where it was ended before its time."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def look_at_machine() -> Machine:
@@ -142,17 +209,15 @@ def _socket_advice(limits: dict[str, tuple[int, ...]], config: RunConfig) -> Ite
         )
 
 
-def to_json(
-    machine: Machine, config: RunConfig, ceiling: Result, scheduled: Result
-) -> dict[str, Any]:
-    """All of a self-check as JSON values; times are in milliseconds but where the name says ns."""
+def _to_json(found: SelfCheck) -> dict[str, Any]:
+    machine, config, ceiling = found.machine, found.config, found.ceiling
     client_ns = ceiling.client_cpu_s * NS_PER_S / ceiling.requests if ceiling.requests else None
     return {
         "SelfCheck": {
             "Facts": machine.facts,
             "ClockCostNs": machine.clock_cost_ns,
             "TimerError": _quantiles(machine.timer_errors),
-            "StartError": _quantiles(scheduled.timer_lags),
+            "StartError": _quantiles(found.scheduled.timer_lags),
             "OpenFiles": machine.open_files,
             "CpuQuota": machine.cpu_quota,
             "SocketLimits": {name: [*values] for name, values in machine.socket_limits.items()},
@@ -167,7 +232,7 @@ def to_json(
                 "Shape": [*config.shape],
                 "Dtype": config.dtype,
             },
-            "Advice": list(advice(machine, config, ceiling)),
+            "Advice": found.advice(),
         }
     }
 

@@ -1,68 +1,79 @@
-"""The model that a sweep runs: stored again where a cell wants another batch size on the server."""
+"""The model that a sweep runs, stored again where a cell needs another batch size on the server."""
 
-import argparse
 import dataclasses
-import sys
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from aibench_fast.cli.options.servers import Where
 from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.load.sweep import Cell
-from aibench_fast.models.load import ModelSpec, load_model, stored_model
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
 from aibench_fast.protocols.redisai.leastbatch import check_workers
 from aibench_fast.protocols.redisai.model import StoredModel
+from aibench_fast.studies.events import Note, StudyObserver, ignore
+from aibench_fast.studies.grid import Cell
+
+# Models need NumPy, which a command that only prints its help should not wait for.
+if TYPE_CHECKING:
+    from aibench_fast.models.load import ModelSpec
 
 HURRY_S = 1.0
-"""How long the server has to take its model back where someone waits for the end."""
+"""Timeout of the restore where someone waits for the program to end."""
 
 
 class AnyModel:
-    """A model of a server that we store nothing in."""
+    """A model that stays as it is."""
 
     batch_size = -1
-    """It does not tell."""
+    """Not reported by the server."""
 
     def check(self, cell: Cell, most_requests: int) -> None:
-        """Every cell can be run, as far as is known."""
+        """Allow every cell."""
 
     def prepare(self, batch_size: int) -> None:
-        """It stays as it is."""
+        """Change nothing."""
 
     def __enter__(self) -> Self:
         """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """It is as it was."""
+        """Change nothing."""
 
 
 class RedisAiModel:
-    """The model under test, which is stored again where a cell wants another batch size.
+    """A model of RedisAI, which is stored again where a cell needs another batch size.
 
-    In a cluster each shard has a copy, all of which are as the first one is. At the end of a `with`
-    block it has its own batch size again.
+    In a cluster each shard has a copy, all equal to the first one. At the end of a `with` block the
+    model has its own batch size again.
     """
 
-    def __init__(self, address: ServerAddress, options: argparse.Namespace) -> None:
-        """Read it from the server; ConfigError where it cannot be batched, and has to be."""
-        self._flush = options.allow_flush
-        self._copies = [(address, options.model)]
-        self._in_cluster = options.cluster_mode
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        has_to_batch: bool,
+        allow_flush: bool,
+        observe: StudyObserver = ignore,
+    ) -> None:
+        """Read the model from its server; ConfigError where it has to batch and cannot."""
+        from aibench_fast.models.load import stored_model
+
+        self._flush = allow_flush
+        self._observe = observe
+        self._copies = [(config.address, config.model)]
+        self._in_cluster = config.cluster_mode
         if self._in_cluster:
-            check_name(options.model)
-            shards = read_cluster([address]).shards
-            self._copies = [(shard.primary, shard.key(options.model)) for shard in shards]
+            check_name(config.model)
+            shards = read_cluster([config.address]).shards
+            self._copies = [(shard.primary, shard.key(config.model)) for shard in shards]
         first, key = self._copies[0]
         with Connection(first) as connection:
             spec = stored_model(connection, key, in_cluster=self._in_cluster)
-        self._spec = dataclasses.replace(spec, name=options.model)
+        self._spec = dataclasses.replace(spec, name=config.model)
         self._stored = self._spec
-        if any(options.autobatching or ()) and not _batched(self._spec, 1).batches:
+        if has_to_batch and not _batched(self._spec, 1).batches:
             raise ConfigError(
-                f"--autobatching: the model {options.model} runs on {self._spec.backend}, which "
+                f"--autobatching: the model {config.model} runs on {self._spec.backend}, which "
                 "does not batch requests; leave it out"
             )
 
@@ -72,7 +83,7 @@ class RedisAiModel:
         return self._spec.batch_size
 
     def check(self, cell: Cell, most_requests: int) -> None:
-        """ConfigError where a cell's requests would wait for a batch that never fills."""
+        """ConfigError where the requests of a cell would wait for a batch that never fills."""
         servers = len(self._copies)
         if cell.workers < servers:
             raise ConfigError(
@@ -89,17 +100,19 @@ class RedisAiModel:
         check_workers([(model, cell.batch_size)], cell.workers // servers, most_requests)
 
     def prepare(self, batch_size: int) -> None:
-        """Have the server hold the model with this batch size, and nothing else if it may."""
+        """Store the model with this batch size, in an emptied server where that is allowed."""
         self._store(self._at(batch_size))
 
-    def _at(self, batch_size: int) -> ModelSpec:
+    def _at(self, batch_size: int) -> "ModelSpec":
         own = batch_size == self.batch_size
         return self._spec if own else _batched(self._spec, batch_size)
 
-    def _store(self, wanted: ModelSpec, patience_s: float = REPLY_TIMEOUT_S) -> None:
+    def _store(self, wanted: "ModelSpec", patience_s: float = REPLY_TIMEOUT_S) -> None:
         if wanted == self._stored and not self._flush:
             return
-        # A cell may take hours, after which a connection that nothing was asked on may be cut.
+        from aibench_fast.models.load import load_model
+
+        # A cell may take hours, and a connection that is idle so long may be cut.
         for address, key in self._copies:
             with Connection(address, patience_s) as connection:
                 if self._flush:
@@ -112,17 +125,17 @@ class RedisAiModel:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Have it as it was found, as far as the server answers."""
+        """Restore the model, if the server answers."""
         self._flush = False
         is_ended = kind is not None and issubclass(kind, KeyboardInterrupt)
         try:
             self._store(self._spec, HURRY_S if is_ended else REPLY_TIMEOUT_S)
         except ServerError as error:
-            print(f"aibench-fast: the model keeps its last batch size: {error}", file=sys.stderr)
+            self._observe(Note(f"the model keeps its last batch size: {error}"))
 
 
-def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
-    """The same model with another batch size, and waiting for no more than that."""
+def _batched(spec: "ModelSpec", batch_size: int) -> "ModelSpec":
+    """Return the model with another batch size, and a least batch that is no larger."""
     least = min(spec.min_batch_size, batch_size)
     return dataclasses.replace(
         spec,
@@ -130,8 +143,3 @@ def _batched(spec: ModelSpec, batch_size: int) -> ModelSpec:
         min_batch_size=least,
         min_batch_timeout_ms=spec.min_batch_timeout_ms if least else 0,
     )
-
-
-def swept_model(where: Where, options: argparse.Namespace) -> RedisAiModel | AnyModel:
-    """The model of a server that is there; ServerError where it is not."""
-    return RedisAiModel(where["address"], options) if "address" in where else AnyModel()

@@ -1,8 +1,9 @@
-"""What is expected of a run's figures, as words such as `p99<50ms`, and whether it held."""
+"""Expectations of a run's figures, such as `p99<50ms`, and whether they held."""
 
+import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 
@@ -102,6 +103,16 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
         return Expectation(words.strip(), figure, comparison, read(limit))
     except ValueError as error:
         raise ConfigError(f"{typed}: {error}") from error
+
+
+def expectations(words: Iterable[str | Expectation]) -> list[Expectation]:
+    """Return expectations, those that are words parsed; ConfigError where one cannot be."""
+    return [parse_expectation(one) if isinstance(one, str) else one for one in words]
+
+
+def checked(result: Result, expected: Sequence[Expectation]) -> Result:
+    """Return the result with the outcome of each expectation."""
+    return dataclasses.replace(result, expectations=[one.check(result) for one in expected])
 
 
 def _quantile(figure: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The highest load that is still within a target: bracket it, bisect it, confirm the edge."""
+"""The edge between loads that hold and loads that do not: bracketed, bisected, confirmed."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
-from aibench_fast.load.thresholds import Expectation, parse_expectation
+from aibench_fast.studies.thresholds import Expectation, parse_expectation
 
 PRECISION = 0.02
 """How far apart, as a share, the two sides of an edge may be where values need not be whole."""

@@ -1,0 +1,122 @@
+"""What the observer of a study is told: the events of each run, and those of the study itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aibench_fast.errors import AibenchError, ConfigError
+from aibench_fast.results import events
+from aibench_fast.results.result import Result
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a study will do."""
+
+    runs: int | None
+    """All of its runs; None where that depends on what they measure."""
+    done: int = 0
+    """Runs whose results an earlier study left."""
+
+
+@dataclass(frozen=True)
+class ServerStarted:
+    """An embedded server runs."""
+
+    description: str
+    """Its address, process and model."""
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins."""
+
+    name: str
+    """In words, such as `8 workers, auto-batching 0, tensor batch 1, run 2`."""
+    file: Path | None
+    """Where its result will be saved."""
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A run ended, and its result is saved."""
+
+    name: str
+    file: Path | None
+    result: Result
+    unsaved: ConfigError | None = None
+    """Why `file` cannot be written. It is raised after the observer has seen the result."""
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """A run did not start, or its server went away, and the study goes on."""
+
+    name: str
+    error: AibenchError
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a person should know, in words. The study goes on."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The rate of a closed loop of few workers, from which a search begins."""
+
+    workers: int
+    requests_per_s: float
+
+
+@dataclass(frozen=True)
+class SearchPlanned:
+    """How long a search may take, while runs of one value agree."""
+
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StepRepeated:
+    """A step was too short to judge every target. It is run again, for longer."""
+
+    number: int
+    value: float
+    reason: str
+    longer_s: float
+
+
+@dataclass(frozen=True)
+class StepFinished:
+    """A step of a search was judged."""
+
+    number: int
+    value: float
+    result: Result
+    held: bool
+    reason: str | None
+    """Why it does not hold although every target does; None where the targets decide."""
+
+
+StudyEvent = (
+    events.Event
+    | Planned
+    | ServerStarted
+    | RunStarted
+    | RunFinished
+    | RunFailed
+    | Note
+    | Probed
+    | SearchPlanned
+    | StepRepeated
+    | StepFinished
+)
+StudyObserver = Callable[[StudyEvent], None]
+
+
+def ignore(event: StudyEvent) -> None:
+    """Do nothing with an event."""
+    del event

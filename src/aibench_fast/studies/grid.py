@@ -1,0 +1,168 @@
+"""The grid of a sweep: its cells, the files of their results, and which of them are done.
+
+File names are aibench's, so that its scripts and readers find them.
+"""
+
+import itertools
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.load.config import RunConfig
+from aibench_fast.load.outcome import arrivals_told
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep."""
+
+    workers: int
+    autobatching: int
+    """The model's batch size on the server; 0: one request at a time."""
+    batch_size: int
+    """Tensors a request."""
+    limit_rps: float
+    """Requests a second; 0: no limit."""
+    run: int
+    """The number of the repetition, from 1."""
+    server_name: str | None = None
+    """Where several servers are compared."""
+
+    @property
+    def can_fill_a_batch(self) -> bool:
+        """Whether so many workers can have enough tensors under way for the server's batch."""
+        return self.workers * self.batch_size >= self.autobatching
+
+    def name(self, suffix: str, device: str) -> str:
+        """Return the part of the file names that tells the cells of a folder apart."""
+        server = self.server_name or "redisai"
+        return (
+            f"{server}_{suffix}_{device}_run_{self.run}_workers_{self.workers}"
+            f"_autobatching_{self.autobatching}_tensorbatchsize_{self.batch_size}"
+            f"_rate_{self.limit_rps:g}"
+        )
+
+    def __str__(self) -> str:
+        """Return the cell in words."""
+        limit = f", {self.limit_rps:g} requests/s" if self.limit_rps else ""
+        server = f"{self.server_name}, " if self.server_name else ""
+        return (
+            f"{server}{self.workers} workers, auto-batching {self.autobatching}, tensor batch "
+            f"{self.batch_size}{limit}, run {self.run}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The settings that a sweep combines: every combination, each `runs` times."""
+
+    workers: Sequence[int] = (1,)
+    batch_size: Sequence[int] = (1,)
+    limit_rps: Sequence[float] = (0.0,)
+    autobatching: Sequence[int] | None = None
+    """Batch sizes on a RedisAI server; None: the model's own."""
+    runs: int = 1
+
+    def __post_init__(self) -> None:
+        """ConfigError for what no single run would find."""
+        if self.runs < 1:
+            raise ConfigError(f"--runs {self.runs}: it has to be at least 1")
+
+    @classmethod
+    def of(cls, axes: Mapping[str, Sequence[Any]], config: RunConfig, runs: int) -> "Grid":
+        """Return the grid of these axes, by their names here; others are the config's.
+
+        ConfigError where one is unknown or empty.
+        """
+        known = [one.name for one in fields(cls) if one.name != "runs"]
+        for name, values in axes.items():
+            if name not in known:
+                raise ConfigError(f"grid: there is no axis {name}; there are {', '.join(known)}")
+            if isinstance(values, str) or not len(values):
+                raise ConfigError(f"grid: {name} has to be a list of at least one value")
+        single = {name: (getattr(config, name),) for name in ("workers", "batch_size", "limit_rps")}
+        return cls(**{**single, **axes}, runs=runs)
+
+    def cells(
+        self, own_batch_size: int, server_name: str | None = None, shuffle: int | None = None
+    ) -> list[Cell]:
+        """Return the cells in order, or in an order drawn from the seed `shuffle`.
+
+        `own_batch_size` is the model's on the server. Cells whose workers can never fill a batch
+        size of the grid are left out, as in aibench.
+        """
+        cells = [
+            Cell(workers, autobatching, batch_size, limit, run, server_name)
+            for autobatching, batch_size, limit, workers, run in itertools.product(
+                [own_batch_size] if self.autobatching is None else self.autobatching,
+                self.batch_size,
+                self.limit_rps,
+                self.workers,
+                range(1, self.runs + 1),
+            )
+        ]
+        if self.autobatching is not None:
+            cells = [cell for cell in cells if cell.can_fill_a_batch]
+        if shuffle is not None:
+            random.Random(shuffle).shuffle(cells)
+        return cells
+
+
+def result_file(cell: Cell, folder: Path, suffix: str, device: str) -> Path:
+    """Return where the result of a cell goes."""
+    return folder / f"JSON_{cell.name(suffix, device)}.json"
+
+
+def raw_file(result: Path) -> Path:
+    """Return where the lines go that a run prints, beside its result."""
+    return result.with_name(f"RAW_{result.stem.removeprefix('JSON_')}.txt")
+
+
+def is_done(file: Path, config: RunConfig) -> bool:
+    """Whether a cell's result is there, whole, without failures and as expected.
+
+    ConfigError where its settings are not those of `config`: the folder is another sweep's.
+    """
+    try:
+        result = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    if not isinstance(result, dict) or result.get("Interrupted"):
+        return False
+    found = {**(result.get("Facts") or {}), **result}
+    for key, value in _unnamed_settings(config).items():
+        if key in found and found[key] != value:
+            raise ConfigError(
+                f"{file} is of another sweep: its {key} is {found[key]}, asked for is {value}; "
+                "choose another --results-dir or --suffix, or remove the file"
+            )
+    held = all(one.get("Held") for one in result.get("Expectations") or ())
+    bad = ("Failures", "BurnInFailures", "OutageCount", "Overloaded")
+    return held and not any(result.get(key) for key in bad)
+
+
+def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that a file's name does not have, as its JSON or its facts have them."""
+    settings: dict[str, Any] = {
+        "ServerName": config.server_name,
+        "Model": config.model,
+        "DataFile": config.data_file,
+        "DataSeed": config.data_seed,
+        "Shape": list(config.shape),
+        "Dtype": config.dtype,
+        "Pipeline": config.pipeline,
+        "Limit": config.max_queries,
+        "Arrivals": arrivals_told(config),
+    }
+    if config.inputs:
+        settings["Inputs"] = config.kinds[0].tensors
+    if config.encoding is not None:
+        settings["Encoding"] = config.encoding
+    # Other warm-ups are of a number of requests that is not known beforehand.
+    if not (config.burn_in_s or config.burn_in_until_steady):
+        settings["BurnInRequests"] = config.burn_in
+    return settings

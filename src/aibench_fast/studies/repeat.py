@@ -1,0 +1,146 @@
+"""Repeated runs of one setting, and how far their figures vary."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import Named, check_outputs, write_text
+from aibench_fast.load.config import RunConfig
+from aibench_fast.results.journal import journal_of
+from aibench_fast.results.repeats import Repeats
+from aibench_fast.results.result import Result
+from aibench_fast.studies.events import Planned, StudyObserver, ignore
+from aibench_fast.studies.saving import run_and_save
+from aibench_fast.studies.source import Run, source
+from aibench_fast.studies.thresholds import Expectation, expectations
+
+if TYPE_CHECKING:
+    from distributed import Client as DaskClient
+
+LEAST_RUNS = 3
+"""Where runs are repeated until an interval is narrow."""
+MOST_RUNS = 50
+
+
+def repeat(
+    config: RunConfig,
+    runs: int = LEAST_RUNS,
+    *,
+    until: float | None = None,
+    most: int = MOST_RUNS,
+    file: Path | str | None = None,
+    expect: Sequence[str | Expectation] = (),
+    observe: StudyObserver = ignore,
+    client: "DaskClient | None" = None,
+    clients: int | None = None,
+) -> Repeats:
+    """Run one setting several times, on fresh connections.
+
+    Args:
+        config: The settings of each run.
+        runs: How many runs.
+        until: Make more runs until the 95 % interval of the rate is this narrow on either side, as
+            a share of the median: 0.02 is 2 %.
+        most: The most runs that `until` makes.
+        file: Save the results beside this file, numbered (`r-1.json` for `r.json`), and a summary
+            in it.
+        expect: Expectations of every run, such as `p99<50ms`.
+        observe: Called with every event, see `aibench_fast.studies.events`.
+        client: A client of a Dask cluster whose workers send the load.
+        clients: How many of its workers; None: all.
+
+    Returns:
+        The results, with medians and intervals by `spreads`.
+
+    Raises:
+        ConfigError: The settings cannot be run, or a file cannot be written.
+        ServerError: The server is gone.
+
+    Ctrl-C ends the run under way. What is returned has `interrupted` set, and the runs before.
+
+    Example:
+        >>> config = RunConfig(file=None, shape=(16,), model="m", duration_s=5.0)
+        >>> made = repeat(config, 10)
+        >>> made.rate.median, made.rate.interval
+    """
+    if not runs >= 1:
+        raise ConfigError(f"runs {runs}: it has to be at least 1")
+    expected = expectations(expect)
+    saved_as = None if file is None else Path(file)
+    check_outputs(files_written(saved_as, max(runs, most if until else 0)))
+    run = source(client, clients)
+    made = carry_out(config, runs, until, most, saved_as, run, expected, observe)
+    save_summary(made, saved_as)
+    return made
+
+
+def carry_out(
+    config: RunConfig,
+    runs: int,
+    until: float | None,
+    most: int,
+    file: Path | None,
+    run: Run,
+    expected: Sequence[Expectation],
+    observe: StudyObserver,
+) -> Repeats:
+    """Make the runs; errors as `repeat`."""
+    config = dataclasses.replace(config, results_so_far=file is not None)
+    observe(Planned(None if until else runs))
+
+    def run_once(number: int) -> Result:
+        saved_as = file and numbered(file, number)
+        return run_and_save(partial(run, config), f"run {number}", saved_as, expected, observe)
+
+    return repeated(run_once, runs, until, most)
+
+
+def save_summary(made: Repeats, file: Path | None) -> None:
+    """Write the summary of repeated runs, if it has a file; ConfigError as `write_text`."""
+    if file:
+        names = [numbered(file, number).name for number in range(1, len(made.results) + 1)]
+        write_text(file, json.dumps(made.to_json(names), indent=2) + "\n")
+
+
+def repeated(
+    run_once: Callable[[int], Result], runs: int, until: float | None = None, most: int = MOST_RUNS
+) -> Repeats:
+    """Make `runs` runs, numbered from 1; with `until` more, up to `most`, until it is reached.
+
+    A run that is interrupted ends it; KeyboardInterrupt where that leaves nothing measured.
+    """
+    results: list[Result] = []
+    while len(results) < max(runs, most):
+        try:
+            result = run_once(len(results) + 1)
+        except KeyboardInterrupt:  # before that run had measured anything
+            if not results:
+                raise
+            return Repeats(results, until, interrupted=True)
+        if result.interrupted:
+            return Repeats(results or [result], until, interrupted=True)
+        results.append(result)
+        if len(results) >= runs and not Repeats(results, until).gave_up:
+            break
+    return Repeats(results, until)
+
+
+def numbered(file: Path, number: int) -> Path:
+    """Return where the result of a repeated run goes: its number stands before the ending."""
+    return file.with_stem(f"{file.stem}-{number}")
+
+
+def files_written(file: Path | None, most: int) -> list[Named]:
+    """Return the files that up to `most` repeated runs write, by what they are."""
+    if file is None:
+        return []
+    results = [numbered(file, number) for number in range(1, most + 1)]
+    return [
+        ("--json-out-file", file),
+        *(("--json-out-file", one) for one in results),
+        *(("the journal of --json-out-file", journal_of(one)) for one in results),
+    ]

@@ -1,0 +1,402 @@
+"""A search for the highest load that a server takes within targets."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aibench_fast.errors import AibenchError, ConfigError, ServerError
+from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
+from aibench_fast.load.leastworkers import least_workers
+from aibench_fast.load.resolve import resolve
+from aibench_fast.results.folder import Loaded, read_results
+from aibench_fast.results.result import MAX_NOT_SENT, Result
+from aibench_fast.results.search import UNITS, Search, SearchStep
+from aibench_fast.studies.edge import Edge, OutOfTime, find_edge, longest, parse_target
+from aibench_fast.studies.events import (
+    Probed,
+    SearchPlanned,
+    StepFinished,
+    StepRepeated,
+    StudyObserver,
+    ignore,
+)
+from aibench_fast.studies.saving import run_and_save
+from aibench_fast.studies.source import Run, check_split, source
+from aibench_fast.studies.thresholds import Expectation
+from aibench_fast.tensortype import MAX_TENSOR_BYTES
+from aibench_fast.units import described_duration
+
+if TYPE_CHECKING:
+    from distributed import Client as DaskClient
+
+SEARCH_FILE = "search.json"
+PROBE_SHARE = 1 / 4
+"""A search over the rate begins at this share of what the fewest workers reach in a closed loop."""
+SPARE_REQUESTS = 1.2
+"""Times as many requests as a percentile needs."""
+MAX_FAILED = 0.01
+"""The share of failed requests above which a load is not what the server served."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to."""
+
+    search: Search
+    """Its targets, steps and edge, as `search.json` has them."""
+    folder: Path
+    """Of `search.json` and the results of the steps."""
+    best: Result | None
+    """The newest result of the highest value that held; None where none did."""
+    out_of_time: bool = False
+    """Whether the time limit ended it."""
+
+    @property
+    def value(self) -> float | None:
+        """The highest value that held; None where none did."""
+        return self.search.found
+
+    @property
+    def results(self) -> Loaded:
+        """The results of the steps, as `read_results` returns them; ConfigError without any."""
+        return read_results(self.folder / SEARCH_FILE)
+
+
+def search(
+    config: RunConfig,
+    slo: Sequence[str | Expectation],
+    folder: Path | str,
+    *,
+    over: str = "rate",
+    lowest: float | None = None,
+    highest: float | None = None,
+    within_s: float | None = None,
+    observe: StudyObserver = ignore,
+    client: "DaskClient | None" = None,
+    clients: int | None = None,
+) -> Found:
+    """Find the highest load at which every target holds.
+
+    Values are doubled from `lowest` on until a run fails. Then the two sides of the edge are
+    brought together, and run again to confirm it. Each run is a step, whose result is saved.
+
+    Args:
+        config: The settings of every step. `duration_s` is how long a step measures; a step that is
+            too short to judge a target is repeated for longer.
+        slo: The targets, such as `p99=50ms`, `errors=0.1%` or `rate=200`. All have to hold.
+        folder: For `search.json` and the steps' results; it must not have a search yet.
+        over: What is raised. `rate` is requests per second by the config's `arrivals` and
+            `max_lag_s`, with `workers` as the most requests under way. `workers`, `batch-size` and
+            `pipeline` are raised in a closed loop.
+        lowest: The first value (default: 1; of a rate a quarter of what one worker reaches).
+        highest: The highest value to try (default: the most that a run can have).
+        within_s: Seconds after which the search ends with what is known (default: no limit).
+        observe: Called with every event, see `aibench_fast.studies.events`.
+        client: A client of a Dask cluster whose workers send the load.
+        clients: How many of its workers; None: all.
+
+    Returns:
+        The edge, the steps and the best result. `value` is the highest value that held.
+
+    Raises:
+        ConfigError: Values or targets are wrong, or no run of them can be made.
+        ServerError: The server is gone. The steps until then are in `folder`.
+
+    Ctrl-C ends the step under way and the search, which is returned with `search.interrupted` set.
+
+    Example:
+        >>> config = RunConfig(file=None, shape=(16,), model="m", workers=50, duration_s=10.0)
+        >>> found = search(config, ["p99=50ms", "errors=0.1%"], "search")
+        >>> print(f"{found.value:.0f} requests/s")
+    """
+    aim = Aim(targets_of(slo), over, lowest, highest, within_s)
+    check = partial(check_split, over_dask=client is not None, clients=clients)
+    aim.check(config, check)
+    prepare_folder(folder := Path(folder))
+    config = resolve(config)
+    config.count_tensors()
+    return carry_out(config, aim, folder, source(client, clients), observe, check)
+
+
+def targets_of(slo: Sequence[str | Expectation]) -> list[Expectation]:
+    """Return targets, those that are words parsed; ConfigError where one cannot be."""
+    return [parse_target(one) if isinstance(one, str) else one for one in slo]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is searched for; ConfigError where that contradicts itself."""
+
+    targets: Sequence[Expectation]
+    over: str = "rate"
+    lowest: float | None = None
+    highest: float | None = None
+    within_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check what needs no run."""
+        if self.over not in UNITS:
+            raise ConfigError(f"over {self.over!r}: it has to be {', '.join(UNITS)}")
+        if not self.targets:
+            raise ConfigError("slo: give at least one target, such as p99=50ms")
+
+    @property
+    def judges_errors(self) -> bool:
+        """Whether a target limits errors."""
+        return any(target.figure == "errors" for target in self.targets)
+
+    @property
+    def judging_requests(self) -> float:
+        """How many requests a run needs for every target to be known."""
+        return SPARE_REQUESTS * max(target.least_requests for target in self.targets)
+
+    def limits(self, config: RunConfig) -> tuple[float | None, float]:
+        """Return the lowest value, None where it has to be found out, and the highest."""
+        most = {
+            "rate": float(MAX_RPS),
+            "workers": min(MAX_WORKERS, MAX_OUTSTANDING // config.pipeline),
+            "batch-size": MAX_TENSOR_BYTES
+            // max(one.tensor_bytes for one in config.kinds[0].inputs),
+            "pipeline": MAX_OUTSTANDING // config.workers,
+        }[self.over]
+        is_rate = self.over == "rate"
+        least = MIN_RPS if is_rate else 1
+        for name, value in (("--from", self.lowest), ("--to", self.highest)):
+            if value is None:
+                continue
+            if not least <= value <= most or not (is_rate or value == int(value)):
+                raise ConfigError(
+                    f"{name} {value:g}: over {self.over} it has to be a "
+                    f"{'number' if is_rate else 'whole number'} from {least:g} to {most:g}"
+                )
+        lowest = self.lowest or (None if is_rate else 1)
+        highest = self.highest or most
+        if lowest is not None and lowest > highest:
+            raise ConfigError(f"--from {lowest:g} is above --to {highest:g}")
+        return lowest, highest
+
+    def check(self, config: RunConfig, check: Callable[[RunConfig], None]) -> None:
+        """ConfigError where there can be no run of the lowest or the highest value.
+
+        `check` raises it where there can be no such run. Does nothing where the model has to be
+        asked for its shapes.
+        """
+        if self.over != "rate" and config.is_open_loop:
+            raise ConfigError(f"over {self.over} it is a closed loop: leave out limit_rps")
+        if config.is_resolved:
+            for value in self.limits(config):
+                if value is not None:
+                    check(self.configured(config, value))
+
+    def configured(self, config: RunConfig, value: float, least_s: float = 0.0) -> RunConfig:
+        """Return the settings of a run of one value, which measures for `least_s` or longer."""
+        duration_s = max(config.duration_s, least_s)
+        if self.over == "rate":
+            if config.duration_s or not config.max_queries:  # requests alone may end it
+                duration_s = max(duration_s, self.judging_requests / value)
+            return dataclasses.replace(config, limit_rps=value, duration_s=duration_s)
+        config = dataclasses.replace(config, duration_s=duration_s)
+        if self.over == "workers":
+            threads = config.threads and min(config.threads, int(value))
+            return dataclasses.replace(config, workers=int(value), threads=threads)
+        if self.over == "batch-size":
+            return dataclasses.replace(config, batch_size=int(value))
+        return dataclasses.replace(config, pipeline=int(value))
+
+
+def prepare_folder(folder: Path) -> None:
+    """Create the folder of a search; ConfigError where it cannot be, or has a search already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--results-dir {folder}: {error.strerror}") from error
+    if (folder / SEARCH_FILE).exists():
+        raise ConfigError(
+            f"--results-dir {folder} has a search already: choose another, or remove it"
+        )
+
+
+def carry_out(
+    config: RunConfig,
+    aim: Aim,
+    folder: Path,
+    run: Run,
+    observe: StudyObserver,
+    check: Callable[[RunConfig], None],
+) -> Found:
+    """Search, with the resolved config of a server that is there; errors as `search`."""
+    aim.check(config, check)
+    lowest, highest = aim.limits(config)
+    steps = _Steps(dataclasses.replace(config, results_so_far=True), aim, folder, run, observe)
+    try:
+        if lowest is None:
+            lowest = min(steps.probe() * PROBE_SHARE, highest)
+        steps.plan(lowest, highest)
+        edge = find_edge(steps.measure, lowest, highest, whole=aim.over != "rate")
+    except KeyboardInterrupt:
+        return steps.found(None)
+    except AibenchError:  # such as a server that is gone: what was measured until then is kept
+        steps.found(None)
+        raise
+    return steps.found(edge)
+
+
+class _Steps:
+    """Makes the runs of a search, and keeps their results as files."""
+
+    def __init__(
+        self, config: RunConfig, aim: Aim, folder: Path, run: Run, observe: StudyObserver
+    ) -> None:
+        self._config = config
+        self._aim = aim
+        self._folder = folder
+        self._run = run
+        self._observe = observe
+        self._longer_s: dict[float, float] = {}
+        """How long a run of a value has to be whose first was too short to judge all targets."""
+        self._until_s = math.inf if aim.within_s is None else time.monotonic() + aim.within_s
+        self._is_out_of_time = False
+        self._steps: list[SearchStep] = []
+        self._results: dict[float, Result] = {}
+
+    def probe(self) -> float:
+        """Return the rate of a closed loop of one worker, or of as many as the model waits for."""
+        workers = least_workers(self._config)
+        fewest = dataclasses.replace(
+            self._config,
+            workers=workers,
+            threads=None,
+            duration_s=1.0,
+            limit_rps=0.0,
+            arrivals="even",
+            max_lag_s=0.0,
+            on_lag="stop",
+            results_so_far=False,
+        )
+        result = self._run(fewest, self._observe)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        _check_clients(result)
+        if not result.successes:
+            raise ConfigError(
+                "no request was answered within a second, so there is no rate to begin with: give "
+                "--from"
+            )
+        self._observe(Probed(workers, result.requests_per_s))
+        return result.requests_per_s
+
+    def plan(self, lowest: float, highest: float) -> None:
+        """Say how long the search may take; ConfigError where its time allows no single run."""
+        within_s, one_s = self._aim.within_s, self._seconds(lowest)
+        if within_s is not None and one_s > self._until_s - time.monotonic():
+            raise ConfigError(
+                f"--within {described_duration(within_s)}: a run of {self._aim.over} {lowest:.5g} "
+                f"takes {described_duration(one_s)}; allow more, or give a shorter --duration"
+            )
+        whole = self._aim.over != "rate"
+        length = longest(lowest, highest, whole=whole, seconds=self._seconds)
+        self._observe(SearchPlanned(length.runs, length.seconds))
+
+    def measure(self, value: float) -> bool:
+        """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
+        number = len(self._steps) + 1
+        file = self._folder / f"step-{number:02}-{self._aim.over}-{value:.5g}.json"
+        result = self._saved_run(value, file)
+        if not self._config.max_queries and (too_few := self._too_few(result)):
+            longer_s = self._aim.judging_requests * result.measured_s / result.successes
+            self._longer_s[value] = longer_s
+            self._check_time(value)
+            self._observe(StepRepeated(number, value, too_few, longer_s))
+            result = self._saved_run(value, file)
+        if too_few := self._too_few(result):
+            raise ConfigError(f"{too_few}: use a longer --duration, or more --max-queries")
+        reason = self._why_not(result)
+        held = result.held and reason is None
+        self._results[value] = result
+        self._steps.append(SearchStep(value, held, file.name))
+        self._observe(StepFinished(number, value, result, held, reason))
+        return held
+
+    def found(self, edge: Edge | None) -> Found:
+        """Save the search, if it had a step; `edge` is None where it did not come to its end."""
+        known = edge or Edge(None, None, confirmed=False)
+        search = Search(
+            slo=[target.words for target in self._aim.targets],
+            over=self._aim.over,
+            steps=self._steps,
+            found=known.holds_at,
+            fails_at=known.fails_at,
+            confirmed=known.confirmed,
+            interrupted=edge is None,
+        )
+        if self._steps:
+            search.save(self._folder / SEARCH_FILE)
+        best = None if known.holds_at is None else self._results[known.holds_at]
+        return Found(search, self._folder, best, self._is_out_of_time)
+
+    def _seconds(self, value: float) -> float:
+        """How long one run of a value takes, warm-up included; 0 where requests alone end it."""
+        config = self._configured(value)
+        if config.max_queries:
+            requests = config.burn_in + config.max_queries
+            return requests / config.limit_rps if config.limit_rps else 0.0
+        by_requests_s = config.burn_in / config.limit_rps if config.limit_rps else 0.0
+        return by_requests_s + config.burn_in_s + config.duration_s
+
+    def _check_time(self, value: float) -> None:
+        """OutOfTime where a run of this value would end too late."""
+        if time.monotonic() + self._seconds(value) > self._until_s:
+            self._is_out_of_time = True
+            raise OutOfTime
+
+    def _configured(self, value: float) -> RunConfig:
+        return self._aim.configured(self._config, value, self._longer_s.get(value, 0.0))
+
+    def _why_not(self, result: Result) -> str | None:
+        """Why a run does not hold although its targets may; None where they decide."""
+        if result.lag_exceeded:
+            return "a request was later than --max-lag"
+        if result.not_sent_share > MAX_NOT_SENT:
+            return f"{result.not_sent_share:.1%} of the requests that were due were not sent"
+        failed = result.measured_failed
+        # Without a limit for errors none to speak of are allowed: latencies exclude failures.
+        if not self._aim.judges_errors and failed > MAX_FAILED * result.requests:
+            return (
+                f"{failed / result.requests:.1%} of the requests failed; --slo errors=... allows it"
+            )
+        return None
+
+    def _too_few(self, result: Result) -> str | None:
+        """Which targets so few requests do not tell; None where that is not what decides."""
+        unknown = [check.expected for check in result.expectations if check.value is None]
+        if not unknown or not result.successes or self._why_not(result):
+            return None
+        return f"{result.requests} requests in a step do not tell {', '.join(unknown)}"
+
+    def _saved_run(self, value: float, file: Path) -> Result:
+        self._check_time(value)
+        run = partial(self._run, self._configured(value))
+        name = f"{self._aim.over} {value:.5g}"
+        result = run_and_save(run, name, file, self._aim.targets, self._observe, _save_step)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return result
+
+
+def _save_step(result: Result, file: Path) -> None:
+    """Save a step that came to its end; ServerError as `_check_clients`."""
+    if not result.interrupted:
+        _check_clients(result)
+        result.save(file)
+
+
+def _check_clients(result: Result) -> None:
+    """ServerError where a client was lost: the load was not the one that was asked for."""
+    for client in result.clients:
+        if client.lost is not None:
+            raise ServerError(f"client {client.name} was lost in a step: {client.lost}")

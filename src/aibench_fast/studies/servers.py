@@ -1,0 +1,125 @@
+"""The servers that a study loads: servers that are there already, and embedded ones."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
+from aibench_fast.load.kinds import IMAGE_SHAPE
+from aibench_fast.load.resolve import resolve
+from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.studies.events import ServerStarted, StudyObserver
+
+# A run against a server that is there already does without the memory of models and servers.
+if TYPE_CHECKING:
+    from aibench_fast.server.triton import TritonServer
+
+EMBEDDED = ("redisai", "triton")
+EMBEDDED_TRITON_URL = "http://127.0.0.1"
+"""Of a Triton that has no port yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server, and the settings of runs against it."""
+
+    config: RunConfig
+    """It has the server's address or URL, unless that is embedded."""
+    name: str | None = None
+    """What results and their files call it, where several are compared."""
+    embedded: str | None = None
+    """One of EMBEDDED: the server is started when its runs begin, and stopped after them."""
+
+    @classmethod
+    def of(cls, config: RunConfig, name: str, settings: Mapping[str, Any]) -> "Server":
+        """Return a server whose settings differ from the others' `config`.
+
+        `settings` are fields of RunConfig, and `embedded`. ConfigError where one is unknown.
+        """
+        own = dict(settings)
+        embedded = own.pop("embedded", None)
+        known = {one.name for one in dataclasses.fields(RunConfig)}
+        for key in own:
+            if key not in known:
+                raise ConfigError(
+                    f"servers, {name}: there is no setting {key}; there are embedded and the "
+                    "fields of RunConfig"
+                )
+        if embedded is not None:
+            if embedded not in EMBEDDED:
+                raise ConfigError(
+                    f"servers, {name}: embedded {embedded!r} has to be {' or '.join(EMBEDDED)}"
+                )
+            if embedded == "triton":
+                own["url"] = EMBEDDED_TRITON_URL
+            own.setdefault("shape", config.shape or IMAGE_SHAPE)
+            own.setdefault("dtype", config.dtype or "FLOAT")
+        return cls(config=dataclasses.replace(config, **own), name=name, embedded=embedded)
+
+    def resolved(self, config: RunConfig) -> RunConfig:
+        """Return a config of this server with the names and shapes of its model.
+
+        Of an embedded server, which is not there yet, as it is. ServerError and ConfigError as
+        `resolve`.
+        """
+        return config if self.embedded else resolve(config)
+
+
+@contextmanager
+def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> Iterator[RunConfig]:
+    """Run an embedded server for as long as the block lasts; yield `config` with its address.
+
+    Without `embedded` the config is yielded as it is. ConfigError where the server or its model is
+    not installed, ServerError where it does not start.
+    """
+    if embedded == "triton":
+        with triton_server(config.model) as server:
+            observe(
+                ServerStarted(
+                    f"Triton {server.version} on {server.url}, pid {server.pid}; "
+                    f"serving {', '.join(server.models)}"
+                )
+            )
+            yield dataclasses.replace(config, url=server.url, server_pid=server.pid)
+    elif embedded:
+        with _redisai(config, observe) as config:
+            yield config
+    else:
+        yield config
+
+
+@contextmanager
+def _redisai(config: RunConfig, observe: StudyObserver) -> Iterator[RunConfig]:
+    from aibench_fast.models import ModelFormat, built_in_model
+    from aibench_fast.models.load import ModelSpec, load_model
+    from aibench_fast.server import EmbeddedServer
+
+    model = built_in_model(ModelFormat.PB)
+    with EmbeddedServer() as server:
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name=config.model, blob=model))
+        observe(
+            ServerStarted(
+                f"embedded server on {server.address}, pid {server.pid}; "
+                f"loaded {config.model}: MobileNet V1, {len(model):,} bytes"
+            )
+        )
+        yield dataclasses.replace(config, address=server.address, server_pid=server.pid)
+
+
+def triton_server(model: str, port: int = 0, engine_threads: int = 0) -> "TritonServer":
+    """Return a Triton that will serve the built-in model under this name; ConfigError as it says.
+
+    Triton also has a model `null`; where `model` is that, the built-in one keeps its own name.
+    """
+    from aibench_fast.models import ModelFormat, built_in_model
+    from aibench_fast.models.mobilenet import INPUT, OUTPUT
+    from aibench_fast.server.triton import NULL_MODEL, Mobilenet, TritonServer
+
+    if model == NULL_MODEL:
+        model = DEFAULT_MODEL
+    graph = built_in_model(ModelFormat.PB)
+    return TritonServer(Mobilenet(model, graph, INPUT, OUTPUT), port, engine_threads)

@@ -1,0 +1,425 @@
+"""A sweep: every combination of settings is run, on one server or on several that are compared."""
+
+import dataclasses
+import ipaddress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aibench_fast.errors import AibenchError, ConfigError, ServerError
+from aibench_fast.files import Named, check_outputs, remove_written
+from aibench_fast.load.config import RunConfig
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.results.folder import Loaded, read_results
+from aibench_fast.results.journal import journal_of
+from aibench_fast.results.result import Result
+from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver, ignore
+from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file, result_file
+from aibench_fast.studies.saving import run_and_save
+from aibench_fast.studies.servers import Server, started
+from aibench_fast.studies.source import Run, check_split, source
+from aibench_fast.studies.sweptmodel import AnyModel, RedisAiModel
+from aibench_fast.studies.thresholds import Expectation, expectations
+
+if TYPE_CHECKING:
+    from distributed import Client as DaskClient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """How the runs of a sweep follow each other, and how their files are called."""
+
+    folder: Path
+    suffix: str = ""
+    """A part of the files' names, such as `v1.2_`."""
+    device: str = "cpu"
+    """The device that the files' names say, `cpu` or `gpu`."""
+    shuffle: int | None = None
+    """The seed of a random order; None: in order."""
+    pause_s: float = 0.0
+    """Between two runs."""
+    keep_going: bool = False
+    """Go on after a run that failed, and without a server that is gone."""
+    allow_flush: bool = False
+    """Empty the whole server before each run, and store the model again."""
+    burn_in_images: int | None = None
+    """A warm-up in tensors instead of requests: as many requests as hold them."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A cell with its settings."""
+
+    cell: Cell
+    config: RunConfig
+    file: Path
+    """Where its result goes."""
+
+    def at(self, server: RunConfig) -> "PlannedRun":
+        """Return the run with the address of an embedded server, known when it has started."""
+        config = dataclasses.replace(
+            self.config, address=server.address, url=server.url, server_pid=server.server_pid
+        )
+        return dataclasses.replace(self, config=config)
+
+
+@dataclass(frozen=True)
+class SweptRun:
+    """A run that a sweep made."""
+
+    cell: Cell
+    file: Path
+    """Where its result is."""
+    result: Result | None
+    """None where the run did not start, or its server went away."""
+    error: ServerError | None = None
+    """Why there is no result."""
+
+    @property
+    def went_well(self) -> bool:
+        """Whether no request failed and every expectation held."""
+        return self.result is not None and self.result.went_well and self.result.held
+
+
+@dataclass
+class Sweep:
+    """What a sweep did."""
+
+    files: Sequence[Path]
+    """Of the results of all its cells, whether they are there or not."""
+    done: int
+    """Runs whose results an earlier sweep left."""
+    runs: list[SweptRun] = field(default_factory=list)
+    """Those that this one made, in their order."""
+    left_out: list[str] = field(default_factory=list)
+    """Servers that were gone, by name."""
+    interrupted: bool = False
+    """Whether Ctrl-C or a signal ended it."""
+
+    @property
+    def failed(self) -> int:
+        """How many runs had failures or broke an expectation."""
+        return sum(not run.went_well for run in self.runs)
+
+    @property
+    def unmade(self) -> int:
+        """How many runs are still to be made; calling `sweep` again makes them."""
+        return len(self.files) - self.done - len(self.runs)
+
+    @property
+    def results(self) -> Loaded:
+        """The results of all cells that are there, as `read_results` returns them.
+
+        ConfigError where there are none.
+        """
+        return read_results([file for file in self.files if file.exists()] or self.files)
+
+
+def sweep(
+    config: RunConfig,
+    grid: Mapping[str, Sequence[Any]],
+    folder: Path | str,
+    *,
+    runs: int = 1,
+    servers: Mapping[str, Mapping[str, Any]] | None = None,
+    expect: Sequence[str | Expectation] = (),
+    shuffle: int | None = None,
+    pause_s: float = 0.0,
+    keep_going: bool = False,
+    allow_flush: bool = False,
+    suffix: str = "",
+    device: str = "cpu",
+    burn_in_images: int | None = None,
+    observe: StudyObserver = ignore,
+    client: "DaskClient | None" = None,
+    clients: int | None = None,
+) -> Sweep:
+    """Run every combination of settings, and save each result in `folder`.
+
+    A sweep that was interrupted is resumed by calling it again: results that are there, whole,
+    without failures and as expected, are not made again.
+
+    Args:
+        config: The settings of every run.
+        grid: Values of `workers`, `batch_size`, `limit_rps` (requests per second) and
+            `autobatching` (batch sizes on a RedisAI server; the model is stored again with each,
+            and at the end with its own). Other settings are the config's.
+        folder: For the results. File names are aibench's.
+        runs: How often each combination is run.
+        servers: Servers to compare, by the names that results call them: for each the fields of
+            RunConfig that differ, such as `url`, `address` or `model`, or `embedded`, `"redisai"`
+            or `"triton"`, for one that is started when its turn comes. They take turns, one run of
+            each cell at a time.
+        expect: Expectations of every run, such as `p99<50ms` or `errors<0.1%`.
+        shuffle: The seed of a random order of the cells.
+        pause_s: Seconds between two runs.
+        keep_going: Go on after a run that failed, and without a server that is gone.
+        allow_flush: Empty the whole RedisAI server before each run, and store the model again.
+        suffix: A part of the files' names.
+        device: What the files' names say the model runs on.
+        burn_in_images: A warm-up in tensors instead of requests.
+        observe: Called with every event, see `aibench_fast.studies.events`.
+        client: A client of a Dask cluster whose workers send the load.
+        clients: How many of its workers; None: all.
+
+    Returns:
+        What was done. `results` are the results, for `compare` and `read_results`.
+
+    Raises:
+        ConfigError: A cell cannot be run, or `folder` has the results of another sweep. Nothing
+            was run.
+        ServerError: A server is gone, unless `keep_going` is set and others are left.
+
+    Ctrl-C ends the run under way and the sweep, which is returned with `interrupted` set.
+
+    Example:
+        >>> config = RunConfig(file=None, shape=(16,), model="m", duration_s=10.0)
+        >>> done = sweep(config, {"workers": [1, 8, 64]}, "results", runs=3)
+        >>> done.results.to_pandas().groupby("workers").inferences_per_s.median()
+    """
+    expected = expectations(expect)
+    if servers is None:
+        swept = [Server(config=config)]
+    else:
+        swept = [Server.of(config, name, settings) for name, settings in servers.items()]
+    plan = Plan(
+        compared(swept),
+        Grid.of(grid, config, runs),
+        Order(
+            folder=Path(folder),
+            suffix=suffix,
+            device=device,
+            shuffle=shuffle,
+            pause_s=pause_s,
+            keep_going=keep_going,
+            allow_flush=allow_flush,
+            burn_in_images=burn_in_images,
+        ),
+        observe,
+        check=partial(check_split, over_dask=client is not None, clients=clients),
+    )
+    check_outputs(plan.files_written())
+    return plan.carry_out(source(client, clients), expected)
+
+
+def compared(servers: Sequence[Server]) -> list[Server]:
+    """Return servers whose results name them, and the others that run on this machine meanwhile.
+
+    A server without a name is alone, and returned as it is.
+    """
+    stay = [one.name for one in servers if one.name and not one.embedded and _is_here(one.config)]
+    return [
+        one
+        if one.name is None
+        else dataclasses.replace(
+            one,
+            config=dataclasses.replace(
+                one.config,
+                server_name=one.name,
+                servers_meanwhile=tuple(str(name) for name in stay if name != one.name),
+            ),
+        )
+        for one in servers
+    ]
+
+
+def _is_here(config: RunConfig) -> bool:
+    """Whether the server is on this machine, as far as its address says."""
+    address = config.http_address or config.address
+    if (isinstance(address, ServerAddress) and address.socket) or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
+class Plan:
+    """The runs of a sweep: all of them, and what is done."""
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        grid: Grid,
+        order: Order,
+        observe: StudyObserver = ignore,
+        *,
+        check: Callable[[RunConfig], None] = lambda config: None,
+        dry: bool = False,
+    ) -> None:
+        """Ask the servers for their models, and check every cell.
+
+        `check` raises ConfigError where there cannot be such a run. A `dry` plan asks servers only
+        where it has to. ConfigError and ServerError as `sweep`.
+        """
+        self._grid = grid
+        self._order = order
+        self._observe = observe
+        self._check = check
+        self._planned: list[tuple[Server, list[PlannedRun]]] = []
+        self._left_out: list[str] = []
+        for server in servers:
+            try:
+                self._planned.append((server, self._runs_of(server, dry=dry)))
+            except ServerError as error:
+                if not order.keep_going or len(self._left_out) == len(servers) - 1:
+                    raise
+                self._leave_out(server, error)
+        self._done = {run.file for run in self.runs if is_done(run.file, run.config)}
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        """All runs, in the order in which they are made."""
+        return [run for _, runs in self._turns() for run in runs]
+
+    def is_done(self, run: PlannedRun) -> bool:
+        """Whether an earlier sweep made a run."""
+        return run.file in self._done
+
+    def files_written(self) -> list[Named]:
+        """Return the files that the sweep may write, by what they are."""
+        writes: list[Named] = []
+        for run in self.runs:
+            writes += [("--results-dir", file) for file in (run.file, raw_file(run.file))]
+            writes.append(("the journal of a result", journal_of(run.file)))
+        return list(dict.fromkeys(writes))
+
+    def carry_out(self, run: Run, expected: Sequence[Expectation]) -> Sweep:
+        """Make the runs that are not done; errors as `sweep`."""
+        made = Sweep([one.file for one in self.runs], len(self._done), [], self._left_out)
+        for file in self._done:  # left by a sweep that was killed just after it saved the result
+            remove_written(journal_of(file))
+        self._observe(Planned(len(made.files), made.done))
+        try:
+            for server, runs in self._turns():
+                left = [one for one in runs if not self.is_done(one)]
+                if left and not self._take_turn(server, left, run, expected, made):
+                    break
+        except KeyboardInterrupt:
+            made.interrupted = True
+        return made
+
+    def _leave_out(self, server: Server, error: AibenchError) -> None:
+        self._left_out.append(str(server.name))
+        self._observe(Note(f"{server.name} is left out: {error}"))
+
+    def _runs_of(self, server: Server, *, dry: bool) -> list[PlannedRun]:
+        """Return the runs of one server; ConfigError where one of them cannot be made."""
+        batches = self._grid.autobatching
+        of_redisai = batches is not None or self._order.allow_flush
+        if of_redisai and server.config.url:
+            raise ConfigError("--autobatching and --allow-flush are of RedisAI alone")
+        if of_redisai and server.config.others and not server.config.cluster_mode:
+            raise ConfigError("--autobatching and --allow-flush change one server: name one")
+        if server.embedded or (dry and batches):
+            model: AnyModel | RedisAiModel = AnyModel()
+        else:
+            model = self._model(server.config)
+        own = 0 if server.embedded == "redisai" else model.batch_size
+        (count, *_) = server.resolved(server.config).count_tensors()
+        runs = []
+        for cell in self._grid.cells(own, server.name, self._order.shuffle):
+            config = server.resolved(self._configured(server.config, cell))
+            self._check(config)
+            model.check(cell, config.max_requests(count))
+            file = result_file(cell, self._order.folder, self._order.suffix, self._order.device)
+            runs.append(PlannedRun(cell, config, file))
+        if not runs:
+            raise ConfigError("no run is left: no number of --workers can fill --autobatching")
+        return runs
+
+    def _model(self, config: RunConfig) -> AnyModel | RedisAiModel:
+        if config.url is not None:
+            return AnyModel()
+        return RedisAiModel(
+            config,
+            has_to_batch=any(self._grid.autobatching or ()),
+            allow_flush=self._order.allow_flush,
+            observe=self._observe,
+        )
+
+    def _configured(self, config: RunConfig, cell: Cell) -> RunConfig:
+        if self._order.burn_in_images is not None:
+            config = dataclasses.replace(
+                config,
+                burn_in=-(-self._order.burn_in_images // cell.batch_size),
+                burn_in_s=0.0,
+                burn_in_until_steady=False,
+            )
+        return dataclasses.replace(
+            config,
+            workers=cell.workers,
+            threads=config.threads and min(config.threads, cell.workers),
+            batch_size=cell.batch_size,
+            limit_rps=cell.limit_rps,
+            metadata_autobatching=cell.autobatching,
+            results_so_far=True,
+        )
+
+    def _turns(self) -> Iterator[tuple[Server, list[PlannedRun]]]:
+        """Yield whose turn it is, and the runs of that turn.
+
+        Servers that are compared take turns, with one run of each cell at a time, so that what
+        changes on the machine during the sweep affects all of them alike.
+        """
+        if len(self._planned) == 1:
+            yield from self._planned
+            return
+        for number in sorted({one.cell.run for _, runs in self._planned for one in runs}):
+            for server, runs in self._planned:
+                yield server, [one for one in runs if one.cell.run == number]
+
+    def _take_turn(
+        self,
+        server: Server,
+        runs: Sequence[PlannedRun],
+        run: Run,
+        expected: Sequence[Expectation],
+        made: Sweep,
+    ) -> bool:
+        """Make runs on one server; whether the sweep goes on."""
+        try:
+            with (
+                started(server.config, server.embedded, self._observe) as there,
+                self._model(there) as model,
+            ):
+                for one in runs:
+                    planned = one.at(there) if server.embedded else one
+                    if not self._make(model, planned, run, expected, made):
+                        return False
+        except ServerError as error:
+            if not self._order.keep_going or len(self._planned) == 1:
+                raise
+            self._leave_out(server, error)
+        return True
+
+    def _make(
+        self,
+        model: AnyModel | RedisAiModel,
+        planned: PlannedRun,
+        run: Run,
+        expected: Sequence[Expectation],
+        made: Sweep,
+    ) -> bool:
+        """Make one run; whether the sweep goes on. KeyboardInterrupt where it was ended."""
+        cell, file = planned.cell, planned.file
+        if made.runs:
+            time.sleep(self._order.pause_s)
+        try:
+            model.prepare(cell.autobatching)
+            result = run_and_save(
+                partial(run, planned.config), str(cell), file, expected, self._observe
+            )
+        except ServerError as error:
+            if not self._order.keep_going:
+                raise
+            made.runs.append(SweptRun(cell, file, None, error))
+            self._observe(RunFailed(str(cell), error))
+            return True
+        made.runs.append(SweptRun(cell, file, result))
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return made.runs[-1].went_well or self._order.keep_going
