@@ -49,20 +49,10 @@ cdef extern from "machine.h" nogil:
 
 cdef extern from "tensordata.h" nogil:
     enum tensor_dtype:
-        TENSOR_FLOAT
-        TENSOR_DOUBLE
-        TENSOR_INT8
-        TENSOR_INT16
-        TENSOR_INT32
-        TENSOR_INT64
-        TENSOR_UINT8
-        TENSOR_UINT16
-        TENSOR_BOOL
-        TENSOR_FP16
-        TENSOR_BF16
-        TENSOR_UINT32
-        TENSOR_UINT64
-        TENSOR_STRINGS
+        pass
+    enum:
+        TENSOR_DTYPES
+    const char *const tensor_dtype_names[TENSOR_DTYPES]
 
 
 cdef extern from "<sys/uio.h>" nogil:

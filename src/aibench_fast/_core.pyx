@@ -126,22 +126,13 @@ def timer_errors(uint64_t count, int64_t period_ns):
 # ---- Tensors ----
 
 
-_DTYPES = {
-    "FLOAT": TENSOR_FLOAT,
-    "DOUBLE": TENSOR_DOUBLE,
-    "INT8": TENSOR_INT8,
-    "INT16": TENSOR_INT16,
-    "INT32": TENSOR_INT32,
-    "INT64": TENSOR_INT64,
-    "UINT8": TENSOR_UINT8,
-    "UINT16": TENSOR_UINT16,
-    "BOOL": TENSOR_BOOL,
-    "FP16": TENSOR_FP16,
-    "BF16": TENSOR_BF16,
-    "UINT32": TENSOR_UINT32,
-    "UINT64": TENSOR_UINT64,
-    "BYTES": TENSOR_STRINGS,
+cdef dict _DTYPES = {
+    name: place for place, name in enumerate(_names(tensor_dtype_names, TENSOR_DTYPES))
 }
+
+
+cdef tensor_dtype _dtype(str name) except *:
+    return <tensor_dtype><int>_DTYPES[name]
 
 
 cdef class Tensors:
@@ -178,7 +169,7 @@ cdef class Tensors:
     def generate(uint64_t tensor_count, size_t tensor_bytes, str dtype, uint64_t seed):
         cdef Tensors tensors = Tensors.__new__(Tensors)
         cdef errstr_t errstr
-        cdef tensor_dtype native_dtype = _DTYPES[dtype]
+        cdef tensor_dtype native_dtype = _dtype(dtype)
         cdef int status
         with nogil:
             status = tensormap_generate(
@@ -228,7 +219,7 @@ cdef class JsonTensors:
 
     def __cinit__(self, str dtype, size_t tensor_bytes, uint64_t most):
         cdef errstr_t errstr
-        if jsontensors_open(&self._texts, _DTYPES[dtype], tensor_bytes, most, errstr) < 0:
+        if jsontensors_open(&self._texts, _dtype(dtype), tensor_bytes, most, errstr) < 0:
             raise ConfigError(_text(errstr))
 
     def __dealloc__(self):
@@ -393,7 +384,7 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
         kept.append(names)
         native.http.outputs[i].name = PyBytes_AS_STRING(names[0])
         native.http.outputs[i].datatype = PyBytes_AS_STRING(names[1])
-        native.http.outputs[i].dtype = _DTYPES[output.dtype]
+        native.http.outputs[i].dtype = _dtype(output.dtype)
         native.http.outputs[i].dimensions = len(output.shape)
         for axis, length in enumerate(output.shape):
             native.http.outputs[i].shape[axis] = length

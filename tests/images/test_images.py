@@ -90,7 +90,7 @@ def test_area_scaling_refuses_what_is_no_picture() -> None:
         area_scale_rgb(np.zeros((0, 2, 3), np.uint8), good)
     with pytest.raises(ValueError, match="4 channels"):
         area_scale_rgb(np.zeros((2, 2, 4), np.uint8), good)
-    with pytest.raises(ValueError, match="2 x 0 x 3 is no RGB picture"):
+    with pytest.raises(ValueError, match="2 x 0 x 3 is not an RGB picture"):
         area_scale_rgb(good, np.zeros((2, 0, 3), np.uint8))
     for mode in ("L", "RGBA", "CMYK"):
         with pytest.raises(ValueError, match=f"mode {mode}"):
@@ -116,7 +116,7 @@ def test_conversion_is_a_product_and_a_sum(count: int) -> None:
 
 
 def test_conversion_refuses_unequal_lengths() -> None:
-    with pytest.raises(ValueError, match="3 values do not fill an array of 4"):
+    with pytest.raises(ValueError, match="3 values for an array of 4"):
         convert_u8_to_f32(np.zeros(3, np.uint8), np.zeros(4, np.float32), 1, 0)
 
 

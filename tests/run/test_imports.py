@@ -193,7 +193,7 @@ def _reached(package: str) -> set[str]:
     [
         "results.result", "results.files", "results.tables", "results.compare", "results.export",
         "results.histogram", "report.text", "report.html", "report.pictures",
-        "tensors.tensorfile", "load.config", "protocols.redisai.commands",
+        "tensors.tensorfile", "load.config", "protocols.redisai.commands", "coretypes",
     ],
 )  # fmt: skip
 def test_reading_a_result_needs_no_native_core(module: str) -> None:

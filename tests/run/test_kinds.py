@@ -1,4 +1,4 @@
-"""A mix of kinds in the load generator: shares by weight, figures that add up, several inputs."""
+"""A mix of kinds in the load generator: shares by weight, parts that add up, several inputs."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI
 
 from aibench_fast._core import LoadGenerator, Tensors
-from aibench_fast.coretypes import Endpoint, Kind, RespPlan
+from aibench_fast.coretypes import Endpoint, Kind, RespPlan, Schedule, Segment
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, encode
 
 REQUESTS = 2000
@@ -97,3 +97,38 @@ def test_the_inputs_of_a_request_are_those_of_one_number() -> None:
     for seed, name in enumerate((b"in0", b"in1")):
         tensors = Tensors.generate(10, 16, "FLOAT", seed)
         assert sent[name] == [tensors.read(number % 10, 1) for number in range(20)]
+
+
+def test_the_parts_of_each_dimension_add_up_to_the_whole() -> None:
+    even = [Segment(400.0, 400.0, 0.25, step=step) for step in range(3)]
+    with FakeRedisAI() as first, FakeRedisAI() as second:
+        generator = LoadGenerator(
+            kinds=[kind("one", 1, 3.0, 4), kind("two", 2, 1.0, 4)],
+            endpoints=[Endpoint("127.0.0.1", server.port) for server in (first, second)],
+            threads=2, burn_in_requests=20, max_requests=0, duration_ns=0,
+            reply_timeout_ns=10**10, connect_timeout_ns=10**9, stop_on_failure=False,
+            schedule=Schedule("even", even),
+        )  # fmt: skip
+        generator.start()
+        assert generator.wait(60)
+        snapshot, parts = generator.snapshot(), generator.parts()
+        generator.close()
+    assert [(part.dimension, part.number) for part in parts] == [
+        ("kind", 0), ("kind", 1), ("server", 0), ("server", 1),
+        ("step", 0), ("step", 1), ("step", 2),
+    ]  # fmt: skip
+    assert snapshot.measured.counters["successes"] == 300 - 20
+    assert snapshot.burn_in.counters["successes"] == 20
+    assert snapshot.counters["requests"] == snapshot.counters["begun"] == 300
+    for counter in ("successes", "inferences", "late_starts"):
+        by_dimension: Counter[str] = Counter()
+        for part in parts:
+            by_dimension[part.dimension] += part.figures.counters[counter]
+        whole = snapshot.measured.counters[counter]
+        assert [*by_dimension.values()] == [whole] * 3
+    successes = [part.figures.counters["successes"] for part in parts]
+    assert successes[4:] == [100 - 20, 100, 100]
+    assert successes[0] > successes[1] > 0
+    assert min(successes[2:4]) > 0
+    latencies = sum(memoryview(parts[0].figures.histograms["latencies"].counts).cast("q"))
+    assert latencies == successes[0]

@@ -31,7 +31,7 @@ DEFINE_FILL(fill_8_bits, uint8_t, 8, random & UINT8_MAX)
 DEFINE_FILL(fill_16_bits, uint16_t, 8, random & UINT8_MAX)
 DEFINE_FILL(fill_32_bits, uint32_t, 8, random & UINT8_MAX)
 DEFINE_FILL(fill_64_bits, uint64_t, 8, random & UINT8_MAX)
-/* The upper bits of a float of so few random bits are all there is of it. */
+/* A float of so few random bits has all of them in its upper half. */
 static uint32_t float_bits(float value)
 {
     uint32_t bits;
@@ -39,7 +39,7 @@ static uint32_t float_bits(float value)
     return bits;
 }
 
-/* Of a value that is 0, or from 2^-11 to below 1, so that its exponent needs no care. */
+/* The value is 0, or from 2^-11 to below 1, so that its exponent needs no check. */
 static uint16_t half_of(float value)
 {
     uint32_t bits = float_bits(value);
@@ -50,25 +50,15 @@ DEFINE_FILL(fill_fp16, uint16_t, 16, half_of((float)(random & 0x7ff) * 0x1p-11f)
 DEFINE_FILL(fill_bf16, uint16_t, 16, float_bits((float)(random & 0xff) * 0x1p-8f) >> 16)
 DEFINE_FILL(fill_bool, uint8_t, 8, random & 1)
 
+#define DTYPE_NAME(constant, name, bytes) name,
+#define DTYPE_BYTES(constant, name, bytes) bytes,
+
+const char *const tensor_dtype_names[] = {DTYPE_LIST(DTYPE_NAME)};
+
 size_t tensordata_value_bytes(enum tensor_dtype dtype)
 {
-    switch (dtype) {
-    case TENSOR_DOUBLE:
-    case TENSOR_INT64:
-    case TENSOR_UINT64: return 8;
-    case TENSOR_FLOAT:
-    case TENSOR_INT32:
-    case TENSOR_UINT32:
-    case TENSOR_STRINGS: return 4;
-    case TENSOR_INT16:
-    case TENSOR_UINT16:
-    case TENSOR_FP16:
-    case TENSOR_BF16: return 2;
-    case TENSOR_INT8:
-    case TENSOR_UINT8:
-    case TENSOR_BOOL: break;
-    }
-    return 1;
+    static const size_t value_bytes[] = {DTYPE_LIST(DTYPE_BYTES)};
+    return value_bytes[dtype];
 }
 
 void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t seed)
@@ -78,7 +68,7 @@ void tensordata_fill(void *data, size_t bytes, enum tensor_dtype dtype, uint64_t
     case TENSOR_DOUBLE: fill_double(data, bytes / sizeof(double), seed); break;
     case TENSOR_INT8: fill_int8(data, bytes, seed); break;
     case TENSOR_UINT8: fill_8_bits(data, bytes, seed); break;
-    /* Of no value is the sign's bit set, so that these serve the signed types too. */
+    /* The sign bit is never set, so that these serve the signed types too. */
     case TENSOR_INT16:
     case TENSOR_UINT16: fill_16_bits(data, bytes / sizeof(uint16_t), seed); break;
     case TENSOR_UINT32:

@@ -12,7 +12,7 @@ cdef extern from "area.h" nogil:
         uint8_t *out, size_t out_width, size_t out_height)
 
 
-# The part of the Arrow C data interface that is read here; its layout is fixed for good.
+# The part of the Arrow C data interface that is read here; its layout never changes.
 cdef extern from *:
     """
     struct ArrowArray {

@@ -1,6 +1,6 @@
-/* Pixels to tensor values.
+/* Converts pixels to tensor values.
  *
- * No allocation, no state: any thread may call it, several at once on different memory.
+ * Memory: nothing is allocated. Threads: no state; any number may call it at once, each on other memory.
  */
 #ifndef AIBENCH_CONVERT_H
 #define AIBENCH_CONVERT_H
@@ -10,7 +10,7 @@
 
 /* out[i] = in[i] * scale + offset, rounded to float after each step, for i below `n`.
  *
- * The caller owns both arrays: `n` values each, which must not overlap. Cannot fail.
+ * The caller owns both arrays of `n` values, which must not overlap. It cannot fail.
  */
 void convert_u8_to_f32(const uint8_t *in, float *out, size_t n, float scale, float offset);
 

@@ -1,7 +1,6 @@
-/* Marks a loop over pixels that is worth compiling twice: for any x86-64, and for those with AVX2,
- * chosen when the program is loaded. Both give the same bits, for neither fuses a multiplication
- * with an addition. Elsewhere the loop is compiled once, as under a sanitizer, which is not ready yet
- * when the choice is made. */
+/* Marks a loop over pixels that is compiled twice: for any x86-64, and for AVX2. The loader chooses one. Both give the
+ * same bits, because neither fuses a multiplication with an addition. On other machines, and with a sanitizer, which is
+ * not ready when the loader chooses, the loop is compiled once. */
 #ifndef AIBENCH_VECTORISE_H
 #define AIBENCH_VECTORISE_H
 
