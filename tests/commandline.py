@@ -1,19 +1,113 @@
-"""The command line as a user calls it."""
+"""The command line as a user calls it, in this process or in one of its own."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import IO
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-"""Runs `aibench-fast` in an empty folder with the arguments given, its output into pipes."""
+from aibench_fast.cli import main
+from aibench_fast.cli.ending import ENDING_SIGNALS
+
+Completed = subprocess.CompletedProcess[str]
+Cli = Callable[..., Completed]
+"""Run `aibench-fast` in an empty folder with the arguments given, its output into pipes."""
+
+SIGNALS = (*ENDING_SIGNALS, signal.SIGALRM)
 
 
 def command(*arguments: object) -> list[str]:
-    """An `aibench-fast` command line."""
+    """Return an `aibench-fast` command line."""
     return [sys.executable, "-m", "aibench_fast", *map(str, arguments)]
 
 
+def as_process(folder: Path, *arguments: object, **options: object) -> Completed:
+    """Run `aibench-fast` in `folder` as a process of its own."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def in_process(
+    folder: Path,
+    *arguments: object,
+    stdin: bytes = b"",
+    program: Callable[[Sequence[str]], int] = main,
+) -> Completed:
+    """Run `aibench-fast`, or another program, in `folder` without starting a process.
+
+    Its standard streams are files, also those of the processes that it starts.
+    """
+    words = [str(argument) for argument in arguments]
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out:
+        given.write(stdin)
+        given.seek(0)
+        with tempfile.TemporaryFile() as err:
+            with _standard_streams(given, out, err), signals_kept(), chdir(folder):
+                try:
+                    code = program(words)
+                except SystemExit as ended:
+                    code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+            return Completed(words, code, _text(out), _text(err))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
+@contextmanager
+def _standard_streams(*files: IO[bytes]) -> Iterator[None]:
+    """Have descriptors 0, 1 and 2, and the streams of `sys`, as a new process has them."""
+    names = ("stdin", "stdout", "stderr")
+    before = {name: getattr(sys, name) for one in names for name in (one, f"__{one}__")}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in range(3)]
+    for number, (name, file) in enumerate(zip(names, files, strict=True)):
+        os.dup2(file.fileno(), number)
+        stream = os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, one in enumerate(kept):
+            os.dup2(one, number)
+            os.close(one)
+        for name, stream in before.items():
+            setattr(sys, name, stream)
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Undo what a command in this process does about signals.
+
+    It answers them, and ignores them once interrupted; what it ignores, every process that a later
+    test starts would ignore too.
+    """
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    hook = sys.unraisablehook
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook
+
+
 def without_coverage() -> dict[str, str]:
-    """The environment for a command whose memory or files are limited: coverage takes some."""
+    """Return the environment for a command whose memory or files are limited."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COV")}

@@ -2,16 +2,14 @@
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from certificates import Authority, Certificate
-from commandline import Cli, command
+from commandline import Cli, as_process, in_process, signals_kept
 
 import vendored_sources
 from aibench_fast.server import ports
@@ -22,16 +20,9 @@ TENSOR_BYTES = 224 * 224 * 3 * 4
 
 @pytest.fixture(autouse=True)
 def signals_as_they_were() -> Iterator[None]:
-    """A command that is called in this process answers signals, and ignores them once interrupted.
-
-    What it ignores, every process that a later test starts would ignore too.
-    """
-    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-    hook = sys.unraisablehook
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    sys.unraisablehook = hook
+    """A command that is called in this process answers signals."""
+    with signals_kept():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -88,19 +79,14 @@ def certificate(authority: Authority) -> Certificate:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Run `aibench-fast` in an empty folder, its output into pipes."""
+    """Run `aibench-fast` in an empty folder, within this process."""
+    return partial(in_process, tmp_path)
 
-    def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            command(*arguments),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
 
-    return run
+@pytest.fixture
+def process(tmp_path: Path) -> Cli:
+    """Run `aibench-fast` in an empty folder as a process, where that is what a test is about."""
+    return partial(as_process, tmp_path)
 
 
 @pytest.fixture

@@ -10,20 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import Cli, command
 from pictures import encode, noise
 from PIL import Image
 
 
-def command(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aibench_fast", *map(str, arguments)],
-        capture_output=True, text=True, timeout=60, check=False, **options,
-    )  # fmt: skip
-
-
-def test_prepare_prints_the_seed_and_the_file(photographs: Path, tmp_path: Path) -> None:
+def test_prepare_prints_the_seed_and_the_file(cli: Cli, photographs: Path, tmp_path: Path) -> None:
     output = tmp_path / "new folder" / "t.out"
-    done = command("prepare", "--input", photographs, "--output", output)
+    done = cli("prepare", "--input", photographs, "--output", output)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "Using random seed 12345 to take a random 224 x 224 crop to the scaled image\n"
@@ -33,9 +27,11 @@ def test_prepare_prints_the_seed_and_the_file(photographs: Path, tmp_path: Path)
     assert output.stat().st_size == 5 * 602_112
 
 
-def test_prepare_takes_the_negative_scale_as_a_value(photographs: Path, tmp_path: Path) -> None:
+def test_prepare_takes_the_negative_scale_as_a_value(
+    cli: Cli, photographs: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "t.out"
-    done = command(
+    done = cli(
         "prepare", "--quiet", "--input", photographs, "--output", output, "--scale", "-1..1"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -46,7 +42,7 @@ def test_prepare_shows_count_and_rate_on_a_terminal(photographs: Path, tmp_path:
     ours, theirs = pty.openpty()
     arguments = ("prepare", "--input", photographs, "--output", tmp_path / "t.out", "--limit", 50)
     process = subprocess.Popen(
-        [sys.executable, "-m", "aibench_fast", *map(str, arguments)],
+        command(*arguments),
         stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip
     os.close(theirs)
@@ -63,10 +59,10 @@ def test_prepare_shows_count_and_rate_on_a_terminal(photographs: Path, tmp_path:
     assert b"tensors/s" in shown
 
 
-def test_prepare_lists_what_it_skipped(photographs: Path, tmp_path: Path) -> None:
+def test_prepare_lists_what_it_skipped(cli: Cli, photographs: Path, tmp_path: Path) -> None:
     (photographs / "a.txt").write_bytes(b"no photograph")
     arguments = ("prepare", "--input", photographs, "--output", tmp_path / "t.out")
-    skipped = command(*arguments, "--on-error", "skip")
+    skipped = cli(*arguments, "--on-error", "skip")
     assert skipped.returncode == 0
     assert skipped.stderr.startswith("skipped a.txt: is no image of a known kind")
     assert "5 tensors from 5 photographs" in skipped.stdout
@@ -88,11 +84,13 @@ def test_prepare_lists_what_it_skipped(photographs: Path, tmp_path: Path) -> Non
     ],
     ids=["text", "cut", "bomb", "empty folder"],
 )
-def test_prepare_names_the_bad_file_in_one_line(tmp_path: Path, make: object, message: str) -> None:
+def test_prepare_names_the_bad_file_in_one_line(
+    cli: Cli, tmp_path: Path, make: object, message: str
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     make(folder)  # type: ignore[operator]
-    done = command("prepare", "--input", folder, "--output", tmp_path / "t.out")
+    done = cli("prepare", "--input", folder, "--output", tmp_path / "t.out")
     assert done.returncode == 2
     assert done.stderr.startswith("aibench-fast: ")
     assert message in done.stderr
@@ -100,8 +98,8 @@ def test_prepare_names_the_bad_file_in_one_line(tmp_path: Path, make: object, me
     assert not (tmp_path / "t.out").exists()
 
 
-def test_prepare_where_it_may_not_write(photographs: Path, tmp_path: Path) -> None:
-    done = command("prepare", "--input", photographs, "--output", tmp_path)
+def test_prepare_where_it_may_not_write(cli: Cli, photographs: Path, tmp_path: Path) -> None:
+    done = cli("prepare", "--input", photographs, "--output", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"cannot write {tmp_path}" in done.stderr
 
@@ -109,8 +107,7 @@ def test_prepare_where_it_may_not_write(photographs: Path, tmp_path: Path) -> No
 def test_interrupted_prepare_leaves_nothing(photographs: Path, tmp_path: Path) -> None:
     output = tmp_path / "out" / "t.out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "aibench_fast", "prepare", "--input", str(photographs),
-         "--output", str(output), "--re-use-factor", "5000"],
+        command("prepare", "--input", photographs, "--output", output, "--re-use-factor", 5000),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 30
@@ -132,8 +129,8 @@ def tensor_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_show_summary(tensor_file: Path) -> None:
-    done = command("show", tensor_file, "--summary", "--layout", "nhwc")
+def test_show_summary(cli: Cli, tensor_file: Path) -> None:
+    done = cli("show", tensor_file, "--summary", "--layout", "nhwc")
     assert done.stdout == (
         "tensors:  3\n"
         "shape:    224 x 224 x 3 float32 (NHWC)\n"
@@ -143,24 +140,28 @@ def test_show_summary(tensor_file: Path) -> None:
     )
 
 
-def test_show_draws_the_tensors_that_were_asked_for(tensor_file: Path, tmp_path: Path) -> None:
+def test_show_draws_the_tensors_that_were_asked_for(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "sheet.png"
-    done = command("show", tensor_file, "--index", "1:3", "--out", out, "--layout", "nhwc")
+    done = cli("show", tensor_file, "--index", "1:3", "--out", out, "--layout", "nhwc")
     assert (done.returncode, done.stdout) == (0, f"2 tensors drawn in {out}\n")
     with Image.open(out) as sheet:
         colours = {colour for count, colour in sheet.getcolors() if count == 224 * 224}
     assert colours == {(51, 102, 153), (255, 255, 255)}
 
 
-def test_show_gives_back_the_photograph_that_was_prepared(tmp_path: Path) -> None:
+def test_show_gives_back_the_photograph_that_was_prepared(cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.png").write_bytes(encode(noise(224, 224)))
     for layout, scale in (("nhwc", "0..1"), ("nchw", "-1..1")):
         output, out = tmp_path / f"{layout}.out", tmp_path / f"{layout}.png"
-        command("prepare", "--input", folder, "--output", output, "--size", 224,
-                "--layout", layout, "--scale", scale)  # fmt: skip
-        command("show", output, "--index", 0, "--out", out, "--layout", layout)
+        cli(
+            "prepare", "--input", folder, "--output", output, "--size", 224, "--layout", layout,
+            "--scale", scale,
+        )  # fmt: skip
+        cli("show", output, "--index", 0, "--out", out, "--layout", layout)
         with Image.open(out) as sheet:
             drawn = np.asarray(sheet.crop((4, 4, 228, 228)))
         np.testing.assert_array_equal(drawn, np.asarray(noise(224, 224)))
@@ -179,17 +180,17 @@ def test_show_gives_back_the_photograph_that_was_prepared(tmp_path: Path) -> Non
     ],
 )
 def test_show_of_what_is_not_there(
-    tensor_file: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+    cli: Cli, tensor_file: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = command("show", tensor_file, *arguments, cwd=tmp_path)
+    done = cli("show", tensor_file, *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
     assert list(tmp_path.iterdir()) == [tensor_file]
 
 
 @pytest.mark.parametrize("name", ["prepare", "show"])
-def test_help_ends_with_an_example(name: str) -> None:
-    help_lines = command(name, "--help").stdout.rstrip().splitlines()
+def test_help_ends_with_an_example(cli: Cli, name: str) -> None:
+    help_lines = cli(name, "--help").stdout.rstrip().splitlines()
     assert help_lines[-2] == "example:"
     assert help_lines[-1].strip().startswith(f"aibench-fast {name} ")
 

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-import redis
+from commandline import Cli, in_process
 
+from aibench_fast.cli.commands import aibench as aibench_program
 from aibench_fast.cli.options import goflags
 from aibench_fast.errors import ConfigError
 from aibench_fast.server import EmbeddedServer
@@ -49,9 +50,6 @@ ALL_FLAGS = [
     "-output-file-stats-hdr-response-latency-hist=hist.txt",
 ]
 
-Completed = subprocess.CompletedProcess[str]
-Aibench = Callable[..., Completed]
-
 
 @pytest.mark.parametrize(
     "words",
@@ -91,20 +89,12 @@ def test_what_go_would_refuse_is_refused(words: list[str], message: str) -> None
 
 
 @pytest.fixture
-def aibench(server: EmbeddedServer, tmp_path: Path) -> Aibench:
-    def run(*arguments: object, stdin: bytes | None = None) -> Completed:
-        done = subprocess.run(
-            [PROGRAM, f"-port={server.port}", *map(str, arguments)],
-            cwd=tmp_path, capture_output=True, timeout=100, check=False,
-            input=stdin if stdin is not None else b"",
-        )  # fmt: skip
-        return Completed(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    return run
+def aibench(server: EmbeddedServer, tmp_path: Path) -> Cli:
+    return partial(in_process, tmp_path, f"-port={server.port}", program=aibench_program.main)
 
 
 def test_every_flag_is_taken_and_means_what_it_meant(
-    aibench: Aibench, tensor_file: Path, tmp_path: Path
+    aibench: Cli, tensor_file: Path, tmp_path: Path
 ) -> None:
     done = aibench(*ALL_FLAGS, f"-file={tensor_file}", "-json-out-file=r.json")
     assert done.returncode == 0, done.stderr
@@ -132,10 +122,13 @@ def test_the_percentile_table_is_written_as_aibench_does(
 
 
 def test_tensors_come_from_standard_input(
-    aibench: Aibench, client: redis.Redis, tensor_file: Path, tmp_path: Path
+    server: EmbeddedServer, tensor_file: Path, tmp_path: Path
 ) -> None:
-    done = aibench("-model=null", "-json-out-file=r.json", stdin=tensor_file.read_bytes())
-    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(
+        [PROGRAM, f"-port={server.port}", "-model=null", "-json-out-file=r.json"],
+        cwd=tmp_path, capture_output=True, check=False, input=tensor_file.read_bytes(),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
     saved = json.loads((tmp_path / "r.json").read_text())
     assert (saved["Successes"], saved["Workers"]) == (7, 8)
     spooled = Path(saved["DataFile"])
@@ -143,7 +136,7 @@ def test_tensors_come_from_standard_input(
     assert not spooled.parent.exists()
 
 
-def test_a_cut_standard_input_is_one_line(aibench: Aibench) -> None:
+def test_a_cut_standard_input_is_one_line(aibench: Cli) -> None:
     for size, words in ((1000, "standard input: 1,000 bytes"), (0, "standard input")):
         done = aibench("-model=null", stdin=bytes(size))
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
@@ -151,9 +144,7 @@ def test_a_cut_standard_input_is_one_line(aibench: Aibench) -> None:
         assert "/tmp" not in done.stderr
 
 
-def test_a_limit_really_limits_batches_too(
-    aibench: Aibench, tensor_file: Path, tmp_path: Path
-) -> None:
+def test_a_limit_really_limits_batches_too(aibench: Cli, tensor_file: Path, tmp_path: Path) -> None:
     done = aibench(
         f"-file={tensor_file}", "-model=null", "-limit-rps=40", "-batch-size=2", "-max-queries=40",
         "-json-out-file=r.json",
@@ -175,7 +166,7 @@ def test_a_limit_really_limits_batches_too(
         (["-host=a,b", "-port=1,2,3", "-file=f"], 2, "2 hosts"),
     ],
 )
-def test_words_and_exit_codes(aibench: Aibench, flags: list[str], code: int, words: str) -> None:
+def test_words_and_exit_codes(aibench: Cli, flags: list[str], code: int, words: str) -> None:
     done = aibench(*flags)
     assert done.returncode == code
     assert words in done.stdout + done.stderr
