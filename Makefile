@@ -1,8 +1,9 @@
 # make bench   photographs to figures, in one command
 # make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
 # make perf    what the client costs beside its peers: a table of ratios, in about half an hour
-# make test    the whole test suite, two files at a time, and coverage by package
-# make servers KServe's server and MLServer for its tests, 800 MB under build/servers
+# make test    all tests that need nothing but what make system names, and the twenty slowest of them
+# make test-servers  the tests that need KServe, MLServer, Triton or a browser
+# make servers KServe's server and MLServer for those, 800 MB under build/servers
 # make dist    sdist and wheel under dist/, each installed in a clean environment and tried there
 # make docs    the documentation's site under build/site; a dead link is an error
 # make lint    ruff, mypy, and every warning of the C compiler an error
@@ -22,6 +23,7 @@ AIBENCH := $(VENV)/bin/aibench-fast
 # A stamp for each purpose, so that nobody waits for what only another one needs.
 RUN := $(VENV)/.run
 TEST := $(VENV)/.test
+TEST_SERVERS := $(VENV)/.test-servers
 LINT := $(VENV)/.lint
 DIST := $(VENV)/.dist
 DOCS := build/docs-venv
@@ -36,10 +38,12 @@ BENCH_SECONDS ?= 30s
 FAULTS ?= 20000
 MINUTES ?= 30
 
-# Servers that the tests ask, whose packages want others than ours.
+# Servers that tests ask, whose packages want others than ours.
 SERVERS := build/servers
+# More words for pytest: continuous integration has it measure coverage.
+PYTEST ?=
 
-.PHONY: bench data-vision perf test servers dist docs lint faults moments soak audit clean system
+.PHONY: bench data-vision perf test test-servers servers dist docs lint faults moments soak audit clean system
 
 bench: $(NATIVE)
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
@@ -50,14 +54,15 @@ bench: $(NATIVE)
 data-vision: $(NATIVE)
 	scripts/generate_data_vision.sh
 
-perf: $(TEST)
+perf: $(TEST_SERVERS)
 	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
 test: $(TEST)
+	$(PYTHON) -m pytest -n 2 --dist worksteal --ignore tests/external $(PYTEST)
+
+test-servers: $(TEST_SERVERS)
 	@$(MAKE) --no-print-directory -j 2 servers
-	@# In the order of their names, so that files of one long test are not the last.
-	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
-	$(PYTHON) tests/coverage_by_package.py
+	$(PYTHON) -m pytest -n 2 --dist loadfile tests/external $(PYTEST)
 
 servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed
 
@@ -93,7 +98,7 @@ faults: $(TEST)
 moments: $(TEST)
 	MOMENTS=20 $(PYTHON) -m pytest -q tests/run/test_ending.py
 
-soak: $(TEST)
+soak: $(TEST_SERVERS)
 	$(PYTHON) tests/soak.py --minutes $(MINUTES) --out $(RESULTS)/soak.md
 
 include tests/server/native.mk
@@ -121,6 +126,10 @@ $(RUN): pyproject.toml
 $(TEST): $(NATIVE) pyproject.toml
 	$(INSTALL) 'pip>=25.1'
 	$(INSTALL) --no-build-isolation --editable '.[server,report,notebook,dask,fsspec,index,completion]' --group test
+	@touch $@
+
+$(TEST_SERVERS): $(TEST)
+	$(INSTALL) --group test-servers
 	# Its Python part, which nothing here uses, wants another NumPy; its Triton does with any.
 	$(INSTALL) --no-deps 'nvidia-pytriton>=0.5'
 	@touch $@

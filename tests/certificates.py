@@ -1,7 +1,9 @@
 """Certificates made on the spot, as files."""
 
 import datetime
+import os
 import ssl
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,3 +41,10 @@ class Authority:
         made.certificate.write_bytes(b"".join(one.bytes() for one in signed.cert_chain_pems))
         signed.private_key_pem.write_to_path(str(made.key))
         return made
+
+
+def has_openssl() -> bool:
+    """Whether the headers of OpenSSL are there, with which the client is built."""
+    compiler = os.environ.get("CC", "cc")
+    asked = [compiler, "-E", "-include", "openssl/ssl.h", "-x", "c", os.devnull]
+    return subprocess.run(asked, check=False, capture_output=True).returncode == 0

@@ -8,12 +8,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from certificates import Authority, Certificate
+from certificates import Authority, Certificate, has_openssl
+from ci import examples, missing
 from commandline import Cli, as_process, in_process, signals_kept
+from hypothesis import settings
 
 import vendored_sources
 from aibench_fast.server import ports
 from aibench_fast.studies.signals import ENDING_SIGNALS
+
+settings.register_profile("examples", max_examples=examples(100), deadline=None)
+settings.load_profile("examples")
 
 TENSOR_BYTES = 224 * 224 * 3 * 4
 
@@ -44,14 +49,19 @@ def system_program() -> Callable[[str, str], Path]:
     """Find a program by its name; without it, given its Debian package, skip or, in CI, fail."""
 
     def find(name: str, package: str) -> Path:
-        if found := shutil.which(name):
-            return Path(found)
-        told = f"no {name}: apt-get install {package}"
-        if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+        found = shutil.which(name)
+        if found is None:
+            missing(f"no {name}: apt-get install {package}")
+        return Path(found)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def openssl() -> None:
+    """The client has TLS: it was built with the headers of OpenSSL."""
+    if not has_openssl():
+        missing("no headers of OpenSSL: apt-get install libssl-dev")
 
 
 @pytest.fixture
@@ -67,7 +77,7 @@ def taken_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def authority(openssl: None, tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 

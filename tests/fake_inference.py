@@ -12,12 +12,13 @@ import socket
 import ssl
 import struct
 import termios
-import threading
 import time
 from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from loopthread import LoopThread
 
 Answer = bytes | None
 OUTPUT_BYTES = 4004
@@ -106,7 +107,7 @@ async def something_came(writer: asyncio.StreamWriter) -> None:
 
 
 @dataclass
-class FakeInference:
+class FakeInference(LoopThread):
     """Listens on a free port of 127.0.0.1 while the `with` block lasts."""
 
     infer: Behaviour = well
@@ -146,31 +147,15 @@ class FakeInference:
     resumed: int = 0
     """Connections by TLS that took up the session of an earlier one."""
 
-    def __enter__(self) -> "FakeInference":
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        starting = asyncio.start_server(self._serve, self.host, 0, limit=1 << 20, ssl=self.tls)
-        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(
+            self._serve, self.host, 0, limit=1 << 20, ssl=self.tls
+        )
         self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
 
     @property
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
-
-    async def _stop(self) -> None:
-        self._server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -7,10 +7,11 @@ None cuts the connection. Real servers are used wherever nothing has to misbehav
 
 import asyncio
 import ssl
-import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+
+from loopthread import LoopThread
 
 OK = b"+OK\r\n"
 OUTPUT_BYTES = 4004
@@ -53,7 +54,7 @@ class _TooLarge(Exception):
     """A bulk is longer than may be."""
 
 
-class FakeRedisAI:
+class FakeRedisAI(LoopThread):
     """Listens on 127.0.0.1 while the `with` block lasts."""
 
     def __init__(self, **behaviours: Behaviour) -> None:
@@ -89,23 +90,12 @@ class FakeRedisAI:
         self.tls: ssl.SSLContext | None = None  # to be set before it is entered, as the next two
         self.host = "127.0.0.1"
         self.port = 0  # any that is free
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def __enter__(self) -> "FakeRedisAI":
-        self._thread.start()
-        starting = asyncio.start_server(
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(
             self._serve, self.host, self.port, limit=1 << 20, ssl=self.tls
         )
-        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
 
     def behaviour(self, command: str) -> Behaviour:
         """What a command answers now."""
@@ -135,13 +125,6 @@ class FakeRedisAI:
         self, name: str, arguments: Sequence[bytes], number: int
     ) -> Reply | Awaitable[Reply]:
         return self._behaviours[name](arguments, number)
-
-    async def _stop(self) -> None:
-        self._server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -14,6 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Self
+
+from loopthread import LoopThread
 
 REQUESTS, REPLIES = "requests", "replies"
 DELAYING = ("delay", "throttle", "split")
@@ -130,7 +133,7 @@ class _Link:
     number: int | None = None
 
 
-class FaultProxy:
+class FaultProxy(LoopThread):
     """Listens on a free port of 127.0.0.1, before a server on another, while a `with` lasts."""
 
     def __init__(
@@ -159,24 +162,17 @@ class FaultProxy:
         self._links: dict[_Link, list[asyncio.Task[None]]] = {}
         self._counted: list[_WholeReplies] = []
         self._down: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def __enter__(self) -> "FaultProxy":
+    def __enter__(self) -> Self:
         # Bound all the time, so that nobody else is given the port while nothing listens there.
         self._holder = socket.socket()
         self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._holder.bind(("127.0.0.1", 0))
         self.port: int = self._holder.getsockname()[1]
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-        return self
+        return super().__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+    def __exit__(self, *failure: object) -> None:
+        super().__exit__(*failure)
         self._holder.close()
 
     def arm(self) -> None:
@@ -193,12 +189,12 @@ class FaultProxy:
         return sum(replies.count for replies in self._counted)
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(
+        self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.port, limit=CHUNK_BYTES, reuse_port=True
         )
 
     async def _stop(self) -> None:
-        self._listener.close()
+        self._server.close()
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for pump in [*self._down, *(pump for pumps in self._links.values() for pump in pumps)]:
                 pump.cancel()
@@ -315,7 +311,7 @@ class FaultProxy:
                 way.writer.transport.abort()
 
     async def _be_down(self, seconds: float) -> None:
-        self._listener.close()
+        self._server.close()
         for link in self._links:
             self._reset(link)
         await asyncio.sleep(seconds)

@@ -23,7 +23,7 @@ START_UNIX_MS = 1_596_741_778_490
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")
 
 
-def latencies(values_ms: list[float]) -> LatencyHistogram:
+def latencies(*values_ms: float) -> LatencyHistogram:
     histogram = Histogram()
     for value in values_ms:
         histogram.record(round(value * 1e6))
@@ -35,7 +35,7 @@ def go_document(
     workers: int, autobatching: int, batch_size: int, rate: float, p50_ms: float
 ) -> dict[str, Any]:
     """The Go tool's JSON: no keys of ours, the histogram in base64 twice."""
-    encoded = latencies([p50_ms] * 3).encode()
+    encoded = latencies(*[p50_ms] * 3).encode()
     return {
         "ResultFormatVersion": "",
         "Limit": 5000,
@@ -118,7 +118,7 @@ def our_result(
     requests = round(rate * measured_s / batch_size)
     values = [p50_ms * rng.lognormvariate(0, 0.12) for _ in range(requests)]
     values += [p50_ms * rng.uniform(1.5, 4) for _ in range(max(1, requests // 100))]
-    histogram = latencies(values[-requests:])
+    histogram = latencies(*values[-requests:])
     quantiles = histogram.quantiles_ms((0.5, 0.9, 0.95, 0.99, 0.99999))
     intervals = []
     for second in range(1, seconds + 1):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import conservation
 import pytest
+from ci import examples
 from fake_inference import Asked, FakeInference, binary_reply, output
 from fake_redisai import OK, FakeRedisAI, array, bulk
 from faultproxy import (
@@ -37,7 +38,7 @@ from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.load.profile import parse_profile
 
-SCHEDULES = int(os.environ.get("FAULTS", "500"))
+SCHEDULES = int(os.environ.get("FAULTS", examples(500)))
 RATE_PER_S = 300.0
 VALUES = 4
 TENSOR_BYTES = 4 * VALUES

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ci import examples
 from commandline import Cli
 from fake_inference import (
     OUTPUT_BYTES,
@@ -140,7 +141,7 @@ def test_a_reply_may_have_other_forms(answer: bytes) -> None:
     assert (result.successes, result.failures) == (20, {})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(cuts=st.lists(st.integers(1, len(HEAD) + len(BODY)), max_size=5))
 def test_a_reply_may_come_in_pieces(cuts: list[int]) -> None:
     whole = binary_reply()

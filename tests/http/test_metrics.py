@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ci import examples
 from commandline import Cli
 from fake_inference import Answer, Asked, FakeInference, binary_reply, json_reply, reply
 from hypothesis import given, settings
@@ -32,7 +33,7 @@ def read(text: bytes, model: str = "m", version: str | None = None) -> ServerRea
         return MetricsReader(http_address(f"{fake.url}/metrics"), [model], version).read()
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.builds(str.__add__, NAMES, TEXTS)))
 def test_any_text_is_a_reading_or_a_note(
     lines: list[str],

@@ -31,9 +31,7 @@ def test_prepare_takes_the_negative_scale_as_a_value(
     cli: Cli, photographs: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "t.out"
-    done = cli(
-        "prepare", "--quiet", "--input", photographs, "--output", output, "--scale", "-1..1"
-    )
+    done = cli("prepare", "--quiet", "--input", photographs, "--output", output, "--scale", "-1..1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert np.fromfile(output, "<f4").min() < -0.9
 

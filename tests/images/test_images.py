@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ci import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encode, noise
@@ -364,7 +365,7 @@ def test_bytes_too_many_do_no_harm(form: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what is broken
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(data=st.data())
 def test_broken_bytes_give_a_picture_or_the_reason(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"]))

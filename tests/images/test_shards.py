@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ci import examples
 from commandline import Cli
 from fake_redisai import META, OK, OUTPUT_BYTES, FakeRedisAI
 from hypothesis import given, settings
@@ -50,7 +51,7 @@ def test_shards_differ_by_one_tensor_at_most(tensors: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("tensor_bytes", [IN_GAPS, SEAMLESS])
-@settings(deadline=None, max_examples=40)  # files are written
+@settings(deadline=None, max_examples=examples(40))  # files are written
 @given(
     counts=st.lists(st.integers(1, 4), min_size=1, max_size=5),
     first=st.integers(0, 100),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ci import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from run.test_text import result
@@ -71,7 +72,7 @@ def merged(*reports: ClientReport | None, **changes: Any) -> Result:
     return merge(WHOLE, clients, start_unix_ms=1000, **changes)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(st.lists(latencies_us, min_size=1, max_size=5))
 def test_a_merge_is_what_one_recorder_of_all_values_has(several: list[list[int]]) -> None:
     """Also after each was sent as bytes."""

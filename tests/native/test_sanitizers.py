@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from certificates import Authority, Certificate
+from certificates import Authority, Certificate, has_openssl
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
 from fake_redisai import OK, FakeRedisAI
 
@@ -22,7 +22,7 @@ def driver(request: pytest.FixtureRequest, libraries: Sources, tmp_path_factory:
     assert isinstance(tmp_path_factory, pytest.TempPathFactory)
     program = tmp_path_factory.mktemp("driver") / "driver"
     return programs.compile_driver(
-        program, libraries, tls=True, **programs.sanitized(request.param)
+        program, libraries, tls=has_openssl(), **programs.sanitized(request.param)
     )
 
 

@@ -37,29 +37,6 @@ def test_rows_are_measured_and_left_in_three_forms(
     assert (tmp_path / "perf.png").read_bytes().startswith(PNG)
 
 
-def test_rows_over_http_are_measured(
-    tmp_path: Path, system_program: Callable[[str, str], Path]
-) -> None:
-    system_program("wrk", "wrk")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows", "wrk",
-         "tritonclient"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    rows = {row["name"]: row for row in json.loads((tmp_path / "perf.json").read_text())["rows"]}
-    assert [*rows] == [
-        "wrk, 2 workers",
-        "client CPU over HTTP, 2 workers",
-        "wrk, 2 workers, distinct tensors",
-        "client CPU over HTTP, 2 workers, distinct tensors",
-        "tritonclient, 1 worker",
-    ]
-    assert rows["wrk, 2 workers"]["at_least"] == 0.95
-    assert rows["client CPU over HTTP, 2 workers"]["at_most"] == 1.1
-    assert all(len(row["rounds"]) == 2 and min(row["rounds"]) > 0 for row in rows.values())
-
-
 def test_what_is_not_there_is_a_row_that_is_not_reached(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows",

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from ci import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resultfiles import go_document, our_result, write
@@ -266,7 +267,7 @@ def words(read: dict[str, ReadFile]) -> list[str]:
 
 
 @given(st.lists(DOCUMENTS, min_size=2, max_size=8))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 def test_an_index_tells_what_the_files_do(documents: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as name:
         folder = Folder(Path(name))

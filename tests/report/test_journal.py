@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ci import examples
 from commandline import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,7 +88,7 @@ def in_a_journal(so_far: Result) -> Result:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     ends=st.lists(st.integers(2, 12), min_size=1, max_size=6, unique=True).map(sorted),
     seed=st.integers(0, 100),

@@ -232,7 +232,7 @@ NAMES = ("q0", "q50", "q95", "q99", "q999", "q100")
 def test_a_percentile_that_so_few_do_not_tell_is_null(
     tmp_path: Path, successes: int, unknown: tuple[str, ...]
 ) -> None:
-    measured = latencies([5.0] * successes)
+    measured = latencies(*[5.0] * successes)
     kind = KindFigures(
         name="m", tensors="16 FLOAT", batch_size=1, weight=1.0, successes=successes,
         inferences=successes, failures={}, shed=0, late_starts=0, latencies=measured,

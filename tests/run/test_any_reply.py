@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ci import examples
 from commandline import Cli
 from fake_redisai import FakeRedisAI, array, bulk
 from hypothesis import HealthCheck, example, given, settings
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from aibench_fast import Result, RunConfig, ServerAddress, ServerError, run
 
 SHOWN = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 _lines = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12).map(str.encode)

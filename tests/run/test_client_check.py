@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
+from resultfiles import latencies
 
 from aibench_fast import ConfigError, RunConfig, ServerAddress, run
-from aibench_fast._core import Histogram, timer_errors
+from aibench_fast._core import timer_errors
 from aibench_fast.load.cgroup import QuotaUse
 from aibench_fast.load.config import available_cores
 from aibench_fast.load.machine import CpuShares, CpuTimes
@@ -25,14 +26,6 @@ from aibench_fast.results.result import ClientCheck, Verdict
 from aibench_fast.studies.selfcheck import Machine, advice
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-def latencies(*values_ms: float) -> LatencyHistogram:
-    histogram = Histogram()
-    for value in values_ms:
-        histogram.record(round(value * 1e6))
-    counts = histogram.counts()
-    return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
 
 
 IDLE = CpuShares(busy=0.6, steal=0.0)

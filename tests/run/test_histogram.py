@@ -3,6 +3,7 @@
 from itertools import chain
 
 import pytest
+from ci import examples
 from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def test_counts_stand_where_hdrhistogram_puts_them(values_us: list[int]) -> None
         assert (counts.min_us, counts.max_us) == (min(values_us), max(values_us))
 
 
-@settings(max_examples=10, deadline=None)  # the package takes long to tell them
+@settings(max_examples=examples(10), deadline=None)  # the package takes long to tell them
 @given(latencies_us.filter(bool))
 def test_mean_and_deviation_are_hdrhistograms(values_us: list[int]) -> None:
     reference = HdrHistogram(1, HIGHEST_US, 3)

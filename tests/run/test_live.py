@@ -13,24 +13,15 @@ from pathlib import Path
 import pytest
 from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
+from resultfiles import latencies
 from rich.console import Console
 
-from aibench_fast._core import Histogram
 from aibench_fast.load.readings import failures_by_kind
 from aibench_fast.report.live import LiveView, histogram_rows, sparkline
 from aibench_fast.results.events import LiveOutage, Reading
-from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Failure
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-
-
-def latencies(*values_ms: float) -> LatencyHistogram:
-    histogram = Histogram()
-    for value in values_ms:
-        histogram.record(round(value * 1e6))
-    counts = histogram.counts()
-    return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
 
 
 def reading(second: float) -> Reading:

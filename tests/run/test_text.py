@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resultfiles import latencies
 
-from aibench_fast._core import Histogram
 from aibench_fast.report import text
 from aibench_fast.results.events import BurnInComplete, Digesting
 from aibench_fast.results.histogram import LatencyHistogram
@@ -27,14 +27,6 @@ from aibench_fast.results.result import (
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")
-
-
-def latencies(*values_ms: float) -> LatencyHistogram:
-    histogram = Histogram()
-    for value in values_ms:
-        histogram.record(round(value * 1e6))
-    counts = histogram.counts()
-    return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
 
 
 def even(rps: float) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ci import examples
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
 from hypothesis import given, settings
@@ -49,7 +50,7 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_steps)
 def test_the_count_of_a_profile_is_within_one_of_its_integral(
     steps: list[tuple[float, float, float]],

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -166,31 +165,6 @@ def test_a_server_that_is_gone_is_left_out_with_keep_going(
     assert len(list(tmp_path.glob("results/JSON_b__*"))) == 2
     assert not list(tmp_path.glob("results/JSON_a__*"))
     assert not (tmp_path / "others").exists()
-
-
-def test_embedded_servers_are_there_while_they_are_measured_alone(
-    cli: Cli, tensor_file: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "grid.toml").write_text(
-        f'file = "{tensor_file}"\nmax-queries = 20\nburn-in = 2\n'
-        '[[server]]\nname = "ours"\nembedded = "redisai"\n'
-        '[[server]]\nname = "triton"\nembedded = "triton"\n'
-    )
-    done = cli("sweep", "--grid", "grid.toml")
-    assert done.returncode == 0, done.stderr
-    for pid in (int(line.split("pid ")[1].split(";")[0]) for line in done.stderr.splitlines()):
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-    ours, triton = (
-        json.loads(path.read_text()) for path in sorted((tmp_path / "results").glob("*.json"))
-    )
-    assert "embedded server" in ours["Server"]["Kind"]
-    assert triton["Server"]["Kind"] == "triton"
-    for one in (ours, triton):
-        used = one["ServerPeriods"]["overall"]
-        assert used["process_cpu_user_s"] > 0
-        assert used["process_rss_bytes"] > 50_000_000  # with its model
-        assert "servers_meanwhile" not in {warning["Kind"] for warning in one["Warnings"]}
 
 
 def test_what_a_server_cannot_do_is_refused_before_any_is_started(cli: Cli, tmp_path: Path) -> None:

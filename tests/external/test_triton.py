@@ -1,6 +1,7 @@
 """Against a real Triton: what it answers is what its own client is told, and what it counted."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -109,6 +110,31 @@ def test_a_run_starts_its_own_and_ends_it(cli: Cli) -> None:
     port = int(done.stderr.split("127.0.0.1:")[1].split(",")[0])
     with pytest.raises(ServerError, match="connection refused"):
         run(RunConfig(file=None, url=f"http://127.0.0.1:{port}", model="null"))
+
+
+def test_embedded_servers_are_there_while_they_are_measured_alone(
+    cli: Cli, tensor_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "grid.toml").write_text(
+        f'file = "{tensor_file}"\nmax-queries = 20\nburn-in = 2\n'
+        '[[server]]\nname = "ours"\nembedded = "redisai"\n'
+        '[[server]]\nname = "triton"\nembedded = "triton"\n'
+    )
+    done = cli("sweep", "--grid", "grid.toml")
+    assert done.returncode == 0, done.stderr
+    for pid in (int(line.split("pid ")[1].split(";")[0]) for line in done.stderr.splitlines()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    ours, triton = (
+        json.loads(path.read_text()) for path in sorted((tmp_path / "results").glob("*.json"))
+    )
+    assert "embedded server" in ours["Server"]["Kind"]
+    assert triton["Server"]["Kind"] == "triton"
+    for one in (ours, triton):
+        used = one["ServerPeriods"]["overall"]
+        assert used["process_cpu_user_s"] > 0
+        assert used["process_rss_bytes"] > 50_000_000  # with its model
+        assert "servers_meanwhile" not in {warning["Kind"] for warning in one["Warnings"]}
 
 
 def test_serve_tells_where_it_listens_and_ends_in_order() -> None:

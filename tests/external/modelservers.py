@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from ci import missing
 from echomodels import MODELS, TRITON_MODELS, described, outputs_of
 
 from aibench_fast.models import ModelFormat, built_in_model
@@ -22,19 +22,16 @@ from aibench_fast.server.ports import free_port
 from aibench_fast.server.process import end_process, wait_until_ready
 from aibench_fast.server.triton import Mobilenet, TritonServer, write_code
 
-ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 ENVIRONMENTS = ROOT / "build" / "servers"
-HERE = ROOT / "tests" / "http"
 
 
 def program(server: str, name: str) -> Path:
     """A program of a server's environment."""
     found = ENVIRONMENTS / server / "bin" / name
     if not found.is_file():
-        told = f"no {found.relative_to(ROOT)}: make servers"
-        if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+        missing(f"no {found.relative_to(ROOT)}: make servers")
     return found
 
 

@@ -3,90 +3,39 @@
 import base64
 import dataclasses
 import json
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Cli
+from commandline import Cli, in_process
 from PIL import Image
+from reportfolders import EVIL, searched, sweep
 from resultfiles import go_document, our_result, write
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
-
-from aibench_fast.report.content import MAX_PERIODS, _thinned
-from aibench_fast.results.files import TimelinePoint
-from aibench_fast.results.result import Warned
-from aibench_fast.results.search import Search, SearchStep
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
-EVIL = "ERR </script><script>document.title='owned'</script> & more"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
+def browser(system_program: Callable[[str, str], Path]) -> Iterator[webdriver.Chrome]:
+    chromium = system_program("chromium", "chromium")
+    driver = system_program("chromedriver", "chromium-driver")
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
+    options.binary_location = str(chromium)
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(str(driver)))
     yield chrome
     chrome.quit()
-
-
-def sweep(folder: Path) -> Path:
-    """Two repetitions of a small sweep, one run of it with failures, and a broken file."""
-    seed = 0
-    for workers in (1, 4, 8):
-        for autobatching, batch_size in ((0, 1), (8, 1), (0, 10)):
-            for run in (1, 2):
-                seed += 1
-                result = our_result(
-                    workers=workers, autobatching=autobatching, batch_size=batch_size,
-                    rate=50.0 + 10 * workers + autobatching + run, p50_ms=20.0 * workers,
-                    seed=seed, failures=5 if seed == 3 else 0,
-                    server_stats=server_stats(),
-                )  # fmt: skip
-                document = result.to_json() | {"Facts": facts(workers)}
-                if seed == 3:
-                    document["Failures"]["error_reply"]["FirstMessage"] = EVIL
-                write(folder, f"JSON_{seed:02}.json", document)
-    (folder / "half.json").write_text('{"Workers"')
-    return folder
-
-
-def server_stats() -> dict[str, Any]:
-    start = 1_596_741_778_490
-    period = {
-        "process_cpu_user_s": 1.5,
-        "process_cpu_sys_s": 0.1,
-        "main_thread_cpu_user_s": 0.2,
-        "queue_CPU_thread_1_cpu_s": 0.9,
-    }
-    return {"overall": {}} | {str(start + second * 1000): period for second in range(1, 21)}
-
-
-def facts(workers: int) -> dict[str, Any]:
-    return {
-        "Host": "bench-1",
-        "CpuModel": "A <fast> CPU",
-        "ModelDigest": "12ab" * 16,
-        "CommandLine": ["aibench-fast", "run", "--file", "my file.out", "--workers", str(workers)],
-    }
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +43,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a small sweep."""
     folder = tmp_path_factory.mktemp("report")
     sweep(folder / "results")
-    subprocess.run(
-        [sys.executable, "-m", "aibench_fast", "report", "results", "--out", "out/report.html"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
+    assert in_process(folder, "report", "results", "--out", "out/report.html").returncode == 0
     return folder / "out" / "report.html"
 
 
@@ -186,10 +130,7 @@ def compared_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 workers=workers, batch_size=batch_size, autobatching=-place, server_name=name,
                 rate=50.0 * workers - 5 * place, server_stats={"overall": use},
             ).save(folder / "results" / f"{name}_{workers}_{batch_size}.json")  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", "aibench_fast", "report", "results", "--out", "report.html"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
+    assert in_process(folder, "report", "results", "--out", "report.html").returncode == 0
     return folder / "report.html"
 
 
@@ -374,21 +315,6 @@ def test_one_run_without_a_burn_in_has_a_report(
     assert browser.get_log("browser") == []
 
 
-def searched(folder: Path, slo: Sequence[str], held: Sequence[int], **changes: Any) -> Path:
-    """The folder of a search over workers: 1, 2, 4 and 3, of which some held."""
-    steps = []
-    for number, workers in enumerate((1, 2, 4, 3, 3)):
-        result = our_result(
-            workers=workers, autobatching=-1, rate=50.0 + workers, p50_ms=10.0 * workers,
-            warnings=[Warned("same_machine", f"the server shares {number + 2} cores")],
-        )  # fmt: skip
-        result.save(folder / f"step-{number}.json")
-        steps.append(SearchStep(workers, workers in held, f"step-{number}.json"))
-    found = {"found": float(max(held)) if held else None, "confirmed": True} | changes
-    Search(slo=slo, over="workers", steps=steps, **found).save(folder / "search.json")
-    return folder
-
-
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_searchs_answer_heads_its_report_and_its_target_is_a_line(
     browser: webdriver.Chrome, cli: Cli, tmp_path: Path, width: int
@@ -421,22 +347,6 @@ def test_a_searchs_answer_heads_its_report_and_its_target_is_a_line(
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "held", "value", "of"),
-    [
-        ({"confirmed": False}, [1, 2], "2 workers", "p99<=1s and rate>=5 holds; not confirmed"),
-        ({"fails_at": 1.0}, [], "none ", "p99<=1s and rate>=5 held at no value; not at 1"),
-    ],
-)
-def test_an_answer_that_is_none_or_not_sure_says_so(
-    cli: Cli, tmp_path: Path, changes: dict[str, Any], held: list[int], value: str, of: str
-) -> None:
-    searched(tmp_path / "search", ["p99<=1s", "rate>=5"], held, **changes)
-    assert cli("report", "search", "--out", "report.html").returncode == 0
-    page = (tmp_path / "report.html").read_text().replace("<span class=unit>", "")
-    assert f"<p class=value>{value}</span></p><p class=of>{escape(of)}</p>" in page
-
-
 def cut_off(browser: webdriver.Chrome) -> list[str]:
     """Name each box that does not show all that is in it, and each text that leaves its plot."""
     found: list[str] = browser.execute_script("""
@@ -466,27 +376,6 @@ def test_nothing_is_cut_off_on_a_telephone(
         assert browser.execute_script(heads) in ('"Workers"', '"Server"')
 
 
-def test_runs_that_are_over_in_a_period_are_not_drawn_over_time(cli: Cli, tmp_path: Path) -> None:
-    for workers in (1, 2):
-        our_result(workers=workers, seconds=1, burn_in_s=0).save(tmp_path / f"r/{workers}.json")
-    assert cli("report", "r", "--png", "plots").returncode == 0
-    assert sorted(path.stem for path in (tmp_path / "plots").iterdir()) == [
-        "latency-percentiles", "throughput-auto-batching",
-    ]  # fmt: skip
-
-
-def test_doubts_of_one_kind_are_one_line(cli: Cli, tmp_path: Path) -> None:
-    for number in range(1, 6):
-        document = our_result(workers=number, failures=number).to_json()
-        first = f"ERR at {number} ms"
-        document["Failures"]["error_reply"]["FirstMessage"] = first
-        write(tmp_path / "r", f"{number}.json", document)
-    assert cli("report", "r", "--out", "report.html").returncode == 0
-    page = (tmp_path / "report.html").read_text()
-    assert "<li>1.json and 4 more: 15 error_reply, first: ERR at 1 ms</li>" in page
-    assert page.count("error_reply, first:") == 1
-
-
 def test_runs_at_a_limited_rate_have_a_report_of_their_own_kind(
     browser: webdriver.Chrome, cli: Cli, tmp_path: Path
 ) -> None:
@@ -503,68 +392,3 @@ def test_runs_at_a_limited_rate_have_a_report_of_their_own_kind(
     doubts = browser.find_element(By.CSS_SELECTOR, ".doubts").text
     assert "limited.json: 25.0% of 1,600" in doubts
     assert browser.get_log("browser") == []
-
-
-def test_pictures_are_the_same_plots(cli: Cli, tmp_path: Path) -> None:
-    sweep(tmp_path / "results")
-    done = cli("report", "results", "--png", "plots")
-    assert done.returncode == 0
-    written = sorted(path.name for path in (tmp_path / "plots").iterdir())
-    assert written == [
-        "heatmap-auto-batching.png",
-        "heatmap-tensor-batching.png",
-        "latency-over-time.png",
-        "latency-percentiles.png",
-        "server-cpu.png",
-        "throughput-auto-batching.png",
-        "throughput-over-time.png",
-        "throughput-tensor-batching.png",
-    ]
-    for name in written:
-        with Image.open(tmp_path / "plots" / name) as picture:
-            assert picture.width >= 1800
-            assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20
-
-
-def test_nothing_to_write_is_one_line(cli: Cli, tmp_path: Path) -> None:
-    our_result().save(tmp_path / "r.json")
-    done = cli("report", "r.json")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "give --out for a page, or --png for pictures" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("module", "package"), [("vl_convert", "vl-convert-python"), ("jinja2", "Jinja2")]
-)
-def test_without_a_package_of_the_extra_it_says_what_to_install(
-    tmp_path: Path, module: str, package: str
-) -> None:
-    our_result().save(tmp_path / "r.json")
-    program = (
-        f"import sys; sys.modules['{module}'] = None\n"
-        "from aibench_fast.cli import main\n"
-        "sys.exit(main(['report', 'r.json', '--out', 'report.html']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"needs {package}, which is not installed: pip install 'aibench-fast[report]'" in (
-        done.stderr
-    )
-    assert not (tmp_path / "report.html").exists()
-
-
-def test_a_stall_of_one_period_of_many_is_in_the_picture() -> None:
-    points = [
-        TimelinePoint(
-            unix_ms=1000 * second, rate=10.0, measured=True, failed=1,
-            quantiles_ms={"q50": 2.0, "q99": 5000.0 if second == 100 else 5.0},
-        )
-        for second in range(3600)
-    ]  # fmt: skip
-    drawn = _thinned(points)
-    assert len(drawn) <= MAX_PERIODS
-    assert max(one.quantiles_ms["q99"] for one in drawn) == 5000
-    assert max(one.quantiles_ms["q50"] for one in drawn) == 2
-    assert sum(one.failed for one in drawn) == 3600
