@@ -1,5 +1,6 @@
 """Results that do not say the model's auto-batching are no repetitions of those that do."""
 
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,8 @@ def test_a_server_statistic_is_apart_too(cli: Cli, folder: Path) -> None:
 def test_a_report_says_so_and_has_series_of_their_own(cli: Cli, folder: Path) -> None:
     done = cli("report", folder, "--out", "page.html")
     assert "kept apart" in done.stderr
-    page = (folder.parent / "page.html").read_text()
-    assert "old_1.json and 2 more: the model&#x27;s auto-batching is not known (-1)" in page
+    page = unescape((folder.parent / "page.html").read_text())
+    assert "old_1.json and 2 more: the model's auto-batching is not known (-1)" in page
     assert "10 (auto-batching not known)" in page
 
 
