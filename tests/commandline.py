@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from aibench_fast.cli import main
-from aibench_fast.cli.ending import ENDING_SIGNALS
+from aibench_fast.studies.signals import ENDING_SIGNALS
 
 Completed = subprocess.CompletedProcess[str]
 Cli = Callable[..., Completed]

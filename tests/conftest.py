@@ -15,7 +15,6 @@ from hypothesis import settings
 
 import vendored_sources
 from aibench_fast.server import ports
-from aibench_fast.studies.signals import ENDING_SIGNALS
 
 settings.register_profile("examples", max_examples=examples(100), deadline=None)
 settings.load_profile("examples")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commandline import Cli, in_process
 
-from aibench_fast.cli.commands import aibench as aibench_program
+from aibench_fast.cli import aibench as aibench_program
 from aibench_fast.cli.options import goflags
 from aibench_fast.errors import ConfigError
 from aibench_fast.server import EmbeddedServer
@@ -115,7 +115,7 @@ def test_every_flag_is_taken_and_means_what_it_meant(
 
 
 def test_the_percentile_table_is_written_as_aibench_does(
-    aibench: Aibench, tensor_file: Path, tmp_path: Path
+    aibench: Cli, tensor_file: Path, tmp_path: Path
 ) -> None:
     assert aibench(f"-file={tensor_file}", "-model=null").returncode == 0
     assert [file.name for file in tmp_path.iterdir()] == ["stats-response-latency-hist.txt"]
