@@ -79,7 +79,7 @@ def test_a_comparison_of_what_one_side_does_not_say(cli: Cli, tmp_path: Path) ->
     assert "B's results do not say" in cli("compare", "b", "a").stderr
     done = cli("compare", "a", "a")
     assert done.returncode == 0
-    assert "Not known to be alike:\n  auto-batching: unknown in A, unknown in B\n" in done.stdout
+    assert "Set-ups that may differ:\n  auto-batching: unknown in A, unknown in B\n" in done.stdout
 
 
 def test_a_named_servers_results_are_apart_where_some_say_it(cli: Cli, tmp_path: Path) -> None:

@@ -254,8 +254,8 @@ def test_what_the_servers_parts_are_of_is_told() -> None:
 
     assert ", and " in line(10.0, 0)
     assert line(10.0, 0).endswith(" around it")
-    assert line(10.0, 5).endswith(" around it; the server's are with the burn-in")
-    assert line(1e9, 5).endswith("infer 100000.000; the server's are with the burn-in")
+    assert line(10.0, 5).endswith(" around it; the server's figures include the warm-up")
+    assert line(1e9, 5).endswith("infer 100000.000; the server's figures include the warm-up")
 
 
 def test_live_lines_are_as_the_golden_file() -> None:

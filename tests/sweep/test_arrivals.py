@@ -176,7 +176,7 @@ def test_what_is_too_late_is_shed_and_counted(tensor_file: Path, cli: Cli) -> No
             "run", "--file", tensor_file, "--port", server.port, "--limit-rps", 100,
             "--max-queries", 100, "--max-lag", "100ms", "--on-lag", "shed", "--quiet",
         )  # fmt: skip
-    assert "requests were not sent, for they were 0.1 s late" in done.stdout
+    assert "requests were not sent, because they were 0.1 s late" in done.stdout
 
 
 def test_a_request_that_is_too_late_ends_the_run(tensor_file: Path, cli: Cli) -> None:

@@ -53,7 +53,7 @@ def test_a_run_that_is_cut_short_is_in_no_figure(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert "1 runs, medians" in told
     assert told.endswith(
-        "Interrupted: one more run was cut short, and is in none of these figures\n"
+        "Interrupted: one more run was cut short and is excluded from these figures\n"
     )
     summary = json.loads((tmp_path / "r.json").read_text())["Repeats"]
     assert (summary["Runs"], summary["Interrupted"]) == (1, True)
@@ -67,7 +67,7 @@ def test_until_says_how_narrow_it_got(cli: Cli, tensor_file: Path) -> None:
             "--until", "90%",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "asked for was 90.00%" in done.stdout
+    assert "the target was 90.00%" in done.stdout
 
 
 def test_bad_repeats_are_one_line(cli: Cli, tensor_file: Path) -> None:

@@ -51,7 +51,7 @@ class Panel:
 
 
 def choices(content: Content) -> dict[str, list[str]]:
-    """What can be chosen: a variant for the percentiles, a cell for the run over time.
+    """Return what can be chosen: a variant for the percentiles, a cell for the run over time.
 
     A plot's data and its parameter hold the place in this list, which is shorter than the words.
     """
@@ -63,7 +63,7 @@ def choices(content: Content) -> dict[str, list[str]]:
 
 
 def defaults(content: Content) -> dict[str, int]:
-    """The places of what is shown first: the featured cell's, where it has any."""
+    """Return the places of what is shown first: the featured cell's, if it has any."""
     shown = content.featured.cell
     wanted = {
         "variant": shown.variant,
@@ -78,7 +78,7 @@ def defaults(content: Content) -> dict[str, int]:
 
 
 def charts(content: Content) -> list[Chart]:
-    """All plots that the results have data for, in the report's order."""
+    """Return all plots that the results have data for, in the report's order."""
     return [
         *(_search(content, place) for place in range(len(content.searches))),
         *_servers(content),
@@ -95,9 +95,9 @@ def _servers(content: Content) -> Iterator[Chart]:
 
 
 def _panels(content: Content) -> Iterator[Panel]:
-    """Each cell is in one panel at least; a panel that would repeat another is left out.
+    """Yield panels so that each cell is in one at least; none repeats another.
 
-    Of servers that are compared there are panels where other settings differ too.
+    If servers are compared, they have panels only if other settings differ too.
     """
     if len(content.drawn) == 1:
         return  # one dot tells no more than the figure above it
@@ -113,7 +113,7 @@ def _panels(content: Content) -> Iterator[Panel]:
 
 
 def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
-    """The panels of one server's cells."""
+    """Yield the panels of one server's cells."""
     shown: list[set[Cell]] = []
     for max_rps in sorted({cell.max_rps for cell in cells}):
         limited = [cell for cell in cells if cell.max_rps == max_rps]
@@ -121,7 +121,7 @@ def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
         name = f"-{max_rps:g}-rps".replace(".", "_") if max_rps else ""
         axes = {
             "auto-batching": {
-                cell: _told(cell.autobatching) for cell in limited if cell.batch_size == 1
+                cell: _known(cell.autobatching) for cell in limited if cell.batch_size == 1
             },
             "tensor-batching": _by_tensor_batch(
                 [cell for cell in limited if cell.autobatching <= 0]
@@ -143,16 +143,16 @@ def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
 
 
 def _by_tensor_batch(cells: Sequence[Cell]) -> dict[Cell, str]:
-    """The series by batch size; where some cells say their auto-batching, others are apart."""
-    some_say = any(cell.autobatching >= 0 for cell in cells)
+    """Return the series by batch size, cells of unknown auto-batching apart from others."""
+    some_known = any(cell.autobatching >= 0 for cell in cells)
     return {
         cell: f"{cell.batch_size}"
-        + (" (auto-batching not known)" if some_say and cell.autobatching < 0 else "")
+        + (" (auto-batching not known)" if some_known and cell.autobatching < 0 else "")
         for cell in cells
     }
 
 
-def _told(autobatching: int) -> str:
+def _known(autobatching: int) -> str:
     return "not known" if autobatching < 0 else str(autobatching)
 
 
@@ -161,7 +161,7 @@ def _is_grid(panel: Panel) -> bool:
 
 
 class Target(NamedTuple):
-    """A latency that a search kept to."""
+    """A latency limit of a search."""
 
     figure: str
     ms: float
@@ -176,7 +176,7 @@ def _latency_targets(slo: Sequence[str]) -> Iterator[Target]:
 
 
 def _target_layers(targets: Sequence[Target]) -> Rows:
-    """A line at each target, with its words."""
+    """Return a line at each target, with its words."""
     if not targets:
         return []
     data = {"values": [one._asdict() for one in targets]}
@@ -194,7 +194,7 @@ def _target_layers(targets: Sequence[Target]) -> Rows:
 
 
 def _search(content: Content, place: int) -> Chart:
-    """Latency against load: every step of a search, and the edge that it found."""
+    """Return latency against load: every step of a search, and the edge that it found."""
     found = content.searches[place]
     search = found.search
     records = {run.path: run for run in content.runs}
@@ -231,7 +231,7 @@ def _search(content: Content, place: int) -> Chart:
         "field": "outcome", "type": "nominal", "legend": {"title": None, "orient": "bottom"},
         "scale": {"domain": ["held", "did not hold"], "range": ["circle", "cross"]},
     }  # fmt: skip
-    told = [
+    tips = [
         tip("value", unit, ",.5~g"),
         {"field": "quantile", "title": "percentile"},
         tip("ms", "latency (ms)", ",.3f"),
@@ -258,7 +258,7 @@ def _search(content: Content, place: int) -> Chart:
             *_target_layers(targets),
             {
                 "mark": {"type": "point", "filled": True, "size": 70},
-                "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": told},
+                "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": tips},
             },
         ],
     }  # fmt: skip
@@ -392,7 +392,7 @@ def _with_latencies(content: Content) -> list[CellSummary]:
 
 
 def _timed(content: Content) -> list[CellSummary]:
-    """Those with two points in time at least, which make a line."""
+    """Return those with at least two points in time, which make a line."""
     return [one for one in content.drawn if len(one.timeline) > 1 or len(one.cpu) > 1]
 
 
@@ -428,8 +428,8 @@ def _over_time(content: Content) -> Iterator[Chart]:
         yield Chart(
             "throughput-over-time",
             "Throughput over time",
-            "By reporting period, of the run whose rate is the cell's median. Shaded: the burn-in, "
-            "in no figure. Red: periods in which requests failed.",
+            "By reporting period, of the run whose rate is the cell's median. Shaded: the warm-up, "
+            "excluded from every figure. Red: periods in which requests failed.",
             _timeline_spec(content, rates, "rate", "inferences/s", None),
             choice="cell",
         )
@@ -450,9 +450,9 @@ def _over_time(content: Content) -> Iterator[Chart]:
         yield Chart(
             "latency-over-time",
             "Latency over time",
-            "Percentiles of each period's latencies, of the same run; where a point stands for "
-            "several periods, the highest. In results older than format 1.1 of all latencies up to "
-            "then.",
+            "Percentiles of each period's latencies, of the same run. A point that stands for "
+            "several periods has the highest. Results older than format 1.1 have those of all "
+            "latencies up to then.",
             _timeline_spec(content, latencies, "ms", "latency (ms)", colour),
             choice="cell",
         )
@@ -514,10 +514,10 @@ def _timeline_spec(
     y = {"field": field, "type": "quantitative", "title": title, "scale": {"zero": True}}
     series = {"color": colour} if colour else {}
     names = [{"field": colour["field"], "title": "series"}] if colour else []
-    told = [tip("s", "second", ",.1f"), *names, tip(field, title, ",.2f")]
+    tips = [tip("s", "second", ",.1f"), *names, tip(field, title, ",.2f")]
     failed: Rows = []
     if any(row.get("failed") for row in rows):
-        told.append(tip("failed", "failed requests", ",d"))
+        tips.append(tip("failed", "failed requests", ",d"))
         # Shown or not by opacity, for the same reason.
         seen = {"condition": {"test": "datum.failed > 0", "value": 1}, "value": 0}
         mark = {"type": "point", "style": "failed"}
@@ -532,7 +532,7 @@ def _timeline_spec(
             "encoding": {
                 "x": {"field": "from", "type": "quantitative"},
                 "x2": {"field": "to"},
-                "tooltip": {"value": "burn-in: in no figure"},
+                "tooltip": {"value": "warm-up, excluded from every figure"},
             },
         },
         *failed,
@@ -543,7 +543,7 @@ def _timeline_spec(
                 "x": x,
                 "y": y,
                 **series,
-                "tooltip": told,
+                "tooltip": tips,
             },
         },
     ]

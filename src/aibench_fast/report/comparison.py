@@ -11,7 +11,7 @@ from aibench_fast.results.notation import figure_text
 
 
 def format_comparison(report: ComparisonReport, a: str, b: str, threshold: float) -> str:
-    """All cells' figures with their verdicts; `a` and `b` name the sides."""
+    """Return all cells' figures with their verdicts; `a` and `b` name the sides."""
     return "\n".join(_lines(report, a, b, threshold)) + "\n"
 
 
@@ -19,12 +19,14 @@ def _lines(report: ComparisonReport, a: str, b: str, threshold: float) -> Iterat
     yield f"A: {a}"
     yield f"B: {b}"
     percent = f"{threshold * 100:g}%"
-    yield f"B / A with its {CONFIDENCE:.0%} confidence interval; up to {percent} is no change"
+    yield (
+        f"B / A with its {CONFIDENCE:.0%} confidence interval; up to {percent} counts as no change"
+    )
     if report.differences:
-        yield "Not alike, compared all the same:"
+        yield "Different set-ups, compared anyway:"
         yield from (f"  {difference}" for difference in report.differences)
     if report.unknown:
-        yield "Not known to be alike:"
+        yield "Set-ups that may differ:"
         yield from (f"  {difference}" for difference in report.unknown)
     cell: Cell | None = None
     for one in report.comparisons:
@@ -38,23 +40,23 @@ def _lines(report: ComparisonReport, a: str, b: str, threshold: float) -> Iterat
         yield from (f"Only in {name}: {cell}" for cell in cells)
     counts = Counter(one.verdict for one in report.comparisons)
     yield f"Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}"
-    yield from told_by_chance(report)
-    yield from told_drift(report)
+    yield from chance_lines(report)
+    yield from drift_lines(report)
 
 
-def told_by_chance(report: ComparisonReport) -> Iterator[str]:
-    """A line on how many intervals leave out 1 by chance; none of a single cell."""
+def chance_lines(report: ComparisonReport) -> Iterator[str]:
+    """Yield how many intervals exclude 1 by chance; nothing for a single cell."""
     if len({one.cell for one in report.judged}) > 1:
         leaving = sum(one.leaves_out_1 for one in report.judged)
         yield (
-            f"{leaving} of {len(report.judged)} intervals leave out 1; without any change "
+            f"{leaving} of {len(report.judged)} intervals exclude 1; without any change, "
             f"{report.by_chance:.1f} would on average. Better and worse are corrected for that "
             "(Holm)"
         )
 
 
-def told_drift(report: ComparisonReport) -> Iterator[str]:
-    """A line on what the machine's drift may have made; none where there is no such drift."""
+def drift_lines(report: ComparisonReport) -> Iterator[str]:
+    """Yield how much the machine's drift may have changed; nothing if there is no such drift."""
     largest: dict[str, float] = {}
     for one in report.judged:
         before = largest.get(one.metric.name, 1.0)
@@ -62,8 +64,8 @@ def told_drift(report: ComparisonReport) -> Iterator[str]:
     shown = [f"{name} {ratio - 1:+.1%}" for name, ratio in largest.items() if abs(ratio - 1) > 1e-3]
     if shown:
         yield (
-            f"The machine drifted within A and within B. From A to B that may have made up to "
-            f"{', '.join(shown)}, which is not called better or worse: let A and B take turns"
+            f"The machine drifted within A and within B. From A to B, drift may have made up to "
+            f"{', '.join(shown)}; this much counts as no change: let A and B take turns"
         )
 
 
@@ -81,7 +83,7 @@ def _line(one: Comparison) -> str:
 
 
 def comparison_json(report: ComparisonReport, threshold: float) -> dict[str, Any]:
-    """The same for a program; the keys are the cell's settings and the figures."""
+    """Return the same for a program; the keys are the cell's settings and the figures."""
     return {
         "confidence": CONFIDENCE,
         "threshold": threshold,

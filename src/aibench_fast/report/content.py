@@ -1,4 +1,4 @@
-"""What a report shows, gathered from result files: one summary for each cell of the sweep."""
+"""A report's content, gathered from result files: one summary for each cell of the sweep."""
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class CellSummary:
     cell: Cell
     runs: Sequence[RunRecord]
     latencies: LatencyHistogram
-    """Of all runs together; empty where no result has its histogram, or it is not drawn."""
+    """Of all runs together; empty if no result has its histogram, or it is not drawn."""
     start_unix_ms: float | None
     """Of the run whose rate is the median, as are the next three, which may not be shown either."""
     timeline: Sequence[TimelinePoint]
@@ -59,17 +59,16 @@ class CellSummary:
         return median(self.rates)
 
     def quantile_ms(self, name: str) -> float | None:
-        """The median of the runs' latencies at q50, q95 or q99; None where no run tells."""
-        told = [run.quantile_ms(name) for run in self.runs]
-        values = [value for value in told if value is not None]
+        """The median of the runs' latencies at q50, q95 or q99, in ms; None if no run has one."""
+        values = [value for run in self.runs if (value := run.quantile_ms(name)) is not None]
         return median(values) if values else None
 
     def values(self, figure: Figure) -> list[float]:
-        """A figure of each run that tells it."""
+        """A figure of each run that has it."""
         return [value for run in self.runs if (value := figure.value(run)) is not None]
 
     def median(self, figure: Figure) -> float | None:
-        """Its median; None where no run tells."""
+        """Its median; None if no run has it."""
         values = self.values(figure)
         return median(values) if values else None
 
@@ -81,17 +80,17 @@ class CellSummary:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report shows."""
+    """The content of a report."""
 
     source: str
-    """What the results were read from."""
+    """The files and folders that were read."""
     cells: Sequence[CellSummary]
     skipped: Sequence[Skipped]
     searches: Sequence[FoundSearch]
     drawn: Sequence[CellSummary]
     """Those of the cells that plots are of: all of them, unless they are very many."""
     timed: int
-    """Of how many cells a run is shown over time."""
+    """How many cells have a run shown over time."""
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -200,7 +199,7 @@ def _fastest_first(cells: Mapping[Cell, Sequence[RunRecord]], wanted: Iterable[C
 
 
 def _whole(points: Sequence[TimelinePoint]) -> Sequence[TimelinePoint]:
-    """The periods whose rate is the load's: a plot of others ends in a plunge or a leap."""
+    """Return the whole periods: the rate of a partial one is not the load's."""
     return [point for point in points if not point.is_partial] or points
 
 
@@ -228,11 +227,11 @@ def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:
 
 
 def facts(runs: Sequence[RunRecord]) -> Mapping[str, list[Any]]:
-    """The set-up of all runs: each fact with the different values that it has, in order."""
+    """Return the set-up of all runs: each fact with its different values, in order."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
         server = run.server
-        told = {
+        values = {
             "Client": run.client,
             "Server": server and f"{server.kind} {server.version}",
             "Address": server and server.address,
@@ -242,7 +241,7 @@ def facts(runs: Sequence[RunRecord]) -> Mapping[str, list[Any]]:
             "Tensors": run.data_file or _generated(run.data_seed),
             **{name: value for name, value in run.facts.items() if name != "CommandLine"},
         }
-        for name, value in told.items():
+        for name, value in values.items():
             if value not in (None, ""):
                 found.setdefault(name, {})[str(value)] = value
     return {name: list(values.values()) for name, values in found.items()}
@@ -253,7 +252,7 @@ def _generated(seed: int | None) -> str | None:
 
 
 def commands(runs: Sequence[RunRecord]) -> list[str]:
-    """The different command lines, in the order of the runs' start."""
+    """Return the different command lines, in the order of the runs' start."""
     lines: dict[str, None] = {}
     for run in sorted(runs, key=lambda run: run.start_unix_ms or 0):
         command = run.facts.get("CommandLine")

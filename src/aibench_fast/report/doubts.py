@@ -1,4 +1,4 @@
-"""What a reader has to know before trusting the figures; what is of one kind is one line."""
+"""What to know before trusting the figures; doubts of one kind are one line."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,17 +14,17 @@ _NUMBER = re.compile(r"\d[\d.,]*")
 
 
 def doubts(content: Content) -> list[tuple[str, list[str]]]:
-    """Headings, each with its lines, of which there may be none."""
+    """Return headings, each with its lines, of which there may be none."""
     runs = content.runs
     return [
-        ("Requests failed; they are in no latency", _failures(runs)),
+        ("Requests failed; they are excluded from latencies", _failures(runs)),
         (
-            "Unlike runs are taken together",
+            "Runs of one cell differ in",
             [f"{name}: {_either(values)}" for name, values in mixed(runs).items()],
         ),
-        ("Results do not say the model's auto-batching", batching_doubts(runs)),
+        ("The model's auto-batching is not known", batching_doubts(runs)),
         (
-            "Interrupted: the figures are of the part that was measured",
+            "Interrupted: the figures cover the part that was measured",
             [run.path.name for run in runs if run.interrupted],
         ),
         (
@@ -36,11 +36,11 @@ def doubts(content: Content) -> list[tuple[str, list[str]]]:
             ],
         ),
         (
-            "The figures may be the client's own, not the server's",
+            "The client may have limited these figures, not the server",
             _of_each_kind((run.path.name, str(run.verdict)) for run in runs if run.is_doubtful),
         ),
         (
-            "Connections were made in the run",
+            "Connections were opened during the run",
             _of_each_kind((run.path.name, run.connections) for run in runs if run.connections),
         ),
         ("Warnings of the runs", _warnings(runs)),
@@ -49,7 +49,7 @@ def doubts(content: Content) -> list[tuple[str, list[str]]]:
 
 
 def _kind(words: str) -> str:
-    """What lines have in common that differ in their numbers alone."""
+    """Return the words that lines which differ only in numbers have in common."""
     return _NUMBER.sub("#", words)
 
 
@@ -59,7 +59,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _of_each_kind(lines: Iterable[tuple[str, str]]) -> list[str]:
-    """One line for each kind, in the words of its first run."""
+    """Return one line for each kind, in the words of its first run."""
     kinds: dict[str, list[tuple[str, str]]] = {}
     for name, words in lines:
         kinds.setdefault(_kind(words), []).append((name, words))
@@ -67,7 +67,7 @@ def _of_each_kind(lines: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _failures(runs: Sequence[RunRecord]) -> list[str]:
-    """Each kind of failure with the sum of its requests."""
+    """Return each kind of failure with the sum of its requests."""
     kinds: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
     for run in runs:
         for kind, (count, message) in run.failures.items():
@@ -80,7 +80,7 @@ def _failures(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def _warnings(runs: Sequence[RunRecord]) -> list[str]:
-    """Each kind of warning once, with how many runs had it."""
+    """Return each kind of warning once, with how many runs had it."""
     kinds: dict[str, list[str]] = {}
     for run in runs:
         for message in run.warnings:

@@ -14,7 +14,7 @@ from aibench_fast.report.vegalite import imported, script_bundle
 def write_report(path: Path, content: Content) -> None:
     """Write the page, whole or not at all.
 
-    ConfigError where it cannot be written or a package of the extra `report` is not installed.
+    ConfigError if it cannot be written or a package of the extra `report` is not installed.
     """
     write_text(path, _rendered(content))
 

@@ -6,7 +6,7 @@ from aibench_fast.results.result import Checked
 
 
 def format_junit(runs: Iterable[tuple[str, Iterable[Checked]]]) -> str:
-    """One suite; a test case for each expectation of each run, which is named."""
+    """Return one suite; a test case for each expectation of each run, which is named."""
     from xml.etree import ElementTree  # most runs write none
 
     suite = ElementTree.Element("testsuite", name="aibench-fast")
@@ -17,8 +17,8 @@ def format_junit(runs: Iterable[tuple[str, Iterable[Checked]]]) -> str:
             case = ElementTree.SubElement(suite, "testcase", classname=run, name=check.expected)
             if not check.held:
                 failures += 1
-                told = f"{check.expected}: {check.found}"
-                ElementTree.SubElement(case, "failure", message=told)
+                message = f"{check.expected}: {check.found}"
+                ElementTree.SubElement(case, "failure", message=message)
     suite.set("tests", str(cases))
     suite.set("failures", str(failures))
     ElementTree.indent(suite)

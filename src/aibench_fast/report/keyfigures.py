@@ -1,4 +1,4 @@
-"""The figures that head a report, each on a card: a search's answer before all."""
+"""The figures at the top of a report, each on a card, a search's answer first."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class KeyFigure:
     value: str
     unit: str
     of: str
-    """What it is of, or what else is to be known."""
+    """Of what cell, load or runs."""
     is_answer: bool = False
-    """Whether it is what was asked for."""
+    """Whether it is the answer of a search."""
 
 
 def key_figures(content: Content) -> list[KeyFigure]:
-    """The cards of a report, in order."""
+    """Return the cards of a report, in order."""
     answers = [_answer(found) for found in content.searches]
     if len(content.searches) == 1 and content.is_search:
         return [*answers, *_at_the_edge(content, content.searches[0])]
@@ -47,7 +47,7 @@ def _answer(found: FoundSearch) -> KeyFigure:
 
 
 def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
-    """What was measured at the highest value that held, the median of its runs."""
+    """Yield the medians of the runs at the highest value that held."""
     search = found.search
     value = search.found if search.found is not None else search.fails_at
     steps = zip(search.steps, found.files, strict=True)
@@ -66,7 +66,7 @@ def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
 
 
 def _of_cells(content: Content) -> Iterator[KeyFigure]:
-    """Of the fastest cell, and of the one that answers soonest."""
+    """Yield figures of the fastest cell and of the one with the lowest p50."""
     fastest = content.fastest
     rate = f"{fastest.rate:,.1f}"
     yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
@@ -87,7 +87,7 @@ def _lowest_p50(content: Content) -> KeyFigure:
 
     quickest = min(known, key=p50_ms, default=None)
     if quickest is None:
-        return _latency("Lowest p50", None, "no run tells it")
+        return _latency("Lowest p50", None, "no run reports it")
     return _latency("Lowest p50", p50_ms(quickest), str(quickest.cell))
 
 

@@ -1,4 +1,4 @@
-"""The live view of a run on a terminal: what it looks like at one moment."""
+"""The live view of a run on a terminal, as it looks at one moment."""
 
 import math
 from collections import deque
@@ -40,7 +40,7 @@ class LiveView:
     def updated(self, reading: Reading, width: int, height: int | None = None) -> RenderableType:
         """Take one more reading; return the view, for a terminal of so many columns and lines.
 
-        Where the lines are few, the histogram has fewer rows or none, so that outages, failures and
+        If the lines are few, the histogram has fewer rows or none, so that outages, failures and
         progress stay in sight.
         """
         newest = dict(zip(("p50", "p99"), reading.quantiles_ms, strict=False))
@@ -76,7 +76,7 @@ class LiveView:
 
 
 def sparkline(values: Iterable[float]) -> str:
-    """One character a value, from 0 to the highest."""
+    """Return one character a value, from 0 to the highest."""
     shown = [*values]
     top = max(shown, default=0.0)
     if top <= 0:
@@ -87,7 +87,7 @@ def sparkline(values: Iterable[float]) -> str:
 def histogram_rows(
     latencies: LatencyHistogram, count: int = HISTOGRAM_ROWS
 ) -> list[tuple[float, int, float]]:
-    """Equal steps on a logarithmic axis: each's upper end in ms, count, and share of the most."""
+    """Return equal steps on a logarithmic axis: upper end in ms, count, and share of the most."""
     if not latencies.count or not count:
         return []
     low, high = math.log(latencies.min_ms), math.log(latencies.max_ms)
@@ -100,12 +100,12 @@ def histogram_rows(
 
 
 def _head(reading: Reading) -> str:
-    state = "measuring" if reading.is_measuring else "burning in: in no figure"
+    state = "measuring" if reading.is_measuring else "warming up, excluded from every figure"
     return f"{state}, {reading.seconds:.0f} s, {reading.requests:,} requests"
 
 
 def _outages(reading: Reading) -> Iterator[Note]:
-    """Those that last, or the last one."""
+    """Yield those that go on, or the last one."""
     last = [one for one in reading.outages if not one.is_over] or [*reading.outages[-1:]]
     for one in last:
         if one.is_over:
@@ -121,7 +121,7 @@ def _failures(reading: Reading) -> Iterator[Note]:
 
 
 def _shortened(notes: list[Note], most: int) -> list[Note]:
-    """As many as there are lines for, of more the last line says so."""
+    """Return as many as there are lines for; if some are left out, the last line counts them."""
     if len(notes) <= most:
         return notes
     kept = max(0, most - 1)
@@ -129,7 +129,7 @@ def _shortened(notes: list[Note], most: int) -> list[Note]:
 
 
 def _server(period: Mapping[str, Any]) -> str:
-    """CPU and memory as far as the server tells."""
+    """Return CPU and memory as far as the server reports them."""
     return ", ".join(_server_words(period)) or "not known yet"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.report import text, themes
-from aibench_fast.report.comparison import told_by_chance, told_drift
+from aibench_fast.report.comparison import chance_lines, drift_lines
 from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_svg
 from aibench_fast.results import compare
@@ -22,19 +22,19 @@ _NUMBER = "text-align: right; font-variant-numeric: tabular-nums"
 
 @singledispatch
 def html(shown: object) -> str:
-    """The HTML of a result, of several, or of a comparison."""
-    raise InternalError(f"nothing is known of how to show {type(shown).__name__}")
+    """Return the HTML of a result, of several, or of a comparison."""
+    raise InternalError(f"{type(shown).__name__} has no HTML")
 
 
 @html.register
 def _(result: Result) -> str:
-    """The summary as the command line prints it, and the latencies by percentile."""
+    """Return the summary as the command line prints it, and the latencies by percentile."""
     return f"<pre>{escape(text.format_summary(result))}</pre>{_percentiles(result.latencies)}"
 
 
 @html.register
 def _(loaded: Loaded) -> str:
-    """One row a result, and which files were none."""
+    """Return one row a result, and the files that were skipped."""
     header = ("file", "client", "cell", "inferences/s", "p50 ms", "p99 ms", "failed")
     rows = [
         (
@@ -54,7 +54,7 @@ def _(loaded: Loaded) -> str:
 
 @html.register
 def _(report: compare.ComparisonReport) -> str:
-    """One row a figure of a cell: both sides, the ratio with its interval, the verdict."""
+    """Return one row a figure of a cell: both sides, the ratio with its interval, the verdict."""
     header = ("cell", "figure", "A", "B", "B / A", "95 % interval", "verdict")
     rows = [
         (
@@ -68,9 +68,9 @@ def _(report: compare.ComparisonReport) -> str:
         )
         for one in report.comparisons
     ]
-    unlike = "".join(f"<p>not alike: {escape(str(one))}</p>" for one in report.differences)
-    told = (*told_by_chance(report), *told_drift(report))
-    return _table(header, rows) + "".join(f"<p>{escape(line)}</p>" for line in told) + unlike
+    unlike = "".join(f"<p>different set-ups: {escape(str(one))}</p>" for one in report.differences)
+    lines = (*chance_lines(report), *drift_lines(report))
+    return _table(header, rows) + "".join(f"<p>{escape(line)}</p>" for line in lines) + unlike
 
 
 def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
@@ -83,7 +83,7 @@ def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
 
 
 def _percentiles(latencies: LatencyHistogram) -> str:
-    """The curve as SVG; nothing where nothing was measured or the plotting library is missing."""
+    """Return the curve as SVG; nothing without latencies or the plotting library."""
     if latencies.count == 0:
         return ""
     spec: dict[str, Any] = {

@@ -13,7 +13,7 @@ def write_pictures(folder: Path, content: Content) -> list[Path]:
     """Draw every plot into the folder, each under its name; return the files.
 
     Where a page would offer a choice, what it shows first is drawn, and the title says which.
-    ConfigError where a file cannot be written or the plotting library is not installed.
+    ConfigError if a file cannot be written or the plotting library is not installed.
     """
     chosen = defaults(content)
     written = []

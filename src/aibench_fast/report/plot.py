@@ -1,4 +1,4 @@
-"""What the report's plots are made of: one plot, and what several of them have in common."""
+"""Plots of the report, and what several of them have in common."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,14 +47,14 @@ class Chart:
     """In file names and element ids."""
     title: str
     note: str
-    """What a reader has to know to read it."""
+    """How to read it."""
     spec: Spec
     choice: str = ""
     """The parameter that chooses what is shown, of those in `choices`; empty for none."""
 
 
 def base(rows: Rows) -> Spec:
-    """A plot of these rows, as wide as its container."""
+    """Return a plot of these rows, as wide as its container."""
     return {
         "width": "container",
         "autosize": {"type": "fit-x", "contains": "padding"},
@@ -74,7 +74,7 @@ def series_colour(title: str, domain: Sequence[str | int], field: str = "series"
 
 
 def _legend(title: str, names: Sequence[str]) -> Spec | None:
-    """Above the plot, of as many columns as a narrow one has room for; None for one series."""
+    """Return one above the plot, with as many columns as fit a narrow one; None for one series."""
     if len(names) < 2:
         return None
     column = SYMBOL_WIDTH + CHARACTER_WIDTH * max(map(len, names))
@@ -87,7 +87,7 @@ def _legend(title: str, names: Sequence[str]) -> Spec | None:
 
 
 def tip(field: str, title: str, form: str) -> Spec:
-    """A number among those that are shown under the pointer."""
+    """Return a number that is shown under the pointer."""
     return {"field": field, "type": "quantitative", "title": title, "format": form}
 
 
@@ -104,7 +104,7 @@ class Curve:
 def percentile_chart(
     name: str, choice: Spec, curves: Sequence[Curve], series: str, domain: Sequence[str | int]
 ) -> Chart:
-    """Latencies by percentile, of each chosen place a curve for each of `series`, its field."""
+    """Return latencies by percentile: for each choice a curve for each of `series`, its field."""
     chosen = choice["name"]
     rows: Rows = [
         {chosen: one.place, series: one.series} | point
@@ -144,7 +144,7 @@ def percentile_chart(
 
 
 def percentile_curve(latencies: LatencyHistogram) -> Rows:
-    """Points of the percentile curve; x is 1 / (1 - quantile), up to the rarest latency."""
+    """Return points of the percentile curve; x is 1 / (1 - quantile), up to the rarest latency."""
     steps = [10 ** (step / POINTS_PER_DECADE) for step in range(7 * POINTS_PER_DECADE)]
     one_in = [step for step in steps if step < latencies.count] + [latencies.count]
     quantiles = [1 - 1 / step for step in one_in]

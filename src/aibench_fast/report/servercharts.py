@@ -1,4 +1,4 @@
-"""The report's plots of servers that are compared: each figure of each, side by side."""
+"""The report's plots of compared servers: each figure, side by side."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,12 +18,12 @@ from aibench_fast.results.servers import FIGURES, USE_FIGURES, Figure, setting_o
 
 
 def named(content: Content) -> list[CellSummary]:
-    """The cells of servers that are compared."""
+    """Return the cells of servers that are compared."""
     return [one for one in content.drawn if one.cell.server_name]
 
 
 def server_choices(content: Content) -> dict[str, list[str]]:
-    """What can be chosen: settings beside the workers for the bars, all of them for the curves."""
+    """Return what can be chosen: settings, for the bars without workers."""
     settings = [setting_of(one.cell) for one in named(content)]
     with_latencies = [setting_of(one.cell) for one in named(content) if one.latencies.count]
     return {
@@ -35,7 +35,7 @@ def server_choices(content: Content) -> dict[str, list[str]]:
 def server_charts(
     content: Content, offered: Mapping[str, Sequence[str]], chosen: Mapping[str, Spec]
 ) -> Iterator[Chart]:
-    """The plots, where servers are compared; `offered` and `chosen` are of `server_choices`."""
+    """Yield the plots of compared servers; `offered` and `chosen` are of `server_choices`."""
     cells = named(content)
     if not cells:
         return

@@ -1,4 +1,4 @@
-"""A run as text: the lines while it goes on and the summary, as aibench prints them."""
+"""A run as text: progress lines and the summary, in aibench's form."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ MANY_LATE = 0.01  # the share of late starts above which the asked rate is not w
 
 
 def format_interval(interval: Interval) -> str:
-    """One CSV line; rates are whole images a second."""
+    """Return one CSV line; rates are whole images a second."""
     quantiles = ",".join(f"{value:.2f}" for value in interval.quantiles_ms)
     return (
         f"{interval.unix_ms},{interval.images},{interval.instantaneous_rate:.0f},"
@@ -47,7 +47,7 @@ def format_interval(interval: Interval) -> str:
 
 
 def format_live(interval: Interval) -> str:
-    """One line that a terminal overwrites."""
+    """Return a line that a terminal overwrites."""
     q50, _, _, q99, _ = interval.quantiles_ms
     measured = (
         f"{interval.overall_rate:.1f}/s overall, q50 {q50:.2f} ms, q99 {q99:.2f} ms"
@@ -58,12 +58,12 @@ def format_live(interval: Interval) -> str:
 
 
 def format_digesting(event: Digesting) -> str:
-    """One line that a terminal overwrites, while the tensor file is read before the run."""
+    """Return a line that a terminal overwrites while the tensor file is read before the run."""
     return f"reading the tensor file for its digest: {event.done_bytes / event.total_bytes:.0%}"
 
 
 def format_formatting(event: Formatting) -> str:
-    """The line that says how much memory formatted tensors take."""
+    """Return how much memory formatted tensors take."""
     fewer = f" of {event.given:,}, as many as --json-memory allows," if _is_fewer(event) else ""
     return (
         f"{event.model}: {event.total:,}{fewer} tensors are formatted{_as_json(event)}, in about "
@@ -76,7 +76,7 @@ def _is_fewer(event: Formatting) -> bool:
 
 
 def format_formatted(event: Formatting) -> str:
-    """One line that a terminal overwrites, while they are."""
+    """Return a line that a terminal overwrites while tensors are formatted."""
     return f"formatting tensors{_as_json(event)}: {event.done / event.total:.0%}"
 
 
@@ -85,18 +85,18 @@ def _as_json(event: Formatting) -> str:
 
 
 def format_sending(event: SendingFile) -> str:
-    """The line that says what is sent to clients that lack a file."""
+    """Return which file is sent to the clients that lack it."""
     clients = f"{event.clients} client{'' if event.clients == 1 else 's'}"
     return f"{event.file} is sent to {clients} without it: {event.total_bytes:,} bytes"
 
 
 def format_sent(event: SendingFile) -> str:
-    """One line that a terminal overwrites, while it is."""
+    """Return a line that a terminal overwrites while a file is sent."""
     return f"sending {event.file}: {event.done_bytes / event.total_bytes:.0%}"
 
 
 def format_waiting(event: Waiting) -> str:
-    """The line that says why a run goes on after its end."""
+    """Return why a run goes on after its load is over."""
     requests = f"{event.requests} request{'' if event.requests == 1 else 's'}"
     return (
         f"the load is over; {requests} under way: waiting for the server, {event.seconds_left:.0f} "
@@ -105,12 +105,12 @@ def format_waiting(event: Waiting) -> str:
 
 
 def format_burn_in(event: BurnInComplete) -> str:
-    """The line that says from where on requests are measured."""
+    """Return the line after which requests are measured."""
     return f"burn-in complete after {event.requests} queries with {event.workers} workers"
 
 
 def format_summary(result: Result) -> str:
-    """The closing block: rate, latencies, and whatever makes them doubtful."""
+    """Return the summary of a run: rate, latencies, and what makes them doubtful."""
     return "\n".join(_summary_lines(result))
 
 
@@ -180,12 +180,12 @@ def _strings_line(facts: Mapping[str, Any]) -> str:
 
 
 def format_repeats(made: Repeats) -> str:
-    """The closing block of repeated runs: medians, intervals, and what makes them doubtful."""
+    """Return the summary of repeated runs: medians, intervals, and what makes them doubtful."""
     lines = [f"{len(made.results)} runs, medians with 95 % intervals:"]
     for name, spread in made.spreads().items():
         interval = spread.interval
-        told = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-        lines.append(f"{name:<5}{spread.median:12.3f}{told} {spread.unit}")
+        bounds = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+        lines.append(f"{name:<5}{spread.median:12.3f}{bounds} {spread.unit}")
     for name, spread in made.spreads().items():
         lines += [f"The {name} is not stable: {doubt}" for doubt in spread.doubts()]
     if len(lines) > 1 + len(made.spreads()):
@@ -197,64 +197,64 @@ def format_repeats(made: Repeats) -> str:
         reached = f"is +- {width:.2%}" if math.isfinite(width) else "is not known"
         end = "gave up: " if made.gave_up else ""
         lines.append(
-            f"{end}the rate's interval {reached} after {runs} runs, asked for was {made.until:.2%}"
+            f"{end}the rate's interval {reached} after {runs} runs; the target was {made.until:.2%}"
         )
     if made.interrupted and not made.results[-1].interrupted:
-        lines.append("Interrupted: one more run was cut short, and is in none of these figures")
+        lines.append("Interrupted: one more run was cut short and is excluded from these figures")
     return "\n".join(lines)
 
 
 def _latency_line(latencies: LatencyHistogram, timed_out: int) -> str:
-    def told(value: float | None, unit: str = " ms") -> str:
+    def shown(value: float | None, unit: str = " ms") -> str:
         return format_ms(value if latencies.count else None, "8.2f", unit)
 
     q25, q50, q75 = latencies.quantiles_ms((0.25, 0.50, 0.75))
     (q99,) = latencies.known_quantiles_ms((0.99,))
     return (
-        f"min: {told(latencies.min_ms)},  mean: {told(latencies.mean_ms)}, "
-        f"q25: {told(q25)}, med(q50): {told(q50)}, q75: {told(q75)}, "
-        f"q99: {told(q99)}, max: {told(latencies.max_ms)}, "
-        f"stddev: {told(latencies.stddev_ms, 'ms')}, count: {latencies.count}, "
+        f"min: {shown(latencies.min_ms)},  mean: {shown(latencies.mean_ms)}, "
+        f"q25: {shown(q25)}, med(q50): {shown(q50)}, q75: {shown(q75)}, "
+        f"q99: {shown(q99)}, max: {shown(latencies.max_ms)}, "
+        f"stddev: {shown(latencies.stddev_ms, 'ms')}, count: {latencies.count}, "
         f"timedOut count: {timed_out}"
     )
 
 
 def format_ms(value: float | None, form: str = ".2f", unit: str = " ms") -> str:
-    """A latency with its unit; NOT_KNOWN where there is none."""
+    """Return a latency with its unit; NOT_KNOWN if there is none."""
     return NOT_KNOWN if value is None else f"{value:{form}}{unit}"
 
 
 def _median_and_p99(latencies: LatencyHistogram, unit: str = " ms") -> tuple[str, str]:
-    """Both as far as they are known."""
+    """Return both; NOT_KNOWN for one that is not."""
     q50, q99 = latencies.known_quantiles_ms((0.5, 0.99))
     return format_ms(q50, unit=unit), format_ms(q99, unit=unit)
 
 
 def _arrival_lines(result: Result) -> Iterator[str]:
-    """What was asked for, what of it was sent when, and how many workers would have held it."""
-    told = result.arrivals or {}
+    """Yield the rate asked for, what was sent late or never, and how many workers it takes."""
+    arrivals = result.arrivals or {}
     late = f"{result.late_share:.1%} started late, because no worker was free"
-    peak_rps = told.get("PeakRps")
+    peak_rps = arrivals.get("PeakRps")
     if result.limit_rps:
         line = (
             f"Rate limit: {result.limit_rps:g} requests/s asked, "
             f"{result.requests_per_s:.2f} reached; {late}"
         )
     else:
-        asked = told.get("Profile") or f"as recorded in {told.get('File')}"
+        asked = arrivals.get("Profile") or f"as recorded in {arrivals.get('File')}"
         line = f"Arrivals: {asked}; {result.requests_per_s:.2f} requests/s in all; {late}"
     if result.late_share > MANY_LATE:
         line += f"; {_workers_needed(result, peak_rps)}"
     yield line
-    if told.get("Kind") == "poisson":
-        yield f"Arrivals: Poisson, drawn from seed {told.get('Seed')}"
+    if arrivals.get("Kind") == "poisson":
+        yield f"Arrivals: Poisson, drawn from seed {arrivals.get('Seed')}"
     if result.shed:
-        max_lag_s = told.get("MaxLagSeconds")
-        yield f"Shed: {result.shed} requests were not sent, for they were {max_lag_s:g} s late"
+        max_lag_s = arrivals.get("MaxLagSeconds")
+        yield f"Shed: {result.shed} requests were not sent, because they were {max_lag_s:g} s late"
     if result.unsent:
-        yield f"Unsent: {result.unsent} requests were due before the end and had no worker free"
+        yield f"Unsent: {result.unsent} requests were due before the end, but no worker was free"
     if result.lag_exceeded:
-        yield f"Ended: a request was more than {told.get('MaxLagSeconds'):g} s late"
+        yield f"Ended: a request was more than {arrivals.get('MaxLagSeconds'):g} s late"
 
 
 def _workers_needed(result: Result, peak_rps: float | None) -> str:
@@ -264,16 +264,16 @@ def _workers_needed(result: Result, peak_rps: float | None) -> str:
     """
     service = result.service_latencies
     if not peak_rps or service is None or service.count == 0:
-        return "use more --workers, or ask for less"
+        return "use more --workers, or lower the rate"
     busy = peak_rps * service.mean_ms / MS_PER_S
     if busy < result.workers:
         return (
             f"at the mean service time of {service.mean_ms:.2f} ms {_workers(math.ceil(busy))} "
-            "would do on average, but not in bursts or while the server is slow: use more"
+            "would be enough on average, but not in bursts or while the server is slow: use more"
         )
     return (
         f"at the mean service time of {service.mean_ms:.2f} ms it takes more than "
-        f"{_workers(math.floor(busy))}, if the server is as fast with them; or ask for less"
+        f"{_workers(math.floor(busy))}, if the server is as fast with them; or lower the rate"
     )
 
 
@@ -282,26 +282,26 @@ def _workers(count: int) -> str:
 
 
 def _part_line(part: PartFigures, seconds: float, unsent: int = 0) -> str:
-    """How many requests of a part there were in so many seconds, and how long they took."""
-    told = [f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s"]
+    """Return the rate, latencies and doubts of a part that took so many seconds."""
+    figures = [f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s"]
     if part.requests:
         q50, q99 = _median_and_p99(part.latencies)
         response = "" if part.service_latencies is None else "response "
-        told += [f"{response}q50 {q50}", f"q99 {q99}"]
+        figures += [f"{response}q50 {q50}", f"q99 {q99}"]
         if part.service_latencies is not None:
-            told.append(f"service q99 {_median_and_p99(part.service_latencies)[1]}")
+            figures.append(f"service q99 {_median_and_p99(part.service_latencies)[1]}")
     doubts = {
         "failed": part.failed,
         "shed": part.shed,
         "unsent": unsent,
         "started late": part.late_starts,
     }
-    told += [f"{count} {what}" for what, count in doubts.items() if count]
-    return ", ".join(told)
+    figures += [f"{count} {what}" for what, count in doubts.items() if count]
+    return ", ".join(figures)
 
 
 def _server_table(servers: Sequence[ServerFigures]) -> Iterator[str]:
-    """What each of several servers did."""
+    """Yield a table of several servers."""
     if not servers:
         return
     width = max(len("Server"), *(len(one.name) for one in servers))
@@ -319,15 +319,15 @@ def _server_table(servers: Sequence[ServerFigures]) -> Iterator[str]:
 
 
 def _doubts(result: Result) -> Iterator[str]:
-    """What a reader has to know before trusting the figures."""
+    """Yield what to know before trusting the figures."""
     if result.interrupted and not result.incomplete:
-        yield "Interrupted: the figures are of the part that was measured"
+        yield "Interrupted: the figures cover the part that was measured"
     if result.failures:
         failed = f"{result.measured_failed} of {result.requests} requests"
-        yield f"Failures: {failed}, in no latency above"
+        yield f"Failures: {failed}, excluded from the latencies above"
         yield from _failure_lines(result.failures.items())
     if result.burn_in_failures:
-        yield "Failures during the burn-in, in no figure above"
+        yield "Failures during the warm-up, excluded from every figure above"
         yield from _failure_lines(result.burn_in_failures.items())
     for outage in result.outages:
         yield _outage_line(outage)
@@ -343,15 +343,15 @@ def _doubts(result: Result) -> Iterator[str]:
 
 
 def _connection_lines(result: Result) -> Iterator[str]:
-    """The connections that were made after the start, and why."""
-    told = connections_told(
+    """Yield how many connections were opened after the start, and why."""
+    line = connections_told(
         result.reconnects,
         result.remade_connections,
         lags_json(result.connect_times),
         result.connect_share,
     )
-    if told:
-        yield f"Connections: {told}"
+    if line:
+        yield f"Connections: {line}"
     if result.resent:
         yield f"Resent: {result.resent} requests, to which the server had closed the connection"
 
@@ -366,30 +366,30 @@ def _outage_line(outage: Outage) -> str:
 
 
 def _server_lines(result: Result) -> Iterator[str]:
-    """Where the time of a mean request went, by what the server counted of its model."""
+    """Yield where the time of a mean request went, by the server's counters of its model."""
     parts = server_parts_ms(result.server_stats.get(OVERALL, {}))
     service = result.service_latencies or result.latencies
     if parts is None or service.count == 0:
         return
-    told = ", ".join(f"{name} {ms:.3f}" for name, ms in parts.items())
+    inside = ", ".join(f"{name} {ms:.3f}" for name, ms in parts.items())
     left_ms = service.mean_ms - sum(parts.values())
     around = f", and {left_ms:.3f} around it" if left_ms >= 0 else ""
-    with_burn_in = "; the server's are with the burn-in" if result.burn_in_requests else ""
+    with_warm_up = "; the server's figures include the warm-up" if result.burn_in_requests else ""
     mean_ms = f"{service.mean_ms:.3f} ms"
-    yield f"A mean request's {mean_ms}: in the server {told}{around}{with_burn_in}"
+    yield f"A mean request's {mean_ms}: in the server {inside}{around}{with_warm_up}"
 
 
 def _client_lines(result: Result) -> Iterator[str]:
-    """What the client did meanwhile, and whose the figures are."""
+    """Yield the client's own figures and the verdict."""
     client = result.client
-    told = [f"CPU {client.cpu_share:.1%}", f"busiest thread {result.busiest_thread:.1%}"]
+    figures = [f"CPU {client.cpu_share:.1%}", f"busiest thread {result.busiest_thread:.1%}"]
     if client.cpu_wait is not None:
-        told.append(f"waited for a CPU {client.cpu_wait:.1%}")
+        figures.append(f"waited for a CPU {client.cpu_wait:.1%}")
     if client.cpu_quota is not None and client.throttled is not None:
-        told.append(
+        figures.append(
             f"quota {client.cpu_quota:g} CPUs, used up in {client.throttled:.0%} of its periods"
         )
-    told += [
+    figures += [
         f"{name} p50 {q50:.3f}, p99 {format_ms(q99, '.3f', '')}, max {lags.max_ms:.3f} ms"
         for name, lags in (
             ("schedule lag", result.start_lags),
@@ -399,15 +399,15 @@ def _client_lines(result: Result) -> Iterator[str]:
         for q50, q99 in [lags.known_quantiles_ms((0.5, 0.99))]
     ]
     if client.steal is not None:
-        told.append(f"steal {client.steal:.1%}")
+        figures.append(f"steal {client.steal:.1%}")
     if client.others is not None:
-        told.append(f"other programs {client.others:.1%}")
-    yield f"Client: {', '.join(told)}"
+        figures.append(f"other programs {client.others:.1%}")
+    yield f"Client: {', '.join(figures)}"
     yield f"Verdict: {client.verdict}: {client.reason}"
 
 
 def _clients_table(clients: Sequence[ClientFigures]) -> Iterator[str]:
-    """A line a client of several."""
+    """Yield a table of several clients."""
     if not clients:
         return
     yield f"Clients: {len(clients)}, by requests/s, latency and how late each began"

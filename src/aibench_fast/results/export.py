@@ -14,7 +14,7 @@ _MS_PER_S = 1000
 
 
 def format_csv(records: Sequence[RunRecord]) -> str:
-    """Return one row a result; latencies in milliseconds, empty where a result has none."""
+    """Return one row a result; latencies in milliseconds, empty if a result has none."""
     return to_csv([run.row() for run in records])
 
 

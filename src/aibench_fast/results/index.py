@@ -2,7 +2,7 @@
 
 It is an SQLite database in the folder, with a row for each result, and may be removed at any time.
 A row is valid while its file has the same size and time of change. The database is never changed: a
-new one takes its place, so nobody waits for a lock, and the file system need not have any. Where it
+new one takes its place, so nobody waits for a lock, and the file system need not have any. If it
 is broken, or the folder cannot be written to, the files themselves are read.
 """
 
@@ -34,7 +34,7 @@ MIN_FILES = 200
 SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again without another time of change."""
 LAYOUT = "3"
-"""Another where the same file would be read into another row."""
+"""Another if the same file would be read into another row."""
 
 
 class FileState(NamedTuple):
@@ -64,9 +64,9 @@ _COLUMNS = ", ".join(_Row._fields)
 def read_by_index(
     folder: Path, files: Sequence[Path], read: Callable[[Sequence[Path]], Sequence[ReadFile]]
 ) -> dict[Path, ReadFile]:
-    """Return what each of a folder's files is, from the index where that is valid, else by `read`.
+    """Return what each of a folder's files is, from the index if that is valid, else by `read`.
 
-    The index is written where it lacks any. A file that is no result is never in it: it may be one
+    The index is written if it lacks any. A file that is no result is never in it: it may be one
     at the next reading.
     """
     states = _states(folder)  # before any is read: what changes meanwhile is read again next time
@@ -121,7 +121,7 @@ class _Index:
         return found
 
     def _rows(self) -> Iterator[_Row]:
-        """Read row by row; sqlite3.Error where it is broken or another version's."""
+        """Read row by row; sqlite3.Error if it is broken or another version's."""
         if self._database:
             rows = self._database.execute(f"SELECT {_COLUMNS} FROM results")
             for row in map(_Row._make, rows):
@@ -170,7 +170,7 @@ def _connected(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _checksum(program: int, values: tuple[Any, ...]) -> int:
-    """Of a row, and of which program wrote it: another may read the same file otherwise."""
+    """Return that of a row and the program that wrote it: another may read the file otherwise."""
     return zlib.crc32(repr(values).encode(), program)
 
 
@@ -184,7 +184,7 @@ _OF_ITS_OWN = ("path", "facts")
 
 
 def _to_json(read: ReadFile) -> tuple[str, str]:
-    """What was read, and its facts."""
+    """Return what was read, and its facts, as JSON."""
     values: dict[str, Any] = {"reason": read.reason, "is_summary": read.is_summary}
     facts: Mapping[str, Any] = {}
     if read.search:

@@ -69,7 +69,7 @@ _LEVELS = {"process_resident_memory_bytes": "used_memory_rss_bytes"}
 
 
 def _parsed(lines: Iterable[str]) -> "list[Sample]":
-    """Parse lines of samples; ServerError where one is malformed or they are too long."""
+    """Parse lines of samples; ServerError if one is malformed or they are too long."""
     from prometheus_client.parser import text_string_to_metric_families  # takes 20 ms
 
     text = "\n".join(lines)
@@ -89,7 +89,7 @@ class MetricsReader:
     """Reads a server's metrics, each time on a connection of its own."""
 
     def __init__(self, address: HttpAddress, models: Sequence[str], version: str | None) -> None:
-        """Of these models, in this version, or in all where that is None; nothing is read yet."""
+        """Of these models, in this version, or in all if that is None; nothing is read yet."""
         self.address = address
         self._models = models
         self._quoted = [f'"{model.translate(_ESCAPES)}"' for model in models]
@@ -153,7 +153,7 @@ def _whole(value: float) -> float:
 
 
 def _fetched(address: HttpAddress) -> str:
-    """Return the answer; OSError or HTTPException where there is none, or none soon enough."""
+    """Return the answer; OSError or HTTPException if there is none, or none soon enough."""
     connection = http_connection(address, TIME_ALLOWED_S)
     head = open_head(address, "GET", "") + end_of_head()
     try:
@@ -173,7 +173,7 @@ def _fetched(address: HttpAddress) -> str:
 
 
 def given_reader(address: HttpAddress, models: Sequence[str], version: str | None) -> MetricsReader:
-    """Return a reader of what --metrics-url names; ServerError where no metrics are there."""
+    """Return a reader of what --metrics-url names; ServerError if no metrics are there."""
     reader = MetricsReader(_with_path(address), models, version)
     if reading := reader.read().notes:
         raise ServerError(f"--metrics-url: {reading[0]}")
