@@ -125,7 +125,7 @@ def test_drift_is_told_and_is_in_the_json(cli: Cli, tmp_path: Path) -> None:
         )
         result.save(tmp_path / "ab"[number >= 5] / f"{number}.json")
     done = cli("compare", "a", "b")
-    assert "The machine drifted within A and within B. From A to B that may" in done.stdout
+    assert "The machine drifted within A and within B. From A to B, drift may" in done.stdout
     assert "let A and B take turns" in done.stdout
     told = json.loads(cli("compare", "a", "b", "--format", "json").stdout)["comparisons"]
     throughput = next(one for one in told if one["metric"] == "throughput")

@@ -22,7 +22,7 @@ def doubts(content: Content) -> list[tuple[str, list[str]]]:
             "Runs of one cell differ in",
             [f"{name}: {_either(values)}" for name, values in mixed(runs).items()],
         ),
-        ("The model's auto-batching is not known", batching_doubts(runs)),
+        ("Results without the model's auto-batching", batching_doubts(runs)),
         (
             "Interrupted: the figures cover the part that was measured",
             [run.path.name for run in runs if run.interrupted],
