@@ -28,7 +28,7 @@ from aibench_fast import RunConfig, run
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results import index
-from aibench_fast.results.files import QUANTILES
+from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
 from aibench_fast.server import EmbeddedServer
 

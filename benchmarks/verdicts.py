@@ -26,7 +26,7 @@ from aibench_fast.load.cgroup import CpuGroups
 from aibench_fast.load.machine import CpuTimes
 from aibench_fast.load.verdict import MUCH_STEAL
 from aibench_fast.protocols.serverprocess import ProcessReader
-from aibench_fast.results.result import Verdict
+from aibench_fast.results.clientside import Verdict
 
 SOURCE = Path(__file__).with_name("known_server.c")
 DURATION = "4s"

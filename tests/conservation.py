@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from aibench_fast import Result
+from aibench_fast.results.figures import Figures
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import PartFigures
 
 
 def broken(result: Result, intervals: Sequence[LatencyHistogram]) -> list[str]:
@@ -14,19 +14,19 @@ def broken(result: Result, intervals: Sequence[LatencyHistogram]) -> list[str]:
 
 
 def _laws(result: Result, intervals: Sequence[LatencyHistogram]) -> Iterator[tuple[str, bool]]:
-    counts, last = result.all_requests, result.intervals[-1]
+    counts, last = result.counts.all_requests, result.intervals[-1]
     ended = counts.succeeded + counts.failed
     measured_failures = sum(one.count for one in result.failures.values())
-    burn_in_failures = sum(one.count for one in result.burn_in_failures.values())
+    burn_in_failures = sum(one.count for one in result.counts.burn_in_failures.values())
     yield "sent = succeeded + failed + cancelled", counts.sent == ended + counts.cancelled
-    yield "cancelled = abandoned", counts.cancelled == result.abandoned
+    yield "cancelled = abandoned", counts.cancelled == result.counts.abandoned
     yield "failures by kind add up", counts.failed == measured_failures + burn_in_failures
     yield "measured = successes + failures", result.requests == result.successes + measured_failures
-    yield "ended = burn-in + measured", ended == result.burn_in_requests + result.requests
+    yield "ended = burn-in + measured", ended == result.counts.burn_in_requests + result.requests
     yield "the histogram has the successes", result.latencies.count == result.successes
     yield "the last period has what ended", last.requests == ended
     yield "the last period has what failed", last.failed == counts.failed
-    yield "the last period has the images", last.images == result.inferences_with_burn_in
+    yield "the last period has the images", last.images == result.counts.inferences_with_burn_in
     for name in ("requests", "failed", "images"):
         values = [getattr(one, name) for one in result.intervals]
         yield f"{name} never fall from period to period", values == sorted(values)
@@ -36,7 +36,7 @@ def _laws(result: Result, intervals: Sequence[LatencyHistogram]) -> Iterator[tup
         yield "each success has a service latency", service == result.successes
     if result.steps:
         never = sum(step.unsent for step in result.steps)
-        yield "unsent of steps add up", never == result.unsent
+        yield "unsent of steps add up", never == result.schedule.unsent
     for name, parts in (
         ("kinds", result.kinds),
         ("servers", result.servers),
@@ -47,7 +47,7 @@ def _laws(result: Result, intervals: Sequence[LatencyHistogram]) -> Iterator[tup
             yield from _parts(name, result, parts)
 
 
-def _parts(name: str, result: Result, parts: Sequence[PartFigures]) -> Iterator[tuple[str, bool]]:
+def _parts(name: str, result: Result, parts: Sequence[Figures]) -> Iterator[tuple[str, bool]]:
     for figure in ("successes", "inferences", "shed", "late_starts"):
         total = sum(getattr(part, figure) for part in parts)
         yield f"{figure} of {name} add up", total == getattr(result, figure)

@@ -23,7 +23,7 @@ def sweep(folder: Path) -> Path:
                     workers=workers, autobatching=autobatching, batch_size=batch_size,
                     rate=50.0 + 10 * workers + autobatching + run, p50_ms=20.0 * workers,
                     seed=seed, failures=5 if seed == 3 else 0,
-                    server_stats=server_stats(),
+                    periods=server_stats(),
                 )  # fmt: skip
                 document = result.to_json() | {"Facts": facts(workers)}
                 if seed == 3:

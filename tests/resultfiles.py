@@ -1,6 +1,7 @@
 """Result files as the Go aibench and this program write them, with figures made up for a test."""
 
 import base64
+import dataclasses
 import json
 import random
 import re
@@ -8,16 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast._core import Histogram
+from aibench_fast.results.clientside import ClientCheck, Verdict
+from aibench_fast.results.fields import declared_fields, hints
+from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import (
-    ClientCheck,
-    Failure,
-    Interval,
-    RequestCounts,
-    Result,
-    ServerFacts,
-    Verdict,
-)
+from aibench_fast.results.result import Interval, RequestCounts, Result, ServerFacts
 
 START_UNIX_MS = 1_596_741_778_490
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")
@@ -29,6 +25,49 @@ def latencies(*values_ms: float) -> LatencyHistogram:
         histogram.record(round(value * 1e6))
     counts = histogram.counts()
     return LatencyHistogram.from_counts(counts.counts, counts.min_us, counts.max_us)
+
+
+def grouped(**values: Any) -> dict[str, Any]:
+    """Fields of a result, each in the group that has it: `reconnects` is in `connections`."""
+    kinds = {one.name: one for one in dataclasses.fields(Result)}
+    groups = {
+        name: kinds[name].type for name, one in declared_fields(Result).items() if one.is_group
+    }
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in kinds and not (name in groups and isinstance(value, dict)):
+            found[name] = value
+            continue
+        (group,) = (
+            one for one, kind in groups.items()
+            if name == one or name in {field.name for field in dataclasses.fields(kind)}
+        )  # fmt: skip
+        found.setdefault(group, {}).update(value if name == group else {name: value})
+    return found
+
+
+def made(**values: Any) -> Result:
+    """A result of all its fields, whatever groups they are in."""
+    kinds = hints(Result)
+    return Result(
+        **{
+            name: kinds[name](**value) if dataclasses.is_dataclass(kinds[name]) else value
+            for name, value in grouped(**values).items()
+        }
+    )
+
+
+def changed(result: Result, **values: Any) -> Result:
+    """The result with other values of some fields, whatever groups they are in."""
+    return dataclasses.replace(
+        result,
+        **{
+            name: dataclasses.replace(getattr(result, name), **value)
+            if isinstance(value, dict) and dataclasses.is_dataclass(getattr(result, name))
+            else value
+            for name, value in grouped(**values).items()
+        },
+    )
 
 
 def go_document(
@@ -155,7 +194,6 @@ def our_result(
         "end_unix_ms": START_UNIX_MS + seconds * 1000,
         "duration_s": float(seconds),
         "measured_s": requests * batch_size / rate,
-        "requests": requests + failures,
         "successes": requests,
         "inferences": requests * batch_size,
         "inferences_with_burn_in": requests * batch_size + round(rate * burn_in_s),
@@ -174,14 +212,12 @@ def our_result(
         "latencies": histogram,
         "saturated": 0,
         "intervals": intervals,
-        "client_cpu_s": 0.5,
+        "cpu_s": 0.5,
         "busiest_thread": 0.01,
-        "client": ClientCheck(Verdict.SERVER_BOUND, "the client waited", 0.01, 0.5, 0.0),
+        "check": ClientCheck(Verdict.SERVER_BOUND, "the client waited", 0.01, 0.5, 0.0),
         "least_worker_requests": 100,
         "most_worker_requests": 110,
-        "server": EMBEDDED,
-        "server_stats": {},
-        "raw_server_stats": {},
+        "server": {"facts": EMBEDDED},
         "arrivals": None,
         "shed": 0,
         "unsent": 0,
@@ -193,4 +229,4 @@ def our_result(
         "reply_waits": LatencyHistogram.empty(),
         "interrupted": False,
     }
-    return Result(**(usual | changes))
+    return made(**(usual | changes))

@@ -108,10 +108,10 @@ def one_round(soaked: Soaked, redisai: EmbeddedServer, triton: TritonServer) -> 
         proxy.disarm()
     for law in conservation.broken(result, intervals):
         soaked.broken.append(f"round {soaked.rounds}: {law}")
-    counts = result.all_requests
+    counts = result.counts.all_requests
     soaked.counts.update(
         sent=counts.sent, succeeded=counts.succeeded, failed=counts.failed,
-        cancelled=counts.cancelled, outages=result.outage_count,
+        cancelled=counts.cancelled, outages=result.connections.outage_count,
     )  # fmt: skip
     soaked.failures.update({kind: one.count for kind, one in result.failures.items()})
     soaked.faults.update(fault.kind for fault in proxy.done)

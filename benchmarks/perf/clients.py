@@ -40,7 +40,7 @@ def ours(
         raise RuntimeError(f"requests failed: {result.failures}")
     return Measured(
         result.successes * config.batch_size / result.measured_s,
-        result.client_cpu_s / result.requests,
+        result.client.cpu_s / result.requests,
     )
 
 

@@ -31,7 +31,7 @@ def start_time(bench: Bench) -> Iterator[Row]:
                 limit_rps=RATE, duration_s=run_s,
             )
         )  # fmt: skip
-        ours.append(result.start_lags.quantiles_ms(QUANTILES))
+        ours.append(result.client.start_lags.quantiles_ms(QUANTILES))
     yield Row(
         name=f"start-time error at {RATE:,}/s, p99",
         figure="microseconds that a request starts late by a schedule",

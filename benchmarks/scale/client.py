@@ -22,11 +22,11 @@ def main() -> None:
             )
         )  # fmt: skip
         if result.failed:
-            sys.exit(f"requests failed: {result.failures or result.burn_in_failures}")
-        requests = result.requests + result.burn_in_requests
+            sys.exit(f"requests failed: {result.failures or result.counts.burn_in_failures}")
+        requests = result.requests + result.counts.burn_in_requests
         made = Client(
             per_s=result.requests_per_s,
-            cpu_s=result.client_cpu_s / requests,
+            cpu_s=result.client.cpu_s / requests,
             mean_s=result.latencies.mean_ms / 1000,
             requests=requests,
         )

@@ -63,8 +63,8 @@ def has_them_in_its_response_latency(result: Result, waited: int) -> None:
     above_ms = result.latencies.mean_ms - result.service_latencies.mean_ms
     assert above_ms * result.successes >= 0.99 * waited * SLOW_S * 1000
     assert result.latencies.min_ms < SLOW_S * 1000
-    assert result.connect_times.count == waited
-    assert result.connect_times.min_ms >= 0.99 * SLOW_S * 1000
+    assert result.connections.times.count == waited
+    assert result.connections.times.min_ms >= 0.99 * SLOW_S * 1000
 
 
 def test_a_handshake_for_each_request_is_in_the_response_latency(
@@ -112,7 +112,7 @@ def test_a_log_in_after_a_loss_is_in_the_response_latency() -> None:
             )
         )  # fmt: skip
     assert result.failures["connection_lost"].count == 2
-    assert (result.remade_connections, result.reconnects) == (2, 0)
+    assert (result.connections.remade, result.connections.reconnects) == (2, 0)
     has_them_in_its_response_latency(result, waited=2)
     assert "Connections: 2 made after one was lost; in the" in format_summary(result)
 
@@ -131,7 +131,7 @@ def test_a_pipeline_waits_for_its_connection_as_a_whole() -> None:
                 address=ServerAddress("127.0.0.1", server.port, password="secret"),
             )
         )  # fmt: skip
-    assert result.remade_connections == 1
+    assert result.connections.remade == 1
     counts = result.latencies.counts_up_to([SLOW_S * 1000, result.latencies.max_ms])
     assert counts[1] - counts[0] >= 4
 
@@ -140,5 +140,5 @@ def test_a_closed_loop_that_keeps_its_connections_has_one_latency() -> None:
     with FakeInference() as server:
         result = run(RunConfig(file=None, url=server.url, model="m", max_queries=20))
     assert result.service_latencies is None
-    assert (result.connect_times.count, result.connect_share) == (0, 0.0)
+    assert (result.connections.times.count, result.connect_share) == (0, 0.0)
     assert "Connections:" not in format_summary(result)

@@ -107,10 +107,10 @@ def test_a_server_that_was_killed_and_came_back(
         thread.start()
         result = run(config(server, workers=3, max_queries=0, duration_s=4.0))
         thread.join()
-    (outage,) = result.outages
+    (outage,) = result.connections.outages
     assert outage.is_over and 0.9 < outage.seconds < 2.9
     assert result.failures["connection_lost"].count == 3
-    counts = result.all_requests
+    counts = result.counts.all_requests
     assert counts.sent == counts.succeeded + counts.failed + counts.cancelled
     at_end, after_s = result.intervals[-1], outage.after_s + outage.seconds
     in_outage = [

@@ -81,7 +81,7 @@ def test_a_run_may_begin_while_a_slot_is_on_its_way(
     with on_its_way(one, two, with_keys=True):
         result = over(cluster, workers=6, max_queries=300, **form)
         assert (result.failures, result.successes) == ({}, 300)
-        assert result.asked >= 2  # one for each worker of the shard
+        assert result.connections.asked >= 2  # one for each worker of the shard
         left = {key for node in (one, two) for key in keys(node.primary)}
         persisted = {key for key in left if key.startswith("classificationTensor")}
         assert left - persisted == {one.key("null"), two.key("null")}

@@ -105,8 +105,8 @@ def test_requests_of_every_form_stay_in_their_shard(
     # On one thread, which begins with a request of each: of two one may stand still for all 300.
     result = over(cluster, workers=1, threads=1, max_queries=300, **settings)
     assert result.went_well
-    assert (result.moved, result.asked) == (0, 0)
-    assert (result.workers, result.successes) == (3, 300)
+    assert (result.connections.moved, result.connections.asked) == (0, 0)
+    assert (result.setup.workers, result.successes) == (3, 300)
     assert all(server.successes > 0 for server in result.servers)
 
 
@@ -119,13 +119,13 @@ def test_a_primary_that_is_killed_under_load_is_survived() -> None:
             workers=6, limit_rps=300.0, duration_s=6.0, reporting_period_s=0.25,
         )  # fmt: skip
         left = [key for node in cluster.replicas for key in keys(node.address)]
-    lost, *_ = result.outages
-    assert {one.server for one in result.outages} == {result.servers[1].name}
-    assert all(one.is_over for one in result.outages)
+    lost, *_ = result.connections.outages
+    assert {one.server for one in result.connections.outages} == {result.servers[1].name}
+    assert all(one.is_over for one in result.connections.outages)
     assert 0.4 < lost.seconds < 5
     assert {*result.failures} <= {"connection_lost", "cluster_down"}
     assert 1 <= result.servers[1].failures["connection_lost"].count <= 2
-    assert result.moved >= 1
+    assert result.connections.moved >= 1
     before_the_end = result.intervals[-3]
     assert before_the_end.failed == result.intervals[-1].failed
     assert result.servers[1].successes > 100
@@ -196,8 +196,8 @@ def test_a_slot_that_moves_to_another_primary_under_load_is_followed(
 
     load = {"workers": 3, "limit_rps": 300.0, "duration_s": 3.0}
     result = over(cluster, 0.5, there_and_back, **load, **asked)
-    assert result.asked >= 2
-    assert result.outage_count == 0
+    assert result.connections.asked >= 2
+    assert result.connections.outage_count == 0
     told = result.failures.get("error_reply")
     assert {*result.failures} <= {"error_reply"}
     assert told is None or told.first_message.startswith("TRYAGAIN")

@@ -244,7 +244,7 @@ def test_a_model_that_is_not_there_is_one_line(served: Served, cli: Cli) -> None
 
 def test_a_server_counted_what_was_sent_or_nothing_is_told(served: Served) -> None:
     result = run(RunConfig(file=None, url=served.url, model="fp32", max_queries=20))
-    counted = result.server_stats["overall"]
+    counted = result.server.periods["overall"]
     # By Triton's own statistics, by KServe's metrics; MLServer is started without any.
     assert counted.get("model_calls") == {"triton": 20, "kserve": 20}.get(served.name)
 

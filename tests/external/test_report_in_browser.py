@@ -127,8 +127,8 @@ def compared_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for workers, batch_size in ((1, 1), (4, 1), (1, 8), (4, 8)):
             use = {"period_s": 20.0, "process_cpu_user_s": 30.0, "process_rss_bytes": 99 << 20}
             our_result(
-                workers=workers, batch_size=batch_size, autobatching=-place, server_name=name,
-                rate=50.0 * workers - 5 * place, server_stats={"overall": use},
+                workers=workers, batch_size=batch_size, autobatching=-place, name=name,
+                rate=50.0 * workers - 5 * place, periods={"overall": use},
             ).save(folder / "results" / f"{name}_{workers}_{batch_size}.json")  # fmt: skip
     assert in_process(folder, "report", "results", "--out", "report.html").returncode == 0
     return folder / "report.html"

@@ -258,13 +258,13 @@ def test_whatever_happens_counts_are_conserved(
     asked = sum(server.inferences for server in servers) - trials
     done = [fault for proxy in proxies for fault in proxy.done]
     happened = {fault.kind for fault in done}
-    failed = {*result.failures, *result.burn_in_failures}
+    failed = {*result.failures, *result.counts.burn_in_failures}
     for kind in sorted(happened | failed):
         count_event(kind)
 
     assert conservation.broken(result, intervals) == []
     assert result.duration_s < 0.3 + (len(done) + 1) * A_FAULT_S + BUSY_MACHINE_S
-    counts = result.all_requests
+    counts = result.counts.all_requests
     changed = {fault.direction for fault in done if fault.kind in CHANGING}
     if REPLIES not in changed or load.is_verified:
         # One that changes a reply may leave it good: a byte in the reason behind HTTP's status, or
@@ -272,14 +272,14 @@ def test_whatever_happens_counts_are_conserved(
         changes = sum(one.kind in CHANGING and one.direction == REPLIES for one in done)
         assert counts.succeeded <= sum(proxy.whole_replies for proxy in proxies) + changes
     if REQUESTS not in changed:
-        assert counts.succeeded <= asked <= counts.sent + result.resent
+        assert counts.succeeded <= asked <= counts.sent + result.connections.resent
     if happened.issubset(DELAYING) and not failed & {"client_timeout", "connection_lost"}:
         assert asked == counts.sent
     if load.is_open and not load.stops and "connect" not in failed:
-        assert due(config) == counts.sent + result.shed + result.unsent
+        assert due(config) == counts.sent + result.shed + result.schedule.unsent
     if happened.issubset(DELAYING):
         assert failed <= {"client_timeout", "connection_lost"}  # a pause may be long enough for it
-        assert result.outage_count == 0
+        assert result.connections.outage_count == 0
 
 
 def due(config: RunConfig) -> int:

@@ -26,7 +26,7 @@ TEXTS = [b"*2\r\n$12\r\nAI.TENSORSET\r\n$16\r\n", b"\r\n*1\r\n$12\r\nAI.TENSORGE
 def due(result: Result) -> float:
     """What was due of the profile's one step, by how long it lasted."""
     (step,) = result.steps
-    assert step.unsent == result.unsent
+    assert step.unsent == result.schedule.unsent
     assert step.seconds < 30
     return RATE * step.seconds
 
@@ -36,8 +36,8 @@ def test_all_workers_give_up_their_server() -> None:
         server.leave_after("AI.MODELRUN", 20)
         result = conserved(**redisai(server), workers=2, profile=PROFILE, reconnect_for_s=0.5)
     assert result.failures["connect"].count == 2
-    assert result.unsent > 20
-    assert result.requests + result.unsent == pytest.approx(due(result), abs=2)
+    assert result.schedule.unsent > 20
+    assert result.requests + result.schedule.unsent == pytest.approx(due(result), abs=2)
 
 
 def test_a_run_over_http_stops_at_a_lost_connection() -> None:
@@ -53,8 +53,8 @@ def test_a_run_over_http_stops_at_a_lost_connection() -> None:
             on_disconnect="stop",
         )  # fmt: skip
     assert result.failures["connection_lost"].count == 1
-    assert result.unsent > 5
-    assert result.requests + result.unsent == pytest.approx(due(result), abs=2)
+    assert result.schedule.unsent > 5
+    assert result.requests + result.schedule.unsent == pytest.approx(due(result), abs=2)
 
 
 def test_a_stop_after_the_end_does_not_move_it() -> None:
@@ -67,7 +67,7 @@ def test_a_stop_after_the_end_does_not_move_it() -> None:
         )  # fmt: skip
     assert result.failures["client_timeout"].count == 1
     assert result.duration_s > 1.5
-    assert result.requests + result.unsent == RATE * 0.5
+    assert result.requests + result.schedule.unsent == RATE * 0.5
 
 
 @pytest.mark.parametrize("on_lag", ["shed", "stop"])
@@ -78,12 +78,12 @@ def test_a_request_that_waited_for_its_connection_is_as_late_as_any(on_lag: str)
             proxy.arm, address=ServerAddress("127.0.0.1", proxy.port), limit_rps=RATE,
             max_queries=400, max_lag_s=0.1, on_lag=on_lag, reconnect_for_s=60.0,
         )  # fmt: skip
-    assert result.outages[0].seconds > 1.5
-    assert result.start_lags.max_ms < 1500
-    assert result.lag_exceeded == (on_lag == "stop")
+    assert result.connections.outages[0].seconds > 1.5
+    assert result.client.start_lags.max_ms < 1500
+    assert result.schedule.lag_exceeded == (on_lag == "stop")
     if on_lag == "shed":
         assert result.shed > 100
-        assert result.requests + result.shed + result.unsent == 400
+        assert result.requests + result.shed + result.schedule.unsent == 400
 
 
 def test_what_is_given_up_in_the_measured_time_is_no_failure_of_the_burn_in(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_is_given_up_in_the_measured_time_is_no_failure_of_the_burn_in(tmp_
         result = conserved(
             **redisai(server), workers=1, arrivals_file=recorded, burn_in=1, reconnect_for_s=1.0
         )
-    assert {kind: one.count for kind, one in result.burn_in_failures.items()} == {
+    assert {kind: one.count for kind, one in result.counts.burn_in_failures.items()} == {
         "connection_lost": 1
     }
     assert {kind: one.count for kind, one in result.failures.items()} == {"connect": 1}

@@ -103,7 +103,7 @@ def test_a_run_goes_on_after_an_early_refusal(one_tensor: Path) -> None:
         result = against(fake, file=one_tensor, max_queries=20)
     assert result.successes == 10
     assert result.failures["too_many_requests"].count == 10
-    assert not result.outages
+    assert not result.connections.outages
 
 
 def test_an_early_refusal_by_tls(
@@ -178,8 +178,8 @@ def test_interim_replies_are_passed_over_everywhere(interim: bytes, encoding: En
             "/v2/models/m/ready": interim + reply(b""),
         }
         result = against(fake, encoding=encoding)
-    assert (result.successes, result.failures, result.reconnects) == (8, {}, 0)
-    assert result.server.kind == "hinting"
+    assert (result.successes, result.failures, result.connections.reconnects) == (8, {}, 0)
+    assert result.server.facts.kind == "hinting"
 
 
 @pytest.mark.parametrize("after", ["read on", "close"])

@@ -74,15 +74,15 @@ def test_a_server_killed_and_back_is_one_outage(tmp_path: Path) -> None:
         finally:
             killer.join()
             again.stop()
-    (outage,) = result.outages
+    (outage,) = result.connections.outages
     assert outage.is_over
     assert abs(outage.seconds - (down[1] - down[0])) < 0.3
     assert abs(outage.seconds - 2) < 1  # it takes as long to start as the machine takes
     assert not result.went_well
     assert {*result.failures} == {"connection_lost"}
     assert 1 <= result.failures["connection_lost"].count <= 3
-    counts = result.all_requests
-    assert counts.sent + result.unsent == 700
+    counts = result.counts.all_requests
+    assert counts.sent + result.schedule.unsent == 700
     before, after = rates(result, 0, 1.5), rates(result, 5, 7)
     assert after == pytest.approx(before, rel=0.1)
 
@@ -91,7 +91,7 @@ def test_a_run_may_stop_at_a_lost_connection() -> None:
     with FakeRedisAI(AI_MODELRUN=from_number(5, None)) as server:
         result = conserved(**redisai(server), duration_s=60.0, on_disconnect="stop")
     assert result.failures["connection_lost"].count == 1
-    assert (result.successes, result.outage_count) == (4, 0)
+    assert (result.successes, result.connections.outage_count) == (4, 0)
     assert result.duration_s < 30
 
 
@@ -105,7 +105,7 @@ def test_an_idle_connection_that_is_half_closed_is_lost() -> None:
             limit_rps=20.0, duration_s=0.5, reply_timeout_s=60.0,
         )  # fmt: skip
     assert {kind: one.count for kind, one in result.failures.items()} == {"connection_lost": 1}
-    assert result.successes + result.unsent == 9
+    assert result.successes + result.schedule.unsent == 9
     assert result.duration_s < 30
 
 
@@ -126,7 +126,7 @@ def test_a_server_that_never_comes_back_ends_the_run() -> None:
     with FakeRedisAI() as server:
         server.leave_after("AI.MODELRUN", 5)
         result = conserved(**redisai(server), workers=2, duration_s=60.0, reconnect_for_s=0.3)
-    (outage,) = result.outages
+    (outage,) = result.connections.outages
     assert not outage.is_over
     assert 0.3 <= outage.seconds < 30
     assert result.failures["connect"].count == 2
@@ -154,7 +154,7 @@ def test_a_frozen_server_shows_in_the_latency() -> None:
         )
         freezer.join()
     assert result.failures == {}
-    assert result.latencies.count + result.unsent == 400
+    assert result.latencies.count + result.schedule.unsent == 400
     assert result.latencies.max_ms >= 950
     # 100 a second of 400 waited, for half of the time in the mean.
     mean_ms = 1000 * frozen_s**2 / 2 * 100 / 400
@@ -268,7 +268,7 @@ def test_a_refusal_at_every_reconnect_is_counted_until_there_is_room() -> None:
         filler.join()
     assert result.failures["error_reply"].first_message == "ERR max number of clients reached"
     assert {*result.failures} <= {"error_reply", "connection_lost"}
-    assert result.outage_count == 0
+    assert result.connections.outage_count == 0
     assert result.successes >= 50
 
 

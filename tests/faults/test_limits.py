@@ -233,7 +233,7 @@ def test_the_clock_set_back_makes_nothing_negative(monkeypatch: pytest.MonkeyPat
         result = conserved(
             set_back, **redisai(server), limit_rps=200.0, duration_s=0.3, reporting_period_s=0.05
         )
-    assert result.successes + result.unsent == 60
+    assert result.successes + result.schedule.unsent == 60
     assert 0.2 < result.measured_s < 30
     assert result.start_unix_ms <= result.end_unix_ms
     times = [one.unix_ms - result.start_unix_ms for one in result.intervals]

@@ -36,8 +36,8 @@ def test_a_request_that_a_server_worked_on_is_lost(workers: int) -> None:
         result = against(server.url, workers=workers)
     assert len(server.asked) == 1 + 200  # none was sent again, and one was the trial
     assert {kind: one.count for kind, one in result.failures.items()} == {"connection_lost": 4}
-    assert (result.resent, result.reconnects) == (0, 0)
-    assert 1 <= result.remade_connections <= 4  # a worker that ends makes none
+    assert (result.connections.resent, result.connections.reconnects) == (0, 0)
+    assert 1 <= result.connections.remade <= 4  # a worker that ends makes none
     assert not result.went_well
 
 
@@ -46,9 +46,9 @@ def test_a_crash_at_once_is_told_from_a_close_once_it_was_tried() -> None:
     with FakeInference(reset_for=CRASHES) as server:
         result = against(server.url)
     lost = result.failures["connection_lost"].count
-    assert lost + result.resent == 4
-    assert result.resent <= 1
-    assert len(server.asked) == 1 + result.all_requests.sent + result.resent
+    assert lost + result.connections.resent == 4
+    assert result.connections.resent <= 1
+    assert len(server.asked) == 1 + result.counts.all_requests.sent + result.connections.resent
 
 
 def test_an_orderly_end_behind_the_request_is_a_loss() -> None:
@@ -58,7 +58,7 @@ def test_an_orderly_end_behind_the_request_is_a_loss() -> None:
     with FakeInference(infer=behaviour) as server:
         result = against(server.url)
     assert result.failures["connection_lost"].count == 4
-    assert (result.resent, result.remade_connections) == (0, 4)
+    assert (result.connections.resent, result.connections.remade) == (0, 4)
 
 
 def test_a_lost_request_may_end_the_run(cli: Cli, tmp_path: Path) -> None:
@@ -79,18 +79,25 @@ def test_a_server_may_close_after_some_replies_without_a_word(replies: int) -> N
     with FakeInference(replies_a_connection=replies) as server:
         result = against(server.url, max_queries=60)
     assert (result.successes, result.failures) == (60, {})
-    assert result.resent == 1
-    assert result.reconnects in (60 // replies, 60 // replies - 1)
-    assert result.remade_connections == 0
+    assert result.connections.resent == 1
+    assert result.connections.reconnects in (60 // replies, 60 // replies - 1)
+    assert result.connections.remade == 0
     told = format_summary(result)
-    assert f"Connections: {result.reconnects} made after the server closed one between" in told
+    assert (
+        f"Connections: {result.connections.reconnects} made after the server closed one between"
+        in told
+    )
     assert "Resent: 1 requests, to which the server had closed the connection" in told
 
 
 def test_a_close_behind_each_reply_is_seen_on_trial() -> None:
     with FakeInference(close_each=True) as server:
         result = against(server.url, workers=2)
-    assert (result.successes, result.resent, result.reconnects) == (200, 0, 198)
+    assert (result.successes, result.connections.resent, result.connections.reconnects) == (
+        200,
+        0,
+        198,
+    )
 
 
 @contextmanager
@@ -178,4 +185,8 @@ def test_what_a_server_cannot_have_had_whole_is_sent_again(
         result = against(url, max_queries=3 * batch_size, batch_size=batch_size)
     assert len(ended) == 1
     assert (result.successes, result.failures) == (3, {})
-    assert (result.resent, result.reconnects, result.remade_connections) == (1, 1, 0)
+    assert (
+        result.connections.resent,
+        result.connections.reconnects,
+        result.connections.remade,
+    ) == (1, 1, 0)

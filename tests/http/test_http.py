@@ -35,10 +35,10 @@ def against(server: FakeInference, **settings: object) -> Result:
 def test_a_request_is_the_models_own_with_the_tensor_in_binary() -> None:
     with FakeInference() as server:
         result = against(server, seed=3, headers=(("Authorization", "Bearer x"),))
-    assert (result.successes, result.failures, result.reconnects) == (20, {}, 0)
-    assert (result.shape, result.dtype) == ((4,), "FLOAT")
-    assert result.server.kind == "fake"
-    assert result.server.address == server.url
+    assert (result.successes, result.failures, result.connections.reconnects) == (20, {}, 0)
+    assert (result.setup.shape, result.setup.dtype) == ((4,), "FLOAT")
+    assert result.server.facts.kind == "fake"
+    assert result.server.facts.address == server.url
     tensors = Tensors.generate(2000, 16, "FLOAT", 3)
     trial, *measured = server.asked
     assert [asked.tensors for asked in measured] == [tensors.read(n, 1) for n in range(20)]
@@ -360,8 +360,8 @@ def test_a_server_may_close_after_each_reply(says_so: bool) -> None:
         limited = against(server, workers=2, max_queries=30, limit_rps=200.0)
     assert (result.successes, result.failures) == (60, {})
     assert (limited.successes, limited.failures) == (30, {})
-    assert result.reconnects >= 57
-    assert result.to_json()["Reconnects"] == result.reconnects
+    assert result.connections.reconnects >= 57
+    assert result.to_json()["Reconnects"] == result.connections.reconnects
 
 
 @pytest.fixture
@@ -499,7 +499,7 @@ def test_statistics_that_are_none_are_noted_in_words(stats: object, words: str) 
         result = against(server)
     where = f"{server.url}/v2/models/m/stats"
     told = f"no reading: {where} has no statistics as Triton does: {words}"
-    assert told in result.server_stats["overall"]["notes"]
+    assert told in result.server.periods["overall"]["notes"]
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Accept-Encoding"])
@@ -518,7 +518,7 @@ def test_headers_that_only_tell_are_sent() -> None:
         result = against(server, headers=headers)
         assert server.asked[-1].headers["connection"] == "close"
     assert (result.successes, result.failures) == (20, {})
-    assert result.reconnects >= 19
+    assert result.connections.reconnects >= 19
 
 
 def test_a_model_that_is_not_ready_is_told() -> None:

@@ -142,12 +142,12 @@ def measured(counting: Counting, **changes: Any) -> Result:
 
 def test_a_run_has_the_differences_by_period_and_over_all() -> None:
     result = measured(Counting())
-    overall = result.server_stats["overall"]
+    overall = result.server.periods["overall"]
     assert overall["model_calls"] == 60  # without the trial
     assert overall["model_infer_us"] == pytest.approx(120_000)
     assert overall["process_cpu_s"] == pytest.approx(0.6)
     assert overall["used_memory_rss_bytes"] == 50_000_000
-    periods = [stats for key, stats in result.server_stats.items() if key != "overall"]
+    periods = [stats for key, stats in result.server.periods.items() if key != "overall"]
     assert len(periods) > 3
     assert sum(stats["model_calls"] for stats in periods) == 60
 
@@ -186,7 +186,7 @@ def test_an_endpoint_that_misbehaves_harms_no_run(
     assert (result.successes, result.failed) == (60, 0)
     assert len(result.intervals) >= 5  # the lines go on meanwhile
     assert counting.readings > 1
-    notes = " ".join(result.server_stats["overall"]["notes"])
+    notes = " ".join(result.server.periods["overall"]["notes"])
     assert told in notes
 
 
@@ -217,7 +217,7 @@ def test_an_endpoint_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch)
 def test_what_knows_nothing_of_the_model_is_another_programs() -> None:
     with FakeInference(paths={"/metrics": reply(b"process_cpu_seconds_total 5\n")}) as fake:
         result = run(RunConfig(file=None, url=fake.url, model="m", max_queries=5))
-    assert "process_cpu_s" not in result.server_stats["overall"]
+    assert "process_cpu_s" not in result.server.periods["overall"]
 
 
 def test_mlserver_is_looked_for_at_its_own_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_mlserver_is_looked_for_at_its_own_port(monkeypatch: pytest.MonkeyPatch)
         told = {"/v2": json_reply({"name": "mlserver", "version": "1", "extensions": []})}
         with FakeInference(paths=told) as fake:
             result = run(RunConfig(file=None, url=fake.url, model="m", max_queries=5))
-    assert result.server_stats["overall"]["used_memory_rss_bytes"] == 142041088
+    assert result.server.periods["overall"]["used_memory_rss_bytes"] == 142041088
 
 
 def test_headers_go_to_the_server_alone() -> None:

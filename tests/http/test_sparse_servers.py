@@ -51,7 +51,7 @@ def sparse(name: str, **how: Any) -> FakeInference:
 def test_an_input_that_is_given_is_enough(name: str) -> None:
     with sparse(name) as server:
         result = against(server)
-    assert (result.successes, result.failures, result.shape) == (5, {}, (4,))
+    assert (result.successes, result.failures, result.setup.shape) == (5, {}, (4,))
     asked = server.asked[-1].document
     assert [(one["name"], one["shape"]) for one in asked["inputs"]] == [("x", [1, 4])]
     if "outputs" in asked:

@@ -83,7 +83,7 @@ def test_a_run_sends_the_tensors_of_all_shards(tmp_path: Path, tensor_bytes: int
         )
     step = 3 * tensor_bytes
     assert server.blobs[1:] == [ring[n * step : (n + 1) * step] for n in range(5)]
-    assert result.data_file == str(tmp_path / "t.out")
+    assert result.setup.data_file == str(tmp_path / "t.out")
     assert result.facts["DataDigest"] == hashlib.sha256(data).hexdigest()
 
 

@@ -50,7 +50,7 @@ def test_all_clients_send_what_one_would(server: EmbeddedServer, dask: Client) -
         events.append,
         client=dask,
     )  # fmt: skip
-    assert (result.requests, result.burn_in_requests, result.workers) == (150, 20, 4)
+    assert (result.requests, result.counts.burn_in_requests, result.setup.workers) == (150, 20, 4)
     assert result.measured_s == pytest.approx(149 / 150, abs=0.2)
     assert [client.workers for client in result.clients] == [2, 1, 1]
     assert [client.requests for client in result.clients] == [75, 38, 37]
@@ -78,7 +78,7 @@ def test_two_clients_with_half_the_load_give_the_figures_of_one(dask: Client) ->
         repeats = range(3)
         one = [run(whole) for _ in repeats]
         two = [run(whole, client=dask, clients=2) for _ in repeats]
-    assert {result.requests + result.unsent for result in one + two} == {100}
+    assert {result.requests + result.schedule.unsent for result in one + two} == {100}
     for results in (one, two):
         assert all(not result.failed and not result.shed for result in results)
         for result in results:
@@ -224,7 +224,7 @@ def test_the_coordinator_costs_next_to_nothing(
         ),
         client=dask,
     )  # fmt: skip
-    sent_bytes = result.all_requests.sent * 224 * 224 * 3 * 4
+    sent_bytes = result.counts.all_requests.sent * 224 * 224 * 3 * 4
     assert 0 < result.facts["CoordinatorBytes"] < sent_bytes / 100
 
 
@@ -249,7 +249,7 @@ def test_a_client_that_is_killed_is_lost_and_no_more(
     assert "gone" in str(lost.lost)
     assert 15 <= lost.requests <= 60
     others = [one.requests for one in result.clients if one.lost is None]
-    assert sum(others) + result.unsent == 240
+    assert sum(others) + result.schedule.unsent == 240
     assert result.requests == lost.requests + sum(others)
     assert not result.went_well
     assert [one.kind for one in result.warnings].count("lost_client") == 1

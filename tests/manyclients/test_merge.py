@@ -8,6 +8,7 @@ from typing import Any
 from ci import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resultfiles import changed
 from run.test_text import result
 
 from aibench_fast import Result, RunConfig
@@ -18,16 +19,12 @@ from aibench_fast.clients.periods import Periods
 from aibench_fast.clients.report import ClientReport, decode, encode
 from aibench_fast.clients.split import split
 from aibench_fast.report import text
+from aibench_fast.results.clientside import ClientCheck, Verdict
+from aibench_fast.results.figures import Failure
+from aibench_fast.results.forms import LIVE_QUANTILES
 from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
 from aibench_fast.results.journal import Journal, journal_of, recover
-from aibench_fast.results.result import (
-    LIVE_QUANTILES,
-    ClientCheck,
-    Failure,
-    Outage,
-    RequestCounts,
-    Verdict,
-)
+from aibench_fast.results.result import Outage, RequestCounts
 
 WHOLE = RunConfig(file=None, shape=(16,), workers=9)
 latencies_us = st.lists(st.integers(1, HIGHEST_US), max_size=40)
@@ -45,7 +42,6 @@ def report(values_us: Sequence[int] = (5,), **changes: Any) -> ClientReport:
     count = len(values_us)
     measured: dict[str, Any] = {
         "latencies": recorded(values_us),
-        "requests": count,
         "successes": count,
         "inferences": count,
         "inferences_with_burn_in": count,
@@ -89,7 +85,7 @@ def test_counts_add_up_and_the_time_is_from_the_first_to_the_last() -> None:
     first = dataclasses.replace(report([1] * 30, measured_s=2.0), measured_after_s=1.0)
     second = dataclasses.replace(report([2] * 20, measured_s=3.0), measured_after_s=0.5)
     whole = merged(first, second)
-    assert (whole.requests, whole.inferences, whole.workers) == (50, 50, 2)
+    assert (whole.requests, whole.inferences, whole.setup.workers) == (50, 50, 2)
     assert whole.measured_s == 3.0
     assert whole.inferences_per_s == 50 / 3
     assert [client.requests for client in whole.clients] == [30, 20]
@@ -112,39 +108,41 @@ def test_an_outage_that_several_clients_saw_is_one() -> None:
         report(outages=[outage(1.0, 0.5), outage(4.0, 0.1)], outage_count=3),
         report(outages=[outage(1.2, 0.8, is_over=False)], outage_count=1),
     )
-    assert [(one.after_s, one.seconds, one.is_over, one.attempts) for one in whole.outages] == [
+    assert [
+        (one.after_s, one.seconds, one.is_over, one.attempts) for one in whole.connections.outages
+    ] == [
         (1.0, 1.0, False, 2),
         (4.0, 0.1, True, 1),
     ]
-    assert whole.outages[0].start_unix_ms == 2000
-    assert whole.outage_count == 3
+    assert whole.connections.outages[0].start_unix_ms == 2000
+    assert whole.connections.outage_count == 3
 
 
 def test_the_verdict_is_the_worst_clients() -> None:
     def check(verdict: Verdict, cpu_share: float) -> dict[str, Any]:
-        return {"client": ClientCheck(verdict, "because", cpu_share, None, 0.01)}
+        return {"check": ClientCheck(verdict, "because", cpu_share, None, 0.01)}
 
     whole = merged(
-        report(**check(Verdict.SERVER_BOUND, 0.3), busiest_thread=0.2, client_cpu_s=1.0),
-        report(**check(Verdict.CLIENT_BOUND, 0.1), busiest_thread=0.95, client_cpu_s=2.0),
+        report(**check(Verdict.SERVER_BOUND, 0.3), busiest_thread=0.2, cpu_s=1.0),
+        report(**check(Verdict.CLIENT_BOUND, 0.1), busiest_thread=0.95, cpu_s=2.0),
         report(**check(Verdict.UNCLEAR, 0.2)),
     )
-    assert whole.client.verdict is Verdict.CLIENT_BOUND
-    assert whole.client.reason == "client w1: because"
-    assert (whole.client.cpu_share, whole.busiest_thread) == (0.3, 0.95)
-    assert whole.client_cpu_s == 3.5
+    assert whole.client.check.verdict is Verdict.CLIENT_BOUND
+    assert whole.client.check.reason == "client w1: because"
+    assert (whole.client.check.cpu_share, whole.client.busiest_thread) == (0.3, 0.95)
+    assert whole.client.cpu_s == 3.5
 
 
 def test_what_held_back_any_client_is_told_of_all() -> None:
     def check(**facts: float) -> dict[str, Any]:
-        return {"client": ClientCheck(Verdict.SERVER_BOUND, "because", 0.1, None, None, **facts)}
+        return {"check": ClientCheck(Verdict.SERVER_BOUND, "because", 0.1, None, None, **facts)}
 
     whole = merged(
         report(**check(cpu_quota=2.0, throttled=0.0, cpu_wait=0.02, server_cpu_wait=0.5)),
         report(**check(cpu_quota=0.5, throttled=0.4, cpu_wait=0.01, others=0.3)),
         report(**check()),
     )
-    found = whole.client
+    found = whole.client.check
     assert (found.cpu_quota, found.throttled, found.cpu_wait) == (0.5, 0.4, 0.02)
     assert (found.others, found.server_others, found.server_cpu_wait) == (0.3, None, 0.5)
     assert found.cpu_pressure is None
@@ -183,7 +181,7 @@ def test_the_summary_has_a_line_a_client() -> None:
 def test_a_journal_keeps_clients(tmp_path: Path) -> None:
     whole = merged(report([1] * 30), None, incomplete=True)
     journal = Journal(journal_of(tmp_path / "r.json"))
-    journal.add(dataclasses.replace(whole, server_stats={"overall": {}}))
+    journal.add(changed(whole, periods={"overall": {}}))
     journal.close()
     recovered = recover(journal_of(tmp_path / "r.json"))
     assert recovered.to_json()["Clients"] == whole.to_json()["Clients"]
@@ -221,11 +219,11 @@ def test_what_all_clients_left_unsent_is_judged_as_a_whole() -> None:
 def test_new_connections_of_all_clients_are_added_up() -> None:
     """Of a client whose requests waited for none both latencies are the same."""
     waited = report(
-        [5000, 5], service_latencies=recorded([4, 5]), connect_times=recorded([4996]),
-        reconnects=1, remade_connections=2, resent=3,
+        [5000, 5], service_latencies=recorded([4, 5]), times=recorded([4996]),
+        reconnects=1, remade=2, resent=3,
     )  # fmt: skip
     result = merged(waited, report([7, 8]))
     assert result.service_latencies is not None
     assert result.service_latencies.encode() == recorded([4, 5, 7, 8]).encode()
-    assert (result.connect_times.count, result.reconnects) == (1, 1)
-    assert (result.remade_connections, result.resent) == (2, 3)
+    assert (result.connections.times.count, result.connections.reconnects) == (1, 1)
+    assert (result.connections.remade, result.connections.resent) == (2, 3)

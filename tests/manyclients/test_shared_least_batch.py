@@ -23,11 +23,11 @@ def test_clients_fill_a_least_batch_together(server: EmbeddedServer, dask: Clien
     load_into(server.address, spec)
     result = asked(server, dask, 4)
     assert result.failures == {}
-    assert result.metadata_autobatching == 8
+    assert result.setup.metadata_autobatching == 8
     assert [client.workers for client in result.clients] == [2, 1, 1]
     assert result.successes >= 4
-    assert result.successes + result.abandoned == result.all_requests.sent
-    assert result.abandoned <= 3
+    assert result.successes + result.counts.abandoned == result.counts.all_requests.sent
+    assert result.counts.abandoned <= 3
     with pytest.raises(ConfigError, match="3 x --batch-size 1 is too few; use at least 4 --work"):
         asked(server, dask, 3)
     with pytest.raises(ConfigError, match="the last client to send its share may be too few"):

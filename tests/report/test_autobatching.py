@@ -10,7 +10,7 @@ from resultfiles import go_document, our_result, result_name, write
 from aibench_fast.results.result import ServerFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-HTTP = {"server": ServerFacts("triton", "2.60.0", "http://localhost:8000")}
+HTTP = {"server": {"facts": ServerFacts("triton", "2.60.0", "http://localhost:8000")}}
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_named_servers_results_are_apart_where_some_say_it(cli: Cli, tmp_path:
         ("old", -1, "redisai"), ("new", 0, "redisai"), ("http", -1, "triton"),
     ):  # fmt: skip
         changes = HTTP if server == "triton" else {}
-        our_result(autobatching=autobatching, server_name=server, **changes).save(
+        our_result(autobatching=autobatching, name=server, **changes).save(
             tmp_path / "r" / f"{name}.json"
         )
     done = cli("tables", "--dir", "r")

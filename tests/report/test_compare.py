@@ -89,7 +89,11 @@ def save_ours(folder: Path, **changes: object) -> Path:
     ("changes", "words"),
     [
         (
-            {"server": ServerFacts("RedisAI", "1.2.7 on redis 6.2.14", "localhost:6379")},
+            {
+                "server": {
+                    "facts": ServerFacts("RedisAI", "1.2.7 on redis 6.2.14", "localhost:6379")
+                }
+            },
             "server: aibench-fast embedded server in A, RedisAI in B; server version: "
             "0.1.0 on valkey 9.1.2 in A, 1.2.7 on redis 6.2.14 in B",
         ),

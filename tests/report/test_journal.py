@@ -12,12 +12,13 @@ from ci import examples
 from commandline import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resultfiles import our_result
+from resultfiles import changed, our_result
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results import journal as journals
+from aibench_fast.results.figures import Failure, KindFigures, StepFigures
 from aibench_fast.results.journal import Journal, recover
-from aibench_fast.results.result import Failure, KindFigures, Outage, Result, StepFigures
+from aibench_fast.results.result import Outage, Result
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,8 @@ from aibench_fast.results.result import Failure, KindFigures, Outage, Result, St
         ("half a li", "is no journal of a run"),
         ('{"Journal": "2.0"}\n', "is a journal of result format 2.0, this program's is 1."),
         ('{"Journal": "VERSION"}\n', "holds nothing: the run was killed before its first"),
-        ('{"Journal": "VERSION"}\n{"intervals": [], "server_stats"', "holds nothing"),
-        ('{"Journal": "VERSION"}\n{"SoFar": {"model": 1}}\n', "is a damaged journal"),
+        ('{"Journal": "VERSION"}\n{"ClientRunTimeStats": {}, "ServerPeriods"', "holds nothing"),
+        ('{"Journal": "VERSION"}\n{"SoFar": {"Model": 1}}\n', "is a damaged journal"),
     ],
 )
 def test_what_cannot_be_recovered_is_one_line(
@@ -49,7 +50,7 @@ def test_what_cannot_be_recovered_is_one_line(
 def test_no_result_is_overwritten_unasked(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text("whole")
     journal = Journal(tmp_path / "r.json.journal")
-    journal.add(our_result(incomplete=True, server_stats={"overall": {}}))
+    journal.add(our_result(incomplete=True, periods={"overall": {}}))
     journal.close()
     done = cli("recover", "r.json.journal")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -66,7 +67,7 @@ def run_so_far(periods: int, seed: int) -> Result:
         "name": "a", "successes": 2, "inferences": 2, "failures": {"cut": Failure(1, "é")},
         "shed": 0, "late_starts": 1, "latencies": so_far.latencies, "service_latencies": None,
     }  # fmt: skip
-    return dataclasses.replace(
+    return changed(
         so_far,
         incomplete=True,
         interrupted=True,
@@ -74,18 +75,16 @@ def run_so_far(periods: int, seed: int) -> Result:
         outages=(Outage(1, 0.5, 0.25, True, 3),),
         steps=(StepFigures(seconds=2.5, unsent=0, **part),),
         kinds=(KindFigures(tensors="16 FLOAT", batch_size=2, weight=0.5, **part),),
-        server_stats={"overall": {"n": periods}, **{str(n): {"n": n} for n in range(periods)}},
-        raw_server_stats={str(n): {"localhost:6379": {"n": str(n)}} for n in range(periods)},
+        periods={"overall": {"n": periods}, **{str(n): {"n": n} for n in range(periods)}},
+        readings={str(n): {"localhost:6379": {"n": str(n)}} for n in range(periods)},
     )
 
 
 def in_a_journal(so_far: Result) -> Result:
     """As it is recovered: of the server's own fields the first and the last reading are kept."""
-    raw = so_far.raw_server_stats
+    raw = so_far.server.readings
     times = [*raw]
-    return dataclasses.replace(
-        so_far, raw_server_stats={time: raw[time] for time in {times[0]: 0, times[-1]: 0}}
-    )
+    return changed(so_far, readings={time: raw[time] for time in {times[0]: 0, times[-1]: 0}})
 
 
 @settings(max_examples=examples(20), deadline=None)
@@ -205,7 +204,7 @@ def test_a_journal_is_bounded_by_its_result(
 ) -> None:
     least_stale = 1 << 16
     monkeypatch.setattr(journals, "MIN_STALE_BYTES", least_stale)
-    whole = our_result(seconds=300, rate=5.0, incomplete=True, server_stats={"overall": {}})
+    whole = our_result(seconds=300, rate=5.0, incomplete=True, periods={"overall": {}})
     path = tmp_path / "r.json.journal"
     journal = Journal(path)
     largest = 0

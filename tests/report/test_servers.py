@@ -24,8 +24,8 @@ def compared(name: str, workers: int, rate: float, cores: float | None, memory: 
         overall |= {"process_cpu_user_s": cores * 19, "process_cpu_sys_s": cores}
         overall["process_rss_bytes"] = memory
     return our_result(
-        workers=workers, rate=rate, p50_ms=1000 * workers / rate, server_name=name,
-        server=ServerFacts(name, "1", "127.0.0.1:1"), server_stats={"overall": overall},
+        workers=workers, rate=rate, p50_ms=1000 * workers / rate, name=name,
+        server={"facts": ServerFacts(name, "1", "127.0.0.1:1")}, periods={"overall": overall},
         autobatching=-1 if name == "triton" else 0, seed=round(rate),
     )  # fmt: skip
 

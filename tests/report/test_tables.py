@@ -123,7 +123,7 @@ def test_server_statistic_is_the_fastest_runs_last(cli: Cli, repeated: Path) -> 
 
 def test_memory_of_our_result_is_written_as_redis_writes_it(cli: Cli, tmp_path: Path) -> None:
     period = {"1596741779490": {"used_memory_bytes": 2_621_440}}
-    our_result(server_stats={"overall": {}} | period).save(tmp_path / "r.json")
+    our_result(periods={"overall": {}} | period).save(tmp_path / "r.json")
     done = cli("tables", "--dir", ".", "--server-stat", "used_memory_human")
     assert "4 workers,2.50M\n" in done.stdout
 
@@ -151,7 +151,7 @@ def test_cpu_of_our_result_is_by_period(cli: Cli, tmp_path: Path) -> None:
         },
     }
     stats = {"overall": {"process_cpu_user_s": 3.5}, **periods}
-    our_result(server_stats=stats).save(tmp_path / "r.json")
+    our_result(periods=stats).save(tmp_path / "r.json")
     done = cli("tables", "--cpu", "r.json")
     assert done.stdout.splitlines()[1:] == [
         "2.000,150.000,n/a,n/a,n/a",

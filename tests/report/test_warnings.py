@@ -96,7 +96,7 @@ def test_other_programs_that_take_the_cores_are_warned_of(
     where: str, share: float, expected: bool
 ) -> None:
     usual = our_result()
-    result = our_result(client=dataclasses.replace(usual.client, **{where: share}))
+    result = our_result(check=dataclasses.replace(usual.client.check, **{where: share}))
     config = RunConfig(file=None, shape=(4,))
     found = dict(doubts_of_figures(config, result))
     assert ("other_programs" in found) == expected

@@ -17,7 +17,8 @@ from aibench_fast.load.cgroup import CpuGroups, QuotaReading
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report.text import format_summary
-from aibench_fast.results.result import Result, Verdict
+from aibench_fast.results.clientside import Verdict
+from aibench_fast.results.result import Result
 from aibench_fast.server import EmbeddedServer
 
 MOUNTED = (
@@ -247,8 +248,8 @@ def test_a_throttled_client_is_the_limit_and_its_quota_is_named(limited_group: P
     assert check["CpuQuota"] == pytest.approx(0.1)
     assert 0.01 < check["Throttled"] <= 1
     assert check["CpuShare"] > 0.1  # of the tenth of a CPU that it may use
-    assert result.client.verdict is Verdict.CLIENT_BOUND
-    assert "CPU quota of 0.1 CPUs" in result.client.reason
+    assert result.client.check.verdict is Verdict.CLIENT_BOUND
+    assert "CPU quota of 0.1 CPUs" in result.client.check.reason
     assert "quota 0.1 CPUs, used up in " in format_summary(result)
 
 
@@ -257,5 +258,5 @@ def test_a_throttled_client_with_its_server_in_the_same_group_is_unclear(
 ) -> None:
     with FakeRedisAI() as server:  # of this process
         result = throttled_run(server.port, limited_group)
-    assert result.client.verdict is Verdict.UNCLEAR
-    assert "client and server share a control group" in result.client.reason
+    assert result.client.check.verdict is Verdict.UNCLEAR
+    assert "client and server share a control group" in result.client.check.reason

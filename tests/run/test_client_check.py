@@ -1,7 +1,6 @@
 """Whose the figures are: the verdict of a run, a steady burn-in, and `selfcheck`."""
 
 import asyncio
-import dataclasses
 import json
 import os
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
-from resultfiles import latencies
+from resultfiles import changed, latencies
 
 from aibench_fast import ConfigError, RunConfig, ServerAddress, run
 from aibench_fast._core import timer_errors
@@ -21,8 +20,8 @@ from aibench_fast.load.machine import CpuShares, CpuTimes
 from aibench_fast.load.steady import FIRST_WINDOW_S, MAX_WINDOWS, SteadyState, Window
 from aibench_fast.load.surroundings import Shares
 from aibench_fast.load.verdict import MUCH_OTHERS, MUCH_STEAL, Seen, check_client
+from aibench_fast.results.clientside import ClientCheck, Verdict
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import ClientCheck, Verdict
 from aibench_fast.studies.selfcheck import Machine, advice
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -341,7 +340,7 @@ def test_an_automatic_burn_in_ends_when_the_server_is_warm(
                 burn_in_until_steady=True, duration_s=0.7, limit_rps=limit_rps,
             )
         )  # fmt: skip
-    assert result.burn_in_requests > 60
+    assert result.counts.burn_in_requests > 60
     assert result.successes > 50
     (p50,) = (result.service_latencies or result.latencies).quantiles_ms([0.5])
     assert p50 < 40
@@ -409,7 +408,7 @@ def test_selfcheck_advises_on_a_quota(quota_cpus: float | None, expected: bool) 
         config = RunConfig(
             file=None, shape=(4,), address=ServerAddress("127.0.0.1", server.port), max_queries=9
         )
-        ceiling = dataclasses.replace(run(config), busiest_thread=0.95)
+        ceiling = changed(run(config), busiest_thread=0.95)
     advised = "\n".join(advice(machine, config, ceiling))
     assert ("CPU quota of 0.5 CPUs" in advised) == expected
     assert "--threads" not in advised  # that are as many as cores or workers

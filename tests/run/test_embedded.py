@@ -63,7 +63,7 @@ def test_batches_go_as_one_tensor(null_server: EmbeddedServer, tensor_file: Path
     )
     result = run(config)
     assert (result.requests, result.inferences, result.failed) == (10, 40, 0)
-    assert result.server_stats["overall"]["model_samples"] == 40
+    assert result.server.periods["overall"]["model_samples"] == 40
 
 
 @pytest.mark.parametrize("workers", [1, 50])

@@ -157,7 +157,7 @@ def test_a_signal_ends_a_command_at_any_moment(
         folder.mkdir()
         if name == "recover":
             journal = Journal(folder / "r.json.journal")
-            journal.add(our_result(incomplete=True, server_stats={"overall": {}}))
+            journal.add(our_result(incomplete=True, periods={"overall": {}}))
             journal.close()
         after_s = generator.uniform(0, case.lasts_s)
         number = generator.choice([signal.SIGINT, signal.SIGTERM])
@@ -290,7 +290,7 @@ def test_a_signal_between_the_end_of_a_run_and_its_saving(tmp_path: Path) -> Non
     file = tmp_path / "r.json"
 
     def ended(observe: Observer) -> Result:
-        observe(SoFar(our_result(incomplete=True, server_stats={"overall": {}})))
+        observe(SoFar(our_result(incomplete=True, periods={"overall": {}})))
         raise KeyboardInterrupt
 
     result = run_and_save(ended, "run", file, [], ignore)
@@ -316,7 +316,7 @@ def test_a_signal_while_a_result_is_saved(tmp_path: Path) -> None:
         result.save(file)
 
     def run(observe: Observer) -> Result:
-        result = our_result(server_stats={"overall": {}})
+        result = our_result(periods={"overall": {}})
         observe(SoFar(result))
         return result
 

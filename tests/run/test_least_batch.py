@@ -87,8 +87,8 @@ def test_enough_workers_fill_it(server: EmbeddedServer, form: dict[str, object])
     assert result.successes >= 4
     assert result.went_well
     pipeline = int(str(form.get("pipeline", 1)))
-    assert result.abandoned < 4 * pipeline
-    assert ("unfilled_batch" in warned(result)) == (result.abandoned > 0)
+    assert result.counts.abandoned < 4 * pipeline
+    assert ("unfilled_batch" in warned(result)) == (result.counts.abandoned > 0)
 
 
 @pytest.mark.parametrize(("requests", "left"), [(80, 0), (81, 1), (83, 3)])
@@ -98,7 +98,11 @@ def test_the_last_requests_that_fill_no_batch_are_abandoned(
     load_into(server.address, spec("exact", most=4))
     result = asked(server, model="exact", max_queries=requests, workers=4)
     connect(server.address).delete("exact")
-    assert (result.failures, result.successes, result.abandoned) == ({}, requests - left, left)
+    assert (result.failures, result.successes, result.counts.abandoned) == (
+        {},
+        requests - left,
+        left,
+    )
     assert ("unfilled_batch" in warned(result)) == (left > 0)
     assert result.latencies.max_ms < 1000  # no latency has the wait for the end in it
 
@@ -139,7 +143,7 @@ def test_with_a_time_limit_one_worker_will_do(server: EmbeddedServer) -> None:
     load_into(server.address, spec("limited", limit_ms=20))
     result = asked(server, model="limited", workers=1, max_queries=5)
     connect(server.address).delete("limited")
-    assert (result.failures, result.successes, result.abandoned) == ({}, 5, 0)
+    assert (result.failures, result.successes, result.counts.abandoned) == ({}, 5, 0)
 
 
 def kinds(*shapes: int) -> tuple[RequestKind, ...]:
@@ -153,8 +157,8 @@ def test_kinds_that_do_not_join_need_workers_for_each(server: EmbeddedServer) ->
         asked(server, workers=6, max_queries=100, **mixed)
     result = asked(server, workers=7, max_queries=200, **mixed)
     assert result.failures == {}
-    assert result.successes == 200 - result.abandoned
-    assert result.abandoned <= 6
+    assert result.successes == 200 - result.counts.abandoned
+    assert result.counts.abandoned <= 6
 
 
 def test_each_shard_of_a_cluster_needs_them() -> None:
@@ -196,9 +200,9 @@ def test_the_models_batch_size_is_noted(server: EmbeddedServer, dialect: Dialect
         found.append(asked(server, model="batched", max_queries=5, dialect=dialect))
     given = asked(server, model="batched", max_queries=5, metadata_autobatching=16)
     connect(server.address).delete("batched")
-    assert [one.metadata_autobatching for one in found] == [0, 32]
+    assert [one.setup.metadata_autobatching for one in found] == [0, 32]
     assert not warned(found[1]) & {"autobatching_differs"}
-    assert given.metadata_autobatching == 16
+    assert given.setup.metadata_autobatching == 16
     (told,) = (one for one in given.warnings if one.kind == "autobatching_differs")
     assert told.message.startswith("--metadata-autobatching 16, but ")
     assert told.message.endswith(" has the model with BATCHSIZE 32")
@@ -210,7 +214,7 @@ def test_servers_that_differ_in_it_note_none(server: EmbeddedServer) -> None:
         load_into(other.address, spec("batched", least=0, most=16))
         result = asked(server, model="batched", others=(other.address,), max_queries=20)
         connect(server.address).delete("batched")
-    assert result.metadata_autobatching == -1
+    assert result.setup.metadata_autobatching == -1
 
 
 def where(server: EmbeddedServer) -> tuple[object, ...]:

@@ -19,7 +19,7 @@ from rich.console import Console
 from aibench_fast.load.readings import failures_by_kind
 from aibench_fast.report.live import LiveView, histogram_rows, sparkline
 from aibench_fast.results.events import LiveOutage, Reading
-from aibench_fast.results.result import Failure
+from aibench_fast.results.figures import Failure
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -71,7 +71,7 @@ def test_each_of_more_servers_than_workers_is_asked() -> None:
     with ExitStack() as stack:
         fakes = [stack.enter_context(FakeRedisAI()) for _ in range(5)]
         result = over(fakes, workers=2, duration_s=0.3)
-    assert result.workers == 5
+    assert result.setup.workers == 5
     assert all(server.successes > 0 and server.workers == 1 for server in result.servers)
     (warned,) = [one for one in result.warnings if one.kind == "more_workers"]
     assert warned.message == "--workers 2, but 5 ran: one for each server"
@@ -82,7 +82,7 @@ def test_one_that_goes_away_is_an_outage_of_its_own_and_the_others_go_on() -> No
         goes.leave_after("AI.MODELRUN", 20)
         result = over((stays, goes), workers=4, limit_rps=200.0, duration_s=1.5, max_lag_s=0.2,
                       on_lag="shed", reconnect_for_s=5.0)  # fmt: skip
-    (outage,) = result.outages
+    (outage,) = result.connections.outages
     assert (outage.server, outage.is_over) == (f"127.0.0.1:{goes.port}", False)
     one, two = result.servers
     assert (one.failures, {*two.failures}) == ({}, {"connection_lost"})
@@ -112,7 +112,7 @@ def test_one_that_comes_back_has_its_outage_and_the_others_none() -> None:
         result = run(config, come_back)
         for one in started:
             one.__exit__()
-    (outage,) = result.outages
+    (outage,) = result.connections.outages
     assert (outage.server, outage.is_over) == (f"127.0.0.1:{port}", True)
     assert again.counts["AI.MODELRUN"] > 10
     assert {*result.servers[1].failures} == {"connection_lost"}

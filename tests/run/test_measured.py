@@ -73,7 +73,7 @@ def test_burn_in_is_in_no_figure(protocol: str) -> None:
         protocol, lambda n: 0.2 if n <= 5 else 0.01, events.append, burn_in=5, max_queries=25
     )
     assert result.latencies.max_ms < 150
-    assert (result.requests, result.burn_in_requests, result.latencies.count) == (20, 5, 20)
+    assert (result.requests, result.counts.burn_in_requests, result.latencies.count) == (20, 5, 20)
     # 5 slow ones would add a second to a measured time of about 0.3 s.
     assert result.duration_s - result.measured_s > 0.95
     assert result.inferences_per_s == pytest.approx(20 / result.measured_s)
@@ -85,7 +85,7 @@ def test_failures_during_the_burn_in_are_reported_apart(tensor_file: Path) -> No
     with FakeRedisAI(AI_MODELRUN=failing(b"-ERR cold\r\n", (1, 2))) as server:
         result = run_against(server, tensor_file, burn_in=5, max_queries=10)
     assert not result.failures
-    assert result.burn_in_failures["error_reply"].count == 2
+    assert result.counts.burn_in_failures["error_reply"].count == 2
     assert result.failed == 2
     assert result.latencies.count == 5
 
@@ -220,7 +220,7 @@ def test_duration_bounds_the_measured_time(tensor_file: Path) -> None:
         result = run_against(server, tensor_file, duration_s=0.5, burn_in=3)
     assert 0.4 <= result.measured_s <= 1.5
     assert result.requests > 7  # the file of seven was cycled
-    assert result.abandoned == 0
+    assert result.counts.abandoned == 0
 
 
 def test_each_request_carries_the_next_tensors_of_the_file(tensor_file: Path) -> None:
@@ -332,16 +332,16 @@ def test_what_a_run_came_to_so_far_adds_up_in_every_period(tensor_file: Path) ->
     assert len(so_far) >= 3
     assert [len(one.intervals) for one in so_far] == [*range(1, len(so_far) + 1)]
     for one in [*so_far, result]:
-        every = one.all_requests
+        every = one.counts.all_requests
         assert every.sent == every.succeeded + every.failed + every.cancelled
         assert every.failed == one.failed
-        assert every.succeeded + every.failed == one.burn_in_requests + one.requests
+        assert every.succeeded + every.failed == one.counts.burn_in_requests + one.requests
         assert 0 <= every.cancelled <= 4
         assert one.latencies.count == one.successes == one.inferences
         assert one.requests == one.successes + sum(kind.count for kind in one.failures.values())
         assert one.incomplete == one.interrupted == (one is not result)
     for one in so_far:
-        assert one.intervals[-1].requests == one.burn_in_requests + one.requests
+        assert one.intervals[-1].requests == one.counts.burn_in_requests + one.requests
         assert one.intervals[-1].failed == one.failed
 
 

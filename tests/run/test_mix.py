@@ -133,7 +133,11 @@ def test_each_kind_is_sent_by_weight_and_has_figures_of_its_own(mix: Path, use_d
     assert result.inferences == heavy.inferences + light.inferences
     assert heavy.latencies.count == heavy.successes
     assert abs(asked[b"heavy"] / 1000 - 0.75) < 0.05
-    assert (result.model, result.batch_size, result.shape) == ("mix of heavy, light", 0, ())
+    assert (result.setup.model, result.setup.batch_size, result.setup.shape) == (
+        "mix of heavy, light",
+        0,
+        (),
+    )
     told = result.to_json()
     assert [kind["Model"] for kind in told["Kinds"]] == ["heavy", "light"]
     assert told["Kinds"][1]["Tensors"] == "5 x 8 INT64 and 5 x 8 BOOL"

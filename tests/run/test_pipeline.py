@@ -139,7 +139,7 @@ def test_requests_outstanding_at_the_end_are_abandoned(tensor_file: Path) -> Non
         ended.set()
         thread.join()
     assert result.interrupted
-    assert (result.successes, result.abandoned) == (2, 5)
+    assert (result.successes, result.counts.abandoned) == (2, 5)
 
 
 def test_many_large_requests_on_few_connections(tensor_file: Path) -> None:
@@ -156,9 +156,9 @@ def test_many_large_requests_on_few_connections(tensor_file: Path) -> None:
                 max_queries=700,
             )
         )
-    assert (result.successes, result.failures, result.pipeline) == (700, {}, 50)
-    assert result.least_worker_requests > 0
-    assert result.least_worker_requests <= 700 / 3 <= result.most_worker_requests
+    assert (result.successes, result.failures, result.setup.pipeline) == (700, {}, 50)
+    assert result.client.least_worker_requests > 0
+    assert result.client.least_worker_requests <= 700 / 3 <= result.client.most_worker_requests
 
 
 def test_a_pipeline_under_a_rate_limit_is_refused(tensor_file: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_dag_is_one_command(
     words = [re.sub(rb"\{\w+-w", b"{ID-w", word) for word in server.last[command]]
     assert words[1 : 1 + len(head)] == head
     assert b"<blob>" in server.last[command]
-    assert f"mobilenet_v1_100_224 :{label}" in result.query_label
+    assert f"mobilenet_v1_100_224 :{label}" in result.setup.query_label
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_dag_is_judged_element_by_element(tensor_file: Path, reply: bytes, kin
 def test_the_newest_dialect_is_asked_for_once(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
         result = run_against(server, tensor_file, dialect=None, workers=3)
-    assert result.query_label.endswith(":AI.MODELEXECUTE")
+    assert result.setup.query_label.endswith(":AI.MODELEXECUTE")
     assert server.counts["AI.MODELEXECUTE"] == 8
     assert server.counts["AI.MODELRUN"] == 0
     assert server.counts["COMMAND"] == 2  # the dialect, and the commands of the request
@@ -90,7 +90,9 @@ def test_the_older_dialect_is_fallen_back_to(tensor_file: Path) -> None:
         return array(*known)
 
     with FakeRedisAI(COMMAND=older) as server:
-        assert run_against(server, tensor_file, dialect=None).query_label.endswith(":AI.MODELRUN")
+        assert run_against(server, tensor_file, dialect=None).setup.query_label.endswith(
+            ":AI.MODELRUN"
+        )
         told = (
             r"does not know AI\.MODELEXECUTE: --dialect modelexecute takes RedisAI 1\.2\.3 or newer"
         )

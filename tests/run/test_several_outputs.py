@@ -77,7 +77,7 @@ def asked(address: ServerAddress, **settings: object) -> Result:
 
 
 def command_calls(result: Result, name: str) -> int:
-    return int(result.server_stats["overall"][f"ai.{name}_calls"])
+    return int(result.server.periods["overall"][f"ai.{name}_calls"])
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)

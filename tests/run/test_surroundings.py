@@ -255,10 +255,10 @@ def test_a_run_tells_how_long_its_threads_waited_for_a_cpu(tensor_file: Path) ->
             busy.kill()
             busy.wait()
             os.sched_setaffinity(0, usual)
-    assert result.client.cpu_wait is not None
-    assert 0 < result.client.cpu_wait <= 1
+    assert result.client.check.cpu_wait is not None
+    assert 0 < result.client.check.cpu_wait <= 1
     check = result.to_json()["ClientCheck"]
-    assert check["CpuWait"] == result.client.cpu_wait
+    assert check["CpuWait"] == result.client.check.cpu_wait
 
 
 def test_a_server_over_http_is_known_without_telling_its_process() -> None:

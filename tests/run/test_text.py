@@ -1,29 +1,23 @@
 """The printed formats, whole, against golden files."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
-from resultfiles import latencies
+from resultfiles import changed, latencies, made
 
 from aibench_fast.report import text
+from aibench_fast.results.clientside import ClientCheck, Verdict
 from aibench_fast.results.events import BurnInComplete, Digesting
-from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import (
-    ClientCheck,
+from aibench_fast.results.figures import (
     ClientFigures,
     Failure,
-    Interval,
     KindFigures,
-    RequestCounts,
-    Result,
-    ServerFacts,
     ServerFigures,
     StepFigures,
-    Verdict,
-    Warned,
 )
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Interval, RequestCounts, Result, ServerFacts, Warned
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")
@@ -53,7 +47,7 @@ def kind(
 
 
 def result(**changes: object) -> Result:
-    usual = Result(
+    usual = made(
         model="mobilenet_v1_100_224_cpu",
         query_label="RedisAI Query - mobilenet_v1_100_224 :AI.MODELRUN",
         data_file="vision_tensors.out",
@@ -71,7 +65,6 @@ def result(**changes: object) -> Result:
         end_unix_ms=1_596_741_878_652,
         duration_s=100.162,
         measured_s=98.16,
-        requests=4900,
         successes=4900,
         inferences=4900,
         inferences_with_burn_in=5000,
@@ -88,14 +81,12 @@ def result(**changes: object) -> Result:
         service_latencies=None,
         saturated=0,
         intervals=(),
-        client_cpu_s=0.5,
+        cpu_s=0.5,
         busiest_thread=0.01,
-        client=ClientCheck(Verdict.SERVER_BOUND, "the client waited", 0.005, 0.5, 0.0),
+        check=ClientCheck(Verdict.SERVER_BOUND, "the client waited", 0.005, 0.5, 0.0),
         least_worker_requests=4900,
         most_worker_requests=4900,
-        server=EMBEDDED,
-        server_stats={},
-        raw_server_stats={},
+        server={"facts": EMBEDDED},
         arrivals=None,
         shed=0,
         unsent=0,
@@ -108,7 +99,7 @@ def result(**changes: object) -> Result:
         facts={},
         interrupted=False,
     )
-    return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
+    return changed(usual, **changes)
 
 
 def part(measured: LatencyHistogram, failed: int) -> dict[str, Any]:
@@ -127,9 +118,7 @@ def part(measured: LatencyHistogram, failed: int) -> dict[str, Any]:
 def mostly_failed(successes: int) -> Result:
     """A run by a schedule over a step, a kind, a server and a client, with so many successes."""
     figures = part(latencies(*[5.0] * successes), failed=200)
-    facts = ServerFacts("RedisAI", "1.2.7", "a:1")
     return result(
-        requests=200 + successes,
         arrivals=even(10.0),
         limit_rps=10.0,
         start_lags=latencies(*[0.1] * 50),
@@ -140,7 +129,8 @@ def mostly_failed(successes: int) -> Result:
         ],
         servers=[
             ServerFigures(
-                name="a:1", server=facts, workers=1, measured_s=20.0, server_stats={}, **figures
+                name="a:1", kind="RedisAI", version="1.2.7", workers=1, measured_s=20.0,
+                server_stats={}, **figures,
             )
         ],
         clients=[
@@ -172,7 +162,7 @@ def mostly_failed(successes: int) -> Result:
                 saturated=1,
                 warnings=[Warned("saturated", "1 latencies above an hour are counted as an hour")],
                 busiest_thread=0.97,
-                client=ClientCheck(
+                check=ClientCheck(
                     Verdict.CLIENT_BOUND,
                     "an I/O thread was on a CPU 97% of the time",
                     0.97,
@@ -185,7 +175,6 @@ def mostly_failed(successes: int) -> Result:
         (
             "summary_nothing_measured",
             result(
-                requests=0,
                 successes=0,
                 inferences=0,
                 measured_s=0.0,
@@ -246,9 +235,7 @@ def test_what_the_servers_parts_are_of_is_told() -> None:
 
     def line(infer_us: float, burn_in: int) -> str:
         overall = {"model_calls": 10, "model_infer_us": infer_us}
-        shown = text.format_summary(
-            result(server_stats={"overall": overall}, burn_in_requests=burn_in)
-        )
+        shown = text.format_summary(result(periods={"overall": overall}, burn_in_requests=burn_in))
         (found,) = (one for one in shown.splitlines() if one.startswith("A mean request's"))
         return found
 

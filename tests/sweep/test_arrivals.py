@@ -101,7 +101,7 @@ def test_a_server_that_freezes_shows_in_response_latency(tensor_file: Path) -> N
     assert opened.to_json()["Latency"] == "response"
     with FakeRedisAI() as server:
         closed = against(server, tensor_file, max_queries=20)
-    assert (closed.to_json()["Latency"], closed.arrivals) == ("service", None)
+    assert (closed.to_json()["Latency"], closed.schedule.arrivals) == ("service", None)
 
 
 def test_a_profile_has_figures_for_each_step(tensor_file: Path, cli: Cli) -> None:
@@ -136,9 +136,9 @@ def test_steps_add_up_to_the_whole(tensor_file: Path) -> None:
     assert result.failures["error_reply"].count == sum(
         step.failures["error_reply"].count for step in result.steps if step.failures
     )
-    assert result.burn_in_requests > 0
-    assert result.arrivals is not None
-    assert result.arrivals["Seed"] == 5
+    assert result.counts.burn_in_requests > 0
+    assert result.schedule.arrivals is not None
+    assert result.schedule.arrivals["Seed"] == 5
 
 
 def test_recorded_arrivals_are_sent_when_they_are_due(tensor_file: Path, tmp_path: Path) -> None:
@@ -182,12 +182,12 @@ def test_what_is_too_late_is_shed_and_counted(tensor_file: Path, cli: Cli) -> No
 def test_a_request_that_is_too_late_ends_the_run(tensor_file: Path, cli: Cli) -> None:
     with FakeRedisAI(AI_MODELRUN=stalling) as server:
         result = against(server, tensor_file, limit_rps=100, max_queries=100, max_lag_s=0.1)
-    assert result.lag_exceeded
+    assert result.schedule.lag_exceeded
     assert result.requests < 30
     assert result.shed == 0
     # What came due during the stall, with the one that ended the run, is hidden nowhere.
-    assert result.unsent >= 10
-    assert result.requests + result.unsent <= 100 * result.measured_s + 3
+    assert result.schedule.unsent >= 10
+    assert result.requests + result.schedule.unsent <= 100 * result.measured_s + 3
     with FakeRedisAI(AI_MODELRUN=stalling) as server:
         done = cli(
             "run", "--file", tensor_file, "--port", server.port, "--limit-rps", 100,
@@ -244,8 +244,8 @@ def test_what_was_due_and_found_no_worker_is_counted(tensor_file: Path) -> None:
 
     with FakeRedisAI(AI_MODELRUN=slow) as server:
         result = against(server, tensor_file, limit_rps=200, duration_s=0.5)
-    assert result.requests + result.unsent + result.abandoned >= 95
-    assert result.unsent > 70
+    assert result.requests + result.schedule.unsent + result.counts.abandoned >= 95
+    assert result.schedule.unsent > 70
 
 
 def test_the_summary_says_how_many_workers_the_rate_takes(tensor_file: Path, cli: Cli) -> None:
@@ -280,11 +280,11 @@ def test_a_burn_in_of_some_time(tensor_file: Path, cli: Cli) -> None:
         closed = against(server, tensor_file, burn_in_s=0.3, duration_s=0.3)
         opened = against(server, tensor_file, burn_in_s=0.3, duration_s=0.3, limit_rps=50)
     for result in (closed, opened):
-        assert result.burn_in_requests > 5
+        assert result.counts.burn_in_requests > 5
         assert result.requests > 5
         assert result.measured_s > 0.2
         assert result.duration_s - result.measured_s >= 0.29  # the burn-in
-    assert opened.burn_in_requests == 15
+    assert opened.counts.burn_in_requests == 15
 
 
 @pytest.mark.parametrize(

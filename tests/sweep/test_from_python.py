@@ -60,7 +60,7 @@ def test_a_sweep_and_what_reads_its_results(config: RunConfig, tmp_path: Path) -
     }
     for run in made.runs:
         assert run.result is not None
-        assert (run.result.workers, run.result.batch_size) == (
+        assert (run.result.setup.workers, run.result.setup.batch_size) == (
             run.cell.workers,
             run.cell.batch_size,
         )
@@ -88,8 +88,9 @@ def test_a_setting_that_is_no_axis_is_the_configs(config: RunConfig, tmp_path: P
     for run in made.runs:
         assert run.cell.limit_rps == 500.0
         assert run.result is not None
-        assert run.result.arrivals is not None
-        assert (run.result.arrivals["Kind"], run.result.arrivals["Seed"]) == ("poisson", 3)
+        arrivals = run.result.schedule.arrivals
+        assert arrivals is not None
+        assert (arrivals["Kind"], arrivals["Seed"]) == ("poisson", 3)
 
 
 def test_an_interrupted_sweep_is_resumed(config: RunConfig, tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_compared_servers_take_turns_and_embedded_ones_come_and_go(
         observe=observe,
     )
     assert [run.cell.server_name for run in made.runs] == ["mine", "ours"] * 2
-    assert [run.result and run.result.server_name for run in made.runs] == ["mine", "ours"] * 2
+    assert [run.result and run.result.server.name for run in made.runs] == ["mine", "ours"] * 2
     assert len(pids) == 2
     with pytest.raises(ProcessLookupError):
         os.kill(pids[-1], 0)
@@ -215,7 +216,7 @@ def test_a_search_and_what_reads_its_results(config: RunConfig, tmp_path: Path) 
     )
     assert (found.value, found.search.fails_at, found.search.confirmed) == (2, None, True)
     assert found.best is not None
-    assert (found.best.workers, found.best.held) == (2, True)
+    assert (found.best.setup.workers, found.best.held) == (2, True)
     steps = [(e.value, e.held) for e in seen if isinstance(e, StepFinished)]
     assert steps == [(1, True), (2, True), (2, True), (2, True)]
     assert len(found.results) == len(aibench_fast.read_results(tmp_path / "search.json")) == 4
@@ -232,8 +233,8 @@ def test_a_search_over_the_rate_keeps_the_configs_arrivals(
     found = aibench_fast.search(config, ["p50=10s"], tmp_path, lowest=100, highest=100)
     assert (found.value, found.search.confirmed) == (100, True)
     assert found.best is not None
-    assert found.best.arrivals is not None
-    assert (found.best.limit_rps, found.best.arrivals["Kind"]) == (100, "poisson")
+    assert found.best.schedule.arrivals is not None
+    assert (found.best.setup.limit_rps, found.best.schedule.arrivals["Kind"]) == (100, "poisson")
     with pytest.raises(ConfigError, match="it is a closed loop"):
         aibench_fast.search(config, ["p50=10s"], tmp_path / "w", over="workers")
 

@@ -62,14 +62,14 @@ def test_the_limit_is_of_requests_not_of_images(tensor_file: Path) -> None:
 def test_the_time_is_up_before_the_next_request_is_due(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
         result = limited(server, tensor_file, 0.2, duration_s=0.4, workers=3)
-    assert (result.requests, result.abandoned) == (1, 0)
+    assert (result.requests, result.counts.abandoned) == (1, 0)
     assert result.duration_s < 3  # the second one is due after 5 s
 
 
 def test_burn_in_is_in_no_figure_under_a_limit_too(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
         result = limited(server, tensor_file, 100, max_queries=30, burn_in=10)
-    assert (result.burn_in_requests, result.requests, result.latencies.count) == (10, 20, 20)
+    assert (result.counts.burn_in_requests, result.requests, result.latencies.count) == (10, 20, 20)
     assert result.service_latencies is not None
     assert result.service_latencies.count == 20
 

@@ -24,11 +24,11 @@ def test_periods_add_up_to_the_whole_run(server: EmbeddedServer, tensor_file: Pa
     result = run_null(
         server, tensor_file, limit_rps=100, max_queries=60, workers=2, reporting_period_s=0.2
     )
-    overall = result.server_stats["overall"]
-    periods = [stats for key, stats in result.server_stats.items() if key != "overall"]
+    overall = result.server.periods["overall"]
+    periods = [stats for key, stats in result.server.periods.items() if key != "overall"]
     assert len(periods) >= 3
     keys = {str(interval.unix_ms) for interval in result.intervals}
-    assert set(result.server_stats) <= keys | {"overall"}
+    assert set(result.server.periods) <= keys | {"overall"}
     for name in ("model_calls", "model_samples", "ai.tensorset_calls", "ai.modelrun_calls"):
         assert overall[name] == 60
         assert sum(stats.get(name, 0) for stats in periods) == 60
@@ -45,7 +45,7 @@ def test_periods_add_up_to_the_whole_run(server: EmbeddedServer, tensor_file: Pa
 
 def test_batches_are_counted_as_their_images(server: EmbeddedServer, tensor_file: Path) -> None:
     result = run_null(server, tensor_file, batch_size=4, max_queries=40)
-    overall = result.server_stats["overall"]
+    overall = result.server.periods["overall"]
     assert (overall["model_calls"], overall["model_samples"]) == (10, 40)
     assert derived(overall)["mean_batch"] == 4
 
@@ -75,7 +75,7 @@ def test_a_server_that_refuses_statistics_is_measured_all_the_same(tensor_file: 
         address = ServerAddress("127.0.0.1", server.port)
         result = run(RunConfig(file=tensor_file, address=address))
     assert (result.successes, result.failed) == (7, 0)
-    notes = result.server_stats["overall"]["notes"]
+    notes = result.server.periods["overall"]["notes"]
     assert any(note.startswith("INFO all: ") and "permissions" in note for note in notes)
     assert any(note.startswith("AI.INFO ") for note in notes)
 
@@ -90,7 +90,7 @@ def test_a_probe_without_an_answer_neither_ends_nor_delays_the_run(tensor_file: 
         result = run(config)
     assert result.successes == 20
     assert len(result.intervals) >= 8  # the lines go on meanwhile
-    assert any("no reading" in note for note in result.server_stats["overall"]["notes"])
+    assert any("no reading" in note for note in result.server.periods["overall"]["notes"])
 
 
 def test_every_queue_of_every_device(tensor_file: Path) -> None:
@@ -109,7 +109,7 @@ def test_every_queue_of_every_device(tensor_file: Path) -> None:
             ),
         )
         address = ServerAddress("127.0.0.1", server.port)
-        overall = run(RunConfig(file=tensor_file, address=address)).server_stats["overall"]
+        overall = run(RunConfig(file=tensor_file, address=address)).server.periods["overall"]
     assert overall["queue_CPU_thread_1_cpu_s"] > 0
     assert overall["queue_GPU:1_thread_2_cpu_s"] == 2 * overall["queue_CPU_thread_1_cpu_s"]
 

@@ -228,7 +228,11 @@ class RunOverClients:
         """Where one client's run was ended by what one client's alone would have been, end all."""
         config = self._config
         is_cut = config.on_disconnect == "stop" and "connection_lost" in result.failures
-        if result.lag_exceeded or is_cut or (result.failed and not config.continue_on_error):
+        if (
+            result.schedule.lag_exceeded
+            or is_cut
+            or (result.failed and not config.continue_on_error)
+        ):
             for place, error in self._tell(drive.halt).items():
                 if (number := self._places.index(place)) in self._running:
                     self._lose(number, f"it could not be stopped: {error}")
@@ -238,7 +242,7 @@ class RunOverClients:
         if self._is_burning_in and period.interval.overall_rate:
             self._is_burning_in = False
             requests = self._config.burn_in or sum(
-                report.result.burn_in_requests for report in self._reports.values()
+                report.result.counts.burn_in_requests for report in self._reports.values()
             )
             self._observe(BurnInComplete(requests, self._config.workers))
         self._observe(period.interval)

@@ -157,13 +157,12 @@ def _report(
     result: Result, snapshot: coretypes.Snapshot, at_ns: int, *, is_final: bool = False
 ) -> ClientReport:
     """The result without what would grow with every reporting period."""
-    stats = result.server_stats, result.raw_server_stats
-    kept = stats if is_final else ({OVERALL: {}}, {})
+    server = result.server
+    if not is_final:
+        server = dataclasses.replace(server, periods={OVERALL: {}}, readings={})
     from_ns = snapshot.measured_from_ns
     return ClientReport(
-        result=dataclasses.replace(
-            result, intervals=(), server_stats=kept[0], raw_server_stats=kept[1]
-        ),
+        result=dataclasses.replace(result, intervals=(), server=server),
         measured_after_s=(from_ns - snapshot.started_ns) / NS_PER_S if from_ns else None,
         start_lag_s=max(0, snapshot.began_ns - at_ns) / NS_PER_S if snapshot.began_ns else 0.0,
     )

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from aibench_fast.clients.merge import measured_span_s
 from aibench_fast.clients.report import ClientReport
+from aibench_fast.results.forms import LIVE_QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import LIVE_QUANTILES, WHOLE_PERIOD, Interval
+from aibench_fast.results.result import WHOLE_PERIOD, Interval
 
 MS_PER_S = 1000
 MAX_WAIT = 3
@@ -102,7 +103,8 @@ class Periods:
             told.forget_before(self._made)
         results = [one.result for one in reports]
         latencies = LatencyHistogram.merged(one.latencies for one in results)
-        images = sum(one.inferences_with_burn_in for one in results)
+        images = sum(one.counts.inferences_with_burn_in for one in results)
+        counts = [one.counts.all_requests for one in results]
         images_before = self.intervals[-1].images if self.intervals else 0
         started_ms = self._unix_ms(self._until_s)
         interval = Interval(
@@ -111,8 +113,8 @@ class Periods:
             instantaneous_rate=(images - images_before) / (until_s - self._until_s),
             overall_rate=_overall_rate(reports, until_s),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
-            failed=sum(one.all_requests.failed for one in results),
-            requests=sum(one.all_requests.succeeded + one.all_requests.failed for one in results),
+            failed=sum(one.failed for one in counts),
+            requests=sum(one.succeeded + one.failed for one in counts),
             period_quantiles_ms=latencies.quantiles_since_ms(self._before, LIVE_QUANTILES),
             is_partial=until_s - self._until_s < WHOLE_PERIOD * self._period_s,
         )

@@ -3,9 +3,7 @@
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
-from aibench_fast.results.plain import from_plain, to_plain
 from aibench_fast.results.result import Result
 
 
@@ -28,11 +26,16 @@ class ClientReport:
 
 def encode(report: ClientReport) -> bytes:
     """Return it as bytes, for the same version of this program to read."""
-    return zlib.compress(json.dumps(to_plain(report)).encode())
+    plain = {
+        "Result": report.result.to_json(exact=True),
+        "MeasuredAfterSeconds": report.measured_after_s,
+        "StartLagSeconds": report.start_lag_s,
+    }
+    return zlib.compress(json.dumps(plain).encode())
 
 
 def decode(encoded: bytes) -> ClientReport:
     """Read what `encode` made."""
-    plain: dict[str, Any] = json.loads(zlib.decompress(encoded))
-    report: ClientReport = from_plain(ClientReport, plain)
-    return report
+    plain = json.loads(zlib.decompress(encoded))
+    result = Result.from_json(plain["Result"])
+    return ClientReport(result, plain["MeasuredAfterSeconds"], plain["StartLagSeconds"])

@@ -131,8 +131,8 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
         yield (
             "not_sent",
             f"{result.not_sent_share:.1%} of the requests that were due were not sent, "
-            f"{result.shed + result.unsent:,} of {result.due:,}: the percentiles are of those that "
-            "were; use more --workers, or ask for less",
+            f"{result.shed + result.schedule.unsent:,} of {result.due:,}: the percentiles are of "
+            "those that were; use more --workers, or ask for less",
         )
     if result.connect_share > MANY_CONNECTS:
         yield (
@@ -140,9 +140,13 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
             f"making new connections took {result.connect_share:.0%} of the workers' time: the "
             "rate and the response latency are of that, too",
         )
-    if result.saturated:
-        yield "saturated", f"{result.saturated} latencies above an hour are counted as an hour"
-    others = max(result.client.others or 0.0, result.client.server_others or 0.0)
+    if result.counts.saturated:
+        yield (
+            "saturated",
+            f"{result.counts.saturated} latencies above an hour are counted as an hour",
+        )
+    check = result.client.check
+    others = max(check.others or 0.0, check.server_others or 0.0)
     if others > MUCH_OTHERS:
         yield (
             "other_programs",

@@ -20,19 +20,23 @@ from aibench_fast.load.readings import (
     ended,
     failures_by_kind,
     histogram,
-    total_failed,
+    native_fields,
 )
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.statistics import ServerStatistics
+from aibench_fast.results.clientside import ClientSide
+from aibench_fast.results.figures import Figures, KindFigures, ServerFigures, StepFigures
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
-    KindFigures,
+    Connections,
+    Counts,
     Outage,
     RequestCounts,
     Result,
-    ServerFigures,
-    StepFigures,
+    Schedule,
+    ServerSide,
+    Setup,
 )
 
 MS_PER_S = 1000
@@ -87,11 +91,67 @@ def result_of(
     outage_count, outages = generator.outages()
     measured, batch_size = snapshot.measured, _batch_size(config)
     whole = _part(measured, batch_size, end)
-    failures = total_failed(measured.failures)
     seconds = _measured_s(config, snapshot, whole["service_latencies"] or whole["latencies"], end)
     all_requests = _all_requests(config, snapshot, end)
     parts = generator.parts()
     result = Result(
+        setup=_setup(run, batch_size),
+        start_unix_ms=run.start_unix_ms,
+        end_unix_ms=run.start_unix_ms + round(duration_s * MS_PER_S),
+        duration_s=duration_s,
+        measured_s=seconds,
+        **whole,
+        counts=Counts(
+            **native_fields(Counts, snapshot),
+            burn_in_requests=burn_in_ended(snapshot),
+            burn_in_failures=failures_by_kind(snapshot.burn_in.failures),
+            abandoned=all_requests.cancelled,
+            all_requests=all_requests,
+            saturated=measured.histograms["latencies"].saturated,
+        ),
+        connections=Connections(
+            **native_fields(Connections, snapshot),
+            outage_count=outage_count,
+            outages=[_outage(one, snapshot.started_ns, run, duration_s) for one in outages],
+        ),
+        schedule=Schedule(
+            **native_fields(Schedule, measured),
+            arrivals=arrivals_told(config),
+            lag_exceeded=snapshot.lag_exceeded,
+        ),
+        steps=_steps(config, snapshot, parts, end),
+        kinds=_kinds(config, measured, parts, end),
+        servers=_servers(run, seconds, parts, server_stats, end),
+        intervals=tuple(watch.intervals),
+        client=ClientSide(
+            **native_fields(ClientSide, snapshot),
+            cpu_s=snapshot.cpu_ns / NS_PER_S,
+            busiest_thread=snapshot.busiest_thread,
+            check=watch.check_client(snapshot),
+            least_worker_requests=snapshot.least_worker_requests,
+            most_worker_requests=snapshot.most_worker_requests,
+        ),
+        server=ServerSide(
+            facts=record.server,
+            name=config.server_name,
+            periods=server_stats.periods,
+            readings=server_stats.raw,
+        ),
+        facts=run.facts,
+        interrupted=end is not End.REACHED,
+        incomplete=end is End.AHEAD,
+    )
+    same_cores = watch.surroundings.same_cores
+    found = warnings(
+        config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
+        watch.unfilled,
+    ) + server_warnings(run.records, run.asked_workers, config.metadata_autobatching)  # fmt: skip
+    return dataclasses.replace(result, warnings=found)
+
+
+def _setup(run: Background, batch_size: int) -> Setup:
+    config = run.config
+    return Setup(
         model=model_told(config),
         query_label=run.query_label,
         data_file=config.data_file,
@@ -105,55 +165,7 @@ def result_of(
         max_queries=config.max_queries,
         limit_rps=config.limit_rps,
         metadata_autobatching=_autobatching(config, run.records),
-        start_unix_ms=run.start_unix_ms,
-        end_unix_ms=run.start_unix_ms + round(duration_s * MS_PER_S),
-        duration_s=duration_s,
-        measured_s=seconds,
-        **whole,
-        requests=whole["successes"] + failures,
-        inferences_with_burn_in=snapshot.counters["answered_tensors"],
-        burn_in_requests=burn_in_ended(snapshot),
-        burn_in_failures=failures_by_kind(snapshot.burn_in.failures),
-        abandoned=all_requests.cancelled,
-        all_requests=all_requests,
-        outage_count=outage_count,
-        outages=[_outage(one, snapshot.started_ns, run, duration_s) for one in outages],
-        reconnects=snapshot.counters["reconnects"],
-        remade_connections=snapshot.counters["remade"],
-        resent=snapshot.counters["resent"],
-        moved=snapshot.counters["moved"],
-        asked=snapshot.counters["asked"],
-        arrivals=arrivals_told(config),
-        unsent=measured.counters["unsent"],
-        lag_exceeded=snapshot.lag_exceeded,
-        steps=_steps(config, snapshot, parts, end),
-        kinds=_kinds(config, measured, parts, end),
-        servers=_servers(run, seconds, parts, server_stats, end),
-        start_lags=histogram(snapshot.histograms["start_lags"]),
-        timer_lags=histogram(snapshot.histograms["timer_lags"]),
-        reply_waits=histogram(snapshot.histograms["reply_waits"]),
-        connect_times=histogram(snapshot.histograms["connect_times"]),
-        saturated=measured.histograms["latencies"].saturated,
-        intervals=tuple(watch.intervals),
-        client_cpu_s=snapshot.cpu_ns / NS_PER_S,
-        busiest_thread=snapshot.busiest_thread,
-        client=watch.check_client(snapshot),
-        least_worker_requests=snapshot.least_worker_requests,
-        most_worker_requests=snapshot.most_worker_requests,
-        server=record.server,
-        server_name=config.server_name,
-        server_stats=server_stats.periods,
-        raw_server_stats=server_stats.raw,
-        facts=run.facts,
-        interrupted=end is not End.REACHED,
-        incomplete=end is End.AHEAD,
     )
-    same_cores = watch.surroundings.same_cores
-    found = warnings(
-        config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
-        watch.unfilled,
-    ) + server_warnings(run.records, run.asked_workers, config.metadata_autobatching)  # fmt: skip
-    return dataclasses.replace(result, warnings=found)
 
 
 def _autobatching(config: RunConfig, records: Sequence[ServerRecord]) -> int:
@@ -248,21 +260,18 @@ def _batch_size(config: RunConfig) -> int:
     return sizes.pop() if len(sizes) == 1 else 0
 
 
-def _part(figures: coretypes.Figures, batch_size: int, end: End) -> dict[str, Any]:
+def _part(
+    figures: coretypes.Figures, batch_size: int, end: End, kind: type[Figures] = Figures
+) -> dict[str, Any]:
     """What is measured of any part of the requests; a `batch_size` of 0 is that they differ."""
-    service = figures.histograms.get("service_latencies")
-    latencies = histogram(figures.histograms["latencies"])
-    successes, inferences = figures.counters["successes"], figures.counters["inferences"]
+    found = native_fields(kind, figures)
     if end is End.AHEAD:
-        successes = latencies.count
-        inferences = successes * batch_size if batch_size else inferences
+        found["successes"] = successes = found["latencies"].count
+        found["inferences"] = successes * batch_size if batch_size else found["inferences"]
+    service = figures.histograms.get("service_latencies")
     return {
-        "successes": successes,
-        "inferences": inferences,
+        **found,
         "failures": failures_by_kind(figures.failures),
-        "shed": figures.counters["shed"],
-        "late_starts": figures.counters["late_starts"],
-        "latencies": latencies,
         "service_latencies": service and histogram(service),
     }
 
@@ -300,7 +309,8 @@ def _servers(
     return [
         ServerFigures(
             name=record.server.address,
-            server=record.server,
+            kind=record.server.kind,
+            version=record.server.version,
             workers=len(range(number, config.workers, count)),
             measured_s=seconds,
             server_stats=stats,
@@ -324,7 +334,6 @@ def _steps(
     for step, figures in zip(config.profile, _of(parts, "step"), strict=True):
         seconds = max(0.0, min(step.duration_s, left_s))
         left_s -= seconds
-        part = _part(figures, _batch_size(config), end)
-        unsent = figures.counters["unsent"]
-        steps.append(StepFigures(name=str(step), seconds=seconds, unsent=unsent, **part))
+        part = _part(figures, _batch_size(config), end, StepFigures)
+        steps.append(StepFigures(name=str(step), seconds=seconds, **part))
     return steps

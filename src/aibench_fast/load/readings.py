@@ -3,11 +3,12 @@
 import time
 from collections.abc import Mapping
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aibench_fast import _core, coretypes
+from aibench_fast.results.fields import native_names
+from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Failure
 
 NS_PER_S = 1e9
 NativeFailures = Mapping[str, tuple[int, str]]
@@ -78,3 +79,13 @@ def failures_by_kind(*parts: NativeFailures) -> dict[str, Failure]:
 def histogram(latencies: coretypes.LatencyCounts) -> LatencyHistogram:
     """The counts as a result has them."""
     return LatencyHistogram.from_counts(latencies.counts, latencies.min_us, latencies.max_us)
+
+
+def native_fields(kind: type, counted: coretypes.Snapshot | coretypes.Figures) -> dict[str, Any]:
+    """Return the fields of a dataclass of results that the native core fills."""
+    return {
+        name: counted.counters[native]
+        if native in counted.counters
+        else histogram(counted.histograms[native])
+        for name, native in native_names(kind).items()
+    }

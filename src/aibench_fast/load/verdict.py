@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aibench_fast.load.surroundings import Shares
+from aibench_fast.results.clientside import BUSY_THREAD, ClientCheck, Verdict
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import BUSY_THREAD, MIN_FOR_P99, ClientCheck, Verdict
+from aibench_fast.results.result import MIN_FOR_P99
 
 MS_PER_S = 1000
 HALF_BUSY_THREAD = 0.7

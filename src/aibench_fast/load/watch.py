@@ -21,9 +21,11 @@ from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.verdict import Seen, check_client
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverwatch import StatisticsWatch
+from aibench_fast.results.clientside import ClientCheck
 from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Observer, Sample, Waiting
+from aibench_fast.results.forms import LIVE_QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import LIVE_QUANTILES, WHOLE_PERIOD, ClientCheck, Interval
+from aibench_fast.results.result import WHOLE_PERIOD, Interval
 from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
 MS_PER_S = 1000

@@ -23,7 +23,8 @@ from aibench_fast.report.plot import (
     tip,
 )
 from aibench_fast.report.servercharts import server_charts, server_choices
-from aibench_fast.results.files import QUANTILES, Cell
+from aibench_fast.results.files import Cell
+from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.search import UNITS
 from aibench_fast.results.servers import setting_of
 from aibench_fast.units import duration_s

@@ -6,18 +6,12 @@ from typing import Any
 
 from aibench_fast.results.connections import connections_told
 from aibench_fast.results.events import BurnInComplete, Digesting, Formatting, SendingFile, Waiting
+from aibench_fast.results.fields import leaves
+from aibench_fast.results.figures import ClientFigures, Failure, Figures, ServerFigures
+from aibench_fast.results.forms import LAGS
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
-from aibench_fast.results.result import (
-    ClientFigures,
-    Failure,
-    Interval,
-    Outage,
-    PartFigures,
-    Result,
-    ServerFigures,
-    lags_json,
-)
+from aibench_fast.results.result import Interval, Outage, Result
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
 from aibench_fast.tensortype import describe
 from aibench_fast.units import described_size
@@ -116,7 +110,7 @@ def format_summary(result: Result) -> str:
 
 def _summary_lines(result: Result) -> Iterator[str]:
     yield (
-        f"Run complete after {result.inferences} inferences with {result.workers} workers "
+        f"Run complete after {result.inferences} inferences with {result.setup.workers} workers "
         f"(Overall inference rate {result.inferences_per_s:.2f} inferences/sec):"
     )
     timed_out = sum(
@@ -124,8 +118,8 @@ def _summary_lines(result: Result) -> Iterator[str]:
         for kind in ("server_timeout", "client_timeout")
         if kind in result.failures
     )
-    for label in (ALL_QUERIES, result.query_label):
-        yield f"{label:<{len(result.query_label)}}:"
+    for label in (ALL_QUERIES, result.setup.query_label):
+        yield f"{label:<{len(result.setup.query_label)}}:"
         if result.service_latencies is None:
             yield "+ Inference execution latency (statistical histogram):"
             yield f"\t{_latency_line(result.latencies, timed_out)}"
@@ -135,7 +129,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
             yield "+ Service latency, from the actual start (statistical histogram):"
             yield f"\t{_latency_line(result.service_latencies, timed_out)}"
         yield ""
-    if result.arrivals is None:
+    if result.schedule.arrivals is None:
         yield CLOSED_LOOP
     else:
         yield from _arrival_lines(result)
@@ -145,9 +139,10 @@ def _summary_lines(result: Result) -> Iterator[str]:
         line = _part_line(kind, result.measured_s)
         yield f"Kind {kind.name}, {kind.tensors}, weight {kind.weight:g}: {line}"
     yield from _server_table(result.servers)
-    if result.data_seed is not None:
-        tensor = describe(result.shape, result.dtype) if result.shape else "of each kind"
-        yield f"Tensors: {tensor}, generated from seed {result.data_seed}"
+    setup = result.setup
+    if setup.data_seed is not None:
+        tensor = describe(setup.shape, setup.dtype) if setup.shape else "of each kind"
+        yield f"Tensors: {tensor}, generated from seed {setup.data_seed}"
     if "Inputs" in result.facts:
         yield f"Inputs: {result.facts['Inputs']}"
     if result.facts.get("Encoding") == "json":
@@ -159,7 +154,8 @@ def _summary_lines(result: Result) -> Iterator[str]:
     yield from _clients_table(result.clients)
     yield from _client_lines(result)
     yield from map(str, result.expectations)
-    yield f"Server: {result.server.kind} {result.server.version} at {result.server.address}"
+    server = result.server.facts
+    yield f"Server: {server.kind} {server.version} at {server.address}"
     yield f"Took: {result.duration_s:8.3f} sec"
 
 
@@ -232,12 +228,12 @@ def _median_and_p99(latencies: LatencyHistogram, unit: str = " ms") -> tuple[str
 
 def _arrival_lines(result: Result) -> Iterator[str]:
     """Yield the rate asked for, what was sent late or never, and how many workers it takes."""
-    arrivals = result.arrivals or {}
+    arrivals = result.schedule.arrivals or {}
     late = f"{result.late_share:.1%} started late, because no worker was free"
     peak_rps = arrivals.get("PeakRps")
-    if result.limit_rps:
+    if result.setup.limit_rps:
         line = (
-            f"Rate limit: {result.limit_rps:g} requests/s asked, "
+            f"Rate limit: {result.setup.limit_rps:g} requests/s asked, "
             f"{result.requests_per_s:.2f} reached; {late}"
         )
     else:
@@ -251,9 +247,9 @@ def _arrival_lines(result: Result) -> Iterator[str]:
     if result.shed:
         max_lag_s = arrivals.get("MaxLagSeconds")
         yield f"Shed: {result.shed} requests were not sent, because they were {max_lag_s:g} s late"
-    if result.unsent:
-        yield f"Unsent: {result.unsent} requests were due before the end, but no worker was free"
-    if result.lag_exceeded:
+    if unsent := result.schedule.unsent:
+        yield f"Unsent: {unsent} requests were due before the end, but no worker was free"
+    if result.schedule.lag_exceeded:
         yield f"Ended: a request was more than {arrivals.get('MaxLagSeconds'):g} s late"
 
 
@@ -266,7 +262,7 @@ def _workers_needed(result: Result, peak_rps: float | None) -> str:
     if not peak_rps or service is None or service.count == 0:
         return "use more --workers, or lower the rate"
     busy = peak_rps * service.mean_ms / MS_PER_S
-    if busy < result.workers:
+    if busy < result.setup.workers:
         return (
             f"at the mean service time of {service.mean_ms:.2f} ms {_workers(math.ceil(busy))} "
             "would be enough on average, but not in bursts or while the server is slow: use more"
@@ -281,7 +277,7 @@ def _workers(count: int) -> str:
     return f"{count} worker{'' if count == 1 else 's'}"
 
 
-def _part_line(part: PartFigures, seconds: float, unsent: int = 0) -> str:
+def _part_line(part: Figures, seconds: float, unsent: int = 0) -> str:
     """Return the rate, latencies and doubts of a part that took so many seconds."""
     figures = [f"{part.requests} requests, {part.requests / seconds if seconds else 0:.2f}/s"]
     if part.requests:
@@ -291,7 +287,7 @@ def _part_line(part: PartFigures, seconds: float, unsent: int = 0) -> str:
         if part.service_latencies is not None:
             figures.append(f"service q99 {_median_and_p99(part.service_latencies)[1]}")
     doubts = {
-        "failed": part.failed,
+        "failed": part.measured_failed,
         "shed": part.shed,
         "unsent": unsent,
         "started late": part.late_starts,
@@ -314,7 +310,7 @@ def _server_table(servers: Sequence[ServerFigures]) -> Iterator[str]:
         yield (
             f"{one.name:<{width}} {one.workers:>8} {one.requests:>10} "
             f"{one.inferences_per_s:>13.2f} {q50:>9} {q99:>9} "
-            f"{one.failed:>7}"
+            f"{one.measured_failed:>7}"
         )
 
 
@@ -326,34 +322,35 @@ def _doubts(result: Result) -> Iterator[str]:
         failed = f"{result.measured_failed} of {result.requests} requests"
         yield f"Failures: {failed}, excluded from the latencies above"
         yield from _failure_lines(result.failures.items())
-    if result.burn_in_failures:
+    if result.counts.burn_in_failures:
         yield "Failures during the warm-up, excluded from every figure above"
-        yield from _failure_lines(result.burn_in_failures.items())
-    for outage in result.outages:
+        yield from _failure_lines(result.counts.burn_in_failures.items())
+    for outage in result.connections.outages:
         yield _outage_line(outage)
-    if (more := result.outage_count - len(result.outages)) > 0:
+    if (more := result.connections.outage_count - len(result.connections.outages)) > 0:
         yield f"Outages: {more} more"
     yield from _connection_lines(result)
-    if result.moved or result.asked:
-        yield f"Redirects: {result.moved} MOVED and {result.asked} ASK were followed"
-    if result.abandoned:
-        yield f"Abandoned: {result.abandoned} requests were under way when the run was stopped"
+    yield from _counter_lines(result)
     for warned in result.warnings:
         yield f"Warning: {warned.message}"
 
 
 def _connection_lines(result: Result) -> Iterator[str]:
-    """Yield how many connections were opened after the start, and why."""
-    line = connections_told(
-        result.reconnects,
-        result.remade_connections,
-        lags_json(result.connect_times),
-        result.connect_share,
-    )
+    """Yield which connections were made after the start and why, and which redirects followed."""
+    made = result.connections
+    times_ms = LAGS.write(made.times, False)
+    line = connections_told(made.reconnects, made.remade, times_ms, result.connect_share)
     if line:
         yield f"Connections: {line}"
-    if result.resent:
-        yield f"Resent: {result.resent} requests, to which the server had closed the connection"
+    if made.moved or made.asked:
+        yield f"Redirects: {made.moved} MOVED and {made.asked} ASK were followed"
+
+
+def _counter_lines(result: Result) -> Iterator[str]:
+    """Yield a line for each counter that is not 0 and whose declaration has one."""
+    for leaf in leaves(Result):
+        if leaf.declared.summary and (count := leaf.of(result)):
+            yield leaf.declared.summary.format(count)
 
 
 def _outage_line(outage: Outage) -> str:
@@ -367,22 +364,24 @@ def _outage_line(outage: Outage) -> str:
 
 def _server_lines(result: Result) -> Iterator[str]:
     """Yield where the time of a mean request went, by the server's counters of its model."""
-    parts = server_parts_ms(result.server_stats.get(OVERALL, {}))
+    parts = server_parts_ms(result.server.periods.get(OVERALL, {}))
     service = result.service_latencies or result.latencies
     if parts is None or service.count == 0:
         return
     inside = ", ".join(f"{name} {ms:.3f}" for name, ms in parts.items())
     left_ms = service.mean_ms - sum(parts.values())
     around = f", and {left_ms:.3f} around it" if left_ms >= 0 else ""
-    with_warm_up = "; the server's figures include the warm-up" if result.burn_in_requests else ""
+    with_warm_up = (
+        "; the server's figures include the warm-up" if result.counts.burn_in_requests else ""
+    )
     mean_ms = f"{service.mean_ms:.3f} ms"
     yield f"A mean request's {mean_ms}: in the server {inside}{around}{with_warm_up}"
 
 
 def _client_lines(result: Result) -> Iterator[str]:
     """Yield the client's own figures and the verdict."""
-    client = result.client
-    figures = [f"CPU {client.cpu_share:.1%}", f"busiest thread {result.busiest_thread:.1%}"]
+    side, client = result.client, result.client.check
+    figures = [f"CPU {client.cpu_share:.1%}", f"busiest thread {side.busiest_thread:.1%}"]
     if client.cpu_wait is not None:
         figures.append(f"waited for a CPU {client.cpu_wait:.1%}")
     if client.cpu_quota is not None and client.throttled is not None:
@@ -392,8 +391,8 @@ def _client_lines(result: Result) -> Iterator[str]:
     figures += [
         f"{name} p50 {q50:.3f}, p99 {format_ms(q99, '.3f', '')}, max {lags.max_ms:.3f} ms"
         for name, lags in (
-            ("schedule lag", result.start_lags),
-            ("reply wait", result.reply_waits),
+            ("schedule lag", side.start_lags),
+            ("reply wait", side.reply_waits),
         )
         if lags.count
         for q50, q99 in [lags.known_quantiles_ms((0.5, 0.99))]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.drift import Drift
-from aibench_fast.results.files import QUANTILES, Cell, RunRecord, by_cell
+from aibench_fast.results.files import Cell, RunRecord, by_cell
+from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import least_count
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.significance import holm, welch_p

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Failure, Interval, Result, ServerFacts
+from aibench_fast.results.result import Interval, Result, ServerFacts
 
 
 @dataclass(frozen=True)

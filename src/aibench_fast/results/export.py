@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from aibench_fast.results.files import QUANTILES, RunRecord
+from aibench_fast.results.files import RunRecord
+from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.tables import to_csv
 
 if TYPE_CHECKING:

@@ -15,19 +15,19 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, misread
+from aibench_fast.results.clientside import BUSY_THREAD, Verdict
 from aibench_fast.results.connections import connections_told
+from aibench_fast.results.fieldjson import from_json, known_values, number
+from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram, is_known
 from aibench_fast.results.notation import fact_text
 from aibench_fast.results.parts import Part, read_parts
-from aibench_fast.results.plainvalues import check_plain_values, number
-from aibench_fast.results.result import BUSY_THREAD, WHOLE_PERIOD, Result, ServerFacts, Verdict
+from aibench_fast.results.result import WHOLE_PERIOD, Result, ServerFacts
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
-from aibench_fast.tensortype import describe, image_shape
+from aibench_fast.tensortype import describe
 
 NEWEST_MAJOR_VERSION = 1
-QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
-"""By their names in the JSON."""
 NS_PER_MS = 1_000_000
 MS_PER_S = 1000
 OURS = "aibench-fast"
@@ -267,11 +267,11 @@ def read_details(path: Path) -> RunDetails:
     """Read what `read_record` leaves out; ConfigError with the reason where it cannot be read."""
     document = _document(path)
     with _as_no_result():
-        check_plain_values(document)
-        told = document.get("ServerRunTimeStats") or {}
+        values = known_values(Result, document)
+        told = values["ServerRunTimeStats"] or {}
         return RunDetails(
-            timeline=_timeline(document.get("ClientRunTimeStats") or {}),
-            server_stats=document.get("ServerPeriods") or told,
+            timeline=_timeline(values["ClientRunTimeStats"] or {}),
+            server_stats=values["ServerPeriods"] or told,
             # Before format 1.3 ours stood there.
             raw_server_stats={} if OVERALL in told else told,
             parts=read_parts(document),
@@ -314,7 +314,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         raise ConfigError(
             f"result format {version}, this program reads up to {NEWEST_MAJOR_VERSION}.x: update it"
         )
-    check_plain_values(document)
+    values = known_values(Result, document)
     latencies = _mapping(document, "OverallQuantiles")
     quantiles = _mapping(latencies, "AllQueries")
     encoded = latencies.get("EncodedHistogram")
@@ -325,8 +325,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     if rate <= 0 or "q50" not in known_ms:
         raise ConfigError("it measured nothing: no request was answered after the burn-in")
     client = OURS if int(major) >= 1 else GO_AIBENCH
-    server = document.get("Server")
-    duration_ms = document.get("DurationMillis")
+    server, duration_ms = values["Server"], values["DurationMillis"]
     return RunRecord(
         path=path,
         client=client,
@@ -334,44 +333,48 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             workers=int(number(document, "Workers")),
             autobatching=int(number(document, "MetadataAutobatching")),
             batch_size=int(number(document, "TensorBatchSize")),
-            max_rps=document.get("MaxRps") or 0,
-            server_name=document.get("ServerName") or "",
+            max_rps=values["MaxRps"] or 0,
+            server_name=values["ServerName"] or "",
         ),
         inferences_per_s=rate,
         quantiles_ms=known_ms,
-        latency=document.get("Latency", "service"),
-        start_unix_ms=_start_unix_ms(document, client),
+        latency=values["Latency"],
+        start_unix_ms=_start_unix_ms(values["StartTime"], client),
         duration_s=duration_ms / 1000 if duration_ms else None,
-        model=document.get("Model"),
-        query_label=document.get("Query"),
-        data_file=document.get("DataFile"),
-        data_seed=document.get("DataSeed"),
-        tensor=_tensor(document),
-        threads=document.get("Threads"),
-        pipeline=document.get("Pipeline", 1),
-        servers=len(document.get("Servers") or ()) or 1,
-        server=server
-        and ServerFacts(*(str(server[key]) for key in ("Kind", "Version", "Address"))),
-        server_use=server_use((document.get("ServerPeriods") or {}).get(OVERALL, {})),
-        inferences_per_s_with_burn_in=_rate_with_burn_in(document),
-        facts=document.get("Facts") or {},
-        requests=document.get("Requests"),
-        successes=_successes(document),
+        model=values["Model"],
+        query_label=values["Query"],
+        data_file=values["DataFile"],
+        data_seed=values["DataSeed"],
+        tensor=_tensor(values),
+        threads=values["Threads"],
+        pipeline=values["Pipeline"],
+        servers=len(values["Servers"] or ()) or 1,
+        server=server and from_json(ServerFacts, server),
+        server_use=server_use((values["ServerPeriods"] or {}).get(OVERALL, {})),
+        inferences_per_s_with_burn_in=_rate_with_burn_in(values),
+        facts=values["Facts"] or {},
+        requests=values["Requests"],
+        successes=_successes(values),
         arrivals=_arrivals(document),
-        not_sent=document.get("Shed", 0) + document.get("Unsent", 0),
-        late_starts=document.get("LateStarts", 0),
-        connections=_connections(document),
-        failures=_failures(document),
-        warnings=[str(one["Message"]) for one in document.get("Warnings") or ()],
-        interrupted=bool(document.get("Interrupted")),
-        verdict=_verdict(document),
+        not_sent=values["Shed"] + values["Unsent"],
+        late_starts=values["LateStarts"],
+        connections=connections_told(
+            values["Reconnects"],
+            values["RemadeConnections"],
+            values["ConnectTime"],
+            values["ConnectShare"],
+        ),
+        failures=_failures(values),
+        warnings=[str(one["Message"]) for one in values["Warnings"] or ()],
+        interrupted=bool(values["Interrupted"]),
+        verdict=_verdict(values),
         encoded_latencies=str(encoded) if encoded else None,
     )
 
 
-def _rate_with_burn_in(document: Mapping[str, Any]) -> float | None:
+def _rate_with_burn_in(values: Mapping[str, Any]) -> float | None:
     """None where it is missing: aibench has it from 2020-12-04 on."""
-    told = document.get("OverallRatesIncludingWarmup")
+    told = values["OverallRatesIncludingWarmup"]
     return number(told, "overallOpsRate") if told else None
 
 
@@ -380,18 +383,16 @@ def _is_told(quantile: Any) -> bool:
     return quantile not in (None, 0)
 
 
-def _successes(document: Mapping[str, Any]) -> int | None:
-    told = [document[name] for name in ("Successes", "Requests") if document.get(name) is not None]
+def _successes(values: Mapping[str, Any]) -> int | None:
+    told = [values[name] for name in ("Successes", "Requests") if values[name] is not None]
     return min(told, default=None)
 
 
-def _tensor(document: Mapping[str, Any]) -> str:
+def _tensor(values: Mapping[str, Any]) -> str:
     """What a request sends, in words; of a mix what each kind does."""
-    # Before format 1.2 there were no others, and the Go tool has none.
-    shape = document.get("Shape", image_shape())
-    if not shape:
-        return "; ".join(str(kind["Tensors"]) for kind in document["Kinds"])
-    return describe(shape, document.get("Dtype", "FLOAT"))
+    if not values["Shape"]:
+        return "; ".join(str(kind["Tensors"]) for kind in values["Kinds"])
+    return describe(values["Shape"], values["Dtype"])
 
 
 def _arrivals(document: Mapping[str, Any]) -> str | None:
@@ -407,27 +408,17 @@ def _arrivals(document: Mapping[str, Any]) -> str | None:
     return ", ".join(words)
 
 
-def _connections(document: Mapping[str, Any]) -> str | None:
-    return connections_told(
-        document.get("Reconnects", 0),
-        document.get("RemadeConnections", 0),
-        document.get("ConnectTime"),
-        document.get("ConnectShare", 0.0),
-    )
-
-
-def _verdict(document: Mapping[str, Any]) -> str | None:
-    told = document.get("ClientCheck")
+def _verdict(values: Mapping[str, Any]) -> str | None:
+    told = values["ClientCheck"]
     if told:
         return f"{told['Verdict']}: {told['Reason']}"
-    busiest = document.get("ClientBusiestThread") or 0.0  # all that was told before format 1.4
+    busiest = values["ClientBusiestThread"] or 0.0  # all that was told before format 1.4
     if busiest > BUSY_THREAD:
         return f"{Verdict.CLIENT_BOUND}: an I/O thread was on a CPU {busiest:.0%} of the time"
     return None
 
 
-def _start_unix_ms(document: Mapping[str, Any], client: str) -> int | None:
-    start = document.get("StartTime")
+def _start_unix_ms(start: float | None, client: str) -> int | None:
     if start is None:
         return None
     return int(start) * (1000 if client == GO_AIBENCH else 1)  # the Go tool's are whole seconds
@@ -462,10 +453,10 @@ def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _failures(document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+def _failures(values: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
     merged: dict[str, tuple[int, str]] = {}
     for section in ("Failures", "BurnInFailures"):
-        for kind, failure in (document.get(section) or {}).items():
+        for kind, failure in (values[section] or {}).items():
             count, first = merged.get(kind, (0, str(failure["FirstMessage"])))
             merged[kind] = (count + int(number(failure, "Count")), first)
     return merged

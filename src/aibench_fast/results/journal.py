@@ -1,6 +1,6 @@
 """A journal: what a run that goes on has come to, so that one that is killed is not lost.
 
-JSON lines, of the fields of a Result: for the same version of this program to read. The first says
+Lines of a result's exact JSON, for the same version of this program to read. The first says
 which that is. Each reporting period adds two, written at once: what is new of the fields that grow
 as a run goes on, and all the rest of the result so far, which stands for that of every line before.
 Each ends with a tab and its checksum, so that a damaged one is left out and those after it are not.
@@ -21,12 +21,14 @@ from typing import Any, BinaryIO
 
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import remove_written, replacing, unwritable
-from aibench_fast.results.plain import from_plain, to_plain
 from aibench_fast.results.result import FORMAT_VERSION, Result
 from aibench_fast.results.serverperiods import OVERALL
 
 SUFFIX = ".journal"
 MIN_STALE_BYTES = 4 << 20
+_INTERVALS = "ClientRunTimeStats"
+_GROWING = (_INTERVALS, "ServerPeriods")
+"""Keys whose objects grow as a run goes on."""
 _SO_FAR = "SoFar"
 _PERIODS = "Periods"
 """How many reporting periods there were by then."""
@@ -79,17 +81,18 @@ class Journal:
         remove_written(self._path)
 
     def _lines(self, so_far: Result) -> tuple[bytes, bytes]:
-        stats = so_far.server_stats
+        stats = so_far.server.periods
         new = {name: stats[name] for name in islice(stats, self._server_periods, None)}
-        plain = to_plain(
-            dataclasses.replace(
-                so_far,
-                intervals=so_far.intervals[self._intervals :],
-                server_stats={OVERALL: stats[OVERALL], **new},
-                raw_server_stats=_ends(so_far.raw_server_stats),
-            )
-        )
-        periods = _line({name: plain.pop(name) for name in ("intervals", "server_stats")})
+        plain = dataclasses.replace(
+            so_far,
+            intervals=so_far.intervals[self._intervals :],
+            server=dataclasses.replace(
+                so_far.server,
+                periods={OVERALL: stats[OVERALL], **new},
+                readings=_ends(so_far.server.readings),
+            ),
+        ).to_json(exact=True)
+        periods = _line({name: plain.pop(name) for name in _GROWING})
         newest = _line({_SO_FAR: plain, _PERIODS: len(so_far.intervals)})
         self._intervals, self._server_periods = len(so_far.intervals), len(stats)
         self._kept_bytes += len(periods)
@@ -115,10 +118,7 @@ def recover(path: Path, note: Callable[[str], None] = lambda words: None) -> Res
             _check_head(path, file.readline())
             found = _read_lines(file)
         if found.newest is not None:
-            plain = {
-                **found.newest, "intervals": found.intervals, "server_stats": found.server_stats
-            }  # fmt: skip
-            result: Result = from_plain(Result, plain)
+            result = Result.from_json({**found.newest, **found.growing})
             if found.damaged:
                 note(f"{path} is damaged: {found.loss()}")
             return result
@@ -141,8 +141,10 @@ class _Found:
     """The last state of all that does not grow."""
     periods: int = 0
     """How many reporting periods there were by then."""
-    intervals: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
-    server_stats: dict[str, Any] = dataclasses.field(default_factory=dict)
+    growing: dict[str, dict[str, Any]] = dataclasses.field(
+        default_factory=lambda: {key: {} for key in _GROWING}
+    )
+    """All that was added to each of the keys that grow."""
     damaged: int = 0
     """Lines that are not whole."""
     damaged_since: int = 0
@@ -151,7 +153,7 @@ class _Found:
     def loss(self) -> str:
         """What is not recovered, in words."""
         lines = "1 line is" if self.damaged == 1 else f"{self.damaged} lines are"
-        missing = self.periods - len(self.intervals)
+        missing = self.periods - len(self.growing[_INTERVALS])
         lost = [f"{missing} of {self.periods} reporting periods"] if missing else []
         if self.damaged_since:
             lost.append("all that came after the last state that is whole")
@@ -173,8 +175,8 @@ def _read_lines(file: BinaryIO) -> _Found:
             pending.append(values)
         else:
             for periods in pending:
-                found.intervals += periods["intervals"]
-                found.server_stats |= periods["server_stats"]
+                for key, grown in found.growing.items():
+                    grown |= periods[key]
             pending.clear()
             found.newest, found.periods = values[_SO_FAR], values[_PERIODS]
             found.damaged_since = 0

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aibench_fast.results.fieldjson import number
 from aibench_fast.results.histogram import is_known
-from aibench_fast.results.plainvalues import number
 
 _WORDS = {"Steps": "Step", "Kinds": "Kind", "Servers": "Server", "Clients": "Client"}
 

@@ -1,43 +1,65 @@
 """What a run measured: immutable, and its JSON.
 
-The JSON keeps aibench's keys, so that its readers go on working, and puts ours beside them.
-Versions of the format:
-    1.0  the first
-    1.1  MaxRps holds, with LateStarts, Latency and ServiceQuantiles; Facts; server statistics by
-         reporting period; of each period failed requests and the latencies of it alone
-    1.2  Pipeline; LeastWorkerRequests and MostWorkerRequests; Shape and Dtype of a tensor, which
-         were 224 x 224 x 3 FLOAT before; DataSeed, and a DataFile of null, where the tensors are
-         generated
+The JSON keeps aibench's keys, so that its readers go on working, and puts ours beside them. Each
+field says since which version of the format it is there. Beside new keys, these versions changed:
+    1.2  a DataFile of null, where the tensors are generated
     1.3  ServerRunTimeStats as aibench writes it, INFO's fields as text by time in ns and server;
-         what stood there before, counted by reporting period, is ServerPeriods
-    1.4  Arrivals, Shed, Unsent, LagExceeded and Steps of a schedule; Kinds of a mix, which has no
-         Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ; ScheduleLag,
-         TimerLag and ReplyWait, what the client itself adds; ClientCheck; Expectations; Warnings
-    1.5  Reconnects; a Dtype may be FP16, BF16, UINT32 or UINT64; Facts.Inputs and Facts.Llhttp
-    1.6  AllRequests, which add up; Outages and OutageCount; of each period the requests so far;
-         ServerName, of several servers that are compared; Incomplete; Facts.Tls
-    1.7  Servers, the figures of each of several; Outages say whose they are; Moved and Asked;
-         Clients, of a run over several
-    1.8  Unsent of each step
+         what was there before, counted by reporting period, is ServerPeriods
+    1.4  a mix has no Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ
+    1.5  a Dtype may be FP16, BF16, UINT32 or UINT64
     1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be
-         BYTES; Facts.StringTensors, StringTensorsGiven and StringBytes; RemadeConnections and
-         Resent; of ClientCheck CpuQuota, Throttled, CpuWait, CpuPressure, Others,
-         ServerOthers and ServerCpuWait;
-         ConnectTime and ConnectShare, and a closed loop whose requests waited for new
-         connections has ServiceQuantiles; Overloaded;
-         of each period whether it is partial; MeasuredSeconds is the schedule's own time
+         BYTES; a closed loop whose requests waited for new connections has ServiceQuantiles;
+         MeasuredSeconds is the schedule's own time
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aibench_fast.files import write_text
+from aibench_fast.results.clientside import ClientSide
+from aibench_fast.results.facts import Arrivals, Facts
+from aibench_fast.results.fieldjson import from_json, to_json
+from aibench_fast.results.fields import (
+    InheritedHere,
+    computed,
+    counter,
+    figure,
+    group,
+    total,
+)
+from aibench_fast.results.figures import (
+    ClientFigures,
+    Failure,
+    Figures,
+    KindFigures,
+    ServerFigures,
+    StepFigures,
+)
+from aibench_fast.results.forms import (
+    LATENCIES,
+    MILLISECONDS,
+    NAMED_QUANTILES,
+    RATE,
+    SPREAD_QUANTILES,
+    WHOLE_IF_WHOLE,
+    by_time,
+    delays,
+)
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.merging import (
+    agreed,
+    any_of,
+    by_key,
+    greatest,
+    nested,
+    part_by_part,
+    together,
+)
 from aibench_fast.results.notebook import ShownInNotebooks
+from aibench_fast.tensortype import image_shape
 
 MIN_FOR_P99 = 100
 """Of fewer values none needs to be beyond their 99th percentile."""
@@ -45,214 +67,177 @@ WHOLE_PERIOD = 0.95
 """The share of a reporting period that has to have load, or its rate is not the load's."""
 MAX_NOT_SENT = 0.01
 """The share of due requests that were not sent above which the asked load was not there."""
-BUSY_THREAD = 0.9
-"""The share of a core above which a client's thread may be what limits the rate."""
 FORMAT_VERSION = "1.9"
-
-LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
-_JSON_QUANTILES = {"q0": 0.0, "q50": 0.50, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
-_LIVE_QUANTILE_NAMES = ("q50", "q90", "q95", "q99", "q99999")
-
-
-@dataclass(frozen=True)
-class ServerFacts:
-    """Which server answered."""
-
-    kind: str
-    version: str
-    address: str
+AIBENCH_KEYS = (
+    "ResultFormatVersion", "Limit", "MetadataAutobatching", "TensorBatchSize", "Workers", "MaxRps",
+    "StartTime", "EndTime", "DurationMillis", "OverallRates", "OverallRatesIncludingWarmup",
+    "Latency", "OverallQuantiles", "ServiceQuantiles", "ClientRunTimeStats", "ServerRunTimeStats",
+    "ServerPeriods",
+)  # fmt: skip
+"""They come first, as aibench writes them, with ours that belong to them."""
+_DTYPES = (
+    "FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "BOOL", "FP16", "BF16",
+    "UINT32", "UINT64", "BYTES", "",
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Failure:
-    """The failed requests of one kind."""
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What was asked for."""
 
-    count: int
-    first_message: str
+    max_queries: int = figure("Limit")
+    """Images that the run was limited to, burn-in included; 0 for none."""
+    metadata_autobatching: int = figure("MetadataAutobatching", least=-1)
+    """The model's batch size on the server, as given or as the server reports it; -1: unknown."""
+    batch_size: int = figure("TensorBatchSize")
+    """Images a request; 0 where the kinds of a mix differ."""
+    workers: int = figure("Workers", merge=total, least=1)
+    """Closed loops, each with a connection of its own."""
+    limit_rps: float = figure("MaxRps", form=WHOLE_IF_WHOLE)
+    """Requests a second that the run was limited to; 0 for none."""
+    model: str = figure("Model")
+    """The model's name."""
+    query_label: str = figure("Query")
+    """The model and the command that ran it, in words."""
+    data_file: str | None = figure("DataFile")
+    """The tensor file; None where the tensors were generated."""
+    data_seed: int | None = figure("DataSeed", since="1.2", default=None)
+    """What generated tensors were drawn from; None where they came from a file."""
+    shape: Sequence[int] = figure("Shape", since="1.2", default=image_shape())
+    """The shape of one tensor, without the batch; empty for a mix."""
+    dtype: str = figure("Dtype", since="1.2", default="FLOAT", schema={"enum": _DTYPES})
+    """RedisAI's name for the type of the tensors' values; empty for a mix."""
+    threads: int = figure("Threads", merge=total, least=1)
+    """Native I/O threads of the client."""
+    pipeline: int = figure("Pipeline", since="1.2", least=1, default=1)
+    """Requests outstanding on each connection."""
 
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """What became of all requests of a run, burn-in included: those sent are the others' sum."""
+    """What became of all requests, burn-in included; Sent is the sum of the others."""
 
-    sent: int
+    sent: int = figure("Sent", merge=total)
     """Handed to a connection, or given up for want of one."""
-    succeeded: int
-    failed: int
-    cancelled: int
+    succeeded: int = figure("Succeeded", merge=total)
+    """Answered right."""
+    failed: int = figure("Failed", merge=total)
+    """Failed in any way."""
+    cancelled: int = figure("Cancelled", merge=total)
     """Under way when the run was stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Requests that are in no figure of the measured ones."""
+
+    inferences_with_burn_in: int = counter(
+        "InferencesIncludingWarmup", is_saved=False, native="answered_tensors"
+    )
+    """Images that were answered in the whole run."""
+    burn_in_requests: int = figure("BurnInRequests", merge=total)
+    """Requests of the burn-in."""
+    burn_in_failures: Mapping[str, Failure] = figure("BurnInFailures", merge=by_key)
+    """Requests of the burn-in that failed, by kind."""
+    abandoned: int = figure(
+        "AbandonedRequests", merge=total,
+        summary="Abandoned: {} requests were under way when the run was stopped",
+    )  # fmt: skip
+    """Requests under way when the run was stopped: neither success nor failure."""
+    all_requests: RequestCounts = figure("AllRequests", since="1.6", merge=nested)
+    """What became of all requests, burn-in included; Sent is the sum of the others."""
+    saturated: int = figure("SaturatedLatencies", merge=total)
+    """Latencies above an hour, which are counted as an hour."""
 
 
 @dataclass(frozen=True)
 class Outage:
     """A time in which the server could not be reached."""
 
-    start_unix_ms: int
-    after_s: float
-    """When it began, from the run's start."""
-    seconds: float
-    """From the loss of a connection until one was made again, or the run's end."""
-    is_over: bool
-    attempts: int
-    """To connect, that failed."""
-    server: str | None = None
-    """Whose it was, by its address, where there are several."""
+    start_unix_ms: int = figure("StartTime")
+    """When a connection was lost that could not be made again, as Unix time in milliseconds."""
+    after_s: float = figure("AfterSeconds")
+    """The same in seconds from the run's start."""
+    seconds: float = figure("Seconds")
+    """From the loss until a connection was made again, or the run's end."""
+    is_over: bool = figure("IsOver")
+    """Whether one was made again."""
+    attempts: int = figure("Attempts")
+    """Attempts to connect that failed."""
+    server: str | None = figure("Server", since="1.7", default=None)
+    """Which server, by its address; None where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connections:
+    """Connections that were lost or made anew, burn-in included."""
+
+    outage_count: int = figure("OutageCount", since="1.6", merge=total, default=0)
+    """How often a server could not be reached."""
+    outages: Sequence[Outage] = figure("Outages", since="1.6", default=())
+    """The first 100 times that a server could not be reached."""
+    reconnects: int = counter("Reconnects", since="1.5", native="reconnects")
+    """New connections in place of those that the server closed between requests, as HTTP may."""
+    remade: int = counter("RemadeConnections", since="1.9", native="remade")
+    """New connections in place of those that were lost."""
+    resent: int = counter(
+        "Resent", since="1.9", native="resent",
+        summary="Resent: {} requests, to which the server had closed the connection",
+    )  # fmt: skip
+    """Requests that were sent again, as the server closed the connection before it had them."""
+    moved: int = counter("Moved", since="1.7", native="moved")
+    """Redirects from one node of a cluster to another that were followed, MOVED."""
+    asked: int = counter("Asked", since="1.7", native="asked")
+    """Redirects from one node of a cluster to another that were followed, ASK."""
+    times: LatencyHistogram = delays("ConnectTime", since="1.9", native="connect_times")
+    """How long each connection of the measured time took to make, with TLS and log-in, in
+    milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How requests were due, and what of that was not sent."""
+
+    arrivals: Mapping[str, Any] | None = figure(
+        "Arrivals", since="1.4", described_by=Arrivals, default=None
+    )
+    """How requests were due; None in a closed loop."""
+    unsent: int = counter("Unsent", since="1.4", native="unsent")
+    """Requests that were due before the end and had no worker free by then."""
+    lag_exceeded: bool = figure("LagExceeded", since="1.4", merge=any_of, default=False)
+    """Whether a request that was later than MaxLagSeconds ended the run."""
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What was expected of a figure, what was found, and whether it held."""
+class ServerFacts:
+    """Which server answered."""
 
-    expected: str
-    """As it was written, such as `p99<50ms`."""
-    value: float | None
-    """In milliseconds, as a share, or inferences a second; None where it is not known."""
-    found: str
-    """In words, with its unit."""
-    held: bool
-
-    @property
-    def figure(self) -> str:
-        """What it is about, such as `p99`."""
-        return self.expected.partition("<")[0].partition(">")[0].strip()
-
-    def __str__(self) -> str:
-        """Return the line that tells it."""
-        return f"Expected {self.expected}: {self.found}, {'held' if self.held else 'broken'}"
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something that makes the figures doubtful."""
-
-    kind: str
-    message: str
-
-
-class Verdict(StrEnum):
-    """What a run's figures are of."""
-
-    SERVER_BOUND = "server-bound"
-    CLIENT_BOUND = "client-bound"
-    UNCLEAR = "unclear"
-
-
-@dataclass(frozen=True)
-class ClientCheck:
-    """What the client did in the measured time, and what follows from it; shares are 0 to 1."""
-
-    verdict: Verdict
-    reason: str
-    cpu_share: float
-    """What the I/O threads used of the cores that they may use."""
-    machine_busy: float | None
-    """Of all cores, whoever used them; None where the system does not tell."""
-    steal: float | None
-    """What a hypervisor gave to others; None where the system does not tell."""
-    cpu_quota: float | None = None
-    """How many CPUs the tightest quota of the client's control groups allows; None without one."""
-    throttled: float | None = None
-    """The share of a quota's periods in which it was used up and the client stood still; None
-    without a quota."""
-    cpu_wait: float | None = None
-    """The largest share of the time that one I/O thread was ready to run and waited for a CPU."""
-    cpu_pressure: float | None = None
-    """The share of the time in which some program here had to wait for a CPU."""
-    others: float | None = None
-    """What other programs than client and servers used of the client's cores; None where a server
-    runs here whose process is not known."""
-    server_others: float | None = None
-    """The same of the cores that the servers on this machine may use; None without any."""
-    server_cpu_wait: float | None = None
-    """For how long threads of the servers here were ready to run and waited for a CPU, a second of
-    measured time, added up; None where that is not known."""
+    kind: str = figure("Kind")
+    """RedisAI, or what else it is."""
+    version: str = figure("Version")
+    """Its version, and that of what it is loaded into."""
+    address: str = figure("Address")
+    """Host and port, or unix socket."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartFigures:
-    """What was measured of a part of the requests; the parts add up to the whole."""
+class ServerSide:
+    """The server, and what it counted itself."""
 
-    name: str
-    successes: int
-    inferences: int
-    failures: Mapping[str, Failure]
-    shed: int
-    late_starts: int
-    latencies: LatencyHistogram
-    """From the intended start."""
-    service_latencies: LatencyHistogram | None
-    """From the actual start; None where it is the same."""
-
-    @property
-    def requests(self) -> int:
-        """Successes and failures."""
-        return self.successes + self.failed
-
-    @property
-    def failed(self) -> int:
-        """Failures of all kinds."""
-        return sum(failure.count for failure in self.failures.values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepFigures(PartFigures):
-    """Of the requests that were due in one step of a profile, named as it was written."""
-
-    seconds: float
-    """How long it lasted: less than was asked where the run ended in it, 0 where it did before."""
-    unsent: int
-    """Requests that were due in it before the end, and had no worker free by then."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KindFigures(PartFigures):
-    """Of the requests of one kind of a mix, named by its model."""
-
-    tensors: str
-    """Of a request, in words."""
-    batch_size: int
-    weight: float
-    """Its share of the requests, relative to the other kinds'."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerFigures(PartFigures):
-    """Of the requests that one of several servers was sent, named by its address."""
-
-    server: ServerFacts
-    workers: int
-    measured_s: float
-    """Of the whole run."""
-    server_stats: Mapping[str, Any]
-    """What it counted itself, over all."""
-
-    @property
-    def inferences_per_s(self) -> float:
-        """Measured images that it answered, a second of measured time."""
-        return self.inferences / self.measured_s if self.measured_s > 0 else 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClientFigures(PartFigures):
-    """Of the requests of one client of several, named as its Dask worker is."""
-
-    host: str
-    workers: int
-    threads: int
-    measured_s: float
-    cpu_s: float
-    """CPU time of its I/O threads in the measured part."""
-    busiest_thread: float
-    check: ClientCheck | None
-    """None where it was lost before it measured anything."""
-    clock_offset_s: float
-    """Its monotonic clock less the coordinator's."""
-    clock_uncertainty_s: float
-    """How far from the truth that may be, either way; 0 where the two share a clock."""
-    start_lag_s: float
-    """How long after the agreed moment, by its own clock, its first thread began."""
-    lost: str | None
-    """How it went away, where it did: the figures are then what it had last told of."""
+    facts: ServerFacts = figure("Server")
+    """Which server answered; the first of several."""
+    name: str | None = figure("ServerName", since="1.6", default=None)
+    """What a sweep that compares servers called it; None where there is one."""
+    readings: Mapping[str, Any] = figure("ServerRunTimeStats", default_factory=dict)
+    """As aibench writes it, since 1.3: by time in nanoseconds and the server's host:port all fields
+    of INFO and INFO modules as text, and ai_info.calls, .samples, .errors and .duration, since the
+    server's start. Of more than 200 readings every second one is left out, never the first or the
+    last. Before 1.3 what is ServerPeriods now; in 1.0 the run's AI.INFO alone."""
+    periods: Mapping[str, Any] = figure("ServerPeriods", since="1.3", default_factory=dict)
+    """What the server counted itself, by the end of each reporting period as Unix time in
+    milliseconds, and under `overall` over the run. The names inside are flat, with units. Values
+    are differences between two readings but for the levels used_memory_bytes, used_memory_rss_bytes
+    and process_rss_bytes. What could not be read is left out, and said in `notes`."""
 
 
 @dataclass(frozen=True)
@@ -260,144 +245,141 @@ class Interval:
     """One reporting period, and the run so far."""
 
     unix_ms: int
-    images: int
-    """Answered since the start, burn-in included: how far the run is."""
-    instantaneous_rate: float
+    images: int = figure("totalImages")
+    """Images answered since the start, burn-in included."""
+    instantaneous_rate: float = figure("instantaneousRate")
     """Images answered a second in this period."""
-    overall_rate: float
-    """Measured images a second; 0 during the burn-in."""
-    quantiles_ms: Sequence[float]
-    """Of the measured latencies so far, at LIVE_QUANTILES."""
-    failed: int = 0
-    """Failed requests since the start, burn-in included."""
-    requests: int = 0
+    overall_rate: float = figure("overallRate")
+    """Measured images a second so far; 0 during the burn-in."""
+    quantiles_ms: Sequence[float] = figure("", form=SPREAD_QUANTILES)
+    """Percentiles of the latencies measured so far, in milliseconds; null, before 1.9 0, before
+    any."""
+    failed: int = figure("failed", since="1.1", default=0)
+    """Requests that failed since the start, burn-in included."""
+    requests: int = figure("requests", since="1.6", default=0)
     """Requests that ended in any way since the start, burn-in included."""
-    period_quantiles_ms: Sequence[float] = ()
-    """Of the latencies measured in this period alone, at LIVE_QUANTILES; empty where none were."""
-    is_partial: bool = False
-    """Whether only a part of it had load, as of the last one: its rate is not the load's."""
+    period_quantiles_ms: Sequence[float] = figure(
+        "period", since="1.1", form=NAMED_QUANTILES, default=()
+    )
+    """Percentiles of the latencies measured in this period alone, in milliseconds; empty without
+    any."""
+    is_partial: bool = figure("partial", since="1.9", default=False)
+    """Whether there was load in only a part of the period, as in the last one: its rate is not the
+    load's."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was expected of a figure, what was found, and whether it held."""
+
+    expected: str = figure("Expect")
+    """As it was written, such as `p99<50ms`."""
+    value: float | None = figure("Value")
+    """In milliseconds, as a share, or in inferences a second; None where it is not known."""
+    held: bool = figure("Held")
+    """Whether it held."""
+    found: str = figure("Found", is_saved=False, default="")
+    """The value in words, with its unit."""
+
+    @property
+    def figure(self) -> str:
+        """The figure's name, such as `p99`."""
+        return self.expected.partition("<")[0].partition(">")[0].strip()
+
+    def __str__(self) -> str:
+        """Return the line of the summary."""
+        return f"Expected {self.expected}: {self.found}, {'held' if self.held else 'broken'}"
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that makes the figures doubtful."""
+
+    kind: str = figure("Kind")
+    """One word for it, such as few_requests, saturated, same_machine, trend or unsteady."""
+    message: str = figure("Message")
+    """The same in a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result(ShownInNotebooks):
-    """One run's figures. Burn-in is in none of them but those whose name says so."""
+class Result(Figures, ShownInNotebooks):
+    """One run's figures. The burn-in is in none of them but those whose name says so."""
 
-    model: str
-    query_label: str
-    """Names the model and the command that ran it."""
-    data_file: str | None
-    """None where the tensors were generated."""
-    data_seed: int | None
-    """What generated tensors were drawn from."""
-    shape: Sequence[int]
-    """Of one tensor, without the batch; empty for a mix."""
-    dtype: str
-    """RedisAI's name for the type of the tensors' values; empty for a mix."""
-    workers: int
-    threads: int
-    batch_size: int
-    """Tensors a request; 0 where the kinds of a mix differ."""
-    pipeline: int
-    """Requests outstanding on each connection."""
-    max_queries: int
-    """Images that the run was limited to; 0 for none."""
-    limit_rps: float
-    """Requests a second that the run was limited to; 0 for none."""
-    metadata_autobatching: int
-    start_unix_ms: int
-    end_unix_ms: int
-    duration_s: float
+    @property
+    @computed("ResultFormatVersion", schema={"pattern": r"^1\.[0-9]+$"})
+    def format_version(self) -> str:
+        """The format's version, major.minor: a minor one adds keys, a major one changes any."""
+        return FORMAT_VERSION
+
+    setup: Setup = group(merge=nested)
+    start_unix_ms: int = figure("StartTime")
+    """When the first request was sent, as Unix time in milliseconds."""
+    end_unix_ms: int = figure("EndTime")
+    """When the run ended, as Unix time in milliseconds."""
+    duration_s: float = figure("DurationMillis", form=MILLISECONDS, merge=greatest)
     """From the first request to the end, burn-in included."""
-    measured_s: float
+    measured_s: float = figure("MeasuredSeconds")
     """What rates are divided by: the schedule's time; in a closed loop from the end of the burn-in
-    to the last answer, without what a stuck server added to its duration."""
-    requests: int
-    """Measured requests, successes and failures."""
-    successes: int
-    inferences: int
-    """Measured images that models answered: a success has a batch of them."""
-    inferences_with_burn_in: int
-    failures: Mapping[str, Failure]
-    """By kind."""
-    burn_in_requests: int
-    burn_in_failures: Mapping[str, Failure]
-    reconnects: int
-    """New connections in place of such as the server closed between requests, as HTTP may."""
-    remade_connections: int = 0
-    """New connections in place of such as were lost."""
-    resent: int = 0
-    """Requests that were sent again: the server had closed the connection before it had them."""
-    moved: int = 0
-    """Redirects from one node of a cluster to another that were followed, MOVED."""
-    asked: int = 0
-    """The same by ASK."""
-    abandoned: int
-    """Requests under way when the run was stopped: neither success nor failure."""
-    all_requests: RequestCounts
-    outage_count: int
-    outages: Sequence[Outage]
-    """The first of them."""
-    late_starts: int
-    """Measured requests that started late by the schedule, because no worker was free."""
-    latencies: LatencyHistogram
-    """Of the measured successes: response latencies, from the intended start. In a closed loop that
-    is the actual start, unless a request waited for a new connection."""
-    service_latencies: LatencyHistogram | None
-    """Of the same from the actual start; None where it is the same."""
-    arrivals: Mapping[str, Any] | None
-    """How requests were due, in words and numbers; None in a closed loop."""
-    shed: int
-    """Measured requests that were due and not sent, because they were later than may be."""
-    unsent: int
-    """Requests that were due before the end, and had no worker free by then."""
-    lag_exceeded: bool
-    """Whether a request that was later than may be ended the run."""
-    steps: Sequence[StepFigures]
-    """Of a profile; together they are the whole."""
-    kinds: Sequence[KindFigures]
-    """Of a mix; together they are the whole."""
-    servers: Sequence[ServerFigures] = ()
-    """Of several servers; together they are the whole."""
-    start_lags: LatencyHistogram
-    """By a schedule: actual less intended start, of every measured request."""
-    timer_lags: LatencyHistogram
-    """The same of those that a free worker waited for: what the client itself adds."""
-    reply_waits: LatencyHistogram
-    """How long replies waited in the kernel for their thread, of a sample; empty where unknown."""
-    connect_times: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
-    """How long it took to make each connection in the measured time, with TLS and log-in."""
-    saturated: int
-    """Latencies above the histogram's top, which are counted at it."""
-    intervals: Sequence[Interval]
-    client_cpu_s: float
-    """CPU time of the I/O threads in the measured part."""
-    busiest_thread: float
-    """The largest share of the measured time that one I/O thread was on a CPU, 0 to 1."""
-    client: ClientCheck
-    least_worker_requests: int
-    """Measured requests of the worker that had the fewest: how fairly the server took turns."""
-    most_worker_requests: int
-    """And of the one that had the most."""
-    server: ServerFacts
-    server_name: str | None = None
-    """What it was called where several are compared; None where there is one."""
-    server_stats: Mapping[str, Any]
-    """What the server counted itself, `overall` and by the time in ms at which a period ended; the
-    names inside are those of the modules in `protocols` that read them."""
-    raw_server_stats: Mapping[str, Any]
-    """INFO's fields as text, by time in ns and `host:port`, as aibench writes them."""
-    facts: Mapping[str, Any]
-    """What the figures depend on beside the server's speed."""
-    interrupted: bool
-    incomplete: bool = False
-    """Whether the run was killed, and this is what its journal held; it is interrupted, too."""
-    expectations: Sequence[Checked] = ()
-    """What was expected of the figures, in the order that it was asked."""
+    to the last answer, without what a stuck server added to the duration."""
 
-    clients: Sequence[ClientFigures] = ()
-    """Of a run over several; together they are the whole."""
-    warnings: Sequence[Warned] = ()
+    @property
+    @computed("OverallRates", form=RATE)
+    def inferences_per_s(self) -> float:
+        """Measured images a second of measured time."""
+        return self.inferences / self.measured_s if self.measured_s > 0 else 0.0
+
+    @property
+    @computed("OverallRatesIncludingWarmup", form=RATE)
+    def inferences_per_s_with_burn_in(self) -> float:
+        """Images a second of the whole run, burn-in included."""
+        images = self.counts.inferences_with_burn_in
+        return images / self.duration_s if self.duration_s > 0 else 0.0
+
+    @property
+    @computed("Latency", since="1.1", default="service", schema={"enum": ["service", "response"]})
+    def latency(self) -> str:
+        """What OverallQuantiles are: `service` latencies from a request's actual start, or
+        `response` latencies from its intended one."""
+        return "service" if self.service_latencies is None else "response"
+
+    latencies: LatencyHistogram = figure(
+        "OverallQuantiles", form=LATENCIES, merge=together, native="latencies"
+    )
+    """Latencies of the measured successes, from the intended start. In a closed loop that is the
+    actual start, unless a request waited for a new connection."""
+    intervals: Sequence[Interval] = figure("ClientRunTimeStats", form=by_time(Interval))
+    """What the client saw, by the end of each reporting period as Unix time in milliseconds."""
+    inherited = InheritedHere(
+        LateStarts="Asked", Shed="Arrivals", Overloaded="Unsent", ConnectTime="ReplyWait",
+        ConnectShare="ConnectTime", SaturatedLatencies="ConnectShare",
+    )  # fmt: skip
+    counts: Counts = group(merge=nested)
+    connections: Connections = group(merge=nested)
+    schedule: Schedule = group(merge=nested)
+    steps: Sequence[StepFigures] = figure("Steps", since="1.4", merge=part_by_part, default=())
+    """Figures of each step of a profile; together they are the whole."""
+    kinds: Sequence[KindFigures] = figure("Kinds", since="1.4", merge=part_by_part, default=())
+    """Figures of each kind of request of a mix; together they are the whole."""
+    servers: Sequence[ServerFigures] = figure(
+        "Servers", since="1.7", merge=part_by_part, default=()
+    )
+    """Figures of each of several servers; together they are the whole."""
+    clients: Sequence[ClientFigures] = figure("Clients", since="1.7", default=())
+    """Figures of each of several clients; together they are the whole."""
+    client: ClientSide = group(merge=nested)
+    server: ServerSide = group(merge=nested)
+    facts: Mapping[str, Any] = figure("Facts", since="1.1", described_by=Facts, merge=agreed)
+    """Where and how the run was made; null where it could not be read."""
+    expectations: Sequence[Checked] = figure("Expectations", since="1.4", default=())
+    """What --expect expected of the figures, in that order."""
+    warnings: Sequence[Warned] = figure("Warnings", since="1.4", default=())
     """What makes the figures doubtful beside failures."""
+    interrupted: bool = figure("Interrupted", merge=any_of)
+    """Whether the run was ended before its time: the figures are of the part that was measured."""
+    incomplete: bool = figure("Incomplete", since="1.6", default=False, merge=any_of)
+    """Whether the run was killed: this is what its journal had at the end of a reporting period.
+    Interrupted is set too. Of ServerRunTimeStats there are the first reading and the last;
+    LeastWorkerRequests, MostWorkerRequests and Unsent, known only at a run's end, are 0."""
 
     @property
     def held(self) -> bool:
@@ -415,51 +397,36 @@ class Result(ShownInNotebooks):
         return self.late_starts / self.requests if self.requests else 0.0
 
     @property
+    @computed("ConnectShare", since="1.9", default=0.0)
     def connect_share(self) -> float:
-        """The share of the workers' measured time in which they made connections, 0 to 1."""
-        connecting_s = self.connect_times.count * self.connect_times.mean_ms / 1000
-        workers_s = self.workers * self.measured_s
-        return connecting_s / workers_s if self.connect_times.count and workers_s else 0.0
-
-    @property
-    def inferences_per_s(self) -> float:
-        """Measured images a second of measured time."""
-        return self.inferences / self.measured_s if self.measured_s > 0 else 0.0
-
-    @property
-    def inferences_per_s_with_burn_in(self) -> float:
-        """Images a second of the whole run, burn-in on both sides of the division."""
-        return self.inferences_with_burn_in / self.duration_s if self.duration_s > 0 else 0.0
+        """The share of the workers' measured time in which they made connections."""
+        times = self.connections.times
+        workers_s = self.setup.workers * self.measured_s
+        return times.count * times.mean_ms / 1000 / workers_s if times.count and workers_s else 0.0
 
     @property
     def failed(self) -> int:
         """Failed requests, those of the burn-in among them."""
-        return sum(
-            failure.count
-            for kinds in (self.failures, self.burn_in_failures)
-            for failure in kinds.values()
-        )
-
-    @property
-    def measured_failed(self) -> int:
-        """Failed requests after the burn-in."""
-        return self.requests - self.successes
+        in_burn_in = self.counts.burn_in_failures.values()
+        return self.measured_failed + sum(failure.count for failure in in_burn_in)
 
     @property
     def due(self) -> int:
         """Measured requests that were due, whatever became of them."""
-        return self.requests + self.shed + self.unsent
+        return self.requests + self.shed + self.schedule.unsent
 
     @property
     def not_sent_share(self) -> float:
-        """The share of them that were shed or left unsent, 0 to 1."""
-        return (self.shed + self.unsent) / self.due if self.due else 0.0
+        """The share of due requests that were shed or left unsent, 0 to 1."""
+        return (self.shed + self.schedule.unsent) / self.due if self.due else 0.0
 
     @property
+    @computed("Overloaded", since="1.9")
     def is_overloaded(self) -> bool:
-        """Whether more of them were not sent than may be; an expectation of its own allows more."""
+        """Whether over 1 % of the due requests were shed or left unsent, and no expectation of its
+        own allows that."""
         judged = {check.figure for check in self.expectations}
-        counts = {"shed": self.shed, "unsent": self.unsent}
+        counts = {"shed": self.shed, "unsent": self.schedule.unsent}
         unjudged = sum(count for figure, count in counts.items() if figure not in judged)
         return unjudged > MAX_NOT_SENT * self.due
 
@@ -468,8 +435,8 @@ class Result(ShownInNotebooks):
         """Whether no request failed, most that were due were sent, and all were always there."""
         return not (
             self.failed
-            or self.outage_count
-            or self.lag_exceeded
+            or self.connections.outage_count
+            or self.schedule.lag_exceeded
             or self.lost_clients
             or self.is_overloaded
         )
@@ -479,223 +446,20 @@ class Result(ShownInNotebooks):
         """How many clients went away before their end."""
         return sum(client.lost is not None for client in self.clients)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values; quantiles are milliseconds."""
-        service = self.service_latencies
-        rps = float(self.limit_rps)
-        return {
-            "ResultFormatVersion": FORMAT_VERSION,
-            "Limit": self.max_queries,
-            "MetadataAutobatching": self.metadata_autobatching,
-            "TensorBatchSize": self.batch_size,
-            "Workers": self.workers,
-            "MaxRps": int(rps) if rps.is_integer() else rps,
-            "StartTime": self.start_unix_ms,
-            "EndTime": self.end_unix_ms,
-            "DurationMillis": round(self.duration_s * 1000),
-            "OverallRates": {"overallOpsRate": self.inferences_per_s},
-            "OverallRatesIncludingWarmup": {"overallOpsRate": self.inferences_per_s_with_burn_in},
-            "Latency": "service" if service is None else "response",
-            "OverallQuantiles": _quantiles_json(self.latencies),
-            "ServiceQuantiles": None if service is None else _quantiles_json(service),
-            "ClientRunTimeStats": {
-                str(interval.unix_ms): _interval_json(interval) for interval in self.intervals
-            },
-            "ServerRunTimeStats": dict(self.raw_server_stats),
-            "ServerPeriods": dict(self.server_stats),
-            "Model": self.model,
-            "Query": self.query_label,
-            "DataFile": self.data_file,
-            "DataSeed": self.data_seed,
-            "Shape": list(self.shape),
-            "Dtype": self.dtype,
-            "Threads": self.threads,
-            "Pipeline": self.pipeline,
-            "MeasuredSeconds": self.measured_s,
-            "Requests": self.requests,
-            "Successes": self.successes,
-            "Inferences": self.inferences,
-            "Failures": _failures_json(self.failures),
-            "BurnInRequests": self.burn_in_requests,
-            "BurnInFailures": _failures_json(self.burn_in_failures),
-            "AbandonedRequests": self.abandoned,
-            "AllRequests": {
-                "Sent": self.all_requests.sent,
-                "Succeeded": self.all_requests.succeeded,
-                "Failed": self.all_requests.failed,
-                "Cancelled": self.all_requests.cancelled,
-            },
-            "OutageCount": self.outage_count,
-            "Outages": [
-                {
-                    "StartTime": one.start_unix_ms,
-                    "AfterSeconds": one.after_s,
-                    "Seconds": one.seconds,
-                    "IsOver": one.is_over,
-                    "Attempts": one.attempts,
-                    "Server": one.server,
-                }
-                for one in self.outages
-            ],
-            "Reconnects": self.reconnects,
-            "RemadeConnections": self.remade_connections,
-            "Resent": self.resent,
-            "Moved": self.moved,
-            "Asked": self.asked,
-            "LateStarts": self.late_starts,
-            "Arrivals": self.arrivals,
-            "Shed": self.shed,
-            "Unsent": self.unsent,
-            "Overloaded": self.is_overloaded,
-            "LagExceeded": self.lag_exceeded,
-            "Steps": [
-                {
-                    "Step": step.name,
-                    "Seconds": step.seconds,
-                    **_part_json(step),
-                    "Unsent": step.unsent,
-                }
-                for step in self.steps
-            ],
-            "Kinds": [
-                {
-                    "Model": kind.name,
-                    "Tensors": kind.tensors,
-                    "BatchSize": kind.batch_size,
-                    "Weight": kind.weight,
-                    **_part_json(kind),
-                }
-                for kind in self.kinds
-            ],
-            "Servers": [
-                {
-                    "Address": server.name,
-                    "Kind": server.server.kind,
-                    "Version": server.server.version,
-                    "Workers": server.workers,
-                    "InferencesPerSecond": server.inferences_per_s,
-                    **_part_json(server),
-                    "ServerStatistics": dict(server.server_stats),
-                }
-                for server in self.servers
-            ],
-            "Clients": [_client_json(client) for client in self.clients],
-            "ScheduleLag": lags_json(self.start_lags),
-            "TimerLag": lags_json(self.timer_lags),
-            "ReplyWait": lags_json(self.reply_waits),
-            "ConnectTime": lags_json(self.connect_times),
-            "ConnectShare": self.connect_share,
-            "SaturatedLatencies": self.saturated,
-            "ClientCpuSeconds": self.client_cpu_s,
-            "ClientBusiestThread": self.busiest_thread,
-            "ClientCheck": _check_json(self.client),
-            "LeastWorkerRequests": self.least_worker_requests,
-            "MostWorkerRequests": self.most_worker_requests,
-            "Server": {
-                "Kind": self.server.kind,
-                "Version": self.server.version,
-                "Address": self.server.address,
-            },
-            "ServerName": self.server_name,
-            "Facts": dict(self.facts),
-            "Expectations": [
-                {"Expect": one.expected, "Value": one.value, "Held": one.held}
-                for one in self.expectations
-            ],
-            "Warnings": [{"Kind": one.kind, "Message": one.message} for one in self.warnings],
-            "Interrupted": self.interrupted,
-            "Incomplete": self.incomplete,
-        }
+    def to_json(self, *, exact: bool = False) -> dict[str, Any]:
+        """Return the result as JSON values; quantiles are milliseconds.
+
+        `exact`: with all that `from_json` takes to return an equal result.
+        """
+        values = to_json(self, exact=exact)
+        return {key: values[key] for key in AIBENCH_KEYS} | values
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Result":
+        """Return the result of exact JSON; KeyError, TypeError or ValueError where it is none."""
+        result: Result = from_json(cls, document)
+        return result
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all; ConfigError where it cannot be written."""
         write_text(path, json.dumps(self.to_json(), indent=2) + "\n")
-
-
-def _quantiles_json(latencies: LatencyHistogram) -> dict[str, Any]:
-    quantiles = latencies.known_quantiles_ms(_JSON_QUANTILES.values())
-    return {
-        "AllQueries": dict(zip(_JSON_QUANTILES, quantiles, strict=True)),
-        "EncodedHistogram": latencies.encode(),
-    }
-
-
-def _part_json(part: PartFigures) -> dict[str, Any]:
-    service = part.service_latencies
-    return {
-        "Requests": part.requests,
-        "Successes": part.successes,
-        "Inferences": part.inferences,
-        "Failures": _failures_json(part.failures),
-        "Shed": part.shed,
-        "LateStarts": part.late_starts,
-        "Quantiles": _quantiles_json(part.latencies),
-        "ServiceQuantiles": None if service is None else _quantiles_json(service),
-    }
-
-
-def _client_json(client: ClientFigures) -> dict[str, Any]:
-    return {
-        "Name": client.name,
-        "Host": client.host,
-        "Workers": client.workers,
-        "Threads": client.threads,
-        "MeasuredSeconds": client.measured_s,
-        **_part_json(client),
-        "CpuSeconds": client.cpu_s,
-        "BusiestThread": client.busiest_thread,
-        "Check": None if client.check is None else _check_json(client.check),
-        "ClockOffsetSeconds": client.clock_offset_s,
-        "ClockUncertaintySeconds": client.clock_uncertainty_s,
-        "StartLagSeconds": client.start_lag_s,
-        "Lost": client.lost,
-    }
-
-
-def _check_json(check: ClientCheck) -> dict[str, Any]:
-    return {
-        "Verdict": str(check.verdict),
-        "Reason": check.reason,
-        "CpuShare": check.cpu_share,
-        "MachineBusy": check.machine_busy,
-        "Steal": check.steal,
-        "CpuQuota": check.cpu_quota,
-        "Throttled": check.throttled,
-        "CpuWait": check.cpu_wait,
-        "CpuPressure": check.cpu_pressure,
-        "Others": check.others,
-        "ServerOthers": check.server_others,
-        "ServerCpuWait": check.server_cpu_wait,
-    }
-
-
-def lags_json(lags: LatencyHistogram) -> dict[str, float | int | None] | None:
-    """Quantiles in milliseconds; None where none were taken."""
-    if lags.count == 0:
-        return None
-    q50, q99 = lags.known_quantiles_ms((0.5, 0.99))
-    return {"q50": q50, "q99": q99, "q100": lags.max_ms, "count": lags.count}
-
-
-def _interval_json(interval: Interval) -> dict[str, Any]:
-    # 0 while nothing is measured, as aibench's lines have it; no latency is that short.
-    known = (value or None for value in interval.quantiles_ms)
-    quantiles = dict(zip(_LIVE_QUANTILE_NAMES, known, strict=True))
-    in_period = dict(zip(_LIVE_QUANTILE_NAMES, interval.period_quantiles_ms, strict=False))
-    return {
-        "totalImages": interval.images,
-        "instantaneousRate": interval.instantaneous_rate,
-        "overallRate": interval.overall_rate,
-        **quantiles,
-        "failed": interval.failed,
-        "requests": interval.requests,
-        "period": in_period,
-        "partial": interval.is_partial,
-    }
-
-
-def _failures_json(failures: Mapping[str, Failure]) -> dict[str, Any]:
-    return {
-        kind: {"Count": failure.count, "FirstMessage": failure.first_message}
-        for kind, failure in failures.items()
-    }

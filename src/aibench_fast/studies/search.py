@@ -359,7 +359,7 @@ class _Steps:
 
     def _why_not(self, result: Result) -> str | None:
         """Why a run does not hold although its targets may; None where they decide."""
-        if result.lag_exceeded:
+        if result.schedule.lag_exceeded:
             return "a request was later than --max-lag"
         if result.not_sent_share > MAX_NOT_SENT:
             return f"{result.not_sent_share:.1%} of the requests that were due were not sent"

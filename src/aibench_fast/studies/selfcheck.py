@@ -16,8 +16,9 @@ from aibench_fast.load.runner import OTHER_FILES, run
 from aibench_fast.load.verdict import MUCH_STEAL
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
+from aibench_fast.results.clientside import BUSY_THREAD
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import BUSY_THREAD, Result
+from aibench_fast.results.result import Result
 from aibench_fast.server import EmbeddedServer
 
 MODEL = "null"
@@ -173,17 +174,17 @@ def advice(machine: Machine, config: RunConfig, ceiling: Result) -> Iterator[str
             f"{config.workers + OTHER_FILES}: raise ulimit -n"
         )
     yield from _socket_advice(machine.socket_limits, config)
-    if ceiling.client.steal is not None and ceiling.client.steal > MUCH_STEAL:
+    if ceiling.client.check.steal is not None and ceiling.client.check.steal > MUCH_STEAL:
         yield (
-            f"the hypervisor gave {ceiling.client.steal:.1%} of the cores' time to others: use a "
-            "machine of its own"
+            f"the hypervisor gave {ceiling.client.check.steal:.1%} of the cores' time to others: "
+            "use a machine of its own"
         )
-    if ceiling.busiest_thread > BUSY_THREAD and config.io_threads < min(
+    if ceiling.client.busiest_thread > BUSY_THREAD and config.io_threads < min(
         config.workers, available_cpus(machine.cpu_quota)
     ):
         yield (
-            f"the busiest I/O thread was on a CPU {ceiling.busiest_thread:.0%} of the time, and "
-            f"there are more cores: ask for more than {config.io_threads} --threads"
+            f"the busiest I/O thread was on a CPU {ceiling.client.busiest_thread:.0%} of the time, "
+            f"and there are more cores: ask for more than {config.io_threads} --threads"
         )
 
 
@@ -211,13 +212,13 @@ def _socket_advice(limits: dict[str, tuple[int, ...]], config: RunConfig) -> Ite
 
 def _to_json(found: SelfCheck) -> dict[str, Any]:
     machine, config, ceiling = found.machine, found.config, found.ceiling
-    client_ns = ceiling.client_cpu_s * NS_PER_S / ceiling.requests if ceiling.requests else None
+    client_ns = ceiling.client.cpu_s * NS_PER_S / ceiling.requests if ceiling.requests else None
     return {
         "SelfCheck": {
             "Facts": machine.facts,
             "ClockCostNs": machine.clock_cost_ns,
             "TimerError": _quantiles(machine.timer_errors),
-            "StartError": _quantiles(found.scheduled.timer_lags),
+            "StartError": _quantiles(found.scheduled.client.timer_lags),
             "OpenFiles": machine.open_files,
             "CpuQuota": machine.cpu_quota,
             "SocketLimits": {name: [*values] for name, values in machine.socket_limits.items()},
@@ -225,7 +226,7 @@ def _to_json(found: SelfCheck) -> dict[str, Any]:
                 "RequestsPerSecond": ceiling.requests_per_s,
                 "Quantiles": _quantiles(ceiling.latencies),
                 "ClientCpuNsPerRequest": client_ns,
-                "BusiestThread": ceiling.busiest_thread,
+                "BusiestThread": ceiling.client.busiest_thread,
                 "Workers": config.workers,
                 "Threads": config.io_threads,
                 "BatchSize": config.batch_size,

@@ -24,7 +24,7 @@ _LATENCIES: dict[str, Callable[[Result], float]] = {
 _SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
     "errors": lambda result: (result.measured_failed, result.requests),
     "shed": lambda result: (result.shed, result.due),
-    "unsent": lambda result: (result.unsent, result.due),
+    "unsent": lambda result: (result.schedule.unsent, result.due),
 }
 """How many, and of how many."""
 _KNOWN = (
@@ -54,9 +54,9 @@ class Expectation:
         """Hold it against a result; what the result does not tell is not held."""
         value = self._value(result)
         if value is None:
-            return Checked(self.words, None, "not known", held=False)
+            return Checked(self.words, None, held=False, found="not known")
         held = _COMPARE[self.comparison](value, self.limit)
-        return Checked(self.words, value, self._told(value), held=held)
+        return Checked(self.words, value, held=held, found=self._told(value))
 
     def _value(self, result: Result) -> float | None:
         if self.figure == "rate":

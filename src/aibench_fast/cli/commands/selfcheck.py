@@ -84,9 +84,9 @@ def _lines(found: SelfCheck) -> Iterator[str]:
     machine, config, ceiling = found.machine, found.config, found.ceiling
     known = machine.facts
     timer_p50, timer_p99 = machine.timer_errors.quantiles_ms((0.5, 0.99))
-    start_p50, start_p99 = found.scheduled.timer_lags.quantiles_ms((0.5, 0.99))
+    start_p50, start_p99 = found.scheduled.client.timer_lags.quantiles_ms((0.5, 0.99))
     (p50,) = ceiling.latencies.quantiles_ms([0.5])
-    request_us = ceiling.client_cpu_s * 1e6 / max(1, ceiling.requests)
+    request_us = ceiling.client.cpu_s * 1e6 / max(1, ceiling.requests)
     quota = "" if machine.cpu_quota is None else f", a quota of {machine.cpu_quota:g} CPUs"
     yield (
         f"Machine: {known['CpuModel']}, {known['Cores']} cores{quota}, governor "
@@ -108,7 +108,7 @@ def _lines(found: SelfCheck) -> Iterator[str]:
     )
     yield (
         f"Client: {request_us:.1f} us of CPU a request, busiest thread "
-        f"{ceiling.busiest_thread:.0%}, steal {ceiling.client.steal or 0.0:.1%}"
+        f"{ceiling.client.busiest_thread:.0%}, steal {ceiling.client.check.steal or 0.0:.1%}"
     )
     limits = "".join(
         f", {name} {' '.join(map(str, values))}" for name, values in machine.socket_limits.items()

@@ -1,0 +1,77 @@
+"""The objects of a result that hold whatever is known: where the run was made, and its schedule."""
+
+from typing import Any, TypedDict
+
+
+class Facts(TypedDict, total=False):
+    """Where and how the run was made; null where it could not be read."""
+
+    Host: str
+    """The client's host name."""
+    CpuModel: str | None
+    """The CPU of the client's machine."""
+    Cores: int | None
+    """Cores that the client may use."""
+    Governor: str | None
+    """The frequency governor of the cores."""
+    Kernel: str | None
+    """The system's kernel."""
+    Python: str | None
+    """The implementation of Python, and its version."""
+    Package: str | None
+    """aibench-fast's version."""
+    Hiredis: str | None
+    """The version of the hiredis that is linked in, of a run over RESP."""
+    ServerConfig: dict[str, Any] | None
+    """The server's CONFIG, where it matters to the figures."""
+    ModelDigest: str | None
+    """SHA-256 of the model."""
+    DataDigest: str | None
+    """SHA-256 of the tensor file, or of all generated tensors."""
+    CommandLine: Any
+    """The command as it was typed."""
+    Inputs: str | None
+    """A request's tensors in words, where --input or the server's model says them. Since 1.5."""
+    Llhttp: str
+    """The version of llhttp, of a run over HTTP. Since 1.5."""
+    Encoding: str
+    """How tensors were sent over HTTP, binary or json. Since 1.6."""
+    BinaryRefused: str | None
+    """Why they were JSON, in the server's words; null where that was asked for. Since 1.6."""
+    JsonTensors: int
+    """Tensors that were formatted as JSON before the run, of all kinds. Since 1.6."""
+    JsonTensorsGiven: int
+    """How many would have been, had all fitted in --json-memory. Since 1.6."""
+    JsonBytes: int
+    """The memory that their text took. Since 1.6."""
+    StringTensors: int
+    """Tensors of the kinds with strings that were formatted before the run. Since 1.9."""
+    StringTensorsGiven: int
+    """How many would have been, had all fitted in --json-memory. Since 1.9."""
+    StringBytes: int
+    """The memory that their requests took. Since 1.9."""
+    Tls: str
+    """The version of TLS and the cipher, of a run by TLS. Since 1.6."""
+    Clients: int
+    """How many clients the run was over. Since 1.7."""
+    CoordinatorBytes: int
+    """What the clients sent to their coordinator. Since 1.7."""
+
+
+class Arrivals(TypedDict, total=False):
+    """How requests were due; null in a closed loop."""
+
+    Kind: str
+    """even, poisson or recorded."""
+    Seed: int | None
+    """What Poisson arrivals were drawn from."""
+    Profile: str | None
+    """The profile as it was written."""
+    File: str | None
+    """The file of recorded arrivals."""
+    PeakRps: float | None
+    """The highest rate asked for, in requests a second."""
+    MaxLagSeconds: float | None
+    """How late a request may start."""
+    OnLag: str | None
+    """What becomes of a request that is later: it is shed, or ends the run."""

@@ -1,0 +1,156 @@
+"""How the values of a result are in JSON that are neither numbers nor words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aibench_fast.results.fieldjson import from_json, to_json
+from aibench_fast.results.fields import Form, figure
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.merging import together
+
+MS_PER_S = 1000
+QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}
+"""By their names in the JSON."""
+LIVE_QUANTILES = (0.50, 0.90, 0.95, 0.99, 0.99999)
+_LIVE_NAMES = ("q50", "q90", "q95", "q99", "q99999")
+_MS = {"type": "number", "minimum": 0}
+_MS_OR_NULL = {"type": ["number", "null"], "minimum": 0}
+
+
+def _encoded(latencies: LatencyHistogram, exact: bool) -> dict[str, Any]:
+    """The extremes beside it: encoded they are known to a bucket's width."""
+    encoded = {"EncodedHistogram": latencies.encode()}
+    return encoded | ({"ExtremesUs": latencies.extremes_us} if exact else {})
+
+
+def _decoded(plain: Mapping[str, Any]) -> LatencyHistogram:
+    return LatencyHistogram.decode(plain["EncodedHistogram"], plain.get("ExtremesUs"))
+
+
+def _write_latencies(latencies: LatencyHistogram, exact: bool) -> dict[str, Any]:
+    quantiles = latencies.known_quantiles_ms(QUANTILES.values())
+    return {
+        "AllQueries": dict(zip(QUANTILES, quantiles, strict=True)),
+        **_encoded(latencies, exact),
+    }
+
+
+LATENCIES = Form(
+    _write_latencies,
+    _decoded,
+    {
+        "type": "object",
+        "required": ["AllQueries", "EncodedHistogram"],
+        "properties": {
+            "AllQueries": {
+                "type": "object",
+                "required": [*QUANTILES],
+                "properties": dict.fromkeys(QUANTILES, _MS_OR_NULL),
+                "description": "Percentiles in milliseconds. null, since 1.9, where there are too "
+                "few latencies to know one: q50 needs 1, q95 20, q99 100, q999 1000; before it was "
+                "0 without any.",
+            },
+            "EncodedHistogram": {
+                "type": "string",
+                "pattern": "^HISTF",
+                "description": "All latencies: HdrHistogram's V2 compressed form in base64, values "
+                "in microseconds.",
+            },
+        },
+    },
+)
+"""Latencies: percentiles, and all of them as HdrHistogram encodes them."""
+
+
+def _write_lags(lags: LatencyHistogram, exact: bool) -> dict[str, Any] | None:
+    if lags.count == 0:
+        return None
+    q50, q99 = lags.known_quantiles_ms((0.5, 0.99))
+    percentiles = {"q50": q50, "q99": q99, "q100": lags.max_ms, "count": lags.count}
+    return percentiles | (_encoded(lags, exact) if exact else {})
+
+
+def _read_lags(plain: Mapping[str, Any] | None) -> LatencyHistogram:
+    if plain is None or "EncodedHistogram" not in plain:
+        return LatencyHistogram.empty()
+    return _decoded(plain)
+
+
+LAGS = Form(
+    _write_lags,
+    _read_lags,
+    {
+        "type": ["object", "null"],
+        "required": ["q50", "q99", "q100", "count"],
+        "properties": {
+            "q50": _MS,
+            "q99": {**_MS_OR_NULL, "description": "null, since 1.9, of fewer than 100."},
+            "q100": _MS,
+            "count": {"type": "integer", "minimum": 1},
+        },
+    },
+    reads_null=True,
+)
+"""Delays: a few percentiles, null without any. A saved file has no more of them than that."""
+
+
+def delays(key: str, *, native: str, **declared: Any) -> Any:
+    """Declare delays that the native core records under the name `native`, in milliseconds."""
+    declared |= {"form": LAGS, "merge": together, "native": native}
+    return figure(key, default_factory=LatencyHistogram.empty, **declared)
+
+
+MILLISECONDS = Form(
+    lambda seconds, exact: seconds * MS_PER_S if exact else round(seconds * MS_PER_S),
+    lambda plain: plain / MS_PER_S,
+    {"type": "integer", "minimum": 0},
+)
+"""Seconds, as whole milliseconds in a saved file."""
+
+WHOLE_IF_WHOLE = Form(
+    lambda value, exact: int(value) if float(value).is_integer() else value,
+    lambda plain: plain,
+    {"type": "number", "minimum": 0},
+)
+"""A number that is an integer where it can be, as aibench's always is."""
+
+RATE = Form(
+    lambda value, exact: {"overallOpsRate": value},
+    lambda plain: plain["overallOpsRate"],
+    {
+        "type": "object",
+        "required": ["overallOpsRate"],
+        "properties": {"overallOpsRate": {"type": "number", "minimum": 0}},
+    },
+)
+"""A rate as aibench writes it."""
+
+SPREAD_QUANTILES = Form(
+    # null for 0, which aibench's lines have before any latency; none is that short.
+    lambda values, exact: {
+        name: one or None for name, one in zip(_LIVE_NAMES, values, strict=True)
+    },
+    lambda plain: tuple(plain[name] or 0.0 for name in _LIVE_NAMES),
+    _MS_OR_NULL,
+    spread_over=_LIVE_NAMES,
+)
+"""Percentiles at LIVE_QUANTILES, each with a key of its own."""
+
+NAMED_QUANTILES = Form(
+    lambda values, exact: dict(zip(_LIVE_NAMES, values, strict=False)),
+    lambda plain: tuple(plain.values()),
+    {"type": "object", "properties": dict.fromkeys(_LIVE_NAMES, _MS)},
+)
+"""The same in an object of their own, which is empty without any latency."""
+
+
+def by_time(kind: Any) -> Form:
+    """Return the form of a sequence of dataclasses that are known by their `unix_ms`."""
+
+    def write(several: Iterable[Any], exact: bool) -> dict[str, Any]:
+        return {str(one.unix_ms): to_json(one, exact=exact) for one in several}
+
+    def read(plain: Mapping[str, Any]) -> Sequence[Any]:
+        return tuple(from_json(kind, one, unix_ms=int(key)) for key, one in plain.items())
+
+    return Form(write, read, {"type": "object", "propertyNames": {"pattern": "^[0-9]+$"}})
