@@ -64,29 +64,36 @@ def _runs_shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
         yield _print_event
 
 
-def _print_event(event: StudyEvent) -> None:
+def line_of(event: StudyEvent) -> str | None:
+    """Return the line that an event is in a file; None where it is none."""
     match event:
         case Started():
-            print(text.CSV_HEADER, flush=True)
+            return text.CSV_HEADER
         case Interval():
-            print(text.format_interval(event), flush=True)
+            return text.format_interval(event)
         case BurnInComplete():
-            print(text.format_burn_in(event), flush=True)
-        case Formatting() | SendingFile():
-            print_preparing(event)
-        case Sample():
-            _print_sample(event)
+            return text.format_burn_in(event)
+        case Formatting(done=0):  # before it is done: how much memory tensors as JSON take
+            return text.format_formatting(event)
+        case SendingFile(done_bytes=0):
+            return text.format_sending(event)
         case Waiting():
-            print(text.format_waiting(event), file=sys.stderr, flush=True)
+            return text.format_waiting(event)
+    return None
+
+
+def _print_event(event: StudyEvent) -> None:
+    if isinstance(event, Sample):
+        _print_sample(event)
+    elif line := line_of(event):
+        is_figure = isinstance(event, Started | Interval | BurnInComplete)
+        print(line, file=sys.stdout if is_figure else sys.stderr, flush=True)
 
 
 def print_preparing(event: StudyEvent) -> None:
-    """Say once, before it is done, how much memory tensors as JSON take, or how much is sent."""
-    match event:
-        case Formatting(done=0):
-            print(text.format_formatting(event), file=sys.stderr, flush=True)
-        case SendingFile(done_bytes=0):
-            print(text.format_sending(event), file=sys.stderr, flush=True)
+    """Print once what takes time before a run: formatting, and sending files to clients."""
+    if isinstance(event, Formatting | SendingFile) and (line := line_of(event)):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _print_sample(event: StudyEvent) -> None:

@@ -64,11 +64,10 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Probed:
-    """The rate of a closed loop of few workers, from which a search begins."""
+class Progress:
+    """How far a study is, in words, for a person who watches."""
 
-    workers: int
-    requests_per_s: float
+    words: str
 
 
 @dataclass(frozen=True)
@@ -77,16 +76,6 @@ class SearchPlanned:
 
     runs: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class StepRepeated:
-    """A step was too short to judge every target. It is run again, for longer."""
-
-    number: int
-    value: float
-    reason: str
-    longer_s: float
 
 
 @dataclass(frozen=True)
@@ -109,9 +98,8 @@ StudyEvent = (
     | RunFinished
     | RunFailed
     | Note
-    | Probed
+    | Progress
     | SearchPlanned
-    | StepRepeated
     | StepFinished
 )
 StudyObserver = Callable[[StudyEvent], None]

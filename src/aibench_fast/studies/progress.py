@@ -1,7 +1,6 @@
 """A progress bar for studies, on a terminal and in a notebook."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -16,7 +15,6 @@ from aibench_fast.studies.events import (
     StudyObserver,
     ignore,
 )
-from aibench_fast.units import described_duration
 
 
 @contextmanager
@@ -90,7 +88,6 @@ class _NotebookBar:
     def __init__(self) -> None:
         self._total: int | None = None
         self._ended = 0
-        self._began_s = time.monotonic()
         self._shown: Any = None
 
     def __call__(self, event: StudyEvent) -> None:
@@ -111,15 +108,9 @@ class _NotebookBar:
         if self._total is not None:
             of = f" of {self._total}"
             bar = f'<progress value="{self._ended}" max="{self._total}"></progress> '
-        words = f"{self._ended}{of} runs{self._left()}{f': {name}' if name else ''}"
+        words = f"{self._ended}{of} runs{f': {name}' if name else ''}"
         html = display.HTML(f"{bar}{escape(words)}")
         if self._shown is None:
             self._shown = display.display(html, display_id=True)
         else:
             self._shown.update(html)
-
-    def _left(self) -> str:
-        if not self._total or not self._ended or self._ended == self._total:
-            return ""
-        a_run_s = (time.monotonic() - self._began_s) / self._ended
-        return f", about {described_duration(a_run_s * (self._total - self._ended))} left"

@@ -15,7 +15,7 @@ from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import Result
 from aibench_fast.studies.events import Planned, StudyObserver, ignore
 from aibench_fast.studies.saving import run_and_save
-from aibench_fast.studies.source import Run, source
+from aibench_fast.studies.source import source
 from aibench_fast.studies.thresholds import Expectation, expectations
 
 if TYPE_CHECKING:
@@ -72,38 +72,19 @@ def repeat(
     expected = expectations(expect)
     saved_as = None if file is None else Path(file)
     check_outputs(files_written(saved_as, max(runs, most if until else 0)))
-    run = source(client, clients)
-    made = carry_out(config, runs, until, most, saved_as, run, expected, observe)
-    save_summary(made, saved_as)
-    return made
-
-
-def carry_out(
-    config: RunConfig,
-    runs: int,
-    until: float | None,
-    most: int,
-    file: Path | None,
-    run: Run,
-    expected: Sequence[Expectation],
-    observe: StudyObserver,
-) -> Repeats:
-    """Make the runs; errors as `repeat`."""
     config = dataclasses.replace(config, results_so_far=file is not None)
+    run = partial(source(client, clients), config)
     observe(Planned(None if until else runs))
 
     def run_once(number: int) -> Result:
-        saved_as = file and numbered(file, number)
-        return run_and_save(partial(run, config), f"run {number}", saved_as, expected, observe)
+        result_file = saved_as and numbered(saved_as, number)
+        return run_and_save(run, f"run {number}", result_file, expected, observe)
 
-    return repeated(run_once, runs, until, most)
-
-
-def save_summary(made: Repeats, file: Path | None) -> None:
-    """Write the summary of repeated runs, if it has a file; ConfigError as `write_text`."""
-    if file:
-        names = [numbered(file, number).name for number in range(1, len(made.results) + 1)]
-        write_text(file, json.dumps(made.to_json(names), indent=2) + "\n")
+    made = repeated(run_once, runs, until, most)
+    if saved_as:
+        names = [numbered(saved_as, number).name for number in range(1, len(made.results) + 1)]
+        write_text(saved_as, json.dumps(made.to_json(names), indent=2) + "\n")
+    return made
 
 
 def repeated(

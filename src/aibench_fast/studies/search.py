@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
+from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.leastworkers import least_workers
 from aibench_fast.load.resolve import resolve
@@ -18,10 +19,9 @@ from aibench_fast.results.result import MAX_NOT_SENT, Result
 from aibench_fast.results.search import UNITS, Search, SearchStep
 from aibench_fast.studies.edge import Edge, OutOfTime, find_edge, longest, parse_target
 from aibench_fast.studies.events import (
-    Probed,
+    Progress,
     SearchPlanned,
     StepFinished,
-    StepRepeated,
     StudyObserver,
     ignore,
 )
@@ -114,13 +114,13 @@ def search(
         >>> found = search(config, ["p99=50ms", "errors=0.1%"], "search")
         >>> print(f"{found.value:.0f} requests/s")
     """
-    aim = Aim(targets_of(slo), over, lowest, highest, within_s)
+    steps = _Steps(config, targets_of(slo), over, lowest, highest, within_s, Path(folder), observe)
     check = partial(check_split, over_dask=client is not None, clients=clients)
-    aim.check(config, check)
-    prepare_folder(folder := Path(folder))
-    config = resolve(config)
-    config.count_tensors()
-    return carry_out(config, aim, folder, source(client, clients), observe, check)
+    steps.check(check)
+    steps.prepare_folder()
+    steps.resolve()
+    steps.check(check)
+    return steps.search(source(client, clients))
 
 
 def targets_of(slo: Sequence[str | Expectation]) -> list[Expectation]:
@@ -128,143 +128,129 @@ def targets_of(slo: Sequence[str | Expectation]) -> list[Expectation]:
     return [parse_target(one) if isinstance(one, str) else one for one in slo]
 
 
-@dataclass(frozen=True)
-class Aim:
-    """What is searched for; ConfigError where that contradicts itself."""
-
-    targets: Sequence[Expectation]
-    over: str = "rate"
-    lowest: float | None = None
-    highest: float | None = None
-    within_s: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check what needs no run."""
-        if self.over not in UNITS:
-            raise ConfigError(f"over {self.over!r}: it has to be {', '.join(UNITS)}")
-        if not self.targets:
-            raise ConfigError("slo: give at least one target, such as p99=50ms")
-
-    @property
-    def judges_errors(self) -> bool:
-        """Whether a target limits errors."""
-        return any(target.figure == "errors" for target in self.targets)
-
-    @property
-    def judging_requests(self) -> float:
-        """How many requests a run needs for every target to be known."""
-        return SPARE_REQUESTS * max(target.least_requests for target in self.targets)
-
-    def limits(self, config: RunConfig) -> tuple[float | None, float]:
-        """Return the lowest value, None where it has to be found out, and the highest."""
-        most = {
-            "rate": float(MAX_RPS),
-            "workers": min(MAX_WORKERS, MAX_OUTSTANDING // config.pipeline),
-            "batch-size": MAX_TENSOR_BYTES
-            // max(one.tensor_bytes for one in config.kinds[0].inputs),
-            "pipeline": MAX_OUTSTANDING // config.workers,
-        }[self.over]
-        is_rate = self.over == "rate"
-        least = MIN_RPS if is_rate else 1
-        for name, value in (("--from", self.lowest), ("--to", self.highest)):
-            if value is None:
-                continue
-            if not least <= value <= most or not (is_rate or value == int(value)):
-                raise ConfigError(
-                    f"{name} {value:g}: over {self.over} it has to be a "
-                    f"{'number' if is_rate else 'whole number'} from {least:g} to {most:g}"
-                )
-        lowest = self.lowest or (None if is_rate else 1)
-        highest = self.highest or most
-        if lowest is not None and lowest > highest:
-            raise ConfigError(f"--from {lowest:g} is above --to {highest:g}")
-        return lowest, highest
-
-    def check(self, config: RunConfig, check: Callable[[RunConfig], None]) -> None:
-        """ConfigError where there can be no run of the lowest or the highest value.
-
-        `check` raises it where there can be no such run. Does nothing where the model has to be
-        asked for its shapes.
-        """
-        if self.over != "rate" and config.is_open_loop:
-            raise ConfigError(f"over {self.over} it is a closed loop: leave out limit_rps")
-        if config.is_resolved:
-            for value in self.limits(config):
-                if value is not None:
-                    check(self.configured(config, value))
-
-    def configured(self, config: RunConfig, value: float, least_s: float = 0.0) -> RunConfig:
-        """Return the settings of a run of one value, which measures for `least_s` or longer."""
-        duration_s = max(config.duration_s, least_s)
-        if self.over == "rate":
-            if config.duration_s or not config.max_queries:  # requests alone may end it
-                duration_s = max(duration_s, self.judging_requests / value)
-            return dataclasses.replace(config, limit_rps=value, duration_s=duration_s)
-        config = dataclasses.replace(config, duration_s=duration_s)
-        if self.over == "workers":
-            threads = config.threads and min(config.threads, int(value))
-            return dataclasses.replace(config, workers=int(value), threads=threads)
-        if self.over == "batch-size":
-            return dataclasses.replace(config, batch_size=int(value))
-        return dataclasses.replace(config, pipeline=int(value))
-
-
-def prepare_folder(folder: Path) -> None:
-    """Create the folder of a search; ConfigError where it cannot be, or has a search already."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--results-dir {folder}: {error.strerror}") from error
-    if (folder / SEARCH_FILE).exists():
-        raise ConfigError(
-            f"--results-dir {folder} has a search already: choose another, or remove it"
-        )
-
-
-def carry_out(
-    config: RunConfig,
-    aim: Aim,
-    folder: Path,
-    run: Run,
-    observe: StudyObserver,
-    check: Callable[[RunConfig], None],
-) -> Found:
-    """Search, with the resolved config of a server that is there; errors as `search`."""
-    aim.check(config, check)
-    lowest, highest = aim.limits(config)
-    steps = _Steps(dataclasses.replace(config, results_so_far=True), aim, folder, run, observe)
-    try:
-        if lowest is None:
-            lowest = min(steps.probe() * PROBE_SHARE, highest)
-        steps.plan(lowest, highest)
-        edge = find_edge(steps.measure, lowest, highest, whole=aim.over != "rate")
-    except KeyboardInterrupt:
-        return steps.found(None)
-    except AibenchError:  # such as a server that is gone: what was measured until then is kept
-        steps.found(None)
-        raise
-    return steps.found(edge)
-
-
 class _Steps:
     """Makes the runs of a search, and keeps their results as files."""
 
     def __init__(
-        self, config: RunConfig, aim: Aim, folder: Path, run: Run, observe: StudyObserver
+        self,
+        config: RunConfig,
+        targets: Sequence[Expectation],
+        over: str,
+        lowest: float | None,
+        highest: float | None,
+        within_s: float | None,
+        folder: Path,
+        observe: StudyObserver,
     ) -> None:
-        self._config = config
-        self._aim = aim
+        """ConfigError for what is wrong whatever the model is."""
+        if over not in UNITS:
+            raise ConfigError(f"over {over!r}: it has to be {', '.join(UNITS)}")
+        if over != "rate" and config.is_open_loop:
+            raise ConfigError(f"over {over} it is a closed loop: leave out limit_rps")
+        if not targets:
+            raise ConfigError("slo: give at least one target, such as p99=50ms")
+        self._config = dataclasses.replace(config, results_so_far=True)
+        self._targets = targets
+        self._over = over
+        self._given = {"--from": lowest, "--to": highest}
+        self._within_s = within_s
         self._folder = folder
-        self._run = run
         self._observe = observe
+        self._run: Run
+        self._judges_errors = any(target.figure == "errors" for target in targets)
+        self._judging_requests = SPARE_REQUESTS * max(one.least_requests for one in targets)
         self._longer_s: dict[float, float] = {}
         """How long a run of a value has to be whose first was too short to judge all targets."""
-        self._until_s = math.inf if aim.within_s is None else time.monotonic() + aim.within_s
+        self._until_s = math.inf if within_s is None else time.monotonic() + within_s
         self._is_out_of_time = False
         self._steps: list[SearchStep] = []
         self._results: dict[float, Result] = {}
 
-    def probe(self) -> float:
+    def check(self, check: Callable[[RunConfig], None]) -> None:
+        """ConfigError where there can be no run of the lowest or the highest value.
+
+        `check` raises it where there can be no such run. Does nothing while the model's shapes are
+        not known.
+        """
+        if self._config.is_resolved:
+            for value in self._limits():
+                if value is not None:
+                    check(self._configured(value))
+
+    def prepare_folder(self) -> None:
+        """Create the folder; ConfigError where it cannot be, or has a search already."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--results-dir {self._folder}: {error.strerror}") from error
+        if (self._folder / SEARCH_FILE).exists():
+            raise ConfigError(
+                f"--results-dir {self._folder} has a search already: choose another, or remove it"
+            )
+        check_outputs([("--results-dir", self._folder / SEARCH_FILE)])
+
+    def resolve(self) -> None:
+        """Ask the server for the model's shapes where they are not known; errors as `search`."""
+        self._config = resolve(self._config)
+        self._config.count_tensors()
+
+    def search(self, run: Run) -> Found:
+        """Find the edge by such runs, and save what was found."""
+        self._run = run
+        lowest, highest = self._limits()
+        try:
+            if lowest is None:
+                lowest = min(self._probe() * PROBE_SHARE, highest)
+            self._plan(lowest, highest)
+            edge = find_edge(self._measure, lowest, highest, whole=self._over != "rate")
+        except KeyboardInterrupt:
+            return self._found(None)
+        except AibenchError:  # such as a server that is gone: what was measured is kept
+            self._found(None)
+            raise
+        return self._found(edge)
+
+    def _limits(self) -> tuple[float | None, float]:
+        """Return the lowest value, None where it has to be found out, and the highest."""
+        largest_bytes = max(one.tensor_bytes for one in self._config.kinds[0].inputs)
+        most = {
+            "rate": float(MAX_RPS),
+            "workers": min(MAX_WORKERS, MAX_OUTSTANDING // self._config.pipeline),
+            "batch-size": MAX_TENSOR_BYTES // largest_bytes,
+            "pipeline": MAX_OUTSTANDING // self._config.workers,
+        }[self._over]
+        is_rate = self._over == "rate"
+        least = MIN_RPS if is_rate else 1
+        for name, value in self._given.items():
+            if value is None:
+                continue
+            if not least <= value <= most or not (is_rate or value == int(value)):
+                raise ConfigError(
+                    f"{name} {value:g}: over {self._over} it has to be a "
+                    f"{'number' if is_rate else 'whole number'} from {least:g} to {most:g}"
+                )
+        lowest, highest = self._given["--from"], self._given["--to"] or most
+        if lowest is not None and lowest > highest:
+            raise ConfigError(f"--from {lowest:g} is above --to {highest:g}")
+        return lowest or (None if is_rate else 1), highest
+
+    def _configured(self, value: float) -> RunConfig:
+        """Return the settings of a run of one value."""
+        config = self._config
+        duration_s = max(config.duration_s, self._longer_s.get(value, 0.0))
+        if self._over == "rate":
+            if config.duration_s or not config.max_queries:  # requests alone may end it
+                duration_s = max(duration_s, self._judging_requests / value)
+            return dataclasses.replace(config, limit_rps=value, duration_s=duration_s)
+        config = dataclasses.replace(config, duration_s=duration_s)
+        if self._over == "workers":
+            threads = config.threads and min(config.threads, int(value))
+            return dataclasses.replace(config, workers=int(value), threads=threads)
+        if self._over == "pipeline":
+            return dataclasses.replace(config, pipeline=int(value))
+        return dataclasses.replace(config, batch_size=int(value))
+
+    def _probe(self) -> float:
         """Return the rate of a closed loop of one worker, or of as many as the model waits for."""
         workers = least_workers(self._config)
         fewest = dataclasses.replace(
@@ -287,31 +273,34 @@ class _Steps:
                 "no request was answered within a second, so there is no rate to begin with: give "
                 "--from"
             )
-        self._observe(Probed(workers, result.requests_per_s))
-        return result.requests_per_s
+        rate = result.requests_per_s
+        who = "one worker" if workers == 1 else f"{workers} workers"
+        self._observe(Progress(f"{who} in a closed loop: {rate:.5g} requests/s"))
+        return rate
 
-    def plan(self, lowest: float, highest: float) -> None:
+    def _plan(self, lowest: float, highest: float) -> None:
         """Say how long the search may take; ConfigError where its time allows no single run."""
-        within_s, one_s = self._aim.within_s, self._seconds(lowest)
+        within_s, one_s = self._within_s, self._seconds(lowest)
         if within_s is not None and one_s > self._until_s - time.monotonic():
             raise ConfigError(
-                f"--within {described_duration(within_s)}: a run of {self._aim.over} {lowest:.5g} "
+                f"--within {described_duration(within_s)}: a run of {self._over} {lowest:.5g} "
                 f"takes {described_duration(one_s)}; allow more, or give a shorter --duration"
             )
-        whole = self._aim.over != "rate"
+        whole = self._over != "rate"
         length = longest(lowest, highest, whole=whole, seconds=self._seconds)
         self._observe(SearchPlanned(length.runs, length.seconds))
 
-    def measure(self, value: float) -> bool:
+    def _measure(self, value: float) -> bool:
         """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
         number = len(self._steps) + 1
-        file = self._folder / f"step-{number:02}-{self._aim.over}-{value:.5g}.json"
+        file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
         result = self._saved_run(value, file)
         if not self._config.max_queries and (too_few := self._too_few(result)):
-            longer_s = self._aim.judging_requests * result.measured_s / result.successes
+            longer_s = self._judging_requests * result.measured_s / result.successes
             self._longer_s[value] = longer_s
             self._check_time(value)
-            self._observe(StepRepeated(number, value, too_few, longer_s))
+            words = f"{too_few}: once more, for {longer_s:.3g} s"
+            self._observe(Progress(f"step {number}: {self._over} {value:.5g}: {words}"))
             result = self._saved_run(value, file)
         if too_few := self._too_few(result):
             raise ConfigError(f"{too_few}: use a longer --duration, or more --max-queries")
@@ -322,12 +311,12 @@ class _Steps:
         self._observe(StepFinished(number, value, result, held, reason))
         return held
 
-    def found(self, edge: Edge | None) -> Found:
+    def _found(self, edge: Edge | None) -> Found:
         """Save the search, if it had a step; `edge` is None where it did not come to its end."""
         known = edge or Edge(None, None, confirmed=False)
         search = Search(
-            slo=[target.words for target in self._aim.targets],
-            over=self._aim.over,
+            slo=[target.words for target in self._targets],
+            over=self._over,
             steps=self._steps,
             found=known.holds_at,
             fails_at=known.fails_at,
@@ -354,9 +343,6 @@ class _Steps:
             self._is_out_of_time = True
             raise OutOfTime
 
-    def _configured(self, value: float) -> RunConfig:
-        return self._aim.configured(self._config, value, self._longer_s.get(value, 0.0))
-
     def _why_not(self, result: Result) -> str | None:
         """Why a run does not hold although its targets may; None where they decide."""
         if result.schedule.lag_exceeded:
@@ -365,7 +351,7 @@ class _Steps:
             return f"{result.not_sent_share:.1%} of the requests that were due were not sent"
         failed = result.measured_failed
         # Without a limit for errors none to speak of are allowed: latencies exclude failures.
-        if not self._aim.judges_errors and failed > MAX_FAILED * result.requests:
+        if not self._judges_errors and failed > MAX_FAILED * result.requests:
             return (
                 f"{failed / result.requests:.1%} of the requests failed; --slo errors=... allows it"
             )
@@ -381,8 +367,8 @@ class _Steps:
     def _saved_run(self, value: float, file: Path) -> Result:
         self._check_time(value)
         run = partial(self._run, self._configured(value))
-        name = f"{self._aim.over} {value:.5g}"
-        result = run_and_save(run, name, file, self._aim.targets, self._observe, _save_step)
+        name = f"{self._over} {value:.5g}"
+        result = run_and_save(run, name, file, self._targets, self._observe, _save_step)
         if result.interrupted:
             raise KeyboardInterrupt
         return result

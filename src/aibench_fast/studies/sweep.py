@@ -127,12 +127,7 @@ def sweep(
     servers: Mapping[str, Mapping[str, Any]] | None = None,
     expect: Sequence[str | Expectation] = (),
     shuffle: int | None = None,
-    pause_s: float = 0.0,
     keep_going: bool = False,
-    allow_flush: bool = False,
-    suffix: str = "",
-    device: str = "cpu",
-    burn_in_images: int | None = None,
     observe: StudyObserver = ignore,
     client: "DaskClient | None" = None,
     clients: int | None = None,
@@ -155,12 +150,7 @@ def sweep(
             each cell at a time.
         expect: Expectations of every run, such as `p99<50ms` or `errors<0.1%`.
         shuffle: The seed of a random order of the cells.
-        pause_s: Seconds between two runs.
         keep_going: Go on after a run that failed, and without a server that is gone.
-        allow_flush: Empty the whole RedisAI server before each run, and store the model again.
-        suffix: A part of the files' names.
-        device: What the files' names say the model runs on.
-        burn_in_images: A warm-up in tensors instead of requests.
         observe: Called with every event, see `aibench_fast.studies.events`.
         client: A client of a Dask cluster whose workers send the load.
         clients: How many of its workers; None: all.
@@ -188,16 +178,7 @@ def sweep(
     plan = Plan(
         compared(swept),
         Grid.of(grid, config, runs),
-        Order(
-            folder=Path(folder),
-            suffix=suffix,
-            device=device,
-            shuffle=shuffle,
-            pause_s=pause_s,
-            keep_going=keep_going,
-            allow_flush=allow_flush,
-            burn_in_images=burn_in_images,
-        ),
+        Order(folder=Path(folder), shuffle=shuffle, keep_going=keep_going),
         observe,
         check=partial(check_split, over_dask=client is not None, clients=clients),
     )

@@ -1,16 +1,16 @@
 """`aibench-fast run`."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
-from aibench_fast.cli.options.clients import add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
@@ -31,8 +31,11 @@ from aibench_fast.studies import repeat
 from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.source import Run
+from aibench_fast.studies.source import check_split, source
 from aibench_fast.studies.thresholds import Expectation, expectations
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
 MAX_REPEATS = 1000
@@ -143,7 +146,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--print-responses", type=boolean, nargs="?", const=True, default=False,
-        metavar="true|false",
+        metavar="true|false", dest="sample_responses",
         help="show the top classes of one reply a reporting period, on stderr",
     )  # fmt: skip
     group.add_argument(
@@ -156,14 +159,22 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     server = LoadedServers.of(options)
-    config = _config(options, server)
+    config = run_config(
+        options,
+        server,
+        profile=() if options.profile is None else parse_profile(options.profile),
+        live_readings=options.live and not options.quiet and sys.stdout.isatty(),
+        interval_latencies=options.hdr_log_file is not None,
+        results_so_far=options.json_out_file is not None,
+    )
     check_outputs(
         _files_written(options),
         [*files_read(options, server, config), ("--arrivals-file", options.arrivals_file)],
     )
     if not server.embedded:
         config = resolve(config)
-    check_clients(options, config)
+    check_clients(options)
+    check_split(config, over_dask=options.dask is not None, clients=options.clients)
     _check_shown(options)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = expectations(options.expect)
@@ -171,37 +182,17 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with (
             shown(options) as show,
-            load_source(options) as run,
+            dask_client(options) as client,
             started(config, server.embedded, show) as config,
             logged(options.hdr_log_file, partial(_observe, options, show)) as observe,
         ):
-            made.append(_made(options, config, run, expected, observe))
+            made.append(_made(options, config, client, expected, observe))
             if made[0].interrupted:
                 raise KeyboardInterrupt  # so that an embedded server is not waited for
     except KeyboardInterrupt:
         if not made:
             raise
     return _concluded(made[0], options)
-
-
-def _config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
-    return dataclasses.replace(
-        run_config(options, server),
-        workers=options.workers,
-        threads=options.threads,
-        batch_size=options.batch_size,
-        limit_rps=options.limit_rps,
-        arrivals=options.arrivals,
-        max_lag_s=options.max_lag,
-        on_lag=options.on_lag,
-        profile=() if options.profile is None else parse_profile(options.profile),
-        arrivals_file=options.arrivals_file,
-        sample_responses=options.print_responses,
-        live_readings=options.live and not options.quiet and sys.stdout.isatty(),
-        interval_latencies=options.hdr_log_file is not None,
-        results_so_far=options.json_out_file is not None,
-        metadata_autobatching=options.metadata_autobatching,
-    )
 
 
 def _is_repeated(options: argparse.Namespace) -> bool:
@@ -211,25 +202,32 @@ def _is_repeated(options: argparse.Namespace) -> bool:
 def _made(
     options: argparse.Namespace,
     config: RunConfig,
-    run: Run,
+    client: "Client | None",
     expected: Sequence[Expectation],
     observe: StudyObserver,
 ) -> Repeats:
     """Make the run, or all its repeats."""
-    file = options.json_out_file
+    file, clients = options.json_out_file, options.clients
     if _is_repeated(options):
-        runs = options.repeats or repeat.LEAST_RUNS
-        most = repeat.MOST_RUNS
-        return repeat.carry_out(config, runs, options.until, most, file, run, expected, observe)
-    result = run_and_save(partial(run, config), "run", file, expected, observe)
+        return repeat.repeat(
+            config,
+            options.repeats or repeat.LEAST_RUNS,
+            until=options.until,
+            file=file,
+            expect=expected,
+            observe=observe,
+            client=client,
+            clients=clients,
+        )
+    run = partial(source(client, clients), config)
+    result = run_and_save(run, "run", file, expected, observe)
     return Repeats([result], interrupted=result.interrupted)
 
 
 def _concluded(made: Repeats, options: argparse.Namespace) -> int:
-    """Print and save what all runs come to; return the exit code."""
+    """Print what all runs come to; return the exit code."""
     if _is_repeated(options):
         print(text.format_repeats(made))
-        repeat.save_summary(made, options.json_out_file)
     cases = [(f"run {n}", one) for n, one in enumerate(made.results, 1)]
     write_junit(options.junit, cases)
     if made.interrupted:
@@ -257,9 +255,10 @@ def _files_written(options: argparse.Namespace) -> list[Named]:
 
 
 def _check_shown(options: argparse.Namespace) -> None:
-    for option, given in (("--live", options.live), ("--print-responses", options.print_responses)):
-        if given and options.dask:
-            raise ConfigError(f"{option} with --dask: clients do not tell as much; leave it out")
+    shown = {"--live": options.live, "--print-responses": options.sample_responses}
+    for option, is_given in shown.items():
+        if is_given and options.dask:
+            raise ConfigError(f"{option} with --dask: clients do not report as much; leave it out")
 
 
 def _observe(options: argparse.Namespace, show: StudyObserver, event: StudyEvent) -> None:

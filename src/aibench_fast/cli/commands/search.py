@@ -1,17 +1,15 @@
 """`aibench-fast search`."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
-from aibench_fast.cli.options.clients import add_clients_options, check_clients, load_source
+from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
@@ -21,21 +19,11 @@ from aibench_fast.cli.options.values import BurnIn, seconds
 from aibench_fast.cli.saving import note, print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
-from aibench_fast.load.config import RunConfig
-from aibench_fast.load.resolve import resolve
-from aibench_fast.results.result import Checked
 from aibench_fast.results.search import UNITS, Search
 from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.progress import progress_bar
-from aibench_fast.studies.search import (
-    SEARCH_FILE,
-    Aim,
-    Found,
-    carry_out,
-    prepare_folder,
-    targets_of,
-)
+from aibench_fast.studies.search import SEARCH_FILE, Found, search, targets_of
 from aibench_fast.studies.servers import started
 from aibench_fast.studies.thresholds import checked, expectations
 from aibench_fast.units import described_duration
@@ -96,36 +84,37 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help=f"where {SEARCH_FILE} and each step's result go (default: search)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, and the last line alone")
-    parser.set_defaults(handler=_search, duration=10.0, burn_in=BurnIn(seconds=1.0))
+    parser.set_defaults(handler=_search, duration_s=10.0, burn_in=BurnIn(seconds=1.0))
 
 
 def _search(options: argparse.Namespace) -> int:
-    if options.over != "rate" and (options.arrivals != "even" or options.max_lag):
-        given = "--max-lag" if options.max_lag else f"--arrivals {options.arrivals}"
+    if options.over != "rate" and (options.arrivals != "even" or options.max_lag_s):
+        given = "--max-lag" if options.max_lag_s else f"--arrivals {options.arrivals}"
         raise ConfigError(f"{given}: over {options.over} it is a closed loop")
     _check_not_fixed(options)
+    check_clients(options)
     server = LoadedServers.of(options)
-    config = _config(options, server)
-    targets = targets_of(options.slo)
-    aim = Aim(targets, options.over, options.lowest, options.highest, options.within)
-    expected = expectations(options.expect)
-    check = partial(check_clients, options)
-    aim.check(config, check)  # what cannot be searched shows before a folder is made
-    prepare_folder(options.results_dir)
-    check_outputs(
-        [("--results-dir", options.results_dir / SEARCH_FILE), ("--junit", options.junit)],
-        files_read(options, server, config),
-    )
-    if not server.embedded:
-        config = resolve(config)
-    config.count_tensors()
-    aim.check(config, check)
+    rate = ANY_RPS if options.over == "rate" else 0.0
+    config = run_config(options, server, workers=_workers(options), limit_rps=rate)
+    targets, expected = targets_of(options.slo), expectations(options.expect)
+    check_outputs([("--junit", options.junit)], files_read(options, server, config))
     with (
-        load_source(options) as run,
-        _shown(aim, quiet=options.quiet) as show,
+        dask_client(options) as client,
+        _shown(options) as show,
         started(config, server.embedded, show) as config,
     ):
-        found = carry_out(config, aim, options.results_dir, run, show, check)
+        found = search(
+            config,
+            targets,
+            options.results_dir,
+            over=options.over,
+            lowest=options.lowest,
+            highest=options.highest,
+            within_s=options.within,
+            observe=show,
+            client=client,
+            clients=options.clients,
+        )
     if found.search.interrupted:
         print(_so_far(found.search), flush=True)
         return EXIT_INTERRUPTED
@@ -134,28 +123,10 @@ def _search(options: argparse.Namespace) -> int:
         write_junit(options.junit, [])
         return EXIT_FAILURES
     best = checked(found.best, expected)
-    for check_made in best.expectations:
-        print(check_made)
+    for check in best.expectations:
+        print(check)
     write_junit(options.junit, [(f"{options.over} {found.value:.5g}", best)])
     return 0 if best.held and found.search.confirmed else EXIT_FAILURES
-
-
-def _config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
-    config = dataclasses.replace(
-        run_config(options, server),
-        workers=_workers(options),
-        threads=options.threads,
-        batch_size=options.batch_size,
-    )
-    if options.over != "rate":
-        return config
-    return dataclasses.replace(
-        config,
-        limit_rps=ANY_RPS,
-        arrivals=options.arrivals,
-        max_lag_s=options.max_lag,
-        on_lag=options.on_lag,
-    )
 
 
 def _check_not_fixed(options: argparse.Namespace) -> None:
@@ -179,9 +150,9 @@ def _workers(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _shown(aim: Aim, *, quiet: bool) -> Iterator[StudyObserver]:
+def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
     """Print a line for each step, and on a terminal a bar."""
-    with progress_bar(quiet=quiet) as bar:
+    with progress_bar(quiet=options.quiet) as bar:
 
         def show(event: StudyEvent) -> None:
             bar(event)
@@ -190,53 +161,42 @@ def _shown(aim: Aim, *, quiet: bool) -> Iterator[StudyObserver]:
                     note(event.words)
                 case events.RunFinished(unsaved=error) if error:
                     print_unsaved(event.result)
-                case _ if not quiet:
-                    _print_event(aim, event)
+                case _ if not options.quiet:
+                    _print_event(event, options)
 
         yield show
 
 
-def _print_event(aim: Aim, event: StudyEvent) -> None:
+def _print_event(event: StudyEvent, options: argparse.Namespace) -> None:
     match event:
         case events.ServerStarted():
             print(event.description, file=sys.stderr)
-        case events.Probed(workers=workers, requests_per_s=rate):
-            who = "one worker" if workers == 1 else f"{workers} workers"
-            print(f"{who} in a closed loop: {rate:.5g} requests/s", flush=True)
-        case events.SearchPlanned(runs=runs, seconds=length_s):
-            print(f"the search: {_length(aim, runs, length_s)}", flush=True)
-        case events.StepRepeated():
-            print(
-                f"step {event.number}: {aim.over} {event.value:.5g}: {event.reason}: once more, "
-                f"for {event.longer_s:.3g} s",
-                flush=True,
-            )
+        case events.Progress():
+            print(event.words, flush=True)
+        case events.SearchPlanned():
+            print(f"the search: {_length(event, options.within)}", flush=True)
         case events.StepFinished():
-            print(_step(aim, event), flush=True)
+            print(_step(event, options.over), flush=True)
         case _:
             print_preparing(event)
 
 
-def _length(aim: Aim, runs: int, length_s: float) -> str:
-    words = f"at most {runs} runs, which take {described_duration(length_s)}"
-    if aim.within_s is None:
+def _length(planned: events.SearchPlanned, within_s: float | None) -> str:
+    words = f"at most {planned.runs} runs, which take {described_duration(planned.seconds)}"
+    if within_s is None:
         return f"{words}; --within TIME ends it sooner"
-    if aim.within_s < length_s:
-        return f"{words}, of which --within allows {described_duration(aim.within_s)}"
+    if within_s < planned.seconds:
+        return f"{words}, of which --within allows {described_duration(within_s)}"
     return words
 
 
-def _step(aim: Aim, step: events.StepFinished) -> str:
-    result = step.result
-    words = ", ".join(map(_check, result.expectations))
-    if not aim.judges_errors and result.measured_failed:
+def _step(step: events.StepFinished, over: str) -> str:
+    checks, result = step.result.expectations, step.result
+    words = ", ".join(f"{check.expected} {check.found}" for check in checks)
+    if result.measured_failed and not any(check.figure == "errors" for check in checks):
         words += f", {result.measured_failed} of {result.requests} requests failed"
     outcome = "held" if step.held else f"not held{f': {step.reason}' if step.reason else ''}"
-    return f"step {step.number}: {aim.over} {step.value:.5g}: {words}: {outcome}"
-
-
-def _check(check: Checked) -> str:
-    return f"{check.expected} {check.found}"
+    return f"step {step.number}: {over} {step.value:.5g}: {words}: {outcome}"
 
 
 def _so_far(search: Search) -> str:

@@ -1,7 +1,6 @@
 """`aibench-fast sweep`."""
 
 import argparse
-import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +10,8 @@ from typing import Any
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.options.clients import add_clients_options, check_clients, load_source
+from aibench_fast.cli.events import line_of
+from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.gridfile import read_grid_file
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.parser import add_command
@@ -24,13 +24,13 @@ from aibench_fast.cli.saving import note, print_unsaved, printed, write_junit
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
 from aibench_fast.report import text
-from aibench_fast.results.events import BurnInComplete, Formatting, SendingFile, Started, Waiting
-from aibench_fast.results.result import MAX_NOT_SENT, Interval, Result
+from aibench_fast.results.result import MAX_NOT_SENT, Result
 from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.grid import Grid, raw_file
 from aibench_fast.studies.progress import progress_bar
 from aibench_fast.studies.servers import Server
+from aibench_fast.studies.source import check_split, source
 from aibench_fast.studies.sweep import Order, Plan, Sweep, compared
 from aibench_fast.studies.thresholds import expectations
 
@@ -67,6 +67,7 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         parser.set_defaults(**values, command_line=command_line)
         options = parser.parse_args(shlex.split(command_line)[2:])  # what is typed wins
     expected = expectations(options.expect)
+    check_clients(options)
     named = swept_servers(options, tables)
     servers, reads = [], [("--grid", options.grid)]
     for name, one in named.items():
@@ -82,14 +83,14 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             _grid(options),
             _order(options),
             show,
-            check=partial(check_clients, options),
+            check=partial(check_split, over_dask=options.dask is not None, clients=options.clients),
             dry=options.dry_run,
         )
         if options.dry_run:
             return _print_plan(plan, options)
         check_outputs([("--junit", options.junit), *plan.files_written()], reads)
-        with load_source(options) as run:
-            made = plan.carry_out(run, expected)
+        with dask_client(options) as client:
+            made = plan.carry_out(source(client, options.clients), expected)
     cases = [(str(one.cell), one.result) for one in made.runs if one.result is not None]
     write_junit(options.junit, cases)
     if made.interrupted:
@@ -103,15 +104,13 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def _common_config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
     """Return the settings of one server's runs; those of the grid are the first cell's."""
     most_workers = max(options.workers)
-    return dataclasses.replace(
-        run_config(options, server),
+    return run_config(
+        options,
+        server,
         workers=most_workers,
         threads=options.threads and min(options.threads, most_workers),
         batch_size=options.batch_size[0],
         limit_rps=options.limit_rps[0],
-        arrivals=options.arrivals,
-        max_lag_s=options.max_lag,
-        on_lag=options.on_lag,
     )
 
 
@@ -199,7 +198,8 @@ class _Lines:
                 self._raw.close()
                 self._print_ended(event.name, f"failed: {event.error}")
             case _:
-                self._write_raw(event)
+                if line := line_of(event):
+                    self._write(line)
 
     def _print_ended(self, name: str, outcome: str) -> None:
         self._ended += 1
@@ -208,21 +208,6 @@ class _Lines:
     def _print(self, line: str) -> None:
         if not self._quiet:
             print(line, flush=True)
-
-    def _write_raw(self, event: StudyEvent) -> None:
-        match event:
-            case Started():
-                self._write(text.CSV_HEADER)
-            case Formatting(done=0):
-                self._write(text.format_formatting(event))
-            case SendingFile(done_bytes=0):
-                self._write(text.format_sending(event))
-            case Interval():
-                self._write(text.format_interval(event))
-            case BurnInComplete():
-                self._write(text.format_burn_in(event))
-            case Waiting():
-                self._write(text.format_waiting(event))
 
 
 def _outcome(result: Result) -> str:

@@ -3,14 +3,16 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.config import RunConfig
-from aibench_fast.studies.source import Run, check_split, source
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def add_clients_options(parser: argparse.ArgumentParser) -> None:
-    """Add --dask and --clients, which `load_source` reads."""
+    """Add --dask and --clients, which `dask_client` reads."""
     group = parser.add_argument_group("many clients")
     group.add_argument(
         "--dask", metavar="ADDRESS",
@@ -23,27 +25,24 @@ def add_clients_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def check_clients(options: argparse.Namespace, config: RunConfig) -> None:
-    """ConfigError where the clients that the options name cannot make a run."""
-    if options.dask is None:
-        if options.clients is not None:
-            raise ConfigError(f"--clients {options.clients} without --dask: of which cluster?")
-        return
-    if options.embedded:
+def check_clients(options: argparse.Namespace) -> None:
+    """ConfigError where the options for clients contradict others."""
+    if options.dask is None and options.clients is not None:
+        raise ConfigError(f"--clients {options.clients} without --dask: of which cluster?")
+    if options.dask is not None and options.embedded:
         raise ConfigError(
             "--embedded with --dask: that server is of this machine alone; start one with "
             "`aibench-fast serve`, and name it"
         )
-    check_split(config, over_dask=True, clients=options.clients)
 
 
 @contextmanager
-def load_source(options: argparse.Namespace) -> Iterator[Run]:
-    """Yield what makes runs; ServerError where the Dask cluster is not there."""
+def dask_client(options: argparse.Namespace) -> Iterator["Client | None"]:
+    """Yield a client of the Dask cluster, None without one; ServerError where it is not there."""
     if options.dask is None:
-        yield source(None, None)
+        yield None
         return
     from aibench_fast.cluster import connected
 
     with connected(options.dask) as client:
-        yield source(client, options.clients)
+        yield client

@@ -25,7 +25,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         "(default: even)",
     )  # fmt: skip
     group.add_argument(
-        "--max-lag", type=seconds, default=0.0, metavar="TIME",
+        "--max-lag", type=seconds, default=0.0, metavar="TIME", dest="max_lag_s",
         help="how late a request may start by the schedule (default: however late)",
     )  # fmt: skip
     group.add_argument(
@@ -44,11 +44,12 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         "or no limit with --duration)",
     )  # fmt: skip
     group.add_argument(
-        "--duration", type=seconds, default=0.0, metavar="TIME",
+        "--duration", type=seconds, default=0.0, metavar="TIME", dest="duration_s",
         help="how long to measure after the burn-in, such as 30s (default: no limit)",
     )  # fmt: skip
     group.add_argument(
         "--dial-read-timeout", type=seconds, default=90.0, metavar="TIME",
+        dest="reply_timeout_s",
         help="how long the client waits for a request's last reply, and before the run, if it is "
         f"more than {LEAST_PATIENCE_S:g}s, for what the server is asked (default: 90s)",
     )  # fmt: skip
@@ -57,7 +58,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         help="at a lost connection: make another, or stop the run (default: reconnect)",
     )  # fmt: skip
     group.add_argument(
-        "--reconnect-for", type=seconds, default=30.0, metavar="TIME",
+        "--reconnect-for", type=seconds, default=30.0, metavar="TIME", dest="reconnect_for_s",
         help="how long a worker tries to get another connection before it gives up (default: 30s)",
     )  # fmt: skip
     group.add_argument(
@@ -71,6 +72,7 @@ def add_statistics_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("statistics")
     group.add_argument(
         "--reporting-period", type=seconds, default=1.0, metavar="TIME",
+        dest="reporting_period_s",
         help="time between two lines, such as 1000ms (default: 1s)",
     )  # fmt: skip
     group.add_argument(

@@ -1,7 +1,9 @@
 """What a request is: the options of a run, a sweep and a search, and the settings they make."""
 
 import argparse
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 from aibench_fast.cli.options.secrets import header_files, read_headers, told_command_line
 from aibench_fast.cli.options.servers import LoadedServers
@@ -29,7 +31,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         ".jsonl (default: with --shape, generated ones)",
     )  # fmt: skip
     group.add_argument(
-        "--shape", type=shape, metavar="N,...",
+        "--shape", type=shape, default=(), metavar="N,...",
         help="one tensor's shape without the batch, such as 16 or 224,224,3 (default with --file: "
         f"{','.join(map(str, IMAGE_SHAPE))})",
     )  # fmt: skip
@@ -61,6 +63,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
+        dest="json_memory_bytes",
         help="the most memory for tensors that are formatted as JSON, or with strings, such as "
         "2GiB; of more of them the first that fit are cycled (default: "
         f"{described_size(DEFAULT_JSON_BYTES)})",
@@ -107,14 +110,14 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def run_config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
-    """Return the settings that the runs of a sweep or a search have in common.
+def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -> RunConfig:
+    """Return the settings of a run: the options whose `dest` is a field of RunConfig, and `own`.
 
     ConfigError where they cannot be run, or do not say which tensors to send.
     """
     server.check()
     mix = () if options.mix is None else read_mix(options.mix)
-    if mix and (options.shape is not None or options.dtype or server.model != DEFAULT_MODEL):
+    if mix and (options.shape or options.dtype or server.model != DEFAULT_MODEL):
         raise ConfigError(
             "--mix with --shape, --dtype or --model: the mix says them for each request"
         )
@@ -122,55 +125,38 @@ def run_config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
         raise ConfigError(
             f"--tolerance {options.tolerance:g} without --verify: nothing is compared"
         )
-    if options.inputs and options.shape is not None:
+    if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
     urls = [EMBEDDED_TRITON_URL] if server.embedded == "triton" else server.http_urls()
     known = mix or options.inputs or urls or server.embedded
-    if not known and options.file is None and options.shape is None:
+    if not known and options.file is None and not options.shape:
         raise ConfigError(
             "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
         )
     addresses = [ServerAddress()] if urls or server.embedded else server.addresses()
-    return RunConfig(
-        file=options.file,
-        mix=mix,
-        shape=options.shape or (IMAGE_SHAPE if server.embedded else ()),
-        dtype=options.dtype or ("FLOAT" if server.embedded else ""),
-        inputs=tuple(read_input(words) for words in options.inputs),
-        address=addresses[0],
-        url=urls[0] if urls else None,
-        others=tuple(urls[1:] or addresses[1:]),
-        all_addresses=server.all_addresses,
-        cluster_mode=server.cluster_mode,
-        tls=server.tls_settings() if urls else None,
-        headers=read_headers(server.header),
-        metrics_url=server.metrics_url,
-        model_version=server.model_version,
-        outputs=tuple(options.outputs),
-        encoding=None if options.encoding == "auto" else Encoding(options.encoding),
-        json_memory_bytes=options.json_memory,
-        model=server.model,
-        use_dag=options.use_dag,
-        persist_results=options.persist_results,
-        dialect=None if options.dialect == "auto" else Dialect(options.dialect),
-        timeout_ms=options.timeout_ms,
-        reference_file=options.reference_file,
-        tolerance=RunConfig.tolerance if options.tolerance is None else options.tolerance,
-        pipeline=options.pipeline,
-        burn_in=options.burn_in.requests,
-        burn_in_s=options.burn_in.seconds,
-        burn_in_until_steady=options.burn_in.until_steady,
-        max_queries=options.max_queries,
-        duration_s=options.duration,
-        continue_on_error=options.continue_on_error,
-        reporting_period_s=options.reporting_period,
-        reply_timeout_s=options.dial_read_timeout,
-        on_disconnect=options.on_disconnect,
-        reconnect_for_s=options.reconnect_for,
-        reset_stats=options.reset_stats,
-        seed=options.seed,
-        command_line=told_command_line(options.command_line),
-    )
+    given = {**vars(options), **vars(server)}
+    fields = (one.name for one in dataclasses.fields(RunConfig))
+    settings = {
+        **{name: given[name] for name in fields if name in given},
+        "mix": mix,
+        "shape": options.shape or (IMAGE_SHAPE if server.embedded else ()),
+        "dtype": options.dtype or ("FLOAT" if server.embedded else ""),
+        "inputs": tuple(read_input(words) for words in options.inputs),
+        "address": addresses[0],
+        "url": urls[0] if urls else None,
+        "others": tuple(urls[1:] or addresses[1:]),
+        "tls": server.tls_settings() if urls else None,
+        "headers": read_headers(server.header),
+        "outputs": tuple(options.outputs),
+        "encoding": None if options.encoding == "auto" else Encoding(options.encoding),
+        "dialect": None if options.dialect == "auto" else Dialect(options.dialect),
+        "tolerance": RunConfig.tolerance if options.tolerance is None else options.tolerance,
+        "burn_in": options.burn_in.requests,
+        "burn_in_s": options.burn_in.seconds,
+        "burn_in_until_steady": options.burn_in.until_steady,
+        "command_line": told_command_line(options.command_line),
+    }
+    return RunConfig(**(settings | own))
 
 
 def files_read(
