@@ -20,17 +20,22 @@ PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 AIBENCH := $(VENV)/bin/aibench-fast
-# A stamp for each purpose, so that nobody waits for what only another one needs.
+# A stamp for each purpose: nobody waits for packages that only another purpose needs.
+BUILD := $(VENV)/.build
+PACKAGES := $(VENV)/.packages
+NATIVE := $(VENV)/.native
 RUN := $(VENV)/.run
 TEST := $(VENV)/.test
 TEST_SERVERS := $(VENV)/.test-servers
 LINT := $(VENV)/.lint
 DIST := $(VENV)/.dist
 DOCS := build/docs-venv
-INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
-# Python files are used where they lie; what is built of these is built again, without pip.
-NATIVE := $(VENV)/.native
-BUILT_FROM := setup.py $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -Ev '/(_core|_pixels)\.c$$')
+# Without byte code of all modules: Python writes that of what is imported.
+INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile
+PYPROJECT := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))
+# Python files are used from where they are. Only these need a build, without pip.
+BUILT_FROM := setup.py vendored_sources.py exported.map \
+    $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -Ev '/(_core|_pixels)\.c$$')
 
 RESULTS := results
 TENSORS := $(RESULTS)/vision_tensors.out
@@ -43,15 +48,16 @@ SERVERS := build/servers
 # More words for pytest: continuous integration has it measure coverage.
 PYTEST ?=
 
-.PHONY: bench data-vision perf test test-servers servers dist docs lint faults moments soak audit clean system
+.PHONY: bench data-vision perf test test-servers servers dist docs lint faults moments soak audit clean system \
+    ready installed
 
-bench: $(NATIVE)
+bench: ready
 	$(AIBENCH) prepare --input sample --limit 200 --output $(TENSORS)
 	$(AIBENCH) run --embedded --file $(TENSORS) --burn-in 50 --duration $(BENCH_SECONDS) \
 	    --json-out-file $(RESULTS)/bench.json \
 	    --output-file-stats-hdr-response-latency-hist $(RESULTS)/bench-latency-hist.txt
 
-data-vision: $(NATIVE)
+data-vision: ready
 	scripts/generate_data_vision.sh
 
 perf: $(TEST_SERVERS)
@@ -81,7 +87,7 @@ dist: $(DIST)
 	cp build/dist/*.tar.gz dist
 	.ci/try-dist dist
 
-docs: $(NATIVE) $(DOCS)/.installed
+docs: ready $(DOCS)/.installed
 	$(PYTHON) examples/coordinated_omission.py --seconds 10 --out build/examples
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
 
@@ -110,22 +116,35 @@ audit:
 	build/audit/bin/python -m pip install --quiet pip-audit
 	.ci/audit build/audit/bin/pip-audit requirements.txt
 
-$(NATIVE): $(BUILT_FROM) | $(RUN)
+# What a run needs: packages are installed while the C code is compiled.
+ready:
+	@$(MAKE) --no-print-directory -j 2 installed
+
+installed: $(RUN)
+	@:
+
+$(BUILD): pyproject.toml
+	@$(MAKE) --no-print-directory system
+	$(PYTHON3) -m venv $(VENV)
+	$(INSTALL) $$($(PYTHON) -c '$(PYPROJECT); print(*project["build-system"]["requires"])')
+	@touch $@
+
+$(PACKAGES): pyproject.toml | $(BUILD)
+	$(INSTALL) $$($(PYTHON) -c '$(PYPROJECT)["project"]; print(*project["dependencies"], *project["optional-dependencies"]["server"])')
+	@touch $@
+
+$(NATIVE): $(BUILT_FROM) | $(BUILD)
 	$(PYTHON) setup.py --quiet build_ext --inplace
 	@touch $@
 
-$(RUN): pyproject.toml
-	@$(MAKE) --no-print-directory system
-	$(PYTHON3) -m venv $(VENV)
-	$(INSTALL) $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
-	$(PYTHON) setup.py --quiet build_ext --inplace
-	$(INSTALL) --no-build-isolation --editable '.[server]'
+$(RUN): pyproject.toml | $(PACKAGES) $(NATIVE)
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Dependency groups take pip 25.1 or newer.
-$(TEST): $(NATIVE) pyproject.toml
+$(TEST): pyproject.toml | ready
 	$(INSTALL) 'pip>=25.1'
-	$(INSTALL) --no-build-isolation --editable '.[server,report,notebook,dask,fsspec,index,completion]' --group test
+	$(INSTALL) --no-build-isolation --editable '.[server,report,notebook,dask,fsspec,completion]' --group test
 	@touch $@
 
 $(TEST_SERVERS): $(TEST)
@@ -144,7 +163,7 @@ $(DOCS)/.installed: pyproject.toml
 	$(DOCS)/bin/python -m pip install --quiet --group docs
 	@touch $@
 
-$(DIST): $(NATIVE)
+$(DIST): pyproject.toml | ready
 	$(INSTALL) 'pip>=25.1'
 	$(INSTALL) --group dist
 	@touch $@

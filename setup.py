@@ -23,6 +23,12 @@ SERVER_MODULE = "aibench_fast.server.aimodule"
 WARNINGS = ["-Wall", "-Wextra"]
 # -O3 for the loops over pixels: at -O2 the compiler leaves them unvectorised, four times slower.
 CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread", *WARNINGS]
+# What Cython writes only calls the C code: more would double its compile time and gain nothing.
+CYTHON_CFLAGS = ["-O1", "-g0"]
+VENDORED_CFLAGS = [
+    "-O2", "-g0", "-D_GNU_SOURCE", "-DYYJSON_DISABLE_UTILS=1", "-fvisibility=hidden",
+    "-w",  # their warnings are theirs to mend
+]  # fmt: skip
 EXPORTED = Path("exported.map")
 LINK_FLAGS = [f"-Wl,--version-script={EXPORTED}"]
 
@@ -32,6 +38,12 @@ class BuildNative(build_ext):
 
     Objects are compiled on every core, and only where they are older than what they are made of.
     """
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.inplace or self.editable_mode:
+            # setuptools compiles for an editable installation in a temporary folder, all anew.
+            self.build_temp = "build/native"
 
     def build_extensions(self) -> None:
         self.compiler.compile = self.compile_changed
@@ -54,16 +66,18 @@ class BuildNative(build_ext):
             output_dir, macros, include_dirs, sources, None, extra_postargs
         )
         arguments = compiler._get_cc_args(options, debug, extra_preargs)
-        command = " ".join([*compiler.compiler_so, *arguments, *postargs])
 
         def compile_one(name: str) -> None:
             source, suffix = build[name]
+            by_cython = Path(source).with_suffix(".pyx").exists()
+            flags = [*postargs, *(CYTHON_CFLAGS if by_cython else ())]
+            command = " ".join([*compiler.compiler_so, *arguments, *flags])
             made_of = Path(name).with_suffix(".d")
             built_by = Path(name).with_suffix(".cmd")
             if is_current(Path(name), made_of, built_by, command):
                 return
             compiler._compile(
-                name, source, suffix, [*arguments, "-MMD", "-MF", str(made_of)], postargs, options
+                name, source, suffix, [*arguments, "-MMD", "-MF", str(made_of)], flags, options
             )
             built_by.write_text(command)
 
@@ -73,7 +87,7 @@ class BuildNative(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name == "aibench_fast._core":
-            libraries = vendored_sources.find_sources(Path(self.build_temp) / "vendored")
+            libraries = vendored_sources.find_sources(Path("build/vendored"))
             includes = [*map(str, libraries.includes)]
             ext.include_dirs += includes
             if self.has_openssl():
@@ -83,8 +97,7 @@ class BuildNative(build_ext):
                 [*map(str, libraries.files)],
                 output_dir=self.build_temp,
                 include_dirs=includes,
-                extra_preargs=["-O2", "-D_GNU_SOURCE", "-fvisibility=hidden"],
-                extra_postargs=["-w"],  # their warnings are their own
+                extra_postargs=VENDORED_CFLAGS,
             )
         super().build_extension(ext)
 
@@ -154,7 +167,7 @@ def native_extension(name: str, folder: Path, *more_sources: str, **options: obj
     return Extension(
         name,
         sources=[*more_sources, *map(str, sorted(folder.glob("*.c")))],
-        depends=[str(EXPORTED), *map(str, sorted(folder.glob("*.h")))],
+        depends=["setup.py", str(EXPORTED), *map(str, sorted(folder.glob("*.h")))],
         extra_compile_args=CFLAGS,
         extra_link_args=["-pthread", *LINK_FLAGS],
         **options,

@@ -1,6 +1,6 @@
-"""Where the C libraries come from that are linked in, for everything here that is built with them.
+"""The C libraries that are linked in, and where their sources come from.
 
-Each is in the source archive of a Python package, which is pinned and checked.
+Each is part of a Python package's source archive, whose version and hash are pinned.
 """
 
 import hashlib
@@ -20,59 +20,58 @@ class Library:
     name: str
     package: str
     version: str
-    """Of the package."""
+    """The version of the package."""
     sha256: str
     folder: str
-    """Of the sources, in the archive."""
+    """The folder of the C sources in the archive."""
     includes: Sequence[str]
-    """Folders of headers, in that one."""
+    """Folders of headers, relative to `folder`."""
     files: Sequence[str]
-    """What is compiled."""
+    """Files to compile, relative to `folder`."""
     c_version: str
-    """Of the C library, which is another than the package's."""
+    """The version of the C library itself."""
     c_package: str
-    """Who publishes the C library, and as what: OWNER/NAME on GitHub."""
+    """Its repository, OWNER/NAME on GitHub."""
     c_tag: str
-    """Of that version, there."""
+    """The tag of that version."""
     licence: str
-    """By its SPDX identifier; LICENSES has its text."""
+    """Its SPDX identifier; LICENSES has the text."""
     licence_file: str
-    """Where the text is, in the folder of the sources."""
+    """The file of its text, relative to `folder`."""
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the sources are the pinned archive's, and no folder that was given instead."""
+        """Whether the sources come from the pinned archive, not from a folder that was given."""
         return not os.environ.get(self.variable)
 
     @property
     def variable(self) -> str:
-        """Names a folder of its sources, for a build without a network."""
+        """The environment variable that gives a folder of sources, for builds without a network."""
         return f"AIBENCH_{self.name.upper()}_SOURCE"
 
-    def find(self, build_folder: Path) -> Path:
-        """The folder of its sources: the given one, or the pinned archive's, checked."""
-        given = os.environ.get(self.variable)
-        if given:
-            if not (Path(given) / self.files[0]).is_file():
-                sys.exit(f"{self.variable}={given}: there is no {self.files[0]} in that folder")
-            return Path(given)
-        archive = build_folder / f"{self.package}-{self.version}.tar.gz"
-        if not archive.is_file():
-            build_folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run(
-                [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                 "--no-binary", self.package, "--dest", str(build_folder),
-                 f"{self.package}=={self.version}"],
-                check=True,
-            )  # fmt: skip
+    @property
+    def archive(self) -> str:
+        """The name of the package's source archive."""
+        return f"{self.package}-{self.version}.tar.gz"
+
+    def given_folder(self) -> Path:
+        """Return the folder that the variable names; SystemExit if it has no sources."""
+        folder = Path(os.environ[self.variable])
+        if not (folder / self.files[0]).is_file():
+            sys.exit(f"{self.variable}={folder}: there is no {self.files[0]} in that folder")
+        return folder
+
+    def extract(self, folder: Path) -> Path:
+        """Extract the archive in `folder`; SystemExit if it is not the pinned one."""
+        archive = folder / self.archive
         found = hashlib.sha256(archive.read_bytes()).hexdigest()
         if found != self.sha256:
             sys.exit(f"{archive}: SHA-256 is {found}, expected {self.sha256}; delete it and retry")
         with tarfile.open(archive) as members:
-            # Python before 3.11.4, as Debian 12 has it, knows no filter; the archive is known.
+            # Python before 3.11.4, such as Debian 12's, has no filter. The archive is known.
             filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            members.extractall(build_folder, **filtered)
-        return build_folder / f"{self.package}-{self.version}" / self.folder
+            members.extractall(folder, **filtered)
+        return folder / f"{self.package}-{self.version}" / self.folder
 
 
 LIBRARIES = (
@@ -83,7 +82,7 @@ LIBRARIES = (
         sha256="c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba",
         folder="vendor/hiredis",
         includes=(".",),
-        # async.c because net.c refers to it; nothing of it is called.
+        # async.c because net.c refers to it; nothing in it is called.
         files=(
             "hiredis.c", "alloc.c", "async.c", "net.c", "read.c", "sds.c", "sockcompat.c",
         ),
@@ -126,7 +125,7 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Sources:
-    """Libraries, and the folder of each one's sources."""
+    """Libraries and the folder of each one's sources."""
 
     folders: Mapping[Library, Path]
 
@@ -137,14 +136,32 @@ class Sources:
 
     @property
     def files(self) -> list[Path]:
-        """What is compiled."""
+        """Files to compile."""
         return [folder / name for one, folder in self.folders.items() for name in one.files]
 
     def only(self, *names: str) -> "Sources":
-        """Some of the libraries."""
+        """Return the sources of some of the libraries."""
         return Sources({one: folder for one, folder in self.folders.items() if one.name in names})
 
 
-def find_sources(build_folder: Path) -> Sources:
-    """Find every library, or fetch it into a folder of its own; SystemExit where one is wrong."""
-    return Sources({one: one.find(build_folder / one.name) for one in LIBRARIES})
+def find_sources(folder: Path) -> Sources:
+    """Find the sources of every library; SystemExit if one is wrong.
+
+    Archives that are not in `folder` are downloaded there.
+    """
+    pinned = [one for one in LIBRARIES if one.is_pinned]
+    missing = [one for one in pinned if not (folder / one.archive).is_file()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+        hashed = [f"{one.package}=={one.version} --hash=sha256:{one.sha256}\n" for one in missing]
+        # pip runs the packages' setup.py for their metadata: with hashes, only if they are the
+        # pinned ones, and without an environment of its own for each.
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+             "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest", str(folder),
+             "--requirement", "/dev/stdin"],
+            input="".join(hashed), text=True, check=True,
+        )  # fmt: skip
+    return Sources(
+        {one: one.extract(folder) if one.is_pinned else one.given_folder() for one in LIBRARIES}
+    )
