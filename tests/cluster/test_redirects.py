@@ -156,7 +156,7 @@ def test_redirects_in_a_circle_end_as_a_failure() -> None:
         found = drive(one, [two], requests=3)
     count, message = found.measured.failures["redirected"]
     assert count == 3
-    assert message.startswith("redirected too often, at last: MOVED 7 127.0.0.1:")
+    assert message.startswith("redirected too often, last by: MOVED 7 127.0.0.1:")
     assert redirected(found) == (3 * 16, 0)
 
 
@@ -165,7 +165,7 @@ def test_a_redirect_to_nowhere_is_a_failure() -> None:
         found = drive(fake, requests=3)
     count, first = found.measured.failures["redirected"]
     assert count == 3
-    assert first.startswith("redirected to a name, of no node that was known")
+    assert first.startswith("redirected to a host name that is not of a known node")
 
 
 def test_a_cluster_that_is_down_is_a_failure_of_its_own_kind() -> None:

@@ -88,7 +88,7 @@ def test_a_body_far_too_large_takes_no_memory(tmp_path: Path) -> None:
         _, usual_kib = run_and_peak_kib(tmp_path, *asked)
         printed, peak_kib = run_and_peak_kib(tmp_path, *asked)
     assert "Run complete after 4 inferences" in printed
-    assert "protocol: 6, first: no HTTP reply: a body far longer" in printed
+    assert "protocol: 6, first: not an HTTP reply: a body far longer" in printed
     assert peak_kib - usual_kib < LARGEST_GROWTH_KIB
 
 

@@ -134,11 +134,11 @@ WRONG: dict[str, tuple[Encoding, bytes, str, str]] = {
     ),
     "other values": (
         Encoding.JSON, changed(boxes(5, Encoding.JSON), "[0.0, ", '["0", '), "wrong_reply",
-        "output boxes has a value that is no FP32",
+        "output boxes has a value that is not FP32",
     ),
     "more bytes than any output": (
         Encoding.BINARY, binary_reply(bytes(80 << 20), output((5 << 20, ROW), name="boxes")),
-        "protocol", "a body far longer than the outputs",
+        "protocol", "a body far longer than the requested outputs",
     ),
 }  # fmt: skip
 

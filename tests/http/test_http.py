@@ -216,17 +216,17 @@ FAILURES: dict[str, tuple[bytes | None, str, str]] = {
     ),
     "no output": (binary_reply(outputs=[]), "wrong_reply", "0 outputs, expected 1"),
     "JSON": (json_reply({"outputs": []}), "wrong_reply", "the reply is JSON, the trial's was not"),
-    "no JSON": (HEAD + b"\r\n\r\n" + b"x" * len(BODY), "wrong_reply", "the reply is no JSON"),
+    "no JSON": (HEAD + b"\r\n\r\n" + b"x" * len(BODY), "wrong_reply", "the reply is not JSON"),
     "a cut": (None, "connection_lost", "the server closed the connection"),
     "a cut in the body": (
         binary_reply()[:-9], "connection_lost", "the server closed the connection",
     ),
-    "no HTTP": (b"-ERR unknown command\r\n", "protocol", "no HTTP reply: "),
+    "no HTTP": (b"-ERR unknown command\r\n", "protocol", "not an HTTP reply: "),
     "a header of 1 MB": (
         reply(b"", "X: " + "y" * (1 << 20)), "protocol", "headers of more than 64 KiB",
     ),
     "a long body": (
-        reply(bytes(1 << 22)), "protocol", "a body far longer than the outputs",
+        reply(bytes(1 << 22)), "protocol", "a body far longer than the requested outputs",
     ),
     "a length that overflows": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", "protocol",
@@ -240,15 +240,15 @@ FAILURES: dict[str, tuple[bytes | None, str, str]] = {
     "a JSON part longer than the body": (
         reply(b"{}", "Inference-Header-Content-Length: 99"), "wrong_size", "a body of 2 bytes",
     ),
-    "a JSON length that is none": (with_header(f"{LENGTH}x"), "wrong_reply", "is no length"),
+    "a JSON length that is none": (with_header(f"{LENGTH}x"), "wrong_reply", "is not a length"),
     "a negative JSON length": (
-        with_header("Inference-Header-Content-Length: -1"), "wrong_reply", "is no length",
+        with_header("Inference-Header-Content-Length: -1"), "wrong_reply", "is not a length",
     ),
     "a JSON length of 40 digits": (
-        with_header(f"Inference-Header-Content-Length: {7:040}"), "wrong_reply", "is no length",
+        with_header(f"Inference-Header-Content-Length: {7:040}"), "wrong_reply", "is not a length",
     ),
     "two JSON lengths": (
-        with_header(LENGTH, "Inference-Header-Content-Length: 5"), "wrong_reply", "is no length",
+        with_header(LENGTH, "Inference-Header-Content-Length: 5"), "wrong_reply", "is not a length",
     ),
     "a JSON length behind the body": (
         chunked(BODY, trailer=f"{LENGTH}\r\n"), "wrong_reply", "the reply is JSON",
@@ -258,10 +258,12 @@ FAILURES: dict[str, tuple[bytes | None, str, str]] = {
     ),
     "another protocol from here": (
         b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", "protocol",
-        "no HTTP reply: ",
+        "not an HTTP reply: ",
     ),
     "a length and chunks": (
-        HEAD + b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "protocol", "no HTTP reply: ",
+        HEAD + b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "protocol",
+        "not an HTTP reply: ",
     ),
     "a reason of 1 MB": (
         reply(b"", status="200 " + "y" * (1 << 20)), "protocol", "headers of more than 64 KiB",
@@ -271,13 +273,13 @@ FAILURES: dict[str, tuple[bytes | None, str, str]] = {
         "headers of more than 64 KiB",
     ),
     "a NUL in the JSON": (
-        with_json(TEXT.replace(b'"m"', b'"\0"')), "wrong_reply", "the reply is no JSON",
+        with_json(TEXT.replace(b'"m"', b'"\0"')), "wrong_reply", "the reply is not JSON",
     ),
     "a NUL in a name": (
         with_json(TEXT.replace(b'"y"', b'"y\\u0000"')), "wrong_reply", "found output y, expected y",
     ),
     "JSON nested 10,000 deep": (
-        with_json(b"[" * 10_000), "wrong_reply", "the reply is no JSON",
+        with_json(b"[" * 10_000), "wrong_reply", "the reply is not JSON",
     ),
     "a shape of fractions": (
         with_json(TEXT.replace(b"[1, 1001]", b"[1.0, 1001.0]")), "wrong_size",
@@ -325,11 +327,11 @@ def values_reply(data: str) -> bytes:
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        (reply(b""), "wrong_reply", "the reply is no JSON"),
+        (reply(b""), "wrong_reply", "the reply is not JSON"),
         (values_reply("[0]"), "wrong_size", "output y has 1 values, expected 100000"),
         (values_reply("0"), "wrong_size", "output y has 0 values"),
-        (values_reply("[" + "{}," * VALUES + "0]"), "wrong_reply", "a value that is no FP32"),
-        (values_reply("[" * VALUES + "]" * VALUES), "wrong_reply", "a value that is no FP32"),
+        (values_reply("[" + "{}," * VALUES + "0]"), "wrong_reply", "a value that is not FP32"),
+        (values_reply("[" * VALUES + "]" * VALUES), "wrong_reply", "a value that is not FP32"),
     ],
     ids=["nothing", "one value", "no array", "objects", "nested too deep for a stack"],
 )

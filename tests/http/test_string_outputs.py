@@ -139,8 +139,8 @@ def test_what_is_wrong_in_binary_is_a_failure(odd: bytes, words: str) -> None:
     [
         (["cat"], "wrong_size", "has 1 values, expected 2"),
         (["cat", "dog", "cow"], "wrong_size", "has 3 values, expected 2"),
-        (["cat", 5], "wrong_reply", "has a value that is no BYTES"),
-        (["cat", None], "wrong_reply", "has a value that is no BYTES"),
+        (["cat", 5], "wrong_reply", "has a value that is not BYTES"),
+        (["cat", None], "wrong_reply", "has a value that is not BYTES"),
         ("cat", "wrong_size", "has 0 values, expected 2"),
         (None, "wrong_size", "has 0 values, expected 2"),
     ],

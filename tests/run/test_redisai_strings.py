@@ -173,7 +173,7 @@ def test_outputs_may_have_other_lengths_in_each_reply() -> None:
         (b"a\0", "an output of 1 strings, expected 2"),
         (b"a\0b\0c\0", "an output of 3 strings, expected 2"),
         (b"", "an output of 0 strings, expected 2"),
-        (b"a\0b\0c", "an output whose last string has no NUL behind it"),
+        (b"a\0b\0c", "an output whose last string does not end with a NUL"),
     ],
 )
 def test_other_strings_than_the_trials_are_failures(odd: bytes, words: str) -> None:

@@ -7,14 +7,14 @@
 
 #include "runstate.h"
 
-/* Where a MOVED or ASK points to. */
+/* The target of a MOVED or ASK. */
 struct redirect {
     bool asks;
-    char host[NODE_HOST_BYTES]; /* empty: the host of the node that says so */
+    char host[NODE_HOST_BYTES]; /* empty: the host of the node that redirects */
     int port;
 };
 
-/* `MOVED 3999 127.0.0.1:6381`, or ASK; false where it is something else. */
+/* Read `MOVED 3999 127.0.0.1:6381`, or ASK; return false for anything else. */
 static bool read_redirect(const char *message, struct redirect *redirect)
 {
     char word[6], address[ERRSTR_BYTES];
@@ -22,7 +22,7 @@ static bool read_redirect(const char *message, struct redirect *redirect)
     if (sscanf(message, "%5s %u %255s", word, &slot, address) != 3)
         return false;
     redirect->asks = strcmp(word, "ASK") == 0;
-    char *colon = strrchr(address, ':'); /* an IPv6 address has others before it */
+    char *colon = strrchr(address, ':'); /* the last one: an IPv6 address has more */
     if ((!redirect->asks && strcmp(word, "MOVED") != 0) || colon == NULL)
         return false;
     char *end;
@@ -40,7 +40,7 @@ static bool is_numeric(const char *host)
     return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
 }
 
-/* Have the worker connect there next; false where that is a name which nobody looked up. */
+/* Let the worker connect there next; return false for a host name whose address is unknown. */
 static bool go_to(const struct cluster *cluster, struct worker *w, const struct redirect *to)
 {
     if (to->host[0] == '\0') {
@@ -60,7 +60,7 @@ static bool go_to(const struct cluster *cluster, struct worker *w, const struct 
     return true;
 }
 
-/* Have the worker's requests, those outstanding among them, be of these kinds. */
+/* Switch the worker's requests to these kinds, those outstanding included. */
 static void speak(struct worker *w, const struct request_kind *kinds, uint32_t pipeline)
 {
     for (uint32_t i = 0; i < w->outstanding; i++) {
@@ -89,11 +89,11 @@ bool cluster_redirected(struct iothread *t, struct worker *w)
         w->redirects = 0;
     w->redirected_request = oldest(w)->arrival.number;
     if (w->redirects++ == REDIRECTS_MAX) {
-        fail(w, "redirected too often, at last");
+        fail(w, "redirected too often, last by");
         return false;
     }
     if (!go_to(config->cluster, w, &to)) {
-        fail(w, "redirected to a name, of no node that was known before the run");
+        fail(w, "redirected to a host name that is not of a known node");
         return false;
     }
     counter_bump(to.asks ? &t->counted.counters.asked : &t->counted.counters.moved);

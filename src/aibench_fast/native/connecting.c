@@ -16,13 +16,12 @@
 
 static int watch(struct iothread *t, struct worker *w)
 {
-    /* Edge-triggered and both ways, so that a worker costs one epoll_ctl for its whole life. */
+    /* Edge-triggered and in both directions, so that a connection needs a single epoll_ctl. */
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
     return epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, w->connection.transport.fd, &event);
 }
 
-/* What may stand in a connection's buffer: all replies outstanding, or the part of one that came
- * and what is read on top of it. */
+/* The most bytes in a connection's buffer: all replies outstanding, or a part of one and what the next read adds. */
 static size_t unjudged_bytes_max(const struct run_state *run)
 {
     size_t all = run->config.pipeline * run->reply_bytes_max;
@@ -85,11 +84,11 @@ OUT_OF_LINE void connect_failed(struct iothread *t, struct worker *w)
     }
     worker_end(t, w);
     if (atomic_fetch_add(&run->workers_given_up, 1) + 1 == config->workers)
-        run_stop(run); /* what is due from now on nobody would send */
+        run_stop(run); /* nobody is left to send requests */
 }
 
-/* A queue that is full for a moment is no server that is away: for as long as connecting may take there is
- * another try, and none of them counts. */
+/* A queue that is full for a moment is not an outage: the worker tries again within the connect timeout, and these
+ * attempts are not counted. */
 static bool waits_for_room(struct iothread *t, struct worker *w)
 {
     if (w->queue_full_ns == 0)
@@ -116,12 +115,12 @@ void worker_connect(struct iothread *t, struct worker *w)
         return;
     w->queue_full_ns = 0;
     if (opened < 0) {
-        replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
+        replycheck_fail(&w->check, FAILURE_CONNECT, "reconnecting: %s", errstr);
         connect_failed(t, w);
     }
 }
 
-/* What the worker's connection says first; NULL for nothing. */
+/* The greeting of the worker's connection; NULL: none. */
 static const struct greeting *greeting_of(const struct loadgen_config *config, const struct worker *w)
 {
     bool asks = w->kinds != config->kinds;
@@ -141,7 +140,7 @@ static void greeting_prepare(struct worker *w, const struct greeting *greeting)
     replycheck_start(&w->check, NULL);
 }
 
-/* IO_DONE: all of the greeting is answered, well unless the check says something else. */
+/* IO_DONE: the whole greeting is answered; the check says whether well. */
 static enum io_status greeting_receive(struct worker *w)
 {
     for (;;) {
@@ -152,14 +151,14 @@ static enum io_status greeting_receive(struct worker *w)
     }
 }
 
-/* A connection that cannot be greeted is as good as none. */
+/* A failed greeting counts as a failure to connect. */
 static void greeting_failed(struct iothread *t, struct worker *w)
 {
     w->check.kind = FAILURE_CONNECT;
     connect_failed(t, w);
 }
 
-/* The connection is made: the worker's request goes out on it. */
+/* The connection is ready: send the worker's request on it. */
 static void worker_reconnected(struct iothread *t, struct worker *w)
 {
     w->asks_around = false;
@@ -187,7 +186,7 @@ void worker_connected(struct iothread *t, struct worker *w)
     if (status == IO_AGAIN)
         return;
     if (status == IO_FAILED) {
-        replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again: %s", errstr);
+        replycheck_fail(&w->check, FAILURE_CONNECT, "reconnecting: %s", errstr);
         connect_failed(t, w);
     } else if (greeting == NULL) {
         worker_reconnected(t, w);
@@ -230,8 +229,8 @@ OUT_OF_LINE void worker_rested(struct iothread *t, struct worker *w)
         worker_next(t, w);
 }
 
-/* Greet before the clock starts, where waiting harms nobody. Returns 1 where a node of a cluster named another
- * one, to which the worker is to connect. */
+/* Greet before the run starts, and wait for the replies. Return 0, or -1 with the reason in `errstr`; 1 if a node of a
+ * cluster redirected the worker to another one. */
 static int greet_and_wait(struct iothread *t, struct worker *w, const struct greeting *greeting,
                           errstr_t errstr)
 {
@@ -253,7 +252,7 @@ static int greet_and_wait(struct iothread *t, struct worker *w, const struct gre
     if (status == IO_DONE && cluster_redirected(t, w))
         return 1;
     snprintf(errstr, ERRSTR_BYTES, "%s",
-             status == IO_AGAIN ? "no answer to the log-in within the time allowed"
+             status == IO_AGAIN ? "no reply to the log-in within the connect timeout"
                                 : w->check.message);
     return -1;
 }

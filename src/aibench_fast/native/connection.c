@@ -4,8 +4,8 @@
 #include <limits.h>
 #include <stdio.h>
 
-/* Of one reply far more than the server may send, in chunks of a byte even: what comes without an end would
- * otherwise be read for ever, if it comes as fast as it is read. */
+/* Far more than any allowed reply takes, even in chunks of one byte. Without this limit a reply without an end would be
+ * read forever if it comes as fast as it is read. */
 #define ENDLESS_TIMES 8
 #define ENDLESS_SPARE_BYTES (16 << 20)
 
@@ -67,8 +67,8 @@ enum io_status connection_send(struct connection *c, struct iovec **iov, size_t 
     return IO_DONE;
 }
 
-/* Receive as much as the reader has room for, which is all that is outstanding unless the replies are
- * large; then there is `*more`. */
+/* Receive as much as the reader has room for: all that is outstanding, unless the replies are large. `*more`: more can
+ * be received at once. */
 static ssize_t receive(struct connection *c, bool *more)
 {
     size_t room;
@@ -98,11 +98,11 @@ enum io_status connection_receive(struct connection *c)
         if (got > 0) {
             status = c->protocol->judge(c->reader);
             if (status == IO_AGAIN && c->received_bytes > endless_at) {
-                replycheck_fail(c->check, FAILURE_PROTOCOL, "a reply of over %zu bytes without an end",
+                replycheck_fail(c->check, FAILURE_PROTOCOL, "a reply of over %zu bytes that does not end",
                                 c->endless_bytes);
                 status = IO_FAILED;
             }
-            /* What came is all read then, and the owner is told when more comes, or an end. */
+            /* Everything that came is read; epoll reports when more comes, or the end. */
             more |= c->hung_up;
         } else if (got == 0) {
             c->ended = true;

@@ -2,7 +2,7 @@
 
 #include "schedstat.h"
 
-/* Whether a request that is due by the schedule is measured; the first that is begins the measuring. */
+/* Return whether a request of an open loop is measured. The first measured one begins the measured part. */
 OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival *arrival)
 {
     if (arrival->number < atomic_load_explicit(&run->burn_in_requests, memory_order_relaxed) ||
@@ -12,14 +12,14 @@ OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival 
     return true;
 }
 
-/* Find the figures of the parts that the request belongs to; return how many those are. */
+/* Find the figures of the parts that the request belongs to; return their number. */
 static int parts_of(struct iothread *t, const struct worker *w, const struct request *request,
                     struct figures *found[DIMENSIONS])
 {
     const uint32_t numbers[DIMENSIONS] = {
         [DIMENSION_KIND] = (uint32_t)(request->kind - w->kinds),
         [DIMENSION_SERVER] = w->server,
-        [DIMENSION_STEP] = request->arrival.step, /* or SCHEDULE_NO_STEP, which is of no part */
+        [DIMENSION_STEP] = request->arrival.step, /* SCHEDULE_NO_STEP is above any count */
     };
     int count = 0;
     for (int dimension = 0; dimension < DIMENSIONS; dimension++) {
@@ -90,7 +90,7 @@ OUT_OF_LINE void count_shed(struct iothread *t, const struct worker *w, const st
 
 OUT_OF_LINE void count_unsent(struct iothread *t, const struct arrival *arrival)
 {
-    /* What no worker took is of no server: the step alone is known of all of them. */
+    /* Only the step: a request that no worker took has no server. */
     uint32_t place = parts_place(&t->run->parts, DIMENSION_STEP, arrival->step);
     counter_bump(&t->counted.measured.counters.unsent);
     if (place != PARTS_NONE)

@@ -7,7 +7,7 @@ const char *const figure_histogram_names[] = {FIGURE_HISTOGRAM_LIST(NAME)};
 const char *const run_counter_names[] = {RUN_COUNTER_LIST(NAME)};
 const char *const run_histogram_names[] = {RUN_HISTOGRAM_LIST(NAME)};
 
-/* Each is read before those behind it. */
+/* Reads the counters in order. */
 static void merge_counters(_Atomic uint64_t *into, const _Atomic uint64_t *from, int count)
 {
     for (int i = 0; i < count; i++)
@@ -60,7 +60,7 @@ void counted_merge(struct counted *into, const struct counted *from)
     figures_merge(&into->measured, &from->measured);
     figures_merge(&into->burn_in, &from->burn_in);
     merge_histograms(into->histograms.all, from->histograms.all, RUN_HISTOGRAMS);
-    merge_counters(into->counters.all, from->counters.all, RUN_COUNTERS); /* at last, see RUN_COUNTER_LIST */
+    merge_counters(into->counters.all, from->counters.all, RUN_COUNTERS); /* last, see RUN_COUNTER_LIST */
 }
 
 void counted_complete(struct counted *c)

@@ -2,7 +2,7 @@
 
 #include "clock.h"
 
-/* The owner is the only writer, so a relaxed load and store is an increment without a lock. */
+/* Only the owner writes, so a relaxed load and store increments without a locked instruction. */
 static inline void add(_Atomic int64_t *counter, int64_t n)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,

@@ -15,9 +15,9 @@
 #define LEAST_ROOM_BYTES 512
 #define OUT_OF_LINE __attribute__((noinline, cold))
 #define HEADERS_BYTES_MAX (64 * 1024) /* of one reply, names and values */
-#define JSON_SPARE_BYTES 4096         /* more than the trial's: another time, another number */
+#define JSON_SPARE_BYTES 4096         /* beyond the trial's JSON: numbers and times may be longer */
 #define BODY_SPARE_BYTES (1024 * 1024)
-#define FIELD_BYTES 48 /* longer names are none of those that are looked for */
+#define FIELD_BYTES 48 /* no header that is read has a longer name */
 #define VALUE_BYTES 32
 #define LENGTH_DIGITS_MAX 18
 
@@ -26,20 +26,20 @@ struct http_reader {
     struct replycheck *check;
     char *buffer;
     size_t capacity;
-    size_t judged; /* bytes of the buffer that are done with */
+    size_t judged; /* so many bytes of the buffer are judged */
     size_t filled;
     size_t headers_bytes;
     char field[FIELD_BYTES];
     size_t field_bytes;
     char value[VALUE_BYTES];
     size_t value_bytes;
-    bool has_binary;    /* the reply says how much of it is JSON; the rest are the outputs */
-    bool length_is_wrong; /* what it says is no length, or two of them */
-    size_t json_length; /* as it says */
-    char retry_after[VALUE_BYTES]; /* as it says, or empty */
-    char encoding[VALUE_BYTES];    /* of its body, as it says; empty: none */
+    bool has_binary;    /* the reply says how long its JSON is; the outputs follow it */
+    bool length_is_wrong; /* this length is not a number, or is given twice */
+    size_t json_length; /* as the reply says */
+    char retry_after[VALUE_BYTES]; /* as the reply says, or empty */
+    char encoding[VALUE_BYTES];    /* of the body, as the reply says; empty: none */
     uint64_t body_bytes;
-    char *json; /* what of the body is JSON, as far as there is room */
+    char *json; /* the JSON of the body, as far as there is room */
     size_t json_bytes;
     size_t json_capacity;
     char *kept; /* the outputs of a reply that has strings in binary */
@@ -54,13 +54,13 @@ static const struct http_plan *plan_of(const struct http_reader *r)
     return &r->check->expected->http;
 }
 
-/* The most that the outputs of a reply in binary may have. */
+/* Return the most bytes that the outputs of a binary reply may have. */
 static size_t output_bytes_max(const struct http_reader *r)
 {
     return r->check->expected->output_bytes_max;
 }
 
-/* Append as much as fits. */
+/* Append what fits. */
 static void append(char *text, size_t room, size_t *filled, const char *more, size_t bytes)
 {
     size_t left = *filled < room ? room - *filled : 0;
@@ -87,7 +87,7 @@ static int on_message_begin(llhttp_t *parser)
     return 0;
 }
 
-/* Of all that stands around a body and has no limit of its own. */
+/* Count the bytes around a body that have no limit of their own. */
 static int count_header(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_reader *r = parser->data;
@@ -113,7 +113,7 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
     return count_header(parser, at, bytes);
 }
 
-/* Digits alone, and no more than a length has. */
+/* Accept only digits, and not more than a length has. */
 static bool read_length(const char *text, size_t count, size_t *length)
 {
     *length = 0;
@@ -131,10 +131,10 @@ static bool field_is(const struct http_reader *r, const char *name, size_t count
 }
 #define FIELD_IS(r, name) field_is(r, name, sizeof name - 1)
 
-/* Keep what is needed of a header where something is wrong. */
+/* Keep a header that explains a failure. */
 static void note_header(struct http_reader *r)
 {
-    /* When a server that refuses would be asked again: in so many seconds, or at some time. */
+    /* When a server that refuses wants the next request: in seconds, or as a date. */
     if (FIELD_IS(r, "retry-after"))
         snprintf(r->retry_after, sizeof r->retry_after, "%.*s", (int)r->value_bytes, r->value);
     else if (FIELD_IS(r, "content-encoding") &&
@@ -145,7 +145,7 @@ static void note_header(struct http_reader *r)
 static int on_header_value_complete(llhttp_t *parser)
 {
     struct http_reader *r = parser->data;
-    /* What comes behind a body is too late to say where its parts begin. */
+    /* A header after the body comes too late to say where its parts begin. */
     if (FIELD_IS(r, "inference-header-content-length") && !(parser->flags & F_TRAILING)) {
         size_t length;
         bool is_length = read_length(r->value, r->value_bytes, &length);
@@ -159,7 +159,7 @@ static int on_header_value_complete(llhttp_t *parser)
     return 0;
 }
 
-/* What a body may have: one in the other encoding than was asked for is never a large one. */
+/* Return the most bytes of a body. One in another encoding than requested is an error message, and short. */
 static uint64_t body_bytes_max(const struct http_reader *r)
 {
     size_t json = plan_of(r)->json_bytes_max;
@@ -167,7 +167,7 @@ static uint64_t body_bytes_max(const struct http_reader *r)
            BODY_SPARE_BYTES;
 }
 
-/* Make room for `bytes` more of a JSON reply, as far as it may be so long; without memory there is none. */
+/* Make room for `bytes` more of a JSON reply, up to its limit. Without memory the room stays as it is. */
 OUT_OF_LINE static void make_json_room(struct http_reader *r, size_t bytes)
 {
     size_t needed = r->json_bytes + bytes;
@@ -180,7 +180,7 @@ OUT_OF_LINE static void make_json_room(struct http_reader *r, size_t bytes)
     r->json_capacity = 2 * needed;
 }
 
-/* Keep what comes from byte `place` of the outputs on, as far as they may be so long; without memory nothing is kept. */
+/* Keep the outputs from byte `place` on, up to their limit. Without memory nothing is kept. */
 OUT_OF_LINE static void keep_outputs(struct http_reader *r, size_t place, const char *at, size_t bytes)
 {
     size_t left = output_bytes_max(r) - r->kept_bytes, kept_bytes = bytes < left ? bytes : left;
@@ -205,10 +205,10 @@ static int on_body(llhttp_t *parser, const char *at, size_t bytes)
     uint64_t before = r->body_bytes;
     r->body_bytes += bytes;
     if (r->body_bytes > body_bytes_max(r)) {
-        llhttp_set_error_reason(parser, "a body far longer than the outputs that were asked for");
+        llhttp_set_error_reason(parser, "a body far longer than the requested outputs");
         return HPE_USER;
     }
-    size_t json = bytes; /* how many of these bytes are */
+    size_t json = bytes; /* how many of these bytes are JSON */
     if (r->has_binary)
         json = before >= r->json_length ? 0 : r->json_length - (size_t)before;
     if (json > bytes)
@@ -228,7 +228,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t bytes)
 static int on_message_complete(llhttp_t *parser)
 {
     struct http_reader *r = parser->data;
-    if (llhttp_get_status_code(parser) < 200) /* it only says that the reply is still to come */
+    if (llhttp_get_status_code(parser) < 200) /* informational: the reply is still to come */
         return 0;
     r->is_whole = true;
     r->is_last = !llhttp_should_keep_alive(parser);
@@ -275,7 +275,7 @@ static void *open_reader(struct replycheck *check, size_t reply_bytes)
     return r;
 }
 
-/* All that came is judged before more is asked for, but for what follows a reply. */
+/* Everything received is judged before more room is given, except what follows a reply. */
 static char *room(void *of, size_t *bytes)
 {
     struct http_reader *r = of;
@@ -296,7 +296,7 @@ static void came(void *of, size_t bytes)
     r->filled += bytes;
 }
 
-/* What a parser's error comes to: a whole reply, where it paused, or a failure. */
+/* Interpret the parser's result: it pauses at the end of a reply; anything else is a failure. */
 static enum io_status status_of(struct http_reader *r, llhttp_errno_t error)
 {
     if (r->is_whole) {
@@ -307,7 +307,7 @@ static enum io_status status_of(struct http_reader *r, llhttp_errno_t error)
     if (error == HPE_OK)
         return IO_AGAIN;
     const char *reason = llhttp_get_error_reason(&r->parser);
-    replycheck_fail(r->check, FAILURE_PROTOCOL, "no HTTP reply: %s",
+    replycheck_fail(r->check, FAILURE_PROTOCOL, "not an HTTP reply: %s",
                     reason && *reason ? reason : llhttp_errno_name(error));
     return IO_FAILED;
 }
@@ -324,7 +324,7 @@ static enum io_status judge(void *of)
     return status_of(r, error);
 }
 
-/* A reply that says nothing of its length ends with its connection. */
+/* A reply without a length ends with its connection. */
 static enum io_status ended(void *of)
 {
     struct http_reader *r = of;
@@ -347,8 +347,8 @@ static bool is_last(const void *of)
     return r->is_last;
 }
 
-/* Whether a shape is the wanted one, but for the axes that are left open; then `*values` is how many values
- * there are of it, or more than there may be. */
+/* Return whether a shape equals the expected one, except for open axes. If so, `*values` is the number of values, or
+ * more than are allowed. */
 static bool shape_fits(yyjson_val *shape, const struct http_output *wanted, size_t *values)
 {
     *values = 1;
@@ -367,7 +367,7 @@ static bool shape_fits(yyjson_val *shape, const struct http_output *wanted, size
     return true;
 }
 
-/* The shape that was expected as text, `any` where an axis is left open. */
+/* Write the expected shape as text, with `any` for an open axis. */
 static const char *shape_text(const struct http_output *wanted, errstr_t text)
 {
     size_t used = 0;
@@ -383,20 +383,20 @@ static const char *shape_text(const struct http_output *wanted, errstr_t text)
     return text;
 }
 
-/* `output` is where the values go, or NULL. */
+/* `output`: where to write the values, or NULL. */
 static void judge_values(struct http_reader *r, yyjson_val *data, const struct http_output *wanted,
                          size_t expected, char *output)
 {
     int64_t count = jsonvalues_read(data, wanted->dtype, output, expected);
     if (count < 0)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is no %s",
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is not %s",
                         wanted->name, wanted->datatype);
     else if ((size_t)count != expected)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %lld values, expected %zu",
                         wanted->name, (long long)count, expected);
 }
 
-/* What a reply says of an output's size in binary; whether it says one. */
+/* Read an output's size in binary from the reply; return whether it has one. */
 static bool read_size(yyjson_val *found, uint64_t *bytes)
 {
     yyjson_val *size = yyjson_obj_get(yyjson_obj_get(found, "parameters"), "binary_data_size");
@@ -413,8 +413,8 @@ static void judge_size(struct http_reader *r, yyjson_val *found, const struct ht
                         wanted->name, (unsigned long long)bytes, expected);
 }
 
-/* Of an output of strings that starts at byte `place`: how many there are, -1 where one is no string or reaches beyond
- * the end; and where it ends. */
+/* Count the strings of an output that starts at byte `place`, and set where it ends. Return -1 if one is invalid or
+ * reaches beyond that end. */
 static int64_t count_strings(struct http_reader *r, yyjson_val *found, size_t place, size_t *end)
 {
     size_t room = output_bytes_max(r) - place, text_bytes;
@@ -432,7 +432,7 @@ static int64_t count_strings(struct http_reader *r, yyjson_val *found, size_t pl
     return *end <= r->kept_bytes ? stringdata_count(r->kept + place, bytes) : -1;
 }
 
-/* The same as judge_output, of strings, of which there have to be so many as `expected`. */
+/* judge_output for strings; there must be `expected` of them. */
 static size_t judge_strings(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
                             size_t expected, size_t place)
 {
@@ -448,17 +448,17 @@ static size_t judge_strings(struct http_reader *r, yyjson_val *found, const stru
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has a string that reaches beyond its end",
                         wanted->name);
     else if (count < 0)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is no %s",
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is not %s",
                         wanted->name, wanted->datatype);
     else if ((size_t)count != expected)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %lld values, expected %zu",
                         wanted->name, (long long)count, expected);
     else
         return end;
-    return place; /* of a failure it means nothing */
+    return place; /* ignored after a failure */
 }
 
-/* An output that starts at byte `place` of all; returns where it ends by its own shape. */
+/* Judge an output that starts at byte `place` of all outputs; return where it ends by its own shape. */
 static size_t judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
                            size_t place)
 {
@@ -491,7 +491,7 @@ static size_t judge_output(struct http_reader *r, yyjson_val *found, const struc
             judge_values(r, yyjson_obj_get(found, "data"), wanted, values, output);
         return place + values * value_bytes;
     }
-    return place; /* of a failure it means nothing */
+    return place; /* ignored after a failure */
 }
 
 static void judge_outputs(struct http_reader *r)
@@ -502,7 +502,7 @@ static void judge_outputs(struct http_reader *r)
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, YYJSON_READ_ALLOW_INF_AND_NAN);
     yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(document), "outputs");
     if (document == NULL)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is no JSON");
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is not JSON");
     else if (yyjson_arr_size(outputs) != plan->output_count)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "%zu outputs, expected %zu",
                         yyjson_arr_size(outputs), plan->output_count);
@@ -518,14 +518,14 @@ static void judge_outputs(struct http_reader *r)
     yyjson_doc_free(document);
 }
 
-/* The server's own words for a failure: those of its JSON, or the body's first line. */
+/* Copy the server's message: from its JSON, or the first line of the body. */
 static void judge_refusal(struct http_reader *r, int status)
 {
     enum failure_kind kind = status == 429   ? FAILURE_TOO_MANY_REQUESTS
                              : status == 503 ? FAILURE_UNAVAILABLE
                                              : FAILURE_ERROR_REPLY;
     if (r->encoding[0]) {
-        replycheck_fail(r->check, kind, "HTTP %d, its words in Content-Encoding: %s", status, r->encoding);
+        replycheck_fail(r->check, kind, "HTTP %d, its message in Content-Encoding: %s", status, r->encoding);
         return;
     }
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
@@ -541,7 +541,7 @@ static void judge_refusal(struct http_reader *r, int status)
     yyjson_doc_free(document);
 }
 
-/* It is not obeyed: a load that gives way tells nothing of what the server does under it. */
+/* Reported but ignored: a client that slows down for the server would not measure it under load. */
 static void tell_retry_after(struct http_reader *r)
 {
     char *message = r->check->message;
@@ -562,10 +562,10 @@ static void settle(void *of)
         return;
     }
     if (r->encoding[0])
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply has Content-Encoding: %s, which was not asked for",
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply has Content-Encoding: %s, which was not requested",
                         r->encoding);
     else if (r->length_is_wrong)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "its Inference-Header-Content-Length is no length");
+        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "its Inference-Header-Content-Length is not a length");
     else if (r->has_binary != (plan->json_bytes > 0))
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, the trial's was not",
                         r->has_binary ? "binary" : "JSON");

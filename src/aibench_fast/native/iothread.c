@@ -15,14 +15,14 @@
 #include "schedstat.h"
 
 #define EVENTS_AT_ONCE 64
-#define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a time-out may be noticed */
+#define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a timeout may be noticed */
 #define RESTING_TICK_NS (10 * NS_PER_MS)
 #define ROUNDS_A_CLOCK 16
 
-/* Start the requests that are due, or end all that wait when the run is over. */
+/* Start the requests that are due. When the run is over, end all workers that wait. */
 static void release_waiting(struct iothread *t)
 {
-    /* Read before it is asked whether the run is over: what is due only then is never taken for due. */
+    /* The clock comes first: a request that is due only after the end must not count as due. */
     int64_t now_ns = monotonic_ns();
     bool over = run_is_over(t->run);
     struct waiter *waiter;
@@ -54,7 +54,7 @@ static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
     }
     if (w->iov_count > 0 && (events & (EPOLLOUT | EPOLLERR)))
         worker_send(t, w);
-    /* By TLS, receiving may have waited for room to send in. */
+    /* With TLS, receiving may have waited until it could send. */
     if (w->phase == WORKER_BUSY && ((events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) ||
                                     w->connection.transport.tls != NULL))
         worker_receive(t, w);
@@ -71,11 +71,11 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
     for (uint32_t i = 0; i < t->worker_count; i++) {
         struct worker *w = &t->workers[i];
         if (w->phase == WORKER_BUSY) {
-            /* That the peer sends no more may have been told before the request was sent. */
+            /* The end of what the peer sends may have come before the request was sent. */
             if (w->connection.hung_up)
                 worker_receive(t, w);
             else if (is_overdue(w, config, now_ns)) {
-                worker_receive(t, w); /* it may be there, and this thread have had no time */
+                worker_receive(t, w); /* the reply may have come while this thread had no time */
                 if (w->phase != WORKER_BUSY || !is_overdue(w, config, now_ns))
                     continue;
                 replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
@@ -86,7 +86,7 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
             if (ends_unsent(t, w)) {
                 worker_end_unsent(t, w);
             } else if (now_ns - w->since_ns > config->connect_timeout_ns) {
-                replycheck_fail(&w->check, FAILURE_CONNECT, "connecting again took over %lld ms",
+                replycheck_fail(&w->check, FAILURE_CONNECT, "reconnecting took over %lld ms",
                                 (long long)(config->connect_timeout_ns / NS_PER_MS));
                 connect_failed(t, w);
             }
@@ -115,11 +115,11 @@ static void drive(struct iothread *t)
         waiting_line_arm(&t->line);
         int ready = epoll_wait(t->epoll_fd, events, EVENTS_AT_ONCE, (int)(tick / NS_PER_MS));
         for (int i = 0; i < ready; i++)
-            if (events[i].data.ptr != NULL) /* that is the line's timer, which says no more */
+            if (events[i].data.ptr != NULL) /* NULL is the line's timer, which only wakes */
                 worker_event(t, events[i].data.ptr, events[i].events);
         if (t->line.first)
             release_waiting(t);
-        /* A request that was sent or answered read the clock just now. */
+        /* A request that was sent or answered has just read the clock. */
         if (ready == 0 || t->rounds++ % ROUNDS_A_CLOCK == 0)
             read_clock(t);
         if (t->clock_ns >= t->next_expiry_check_ns) {
@@ -129,7 +129,7 @@ static void drive(struct iothread *t)
     }
 }
 
-/* How many of a worker's requests went out and were not answered when the run ended. */
+/* Return how many of a worker's requests were sent and not answered when the run ended. */
 static uint64_t abandoned_by(const struct worker *w, uint32_t pipeline)
 {
     uint64_t count = 0;
@@ -138,14 +138,14 @@ static uint64_t abandoned_by(const struct worker *w, uint32_t pipeline)
     return count;
 }
 
-/* What only the end tells. */
+/* Count what is known only at the end. */
 static void sum_up(struct iothread *t)
 {
     uint64_t abandoned = 0, least = UINT64_MAX, most = 0;
     for (uint32_t i = 0; i < t->worker_count; i++) {
         struct worker *w = &t->workers[i];
         abandoned += abandoned_by(w, t->run->config.pipeline);
-        if (w->outstanding > 0 && oldest(w)->started_ns == 0) /* the run was stopped meanwhile */
+        if (w->outstanding > 0 && oldest(w)->started_ns == 0) /* the run was stopped before it was sent */
             note_unsent(t, w);
         least = w->measured < least ? w->measured : least;
         most = w->measured > most ? w->measured : most;
@@ -162,7 +162,7 @@ static void sum_up(struct iothread *t)
                      schedstat_wait_ns(atomic_load(&t->schedstat_fd)) - wait_from_ns);
 }
 
-/* Wait until the run starts; by a schedule it is its requests that wait, each for when it is due. */
+/* Wait until the run starts. In an open loop each request waits until it is due instead. */
 static void await_start(const struct run_state *run)
 {
     int64_t start_ns = run->schedule.start_ns;
@@ -190,7 +190,7 @@ void *iothread_main(void *iothread)
     return NULL;
 }
 
-/* The most iovecs that a request of any kind takes. */
+/* Return how many iovecs a request of any kind needs at most. */
 static size_t iovecs_max(const struct loadgen_config *config)
 {
     size_t most = 0;
@@ -262,7 +262,7 @@ int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_work
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     t->workers = calloc(worker_count, sizeof *t->workers);
     if (t->epoll_fd < 0 || t->workers == NULL) {
-        snprintf(errstr, ERRSTR_BYTES, "cannot make an I/O thread: %s", strerror(errno));
+        snprintf(errstr, ERRSTR_BYTES, "cannot create an I/O thread: %s", strerror(errno));
         return -1;
     }
     if (figures_prepare(t, errstr) < 0)

@@ -29,7 +29,7 @@ int jsontensors_open(struct jsontensors *j, enum tensor_dtype dtype, size_t tens
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (j->base != MAP_FAILED && j->texts_bytes != NULL)
         return 0;
-    snprintf(errstr, ERRSTR_BYTES, "cannot have memory for %llu tensors as JSON: %s",
+    snprintf(errstr, ERRSTR_BYTES, "cannot allocate memory for %llu tensors as JSON: %s",
              (unsigned long long)most, strerror(errno));
     jsontensors_close(j);
     return -1;
@@ -83,7 +83,7 @@ static yyjson_mut_val *array_of(const struct jsontensors *j, yyjson_mut_doc *d, 
     return NULL;
 }
 
-/* The text of an array of the tensor's values, to be freed; NULL with the reason in `errstr`. */
+/* Return the tensor's values as a JSON array, which the caller frees; NULL with the reason in `errstr`. */
 static char *text_of(const struct jsontensors *j, const char *tensor, size_t *bytes, errstr_t errstr)
 {
     bool short_floats = j->dtype == TENSOR_FLOAT || j->dtype == TENSOR_FP16;
@@ -103,7 +103,7 @@ static char *text_of(const struct jsontensors *j, const char *tensor, size_t *by
 
 int jsontensors_add(struct jsontensors *j, const char *tensor, errstr_t errstr)
 {
-    size_t bytes; /* the array's: its first bracket's place is the comma's, and its last is left out */
+    size_t bytes; /* of the array; the comma replaces its first bracket, and its last is left out */
     char *text = text_of(j, tensor, &bytes, errstr);
     if (text == NULL)
         return -1;

@@ -9,13 +9,13 @@
 #include "half.h"
 #include "stringdata.h"
 
-#define DEPTH_MAX 16 /* of arrays in arrays: no output has more dimensions */
+#define DEPTH_MAX 16 /* of nested arrays: no output has more dimensions */
 
 struct reading {
     enum tensor_dtype dtype;
     size_t value_bytes;
     char *out; /* or NULL */
-    size_t most; /* values, or of strings bytes */
+    size_t most; /* values; for strings, bytes */
     int64_t count;
     size_t bytes; /* of strings */
 };
@@ -31,7 +31,7 @@ static bool is_signed(enum tensor_dtype dtype)
            dtype == TENSOR_INT64;
 }
 
-/* The bytes of a float; whether it is one. */
+/* Write the bytes of a float; return whether it is one. */
 static bool float_bytes(const struct reading *r, yyjson_val *value, char *bytes)
 {
     double number = yyjson_is_null(value) ? NAN : yyjson_get_num(value);
@@ -44,7 +44,7 @@ static bool float_bytes(const struct reading *r, yyjson_val *value, char *bytes)
     return yyjson_is_num(value) || yyjson_is_null(value);
 }
 
-/* The same of a truth value, which some servers write as a number. */
+/* The same for a boolean, which some servers write as a number. */
 static bool bool_bytes(yyjson_val *value, char *bytes)
 {
     bool is_number = yyjson_is_uint(value) && yyjson_get_uint(value) <= 1;
@@ -52,10 +52,10 @@ static bool bool_bytes(yyjson_val *value, char *bytes)
     return yyjson_is_bool(value) || is_number;
 }
 
-/* The same of a whole number. */
+/* The same for an integer. */
 static bool whole_bytes(const struct reading *r, yyjson_val *value, char *bytes)
 {
-    uint64_t whole = yyjson_get_uint(value); /* of a negative one the same bits */
+    uint64_t whole = yyjson_get_uint(value); /* a negative one has the same bits */
     bool is_negative = yyjson_is_sint(value) && yyjson_get_sint(value) < 0;
     unsigned bits = (unsigned)r->value_bytes * CHAR_BIT - is_signed(r->dtype);
     memcpy(bytes, &whole, r->value_bytes);

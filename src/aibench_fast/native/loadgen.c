@@ -10,7 +10,7 @@
 #include "requests.h"
 #include "schedstat.h"
 
-/* How long after the threads' start request 0 is due, so that none is late for want of a thread. */
+/* Request 0 is due so long after the start, so that all threads run by then. */
 #define SCHEDULE_LEAD_NS (10 * NS_PER_MS)
 
 struct loadgen {
@@ -20,8 +20,8 @@ struct loadgen {
     struct iothread threads[]; /* run.config.threads of them */
 };
 
-/* Share the range of a draw, 64 bits, among the kinds by their weights. As these are not far apart,
- * no sum before the last rounds to the whole, which 64 bits cannot hold. */
+/* Divide the range of a draw, 64 bits, among the kinds by weight. Weights are close enough to each other that only the
+ * last sum rounds to the whole range, which 64 bits cannot hold. */
 static void set_kind_limits(struct run_state *run)
 {
     const struct loadgen_config *config = &run->config;
@@ -90,7 +90,7 @@ struct loadgen *loadgen_create(const struct loadgen_config *config, errstr_t err
         g->threads[i].line.timer_fd = -1;
         atomic_init(&g->threads[i].schedstat_fd, -1);
     }
-    g->run.sample = malloc(g->run.output_bytes_max + 1); /* which may be none at all */
+    g->run.sample = malloc(g->run.output_bytes_max + 1); /* outputs may be empty */
     if (g->run.sample == NULL) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         loadgen_free(g);
@@ -121,8 +121,8 @@ int loadgen_start(struct loadgen *g, int64_t at_ns, errstr_t errstr)
         atomic_store(&g->run.measured_from_ns,
                      g->run.schedule.start_ns + config->measured_after_ns);
     sigfillset(&all);
-    sigdelset(&all, SIGBUS); /* which mapguard.h needs, and which cannot be put off */
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* what a thread is born with, it keeps */
+    sigdelset(&all, SIGBUS); /* mapguard.h needs it, and it cannot be deferred */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit it */
     g->run.threads_running = g->run.config.threads;
     while (g->threads_started < g->run.config.threads && !error) {
         struct iothread *t = &g->threads[g->threads_started];
@@ -184,7 +184,7 @@ void loadgen_stop(struct loadgen *g)
     run_stop(&g->run);
 }
 
-/* What a thread used in the measured part; its own last word, once it has ended. */
+/* Return the CPU time of a thread in the measured part; after its end, the time that it recorded. */
 static int64_t thread_cpu_ns(struct iothread *t)
 {
     int64_t from_ns = atomic_load_explicit(&t->cpu_from_ns, memory_order_relaxed);
@@ -197,7 +197,7 @@ static int64_t thread_cpu_ns(struct iothread *t)
     return now.tv_sec * NS_PER_S + now.tv_nsec - from_ns;
 }
 
-/* How long a thread waited for a CPU in the measured part, as above; -1 where that is unknown. */
+/* Return how long a thread waited for a CPU in the measured part, likewise; -1: unknown. */
 static int64_t thread_cpu_wait_ns(struct iothread *t)
 {
     int64_t from_ns = atomic_load_explicit(&t->cpu_wait_from_ns, memory_order_relaxed);
@@ -232,7 +232,7 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     counted_merge(&s->counted, &t->counted);
 }
 
-/* From when on nothing that was due was the run's; 0 where the schedule came to its end. */
+/* Return when the run stopped taking requests that were due; 0: the schedule ended by itself. */
 static int64_t cut_at_ns(struct run_state *run)
 {
     int64_t over_ns = atomic_load(&run->over_ns);

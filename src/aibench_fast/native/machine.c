@@ -39,7 +39,7 @@ int machine_timer_errors(struct histogram *errors, uint64_t count, int64_t perio
     int status = -1;
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0)
-        snprintf(errstr, ERRSTR_BYTES, "cannot make an epoll: %s", strerror(errno));
+        snprintf(errstr, ERRSTR_BYTES, "cannot create an epoll instance: %s", strerror(errno));
     else if (waiting_line_open(&line, epoll_fd, errstr) == 0) {
         wait_and_record(errors, &line, epoll_fd, count, period_ns);
         status = 0;

@@ -14,12 +14,12 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     (void)context;
     if (mapguard.is_on)
         siglongjmp(mapguard.way_out, 1);
-    sigaction(number, &before, NULL); /* what raised it is run again, and raises it again */
+    sigaction(number, &before, NULL); /* the instruction runs again, and raises it again */
 }
 
 static void install(void)
 {
-    /* Not deferred: the jump out of the handler does not end the deferral. */
+    /* SA_NODEFER: the jump out of the handler would not unblock the signal. */
     struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};
     sigaction(SIGBUS, &action, &before);
 }

@@ -1,4 +1,4 @@
-/* A build without OpenSSL: no tls can be made, and so nothing else here is ever called. */
+/* A build without OpenSSL: tls_create fails, so the other functions are never called. */
 #include "tls.h"
 
 #ifndef WITH_OPENSSL
@@ -10,7 +10,7 @@ struct tls *tls_create(const struct tls_config *config, errstr_t errstr)
 {
     (void)config;
     snprintf(errstr, ERRSTR_BYTES,
-             "this build has no TLS, for OpenSSL's headers were missing: install libssl-dev, and install "
+             "this build has no TLS, because OpenSSL's headers were missing: install libssl-dev, and install "
              "aibench-fast again");
     return NULL;
 }

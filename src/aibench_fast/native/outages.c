@@ -7,7 +7,7 @@
 
 #define FIRST_DELAY_NS (20 * NS_PER_MS)
 #define MOST_DELAY_NS (100 * NS_PER_MS)
-#define DELAY_A_WORKER_NS (2 * NS_PER_MS) /* 500 attempts a second, of however many workers */
+#define DELAY_A_WORKER_NS (2 * NS_PER_MS) /* at most 500 attempts a second, for any number of workers */
 
 void outages_init(struct outages *o)
 {
@@ -25,7 +25,7 @@ void outages_attempt_failed(struct outages *o, int64_t lost_ns)
     }
     if (o->count <= OUTAGES_KEPT) {
         struct outage *last = &o->kept[o->count - 1];
-        /* A connection that was lost in the outage before is none's that is still to come. */
+        /* A connection that was lost in the previous outage does not begin the next one. */
         int64_t before_ns = o->count > 1 ? last[-1].to_ns : 0;
         int64_t from_ns = lost_ns > before_ns ? lost_ns : before_ns;
         last->attempts++;
@@ -64,7 +64,7 @@ int64_t reconnect_delay_ns(uint32_t attempt, uint32_t worker, uint32_t workers)
         delay_ns *= 2;
     if (delay_ns > most_ns)
         delay_ns = most_ns;
-    /* Between half of it and all. */
+    /* Between half of the delay and all of it. */
     uint64_t drawn = splitmix_at(worker, attempt) >> 11;
     return delay_ns / 2 + (int64_t)((double)delay_ns / 2 * ((double)drawn * 0x1p-53));
 }

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Servers' words are shown to people, and may hold anything. */
+/* Messages of servers may have any bytes, and are shown on terminals. */
 static void make_one_line(char *text)
 {
     for (; *text; text++)

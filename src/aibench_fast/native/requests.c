@@ -17,7 +17,7 @@ static void set_over(struct run_state *run, int64_t over_ns)
 
 OUT_OF_LINE void run_stop(struct run_state *run)
 {
-    run_is_over(run); /* its end, where that came before and nobody noticed */
+    run_is_over(run); /* notes an end that nobody has noticed yet */
     set_over(run, monotonic_ns());
     atomic_store(&run->stopping, true);
 }
@@ -27,7 +27,7 @@ bool run_is_over(struct run_state *run)
     int64_t from_ns = atomic_load_explicit(&run->measured_from_ns, memory_order_relaxed);
     if (run->config.duration_ns && from_ns &&
         monotonic_ns() - from_ns >= run->config.duration_ns) {
-        /* Not when that was noticed: what is due in between is none of the run's. */
+        /* Not the time when it was noticed: requests that are due in between do not belong to the run. */
         set_over(run, from_ns + run->config.duration_ns);
         return true;
     }
@@ -91,7 +91,7 @@ static void compare(struct worker *w)
     }
 }
 
-/* Judge from now on the replies to the oldest request. */
+/* Begin to judge the replies to the oldest request. */
 static void judge_oldest(struct iothread *t, struct worker *w)
 {
     w->check.expected = oldest(w)->kind;
@@ -106,9 +106,9 @@ void request_done(struct iothread *t, struct worker *w)
     const struct protocol *protocol = run->config.protocol;
     int64_t now_ns = read_clock(t);
     if (protocol->settle && w->check.kind == FAILURE_NONE)
-        protocol->settle(w->connection.reader); /* after the clock was read */
+        protocol->settle(w->connection.reader); /* after the clock, as the latency must not include it */
     if (w->output && w->check.kind == FAILURE_NONE && oldest(w)->kind->references)
-        compare(w); /* and this */
+        compare(w); /* likewise */
     bool failed = w->check.kind != FAILURE_NONE;
     count_ended(t, w, now_ns);
     if (oldest(w)->samples)
@@ -140,7 +140,7 @@ OUT_OF_LINE static uint32_t draw_kind(const struct run_state *run, uint64_t numb
     return kind;
 }
 
-/* Put the run's next request into the ring, which has room; NULL where the run has no more. */
+/* Put the run's next request into the ring, which has room; return NULL if the run has no more. */
 static struct request *take_request(struct iothread *t, struct worker *w)
 {
     struct run_state *run = t->run;
@@ -168,7 +168,7 @@ static struct request *take_request(struct iothread *t, struct worker *w)
     return request;
 }
 
-/* Queue the bytes of a request, behind what is queued already. */
+/* Queue the bytes of a request behind those already queued. */
 static void queue_bytes(struct worker *w, struct request *request)
 {
     const struct request_kind *kind = request->kind;
@@ -190,7 +190,7 @@ static void queue_bytes(struct worker *w, struct request *request)
     request->end_byte = w->queued_bytes;
 }
 
-/* Queue a request, which starts now. */
+/* Queue a request that starts now. */
 static void request_queue(struct iothread *t, struct worker *w, struct request *request,
                           int64_t now_ns)
 {
@@ -209,7 +209,7 @@ static void request_queue(struct iothread *t, struct worker *w, struct request *
         judge_oldest(t, w);
 }
 
-/* Queue as many more requests as the connection may have outstanding. */
+/* Queue requests until the connection has as many outstanding as the pipeline allows. */
 static void worker_fill(struct iothread *t, struct worker *w)
 {
     int64_t now_ns = 0;
@@ -224,7 +224,7 @@ static void worker_fill(struct iothread *t, struct worker *w)
     }
 }
 
-/* The requests go out again; they started when they first did. */
+/* Send the requests again; their start stays the first one. */
 OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
 {
     w->resends = false;
@@ -233,7 +233,7 @@ OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
     judge_oldest(t, w);
 }
 
-/* The requests waited for a connection, and in a closed loop nothing else says since when. */
+/* The requests waited for a connection. In a closed loop this sets their intended start, to include the wait. */
 OUT_OF_LINE static void start_held_up(struct iothread *t, struct worker *w)
 {
     if (w->resends) {
@@ -257,7 +257,7 @@ void worker_start(struct iothread *t, struct worker *w)
         start_held_up(t, w);
     else
         request_queue(t, w, oldest(w), read_clock(t));
-    worker_fill(t, w); /* before anything is sent, so that all of it goes at once */
+    worker_fill(t, w); /* before anything is sent, so that all of it is sent at once */
     worker_send(t, w);
 }
 
@@ -267,14 +267,14 @@ static bool is_probed(struct iothread *t, const struct worker *w)
            keepalive_is_probed(&t->run->keepalives[w->server], w->replies);
 }
 
-/* Leave the connection alone, to see whether the server closes it. */
+/* Leave the connection alone to see whether the server closes it. */
 OUT_OF_LINE static void probe(struct iothread *t, struct worker *w)
 {
     w->probes = true;
     worker_rest(t, w, monotonic_ns() + KEEPALIVE_PROBE_MS * NS_PER_MS);
 }
 
-/* Whether a connection without a request is of no more use, which where a protocol says so is no failure. */
+/* Return whether a connection without requests is unusable. If the protocol allows it, this is not a failure. */
 static bool closed_by_peer(struct iothread *t, const struct worker *w)
 {
     const struct protocol *protocol = t->run->config.protocol;
@@ -317,7 +317,7 @@ OUT_OF_LINE bool drop_too_late(struct iothread *t, struct worker *w, const struc
 void worker_next(struct iothread *t, struct worker *w)
 {
     const struct request *request;
-    int64_t free_ns; /* read before it is asked whether the run is over, as in release_waiting */
+    int64_t free_ns; /* read before run_is_over is called, as in release_waiting */
     do {
         free_ns = schedule_is_open(&t->run->schedule) ? monotonic_ns() : 0;
         request = take_request(t, w);
@@ -338,9 +338,9 @@ void worker_next(struct iothread *t, struct worker *w)
     }
 }
 
-/* Whether the server closed the connection before it had the request, as HTTP lets it (RFC 9112, 9.3.1). What
- * it may have begun is lost, however short the time. An end acknowledges all that the server's system had
- * received before; a reset acknowledges nothing, and keepalive.h says when it is taken for an end. */
+/* Return whether the server closed the connection before it had the request, as HTTP allows (RFC 9112, 9.3.1). A
+ * request that it may have begun is lost, however short the time. An orderly end acknowledges all that the server's
+ * system had received before. A reset acknowledges nothing; keepalive.h says when it counts as an end. */
 OUT_OF_LINE static bool closed_before_request(struct iothread *t, const struct worker *w)
 {
     const struct connection *c = &w->connection;
@@ -371,16 +371,16 @@ void worker_lost(struct iothread *t, struct worker *w)
     if (run->config.stop_on_disconnect && w->check.kind == FAILURE_CONNECTION_LOST)
         run_stop(run);
     requests_lost(t, w);
-    /* A server that takes connections only to cut them would otherwise be kept busy by that alone, and
-     * the workers that it does answer would measure it. */
+    /* The rest keeps a server that accepts connections and cuts them from spending its time on that, which would slow
+     * down the requests that it answers. */
     if (w->replies == 0)
         worker_rest(t, w, w->lost_ns + REST_NS);
     else
         worker_next(t, w);
 }
 
-/* The oldest request's last reply is whole, and some of the request is not sent: a server may refuse what it has
- * not read. Nothing else can be the answer to it. The connection is of no more use, for the rest is owed. */
+/* The oldest request's last reply is whole before the request is sent completely: a server may refuse what it has not
+ * read, but only with an error. The connection is unusable, because the rest of the request is missing. */
 OUT_OF_LINE static void judge_early(struct iothread *t, struct worker *w)
 {
     const struct protocol *protocol = t->run->config.protocol;
@@ -390,7 +390,7 @@ OUT_OF_LINE static void judge_early(struct iothread *t, struct worker *w)
     replycheck_fail(&w->check, FAILURE_PROTOCOL, "answered before the request was sent");
 }
 
-/* The oldest request's last reply is whole: nothing may speak against that it is the answer. */
+/* The oldest request's last reply is whole. Return whether it can be the answer; if not, the check says why. */
 static bool may_be_answer(struct iothread *t, struct worker *w)
 {
     if (w->connection.sent_bytes < oldest(w)->end_byte)
@@ -403,7 +403,7 @@ static bool may_be_answer(struct iothread *t, struct worker *w)
 }
 
 enum received {
-    RECEIVED_ALL,  /* all that came is judged */
+    RECEIVED_ALL,  /* everything received is judged */
     RECEIVED_LOSS, /* the oldest request failed, as the check says, and its connection with it */
     RECEIVED_MOVE  /* the requests are on their way to another node of a cluster */
 };
@@ -431,14 +431,14 @@ static inline enum received receive_replies(struct iothread *t, struct worker *w
     return RECEIVED_ALL;
 }
 
-/* Nothing more can be sent: what has come by then may be the answer, or an earlier request's. */
+/* Sending failed. What was received before may be the answer, or the answer to an earlier request. */
 OUT_OF_LINE static void send_failed(struct iothread *t, struct worker *w)
 {
     struct replycheck sending = w->check;
     enum received received = RECEIVED_LOSS;
     if (sending.kind == FAILURE_CONNECTION_LOST) {
         w->check.kind = FAILURE_NONE;
-        w->connection.hung_up = true; /* so that all of it is read */
+        w->connection.hung_up = true; /* so that everything is read */
         received = receive_replies(t, w);
     }
     if (received == RECEIVED_MOVE)

@@ -9,14 +9,14 @@
 #include "kind.h"
 #include "stringdata.h"
 
-/* hiredis lets up to 1 KiB of parsed replies stand before it moves the rest down. */
+/* hiredis keeps up to 1 KiB of parsed replies before it moves the rest down. */
 #define DISCARD_BYTES 2048
 #define LEAST_ROOM_BYTES 512 /* to receive into */
 #define OUT_OF_LINE __attribute__((noinline, cold))
 #define CLUSTER_DOWN "CLUSTERDOWN "
-#define REPLY_SPARE_BYTES (1024 * 1024) /* an error's words, or an output that is somewhat too large */
+#define REPLY_SPARE_BYTES (1024 * 1024) /* for an error message, or an output that is a little too large */
 
-/* A command of a greeting is answered by OK. */
+/* The server answers a command of a greeting with OK. */
 static const struct reply_plan greeting_plan = {.count = 1, .expected = {{.type = REPLY_STATUS}}};
 
 static const struct reply_plan *plan_of(const struct replycheck *check)
@@ -24,7 +24,7 @@ static const struct reply_plan *plan_of(const struct replycheck *check)
     return check->expected ? &check->expected->plan : &greeting_plan;
 }
 
-/* How many replies come before the array, or in all where there is none. */
+/* Return how many replies come before the array; without an array, all of them. */
 static size_t alone(const struct reply_plan *plan)
 {
     return plan->count - plan->in_array;
@@ -33,7 +33,7 @@ static size_t alone(const struct reply_plan *plan)
 static const char *const type_names[] = {"a status", "an error", "a bulk", "an integer",
                                          "nil",      "an array", "a reply of another type", "a bulk"};
 
-/* What stands at this place of the plan, or NULL where the plan has nothing there. */
+/* Return the expected reply at this place; NULL if the plan has none there. */
 static const struct expected_reply *expected_at(const struct replycheck *check, int depth,
                                                 size_t index)
 {
@@ -48,7 +48,7 @@ static bool is_text(const char *text, size_t bytes, const char *wanted)
     return bytes == strlen(wanted) && memcmp(text, wanted, bytes) == 0;
 }
 
-/* The way of nearly every reply. */
+/* The fast path of nearly every reply. */
 static bool is_as_expected(const struct replycheck *check, const struct expected_reply *expected,
                            enum reply_type type, const char *text, size_t bytes)
 {
@@ -59,14 +59,14 @@ static bool is_as_expected(const struct replycheck *check, const struct expected
     return type == REPLY_BULK && bytes == expected->bytes && check->output == NULL;
 }
 
-/* Where an output is copied to: behind the room of those that the plan has before it. */
+/* Return where to copy an output to: after the room of those before it in the plan. */
 static char *output_place(struct replycheck *check, const struct expected_reply *expected, bool *is_first)
 {
     char *to = check->output;
     *is_first = true;
     for (const struct expected_reply *before = plan_of(check)->expected; before < expected; before++) {
         *is_first = *is_first && before->type == REPLY_STATUS;
-        to += before->bytes; /* of a status 0 */
+        to += before->bytes; /* 0 for a status */
     }
     return to;
 }
@@ -102,12 +102,12 @@ OUT_OF_LINE static void judge_strings(struct replycheck *check, const struct exp
     for (size_t i = 0; i < bytes; i++)
         count += text[i] == '\0';
     if (bytes > 0 && text[bytes - 1] != '\0')
-        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output whose last string has no NUL behind it");
+        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output whose last string does not end with a NUL");
     else if (count != expected->strings)
         replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu strings, expected %zu", count,
                         expected->strings);
     else if (bytes + count * STRING_LENGTH_BYTES > expected->bytes)
-        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu bytes, where %zu are the most", bytes,
+        replycheck_fail(check, FAILURE_WRONG_SIZE, "an output of %zu bytes, at most %zu expected", bytes,
                         expected->bytes);
     else if (check->output != NULL)
         copy_strings(check, expected, text, bytes);
@@ -175,7 +175,7 @@ static int depth_of(const redisReadTask *task)
     return depth;
 }
 
-/* hiredis takes NULL for out of memory; any other pointer will do where no object is built. */
+/* To hiredis NULL means out of memory; any other pointer will do, as no object is built. */
 static void *nothing_built(const redisReadTask *task)
 {
     return task->privdata;
@@ -206,7 +206,7 @@ static void *on_string(const redisReadTask *task, char *text, size_t bytes)
 static void *on_array(const redisReadTask *task, size_t elements)
 {
     size_t index = task->idx > 0 ? (size_t)task->idx : 0;
-    bool is_array = task->type == REDIS_REPLY_ARRAY; /* and no map, set or push */
+    bool is_array = task->type == REDIS_REPLY_ARRAY; /* not a map, set or push */
     judge_array(task->privdata, depth_of(task), index, is_array ? REPLY_ARRAY : REPLY_OTHER, elements);
     return nothing_built(task);
 }
@@ -255,8 +255,8 @@ static void *open_reader(struct replycheck *check, size_t reply_bytes)
     if (reader == NULL)
         return NULL;
     reader->privdata = check;
-    /* The buffer is made as large as a request's replies now and kept, so that nothing is
-     * allocated while latencies are measured. */
+    /* Make the buffer as large as a request's replies now and keep it, so that nothing is allocated while latencies
+     * are measured. */
     reader->maxbuf = 0;
     sds buffer = sdsMakeRoomFor(reader->buf, reply_bytes + DISCARD_BYTES);
     if (buffer == NULL) {
@@ -272,7 +272,7 @@ static void close_reader(void *reader)
     redisReaderFree(reader);
 }
 
-/* The reader's own buffer, where redisReaderFeed would copy to. */
+/* The reader's own buffer, into which redisReaderFeed would copy. */
 static char *room(void *of, size_t *bytes)
 {
     redisReader *reader = of;
@@ -294,7 +294,7 @@ static void came(void *of, size_t bytes)
     reader->buf[reader->len] = '\0';
 }
 
-/* The rest of a reply is still to come: how much of it there is already is bounded, and memory with it. */
+/* A reply is incomplete: limit how much of it is kept, and so the memory. */
 static enum io_status await_rest(const redisReader *reader)
 {
     struct replycheck *check = reader->privdata;

@@ -31,8 +31,8 @@ static double segment_requests(const struct schedule_segment *segment)
     return (segment->from_per_s + segment->to_per_s) / 2 * segment->duration_s;
 }
 
-/* How far into the segment `count` requests have come: the root of slope / 2 t^2 + from t = count, in
- * the form that neither a slope of 0 nor a start from 0 divides by 0. */
+/* Return when in the segment `count` requests are due: the root of slope / 2 t^2 + from t = count, in the form that
+ * divides by 0 neither for a slope of 0 nor for a start from 0. */
 static double seconds_for(const struct schedule_segment *segment, double count)
 {
     if (count == 0)
@@ -42,10 +42,10 @@ static double seconds_for(const struct schedule_segment *segment, double count)
                        ? 0
                        : (segment->to_per_s - segment->from_per_s) / segment->duration_s;
     double square = from * from + 2 * slope * count;
-    return 2 * count / (from + sqrt(square > 0 ? square : 0)); /* a ramp to 0 may round below it */
+    return 2 * count / (from + sqrt(square > 0 ? square : 0)); /* a ramp to 0 may round below 0 */
 }
 
-/* Which request of the whole the share's k-th is. */
+/* Return the number in the whole of the share's k-th request. */
 static uint64_t share_number(const struct schedule_share *share, uint64_t k)
 {
     if (share->clients == 0)
@@ -54,7 +54,7 @@ static uint64_t share_number(const struct schedule_share *share, uint64_t k)
            share->client;
 }
 
-/* Find when the place is reached, in the segment that it is in; false past the last one. */
+/* Find the segment of the place and when it is reached; return false after the last segment. */
 static bool find_due(struct schedule *s, struct arrival *arrival)
 {
     const struct schedule_config *config = &s->config;
@@ -76,7 +76,7 @@ static bool find_due(struct schedule *s, struct arrival *arrival)
 
 static bool next_by_profile(struct schedule *s, struct arrival *arrival)
 {
-    /* Even places are counted and not summed up, so that no rounding adds up. */
+    /* Even places are computed from the number, so that rounding errors do not add up. */
     if (s->config.arrivals == ARRIVALS_EVEN)
         s->place = (double)arrival->number;
     else

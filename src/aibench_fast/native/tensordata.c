@@ -6,8 +6,8 @@
 
 #define WORD_BITS 64
 
-/* Define a function that fills `count` values; each is `expression` of the next `bits` of a word,
- * the lowest ones of `random`. Whole words are apart, for the compiler to unroll them. */
+/* Define a function that fills `count` values. Each is `expression` of `random`, whose lowest `bits` bits are the next
+ * ones of a word. Whole words have a function of their own, which the compiler unrolls. */
 #define DEFINE_FILL(name, type, bits, expression)                                                  \
     static inline void name##_from(type *values, size_t count, uint64_t word)                      \
     {                                                                                              \

@@ -16,14 +16,14 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-/* The bytes of whole pages that a file takes of the addresses. */
+/* Return the size of the pages that a file takes. */
 static size_t page_bytes(size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     return (bytes + page - 1) / page * page;
 }
 
-/* Find how many tensors each file has, and whether gaps come between them; -1 with errno, and `failed`. */
+/* Find how many tensors each file has, and whether there are gaps between files; -1 with errno, and `failed`. */
 static int measure(struct tensormap *map, const char *const *paths, const char **failed)
 {
     struct stat status;
@@ -48,14 +48,14 @@ static int measure(struct tensormap *map, const char *const *paths, const char *
     return 0;
 }
 
-/* Map a file of just so many bytes, at an address or where there is room; -1 with errno. */
+/* Map a file of exactly `bytes` bytes, at an address or anywhere; -1 with errno. */
 static int map_file(const char *path, size_t bytes, const char **base)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     void *mapped = MAP_FAILED;
     if (fd >= 0 && fstat(fd, &status) == 0) {
-        errno = EAGAIN; /* it changed since it was measured */
+        errno = EAGAIN; /* its size changed */
         if ((size_t)status.st_size == bytes)
             mapped = mmap((void *)*base, bytes, PROT_READ, MAP_SHARED | (*base ? MAP_FIXED : 0), fd, 0);
     }
@@ -69,7 +69,7 @@ static int map_file(const char *path, size_t bytes, const char **base)
     return 0;
 }
 
-/* Map all files into one range of addresses, which has no room of its own to lose; -1 as `measure`. */
+/* Map all files into one range of addresses, reserved without memory; -1 as `measure`. */
 static int map_files(struct tensormap *map, const char *const *paths, const char **failed)
 {
     const char *base = NULL;
@@ -116,7 +116,7 @@ int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tens
     size_t bytes = tensor_count * tensor_bytes;
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) {
-        snprintf(errstr, ERRSTR_BYTES, "cannot have %zu bytes for generated tensors: %s", bytes,
+        snprintf(errstr, ERRSTR_BYTES, "cannot allocate %zu bytes for generated tensors: %s", bytes,
                  strerror(errno));
         map->base = NULL;
         return -1;
@@ -141,7 +141,7 @@ int tensormap_of_batches(struct tensormap *map, uint64_t count, uint64_t batch, 
     };
     if (map->batches != NULL)
         return 0;
-    snprintf(errstr, ERRSTR_BYTES, "cannot have memory for %llu batches: %s", (unsigned long long)count,
+    snprintf(errstr, ERRSTR_BYTES, "cannot allocate memory for %llu batches: %s", (unsigned long long)count,
              strerror(errno));
     return -1;
 }
@@ -175,7 +175,7 @@ size_t tensormap_batch_iovecs(const struct tensormap *map, uint64_t batch)
     return (size_t)(batch / shortest) + 2;
 }
 
-/* Find where a tensor is; return how many, itself among them, follow without a gap. */
+/* Find a tensor; return how many tensors follow without a gap, including itself. */
 static uint64_t find_tensor(const struct tensormap *map, uint64_t index, const char **place)
 {
     size_t low = 0, high = map->shard_count;
@@ -219,7 +219,7 @@ size_t tensormap_batch_around(const struct tensormap *map, uint64_t first, uint6
     return used;
 }
 
-/* Not inlined, for what it changes must not be a variable of who jumps. */
+/* Not inlined: the function that jumps must not have variables that this one changes. */
 static __attribute__((noinline)) void copy_runs(const struct iovec *runs, size_t count, char *out)
 {
     for (; count > 0; count--, runs++) {
@@ -228,7 +228,7 @@ static __attribute__((noinline)) void copy_runs(const struct iovec *runs, size_t
     }
 }
 
-/* -1 where a file shrank. */
+/* -1 if a file shrank. */
 static int copy_guarded(const struct iovec *runs, size_t count, char *out)
 {
     if (mapguard_enter())

@@ -22,17 +22,17 @@ struct tls {
     SSL_CTX *context;
     BIO_METHOD *socket_method;
     char *server_name;
-    bool is_address; /* and no name */
-    pthread_mutex_t mutex; /* guards the next */
-    SSL_SESSION *session;  /* the newest; NULL before there is any */
+    bool is_address; /* server_name is an address, not a name */
+    pthread_mutex_t mutex; /* guards `session` */
+    SSL_SESSION *session;  /* the newest; NULL: none yet */
 };
 
 struct tls_link {
     SSL *ssl;
     int fd;
-    bool is_drained; /* the last read took all that had come; the owner is told when there is more */
-    bool cannot_send; /* sending failed, as `error` says; what came before may still be received */
-    bool is_over;    /* nothing more can be sent or received, as the next two say */
+    bool is_drained; /* the last read took everything; epoll reports more */
+    bool cannot_send; /* sending failed with `error`; earlier bytes can still be received */
+    bool is_over;    /* nothing more can be sent or received, for the reason in the next two */
     int error;       /* an errno, or 0 after the peer's orderly end */
     errstr_t why;
     char gathered[RECORD_BYTES];
@@ -72,7 +72,7 @@ static long socket_control(BIO *bio, int command, long number, void *pointer)
     (void)pointer;
     if (command == BIO_CTRL_EOF)
         return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
-    return command == BIO_CTRL_FLUSH; /* nothing is kept back */
+    return command == BIO_CTRL_FLUSH; /* nothing is buffered */
 }
 
 static BIO_METHOD *new_socket_method(void)
@@ -86,7 +86,7 @@ static BIO_METHOD *new_socket_method(void)
     return method;
 }
 
-/* A session that the server offers is kept for the next connection. */
+/* Keep the session that the server offers for the next connection. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -95,10 +95,10 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     tls->session = session;
     pthread_mutex_unlock(&tls->mutex);
     SSL_SESSION_free(older);
-    return 1; /* it is ours now */
+    return 1; /* we keep the reference */
 }
 
-/* What OpenSSL says of the first thing that went wrong. */
+/* Copy OpenSSL's message for its first error. */
 static const char *reason(unsigned long code)
 {
     const char *words = code ? ERR_reason_error_string(code) : NULL;
@@ -201,7 +201,7 @@ struct tls_link *tls_link_open(struct tls *tls, int fd)
     return link;
 }
 
-/* After a call that did not go through: sets errno, and keeps what is the end of the connection. */
+/* After a failed call: set errno, and note it if the connection is at its end. */
 static void note_error(struct tls_link *link)
 {
     int system_error = errno, error = SSL_get_error(link->ssl, 0);
@@ -216,7 +216,7 @@ static void note_error(struct tls_link *link)
         snprintf(link->why, sizeof link->why, "the server ended the connection");
     } else if (error == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         link->error = ECONNRESET;
-        snprintf(link->why, sizeof link->why, "the connection was cut, without the end that TLS has");
+        snprintf(link->why, sizeof link->why, "the connection was cut without TLS's closing alert");
     } else if (error == SSL_ERROR_SSL) {
         link->error = EPROTO;
         snprintf(link->why, sizeof link->why, "TLS: %s", reason(code));
@@ -250,7 +250,7 @@ bool tls_wants_to_send(const struct tls_link *link)
     return SSL_want_write(link->ssl);
 }
 
-/* Put together what fits into a record. Returns its bytes, and where they are. */
+/* Join the pieces that fit into a record. Return their size, and set where they are. */
 static size_t gather(struct tls_link *link, const struct iovec *iov, size_t count, const char **from)
 {
     size_t bytes = 0;
@@ -285,7 +285,7 @@ ssize_t tls_send(struct tls_link *link, const struct iovec *iov, size_t count)
     if (went)
         return (ssize_t)sent;
     note_error(link);
-    /* A server that takes no more may have said why before: that can still be read. */
+    /* A server that accepts no more may have sent a reason before, which can still be read. */
     link->cannot_send = link->is_over && link->error != EPROTO;
     link->is_over = link->is_over && !link->cannot_send;
     return -1;

@@ -12,8 +12,8 @@
 
 #include "clock.h"
 
-/* A unix socket connects at once or, where the server's queue of new connections is full, not at
- * all; hiredis takes that for a connection under way, which nothing would ever tell the end of. */
+/* A unix socket connects at once, or not at all if the server's queue of new connections is full. hiredis takes
+ * that for a connection in progress, whose end the kernel would never report. */
 static bool queue_is_full(const redisContext *context, const struct endpoint *endpoint)
 {
     struct sockaddr_storage peer;
@@ -53,7 +53,7 @@ int transport_open(struct transport *t, const struct endpoint *endpoint, errstr_
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
-    if (endpoint->socket == NULL) /* a unix socket has no such stamps */
+    if (endpoint->socket == NULL) /* a unix socket has no receive stamps */
         setsockopt(t->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     return 0;
 }
@@ -89,13 +89,13 @@ int transport_await(struct transport *t, int64_t timeout_ns, errstr_t errstr)
         left_ns = until_ns - monotonic_ns();
     }
     if (status == IO_AGAIN)
-        snprintf(errstr, ERRSTR_BYTES, "no connection within the time allowed");
+        snprintf(errstr, ERRSTR_BYTES, "no connection within the connect timeout");
     return status == IO_DONE ? 0 : -1;
 }
 
 ssize_t transport_receive_stamped(struct transport *t, char *to, size_t room, bool *more, int64_t *waited_ns)
 {
-    if (t->tls) /* a record comes in pieces, each with a stamp of its own */
+    if (t->tls) /* a record arrives in pieces, each with its own stamp */
         return tls_receive(t->tls, to, room, more);
     union {
         char room[CMSG_SPACE(sizeof(struct timespec))];
@@ -110,7 +110,7 @@ ssize_t transport_receive_stamped(struct transport *t, char *to, size_t room, bo
         struct timespec came;
         memcpy(&came, CMSG_DATA(head), sizeof came);
         int64_t since_ns = clock_ns(CLOCK_REALTIME) - (came.tv_sec * NS_PER_S + came.tv_nsec);
-        *waited_ns = since_ns > 0 ? since_ns : 0; /* that clock may be set back */
+        *waited_ns = since_ns > 0 ? since_ns : 0; /* the stamps' clock may be set back */
     }
     *more = got == (ssize_t)room;
     return got;

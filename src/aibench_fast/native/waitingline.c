@@ -13,11 +13,11 @@ int waiting_line_open(struct waiting_line *line, int epoll_fd, errstr_t errstr)
 {
     /* Edge-triggered: every expiry wakes once, and the timer needs no reading. */
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
-    /* A timer of its own, because epoll_wait counts in milliseconds. */
+    /* A timer, because epoll_wait counts in milliseconds. */
     line->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (line->timer_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, line->timer_fd, &event) == 0)
         return 0;
-    snprintf(errstr, ERRSTR_BYTES, "cannot make a timer: %s", strerror(errno));
+    snprintf(errstr, ERRSTR_BYTES, "cannot create a timer: %s", strerror(errno));
     return -1;
 }
 
