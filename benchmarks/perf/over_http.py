@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from aibench_fast.protocols.address import http_address
-from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
-from aibench_fast.protocols.session import AskedInput, AskedKind
+from aibench_fast.protocols.openinference.session import OpenInferenceSession
+from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
+from aibench_fast.protocols.session import AskedInput, AskedKind, Workload
 from aibench_fast.server.triton import NULL_INPUT, NULL_MODEL, NULL_OUTPUT
 from benchmarks.perf import clients
 from benchmarks.perf.bench import Bench, installed
@@ -44,7 +45,9 @@ def _request(bench: Bench) -> tuple[str, Path, Path]:
     """Where our requests go, and files of their headers and of the body of the first."""
     tensor = bench.tensor_file(1).read_bytes()
     asked = AskedKind(NULL_MODEL, [AskedInput("FLOAT", (1, *SHAPE), tensor, NULL_INPUT)])
-    session = OpenInferenceSession(http_address(bench.triton.url), AskingHttp(), [asked])
+    session = OpenInferenceSession(
+        http_address(bench.triton.url), OpenInferenceSettings(), Workload(kinds=[asked])
+    )
     text, _ = session.texts(0, 0, len(tensor))
     head, _, json = text.partition(b"\r\n\r\n")
     line, *lines = head.decode().split("\r\n")

@@ -72,20 +72,21 @@ def split_strings(tensor: bytes) -> list[bytes]:
     return strings
 
 
-def check(shape: Sequence[int], dtype: str, prefix: str = "") -> None:
-    """ConfigError where there can be no such tensor; `prefix` stands before a setting's name."""
+def check(shape: Sequence[int], dtype: str, where: str = "") -> None:
+    """ConfigError where there can be no such tensor; `where` says which of several it is."""
+    named_dtype, named_shape = (where + one if where else f"`{one}`" for one in ("dtype", "shape"))
     if dtype not in DTYPES:
         known = ", ".join(DTYPES)
-        raise ConfigError(f"{prefix}dtype {dtype}: it has to be one of {known}")
+        raise ConfigError(f"{named_dtype} {dtype}: it has to be one of {known}")
     words = ",".join(map(str, shape))
     if not shape or min(shape) < 1:
         raise ConfigError(
-            f"{prefix}shape {words}: it has to be numbers from 1 on, such as 224,224,3"
+            f"{named_shape} {words}: it has to be numbers from 1 on, such as 224,224,3"
         )
     size_bytes = tensor_bytes(shape, dtype)
     if size_bytes > MAX_TENSOR_BYTES:
         raise ConfigError(
-            f"{prefix}shape {words} of {dtype} is {size_bytes:,} bytes; a tensor has at most "
+            f"{named_shape} {words} of {dtype} is {size_bytes:,} bytes; a tensor has at most "
             f"{MAX_TENSOR_BYTES:,}"
         )
 

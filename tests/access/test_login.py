@@ -128,7 +128,7 @@ def test_the_embedded_server_lets_in_who_it_handed_its_password_to(server: Embed
     stranger = replace(server.address, password=None)
     with pytest.raises(ServerError, match=r"NOAUTH .*required; give the password"):
         Connection(stranger)
-    with pytest.raises(ServerError, match=r"WRONGPASS .*; see whether --user and the password"):
+    with pytest.raises(ServerError, match=r"WRONGPASS .*; see whether `user` and the password"):
         Connection(replace(server.address, password="guessed"))
     assert len(server.address.password or "") >= 32
     assert (server.address.password or "-") not in repr(server.address)

@@ -207,7 +207,7 @@ def test_a_server_that_asks_for_a_certificate(
     own = authority.sign("client", "client")
     with TlsRedis(redis_program, authority.file, certificate, asks_clients=True) as server:
         with pytest.raises(
-            ServerError, match=r"wants a certificate of ours.*give --cert and --key"
+            ServerError, match=r"wants a certificate of ours.*give `certificate` and `key`"
         ):
             run(config(server))
         tls = replace(server.tls, certificate=own.certificate, key=own.key)
@@ -274,7 +274,7 @@ def test_a_url_with_a_password_is_refused(cli: Cli) -> None:
 
 
 def test_unix_sockets_need_none() -> None:
-    with pytest.raises(Exception, match="--tls with --socket"):
+    with pytest.raises(Exception, match="`tls` with `socket`"):
         ServerAddress(socket=Path("s"), tls=TlsSettings())
 
 

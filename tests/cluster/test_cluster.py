@@ -281,7 +281,7 @@ def test_each_connection_logs_in_where_there_is_a_password() -> None:
 def test_a_node_that_has_not_the_key_says_what_to_do(cluster: EmbeddedCluster) -> None:
     elsewhere = next(n for n in range(100) if key_slot(f"null{n}".encode()) > 6000)
     with pytest.raises(
-        ServerError, match=r"MOVED .*it is a node of a cluster: give --cluster-mode"
+        ServerError, match=r"MOVED .*it is a node of a cluster: give `cluster_mode`"
     ):
         run(RunConfig(file=None, shape=SHAPE, model=f"null{elsewhere}", address=cluster.address))
 
@@ -300,7 +300,7 @@ def test_a_server_without_a_cluster_is_told(closed_port: int) -> None:
         CLUSTER=lambda *_: b"-ERR This instance has cluster support disabled\r\n"
     ) as fake:
         nobody = ServerAddress("127.0.0.1", closed_port)
-        with pytest.raises(ServerError, match="is no node of a cluster: leave out --cluster-mode"):
+        with pytest.raises(ServerError, match="is no node of a cluster: leave out `cluster_mode`"):
             read_cluster([nobody, ServerAddress("127.0.0.1", fake.port)])
     with pytest.raises(ServerError, match="no server answers"):
         read_cluster([nobody])
@@ -309,10 +309,10 @@ def test_a_server_without_a_cluster_is_told(closed_port: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"url": "http://h"}, "--cluster-mode with --url"),
-        ({"model": "m{1}"}, "--model m{1} with --cluster-mode: each shard's copy gets a hash tag"),
-        ({"address": ServerAddress(socket="s")}, "--cluster-mode with --socket"),
-        ({"all_addresses": True}, "--all-addresses with --cluster-mode"),
+        ({"url": "http://h"}, "`cluster_mode` with `url`"),
+        ({"model": "m{1}"}, "`model` m{1} with `cluster_mode`: each shard's copy gets a hash tag"),
+        ({"address": ServerAddress(socket="s")}, "`cluster_mode` with `socket`"),
+        ({"all_addresses": True}, "`all_addresses` with `cluster_mode`"),
     ],
 )
 def test_what_a_cluster_cannot_do_is_one_line(settings: dict[str, object], message: str) -> None:

@@ -13,7 +13,7 @@ from fake_redisai import FakeRedisAI
 
 from aibench_fast import Result, RunConfig, ServerError, run
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.tls import TlsSettings
 
 LARGE = (1024, 1024, 4)

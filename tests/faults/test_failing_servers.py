@@ -18,7 +18,7 @@ from faults.runs import NULL, conserved, redisai
 from redisclient import connect, load_into
 
 from aibench_fast import Result, ServerAddress, ServerError
-from aibench_fast.load import config
+from aibench_fast.protocols import settings
 from aibench_fast.server import EmbeddedServer
 
 # Connection 0 is the visit's, whose trial is the first inference there is.
@@ -191,7 +191,7 @@ def test_a_server_that_is_stuck_before_the_run_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No longer than a request may take, or a model to be compiled."""
-    monkeypatch.setattr(config, "LEAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr(settings, "LEAST_PATIENCE_S", 0.3)
     with (
         FakeRedisAI(PING=never) as server,
         pytest.raises(ServerError, match=r"did not answer PING within 0\.3 s"),
@@ -208,7 +208,7 @@ def test_a_server_that_is_stuck_before_the_run_is_not_waited_for(
 def test_a_model_that_is_compiled_for_the_trial_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
-    monkeypatch.setattr(config, "LEAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr(settings, "LEAST_PATIENCE_S", 0.3)
     if protocol == "resp":
         slow: Behaviour = lambda _, number: OK if number else asyncio.sleep(1.0, OK)  # noqa: E731
         with FakeRedisAI(AI_MODELRUN=slow) as server:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aibench_fast import ConfigError, Result, RunConfig, run
 from aibench_fast.protocols.address import http_address
-from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.head import end_of_head, open_head
 
 
@@ -138,7 +138,7 @@ def test_a_header_that_breaks_requests_is_one_line(cli: Cli, header: str) -> Non
 @pytest.mark.parametrize(
     ("headers", "told"),
     [
-        ((("Host", "a"), ("host", "b")), "--header Host is given more than once"),
+        ((("Host", "a"), ("host", "b")), "`headers` Host is given more than once"),
         ((("Content-Type", "a"), ("content-type", "a")), "is given more than once"),
         ((("X Y", "1"),), "a header is a line of a name and a value"),
         ((("X-A", "1\r\nX-B: 2"),), "a header is a line of a name and a value"),

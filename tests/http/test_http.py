@@ -465,7 +465,7 @@ def test_a_server_that_wants_a_token_is_told_with_how_to_give_it() -> None:
     answer = json_reply({"error": "who?"}, "401 Unauthorized")
     with (
         FakeInference(paths={"/v2/models/m": answer}) as server,
-        pytest.raises(ServerError, match=r"HTTP 401 for .*: who\?; .* --header 'Auth"),
+        pytest.raises(ServerError, match=r"HTTP 401 for .*: who\?; .* `headers` 'Auth"),
     ):
         against(server)
 
@@ -508,7 +508,7 @@ def test_statistics_that_are_none_are_noted_in_words(stats: object, words: str) 
 def test_a_header_that_breaks_the_request_is_refused(name: str) -> None:
     with (
         FakeInference() as server,
-        pytest.raises(ConfigError, match=f"--header {name}: it changes where a request"),
+        pytest.raises(ConfigError, match=f"`headers` {name}: it changes where a request"),
     ):
         against(server, headers=((name, "5"),))
 
@@ -535,7 +535,7 @@ def test_a_model_that_is_not_ready_is_told() -> None:
 def test_a_free_length_is_asked_for() -> None:
     with FakeInference() as server:
         server.model["inputs"][0]["shape"] = [-1, -1]
-        with pytest.raises(ConfigError, match="x of any x any FP32: give --shape"):
+        with pytest.raises(ConfigError, match="x of any x any FP32: give `shape`"):
             against(server)
         assert against(server, shape=(4,)).successes == 20
 

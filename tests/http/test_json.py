@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aibench_fast import ConfigError, Result, RunConfig, ServerError, run
 from aibench_fast._core import JsonTensors, Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.results.events import Formatting, Sample
 from aibench_fast.tensortype import canonical
 

@@ -11,7 +11,7 @@ from commandline import Cli
 from fake_inference import Answer, Asked, FakeInference, json_reply, output, reply
 
 from aibench_fast import Result, RunConfig, ServerError, run
-from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.results.events import Sample
 from aibench_fast.tensortype import joined_strings, split_strings
 

@@ -258,8 +258,8 @@ def test_a_client_that_is_killed_is_lost_and_no_more(
 @pytest.mark.parametrize(
     ("changes", "clients", "told"),
     [
-        ({"workers": 9}, 4, f"--clients 4: the Dask cluster has {WORKERS} workers"),
-        ({"workers": 1}, 2, "--clients 2 with --workers 1"),
+        ({"workers": 9}, 4, f"`clients` 4: the Dask cluster has {WORKERS} workers"),
+        ({"workers": 1}, 2, "`clients` 2 with `workers` 1"),
         ({"model": "absent"}, 2, "the Dask worker .*absent"),
     ],
 )

@@ -28,7 +28,7 @@ def test_clients_fill_a_least_batch_together(server: EmbeddedServer, dask: Clien
     assert result.successes >= 4
     assert result.successes + result.counts.abandoned == result.counts.all_requests.sent
     assert result.counts.abandoned <= 3
-    with pytest.raises(ConfigError, match="3 x --batch-size 1 is too few; use at least 4 --work"):
+    with pytest.raises(ConfigError, match="3 x `batch_size` 1 is too few; use at least 4 `work"):
         asked(server, dask, 3)
     with pytest.raises(ConfigError, match="the last client to send its share may be too few"):
         asked(server, dask, 4, max_queries=300)

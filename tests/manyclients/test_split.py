@@ -126,13 +126,13 @@ def test_what_is_of_the_whole_is_in_every_share() -> None:
 @pytest.mark.parametrize(
     ("changes", "clients", "told"),
     [
-        ({"workers": 2}, 3, "--clients 3 with --workers 2: .*fewer clients"),
-        ({"workers": 2}, 0, "--clients 0: .*at least one"),
+        ({"workers": 2}, 3, "`clients` 3 with `workers` 2: .*fewer clients"),
+        ({"workers": 2}, 0, "`clients` 0: .*at least one"),
         (
             {"workers": 2, "burn_in_until_steady": True, "duration_s": 1.0}, 2,
-            "--burn-in auto over several clients: .*give requests or a time",
+            "`burn_in_until_steady` over several clients: .*give requests or a time",
         ),
-        ({"workers": 2, "server_pid": 1}, 2, "--embedded over several clients"),
+        ({"workers": 2, "server_pid": 1}, 2, "`server_pid` over several clients"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_shared_out_is_told(

@@ -369,7 +369,7 @@ def test_a_burn_in_that_never_gets_steady_is_warned_of(
 
 def test_an_automatic_burn_in_needs_a_duration(tensor_file: Path) -> None:
     for settings in ({}, {"duration_s": 1.0, "max_queries": 9}, {"burn_in": 5, "duration_s": 1.0}):
-        with pytest.raises(ConfigError, match="--burn-in"):
+        with pytest.raises(ConfigError, match="`burn_in"):
             RunConfig(file=tensor_file, burn_in_until_steady=True, **settings)  # type: ignore[arg-type]
 
 

@@ -168,6 +168,30 @@ def test_a_circle_is_seen_however_it_is_closed(tmp_path: Path, text: str) -> Non
     assert {"aibench_fast.room.a", "aibench_fast.room.c"} <= set(_circle(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "module", sorted((PACKAGE / "load").glob("*.py")), ids=lambda one: one.stem
+)
+def test_a_run_knows_no_protocol_by_name(module: Path) -> None:
+    protocols = [path.name for path in (PACKAGE / "protocols").iterdir() if path.is_dir()]
+    known = re.compile(rf"aibench_fast\.protocols\.({'|'.join(protocols)})\b")
+    assert [name for name in _imports(module) if known.match(name)] == []
+
+
+def test_a_run_over_redisai_does_without_the_memory_of_others() -> None:
+    program = (
+        "import sys\n"
+        "from aibench_fast import RunConfig, run\n"
+        "try:\n"
+        "    run(RunConfig(file=None, shape=(4,)))\n"
+        "except Exception:\n"  # nobody answers
+        "    pass\n"
+        "assert 'aibench_fast.protocols.redisai.session' in sys.modules\n"
+        "assert 'aibench_fast.protocols.openinference.session' not in sys.modules\n"
+        "assert 'http.client' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_the_table_names_every_package() -> None:
     packages = {_package(path) for path in MODULES} - {"__init__", "__main__", *SHARED}
     assert set(MAY_USE) == packages

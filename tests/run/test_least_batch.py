@@ -110,10 +110,10 @@ def test_the_last_requests_that_fill_no_batch_are_abandoned(
 @pytest.mark.parametrize(
     ("settings", "needed"),
     [
-        ({"workers": 3}, "3 x --batch-size 1 is too few; use at least 4 --workers"),
-        ({"workers": 1, "pipeline": 8}, "1 x --batch-size 1 is too few; use at least 4 --workers"),
-        ({"workers": 1, "batch_size": 3}, "1 x --batch-size 3 is too few; use at least 2 --wor"),
-        ({"max_queries": 3}, "which is 4 requests of --batch-size 1, but 3 are sent: send more"),
+        ({"workers": 3}, "3 x `batch_size` 1 is too few; use at least 4 `workers`"),
+        ({"workers": 1, "pipeline": 8}, "1 x `batch_size` 1 is too few; use at least 4 `workers`"),
+        ({"workers": 1, "batch_size": 3}, "1 x `batch_size` 3 is too few; use at least 2 `wor"),
+        ({"max_queries": 3}, "which is 4 requests of `batch_size` 1, but 3 are sent: send more"),
     ],
 )
 def test_too_few_are_told_before_anything_is_sent(
@@ -153,7 +153,7 @@ def kinds(*shapes: int) -> tuple[RequestKind, ...]:
 def test_kinds_that_do_not_join_need_workers_for_each(server: EmbeddedServer) -> None:
     """Of 6 workers 3 may wait with one kind, and 3 with the other: for ever."""
     mixed = {"mix": kinds(8, 16), "shape": (), "model": RunConfig.model}
-    with pytest.raises(ConfigError, match=r"too few of any of the mix's kinds; use at least 7 --w"):
+    with pytest.raises(ConfigError, match=r"too few of any of the mix's kinds; use at least 7 `w"):
         asked(server, workers=6, max_queries=100, **mixed)
     result = asked(server, workers=7, max_queries=200, **mixed)
     assert result.failures == {}
@@ -169,7 +169,7 @@ def test_each_shard_of_a_cluster_needs_them() -> None:
             "file": None, "shape": SHAPE, "model": "m", "address": cluster.address,
             "cluster_mode": True, "max_queries": 300,
         }  # fmt: skip
-        with pytest.raises(ConfigError, match="use at least 2 --workers for each server"):
+        with pytest.raises(ConfigError, match="use at least 2 `workers` for each server"):
             run(RunConfig(workers=5, **settings))  # type: ignore[arg-type]
         with in_bounded_time():
             result = run(RunConfig(workers=6, **settings))  # type: ignore[arg-type]

@@ -162,7 +162,7 @@ def test_many_large_requests_on_few_connections(tensor_file: Path) -> None:
 
 
 def test_a_pipeline_under_a_rate_limit_is_refused(tensor_file: Path) -> None:
-    with pytest.raises(ConfigError, match="--pipeline 2 with --limit-rps"):
+    with pytest.raises(ConfigError, match="`pipeline` 2 with `limit_rps`"):
         RunConfig(file=tensor_file, pipeline=2, limit_rps=10)
 
 

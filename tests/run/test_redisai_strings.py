@@ -203,5 +203,5 @@ def test_outputs_of_strings_are_not_verified(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_type_that_redisai_has_not_names_those_it_has() -> None:
-    with pytest.raises(ConfigError, match=r"--dtype FP16: RedisAI has FLOAT, .*, BOOL, STRING"):
+    with pytest.raises(ConfigError, match=r"`dtype` FP16: RedisAI has FLOAT, .*, BOOL, STRING"):
         RunConfig(file=None, inputs=(InputTensor(None, (1,), "FP16", "t"),))

@@ -93,9 +93,7 @@ def test_the_older_dialect_is_fallen_back_to(tensor_file: Path) -> None:
         assert run_against(server, tensor_file, dialect=None).setup.query_label.endswith(
             ":AI.MODELRUN"
         )
-        told = (
-            r"does not know AI\.MODELEXECUTE: --dialect modelexecute takes RedisAI 1\.2\.3 or newer"
-        )
+        told = r"not know AI\.MODELEXECUTE: `dialect` modelexecute takes RedisAI 1\.2\.3 or newer"
         with pytest.raises(ServerError, match=told):
             run_against(server, tensor_file, dialect=Dialect.MODELEXECUTE)
 
@@ -108,7 +106,7 @@ def test_timeout_of_a_redisai_that_is_too_old(tensor_file: Path, use_dag: bool) 
         )
 
     with FakeRedisAI(MODULE=version(10002)) as server:
-        told = "--timeout-ms 9 takes RedisAI 1.2.1 or newer, and the server at .* has 1.0.2"
+        told = "`timeout_ms` 9 takes RedisAI 1.2.1 or newer, and the server at .* has 1.0.2"
         with pytest.raises(ServerError, match=told):
             run_against(server, tensor_file, timeout_ms=9, use_dag=use_dag)
         assert not server.counts["AI.MODELRUN"] + server.counts["AI.DAGRUN"]

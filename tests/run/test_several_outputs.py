@@ -110,7 +110,8 @@ def test_each_output_is_compared_with_its_own_reference(
     files = {"file": tmp_path / "x", "reference_file": tmp_path / "z", "tolerance": 0.0}
     result = asked(server.address, outputs=("z",), batch_size=2, max_queries=40, **files, **form)
     assert (result.failures, result.inferences) == ({}, 40)
-    with pytest.raises(ConfigError, match=r"--verify compares one output.*choose one by --output"):
+    told = "`reference_file` compares one output.*choose one by `outputs`"
+    with pytest.raises(ConfigError, match=told):
         asked(server.address, **files, **form)
     sent.tofile(tmp_path / "z")
     files["file"] = tmp_path / "wrong"
@@ -177,7 +178,7 @@ def test_an_output_that_the_model_lacks_is_one_line(server: EmbeddedServer) -> N
     for word in ("w", "0", "4"):
         with pytest.raises(ConfigError) as told:
             asked(server.address, outputs=("y", word))
-        assert str(told.value) == f"--output {word}: the model detector has the outputs y, z, k"
+        assert str(told.value) == f"`outputs` {word}: the model detector has the outputs y, z, k"
 
 
 SIZES = (16, 8, 24)
@@ -224,7 +225,7 @@ def test_outputs_that_the_server_does_not_name_are_counted_on_trial(
         with pytest.raises(ConfigError) as told:
             asked(address, dialect=dialect, outputs=("y",))
     assert str(told.value) == (
-        "--output y: the model detector has 3 outputs, whose names the server does not know: give "
+        "`outputs` y: the model detector has 3 outputs, whose names the server does not know: give "
         "numbers from 1"
     )
 

@@ -100,9 +100,11 @@ def _run_command(words: Sequence[str]) -> int:
 
 def _tell(error: Exception, told: str, debug: bool) -> None:
     """The one line of an error, or its traceback."""
+    from aibench_fast.cli.output import note
+
     if debug:
         import traceback
 
         traceback.print_exception(error)
     else:
-        print(f"aibench-fast: {told}", file=sys.stderr)
+        note(told)

@@ -17,7 +17,7 @@ from aibench_fast import __version__
 from aibench_fast.cli import build_parser
 from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order, leave
 from aibench_fast.cli.options import goflags
-from aibench_fast.cli.output import open_streams
+from aibench_fast.cli.output import note, open_streams
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import unwritable
 
@@ -101,7 +101,7 @@ def _run(typed: list[str]) -> int:
             options.command_line = shlex.join([PROGRAM, *typed])
             return _handled(options)
     except AibenchError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        note(str(error), PROGRAM)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
-from aibench_fast.cli.saving import note
+from aibench_fast.cli.output import note
 from aibench_fast.report import text
 from aibench_fast.results.events import (
     BurnInComplete,

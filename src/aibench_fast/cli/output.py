@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Any
 
+from aibench_fast.cli.options.names import with_options
+
 _ESCAPED = "backslashreplace"
 """How a character is shown that a stream's encoding does not have."""
 
@@ -76,6 +78,14 @@ def _opened(number: int, before: Any) -> io.TextIOWrapper:
         errors=_ESCAPED,
         line_buffering=number == 2 or os.isatty(number),
     )
+
+
+def note(message: str, program: str = "aibench-fast") -> None:
+    """Print a line that the reader of standard error should see, whatever happens next.
+
+    Settings that the message names are printed as options.
+    """
+    print(f"{program}: {with_options(message)}", file=sys.stderr)
 
 
 def is_refused() -> bool:

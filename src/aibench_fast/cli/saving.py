@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aibench_fast.cli.output import is_refused
+from aibench_fast.cli.output import is_refused, note
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import growing, unwritable, write_text
 from aibench_fast.report.junit import format_junit
@@ -66,11 +66,6 @@ def printed(file: Path) -> Iterator[Callable[[str], None]]:
     finally:
         with suppress(OSError):  # already reported
             opened.close()
-
-
-def note(words: str) -> None:
-    """Print a line that the reader of standard error should see, whatever happens next."""
-    print(f"aibench-fast: {words}", file=sys.stderr)
 
 
 def print_unsaved(result: Result) -> None:

@@ -19,7 +19,7 @@ def choose(client: "DaskClient", count: int | None, most: int) -> list[Place]:
     present = places(client)
     if count is not None and count > len(present):
         raise ConfigError(
-            f"--clients {count}: the Dask cluster has {len(present)} workers; start more, or ask "
+            f"`clients` {count}: the Dask cluster has {len(present)} workers; start more, or ask "
             "for fewer clients"
         )
     chosen = _in_turn(present)[: most if count is None else count]

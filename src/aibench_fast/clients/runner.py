@@ -38,5 +38,5 @@ def run(
         with scheduler_there(client):
             return RunOverClients(config, observe, client, clients).run()
     if clients is not None:
-        raise ConfigError(f"clients {clients} without a client of Dask: give both or neither")
+        raise ConfigError(f"`clients` {clients} without a client of Dask: give both or neither")
     return runner.run(config, observe)

@@ -18,21 +18,21 @@ def split(config: RunConfig, clients: int) -> list[RunConfig]:
     ConfigError where there cannot be so many clients of it.
     """
     if clients < 1:
-        raise ConfigError(f"--clients {clients}: there has to be at least one")
+        raise ConfigError(f"`clients` {clients}: there has to be at least one")
     if clients > config.workers:
         raise ConfigError(
-            f"--clients {clients} with --workers {config.workers}: a client drives at least one "
+            f"`clients` {clients} with `workers` {config.workers}: a client drives at least one "
             "worker, so ask for as many workers or fewer clients"
         )
     if config.burn_in_until_steady:
         raise ConfigError(
-            "--burn-in auto over several clients: each would see another steady state; give "
-            "requests or a time"
+            "`burn_in_until_steady` over several clients: each would see another steady state; "
+            "give requests or a time"
         )
     if config.server_pid is not None:
         raise ConfigError(
-            "--embedded over several clients: that server is of this machine alone; start one with "
-            "`aibench-fast serve`, and name it"
+            "`server_pid` over several clients: that server is of this machine alone; start one "
+            "with `aibench-fast serve`, and name it"
         )
     return [_share(config, client, clients) for client in range(clients)]
 

@@ -71,7 +71,7 @@ def _recorded(config: RunConfig) -> Arrivals:
     offsets_ns = read_arrivals(config.arrivals_file)
     if config.burn_in >= len(offsets_ns) or _ns(config.burn_in_s) > offsets_ns[-1]:
         raise ConfigError(
-            f"--burn-in leaves nothing to measure of the {len(offsets_ns)} arrivals, the last at "
+            f"`burn_in_s` leaves nothing to measure of the {len(offsets_ns)} arrivals, the last at "
             f"{offsets_ns[-1] / NS_PER_S:g} s, in {config.arrivals_file}"
         )
     schedule = Schedule("recorded", offsets_ns=offsets_ns.tobytes())

@@ -95,7 +95,7 @@ def _found(
 ) -> Iterator[tuple[str, str]]:
     if not _core.IS_OPTIMISED:
         yield "debug_build", "this client was compiled without optimisation: no figure of it holds"
-    if config.spoken_tls and config.spoken_tls.insecure:
+    if (tls := config.protocol.addresses[0].tls) and tls.insecure:
         yield "insecure", "--insecure: nobody checked which server answered"
     yield from doubts_of_figures(config, result)
     if equal_tensors:

@@ -10,6 +10,7 @@ from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import read_text
 from aibench_fast.load.toml import check_keys, shown
+from aibench_fast.protocols.protocol import InputSpec, KindSpec
 from aibench_fast.tensors import strings, tensorfile
 
 MAX_KINDS = 64
@@ -101,16 +102,26 @@ class RequestKind:
         return (self.batch_size * first, *others)
 
     @property
+    def spec(self) -> KindSpec:
+        """The kind as a protocol knows it."""
+        inputs = [
+            InputSpec(one.name, tuple(one.shape), one.dtype, one.is_batched) for one in self.inputs
+        ]
+        return KindSpec(self.model, self.batch_size, inputs)
+
+    @property
     def tensors(self) -> str:
         """The tensors of a request in words."""
         return " and ".join(
             tensortype.describe(self.request_shape(one), one.dtype) for one in self.inputs
         )
 
-    def check(self, where: str) -> None:
-        """ConfigError where there can be no such request; `where` stands before what is wrong."""
+    def check(self, where: str = "") -> None:
+        """ConfigError where there can be no such request; `where` says which table it is of."""
         if not self.model:
-            raise ConfigError(f"{where}model is empty: name the key that it is stored under")
+            raise ConfigError(
+                f"{_named('model', where)} is empty: name the key that it is stored under"
+            )
         if not 1 <= len(self.inputs) <= MAX_INPUTS:
             raise ConfigError(f"{where}{len(self.inputs)} inputs; there are from 1 to {MAX_INPUTS}")
         for one in self.inputs:
@@ -118,12 +129,13 @@ class RequestKind:
         largest = max(one.tensor_bytes for one in self.inputs)
         if not 1 <= self.batch_size <= tensortype.MAX_TENSOR_BYTES // largest:
             raise ConfigError(
-                f"{where}batch-size {self.batch_size}: it has to be from 1 to "
+                f"{_named('batch_size', where)} {self.batch_size}: it has to be from 1 to "
                 f"{tensortype.MAX_TENSOR_BYTES // largest}"
             )
         if not 0 < self.weight <= MAX_WEIGHT:
             raise ConfigError(
-                f"{where}weight {self.weight:g}: it has to be above 0 and up to {MAX_WEIGHT:g}"
+                f"{_named('weight', where)} {self.weight:g}: it has to be above 0 and up to "
+                f"{MAX_WEIGHT:g}"
             )
 
     def count_tensors(self) -> int:
@@ -135,24 +147,29 @@ class RequestKind:
         return next(iter(counts.values()), min(one.count_tensors() for one in self.inputs))
 
 
+def _named(setting: str, where: str) -> str:
+    """A setting as it is called in a table, or where there is none, as an argument."""
+    return f"{where}{setting.replace('_', '-')}" if where else f"`{setting}`"
+
+
 def read_mix(file: Path) -> tuple[RequestKind, ...]:
     """Read a TOML file of [[request]] tables; ConfigError names the one that is wrong, and how."""
     try:
         document = tomllib.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read --mix {file}: {error}") from error
+        raise ConfigError(f"cannot read `mix` {file}: {error}") from error
     tables = document.pop("request", None)
     if document or not isinstance(tables, list) or not tables:
         found = ", ".join(document) or "nothing"
-        raise ConfigError(f"--mix {file} has to have [[request]] tables alone; it has {found}")
+        raise ConfigError(f"`mix` {file} has to have [[request]] tables alone; it has {found}")
     if len(tables) > MAX_KINDS:
-        raise ConfigError(f"--mix {file} has {len(tables)} requests; there are at most {MAX_KINDS}")
+        raise ConfigError(f"`mix` {file} has {len(tables)} requests; there are at most {MAX_KINDS}")
     kinds = []
     for number, table in enumerate(tables, 1):
-        where = f"--mix {file}, request {number}: "
+        where = f"`mix` {file}, request {number}: "
         kinds.append(_kind(table, where))
         kinds[-1].check(where)
-    check_weights(kinds, f"--mix {file}: ")
+    check_weights(kinds, f"`mix` {file}: ")
     return tuple(kinds)
 
 
@@ -216,11 +233,11 @@ def read_input(words: str) -> InputTensor:
         shape = ()
     if not name or told.count(":") != 2 or not shape:
         raise ConfigError(
-            f"--input {words!r}: write NAME:DTYPE:SHAPE, or with =FILE behind it, such as "
+            f"`inputs` {words!r}: write NAME:DTYPE:SHAPE, or with =FILE behind it, such as "
             "ids:INT64:128=ids.bin"
         )
     one = InputTensor(Path(file) if file else None, shape, tensortype.canonical(dtype), name)
-    tensortype.check(one.shape, one.dtype, f"--input {name}: ")
+    tensortype.check(one.shape, one.dtype, f"`inputs` {name}: ")
     return one
 
 

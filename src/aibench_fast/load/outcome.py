@@ -183,8 +183,8 @@ def _measured_s(
     """What rates are divided by: the load's own time, and not how long a server kept a request.
 
     A schedule's time is its own, whenever the last of its requests was answered. Recorded arrivals
-    have no end but that. A closed loop ends with its last answer, which --duration bounds: requests
-    under way at its end are counted, so that a median latency more belongs to it.
+    have no end but that. A closed loop ends with its last answer, which `duration_s` bounds:
+    requests under way at its end are counted, so that a median latency more belongs to it.
     """
     seconds = answered_s(snapshot)
     if not seconds or end is End.AHEAD:

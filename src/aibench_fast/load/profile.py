@@ -39,9 +39,9 @@ def parse_profile(words: str) -> tuple[Step, ...]:
     """
     steps = tuple(_step(part.strip(), words) for part in words.split(","))
     if len(steps) > MAX_STEPS:
-        raise ConfigError(f"--profile has {len(steps)} steps; there are at most {MAX_STEPS}")
+        raise ConfigError(f"`profile` has {len(steps)} steps; there are at most {MAX_STEPS}")
     if not any(step.requests for step in steps):
-        raise ConfigError(f"--profile {words!r}: no step has a rate above 0: nothing would be sent")
+        raise ConfigError(f"`profile` {words!r}: no step has a rate above 0: nothing would be sent")
     return steps
 
 
@@ -49,15 +49,15 @@ def _step(part: str, words: str) -> Step:
     match = _STEP.fullmatch(part)
     if match is None:
         raise ConfigError(
-            f"--profile {words!r}: {part!r} is no step; write `10/s for 30s` or "
+            f"`profile` {words!r}: {part!r} is no step; write `10/s for 30s` or "
             "`20/s to 80/s over 1m`, and commas between several"
         )
     from_per_s, to_per_s, length = match.groups()
     try:
         length_s = duration_s(length)
     except ValueError as error:
-        raise ConfigError(f"--profile {words!r}: {error}") from error
+        raise ConfigError(f"`profile` {words!r}: {error}") from error
     if length_s <= 0:
-        raise ConfigError(f"--profile {words!r}: the step {part!r} lasts no time")
+        raise ConfigError(f"`profile` {words!r}: the step {part!r} lasts no time")
     start = float(from_per_s)
     return Step(start, float(to_per_s) if to_per_s else start, length_s, part)

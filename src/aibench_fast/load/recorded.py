@@ -24,13 +24,13 @@ def read_arrivals(file: Path) -> "array[int]":
                     offsets_ns.append(_offset_ns(file, number, words))
                     if len(offsets_ns) > 1 and offsets_ns[-1] < offsets_ns[-2]:
                         raise ConfigError(
-                            f"--arrivals-file {file}, line {number}: {words} s is before the line "
+                            f"`arrivals_file` {file}, line {number}: {words} s is before the line "
                             "above it; offsets go up"
                         )
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--arrivals-file {file}: cannot be read: {error}") from error
+        raise ConfigError(f"`arrivals_file` {file}: cannot be read: {error}") from error
     if not offsets_ns:
-        raise ConfigError(f"--arrivals-file {file}: it has no offset; write one a line, in seconds")
+        raise ConfigError(f"`arrivals_file` {file}: it has no offset; write one a line, in seconds")
     return offsets_ns
 
 
@@ -41,6 +41,6 @@ def _offset_ns(file: Path, number: int, words: str) -> int:
         offset_s = math.nan
     if not 0 <= offset_s < 1e9:
         raise ConfigError(
-            f"--arrivals-file {file}, line {number}: {words!r} is no offset in seconds, from 0 on"
+            f"`arrivals_file` {file}, line {number}: {words!r} is no offset in seconds, from 0 on"
         )
     return round(offset_s * NS_PER_S)

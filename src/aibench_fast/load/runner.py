@@ -4,7 +4,7 @@ import dataclasses
 import resource
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from aibench_fast import _core, coretypes
 from aibench_fast.errors import ConfigError
@@ -25,21 +25,13 @@ from aibench_fast.load.sources import (
 )
 from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
-from aibench_fast.protocols.address import HttpAddress, ServerAddress
-from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.redisai.cluster import RedisCluster, read_cluster
-from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S
-from aibench_fast.protocols.redisai.session import Asking, RedisAiSession, endpoint_of
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.servers import Servers
-from aibench_fast.protocols.serverwatch import NoStatistics, StatisticsWatch
-from aibench_fast.protocols.session import HURRY_S, AskedKind, Session
-from aibench_fast.protocols.statistics import Reader, ServerStatistics
+from aibench_fast.protocols.serverwatch import LAST_READING_S, NoStatistics, StatisticsWatch
+from aibench_fast.protocols.session import HURRY_S, Session, Workload
+from aibench_fast.protocols.statistics import ServerStatistics
 from aibench_fast.results.events import Event, Observer, SoFar, Started, ignore
 from aibench_fast.results.result import Interval, Result, ServerFacts
-
-if TYPE_CHECKING:
-    from aibench_fast.protocols.openinference.session import OpenInferenceSession
 
 NATIVE_WAIT_S = 0.3  # before an agreed start: many clients on a machine take turns to get there
 OTHER_FILES = 100  # what a process has open beside its workers' connections
@@ -62,22 +54,21 @@ class PreparedRun:
     def __init__(self, config: RunConfig, observe: Observer) -> None:
         """Make it ready; ConfigError and ServerError where that cannot be."""
         config = resolve(config)
-        cluster = read_cluster(config.addresses) if config.cluster_mode else None
-        addresses = _addresses(config, cluster)
+        found = config.protocol.find_servers()
         self._asked_workers = config.workers
-        config = dataclasses.replace(config, workers=max(config.workers, len(addresses)))
+        config = dataclasses.replace(config, workers=max(config.workers, found.count))
         self._config = config
         self._observe = observe
         self._interrupted = False
         self._is_measured = False
         self._sources = open_sources(config)
-        self._servers = servers = _visit(config, addresses, self._sources, cluster)
+        self._servers = servers = Servers(found, _workloads(config, self._sources, found.count))
         try:
             digests = data_digests(self._sources, observe)
-            sent, told = as_sent(config, servers.first, self._sources, observe)
-            self._facts = {**_facts(config, servers.first.record, digests), **told}
-            self._server_watch = _server_watch(config, servers, addresses)
-            self._generator = _load_generator(config, servers, self._sources, sent, cluster)
+            sent, of_form = as_sent(config, servers.first, self._sources, observe)
+            self._facts = {**_facts(config, servers.first, digests), **of_form}
+            self._server_watch = _server_watch(config, servers)
+            self._generator = _load_generator(config, servers, self._sources, sent)
             self._surroundings = _surroundings(config, servers)
         except BaseException:
             servers.leave(HURRY_S)
@@ -147,7 +138,7 @@ class PreparedRun:
             raise
         at_end = Taken.now(generator)
         try:
-            server_stats = self._left(HURRY_S if interrupted else REPLY_TIMEOUT_S)
+            server_stats = self._left(HURRY_S if interrupted else LAST_READING_S)
         except KeyboardInterrupt:  # a server that does not answer is not waited for any longer
             interrupted = True
             server_stats = self._left(HURRY_S)
@@ -170,13 +161,11 @@ class PreparedRun:
             time.sleep(min(left_s, NATIVE_WAIT_S))
 
 
-def _server_watch(
-    config: RunConfig, servers: Servers, addresses: Sequence[ServerAddress | HttpAddress]
-) -> StatisticsWatch:
+def _server_watch(config: RunConfig, servers: Servers) -> StatisticsWatch:
     """What reads the servers' statistics, which one client does for all."""
     if not config.is_first_client:
         return NoStatistics()
-    return servers.watch(lambda n: _more_readers(config, addresses[n], servers.records[n]))
+    return servers.watch(None if config.server_pid is None else ProcessReader(config.server_pid))
 
 
 def _surroundings(config: RunConfig, servers: Servers) -> Surroundings:
@@ -184,60 +173,21 @@ def _surroundings(config: RunConfig, servers: Servers) -> Surroundings:
     return Surroundings(found, is_only_client=config.share is None)
 
 
-def _addresses(
-    config: RunConfig, cluster: RedisCluster | None
-) -> Sequence[ServerAddress] | Sequence[HttpAddress]:
-    if cluster is not None:
-        return [shard.primary for shard in cluster.shards]
-    return config.http_addresses or config.addresses
-
-
-def _visit(
-    config: RunConfig,
-    addresses: Sequence[ServerAddress | HttpAddress],
-    sources: Sequence[Source],
-    cluster: RedisCluster | None,
-) -> Servers:
-    """Sessions with all servers; what a failed visit leaves the ones before with is taken away."""
+def _workloads(config: RunConfig, sources: Sequence[Source], servers: int) -> list[Workload]:
+    """What each server is going to be sent."""
     kinds = [source.asked() for source in sources]
-    sessions: list[Session] = []
-    try:
-        for number, address in enumerate(addresses):
-            workers = range(number, config.workers, len(addresses))
-            if isinstance(address, HttpAddress):
-                sessions.append(_over_http(config, address, kinds, sessions))
-            else:
-                asking = _asking(config, config.max_requests(len(sources[0].inputs[0])))
-                all_workers = _workers_of_all_clients(config, number, len(addresses))
-                sessions.append(
-                    RedisAiSession(address, asking, kinds, workers, all_workers, cluster)
-                )
-        return Servers(sessions)
-    except BaseException:
-        for session in sessions:
-            session.leave(HURRY_S)
-        raise
-
-
-def _over_http(
-    config: RunConfig,
-    address: HttpAddress,
-    kinds: Sequence[AskedKind],
-    before: Sequence[Session],
-) -> "OpenInferenceSession":
-    """Tensors are sent to all servers as the first one takes them."""
-    # Only here: a run over RedisAI's commands should not pay for HTTP in memory.
-    from aibench_fast.protocols.openinference.session import AskingHttp, OpenInferenceSession
-
-    settled = [one.encoding for one in before if isinstance(one, OpenInferenceSession)]
-    asking = AskingHttp(
-        model_version=config.model_version,
-        outputs=config.outputs,
-        encoding=settled[0] if settled else config.encoding,
-        patience_s=config.patience_s,
-        as_trial=config.reference_file is not None,
-    )
-    return OpenInferenceSession(address, asking, kinds)
+    most_requests = config.max_requests(sources[0].tensor_count)
+    return [
+        Workload(
+            kinds=kinds,
+            workers=range(number, config.workers, servers),
+            all_workers=_workers_of_all_clients(config, number, servers),
+            most_requests=most_requests,
+            is_first_client=config.is_first_client,
+            has_references=config.reference_file is not None,
+        )
+        for number in range(servers)
+    ]
 
 
 def _workers_of_all_clients(config: RunConfig, number: int, servers: int) -> int:
@@ -251,42 +201,14 @@ def _workers_of_all_clients(config: RunConfig, number: int, servers: int) -> int
     return sum(len(range(number, max(count, servers), servers)) for count in counts)
 
 
-def _asking(config: RunConfig, most_requests: int) -> Asking:
-    return Asking(
-        dialect=config.dialect,
-        use_dag=config.use_dag,
-        persist=config.persist_results,
-        timeout_ms=config.timeout_ms,
-        outputs=config.outputs,
-        most_requests=most_requests,
-        reset_stats=config.reset_stats and config.is_first_client,
-        patience_s=config.patience_s,
-    )
-
-
-def _more_readers(
-    config: RunConfig, address: ServerAddress | HttpAddress, record: ServerRecord
-) -> list[Reader]:
-    """What tells of the server beside its protocol; ServerError where --metrics-url does not."""
-    if config.server_pid is not None:
-        return [ProcessReader(config.server_pid)]
-    if not isinstance(address, HttpAddress):
-        return []
-    from aibench_fast.protocols.openinference.metrics import found_reader, given_reader
-
-    of = config.models, config.model_version
-    if config.metrics_address is not None:
-        return [given_reader(config.metrics_address, *of)]
-    found = found_reader(address, record.server.kind, *of)
-    return [] if found is None else [found]
-
-
-def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, Any]:
+def _facts(config: RunConfig, session: Session, digests: str) -> dict[str, Any]:
     """What the figures depend on, gathered before anything is measured."""
+    record = session.record
     models = record.model_digests
     return {
         **facts.host_facts(),
-        **_protocol_facts(config),
+        **session.facts,
+        **({"Inputs": config.kinds[0].tensors} if config.inputs else {}),
         "ServerConfig": record.config,
         "ModelDigest": None if None in models else ",".join(one for one in models if one),
         "DataDigest": digests,
@@ -294,19 +216,11 @@ def _facts(config: RunConfig, record: ServerRecord, digests: str) -> dict[str, A
     }
 
 
-def _protocol_facts(config: RunConfig) -> dict[str, str]:
-    inputs = {"Inputs": config.kinds[0].tensors} if config.inputs else {}
-    if config.url is None:
-        return {"Hiredis": _core.HIREDIS_VERSION, **inputs}
-    return {"Llhttp": _core.LLHTTP_VERSION, **inputs}
-
-
 def _load_generator(
     config: RunConfig,
     servers: Servers,
     sources: Sequence[Source],
     sent: Sequence[Sent],
-    cluster: RedisCluster | None,
 ) -> _core.LoadGenerator:
     """`sent` are the sources' tensors as they are sent."""
     _allow_connections(config.workers)
@@ -331,7 +245,7 @@ def _load_generator(
         kinds=kinds,
         mix_seed=config.seed,
         endpoints=servers.endpoints,
-        cluster=cluster and _native_cluster(config, servers, kinds, cluster),
+        cluster=servers.cluster_nodes(kinds, config.workers),
         threads=config.io_threads,
         pipeline=config.pipeline,
         schedule=due.schedule,
@@ -351,32 +265,13 @@ def _load_generator(
     )
 
 
-def _native_cluster(
-    config: RunConfig, servers: Servers, kinds: Sequence[coretypes.Kind], cluster: RedisCluster
-) -> coretypes.ClusterNodes:
-    """What workers need to follow their slots."""
-    sessions = [one for one in servers.sessions if isinstance(one, RedisAiSession)]
-    owners = [sessions[worker % len(sessions)] for worker in range(config.workers)]
-    return coretypes.ClusterNodes(
-        nodes=[(name, endpoint_of(node)) for name, node in cluster.named_nodes],
-        asking_kinds=[
-            kind._replace(
-                requests=[owner.asking_texts(place, n) for n, owner in enumerate(owners)],
-                plan=sessions[0].asking_plan(place),
-            )
-            for place, kind in enumerate(kinds)
-        ],
-        asking_greetings=[one.greeting(asking=True) for one in sessions],
-    )
-
-
 def _allow_connections(workers: int) -> None:
     """Let the process open a file for every worker; ConfigError where the system never will."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = workers + OTHER_FILES
     if hard != resource.RLIM_INFINITY and hard <= workers:
         raise ConfigError(
-            f"--workers {workers}: each has a connection, and this process may have {hard} files "
+            f"`workers` {workers}: each has a connection, and this process may have {hard} files "
             "open; ask for fewer, or raise the hard limit (ulimit -Hn)"
         )
     if soft < wanted:

@@ -106,8 +106,8 @@ class Formatted:
 def none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigError:
     """The error where there is no room for the tensors of one request, or for one of each input."""
     return ConfigError(
-        f"--json-memory: there are {described_size(memory_bytes)} for {source.kind.model}, one of "
-        f"whose tensors takes {needed_bytes:,} bytes as JSON; allow more"
+        f"`json_memory_bytes`: there are {described_size(memory_bytes)} for {source.kind.model}, "
+        f"one of whose tensors takes {needed_bytes:,} bytes as JSON; allow more"
     )
 
 
@@ -182,13 +182,13 @@ def read_references(
         return None
     if output.first_bytes != output.output_bytes:
         raise ConfigError(
-            f"--verify compares one output, and {config.model} answers several: choose one by "
-            "--output"
+            f"`reference_file` compares one output, and {config.model} answers several: choose one "
+            "by `outputs`"
         )
     output_bytes = output.output_bytes // config.batch_size
     if output.dtype != "FLOAT" or output_bytes == 0 or output_bytes % VALUE_BYTES:
         raise ConfigError(
-            f"--verify compares FLOAT outputs, one for each image; {config.model} answers "
+            f"`reference_file` compares FLOAT outputs, one for each image; {config.model} answers "
             f"{output.output_bytes} bytes of {output.dtype} to {config.batch_size} images"
         )
     count = tensorfile.check(config.reference_file, (output_bytes // VALUE_BYTES,))

@@ -55,8 +55,8 @@ def format_requests(
         used_bytes += parts_bytes
     if not formatted:
         raise ConfigError(
-            f"--json-memory: there are {described_size(memory_bytes)} for {kind.model}, one of "
-            f"whose requests takes {parts_bytes:,} bytes; allow more"
+            f"`json_memory_bytes`: there are {described_size(memory_bytes)} for {kind.model}, "
+            f"one of whose requests takes {parts_bytes:,} bytes; allow more"
         )
     inputs = [Tensors.of_batches(one, kind.batch_size) for one in zip(*formatted, strict=True)]
     return Formatted(

@@ -20,7 +20,7 @@ _ONE_VALUE = {"accept-encoding": ("identity",), "connection": ("close", "keep-al
 _ONCE = ("accept-encoding", "connection", "content-type", "host")
 """Of which a request has one."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HTTP_PORTS = {"http": 80, "https": 443}
+HTTP_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ServerAddress:
     def __post_init__(self) -> None:
         """ConfigError where there is nothing to check a certificate against."""
         if self.socket and self.tls:
-            raise ConfigError("--tls with --socket: what goes over a unix socket stays on it")
+            raise ConfigError("`tls` with `socket`: what goes over a unix socket stays on it")
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
@@ -71,7 +71,7 @@ class HttpAddress:
         """What a request's Host says: without the port where that is the scheme's own."""
         host, _, _ = self.host.partition("%")  # an IPv6 address's zone means nothing elsewhere
         host = f"[{host}]" if ":" in host else host.encode("idna").decode()
-        is_usual = self.port == _HTTP_PORTS["https" if self.tls else "http"]
+        is_usual = self.port == HTTP_PORTS["https" if self.tls else "http"]
         return host if is_usual else f"{host}:{self.port}"
 
     def __str__(self) -> str:
@@ -95,18 +95,18 @@ def all_addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
-def url_parts(url: str, option: str = "--url") -> SplitResult:
-    """The parts of a URL, its port a number; ConfigError, which repeats nothing of it, else."""
+def url_parts(url: str, setting: str = "url") -> SplitResult:
+    """The parts of a URL, its port a number; or ConfigError, which repeats nothing of it."""
     if _is_bare_ipv6(url):
-        raise ConfigError(f"{option}: an IPv6 address goes in brackets, as in http://[::1]:8080")
+        raise ConfigError(f"`{setting}`: an IPv6 address goes in brackets, as in http://[::1]:8080")
     try:
         parts = urlsplit(url)
         _ = parts.port  # which is read when it is asked for
     except ValueError as error:
         # What stands there may be a password that lacks its host.
         words = "its port is no number up to 65535" if "Port" in str(error) else "it is none"
-        more = f", one address for each {option}" if "," in url else ""
-        raise ConfigError(f"{option}: {words}; write SCHEME://HOST:PORT{more}") from None
+        more = f", one address for each `{setting}`" if "," in url else ""
+        raise ConfigError(f"`{setting}`: {words}; write SCHEME://HOST:PORT{more}") from None
     return parts
 
 
@@ -120,28 +120,30 @@ def http_address(
     url: str,
     headers: Sequence[tuple[str, str]] = (),
     tls: TlsSettings | None = None,
-    option: str = "--url",
+    setting: str = "url",
 ) -> HttpAddress:
     """Read `http://HOST:PORT`, with a path or none; ConfigError where it is something else.
 
     With `https` it has TLS, by these settings or the usual ones.
     """
-    parts = url_parts(url, option)
+    parts = url_parts(url, setting)
     host, port = parts.hostname, parts.port
     if parts.username or parts.password:
-        raise ConfigError(f"{option} with a user or a password: give --header instead, from a file")
-    if parts.scheme not in _HTTP_PORTS or not host or parts.query or parts.fragment:
         raise ConfigError(
-            f"{option} {shown_url(url)}: write http://HOST:PORT or https://HOST:PORT, with a path "
-            "behind it or none"
+            f"`{setting}` with a user or a password: give `headers` instead, from a file"
+        )
+    if parts.scheme not in HTTP_PORTS or not host or parts.query or parts.fragment:
+        raise ConfigError(
+            f"`{setting}` {shown_url(url)}: write http://HOST:PORT or https://HOST:PORT, with a "
+            "path behind it or none"
         )
     if tls and parts.scheme == "http":
-        raise ConfigError(f"--tls with {option} {shown_url(url)}: write https://")
+        raise ConfigError(f"`tls` with `{setting}` {shown_url(url)}: write https://")
     _check_headers(headers)
-    _check_host(host, option)
+    _check_host(host, setting)
     return HttpAddress(
         host,
-        port or _HTTP_PORTS[parts.scheme],
+        port or HTTP_PORTS[parts.scheme],
         parts.path.rstrip("/"),
         tuple(headers),
         (tls or TlsSettings()) if parts.scheme == "https" else None,
@@ -155,20 +157,20 @@ def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
         allowed = _ONE_VALUE.get(name.lower(), (value.strip().lower(),))
         if name.lower() in FRAMING_HEADERS or value.strip().lower() not in allowed:
             raise ConfigError(
-                f"--header {name}: it changes where a request or a reply ends, or how it is "
+                f"`headers` {name}: it changes where a request or a reply ends, or how it is "
                 "encoded; leave it out"
             )
         if not _TOKEN.fullmatch(name) or not value.isascii() or not value.isprintable():
             raise ConfigError(
-                f"--header {name!r}: a header is a line of a name and a value, of ASCII alone"
+                f"`headers` {name!r}: a header is a line of a name and a value, of ASCII alone"
             )
         if name.lower() in _ONCE and names.count(name.lower()) > 1:
-            raise ConfigError(f"--header {name} is given more than once: a request has one")
+            raise ConfigError(f"`headers` {name} is given more than once: a request has one")
 
 
-def _check_host(host: str, option: str) -> None:
+def _check_host(host: str, setting: str) -> None:
     """ConfigError where a name cannot be one of the domain name system's."""
     try:
         host.encode("idna" if ":" not in host else "ascii")
     except UnicodeError as error:
-        raise ConfigError(f"{option}: {host!r} cannot be the name of a host") from error
+        raise ConfigError(f"`{setting}`: {host!r} cannot be the name of a host") from error

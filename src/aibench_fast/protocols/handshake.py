@@ -22,23 +22,23 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     elif settings.ca_file:
-        _read("--cacert", settings.ca_file)
+        _read("`ca_file`", settings.ca_file)
         try:
             made.load_verify_locations(settings.ca_file)
         except ssl.SSLError as error:
             raise ConfigError(
-                f"--cacert {settings.ca_file}: there are no certificates in it, as PEM"
+                f"`ca_file` {settings.ca_file}: there are no certificates in it, as PEM"
             ) from error
     else:
         made.load_default_certs()
     if settings.certificate and settings.key:
-        _read("--cert", settings.certificate)
-        _read("--key", settings.key)
+        _read("`certificate`", settings.certificate)
+        _read("`key`", settings.key)
         try:
             made.load_cert_chain(settings.certificate, settings.key, password=_encrypted)
         except (ssl.SSLError, _EncryptedKey) as error:
             raise ConfigError(
-                f"--cert {settings.certificate}, --key {settings.key}: {_why_no_pair(error)}"
+                f"`certificate` {settings.certificate}, `key` {settings.key}: {_why_no_pair(error)}"
             ) from error
     return made
 
@@ -97,7 +97,7 @@ def wanted_certificate(settings: TlsSettings | None) -> str:
     """
     if settings is None or settings.certificate:
         return ""
-    return "; if it wants a client certificate, give --cert and --key"
+    return "; if it wants a client certificate, give `certificate` and `key`"
 
 
 def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) -> ServerError:
@@ -114,11 +114,11 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
         if error.verify_code in _WRONG_NAMES:
             return ServerError(
                 f"{where}: the server's certificate is not for {name}; connect by a name that it "
-                "is for, or give --tls-server-name"
+                "is for, or give `server_name`"
             )
         return ServerError(
             f"{where}: the server's certificate is not trusted ({words}); give its authority's by "
-            "--cacert"
+            "`ca_file`"
         )
     reason = error.reason or ""
     # A server that speaks none, as Triton, may just cut the connection, which older Pythons tell
@@ -127,7 +127,8 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
         return ServerError(not_spoken(address))
     if any(one in reason for one in _CERTIFICATE_WANTED):
         return ServerError(
-            f"{where}: the server wants a certificate of ours that it trusts; give --cert and --key"
+            f"{where}: the server wants a certificate of ours that it trusts; give `certificate` "
+            "and `key`"
         )
     words = reason.replace("_", " ").lower() or str(error)
     return ServerError(f"{where}: {words}")

@@ -1,25 +1,56 @@
 """The servers of a run, one or several: worker w is of server w modulo their number."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
-from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
+from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverwatch import StatisticsWatch, WatchOfSeveral
-from aibench_fast.protocols.session import Session
+from aibench_fast.protocols.session import HURRY_S, Plan, Session, Workload
 from aibench_fast.protocols.statistics import Reader
+
+
+class FoundServers(Protocol):
+    """The servers of a run that are not visited yet."""
+
+    count: int
+
+    def visit(self, number: int, workload: Workload) -> Session:
+        """Make a session with one, by its number; they are visited in order.
+
+        ServerError where something that is needed is refused; ConfigError.
+        """
+
+    def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
+        """What workers need to follow their keys in a cluster; None where there is none."""
 
 
 class Servers:
     """Sessions with all servers of a run, which are asked alike."""
 
-    def __init__(self, sessions: Sequence[Session]) -> None:
-        """ServerError where one's models answer otherwise than the first one's."""
-        self.sessions = sessions
-        self.first = sessions[0]
-        for session in sessions[1:]:
-            _check_alike(self.first.record, session.record)
+    def __init__(self, found: FoundServers, workloads: Sequence[Workload]) -> None:
+        """Visit each; what a failed visit leaves the servers before with is taken away.
+
+        ServerError and ConfigError as `FoundServers.visit`, and ServerError where the models of one
+        answer otherwise than the first one's.
+        """
+        self._found = found
+        self.sessions: list[Session] = []
+        try:
+            for number, workload in enumerate(workloads):
+                self.sessions.append(found.visit(number, workload))
+                _check_alike(self.first.record, self.sessions[-1].record)
+        except BaseException:
+            for session in self.sessions:
+                session.leave(HURRY_S)
+            raise
+
+    @property
+    def first(self) -> Session:
+        """The session with the first server."""
+        return self.sessions[0]
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -39,16 +70,20 @@ class Servers:
         """As `Session.texts`, of the worker's own server."""
         return self._of(worker).texts(kind, worker, tensors_bytes)
 
-    def plan(self, kind: int) -> RespPlan | HttpPlan:
+    def plan(self, kind: int) -> Plan:
         """What is answered to them, by any server."""
         return self.first.plan(kind)
 
     def _of(self, worker: int) -> Session:
         return self.sessions[worker % len(self.sessions)]
 
-    def watch(self, also: Callable[[int], Sequence[Reader]]) -> StatisticsWatch:
-        """What reads each server's statistics, and what `also` gives of its number."""
-        watches = [session.watch(also(n)) for n, session in enumerate(self.sessions)]
+    def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
+        """As `FoundServers.cluster_nodes`."""
+        return self._found.cluster_nodes(kinds, workers)
+
+    def watch(self, process: Reader | None) -> StatisticsWatch:
+        """What reads each server's statistics; `process` as `Session.watch`."""
+        watches = [session.watch(process) for session in self.sessions]
         return watches[0] if len(watches) == 1 else WatchOfSeveral(watches)
 
     def leave(self, patience_s: float) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from aibench_fast.protocols.statistics import Reader, ServerReading, ServerStatistics, between
 
 MAX_RAW_READINGS = 200
+LAST_READING_S = 90.0
+"""What a server gets to answer the last reading in."""
 
 
 class StatisticsWatch(Protocol):

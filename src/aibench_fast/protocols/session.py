@@ -1,12 +1,13 @@
 """What a run needs of any protocol: a server that was visited, and what to send it."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from aibench_fast._core import Tls
 from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverwatch import StatisticsWatch
 from aibench_fast.protocols.statistics import Reader
@@ -15,6 +16,8 @@ from aibench_fast.tensortype import STRINGS
 
 HURRY_S = 0.1
 """What a server gets to answer in where someone waits for the end."""
+Plan = RespPlan | HttpPlan
+"""What the native half of a protocol compares replies with."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,23 @@ class AskedKind:
         return any(one.dtype == STRINGS for one in self.inputs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What a run is going to send to one server."""
+
+    kinds: Sequence[AskedKind]
+    workers: Sequence[int] = range(1)
+    """This client's workers of that server, by their numbers."""
+    all_workers: int = 1
+    """How many workers of that server all clients have."""
+    most_requests: int = 0
+    """How many requests all clients send to all servers; 0: no limit."""
+    is_first_client: bool = True
+    """Whether this client does what is done once for a run."""
+    has_references: bool = False
+    """Whether outputs are compared with a file's, so that each has the trial's length."""
+
+
 def native_tls(settings: TlsSettings | None, host: str) -> Tls | None:
     """TLS for the load generator; ConfigError where this build has none."""
     if settings is None:
@@ -70,6 +90,11 @@ class Session(Protocol):
 
     record: ServerRecord
     endpoint: Endpoint
+    """Where workers connect to, and what each connection begins with."""
+    encoding: Encoding
+    """How tensors without strings are sent."""
+    facts: Mapping[str, str | None]
+    """What the result says of the protocol: of its library, and of how tensors were sent."""
 
     def label(self, model: str) -> str:
         """Names a model and how it is run, as results do."""
@@ -88,11 +113,15 @@ class Session(Protocol):
         the encoding.
         """
 
-    def plan(self, kind: int) -> RespPlan | HttpPlan:
+    def plan(self, kind: int) -> Plan:
         """What is answered to them."""
 
-    def watch(self, also: Sequence[Reader]) -> StatisticsWatch:
-        """What reads the server's statistics, and `also` these; ServerError where none answers."""
+    def watch(self, process: Reader | None) -> StatisticsWatch:
+        """What reads the server's statistics; ServerError where it answers no more.
+
+        `process` reads its processes, where they are known; otherwise what else the server offers
+        may be read instead.
+        """
 
     def leave(self, patience_s: float) -> None:
         """Take away what the run left in the server, as far as it answers within the time."""

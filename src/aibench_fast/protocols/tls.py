@@ -1,6 +1,6 @@
 """TLS as it is asked for: whom to trust, and as whom to come."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
@@ -21,11 +21,15 @@ class TlsSettings:
     insecure: bool = False
     """Take any certificate."""
 
+    def named(self, name: str) -> "TlsSettings":
+        """The same for a server whose certificate is for `name`, if nothing else was said."""
+        return replace(self, server_name=self.server_name or name)
+
     def __post_init__(self) -> None:
         """Check what can be checked without a server; ConfigError where it cannot be used."""
         if self.key is not None and self.certificate is None:
-            raise ConfigError(f"--key {self.key} without --cert: give the certificate too")
+            raise ConfigError(f"`key` {self.key} without `certificate`: give the certificate too")
         if self.certificate is not None and self.key is None:
-            raise ConfigError(f"--cert {self.certificate} without --key: give its key too")
+            raise ConfigError(f"`certificate` {self.certificate} without `key`: give its key too")
         if self.insecure and self.ca_file:
-            raise ConfigError("--insecure with --cacert: it checks nothing; give one of them")
+            raise ConfigError("`insecure` with `ca_file`: it checks nothing; give one of them")

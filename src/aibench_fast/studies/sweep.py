@@ -209,7 +209,7 @@ def compared(servers: Sequence[Server]) -> list[Server]:
 
 def _is_here(config: RunConfig) -> bool:
     """Whether the server is on this machine, as far as its address says."""
-    address = config.http_address or config.address
+    address = config.protocol.addresses[0]
     if (isinstance(address, ServerAddress) and address.socket) or address.host == "localhost":
         return True
     try:

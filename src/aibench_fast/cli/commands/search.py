@@ -16,7 +16,8 @@ from aibench_fast.cli.options.request import add_request_options, files_read, ru
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.values import BurnIn, seconds
-from aibench_fast.cli.saving import note, print_unsaved, write_junit
+from aibench_fast.cli.output import note
+from aibench_fast.cli.saving import print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
 from aibench_fast.results.search import UNITS, Search

@@ -14,13 +14,15 @@ from aibench_fast.cli.events import line_of
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.gridfile import read_grid_file
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
+from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.servertables import swept_servers
 from aibench_fast.cli.options.sweep import add_grid_options, add_sweep_options
-from aibench_fast.cli.saving import note, print_unsaved, printed, write_junit
+from aibench_fast.cli.output import note
+from aibench_fast.cli.saving import print_unsaved, printed, write_junit
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
 from aibench_fast.report import text
@@ -196,7 +198,7 @@ class _Lines:
                     self._print_ended(event.name, _outcome(event.result))
             case events.RunFailed():
                 self._raw.close()
-                self._print_ended(event.name, f"failed: {event.error}")
+                self._print_ended(event.name, f"failed: {with_options(str(event.error))}")
             case _:
                 if line := line_of(event):
                     self._write(line)

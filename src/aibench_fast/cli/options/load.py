@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.options.values import BurnIn, boolean, burn_in, seconds
-from aibench_fast.load.config import ARRIVALS, LEAST_PATIENCE_S, ON_DISCONNECT, ON_LAG
+from aibench_fast.load.config import ARRIVALS, ON_DISCONNECT, ON_LAG
+from aibench_fast.protocols.settings import LEAST_PATIENCE_S
 
 
 def add_load_options(parser: argparse.ArgumentParser) -> None:

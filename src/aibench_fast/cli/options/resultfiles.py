@@ -1,10 +1,10 @@
 """What the commands that read results have in common."""
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from aibench_fast.cli.output import note
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.files import Named
 from aibench_fast.results.autobatching import batching_doubts
@@ -35,14 +35,14 @@ def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loa
             lambda done, total: progress.update(reading, advance=done, total=total),
         )
     for skipped in loaded.skipped:
-        _note(str(skipped))
+        note(str(skipped))
     for run in loaded.records:
         if run.interrupted:
-            _note(f"{run.path} was interrupted: its figures are of the part that was measured")
+            note(f"{run.path} was interrupted: its figures are of the part that was measured")
         if run.failed:
-            _note(f"{run.path} has {run.failed} failed requests, in no latency")
+            note(f"{run.path} has {run.failed} failed requests, in no latency")
         if run.not_sent:
-            _note(
+            note(
                 f"{run.path} has {run.not_sent} requests that were due and not sent, in no latency"
             )
     return loaded
@@ -57,13 +57,9 @@ def results_read(loaded: Loaded) -> list[Named]:
 def note_mixed(loaded: Loaded) -> None:
     """Say on stderr where runs that are summarised together are of unlike set-ups."""
     for name, values in mixed(loaded.records).items():
-        _note(
+        note(
             f"unlike runs are taken together: {name} is {' or '.join(values)}; keep them apart by "
             "--prefix or folder"
         )
     for words in batching_doubts(loaded.records):
-        _note(words)
-
-
-def _note(words: str) -> None:
-    print(f"aibench-fast: {words}", file=sys.stderr)
+        note(words)

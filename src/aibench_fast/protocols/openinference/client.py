@@ -89,7 +89,7 @@ class HttpClient:
                 name = address.tls.server_name or address.host
                 raise handshake.explained(address, error, name) from error
             raise ServerError(
-                f"no server answers at {address}: {_reason(error)}; start one, or correct --url"
+                f"no server answers at {address}: {_reason(error)}; start one, or correct `url`"
             ) from error
         self.be_patient(timeout_s)
         self.peer: str = self._connection.sock.getpeername()[0]
@@ -200,7 +200,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
     if 300 <= reply.status < 400:
         raise ServerError(
             f"{where} redirects to {reply.headers.get('location', 'another place')}: name that "
-            "server in --url"
+            "server in `url`"
         )
     encoding = reply.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
@@ -217,7 +217,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
     if reply.status >= 400:
         told = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
         if reply.status == 401:
-            told += "; give a token that may, such as --header 'Authorization: env:TOKEN'"
+            told += "; give a token that may, such as `headers` 'Authorization: env:TOKEN'"
         raise Refused(told, reply.status)
     if not isinstance(document, dict):
         raise ServerError(

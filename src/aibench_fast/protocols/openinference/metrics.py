@@ -173,10 +173,10 @@ def _fetched(address: HttpAddress) -> str:
 
 
 def given_reader(address: HttpAddress, models: Sequence[str], version: str | None) -> MetricsReader:
-    """Return a reader of what --metrics-url names; ServerError if no metrics are there."""
+    """Return a reader of what `metrics_url` names; ServerError if no metrics are there."""
     reader = MetricsReader(_with_path(address), models, version)
     if reading := reader.read().notes:
-        raise ServerError(f"--metrics-url: {reading[0]}")
+        raise ServerError(f"`metrics_url`: {reading[0]}")
     return reader
 
 

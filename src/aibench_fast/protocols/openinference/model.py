@@ -9,6 +9,7 @@ from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.openinference.client import HttpClient, Refused
 from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
 from aibench_fast.protocols.openinference.documents import parsed
+from aibench_fast.protocols.protocol import InputSpec
 from aibench_fast.tensortype import STRINGS
 
 FREE = -1
@@ -17,7 +18,7 @@ NO_SUCH_PATH = (404, 405, 501)
 """Answered by servers that have a part of the protocol, to questions of the other part."""
 NOT_THERE = (400, *NO_SUCH_PATH)
 """Answered to questions for a model; 400 is Triton's for one that it does not know."""
-GIVE = "give --input NAME:DATATYPE:SHAPE for each input to send"
+GIVE = "give `inputs` NAME:DATATYPE:SHAPE for each input to send"
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,6 @@ class ModelMetadata:
     """Empty where the server names none: then any may be sent."""
     outputs: Sequence[TensorMetadata] | None
     """None where the server names none."""
-
-
-@dataclass(frozen=True)
-class ResolvedInput:
-    """An input as requests will send it."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    """Of one tensor, without the batch."""
-    is_batched: bool
-    """Whether the batch stands before it."""
 
 
 def model_path(model: str, version: str | None) -> str:
@@ -134,35 +123,30 @@ def _tensors(told: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:
     ]
 
 
-def resolve_input(
-    wanted: TensorMetadata,
-    *,
-    shape: Sequence[int] | None,
-    dtype: str | None,
-    batch_size: int,
-) -> ResolvedInput:
-    """Hold what was asked for against what the model takes; what was not is the model's.
+def resolve_input(given: InputSpec, wanted: TensorMetadata, batch_size: int) -> InputSpec:
+    """Compare what is given with what the model takes; what is left open is the model's.
 
-    ConfigError names what was asked and what was found, or which length is free.
+    ConfigError says what was given and what was found, or which length is free.
     """
     found = our_dtype(wanted.datatype, f"input {wanted.name}")
-    if dtype is not None and dtype != found:
+    if given.dtype and given.dtype != found:
         raise ConfigError(
-            f"datatype {their_datatype(dtype)}: the model's input is {wanted}; ask for that"
+            f"datatype {their_datatype(given.dtype)}: the model's input is {wanted}; ask for that"
         )
-    if shape is None:
+    if not given.shape:
         shape, is_batched = _own_shape(wanted, batch_size)
-    else:
-        is_batched = _fits((batch_size, *shape), wanted.shape)
-        is_alone = batch_size == 1 and _fits(shape, wanted.shape)
-        is_list = _is_list(wanted) and len(shape) == 1
-        if not is_batched and not is_alone and not is_list:
-            sent = " x ".join(map(str, (batch_size, *shape)))
-            raise ConfigError(
-                f"shape {','.join(map(str, shape))} in a batch of {batch_size} makes tensors of "
-                f"{sent}; the model's input is {wanted}"
-            )
-    return ResolvedInput(wanted.name, found, tuple(shape), is_batched)
+        return InputSpec(wanted.name, tuple(shape), found, is_batched)
+    shape = given.shape
+    is_batched = _fits((batch_size, *shape), wanted.shape)
+    is_alone = batch_size == 1 and _fits(shape, wanted.shape)
+    is_list = _is_list(wanted) and len(shape) == 1
+    if not is_batched and not is_alone and not is_list:
+        sent = " x ".join(map(str, (batch_size, *shape)))
+        raise ConfigError(
+            f"shape {','.join(map(str, shape))} in a batch of {batch_size} makes tensors of "
+            f"{sent}; the model's input is {wanted}"
+        )
+    return InputSpec(wanted.name, shape, found, is_batched)
 
 
 def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], bool]:
@@ -178,10 +162,10 @@ def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], 
     if _is_list(wanted):
         return shape, False
     if FREE in shape:
-        raise ConfigError(f"the model's input is {wanted}: give --shape, with every length")
+        raise ConfigError(f"the model's input is {wanted}: give `shape`, with every length")
     if not is_batched and batch_size != 1:
         raise ConfigError(
-            f"--batch-size {batch_size}: the model's input is {wanted}, one at a time"
+            f"`batch_size` {batch_size}: the model's input is {wanted}, one at a time"
         )
     return shape, is_batched
 

@@ -8,8 +8,8 @@ from typing import Any
 from aibench_fast._core import JsonTensors
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.datatypes import their_datatype
-from aibench_fast.protocols.openinference.encoding import Encoding
 from aibench_fast.protocols.openinference.head import end_of_head, open_head
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.tensortype import STRINGS, split_strings
@@ -123,7 +123,7 @@ def json_strings(one: AskedInput, tensor: bytes) -> bytes:
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"input {one.name}: {error.object[:SHOWN_BYTES]!r} is not UTF-8, and JSON has no other "
-            "strings; --encoding binary sends it, where the server takes that"
+            "strings; `encoding` binary sends it, where the server takes that"
         ) from error
 
 
@@ -131,7 +131,7 @@ def check_json_dtype(dtype: str) -> None:
     """ConfigError where values of a type have no form in JSON."""
     if dtype == "BF16":
         raise ConfigError(
-            "BF16 has no form in JSON: --encoding binary sends it, where the server takes that"
+            "BF16 has no form in JSON: `encoding` binary sends it, where the server takes that"
         )
 
 

@@ -1,19 +1,24 @@
 """A run's dealings with a server of the Open Inference Protocol."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from aibench_fast._core import LLHTTP_VERSION
 from aibench_fast.coretypes import Endpoint, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import (
     MAX_TRIAL_BYTES,
     REPLY_TIMEOUT_S,
     HttpClient,
     Refused,
 )
-from aibench_fast.protocols.openinference.encoding import Encoding
+from aibench_fast.protocols.openinference.metrics import (
+    MetricsReader,
+    found_reader,
+    given_reader,
+)
 from aibench_fast.protocols.openinference.model import (
     NO_SUCH_PATH,
     ModelMetadata,
@@ -23,31 +28,20 @@ from aibench_fast.protocols.openinference.model import (
 )
 from aibench_fast.protocols.openinference.reply import plan_of
 from aibench_fast.protocols.openinference.request import InferRequest
+from aibench_fast.protocols.openinference.settings import (
+    OpenInferenceSettings,
+    metrics_address,
+)
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
-from aibench_fast.protocols.session import AskedKind, native_tls
+from aibench_fast.protocols.session import AskedKind, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import ServerFacts
 
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
 BUSY = (429, 503)
 """What a server answers that would have taken the request at another time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AskingHttp:
-    """How requests are asked; see the options of `run`."""
-
-    model_version: str | None = None
-    outputs: Sequence[str] = ()
-    """The outputs that are asked for; none: all of them."""
-    encoding: Encoding | None = None
-    """None: binary, or JSON where the server takes no other."""
-    as_trial: bool = False
-    """Every reply has to have the trial's lengths, also where the model leaves them open."""
-    patience_s: float = REPLY_TIMEOUT_S
-    """How long an answer before the trials is waited for."""
 
 
 class _Wanted(NamedTuple):
@@ -71,40 +65,52 @@ class OpenInferenceSession:
     """A `protocols.session.Session` with such a server."""
 
     def __init__(
-        self, address: HttpAddress, asking: AskingHttp, kinds: Sequence[AskedKind]
+        self,
+        address: HttpAddress,
+        settings: OpenInferenceSettings,
+        workload: Workload,
+        encoding: Encoding | None = None,
     ) -> None:
         """Visit the server, and send one request of each kind on trial.
 
-        ServerError, in the server's words, where one is refused; ConfigError where an output that
-        is asked for is none of the model's.
+        Tensors are in this `encoding`; None: binary, or JSON where the server takes no other.
+        ServerError, in the server's words, where a request is refused; ConfigError where the model
+        has no output of a name that is given.
         """
         self._address = address
-        with HttpClient(address, asking.patience_s) as client:
+        self._settings = settings
+        kinds, version = workload.kinds, settings.model_version
+        with HttpClient(address, settings.patience_s) as client:
             told = _server(client)
             extensions = told.get("extensions") or []
             takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)
             models = [
-                ask_model(client, kind.model, asking.model_version, inputs_are_given=True)
-                for kind in kinds
+                ask_model(client, kind.model, version, inputs_are_given=True) for kind in kinds
             ]
             wanted = [
-                _Wanted(kind, _outputs(asking, model), () if asking.as_trial else model.outputs)
+                _Wanted(
+                    kind,
+                    _outputs(settings.outputs, model),
+                    () if workload.has_references else model.outputs,
+                )
                 for kind, model in zip(kinds, models, strict=True)
             ]
-            client.be_patient(max(REPLY_TIMEOUT_S, asking.patience_s))  # a model may be compiled
-            visit = _Visit(client, address, asking.model_version, wanted)
-            trials = visit.find_encoding(asking.encoding, takes_binary)
+            client.be_patient(max(REPLY_TIMEOUT_S, settings.patience_s))  # a model may be compiled
+            visit = _Visit(client, address, version, wanted)
+            trials = visit.find_encoding(encoding, takes_binary)
             peer = client.peer
             closes_each = client.is_closed_by_server()
         self._trials = trials
         self._texts: dict[tuple[int, int], list[bytes]] = {}
         self.encoding = trials[0].request.encoding
-        """Of all requests."""
-        self.binary_refused = visit.binary_refused
-        """Why they are JSON, where that was not asked for."""
+        self.facts: Mapping[str, str | None] = {
+            "Llhttp": LLHTTP_VERSION,
+            "Encoding": self.encoding,
+            # Why it is JSON, where that was not asked for.
+            **({"BinaryRefused": visit.binary_refused} if self.encoding is Encoding.JSON else {}),
+        }
         self._has_statistics = EXTENSION in extensions
         self._models = list(dict.fromkeys(kind.model for kind in kinds))
-        self._version = asking.model_version
         self.record = ServerRecord(
             server=ServerFacts(
                 kind=str(told.get("name", "unknown")),
@@ -139,12 +145,24 @@ class OpenInferenceSession:
         """The trial's reply, with which others are compared."""
         return self._trials[kind].plan
 
-    def watch(self, also: Sequence[Reader]) -> StatisticsWatch:
-        """What reads the models' statistics, of a server that has them, as Triton does."""
-        readers = [*also]
+    def watch(self, process: Reader | None) -> StatisticsWatch:
+        """What reads the models' statistics, of a server that has them, as Triton does.
+
+        Beside them it reads the server's processes, or where they are not known its Prometheus
+        metrics; ServerError where it has none at `metrics_url`.
+        """
+        of = self._models, self._settings.model_version
+        beside = process or self._metrics_reader(*of)
+        readers: list[Reader] = [beside] if beside else []
         if self._has_statistics:
-            readers.insert(0, TritonReader(self._address, self._models, self._version))
+            readers.insert(0, TritonReader(self._address, *of))
         return ServerWatch(readers, self._address.authority) if readers else NoStatistics()
+
+    def _metrics_reader(self, models: Sequence[str], version: str | None) -> MetricsReader | None:
+        given = metrics_address(self._settings)
+        if given is not None:
+            return given_reader(given, models, version)
+        return found_reader(self._address, self.record.server.kind, models, version)
 
     def leave(self, patience_s: float) -> None:
         """Nothing was left."""
@@ -224,17 +242,17 @@ def _server(client: HttpClient) -> Mapping[str, Any]:
         raise
 
 
-def _outputs(asking: AskingHttp, model: ModelMetadata) -> list[str]:
+def _outputs(given: Sequence[str], model: ModelMetadata) -> list[str]:
     """The names of the outputs to ask for; none: all that the server answers."""
     if model.outputs is None:
-        return list(asking.outputs)
+        return list(given)
     names = [one.name for one in model.outputs]
-    for name in asking.outputs:
+    for name in given:
         if name not in names:
             raise ConfigError(
-                f"--output {name}: the model {model.name} has the outputs {', '.join(names)}"
+                f"`outputs` {name}: the model {model.name} has the outputs {', '.join(names)}"
             )
-    return list(asking.outputs or names)
+    return list(given or names)
 
 
 def _output(plan: HttpPlan) -> Output:

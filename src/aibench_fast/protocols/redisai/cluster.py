@@ -66,7 +66,7 @@ def check_name(model: str) -> None:
     """Raise ConfigError where a model's name says its own slot."""
     if "{" in model or "}" in model:
         raise ConfigError(
-            f"--model {model} with --cluster-mode: each shard's copy gets a hash tag of its own; "
+            f"`model` {model} with `cluster_mode`: each shard's copy gets a hash tag of its own; "
             "name it without braces"
         )
 
@@ -87,7 +87,7 @@ def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
         raise
     if "cluster_state" not in state:
         raise ServerError(
-            f"the server at {address} is no node of a cluster: leave out --cluster-mode, or name "
+            f"the server at {address} is no node of a cluster: leave out `cluster_mode`, or name "
             "one that is"
         )
     cluster = _read_slots(address, reply)

@@ -27,19 +27,19 @@ CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
 RECEIVE_BYTES = 1 << 16
 _WITH_SUBCOMMANDS = {"INFO", "CONFIG", "COMMAND", "MODULE", "AI.INFO", "AI.CONFIG"}
-NODE_OF_CLUSTER = "it is a node of a cluster: give --cluster-mode"
+NODE_OF_CLUSTER = "it is a node of a cluster: give `cluster_mode`"
 _ADVICE = {
     "LOADING": "try again once it has loaded its data",
     "ASK": NODE_OF_CLUSTER,
     "CLUSTERDOWN": "see what CLUSTER INFO tells: a primary is down, or slots are nobody's",
     "CROSSSLOT": NODE_OF_CLUSTER,
     "MOVED": NODE_OF_CLUSTER,
-    "NOAUTH": "give the password, by --password-file or --ask-password, and --user if it has one",
+    "NOAUTH": "give the password, by `password`, and the `user` if it has one",
     "NOPERM": "docs/access.md has the rights that a run needs",
     "OOM": "raise its maxmemory",
     "READONLY": "it is a replica: name its primary",
     "TRYAGAIN": "the slot is on its way to another node: wait until that is over",
-    "WRONGPASS": "see whether --user and the password are right",
+    "WRONGPASS": "see whether `user` and the password are right",
 }
 """What to do about a refusal, by its first word."""
 
@@ -85,7 +85,7 @@ class Connection:
             stuck = isinstance(error.__cause__, TimeoutError)
             if self.is_spoilt and not stuck and _wants_tls(address, patience_s):
                 raise ServerError(
-                    f"the server at {address} speaks TLS: give --tls, or rediss:// as its --url"
+                    f"the server at {address} speaks TLS: give `tls`, or rediss:// as its `url`"
                 ) from error
             raise
         except BaseException:
@@ -271,7 +271,7 @@ def _over_unix_socket(path: Path, timeout_s: float) -> socket.socket:
     except BaseException as error:
         connection.close()
         if isinstance(error, ConnectionRefusedError) and not path.is_socket():
-            raise ServerError(f"{path} is no unix socket: is --socket right?") from error
+            raise ServerError(f"{path} is no unix socket: is `socket` right?") from error
         raise
     return connection
 
@@ -343,7 +343,7 @@ def ask_dialect(connection: Connection) -> Dialect:
     if known is None:
         raise ServerError(
             f"the server at {connection.address} does not tell by COMMAND INFO which AI.* commands "
-            "it knows; name the --dialect"
+            "it knows; name the `dialect`"
         )
     for dialect in newest_first:
         if dialect.model_run_command in known:

@@ -33,8 +33,8 @@ def requests_in_batch(model: StoredModel, rows: int) -> int:
     if fit < least:
         raise ConfigError(
             f"the model {model.name} waits for {least} rows (MINBATCHSIZE), without a time limit, "
-            f"and no more than {fit} fit in its BATCHSIZE {model.batch_size} by --batch-size "
-            f"{rows}: choose another --batch-size, or load it with --minbatchtimeout"
+            f"and no more than {fit} fit in its BATCHSIZE {model.batch_size} by `batch_size` "
+            f"{rows}: choose another `batch_size`, or load it with --minbatchtimeout"
         )
     return -(-least // rows)
 
@@ -58,13 +58,13 @@ def check_workers(
     least = f"the model {model.name} waits for {model.min_batch_size} rows (MINBATCHSIZE)"
     if workers >= needed:
         raise ConfigError(
-            f"{least}, without a time limit, which is {needed} requests of --batch-size {rows}, "
+            f"{least}, without a time limit, which is {needed} requests of `batch_size` {rows}, "
             f"but {most_requests} are sent: send more, or load it with --minbatchtimeout"
         )
     mixed = " of any of the mix's kinds" if len(asked) > 1 else ""
     raise ConfigError(
-        f"{least}, without a time limit: {workers} x --batch-size {rows} is too few{mixed}; use "
-        f"at least {needed} --workers for each server, or load it with --minbatchtimeout"
+        f"{least}, without a time limit: {workers} x `batch_size` {rows} is too few{mixed}; use "
+        f"at least {needed} `workers` for each server, or load it with --minbatchtimeout"
     )
 
 

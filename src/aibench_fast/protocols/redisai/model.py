@@ -57,7 +57,7 @@ class StoredModel:
         if len(places) > MAX_FETCHED:
             raise ConfigError(
                 f"{len(places)} outputs of the model {self.name}: at most {MAX_FETCHED} are "
-                "fetched; choose by --output"
+                "fetched; choose by `outputs`"
             )
         return places
 
@@ -71,7 +71,7 @@ class StoredModel:
             if self.outputs
             else f"has {count} outputs, whose names the server does not know: give numbers from 1"
         )
-        raise ConfigError(f"--output {word}: the model {self.name} {known}")
+        raise ConfigError(f"`outputs` {word}: the model {self.name} {known}")
 
 
 def model_refused(

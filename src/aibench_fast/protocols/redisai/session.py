@@ -1,85 +1,69 @@
 """A run's dealings with RedisAI, from the first question to what it leaves."""
 
-import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from aibench_fast._core import HIREDIS_VERSION
 from aibench_fast.coretypes import Endpoint, RespPlan
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols.address import ServerAddress, all_addresses
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect, bulk_length, encode
-from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, log_in_command
+from aibench_fast.protocols.redisai.connection import log_in_command
 from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.strings import blob_of, their_dtype, unknown
 from aibench_fast.protocols.redisai.visit import Trial, leave, visit
 from aibench_fast.protocols.serverwatch import ServerWatch
-from aibench_fast.protocols.session import HURRY_S, AskedKind, native_tls
+from aibench_fast.protocols.session import HURRY_S, AskedKind, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader
-
-LISTENS_TIMEOUT_S = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asking:
-    """How requests are asked; see the options of `run`."""
-
-    dialect: Dialect | None = Dialect.MODELRUN
-    use_dag: bool = False
-    persist: bool = False
-    timeout_ms: int | None = None
-    outputs: Sequence[str] = ()
-    """The outputs that are fetched, by name or number; none: all."""
-    most_requests: int = 0
-    """That all clients send; 0: no limit."""
-    reset_stats: bool = False
-    patience_s: float = REPLY_TIMEOUT_S
-    """How long an answer before the trials is waited for."""
 
 
 class RedisAiSession:
     """A `protocols.session.Session` with RedisAI."""
 
+    encoding = Encoding.BINARY
+
     def __init__(
         self,
         address: ServerAddress,
-        asking: Asking,
-        kinds: Sequence[AskedKind],
-        workers: Sequence[int],
-        all_workers: int,
+        settings: RedisAiSettings,
+        workload: Workload,
         cluster: RedisCluster | None = None,
     ) -> None:
         """Visit the server; ServerError where something that is needed is refused.
 
-        `workers` are its own ones, by their numbers; of all clients it has `all_workers`. With a
-        `cluster` it is the primary of a shard.
+        With a `cluster` it is the primary of a shard.
         """
         self._cluster = cluster
-        self._kinds = kinds
+        self._kinds = kinds = workload.kinds
         shard = (
             next((one for one in cluster.shards if one.primary == address), None)
             if cluster
             else None
         )
         self._address = address
-        self._workers = workers
+        self._workers = workload.workers
         trials = [
             Trial(
-                _request(asking, kind, shard),
+                _request(settings, kind, shard),
                 [blob_of(one, one.trial) for one in kind.inputs],
-                asking.outputs,
+                settings.outputs,
             )
             for kind in kinds
         ]
+        self.facts: Mapping[str, str | None] = {"Hiredis": HIREDIS_VERSION}
         self.record: ServerRecord
         try:
             self.record, self._requests = visit(
-                address, trials, asking.dialect, workers=workers, all_workers=all_workers,
-                cluster=cluster if shard else None,
-                most_requests=asking.most_requests, reset_stats=asking.reset_stats,
-                patience_s=asking.patience_s,
+                address, trials, settings.dialect, workers=workload.workers,
+                all_workers=workload.all_workers, cluster=cluster if shard else None,
+                most_requests=workload.most_requests,
+                reset_stats=settings.reset_stats and workload.is_first_client,
+                patience_s=settings.patience_s,
             )  # fmt: skip
         except ServerError as error:
             if any(kind.has_strings for kind in kinds) and (explained := unknown(error)):
@@ -125,10 +109,11 @@ class RedisAiSession:
         """The replies to them."""
         return self._requests[kind].plan(asking=True)
 
-    def watch(self, also: Sequence[Reader]) -> ServerWatch:
-        """What reads INFO and AI.INFO, and `also` these; ServerError where nothing answers."""
+    def watch(self, process: Reader | None) -> ServerWatch:
+        """What reads INFO and AI.INFO, and the processes; ServerError where nothing answers."""
         models = list(dict.fromkeys(request.model_key for request in self._requests))
-        readers = [RedisAiReader(self._address, models), *also]
+        readers: list[Reader] = [RedisAiReader(self._address, models)]
+        readers += [process] if process else []
         return ServerWatch(readers, str(self._address))
 
     def leave(self, patience_s: float) -> None:
@@ -146,31 +131,13 @@ class RedisAiSession:
         leave(owner, self._requests, self._workers, patience_s, cluster)
 
 
-def endpoint_of(node: ServerAddress) -> Endpoint:
-    """Where a node of a cluster is, its name looked up; ServerError where it has no address.
-
-    Of several addresses it is the first where something listens: a server may not do so on all.
-    """
-    first, *others = all_addresses(node.host, node.port)
-    found = (one for one in (first, *others) if not others or _listens(one, node.port))
-    return Endpoint(next(found, first), node.port, tls=native_tls(node.tls, node.host))
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), LISTENS_TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
-
-
-def _request(asking: Asking, kind: AskedKind, shard: Shard | None) -> Request:
+def _request(settings: RedisAiSettings, kind: AskedKind, shard: Shard | None) -> Request:
     return Request(
-        dialect=asking.dialect or Dialect.MODELRUN,
+        dialect=settings.dialect or Dialect.MODELRUN,
         model=kind.model,
         inputs=[Tensor(their_dtype(one.dtype), one.shape) for one in kind.inputs],
-        use_dag=asking.use_dag,
-        persist=asking.persist,
-        timeout_ms=asking.timeout_ms,
+        use_dag=settings.use_dag,
+        persist=settings.persist_results,
+        timeout_ms=settings.timeout_ms,
         shard=shard,
     )

@@ -135,7 +135,7 @@ def visit(
         if most_requests and all_workers > len(workers) and most_waiting(batched):
             raise ConfigError(
                 "a model that waits for MINBATCHSIZE rows, over several clients: the last client "
-                "to send its share may be too few; give --duration and no --max-queries"
+                "to send its share may be too few; give `duration_s` and no `max_queries`"
             )
         sizes = {model.batch_size for model in models.values()}
         record = ServerRecord(
@@ -250,8 +250,8 @@ def _check_commands(connection: Connection, server: ServerFacts, request: Reques
         )
         if request.dialect is Dialect.MODELEXECUTE and len(missing) < len(needed):
             raise ServerError(
-                f"{told}--dialect {Dialect.MODELEXECUTE} takes RedisAI {MODELEXECUTE_FROM} or "
-                f"newer; --dialect {Dialect.MODELRUN} works with every version"
+                f"{told}`dialect` {Dialect.MODELEXECUTE} takes RedisAI {MODELEXECUTE_FROM} or "
+                f"newer; `dialect` {Dialect.MODELRUN} works with every version"
             )
         raise ServerError(f"{told}is the RedisAI module loaded?")
 
@@ -261,7 +261,7 @@ def _check_timeout(connection: Connection, timeout_ms: int) -> None:
     version = _module_version(connection)
     if version != UNKNOWN and _numbers(version) < _numbers(TIMEOUT_FROM):
         raise ServerError(
-            f"--timeout-ms {timeout_ms} takes RedisAI {TIMEOUT_FROM} or newer, and the server at "
+            f"`timeout_ms` {timeout_ms} takes RedisAI {TIMEOUT_FROM} or newer, and the server at "
             f"{connection.address} has {version}: leave it out, or update the server"
         )
 

@@ -1,0 +1,43 @@
+"""The settings of a run that the Open Inference Protocol alone has."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from aibench_fast.protocols.address import HttpAddress, http_address
+from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.settings import ServerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenInferenceSettings(ServerSettings):
+    """How requests are sent to a server of the Open Inference Protocol."""
+
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """What every request has beside the protocol's own; they may be secret."""
+    metrics_url: str | None = None
+    """Where the server has its Prometheus metrics; None: looked for where such servers have
+    them."""
+    model_version: str | None = None
+    """None: the server's choice."""
+    encoding: Encoding | None = None
+    """How tensors are sent; None: binary, or JSON where the server takes no other."""
+
+
+def server_addresses(settings: OpenInferenceSettings) -> list[HttpAddress]:
+    """All servers; ConfigError where a URL is wrong."""
+    urls = [str(settings.url), *map(str, settings.others)]
+    return [http_address(url, settings.headers, settings.tls) for url in urls]
+
+
+def metrics_address(settings: OpenInferenceSettings) -> HttpAddress | None:
+    """The address of `metrics_url`; ConfigError where it is wrong.
+
+    Headers are the server's alone, and may be secret: another address gets none.
+    """
+    if settings.metrics_url is None:
+        return None
+    server = server_addresses(settings)[0]
+    tls = settings.tls if settings.metrics_url.startswith("https:") else None
+    address = http_address(settings.metrics_url, tls=tls, setting="metrics_url")
+    is_the_same = address.authority == server.authority
+    return dataclasses.replace(address, headers=server.headers) if is_the_same else address

@@ -1,0 +1,82 @@
+"""What a run asks of a protocol before any server is visited; `session` has what comes after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from aibench_fast.protocols.address import HttpAddress, ServerAddress
+from aibench_fast.protocols.settings import ServerSettings
+from aibench_fast.tensortype import STRINGS
+
+if TYPE_CHECKING:
+    from aibench_fast.protocols.servers import FoundServers
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An input of a model, as a run sends it."""
+
+    name: str | None
+    shape: tuple[int, ...]
+    """Of one tensor, without the batch; empty: not known yet."""
+    dtype: str
+    """One of tensortype.DTYPES; empty: not known yet."""
+    is_batched: bool = True
+    """Whether a request's shape has the batch before this one; else it is along its first axis."""
+
+    @property
+    def is_strings(self) -> bool:
+        """Whether its values are strings, so that each tensor has a length of its own."""
+        return self.dtype == STRINGS
+
+
+@dataclass(frozen=True)
+class KindSpec:
+    """A kind of request."""
+
+    model: str
+    batch_size: int
+    inputs: Sequence[InputSpec]
+
+
+class ServerProtocol(Protocol):
+    """A protocol with the settings of one run.
+
+    Its module imports nothing large: what talks to servers is imported by the methods that do.
+    """
+
+    name: ClassVar[str]
+    """As messages call it."""
+    schemes: ClassVar[tuple[str, ...]]
+    """The schemes of its servers' URLs."""
+    settings_type: ClassVar[type[ServerSettings]]
+    """Its fields are the settings that it has."""
+    has_pipelines: ClassVar[bool]
+    """Whether a connection may have several requests under way."""
+    has_json: ClassVar[bool]
+    """Whether tensors may be sent as JSON."""
+    describes_inputs: ClassVar[bool]
+    """Whether servers say which inputs a model has, so that shapes and dtypes may be left open."""
+
+    @property
+    def addresses(self) -> Sequence[ServerAddress | HttpAddress]:
+        """The servers that are named, of a cluster some of its nodes; ConfigError."""
+
+    def check(self, kinds: Sequence[KindSpec]) -> None:
+        """ConfigError where its settings cannot be used, or not with such requests."""
+
+    def with_all_addresses(self) -> Mapping[str, Any]:
+        """The settings to change so that each address of a name is a server; ServerError."""
+
+    def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
+        """The inputs of each kind as the server describes them; not where it `describes_inputs`.
+
+        ServerError where the server or a model is not there; ConfigError where what is given is not
+        what a model takes.
+        """
+
+    def least_workers(self, kinds: Sequence[KindSpec]) -> int:
+        """The fewest workers that a run can have; ServerError and ConfigError as `model_inputs`."""
+
+    def find_servers(self) -> "FoundServers":
+        """The servers as they are now, of a cluster its primaries; ServerError."""

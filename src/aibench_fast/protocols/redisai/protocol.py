@@ -1,0 +1,85 @@
+"""RedisAI as a run knows it before it visits a server."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aibench_fast.errors import ConfigError, shown_url
+from aibench_fast.protocols.address import ServerAddress, all_addresses
+from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
+from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
+from aibench_fast.protocols.settings import MAX_COUNT, check_within
+from aibench_fast.tensortype import REDISAI_DTYPES
+
+if TYPE_CHECKING:
+    from aibench_fast.protocols.servers import FoundServers
+
+
+class RedisAi(ServerProtocol):
+    """RedisAI's commands, for one server, several, or a cluster."""
+
+    name = "RedisAI"
+    schemes = ("redis", "rediss")
+    settings_type = RedisAiSettings
+    has_pipelines = True
+    has_json = False
+    describes_inputs = False
+
+    def __init__(self, settings: RedisAiSettings) -> None:
+        """With the settings of a run."""
+        self._settings = settings
+
+    @property
+    def addresses(self) -> list[ServerAddress]:
+        """The servers that are named, of a cluster some of its nodes."""
+        return addresses(self._settings)
+
+    def check(self, kinds: Sequence[KindSpec]) -> None:
+        """ConfigError where a setting or a type is not RedisAI's, or not a cluster's."""
+        settings = self._settings
+        if settings.url is not None:
+            raise ConfigError(f"`url` {shown_url(settings.url)}: RedisAI's is given as `address`")
+        if settings.tls is not None:
+            raise ConfigError("`tls` without `url`: RedisAI's is in its `address`")
+        if settings.timeout_ms is not None:
+            check_within("timeout_ms", settings.timeout_ms, 1, MAX_COUNT)
+        for dtype in [one.dtype for kind in kinds for one in kind.inputs if not one.is_strings]:
+            if dtype not in REDISAI_DTYPES:
+                known = ", ".join([*REDISAI_DTYPES, "STRING"])
+                raise ConfigError(f"`dtype` {dtype}: RedisAI has {known}")
+        has_socket = any(one.socket for one in self.addresses)
+        if settings.cluster_mode:
+            from aibench_fast.protocols.redisai.cluster import check_name
+
+            for kind in kinds:
+                check_name(kind.model)
+            if has_socket:
+                raise ConfigError("`cluster_mode` with `socket`: a cluster's nodes have ports")
+        if settings.all_addresses and (has_socket or settings.cluster_mode):
+            given = "`socket`" if has_socket else "`cluster_mode`"
+            raise ConfigError(f"`all_addresses` with {given}: there is no name to look up")
+
+    def with_all_addresses(self) -> Mapping[str, Any]:
+        """Each server as many as its name has addresses."""
+        first, *others = [
+            dataclasses.replace(one, host=host, tls=one.tls and one.tls.named(one.host))
+            for one in self.addresses
+            for host in all_addresses(one.host, one.port)
+        ]
+        return {"address": first, "others": tuple(others)}
+
+    def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
+        """As they are given: RedisAI does not describe a model's inputs."""
+        return [kind.inputs for kind in kinds]
+
+    def least_workers(self, kinds: Sequence[KindSpec]) -> int:
+        """One, or where models wait until a batch is large enough, as many as that takes."""
+        from aibench_fast.protocols.redisai.servers import least_workers
+
+        return least_workers(self._settings, kinds)
+
+    def find_servers(self) -> "FoundServers":
+        """The servers, of a cluster its primaries."""
+        from aibench_fast.protocols.redisai.servers import RedisAiServers
+
+        return RedisAiServers(self._settings)

@@ -1,0 +1,49 @@
+"""The protocols that there are, and which of them a run's settings choose."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from aibench_fast.errors import ConfigError, shown_url
+from aibench_fast.protocols.address import url_parts
+from aibench_fast.protocols.openinference.protocol import OpenInference
+from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
+from aibench_fast.protocols.protocol import ServerProtocol
+from aibench_fast.protocols.redisai.protocol import RedisAi
+from aibench_fast.protocols.redisai.settings import RedisAiSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolSettings(RedisAiSettings, OpenInferenceSettings):
+    """The settings of all protocols."""
+
+
+PROTOCOLS: tuple[type[RedisAi] | type[OpenInference], ...] = (RedisAi, OpenInference)
+
+
+def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
+    """The protocol that a run's servers speak, by their address.
+
+    ConfigError where the address is of none, or a setting is given that its protocol does not have.
+    """
+    chosen = RedisAi if settings.url is None else protocol_of_url(settings.url)
+    own = {field.name for field in dataclasses.fields(chosen.settings_type)}
+    for field in dataclasses.fields(ProtocolSettings):
+        if field.name not in own and getattr(settings, field.name) != field.default:
+            raise no_such_setting(field.name, settings, chosen.name)
+    return chosen(settings)
+
+
+def no_such_setting(setting: str, settings: ProtocolSettings, protocol: str) -> ConfigError:
+    """The error of a setting that is given and that a protocol, by its name, does not have."""
+    url = "without `url`" if settings.url is None else "with `url`"
+    return ConfigError(f"`{setting}` {url}: {protocol} has no such setting")
+
+
+def protocol_of_url(url: str) -> type[RedisAi] | type[OpenInference]:
+    """The protocol of a URL's scheme; ConfigError where it is none of the known ones."""
+    scheme = url_parts(url).scheme
+    found = [one for one in PROTOCOLS if scheme in one.schemes]
+    if not found:
+        known = sorted(f"{scheme}://HOST:PORT" for one in PROTOCOLS for scheme in one.schemes)
+        raise ConfigError(f"`url` {shown_url(url)}: write {' or '.join(known)}")
+    return found[0]

@@ -1,0 +1,43 @@
+"""The settings of a run that every protocol reads."""
+
+from dataclasses import dataclass, field
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.tls import TlsSettings
+
+MAX_COUNT = 2**62
+LEAST_PATIENCE_S = 10.0
+"""For what a server is asked before the run, which may come at a busy moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Where the servers are, and what is asked of them."""
+
+    address: ServerAddress = field(default_factory=ServerAddress)
+    url: str | None = None
+    """Of a server of the Open Inference Protocol, such as http://localhost:8000; it wins over
+    `address`."""
+    others: tuple[ServerAddress | str, ...] = ()
+    """Further servers: URLs with a `url`, addresses otherwise. Workers are spread evenly over all,
+    and there is at least one for each."""
+    all_addresses: bool = False
+    """A name that stands for several addresses is that many servers."""
+    tls: TlsSettings | None = None
+    """With a `url` of https; None stands for the usual settings. RedisAI's are in `address`."""
+    outputs: tuple[str, ...] = ()
+    """The outputs to fetch, by name, or for RedisAI also by number from 1; empty: all."""
+    reply_timeout_s: float = 90.0
+    """How long the client waits for a request's last reply."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long the client waits for each answer before the run, but those of trial requests."""
+        return max(LEAST_PATIENCE_S, self.reply_timeout_s)
+
+
+def check_within(setting: str, value: int, least: int, most: int) -> None:
+    """ConfigError where a setting is not from `least` to `most`."""
+    if not least <= value <= most:
+        raise ConfigError(f"`{setting}` {value}: it has to be from {least} to {most}")
