@@ -98,7 +98,8 @@ def _search(options: argparse.Namespace) -> int:
     rate = ANY_RPS if options.over == "rate" else 0.0
     config = run_config(options, server, workers=_workers(options), limit_rps=rate)
     targets, expected = targets_of(options.slo), expectations(options.expect)
-    check_outputs([("--junit", options.junit)], files_read(options, server, config))
+    others = [("--results-dir", options.results_dir / SEARCH_FILE)]  # which the search checks
+    check_outputs([("--junit", options.junit)], [*files_read(options, server, config), *others])
     with (
         dask_client(options) as client,
         _shown(options) as show,
