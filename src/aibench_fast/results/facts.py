@@ -1,5 +1,6 @@
 """The objects of a result that hold whatever is known: where the run was made, and its schedule."""
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 
@@ -22,7 +23,7 @@ class Facts(TypedDict, total=False):
     """aibench-fast's version."""
     Hiredis: str | None
     """The version of the hiredis that is linked in, of a run over RESP."""
-    ServerConfig: dict[str, Any] | None
+    ServerConfig: Mapping[str, Any] | None
     """The server's CONFIG, where it matters to the figures."""
     ModelDigest: str | None
     """SHA-256 of the model."""

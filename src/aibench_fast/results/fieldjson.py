@@ -52,7 +52,7 @@ def _plain(kind: Any, value: Any, form: Form | None, *, exact: bool) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        of_values = get_args(_without_none(kind))[1]
+        of_values = get_args(without_none(kind))[1]
         if not dataclasses.is_dataclass(of_values):
             return dict(value)
         return {name: to_json(one, exact=exact) for name, one in value.items()}
@@ -95,7 +95,7 @@ def _value(kind: Any, plain: Any, form: Form | None) -> Any:
         return None
     if form is not None:
         return form.read(plain)
-    kind = _without_none(kind)
+    kind = without_none(kind)
     if dataclasses.is_dataclass(kind):
         return from_json(kind, plain)
     arguments = get_args(kind)
@@ -110,7 +110,7 @@ def _value(kind: Any, plain: Any, form: Form | None) -> Any:
     return plain
 
 
-def _without_none(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
     """Return the other type of a union with None."""
     if not isinstance(kind, UnionType):
         return kind
@@ -122,7 +122,7 @@ def schema_of(kind: Any, form: Form | None = None, least: float | None = None) -
     """Return the JSON Schema of a type, without descriptions; of a dataclass just "object"."""
     if form is not None:
         schema = dict(form.schema)
-    elif dataclasses.is_dataclass(of_type := _without_none(kind)) or get_origin(of_type) is Mapping:
+    elif dataclasses.is_dataclass(of_type := without_none(kind)) or get_origin(of_type) is Mapping:
         schema = {"type": "object"}
     elif get_origin(of_type) is Sequence:
         schema = {"type": "array"}
@@ -134,11 +134,12 @@ def schema_of(kind: Any, form: Form | None = None, least: float | None = None) -
     if least is not None and schema.get("type") in ("integer", "number"):
         schema["minimum"] = least
     if isinstance(kind, UnionType):
-        schema = _or_null(schema)
+        schema = or_null(schema)
     return schema
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+def or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value, or of null."""
     if isinstance(schema.get("type"), str):
         return schema | {"type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from functools import cache
 from itertools import count
+from types import UnionType
 from typing import Any, TypeVar, get_type_hints
 
 Merge = Callable[[Sequence[Any], str], Any]
@@ -41,11 +42,20 @@ class Form:
     """Keys of the object around it, where it has none of its own."""
     reads_null: bool = False
     """Whether null is a value of it, rather than the lack of one."""
+    name: str = ""
+    """Of its definition in the schema, where several fields have it."""
+    values: Any = None
+    """The dataclass of its values, where it has such."""
 
 
 def first(owners: Sequence[Any], name: str) -> Any:
     """Return the first one's value: all have the same, or the first alone knows it."""
     return getattr(owners[0], name)
+
+
+def by_coordinator(owners: Sequence[Any], name: str) -> Any:
+    """Return the first one's value, for which the coordinator of the clients puts its own."""
+    return first(owners, name)
 
 
 def total(owners: Sequence[Any], name: str) -> Any:
@@ -130,8 +140,19 @@ class Leaf:
     """Its type."""
     declared: Declared
     owner: type
-    """The class that has it: the dataclass, or one of its groups."""
+    """The class that declares it: the dataclass, one that it inherits, or one of its groups."""
     is_computed: bool
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its keys in the JSON: one, but of a spread form."""
+        form = self.declared.form
+        return (form is not None and form.spread_over) or (self.declared.key,)
+
+    @property
+    def is_nullable(self) -> bool:
+        """Whether null is allowed."""
+        return isinstance(self.kind, UnionType)
 
     def of(self, value: Any) -> Any:
         """Return the value that a dataclass has there."""
@@ -163,12 +184,14 @@ def leaves(kind: Any) -> tuple[Leaf, ...]:
         inner = (
             [dataclasses.replace(one, path=(name, *one.path)) for one in leaves(of_type)]
             if declared.is_group
-            else [Leaf((name,), of_type, declared, kind, is_computed=False)]
+            else [Leaf((name,), of_type, declared, _owner(kind, name), is_computed=False)]
         )
         found.append((_place(declared, here, is_own=name in kind.__annotations__), inner))
     for name, getter in _getters(kind):
         declared = getattr(getter, _DECLARED)
-        leaf = Leaf((name,), hints(getter)["return"], declared, kind, is_computed=True)
+        leaf = Leaf(
+            (name,), hints(getter)["return"], declared, _owner(kind, name), is_computed=True
+        )
         found.append((_place(declared, here, is_own=name in vars(kind)), [leaf]))
     ordered = [leaf for _, inner in sorted(found, key=lambda one: one[0]) for leaf in inner]
     for key, after in here.moved.items():
@@ -184,6 +207,13 @@ def _getters(kind: Any) -> Iterator[tuple[str, Any]]:
         getter = getattr(getattr(kind, name, None), "fget", None)
         if hasattr(getter, _DECLARED):
             yield name, getter
+
+
+def _owner(kind: Any, name: str) -> Any:
+    """Return the class that declares a field, or a computed value: it, or one that it inherits."""
+    return next(
+        one for one in kind.__mro__ if name in vars(one).get("__annotations__", {}) | vars(one)
+    )
 
 
 def _place(declared: Declared, here: InheritedHere, *, is_own: bool) -> tuple[int, int]:

@@ -56,7 +56,7 @@ class Figures:
     )  # fmt: skip
     """Latencies of the successes, from the intended start."""
     service_latencies: LatencyHistogram | None = figure(
-        "ServiceQuantiles", form=LATENCIES, merge=of_either, default=None
+        "ServiceQuantiles", since="1.1", form=LATENCIES, merge=of_either, default=None
     )
     """Latencies of the successes from the actual start; None where that is the intended one."""
 

@@ -58,6 +58,7 @@ LATENCIES = Form(
             },
         },
     },
+    name="Latencies",
 )
 """Latencies: percentiles, and all of them as HdrHistogram encodes them."""
 
@@ -90,6 +91,7 @@ LAGS = Form(
         },
     },
     reads_null=True,
+    name="Delays",
 )
 """Delays: a few percentiles, null without any. A saved file has no more of them than that."""
 
@@ -122,6 +124,7 @@ RATE = Form(
         "required": ["overallOpsRate"],
         "properties": {"overallOpsRate": {"type": "number", "minimum": 0}},
     },
+    name="Rate",
 )
 """A rate as aibench writes it."""
 
@@ -153,4 +156,5 @@ def by_time(kind: Any) -> Form:
     def read(plain: Mapping[str, Any]) -> Sequence[Any]:
         return tuple(from_json(kind, one, unix_ms=int(key)) for key, one in plain.items())
 
-    return Form(write, read, {"type": "object", "propertyNames": {"pattern": "^[0-9]+$"}})
+    schema = {"type": "object", "propertyNames": {"pattern": "^[0-9]+$"}}
+    return Form(write, read, schema, values=kind)

@@ -24,6 +24,7 @@ from aibench_fast.results.facts import Arrivals, Facts
 from aibench_fast.results.fieldjson import from_json, to_json
 from aibench_fast.results.fields import (
     InheritedHere,
+    by_coordinator,
     computed,
     counter,
     figure,
@@ -172,9 +173,9 @@ class Outage:
 class Connections:
     """Connections that were lost or made anew, burn-in included."""
 
-    outage_count: int = figure("OutageCount", since="1.6", merge=total, default=0)
+    outage_count: int = figure("OutageCount", since="1.6", merge=by_coordinator, default=0)
     """How often a server could not be reached."""
-    outages: Sequence[Outage] = figure("Outages", since="1.6", default=())
+    outages: Sequence[Outage] = figure("Outages", since="1.6", merge=by_coordinator, default=())
     """The first 100 times that a server could not be reached."""
     reconnects: int = counter("Reconnects", since="1.5", native="reconnects")
     """New connections in place of those that the server closed between requests, as HTTP may."""
@@ -312,13 +313,13 @@ class Result(Figures, ShownInNotebooks):
         return FORMAT_VERSION
 
     setup: Setup = group(merge=nested)
-    start_unix_ms: int = figure("StartTime")
+    start_unix_ms: int = figure("StartTime", merge=by_coordinator)
     """When the first request was sent, as Unix time in milliseconds."""
-    end_unix_ms: int = figure("EndTime")
+    end_unix_ms: int = figure("EndTime", merge=by_coordinator)
     """When the run ended, as Unix time in milliseconds."""
     duration_s: float = figure("DurationMillis", form=MILLISECONDS, merge=greatest)
     """From the first request to the end, burn-in included."""
-    measured_s: float = figure("MeasuredSeconds")
+    measured_s: float = figure("MeasuredSeconds", merge=by_coordinator)
     """What rates are divided by: the schedule's time; in a closed loop from the end of the burn-in
     to the last answer, without what a stuck server added to the duration."""
 
@@ -347,7 +348,9 @@ class Result(Figures, ShownInNotebooks):
     )
     """Latencies of the measured successes, from the intended start. In a closed loop that is the
     actual start, unless a request waited for a new connection."""
-    intervals: Sequence[Interval] = figure("ClientRunTimeStats", form=by_time(Interval))
+    intervals: Sequence[Interval] = figure(
+        "ClientRunTimeStats", form=by_time(Interval), merge=by_coordinator
+    )
     """What the client saw, by the end of each reporting period as Unix time in milliseconds."""
     inherited = InheritedHere(
         LateStarts="Asked", Shed="Arrivals", Overloaded="Unsent", ConnectTime="ReplyWait",
@@ -364,7 +367,9 @@ class Result(Figures, ShownInNotebooks):
         "Servers", since="1.7", merge=part_by_part, default=()
     )
     """Figures of each of several servers; together they are the whole."""
-    clients: Sequence[ClientFigures] = figure("Clients", since="1.7", default=())
+    clients: Sequence[ClientFigures] = figure(
+        "Clients", since="1.7", merge=by_coordinator, default=()
+    )
     """Figures of each of several clients; together they are the whole."""
     client: ClientSide = group(merge=nested)
     server: ServerSide = group(merge=nested)
@@ -372,7 +377,7 @@ class Result(Figures, ShownInNotebooks):
     """Where and how the run was made; null where it could not be read."""
     expectations: Sequence[Checked] = figure("Expectations", since="1.4", default=())
     """What --expect expected of the figures, in that order."""
-    warnings: Sequence[Warned] = figure("Warnings", since="1.4", default=())
+    warnings: Sequence[Warned] = figure("Warnings", since="1.4", merge=by_coordinator, default=())
     """What makes the figures doubtful beside failures."""
     interrupted: bool = figure("Interrupted", merge=any_of)
     """Whether the run was ended before its time: the figures are of the part that was measured."""
