@@ -78,7 +78,7 @@ def test_a_sweep_and_what_reads_its_results(config: RunConfig, tmp_path: Path) -
     assert (again.runs, again.done, again.unmade) == ([], 8, 0)
     assert len(again.results) == 8
     other = dataclasses.replace(config, max_queries=30)
-    with pytest.raises(ConfigError, match="its Limit is 20, asked for is 30"):
+    with pytest.raises(ConfigError, match="its Limit is 20, this sweep's is 30"):
         aibench_fast.sweep(other, grid, tmp_path)
 
 
@@ -186,13 +186,13 @@ def test_a_server_that_is_gone_is_left_out(config: RunConfig, tmp_path: Path) ->
         ({"wrokers": [1]}, {}, "there is no axis wrokers; there are workers, batch_size"),
         ({"workers": []}, {}, "workers has to be a list of at least one value"),
         ({"workers": "1:5:1"}, {}, "workers has to be a list"),
-        ({"workers": [0]}, {}, "workers 0: it has to be from 1"),
-        ({}, {"runs": 0}, "runs 0: it has to be at least 1"),
+        ({"workers": [0]}, {}, "`workers` 0: it has to be from 1"),
+        ({}, {"runs": 0}, "`runs` 0: it has to be at least 1"),
         ({}, {"expect": ["fast"]}, "'fast'"),
         ({}, {"servers": {"a": {"uri": "x"}}}, "servers, a: there is no setting uri"),
         ({}, {"servers": {"a": {"embedded": "mysql"}}}, "has to be redisai or triton"),
         ({"autobatching": [64]}, {}, "no run is left"),
-        ({"autobatching": [1]}, {"servers": {"a": {"embedded": "triton"}}}, "RedisAI alone"),
+        ({"autobatching": [1]}, {"servers": {"a": {"embedded": "triton"}}}, "for RedisAI only"),
         ({}, {"clients": 2}, "without a client of Dask"),
     ],
 )

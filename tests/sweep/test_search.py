@@ -170,7 +170,7 @@ def test_targets_read_as_the_most_or_the_least() -> None:
     assert parse_target("p99=50ms").words == "p99<=50ms"
     assert parse_target("rate=200").words == "rate>=200"
     assert parse_target("errors<0.1%").words == "errors<0.1%"
-    with pytest.raises(ConfigError, match=r"--slo 'p99=fast'.*not a duration"):
+    with pytest.raises(ConfigError, match=r"`slo` 'p99=fast'.*not a duration"):
         parse_target("p99=fast")
 
 

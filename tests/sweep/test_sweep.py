@@ -130,7 +130,7 @@ def test_results_of_other_settings_are_not_taken_for_done(sweep: Sweep, tmp_path
     assert sweep("--max-queries", 6).returncode == 0
     done = sweep("--max-queries", 7)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "its Limit is 6, asked for is 7" in done.stderr
+    assert "its Limit is 6, this sweep's is 7" in done.stderr
     even = ("--max-queries", 6, "--limit-rps", 200)
     assert sweep(*even).returncode == 0
     for other in (("--arrivals", "poisson"), ("--max-lag", "1s")):
@@ -315,10 +315,10 @@ def test_a_sweep_of_generated_tensors(cli: Cli, server: EmbeddedServer, tmp_path
         assert (saved["Shape"], saved["Dtype"]) == ([4, 4], "UINT8")
         assert (saved["DataFile"], saved["DataSeed"]) == (None, 5)
     for other, words in (
-        (("--shape", "4"), "its Shape is [4, 4], asked for is [4]"),
-        (("--dtype", "INT8"), "its Dtype is UINT8, asked for is INT8"),
-        (("--seed", 6), "its DataSeed is 5, asked for is 6"),
-        (("--pipeline", 2), "its Pipeline is 1, asked for is 2"),
+        (("--shape", "4"), "its Shape is [4, 4], this sweep's is [4]"),
+        (("--dtype", "INT8"), "its Dtype is UINT8, this sweep's is INT8"),
+        (("--seed", 6), "its DataSeed is 5, this sweep's is 6"),
+        (("--pipeline", 2), "its Pipeline is 1, this sweep's is 2"),
     ):
         done = cli(*where, "--max-queries", 6, *other)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)

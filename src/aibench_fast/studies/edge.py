@@ -22,7 +22,7 @@ def parse_target(words: str) -> Expectation:
 
     ConfigError where it is nothing of the kind.
     """
-    typed = f"--slo {words!r}"
+    typed = f"`slo` {words!r}"
     if match := _TARGET.fullmatch(words):
         figure, limit = match.groups()
         words = f"{figure}{'>=' if figure == 'rate' else '<='}{limit}"

@@ -70,7 +70,7 @@ class Grid:
     def __post_init__(self) -> None:
         """ConfigError for what no single run would find."""
         if self.runs < 1:
-            raise ConfigError(f"--runs {self.runs}: it has to be at least 1")
+            raise ConfigError(f"`runs` {self.runs}: it has to be at least 1")
 
     @classmethod
     def of(cls, axes: Mapping[str, Sequence[Any]], config: RunConfig, runs: int) -> "Grid":
@@ -137,8 +137,8 @@ def is_done(file: Path, config: RunConfig) -> bool:
     for key, value in _unnamed_settings(config).items():
         if key in found and found[key] != value:
             raise ConfigError(
-                f"{file} is of another sweep: its {key} is {found[key]}, asked for is {value}; "
-                "choose another --results-dir or --suffix, or remove the file"
+                f"{file} is of another sweep: its {key} is {found[key]}, this sweep's is {value}; "
+                "choose another `folder` or `suffix`, or remove the file"
             )
     held = all(one.get("Held") for one in result.get("Expectations") or ())
     bad = ("Failures", "BurnInFailures", "OutageCount", "Overloaded")

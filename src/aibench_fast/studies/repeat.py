@@ -115,13 +115,13 @@ def numbered(file: Path, number: int) -> Path:
     return file.with_stem(f"{file.stem}-{number}")
 
 
-def files_written(file: Path | None, most: int) -> list[Named]:
-    """Return the files that up to `most` repeated runs write, by what they are."""
+def files_written(file: Path | None, most: int, name: str = "`file`") -> list[Named]:
+    """Return the files that up to `most` repeated runs write; `name` is how `file` is called."""
     if file is None:
         return []
     results = [numbered(file, number) for number in range(1, most + 1)]
     return [
-        ("--json-out-file", file),
-        *(("--json-out-file", one) for one in results),
-        *(("the journal of --json-out-file", journal_of(one)) for one in results),
+        (name, file),
+        *((name, one) for one in results),
+        *((f"the journal of {name}", journal_of(one)) for one in results),
     ]

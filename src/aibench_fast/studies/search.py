@@ -144,15 +144,15 @@ class _Steps:
     ) -> None:
         """ConfigError for what is wrong whatever the model is."""
         if over not in UNITS:
-            raise ConfigError(f"over {over!r}: it has to be {', '.join(UNITS)}")
+            raise ConfigError(f"`over` {over!r}: it has to be {', '.join(UNITS)}")
         if over != "rate" and config.is_open_loop:
-            raise ConfigError(f"over {over} it is a closed loop: leave out limit_rps")
+            raise ConfigError(f"over {over} it is a closed loop: leave out `limit_rps`")
         if not targets:
-            raise ConfigError("slo: give at least one target, such as p99=50ms")
+            raise ConfigError("`slo`: give at least one target, such as p99=50ms")
         self._config = dataclasses.replace(config, results_so_far=True)
         self._targets = targets
         self._over = over
-        self._given = {"--from": lowest, "--to": highest}
+        self._given = {"lowest": lowest, "highest": highest}
         self._within_s = within_s
         self._folder = folder
         self._observe = observe
@@ -182,12 +182,12 @@ class _Steps:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--results-dir {self._folder}: {error.strerror}") from error
+            raise ConfigError(f"`folder` {self._folder}: {error.strerror}") from error
         if (self._folder / SEARCH_FILE).exists():
             raise ConfigError(
-                f"--results-dir {self._folder} has a search already: choose another, or remove it"
+                f"`folder` {self._folder} has a search already: choose another, or remove it"
             )
-        check_outputs([("--results-dir", self._folder / SEARCH_FILE)])
+        check_outputs([("`folder`", self._folder / SEARCH_FILE)])
 
     def resolve(self) -> None:
         """Ask the server for the model's shapes where they are not known; errors as `search`."""
@@ -226,12 +226,12 @@ class _Steps:
                 continue
             if not least <= value <= most or not (is_rate or value == int(value)):
                 raise ConfigError(
-                    f"{name} {value:g}: over {self._over} it has to be a "
+                    f"`{name}` {value:g}: over {self._over} it has to be a "
                     f"{'number' if is_rate else 'whole number'} from {least:g} to {most:g}"
                 )
-        lowest, highest = self._given["--from"], self._given["--to"] or most
+        lowest, highest = self._given["lowest"], self._given["highest"] or most
         if lowest is not None and lowest > highest:
-            raise ConfigError(f"--from {lowest:g} is above --to {highest:g}")
+            raise ConfigError(f"`lowest` {lowest:g} is above `highest` {highest:g}")
         return lowest or (None if is_rate else 1), highest
 
     def _configured(self, value: float) -> RunConfig:
@@ -271,7 +271,7 @@ class _Steps:
         if not result.successes:
             raise ConfigError(
                 "no request was answered within a second, so there is no rate to begin with: give "
-                "--from"
+                "`lowest`"
             )
         rate = result.requests_per_s
         who = "one worker" if workers == 1 else f"{workers} workers"
@@ -283,8 +283,8 @@ class _Steps:
         within_s, one_s = self._within_s, self._seconds(lowest)
         if within_s is not None and one_s > self._until_s - time.monotonic():
             raise ConfigError(
-                f"--within {described_duration(within_s)}: a run of {self._over} {lowest:.5g} "
-                f"takes {described_duration(one_s)}; allow more, or give a shorter --duration"
+                f"`within_s` {described_duration(within_s)}: a run of {self._over} {lowest:.5g} "
+                f"takes {described_duration(one_s)}; allow more, or give a shorter `duration_s`"
             )
         whole = self._over != "rate"
         length = longest(lowest, highest, whole=whole, seconds=self._seconds)
@@ -303,7 +303,7 @@ class _Steps:
             self._observe(Progress(f"step {number}: {self._over} {value:.5g}: {words}"))
             result = self._saved_run(value, file)
         if too_few := self._too_few(result):
-            raise ConfigError(f"{too_few}: use a longer --duration, or more --max-queries")
+            raise ConfigError(f"{too_few}: use a longer `duration_s`, or more `max_queries`")
         reason = self._why_not(result)
         held = result.held and reason is None
         self._results[value] = result
@@ -346,14 +346,14 @@ class _Steps:
     def _why_not(self, result: Result) -> str | None:
         """Why a run does not hold although its targets may; None where they decide."""
         if result.schedule.lag_exceeded:
-            return "a request was later than --max-lag"
+            return "a request was later than `max_lag_s`"
         if result.not_sent_share > MAX_NOT_SENT:
             return f"{result.not_sent_share:.1%} of the requests that were due were not sent"
         failed = result.measured_failed
         # Without a limit for errors none to speak of are allowed: latencies exclude failures.
         if not self._judges_errors and failed > MAX_FAILED * result.requests:
             return (
-                f"{failed / result.requests:.1%} of the requests failed; --slo errors=... allows it"
+                f"{failed / result.requests:.1%} of the requests failed; `slo` errors=... allows it"
             )
         return None
 

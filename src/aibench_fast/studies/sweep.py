@@ -264,7 +264,7 @@ class Plan:
         """Return the files that the sweep may write, by what they are."""
         writes: list[Named] = []
         for run in self.runs:
-            writes += [("--results-dir", file) for file in (run.file, raw_file(run.file))]
+            writes += [("`folder`", file) for file in (run.file, raw_file(run.file))]
             writes.append(("the journal of a result", journal_of(run.file)))
         return list(dict.fromkeys(writes))
 
@@ -292,9 +292,9 @@ class Plan:
         batches = self._grid.autobatching
         of_redisai = batches is not None or self._order.allow_flush
         if of_redisai and server.config.url:
-            raise ConfigError("--autobatching and --allow-flush are of RedisAI alone")
+            raise ConfigError("`autobatching` and `allow_flush` are for RedisAI only")
         if of_redisai and server.config.others and not server.config.cluster_mode:
-            raise ConfigError("--autobatching and --allow-flush change one server: name one")
+            raise ConfigError("`autobatching` and `allow_flush` change one server: name one")
         if server.embedded or (dry and batches):
             model: AnyModel | RedisAiModel = AnyModel()
         else:
@@ -309,7 +309,7 @@ class Plan:
             file = result_file(cell, self._order.folder, self._order.suffix, self._order.device)
             runs.append(PlannedRun(cell, config, file))
         if not runs:
-            raise ConfigError("no run is left: no number of --workers can fill --autobatching")
+            raise ConfigError("no run is left: no number of `workers` can fill `autobatching`")
         return runs
 
     def _model(self, config: RunConfig) -> AnyModel | RedisAiModel:

@@ -73,7 +73,7 @@ class RedisAiModel:
         self._stored = self._spec
         if has_to_batch and not _batched(self._spec, 1).batches:
             raise ConfigError(
-                f"--autobatching: the model {config.model} runs on {self._spec.backend}, which "
+                f"`autobatching`: the model {config.model} runs on {self._spec.backend}, which "
                 "does not batch requests; leave it out"
             )
 
@@ -87,7 +87,7 @@ class RedisAiModel:
         servers = len(self._copies)
         if cell.workers < servers:
             raise ConfigError(
-                f"--workers {cell.workers} in a cluster of {servers} primaries: each has one at "
+                f"`workers` {cell.workers} in a cluster of {servers} primaries: each has one at "
                 "least; ask for more"
             )
         spec = self._at(cell.autobatching)

@@ -86,7 +86,7 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
 
     `typed` is what the error names; None: the words, as of --expect.
     """
-    typed = typed or f"--expect {words!r}"
+    typed = typed or f"`expect` {words!r}"
     match = _WORDS.fullmatch(words)
     if match is None:
         raise ConfigError(f"{typed}: write a figure, < or >, and a limit: p99<50ms")

@@ -242,7 +242,7 @@ def _files_written(options: argparse.Namespace) -> list[Named]:
     file, histogram = options.json_out_file, options.histogram_file
     written: list[Named] = []
     if _is_repeated(options):
-        written += repeat.files_written(file, most)
+        written += repeat.files_written(file, most, "--json-out-file")
     elif file:
         written += [("--json-out-file", file), ("the journal of --json-out-file", journal_of(file))]
     if histogram:

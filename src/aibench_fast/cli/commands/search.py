@@ -11,6 +11,7 @@ from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
+from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
@@ -174,7 +175,7 @@ def _print_event(event: StudyEvent, options: argparse.Namespace) -> None:
         case events.ServerStarted():
             print(event.description, file=sys.stderr)
         case events.Progress():
-            print(event.words, flush=True)
+            print(with_options(event.words), flush=True)
         case events.SearchPlanned():
             print(f"the search: {_length(event, options.within)}", flush=True)
         case events.StepFinished():
@@ -197,7 +198,8 @@ def _step(step: events.StepFinished, over: str) -> str:
     words = ", ".join(f"{check.expected} {check.found}" for check in checks)
     if result.measured_failed and not any(check.figure == "errors" for check in checks):
         words += f", {result.measured_failed} of {result.requests} requests failed"
-    outcome = "held" if step.held else f"not held{f': {step.reason}' if step.reason else ''}"
+    reason = f": {with_options(step.reason)}" if step.reason else ""
+    outcome = "held" if step.held else f"not held{reason}"
     return f"step {step.number}: {over} {step.value:.5g}: {words}: {outcome}"
 
 
