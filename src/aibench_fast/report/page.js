@@ -20,7 +20,7 @@
         ...param,
         value: chosen[param.name] ?? param.value,
       }));
-      const result = await vegaEmbed(`#${name}`, { ...spec, params }, {
+      const result = await vegaEmbed(document.getElementById(name), { ...spec, params }, {
         actions: false,
         config: data.themes[theme],
         mode: "vega-lite",
