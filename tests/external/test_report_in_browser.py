@@ -22,6 +22,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
+EVIL_NAME = "a/b #1 </script>&c"
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +124,13 @@ def test_it_is_drawn_without_an_error_and_fits(
 def compared_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of two servers at two batch sizes."""
     folder = tmp_path_factory.mktemp("compared")
-    for place, name in enumerate(("ours", "triton")):
+    for place, name in enumerate(("ours", EVIL_NAME)):
         for workers, batch_size in ((1, 1), (4, 1), (1, 8), (4, 8)):
             use = {"period_s": 20.0, "process_cpu_user_s": 30.0, "process_rss_bytes": 99 << 20}
             our_result(
                 workers=workers, batch_size=batch_size, autobatching=-place, name=name,
                 rate=50.0 * workers - 5 * place, periods={"overall": use},
-            ).save(folder / "results" / f"{name}_{workers}_{batch_size}.json")  # fmt: skip
+            ).save(folder / "results" / f"{place}_{workers}_{batch_size}.json")  # fmt: skip
     assert in_process(folder, "report", "results", "--out", "report.html").returncode == 0
     return folder / "report.html"
 
@@ -148,7 +149,7 @@ def test_servers_are_side_by_side(
     row = texts(browser, "#cells tbody tr:first-child td")
     shown = dict(zip(heads, row, strict=True))
     assert (shown["Server"], shown["CPU (cores)"], shown["Memory (MiB)"]) == (
-        "triton", "1.500", "99.000",
+        EVIL_NAME, "1.500", "99.000",
     )  # fmt: skip
     inner = "return [document.documentElement.scrollWidth, innerWidth]"
     scrolled, visible = browser.execute_script(inner)

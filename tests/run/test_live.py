@@ -99,6 +99,13 @@ def test_an_outage_that_is_over_is_still_told() -> None:
     assert any(re.match("outage +of 1.2 s over, from 2 s on, 3 attempts", one) for one in shown)
 
 
+def test_of_several_servers_the_one_that_is_down_is_named() -> None:
+    down = dataclasses.replace(GOING_ON, server="10.0.0.2:6379")
+    shown = lines_at(dataclasses.replace(reading(9), outages=(OVER, down)), 80, 24)
+    (outage,) = (line for line in shown if line.startswith("outage"))
+    assert re.match(r"outage +for 4 s now 10\.0\.0\.2:6379: no connection, 1,200 att", outage)
+
+
 def test_more_kinds_of_failure_than_lines_are_counted() -> None:
     failures = {f"kind_{number}": Failure(number, "?") for number in range(1, 15)}
     shown = lines_at(dataclasses.replace(reading(3), failures=failures), 60, 15)
@@ -117,6 +124,17 @@ def test_a_running_outage_is_in_the_live_view() -> None:
         )  # fmt: skip
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert re.search(r"outage +for 1 s now no connection, \d+ attempts", plain)
+
+
+def test_the_live_view_of_a_run_names_the_server_that_is_down() -> None:
+    with FakeRedisAI() as stays, FakeRedisAI() as leaves:
+        leaves.leave_after("AI.MODELRUN", 100)
+        shown = on_a_terminal(
+            "run", "--shape", 16, "--host", f"127.0.0.1:{stays.port},127.0.0.1:{leaves.port}",
+            "--workers", 2, "--duration", "3s", "--live", "--limit-rps", 200, code=1,
+        )  # fmt: skip
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(rf"outage +for 1 s now 127\.0\.0\.1:{leaves.port}: no connection", plain)
 
 
 def test_a_period_without_a_success_has_no_latency_in_the_view() -> None:

@@ -1,6 +1,7 @@
 """Reading a load generator for a live view, a few times a second."""
 
 import time
+from collections.abc import Sequence
 
 from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
@@ -21,12 +22,14 @@ class LiveReadings:
         generator: _core.LoadGenerator,
         observe: Observer,
         server_watch: StatisticsWatch,
+        addresses: Sequence[str],
     ) -> None:
-        """Read `generator`, which is not started yet."""
+        """Read `generator`, which is not started yet, of the servers at these addresses."""
         self._config = config
         self._generator = generator
         self._observe = observe
         self._server_watch = server_watch
+        self._addresses = addresses
         self._max_requests = config.max_requests(config.count_tensors()[0])
         self._last_ns = time.monotonic_ns()
         self._last_images = 0
@@ -66,6 +69,7 @@ class LiveReadings:
                 seconds=((one.to_ns or now_ns) - one.from_ns) / NS_PER_S,
                 is_over=one.to_ns != 0,
                 attempts=one.attempts,
+                server=self._addresses[one.server] if len(self._addresses) > 1 else None,
             )
             for one in outages
         ]

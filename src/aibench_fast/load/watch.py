@@ -77,8 +77,11 @@ class Watch:
         self.surroundings = surroundings
         self._around_from = self._around_to = surroundings.read()
         """At the beginning and the end of the measured time."""
+        addresses = [one.server.address for one in records]
         self._live = (
-            LiveReadings(config, generator, observe, server_watch) if config.live_readings else None
+            LiveReadings(config, generator, observe, server_watch, addresses)
+            if config.live_readings
+            else None
         )
         self._begin_at_ns = 0  # when a burn-in of some time ends in a closed loop; 0: not here
         self._last_images = 0

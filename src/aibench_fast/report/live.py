@@ -112,6 +112,8 @@ def _outages(reading: Reading) -> Iterator[Note]:
             what, words = f"of {one.seconds:,.1f} s", f"over, from {one.after_s:,.0f} s on"
         else:
             what, words = f"for {one.seconds:,.0f} s now", "no connection"
+        if one.server:
+            words = f"{one.server}: {words}"
         yield "outage", what, f"{words}, {one.attempts:,} attempts"
 
 

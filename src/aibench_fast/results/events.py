@@ -69,7 +69,7 @@ class IntervalLatencies:
 
 @dataclass(frozen=True)
 class LiveOutage:
-    """A time in which the server could not be reached, while the run goes on."""
+    """A time in which a server could not be reached, while the run goes on."""
 
     after_s: float
     """When it began, from the run's start."""
@@ -78,6 +78,8 @@ class LiveOutage:
     is_over: bool
     attempts: int
     """To connect, that failed."""
+    server: str | None = None
+    """Its address, of a run of several servers."""
 
 
 @dataclass(frozen=True)
