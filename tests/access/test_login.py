@@ -110,7 +110,7 @@ def test_a_unix_socket_without_the_right_to_write_to_it(tmp_path: Path) -> None:
 def test_a_unix_socket_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(ServerError, match="is no unix socket"):
+    with pytest.raises(ServerError, match="is not a unix socket"):
         Connection(ServerAddress(socket=file))
     with pytest.raises(ServerError, match="no such file or directory"):
         Connection(ServerAddress(socket=tmp_path / "none"))

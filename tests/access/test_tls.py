@@ -265,8 +265,8 @@ def test_plain_http_where_tls_is_spoken(
 def test_a_url_with_a_password_is_refused(cli: Cli) -> None:
     for url, said in (
         ("rediss://me:canary@localhost", "--password-file"),
-        ("rediss://me:canary", "its port is no number"),
-        ("http://me:canary", "its port is no number"),
+        ("rediss://me:canary", "its port is not a number"),
+        ("http://me:canary", "its port is not a number"),
     ):
         done = cli("run", "--shape", "4", "--url", url)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

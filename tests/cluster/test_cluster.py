@@ -292,7 +292,7 @@ def test_aibenchs_flag_of_that_name_is_heard(capsys: pytest.CaptureFixture[str])
         tensors.write_bytes(bytes(224 * 224 * 3 * 4))
         words = [f"-port={fake.port}", f"-file={tensors}"]
         assert aibench.main([*words, "-cluster-mode"]) == ServerError.exit_code
-    assert "is no node of a cluster" in capsys.readouterr().err
+    assert "is not a node of a cluster" in capsys.readouterr().err
 
 
 def test_a_server_without_a_cluster_is_told(closed_port: int) -> None:
@@ -300,7 +300,9 @@ def test_a_server_without_a_cluster_is_told(closed_port: int) -> None:
         CLUSTER=lambda *_: b"-ERR This instance has cluster support disabled\r\n"
     ) as fake:
         nobody = ServerAddress("127.0.0.1", closed_port)
-        with pytest.raises(ServerError, match="is no node of a cluster: leave out `cluster_mode`"):
+        with pytest.raises(
+            ServerError, match="is not a node of a cluster: leave out `cluster_mode`"
+        ):
             read_cluster([nobody, ServerAddress("127.0.0.1", fake.port)])
     with pytest.raises(ServerError, match="no server answers"):
         read_cluster([nobody])

@@ -246,6 +246,6 @@ def test_an_output_of_very_many_axes_is_refused() -> None:
         infer=lambda *_: json_reply({"outputs": [{**told, "data": [1.0]}]})
     ) as server:
         config = RunConfig(file=None, url=server.url, model="m", max_queries=1)
-        with pytest.raises(ServerError, match="not as the protocol has it") as raised:
+        with pytest.raises(ServerError, match="does not follow the protocol") as raised:
             run(config)
     assert len(str(raised.value)) < 5000

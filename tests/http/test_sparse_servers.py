@@ -188,8 +188,8 @@ def data_reply(shape: str, data: str, datatype: str = "FP32") -> bytes:
         (data_reply("[]", "0.5"), "0 values, expected 1"),
         (data_reply("[1, 2]", "[1]"), "1 values, expected 2"),
         (data_reply("[1, 2]", "[1, true]"), "a value that is not FP32"),
-        (data_reply("[-1, 2]", "[1, 2]"), "is not as the protocol has it"),
-        (data_reply("[1e400]", "[1]"), "is not as the protocol has it"),
+        (data_reply("[-1, 2]", "[1, 2]"), "does not follow the protocol"),
+        (data_reply("[1e400]", "[1]"), "does not follow the protocol"),
         (data_reply("[4000000000]", "[1]"), "was answered with 1 outputs of 16000000000 bytes"),
     ],
 )

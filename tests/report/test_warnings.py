@@ -122,13 +122,13 @@ def test_few_requests_tell_no_p99(cli: Cli, tensor_file: Path, tmp_path: Path) -
             "--json-out-file", "r.json",
         )  # fmt: skip
     assert "q99: not known, max:" in done.stdout
-    assert "Warning: 20 measured requests tell no p99: measure 100 or more" in done.stdout
+    assert "Warning: 20 measured requests are too few for a p99: measure 100" in done.stdout
     saved = json.loads((tmp_path / "r.json").read_text())["Warnings"]
     assert "few_requests" in [one["Kind"] for one in saved]
     report = cli("report", "r.json", "--out", "page.html")
     assert report.returncode == 0
     page = (tmp_path / "page.html").read_text()
-    assert "20 measured requests tell no p99" in page
+    assert "20 measured requests are too few for a p99" in page
     assert re.search(r"p99 at the highest throughput.{,80}not known", page, re.DOTALL)
 
 

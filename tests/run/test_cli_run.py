@@ -164,7 +164,7 @@ def test_what_is_no_redis_server_is_one_line(cli: Cli, tensor_file: Path) -> Non
     with FakeRedisAI(PING=lambda *_: b"HTTP/1.1 400 Bad Request\r\n") as server:
         done = cli("run", "--file", tensor_file, "--port", server.port)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
-    assert "is no Redis server: it answered PING with 'HTTP/1.1 400" in done.stderr
+    assert "is not a Redis server: it answered PING with 'HTTP/1.1 400" in done.stderr
 
 
 def test_no_server_is_one_line(cli: Cli, tensor_file: Path, closed_port: int) -> None:

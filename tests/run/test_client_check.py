@@ -364,7 +364,7 @@ def test_a_burn_in_that_never_gets_steady_is_warned_of(
             )
         )  # fmt: skip
     (warned,) = [one for one in result.warnings if one.kind == "unsteady"]
-    assert "never came to a steady state: its last windows had" in warned.message
+    assert "the warm-up never became steady: its last windows had" in warned.message
 
 
 def test_an_automatic_burn_in_needs_a_duration(tensor_file: Path) -> None:

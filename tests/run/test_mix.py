@@ -69,7 +69,7 @@ def test_a_mix_is_read_as_it_stands(mix: Path) -> None:
         ("[[request]]\nmodel = 'm'\ninputs = []", "0 inputs; there are from 1 to 14"),
         ("[[request]]\nmodel = 'm'\nshape = [1]\nweight = true", "weight is true, which is"),
         ("[[request]]\nmodel = 'm'\nshape = [true, 2]", "shape [true, 2]: it has to be whole"),
-        ('request = ["a\\tb"]', "request 1: 'a b' is no table"),
+        ('request = ["a\\tb"]', "request 1: 'a b' is not a table"),
         ("[[request]]\nmodel = {a = false}", "model is {a = false}, which is of another type"),
         ("[[request]", "cannot read --mix"),
         (

@@ -290,10 +290,10 @@ def test_a_burn_in_of_some_time(tensor_file: Path, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--profile", "10/s for"), "'10/s for' is no step"),
-        (("--profile", "10/s for 5s, quickly"), "'quickly' is no step"),
+        (("--profile", "10/s for"), "'10/s for' is not a step"),
+        (("--profile", "10/s for 5s, quickly"), "'quickly' is not a step"),
         (("--profile", "10/s for 0s"), "lasts no time"),
-        (("--profile", ""), "'' is no step"),
+        (("--profile", ""), "'' is not a step"),
         (("--limit-rps", 5, "--on-lag", "shed"), "--on-lag shed without --max-lag"),
         (("--profile", "0/s for 5s"), "nothing would be sent"),
         (("--profile", "5/s for 5s", "--limit-rps", 5), "--limit-rps and --profile"),
@@ -320,9 +320,9 @@ def test_bad_input_is_one_line(
     [
         ("", "it has no offset"),
         ("0\n1\n0.5\n", "line 3: 0.5 s is before"),
-        ("0\nsoon\n", "line 2: 'soon' is no offset"),
-        ("-1\n", "line 1: '-1' is no offset"),
-        ("nan\n", "line 1: 'nan' is no offset"),
+        ("0\nsoon\n", "line 2: 'soon' is not an offset"),
+        ("-1\n", "line 1: '-1' is not an offset"),
+        ("nan\n", "line 1: 'nan' is not an offset"),
     ],
 )
 def test_a_file_that_is_no_recording_names_the_line(tmp_path: Path, words: str, told: str) -> None:

@@ -32,7 +32,7 @@ def options(*words: str) -> argparse.Namespace:
     ("servers", "told"),
     [
         ({"name": "one"}, "server has to be tables, written [[server]]"),
-        (["one"], "server 1: 'one' is no table"),
+        (["one"], "server 1: 'one' is not a table"),
         ([{"url": "http://h"}], "server 1: name is missing"),
         ([{**ONE, "name": "a b"}], "server 1: name 'a b'"),
         ([{**ONE, "name": "../a"}], "server 1: name '../a'"),

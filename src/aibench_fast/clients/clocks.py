@@ -29,7 +29,7 @@ class Offset(NamedTuple):
     """How far from the truth that may be, either way."""
 
     def there(self, here_ns: int) -> int:
-        """The time there when it is `here_ns` here."""
+        """Return the time there when it is `here_ns` here."""
         return here_ns + self.ns
 
 
@@ -54,7 +54,7 @@ def clock_id() -> str:
 
 
 def offset(exchanges: Iterable[Exchange]) -> Offset:
-    """The offset by the exchange that took the shortest time, as NTP chooses.
+    """Return the offset by the exchange that took the shortest time, as NTP chooses.
 
     Its answer was given somewhere between question and receipt: half of that time is the
     uncertainty (RFC 5905, section 8).
@@ -65,7 +65,7 @@ def offset(exchanges: Iterable[Exchange]) -> Offset:
 
 
 def measure(ask: Callable[[], int]) -> Offset:
-    """The offset of the clock that `ask` reads, by some exchanges."""
+    """Return the offset of the clock that `ask` reads, by some exchanges."""
     return offset(_exchange(ask) for _ in range(EXCHANGES))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def choose(client: "DaskClient", count: int | None, most: int) -> list[Place]:
-    """The Dask workers that will be clients, of each host in turn; None: all, at most so many.
+    """Return the Dask workers that become clients, of each host in turn; None: all, up to `most`.
 
     ConfigError where there are too few, ServerError where there are none, or where one of them has
     not this version of this package.

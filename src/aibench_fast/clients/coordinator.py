@@ -34,9 +34,9 @@ READY_S = 120.0
 """How long clients may take to get ready."""
 LEAD_S = 0.5
 LEAD_A_CLIENT_S = 0.01
-"""From when the start is told until it is: a worker is told of it in much less."""
+"""From the message of the start to the start: a worker gets the message in much less."""
 HURRY_S = 1.5
-"""What clients get to tell what they measured, where someone waits for the end."""
+"""The timeout of the clients' reports when someone waits for the end."""
 MS_PER_S = 1000
 
 
@@ -88,12 +88,12 @@ class RunOverClients:
         """Stop what still runs, and forget the run everywhere."""
         with suppress(Exception):  # the cluster may be gone
             if self._running:
-                self._tell(drive.halt)
+                self._call(drive.halt)
             self._client.cancel(futures)
-            self._tell(drive.forget)
+            self._call(drive.forget)
         self._mailbox.close()
 
-    def _tell(self, function: Any, *more: Any) -> dict[Place, Exception]:
+    def _call(self, function: Any, *more: Any) -> dict[Place, Exception]:
         """Call a function in each client that is left; return which of them failed, and how."""
         places = [place for number, place in enumerate(self._places) if number not in self._lost]
         addresses = [place.address for place in places]
@@ -131,7 +131,7 @@ class RunOverClients:
         return kind(f"{place}: {letter['message']}")
 
     def _begin(self) -> None:
-        """Agree on the moment of the start, and tell each by the clock that it reads."""
+        """Agree on the moment of the start, and send it to each client by its own clock."""
         by_clock = {clocks.clock_id(): clocks.SAME_CLOCK}
         theirs = self._ask(drive.which_clock, *self._places)
         for clock, place in zip(theirs, self._places, strict=True):
@@ -142,20 +142,20 @@ class RunOverClients:
         at_ns = time.monotonic_ns() + round(lead_s * clocks.NS_PER_S)
         self._start_unix_ms = unix_ms() + round(lead_s * MS_PER_S)
         starts_ns = {clock: offset.there(at_ns) for clock, offset in by_clock.items()}
-        for place, error in self._tell(drive.begin, starts_ns).items():
+        for place, error in self._call(drive.begin, starts_ns).items():
             raise ServerError(f"{place} could not begin the run: {type(error).__name__}: {error}")
 
     def _read_clock(self, place: Place) -> int:
-        (told,) = self._ask(drive.read_clock, place)
-        return int(told)
+        (now_ns,) = self._ask(drive.read_clock, place)
+        return int(now_ns)
 
     def _ask(self, function: Callable[[], Any], *places: Place) -> list[Any]:
-        """What each tells of its clock; ServerError where one does not."""
-        told = ask(self._client, function, workers=[place.address for place in places])
+        """Ask each about its clock; ServerError if one does not answer."""
+        answers = ask(self._client, function, workers=[place.address for place in places])
         for place in places:
-            if isinstance(told[place.address], Exception):
-                raise ServerError(f"{place} does not tell its clock: {told[place.address]}")
-        return [told[place.address] for place in places]
+            if isinstance(answers[place.address], Exception):
+                raise ServerError(f"{place} does not report its clock: {answers[place.address]}")
+        return [answers[place.address] for place in places]
 
     def _measure(self) -> Result:
         """Follow the clients to their end, or to Ctrl-C."""
@@ -171,7 +171,7 @@ class RunOverClients:
             self._hurry()
         if not self._reports:
             raise ServerError(
-                f"all {len(self._places)} clients were lost before they told of anything: "
+                f"all {len(self._places)} clients were lost before their first report: "
                 f"{self._places[0]}: {self._lost.get(0, 'it was stopped')}"
             )
         for period in self._periods.rest(
@@ -192,7 +192,7 @@ class RunOverClients:
 
     def _halt(self) -> None:
         with suppress(Exception):  # whoever does not hear it is lost
-            self._tell(drive.halt)
+            self._call(drive.halt)
 
     def _take(self, letter: Letter | None) -> None:
         if letter is None:
@@ -233,12 +233,12 @@ class RunOverClients:
             or is_cut
             or (result.failed and not config.continue_on_error)
         ):
-            for place, error in self._tell(drive.halt).items():
+            for place, error in self._call(drive.halt).items():
                 if (number := self._places.index(place)) in self._running:
                     self._lose(number, f"it could not be stopped: {error}")
 
     def _show(self, period: Any) -> None:
-        """Tell the observer of a reporting period of the whole run."""
+        """Send a reporting period of the whole run to the observer."""
         if self._is_burning_in and period.interval.overall_rate:
             self._is_burning_in = False
             requests = self._config.burn_in or sum(

@@ -31,13 +31,13 @@ class Assignment:
 
     @property
     def client(self) -> int:
-        """Which client it is."""
+        """Return which client it is."""
         assert self.config.share is not None
         return self.config.share.client
 
 
 class _Orders:
-    """What the coordinator says to the clients of a run that are in this process."""
+    """The coordinator's orders to the clients of a run that are in this process."""
 
     def __init__(self) -> None:
         self.is_told = threading.Event()
@@ -70,7 +70,7 @@ def begin(run_id: str, starts_ns: Mapping[str, int]) -> None:
 
 
 def halt(run_id: str) -> None:
-    """Have them stop, and tell what they measured."""
+    """Have them stop, and report what they measured."""
     _orders_of(run_id).halt()
 
 
@@ -81,49 +81,49 @@ def forget(run_id: str) -> None:
 
 
 def read_clock() -> int:
-    """The monotonic clock here."""
+    """Return the monotonic clock here."""
     return time.monotonic_ns()
 
 
 def which_clock() -> str:
-    """Which one that is: see `clocks.clock_id`."""
+    """Return which one that is: see `clocks.clock_id`."""
     return clock_id()
 
 
 def drive(assignment: Assignment) -> None:
-    """Be a client: make ready, start when told, and tell all through the run's Dask queue."""
+    """Be a client: get ready, start on order, and report through the run's Dask queue."""
     from distributed import Queue
 
     queue = Queue(assignment.run_id)
 
-    def tell(what: str, **more: Any) -> None:
+    def report(what: str, **more: Any) -> None:
         queue.put({"client": assignment.client, "what": what, **more})
 
     try:
-        _drive(assignment, tell)
+        _drive(assignment, report)
     except AibenchError as error:
-        tell("failed", kind=type(error).__name__, message=str(error))
+        report("failed", kind=type(error).__name__, message=str(error))
     except Exception as error:
-        tell("failed", kind="InternalError", message=f"{type(error).__name__}: {error}")
+        report("failed", kind="InternalError", message=f"{type(error).__name__}: {error}")
     finally:
         queue.close()
 
 
-def _drive(assignment: Assignment, tell: Any) -> None:
+def _drive(assignment: Assignment, send: Any) -> None:
     orders = _orders_of(assignment.run_id)
 
     def observe(event: Event) -> None:
         if isinstance(event, SoFar):
-            tell("so_far", report=encode(_report(event.result, run.snapshot(), orders.at_ns)))
+            send("so_far", report=encode(_report(event.result, run.snapshot(), orders.at_ns)))
 
     with PreparedRun(assignment.config, observe) as run, _under(orders, run, assignment.run_id):
-        tell("ready", server=dataclasses.asdict(run.server))
+        send("ready", server=dataclasses.asdict(run.server))
         orders.is_told.wait()
         if orders.is_halted:
             raise ServerError("it was stopped before its start")
         result = run.measure(orders.at_ns)
         report = _report(result, run.snapshot(), orders.at_ns, is_final=True)
-    tell("done", report=encode(report))
+    send("done", report=encode(report))
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _under(orders: _Orders, run: PreparedRun, run_id: str) -> Iterator[None]:
 def _report(
     result: Result, snapshot: coretypes.Snapshot, at_ns: int, *, is_final: bool = False
 ) -> ClientReport:
-    """The result without what would grow with every reporting period."""
+    """Return the result without what would grow with every reporting period."""
     server = result.server
     if not is_final:
         server = dataclasses.replace(server, periods={OVERALL: {}}, readings={})
@@ -169,7 +169,7 @@ def _report(
 
 
 def _wanted() -> Callable[[], bool]:
-    """What tells whether somebody still waits for the task that runs here."""
+    """Return a function that says whether somebody still waits for the task that runs here."""
     from distributed import get_worker
 
     worker = get_worker()

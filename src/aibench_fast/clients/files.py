@@ -33,7 +33,7 @@ class _File(NamedTuple):
 def placed(
     client: "DaskClient", places: Sequence[Place], config: RunConfig, observe: Observer
 ) -> list[dict[Path, Path]]:
-    """Where each client has each of the run's files, by its path here.
+    """Return where each client has each of the run's files, by its path here.
 
     ConfigError where one cannot be read, or is another one at its path there.
     """
@@ -46,7 +46,7 @@ def placed(
 
 
 def with_files(config: RunConfig, where: Mapping[Path, Path]) -> RunConfig:
-    """The config with its files where the client has them."""
+    """Return the config with its files where the client has them."""
 
     def moved_input(one: InputTensor) -> InputTensor:
         return dataclasses.replace(one, file=one.file and where[one.file])
@@ -92,7 +92,7 @@ def _placed(
 
 
 def _seen_by_others(places: Sequence[Place], there: Mapping[Place, Path]) -> dict[Place, Path]:
-    """Where those that lack a file may see it: with another of the same host."""
+    """Return where those that lack a file may see it: with another of the same host."""
     by_host = {place.host: path for place, path in there.items()}
     lacking = [place for place in places if place not in there]
     return {place: by_host[place.host] for place in lacking if place.host in by_host}
@@ -152,7 +152,7 @@ def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:
 
 
 def find_file(path: Path, digest: str) -> tuple[Path, str] | None:
-    """Where a file is, and its SHA-256: at its path, or where it was sent to; None: nowhere."""
+    """Return a file's path and SHA-256: its own, or where it was sent to; None: not here."""
     try:
         return path, digest_here(files_of(path), lambda done, total: None)
     except OSError:
@@ -161,7 +161,7 @@ def find_file(path: Path, digest: str) -> tuple[Path, str] | None:
 
 
 def _received(digest: str, suffix: str) -> Path:
-    """Where a file that is sent goes: into the folder that Dask removes with the worker.
+    """Return where a file that is sent goes: into the folder that Dask removes with the worker.
 
     It keeps its suffix, which says how a file of strings is written.
     """

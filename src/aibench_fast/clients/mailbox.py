@@ -1,4 +1,4 @@
-"""What clients tell the coordinator, and which of them are gone."""
+"""The clients' messages to the coordinator, and which clients are gone."""
 
 import queue
 import threading
@@ -35,7 +35,7 @@ class Mailbox:
         self._thread.start()
 
     def next(self, timeout_s: float) -> Letter | None:
-        """The next letter; None where none comes in time."""
+        """Return the next letter; None where none comes in time."""
         try:
             return self._letters.get(timeout=timeout_s)
         except queue.Empty:

@@ -17,7 +17,7 @@ MAX_WAIT = 3
 
 @dataclass
 class _Told:
-    """What one client told, by the period that it was told in."""
+    """One client's reports, by period."""
 
     by_period: dict[int, ClientReport] = field(default_factory=dict)
     is_over: bool = False
@@ -27,7 +27,7 @@ class _Told:
         return max(self.by_period, default=0)
 
     def at(self, period: int) -> ClientReport | None:
-        """The newest report up to a period's end."""
+        """Return the newest report up to a period's end."""
         known = [one for one in self.by_period if one <= period]
         return self.by_period[max(known)] if known else None
 
@@ -50,16 +50,16 @@ class Period:
 
 
 class Periods:
-    """Makes periods of the whole run of what clients tell at the ends of theirs.
+    """Makes periods of the whole run from the clients' reports at the ends of theirs.
 
     Clients start together, so their periods end together, whatever their wall clocks say. A period
-    is made when all clients have told of it that tell of any more.
+    is made when all clients that still report have reported it.
     """
 
     def __init__(self, clients: int, period_s: float, start_unix_ms: int) -> None:
         """Begin, with clients that are numbered from 0 on."""
         self.intervals: list[Interval] = []
-        self._told = [_Told() for _ in range(clients)]
+        self._reported = [_Told() for _ in range(clients)]
         self._period_s = period_s
         self._start_unix_ms = start_unix_ms
         self._made = 0
@@ -67,15 +67,15 @@ class Periods:
         self._before = LatencyHistogram.empty()
 
     def add(self, client: int, report: ClientReport, *, is_over: bool = False) -> None:
-        """Take what a client tells; `is_over`: of its end."""
+        """Take a client's report; `is_over`: its last one."""
         periods = report.result.duration_s / self._period_s
-        told = self._told[client]
-        told.by_period[math.ceil(periods) if is_over else round(periods)] = report
-        told.is_over = is_over
+        reported = self._reported[client]
+        reported.by_period[math.ceil(periods) if is_over else round(periods)] = report
+        reported.is_over = is_over
 
     def lose(self, client: int) -> None:
         """Expect nothing more of a client."""
-        self._told[client].is_over = True
+        self._reported[client].is_over = True
 
     def made(self) -> Iterator[Period]:
         """The periods that are whole now, and were not before."""
@@ -87,20 +87,20 @@ class Periods:
         """At the end of the run: the one that it ended in."""
         yield from self.made()
         if duration_s > self._until_s:
-            self._made = max(told.newest for told in self._told)
+            self._made = max(one.newest for one in self._reported)
             yield self._period(duration_s)
 
     def _is_whole(self, period: int) -> bool:
-        newest = [told.newest for told in self._told]
-        waited_for = [told.newest for told in self._told if not told.is_over]
+        newest = [one.newest for one in self._reported]
+        waited_for = [one.newest for one in self._reported if not one.is_over]
         if not waited_for:  # the last one is `rest`'s
             return max(newest) > period
         return min(waited_for) >= period or max(newest) >= period + MAX_WAIT
 
     def _period(self, until_s: float) -> Period:
-        reports = [one for told in self._told if (one := told.at(self._made)) is not None]
-        for told in self._told:
-            told.forget_before(self._made)
+        reports = [report for one in self._reported if (report := one.at(self._made)) is not None]
+        for one in self._reported:
+            one.forget_before(self._made)
         results = [one.result for one in reports]
         latencies = LatencyHistogram.merged(one.latencies for one in results)
         images = sum(one.counts.inferences_with_burn_in for one in results)

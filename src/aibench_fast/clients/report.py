@@ -1,4 +1,4 @@
-"""What a client tells the coordinator, as bytes."""
+"""A client's report to the coordinator, as bytes."""
 
 import json
 import zlib
@@ -9,7 +9,7 @@ from aibench_fast.results.result import Result
 
 @dataclass(frozen=True)
 class ClientReport:
-    """What a client measured, up to a reporting period's end or its own."""
+    """A client's measurements up to a reporting period's end, or its own."""
 
     result: Result
     """Without reporting periods: those of all clients are made of the figures at their ends."""

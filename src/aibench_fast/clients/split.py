@@ -8,7 +8,7 @@ from aibench_fast.load.share import Share
 
 
 def split(config: RunConfig, clients: int) -> list[RunConfig]:
-    """What each client is to run, so that the whole is what one client would do.
+    """Return the config of each client, so that together they do what one client would.
 
     Workers are dealt out one at a time. Each request belongs to one client by its number in the
     whole, and by that number it has its tensors, its kind of a mix and, by a schedule, the time at

@@ -1,4 +1,4 @@
-"""When requests arrive, and which of them are burn-in: a config as the native schedule.
+"""When requests are due, and which of them are warm-up: a config as the native schedule.
 
 Its arithmetic is in native/schedule.h.
 """
@@ -14,7 +14,7 @@ from aibench_fast.load.recorded import NS_PER_S, read_arrivals
 
 
 class Arrivals(NamedTuple):
-    """What the load generator is told."""
+    """When requests are due, as the load generator takes it."""
 
     schedule: Schedule | None
     """None: a closed loop."""
@@ -27,7 +27,7 @@ class Arrivals(NamedTuple):
 def arrivals(config: RunConfig) -> Arrivals:
     """Make the native schedule; the file of recorded arrivals is read.
 
-    ConfigError where that is none, or where the burn-in leaves nothing of it.
+    ConfigError if the file has no arrivals, or if the warm-up leaves nothing of it.
     """
     whole = _whole(config)
     if config.share is None:
@@ -46,8 +46,8 @@ def _whole(config: RunConfig) -> Arrivals:
     if config.arrivals_file is not None:
         return _recorded(config)
     if not config.limit_rps:
-        told = config.burn_in_s or config.burn_in_until_steady
-        return Arrivals(None, BURN_IN_UNTIL_MEASURING if told else config.burn_in, 0)
+        by_time = config.burn_in_s or config.burn_in_until_steady
+        return Arrivals(None, BURN_IN_UNTIL_MEASURING if by_time else config.burn_in, 0)
     forever = Segment(config.limit_rps, config.limit_rps, math.inf)
     schedule = Schedule(config.arrivals, [forever], config.seed)
     burn_in = BURN_IN_UNTIL_MEASURING if config.burn_in_until_steady else config.burn_in
@@ -55,7 +55,7 @@ def _whole(config: RunConfig) -> Arrivals:
 
 
 def _by_profile(config: RunConfig) -> Arrivals:
-    """The burn-in goes before the profile, at the rate that it begins with."""
+    """Put the warm-up before the profile, at the rate that it begins with."""
     steps = [
         Segment(step.from_per_s, step.to_per_s, step.duration_s, place)
         for place, step in enumerate(config.profile)

@@ -15,7 +15,7 @@ NS_PER_S = 1_000_000_000
 
 
 class QuotaUse(NamedTuple):
-    """What the quotas allowed between two readings."""
+    """The quotas between two readings."""
 
     cpus: float
     """The tightest quota."""
@@ -45,11 +45,11 @@ class QuotaReading(NamedTuple):
 
     @property
     def cpus(self) -> float | None:
-        """The tightest quota; None where there is none."""
+        """Return the tightest quota; None where there is none."""
         return min((one.cpus for one in self.groups), default=None)
 
     def since(self, earlier: "QuotaReading", seconds: float) -> QuotaUse | None:
-        """What was used in the `seconds` between them; None where there is no quota."""
+        """Return what was used in the `seconds` between them; None where there is no quota."""
         if not self.groups or seconds <= 0:
             return None
         before = {one.folder: one.throttled_periods for one in earlier.groups}
@@ -74,7 +74,7 @@ class CpuGroups:
 
     @property
     def pressure_file(self) -> Path | None:
-        """Where the innermost group tells how long its programs waited for a CPU, in version 2."""
+        """Return the file of the innermost group's CPU pressure, which version 2 has."""
         return self.folders[0] / "cpu.pressure" if self.folders else None
 
     def read(self) -> QuotaReading:
@@ -95,7 +95,7 @@ def _folders(process: Path) -> Iterator[Path]:
 
 
 def _place(process: Path) -> tuple[Path, Path] | None:
-    """Where the hierarchy with the CPU controller is mounted, and the process's group in it."""
+    """Return the mount point of the CPU controller's hierarchy, and the process's group in it."""
     try:
         groups = (process / "cgroup").read_text().splitlines()
         mounts = (process / "mountinfo").read_text().splitlines()
@@ -125,7 +125,7 @@ def _place(process: Path) -> tuple[Path, Path] | None:
 
 
 def _unescaped(name: str) -> str:
-    """A name as mountinfo writes it, where a blank is an octal number."""
+    """Return a name as mountinfo writes it, where a blank is an octal number."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)
 
 
@@ -142,7 +142,7 @@ def _readings(folder: Path) -> Iterator[GroupReading]:
 
 
 def _limit_us(folder: Path) -> tuple[int, int] | None:
-    """The quota and its period; None where the group has none."""
+    """Return the quota and its period; None where the group has none."""
     try:
         quota, period = (folder / "cpu.max").read_text().split()
     except OSError:

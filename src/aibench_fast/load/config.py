@@ -1,4 +1,4 @@
-"""What a run is asked to do; every setting is checked here, before anything native starts."""
+"""The settings of a run; they are checked here, before anything native starts."""
 
 import os
 from collections.abc import Sequence
@@ -30,17 +30,17 @@ ON_DISCONNECT = ("reconnect", "stop")
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def available_cpus(quota: float | None) -> float:
-    """How many cores' time this process may use, under a quota of so many CPUs or without one."""
+    """Return how many CPUs' time this process may use, under a quota of CPUs if there is one."""
     return available_cores() if quota is None else min(available_cores(), quota)
 
 
 def default_threads(workers: int, request_bytes: int) -> int:
-    """How many I/O threads drive so many workers: one a core, and of large requests eight.
+    """Return how many I/O threads drive so many workers: one a core, eight for large requests.
 
     While the kernel copies a large request, its thread can take no other's reply.
     docs/performance.md has the measurement.
@@ -53,26 +53,27 @@ def default_threads(workers: int, request_bytes: int) -> int:
 class RunConfig(ProtocolSettings):
     """One run: which tensors go to which model of which server, how, and for how long.
 
-    Raises ConfigError where the settings cannot be run.
+    Raises ConfigError if the settings do not make a run.
     """
 
     file: Path | None
-    """The tensor file: tensors of `shape` and `dtype`, one after another; None: generated ones."""
+    """The tensor file: tensors of `shape` and `dtype`, one after another; None: generate them."""
     shape: tuple[int, ...] = ()
-    """Of one tensor, without the batch; empty: 224 x 224 x 3, or with `url` what the model says."""
+    """Of one tensor, without the batch; empty: 224 x 224 x 3, or with `url` the model's."""
     dtype: str = ""
-    """The type of the tensors' values, one of tensortype.DTYPES; empty: FLOAT, or as above."""
+    """The type of the values, one of tensortype.DTYPES; empty: FLOAT, or with `url` the model's."""
     inputs: tuple[InputTensor, ...] = ()
-    """Of a model with several, instead of `file`, `shape` and `dtype`, which its first one sets."""
+    """The inputs of a model with several, instead of `file`, `shape` and `dtype`, which the first
+    one sets."""
     json_memory_bytes: int = DEFAULT_JSON_BYTES
-    """The most memory that tensors formatted as JSON, and requests with strings, may take; of more
-    of them the first that fit are sent again and again."""
+    """Memory limit for tensors formatted as JSON and requests with strings; if not all fit, the
+    first that do are sent again and again."""
     server_pid: int | None = None
-    """The server's process where we started it: what it uses is read by period."""
+    """The server's process, if this program started it: its CPU and memory are read by period."""
     server_name: str | None = None
-    """What results call the server, where several are compared."""
+    """The server's name in results, if several are compared."""
     servers_meanwhile: tuple[str, ...] = ()
-    """Others of them that may be running on this machine meanwhile."""
+    """The other servers that may be running on this machine meanwhile."""
     model: str = DEFAULT_MODEL
     workers: int = 1
     """Closed loops, each on a connection of its own."""
@@ -81,63 +82,63 @@ class RunConfig(ProtocolSettings):
     pipeline: int = 1
     """Requests outstanding on each connection, each with a latency of its own."""
     batch_size: int = 1
-    """Tensors a request, sent as one with the batch before its shape."""
+    """Tensors per request, sent as one with the batch before its shape."""
     reference_file: Path | None = None
-    """Float32 outputs, one for each tensor of the file; every output is compared with its own."""
+    """Float32 outputs, one for each tensor of the file, to compare each output with."""
     tolerance: float = 1e-4
-    """How far an output's value may be from the reference's."""
+    """The largest difference between an output's value and the reference's."""
     burn_in: int = 0
-    """Requests, the first ones, that count in no figure."""
+    """Warm-up: this many requests at the start are excluded from every figure."""
     burn_in_s: float = 0.0
-    """The same as a time, in seconds."""
+    """Warm-up as a time, in seconds."""
     burn_in_until_steady: bool = False
-    """The same until rate and median latency of its last windows agree."""
+    """Warm-up until the rate and the median latency are steady."""
     max_queries: int = 0
-    """Tensors to send, of a mix requests, burn-in included; they are cycled. 0: no limit where a
-    duration, a profile or recorded arrivals say how much; otherwise each once."""
+    """Tensors to send, or requests of a mix, warm-up included; tensors are cycled. 0: no limit if a
+    duration, a profile or recorded arrivals end the run; otherwise each tensor once."""
     limit_rps: float = 0.0
-    """Requests a second of all workers; 0: no limit, a closed loop unless the next two say else."""
+    """Requests per second of all workers; 0: no limit, and a closed loop without the next two."""
     profile: tuple[Step, ...] = ()
-    """How the rate goes over time, in steps and ramps; the run ends with it."""
+    """The rate over time, in steps and ramps; the run ends with it."""
     arrivals_file: Path | None = None
     """When each request is due, as recorded; the run ends with them."""
     arrivals: str = "even"
     """How requests are spread by a rate: `even`, or `poisson`, drawn from `seed`."""
     max_lag_s: float = 0.0
-    """How late a request may start by the schedule; 0: however late."""
+    """How late a request may start by the schedule; 0: no limit."""
     on_lag: str = "stop"
-    """What becomes of one that would be later: `stop` ends the run, `shed` leaves it out."""
+    """What to do with a request that would be later: `stop` the run, or `shed` the request."""
     duration_s: float = 0.0
-    """How long to measure after the burn-in, in seconds; 0: no limit."""
+    """How long to measure after the warm-up, in seconds; 0: no limit."""
     continue_on_error: bool = True
     """False: the first failure stops the run."""
     reporting_period_s: float = 1.0
     connect_timeout_s: float = 5.0
     on_disconnect: str = "reconnect"
-    """What becomes of a lost connection: `reconnect` makes another, `stop` ends the run."""
+    """What to do when a connection is lost: `reconnect`, or `stop` the run."""
     reconnect_for_s: float = 30.0
-    """How long a worker tries to; then it ends."""
+    """How long a worker tries to reconnect before it ends."""
     sample_responses: bool = False
-    """Take a sample of the replies once a reporting period."""
+    """Take a sample of the replies once per reporting period."""
     interval_latencies: bool = False
-    """Tell the observer of every reporting period's own latencies."""
+    """Send each reporting period's own latencies to the observer."""
     results_so_far: bool = False
-    """Tell the observer of the result up to the end of every reporting period, for a journal."""
+    """Send the result so far to the observer at the end of each reporting period, for a journal."""
     live_readings: bool = False
-    """Tell the observer some times a second what a live view shows."""
+    """Send the observer what a live view shows, some times per second."""
     mix: tuple[RequestKind, ...] = ()
     """Several kinds of request instead of the one of `file`, `shape`, `dtype`, `model` and
     `batch_size`, drawn by their weights from `seed`."""
     metadata_autobatching: int = -1
-    """The model's batch size on the server, for the result alone; -1: as RedisAI tells it."""
+    """The model's batch size on the server, for the result alone; -1: as RedisAI reports it."""
     command_line: str | None = None
-    """What was typed to have this run, for the result alone."""
+    """The command that was typed, for the result alone."""
     share: Share | None = None
-    """Of one client of several: which requests it sends. Workers and threads are its own, and all
-    else is of the whole run. See `clients.split`."""
+    """Which requests this client sends, if it is one of several. Workers and threads are its own,
+    and everything else is of the whole run. See `clients.split`."""
     seed: int = 0
-    """What generated tensors and Poisson arrivals are drawn from. With a file it chooses which
-    tensor is sent first; 0: the file's first."""
+    """The seed of generated tensors and Poisson arrivals. With a file it chooses which tensor is
+    sent first; 0: the file's first."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
@@ -257,82 +258,82 @@ class RunConfig(ProtocolSettings):
 
     @property
     def protocol(self) -> ServerProtocol:
-        """What the servers speak; ConfigError where a setting is given that it does not have."""
+        """Return the servers' protocol; ConfigError if it does not have a setting that is given."""
         return protocol_of(self)
 
     @property
     def is_resolved(self) -> bool:
-        """Whether shapes and dtypes are all known; with `url` the model may have to be asked."""
+        """Return whether all shapes and dtypes are known; with `url` the server may have to say."""
         return all(one.shape and one.dtype for kind in self.kinds for one in kind.inputs)
 
     @property
     def is_open_loop(self) -> bool:
-        """Whether requests are due at times that no answer moves."""
+        """Return whether requests are due at times that do not depend on replies."""
         return bool(self.limit_rps or self.profile or self.arrivals_file)
 
     @property
     def is_first_client(self) -> bool:
-        """Whether what is done once a run is this client's to do."""
+        """Return whether this client does what is done once for a run."""
         return self.share is None or self.share.is_first
 
     @property
     def peak_rps(self) -> float:
-        """The highest rate that is asked for; 0 where none is."""
+        """Return the highest rate in requests per second; 0 without a rate."""
         rates = (rate for step in self.profile for rate in (step.from_per_s, step.to_per_s))
         return max(self.limit_rps, *rates) if self.profile else self.limit_rps
 
     @property
     def io_threads(self) -> int:
-        """How many native I/O threads drive the workers."""
+        """Return how many native I/O threads drive the workers."""
         largest_bytes = max(kind.request_bytes for kind in self.kinds)
         return self.threads or default_threads(self.workers, largest_bytes)
 
     @property
     def kinds(self) -> tuple[RequestKind, ...]:
-        """The kinds of request that are sent: of the mix, or the one."""
+        """Return the kinds of request that are sent: of the mix, or the one."""
         one = InputTensor(self.file, self.shape, self.dtype)
         return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property
     def kind_specs(self) -> list[KindSpec]:
-        """The same as a protocol knows them."""
+        """Return the same as a protocol knows them."""
         return [kind.spec for kind in self.kinds]
 
     @property
     def data_file(self) -> str | None:
-        """The tensor file as results name it; None where tensors are generated."""
+        """Return the tensor file as results name it; None if tensors are generated."""
         file = None if self.mix else self.kinds[0].inputs[0].file
         return None if file is None else str(file)
 
     @property
     def data_seed(self) -> int | None:
-        """What generated tensors are drawn from; None where all come from files."""
+        """Return the seed of generated tensors; None if all come from files."""
         generated = any(one.file is None for kind in self.kinds for one in kind.inputs)
         return self.seed if generated else None
 
     @property
     def tensor_bytes(self) -> int:
-        """The size of one tensor, without the batch, in bytes."""
+        """Return the size of one tensor, without the batch, in bytes."""
         return tensortype.tensor_bytes(self.shape, self.dtype)
 
     @property
     def measured_s(self) -> float | None:
-        """How long a run measures, where that is settled beforehand."""
+        """Return how long the run measures, in seconds; None if that is not known beforehand."""
         return self.duration_s or sum(step.duration_s for step in self.profile) or None
 
     def count_tensors(self) -> list[int]:
-        """How many tensors each kind has: those of its files, which are looked into, or generated.
+        """Return how many tensors each kind has, from its files or generated.
 
-        ConfigError where one is no tensor file, or where the burn-in leaves nothing to measure.
+        ConfigError if a file is not a tensor file, or if the warm-up leaves nothing to measure.
         """
         counts = [kind.count_tensors() for kind in self.kinds]
         self.max_requests(counts[0])
         return counts
 
     def max_requests(self, tensor_count: int) -> int:
-        """How many requests to send of `tensor_count` tensors; 0: no limit.
+        """Return how many requests to send of `tensor_count` tensors; 0: no limit.
 
-        ConfigError where the burn-in leaves nothing to measure.
+        ConfigError if the warm-up leaves nothing to measure.
         """
         if self.max_queries == 0 and (self.duration_s or self.profile or self.arrivals_file):
             return 0
@@ -340,7 +341,7 @@ class RunConfig(ProtocolSettings):
             if not self.max_queries > self.burn_in:
                 raise ConfigError(
                     "`mix` has no one pass of its tensors: give `duration_s`, or more "
-                    f"`max_queries` than the {self.burn_in} of the burn-in"
+                    f"`max_queries` than the {self.burn_in} of the warm-up"
                 )
             return self.max_queries
         tensors = self.max_queries or tensor_count

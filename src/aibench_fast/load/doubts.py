@@ -1,4 +1,4 @@
-"""What makes a run's figures doubtful, found out by itself and told with them."""
+"""The warnings of a result: what makes a run's figures doubtful."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -22,7 +22,7 @@ def warnings(
     unsteady: str | None,
     unfilled: bool,
 ) -> list[Warned]:
-    """All that a reader has to know before trusting the figures.
+    """Return all that a reader has to know before trusting the figures.
 
     `same_cores`: the server runs on cores of the client; `outputs` are what each kind's model
     answered to different tensors, by their index, a sample of them; `equal_tensors`: some kind's
@@ -30,24 +30,24 @@ def warnings(
     reach; `unfilled`: the last requests were abandoned, for a batch that nobody would fill.
     """
     found = _found(config, result, same_cores, outputs, equal_tensors)
-    told = [Warned(kind, message) for kind, message in found]
+    warned = [Warned(kind, message) for kind, message in found]
     if unsteady:
-        told.append(Warned("unsteady", f"the burn-in never came to a steady state: {unsteady}"))
+        warned.append(Warned("unsteady", f"the warm-up never became steady: {unsteady}"))
     if unfilled:
-        told.append(
+        warned.append(
             Warned(
                 "unfilled_batch",
                 "the last requests were abandoned: the model waits for MINBATCHSIZE rows, without "
                 "a time limit, and no more were sent; they are in no figure",
             )
         )
-    return told
+    return warned
 
 
 def server_warnings(
     records: Sequence[ServerRecord], asked_workers: int, autobatching: int
 ) -> list[Warned]:
-    """What is to be known of the servers; `autobatching` is what was given, -1 for nothing."""
+    """Return warnings about the servers; `autobatching` is the one that was given, -1 for none."""
     found = []
     first, *others = records
     if asked_workers < len(records):
@@ -121,11 +121,11 @@ def _found(
 
 
 def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, str]]:
-    """What the figures alone tell."""
+    """Yield the warnings that follow from the figures alone."""
     if 0 < result.successes < MIN_FOR_P99:
         yield (
             "few_requests",
-            f"{result.successes} measured requests tell no p99: measure {MIN_FOR_P99} or more",
+            f"{result.successes} measured requests are too few for a p99: measure {MIN_FOR_P99}",
         )
     if result.not_sent_share > MAX_NOT_SENT:
         yield (
@@ -171,5 +171,5 @@ def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
             "trend",
             f"the rate {'rose' if found.change > 0 else 'fell'} by {abs(found.change):.0%} from "
             f"the first third of the measured time to the last (Mann-Kendall, {found.told_p}): it "
-            "is no steady state; use more --burn-in, or find out what changes",
+            "is not steady; use a longer --burn-in, or find out what changes",
         )

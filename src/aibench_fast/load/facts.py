@@ -1,4 +1,4 @@
-"""What a figure depends on beside the server's speed: the machine, the software, the bytes sent.
+"""The facts that figures depend on beside the server's speed: machine, software, bytes sent.
 
 Nothing here is done while a run is measured.
 """
@@ -17,7 +17,7 @@ _GOVERNORS = Path("/sys/devices/system/cpu")
 
 
 def host_facts() -> dict[str, Any]:
-    """The machine and the software that the load comes from; None for what cannot be read."""
+    """Return facts of this machine and its software; None for what cannot be read."""
     system = os.uname()
     implementation = sys.implementation.name
     return {
@@ -44,7 +44,7 @@ def _cpu_model() -> str | None:
 
 
 def _governor() -> str | None:
-    """The frequency governor of the cores; several are joined by commas."""
+    """Return the frequency governor of the cores; several are joined by commas."""
     found = set()
     for file in _GOVERNORS.glob("cpu[0-9]*/cpufreq/scaling_governor"):
         try:
@@ -65,7 +65,7 @@ class Generated(Protocol):
 
 
 def generated_digest(tensors: Generated, tensor_bytes: int) -> str:
-    """The SHA-256 of all generated tensors one after another, in hexadecimal."""
+    """Return the SHA-256 of all generated tensors one after another, in hexadecimal."""
     digest = hashlib.sha256()
     step = max(1, PIECE_BYTES // tensor_bytes)
     for first in range(0, len(tensors), step):

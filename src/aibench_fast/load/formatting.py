@@ -15,9 +15,9 @@ from aibench_fast.results.events import Observer
 def as_sent(
     config: RunConfig, session: Session, sources: Sequence[Source], observe: Observer
 ) -> tuple[list[Sent], dict[str, Any]]:
-    """Each kind's tensors in the form that they are sent in, and what the result says of that.
+    """Return each kind's tensors in the form that they are sent in, and facts for the result.
 
-    ConfigError where the memory for it is too little, or where a value has no form in the encoding.
+    ConfigError if the memory limit is too low, or if the encoding has no form for a value.
     """
     as_json = session.encoding is Encoding.JSON
     sharing = sum(as_json or source.kind.has_strings for source in sources)

@@ -6,7 +6,7 @@ from aibench_fast.load.sources import Formatted, Sent, Source, none_fits
 from aibench_fast.results.events import Formatting, Observer
 
 PIECE_BYTES = 1 << 20
-"""About so much is formatted between two words on how far it is."""
+"""About this much is formatted between two progress events."""
 
 
 def format_source(source: Source, memory_bytes: int, requests: int, observe: Observer) -> Formatted:
@@ -41,7 +41,7 @@ def format_source(source: Source, memory_bytes: int, requests: int, observe: Obs
 
 
 def _sent(source: Source, requests: int) -> int:
-    """How many tensors, from the file's first on, are sent at all."""
+    """Return how many tensors, from the file's first on, are sent at all."""
     tensor_count = len(source.inputs[0])
     last = source.first + requests * source.kind.batch_size
     return min(tensor_count, last) if requests else tensor_count
@@ -60,5 +60,5 @@ def _add(writers: list[JsonTensors], source: Source, first: int, count: int) -> 
 
 
 def _text_bytes(writers: list[JsonTensors]) -> int:
-    """What one tensor of each input takes."""
+    """Return what one tensor of each input takes."""
     return sum(one.text_bytes for one in writers)

@@ -42,24 +42,24 @@ class InputTensor:
     dtype: str
     """One of tensortype.DTYPES."""
     name: str | None = None
-    """What the model calls it; RedisAI goes by the order alone."""
+    """Its name in the model; RedisAI goes by the order alone."""
     is_batched: bool = True
     """Whether a request's shape has the batch before this one; else it is along its first axis."""
 
     @property
     def tensor_bytes(self) -> int:
-        """The size of one tensor, without the batch, in bytes; of strings it is an estimate."""
+        """Return the size of one tensor without the batch, in bytes; for strings an estimate."""
         return tensortype.tensor_bytes(self.shape, self.dtype)
 
     @property
     def is_strings(self) -> bool:
-        """Whether its values are strings, so that each tensor has a length of its own."""
+        """Return whether its values are strings, so that each tensor has a length of its own."""
         return self.dtype == tensortype.STRINGS
 
     def count_tensors(self) -> int:
-        """How many tensors there are: those of the file, which is looked into, or generated ones.
+        """Return how many tensors there are, in the file or generated.
 
-        ConfigError where it is no tensor file.
+        ConfigError if the file is not a tensor file.
         """
         if self.file is None:
             most_bytes = MAX_GENERATED_TEXT_BYTES if self.is_strings else MAX_GENERATED_BYTES
@@ -71,28 +71,28 @@ class InputTensor:
 
 @dataclass(frozen=True)
 class RequestKind:
-    """What one kind of request asks for."""
+    """One kind of request: a model and its inputs."""
 
     model: str
     inputs: tuple[InputTensor, ...]
     """In the model's order; one number's tensors are sent together."""
     batch_size: int = 1
-    """Tensors of each input a request."""
+    """Tensors of each input per request."""
     weight: float = 1.0
     """Its share of the requests, relative to the other kinds'."""
 
     @property
     def has_strings(self) -> bool:
-        """Whether an input is of strings, so that each request has a length of its own."""
+        """Return whether an input is of strings, so that each request has a length of its own."""
         return any(one.is_strings for one in self.inputs)
 
     @property
     def request_bytes(self) -> int:
-        """The size of all tensors of a request; with strings it is an estimate."""
+        """Return the size of all tensors of a request, in bytes; with strings an estimate."""
         return self.batch_size * sum(one.tensor_bytes for one in self.inputs)
 
     def request_shape(self, one: InputTensor) -> tuple[int, ...]:
-        """The shape of an input's tensor as it is sent.
+        """Return the shape of an input's tensor as it is sent.
 
         Without an axis of its own a batch is along the first one.
         """
@@ -103,7 +103,7 @@ class RequestKind:
 
     @property
     def spec(self) -> KindSpec:
-        """The kind as a protocol knows it."""
+        """Return the kind as a protocol knows it."""
         inputs = [
             InputSpec(one.name, tuple(one.shape), one.dtype, one.is_batched) for one in self.inputs
         ]
@@ -111,13 +111,13 @@ class RequestKind:
 
     @property
     def tensors(self) -> str:
-        """The tensors of a request in words."""
+        """Return the tensors of a request in words."""
         return " and ".join(
             tensortype.describe(self.request_shape(one), one.dtype) for one in self.inputs
         )
 
     def check(self, where: str = "") -> None:
-        """ConfigError where there can be no such request; `where` says which table it is of."""
+        """Raise ConfigError if there cannot be such a request; `where` names the table it is of."""
         if not self.model:
             raise ConfigError(
                 f"{_named('model', where)} is empty: name the key that it is stored under"
@@ -139,16 +139,16 @@ class RequestKind:
             )
 
     def count_tensors(self) -> int:
-        """How many tensors there are of each input; ConfigError where files do not agree."""
+        """Return how many tensors there are of each input; ConfigError where files do not agree."""
         counts = {one.file: one.count_tensors() for one in self.inputs if one.file is not None}
         if len(set(counts.values())) > 1:
-            told = ", ".join(f"{file} has {count}" for file, count in counts.items())
-            raise ConfigError(f"the inputs of {self.model} belong together, but {told} tensors")
+            found = ", ".join(f"{file} has {count}" for file, count in counts.items())
+            raise ConfigError(f"the inputs of {self.model} belong together, but {found} tensors")
         return next(iter(counts.values()), min(one.count_tensors() for one in self.inputs))
 
 
 def _named(setting: str, where: str) -> str:
-    """A setting as it is called in a table, or where there is none, as an argument."""
+    """Return a setting as it is called in a table, or where there is none, as an argument."""
     return f"{where}{setting.replace('_', '-')}" if where else f"`{setting}`"
 
 
@@ -225,13 +225,13 @@ def read_input(words: str) -> InputTensor:
 
     ConfigError where it is something else.
     """
-    told, _, file = words.partition("=")
-    name, dtype, lengths = [*told.split(":"), "", ""][:3]
+    spec, _, file = words.partition("=")
+    name, dtype, lengths = [*spec.split(":"), "", ""][:3]
     try:
         shape = tuple(int(length) for length in lengths.split(","))
     except ValueError:
         shape = ()
-    if not name or told.count(":") != 2 or not shape:
+    if not name or spec.count(":") != 2 or not shape:
         raise ConfigError(
             f"`inputs` {words!r}: write NAME:DTYPE:SHAPE, or with =FILE behind it, such as "
             "ids:INT64:128=ids.bin"
@@ -242,6 +242,6 @@ def read_input(words: str) -> InputTensor:
 
 
 def described(kinds: Sequence[RequestKind]) -> str:
-    """The models of a mix, each once."""
+    """Return the models of a mix, each once."""
     models = ", ".join(dict.fromkeys(kind.model for kind in kinds))
     return f"mix of {models}"

@@ -31,7 +31,7 @@ class LastBatch:
         self._since_s = 0.0
 
     def is_stuck(self) -> bool:
-        """Whether what is left now waits in vain; to be asked again and again."""
+        """Return whether what is left now waits in vain; to be asked again and again."""
         if not self._most_left or not self._generator.is_ending():
             return False
         snapshot = self._generator.snapshot()
@@ -44,7 +44,7 @@ class LastBatch:
 
 
 def _longest_s(snapshot: coretypes.Snapshot) -> float:
-    """The longest latency until now, in seconds."""
+    """Return the longest latency until now, in seconds."""
     of_any = [
         histogram(one.get("service_latencies", one["latencies"]))
         for one in (snapshot.measured.histograms, snapshot.burn_in.histograms)

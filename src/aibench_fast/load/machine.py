@@ -29,7 +29,7 @@ class CpuTimes(NamedTuple):
 
     @classmethod
     def read(cls, cores: Collection[int] | None = None) -> "CpuTimes | None":
-        """What the counters of these cores, or of all, say now; None where the system has none."""
+        """Read the counters of these cores, or of all; None if the system has none."""
         try:
             lines = _STAT.read_text().splitlines()
             times = [
@@ -46,7 +46,7 @@ class CpuTimes(NamedTuple):
         return cls(sum(fields), idle + waiting, steal)
 
     def since(self, earlier: "CpuTimes") -> CpuShares | None:
-        """The shares of the time from `earlier` on; None where no tick went by."""
+        """Return the shares of the time from `earlier` on; None where no tick went by."""
         total = self.total - earlier.total
         if total <= 0:
             return None

@@ -1,4 +1,4 @@
-"""What was counted, as a Result: at a run's end and, for its journal, while it goes on."""
+"""Makes a Result of what was counted: at a run's end and, for its journal, before it."""
 
 import dataclasses
 import math
@@ -53,7 +53,7 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Background:
-    """What a run's result tells that no request changes."""
+    """The part of a run's result that is known before its first request."""
 
     config: RunConfig
     asked_workers: int
@@ -80,7 +80,7 @@ def result_of(
     server_stats: ServerStatistics,
     end: End = End.AHEAD,
 ) -> Result:
-    """The result of what was counted.
+    """Return the result of what was counted.
 
     Threads count on while they are read, one counter after the other: until the end successes are
     what the histogram holds, and the sums of requests are made of that. At the end each counter
@@ -169,18 +169,18 @@ def _setup(run: Background, batch_size: int) -> Setup:
 
 
 def _autobatching(config: RunConfig, records: Sequence[ServerRecord]) -> int:
-    """The models' batch size on the servers, as it was given or as all tell it; -1: unknown."""
+    """Return the models' batch size on the servers, as given or as all report it; -1: unknown."""
     if config.metadata_autobatching != -1:
         return config.metadata_autobatching
     found = {record.autobatching for record in records}
-    told = found.pop() if len(found) == 1 else None
-    return -1 if told is None else told
+    common = found.pop() if len(found) == 1 else None
+    return -1 if common is None else common
 
 
 def _measured_s(
     config: RunConfig, snapshot: coretypes.Snapshot, service: LatencyHistogram, end: End
 ) -> float:
-    """What rates are divided by: the load's own time, and not how long a server kept a request.
+    """Return the time that rates are divided by: the load's, not how long a server took.
 
     A schedule's time is its own, whenever the last of its requests was answered. Recorded arrivals
     have no end but that. A closed loop ends with its last answer, which `duration_s` bounds:
@@ -235,7 +235,7 @@ def _outage(
 
 
 def arrivals_told(config: RunConfig) -> dict[str, Any] | None:
-    """What the result says of how requests were due."""
+    """Return what the result says of how requests were due."""
     if not config.is_open_loop:
         return None
     return {
@@ -250,7 +250,7 @@ def arrivals_told(config: RunConfig) -> dict[str, Any] | None:
 
 
 def model_told(config: RunConfig) -> str:
-    """The model as a result names it; of a mix all of them."""
+    """Return the model as a result names it; of a mix all of them."""
     return described(config.mix) if config.mix else config.model
 
 
@@ -263,7 +263,7 @@ def _batch_size(config: RunConfig) -> int:
 def _part(
     figures: coretypes.Figures, batch_size: int, end: End, kind: type[Figures] = Figures
 ) -> dict[str, Any]:
-    """What is measured of any part of the requests; a `batch_size` of 0 is that they differ."""
+    """Return the figures of a part of the requests; a `batch_size` of 0 means that they differ."""
     found = native_fields(kind, figures)
     if end is End.AHEAD:
         found["successes"] = successes = found["latencies"].count

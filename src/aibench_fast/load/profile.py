@@ -24,7 +24,7 @@ class Step:
 
     @property
     def requests(self) -> float:
-        """How many requests are due in it, which need not be a whole number."""
+        """Return how many requests are due in it, which need not be a whole number."""
         return (self.from_per_s + self.to_per_s) / 2 * self.duration_s
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ def _step(part: str, words: str) -> Step:
     match = _STEP.fullmatch(part)
     if match is None:
         raise ConfigError(
-            f"`profile` {words!r}: {part!r} is no step; write `10/s for 30s` or "
+            f"`profile` {words!r}: {part!r} is not a step; write `10/s for 30s` or "
             "`20/s to 80/s over 1m`, and commas between several"
         )
     from_per_s, to_per_s, length = match.groups()

@@ -1,4 +1,4 @@
-"""What the native core counted, in the terms of results."""
+"""Converts what the native core counted to the types of results."""
 
 import time
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ class Taken(NamedTuple):
 
 
 def burn_in_ended(snapshot: coretypes.Snapshot) -> int:
-    """Requests of the burn-in that ended in any way, by what is kept of each."""
+    """Requests of the warm-up that ended in any way, by what is kept of each."""
     return _ended(snapshot.burn_in)
 
 
 def ended(snapshot: coretypes.Snapshot) -> int:
-    """The same of all requests."""
+    """Return the same of all requests."""
     return _ended(snapshot.burn_in) + _ended(snapshot.measured)
 
 
@@ -47,7 +47,7 @@ def all_failed(snapshot: coretypes.Snapshot) -> int:
 
 
 def answered_s(snapshot: coretypes.Snapshot) -> float:
-    """From the end of the burn-in to the last answer, in seconds; 0 where nothing is measured."""
+    """From the end of the warm-up to the last answer, in seconds; 0 where nothing is measured."""
     if not snapshot.measured_from_ns or not snapshot.last_completed_ns:
         return 0.0
     return max(0, snapshot.last_completed_ns - snapshot.measured_from_ns) / NS_PER_S
@@ -63,12 +63,12 @@ def overall_rate(snapshot: coretypes.Snapshot, now_ns: int) -> float:
 
 
 def total_failed(failures: NativeFailures) -> int:
-    """The failed requests of all kinds."""
+    """Return the failed requests of all kinds."""
     return sum(count for count, _ in failures.values())
 
 
 def failures_by_kind(*parts: NativeFailures) -> dict[str, Failure]:
-    """The failures as a result has them, of all parts together; the messages are the first's."""
+    """Return the failures of all parts together as a result has them; messages are the first's."""
     found: dict[str, Failure] = {}
     for kind, (count, message) in chain.from_iterable(part.items() for part in parts):
         earlier = found.get(kind, Failure(0, message))
@@ -77,7 +77,7 @@ def failures_by_kind(*parts: NativeFailures) -> dict[str, Failure]:
 
 
 def histogram(latencies: coretypes.LatencyCounts) -> LatencyHistogram:
-    """The counts as a result has them."""
+    """Return the counts as a result has them."""
     return LatencyHistogram.from_counts(latencies.counts, latencies.min_us, latencies.max_us)
 
 

@@ -13,7 +13,7 @@ NS_PER_S = 1_000_000_000
 def read_arrivals(file: Path) -> "array[int]":
     """Read the offsets, in nanoseconds.
 
-    Empty lines and those that begin with # are passed over. ConfigError names the line that is no
+    Empty lines and those that begin with # are skipped. ConfigError names the line that is not a
     number, or is before the one above it, or the file that has none.
     """
     offsets_ns = array("q")
@@ -41,6 +41,7 @@ def _offset_ns(file: Path, number: int, words: str) -> int:
         offset_s = math.nan
     if not 0 <= offset_s < 1e9:
         raise ConfigError(
-            f"`arrivals_file` {file}, line {number}: {words!r} is no offset in seconds, from 0 on"
+            f"`arrivals_file` {file}, line {number}: {words!r} is not an offset in seconds "
+            "from 0 on"
         )
     return round(offset_s * NS_PER_S)

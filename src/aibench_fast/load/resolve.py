@@ -7,7 +7,7 @@ from aibench_fast.load.kinds import InputTensor
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """The config with all addresses of its servers, and names and shapes as the models have them.
+    """Return the config with all addresses of its servers, and the models' names and shapes.
 
     The former where `all_addresses` asks for them, the latter where servers describe their models.
 

@@ -88,11 +88,11 @@ class PreparedRun:
 
     @property
     def server(self) -> ServerFacts:
-        """Which server will answer, of several the first."""
+        """Return which server will answer, of several the first."""
         return self._servers.first.record.server
 
     def snapshot(self) -> coretypes.Snapshot:
-        """What was counted by now."""
+        """Return what was counted by now."""
         return self._generator.snapshot()
 
     def interrupt(self) -> None:
@@ -117,14 +117,14 @@ class PreparedRun:
             start_unix_ms=unix_ms() + until_start_ns // NS_PER_MS,
         )
 
-        def tell(event: Event) -> None:
+        def report(event: Event) -> None:
             self._observe(event)
             if config.results_so_far and isinstance(event, Interval):
                 stats = server_watch.so_far()
                 self._observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
 
         watch = Watch(
-            config, servers.records, generator, tell, server_watch, self._surroundings, at_ns
+            config, servers.records, generator, report, server_watch, self._surroundings, at_ns
         )
         try:
             self._await(at_ns)
@@ -162,7 +162,7 @@ class PreparedRun:
 
 
 def _server_watch(config: RunConfig, servers: Servers) -> StatisticsWatch:
-    """What reads the servers' statistics, which one client does for all."""
+    """Return what reads the servers' statistics, which one client does for all."""
     if not config.is_first_client:
         return NoStatistics()
     return servers.watch(None if config.server_pid is None else ProcessReader(config.server_pid))
@@ -174,7 +174,7 @@ def _surroundings(config: RunConfig, servers: Servers) -> Surroundings:
 
 
 def _workloads(config: RunConfig, sources: Sequence[Source], servers: int) -> list[Workload]:
-    """What each server is going to be sent."""
+    """Return what each server is going to be sent."""
     kinds = [source.asked() for source in sources]
     most_requests = config.max_requests(sources[0].tensor_count)
     return [
@@ -191,7 +191,7 @@ def _workloads(config: RunConfig, sources: Sequence[Source], servers: int) -> li
 
 
 def _workers_of_all_clients(config: RunConfig, number: int, servers: int) -> int:
-    """How many workers a server has, of all clients."""
+    """Return how many workers a server has, of all clients."""
     share = config.share
     counts = (
         [config.workers]
@@ -202,7 +202,7 @@ def _workers_of_all_clients(config: RunConfig, number: int, servers: int) -> int
 
 
 def _facts(config: RunConfig, session: Session, digests: str) -> dict[str, Any]:
-    """What the figures depend on, gathered before anything is measured."""
+    """Return what the figures depend on, gathered before anything is measured."""
     record = session.record
     models = record.model_digests
     return {

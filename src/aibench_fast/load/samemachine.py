@@ -5,7 +5,7 @@ import socket
 
 
 def on_same_machine(peer: str) -> bool:
-    """Whether a server is here, by its numeric address, which is empty for a unix socket."""
+    """Return whether a server is here, by its numeric address, which is empty for a unix socket."""
     if not peer:
         return True
     address = ipaddress.ip_address(peer)
@@ -13,7 +13,7 @@ def on_same_machine(peer: str) -> bool:
 
 
 def _own_address_towards(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """From where a connection to it would come; nothing is sent."""
+    """Return from where a connection to it would come; nothing is sent."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
         try:

@@ -28,13 +28,13 @@ NS_PER_S = 1_000_000_000
 
 
 class ServerUse(NamedTuple):
-    """What servers used until now, from any time before the first reading."""
+    """What servers used since some time before the first reading."""
 
     cpu_s: float
     """CPU time."""
     waited_s: float | None
     """How long their threads were ready to run and waited for a CPU, added up; None where the
-    kernel does not tell."""
+    kernel does not report it."""
 
 
 class ServerProcesses:
@@ -52,7 +52,7 @@ class ServerProcesses:
         return bool(self.pids)
 
     def cores(self) -> set[int]:
-        """The cores that some thread of theirs may run on."""
+        """Return the cores that some thread of theirs may run on."""
         found: set[int] = set()
         with suppress(OSError):  # what cannot be read is left out
             for tid in self._threads():
@@ -61,11 +61,11 @@ class ServerProcesses:
         return found
 
     def cpu_groups(self) -> set[Path]:
-        """The control groups that one of them is in."""
+        """Return the control groups that one of them is in."""
         return {folder for pid in self.pids for folder in CpuGroups(_PROC / str(pid)).folders}
 
     def read(self) -> ServerUse | None:
-        """What they used until now; None where that cannot be read at the moment."""
+        """Return what they used until now; None where that cannot be read at the moment."""
         with suppress(OSError):
             return self._read()
         return None
@@ -87,7 +87,7 @@ class ServerProcesses:
 def find_servers(
     endpoints: Sequence[Endpoint], records: Sequence[ServerRecord], started_pid: int | None
 ) -> ServerProcesses | None:
-    """The servers that run here, which may be none; None where one runs here and is not found.
+    """Return the servers that run here, maybe none; None if one runs here and was not found.
 
     `started_pid` is the process that this program started, if it did.
     """
@@ -107,8 +107,8 @@ def _found(
         if not on_same_machine(record.peer):
             continue
         sockets = {f"socket:[{inode}]" for inode in _listening(endpoint)}
-        told = [] if record.pid is None else [record.pid]
-        pids = [*_holders(sockets, told)] or [*_holders(sockets, _all_pids())]
+        reported = [] if record.pid is None else [record.pid]
+        pids = [*_holders(sockets, reported)] or [*_holders(sockets, _all_pids())]
         if not pids or _passes_on(pids, record.pid):
             return None
         found.update(pids)
@@ -147,18 +147,18 @@ def _holders(sockets: set[str], pids: Iterable[int]) -> Iterator[int]:
                 yield pid
 
 
-def _passes_on(pids: Sequence[int], told_pid: int | None) -> bool:
-    """Whether these listen for a server elsewhere, in a container for instance.
+def _passes_on(pids: Sequence[int], reported_pid: int | None) -> bool:
+    """Return whether these listen for a server elsewhere, in a container for instance.
 
-    `told_pid` is the number that the server told of itself, if it did.
+    `reported_pid` is the number that the server reported, if it did.
     """
     if any(read_process(pid, "comm").strip() in _FORWARDERS for pid in pids):
         return True
-    return told_pid is not None and told_pid not in map(_own_number, pids)
+    return reported_pid is not None and reported_pid not in map(_own_number, pids)
 
 
 def _own_number(pid: int) -> int:
-    """The number that a process has for itself: in the innermost of its namespaces."""
+    """Return the number that a process has for itself: in the innermost of its namespaces."""
     for line in read_process(pid, "status").splitlines():
         if line.startswith("NSpid:"):
             return int(line.split()[-1])

@@ -19,10 +19,10 @@ class Share(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """Whether it is the client that does what is to be done once."""
+        """Return whether it is the client that does what is to be done once."""
         return self.client == 0
 
     def count(self, requests: int) -> int:
-        """How many of the first `requests` of the run are its own."""
+        """Return how many of the first `requests` of the run are its own."""
         rounds, rest = divmod(requests, self.all_workers)
         return rounds * self.workers + max(0, -(-(rest - self.client) // self.clients))

@@ -1,4 +1,4 @@
-"""The tensors of a run in memory, from files or drawn, and what they are told apart by."""
+"""The tensors of a run in memory, from files or generated, and their digests."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from aibench_fast.tensortype import VALUE_BYTES
 from aibench_fast.units import described_size
 
 MAX_COMPARED = 100_000
-"""Tensors that are held against the first one."""
+"""Tensors that are compared with the first one."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Source:
 
     @property
     def tensor_count(self) -> int:
-        """How many tensors there are of each input."""
+        """Return how many tensors there are of each input."""
         return len(self.inputs[0])
 
     def batch(self, first: int) -> list[bytes]:
-        """The tensors of a request, of each input from index `first` on."""
+        """Return the tensors of a request, of each input from index `first` on."""
         size = self.kind.batch_size
         return [tensors.read(first % len(tensors), size) for tensors in self.inputs]
 
     def asked(self) -> AskedKind:
-        """The kind as a protocol knows it, with the tensors of the first request."""
+        """Return the kind as a protocol knows it, with the tensors of the first request."""
         kind = self.kind
         return AskedKind(
             kind.model,
@@ -62,7 +62,7 @@ class Source:
 
     @property
     def all_equal(self) -> bool:
-        """Whether no tensor of any input differs from the first, where there are several."""
+        """Return whether no tensor of any input differs from the first, where there are several."""
         return all(len(tensors) > 1 and _all_equal(tensors) for tensors in self.inputs)
 
 
@@ -72,7 +72,7 @@ class Sent:
 
     kind: RequestKind
     inputs: Sequence[_core.Tensors]
-    """What is sent between the texts of a request; with strings as the protocol has it."""
+    """Sent between the texts of a request; with strings as the protocol formats them."""
     first: int
     """Which tensor is sent first."""
     skipped: int = 0
@@ -80,12 +80,12 @@ class Sent:
 
     @property
     def request_bytes(self) -> int:
-        """The size of all tensors of a request as they are sent."""
+        """Return the size of all tensors of a request as they are sent."""
         return sum(tensors.batch_bytes(self.kind.batch_size) for tensors in self.inputs)
 
 
 def as_they_are(source: Source) -> Sent:
-    """A kind without strings, whose tensors are sent as they are in memory."""
+    """Return a kind without strings, whose tensors are sent as they are in memory."""
     inputs = [one for one in source.inputs if isinstance(one, _core.Tensors)]
     return Sent(source.kind, inputs, source.first)
 
@@ -100,11 +100,11 @@ class Formatted:
     given: int
     """How many would be sent if all fitted."""
     memory_bytes: int
-    """What they take."""
+    """Of the formatted tensors."""
 
 
 def none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigError:
-    """The error where there is no room for the tensors of one request, or for one of each input."""
+    """Return the error for a memory limit that is too low for one request or tensor."""
     return ConfigError(
         f"`json_memory_bytes`: there are {described_size(memory_bytes)} for {source.kind.model}, "
         f"one of whose tensors takes {needed_bytes:,} bytes as JSON; allow more"
@@ -121,7 +121,7 @@ def _all_equal(tensors: _core.Tensors | Strings) -> bool:
 def open_sources(config: RunConfig) -> list[Source]:
     """Map the files and draw what is generated, each input from a seed of its own.
 
-    ConfigError where a file is none of tensors, or there is no memory.
+    ConfigError if a file is not a tensor file, or if there is not enough memory.
     """
     seeds = count(config.seed)
     return [
@@ -151,7 +151,7 @@ def _first(config: RunConfig, kind: RequestKind, tensor_count: int) -> int:
 
 
 def data_digests(sources: Sequence[Source], observe: Observer) -> str:
-    """The SHA-256 of each input's tensors in hexadecimal, with commas between several."""
+    """Return the SHA-256 of each input's tensors in hexadecimal, with commas between several."""
     return ",".join(_digests(sources, observe))
 
 
@@ -174,7 +174,7 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
 def read_references(
     config: RunConfig, output: Output, tensor_count: int, sent: Sent
 ) -> bytes | None:
-    """The outputs to compare with, read whole: they are small, and a file may change.
+    """Return the outputs to compare with, read whole: they are small, and a file may change.
 
     There is one for each of the file's tensors; what is returned is in the order of `sent`.
     """

@@ -8,12 +8,12 @@ FIRST_WINDOW_S = 0.5
 MAX_WINDOWS = 8
 COMPARED_WINDOWS = 3
 MIN_IN_WINDOW = 30
-"""Requests: of fewer neither figure tells anything."""
+"""Requests per window: with fewer, neither figure means anything."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the burn-in."""
+    """A part of the warm-up."""
 
     seconds: float
     latencies: LatencyHistogram
@@ -32,7 +32,7 @@ class Window:
 
 @dataclass
 class SteadyState:
-    """Windows of a burn-in, which get longer as it does, so that chance matters less and less.
+    """Windows of a warm-up, which get longer as it does, so that chance matters less and less.
 
     Where MAX_WINDOWS are full, two become one, and those to come are twice as long: the windows
     that are compared always cover the last three eighths of the burn-in or more.
@@ -54,7 +54,7 @@ class SteadyState:
 
     @property
     def is_reached(self) -> bool:
-        """Whether the last windows agree in rate and median latency."""
+        """Return whether the last windows agree in rate and median latency."""
         last = self.windows[-COMPARED_WINDOWS:]
         if len(last) < COMPARED_WINDOWS or any(one.latencies.count < MIN_IN_WINDOW for one in last):
             return False
@@ -64,7 +64,7 @@ class SteadyState:
         )
 
     def described(self) -> str:
-        """The last windows' figures in words."""
+        """Return the last windows' figures in words."""
         last = self.windows[-COMPARED_WINDOWS:]
         rates = ", ".join(f"{one.rate:.4g}" for one in last)
         medians = ", ".join(f"{one.p50_ms:.4g}" for one in last)

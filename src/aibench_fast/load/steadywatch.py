@@ -1,4 +1,4 @@
-"""Watching a burn-in for its steady state."""
+"""Watches the warm-up until it is steady."""
 
 import time
 
@@ -12,10 +12,10 @@ MAX_UNSTEADY_S = 60.0
 
 
 class SteadyWatch:
-    """Looks at a burn-in until it comes to a steady state, or does not in time."""
+    """Watches a warm-up until it is steady, or has taken too long."""
 
     def __init__(self, generator: _core.LoadGenerator) -> None:
-        """Watch `generator`, whose burn-in begins now."""
+        """Watch `generator`, whose warm-up begins now."""
         self.gave_up: str | None = None
         """Why it ended without one, in words."""
         self._generator = generator
@@ -24,7 +24,7 @@ class SteadyWatch:
         self._last = LatencyHistogram.empty()
 
     def look(self) -> bool:
-        """Whether the burn-in is to end; a window that is over by now is taken into account."""
+        """Return whether the warm-up is to end; takes a window that is over into account."""
         now_ns = time.monotonic_ns()
         seconds = (now_ns - self._window_from_ns) / NS_PER_S
         if seconds < self._state.window_s:

@@ -1,4 +1,4 @@
-"""What the machine did beside the client: who used its CPUs, and who had to wait for one."""
+"""The machine around the client: who used its CPUs, and who had to wait for one."""
 
 import os
 import time
@@ -13,7 +13,7 @@ LOOK_EVERY_S = 0.5
 
 
 class Shares(NamedTuple):
-    """What happened between two readings; None where the system does not tell."""
+    """Shares of the time between two readings; None if the system does not report one."""
 
     machine: CpuShares | None = None
     """Of all cores."""
@@ -26,7 +26,7 @@ class Shares(NamedTuple):
     pressure: float | None = None
     """The share of the time in which some program had to wait for a CPU."""
     others: float | None = None
-    """What other programs than the client and the servers used of the client's cores, 0 to 1."""
+    """Of the client's cores, used by programs other than the client and the servers, 0 to 1."""
     server_others: float | None = None
     """The same of the cores that the servers on this machine may use; None without any."""
     server_cpu_wait: float | None = None
@@ -35,7 +35,7 @@ class Shares(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What all counters stood at."""
+    """All counters at one time."""
 
     at_s: float
     machine: CpuTimes | None
@@ -52,7 +52,7 @@ class Surroundings:
     """Reads the counters of a run's surroundings."""
 
     def __init__(self, servers: ServerProcesses | None, *, is_only_client: bool = True) -> None:
-        """With the servers that run here; None where one does and was not found.
+        """With the servers that run here; None if one does and was not found.
 
         Of several clients none knows which programs on its machine are other clients of the run.
         """
@@ -80,7 +80,7 @@ class Surroundings:
             self._next_look_s = now_s + max(LOOK_EVERY_S, 100 * took_s)
 
     def read(self) -> Reading:
-        """What they stand at now."""
+        """Read them."""
         return Reading(
             at_s=time.monotonic(),
             machine=CpuTimes.read(),
@@ -93,7 +93,7 @@ class Surroundings:
         )
 
     def between(self, earlier: Reading, later: Reading) -> Shares:
-        """What happened from one reading to another."""
+        """Return what happened from one reading to another."""
         seconds = later.at_s - earlier.at_s
         if seconds <= 0:
             return Shares()
@@ -135,8 +135,10 @@ def _server_cpu_wait(earlier: Reading, later: Reading) -> float | None:
 
 
 def _others(earlier: CpuTimes | None, later: CpuTimes | None, ours_s: float) -> float | None:
-    """What was used of these cores beside `ours_s`: at least that, for not all of ours need be on
-    these cores."""
+    """Return the share of these cores that others used, beside `ours_s`.
+
+    It is a lower bound: not all of ours need be on these cores.
+    """
     if earlier is None or later is None or later.total_s <= earlier.total_s:
         return None
     used_s = later.used_s - earlier.used_s

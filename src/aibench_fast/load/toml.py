@@ -1,4 +1,4 @@
-"""Tables of TOML files that are given to options: what they may have."""
+"""Checks tables of TOML files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ from aibench_fast.errors import ConfigError
 
 
 def check_keys(table: Any, known: Mapping[str, Any], where: str) -> None:
-    """Hold a table against its keys and their types; ConfigError, which `where` begins."""
+    """Check the keys of a table and their types; a ConfigError begins with `where`."""
     if not isinstance(table, dict):
-        raise ConfigError(f"{where}{shown(table)} is no table")
+        raise ConfigError(f"{where}{shown(table)} is not a table")
     for key, value in table.items():
         if key not in known:
             raise ConfigError(f"{where}there is no key {key}; there are {', '.join(known)}")
@@ -18,7 +18,7 @@ def check_keys(table: Any, known: Mapping[str, Any], where: str) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as TOML writes it."""
+    """Return a value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

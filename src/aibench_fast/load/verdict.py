@@ -14,13 +14,13 @@ MS_PER_S = 1000
 HALF_BUSY_THREAD = 0.7
 """Above it a thread has less than a third of its time to spare for bursts."""
 OWN_SHARE = 0.1
-"""The share of a latency above which what the client adds to it is no detail any more."""
+"""The share of a latency above which the client's part of it matters."""
 WAKING_MS = 0.05
 """The kernel takes that long to wake a thread: more threads or cores do not change it."""
 SLOW_WAKING_MS = 0.5
 """A machine that saves power, or a virtual one, may take that long to wake an idle thread."""
 WAKING_SHARE = 0.25
-"""The share of a latency above which waking a thread is no detail any more."""
+"""The share of a latency above which waking a thread matters."""
 LONG_CPU_WAIT = 0.25
 """The share of the time above which waiting for a CPU, and not for replies, may limit the rate."""
 MUCH_STEAL = 0.02
@@ -40,7 +40,7 @@ long again."""
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What is known of a run's measured time; shares are 0 to 1."""
+    """Facts of a run's measured time; shares are 0 to 1."""
 
     latencies: LatencyHistogram
     """From the actual start."""
@@ -50,7 +50,7 @@ class Seen:
     reply_waits: LatencyHistogram
     busiest_thread: float
     cpu_share: float
-    """What the I/O threads used of the CPUs that they may use."""
+    """The part of their CPUs that the I/O threads used."""
     cpu_wait: float | None = None
     """The largest share of the time that one I/O thread was ready to run and waited for a CPU."""
     measured_s: float = 0.0
@@ -63,10 +63,10 @@ Judged = tuple[Verdict, str]
 
 
 class Delay(NamedTuple):
-    """What the client adds to a latency, at one quantile of both."""
+    """A delay that the client adds to a latency, at one quantile of both."""
 
     what: str
-    """What was delayed, and for how long."""
+    """The delay in words."""
     place: str
     """The quantile, in words."""
     is_median: bool
@@ -155,7 +155,7 @@ def _neighbours(seen: Seen) -> Judged | None:
 
 
 def _waited_long(seen: Seen, cpu_wait: float) -> bool:
-    """Whether a thread waited so long for a CPU that rate or latencies show it."""
+    """Return whether a thread waited so long for a CPU that rate or latencies show it."""
     harmless_s = _harmless_wait_s(seen.latencies)
     return cpu_wait > LONG_CPU_WAIT or cpu_wait * seen.measured_s > harmless_s
 
@@ -176,7 +176,7 @@ def _slowed_server(seen: Seen) -> Judged | None:
 
 
 def _is_server_slowed(seen: Seen) -> bool:
-    """Whether other programs on its cores made the server late."""
+    """Return whether other programs on its cores made the server late."""
     around = seen.around
     if around.server_others is None or around.server_others <= MUCH_OTHERS:
         return False
@@ -186,7 +186,7 @@ def _is_server_slowed(seen: Seen) -> bool:
 
 
 def _server_was_slowed_more(seen: Seen) -> bool:
-    """Whether they cost the server more of a request's time than the client, in the mean."""
+    """Return whether they cost the server more of a request's time than the client, in the mean."""
     waited_s = seen.around.server_cpu_wait
     if waited_s is None or not _is_server_slowed(seen):
         return False
@@ -195,7 +195,7 @@ def _server_was_slowed_more(seen: Seen) -> bool:
 
 
 def _harmless_wait_s(latencies: LatencyHistogram) -> float:
-    """How long client or server may wait for a CPU, in all, without a mark on the latencies.
+    """Return how long client or server may wait for a CPU, in all, without a mark on the latencies.
 
     How that is spread over the requests is not known: where few take longer than the others, over
     all of them.
@@ -329,7 +329,7 @@ def _delays(seen: Seen, errors: float) -> Iterator[Delay]:
 
 
 def _moved(quantile: float, count: int, errors: float) -> float:
-    """A quantile, moved by so many standard errors of the share of a sample that is below it.
+    """Return a quantile, moved by so many standard errors of the share of a sample below it.
 
     By the normal approximation of the binomial (Conover, Practical Nonparametric Statistics, 3.2).
     """

@@ -1,4 +1,4 @@
-"""Looking at a running load generator: once a slice of time, and once a reporting period."""
+"""Watches a running load generator: once per slice of time, and once per reporting period."""
 
 import time
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
 MS_PER_S = 1000
 NS_PER_MS = 1_000_000
-WAIT_SLICE_S = 0.05  # how late Ctrl-C, the burn-in's end and the run's end may be noticed
+WAIT_SLICE_S = 0.05  # how late Ctrl-C, the warm-up's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
 WAITING_SAID_AFTER_S = 1.0  # that a run which is over waits for answers
 MAX_OUTPUTS = 100  # to look at for whether they are all alike
 
 
 def unix_ms() -> int:
-    """The wall clock, in milliseconds."""
+    """Return the wall clock, in milliseconds."""
     return time.time_ns() // NS_PER_MS
 
 
 class Watch:
-    """Looks at a running load generator once a slice, and tells what happens."""
+    """Watches a running load generator, and reports what happens to the observer."""
 
     def __init__(
         self,
@@ -60,15 +60,15 @@ class Watch:
         self.intervals: list[Interval] = []
         self._outputs = records[0].outputs
         self.outputs: list[dict[int, bytes]] = [{} for _ in self._outputs]
-        """What each kind's model answered to different tensors, by their index; a sample."""
+        """A sample of each kind's outputs for different tensors, by the tensors' index."""
         self._config = config
         self._generator = generator
         self._observe = observe
         self._server_watch = server_watch
         self.taken = Taken.now(generator)
-        """What was counted at the end of the newest reporting period."""
+        """The counts at the end of the newest reporting period."""
         self.unsteady: str | None = None
-        """How the burn-in ended without a steady state, where it was to reach one."""
+        """How the warm-up ended without a steady state, if it was to reach one."""
         self.unfilled = False
         """Whether the last requests were abandoned, for a batch that nobody was left to fill."""
         self._last_batch = LastBatch(generator, records, config.pipeline)
@@ -83,7 +83,7 @@ class Watch:
             if config.live_readings
             else None
         )
-        self._begin_at_ns = 0  # when a burn-in of some time ends in a closed loop; 0: not here
+        self._begin_at_ns = 0  # when a warm-up of some time ends in a closed loop; 0: not here
         self._last_images = 0
         self._last_ns = 0
         self._last_unix_ms = 0
@@ -131,7 +131,7 @@ class Watch:
                 next_ns = max(next_ns + period_ns, time.monotonic_ns())
 
     def _unix_ms(self) -> int:
-        """The time by the wall clock of the start, which may be set meanwhile."""
+        """Return the time by the wall clock of the start, which may be set meanwhile."""
         return self._start_unix_ms + (time.monotonic_ns() - self._start_ns) // NS_PER_MS
 
     def _note_burn_in(self) -> None:
@@ -161,7 +161,7 @@ class Watch:
             self._observe(Waiting(counters["begun"] - counters["requests"], seconds_left))
 
     def _look(self) -> None:
-        """Tell of the period that ends now."""
+        """Report the period that ends now."""
         self._note_burn_in()
         self._around_to = self.surroundings.read()
         self.taken = Taken.now(self._generator)
@@ -192,7 +192,7 @@ class Watch:
         self._take_sample()
 
     def _is_partial(self, snapshot: coretypes.Snapshot, now_ns: int) -> bool:
-        """Whether there was load in only a part of the period that ends now."""
+        """Return whether there was load in only a part of the period that ends now."""
         until_ns = min(now_ns, snapshot.cut_ns or self._over_ns or now_ns)
         loaded_s = (until_ns - self._last_ns) / NS_PER_S
         return loaded_s < WHOLE_PERIOD * self._config.reporting_period_s
@@ -234,7 +234,7 @@ class Watch:
 
 
 def _first_of(output: bytes, dtype: str, batch_size: int) -> bytes:
-    """The first tensor's part of an output; all of it, where a batch has no equal parts in it."""
+    """Return the first tensor's part of an output; all of it if a batch has no equal parts."""
     if dtype == STRINGS:
         strings = split_strings(output)
         count = len(strings) if len(strings) % batch_size else len(strings) // batch_size

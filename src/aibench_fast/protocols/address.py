@@ -1,4 +1,4 @@
-"""Where a server listens, as whom to log in, and by TLS or not."""
+"""Addresses of servers: where they listen, the user to log in as, and TLS or not."""
 
 import re
 import socket
@@ -14,11 +14,11 @@ FRAMING_HEADERS = (
     "content-encoding", "content-length", "expect", "inference-header-content-length", "te",
     "trailer", "transfer-encoding", "upgrade",
 )  # fmt: skip
-"""What says where a request ends or how it is encoded, or makes the reply another."""
+"""They say where a request ends or how it is encoded, or change the reply."""
 _ONE_VALUE = {"accept-encoding": ("identity",), "connection": ("close", "keep-alive")}
-"""Headers that may only say what is done in any case, or what is no matter; in lower case."""
+"""Headers that may only have these values, in lower case."""
 _ONCE = ("accept-encoding", "connection", "content-type", "host")
-"""Of which a request has one."""
+"""A request has at most one of each."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HTTP_PORTS = {"http": 80, "https": 443}
 
@@ -36,10 +36,10 @@ class ServerAddress:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: TlsSettings | None = None
-    """None: what is sent goes as it is."""
+    """None: without TLS."""
 
     def __post_init__(self) -> None:
-        """ConfigError where there is nothing to check a certificate against."""
+        """Raise ConfigError for TLS over a unix socket."""
         if self.socket and self.tls:
             raise ConfigError("`tls` with `socket`: what goes over a unix socket stays on it")
 
@@ -59,7 +59,7 @@ class HttpAddress:
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     """Sent with every request; they may be secret."""
     tls: TlsSettings | None = None
-    """None: what is sent goes as it is."""
+    """None: without TLS."""
 
     @property
     def authority(self) -> str:
@@ -68,7 +68,7 @@ class HttpAddress:
 
     @property
     def host_field(self) -> str:
-        """What a request's Host says: without the port where that is the scheme's own."""
+        """Return the Host header: without the port if that is the scheme's own."""
         host, _, _ = self.host.partition("%")  # an IPv6 address's zone means nothing elsewhere
         host = f"[{host}]" if ":" in host else host.encode("idna").decode()
         is_usual = self.port == HTTP_PORTS["https" if self.tls else "http"]
@@ -80,12 +80,12 @@ class HttpAddress:
 
 
 def _authority(host: str, port: int) -> str:
-    """A host and a port; an IPv6 address is in brackets."""
+    """Return a host and a port; an IPv6 address is in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def all_addresses(host: str, port: int) -> list[str]:
-    """The numeric addresses that a name stands for, each once; ServerError where it has none."""
+    """Return the numeric addresses of a name, each once; ServerError if it has none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -96,7 +96,7 @@ def all_addresses(host: str, port: int) -> list[str]:
 
 
 def url_parts(url: str, setting: str = "url") -> SplitResult:
-    """The parts of a URL, its port a number; or ConfigError, which repeats nothing of it."""
+    """Return the parts of a URL, its port a number; or ConfigError, which repeats nothing of it."""
     if _is_bare_ipv6(url):
         raise ConfigError(f"`{setting}`: an IPv6 address goes in brackets, as in http://[::1]:8080")
     try:
@@ -104,14 +104,16 @@ def url_parts(url: str, setting: str = "url") -> SplitResult:
         _ = parts.port  # which is read when it is asked for
     except ValueError as error:
         # What stands there may be a password that lacks its host.
-        words = "its port is no number up to 65535" if "Port" in str(error) else "it is none"
+        words = (
+            "its port is not a number up to 65535" if "Port" in str(error) else "it is not a URL"
+        )
         more = f", one address for each `{setting}`" if "," in url else ""
         raise ConfigError(f"`{setting}`: {words}; write SCHEME://HOST:PORT{more}") from None
     return parts
 
 
 def _is_bare_ipv6(url: str) -> bool:
-    """Whether a URL's host is an IPv6 address without the brackets that set its port apart."""
+    """Return whether a URL's host is an IPv6 address without brackets."""
     authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
     return re.fullmatch(r"[0-9a-fA-F.]*:[0-9a-fA-F.]*:[0-9a-fA-F:.]*", authority) is not None
 
@@ -151,7 +153,7 @@ def http_address(
 
 
 def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
-    """ConfigError where one is no header, or would break the requests that it is added to."""
+    """Raise ConfigError if one is not a header, or would break requests."""
     names = [name.lower() for name, _ in headers]
     for name, value in headers:
         allowed = _ONE_VALUE.get(name.lower(), (value.strip().lower(),))
@@ -169,7 +171,7 @@ def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
 
 
 def _check_host(host: str, setting: str) -> None:
-    """ConfigError where a name cannot be one of the domain name system's."""
+    """Raise ConfigError if the domain name system cannot have such a name."""
     try:
         host.encode("idna" if ":" not in host else "ascii")
     except UnicodeError as error:

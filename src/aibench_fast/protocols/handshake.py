@@ -15,7 +15,7 @@ _CERTIFICATE_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
 
 
 def context(settings: TlsSettings) -> ssl.SSLContext:
-    """The settings as Python takes them; ConfigError where a file is not what it should be."""
+    """Return the settings as Python takes them; ConfigError if a file is not what it should be."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.insecure:
@@ -44,7 +44,7 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def connected(host: str, port: int, settings: TlsSettings, timeout_s: float) -> ssl.SSLSocket:
-    """Connect and shake hands; OSError, of which `explained` tells."""
+    """Connect and shake hands; OSError, which `explained` explains."""
     made = context(settings)  # what is wrong with a file shows before a server is looked for
     plain = socket.create_connection((host, port), timeout_s)
     try:
@@ -76,11 +76,11 @@ def _why_no_pair(error: Exception) -> str:
         return "the key is encrypted; write it without a passphrase, readable by you alone"
     if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
         return "the key is another certificate's"
-    return "they are no certificate and its key, as PEM"
+    return "they are not a certificate and its key, as PEM"
 
 
 def not_spoken(address: object) -> str:
-    """What to tell of a server that speaks without TLS."""
+    """Return the message for a server that does not speak TLS."""
     return (
         f"no TLS with {address}: what answers there speaks none; leave it out, or correct the port"
     )
@@ -91,7 +91,7 @@ ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 def wanted_certificate(settings: TlsSettings | None) -> str:
-    """What to try with a server that ends a connection by TLS before it answered anything.
+    """Return advice for a server that ends a connection by TLS before it answers.
 
     By TLS 1.3 a client's handshake is over before the server has looked at its certificate.
     """
@@ -101,7 +101,7 @@ def wanted_certificate(settings: TlsSettings | None) -> str:
 
 
 def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) -> ServerError:
-    """What a handshake that failed tells, and what to do; `name` is what was asked for."""
+    """Return why a handshake failed, and what to do; `name` is the one that was expected."""
     where = f"no TLS with {address}"
     if isinstance(error, TimeoutError):
         return ServerError(
@@ -121,7 +121,7 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
             "`ca_file`"
         )
     reason = error.reason or ""
-    # A server that speaks none, as Triton, may just cut the connection, which older Pythons tell
+    # A server that speaks none, as Triton, may just cut the connection, which older Pythons report
     # as an end that was said.
     if isinstance(error, ENDS) or any(one in reason for one in _NOT_TLS):
         return ServerError(not_spoken(address))
@@ -135,7 +135,7 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
 
 
 def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
-    """Whether a server that did not answer as it should does so by TLS."""
+    """Return whether a server that did not answer as it should does so by TLS."""
     try:
         connected(host, port, TlsSettings(insecure=True), timeout_s).close()
     except ssl.SSLError as error:

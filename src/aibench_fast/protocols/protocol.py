@@ -1,4 +1,4 @@
-"""What a run asks of a protocol before any server is visited; `session` has what comes after."""
+"""The interface of a protocol before any server is visited; `session` has the one after."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class InputSpec:
 
     @property
     def is_strings(self) -> bool:
-        """Whether its values are strings, so that each tensor has a length of its own."""
+        """Return whether its values are strings, so that each tensor has a length of its own."""
         return self.dtype == STRINGS
 
 
@@ -51,32 +51,35 @@ class ServerProtocol(Protocol):
     """The schemes of its servers' URLs."""
     settings_type: ClassVar[type[ServerSettings]]
     """Its fields are the settings that it has."""
-    has_pipelines: ClassVar[bool]
+    has_pipelines: ClassVar[bool] = False
     """Whether a connection may have several requests under way."""
-    has_json: ClassVar[bool]
+    has_json: ClassVar[bool] = False
     """Whether tensors may be sent as JSON."""
-    describes_inputs: ClassVar[bool]
+    describes_inputs: ClassVar[bool] = False
     """Whether servers say which inputs a model has, so that shapes and dtypes may be left open."""
 
     @property
     def addresses(self) -> Sequence[ServerAddress | HttpAddress]:
-        """The servers that are named, of a cluster some of its nodes; ConfigError."""
+        """Return the servers that are named, of a cluster some of its nodes; ConfigError."""
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where its settings cannot be used, or not with such requests."""
 
     def with_all_addresses(self) -> Mapping[str, Any]:
-        """The settings to change so that each address of a name is a server; ServerError."""
+        """Return the settings to change so that each address of a name is a server; ServerError."""
 
     def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
-        """The inputs of each kind as the server describes them; not where it `describes_inputs`.
+        """Return each kind's inputs as the server describes them, or as given if it does not.
 
         ServerError where the server or a model is not there; ConfigError where what is given is not
         what a model takes.
         """
+        return [kind.inputs for kind in kinds]
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
-        """The fewest workers that a run can have; ServerError and ConfigError as `model_inputs`."""
+        """Return the fewest workers that a run can have; errors as of `model_inputs`."""
+        del kinds
+        return 1
 
     def find_servers(self) -> "FoundServers":
-        """The servers as they are now, of a cluster its primaries; ServerError."""
+        """Return the servers as they are now, of a cluster its primaries; ServerError."""

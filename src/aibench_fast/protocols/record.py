@@ -1,4 +1,4 @@
-"""What is known of a server once it was visited before a run, whatever its protocol."""
+"""Facts of a server that was visited before a run, whatever its protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from aibench_fast.results.result import ServerFacts
 
 @dataclass(frozen=True)
 class Output:
-    """What a model answered to the trial request."""
+    """A model's reply to the trial request."""
 
     dtype: str
     """Of the first one."""
@@ -22,7 +22,7 @@ class Output:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """All that a server told; what it did not tell is None."""
+    """What a server reported; None for what it did not."""
 
     server: ServerFacts
     peer: str
@@ -33,7 +33,7 @@ class ServerRecord:
     """The SHA-256 of each model as the server gives it out; of one that was stored from a file it
     is the file's."""
     outputs: Sequence[Output]
-    """What each kind of request was answered on trial."""
+    """The reply to the trial request of each kind."""
     autobatching: int | None = None
     """The batch size that the server has the models run with."""
     most_waiting: int = 0

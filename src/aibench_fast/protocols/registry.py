@@ -21,7 +21,7 @@ PROTOCOLS: tuple[type[RedisAi] | type[OpenInference], ...] = (RedisAi, OpenInfer
 
 
 def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
-    """The protocol that a run's servers speak, by their address.
+    """Return the protocol that a run's servers speak, by their address.
 
     ConfigError where the address is of none, or a setting is given that its protocol does not have.
     """
@@ -34,13 +34,13 @@ def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
 
 
 def no_such_setting(setting: str, settings: ProtocolSettings, protocol: str) -> ConfigError:
-    """The error of a setting that is given and that a protocol, by its name, does not have."""
+    """Return the error for a setting that is given and that a protocol does not have."""
     url = "without `url`" if settings.url is None else "with `url`"
     return ConfigError(f"`{setting}` {url}: {protocol} has no such setting")
 
 
 def protocol_of_url(url: str) -> type[RedisAi] | type[OpenInference]:
-    """The protocol of a URL's scheme; ConfigError where it is none of the known ones."""
+    """Return the protocol of a URL's scheme; ConfigError where it is none of the known ones."""
     scheme = url_parts(url).scheme
     found = [one for one in PROTOCOLS if scheme in one.schemes]
     if not found:

@@ -1,4 +1,4 @@
-"""What the processes of a server on this machine use, by the kernel's count.
+"""CPU time and memory of a server's processes on this machine, by the kernel's count.
 
 Names, beside those of `protocols.statistics`, of the server's process and all below it:
 
@@ -26,7 +26,7 @@ _NOT_THERE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class FamilyUse(NamedTuple):
-    """What a process and all below it used so far."""
+    """CPU time and memory that a process and all below it used so far."""
 
     user_s: float
     system_s: float
@@ -58,7 +58,7 @@ class ProcessReader:
 
 
 def family_use(pid: int) -> FamilyUse | None:
-    """What the process and all below it used; None where there is no such process.
+    """Return what the process and all below it used; None where there is no such process.
 
     OSError where it cannot be read, for instance because no more files can be opened.
     """
@@ -86,7 +86,7 @@ def family(pid: int) -> Iterator[int]:
 
 
 def threads(pid: int) -> list[int]:
-    """The threads of a process, none where it has ended; OSError as `family_use`."""
+    """Return the threads of a process, none where it has ended; OSError as `family_use`."""
     try:
         return [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
     except _NOT_THERE:
@@ -94,7 +94,7 @@ def threads(pid: int) -> list[int]:
 
 
 def read_process(pid: int, name: str) -> str:
-    """A file of a process or thread in /proc, empty where it has ended; OSError as `family_use`."""
+    """Read a file of a process or thread in /proc; empty if it ended. OSError as `family_use`."""
     try:
         return (_PROC / str(pid) / name).read_text()
     except _NOT_THERE:

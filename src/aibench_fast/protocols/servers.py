@@ -24,7 +24,8 @@ class FoundServers(Protocol):
         """
 
     def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
-        """What workers need to follow their keys in a cluster; None where there is none."""
+        """Return what workers need to follow their keys in a cluster; None where there is none."""
+        return None
 
 
 class Servers:
@@ -49,17 +50,17 @@ class Servers:
 
     @property
     def first(self) -> Session:
-        """The session with the first server."""
+        """Return the session with the first server."""
         return self.sessions[0]
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Where workers connect to, server by server."""
+        """Return where workers connect to, server by server."""
         return [session.endpoint for session in self.sessions]
 
     @property
     def records(self) -> list[ServerRecord]:
-        """What each told."""
+        """Return the record of each server."""
         return [session.record for session in self.sessions]
 
     def label(self, model: str) -> str:
@@ -71,7 +72,7 @@ class Servers:
         return self._of(worker).texts(kind, worker, tensors_bytes)
 
     def plan(self, kind: int) -> Plan:
-        """What is answered to them, by any server."""
+        """As `Session.plan`, the same for all servers."""
         return self.first.plan(kind)
 
     def _of(self, worker: int) -> Session:
@@ -82,7 +83,7 @@ class Servers:
         return self._found.cluster_nodes(kinds, workers)
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
-        """What reads each server's statistics; `process` as `Session.watch`."""
+        """Return a watch of all servers' statistics; `process` as in `Session.watch`."""
         watches = [session.watch(process) for session in self.sessions]
         return watches[0] if len(watches) == 1 else WatchOfSeveral(watches)
 

@@ -10,7 +10,7 @@ from aibench_fast.protocols.statistics import Reader, ServerReading, ServerStati
 
 MAX_RAW_READINGS = 200
 LAST_READING_S = 90.0
-"""What a server gets to answer the last reading in."""
+"""The timeout of the last reading."""
 
 
 class StatisticsWatch(Protocol):
@@ -24,10 +24,10 @@ class StatisticsWatch(Protocol):
 
     @property
     def last_period(self) -> Mapping[str, Any]:
-        """The newest statistics of a period; empty before there are any."""
+        """Return the newest statistics of a period; empty before there are any."""
 
     def so_far(self) -> ServerStatistics:
-        """What is known by now; nothing is waited for."""
+        """Return what is known by now; nothing is waited for."""
 
     def finish(self, patience_s: float) -> ServerStatistics:
         """Wait for the last reading; return what was counted over all, and in each period."""
@@ -78,7 +78,7 @@ class RawReadings:
             self._readings = [*self._readings[:-1:2], self._readings[-1]]
 
     def by_time_ns(self) -> dict[str, dict[str, Mapping[str, str]]]:
-        """The readings as aibench's result has them."""
+        """Return the readings as aibench's result has them."""
         return {str(unix_ns): {self._name: raw} for unix_ns, raw in self._readings}
 
 
@@ -103,7 +103,7 @@ class _Source:
         return counted
 
     def overall(self) -> dict[str, Any]:
-        """What was counted from the first to the last reading."""
+        """Return what was counted from the first to the last reading."""
         last, latest = self.last, self.latest  # the thread may put others in their place
         counted = between(self.first, last)
         if latest is not last:
@@ -112,7 +112,7 @@ class _Source:
 
 
 def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several readers told of the same time; where two tell the same, the first one's word."""
+    """Return what several readers read of the same time; of the same name, the first one's."""
     merged: dict[str, Any] = {}
     notes: list[str] = []
     for part in parts:
@@ -150,13 +150,13 @@ class ServerWatch:
 
     @property
     def last_period(self) -> Mapping[str, Any]:
-        """The newest statistics of a period; empty before there are any."""
+        """Return the newest statistics of a period; empty before there are any."""
         return self._newest
 
     def finish(self, patience_s: float) -> ServerStatistics:
         """Wait for the last reading; return what was counted over all, and in each period.
 
-        What the server does not tell within `patience_s` is not waited for.
+        What does not come within `patience_s` is left out.
         """
         self._asked.put(None)
         self._thread.join(patience_s)
@@ -164,7 +164,7 @@ class ServerWatch:
         return self._counted(late)
 
     def so_far(self) -> ServerStatistics:
-        """What was counted until the newest reading, over all and in each period."""
+        """Return what was counted until the newest reading, over all and in each period."""
         return self._counted(())
 
     def _counted(self, notes: tuple[str, ...]) -> ServerStatistics:
@@ -183,7 +183,7 @@ class ServerWatch:
                 source.reader.close()
 
     def _read_period(self) -> dict[str, Any]:
-        """What was counted since the last round; of longer only where no reader has less."""
+        """Return what was counted since the last round; of longer only where no reader has less."""
         before = [source.last_round for source in self._sources]
         self._round += 1
         parts = [source.read(self._round) for source in self._sources]
@@ -193,7 +193,7 @@ class ServerWatch:
         )
 
     def _next_period(self) -> int | None:
-        """The newest period that was asked for; those that a slow server missed are part of it."""
+        """Wait for the newest period to read; those that a slow server missed are part of it."""
         newest = self._asked.get()
         while newest is not None and not self._asked.empty():
             following = self._asked.get()
@@ -223,11 +223,11 @@ class WatchOfSeveral:
 
     @property
     def last_period(self) -> Mapping[str, Any]:
-        """The newest statistics of a period, of the first server."""
+        """Return the newest statistics of a period, of the first server."""
         return self._watches[0].last_period
 
     def so_far(self) -> ServerStatistics:
-        """What is known by now; nothing is waited for."""
+        """Return what is known by now; nothing is waited for."""
         return _together([watch.so_far() for watch in self._watches])
 
     def finish(self, patience_s: float) -> ServerStatistics:

@@ -1,4 +1,4 @@
-"""What a run needs of any protocol: a server that was visited, and what to send it."""
+"""The interface of a server that was visited, and what a run is going to send it."""
 
 import ssl
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.tensortype import STRINGS
 
 HURRY_S = 0.1
-"""What a server gets to answer in where someone waits for the end."""
+"""The timeout of requests to a server when someone waits for the end."""
 Plan = RespPlan | HttpPlan
-"""What the native half of a protocol compares replies with."""
+"""The replies that the native half of a protocol expects."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class AskedKind:
 
     @property
     def batch_size(self) -> int:
-        """The first length of all inputs; 1 where they have no such length in common."""
+        """Return the first length of all inputs; 1 where they have no such length in common."""
         firsts = {one.shape[0] if one.shape else 1 for one in self.inputs}
         return firsts.pop() if len(firsts) == 1 else 1
 
     @property
     def has_strings(self) -> bool:
-        """Whether an input is of strings, so that each request has a length of its own."""
+        """Return whether an input is of strings, so that each request has a length of its own."""
         return any(one.dtype == STRINGS for one in self.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a run is going to send to one server."""
+    """The requests that a run is going to send to one server."""
 
     kinds: Sequence[AskedKind]
     workers: Sequence[int] = range(1)
@@ -100,24 +100,24 @@ class Session(Protocol):
         """Names a model and how it is run, as results do."""
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
-        """The bytes before, between and after the tensors of a worker's requests.
+        """Return the bytes before, between and after the tensors of a worker's requests.
 
         `tensors_bytes` is the size of all of them as they are sent. With strings the texts are
         those around `parts`, whose size does not matter.
         """
 
     def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
-        """What a request with strings has between its texts, for these tensors of its inputs.
+        """Return the parts of a request with strings between its texts, for these tensors.
 
         It is the same for every worker and every server. ConfigError where a string has no form in
         the encoding.
         """
 
     def plan(self, kind: int) -> Plan:
-        """What is answered to them."""
+        """Return the replies that are expected."""
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
-        """What reads the server's statistics; ServerError where it answers no more.
+        """Return what reads the server's statistics; ServerError where it answers no more.
 
         `process` reads its processes, where they are known; otherwise what else the server offers
         may be read instead.

@@ -8,12 +8,12 @@ from aibench_fast.protocols.tls import TlsSettings
 
 MAX_COUNT = 2**62
 LEAST_PATIENCE_S = 10.0
-"""For what a server is asked before the run, which may come at a busy moment."""
+"""For questions before the run, which may find the server busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """Where the servers are, and what is asked of them."""
+    """Where the servers are, and which outputs to fetch."""
 
     address: ServerAddress = field(default_factory=ServerAddress)
     url: str | None = None
@@ -33,7 +33,7 @@ class ServerSettings:
 
     @property
     def patience_s(self) -> float:
-        """How long the client waits for each answer before the run, but those of trial requests."""
+        """Return how long to wait for each reply before the run, but for trial requests, in s."""
         return max(LEAST_PATIENCE_S, self.reply_timeout_s)
 
 

@@ -11,20 +11,20 @@ from typing import Any, NamedTuple, Protocol
 
 @dataclass(frozen=True)
 class ServerReading:
-    """What a server's counters and levels stood at; the module says what their names mean."""
+    """A server's counters and levels at one time; the readers' modules explain their names."""
 
     monotonic_s: float
     counters: Mapping[str, float] = field(default_factory=dict)
     """Only ever growing, until they are reset."""
     levels: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """What could not be read, and why."""
+    """The readings that failed, and why."""
     raw: Mapping[str, str] = field(default_factory=dict)
     """INFO's fields as they stand there, and `ai_info.calls` and its like."""
 
 
 def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
-    """The statistics of the time from one reading to another, by the names above.
+    """Return the statistics of the time from one reading to another, by the names above.
 
     A counter that was not there before started at 0; one that went back was reset meanwhile, which
     is noted, and it is left out.
@@ -50,14 +50,14 @@ def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
 
 
 def since_start(reading: ServerReading) -> dict[str, Any]:
-    """The statistics since the server's counters were last at 0; no period is known."""
+    """Return the statistics since the server's counters were last at 0; no period is known."""
     stats = between(ServerReading(reading.monotonic_s), reading)
     del stats["period_s"]
     return stats
 
 
 class Reader(Protocol):
-    """What reads a server's counters, in its protocol."""
+    """Reads a server's counters."""
 
     def read(self) -> ServerReading:
         """Read all counters; what fails is in the notes."""
@@ -67,7 +67,7 @@ class Reader(Protocol):
 
 
 class ServerStatistics(NamedTuple):
-    """What a server counted over a run."""
+    """A server's statistics over a run."""
 
     periods: Mapping[str, Any]
     """By the time in ms at which a reporting period ended, and `overall`."""

@@ -1,4 +1,4 @@
-"""TLS as it is asked for: whom to trust, and as whom to come."""
+"""The settings of TLS: whom to trust, and the client's own certificate."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,21 +8,21 @@ from aibench_fast.errors import ConfigError
 
 @dataclass(frozen=True)
 class TlsSettings:
-    """How TLS is spoken; without settings against the certificates that the system trusts."""
+    """How TLS is spoken; by default, the system's certificates are trusted."""
 
     ca_file: Path | None = None
     """PEM: trust these certificates instead of the system's."""
     certificate: Path | None = None
-    """PEM: our own, with its chain, for a server that asks for one."""
+    """PEM: the client's certificate with its chain, for a server that asks for one."""
     key: Path | None = None
     """PEM, of the certificate; not encrypted."""
     server_name: str | None = None
-    """What the server's certificate has to be for; None: the host that is connected to."""
+    """The name in the server's certificate; None: the host that is connected to."""
     insecure: bool = False
-    """Take any certificate."""
+    """Skip certificate checks."""
 
     def named(self, name: str) -> "TlsSettings":
-        """The same for a server whose certificate is for `name`, if nothing else was said."""
+        """Return the same for a server whose certificate is for `name`, unless one is given."""
         return replace(self, server_name=self.server_name or name)
 
     def __post_init__(self) -> None:
@@ -32,4 +32,4 @@ class TlsSettings:
         if self.certificate is not None and self.key is None:
             raise ConfigError(f"`certificate` {self.certificate} without `key`: give its key too")
         if self.insecure and self.ca_file:
-            raise ConfigError("`insecure` with `ca_file`: it checks nothing; give one of them")
+            raise ConfigError("`insecure` with `ca_file`: it skips the checks; give one of them")

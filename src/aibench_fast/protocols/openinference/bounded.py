@@ -31,7 +31,7 @@ class TooLarge(http.client.HTTPException):
 
 
 class Bounds:
-    """What is left of an answer's time and bytes, its headers and framing among them."""
+    """The time and bytes that are left for an answer, headers and framing included."""
 
     def __init__(self, allowed_s: float, most_bytes: int) -> None:
         """The time counts from now on."""
@@ -40,7 +40,7 @@ class Bounds:
 
     @property
     def left_s(self) -> float:
-        """The time that is left; TimeoutError where there is none."""
+        """Return the time that is left; TimeoutError where there is none."""
         left_s = self._until_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
@@ -91,9 +91,9 @@ class _FinalResponse(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
-            told: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-            if not 100 <= told[1] < 200 or told[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
-                return told
+            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status[1] < 200 or status[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return status
             while self.fp.readline(READ_BYTES).strip():
                 pass
 

@@ -1,4 +1,4 @@
-"""Questions before a run, over HTTP: answers as JSON, and what is none of that in one line."""
+"""A client for questions before a run over HTTP, whose replies are JSON."""
 
 import http.client
 import re
@@ -34,7 +34,7 @@ _TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
-    """What came back."""
+    """A reply."""
 
     status: int
     headers: Mapping[str, str]
@@ -64,7 +64,7 @@ class _TlsConnection(BoundedConnection):
 
 
 def http_connection(address: HttpAddress, timeout_s: float) -> BoundedConnection:
-    """A connection that is not made yet; by TLS where the address says so."""
+    """Return a connection that is not made yet; by TLS where the address says so."""
     if address.tls:
         connection: BoundedConnection = _TlsConnection(address, address.tls)
     else:
@@ -96,7 +96,7 @@ class HttpClient:
         """The numeric address that answers."""
 
     def be_patient(self, timeout_s: float) -> None:
-        """Give an answer so long to be whole from now on."""
+        """Set the timeout of each whole reply from now on."""
         self._timeout_s = timeout_s
         self._connection.timeout = timeout_s  # of a connection that it opens again
 
@@ -106,7 +106,7 @@ class HttpClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """GET a path, or POST to it; ServerError where what comes back is no HTTP.
+        """GET a path, or POST to it; ServerError if the reply is not HTTP.
 
         After an error the next question goes out on a new connection.
         """
@@ -161,7 +161,7 @@ class HttpClient:
         return json_of(self._address, path, self.ask(path), what)
 
     def is_closed_by_server(self) -> bool:
-        """Whether the server closed the connection behind its last reply without saying so."""
+        """Return whether the server closed the connection after its last reply unannounced."""
         opened = self._connection.sock
         if opened is None:  # it said so
             return False
@@ -192,7 +192,7 @@ class HttpClient:
 
 
 def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[str, Any]:
-    """A reply's JSON object; ServerError where it is a redirect or something else.
+    """Return a reply's JSON object; ServerError where it is a redirect or something else.
 
     Refused, a ServerError too, where it is an error.
     """
@@ -215,10 +215,10 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
     except ValueError:
         document = None
     if reply.status >= 400:
-        told = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
+        message = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
         if reply.status == 401:
-            told += "; give a token that may, such as `headers` 'Authorization: env:TOKEN'"
-        raise Refused(told, reply.status)
+            message += "; give a token that may, such as `headers` 'Authorization: env:TOKEN'"
+        raise Refused(message, reply.status)
     if not isinstance(document, dict):
         raise ServerError(
             f"{where} answered {_shown(reply)} for {what}, where JSON is expected: does it speak "
@@ -228,7 +228,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
 
 
 def _words(document: Any, reply: Reply) -> str:
-    """The server's own words for an error."""
+    """Return the server's own words for an error."""
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, str) and error else _shown(reply)
 

@@ -19,5 +19,5 @@ def our_dtype(datatype: str, of: str) -> str:
 
 
 def their_datatype(dtype: str) -> str:
-    """The protocol's name of one of tensortype.DTYPES."""
+    """Return the protocol's name of one of tensortype.DTYPES."""
     return _THEIRS.get(dtype, dtype)

@@ -13,7 +13,7 @@ class TooMuch(ValueError):
 
 
 def parsed(text: bytes) -> Any:
-    """The value of a JSON text; ValueError where it is not JSON, TooMuch where it is too much."""
+    """Parse a JSON text; ValueError if it is not JSON, TooMuch if it is too large."""
     if len(text) > MAX_TEXT_BYTES:
         raise TooMuch(f"more than {MAX_TEXT_BYTES:,} bytes of JSON")
     if text.count(b"[") + text.count(b"{") > MAX_CONTAINERS:

@@ -11,7 +11,7 @@ _KEPT_IN_PATHS = "/%:@!$&'()*+,;=~"
 def open_head(
     address: HttpAddress, method: str, path: str, more: Mapping[str, str] | None = None
 ) -> bytes:
-    """The request line and all headers but the body's lengths.
+    """Return the request line and all headers but the body's lengths.
 
     A header of the address's that is set here too, or in `more`, takes its place, whatever the case
     of its name; see `address.http_address` for those that may be given.
@@ -26,7 +26,7 @@ def open_head(
 
 
 def end_of_head(lengths: Mapping[str, int] | None = None) -> bytes:
-    """The lengths of the body, by the names of their headers, and the empty line."""
+    """Return the lengths of the body, by the names of their headers, and the empty line."""
     return _lines((lengths or {}).items()) + b"\r\n"
 
 

@@ -126,7 +126,7 @@ class MetricsReader:
         """Nothing is open."""
 
     def _is_of_interest(self, line: str) -> bool:
-        """Whether to parse a line: the server may have a thousand other models.
+        """Return whether to parse a line: the server may have a thousand other models.
 
         Lines of types are not parsed, by which the parser would rename counters.
         """
@@ -148,7 +148,7 @@ class MetricsReader:
 
 
 def _whole(value: float) -> float:
-    """A count without a point, which Prometheus gives it."""
+    """Return a count without a point, which Prometheus gives it."""
     return int(value) if value.is_integer() else value
 
 

@@ -1,4 +1,4 @@
-"""What a server says of a model: the names, datatypes and shapes of its inputs and outputs."""
+"""A model's metadata: the names, datatypes and shapes of its inputs and outputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from aibench_fast.tensortype import STRINGS
 FREE = -1
 SHOWN_MODELS = 10
 NO_SUCH_PATH = (404, 405, 501)
-"""Answered by servers that have a part of the protocol, to questions of the other part."""
+"""Statuses of a path that the server does not have."""
 NOT_THERE = (400, *NO_SUCH_PATH)
-"""Answered to questions for a model; 400 is Triton's for one that it does not know."""
+"""Statuses of an unknown model; 400 is Triton's."""
 GIVE = "give `inputs` NAME:DATATYPE:SHAPE for each input to send"
 
 
@@ -49,7 +49,7 @@ class ModelMetadata:
 
 
 def model_path(model: str, version: str | None) -> str:
-    """Where a model is asked for."""
+    """Return where a model is asked for."""
     at_version = "" if version is None else f"/versions/{quote(version, safe='')}"
     return f"/v2/models/{quote(model, safe='')}{at_version}"
 
@@ -65,7 +65,7 @@ def ask_model(
     """
     path = model_path(model, version)
     try:
-        told = client.ask_json(path, f"the model {model}")
+        document = client.ask_json(path, f"the model {model}")
     except Refused as error:
         there = _ready_models(client)
         if there is not None and model not in there:
@@ -74,36 +74,37 @@ def ask_model(
             raise
         if not inputs_are_given:
             raise ServerError(f"{error}; if it answers requests all the same, {GIVE}") from error
-        told = {}
+        document = {}
     ready = client.ask(f"{path}/ready")
     if ready.status != 200 and ready.status not in NO_SUCH_PATH:
         raise ServerError(f"the model {model} is not ready: HTTP {ready.status} from {path}/ready")
     try:
         return ModelMetadata(
             name=model,
-            platform=str(told.get("platform", "")),
-            inputs=_tensors(told.get("inputs") or ()),
-            outputs=_tensors(told.get("outputs") or ()) or None,
+            platform=str(document.get("platform", "")),
+            inputs=_tensors(document.get("inputs") or ()),
+            outputs=_tensors(document.get("outputs") or ()) or None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError(
-            f"what {path} says of the model {model} is not as the protocol has it: {misread(error)}"
+            f"what {path} answers about the model {model} does not follow the protocol: "
+            f"{misread(error)}"
         ) from error
 
 
 def _ready_models(client: HttpClient) -> list[str] | None:
-    """The models that are ready, by name; None where the server does not say.
+    """Return the models that are ready, by name; None where the server does not say.
 
-    Triton and MLServer tell them by the protocol's extension for model repositories, KServe's
+    Triton and MLServer list them by the protocol's extension for model repositories, KServe's
     server in a list of its own.
     """
     try:
         index = client.ask("/v2/repository/index", b"{}", {"Content-Type": "application/json"})
         if index.status == 200:
-            told = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
+            names = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
         else:
-            told = client.ask_json("/v2/models", "its models")["models"]
-        return sorted({str(name) for name in told})
+            names = client.ask_json("/v2/models", "its models")["models"]
+        return sorted({str(name) for name in names})
     except (ServerError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
@@ -116,10 +117,10 @@ def _shown(models: Sequence[str]) -> str:
     return f"; there are {', '.join(names)}"
 
 
-def _tensors(told: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:
+def _tensors(described: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:
     return [
         TensorMetadata(str(one["name"]), str(one["datatype"]), [int(n) for n in one["shape"]])
-        for one in told
+        for one in described
     ]
 
 
@@ -150,7 +151,7 @@ def resolve_input(given: InputSpec, wanted: TensorMetadata, batch_size: int) -> 
 
 
 def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], bool]:
-    """The model's shape of one tensor, and whether a batch stands before it.
+    """Return the model's shape of one tensor, and whether a batch stands before it.
 
     Where an axis of strings is left open, a tensor has one of them.
     """
@@ -171,7 +172,7 @@ def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], 
 
 
 def _is_list(wanted: TensorMetadata) -> bool:
-    """Whether it takes strings, any number of them along its one axis, as the batch is then."""
+    """Return whether it takes any number of strings along its one axis, which is the batch."""
     return wanted.datatype == STRINGS and list(wanted.shape) == [FREE]
 
 

@@ -17,7 +17,7 @@ from aibench_fast.protocols.protocol import InputSpec, KindSpec
 def model_inputs(
     settings: OpenInferenceSettings, kinds: Sequence[KindSpec]
 ) -> list[Sequence[InputSpec]]:
-    """The inputs of each kind with names, shapes and dtypes as the models have them.
+    """Return the inputs of each kind with names, shapes and dtypes as the models have them.
 
     ServerError and ConfigError as `ServerProtocol.model_inputs`.
     """

@@ -23,7 +23,6 @@ class OpenInference(ServerProtocol):
     name = "the Open Inference Protocol"
     schemes = tuple(HTTP_PORTS)
     settings_type = OpenInferenceSettings
-    has_pipelines = False
     has_json = True
     describes_inputs = True
 
@@ -33,7 +32,7 @@ class OpenInference(ServerProtocol):
 
     @property
     def addresses(self) -> list[HttpAddress]:
-        """The servers of the URLs; ConfigError where one is wrong."""
+        """Return the servers of the URLs; ConfigError where one is wrong."""
         return server_addresses(self._settings)
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
@@ -44,7 +43,7 @@ class OpenInference(ServerProtocol):
             raise ConfigError("`metrics_url` with several servers: each has its own")
 
     def with_all_addresses(self) -> Mapping[str, Any]:
-        """Each server as many as its name has addresses."""
+        """Return the URLs of all addresses of each server."""
         servers = self.addresses
         first, *others = [url for one in servers for url in _urls(one)]
         tls = self._settings.tls
@@ -53,18 +52,13 @@ class OpenInference(ServerProtocol):
         return {"url": first, "others": tuple(others), "tls": tls}
 
     def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
-        """The inputs as the first server describes them; ServerError and ConfigError."""
+        """Return the inputs as the first server describes them; ServerError and ConfigError."""
         from aibench_fast.protocols.openinference.modelinputs import model_inputs
 
         return model_inputs(self._settings, kinds)
 
-    def least_workers(self, kinds: Sequence[KindSpec]) -> int:
-        """One: no server waits for several requests without end."""
-        del kinds
-        return 1
-
     def find_servers(self) -> "FoundServers":
-        """The servers of the URLs."""
+        """Return the servers of the URLs."""
         from aibench_fast.protocols.openinference.servers import OpenInferenceServers
 
         return OpenInferenceServers(self._settings)

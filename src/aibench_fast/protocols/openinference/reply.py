@@ -1,4 +1,4 @@
-"""What the trial request was answered, and what that makes of every reply of a run."""
+"""The reply to a trial request, and the plan that it makes for every reply of a run."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ class _Parts(NamedTuple):
     text: bytes
     """The same as it came; empty where all of the reply is JSON."""
     binary_bytes: int
-    """What follows it."""
+    """The bytes after the JSON."""
 
 
 def plan_of(
@@ -57,27 +57,27 @@ def plan_of(
     parts = _parts_of(address, path, reply)
     is_binary = bool(parts.text)
     try:
-        told = [_output(one) for one in parts.document["outputs"]]
+        found = [_output(one) for one in parts.document["outputs"]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ServerError(
-            f"the reply to the trial request of the model {model} is not as the protocol has it: "
+            f"the reply to the trial request of the model {model} does not follow the protocol: "
             f"{misread(error)}"
         ) from error
-    total = sum(one.output_bytes for one in told)
-    values = sum(math.prod(one.shape) for one in told)
-    if not told or (total != parts.binary_bytes if is_binary else values > len(reply.body)):
+    total = sum(one.output_bytes for one in found)
+    values = sum(math.prod(one.shape) for one in found)
+    if not found or (total != parts.binary_bytes if is_binary else values > len(reply.body)):
         raise ServerError(
-            f"the trial request of the model {model} was answered with {len(told)} outputs of "
+            f"the trial request of the model {model} was answered with {len(found)} outputs of "
             f"{total} bytes, and {parts.binary_bytes if is_binary else len(reply.body)} bytes came"
         )
-    for one in told:
+    for one in found:
         if one.dtype == "BF16" and not is_binary:
             raise ConfigError(f"output {one.name} is BF16 in JSON, which has no form for it")
     text_bytes = len(parts.text) + TEXT_SPARE_BYTES
     if not is_binary:
         text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
-    _judge(HttpPlan(b"-" if is_binary else b"", told, text_bytes), reply, model)
-    opened = [one._replace(shape=_open_shape(one, outputs, batch_size)) for one in told]
+    _judge(HttpPlan(b"-" if is_binary else b"", found, text_bytes), reply, model)
+    opened = [one._replace(shape=_open_shape(one, outputs, batch_size)) for one in found]
     is_open = any(ANY_LENGTH in one.shape or one.dtype == STRINGS for one in opened)
     open_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * max(total, text_bytes)) if is_open else 0
     return HttpPlan(parts.text, opened, text_bytes, open_bytes)
@@ -95,7 +95,7 @@ def _judge(plan: HttpPlan, reply: Reply, model: str) -> None:
 def _open_shape(
     output: HttpOutput, metadata: Sequence[TensorMetadata] | None, batch_size: int
 ) -> Sequence[int]:
-    """The trial's shape, with the axes open that the metadata leaves open, but for the batch."""
+    """Return the trial's shape with the axes open that the metadata leaves open, not the batch."""
     lengths = [ANY_LENGTH] * len(output.shape) if metadata is None else _described(output, metadata)
     if batch_size > 1 and output.shape[:1] == [batch_size]:
         return [batch_size, *lengths[1:]]
@@ -115,36 +115,36 @@ def _described(output: HttpOutput, metadata: Sequence[TensorMetadata]) -> Sequen
 
 def _parts_of(address: HttpAddress, path: str, reply: Reply) -> _Parts:
     what = "the trial request"
-    told = reply.headers.get(JSON_LENGTH.lower())
-    if told is None or reply.status >= 300:
+    length = reply.headers.get(JSON_LENGTH.lower())
+    if length is None or reply.status >= 300:
         return _Parts(json_of(address, path, reply, what), b"", 0)
-    if not told.isdecimal() or int(told) > len(reply.body):
+    if not length.isdecimal() or int(length) > len(reply.body):
         raise ServerError(
-            f"{address}{path} answered {what} with {JSON_LENGTH} {told}, and a body of "
+            f"{address}{path} answered {what} with {JSON_LENGTH} {length}, and a body of "
             f"{len(reply.body)} bytes"
         )
-    text = reply.body[: int(told)]
+    text = reply.body[: int(length)]
     document = json_of(address, path, reply._replace(body=text), what)
     return _Parts(document, text, len(reply.body) - len(text))
 
 
-def _output(told: Mapping[str, Any]) -> HttpOutput:
-    shape = [int(length) for length in told["shape"]]
-    name, datatype = str(told["name"]), str(told["datatype"])
-    name.encode()  # ValueError where that is no text
+def _output(described: Mapping[str, Any]) -> HttpOutput:
+    shape = [int(length) for length in described["shape"]]
+    name, datatype = str(described["name"]), str(described["datatype"])
+    name.encode()  # ValueError if that is not text
     if len(shape) > MAX_RANK or any(length < 0 for length in shape):
         raise ValueError(f"shape {shape[:MAX_RANK]}")
     dtype = our_dtype(datatype, f"output {name}")
     if dtype == STRINGS:
-        return HttpOutput(name, datatype, dtype, shape, _strings_bytes(told))
+        return HttpOutput(name, datatype, dtype, shape, _strings_bytes(described))
     return HttpOutput(name, datatype, dtype, shape, math.prod(shape) * DTYPE_BYTES[dtype])
 
 
-def _strings_bytes(told: Mapping[str, Any]) -> int:
-    """What an output of strings has in binary, as far as the reply can be read."""
-    if "data" not in told:
-        return int(told["parameters"]["binary_data_size"])
-    return len(joined_strings(one.encode() for one in _flat(told["data"])))
+def _strings_bytes(described: Mapping[str, Any]) -> int:
+    """Return the size of an output of strings in binary."""
+    if "data" not in described:
+        return int(described["parameters"]["binary_data_size"])
+    return len(joined_strings(one.encode() for one in _flat(described["data"])))
 
 
 def _flat(data: Any) -> Iterator[str]:

@@ -36,12 +36,12 @@ class InferRequest:
         return open_head(address, "POST", self.path, {"Content-Type": f"application/{subtype}"})
 
     def _end_of_head(self, json_bytes: int, body_bytes: int) -> bytes:
-        """How the body is to be read, of which the first `json_bytes` are JSON."""
+        """Return how the body is to be read, of which the first `json_bytes` are JSON."""
         of_json = {} if self.encoding is Encoding.JSON else {JSON_LENGTH: json_bytes}
         return end_of_head({**of_json, "Content-Length": body_bytes})
 
     def parts(self, tensors: Sequence[bytes]) -> list[bytes]:
-        """The body's text before, between and after tensors of the sizes of these."""
+        """Return the body's text before, between and after tensors of the sizes of these."""
         if self.encoding is Encoding.JSON:
             return self._json_parts()
         document = {
@@ -55,14 +55,14 @@ class InferRequest:
         return [_dumped(document), *([b""] * len(self.kind.inputs))]
 
     def _binary_outputs(self) -> dict[str, Any]:
-        """What asks for the outputs in binary: by their names, or all where none is known."""
+        """Return the request for outputs in binary: by their names, or all if none is known."""
         if not self.outputs:
             return {"parameters": {"binary_data_output": True}}
         parameters = {"binary_data": True}
         return {"outputs": [{"name": name, "parameters": parameters} for name in self.outputs]}
 
     def _json_parts(self) -> list[bytes]:
-        """Each tensor stands between the brackets of its input's data."""
+        """Return the parts around tensors that stand between the brackets of their inputs' data."""
         opened = [_dumped(_described(one))[:-1] + b',"data":[' for one in self.kind.inputs]
         outputs = b',"outputs":' + _dumped([{"name": name} for name in self.outputs])
         first, *others = opened
@@ -73,7 +73,7 @@ class InferRequest:
         ]
 
     def body(self, tensors: Sequence[bytes]) -> tuple[int, bytes]:
-        """The body with tensors that are given in binary, and how much of it is JSON.
+        """Return the body with tensors that are given in binary, and how much of it is JSON.
 
         ConfigError where a value has no form in JSON.
         """
@@ -83,7 +83,7 @@ class InferRequest:
         return len(first), body
 
     def trial(self, address: HttpAddress) -> bytes:
-        """The first request as a whole, as a run sends it."""
+        """Return the first request as a whole, as a run sends it."""
         json_bytes, body = self.body([one.trial for one in self.kind.inputs])
         return self._open_head(address) + self._end_of_head(json_bytes, len(body)) + body
 
@@ -98,7 +98,7 @@ class InferRequest:
         return texts.finish(1).read(0, 1)
 
     def string_part(self, tensors: Sequence[bytes]) -> bytes:
-        """The end of the head and the body with tensors some of which are of strings.
+        """Return the end of the head and the body with tensors some of which are of strings.
 
         It is the same for every server. ConfigError as `body`.
         """
@@ -106,7 +106,7 @@ class InferRequest:
         return self._end_of_head(json_bytes, len(body)) + body
 
     def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
-        """What is sent before, between and after tensors of so many bytes, or `string_part`."""
+        """Return the texts around tensors of this total size, or around `string_part`."""
         first, *others = self.parts([one.trial for one in self.kind.inputs])
         body_bytes = len(first) + sum(map(len, others)) + tensors_bytes
         head = self._open_head(address)
@@ -116,14 +116,14 @@ class InferRequest:
 
 
 def json_strings(one: AskedInput, tensor: bytes) -> bytes:
-    """An input's strings as JSON has them between an array's brackets; ConfigError where not."""
+    """Return an input's strings as the inside of a JSON array; ConfigError if not UTF-8."""
     strings = split_strings(tensor)
     try:
         return json.dumps([one.decode() for one in strings], ensure_ascii=False)[1:-1].encode()
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"input {one.name}: {error.object[:SHOWN_BYTES]!r} is not UTF-8, and JSON has no other "
-            "strings; `encoding` binary sends it, where the server takes that"
+            "strings; `encoding` binary sends it, if the server takes that"
         ) from error
 
 
@@ -131,7 +131,7 @@ def check_json_dtype(dtype: str) -> None:
     """ConfigError where values of a type have no form in JSON."""
     if dtype == "BF16":
         raise ConfigError(
-            "BF16 has no form in JSON: `encoding` binary sends it, where the server takes that"
+            "BF16 has no form in JSON: `encoding` binary sends it, if the server takes that"
         )
 
 

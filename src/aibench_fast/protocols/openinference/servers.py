@@ -1,15 +1,13 @@
 """The servers of a run over the Open Inference Protocol."""
 
-from collections.abc import Sequence
-
-from aibench_fast.coretypes import Kind
 from aibench_fast.protocols.openinference.session import OpenInferenceSession
 from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, server_addresses
+from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import Workload
 
 
-class OpenInferenceServers:
-    """The `protocols.servers.FoundServers` of the Open Inference Protocol."""
+class OpenInferenceServers(FoundServers):
+    """The servers of URLs."""
 
     def __init__(self, settings: OpenInferenceSettings) -> None:
         """Those of the URLs."""
@@ -24,6 +22,3 @@ class OpenInferenceServers:
         session = OpenInferenceSession(address, self._settings, workload, self._encoding)
         self._encoding = session.encoding
         return session
-
-    def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> None:
-        """Nothing: such servers are no cluster."""

@@ -1,4 +1,4 @@
-"""A run's dealings with a server of the Open Inference Protocol."""
+"""The session with a server of the Open Inference Protocol, before and after a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -41,21 +41,21 @@ from aibench_fast.results.result import ServerFacts
 
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
 BUSY = (429, 503)
-"""What a server answers that would have taken the request at another time."""
+"""Statuses of a server that would have taken the request at another time."""
 
 
 class _Wanted(NamedTuple):
-    """A kind, and what it is to be answered."""
+    """A kind of request, and the outputs that it asks for."""
 
     kind: AskedKind
     outputs: Sequence[str]
-    """The names of those that are asked for."""
+    """By name; none: all."""
     metadata: Sequence[TensorMetadata] | None
-    """Of outputs whose lengths may be open; None: nothing is known of any."""
+    """Of outputs, whose lengths may be open; None: unknown."""
 
 
 class _Trial(NamedTuple):
-    """A kind's request, and what it was answered."""
+    """A kind's request, and the replies that are expected by its trial."""
 
     request: InferRequest
     plan: HttpPlan
@@ -81,8 +81,8 @@ class OpenInferenceSession:
         self._settings = settings
         kinds, version = workload.kinds, settings.model_version
         with HttpClient(address, settings.patience_s) as client:
-            told = _server(client)
-            extensions = told.get("extensions") or []
+            server = _server(client)
+            extensions = server.get("extensions") or []
             takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)
             models = [
                 ask_model(client, kind.model, version, inputs_are_given=True) for kind in kinds
@@ -113,8 +113,8 @@ class OpenInferenceSession:
         self._models = list(dict.fromkeys(kind.model for kind in kinds))
         self.record = ServerRecord(
             server=ServerFacts(
-                kind=str(told.get("name", "unknown")),
-                version=str(told.get("version", "unknown")),
+                kind=str(server.get("name", "unknown")),
+                version=str(server.get("version", "unknown")),
                 address=str(address),
             ),
             peer=peer,
@@ -130,7 +130,7 @@ class OpenInferenceSession:
         return f"Open Inference Query - {model} :infer"
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
-        """The same for every worker."""
+        """Return the same for every worker."""
         del worker
         key = (kind, tensors_bytes)
         if key not in self._texts:
@@ -138,15 +138,15 @@ class OpenInferenceSession:
         return self._texts[key]
 
     def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
-        """All that follows what is the same in every request with strings."""
+        """Return all that follows what is the same in every request with strings."""
         return [self._trials[kind].request.string_part(tensors)]
 
     def plan(self, kind: int) -> HttpPlan:
-        """The trial's reply, with which others are compared."""
+        """Return the trial's reply, with which others are compared."""
         return self._trials[kind].plan
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
-        """What reads the models' statistics, of a server that has them, as Triton does.
+        """Return a watch of the models' statistics, if the server has them, as Triton does.
 
         Beside them it reads the server's processes, or where they are not known its Prometheus
         metrics; ServerError where it has none at `metrics_url`.
@@ -188,8 +188,8 @@ class _Visit:
     def find_encoding(self, asked: Encoding | None, takes_binary: bool) -> list[_Trial]:
         """Try all kinds in the encoding that was asked for, or in binary and then as JSON.
 
-        `takes_binary`: the server says so; its words then tell what is wrong with a request that
-        fails in both.
+        `takes_binary`: the server says so; of a request that fails in both, its words about
+        binary are raised.
         """
         if asked is not None:
             return self._try(asked)
@@ -229,11 +229,11 @@ class _Visit:
 
 
 class _Busy(ServerError):
-    """The server had no time, which says nothing of what it takes."""
+    """The server was busy, which says nothing about encodings."""
 
 
 def _server(client: HttpClient) -> Mapping[str, Any]:
-    """What the server says of itself; empty where it does not say."""
+    """Return the server's metadata; empty if it has none."""
     try:
         return client.ask_json("/v2", "the server")
     except Refused as error:
@@ -243,7 +243,7 @@ def _server(client: HttpClient) -> Mapping[str, Any]:
 
 
 def _outputs(given: Sequence[str], model: ModelMetadata) -> list[str]:
-    """The names of the outputs to ask for; none: all that the server answers."""
+    """Return the names of the outputs to ask for; none: all that the server answers."""
     if model.outputs is None:
         return list(given)
     names = [one.name for one in model.outputs]

@@ -13,7 +13,7 @@ class OpenInferenceSettings(ServerSettings):
     """How requests are sent to a server of the Open Inference Protocol."""
 
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """What every request has beside the protocol's own; they may be secret."""
+    """Headers of every request beside the protocol's own; they may be secret."""
     metrics_url: str | None = None
     """Where the server has its Prometheus metrics; None: looked for where such servers have
     them."""
@@ -24,13 +24,13 @@ class OpenInferenceSettings(ServerSettings):
 
 
 def server_addresses(settings: OpenInferenceSettings) -> list[HttpAddress]:
-    """All servers; ConfigError where a URL is wrong."""
+    """Return all servers; ConfigError where a URL is wrong."""
     urls = [str(settings.url), *map(str, settings.others)]
     return [http_address(url, settings.headers, settings.tls) for url in urls]
 
 
 def metrics_address(settings: OpenInferenceSettings) -> HttpAddress | None:
-    """The address of `metrics_url`; ConfigError where it is wrong.
+    """Return the address of `metrics_url`; ConfigError where it is wrong.
 
     Headers are the server's alone, and may be secret: another address gets none.
     """

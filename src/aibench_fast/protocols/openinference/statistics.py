@@ -1,4 +1,4 @@
-"""What Triton counted of its models, by its statistics extension.
+"""Reads Triton's counters of its models, by its statistics extension.
 
 Names, beside `period_s` and `notes`, as `protocols.statistics` has them over a stretch of time:
 
@@ -49,8 +49,8 @@ class TritonReader:
             if self._client is None:
                 self._client = HttpClient(self._address, PROBE_TIMEOUT_S)
             for path in self._paths:
-                told = json_of(self._address, path, self._client.ask(path), "statistics")
-                for model in told["model_stats"]:
+                document = json_of(self._address, path, self._client.ask(path), "statistics")
+                for model in document["model_stats"]:
                     _add(counters, model)
         except ServerError as error:
             return self._failed(now_s, str(error))
@@ -73,12 +73,12 @@ class TritonReader:
 
 def _add(counters: dict[str, float], model: Mapping[str, Any]) -> None:
     """Add what one version of a model counted."""
-    told = model["inference_stats"]
+    counted = model["inference_stats"]
     found = {
-        "model_calls": told["success"]["count"],
-        "model_errors": told["fail"]["count"],
+        "model_calls": counted["success"]["count"],
+        "model_errors": counted["fail"]["count"],
         "model_samples": model["inference_count"],
         "model_executions": model["execution_count"],
-    } | {ours: told[theirs]["ns"] / NS_PER_US for theirs, ours in _PARTS.items()}
+    } | {ours: counted[theirs]["ns"] / NS_PER_US for theirs, ours in _PARTS.items()}
     for name, value in found.items():
         counters[name] = counters.get(name, 0) + value

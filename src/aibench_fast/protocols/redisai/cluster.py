@@ -17,7 +17,7 @@ from aibench_fast.protocols.redisai.connection import Connection, fields, info, 
 
 SLOTS = 16384
 _NO_HOSTS = (b"", b"?")
-"""What nodes name one by that has no name of the kind that they prefer."""
+"""The host of a node without a name of the preferred kind."""
 
 
 class Shard(NamedTuple):
@@ -25,15 +25,15 @@ class Shard(NamedTuple):
 
     primary: ServerAddress
     tag: str
-    """What stands in braces in its keys."""
+    """The hash tag of its keys, without braces."""
 
     def key(self, name: str) -> str:
-        """The key of something that each shard has."""
+        """Return the key of something that each shard has."""
         return f"{name}{{{self.tag}}}"
 
 
 class RedisCluster(NamedTuple):
-    """What a cluster tells of itself."""
+    """A cluster's slots and nodes."""
 
     shards: Sequence[Shard]
     """In the order of their first slots."""
@@ -45,17 +45,17 @@ class RedisCluster(NamedTuple):
     """The primary that has each slot."""
 
     def owner(self, tag: str) -> ServerAddress:
-        """The primary that has the slot of a tag."""
+        """Return the primary that has the slot of a tag."""
         return self.owners[key_slot(tag)]
 
     def node(self, host: str, port: int, told_by: ServerAddress) -> ServerAddress:
-        """The node that MOVED or ASK names; without a host it is on that of the one who says so."""
+        """Return the node that MOVED or ASK names; without a host, on that of the sender."""
         known = (node for name, node in self.named_nodes if (name, node.port) == (host, port))
         return next(known, dataclasses.replace(told_by, host=host or told_by.host, port=port))
 
 
 class _Node(NamedTuple):
-    """A node as CLUSTER SLOTS tells of it."""
+    """A node of CLUSTER SLOTS."""
 
     id: str
     address: ServerAddress
@@ -74,7 +74,7 @@ def check_name(model: str) -> None:
 def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
     """Ask the first node that answers for the slots of its cluster.
 
-    ServerError where none answers, where it is no cluster, and where slots are not served.
+    ServerError where none answers, where it is not a cluster, and where slots are not served.
     """
     address, *others = addresses
     try:
@@ -87,8 +87,8 @@ def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
         raise
     if "cluster_state" not in state:
         raise ServerError(
-            f"the server at {address} is no node of a cluster: leave out `cluster_mode`, or name "
-            "one that is"
+            f"the server at {address} is not a node of a cluster: leave out `cluster_mode`, or "
+            "name one that is"
         )
     cluster = _read_slots(address, reply)
     failing = state.get("cluster_slots_fail", "0")
@@ -100,7 +100,7 @@ def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
     if state["cluster_state"] != "ok":
         raise ServerError(
             f"the cluster at {address} serves nothing now (cluster_state:{state['cluster_state']}):"
-            " see what CLUSTER INFO and its log tell, and try again"
+            " see CLUSTER INFO and its log, and try again"
         )
     return cluster
 
@@ -118,7 +118,7 @@ def _read_slots(address: ServerAddress, reply: Any) -> RedisCluster:
             owners[first : last + 1] = [found[0]] * (last + 1 - first)
     except (TypeError, ValueError, IndexError) as error:
         raise ServerError(
-            f"{address} answered CLUSTER SLOTS with {str(reply)[:60]}, which are no slots of nodes"
+            f"{address} answered CLUSTER SLOTS with {str(reply)[:60]}, which are not slots of nodes"
         ) from error
     by_slot = [node for node in owners if node is not None]
     if len(by_slot) < SLOTS:
@@ -139,9 +139,9 @@ def _read_slots(address: ServerAddress, reply: Any) -> RedisCluster:
 
 
 def _node(asked: ServerAddress, host: Any, port: int, node_id: bytes, *more: Any) -> _Node:
-    """A node, which is spoken to as the one that was asked.
+    """Return a node, which is spoken to as the one that was asked.
 
-    Servers from 7.0 on tell other names of it behind its id. One that announces no host is where
+    Servers from 7.0 on add its other names after its id. One that announces no host is where
     the one that was asked is.
     """
     others = fields(more[0]) if more else {}
@@ -158,7 +158,7 @@ def _node(asked: ServerAddress, host: Any, port: int, node_id: bytes, *more: Any
 
 
 def _check_apart(address: ServerAddress, nodes: Iterable[_Node]) -> None:
-    """ServerError where two nodes cannot be told apart."""
+    """Raise ServerError if two nodes have the same address."""
     seen: dict[ServerAddress, str] = {}
     for node in nodes:
         if seen.setdefault(node.address, node.id) != node.id:
@@ -169,10 +169,10 @@ def _check_apart(address: ServerAddress, nodes: Iterable[_Node]) -> None:
 
 
 def _tag(owners: Sequence[ServerAddress], primary: ServerAddress) -> str:
-    """The smallest number whose slot is the primary's."""
+    """Return the smallest number whose slot is the primary's."""
     return next(str(n) for n in count() if owners[key_slot(str(n))] == primary)
 
 
 def key_slot(tag: str) -> int:
-    """The slot of a key that is all hash tag, by Redis's CRC16: polynomial 0x1021, from 0 on."""
+    """Return the slot of a hash tag, by Redis's CRC16: polynomial 0x1021, from 0 on."""
     return binascii.crc_hqx(tag.encode(), 0) % SLOTS

@@ -34,17 +34,17 @@ class Dialect(StrEnum):
 
     @property
     def model_set_command(self) -> str:
-        """The command that stores a model."""
+        """Return the command that stores a model."""
         return "AI.MODELSET" if self is Dialect.MODELRUN else "AI.MODELSTORE"
 
     @property
     def model_run_command(self) -> str:
-        """The command that runs a model."""
+        """Return the command that runs a model."""
         return "AI.MODELRUN" if self is Dialect.MODELRUN else "AI.MODELEXECUTE"
 
     @property
     def dag_command(self) -> str:
-        """The command that runs several commands as one."""
+        """Return the command that runs several commands as one."""
         return "AI.DAGRUN" if self is Dialect.MODELRUN else "AI.DAGEXECUTE"
 
 
@@ -102,7 +102,7 @@ def dag_run(
     """
     # DAGEXECUTE wants LOAD, PERSIST or ROUTING, and what ROUTING is called changed between 1.2.3
     # and 1.2.4. Loading a stored tensor of one value works in all of them, copies nothing, writes
-    # nothing, and tells a cluster the slot.
+    # nothing, and gives a cluster the slot.
     options: Command = []
     if persist:
         options = ["PERSIST", len(outputs), *outputs]
@@ -113,7 +113,7 @@ def dag_run(
     return [
         dialect.dag_command,
         *options,
-        *(word for key, told in inputs.items() for word in ("|>", *tensor_set(key, *told))),
+        *(word for key, spec in inputs.items() for word in ("|>", *tensor_set(key, *spec))),
         *("|>", *model_run(dialect, model, [*inputs], outputs)),
         *(
             word
@@ -182,7 +182,7 @@ def encode(arguments: Command, *blobs_bytes: int | None) -> list[bytes]:
 
 
 def bulk_length(size_bytes: int) -> bytes:
-    """What RESP has before an argument of so many bytes."""
+    """Return the length that RESP has before an argument."""
     return b"$%d\r\n" % size_bytes
 
 
@@ -194,5 +194,5 @@ def _names(dialect: Dialect, keyword: str, names: Sequence[str]) -> Command:
 
 
 def _anchor(output_key: str) -> str:
-    """The key of the one-value tensor that a DAG loads; a hash tag in `output_key` stays in it."""
+    """Return the key of the one-value tensor that a DAG loads, with `output_key`'s hash tag."""
     return f"{output_key}:dag"

@@ -31,7 +31,7 @@ NODE_OF_CLUSTER = "it is a node of a cluster: give `cluster_mode`"
 _ADVICE = {
     "LOADING": "try again once it has loaded its data",
     "ASK": NODE_OF_CLUSTER,
-    "CLUSTERDOWN": "see what CLUSTER INFO tells: a primary is down, or slots are nobody's",
+    "CLUSTERDOWN": "see CLUSTER INFO: a primary is down, or slots have no node",
     "CROSSSLOT": NODE_OF_CLUSTER,
     "MOVED": NODE_OF_CLUSTER,
     "NOAUTH": "give the password, by `password`, and the `user` if it has one",
@@ -41,7 +41,7 @@ _ADVICE = {
     "TRYAGAIN": "the slot is on its way to another node: wait until that is over",
     "WRONGPASS": "see whether `user` and the password are right",
 }
-"""What to do about a refusal, by its first word."""
+"""Advice for a refusal, by its first word."""
 
 
 LATE_ANSWER_S = 1.0
@@ -49,7 +49,7 @@ LATE_ANSWER_S = 1.0
 
 
 def known_advice(refusal: Refusal) -> str | None:
-    """What to do about a refusal, where its first word says that."""
+    """Return advice for a refusal; None if its first word is unknown."""
     return _ADVICE.get(str(refusal).partition(" ")[0])
 
 
@@ -64,13 +64,13 @@ class Connection:
         """Connect; an answer has `patience_s` to be whole. ServerError as `call`."""
         self.address = address
         self.is_spoilt = False
-        """Whether a question failed so that no reply can be told from another any more."""
+        """Whether replies no longer belong to their questions, because one failed."""
         self._has_answered = False
         self._unsent: OSError | None = None
         """Why the last question was not sent as a whole."""
         self._patience_s = patience_s
         self._allowed_s = patience_s
-        """How long the question that was asked last has for its answer."""
+        """The timeout of the newest question, in seconds."""
         self._until_s = time.monotonic() + patience_s
         """When that answer has to be whole."""
         self._replies = ReplyReader(self._receive)
@@ -110,12 +110,12 @@ class Connection:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def be_patient(self, patience_s: float) -> None:
-        """Give an answer so long to be whole from now on."""
+        """Set the timeout of each whole reply from now on."""
         self._patience_s = patience_s
 
     @property
     def peer(self) -> str:
-        """The server's numeric address; empty for a unix socket."""
+        """Return the server's numeric address; empty for a unix socket."""
         return "" if self.address.socket else str(self._socket.getpeername()[0])
 
     def call(self, *command: Any) -> Any:
@@ -126,11 +126,11 @@ class Connection:
         return reply
 
     def refused(self, command: Sequence[Any], refusal: Refusal) -> ServerError:
-        """The error that a refusal is, with what to do about it where that is known."""
-        told = f"{self.address} refused {command[0]}: {refusal}"
+        """Return the error that a refusal is, with what to do about it where that is known."""
+        message = f"{self.address} refused {command[0]}: {refusal}"
         if advice := known_advice(refusal):
-            told = f"{told.rstrip('.')}; {advice}"
-        return ServerError(told)
+            message = f"{message.rstrip('.')}; {advice}"
+        return ServerError(message)
 
     def optional(self, *command: Any) -> Any:
         """Ask what a server may refuse without harm; None where it does."""
@@ -142,7 +142,7 @@ class Connection:
 
         With `skim` a long bulk string is not kept: it is `Skimmed`, with its size.
 
-        ServerError where the connection ends, or what comes is no reply.
+        ServerError where the connection ends, or the bytes are not a reply.
         """
         self._send(_name(commands[0]), b"".join(encode([*command])[0] for command in commands))
         return [
@@ -176,7 +176,7 @@ class Connection:
             self._until_s = time.monotonic() + self._allowed_s
 
     def _read(self, name: str, read: Callable[[], Reply]) -> Reply:
-        """What `read` makes of the answer to a question, by what `_receive` gives it."""
+        """Return what `read` makes of the answer to a question, by what `_receive` gives it."""
         try:
             reply = read()
             if self._unsent and not isinstance(reply, Refusal):
@@ -236,7 +236,7 @@ class Connection:
         self.is_spoilt = True
         shown = f" with {shown_reply(data)}" if data else ""
         return ServerError(
-            f"what answers at {self.address} is no Redis server: it answered {name}{shown}"
+            f"what answers at {self.address} is not a Redis server: it answered {name}{shown}"
         )
 
 
@@ -271,7 +271,7 @@ def _over_unix_socket(path: Path, timeout_s: float) -> socket.socket:
     except BaseException as error:
         connection.close()
         if isinstance(error, ConnectionRefusedError) and not path.is_socket():
-            raise ServerError(f"{path} is no unix socket: is `socket` right?") from error
+            raise ServerError(f"{path} is not a unix socket: is `socket` right?") from error
         raise
     return connection
 
@@ -289,14 +289,14 @@ def _over_tcp(address: ServerAddress, timeout_s: float) -> socket.socket:
 
 
 def _wants_tls(address: ServerAddress, patience_s: float) -> bool:
-    """Whether a server that did not answer as it should would do so by TLS."""
+    """Return whether a server that did not answer as it should would do so by TLS."""
     if address.socket or address.tls:
         return False
     return handshake.speaks_tls(address.host, address.port, min(CONNECT_TIMEOUT_S, patience_s))
 
 
 def _is_plain(address: ServerAddress, timeout_s: float) -> bool:
-    """Whether a server that does not shake hands answers without."""
+    """Return whether a server that does not shake hands answers without."""
     try:
         with socket.create_connection((address.host, address.port), timeout_s) as plain:
             plain.sendall(b"PING\r\n")
@@ -314,13 +314,13 @@ def _words(error: OSError) -> str:
 
 
 def _name(command: Sequence[Any]) -> str:
-    """The command and its subcommand, without the arguments that may be large or secret."""
+    """Return the command and its subcommand, without the arguments that may be large or secret."""
     words = [str(word) for word in command[:2]]
     return " ".join(words) if words[0] in _WITH_SUBCOMMANDS else words[0]
 
 
 def log_in_command(address: ServerAddress) -> Command | None:
-    """The command that a connection of our own begins with; None without a password."""
+    """Return the command that a connection of our own begins with; None without a password."""
     if address.password is None:
         return None
     who = [] if address.user is None else [address.user]
@@ -328,7 +328,7 @@ def log_in_command(address: ServerAddress) -> Command | None:
 
 
 def known_commands(connection: Connection, names: Iterable[str]) -> frozenset[str] | None:
-    """Which of the named commands the server knows, by COMMAND INFO; None: it does not tell."""
+    """Return which of these commands COMMAND INFO knows; None if it does not say."""
     asked = list(names)
     replies = connection.optional("COMMAND", "INFO", *asked)
     if not isinstance(replies, list) or len(replies) != len(asked):
@@ -342,8 +342,8 @@ def ask_dialect(connection: Connection) -> Dialect:
     known = known_commands(connection, [d.model_run_command for d in newest_first])
     if known is None:
         raise ServerError(
-            f"the server at {connection.address} does not tell by COMMAND INFO which AI.* commands "
-            "it knows; name the `dialect`"
+            f"the server at {connection.address} does not report by COMMAND INFO which AI.* "
+            "commands it knows; name the `dialect`"
         )
     for dialect in newest_first:
         if dialect.model_run_command in known:
@@ -355,7 +355,7 @@ def ask_dialect(connection: Connection) -> Dialect:
 
 
 def fields(reply: Any) -> dict[str, Any]:
-    """A reply of names and values in turn, as AI.MODELGET's; empty where it is something else."""
+    """Return a reply of names and values in turn as a dict; empty if it is something else."""
     if not isinstance(reply, list):
         return {}
     pairs = zip(reply[::2], reply[1::2], strict=False)
@@ -363,12 +363,12 @@ def fields(reply: Any) -> dict[str, Any]:
 
 
 def text(reply: Any) -> str:
-    """A reply as text, whatever it is."""
+    """Return a reply as text, whatever it is."""
     return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
 
 
 def info(reply: Any) -> dict[str, str]:
-    """The names and values of an INFO reply; a name may have colons, a value has none."""
+    """Return the names and values of an INFO reply; a name may have colons, a value has none."""
     if not isinstance(reply, bytes | str):
         return {}
     lines = (line.rpartition(":") for line in text(reply).splitlines())

@@ -22,7 +22,7 @@ LAST_REPLIES_S = 0.2
 
 
 def requests_in_batch(model: StoredModel, rows: int) -> int:
-    """How many requests of so many rows have to be there at a time; 1: each runs by itself.
+    """Return how many requests of so many rows have to be there at a time; 1: each runs by itself.
 
     ConfigError where no number of them makes a batch that runs.
     """
@@ -40,7 +40,7 @@ def requests_in_batch(model: StoredModel, rows: int) -> int:
 
 
 def most_waiting(asked: Collection[tuple[StoredModel, int]]) -> int:
-    """How many requests of these models, with so many rows, may wait for one another for ever."""
+    """Return how many requests of these models and rows may wait for one another for ever."""
     return sum(requests_in_batch(model, rows) - 1 for model, rows in asked)
 
 
@@ -99,7 +99,7 @@ def company(address: ServerAddress, commands: Sequence[Command], count: int) -> 
 
 
 def _accompany(connection: Connection, commands: Sequence[Command], over: threading.Event) -> None:
-    """What is wrong with the request, the one that is accompanied tells."""
+    """Send it; errors are the accompanied request's to report."""
     replies: list[Any] = []
     while not over.wait(AGAIN_S if replies else 0):
         try:

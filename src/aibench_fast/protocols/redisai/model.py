@@ -1,4 +1,4 @@
-"""A model as a server holds it: which outputs it has, and which requests it runs together."""
+"""A stored model: its outputs, and which requests the server runs together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class StoredModel:
         )
 
     def places(self, wanted: Sequence[str], count: int) -> list[int]:
-        """Which of its `count` outputs these are, by name or by number from 1; all for none.
+        """Return which of its `count` outputs these are, by name or by number from 1; all for none.
 
         ConfigError where it has no such output, or where there are too many of them.
         """
@@ -77,18 +77,18 @@ class StoredModel:
 def model_refused(
     connection: Connection, key: str, refusal: Refusal, *, in_cluster: bool = False
 ) -> ServerError:
-    """The error that the refusal of AI.MODELGET is, with what to do about it."""
-    told = connection.refused(["AI.MODELGET"], refusal)
+    """Return the error that the refusal of AI.MODELGET is, with what to do about it."""
+    error = connection.refused(["AI.MODELGET"], refusal)
     if known_advice(refusal):
-        return told
+        return error
     if not in_cluster and _is_node(connection):
-        return ServerError(f"{told} (model {key}); {NODE_OF_CLUSTER}")
+        return ServerError(f"{error} (model {key}); {NODE_OF_CLUSTER}")
     how = " --cluster-mode" if in_cluster else ""
-    return ServerError(f"{told} (model {key}); load it with `aibench-fast model load{how}`")
+    return ServerError(f"{error} (model {key}); load it with `aibench-fast model load{how}`")
 
 
 def _is_node(connection: Connection) -> bool:
-    """Whether the server is a node of a cluster."""
+    """Return whether the server is a node of a cluster."""
     found = info(connection.optional("INFO", "server"))
     return "cluster" in (found.get("redis_mode"), found.get("server_mode"))
 

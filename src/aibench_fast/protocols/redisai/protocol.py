@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import ServerAddress, all_addresses
-from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
+from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
 from aibench_fast.protocols.settings import MAX_COUNT, check_within
 from aibench_fast.tensortype import REDISAI_DTYPES
@@ -22,8 +22,6 @@ class RedisAi(ServerProtocol):
     schemes = ("redis", "rediss")
     settings_type = RedisAiSettings
     has_pipelines = True
-    has_json = False
-    describes_inputs = False
 
     def __init__(self, settings: RedisAiSettings) -> None:
         """With the settings of a run."""
@@ -31,7 +29,7 @@ class RedisAi(ServerProtocol):
 
     @property
     def addresses(self) -> list[ServerAddress]:
-        """The servers that are named, of a cluster some of its nodes."""
+        """Return the servers that are named, of a cluster some of its nodes."""
         return addresses(self._settings)
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
@@ -60,7 +58,7 @@ class RedisAi(ServerProtocol):
             raise ConfigError(f"`all_addresses` with {given}: there is no name to look up")
 
     def with_all_addresses(self) -> Mapping[str, Any]:
-        """Each server as many as its name has addresses."""
+        """Return all addresses of each server."""
         first, *others = [
             dataclasses.replace(one, host=host, tls=one.tls and one.tls.named(one.host))
             for one in self.addresses
@@ -68,18 +66,14 @@ class RedisAi(ServerProtocol):
         ]
         return {"address": first, "others": tuple(others)}
 
-    def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
-        """As they are given: RedisAI does not describe a model's inputs."""
-        return [kind.inputs for kind in kinds]
-
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
-        """One, or where models wait until a batch is large enough, as many as that takes."""
+        """One, or as many as fill the batches that models wait for."""
         from aibench_fast.protocols.redisai.servers import least_workers
 
         return least_workers(self._settings, kinds)
 
     def find_servers(self) -> "FoundServers":
-        """The servers, of a cluster its primaries."""
+        """Return the servers, of a cluster its primaries."""
         from aibench_fast.protocols.redisai.servers import RedisAiServers
 
         return RedisAiServers(self._settings)

@@ -29,7 +29,7 @@ class Place(NamedTuple):
     """Whether ASKING has to come before it."""
 
     def commands(self, command: Sequence[Any]) -> list[Command]:
-        """The command as it is sent there."""
+        """Return the command as it is sent there."""
         return [["ASKING"], [*command]] if self.asking else [[*command]]
 
 
@@ -86,7 +86,7 @@ class SlotQuestions:
         return reply
 
     def refused(self, command: Sequence[Any], refusal: Refusal) -> ServerError:
-        """The error that a refusal of the last question is."""
+        """Return the error that a refusal of the last question is."""
         if self.cluster and _REDIRECT.match(str(refusal)):
             return ServerError(
                 f"the nodes of the cluster send {command[0]} from one to the other, at last by "

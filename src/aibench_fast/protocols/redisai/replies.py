@@ -30,7 +30,7 @@ class Skimmed(NamedTuple):
 
 
 class BrokenReply(Exception):
-    """What came is not RESP, or is too large."""
+    """The bytes are not RESP, or are too many."""
 
     def __init__(self, shown: bytes = b"", excess: str = "") -> None:
         """Keep the bytes that are not RESP, or the excess in words."""
@@ -120,7 +120,7 @@ class ReplyReader:
             raise BrokenReply(excess=f"more than {MAX_KEPT_BYTES:,} bytes")
 
     def _count(self, count: int | None, depth: int) -> int | None:
-        """The length of an array that is `depth` arrays down."""
+        """Return the length of an array that is `depth` arrays down."""
         if depth >= MAX_DEPTH:
             raise BrokenReply(excess=f"arrays nested more than {MAX_DEPTH} deep")
         self._elements += count or 0
@@ -132,7 +132,7 @@ class ReplyReader:
         return count
 
     def _line(self) -> bytes:
-        """The next line without its end."""
+        """Return the next line without its end."""
         searched = 0
         while (end := self._buffer.find(b"\r\n", self._at + searched)) < 0:
             unread = len(self._buffer) - self._at
@@ -172,7 +172,7 @@ class ReplyReader:
 
 
 def _length(line: bytes) -> int | None:
-    """A bulk string's or an array's length, None of one that is null."""
+    """Return a bulk string's or an array's length, None of one that is null."""
     length = _number(line)
     if length < -1:
         raise BrokenReply(line)
@@ -203,7 +203,7 @@ def _scalar_of_resp3(line: bytes) -> bool | float | None:
 
 
 def shown_reply(reply: Any) -> str:
-    """A reply as a message repeats it: its beginning, on one line."""
+    """Return a reply as a message repeats it: its beginning, on one line."""
     if reply is None:
         return "nothing"
     if isinstance(reply, Skimmed):

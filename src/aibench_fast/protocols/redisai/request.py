@@ -1,4 +1,4 @@
-"""A request as bytes: what a worker sends around the tensor, and what is to come back."""
+"""A request as bytes: the texts around the tensors, and the replies that are expected."""
 
 import secrets
 from collections.abc import Sequence
@@ -62,26 +62,26 @@ class Request:
 
     @property
     def rows(self) -> int:
-        """How many rows of a batch it is."""
+        """Return how many rows of a batch it is."""
         return self.inputs[0].shape[0]
 
     @property
     def model_key(self) -> str:
-        """The model's key, in a cluster that of the shard's copy."""
+        """Return the model's key, in a cluster that of the shard's copy."""
         return self.shard.key(self.model) if self.shard else self.model
 
     @property
     def probe_key(self) -> str:
-        """A key of the shard's slot that no request has."""
+        """Return a key of the shard's slot that no request has."""
         return f"probe:{self._tag('probe')}"
 
     def _tag(self, owner: str) -> str:
-        """What makes a key the owner's: a hash tag of its own, or behind that of its shard."""
+        """Return the suffix of an owner's keys: its own hash tag, or the shard's and its name."""
         name = f"{self.run_id}-{owner}"
         return self.shard.key("") + name if self.shard else f"{{{name}}}"
 
     def keys(self, worker: int) -> tuple[list[str], list[str]]:
-        """The keys of a worker's inputs and of its outputs, in one slot of a cluster."""
+        """Return the keys of a worker's inputs and of its outputs, in one slot of a cluster."""
         tag = self._tag(f"w{worker}")
         return (
             [f"imageTensor{number}:{tag}" for number in _numbers(len(self.inputs))],
@@ -89,12 +89,12 @@ class Request:
         )
 
     def fetched_keys(self, worker: int) -> list[str]:
-        """The keys of the outputs that are fetched."""
+        """Return the keys of the outputs that are fetched."""
         _, targets = self.keys(worker)
         return [targets[place] for place in self.fetched]
 
     def placeholders(self, worker: int) -> list[commands.Command]:
-        """What has the keys of the outputs exist before they are written to.
+        """Return commands that make the outputs' keys exist before they are written to.
 
         While a slot is on its way, a node takes no command of several keys of which some are
         missing.
@@ -103,18 +103,18 @@ class Request:
         return [] if self.use_dag and not self.persist else [*map(_placeholder, targets)]
 
     def setup(self, worker: int) -> list[commands.Command]:
-        """What is sent once before a worker's first request."""
+        """Return the commands to send once before a worker's first request."""
         if not self.use_dag:
             return []
         return commands.dag_setup(self.dialect, self.keys(worker)[1], persist=self.persist)
 
     def run(self, worker: int) -> commands.Command:
-        """The command that runs the model on the tensors that were set before."""
+        """Return the command that runs the model on the tensors that were set before."""
         sources, targets = self.keys(worker)
         return commands.model_run(self.dialect, self.model_key, sources, targets, self.timeout_ms)
 
     def commands(self, worker: int) -> list[commands.Command]:
-        """The commands of one request of a worker; TENSOR_BLOB stands for the tensor's bytes."""
+        """Return the commands of a worker's request; TENSOR_BLOB stands for a tensor's bytes."""
         sources, targets = self.keys(worker)
         if self.use_dag:
             return [
@@ -141,7 +141,7 @@ class Request:
         ]
 
     def texts(self, worker: int, *, asking: bool = False) -> list[bytes]:
-        """The bytes before, between and after the tensors of a worker's request, by RESP.
+        """Return the bytes before, between and after the tensors of a worker's request, by RESP.
 
         With strings each tensor comes with its length. `asking`: with an ASKING before each
         command, for a slot that is on its way to a node.
@@ -165,7 +165,7 @@ class Request:
         return [ASKING, text] if asking else [text]
 
     def plan(self, *, asking: bool = False) -> RespPlan:
-        """The replies to it and to each ASKING of `texts`; the trial has shown the outputs."""
+        """Return the replies to it and to each ASKING of `texts`; the trial showed the outputs."""
         replies = [*([None] * len(self.inputs)), None, *self.output_bytes]
         if self.use_dag:
             return RespPlan([None] * asking + replies, in_array=len(replies))
@@ -177,5 +177,5 @@ def _placeholder(key: str) -> commands.Command:
 
 
 def _numbers(count: int) -> list[str]:
-    """What tells the keys of one request's tensors apart; the first one has no number."""
+    """Return the suffixes of the keys of one request's tensors; the first has none."""
     return ["", *(f"-{number}" for number in range(2, count + 1))]

@@ -13,13 +13,14 @@ from aibench_fast.protocols.redisai.redirects import SlotQuestions
 from aibench_fast.protocols.redisai.session import RedisAiSession
 from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
 from aibench_fast.protocols.redisai.visit import read_model
+from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import Workload, native_tls
 
 LISTENS_TIMEOUT_S = 1.0
 
 
-class RedisAiServers:
-    """The `protocols.servers.FoundServers` of RedisAI."""
+class RedisAiServers(FoundServers):
+    """The servers that are named, or the primaries of a cluster."""
 
     def __init__(self, settings: RedisAiSettings) -> None:
         """Ask for the primaries of a cluster; ServerError as `read_cluster`."""
@@ -39,7 +40,7 @@ class RedisAiServers:
         return session
 
     def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
-        """What workers need to follow their slots."""
+        """Return the nodes and the requests by which workers follow their slots."""
         if self._cluster is None:
             return None
         sessions = self._sessions
@@ -58,7 +59,7 @@ class RedisAiServers:
 
 
 def endpoint_of(node: ServerAddress) -> Endpoint:
-    """Where a node of a cluster is, its name looked up; ServerError where it has no address.
+    """Return the endpoint of a cluster's node, its name looked up; ServerError if it has none.
 
     Of several addresses it is the first where something listens: a server may not do so on all.
     """
@@ -76,7 +77,7 @@ def _listens(host: str, port: int) -> bool:
 
 
 def least_workers(settings: RedisAiSettings, kinds: Sequence[KindSpec]) -> int:
-    """One, or where models wait until a batch is large enough, as many as that takes.
+    """Return one, or as many workers as fill the batches that models wait for.
 
     ServerError where a model is not there; ConfigError where no number of workers fills its batch.
     """

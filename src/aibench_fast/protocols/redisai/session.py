@@ -1,4 +1,4 @@
-"""A run's dealings with RedisAI, from the first question to what it leaves."""
+"""The session with a server of RedisAI, before and after a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -78,7 +78,7 @@ class RedisAiSession:
         )
 
     def greeting(self, *, asking: bool = False) -> list[bytes]:
-        """What each connection begins with: a log-in, and in a cluster a probe for its slot."""
+        """Return the first commands of a connection: a log-in, and in a cluster a probe."""
         command = log_in_command(self._address)
         login = [] if command is None else encode(command)
         return login + (self._requests[0].probe(asking=asking) if self._cluster else [])
@@ -88,17 +88,17 @@ class RedisAiSession:
         return replace(self._requests[0], model=model).label
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
-        """The commands of a worker's requests around the tensors, of which each has its size."""
+        """Return the commands of a worker's requests, around the tensors."""
         del tensors_bytes
         return self._requests[kind].texts(worker)
 
     def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
-        """Each tensor with its length."""
+        """Return each tensor with its length."""
         blobs = map(blob_of, self._kinds[kind].inputs, tensors)
         return [bulk_length(len(blob)) + blob for blob in blobs]
 
     def plan(self, kind: int) -> RespPlan:
-        """The commands' replies."""
+        """Return the commands' replies."""
         return self._requests[kind].plan()
 
     def asking_texts(self, kind: int, worker: int) -> list[bytes]:
@@ -106,11 +106,11 @@ class RedisAiSession:
         return self._requests[kind].texts(worker, asking=True)
 
     def asking_plan(self, kind: int) -> RespPlan:
-        """The replies to them."""
+        """Return the replies to them."""
         return self._requests[kind].plan(asking=True)
 
     def watch(self, process: Reader | None) -> ServerWatch:
-        """What reads INFO and AI.INFO, and the processes; ServerError where nothing answers."""
+        """Return a watch of INFO, AI.INFO and the processes; ServerError if nothing answers."""
         models = list(dict.fromkeys(request.model_key for request in self._requests))
         readers: list[Reader] = [RedisAiReader(self._address, models)]
         readers += [process] if process else []

@@ -26,6 +26,6 @@ class RedisAiSettings(ServerSettings):
 
 
 def addresses(settings: RedisAiSettings) -> list[ServerAddress]:
-    """All servers that are named; of a cluster some of its nodes."""
+    """Return all servers that are named; of a cluster some of its nodes."""
     others = [one for one in settings.others if isinstance(one, ServerAddress)]
     return [settings.address, *others]

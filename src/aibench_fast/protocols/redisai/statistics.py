@@ -1,4 +1,4 @@
-"""What a server says of itself: who it is, and what it counted over a run.
+"""Reads a server's own counters, by INFO and AI.INFO.
 
 Statistics are flat: a name with its unit, and a number. Over a stretch of time they are the
 differences of the server's own counters, so that nothing has to be reset for them:
@@ -71,16 +71,16 @@ def read_server(connection: Connection, models: Sequence[str]) -> ServerReading:
         replies = connection.exchange(asked)
     except ServerError as error:
         return ServerReading(now_s, notes=(f"no reading: {error}",))
-    told = [*map(fields, replies[:-2]), *map(info, replies[-2:])]
+    parsed = [*map(fields, replies[:-2]), *map(info, replies[-2:])]
     notes = [
         f"{' '.join(command)}: {_why_nothing(reply)}"
-        for command, reply, found in zip(asked, replies, told, strict=True)
+        for command, reply, found in zip(asked, replies, parsed, strict=True)
         if not found
     ]
-    of_server = {**told[-2], **told[-1]}
+    of_server = {**parsed[-2], **parsed[-1]}
     counters: dict[str, float] = {}
     levels: dict[str, float] = {}
-    counted = _added_up(told[:-2])
+    counted = _added_up(parsed[:-2])
     for theirs, count in counted.items():
         _note(counters, _MODEL_NAMES[theirs], count)
     for name, value in of_server.items():
@@ -91,9 +91,9 @@ def read_server(connection: Connection, models: Sequence[str]) -> ServerReading:
 
 
 def _added_up(of_models: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What AI.INFO counts, of all models; empty where none was told."""
-    told = [model for model in of_models if model]
-    added = {name: [text(model.get(name, "0")) for model in told] for name in _MODEL_NAMES}
+    """Return the sums of AI.INFO over all models; empty if there are none."""
+    known = [model for model in of_models if model]
+    added = {name: [text(model.get(name, "0")) for model in known] for name in _MODEL_NAMES}
     return {
         name: counts[0] if len(counts) == 1 else str(sum(map(int, counts)))
         for name, counts in added.items()
@@ -127,7 +127,7 @@ def _read_field(
 
 
 def _note(numbers: dict[str, float], name: str, value: str) -> None:
-    """Keep a count or a time; what is no number, such as RedisAI's N/A, is left out."""
+    """Keep a count or a time; what is not a number, such as RedisAI's N/A, is left out."""
     with suppress(ValueError, OverflowError):
         numbers[name] = int(value) if value.isdecimal() else _finite(float(value))
 
@@ -139,7 +139,7 @@ def _finite(number: float) -> float:
 
 
 def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
-    """What the statistics of some time say in short; None where they do not say it.
+    """Return key figures of statistics over some time; None for what is unknown.
 
     mean_batch is in images a request, as AI.INFO counts: requests that the server ran together
     count by themselves. execution_ms is of the execution that a mean request was part of. The
@@ -166,7 +166,7 @@ def _sum(stats: Mapping[str, Any], *names: str) -> float | None:
 def request_time(
     stats: Mapping[str, Any], requests: int, latency_ms: float, client_cpu_s: float
 ) -> dict[str, float] | None:
-    """Where the time of a mean request of a run went, in ms; None where the server did not count.
+    """Return the parts of a mean request's time in ms; None if the server has no counters.
 
     `stats` are over the run, and so are its requests, their mean service latency, and the CPU time
     of the client. The model's execution is the whole one that a request was part of. What is left

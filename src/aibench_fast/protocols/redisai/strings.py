@@ -20,7 +20,7 @@ def our_dtype(dtype: str) -> str:
 
 
 def blob_of(one: AskedInput, tensor: bytes) -> bytes:
-    """The bytes of an input's tensor; ConfigError where a string has a NUL in it."""
+    """Return the bytes of an input's tensor; ConfigError where a string has a NUL in it."""
     if one.dtype != STRINGS:
         return tensor
     strings = split_strings(tensor)
@@ -34,7 +34,7 @@ def blob_of(one: AskedInput, tensor: bytes) -> bytes:
 
 
 def unknown(error: ServerError) -> ServerError | None:
-    """What a trial's error means where the server knows no tensors of strings; else None."""
+    """Return a clearer error if the server has no tensors of strings; otherwise None."""
     if UNKNOWN_DTYPE not in str(error):
         return None
     return ServerError(f"{error}; RedisAI knows {STRING_DTYPE} tensors from 1.2.5 on")

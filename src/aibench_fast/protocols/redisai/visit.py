@@ -1,4 +1,4 @@
-"""The visit to a server before a run, which asks all there is to know, and the one after it.
+"""The visits to a server before a run, to learn about it, and after, to delete keys.
 
 Which server is it, does it know the commands and the model, does one request work, and what else
 do the figures depend on? Both visits have a connection of their own and close it.
@@ -57,7 +57,7 @@ class Trial(NamedTuple):
 REDISAI_MODULE = "ai"
 MAX_OUTPUTS_TRIED = 64
 _OTHER_OUTPUTS = re.compile(r"OUTPUTS|\d outputs|number of outputs", re.ASCII)
-"""What servers of any version say where a model has not as many outputs as it was given keys."""
+"""In the errors of all versions for another number of output keys than the model has."""
 EMBEDDED_VERSION = "ai_embedded_version"
 MODELEXECUTE_FROM = "1.2.3"
 """The RedisAI that AI.MODELEXECUTE came with."""
@@ -211,18 +211,18 @@ def _delete(questions: SlotQuestions, keys: Sequence[str]) -> None:
 
 
 def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str], int | None]:
-    """Which server this is, what is not told called unknown; INFO's fields of modules; its pid."""
-    told = info(connection.optional("INFO", "server"))
-    base = "valkey" if "valkey_version" in told else "redis"
+    """Return the server's facts, INFO's fields of modules, and its process number."""
+    found = info(connection.optional("INFO", "server"))
+    base = "valkey" if "valkey_version" in found else "redis"
     modules = info(connection.optional("INFO", "modules"))
     embedded = modules.get(EMBEDDED_VERSION)
     version = embedded or _module_version(connection)
     facts = ServerFacts(
         kind="aibench-fast embedded server" if embedded else "RedisAI",
-        version=f"{version} on {base} {told.get(f'{base}_version', 'unknown')}",
+        version=f"{version} on {base} {found.get(f'{base}_version', 'unknown')}",
         address=str(connection.address),
     )
-    pid = told.get("process_id", "")
+    pid = found.get("process_id", "")
     return facts, modules, int(pid) if pid.isdecimal() else None
 
 
@@ -230,9 +230,9 @@ def _module_version(connection: Connection) -> str:
     """RedisAI's version, which MODULE LIST gives as 10207 for 1.2.7."""
     modules = connection.optional("MODULE", "LIST")
     for module in modules if isinstance(modules, list) else ():
-        told = fields(module)
-        number = told.get("ver")
-        if text(told.get("name")) == REDISAI_MODULE and isinstance(number, int) and number > 0:
+        found = fields(module)
+        number = found.get("ver")
+        if text(found.get("name")) == REDISAI_MODULE and isinstance(number, int) and number > 0:
             return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
     return UNKNOWN
 
@@ -244,16 +244,16 @@ def _check_commands(connection: Connection, server: ServerFacts, request: Reques
     known = known_commands(connection, needed)
     missing = [] if known is None else sorted(needed - known)
     if missing:
-        told = (
+        unknown = (
             f"the server at {connection.address} (version {server.version}) does not know "
             f"{', '.join(missing)}: "
         )
         if request.dialect is Dialect.MODELEXECUTE and len(missing) < len(needed):
             raise ServerError(
-                f"{told}`dialect` {Dialect.MODELEXECUTE} takes RedisAI {MODELEXECUTE_FROM} or "
+                f"{unknown}`dialect` {Dialect.MODELEXECUTE} takes RedisAI {MODELEXECUTE_FROM} or "
                 f"newer; `dialect` {Dialect.MODELRUN} works with every version"
             )
-        raise ServerError(f"{told}is the RedisAI module loaded?")
+        raise ServerError(f"{unknown}is the RedisAI module loaded?")
 
 
 def _check_timeout(connection: Connection, timeout_ms: int) -> None:
@@ -283,7 +283,7 @@ def read_model(questions: SlotQuestions, name: str, key: str) -> StoredModel:
 def _batched(
     models: Mapping[str, StoredModel], requests: Sequence[Request]
 ) -> list[tuple[StoredModel, int]]:
-    """The requests that the server runs together, by their models and rows; those alike are one."""
+    """Return the requests that the server runs together, by their models and rows, each once."""
     alike = {
         (request.model_key, request.rows, *((one.dtype, *one.shape) for one in request.inputs)):
         request for request in requests
@@ -292,13 +292,13 @@ def _batched(
 
 
 def _fetching(request: Request, model: StoredModel, trial: Trial, count: int) -> Request:
-    """The request to a model that has so many outputs."""
+    """Return the request to a model that has so many outputs."""
     places = model.places(trial.outputs, count)
     return dataclasses.replace(request, output_count=count, fetched=places)
 
 
 def _server_config(connection: Connection, modules: dict[str, str]) -> dict[str, str] | None:
-    """The server's settings that bear on speed; None where it tells none of them."""
+    """Return the server's settings that bear on speed; None if it reports none."""
     # One by one: several at once are of servers from 7.0 on.
     replies = connection.exchange([("CONFIG", "GET", name) for name in _SERVER_CONFIG])
     found = {
@@ -394,7 +394,7 @@ class _Fetched(NamedTuple):
 
     @property
     def expected(self) -> int | RespStrings:
-        """What is expected of each reply: its size, or so many strings of any length."""
+        """Return the size that each reply has, or its number of strings of any length."""
         if self.dtype != STRING_DTYPE:
             return self.size_bytes
         most = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * self.size_bytes)
@@ -402,16 +402,16 @@ class _Fetched(NamedTuple):
 
 
 def _fetched(questions: SlotQuestions, key: str) -> _Fetched:
-    """An output of the trial, but for its bytes."""
+    """Return an output of the trial, but for its bytes."""
     reply = questions.call("AI.TENSORGET", key, "META", "BLOB", skim=True)
-    told = fields(reply)
-    dtype, blob = told.get("dtype"), told.get("blob")
+    found = fields(reply)
+    dtype, blob = found.get("dtype"), found.get("blob")
     if not isinstance(blob, bytes | Skimmed) or not isinstance(dtype, bytes):
         raise ServerError(
             f"{questions.place.connection.address} answered AI.TENSORGET META BLOB of the trial's "
-            f"output with {shown_reply(reply)}, which is no tensor"
+            f"output with {shown_reply(reply)}, which is not a tensor"
         )
-    shape = told.get("shape")
+    shape = found.get("shape")
     lengths = shape if isinstance(shape, list) else []
     values = math.prod(length for length in lengths if isinstance(length, int))
     size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
