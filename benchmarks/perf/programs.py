@@ -1,5 +1,6 @@
 """C programs built on the spot: with the client's native sources, its C libraries, or both."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -27,17 +28,22 @@ def compile_c(
     """Compile C sources that may include the native headers; return the program.
 
     `libraries` are those that the program is to be linked with, compiled by `library_flags`, or as
-    the rest is; `shared` are the system's.
+    the rest is but for definitions; programs built alike share their objects. `shared` are the
+    system's.
     """
     library = libraries or Sources({})
     includes = [f"-I{NATIVE}", f"-I{PIXELS}", *(f"-isystem{one}" for one in library.includes)]
     compiler = (os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-pthread", *includes)
     own = ("-std=c11", "-Wall", "-Wextra", "-Werror", *flags)
-    theirs = ("-w", *(flags if library_flags is None else library_flags), "-g0")
+    if library_flags is None:
+        library_flags = [flag for flag in flags if not flag.startswith("-D")]
+    theirs = ("-w", *library_flags, "-g0")
+    how = hashlib.sha256(" ".join(theirs).encode()).hexdigest()[:8]
     objects = []
-    for number, source in enumerate(library.files):
-        objects.append(program.with_name(f"{program.name}-{number}.o"))
-        output_of([*compiler, *theirs, "-c", "-o", objects[-1], source])
+    for source in library.files:
+        objects.append(source.with_suffix(f".{how}.o"))
+        if not objects[-1].exists():  # made for another program
+            output_of([*compiler, *theirs, "-c", "-o", objects[-1], source])
     linked = ("-lm", *(f"-l{name}" for name in shared))
     output_of([*compiler, *own, "-o", program, *sources, *objects, *linked])
     return program

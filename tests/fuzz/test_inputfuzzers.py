@@ -7,8 +7,9 @@ from pathlib import Path
 import inputfuzzers
 import inputs
 import pytest
+from ci import IN_CI
 
-SECONDS = 0.5
+SECONDS = 0.5 if IN_CI else 0.1
 SEED = 1
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import fuzzers
 import pytest
+from ci import IN_CI
 
 from vendored_sources import Sources
 
-SECONDS = 2
+SECONDS = 2 if IN_CI else 0.5
 SEED = 1
 
 

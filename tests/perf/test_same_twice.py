@@ -6,24 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import same_twice
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("order", [[], ["--one-after-the-other"]])
-def test_a_trial_is_two_sweeps_and_a_comparison(order: list[str]) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "benchmarks.same_twice", "--trials", "1", "--duration", "30ms",
-            *order, "--", "--threads", "1",
-        ],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stderr == ""
-    *_, trial, summary = done.stdout.splitlines()
+def test_a_trial_is_two_sweeps_and_a_comparison(
+    order: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--trials", "1", "--duration", "30ms", *order, "--", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["same_twice", *words])
+    monkeypatch.setattr(same_twice, "RUNS", 2)
+    code = same_twice.main()
+    out, err = capfd.readouterr()
+    assert err == ""
+    *_, trial, summary = out.splitlines()
     assert trial.startswith("trial 1: exit code ")
     worse = int(trial.split("exit code ")[1].split(",")[0])
     assert summary == f"{worse} of 1 comparisons of a server with itself have exit code 1"
-    assert done.returncode == worse
+    assert code == worse
 
 
 def test_a_sweep_that_fails_ends_it() -> None:

@@ -22,6 +22,7 @@ from aibench_fast.load.surroundings import Shares
 from aibench_fast.load.verdict import MUCH_OTHERS, MUCH_STEAL, Seen, check_client
 from aibench_fast.results.clientside import ClientCheck, Verdict
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.studies import selfcheck
 from aibench_fast.studies.selfcheck import Machine, advice
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -380,6 +381,14 @@ def test_timers_never_wake_early_and_every_wait_is_counted() -> None:
     assert LatencyHistogram.from_counts(errors.counts, errors.min_us, errors.max_us).count == 50
 
 
+@pytest.fixture
+def short_selfcheck(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BURN_IN_S", "CEILING_S", "SCHEDULED_S"):
+        monkeypatch.setattr(selfcheck, name, 0.2)
+    monkeypatch.setattr(selfcheck, "TIMER_WAITS", 200)
+
+
+@pytest.mark.usefixtures("short_selfcheck")
 def test_selfcheck_tells_the_ceiling_and_what_bounds_it(cli: Cli, tmp_path: Path) -> None:
     done = cli("selfcheck", "--shape", 16, "--workers", 2, "--json-out-file", "s.json")
     assert done.returncode == 0, done.stderr
@@ -414,6 +423,7 @@ def test_selfcheck_advises_on_a_quota(quota_cpus: float | None, expected: bool) 
     assert "--threads" not in advised  # that are as many as cores or workers
 
 
+@pytest.mark.usefixtures("short_selfcheck")
 def test_selfcheck_says_what_to_change(cli: Cli) -> None:
     done = cli("selfcheck", "--shape", "1024,1024,3", "--batch-size", 2)
     assert done.returncode == 0, done.stderr

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import pytest
 import redis
+from ci import examples
 from redisclient import connect
 from sanitized import sanitized
 
 from aibench_fast.server import EmbeddedServer
 
-ROUNDS = 20 if sanitized() else 200  # of which the sanitizer makes slow work
+ROUNDS = 20 if sanitized() else examples(200)  # of which the sanitizer makes slow work
 SLACK_BYTES = 300_000  # what the server's own tables and buffers may differ by
 
 
@@ -106,7 +107,7 @@ def test_the_engines_memory_returns_too(doubler: bytes) -> None:
 
         store_and_run(100)
         before = resident()
-        store_and_run(300)
+        store_and_run(examples(300))
         assert resident() - before < 30 << 20
 
 

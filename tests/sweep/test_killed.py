@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from ci import examples
 from commandline import Cli, command, without_coverage
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
@@ -17,7 +18,7 @@ from aibench_fast.results.files import read_record
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.server import EmbeddedServer
 
-KILLS = 100
+KILLS = examples(100)
 KILLED_SWEEPS = Path(__file__).with_name("killed_sweeps.py")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "result.schema.json").read_text())
 
@@ -152,7 +153,7 @@ def test_a_sweep_on_a_full_disk_prints_its_result(server: EmbeddedServer, tmp_pa
     assert [path.name[:4] for path in (tmp_path / "results").iterdir()] == ["RAW_"]
 
 
-@pytest.mark.timeout(300)  # a hundred sweeps begin, on a machine that may be busy
+@pytest.mark.timeout(300)  # a hundred sweeps begin in CI, where the machine may be busy
 def test_sweeps_killed_at_any_moment_are_as_undisturbed_ones(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:

@@ -193,13 +193,13 @@ def test_steps_are_printed_and_saved_and_the_report_shows_the_edge(
     with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.01)) as server:  # type: ignore[arg-type]
         done = cli(
             "search", "--slo", "p90=60ms", "--slo", "errors=1%", "--shape", 16,
-            "--port", server.port, "--from", 20, "--to", 400, "--duration", "1s",
+            "--port", server.port, "--from", 60, "--to", 180, "--duration", "1s",
             "--burn-in", "0", "--workers", 40, "--expect", "rate>10", "--junit", "s.xml",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
     length, *lines = done.stdout.splitlines()
-    assert length == "the search: at most 15 runs, which take 15s; --within TIME ends it sooner"
-    assert lines[0].startswith("step 1: rate 20: p90<=60ms ")
+    assert length == "the search: at most 12 runs, which take 12s; --within TIME ends it sooner"
+    assert lines[0].startswith("step 1: rate 60: p90<=60ms ")
     assert lines[0].endswith(": held")
     assert lines[-2].startswith("Found: p90<=60ms and errors<=1% holds up to ")
     assert lines[-1].endswith("inferences/s, held")
@@ -227,7 +227,7 @@ def test_a_search_over_workers_is_a_closed_loop(cli: Cli, tmp_path: Path) -> Non
     with FakeRedisAI(AI_MODELRUN=one_at_a_time(0.01)) as server:  # type: ignore[arg-type]
         done = cli(
             "search", "--slo", "p50=45ms", "--over", "workers", "--shape", 16,
-            "--port", server.port, "--duration", "700ms", "--burn-in", "100ms", "--quiet",
+            "--port", server.port, "--duration", "300ms", "--burn-in", "100ms", "--quiet",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
     assert done.stdout.count("\n") == 1
