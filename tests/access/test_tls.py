@@ -17,6 +17,7 @@ from tls_redis import MODEL, TlsRedis
 from aibench_fast import RunConfig, run
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai import connection
 from aibench_fast.protocols.tls import TlsSettings
 from benchmarks.perf import programs
 
@@ -183,8 +184,10 @@ def test_what_is_refused_before_the_run(
 
 
 def test_tls_with_a_server_that_speaks_none(
-    cli: Cli, redis_program: Path, authority: Authority, certificate: Certificate
-) -> None:
+    cli: Cli, redis_program: Path, authority: Authority, certificate: Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.0)
     with TlsRedis(redis_program, authority.file, certificate) as server:
         words = ("--url", f"rediss://localhost:{server.plain_port}", "--cacert", authority.file)
         done = cli("run", "--shape", "4", *words)

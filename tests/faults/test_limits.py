@@ -134,7 +134,7 @@ def test_a_reply_without_an_end_does_not_hold_up_the_run(
     generator = LoadGenerator(
         kinds=[Kind([Tensors.generate(4, 16, "FLOAT", 1)], [[b"what?", b""]], plan)],
         endpoints=[Endpoint("127.0.0.1", server.port)],
-        threads=1, burn_in_requests=0, max_requests=5, duration_ns=0, reply_timeout_ns=10**9,
+        threads=1, burn_in_requests=0, max_requests=5, duration_ns=0, reply_timeout_ns=10**8,
         connect_timeout_ns=10**10, stop_on_failure=False, reconnect_for_ns=10**10,
     )  # fmt: skip
     generator.start()

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from aibench_fast import ConfigError, Result, RunConfig, ServerError, run
 from aibench_fast._core import Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.protocols.openinference import client
 
 
 def against(server: FakeInference, **settings: object) -> Result:
@@ -444,7 +445,10 @@ def test_a_url_that_is_none_is_one_line(cli: Cli, url: str, told: str) -> None:
     assert "secret" not in done.stderr
 
 
-def test_no_server_a_redirect_and_another_protocol_are_one_line(closed_port: int) -> None:
+def test_no_server_a_redirect_and_another_protocol_are_one_line(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 1.0)
     config = RunConfig(file=None, url=f"http://127.0.0.1:{closed_port}", model="m")
     with pytest.raises(ServerError, match=r"no server answers at .*: connection refused"):
         run(config)

@@ -52,9 +52,6 @@ def test_a_run_is_shown_and_saved_like_any(
 def test_ctrl_c_ends_all_clients_and_keeps_what_they_measured(
     cli: Cli, tmp_path: Path, cluster: LocalCluster, server: EmbeddedServer
 ) -> None:
-    began = time.monotonic()
-    assert cli("run", *over(cluster, server), "--workers", 3, "--max-queries", 3).returncode == 0
-    whole_s = time.monotonic() - began
     with subprocess.Popen(
         command(
             "run", *over(cluster, server), "--workers", 3, "--limit-rps", 60, "--duration", "60s",
@@ -69,17 +66,14 @@ def test_ctrl_c_ends_all_clients_and_keeps_what_they_measured(
         rest = process.stdout.read()
         took_s = time.monotonic() - start
         assert process.wait() == 130
-    assert took_s < 2 + whole_s  # and what a machine so busy takes for a command
+    assert took_s < 30  # of a load of 60 s
     assert all("," in line for line in lines)
     assert "Interrupted" in rest
     told = json.loads((tmp_path / "result.json").read_text())
     assert [one["Lost"] for one in told["Clients"]] == [None] * WORKERS
     assert told["Requests"] == sum(one["Requests"] for one in told["Clients"]) >= 30
     # The clients are free: another run is made at once.
-    again = subprocess.run(
-        command("run", *over(cluster, server), "--workers", 3, "--max-queries", 9, "--quiet"),
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    again = cli("run", *over(cluster, server), "--workers", 3, "--max-queries", 9, "--quiet")
     assert again.returncode == 0, again.stderr
 
 
@@ -130,7 +124,7 @@ def test_a_client_that_is_lost_in_a_step_ends_the_search(
     with subprocess.Popen(
         command(
             "search", *over(cluster, server), "--slo", "p99=10s", "--over", "workers",
-            "--from", 3, "--to", 3, "--duration", "5s", "--reporting-period", "250ms",
+            "--from", 3, "--to", 3, "--duration", "3s", "--reporting-period", "250ms",
         ),
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip

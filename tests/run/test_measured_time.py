@@ -90,7 +90,7 @@ def test_a_stuck_server_is_waited_for_and_not_in_the_rate(settings: dict[str, ob
         if isinstance(event, Waiting):
             events.append(event)
 
-    with FakeInference(frozen(after=20, seconds=3)) as server:
+    with FakeInference(frozen(after=20, seconds=2)) as server:
         result = against(server, observe, duration_s=0.5, reply_timeout_s=60.0, **settings)
     assert result.duration_s > 1.5
     assert result.measured_s < 0.6
@@ -102,7 +102,7 @@ def test_a_stuck_server_is_waited_for_and_not_in_the_rate(settings: dict[str, ob
 
 @pytest.mark.parametrize("is_quiet", [False, True])
 def test_what_a_run_waits_for_is_said_once(cli: Cli, is_quiet: bool) -> None:
-    with FakeInference(frozen(after=5, seconds=3)) as server:
+    with FakeInference(frozen(after=5, seconds=2)) as server:
         done = cli(
             "run", "--url", server.url, "--model", "m", "--duration", "300ms",
             *["--quiet"] * is_quiet,

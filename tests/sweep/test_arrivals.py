@@ -80,23 +80,23 @@ def against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
 
 
 def test_a_server_that_freezes_shows_in_response_latency(tensor_file: Path) -> None:
-    """For one second in ten, under an open loop of 100 requests a second."""
+    """For half a second in five, under an open loop of 100 requests a second."""
     started = time.monotonic()
 
     def freeze(_: Sequence[bytes], number: int) -> bytes:
         nonlocal started
         if number == 1:
             started = time.monotonic()
-        if number and 4 < time.monotonic() - started < 4.5:
-            time.sleep(1.0)
+        if number and 2 < time.monotonic() - started < 2.25:
+            time.sleep(0.5)
         return OK
 
     with FakeRedisAI(AI_MODELRUN=freeze) as server:
-        opened = against(server, tensor_file, limit_rps=100, duration_s=10, workers=4)
+        opened = against(server, tensor_file, limit_rps=100, duration_s=5, workers=2)
     assert opened.service_latencies is not None
     (response_p99,) = opened.latencies.quantiles_ms([0.99])
     (service_p99,) = opened.service_latencies.quantiles_ms([0.99])
-    assert response_p99 > 800
+    assert response_p99 > 400
     assert service_p99 < response_p99 / 2
     assert opened.to_json()["Latency"] == "response"
     with FakeRedisAI() as server:
