@@ -6,7 +6,7 @@ together with the memory that it points to. coretypes.py has what goes in and wh
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
@@ -783,7 +783,7 @@ cdef class LoadGenerator:
 
     def parts(self):
         cdef loadgen *g = self._open()
-        cdef part *read = <part *>malloc(sizeof(part))
+        cdef part *read = <part *>calloc(1, sizeof(part))
         if read is NULL:
             raise MemoryError
         found = []

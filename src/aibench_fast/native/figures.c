@@ -1,5 +1,7 @@
 #include "figures.h"
 
+#include <string.h>
+
 #define NAME(name) #name,
 
 const char *const figure_counter_names[] = {FIGURE_COUNTER_LIST(NAME)};
@@ -28,6 +30,8 @@ static void merge_histograms(struct histogram *into, const struct histogram *fro
 
 void figures_init(struct figures *f)
 {
+    memset(&f->counters, 0, sizeof f->counters);
+    memset(&f->failures, 0, sizeof f->failures);
     init_histograms(f->histograms.all, FIGURE_HISTOGRAMS);
     histogram_init(&f->response_latencies);
 }
@@ -50,6 +54,7 @@ void figures_complete(struct figures *f)
 
 void counted_init(struct counted *c)
 {
+    memset(&c->counters, 0, sizeof c->counters);
     init_histograms(c->histograms.all, RUN_HISTOGRAMS);
     figures_init(&c->measured);
     figures_init(&c->burn_in);

@@ -7,7 +7,8 @@
  * to Python by name; nothing in between knows any of them. A new one needs its line in a list, the place that counts,
  * and the field of the result that shows it.
  *
- * Memory: the caller allocates and frees: zeroed memory, then an init function. Nothing here allocates.
+ * Memory: the caller allocates and frees: zeroed memory, then an init function. Nothing here allocates. Pages of
+ * histograms without a count stay untouched.
  * Units: a counter's are in its comment; histograms take nanoseconds.
  * Threads: one thread counts; any thread may merge from it meanwhile.
  */
@@ -129,7 +130,7 @@ static inline void counter_bump(_Atomic uint64_t *counter)
     counter_add(counter, 1);
 }
 
-/* Make zeroed memory into empty figures. */
+/* Make figures empty: zeroed memory, or figures that were used and belong to the caller's thread alone. */
 void figures_init(struct figures *f);
 
 /* Count a request that ended. Inline, because every request comes here. */

@@ -1,4 +1,6 @@
-/* Converts half-precision floats (FP16) from and to their bits. Every half is exactly a double. */
+/* Converts half-precision floats (FP16) from and to their bits. Every half is exactly a double.
+ *
+ * Memory: nothing is allocated. Threads: any number. */
 #ifndef AIBENCH_HALF_H
 #define AIBENCH_HALF_H
 

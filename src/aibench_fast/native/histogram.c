@@ -1,5 +1,7 @@
 #include "histogram.h"
 
+#include <string.h>
+
 #include "clock.h"
 
 /* Only the owner writes, so a relaxed load and store increments without a locked instruction. */
@@ -33,6 +35,8 @@ static inline int counts_index(int64_t value_us)
 
 void histogram_init(struct histogram *h)
 {
+    if (!histogram_is_empty(h))
+        memset(h, 0, sizeof *h);
     atomic_init(&h->min_us, INT64_MAX);
 }
 

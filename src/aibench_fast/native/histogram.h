@@ -2,7 +2,7 @@
  * digits. The array of counts is that of HdrHistogram(1, 3600000000, 3).
  *
  * Memory: the struct holds everything; the caller allocates it (zeroed, and then
- * histogram_init) and frees it. Nothing here allocates.
+ * histogram_init) and frees it. Nothing here allocates. Pages without a count stay untouched.
  * Units: values go in as nanoseconds and are kept as whole microseconds, rounded to nearest.
  * Threads: one thread records; any thread may merge from it meanwhile and sees each count either
  * before or after a record, never torn.
@@ -28,7 +28,7 @@ struct histogram {
     _Atomic int64_t saturated; /* values above HISTOGRAM_MAX_US, which are counted at it */
 };
 
-/* Make zeroed memory an empty histogram. Pages without a count stay untouched. */
+/* Make a histogram empty: zeroed memory, or one that was used and belongs to the caller's thread alone. */
 void histogram_init(struct histogram *h);
 
 /* Count one latency. Below 0.5 us it counts as 1 us; above an hour as an hour, and as saturated. */

@@ -1,7 +1,7 @@
 /* A kind of request: its model, its tensors, and the replies that it expects. A run has one kind, or a mix of several
  * with weights.
  *
- * Memory: everything is borrowed, and must outlive the load generator.
+ * Memory: everything is borrowed, and must outlive the load generator. Units: bytes.
  * Threads: read-only, shared by all.
  */
 #ifndef AIBENCH_KIND_H

@@ -243,10 +243,12 @@ static int64_t cut_at_ns(struct run_state *run)
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
 {
     double busiest_ns = 0;
-    memset(s, 0, sizeof *s);
-    s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
-    s->longest_cpu_wait_ns = -1;
     counted_init(&s->counted);
+    s->began_ns = s->last_completed_ns = s->cpu_ns = 0;
+    s->busiest_thread = 0;
+    s->longest_cpu_wait_ns = -1;
+    s->least_worker_requests = UINT64_MAX; /* every thread has a worker */
+    s->most_worker_requests = 0;
     s->started_ns = g->started_ns;
     s->measured_from_ns = atomic_load(&g->run.measured_from_ns);
     s->cut_ns = cut_at_ns(&g->run);
@@ -267,7 +269,6 @@ uint32_t loadgen_parts(const struct loadgen *g)
 void loadgen_read_part(struct loadgen *g, uint32_t place, struct part *part)
 {
     const struct parts *parts = &g->run.parts;
-    memset(part, 0, sizeof *part);
     part->dimension = parts_dimension(parts, place);
     part->number = place - parts->firsts[part->dimension];
     figures_init(&part->figures);

@@ -110,13 +110,14 @@ void loadgen_begin_measuring(struct loadgen *g);
 /* End the run within a tenth of a second. Requests under way are abandoned. */
 void loadgen_stop(struct loadgen *g);
 
-/* Add up what all threads counted so far, without stopping them. Overwrites `snapshot`. */
+/* Add up what all threads counted so far, without stopping them. `snapshot` is zeroed memory, or one that was filled
+ * here before; it is overwritten. */
 void loadgen_read(struct loadgen *g, struct loadgen_snapshot *snapshot);
 
 /* Return the number of parts: each kind and each server if there are several, and each step of the schedule. */
 uint32_t loadgen_parts(const struct loadgen *g);
 
-/* Add up the figures of one part, by its place from 0 on, as loadgen_read does. Overwrites `part`. */
+/* Add up the figures of one part, by its place from 0 on, as loadgen_read does; `part` likewise. */
 void loadgen_read_part(struct loadgen *g, uint32_t place, struct part *part);
 
 /* Copy a server's outages so far, which needs room for OUTAGES_KEPT. Return how many there were in all. */

@@ -1,6 +1,6 @@
 /* What a protocol found in the replies to one request.
  *
- * Memory: the caller owns it; `expected` and `output` are borrowed. Threads: one at a time.
+ * Memory: the caller owns it; `expected` and `output` are borrowed. Units: bytes. Threads: one at a time.
  */
 #ifndef AIBENCH_REPLYCHECK_H
 #define AIBENCH_REPLYCHECK_H

@@ -11,14 +11,15 @@
  *     RESTING     worker_rest               worker_rested
  *     ENDED       worker_end                nothing
  *
- * WAITING, BUSY and ENDED belong to requests.c; the others belong to connecting.c. From here to there:
- * worker_begin and worker_receive call worker_connect, for want of a connection or after a redirect; worker_lost
- * and worker_receive call worker_rest. From there to here: a new connection calls worker_start, or worker_next
- * where the request is too late by then; connect_failed calls requests_lost or request_done for requests that it
- * gives up, and worker_end; worker_rested calls worker_begin, worker_next or worker_end_unsent.
+ * iothread.c calls the handlers: for an event of the socket, after a timeout, or when the run is over.
  *
- * Each function leaves the worker in one of these phases, so that the caller must not use what it knew of the
- * worker before the call.
+ * requests.c owns WAITING, BUSY and ENDED; connecting.c owns the others. From here to there, worker_begin and
+ * worker_receive call worker_connect, without a connection or after a redirect; worker_lost and worker_receive call
+ * worker_rest. From there to here, a new connection calls worker_start, or worker_next if the request is too late by
+ * then; connect_failed calls requests_lost or request_done for requests that it gives up, and worker_end;
+ * worker_rested calls worker_begin, worker_next or worker_end_unsent.
+ *
+ * Each function leaves the worker in one of these phases; after a call, read its state again.
  *
  * Memory: nothing here allocates. Units: nanoseconds of CLOCK_MONOTONIC.
  * Threads: the worker's I/O thread alone calls them, but any thread may call run_stop and run_is_over.
