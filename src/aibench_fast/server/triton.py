@@ -35,7 +35,7 @@ input, a pipe that closes with our process, and then ends the session.
 Not PR_SET_PDEATHSIG: that signals when the thread that started the process ends.
 """
 
-
+_MODELS = files("aibench_fast.server.tritonmodels")
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -227,10 +227,11 @@ def _stub(package: Path) -> Path:
 
 
 def write_code(version: Path, code: str) -> None:
-    """Write a model's Python into its version's new folder, to find the packages that we have."""
+    """Write a model's Python code to the new folder of its version, with the path to packages."""
     version.mkdir(parents=True)
     paths: Sequence[str] = [*site.getsitepackages(), site.getusersitepackages()]
     (version / "model.py").write_text(f"import sys\n\nsys.path[:0] = {paths!r}\n{code}")
+    (version / "arrays.py").write_text((_MODELS / "arrays.py").read_text())
 
 
 def _write_model(
@@ -238,8 +239,7 @@ def _write_model(
 ) -> Path:
     """Write a model of images to classes; return the folder of its version."""
     version = folder / "1"
-    code = files("aibench_fast.server.tritonmodels").joinpath(f"{source}.py").read_text()
-    write_code(version, code)
+    write_code(version, (_MODELS / f"{source}.py").read_text())
     told = "".join(
         f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}\n'
         for name, value in parameters.items()

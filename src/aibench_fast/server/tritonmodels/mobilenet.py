@@ -1,4 +1,4 @@
-"""MobileNet V1, run by OpenVINO as the embedded RedisAI-compatible server runs it."""
+"""MobileNet V1, run by OpenVINO with the settings of the embedded RedisAI-compatible server."""
 
 import json
 from pathlib import Path
@@ -8,15 +8,17 @@ import numpy as np
 import openvino
 import triton_python_backend_utils as triton
 
+from .arrays import to_array, to_tensor
+
 KEPT_SHAPES = 4
 
 
 class TritonPythonModel:
-    """One instance, which runs a request at a time; `model.pb` lies beside this file."""
+    """One instance: runs one request at a time, with the `model.pb` beside this file."""
 
-    def initialize(self, told: dict[str, str]) -> None:
-        """Read what it is asked to be; `told` has Triton's configuration as JSON."""
-        config = json.loads(told["model_config"])
+    def initialize(self, arguments: dict[str, str]) -> None:
+        """Read Triton's configuration of the model, which is JSON."""
+        config = json.loads(arguments["model_config"])
         self._output = config["output"][0]["name"]
         self._input = config["input"][0]["name"]
         self._settings = {
@@ -28,17 +30,17 @@ class TritonPythonModel:
         self._compiled: dict[tuple[int, ...], Any] = {}
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer them one by one. DLPack, for as_numpy is of NumPy 1 alone."""
+        """Answer them one by one."""
         answers = []
         for request in requests:
-            images = np.from_dlpack(triton.get_input_tensor_by_name(request, self._input))
+            images = to_array(triton.get_input_tensor_by_name(request, self._input))
             (classes,) = self._compiled_for(images.shape).infer([images]).values()
-            output = triton.Tensor.from_dlpack(self._output, np.array(classes))
+            output = to_tensor(self._output, np.array(classes))
             answers.append(triton.InferenceResponse([output]))
         return answers
 
     def _compiled_for(self, shape: tuple[int, ...]) -> Any:
-        """The model for images of this shape, compiled once as long as few others come."""
+        """Return the model for images of this shape; the last few shapes stay compiled."""
         found = self._compiled.pop(shape, None)
         if found is None:
             graph = self._core.read_model(Path(__file__).with_name("model.pb"))
