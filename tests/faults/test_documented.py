@@ -18,3 +18,13 @@ def test_each_row_names_one() -> None:
     page = (HERE.parents[1] / "docs" / "faults.md").read_text()
     rows = page.partition("| fault |")[2].partition("\n\n")[0].splitlines()[2:]
     assert len(rows) == len(NAMED) > 15
+
+
+def test_the_table_of_failure_kinds_has_all_of_them() -> None:
+    root = HERE.parents[1]
+    header = (root / "src" / "aibench_fast" / "native" / "failures.h").read_text()
+    page = (root / "docs" / "measuring.md").read_text()
+    table = page.partition("| kind | what happened |")[2].partition("\n\n")[0]
+    counted = re.findall(r'X\(FAILURE_\w+, "(\w+)"\)', header)
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(counted)
+    assert len(counted) >= 15

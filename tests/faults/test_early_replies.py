@@ -212,8 +212,8 @@ def test_a_compressed_reply_is_named_as_that(cli: Cli, tmp_path: Path) -> None:
     assert "for the model m with Content-Encoding: gzip" in done.stderr
     for answer, kind, words in (
         (compressed(body), "wrong_reply", "the reply has Content-Encoding: gzip"),
-        (compressed(b"{}", status="500 X"), "error_reply", "HTTP 500, its words in Content-Enc"),
-        (compressed(b"{}", status="429 X"), "too_many_requests", "HTTP 429, its words in Content"),
+        (compressed(b"{}", status="500 X"), "error_reply", "HTTP 500, its message in Content-Enc"),
+        (compressed(b"{}", status="429 X"), "too_many_requests", "HTTP 429, its message in Conten"),
     ):
         odd = lambda _, number, answer=answer: answer if number == 3 else binary_reply()  # noqa: E731
         with FakeInference(infer=odd) as fake:
