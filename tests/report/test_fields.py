@@ -23,6 +23,7 @@ from aibench_fast.results.figures import (
 )
 from aibench_fast.results.merging import merged
 from aibench_fast.results.result import (
+    FORMAT_VERSION,
     Checked,
     Connections,
     Interval,
@@ -73,9 +74,32 @@ def full_result() -> Result:
     )  # fmt: skip
 
 
-def test_a_saved_result_is_byte_for_byte_the_golden_file(tmp_path: Path) -> None:
+def test_a_saved_result_has_all_of_format_1_9_byte_for_byte(tmp_path: Path) -> None:
     full_result().save(tmp_path / "r.json")
-    assert (tmp_path / "r.json").read_text() == GOLDEN.read_text()
+    golden = GOLDEN.read_text()
+    saved = _as_in(json.loads(golden), json.loads((tmp_path / "r.json").read_text()))
+    saved["ResultFormatVersion"] = "1.9"
+    assert json.dumps(saved, indent=2) + "\n" == golden
+
+
+def _as_in(older: Any, plain: Any) -> Any:
+    """JSON values without keys that an older version did not have."""
+    if isinstance(older, dict):
+        return {key: _as_in(older[key], one) for key, one in plain.items() if key in older}
+    if isinstance(older, list):
+        return [_as_in(*both) for both in zip(older, plain, strict=True)]
+    return plain
+
+
+def test_no_key_is_newer_than_the_format() -> None:
+    newest = max(
+        (leaf.declared.since for kind in _kinds(Result) for leaf in leaves(kind)), key=parsed
+    )
+    assert parsed(newest) <= parsed(FORMAT_VERSION)
+
+
+def parsed(version: str) -> list[int]:
+    return [*map(int, version.split("."))]
 
 
 def test_schema_and_table_are_up_to_date() -> None:
