@@ -270,7 +270,7 @@ def test_what_makes_the_figures_doubtful_is_shown_as_text(
     opened(browser, page)
     doubts = browser.find_element(By.CSS_SELECTOR, ".doubts").text
     assert f"JSON_03.json: 5 error_reply, first: {EVIL}" in doubts
-    assert "half.json: it is no whole JSON" in doubts
+    assert "half.json: not complete JSON" in doubts
     assert browser.title == "Benchmark report: results"
 
 

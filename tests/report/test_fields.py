@@ -176,6 +176,6 @@ def test_all_of_a_counter_follows_from_its_declaration() -> None:
 
 @pytest.mark.parametrize("value", [True, 2.5, "2", [2], float("nan"), 1e300])
 def test_a_value_of_another_type_is_refused(value: object) -> None:
-    with pytest.raises(ConfigError, match="it is no result: Threads is"):
+    with pytest.raises(ConfigError, match="not a result: Threads is"):
         known_values(Result, {"Threads": value})
     assert known_values(Result, {"Threads": 2.0})["Threads"] == 2

@@ -108,7 +108,7 @@ def test_a_file_that_was_just_written_is_not_trusted_to_stay(many: Folder) -> No
 
 def test_a_file_that_is_no_result_may_become_one(many: Folder) -> None:
     path = aged(write(many.path, "half.json", {}))
-    assert many.read()["half.json"].reason == "it is no result: OverallQuantiles is missing"
+    assert many.read()["half.json"].reason == "not a result: OverallQuantiles is missing"
     many.read()
     assert many.was_read == ["half.json"]
     write_one(many.path, path.name, 7)

@@ -26,9 +26,9 @@ from aibench_fast.results.result import Outage, Result
     [
         (None, "No such file"),
         ("", "is empty"),
-        ("{}\n", "is no journal of a run: name the .journal file"),
-        ("[1]\n", "is no journal of a run"),
-        ("half a li", "is no journal of a run"),
+        ("{}\n", "is not a run's journal: name the .journal file"),
+        ("[1]\n", "is not a run's journal"),
+        ("half a li", "is not a run's journal"),
         ('{"Journal": "2.0"}\n', "is a journal of result format 2.0, this program's is 1."),
         ('{"Journal": "VERSION"}\n', "holds nothing: the run was killed before its first"),
         ('{"Journal": "VERSION"}\n{"ClientRunTimeStats": {}, "ServerPeriods"', "holds nothing"),

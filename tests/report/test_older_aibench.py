@@ -137,17 +137,17 @@ def test_an_index_has_them_as_they_are(tmp_path: Path, commit: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"OverallQuantiles": None}, "it is no result: OverallQuantiles is missing"),
-        ({"OverallRates": None}, "it is no result: OverallRates is missing"),
-        ({"Workers": None}, "it is no result: Workers is None, a number is expected"),
-        ({"OverallQuantiles": {"AllQueries": {"q99": 1}}}, "it is no result: q50 is missing"),
+        ({"OverallQuantiles": None}, "not a result: OverallQuantiles is missing"),
+        ({"OverallRates": None}, "not a result: OverallRates is missing"),
+        ({"Workers": None}, "not a result: Workers is None, a number is expected"),
+        ({"OverallQuantiles": {"AllQueries": {"q99": 1}}}, "not a result: q50 is missing"),
         (
             {"OverallRatesIncludingWarmup": {"overallOpsRate": "fast"}},
-            "it is no result: overallOpsRate is 'fast', a number is expected",
+            "not a result: overallOpsRate is 'fast', a number is expected",
         ),
         (
             {"OverallQuantiles": {"AllQueries": {"q0": 0, "q50": 0, "q100": 0}}},
-            "it measured nothing: no request was answered after the burn-in",
+            "it measured nothing: no request succeeded after the warm-up",
         ),
     ],
 )

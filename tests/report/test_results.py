@@ -99,17 +99,17 @@ def test_failures_are_told_by_period(tmp_path: Path) -> None:
 
 BROKEN = {
     "empty.json": ("", "it is empty"),
-    "half.json": (json.dumps(go_document(1, 0, 1, 1.0, 1.0))[:200], "it is no whole JSON"),
-    "list.json": ("[]", "it is no result: a JSON object is expected"),
-    "other.json": ('{"name": "package"}', "it is no result: OverallQuantiles is missing"),
-    "binary.json": ("\x00\xff", "it is no whole JSON"),
+    "half.json": (json.dumps(go_document(1, 0, 1, 1.0, 1.0))[:200], "not complete JSON"),
+    "list.json": ("[]", "not a result: a JSON object is expected"),
+    "other.json": ('{"name": "package"}', "not a result: OverallQuantiles is missing"),
+    "binary.json": ("\x00\xff", "not complete JSON"),
     "nan.json": (
         json.dumps(go_document(1, 0, 1, float("nan"), 1.0)),
-        "it is no result: overallOpsRate is nan, a number is expected",
+        "not a result: overallOpsRate is nan, a number is expected",
     ),
     "nothing.json": (
         json.dumps(go_document(1, 0, 1, 0.0, 0.0)),
-        "it measured nothing: no request was answered after the burn-in",
+        "it measured nothing: no request succeeded after the warm-up",
     ),
     "future.json": (
         json.dumps({"ResultFormatVersion": "2.0"}),
@@ -117,7 +117,7 @@ BROKEN = {
     ),
     "odd.json": (
         json.dumps(go_document(1, 0, 1, 1.0, 1.0) | {"Server": {"Kind": "RedisAI"}}),
-        "it is no result: Version is missing",
+        "not a result: Version is missing",
     ),
 }
 
@@ -170,7 +170,7 @@ def test_unlike_runs_in_one_cell_are_told(cli: Cli, go_results: Path, tmp_path: 
 def test_an_unreadable_histogram_is_told(tmp_path: Path) -> None:
     document = our_result().to_json()
     document["OverallQuantiles"]["EncodedHistogram"] = "HISTFbroken"
-    with pytest.raises(ConfigError, match="is no encoded HdrHistogram"):
+    with pytest.raises(ConfigError, match="is not an encoded HdrHistogram"):
         read_record(write(tmp_path, "r.json", document)).latencies()
 
 

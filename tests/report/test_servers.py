@@ -129,4 +129,4 @@ def test_a_comparison_of_servers_is_refused_where_more_than_they_differ(
     assert "client threads: 1 in A, 7 in B. --force" in done.stderr
     done = cli("compare", results, results, "--server-a", "ours", "--server-b", "nosuch")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "no result is of a server nosuch; there are far, ours, triton" in done.stderr
+    assert "there is no result of a server nosuch; servers are far, ours, triton" in done.stderr

@@ -1,4 +1,4 @@
-"""What several clients measured as one result: sums of counts, and of no percentile a mean."""
+"""Merge the results of several clients: counts add up, percentiles come from all latencies."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,16 +21,16 @@ MAX_START_LAG_S = 0.005
 
 @dataclass(frozen=True)
 class Client:
-    """One client, and what it told last."""
+    """One client, and its last report."""
 
     name: str
     host: str
     config: RunConfig
     offset: Offset
     report: ClientReport | None = None
-    """None: nothing yet."""
+    """None before the first."""
     lost: str | None = None
-    """How it went away, where it did."""
+    """How it was lost, if it was."""
 
 
 def merge(
@@ -42,9 +42,9 @@ def merge(
     interrupted: bool = False,
     incomplete: bool = False,
 ) -> Result:
-    """The result of all clients, of which at least one has told something.
+    """Return the result of all clients, of which at least one has reported.
 
-    What a lost client had told of is in it, and no more than that. `config` is of the whole run.
+    Of a lost client it has what that had reported. `config` is of the whole run.
     """
     reports = [one.report for one in clients if one.report is not None]
     results = [_named(one, one.report) for one in clients if one.report is not None]
@@ -73,7 +73,7 @@ def merge(
 
 
 def _named(client: Client, report: ClientReport) -> Result:
-    """Return what a client measured; its verdict says whose it is."""
+    """Return a client's result, with the client's name in its verdict."""
     result = report.result
     check = result.client.check
     named = dataclasses.replace(check, reason=f"client {client.name}: {check.reason}")
@@ -81,7 +81,7 @@ def _named(client: Client, report: ClientReport) -> Result:
 
 
 def measured_span_s(reports: Iterable[ClientReport]) -> tuple[float, float]:
-    """From which time to which any client measured, in seconds from the agreed start."""
+    """Return when the first client began to measure and when the last ended, in seconds."""
     spans = [
         (one.measured_after_s, one.measured_until_s)
         for one in reports
@@ -99,7 +99,7 @@ def _since(start_unix_ms: int, outage: Outage) -> Outage:
 
 
 def _outages(results: Sequence[Result]) -> tuple[list[Outage], int]:
-    """What several saw of a server's outage as one; and how many more there were than are told."""
+    """Merge outages that overlap; return them, and how many more there were than are listed."""
     seen = sorted(
         (one for result in results for one in result.connections.outages), key=lambda o: o.after_s
     )
@@ -163,19 +163,19 @@ def _warnings(config: RunConfig, whole: Result, clients: Sequence[Client]) -> It
         "incomplete",
         "other_programs",
     }
-    told: set[str] = set(of_figures)
+    seen: set[str] = set(of_figures)
     for client in clients:
         for warned in client.report.result.warnings if client.report else ():
-            if warned.kind not in told:
-                told.add(warned.kind)
+            if warned.kind not in seen:
+                seen.add(warned.kind)
                 yield warned
     for client in clients:
         if client.lost is not None:
             answered = client.report.result.successes if client.report else 0
             yield Warned(
                 "lost_client",
-                f"client {client.name} was lost: {client.lost}; of its share of the load only the "
-                f"{answered} answers that it had told of are counted",
+                f"client {client.name} was lost: {client.lost}; only the {answered} answers that "
+                "it had reported are counted",
             )
     uneven = [
         one.name
@@ -186,21 +186,21 @@ def _warnings(config: RunConfig, whole: Result, clients: Sequence[Client]) -> It
         yield Warned(
             "uneven_clients",
             f"{_names(uneven)} measured less than {1 - MAX_UNEVEN:.0%} of the time that the rate "
-            "is of: ended sooner or began later than others; give --duration and a burn-in as time",
+            "is of: they ended sooner or began later; give --duration, and --burn-in as a time",
         )
     late = [one.name for one in whole.clients if one.start_lag_s > MAX_START_LAG_S]
     if late:
         yield Warned(
             "late_start",
             f"{_names(late)} began more than {MAX_START_LAG_S * MS_PER_S:g} ms after the agreed "
-            "start: too little CPU for so many clients",
+            "start: there is too little CPU for so many clients",
         )
     unsure = [one.name for one in whole.clients if one.clock_uncertainty_s > MAX_START_LAG_S]
     if unsure:
         yield Warned(
             "uncertain_clock",
             f"the clock of {_names(unsure)} is not known to {MAX_START_LAG_S * MS_PER_S:g} ms, so "
-            "when its load began is not either",
+            "neither is the time when its load began",
         )
 
 

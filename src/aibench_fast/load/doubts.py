@@ -170,6 +170,6 @@ def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
         yield (
             "trend",
             f"the rate {'rose' if found.change > 0 else 'fell'} by {abs(found.change):.0%} from "
-            f"the first third of the measured time to the last (Mann-Kendall, {found.told_p}): it "
+            f"the first third of the measured time to the last (Mann-Kendall, {found.shown_p}): it "
             "is not steady; use a longer --burn-in, or find out what changes",
         )

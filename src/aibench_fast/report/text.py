@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aibench_fast.results.connections import connections_told
+from aibench_fast.results.connections import connection_words
 from aibench_fast.results.events import BurnInComplete, Digesting, Formatting, SendingFile, Waiting
 from aibench_fast.results.fields import leaves
 from aibench_fast.results.figures import ClientFigures, Failure, Figures, ServerFigures
@@ -339,7 +339,7 @@ def _connection_lines(result: Result) -> Iterator[str]:
     """Yield which connections were made after the start and why, and which redirects followed."""
     made = result.connections
     times_ms = LAGS.write(made.times, False)
-    line = connections_told(made.reconnects, made.remade, times_ms, result.connect_share)
+    line = connection_words(made.reconnects, made.remade, times_ms, result.connect_share)
     if line:
         yield f"Connections: {line}"
     if made.moved or made.asked:

@@ -1,1 +1,1 @@
-"""What runs measured: one run's record, result files of every version, and what many come to."""
+"""Results of runs: the record of one, files of every version, and summaries of many."""

@@ -1,4 +1,4 @@
-"""Results that do not say the model's auto-batching, and what they may be mistaken for."""
+"""Results without the model's auto-batching, and how they may be misread."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,9 +6,9 @@ from aibench_fast.results.files import Cell, RunRecord
 
 
 def batching_doubts(records: Iterable[RunRecord]) -> list[str]:
-    """What to know of results of RedisAI whose MetadataAutobatching is -1; empty where none are.
+    """Return warnings for results of RedisAI whose MetadataAutobatching is -1.
 
-    Those of other servers say nothing else: the Open Inference Protocol has no such setting.
+    Results of other servers always have -1: the Open Inference Protocol has no such setting.
     """
     alike: dict[Cell, list[RunRecord]] = {}
     for run in records:
@@ -16,18 +16,18 @@ def batching_doubts(records: Iterable[RunRecord]) -> list[str]:
     apart: list[RunRecord] = []
     together: list[RunRecord] = []
     for runs in alike.values():
-        untold = [run for run in runs if run.lacks_autobatching]
+        unknown = [run for run in runs if run.lacks_autobatching]
         if any(run.cell.autobatching >= 0 for run in runs):
-            apart += untold
-        elif len(untold) > 1:
-            together += untold
+            apart += unknown
+        elif len(unknown) > 1:
+            together += unknown
     return [
-        f"{_named(untold)}, so {what}"
-        for untold, what in (
+        f"{_named(unknown)}, so {what}"
+        for unknown, what in (
             (apart, "they are kept apart from those of the same settings that say it"),
             (together, "runs of models with different BATCHSIZEs may be taken together"),
         )
-        if untold
+        if unknown
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the client did in the measured time, and whether it or the server set the figures."""
+"""The client in the measured time, and whether it or the server set the figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BUSY_THREAD = 0.9
 
 
 class Verdict(StrEnum):
-    """What a run's figures are of."""
+    """Whether client or server set the figures of a run."""
 
     SERVER_BOUND = "server-bound"
     CLIENT_BOUND = "client-bound"
@@ -32,20 +32,20 @@ def of_the_worst(owners: Sequence[Any], name: str) -> Any:
 
 @dataclass(frozen=True)
 class ClientCheck:
-    """What the client did in the measured time, and what follows; shares are 0 to 1."""
+    """The client's use of its machine, and what follows; shares are 0 to 1."""
 
     verdict: Verdict = figure("Verdict", merge=of_the_worst)
     """Whether client or server set the figures."""
     reason: str = figure("Reason", merge=of_the_worst)
     """Why, in words."""
     cpu_share: float = figure("CpuShare", merge=greatest)
-    """What the I/O threads used of the cores that they may use."""
+    """Share of the usable cores that the I/O threads used."""
     machine_busy: float | None = figure("MachineBusy", merge=greatest)
-    """How busy all cores were, whoever used them; None where the system does not report it."""
+    """Share of all cores that was busy; None if the system does not report it."""
     steal: float | None = figure("Steal", merge=greatest)
-    """What a hypervisor gave to others; None where the system does not report it."""
+    """Share that a hypervisor gave to others; None if the system does not report it."""
     cpu_quota: float | None = figure("CpuQuota", since="1.9", merge=least, default=None)
-    """CPUs that the tightest quota of the client's control groups allows; None without one."""
+    """CPUs that the tightest quota of the client's control groups allows; None without a quota."""
     throttled: float | None = figure("Throttled", since="1.9", merge=greatest, default=None)
     """The share of a quota's periods in which it was used up and the client stood still; None
     without a quota."""
@@ -55,15 +55,15 @@ class ClientCheck:
     """The share of the time in which some program on the machine waited for a CPU, by the kernel's
     pressure stall information."""
     others: float | None = figure("Others", since="1.9", merge=greatest, default=None)
-    """What programs other than client and servers used of the client's cores; None where a server
-    runs on the machine whose process is not known."""
+    """Share of the client's cores that programs other than client and servers used; None if a
+    server of an unknown process runs on the machine."""
     server_others: float | None = figure("ServerOthers", since="1.9", merge=greatest, default=None)
-    """The same of the cores that the servers on this machine may use; None without any."""
+    """The same for the cores that the servers on this machine may use; None without any."""
     server_cpu_wait: float | None = figure(
         "ServerCpuWait", since="1.9", merge=greatest, default=None
     )
     """Seconds a second, added up, that threads of the servers on this machine were ready to run and
-    waited for a CPU; None where that is not known."""
+    waited for a CPU; None if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +71,19 @@ class ClientSide:
     """The client in the measured time."""
 
     start_lags: LatencyHistogram = delays("ScheduleLag", since="1.4", native="start_lags")
-    """By a schedule: actual less intended start of every measured request, in milliseconds; null in
+    """By a schedule: actual less intended start of every measured request, in milliseconds; None in
     a closed loop."""
     timer_lags: LatencyHistogram = delays("TimerLag", since="1.4", native="timer_lags")
     """The same of requests that a free worker waited for: the delay that the client itself adds."""
     reply_waits: LatencyHistogram = delays("ReplyWait", since="1.4", native="reply_waits")
-    """How long replies waited in the kernel for their thread, in milliseconds, of a sample; null
-    where the kernel does not report it."""
+    """How long replies waited in the kernel for their thread, in milliseconds, of a sample; None
+    if the kernel does not report it."""
     cpu_s: float = figure("ClientCpuSeconds", merge=total)
     """CPU time of the I/O threads in the measured part."""
     busiest_thread: float = figure("ClientBusiestThread", merge=greatest)
     """The largest share of the measured time that one I/O thread was on a CPU."""
     check: ClientCheck = figure("ClientCheck", since="1.4", merge=nested)
-    """What the client did, and what follows; shares are 0 to 1, None where they are not known."""
+    """The client's use of its machine, and what follows."""
     least_worker_requests: int = figure("LeastWorkerRequests", since="1.2", merge=least, default=0)
     """Measured requests of the worker that had the fewest."""
     most_worker_requests: int = figure("MostWorkerRequests", since="1.2", merge=greatest, default=0)

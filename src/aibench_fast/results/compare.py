@@ -1,4 +1,4 @@
-"""Two sets of runs against each other: is B faster than A, and how sure is that?"""
+"""Compare two sets of runs: is B faster than A, and how sure is that?"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -20,33 +20,33 @@ from aibench_fast.results.significance import holm, welch_p
 CONFIDENCE = 0.95
 DEFAULT_THRESHOLD = 0.05
 MIN_RUNS = 3
-"""Of each side. Below it the deviation between runs says too little: the interval would be one of
-the method, not of the data. With 3 to 10 runs a side the intervals below held the true ratio in 94
-to 99 % of simulated comparisons, normal and skewed."""
+"""Runs of each side. With fewer, the interval would come from the method, not from the data. With 3
+to 10 runs a side the intervals held the true ratio in 94 to 99 % of simulated comparisons, normal
+and skewed."""
 RECOMMENDED_RUNS = 5
-"""Of each side: of three, an interval is often too wide to tell anything."""
+"""Runs of each side: with three, an interval is often too wide to be useful."""
 RESAMPLES = 10_000
 SEED = 20_200_806  # any number: a verdict has to be the same each time
 HISTOGRAM_STEP_MS = 0.001
 HISTOGRAM_SHARE = 2.0**-10
-"""Of a value: a histogram's three digits tell no more."""
+"""Of a value: the resolution of a histogram's three digits."""
 
 
 Floats = NDArray[np.float64]
 
 
 class ComparisonVerdict(StrEnum):
-    """What a comparison comes to at a threshold."""
+    """The outcome of a comparison at a threshold."""
 
     BETTER = "better"
     WORSE = "worse"
     SAME = "same"
     """The whole interval is within the threshold."""
     UNCLEAR = "unclear"
-    """Neither is sure: more runs would tell."""
+    """Neither is sure: more runs would show."""
     TOO_FEW_RUNS = "too few runs"
     NOT_KNOWN = "not known"
-    """A run has too few requests for the figure, or does not tell it."""
+    """A run has too few requests for the figure, or does not contain it."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Metric:
     higher_is_better: bool
     value: Callable[[RunRecord], float | None]
     least_step: float = 0.0
-    """What two values differ by at least, if they do, in the unit; 0 where they are not rounded."""
+    """The least difference of two values that differ, in the unit; 0 if they are not rounded."""
     least_requests: int = 1
-    """Of a run, for the figure to be known."""
+    """Requests that a run needs for the figure to be known."""
 
 
 def _percentile(name: str) -> Metric:
@@ -84,39 +84,39 @@ class Comparison:
     cell: Cell
     metric: Metric
     a: float | None
-    """The geometric mean of A's runs; None where a run's own is not known."""
+    """The geometric mean of A's runs; None if any run's figure is unknown."""
     b: float | None
     runs_a: int
     runs_b: int
     ratio: float | None
-    """b / a; None where either is not known."""
+    """b / a; None if either is unknown."""
     interval: tuple[float, float] | None
-    """The ratio's confidence interval; None without a ratio, or where there are too few runs."""
+    """The ratio's confidence interval; None without a ratio, or with too few runs."""
     p: float | None
-    """How likely so large a difference is without any change but the machine's drift, by Welch's
-    test; None as above."""
+    """The likelihood of so large a difference without any change but the machine's drift, by
+    Welch's test; None as above."""
     corrected_p: float | None
     """The same, corrected for all comparisons that have one (Holm)."""
     drift: float
-    """What ratio the machine's drift alone would make, by the runs' order within A and within B."""
+    """The ratio from the machine's drift alone, by the runs' order within A and within B."""
     verdict: ComparisonVerdict
 
     @property
     def leaves_out_1(self) -> bool:
-        """Whether the interval says that there is a change, if it is the only one looked at."""
+        """Whether the interval shows a change, if it is the only comparison."""
         return self.interval is not None and not self.interval[0] <= 1 <= self.interval[1]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A fact of the set-up that is not the same on both sides."""
+    """A fact of the setup that differs between the sides."""
 
     name: str
     a: Sequence[str]
     b: Sequence[str]
 
     def __str__(self) -> str:
-        """Return what is found on either side."""
+        """Return the values of both sides."""
         return f"{self.name}: {_either(self.a)} in A, {_either(self.b)} in B"
 
 
@@ -126,16 +126,16 @@ def _either(values: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class ComparisonReport(ShownInNotebooks):
-    """All that comparing two sets of runs brought."""
+    """All comparisons of two sets of runs."""
 
     comparisons: Sequence[Comparison]
     only_a: Sequence[Cell]
     only_b: Sequence[Cell]
     differences: Sequence[Difference]
     unknown: Sequence[Difference]
-    """Facts that one side does not tell, so that nobody can say whether they differ."""
+    """Facts that one side does not contain, so that it is unknown whether they differ."""
     threshold: float
-    """A ratio within 1 +- this does not matter."""
+    """A ratio within 1 +- this counts as no change."""
 
     @property
     def worse(self) -> bool:
@@ -144,21 +144,21 @@ class ComparisonReport(ShownInNotebooks):
 
     @property
     def judged(self) -> list[Comparison]:
-        """Those that have an interval."""
+        """The comparisons that have an interval."""
         return [comparison for comparison in self.comparisons if comparison.interval is not None]
 
     @property
     def by_chance(self) -> float:
-        """How many of their intervals would leave out 1 on average without any change."""
+        """How many of their intervals would exclude 1 on average without any change."""
         return len(self.judged) * (1 - CONFIDENCE)
 
 
 def compare(
     a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float = DEFAULT_THRESHOLD
 ) -> ComparisonReport:
-    """Compare the cells that both sides have; a ratio within 1 +- `threshold` does not matter.
+    """Compare the cells that both sides have; a ratio within 1 +- `threshold` counts as no change.
 
-    ConfigError where they have no cell in common.
+    ConfigError if they have no cell in common.
     """
     cells_a, cells_b = by_cell(a), by_cell(b)
     common = sorted(cells_a.keys() & cells_b.keys())
@@ -186,7 +186,7 @@ def compare(
 
 
 def _lacking(a: Iterable[Cell], b: Iterable[Cell]) -> str:
-    """Words that cells which only one side knows the auto-batching of are not compared."""
+    """Return words for cells that do not match because one side lacks the auto-batching."""
     for name, unknown, other in (("A", a, b), ("B", b, a)):
         known = {cell._replace(autobatching=-1) for cell in other}
         if any(cell.autobatching < 0 and cell in known for cell in unknown):
@@ -200,7 +200,7 @@ def _words(cells: Iterable[Cell]) -> str:
 
 
 def _judged_together(comparisons: Sequence[Comparison], threshold: float) -> list[Comparison]:
-    """The same, with p-values that are corrected for their number, and verdicts by those."""
+    """Return the comparisons with corrected p-values and the verdicts by those."""
     corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
     found = []
     for one in comparisons:
@@ -212,9 +212,9 @@ def _judged_together(comparisons: Sequence[Comparison], threshold: float) -> lis
 def _compare_cell(
     cell: Cell, metric: Metric, a: Sequence[RunRecord], b: Sequence[RunRecord], drift: float
 ) -> Comparison:
-    """Both sides of one figure, for itself and without a verdict.
+    """Compare one figure of one cell, without a verdict.
 
-    What the machine's drift may have made of the ratio is an error like any other to its test.
+    To the test, the machine's drift is an error like any other.
     """
     logs_a, logs_b = _logs(metric, a), _logs(metric, b)
     interval, ratio, p = None, None, None
@@ -253,13 +253,13 @@ def _logs(metric: Metric, runs: Sequence[RunRecord]) -> Floats | None:
 def ratio_interval(
     logs_a: Floats, logs_b: Floats, steps: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[float, float]:
-    """The confidence interval of the ratio of geometric means, B to A, from values' logarithms.
+    """Return the confidence interval of the ratio of geometric means, B to A, from logarithms.
 
     A studentised bootstrap over runs (Efron and Tibshirani, An Introduction to the Bootstrap,
-    section 12.5): unlike plain percentiles it does not pretend to more than a handful of runs
-    can tell. `steps` are what A's and B's values are rounded to, as shares of them. A rounded value
-    is off by a step over the root of 12, taken for uniform: runs that are equal by rounding alone
-    would otherwise have no error, and the interval no bound.
+    section 12.5), which is honest about a handful of runs, unlike plain percentiles. `steps` are
+    the rounding of A's and B's values, as shares of them. Rounding is an error of a step over the
+    root of 12, assumed uniform. Without it, runs that are equal by rounding would have no error,
+    and the interval no bound.
     """
     rounding = _rounding(steps)
     difference = logs_b.mean() - logs_a.mean()
@@ -283,15 +283,15 @@ def ratio_interval(
 
 
 def _rounding(steps: tuple[float, float]) -> float:
-    """The variance that rounding alone gives to the difference of means.
+    """Return the variance that rounding alone gives to the difference of means.
 
-    Of runs in one bucket it is the same, so that it does not get less with more of them.
+    Runs in one bucket have the same rounding, so more of them do not reduce it.
     """
     return sum(step**2 / 12 for step in steps)
 
 
 def _standard_error(a: Floats, b: Floats, rounding: float) -> Floats:
-    """Of the difference of means, for each row, with the variance that rounding alone gives."""
+    """Return the standard error of the difference of means, for each row, rounding included."""
     variance: Floats = a.var(axis=1, ddof=1) / a.shape[1] + b.var(axis=1, ddof=1) / b.shape[1]
     return np.sqrt(variance + rounding)
 
@@ -317,7 +317,7 @@ def _verdict(one: Comparison, threshold: float) -> ComparisonVerdict:
 def _differences(
     pairs: Iterable[tuple[Sequence[RunRecord], Sequence[RunRecord]]],
 ) -> tuple[list[Difference], list[Difference]]:
-    """The facts that differ, and those that one side alone does not tell, over all cells."""
+    """Return the facts that differ, and those that only one side has, over all cells."""
     differ: dict[Difference, None] = {}
     unknown: dict[Difference, None] = {}
     for runs_a, runs_b in pairs:

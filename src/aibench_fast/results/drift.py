@@ -1,4 +1,4 @@
-"""How much a machine drifted while two sets of runs were made, by when each run began."""
+"""How much a machine drifted during two sets of runs, by when each run began."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,19 +9,19 @@ from aibench_fast.results.files import RunRecord
 from aibench_fast.results.significance import student_p
 
 MAX_P = 0.2
-"""A slope that is as likely by chance is taken for none. A slope that is missed may cost a false
-alarm, one too many only makes the test less sharp."""
+"""Slopes that are likelier by chance are ignored. A missed slope may cause a false alarm; one too
+many only makes the test less sharp."""
 
 Runs = Sequence[RunRecord]
 
 
 class Drift:
-    """The common slope of a figure's logarithm over time, within each side of each cell."""
+    """The slope of a figure's logarithm over time that all sides of all cells share."""
 
     def __init__(
         self, pairs: Sequence[tuple[Runs, Runs]], value: Callable[[RunRecord], float | None]
     ) -> None:
-        """Find it, by least squares; it is 0 where it is not sure, or times or values lack."""
+        """Find it by least squares; 0 if it is not sure, or times or values are missing."""
         self._slope = 0.0
         known = [_known(runs, value) for runs in chain.from_iterable(pairs)]
         groups = [_centred(group) for group in known if len(group) > 1]
@@ -36,9 +36,9 @@ class Drift:
             self._slope = slope
 
     def between(self, a: Runs, b: Runs) -> float:
-        """The logarithm of what it alone makes of the ratio of B to A.
+        """Return the logarithm of the ratio of B to A that the drift alone would cause.
 
-        At most what it was over the longer side: nobody knows how it went on between two days.
+        At most the drift over the longer side: how it continued between two days is unknown.
         """
         if not self._slope:
             return 0.0
@@ -55,9 +55,9 @@ def _times(runs: Runs) -> list[int]:
 
 
 def _known(runs: Runs, value: Callable[[RunRecord], float | None]) -> list[tuple[float, float]]:
-    """When each run began, and its value's logarithm, of those that tell both."""
-    told = [(run.start_unix_ms, value(run)) for run in runs]
-    return [(time, math.log(one)) for time, one in told if time is not None and one is not None]
+    """Return when each run began and its value's logarithm, of runs that have both."""
+    pairs = [(run.start_unix_ms, value(run)) for run in runs]
+    return [(time, math.log(one)) for time, one in pairs if time is not None and one is not None]
 
 
 def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""What an observer of a run hears of while it goes on."""
+"""Events that an observer of a run receives."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from aibench_fast.results.result import Interval, Result, ServerFacts
 
 @dataclass(frozen=True)
 class Digesting:
-    """The tensor file is read for its digest; nothing is measured yet."""
+    """The tensor file is being read for its digest, before the load."""
 
     done_bytes: int
     total_bytes: int
@@ -19,23 +19,23 @@ class Digesting:
 
 @dataclass(frozen=True)
 class Formatting:
-    """A model's tensors are formatted; nothing is measured yet."""
+    """A model's tensors are being formatted, before the load."""
 
     model: str
     done: int
     total: int
     """Tensors of each input."""
     given: int
-    """How many there are; where more than `total`, no more fit in the memory allowed."""
+    """Tensors in the file; if more than `total`, the allowed memory has no room for more."""
     memory_bytes: int
-    """What `total` take, by the first one."""
+    """Memory for `total` tensors, estimated from the first."""
     as_json: bool = True
     """False: strings in binary."""
 
 
 @dataclass(frozen=True)
 class SendingFile:
-    """A file is sent to the clients that do not have it; nothing is measured yet."""
+    """A file is being sent to the clients that lack it, before the load."""
 
     file: str
     done_bytes: int
@@ -45,14 +45,14 @@ class SendingFile:
 
 @dataclass(frozen=True)
 class Started:
-    """All is checked and connected; the first requests leave now."""
+    """Everything is checked and connected: the load begins."""
 
     server: ServerFacts
 
 
 @dataclass(frozen=True)
 class BurnInComplete:
-    """From here on requests are measured."""
+    """The warm-up is over: from now on requests are measured."""
 
     requests: int
     workers: int
@@ -60,7 +60,7 @@ class BurnInComplete:
 
 @dataclass(frozen=True)
 class IntervalLatencies:
-    """The measured latencies of one reporting period alone; times are of the wall clock."""
+    """The measured latencies of one reporting period; times are of the wall clock."""
 
     start_unix_s: float
     end_unix_s: float
@@ -69,57 +69,57 @@ class IntervalLatencies:
 
 @dataclass(frozen=True)
 class LiveOutage:
-    """A time in which a server could not be reached, while the run goes on."""
+    """A time in which a server could not be reached, during the run."""
 
     after_s: float
     """When it began, from the run's start."""
     seconds: float
-    """How long it lasted, or lasts until now."""
+    """How long it lasted, or has lasted until now."""
     is_over: bool
     attempts: int
-    """To connect, that failed."""
+    """Failed attempts to connect."""
     server: str | None = None
     """Its address, of a run of several servers."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The load is over, and requests that were under way are waited for."""
+    """The load is over; the client waits for requests that are under way."""
 
     requests: int
     seconds_left: float
-    """Until the last of them runs into its time-out."""
+    """Until the last of them times out."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a live view shows: the run so far, and what came since the reading before."""
+    """The run so far and since the last reading, for a live view."""
 
     seconds: float
     """Since the start."""
     seconds_left: float | None
-    """Until the end as far as it is known; None where it is not."""
+    """Until the end; None if unknown."""
     is_measuring: bool
-    """False during the burn-in."""
+    """False during the warm-up."""
     requests: int
-    """Ended in any way, burn-in included."""
+    """Requests that ended, warm-up included."""
     rate: float
-    """Images answered a second since the reading before."""
+    """Images answered a second since the last reading."""
     quantiles_ms: Sequence[float]
-    """p50 and p99 of the latencies measured since then; empty where none were."""
+    """p50 and p99 of the latencies measured since then; empty without any."""
     latencies: LatencyHistogram
-    """All that were measured."""
+    """All measured latencies."""
     failures: Mapping[str, Failure]
-    """By kind, burn-in included."""
+    """By kind, warm-up included."""
     server: Mapping[str, Any]
-    """What the server counted in the last reporting period; empty before it is known."""
+    """The server's statistics of the last reporting period; empty before they are known."""
     outages: Sequence[LiveOutage] = ()
     """In the order in which they began."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A reply's first output for the request's first image: its index, the dtype and the bytes."""
+    """A reply's first output for the request's first image: index, dtype and bytes."""
 
     tensor: int
     dtype: str
@@ -128,7 +128,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SoFar:
-    """What a run came to by the end of a reporting period, should it never come to its own."""
+    """The result at the end of a reporting period, in case the run is killed."""
 
     result: Result
 
@@ -150,5 +150,5 @@ Observer = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """See nothing of a run."""
+    """Do nothing with an event."""
     del event

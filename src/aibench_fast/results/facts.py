@@ -1,11 +1,11 @@
-"""The objects of a result that hold whatever is known: where the run was made, and its schedule."""
+"""Objects of a result without fixed keys: facts about the run, and its schedule."""
 
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
 
 class Facts(TypedDict, total=False):
-    """Where and how the run was made; null where it could not be read."""
+    """Facts about machine, software, model and data; null if one could not be read."""
 
     Host: str
     """The client's host name."""
@@ -32,23 +32,23 @@ class Facts(TypedDict, total=False):
     CommandLine: Any
     """The command as it was typed."""
     Inputs: str | None
-    """A request's tensors in words, where --input or the server's model says them. Since 1.5."""
+    """A request's tensors in words, if --input or the server's model gives them. Since 1.5."""
     Llhttp: str
     """The version of llhttp, of a run over HTTP. Since 1.5."""
     Encoding: str
     """How tensors were sent over HTTP, binary or json. Since 1.6."""
     BinaryRefused: str | None
-    """Why they were JSON, in the server's words; null where that was asked for. Since 1.6."""
+    """Why they were JSON, in the server's words; null if JSON was asked for. Since 1.6."""
     JsonTensors: int
     """Tensors that were formatted as JSON before the run, of all kinds. Since 1.6."""
     JsonTensorsGiven: int
-    """How many would have been, had all fitted in --json-memory. Since 1.6."""
+    """How many there were to format; --json-memory limits them. Since 1.6."""
     JsonBytes: int
     """The memory that their text took. Since 1.6."""
     StringTensors: int
     """Tensors of the kinds with strings that were formatted before the run. Since 1.9."""
     StringTensorsGiven: int
-    """How many would have been, had all fitted in --json-memory. Since 1.9."""
+    """How many there were to format; --json-memory limits them. Since 1.9."""
     StringBytes: int
     """The memory that their requests took. Since 1.9."""
     Tls: str
@@ -65,7 +65,7 @@ class Arrivals(TypedDict, total=False):
     Kind: str
     """even, poisson or recorded."""
     Seed: int | None
-    """What Poisson arrivals were drawn from."""
+    """The seed of Poisson arrivals."""
     Profile: str | None
     """The profile as it was written."""
     File: str | None
@@ -75,4 +75,4 @@ class Arrivals(TypedDict, total=False):
     MaxLagSeconds: float | None
     """How late a request may start."""
     OnLag: str | None
-    """What becomes of a request that is later: it is shed, or ends the run."""
+    """What happens to a later request: shed, or stop to end the run."""

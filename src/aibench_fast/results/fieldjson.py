@@ -1,4 +1,4 @@
-"""The JSON of declared dataclasses, its reader, and what files are checked for; see `fields`."""
+"""The JSON of declared dataclasses, its reader, and the checks of files; see `fields`."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.results.fields import FIRST, Form, declared_fields, hints, leaves
 
 _LARGEST = 2**64
-"""No number that is counted or measured is as large."""
+"""Above all counts and measurements."""
 _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
@@ -26,7 +26,7 @@ _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
 def to_json(value: Any, *, exact: bool = False) -> dict[str, Any]:
     """Return a declared dataclass as JSON values.
 
-    `exact`: with all that it takes to read the same value back, as for a journal.
+    `exact`: with everything that it takes to read the same value back, as for a journal.
     """
     document: dict[str, Any] = {}
     kind: Any = type(value)
@@ -62,10 +62,10 @@ def _plain(kind: Any, value: Any, form: Form | None, *, exact: bool) -> Any:
 
 
 def from_json(kind: Any, document: Mapping[str, Any], **known: Any) -> Any:
-    """Return the dataclass whose JSON this is; sequences are tuples.
+    """Return the dataclass of some JSON; sequences are tuples.
 
-    `known` are fields that the JSON does not have. Of a key that is missing the default is meant.
-    KeyError, TypeError or ValueError where it is something else.
+    `known` are fields that are not in the JSON. Missing keys have the default. KeyError, TypeError
+    or ValueError if it is something else.
     """
     for name, declared in declared_fields(kind).items():
         if name in known:
@@ -147,29 +147,29 @@ def or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _expected(kind: Any) -> Mapping[str, tuple[tuple[type, ...], Any]]:
-    """Return of each key the types that its value may have, and its default."""
+    """Return the types and the default of each key."""
     found = {}
     for leaf in leaves(kind):
         declared = leaf.declared
         words = schema_of(leaf.kind, declared.form).get("type", "object")
         types = [words] if isinstance(words, str) else words
         allowed = tuple(one for word in types for one in _PYTHON_TYPES[word])
-        # Ours have all that was in the first version, and of aibench's the rest is not known.
+        # A file without a key of the first version is aibench's: the value is unknown.
         found[declared.key] = allowed, None if declared.since == FIRST else declared.default
     return found
 
 
 def known_values(kind: Any, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON values of a dataclass's keys as a file of any version has them.
+    """Return the JSON values of a dataclass's keys in a file of any version.
 
-    A key that the file does not have has its default if a later version than the first added it,
-    else None, as does null. ConfigError where a value is of another type than a result's is.
+    A missing key has its default if a later version than the first added it, else None. ConfigError
+    if a value has the wrong type; null is allowed.
     """
     values = {}
     for name, (allowed, default) in _expected(kind).items():
         value = document.get(name)
         if value is not None and not _fits(value, allowed):
-            raise ConfigError(f"it is no result: {name} is {shown(value)}")
+            raise ConfigError(f"not a result: {name} is {shown(value)}")
         if name not in document:
             value = default
         values[name] = value
@@ -184,21 +184,21 @@ def _fits(value: Any, allowed: tuple[type, ...]) -> bool:
 
 
 def number(document: Mapping[str, Any], name: str) -> float:
-    """Return a number that has to be there; ConfigError where it is not."""
+    """Return a required number; ConfigError if it is missing."""
     value = document.get(name)
     if not is_number(value):
-        raise ConfigError(f"it is no result: {name} is {shown(value)}, a number is expected")
+        raise ConfigError(f"not a result: {name} is {shown(value)}, a number is expected")
     return value  # type: ignore[return-value]
 
 
 def is_number(value: object) -> bool:
-    """Return whether it is a number, finite, and no larger than anything that is counted."""
+    """Return whether it is a finite number below any limit of counts."""
     is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_one and abs(value) < _LARGEST  # type: ignore[arg-type]
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it, cut where it is long."""
+    """Return a value for a message, shortened."""
     try:
         words = repr(value)
     except ValueError:  # of a number of very many digits

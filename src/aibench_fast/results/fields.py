@@ -1,14 +1,14 @@
-"""How the fields of a result are declared: once, where the dataclass has them.
+"""Declare the fields of a result: each once, where its dataclass has it.
 
     reconnects: int = counter("Reconnects", since="1.5")
     \"\"\"New connections in place of those that the server closed between requests.\"\"\"
 
-The declaration holds the key in the JSON, since which format version it is there, and how the
-values of several clients become one; the type and the line of meaning are the field's own. The
-others follow: the JSON, its reader and its checks (`fieldjson`), what several clients' results are
-together (`merging`), the schema and the documentation's table (`schema`).
+The declaration has the JSON key, the format version that added it, and how the values of several
+clients become one. The type and the docstring are the field's own. Everything else follows: the
+JSON, its reader and checks (`fieldjson`), the merge of clients (`merging`), the schema and the
+documentation's table (`schema`).
 
-A `group` is a dataclass whose keys are among those of the object around it: JSON stays flat.
+The keys of a `group`, a nested dataclass, are in the object around it: the JSON stays flat.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_type_hints
 
 Merge = Callable[[Sequence[Any], str], Any]
-"""Of several owners of a field, by its name, the value of all together."""
+"""Returns the value of several owners of a field together, by the field's name."""
 Getter = TypeVar("Getter", bound=Callable[[Any], Any])
 _DECLARED = "declared"
 FIRST = "1.0"
@@ -30,31 +30,31 @@ _order = count()
 
 @dataclass(frozen=True)
 class Form:
-    """How a value is in JSON, where that does not follow from its type."""
+    """The JSON of a value, if that does not follow from its type."""
 
     write: Callable[[Any, bool], Any]
-    """Of a value JSON; the flag says whether it is to be with all that reading it back takes."""
+    """Value to JSON; the flag asks for everything that it takes to read the same value back."""
     read: Callable[[Any], Any]
-    """And back; of the whole object where the form is spread."""
+    """JSON to value; from the object around it if the form is spread over keys."""
     schema: Mapping[str, Any]
-    """Of a spread form that of each of its keys."""
+    """The JSON Schema; of a spread form that of each key."""
     spread_over: tuple[str, ...] = ()
-    """Keys of the object around it, where it has none of its own."""
+    """Keys in the object around it, if it has no key of its own."""
     reads_null: bool = False
-    """Whether null is a value of it, rather than the lack of one."""
+    """Whether null is passed to `read`, instead of standing for None."""
     name: str = ""
-    """Of its definition in the schema, where several fields have it."""
+    """Its definition's name in the schema, if several fields share it."""
     values: Any = None
-    """The dataclass of its values, where it has such."""
+    """The dataclass of its values, if it has such."""
 
 
 def first(owners: Sequence[Any], name: str) -> Any:
-    """Return the first one's value: all have the same, or the first alone knows it."""
+    """Return the first value: all are the same, or only the first client knows it."""
     return getattr(owners[0], name)
 
 
 def by_coordinator(owners: Sequence[Any], name: str) -> Any:
-    """Return the first one's value, for which the coordinator of the clients puts its own."""
+    """Return the first value, which the coordinator of the clients replaces."""
     return first(owners, name)
 
 
@@ -65,28 +65,28 @@ def total(owners: Sequence[Any], name: str) -> Any:
 
 @dataclass(frozen=True)
 class Declared:
-    """What is declared of a field."""
+    """The declaration of a field."""
 
     key: str
-    """Of the JSON; none of a group, or of a spread form."""
+    """The JSON key; empty for a group or a spread form."""
     since: str = FIRST
     merge: Merge = first
     form: Form | None = None
     default: Any = None
-    """What a file means that does not have the key, as it is older than that."""
+    """The value of files that are older than the key."""
     least: float | None = 0
-    """Of a number."""
+    """The minimum of a number."""
     described_by: type | None = None
-    """The TypedDict that says which keys an object may have."""
+    """The TypedDict with the keys that an object may have."""
     schema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """More words of the JSON Schema."""
     is_saved: bool = True
-    """False: only a journal has it, and what a client sends to the coordinator."""
+    """False: only in journals and in reports of clients."""
     is_group: bool = False
     native: str = ""
-    """The counter or histogram of the native core that fills it."""
+    """The native core's counter or histogram that fills it."""
     summary: str = ""
-    """The summary's line where it is not 0; `{}` is the value."""
+    """The line of the summary if it is not 0; `{}` is the value."""
     order: int = dataclasses.field(default_factory=lambda: next(_order))
 
 
@@ -99,17 +99,17 @@ def figure(key: str, *, default_factory: Any = MISSING, **declared: Any) -> Any:
 
 
 def group(merge: Merge | None = None) -> Any:
-    """Declare a field whose type is a dataclass, and whose keys are in the object around it."""
+    """Declare a nested dataclass whose keys are in the object around it."""
     return figure("", is_group=True, **({} if merge is None else {"merge": merge}))
 
 
 def counter(key: str, *, native: str, **declared: Any) -> Any:
-    """Declare what the native core counts under the name `native`, and clients add up."""
+    """Declare a counter of the native core named `native`; clients add up."""
     return figure(key, default=0, native=native, merge=total, **declared)
 
 
 def computed(key: str, **declared: Any) -> Callable[[Getter], Getter]:
-    """Declare a property that is in the JSON; it is never read, as it follows from the fields."""
+    """Declare a property that is in the JSON but never read, as it follows from the fields."""
 
     def mark(getter: Getter) -> Getter:
         setattr(getter, _DECLARED, Declared(key, **declared))
@@ -119,10 +119,10 @@ def computed(key: str, **declared: Any) -> Callable[[Getter], Getter]:
 
 
 class InheritedHere:
-    """In a class's body: where in its JSON the keys stand that it inherits; else they are first."""
+    """Marks in a class body where the inherited keys are in the JSON; by default they are first."""
 
     def __init__(self, **moved: str) -> None:
-        """Take the place; `moved` are keys that stand elsewhere, and behind which key each does."""
+        """`moved` are keys that are elsewhere: each after the key that it names."""
         self.order = next(_order)
         self.moved = moved
 
@@ -132,7 +132,7 @@ _FIRST = InheritedHere()
 
 @dataclass(frozen=True)
 class Leaf:
-    """A value with a key of its own in the JSON of a dataclass, also from within its groups."""
+    """A value with a key in the JSON of a dataclass, possibly within a group."""
 
     path: tuple[str, ...]
     """The attributes that lead to it."""
@@ -140,12 +140,12 @@ class Leaf:
     """Its type."""
     declared: Declared
     owner: type
-    """The class that declares it: the dataclass, one that it inherits, or one of its groups."""
+    """The class that declares it: the dataclass, one of its bases or of its groups."""
     is_computed: bool
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its keys in the JSON: one, but of a spread form."""
+        """Its keys in the JSON: one, unless the form is spread over several."""
         form = self.declared.form
         return (form is not None and form.spread_over) or (self.declared.key,)
 
@@ -169,14 +169,14 @@ def hints(kind: type) -> dict[str, Any]:
 
 @cache
 def declared_fields(kind: Any) -> Mapping[str, Declared]:
-    """Return what is declared of a dataclass's fields, by their names."""
+    """Return the declarations of a dataclass's fields, by name."""
     fields = dataclasses.fields(kind)
     return {one.name: one.metadata[_DECLARED] for one in fields if _DECLARED in one.metadata}
 
 
 @cache
 def leaves(kind: Any) -> tuple[Leaf, ...]:
-    """Return all keys of a dataclass's JSON, in their order."""
+    """Return all values in a dataclass's JSON, in order."""
     here = next((one for one in vars(kind).values() if isinstance(one, InheritedHere)), _FIRST)
     found: list[tuple[tuple[int, int], list[Leaf]]] = []
     for name, declared in declared_fields(kind).items():
@@ -210,7 +210,7 @@ def _getters(kind: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _owner(kind: Any, name: str) -> Any:
-    """Return the class that declares a field, or a computed value: it, or one that it inherits."""
+    """Return the class or base that declares a field or computed value."""
     return next(
         one for one in kind.__mro__ if name in vars(one).get("__annotations__", {}) | vars(one)
     )

@@ -1,4 +1,4 @@
-"""What was measured of requests: of all, and of each step, kind, server and client."""
+"""Figures of measured requests: of all, and of each step, kind, server and client."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Figures:
     service_latencies: LatencyHistogram | None = figure(
         "ServiceQuantiles", since="1.1", form=LATENCIES, merge=of_either, default=None
     )
-    """Latencies of the successes from the actual start; None where that is the intended one."""
+    """Latencies of the successes from the actual start; None if that is the intended one."""
 
     @property
     def measured_failed(self) -> int:
@@ -73,7 +73,7 @@ class StepFigures(Figures):
     name: str = figure("Step")
     """The step as it was written."""
     seconds: float = figure("Seconds", merge=greatest)
-    """How long it lasted: less than asked where the run ended in it, 0 where it ended before."""
+    """How long it lasted: less than asked if the run ended in it, 0 if it ended before."""
     inherited = InheritedHere()
     unsent: int = counter("Unsent", since="1.8", native="unsent")
     """Requests that were due in it before the end and had no worker free by then."""
@@ -101,7 +101,7 @@ class ServerFigures(Figures):
     name: str = figure("Address")
     """Its address; in a cluster that of the primary that had the shard when the run began."""
     kind: str = figure("Kind")
-    """Which server it is."""
+    """The server's kind, such as RedisAI."""
     version: str = figure("Version")
     """Its version."""
     workers: int = figure("Workers", merge=total, least=1)
@@ -117,7 +117,7 @@ class ServerFigures(Figures):
 
     inherited = InheritedHere()
     server_stats: Mapping[str, Any] = figure("ServerStatistics")
-    """What the server counted itself over the run, as in ServerPeriods."""
+    """The server's own statistics over the run, as in ServerPeriods."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +133,14 @@ class ClientFigures(Figures):
     threads: int = figure("Threads", least=1)
     """Its I/O threads."""
     measured_s: float = figure("MeasuredSeconds", default=0.0)
-    """From the end of its burn-in to its last answer."""
+    """From the end of its warm-up to its last answer."""
     inherited = InheritedHere()
     cpu_s: float = figure("CpuSeconds", default=0.0)
     """CPU time of its I/O threads in the measured part."""
     busiest_thread: float = figure("BusiestThread", default=0.0)
     """The largest share of the measured time that one of its I/O threads was on a CPU."""
     check: ClientCheck | None = figure("Check", default=None)
-    """What it did meanwhile; None where it was lost before it reported anything."""
+    """As ClientCheck; None if it was lost before it reported anything."""
     clock_offset_s: float = figure("ClockOffsetSeconds", least=None)
     """Its monotonic clock less the coordinator's."""
     clock_uncertainty_s: float = figure("ClockUncertaintySeconds")
@@ -148,4 +148,4 @@ class ClientFigures(Figures):
     start_lag_s: float = figure("StartLagSeconds", default=0.0)
     """How long after the agreed start, by its own clock, its first thread began."""
     lost: str | None = figure("Lost")
-    """How it went away, where it did: its figures are then those that it had last reported."""
+    """How it was lost, if it was: its figures are then the last that it reported."""

@@ -1,7 +1,7 @@
-"""Result files that a run left, ours and the Go aibench's, read into one small record.
+"""Read result files, ours and the Go aibench's, into one small record.
 
-Tables, comparisons, reports and exports all begin here. What a record leaves out, because only few
-readers need it and it is most of a file, `read_details` reads on demand.
+Tables, comparisons, reports and exports begin here. `read_details` reads the rest, which is most of
+a file and which few callers need.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.results.clientside import BUSY_THREAD, Verdict
-from aibench_fast.results.connections import connections_told
+from aibench_fast.results.connections import connection_words
 from aibench_fast.results.fieldjson import from_json, known_values, number
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram, is_known
@@ -33,12 +33,12 @@ MS_PER_S = 1000
 OURS = "aibench-fast"
 GO_AIBENCH = "aibench"
 CLOSED_LOOP = "closed loop"
-"""Its arrivals in words. Both latencies are the same, but of requests that had to connect."""
+"""Arrivals without a schedule. Both latencies are the same, unless a request had to connect."""
 GO_VERSION = "0"
-"""What the Go tool leaves empty."""
+"""Stands for the Go tool's version, which it leaves empty."""
 
 REDISAI_KINDS = ("RedisAI", "aibench-fast embedded server")
-"""Servers whose models may have a BATCHSIZE; the Go tool, which names no server, asks no other."""
+"""Servers whose models may have a BATCHSIZE. The Go tool, which names no server, uses no other."""
 
 _SETUP_FACTS = (
     "Host", "CpuModel", "Cores", "Governor", "Kernel", "ServerConfig", "ModelDigest", "DataDigest",
@@ -47,21 +47,21 @@ _SETUP_FACTS = (
 
 
 class Cell(NamedTuple):
-    """A place in a sweep: the settings that are varied. Runs of one cell are repetitions."""
+    """The settings that a sweep varies. Runs of one cell are repeats."""
 
     workers: int
     autobatching: int
-    """The model's batch size on the server; -1 where the run was not told it."""
+    """The model's batch size on the server; -1 if it is unknown."""
     batch_size: int
-    """Images a request; 0 where the kinds of a mix differ."""
+    """Images a request; 0 if the kinds of a mix differ."""
     max_rps: float
-    """Requests a second that the run was limited to; 0 for none."""
+    """The limit in requests a second; 0 for none."""
     server_name: str = ""
-    """What the server was called, where several are compared."""
+    """The name of the server, of several that are compared."""
 
     @property
     def variant(self) -> str:
-        """All of the cell but the workers, in words; of auto-batching what was told."""
+        """Return the cell without its workers, in words."""
         words = f"tensor batch {self.batch_size or 'of a mix'}"
         words = f"auto-batching {self.autobatching}, {words}" if self.autobatching >= 0 else words
         words = f"{self.server_name}, {words}" if self.server_name else words
@@ -74,7 +74,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """One result file. Latencies are milliseconds; what the file does not tell is None or empty."""
+    """One result file. Latencies are milliseconds; None or empty: the file does not contain it."""
 
     path: Path
     client: str
@@ -82,7 +82,7 @@ class RunRecord:
     cell: Cell
     inferences_per_s: float
     quantiles_ms: Mapping[str, float]
-    """By the JSON's names: q0, q50, q95, q99, q999, q100, as far as they are known; q50 is."""
+    """By the JSON's names: q0, q50, q95, q99, q999, q100, as far as known. q50 always is."""
     latency: str
     """`service`, from the actual start of a request, or `response`, from the intended one."""
     start_unix_ms: int | None
@@ -92,56 +92,56 @@ class RunRecord:
     query_label: str | None
     data_file: str | None
     data_seed: int | None
-    """What the tensors were drawn from, where they were generated."""
+    """The seed of generated tensors."""
     tensor: str
     """One tensor in words, such as `224 x 224 x 3 FLOAT`."""
     threads: int | None
     pipeline: int
     """Requests outstanding on each connection."""
     servers: int
-    """How many the run loaded at once."""
+    """How many servers the run loaded at once."""
     server: ServerFacts | None
     server_use: ServerUse
     inferences_per_s_with_burn_in: float | None
-    """What the server did in the time that its use is of."""
+    """Over the time that `server_use` is of."""
     facts: Mapping[str, Any]
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
     requests: int | None
-    """Measured ones."""
+    """Measured requests."""
     successes: int | None
     arrivals: str | None
-    """How requests were due but for the rate, in words; None where the file does not tell."""
+    """How requests were due, apart from the rate, in words."""
     not_sent: int
-    """Requests that were due and were shed, or found no worker before the end."""
+    """Due requests that were shed, or found no free worker before the end."""
     late_starts: int
-    """Requests that started late by the schedule, because no worker was free."""
+    """Requests that started late because no worker was free."""
     connections: str | None
-    """What connections were made for in the run, and what that took, in words; None for nothing."""
+    """Why connections were made in the run, and how long that took, in words."""
     failures: Mapping[str, tuple[int, str]]
-    """Measured and burn-in failures by kind: how many, and the first one's message."""
+    """Failures by kind, warm-up included: how many, and the first message."""
     warnings: Sequence[str]
-    """What made the figures doubtful, in words."""
+    """Reasons to doubt the figures."""
     interrupted: bool
     verdict: str | None
-    """Whose the figures are and why, in words, as the run itself judged; None where it did not."""
+    """Whether client or server set the figures, and why, as the run itself judged."""
     encoded_latencies: str | None = field(repr=False)
-    """The histogram as the file has it; None where it has none."""
+    """The histogram as the file has it."""
 
     def latencies(self) -> LatencyHistogram:
-        """The measured latencies, empty where the file has none; ConfigError if unreadable."""
+        """Return the measured latencies, empty if the file has none; ConfigError if unreadable."""
         if self.encoded_latencies is None:
             return LatencyHistogram.empty()
         return LatencyHistogram.decode(self.encoded_latencies)
 
     @property
     def lacks_autobatching(self) -> bool:
-        """Whether the model may have a BATCHSIZE that the file does not tell, as RedisAI's have."""
+        """Whether the file lacks the BATCHSIZE of the model, which may have one, as in RedisAI."""
         is_redisai = self.server is None or self.server.kind in REDISAI_KINDS
         return self.cell.autobatching < 0 and is_redisai
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether the figures may be the client's own."""
+        """Whether the client may have set the figures."""
         return self.verdict is not None and not self.verdict.startswith(Verdict.SERVER_BOUND)
 
     @property
@@ -151,18 +151,18 @@ class RunRecord:
 
     @property
     def cpu_ms_an_inference(self) -> float | None:
-        """The server's CPU time; None where it is not known."""
+        """The server's CPU time for an inference; None if unknown."""
         cores, rate = self.server_use.cores, self.inferences_per_s_with_burn_in
         return cores / rate * MS_PER_S if cores is not None and rate else None
 
     def quantile_ms(self, name: str) -> float | None:
-        """A quantile; None where the file lacks it, or where it is of too few requests."""
+        """Return a quantile; None if the file lacks it or has too few requests for it."""
         if self.successes is not None and not is_known(QUANTILES.get(name, 0.0), self.successes):
             return None
         return self.quantiles_ms.get(name)
 
     def row(self) -> dict[str, Any]:
-        """The run as a row of a table; None where the file does not tell."""
+        """Return the run as a row of a table."""
         return {
             "file": self.path.name,
             "client": self.client,
@@ -183,8 +183,8 @@ class RunRecord:
 
     @property
     def setup(self) -> dict[str, str | None]:
-        """What has to be equal for two runs' figures to be comparable; None where not told."""
-        told: dict[str, object] = {
+        """Facts that have to be equal for runs to be comparable; None if unknown."""
+        known: dict[str, object] = {
             "client": self.client,
             "server": self.server and self.server.kind,
             "server version": self.server and self.server.version,
@@ -198,7 +198,7 @@ class RunRecord:
             "arrivals": self.arrivals,
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
-        return {name: None if value is None else fact_text(value) for name, value in told.items()}
+        return {name: None if value is None else fact_text(value) for name, value in known.items()}
 
 
 @dataclass(frozen=True)
@@ -211,50 +211,50 @@ class TimelinePoint:
     measured: bool
     """False during the burn-in."""
     failed: int
-    """Requests that failed in this period; 0 where the file does not tell."""
+    """Requests that failed in this period; 0 if unknown."""
     quantiles_ms: Mapping[str, float]
-    """Of the latencies measured in the period, q50, q90, q95, q99, q99999; empty where none were.
+    """q50, q90, q95, q99, q99999 of the latencies measured in the period; empty without any.
 
-    Of a result older than format 1.1 of all those measured up to the period's end.
+    Before format 1.1 of all latencies measured up to the period's end.
     """
     is_partial: bool = False
-    """Whether only a part of it had load, as of the last one: its rate is not the load's."""
+    """Whether there was load in only a part of it, so that its rate is not the load's."""
 
 
 @dataclass(frozen=True)
 class RunDetails:
-    """What is most of a result file."""
+    """The parts of a result file that few callers need."""
 
     timeline: Sequence[TimelinePoint]
     server_stats: Mapping[str, Any]
     """By reporting period; see `serverperiods`."""
     raw_server_stats: Mapping[str, Any]
-    """INFO's fields as text, by time and server; empty where the file has none."""
+    """INFO's fields as text, by time and server."""
     parts: Sequence[Part] = ()
 
     def server_value(self, name: str) -> str | None:
-        """A statistic's last value: a field of INFO, or one of ours; None where there is none."""
+        """Return the last value of a field of INFO, or of a statistic of ours; None without any."""
         value = last_value(self.raw_server_stats, name)
         return last_value(self.server_stats, name) if value is None else value
 
 
 class SummaryOfResults(ConfigError):
-    """A file says what several results come to, and is none itself."""
+    """A file summarises several results and is not a result itself."""
 
 
 class SearchOfResults(SummaryOfResults):
-    """The same of a search."""
+    """The file is a search."""
 
     def __init__(self, search: Search) -> None:
-        """Say what the file is; `search` is what it holds."""
-        super().__init__("it is a search: name the results of its steps")
+        """Keep the search that the file holds."""
+        super().__init__("a search: name the results of its steps")
         self.search = search
 
 
 def read_record(path: Path) -> RunRecord:
-    """Read one result file; ConfigError with the reason where it is none."""
+    """Read one result file; ConfigError if it is not one."""
     document = _document(path)
-    with _as_no_result():
+    with _checking():
         return _record(path, document)
 
 
@@ -264,22 +264,22 @@ def record_of(result: Result) -> RunRecord:
 
 
 def read_details(path: Path) -> RunDetails:
-    """Read what `read_record` leaves out; ConfigError with the reason where it cannot be read."""
+    """Read what `read_record` leaves out; ConfigError if that is not possible."""
     document = _document(path)
-    with _as_no_result():
+    with _checking():
         values = known_values(Result, document)
-        told = values["ServerRunTimeStats"] or {}
+        readings = values["ServerRunTimeStats"] or {}
         return RunDetails(
             timeline=_timeline(values["ClientRunTimeStats"] or {}),
-            server_stats=values["ServerPeriods"] or told,
-            # Before format 1.3 ours stood there.
-            raw_server_stats={} if OVERALL in told else told,
+            server_stats=values["ServerPeriods"] or readings,
+            # Before format 1.3 the key had our own statistics.
+            raw_server_stats={} if OVERALL in readings else readings,
             parts=read_parts(document),
         )
 
 
 def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
-    """The runs of each cell, cells in order."""
+    """Return the runs of each cell, cells in order."""
     cells: dict[Cell, list[RunRecord]] = {}
     for record in records:
         cells.setdefault(record.cell, []).append(record)
@@ -287,7 +287,7 @@ def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
 
 
 def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
-    """Where runs of one cell are no repetitions of each other: what differs, and how."""
+    """Return the facts that differ between runs of the same cell, and their values."""
     found: dict[str, set[str]] = {}
     for runs in by_cell(records).values():
         setups = [run.setup for run in runs]
@@ -299,7 +299,7 @@ def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
 
 
 def median_run(runs: Sequence[RunRecord]) -> RunRecord:
-    """The run whose rate is the median; of two in the middle the slower."""
+    """Return the run whose rate is the median; of two in the middle the slower."""
     return sorted(runs, key=lambda run: run.inferences_per_s)[(len(runs) - 1) // 2]
 
 
@@ -307,7 +307,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     if "Search" in document:
         raise SearchOfResults(Search.from_json(document))
     if "Repeats" in document:
-        raise SummaryOfResults("it is what repeated runs come to: name their own results")
+        raise SummaryOfResults("a summary of repeated runs: name the runs' own results")
     version = str(document.get("ResultFormatVersion") or GO_VERSION)
     major = version.partition(".")[0]
     if not major.isdecimal() or int(major) > NEWEST_MAJOR_VERSION:
@@ -319,11 +319,13 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     quantiles = _mapping(latencies, "AllQueries")
     encoded = latencies.get("EncodedHistogram")
     rate = number(_mapping(document, "OverallRates"), "overallOpsRate")
-    known_ms = {name: number(quantiles, name) for name in quantiles if _is_told(quantiles[name])}
+    known_ms = {
+        name: number(quantiles, name) for name in quantiles if _is_known_ms(quantiles[name])
+    }
     if "q50" not in quantiles:
-        raise ConfigError("it is no result: q50 is missing")
+        raise ConfigError("not a result: q50 is missing")
     if rate <= 0 or "q50" not in known_ms:
-        raise ConfigError("it measured nothing: no request was answered after the burn-in")
+        raise ConfigError("it measured nothing: no request succeeded after the warm-up")
     client = OURS if int(major) >= 1 else GO_AIBENCH
     server, duration_ms = values["Server"], values["DurationMillis"]
     return RunRecord(
@@ -358,7 +360,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         arrivals=_arrivals(document),
         not_sent=values["Shed"] + values["Unsent"],
         late_starts=values["LateStarts"],
-        connections=connections_told(
+        connections=connection_words(
             values["Reconnects"],
             values["RemadeConnections"],
             values["ConnectTime"],
@@ -373,23 +375,23 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
 
 
 def _rate_with_burn_in(values: Mapping[str, Any]) -> float | None:
-    """None where it is missing: aibench has it from 2020-12-04 on."""
-    told = values["OverallRatesIncludingWarmup"]
-    return number(told, "overallOpsRate") if told else None
+    """Return None if it is missing: aibench has it from 2020-12-04 on."""
+    rates = values["OverallRatesIncludingWarmup"]
+    return number(rates, "overallOpsRate") if rates else None
 
 
-def _is_told(quantile: Any) -> bool:
-    """Whether it is known: null is not, nor is the 0 of aibench and of ours before format 1.9."""
+def _is_known_ms(quantile: Any) -> bool:
+    """Whether it is known: null is not, nor is 0, of aibench and of ours before format 1.9."""
     return quantile not in (None, 0)
 
 
 def _successes(values: Mapping[str, Any]) -> int | None:
-    told = [values[name] for name in ("Successes", "Requests") if values[name] is not None]
-    return min(told, default=None)
+    known = [values[name] for name in ("Successes", "Requests") if values[name] is not None]
+    return min(known, default=None)
 
 
 def _tensor(values: Mapping[str, Any]) -> str:
-    """What a request sends, in words; of a mix what each kind does."""
+    """Return the tensors of a request in words; of a mix those of each kind."""
     if not values["Shape"]:
         return "; ".join(str(kind["Tensors"]) for kind in values["Kinds"])
     return describe(values["Shape"], values["Dtype"])
@@ -398,21 +400,21 @@ def _tensor(values: Mapping[str, Any]) -> str:
 def _arrivals(document: Mapping[str, Any]) -> str | None:
     if "Arrivals" not in document:  # the Go tool's, and ours before format 1.4
         return None
-    told = document["Arrivals"]
-    if told is None:
+    arrivals = document["Arrivals"]
+    if arrivals is None:
         return CLOSED_LOOP
-    words = [str(told["Kind"])]
-    words += [str(told[name]) for name in ("Profile", "File") if told.get(name)]
-    if told.get("MaxLagSeconds"):
-        words.append(f"--max-lag {told['MaxLagSeconds']:g}s --on-lag {told['OnLag']}")
+    words = [str(arrivals["Kind"])]
+    words += [str(arrivals[name]) for name in ("Profile", "File") if arrivals.get(name)]
+    if arrivals.get("MaxLagSeconds"):
+        words.append(f"--max-lag {arrivals['MaxLagSeconds']:g}s --on-lag {arrivals['OnLag']}")
     return ", ".join(words)
 
 
 def _verdict(values: Mapping[str, Any]) -> str | None:
-    told = values["ClientCheck"]
-    if told:
-        return f"{told['Verdict']}: {told['Reason']}"
-    busiest = values["ClientBusiestThread"] or 0.0  # all that was told before format 1.4
+    check = values["ClientCheck"]
+    if check:
+        return f"{check['Verdict']}: {check['Reason']}"
+    busiest = values["ClientBusiestThread"] or 0.0  # before format 1.4 there was no more
     if busiest > BUSY_THREAD:
         return f"{Verdict.CLIENT_BOUND}: an I/O thread was on a CPU {busiest:.0%} of the time"
     return None
@@ -431,25 +433,25 @@ def _document(path: Path) -> Mapping[str, Any]:
         raise ConfigError(f"cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8, or without an end
         empty = path.stat().st_size == 0
-        raise ConfigError("it is empty" if empty else f"it is no whole JSON: {error}") from error
+        raise ConfigError("it is empty" if empty else f"not complete JSON: {error}") from error
     if not isinstance(document, dict):
-        raise ConfigError("it is no result: a JSON object is expected")
+        raise ConfigError("not a result: a JSON object is expected")
     return document
 
 
 @contextmanager
-def _as_no_result() -> Iterator[None]:
-    """What a result's keys hold is told as a ConfigError where it is not what they should."""
+def _checking() -> Iterator[None]:
+    """Turn the errors of a document that is not a result into a ConfigError."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise ConfigError(f"it is no result: {misread(error)}") from error
+        raise ConfigError(f"not a result: {misread(error)}") from error
 
 
 def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = document.get(name)
     if not isinstance(value, dict):
-        raise ConfigError(f"it is no result: {name} is missing")
+        raise ConfigError(f"not a result: {name} is missing")
     return value
 
 
@@ -467,12 +469,12 @@ def _period_quantiles(period: Mapping[str, Any]) -> Mapping[str, float]:
     return {
         name: number(quantiles, name)
         for name, value in quantiles.items()
-        if name.startswith("q") and _is_told(value)
+        if name.startswith("q") and _is_known_ms(value)
     }
 
 
 def _go_period(key: str, period: Mapping[str, Any]) -> TimelinePoint:
-    """A period of the Go tool, whose figures are of it alone, and zeros during the burn-in."""
+    """Return a period of the Go tool: its figures are of it alone, and 0 during the warm-up."""
     quantiles = {name: ms for name, ms in (period.get("Quantiles") or {}).items() if ms > 0}
     return TimelinePoint(
         unix_ms=int(key) // NS_PER_MS,
@@ -508,7 +510,7 @@ def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
 
 
 def _with_short_end(points: list[TimelinePoint]) -> list[TimelinePoint]:
-    """Those of a file that does not say which are partial: the last, where it is shorter."""
+    """Mark the last period of an older file as partial if it is shorter than the others."""
     lengths = [later.unix_ms - one.unix_ms for one, later in pairwise(points)]
     if len(lengths) < 2 or lengths[-1] >= WHOLE_PERIOD * median(lengths[:-1]):
         return points

@@ -1,4 +1,4 @@
-"""Results read from files and folders: all that is there, and what is none."""
+"""Read results from files and folders."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is no usable result, and why."""
+    """A file that is not a usable result, and why."""
 
     path: Path
     reason: str
@@ -37,13 +37,13 @@ class FoundSearch:
 
     @property
     def files(self) -> list[Path]:
-        """Where its steps' results are, in their order."""
+        """The results of its steps, in order."""
         return [self.path.parent / step.result for step in self.search.steps]
 
 
 @dataclass(frozen=True)
 class Loaded(Sequence[RunRecord], ShownInNotebooks):
-    """The results that were found, by file name, and the files that were none."""
+    """The results that were found, by file name, and the files that were skipped."""
 
     records: Sequence[RunRecord]
     skipped: Sequence[Skipped]
@@ -83,9 +83,9 @@ def _no_progress(done: int, total: int) -> None:
 def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> Loaded:
     """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
 
-    Of a folder each `.json` whose name begins with `prefix` is read; one that is no result is in
-    `skipped`. In a folder of hundreds an index is left: see `index`. ConfigError where a path does
-    not exist or no result is left.
+    Of a folder, read each `.json` whose name begins with `prefix`; files that are not results are
+    in `skipped`. A folder with hundreds of files gets an index: see `index`. ConfigError if a path
+    does not exist or there is no result.
     """
     several = [paths] if isinstance(paths, str | Path) else [*paths]
     return load(map(Path, several), prefix)
@@ -94,9 +94,9 @@ def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> 
 def load(paths: Iterable[Path], prefix: str = "", progress: Progress = _no_progress) -> Loaded:
     """Read result files, and of a folder each `.json` whose name begins with `prefix`.
 
-    A search stands for its steps' results, which are in the folder with it. A file that is broken,
-    empty, half-written or no result is skipped. ConfigError where a path does not exist or nothing
-    usable is left.
+    A search stands for its steps' results, which are in the same folder. A file that is broken,
+    empty, half-written or not a result is skipped. ConfigError if a path does not exist or there is
+    no usable result.
     """
     named = list(paths)
     records: list[RunRecord] = []
@@ -104,7 +104,7 @@ def load(paths: Iterable[Path], prefix: str = "", progress: Progress = _no_progr
     searches: list[FoundSearch] = []
     read = _read(named, prefix, progress)
     files = [*read]
-    for file in files:  # which grows where a search names more
+    for file in files:  # the list grows when a search names more
         one = read[file]
         if one.record:
             records.append(one.record)
@@ -123,7 +123,7 @@ def load(paths: Iterable[Path], prefix: str = "", progress: Progress = _no_progr
 
 
 def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
-    """The error, with the first skipped file in its line and all of them in its traceback."""
+    """Return an error with the first skipped file in its line and all in its traceback."""
     if not skipped:
         return ConfigError(message)
     more = f" and {len(skipped) - 1} more, which --debug names" if len(skipped) > 1 else ""
@@ -134,7 +134,7 @@ def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
 
 
 def _read(paths: Iterable[Path], prefix: str, progress: Progress) -> dict[Path, ReadFile]:
-    """What each file is that is named or in a named folder, in their order."""
+    """Read each file that is named or in a named folder, in order."""
     found: dict[Path, ReadFile] = {}
 
     def read(files: Sequence[Path]) -> Sequence[ReadFile]:

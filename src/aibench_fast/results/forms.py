@@ -1,4 +1,4 @@
-"""How the values of a result are in JSON that are neither numbers nor words."""
+"""The JSON of values that are neither numbers nor text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _MS_OR_NULL = {"type": ["number", "null"], "minimum": 0}
 
 
 def _encoded(latencies: LatencyHistogram, exact: bool) -> dict[str, Any]:
-    """The extremes beside it: encoded they are known to a bucket's width."""
+    """Return it with the exact extremes: encoded they are known to a bucket's width."""
     encoded = {"EncodedHistogram": latencies.encode()}
     return encoded | ({"ExtremesUs": latencies.extremes_us} if exact else {})
 
@@ -93,11 +93,11 @@ LAGS = Form(
     reads_null=True,
     name="Delays",
 )
-"""Delays: a few percentiles, null without any. A saved file has no more of them than that."""
+"""Delays: a few percentiles, null without any. Only exact JSON has the histogram."""
 
 
 def delays(key: str, *, native: str, **declared: Any) -> Any:
-    """Declare delays that the native core records under the name `native`, in milliseconds."""
+    """Declare delays of the native core's histogram named `native`, in milliseconds."""
     declared |= {"form": LAGS, "merge": together, "native": native}
     return figure(key, default_factory=LatencyHistogram.empty, **declared)
 
@@ -114,7 +114,7 @@ WHOLE_IF_WHOLE = Form(
     lambda plain: plain,
     {"type": "number", "minimum": 0},
 )
-"""A number that is an integer where it can be, as aibench's always is."""
+"""A number that is written as an integer if it is whole, as aibench does."""
 
 RATE = Form(
     lambda value, exact: {"overallOpsRate": value},
@@ -129,7 +129,7 @@ RATE = Form(
 """A rate as aibench writes it."""
 
 SPREAD_QUANTILES = Form(
-    # null for 0, which aibench's lines have before any latency; none is that short.
+    # 0, which aibench prints before any latency, is null: no latency is that short.
     lambda values, exact: {
         name: one or None for name, one in zip(_LIVE_NAMES, values, strict=True)
     },
@@ -144,11 +144,11 @@ NAMED_QUANTILES = Form(
     lambda plain: tuple(plain.values()),
     {"type": "object", "properties": dict.fromkeys(_LIVE_NAMES, _MS)},
 )
-"""The same in an object of their own, which is empty without any latency."""
+"""Percentiles at LIVE_QUANTILES in an object, which is empty without any latency."""
 
 
 def by_time(kind: Any) -> Form:
-    """Return the form of a sequence of dataclasses that are known by their `unix_ms`."""
+    """Return the form of dataclasses whose keys are their `unix_ms`."""
 
     def write(several: Iterable[Any], exact: bool) -> dict[str, Any]:
         return {str(one.unix_ms): to_json(one, exact=exact) for one in several}

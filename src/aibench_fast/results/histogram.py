@@ -1,7 +1,7 @@
-"""Latencies as HdrHistogram keeps them: from the native counts, to quantiles and text.
+"""Latencies as HdrHistogram keeps them: from native counts to quantiles and text.
 
-Values inside are whole microseconds, 1 us to 1 hour, 3 significant digits; the numbers that come
-out are milliseconds.
+Inside, values are whole microseconds, 1 us to 1 hour, 3 significant digits. Results are
+milliseconds.
 """
 
 import base64
@@ -40,17 +40,17 @@ _DECODE_ERRORS = (
 
 
 def least_count(quantile: float) -> int:
-    """How many values it takes for one of them to be beyond the quantile: 100 for p99."""
+    """Return how many values it takes for one to be beyond the quantile: 100 for p99."""
     return math.ceil(round(1 / (1 - quantile), 6)) if quantile < 1 else 1
 
 
 def is_known(quantile: float, count: int) -> bool:
-    """Whether so many values tell a quantile: up to the median any do, above it `least_count`."""
+    """Return whether so many values are enough for a quantile: 1 up to p50, else `least_count`."""
     return count >= (1 if quantile <= 0.5 else least_count(quantile))
 
 
 class LatencyHistogram:
-    """A set of latencies. Made by `from_counts` or `decode`, and not changed after that."""
+    """A set of latencies, made by `from_counts` or `decode`. It never changes."""
 
     def __init__(self, histogram: HdrHistogram) -> None:
         """Wrap a filled HdrHistogram of microseconds."""
@@ -58,12 +58,12 @@ class LatencyHistogram:
 
     @classmethod
     def empty(cls) -> "LatencyHistogram":
-        """No latencies at all."""
+        """Return a histogram without latencies."""
         return cls(HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS))
 
     @classmethod
     def from_counts(cls, counts: bytes, min_us: int, max_us: int) -> "LatencyHistogram":
-        """Take over a counts array of native 64-bit integers in HdrHistogram's layout."""
+        """Copy a counts array of native 64-bit integers in HdrHistogram's layout."""
         histogram = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
         if len(counts) != ctypes.sizeof(histogram.counts):
             raise InternalError(
@@ -80,8 +80,8 @@ class LatencyHistogram:
     def decode(cls, encoded: str, extremes_us: tuple[int, int] | None = None) -> "LatencyHistogram":
         """Read HdrHistogram's V2 compressed base64 form, also where it is base64 twice.
 
-        The Go aibench writes it twice. The form tells the least and the greatest value to the width
-        of a bucket; `extremes_us` does exactly. ConfigError where it is neither.
+        The Go aibench encodes twice. The form has the least and the greatest value to the width of
+        a bucket; `extremes_us` are exact. ConfigError if it is neither.
         """
         try:
             if not encoded.startswith(_ENCODED_START):
@@ -92,25 +92,26 @@ class LatencyHistogram:
             return cls(histogram)
         except (ValueError, zlib.error, *_DECODE_ERRORS) as error:
             raise ConfigError(
-                f"{encoded[:20]!r}... is no encoded HdrHistogram: {error or type(error).__name__}"
+                f"{encoded[:20]!r}... is not an encoded HdrHistogram: "
+                f"{error or type(error).__name__}"
             ) from error
 
     @classmethod
     def merged(cls, several: "Iterable[LatencyHistogram]") -> "LatencyHistogram":
-        """All latencies of several histograms in one."""
+        """Return the latencies of several histograms in one."""
         total = cls.empty()._histogram
         extremes: list[tuple[int, int]] = []
         for one in several:  # one at a time: each is large
             if one.count:
                 total.add(one._histogram)
                 extremes.append(one.extremes_us)
-        if extremes:  # the library takes the edges of the buckets that they are in
+        if extremes:  # the library uses the edges of their buckets
             total.min_value = min(least for least, _ in extremes)
             total.max_value = max(greatest for _, greatest in extremes)
         return cls(total)
 
     def since(self, earlier: "LatencyHistogram") -> "LatencyHistogram":
-        """The latencies that came after `earlier`, a copy of this histogram at an earlier time.
+        """Return the latencies after `earlier`, a copy of this histogram at an earlier time.
 
         Their least and greatest are known to the width of a bucket.
         """
@@ -127,9 +128,9 @@ class LatencyHistogram:
     def quantiles_since_ms(
         self, earlier: "LatencyHistogram", quantiles: Iterable[float]
     ) -> list[float]:
-        """As `since(earlier).quantiles_ms(quantiles)`, above 0; empty where no latency came since.
+        """Return `since(earlier).quantiles_ms(quantiles)`, above 0; empty without a latency since.
 
-        It makes no histogram: those are freed late, and a run asks this in every reporting period.
+        It makes no histogram: those are freed late, and a run calls this every reporting period.
         """
         counts = zip(self._counts, earlier._counts, strict=True)
         came = [
@@ -147,24 +148,24 @@ class LatencyHistogram:
 
     @property
     def _counts(self) -> "memoryview[int]":
-        """How many latencies each bucket has."""
+        """The count of each bucket."""
         return memoryview(self._histogram.counts).cast("B").cast("q")
 
     @property
     def count(self) -> int:
-        """How many latencies there are."""
+        """The number of latencies."""
         total: int = self._histogram.total_count
         return total
 
     def quantiles_ms(self, quantiles: Iterable[float]) -> list[float]:
-        """Return the latency at each quantile (0 to 1), in milliseconds; 0.0 where none are."""
+        """Return the latency at each quantile (0 to 1), in milliseconds; 0.0 without any."""
         if not self.count:
             return [0.0 for _ in quantiles]
         up_to = [*accumulate(self._counts)]
         return self._at_quantiles_ms(quantiles, range(len(up_to)), up_to)
 
     def known_quantiles_ms(self, quantiles: Iterable[float]) -> list[float | None]:
-        """As `quantiles_ms`, but None for each quantile that so few latencies do not tell."""
+        """Return `quantiles_ms`, with None for quantiles that need more latencies."""
         wanted = [*quantiles]
         return [
             value if is_known(quantile, self.count) else None
@@ -174,9 +175,9 @@ class LatencyHistogram:
     def _at_quantiles_ms(
         self, quantiles: Iterable[float], indexes: Sequence[int], up_to: Sequence[int]
     ) -> list[float]:
-        """The latency at each quantile, where so many are up to each of these buckets.
+        """Return the latency at each quantile, from the cumulative counts of these buckets.
 
-        As the library finds it, which goes through all buckets in Python and takes far longer.
+        The library gives the same, but goes through all buckets in Python, which takes far longer.
         """
         found = []
         for quantile in quantiles:
@@ -189,13 +190,13 @@ class LatencyHistogram:
         return found
 
     def counts_up_to(self, limits_ms: Iterable[float]) -> list[int]:
-        """How many latencies are at or below each limit, to the width of a bucket."""
+        """Return how many latencies are at or below each limit, to the width of a bucket."""
         up_to = [*accumulate(self._counts)]
         indexes = (self._index(limit_ms) for limit_ms in limits_ms)
         return [up_to[index] for index in indexes]
 
     def _index(self, latency_ms: float) -> int:
-        """Of the bucket that a latency is counted in."""
+        """Return the index of the bucket of a latency."""
         value_us = min(max(LOWEST_US, round(latency_ms * US_PER_MS)), HIGHEST_US)
         index: int = self._histogram._counts_index_for(value_us)
         return index
@@ -207,12 +208,12 @@ class LatencyHistogram:
 
     @property
     def min_ms(self) -> float:
-        """The shortest latency, in milliseconds; 0.0 where none are."""
+        """The shortest latency, in milliseconds; 0.0 without any."""
         return self._histogram.min_value / US_PER_MS if self.count else 0.0
 
     @property
     def max_ms(self) -> float:
-        """The longest latency, in milliseconds; 0.0 where none are."""
+        """The longest latency, in milliseconds; 0.0 without any."""
         return self._histogram.max_value / US_PER_MS if self.count else 0.0
 
     @property
@@ -233,9 +234,9 @@ class LatencyHistogram:
         return sum(count * us for us, count in self._filled()) / self.count
 
     def _filled(self) -> Iterator[tuple[int, int]]:
-        """The middle of each bucket that has latencies, in microseconds, and how many.
+        """Yield the middle of each filled bucket, in microseconds, and its count.
 
-        The library's own iterators go through all buckets, which takes it a hundred times as long.
+        The library's iterators go through all buckets and take a hundred times as long.
         """
         for index, count in enumerate(self._counts):
             if count:
@@ -243,10 +244,10 @@ class LatencyHistogram:
                 yield self._histogram._hdr_median_equiv_value(value), count
 
     def percentile_table(self) -> str:
-        """HdrHistogram's percentile table, values in milliseconds, for its plotting tools."""
+        """Return HdrHistogram's percentile table, in milliseconds, for its plotting tools."""
         out = io.BytesIO()
         self._histogram.output_percentile_distribution(out, US_PER_MS)
-        # The library scales the mean of that line to milliseconds, but not the deviation.
+        # The library scales the mean in that line to milliseconds, but not the deviation.
         return re.sub(
             r"^#\[Mean .*$",
             f"#[Mean    = {self.mean_ms:12.3f}, StdDeviation   = {self.stddev_ms:12.3f}]",

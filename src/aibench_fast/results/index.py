@@ -38,7 +38,7 @@ LAYOUT = "3"
 
 
 class FileState(NamedTuple):
-    """What tells whether a file is still the same."""
+    """Size and time of change, which show whether a file is still the same."""
 
     size_bytes: int
     changed_ns: int

@@ -1,13 +1,12 @@
-"""A journal: what a run that goes on has come to, so that one that is killed is not lost.
+"""The journal of a run: its result so far, so that a killed run is not lost.
 
-Lines of a result's exact JSON, for the same version of this program to read. The first says
-which that is. Each reporting period adds two, written at once: what is new of the fields that grow
-as a run goes on, and all the rest of the result so far, which stands for that of every line before.
-Each ends with a tab and its checksum, so that a damaged one is left out and those after it are not.
-Where lines that are stood for are most of the file, it is written anew without them, so that it is
-bounded by the result that it is of.
+Lines of a result's exact JSON, for the same version of this program to read. The first
+line has the version. Each reporting period adds two lines, written at once: what is new of the keys
+that grow during a run, and the rest of the result so far, which replaces that of earlier lines. A
+line ends with a tab and its checksum, so that damage costs only that line. When replaced lines are
+most of the file, it is rewritten without them, so its size is bounded by that of the result.
 
-Nothing is forced on to the disk: what a killed process wrote is the system's to keep.
+Nothing is synced to disk: the system keeps what a killed process wrote.
 """
 
 import dataclasses
@@ -36,12 +35,12 @@ _SO_FAR_START = b'{"SoFar": '
 
 
 def journal_of(result: Path) -> Path:
-    """Where a run's journal is while it goes on, by where its result is to be."""
+    """Return the path of a run's journal, from that of its result."""
     return result.with_name(result.name + SUFFIX)
 
 
 class Journal:
-    """Keeps the journal of one run, which takes the place of any other in its first period."""
+    """Keeps the journal of one run. The first period replaces any other journal at its path."""
 
     def __init__(self, path: Path) -> None:
         """Write nothing yet."""
@@ -54,7 +53,7 @@ class Journal:
         self._stale_bytes = 0
 
     def add(self, so_far: Result) -> None:
-        """Add what the run came to by now; ConfigError where that fails."""
+        """Add the result so far; ConfigError if that fails."""
         lines = self._lines(so_far)
         try:
             if self._file is None:
@@ -70,13 +69,13 @@ class Journal:
             raise unwritable(self._path, error) from error
 
     def close(self) -> None:
-        """Leave it to be recovered."""
+        """Close the file, to be recovered."""
         if self._file is not None:
-            with suppress(OSError):  # which `add` told of
+            with suppress(OSError):  # `add` has reported it
                 self._file.close()
 
     def remove(self) -> None:
-        """Remove it, as the result is saved; and what is left of earlier runs' that were killed."""
+        """Remove it after the result is saved, with what is left of earlier killed runs."""
         self.close()
         remove_written(self._path)
 
@@ -108,10 +107,10 @@ class Journal:
 
 
 def recover(path: Path, note: Callable[[str], None] = lambda words: None) -> Result:
-    """Read what a run that was killed had come to; half a line at the end is let go.
+    """Read the last result of a run that was killed; ignore half a line at the end.
 
-    Damaged lines are left out, and `note` is called with what is lost by them. ConfigError where it
-    is no journal, is another version's, or holds nothing.
+    Damaged lines are left out, and `note` is called with what is lost. ConfigError if the file is
+    not a journal, is another version's, or has no result yet.
     """
     try:
         with path.open("rb") as file:
@@ -135,23 +134,23 @@ def recover(path: Path, note: Callable[[str], None] = lambda words: None) -> Res
 
 @dataclasses.dataclass
 class _Found:
-    """What the whole lines of a journal hold."""
+    """The content of the whole lines of a journal."""
 
     newest: Mapping[str, Any] | None = None
-    """The last state of all that does not grow."""
+    """The last state of the keys that do not grow."""
     periods: int = 0
     """How many reporting periods there were by then."""
     growing: dict[str, dict[str, Any]] = dataclasses.field(
         default_factory=lambda: {key: {} for key in _GROWING}
     )
-    """All that was added to each of the keys that grow."""
+    """Everything that was added to each of the keys that grow."""
     damaged: int = 0
-    """Lines that are not whole."""
+    """Damaged lines."""
     damaged_since: int = 0
-    """Those of them after the newest state."""
+    """Damaged lines after the newest state."""
 
     def loss(self) -> str:
-        """What is not recovered, in words."""
+        """Return what is not recovered, in words."""
         lines = "1 line is" if self.damaged == 1 else f"{self.damaged} lines are"
         missing = self.periods - len(self.growing[_INTERVALS])
         lost = [f"{missing} of {self.periods} reporting periods"] if missing else []
@@ -167,7 +166,7 @@ def _read_lines(file: BinaryIO) -> _Found:
     for line, is_last in _with_last(file):
         values = _checked(line)
         if values is None:
-            # The line that was being written when the run was killed is no damage.
+            # The line that was being written when the run was killed does not count as damage.
             if not is_last or line.endswith(b"\n"):
                 found.damaged += 1
                 found.damaged_since += 1
@@ -184,7 +183,7 @@ def _read_lines(file: BinaryIO) -> _Found:
 
 
 def _with_last(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """Each line, and whether it is the last one."""
+    """Yield each line, and whether it is the last one."""
     lines = iter(file)
     line = next(lines, None)
     while line is not None:
@@ -195,12 +194,12 @@ def _with_last(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
 
 def _check_head(path: Path, line: bytes) -> None:
     if not line:
-        raise ConfigError(f"{path} is empty: nothing can be recovered of it")
+        raise ConfigError(f"{path} is empty: there is nothing to recover")
     try:
         version = json.loads(line)["Journal"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{path} is no journal of a run: name the {SUFFIX} file beside a --json-out-file"
+            f"{path} is not a run's journal: name the {SUFFIX} file beside a --json-out-file"
         ) from error
     if version != FORMAT_VERSION:
         raise ConfigError(
@@ -217,7 +216,7 @@ def _without_stale(path: Path) -> Iterator[bytes]:
 
 
 def _ends(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The first reading and the newest, of which each is some ten kilobytes."""
+    """Return the first reading and the newest; each is some ten kilobytes."""
     times = [*raw]
     return {time: raw[time] for time in dict.fromkeys([*times[:1], *times[-1:]])}
 
@@ -228,7 +227,7 @@ def _line(values: Mapping[str, Any]) -> bytes:
 
 
 def _checked(line: bytes) -> Mapping[str, Any] | None:
-    """The values of a line; None of one that is not whole."""
+    """Return the values of a line; None if it is damaged."""
     text, _, checksum = line.rpartition(b"\t")
     if checksum != b"%08x\n" % zlib.crc32(text):
         return None

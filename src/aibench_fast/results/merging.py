@@ -1,6 +1,7 @@
-"""What several clients' values of a field are together: sums of counts, of no percentile a mean.
+"""Merge the values that several clients have for a field.
 
-`first` and `total`, which most fields have, are in `fields`.
+`first` and `total`, which most fields use, are in `fields`. Percentiles are never averaged: they
+come from the latencies of all clients.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ Several = TypeVar("Several")
 
 
 def merged(several: Sequence[Several]) -> Several:
-    """Return one dataclass of several of the same type, field by field as each is declared."""
+    """Merge dataclasses of the same type, each field as declared."""
     kind: Any = type(several[0])
     fields = declared_fields(kind).items()
     return kind(  # type: ignore[no-any-return]
@@ -27,18 +28,18 @@ def nested(owners: Sequence[Any], name: str) -> Any:
 
 
 def part_by_part(owners: Sequence[Any], name: str) -> list[Any]:
-    """Merge lists of dataclasses: those of the same place in each list are one."""
+    """Merge lists of dataclasses by their places in the lists."""
     lists = [getattr(one, name) for one in owners]
     return [merged(parts) for parts in zip(*lists, strict=False)]
 
 
 def least(owners: Sequence[Any], name: str) -> Any:
-    """Return the least of those that are known."""
+    """Return the least known value."""
     return min(_known(owners, name), default=None)
 
 
 def greatest(owners: Sequence[Any], name: str) -> Any:
-    """Return the greatest of those that are known."""
+    """Return the greatest known value."""
     return max(_known(owners, name), default=None)
 
 
@@ -52,12 +53,12 @@ def any_of(owners: Sequence[Any], name: str) -> bool:
 
 
 def together(owners: Sequence[Any], name: str) -> LatencyHistogram:
-    """Return the latencies of all histograms in one."""
+    """Merge histograms."""
     return LatencyHistogram.merged(getattr(one, name) for one in owners)
 
 
 def by_key(owners: Sequence[Any], name: str) -> dict[str, Any]:
-    """Merge dataclasses of the same key in each mapping."""
+    """Merge mappings of dataclasses by their keys."""
     found: dict[str, list[Any]] = {}
     for one in owners:
         for key, value in getattr(one, name).items():

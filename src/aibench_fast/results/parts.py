@@ -1,4 +1,4 @@
-"""The parts of a run that a result has figures of: steps, kinds of request, servers, clients."""
+"""The parts of a run in a result file: steps, kinds of request, servers, clients."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,44 +22,44 @@ class Part:
     failed: int
     shed: int
     unsent: int | None
-    """None of all but steps, and of those before format 1.8: what was never sent is of no kind."""
+    """Of steps, since format 1.8; requests that were not sent belong to no kind or server."""
     inferences_per_s: float | None
-    """None where it took no time."""
+    """None if it took no time."""
     q50_ms: float | None
     q99_ms: float | None
-    """None of fewer than 100 successes, as is the median of none."""
+    """None with fewer than 100 successes, as is the median without any."""
 
 
 def read_parts(document: Mapping[str, Any]) -> list[Part]:
-    """All parts that a result's JSON has; ConfigError, KeyError or TypeError where it is none."""
+    """Return all parts in a result's JSON; ConfigError, KeyError or TypeError if it is not one."""
     return [part for key in _WORDS for part in _of(document, key)]
 
 
 def _of(document: Mapping[str, Any], key: str) -> Iterator[Part]:
-    for told in document.get(key) or ():
+    for part in document.get(key) or ():
         seconds = (
-            number(told, "Seconds") if key == "Steps" else
-            number(told if key == "Clients" else document, "MeasuredSeconds")
+            number(part, "Seconds") if key == "Steps" else
+            number(part if key == "Clients" else document, "MeasuredSeconds")
         )  # fmt: skip
-        successes = round(number(told, "Successes"))
-        quantiles = told["Quantiles"]["AllQueries"]
+        successes = round(number(part, "Successes"))
+        quantiles = part["Quantiles"]["AllQueries"]
         yield Part(
             what=_WORDS[key],
-            name=_name(key, told),
-            requests=round(number(told, "Requests")),
-            failed=sum(round(number(one, "Count")) for one in told["Failures"].values()),
-            shed=round(number(told, "Shed")),
-            unsent=round(number(told, "Unsent")) if "Unsent" in told else None,
-            inferences_per_s=number(told, "Inferences") / seconds if seconds > 0 else None,
+            name=_name(key, part),
+            requests=round(number(part, "Requests")),
+            failed=sum(round(number(one, "Count")) for one in part["Failures"].values()),
+            shed=round(number(part, "Shed")),
+            unsent=round(number(part, "Unsent")) if "Unsent" in part else None,
+            inferences_per_s=number(part, "Inferences") / seconds if seconds > 0 else None,
             q50_ms=number(quantiles, "q50") if successes else None,
             q99_ms=number(quantiles, "q99") if is_known(0.99, successes) else None,
         )
 
 
-def _name(key: str, told: Mapping[str, Any]) -> str:
+def _name(key: str, part: Mapping[str, Any]) -> str:
     if key == "Kinds":
-        return f"{told['Model']}, {told['Tensors']}, weight {number(told, 'Weight'):g}"
+        return f"{part['Model']}, {part['Tensors']}, weight {number(part, 'Weight'):g}"
     if key == "Clients":
-        lost = ", lost" if told["Lost"] else ""
-        return f"{told['Name']} on {told['Host']}{lost}"
-    return str(told["Step" if key == "Steps" else "Address"])
+        lost = ", lost" if part["Lost"] else ""
+        return f"{part['Name']} on {part['Host']}{lost}"
+    return str(part["Step" if key == "Steps" else "Address"])

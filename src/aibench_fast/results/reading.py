@@ -1,4 +1,4 @@
-"""Result files read, many at once in several processes; what each came to, whatever that is."""
+"""Read result files, many at once in several processes."""
 
 import os
 import pickle
@@ -20,19 +20,19 @@ from aibench_fast.results.files import (
 from aibench_fast.results.search import Search
 
 SHARE = 1000
-"""Files that a process of its own reads, in about a second; fewer are not worth starting one."""
+"""Files for one process, about a second's work; fewer are not worth starting one."""
 
 
 @dataclass(frozen=True)
 class ReadFile:
-    """What a file is: a result, or the reason why it is none."""
+    """A file that was read: a result, or the reason why it is not one."""
 
     record: RunRecord | None = None
     reason: str = ""
     is_summary: bool = False
-    """Whether it says what several results come to."""
+    """Whether it summarises several results."""
     search: Search | None = None
-    """The same of a search."""
+    """The search, if it is one."""
 
 
 def read_file(path: Path) -> ReadFile:
@@ -50,7 +50,7 @@ def read_file(path: Path) -> ReadFile:
 def read_files(
     paths: Sequence[Path], done: Callable[[int], None] = lambda files: None
 ) -> list[ReadFile]:
-    """Read files, in their order; `done` is called with how many more are, as they are."""
+    """Read files in order; call `done` with how many more were read."""
     found: list[ReadFile] = []
     for share in _read_shares(paths):
         found += share
@@ -69,7 +69,7 @@ def _read_shares(paths: Sequence[Path]) -> Iterator[list[ReadFile]]:
 
 
 def _read_elsewhere(paths: Sequence[Path]) -> list[ReadFile]:
-    """Read files in a process of its own, which has nothing of this one's threads and locks."""
+    """Read files in a new process, which shares no threads or locks with this one."""
     program = f"from {__name__} import read_for_parent; read_for_parent()"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -80,7 +80,7 @@ def _read_elsewhere(paths: Sequence[Path]) -> list[ReadFile]:
 
 
 def read_for_parent() -> None:
-    """Be that process."""
+    """Run in that process: read the paths from stdin, write what was read to stdout."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     paths = pickle.load(sys.stdin.buffer)
     pickle.dump([read_file(path) for path in paths], sys.stdout.buffer)

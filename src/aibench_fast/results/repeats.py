@@ -1,4 +1,4 @@
-"""What repeated runs come to: medians, intervals, and whether they are stable."""
+"""Repeated runs together: medians, intervals, and whether they are stable."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 @dataclass(frozen=True)
 class Spread:
-    """One figure of all runs."""
+    """The values of one figure in all runs."""
 
     values: Sequence[float]
     unit: str
@@ -59,7 +59,7 @@ class Spread:
         return max(high - self.median, self.median - low) / self.median
 
     def doubts(self) -> list[str]:
-        """Why the figure is not stable; empty where it is."""
+        """Return why the figure is not stable, if it is not."""
         if len(self.values) < 2:
             return []
         found = []
@@ -73,7 +73,7 @@ class Spread:
         if drift := trend(self.values):
             found.append(
                 f"it drifts, by {drift.change:+.0%} from the first third of the runs to the last "
-                f"({drift.told_p})"
+                f"({drift.shown_p})"
             )
         return found
 
@@ -98,7 +98,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _median_levels(n: int) -> list[float]:
-    """How likely the true median is between the values at each place from both ends, from 1 on."""
+    """Return the likelihood of the true median between the values at each place from both ends."""
     beyond = accumulate(math.comb(n, below) for below in range(n // 2))
     return [1 - count / (1 << (n - 1)) for count in beyond]
 
@@ -109,9 +109,9 @@ class Repeats:
 
     results: Sequence[Result]
     until: float | None = None
-    """How narrow the interval of the rate was to be, its wider side over the median."""
+    """The target for the interval of the rate, its wider side over the median."""
     interrupted: bool = False
-    """Whether a run was cut short, which is none of the results if there is a whole one."""
+    """Whether a run was cut short. It is excluded if there is a whole one."""
 
     @property
     def rate(self) -> Spread:
@@ -119,7 +119,7 @@ class Repeats:
         return Spread([one.inferences_per_s for one in self.results], "inferences/s")
 
     def spreads(self) -> dict[str, Spread]:
-        """The rate, and the latencies at QUANTILES, without those that a run has too few for."""
+        """Return the rate and the latencies at QUANTILES that all runs have enough requests for."""
         fewest = min(one.latencies.count for one in self.results)
         names = [name for name, quantile in QUANTILES.items() if is_known(quantile, fewest)]
         by_run = [
@@ -137,7 +137,7 @@ class Repeats:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the interval is not as narrow as it was to be."""
+        """Whether the interval misses its target."""
         return self.until is not None and self.rate.half_width > self.until
 
     def to_json(self, files: Sequence[str]) -> dict[str, Any]:

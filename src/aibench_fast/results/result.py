@@ -1,15 +1,15 @@
-"""What a run measured: immutable, and its JSON.
+"""The result of a run: immutable, and its JSON.
 
-The JSON keeps aibench's keys, so that its readers go on working, and puts ours beside them. Each
-field says since which version of the format it is there. Beside new keys, these versions changed:
-    1.2  a DataFile of null, where the tensors are generated
-    1.3  ServerRunTimeStats as aibench writes it, INFO's fields as text by time in ns and server;
-         what was there before, counted by reporting period, is ServerPeriods
-    1.4  a mix has no Shape and no Dtype, and a TensorBatchSize of 0 where its kinds' differ
+The JSON keeps aibench's keys, so that its readers work, and has ours beside them. Each field
+declares the format version that added it. These versions changed more than they added:
+    1.2  DataFile is null if the tensors are generated
+    1.3  ServerRunTimeStats is as aibench writes it, INFO's fields as text by time in ns and server;
+         its former content, by reporting period, is ServerPeriods
+    1.4  a mix has no Shape and no Dtype, and a TensorBatchSize of 0 if its kinds' differ
     1.5  a Dtype may be FP16, BF16, UINT32 or UINT64
-    1.9  null for a percentile that is not known: of no success, or of too few; a Dtype may be
-         BYTES; a closed loop whose requests waited for new connections has ServiceQuantiles;
-         MeasuredSeconds is the schedule's own time
+    1.9  a percentile of too few successes is null; a Dtype may be BYTES; a closed loop whose
+         requests waited for new connections has ServiceQuantiles; MeasuredSeconds is the
+         schedule's own time
 """
 
 import json
@@ -63,11 +63,11 @@ from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.tensortype import image_shape
 
 MIN_FOR_P99 = 100
-"""Of fewer values none needs to be beyond their 99th percentile."""
+"""With fewer values, none has to be beyond the 99th percentile."""
 WHOLE_PERIOD = 0.95
-"""The share of a reporting period that has to have load, or its rate is not the load's."""
+"""The share of a reporting period that needs load for its rate to be the load's."""
 MAX_NOT_SENT = 0.01
-"""The share of due requests that were not sent above which the asked load was not there."""
+"""Above this share of due requests that were not sent, the run did not make its load."""
 FORMAT_VERSION = "1.9"
 AIBENCH_KEYS = (
     "ResultFormatVersion", "Limit", "MetadataAutobatching", "TensorBatchSize", "Workers", "MaxRps",
@@ -75,7 +75,7 @@ AIBENCH_KEYS = (
     "Latency", "OverallQuantiles", "ServiceQuantiles", "ClientRunTimeStats", "ServerRunTimeStats",
     "ServerPeriods",
 )  # fmt: skip
-"""They come first, as aibench writes them, with ours that belong to them."""
+"""These come first, in aibench's order, with our keys that belong to them."""
 _DTYPES = (
     "FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "BOOL", "FP16", "BF16",
     "UINT32", "UINT64", "BYTES", "",
@@ -84,26 +84,26 @@ _DTYPES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What was asked for."""
+    """The settings of a run."""
 
     max_queries: int = figure("Limit")
-    """Images that the run was limited to, burn-in included; 0 for none."""
+    """The limit in images, warm-up included; 0 for none."""
     metadata_autobatching: int = figure("MetadataAutobatching", least=-1)
     """The model's batch size on the server, as given or as the server reports it; -1: unknown."""
     batch_size: int = figure("TensorBatchSize")
-    """Images a request; 0 where the kinds of a mix differ."""
+    """Images a request; 0 if the kinds of a mix differ."""
     workers: int = figure("Workers", merge=total, least=1)
     """Closed loops, each with a connection of its own."""
     limit_rps: float = figure("MaxRps", form=WHOLE_IF_WHOLE)
-    """Requests a second that the run was limited to; 0 for none."""
+    """The limit in requests a second; 0 for none."""
     model: str = figure("Model")
     """The model's name."""
     query_label: str = figure("Query")
     """The model and the command that ran it, in words."""
     data_file: str | None = figure("DataFile")
-    """The tensor file; None where the tensors were generated."""
+    """The tensor file; None if the tensors were generated."""
     data_seed: int | None = figure("DataSeed", since="1.2", default=None)
-    """What generated tensors were drawn from; None where they came from a file."""
+    """The seed of generated tensors; None if they came from a file."""
     shape: Sequence[int] = figure("Shape", since="1.2", default=image_shape())
     """The shape of one tensor, without the batch; empty for a mix."""
     dtype: str = figure("Dtype", since="1.2", default="FLOAT", schema={"enum": _DTYPES})
@@ -116,37 +116,37 @@ class Setup:
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """What became of all requests, burn-in included; Sent is the sum of the others."""
+    """All requests by their end, warm-up included; Sent is the sum of the others."""
 
     sent: int = figure("Sent", merge=total)
-    """Handed to a connection, or given up for want of one."""
+    """Handed to a connection, or given up because there was none."""
     succeeded: int = figure("Succeeded", merge=total)
-    """Answered right."""
+    """Successes."""
     failed: int = figure("Failed", merge=total)
-    """Failed in any way."""
+    """Failures of all kinds."""
     cancelled: int = figure("Cancelled", merge=total)
     """Under way when the run was stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Requests that are in no figure of the measured ones."""
+    """Counts of the whole run, warm-up included."""
 
     inferences_with_burn_in: int = counter(
         "InferencesIncludingWarmup", is_saved=False, native="answered_tensors"
     )
     """Images that were answered in the whole run."""
     burn_in_requests: int = figure("BurnInRequests", merge=total)
-    """Requests of the burn-in."""
+    """Requests of the warm-up (aibench's burn-in)."""
     burn_in_failures: Mapping[str, Failure] = figure("BurnInFailures", merge=by_key)
-    """Requests of the burn-in that failed, by kind."""
+    """Requests of the warm-up that failed, by kind."""
     abandoned: int = figure(
         "AbandonedRequests", merge=total,
         summary="Abandoned: {} requests were under way when the run was stopped",
     )  # fmt: skip
     """Requests under way when the run was stopped: neither success nor failure."""
     all_requests: RequestCounts = figure("AllRequests", since="1.6", merge=nested)
-    """What became of all requests, burn-in included; Sent is the sum of the others."""
+    """All requests by their end, warm-up included; Sent is the sum of the others."""
     saturated: int = figure("SaturatedLatencies", merge=total)
     """Latencies above an hour, which are counted as an hour."""
 
@@ -156,48 +156,47 @@ class Outage:
     """A time in which the server could not be reached."""
 
     start_unix_ms: int = figure("StartTime")
-    """When a connection was lost that could not be made again, as Unix time in milliseconds."""
+    """When the connection was lost, as Unix time in milliseconds."""
     after_s: float = figure("AfterSeconds")
     """The same in seconds from the run's start."""
     seconds: float = figure("Seconds")
-    """From the loss until a connection was made again, or the run's end."""
+    """From the loss until the reconnect, or the run's end."""
     is_over: bool = figure("IsOver")
-    """Whether one was made again."""
+    """Whether the client reconnected."""
     attempts: int = figure("Attempts")
-    """Attempts to connect that failed."""
+    """Failed attempts to connect."""
     server: str | None = figure("Server", since="1.7", default=None)
-    """Which server, by its address; None where there is one."""
+    """The server's address, of several; None with one server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connections:
-    """Connections that were lost or made anew, burn-in included."""
+    """Outages, reconnects and redirects, warm-up included."""
 
     outage_count: int = figure("OutageCount", since="1.6", merge=by_coordinator, default=0)
     """How often a server could not be reached."""
     outages: Sequence[Outage] = figure("Outages", since="1.6", merge=by_coordinator, default=())
     """The first 100 times that a server could not be reached."""
     reconnects: int = counter("Reconnects", since="1.5", native="reconnects")
-    """New connections in place of those that the server closed between requests, as HTTP may."""
+    """Reconnects after the server closed a connection between requests, as HTTP allows."""
     remade: int = counter("RemadeConnections", since="1.9", native="remade")
-    """New connections in place of those that were lost."""
+    """Reconnects after a connection was lost."""
     resent: int = counter(
         "Resent", since="1.9", native="resent",
         summary="Resent: {} requests, to which the server had closed the connection",
     )  # fmt: skip
-    """Requests that were sent again, as the server closed the connection before it had them."""
+    """Requests sent again, because the server closed the connection before it had them."""
     moved: int = counter("Moved", since="1.7", native="moved")
-    """Redirects from one node of a cluster to another that were followed, MOVED."""
+    """MOVED redirects to another node of a cluster that were followed."""
     asked: int = counter("Asked", since="1.7", native="asked")
-    """Redirects from one node of a cluster to another that were followed, ASK."""
+    """ASK redirects to another node of a cluster that were followed."""
     times: LatencyHistogram = delays("ConnectTime", since="1.9", native="connect_times")
-    """How long each connection of the measured time took to make, with TLS and log-in, in
-    milliseconds."""
+    """Time to connect, with TLS and log-in, in milliseconds, of the measured part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How requests were due, and what of that was not sent."""
+    """When requests were due, and which were not sent."""
 
     arrivals: Mapping[str, Any] | None = figure(
         "Arrivals", since="1.4", described_by=Arrivals, default=None
@@ -214,31 +213,31 @@ class ServerFacts:
     """Which server answered."""
 
     kind: str = figure("Kind")
-    """RedisAI, or what else it is."""
+    """The kind of server, such as RedisAI."""
     version: str = figure("Version")
-    """Its version, and that of what it is loaded into."""
+    """Its version, and that of the program that it is loaded into."""
     address: str = figure("Address")
     """Host and port, or unix socket."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSide:
-    """The server, and what it counted itself."""
+    """The server, and its own statistics."""
 
     facts: ServerFacts = figure("Server")
-    """Which server answered; the first of several."""
+    """The server; the first of several."""
     name: str | None = figure("ServerName", since="1.6", default=None)
-    """What a sweep that compares servers called it; None where there is one."""
+    """Its name in a sweep that compares servers; None otherwise."""
     readings: Mapping[str, Any] = figure("ServerRunTimeStats", default_factory=dict)
     """As aibench writes it, since 1.3: by time in nanoseconds and the server's host:port all fields
     of INFO and INFO modules as text, and ai_info.calls, .samples, .errors and .duration, since the
     server's start. Of more than 200 readings every second one is left out, never the first or the
-    last. Before 1.3 what is ServerPeriods now; in 1.0 the run's AI.INFO alone."""
+    last. Before 1.3 the content of ServerPeriods; in 1.0 only the run's AI.INFO."""
     periods: Mapping[str, Any] = figure("ServerPeriods", since="1.3", default_factory=dict)
-    """What the server counted itself, by the end of each reporting period as Unix time in
-    milliseconds, and under `overall` over the run. The names inside are flat, with units. Values
+    """The server's statistics by the end of each reporting period as Unix time in milliseconds,
+    and under `overall` of the run. The names inside are flat, with units. Values
     are differences between two readings but for the levels used_memory_bytes, used_memory_rss_bytes
-    and process_rss_bytes. What could not be read is left out, and said in `notes`."""
+    and process_rss_bytes. `notes` say what could not be read."""
 
 
 @dataclass(frozen=True)
@@ -247,36 +246,36 @@ class Interval:
 
     unix_ms: int
     images: int = figure("totalImages")
-    """Images answered since the start, burn-in included."""
+    """Images answered since the start, warm-up included."""
     instantaneous_rate: float = figure("instantaneousRate")
     """Images answered a second in this period."""
     overall_rate: float = figure("overallRate")
-    """Measured images a second so far; 0 during the burn-in."""
+    """Measured images a second so far; 0 during the warm-up."""
     quantiles_ms: Sequence[float] = figure("", form=SPREAD_QUANTILES)
     """Percentiles of the latencies measured so far, in milliseconds; null, before 1.9 0, before
     any."""
     failed: int = figure("failed", since="1.1", default=0)
-    """Requests that failed since the start, burn-in included."""
+    """Failed requests since the start, warm-up included."""
     requests: int = figure("requests", since="1.6", default=0)
-    """Requests that ended in any way since the start, burn-in included."""
+    """Requests that ended since the start, warm-up included."""
     period_quantiles_ms: Sequence[float] = figure(
         "period", since="1.1", form=NAMED_QUANTILES, default=()
     )
     """Percentiles of the latencies measured in this period alone, in milliseconds; empty without
     any."""
     is_partial: bool = figure("partial", since="1.9", default=False)
-    """Whether there was load in only a part of the period, as in the last one: its rate is not the
-    load's."""
+    """Whether there was load in only a part of the period, as often in the last one. Its rate
+    is not the load's."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What was expected of a figure, what was found, and whether it held."""
+    """An expectation of a figure, the value, and whether it held."""
 
     expected: str = figure("Expect")
     """As it was written, such as `p99<50ms`."""
     value: float | None = figure("Value")
-    """In milliseconds, as a share, or in inferences a second; None where it is not known."""
+    """In milliseconds, as a share, or in inferences a second; None if unknown."""
     held: bool = figure("Held")
     """Whether it held."""
     found: str = figure("Found", is_saved=False, default="")
@@ -294,17 +293,17 @@ class Checked:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something that makes the figures doubtful."""
+    """A reason to doubt the figures."""
 
     kind: str = figure("Kind")
-    """One word for it, such as few_requests, saturated, same_machine, trend or unsteady."""
+    """One word, such as few_requests, saturated, same_machine, trend or unsteady."""
     message: str = figure("Message")
-    """The same in a sentence."""
+    """One sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result(Figures, ShownInNotebooks):
-    """One run's figures. The burn-in is in none of them but those whose name says so."""
+    """The result of one run. Figures exclude the warm-up unless they say otherwise."""
 
     @property
     @computed("ResultFormatVersion", schema={"pattern": r"^1\.[0-9]+$"})
@@ -318,10 +317,10 @@ class Result(Figures, ShownInNotebooks):
     end_unix_ms: int = figure("EndTime", merge=by_coordinator)
     """When the run ended, as Unix time in milliseconds."""
     duration_s: float = figure("DurationMillis", form=MILLISECONDS, merge=greatest)
-    """From the first request to the end, burn-in included."""
+    """From the first request to the end, warm-up included."""
     measured_s: float = figure("MeasuredSeconds", merge=by_coordinator)
-    """What rates are divided by: the schedule's time; in a closed loop from the end of the burn-in
-    to the last answer, without what a stuck server added to the duration."""
+    """The time that rates are divided by: the schedule's time; in a closed loop from the end of the
+    warm-up to the last answer, without the time that a stuck server added."""
 
     @property
     @computed("OverallRates", form=RATE)
@@ -332,14 +331,14 @@ class Result(Figures, ShownInNotebooks):
     @property
     @computed("OverallRatesIncludingWarmup", form=RATE)
     def inferences_per_s_with_burn_in(self) -> float:
-        """Images a second of the whole run, burn-in included."""
+        """Images a second of the whole run, warm-up included."""
         images = self.counts.inferences_with_burn_in
         return images / self.duration_s if self.duration_s > 0 else 0.0
 
     @property
     @computed("Latency", since="1.1", default="service", schema={"enum": ["service", "response"]})
     def latency(self) -> str:
-        """What OverallQuantiles are: `service` latencies from a request's actual start, or
+        """The kind of OverallQuantiles: `service` latencies from a request's actual start, or
         `response` latencies from its intended one."""
         return "service" if self.service_latencies is None else "response"
 
@@ -351,7 +350,7 @@ class Result(Figures, ShownInNotebooks):
     intervals: Sequence[Interval] = figure(
         "ClientRunTimeStats", form=by_time(Interval), merge=by_coordinator
     )
-    """What the client saw, by the end of each reporting period as Unix time in milliseconds."""
+    """Figures by the end of each reporting period as Unix time in milliseconds."""
     inherited = InheritedHere(
         LateStarts="Asked", Shed="Arrivals", Overloaded="Unsent", ConnectTime="ReplyWait",
         ConnectShare="ConnectTime", SaturatedLatencies="ConnectShare",
@@ -374,21 +373,21 @@ class Result(Figures, ShownInNotebooks):
     client: ClientSide = group(merge=nested)
     server: ServerSide = group(merge=nested)
     facts: Mapping[str, Any] = figure("Facts", since="1.1", described_by=Facts, merge=agreed)
-    """Where and how the run was made; null where it could not be read."""
+    """Facts about machine, software, model and data."""
     expectations: Sequence[Checked] = figure("Expectations", since="1.4", default=())
-    """What --expect expected of the figures, in that order."""
+    """The outcome of each --expect, in order."""
     warnings: Sequence[Warned] = figure("Warnings", since="1.4", merge=by_coordinator, default=())
-    """What makes the figures doubtful beside failures."""
+    """Reasons to doubt the figures, beside failures."""
     interrupted: bool = figure("Interrupted", merge=any_of)
-    """Whether the run was ended before its time: the figures are of the part that was measured."""
+    """Whether the run was ended early: the figures are of the part that was measured."""
     incomplete: bool = figure("Incomplete", since="1.6", default=False, merge=any_of)
-    """Whether the run was killed: this is what its journal had at the end of a reporting period.
-    Interrupted is set too. Of ServerRunTimeStats there are the first reading and the last;
+    """Whether the run was killed: the result is from its journal, at the end of a reporting period.
+    Interrupted is set too. ServerRunTimeStats has the first and the last reading;
     LeastWorkerRequests, MostWorkerRequests and Unsent, known only at a run's end, are 0."""
 
     @property
     def held(self) -> bool:
-        """Whether all that was expected held."""
+        """Whether all expectations held."""
         return all(check.held for check in self.expectations)
 
     @property
@@ -411,13 +410,13 @@ class Result(Figures, ShownInNotebooks):
 
     @property
     def failed(self) -> int:
-        """Failed requests, those of the burn-in among them."""
+        """Failed requests, warm-up included."""
         in_burn_in = self.counts.burn_in_failures.values()
         return self.measured_failed + sum(failure.count for failure in in_burn_in)
 
     @property
     def due(self) -> int:
-        """Measured requests that were due, whatever became of them."""
+        """Measured requests that were due, sent or not."""
         return self.requests + self.shed + self.schedule.unsent
 
     @property
@@ -437,7 +436,7 @@ class Result(Figures, ShownInNotebooks):
 
     @property
     def went_well(self) -> bool:
-        """Whether no request failed, most that were due were sent, and all were always there."""
+        """Whether no request failed, most due ones were sent, and no server or client was lost."""
         return not (
             self.failed
             or self.connections.outage_count
@@ -448,23 +447,23 @@ class Result(Figures, ShownInNotebooks):
 
     @property
     def lost_clients(self) -> int:
-        """How many clients went away before their end."""
+        """How many clients were lost."""
         return sum(client.lost is not None for client in self.clients)
 
     def to_json(self, *, exact: bool = False) -> dict[str, Any]:
         """Return the result as JSON values; quantiles are milliseconds.
 
-        `exact`: with all that `from_json` takes to return an equal result.
+        `exact`: with everything that `from_json` needs to return an equal result.
         """
         values = to_json(self, exact=exact)
         return {key: values[key] for key in AIBENCH_KEYS} | values
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Result":
-        """Return the result of exact JSON; KeyError, TypeError or ValueError where it is none."""
+        """Read exact JSON; KeyError, TypeError or ValueError if it is something else."""
         result: Result = from_json(cls, document)
         return result
 
     def save(self, path: Path) -> None:
-        """Write the JSON, whole or not at all; ConfigError where it cannot be written."""
+        """Write the JSON, whole or not at all; ConfigError if that fails."""
         write_text(path, json.dumps(self.to_json(), indent=2) + "\n")

@@ -52,7 +52,7 @@ def schema() -> dict[str, Any]:
 
 
 def _object(kind: Any, since: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a dataclass, or of a TypedDict, that came with a version."""
+    """Return the schema of a dataclass or TypedDict that a version added."""
     properties: dict[str, Any] = {}
     required: list[str] = []
     if is_typeddict(kind):
@@ -112,7 +112,7 @@ def table() -> str:
 
 
 def _sections(kind: Any) -> Iterator[Any]:
-    """Yield a class, its groups, and what its values are made of."""
+    """Yield a class, its bases and groups, and the classes of its values."""
     yield kind
     if is_typeddict(kind):
         return
@@ -123,7 +123,7 @@ def _sections(kind: Any) -> Iterator[Any]:
 
 
 def _inner(leaf: Leaf) -> Any:
-    """Return the class of a value, or of the values in it; None of numbers and words."""
+    """Return the class of a value or of the values in it; None for numbers and text."""
     form = leaf.declared.form
     found = form.values if form is not None else leaf.declared.described_by
     kind = without_none(leaf.kind)
@@ -146,7 +146,7 @@ def _section(kind: Any) -> str:
 
 
 def _where(kind: Any) -> str:
-    """Return where a group is in a result, and where a part has the figures that all have."""
+    """Return the place of a group in a result, and which class has inherited keys."""
     groups = [name for name, one in declared_fields(Result).items() if one.is_group]
     of_result = [f" In Python `result.{name}`." for name in groups if hints(Result)[name] is kind]
     inherits = kind is not Figures and Figures in getattr(kind, "__mro__", ())
@@ -184,14 +184,14 @@ def _description(leaf: Leaf) -> str:
 
 
 def _meaning(leaf: Leaf) -> str:
-    """Return what a field's docstring says, in the words of JSON."""
+    """Return a field's docstring, in JSON's terms."""
     kind, name = leaf.owner, leaf.path[-1]
     text = _one_line(getattr(kind, name).__doc__) if leaf.is_computed else _meanings(kind)[name]
     return re.sub(r"\bNone\b", "null", text)
 
 
 def _meanings(kind: Any) -> dict[str, str]:
-    """Return the docstrings of a class's attributes, by their names; inherited ones too."""
+    """Return the docstrings of a class's attributes by name, inherited ones included."""
     found: dict[str, str] = {}
     for one in reversed(getattr(kind, "__mro__", (kind,))):
         if dataclasses.is_dataclass(one) or is_typeddict(one):
@@ -214,7 +214,7 @@ def _version(since: str) -> tuple[int, ...]:
 
 
 def main(folder: Path) -> None:
-    """Write both into a folder; ConfigError where that fails."""
+    """Write both into a folder; ConfigError if that fails."""
     write_text(folder / SCHEMA_FILE, json.dumps(schema(), indent=2) + "\n")
     write_text(folder / TABLE_FILE, table())
 

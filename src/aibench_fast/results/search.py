@@ -1,4 +1,4 @@
-"""A search for the highest load within a target: what it tried and found, and its JSON."""
+"""A search for the highest load within a target: its steps, its answer, and its JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.files import write_text
+from aibench_fast.results.fieldjson import from_json, to_json
+from aibench_fast.results.fields import figure
 
 UNITS = {
     "rate": "requests/s",
@@ -14,71 +16,47 @@ UNITS = {
     "batch-size": "tensors a request",
     "pipeline": "requests outstanding on each connection",
 }
-"""What can be searched over, and what its values count."""
+"""The settings that a search can vary, and the units of their values."""
 
 
 @dataclass(frozen=True)
 class SearchStep:
     """One run of a search."""
 
-    value: float
-    held: bool
-    result: str
+    value: float = figure("Value")
+    held: bool = figure("Held")
+    result: str = figure("Result")
     """The file of its result, beside the search's own."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search tried, and what it came to."""
+    """The steps of a search and its answer."""
 
-    slo: Sequence[str]
+    slo: Sequence[str] = figure("Slo")
     """The targets as expectations, such as `p99<=50ms`."""
-    over: str
+    over: str = figure("Over")
     """One of UNITS."""
-    steps: Sequence[SearchStep]
-    found: float | None = None
-    """The highest value that held; None where none did."""
-    fails_at: float | None = None
-    """The lowest that did not; None where all did."""
-    confirmed: bool = False
-    """Whether repeated runs of both say so."""
-    interrupted: bool = False
-    """Whether it was ended before it knew."""
+    found: float | None = figure("Found", default=None)
+    """The highest value that held; None without one."""
+    fails_at: float | None = figure("FailsAt", default=None)
+    """The lowest value that failed; None without one."""
+    confirmed: bool = figure("Confirmed", default=False)
+    """Whether repeated runs of both agree."""
+    interrupted: bool = figure("Interrupted", default=False)
+    """Whether it was ended before its answer."""
+    steps: Sequence[SearchStep] = figure("Steps", default=())
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {
-            "Search": {
-                "Slo": list(self.slo),
-                "Over": self.over,
-                "Found": self.found,
-                "FailsAt": self.fails_at,
-                "Confirmed": self.confirmed,
-                "Interrupted": self.interrupted,
-                "Steps": [
-                    {"Value": step.value, "Held": step.held, "Result": step.result}
-                    for step in self.steps
-                ],
-            }
-        }
+        return {"Search": to_json(self)}
 
     def save(self, path: Path) -> None:
-        """Write the JSON, whole or not at all; ConfigError where it cannot be written."""
+        """Write the JSON, whole or not at all; ConfigError if that fails."""
         write_text(path, json.dumps(self.to_json(), indent=2) + "\n")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Search":
-        """Read what `to_json` returns; KeyError or TypeError where it is something else."""
-        told = document["Search"]
-        return cls(
-            slo=[str(words) for words in told["Slo"]],
-            over=str(told["Over"]),
-            found=told["Found"],
-            fails_at=told.get("FailsAt"),
-            confirmed=bool(told.get("Confirmed")),
-            interrupted=bool(told.get("Interrupted")),
-            steps=[
-                SearchStep(step["Value"], bool(step["Held"]), str(step["Result"]))
-                for step in told["Steps"]
-            ],
-        )
+        """Read what `to_json` returns; KeyError or TypeError if it is something else."""
+        search: Search = from_json(cls, document["Search"])
+        return search

@@ -1,10 +1,9 @@
-"""What a result file says of the server over time: its ServerPeriods and ServerRunTimeStats.
+"""The server over time in a result file: ServerPeriods and ServerRunTimeStats.
 
-The keys are the ends of reporting periods in Unix time. ServerPeriods, which before format 1.3
-stood under the other key, is ours: what was counted in the period, and the whole run's under
-OVERALL, under the names of `protocols.redisai.statistics`. ServerRunTimeStats is as the Go tool
-has it: one section for each host, with what was counted since the server's start, as text under
-RedisAI's names, and no OVERALL.
+The keys are the ends of reporting periods in Unix time. ServerPeriods is ours: counts of each
+period, and of the whole run under OVERALL, by the names of `protocols.redisai.statistics`. Before
+format 1.3 it was under the other key. ServerRunTimeStats is as the Go tool has it: a section for
+each host, with counts since the server's start, as text under RedisAI's names, and no OVERALL.
 """
 
 import re
@@ -30,14 +29,14 @@ _BYTES_SUFFIX, _HUMAN_SUFFIX = "_bytes", "_human"
 
 
 SERVER_PARTS = ("queue", "input", "infer", "output")
-"""Of a request's time, as Triton counts it, and others in part."""
+"""Parts of a request's time as Triton counts them; other servers count some."""
 
 
 def server_parts_ms(overall: Mapping[str, Any]) -> dict[str, float] | None:
-    """Where the time of a mean request went in the server, as far as it tells; None if not at all.
+    """Return the parts of a mean request's time in the server; None if it does not report them.
 
-    `overall` are its statistics over a run. Beside SERVER_PARTS `http` is what MLServer took for
-    the request around its model.
+    `overall` are its statistics over a run. Beside SERVER_PARTS, `http` is MLServer's time for the
+    request around its model.
     """
     calls = overall.get("model_calls")
     if not calls or "model_infer_us" not in overall:
@@ -55,25 +54,25 @@ def server_parts_ms(overall: Mapping[str, Any]) -> dict[str, float] | None:
 
 @dataclass(frozen=True)
 class ServerUse:
-    """What a server used over a run, burn-in included."""
+    """The resources that a server used over a run, warm-up included."""
 
     cores: float | None
-    """Mean CPU use, in cores; None where it is not known, as of the memory."""
+    """Mean CPU use, in cores; None if unknown, as for memory."""
     memory_bytes: int | None
     """At the end."""
     is_of_processes: bool
-    """Whether the kernel counted its processes' memory; else the server told its own."""
+    """Whether the kernel counted its processes' memory; otherwise the server reported it."""
 
 
 def server_use(overall: Mapping[str, Any]) -> ServerUse:
-    """What a server used by its statistics over a run."""
+    """Return a server's use from its statistics over a run."""
     cpu_s = sum(value for name, value in overall.items() if _TOTAL.fullmatch(name))
     period_s = overall.get("period_s")
     of_processes = overall.get("process_rss_bytes")
-    told = overall.get("used_memory_rss_bytes")
+    reported = overall.get("used_memory_rss_bytes")
     return ServerUse(
         cores=cpu_s / period_s if cpu_s and period_s else None,
-        memory_bytes=told if of_processes is None else of_processes,
+        memory_bytes=reported if of_processes is None else of_processes,
         is_of_processes=of_processes is not None,
     )
 
@@ -86,18 +85,18 @@ class CpuPeriod:
     seconds: float
     total: float
     main_thread: float | None
-    """None where the server does not tell."""
+    """None if the server does not report it."""
     queues: Mapping[str, float]
     """By background thread: `CPU 1`, `GPU:0 1`."""
 
     @property
     def backend(self) -> float | None:
-        """All but the main thread: inference and its background threads."""
+        """Everything but the main thread: inference and its background threads."""
         return None if self.main_thread is None else self.total - self.main_thread
 
 
 def last_value(stats: Mapping[str, Any], name: str) -> str | None:
-    """A statistic in the last period that has it, else over the run; None where none does.
+    """Return a statistic of the last period that has it, else of the run; None without any.
 
     Redis's `..._human` is made from our `..._bytes`, which says the same.
     """
@@ -113,7 +112,7 @@ def last_value(stats: Mapping[str, Any], name: str) -> str | None:
 
 
 def _human(size_bytes: float) -> str:
-    """As Redis writes it: 2.50M, in powers of 1024."""
+    """Return a size as Redis writes it: 2.50M, in powers of 1024."""
     units = "BKMGTP"
     power = 0
     while size_bytes >= 1024 and power < len(units) - 1:
@@ -123,10 +122,10 @@ def _human(size_bytes: float) -> str:
 
 
 def cpu_periods(stats: Mapping[str, Any], start_unix_ms: float | None) -> list[CpuPeriod]:
-    """The server's CPU use by period, summed over its hosts; empty where the file has none.
+    """Return the server's CPU use by period, summed over its hosts.
 
-    A cumulative counter's first period is the one between its first two readings; otherwise the
-    first begins at `start_unix_ms`, and is left out where that is not known.
+    The first period of a cumulative counter is between its first two readings. Otherwise it begins
+    at `start_unix_ms`, and is left out if that is unknown.
     """
     cumulative = OVERALL not in stats
     found = []
@@ -147,9 +146,10 @@ def cpu_periods(stats: Mapping[str, Any], start_unix_ms: float | None) -> list[C
 
 
 def _grown(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
-    """What counters grew by; one that went back is left out.
+    """Return the growth of counters, without those that went back.
 
-    It was reset, or is RedisAI's main thread, whose counter at times has another one's fraction.
+    Such a counter was reset, or is that of RedisAI's main thread, which at times has another one's
+    fraction.
     """
     grown = {name: value - before.get(name, 0.0) for name, value in now.items()}
     return {name: value for name, value in grown.items() if value >= 0}
@@ -177,15 +177,15 @@ def _cpu_seconds(period: Any) -> dict[str, float]:
             kind = " ".join(word for word in match.groups() if word)
         else:
             continue
-        with suppress(TypeError, ValueError):  # RedisAI says N/A of a thread that it cannot ask
+        with suppress(TypeError, ValueError):  # RedisAI writes N/A for a thread that it cannot read
             sums[kind] = sums.get(kind, 0.0) + float(value)
     return sums
 
 
 def format_cpu(periods: Sequence[CpuPeriod]) -> str:
-    """The periods as CSV, one column for each background thread.
+    """Return the periods as CSV, one column for each background thread.
 
-    As aibench's process_json_create_cpu_secs_table.py prints them, which knows one such thread.
+    aibench's process_json_create_cpu_secs_table.py prints the same, for one such thread.
     """
     queues = sorted({name for period in periods for name in period.queues})
     header = ["timeframe", "total_pct [0,100*#CORES]", "main_thread_pct [0,100]"]
@@ -204,7 +204,7 @@ def _unix_ms(key: str) -> float:
 
 
 def _leaves(stats: Any) -> Iterator[tuple[str, Any]]:
-    """The innermost names and values."""
+    """Yield the innermost names and values."""
     if isinstance(stats, Mapping):
         for name, value in stats.items():
             if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Servers side by side: the runs of each at the same settings, and what is compared."""
+"""Servers side by side: their runs at the same settings, and the figures to compare."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class Setting(NamedTuple):
 
     @property
     def variant(self) -> str:
-        """All of it but the workers, in words."""
+        """The setting without its workers, in words."""
         words = f"tensor batch {self.batch_size}"
         if self.autobatching:
             words = f"auto-batching {self.autobatching}, {words}"
@@ -32,13 +32,13 @@ class Setting(NamedTuple):
 
 
 def setting_of(cell: Cell) -> Setting:
-    """Where a cell is compared; a batch size that a server does not tell is taken for none."""
+    """Return the setting of a cell; a batch size that a server does not report counts as none."""
     return Setting(cell.workers, max(0, cell.autobatching), cell.batch_size, cell.max_rps)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a run by which servers are compared."""
+    """A figure by which servers are compared."""
 
     name: str
     title: str
@@ -70,14 +70,14 @@ FIGURES = (
 
 
 SERVER_FACTS = ("server", "server version", "request", "ServerConfig", "ModelDigest")
-"""Of a set-up: what differs from server to server by its nature."""
+"""Facts of a setup that naturally differ between servers."""
 USE_FIGURES = ("cpu", "cpu_an_inference", "memory")
-"""Those that are the server's own, and have a source."""
+"""Figures of the server's own resources; `sources_of_use` says who counted them."""
 
 
 @dataclass(frozen=True)
 class ServerGrid:
-    """The runs of named servers, by where they are compared and by name."""
+    """The runs of named servers, by setting and name."""
 
     names: Sequence[str]
     settings: Sequence[Setting]
@@ -85,7 +85,7 @@ class ServerGrid:
 
 
 def by_server(records: Iterable[RunRecord]) -> ServerGrid:
-    """The records whose server has a name."""
+    """Return the grid of the records whose server has a name."""
     named = [run for run in records if run.cell.server_name]
     runs: dict[tuple[Setting, str], list[RunRecord]] = {}
     for run, setting in zip(named, _settings(named), strict=True):
@@ -98,30 +98,29 @@ def by_server(records: Iterable[RunRecord]) -> ServerGrid:
 
 
 def _settings(records: Sequence[RunRecord]) -> list[Setting]:
-    """Where each is compared. A server that tells its batch size in some runs has one in all.
-
-    Of those runs that do not say it, it is not known.
+    """Return the setting of each. If a server reports its batch size in some runs, it is unknown in
+    the others.
     """
-    telling = {run.cell.server_name for run in records if run.cell.autobatching >= 0}
+    reporting = {run.cell.server_name for run in records if run.cell.autobatching >= 0}
     return [
         setting_of(run.cell)._replace(autobatching=run.cell.autobatching)
-        if run.cell.server_name in telling
+        if run.cell.server_name in reporting
         else setting_of(run.cell)
         for run in records
     ]
 
 
 def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
-    """The runs of the server of this name, in cells without one, as another server's may be.
+    """Return the runs of the server of this name, in cells without a name, to be compared.
 
-    ConfigError where there are none.
+    ConfigError if there are none.
     """
     several = list(records)
     found = [run for run in several if run.cell.server_name == name]
     if not found:
         names = sorted({run.cell.server_name for run in several if run.cell.server_name})
         raise ConfigError(
-            f"no result is of a server {name}; there are {', '.join(names) or 'none with a name'}"
+            f"there is no result of a server {name}; servers are {', '.join(names) or 'unnamed'}"
         )
     return [
         replace(run, cell=Cell(*setting))
@@ -130,15 +129,15 @@ def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
 
 
 def sources_of_use(records: Iterable[RunRecord]) -> str:
-    """Who counted the servers' CPU time and memory, in words."""
+    """Return who counted the servers' CPU time and memory, in words."""
     names: dict[str, dict[str, None]] = {}
     for run in records:
         use = run.server_use
         if use.is_of_processes:
-            told = "of its processes, by the kernel"
+            source = "of its processes, by the kernel"
         elif use.cores is None and use.memory_bytes is None:
-            told = "not known"
+            source = "not known"
         else:
-            told = "as the server tells"
-        names.setdefault(told, {})[run.cell.server_name] = None
-    return "; ".join(f"{', '.join(sorted(of))}: {told}" for told, of in names.items())
+            source = "as the server reports"
+        names.setdefault(source, {})[run.cell.server_name] = None
+    return "; ".join(f"{', '.join(sorted(of))}: {source}" for source, of in names.items())

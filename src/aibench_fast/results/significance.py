@@ -1,4 +1,4 @@
-"""How likely a difference of means is by chance, alone and among several."""
+"""The likelihood of a difference of means by chance, alone and among several."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _MAX_TERMS = 10_000
 
 
 def welch_p(a: Sequence[float], b: Sequence[float], known_variance: float = 0.0) -> float:
-    """How likely means as far apart are without any difference, two-sided, of two values or more.
+    """Return the likelihood of means so far apart by chance, two-sided, of two values or more.
 
     `known_variance` is a part of the difference's variance that the values do not show, as rounding
     is. B. L. Welch, "The generalization of Student's problem when several different population
@@ -31,12 +31,12 @@ def welch_p(a: Sequence[float], b: Sequence[float], known_variance: float = 0.0)
 
 
 def student_p(t: float, degrees: float) -> float:
-    """How likely Student's t is at least as far from 0, two-sided; NIST's DLMF 8.17."""
+    """Return the likelihood that Student's t is at least as far from 0, two-sided; DLMF 8.17."""
     return _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function by its continued fraction, DLMF 8.17.22."""
+    """Return the regularised incomplete beta function by its continued fraction, DLMF 8.17.22."""
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
     if x > (a + 1) / (a + b + 2):  # where it converges fast
@@ -67,10 +67,10 @@ def _not_zero(value: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p-value corrected for being one of several, in their order.
+    """Return each p-value corrected for being one of several, in order.
 
-    Where all below a level are taken for differences, the likelihood that any of them is none is at
-    most that level. S. Holm, "A simple sequentially rejective multiple test procedure",
+    If all p-values below a level count as differences, the likelihood of any false one is at most
+    that level. S. Holm, "A simple sequentially rejective multiple test procedure",
     Scandinavian Journal of Statistics 6, 1979.
     """
     corrected = [0.0] * len(p_values)

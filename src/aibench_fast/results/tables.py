@@ -22,10 +22,10 @@ BEST_RUN_NOTE = (
 
 
 class Stat(StrEnum):
-    """Which figure stands for the runs of a cell."""
+    """The figure that represents the runs of a cell."""
 
     BEST = "best"
-    """The highest rate or the lowest latency of any run: aibench's, and blind to spread."""
+    """The highest rate or the lowest latency of any run, as in aibench; it ignores the spread."""
     MEDIAN = "median"
     """The median of the runs, with the least and the greatest beside it."""
 
@@ -36,24 +36,24 @@ class Column(NamedTuple):
     batching: int
     """The auto-batching or the tensor batch size, whichever the axis varies."""
     autobatching_unknown: bool = False
-    """Whether its results may be of any auto-batching, which the axis holds at 0 elsewhere."""
+    """Whether the auto-batching of its results is unknown; in other columns it is 0."""
 
     @property
     def note(self) -> str:
-        """What a reader has to know of it, after its name."""
+        """A note after its name."""
         return " (auto-batching not known)" if self.autobatching_unknown else ""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What a group of tables varies along its columns, and what it holds still."""
+    """The setting that a group of tables varies along its columns, and the one that it fixes."""
 
     name: str
     column: Callable[[Cell], Column]
     holds: Callable[[Cell], bool]
 
     def title(self, column: Column) -> str:
-        """A column's heading."""
+        """Return the heading of a column."""
         return f"{self.name} {column.batching}{column.note}"
 
 
@@ -123,7 +123,7 @@ def _grid(axis: Axis, workers: Sequence[int], records: Iterable[RunRecord]) -> G
 
 
 def format_text(records: Sequence[RunRecord], stat: Stat) -> str:
-    """The four tables as aibench's redisai_produce_results_table.py prints them, byte for byte.
+    """Return the four tables of aibench's redisai_produce_results_table.py, byte for byte.
 
     Results of named servers have tables of their own.
     """
@@ -142,7 +142,7 @@ def format_text(records: Sequence[RunRecord], stat: Stat) -> str:
 
 
 def _apart(records: Sequence[RunRecord]) -> tuple[list[RunRecord], ServerGrid]:
-    """The records of one server, which has no name, and those of several."""
+    """Return the records of one server, which has no name, and those of several."""
     return [run for run in records if not run.cell.server_name], by_server(records)
 
 
@@ -155,10 +155,10 @@ def _titled(title: str, rows: Iterable[Sequence[str]]) -> str:
 
 
 def _server_rows(servers: ServerGrid, figure: Figure, stat: Stat) -> list[list[str]]:
-    """A row for each setting, a column for each server."""
+    """Return a row for each setting, a column for each server."""
 
     def show(runs: Sequence[RunRecord]) -> str:
-        return _stood_for(_values(runs, figure), figure.best, stat) or NOT_AVAILABLE
+        return _summarised(_values(runs, figure), figure.best, stat) or NOT_AVAILABLE
 
     return _server_cells(servers, show)
 
@@ -204,13 +204,13 @@ def _cells(grid: Grid, show: Callable[[Sequence[RunRecord]], str]) -> list[list[
 
 
 def _shown(metric: Metric, stat: Stat) -> Callable[[Sequence[RunRecord]], str]:
-    return lambda runs: _stood_for([metric.value(run) for run in runs], metric.best, stat)
+    return lambda runs: _summarised([metric.value(run) for run in runs], metric.best, stat)
 
 
-def _stood_for(
+def _summarised(
     values: Sequence[float], best: Callable[[Iterable[float]], float], stat: Stat
 ) -> str:
-    """What the values of a cell's runs come to; empty where there are none."""
+    """Return the text for the values of a cell's runs; empty without any."""
     if not values:
         return ""
     if stat is Stat.BEST:
@@ -220,7 +220,7 @@ def _stood_for(
 
 
 def format_markdown(records: Sequence[RunRecord], stat: Stat) -> str:
-    """The tables in Markdown, under the same titles."""
+    """Return the tables in Markdown, under the same titles."""
     unnamed, servers = _apart(records)
     parts = []
     for grid in grids(unnamed) if unnamed or not servers.names else ():
@@ -241,7 +241,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
-    """The tables' cells, one a row: the chosen value, and all that says how far to trust it."""
+    """Return the tables' cells, one a row: the chosen value, and the spread of the runs."""
     unnamed, servers = _apart(records)
     rows: list[dict[str, Any]] = []
     for grid in grids(unnamed):
@@ -281,17 +281,17 @@ def _summary(
 
 
 def format_csv(records: Sequence[RunRecord], stat: Stat) -> str:
-    """All cells as one CSV table with a header; empty cells are left out."""
+    """Return all cells as one CSV table with a header, without empty cells."""
     return to_csv(summarise(records, stat))
 
 
 def format_json(records: Sequence[RunRecord], stat: Stat) -> str:
-    """All cells as a JSON list."""
+    """Return all cells as a JSON list."""
     return json.dumps(summarise(records, stat), indent=2) + "\n"
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV with a header of all their keys; empty where a row has not that one."""
+    """Return rows as CSV with a header of all their keys; empty if a row lacks one."""
     out = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
@@ -305,7 +305,7 @@ def format_server_stat(
     name: str,
     read: Callable[[RunRecord], RunDetails],
 ) -> str:
-    """One server statistic of each cell's fastest run, from its last reporting period.
+    """Return one server statistic of each cell's fastest run, from its last reporting period.
 
     As aibench's redisai_produce_server_stats_results_table.py prints it. `read` returns a
     run's details; only the fastest runs are asked for theirs.

@@ -1,4 +1,4 @@
-"""Whether values rise or fall all along, and by how much."""
+"""Find out whether values rise or fall throughout, and by how much."""
 
 import math
 from bisect import bisect_left, bisect_right, insort
@@ -9,27 +9,27 @@ from statistics import median
 MIN_VALUES = 6
 """Fewer can fall or rise throughout by chance."""
 MAX_P = 0.01
-LEAST_TOLD_P = 1e-9
+LEAST_SHOWN_P = 1e-9
 MIN_CHANGE = 0.05
 """A rise or fall below this share does not matter, however sure it is."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """A rise or fall that is no chance, and large enough to matter."""
+    """A rise or fall that is not by chance, and large enough to matter."""
 
     change: float
     """A share: the median of the last third of the values over that of the first, less 1."""
     p: float
 
     @property
-    def told_p(self) -> str:
-        """How likely it is by chance, in words."""
-        return f"p {self.p:.1g}" if self.p >= LEAST_TOLD_P else f"p below {LEAST_TOLD_P:g}"
+    def shown_p(self) -> str:
+        """Its likelihood by chance, in words."""
+        return f"p {self.p:.1g}" if self.p >= LEAST_SHOWN_P else f"p below {LEAST_SHOWN_P:g}"
 
 
 def trend(values: Sequence[float]) -> Trend | None:
-    """The trend of values in the order that they were measured, or None."""
+    """Return the trend of values in the order that they were measured, or None."""
     if len(values) < MIN_VALUES:
         return None
     # By thirds: the first and the last value alone are as noisy as any.
@@ -41,7 +41,7 @@ def trend(values: Sequence[float]) -> Trend | None:
 
 
 def trend_p(values: Sequence[float]) -> float:
-    """How likely so steady a rise or fall is by chance: Mann-Kendall, two-sided, normal form.
+    """Return the likelihood of so steady a rise or fall by chance: Mann-Kendall, two-sided, normal.
 
     H. B. Mann, "Nonparametric tests against trend", Econometrica 13, 1945. 1 for few values.
     """
