@@ -228,7 +228,7 @@ def test_a_python_server_that_asks_for_a_certificate(
     asking = certificate.for_server
     asking.verify_mode = ssl.CERT_REQUIRED
     asking.load_verify_locations(authority.file)
-    told = "the connection.*; if it wants a client certificate, give --cert and --key"
+    told = "the connection.*; if it wants a client certificate, give `certificate` and `key`"
     with FakeInference(tls=asking) as server:
         with pytest.raises(ServerError, match=told):
             run(http_config(server, authority))
