@@ -2,14 +2,19 @@
 
 import dataclasses
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from fake_redisai import FakeRedisAI
 
-from aibench_fast import ConfigError, RunConfig
+from aibench_fast import ConfigError, RunConfig, ServerAddress, run
 from aibench_fast.cli import build_parser, main
 from aibench_fast.cli.options.names import with_options
+from aibench_fast.protocols import registry
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.protocol import RedisAi
+from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.registry import PROTOCOLS
 
 
@@ -99,6 +104,31 @@ def test_a_setting_of_the_open_inference_protocol_alone(setting: str, value: obj
     with pytest.raises(ConfigError) as raised:
         RunConfig(**usual)
     assert str(raised.value) == f"`{setting}` without `url`: RedisAI has no such setting"
+
+
+class Third(RedisAi):
+    """A protocol that only the registry knows: RedisAI's, by a URL."""
+
+    name = "a third protocol"
+    schemes = ("third",)
+
+    def __init__(self, settings: RedisAiSettings) -> None:
+        """Take the address from the URL."""
+        parts = urlsplit(str(settings.url))
+        address = ServerAddress(str(parts.hostname), parts.port or 0)
+        super().__init__(dataclasses.replace(settings, address=address, url=None))
+
+
+def test_a_run_takes_a_protocol_that_is_only_in_the_registry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "PROTOCOLS", (*PROTOCOLS, Third))
+    with FakeRedisAI() as server:
+        url = f"third://127.0.0.1:{server.port}"
+        result = run(RunConfig(file=None, shape=(4,), url=url, max_queries=9, use_dag=True))
+        assert (result.successes, server.counts["AI.DAGRUN"] >= 9) == (9, True)
+        with pytest.raises(ConfigError, match="`model_version` with `url`: a third protocol has"):
+            RunConfig(file=None, url=url, model_version="1")
 
 
 def test_no_two_protocols_have_a_scheme_in_common() -> None:

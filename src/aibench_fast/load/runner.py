@@ -110,7 +110,7 @@ class PreparedRun:
         background = Background(
             config=config,
             asked_workers=self._asked_workers,
-            query_label=servers.label(model_told(config)),
+            query_label=servers.first.label(model_told(config)),
             records=servers.records,
             facts=self._facts,
             equal_tensors=any(source.all_equal for source in self._sources),
@@ -232,7 +232,7 @@ def _load_generator(
             requests=[
                 servers.texts(place, worker, one.request_bytes) for worker in range(config.workers)
             ],
-            plan=servers.plan(place),
+            plan=servers.first.plan(place),
             batch=one.kind.batch_size,
             first_tensor=one.first,
             references=read_references(config, output, tensor_count, one),

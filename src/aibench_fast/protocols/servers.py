@@ -8,7 +8,7 @@ from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverwatch import StatisticsWatch, WatchOfSeveral
-from aibench_fast.protocols.session import HURRY_S, Plan, Session, Workload
+from aibench_fast.protocols.session import HURRY_S, Session, Workload
 from aibench_fast.protocols.statistics import Reader
 
 
@@ -63,20 +63,9 @@ class Servers:
         """Return the record of each server."""
         return [session.record for session in self.sessions]
 
-    def label(self, model: str) -> str:
-        """Names a model and how it is run."""
-        return self.first.label(model)
-
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """As `Session.texts`, of the worker's own server."""
-        return self._of(worker).texts(kind, worker, tensors_bytes)
-
-    def plan(self, kind: int) -> Plan:
-        """As `Session.plan`, the same for all servers."""
-        return self.first.plan(kind)
-
-    def _of(self, worker: int) -> Session:
-        return self.sessions[worker % len(self.sessions)]
+        return self.sessions[worker % len(self.sessions)].texts(kind, worker, tensors_bytes)
 
     def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
         """As `FoundServers.cluster_nodes`."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
-from aibench_fast.load.leastworkers import least_workers
 from aibench_fast.load.resolve import resolve
 from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.result import MAX_NOT_SENT, Result
@@ -252,7 +251,7 @@ class _Steps:
 
     def _probe(self) -> float:
         """Return the rate of a closed loop of one worker, or of as many as the model waits for."""
-        workers = least_workers(self._config)
+        workers = self._config.protocol.least_workers(self._config.kind_specs)
         fewest = dataclasses.replace(
             self._config,
             workers=workers,
