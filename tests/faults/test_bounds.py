@@ -93,8 +93,8 @@ TOO_MUCH_RESP = {
     "many bulks": (lambda: without_end(b"*1000000\r\n", bulk(b"x" * PIECE)), "bytes"),
     "a line": (lambda: without_end(b"+", b"x" * PIECE), "a line"),
     "an error": (lambda: without_end(b"-ERR ", b"x" * PIECE), "a line"),
-    "a length": (lambda: iter([b"$" + b"9" * 5000 + b"\r\n"]), "no Redis server"),
-    "a negative length": (lambda: iter([b"*-7\r\n"]), "no Redis server"),
+    "a length": (lambda: iter([b"$" + b"9" * 5000 + b"\r\n"]), "not a Redis server"),
+    "a negative length": (lambda: iter([b"*-7\r\n"]), "not a Redis server"),
 }
 
 

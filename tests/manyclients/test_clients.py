@@ -271,7 +271,7 @@ def test_what_cannot_be_run_is_told_before_the_clock(
 
 
 def test_clients_without_a_cluster_are_none() -> None:
-    with pytest.raises(ConfigError, match="clients 2 without a client of Dask"):
+    with pytest.raises(ConfigError, match="`clients` 2 without a client of Dask"):
         run(RunConfig(file=None, shape=SMALL), clients=2)
 
 
