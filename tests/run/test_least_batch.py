@@ -126,7 +126,7 @@ def test_too_few_are_told_before_anything_is_sent(
     words = str(told.value)
     assert words.startswith("the model m waits for 4 rows (MINBATCHSIZE), without a time limit")
     assert needed in words
-    assert words.endswith("or load it with --minbatchtimeout")
+    assert words.endswith("or load it with `min_batch_timeout_ms`")
     assert client.info("commandstats").get("cmdstat_ai.tensorset") == before
 
 

@@ -16,6 +16,7 @@ _OTHERWISE = {
     "highest": "--to",
     "inputs": "--input",
     "lowest": "--from",
+    "min_batch_timeout_ms": "--minbatchtimeout",
     "outputs": "--output",
     "password": "--password-file or --ask-password",
     "reference_file": "--verify",

@@ -34,7 +34,7 @@ def requests_in_batch(model: StoredModel, rows: int) -> int:
         raise ConfigError(
             f"the model {model.name} waits for {least} rows (MINBATCHSIZE), without a time limit, "
             f"and no more than {fit} fit in its BATCHSIZE {model.batch_size} by `batch_size` "
-            f"{rows}: choose another `batch_size`, or load it with --minbatchtimeout"
+            f"{rows}: choose another `batch_size`, or load it with `min_batch_timeout_ms`"
         )
     return -(-least // rows)
 
@@ -59,12 +59,12 @@ def check_workers(
     if workers >= needed:
         raise ConfigError(
             f"{least}, without a time limit, which is {needed} requests of `batch_size` {rows}, "
-            f"but {most_requests} are sent: send more, or load it with --minbatchtimeout"
+            f"but {most_requests} are sent: send more, or load it with `min_batch_timeout_ms`"
         )
     mixed = " of any of the mix's kinds" if len(asked) > 1 else ""
     raise ConfigError(
         f"{least}, without a time limit: {workers} x `batch_size` {rows} is too few{mixed}; use "
-        f"at least {needed} `workers` for each server, or load it with --minbatchtimeout"
+        f"at least {needed} `workers` for each server, or load it with `min_batch_timeout_ms`"
     )
 
 
