@@ -209,7 +209,7 @@ def test_a_sweep_goes_over_the_cluster(cluster: EmbeddedCluster, cli: Cli, tmp_p
             assert stored_model(connection, shard.key("null")).batch_size == 0
     done = sweep(cluster, cli, "--workers", "2,4", "--suffix", "few")
     assert (done.returncode, done.stderr.count("\n")) == (ConfigError.exit_code, 1), done.stderr
-    assert "--workers 2 in a cluster of 3 primaries: each has one at least" in done.stderr
+    assert "--workers 2 in a cluster of 3 primaries: each needs at least one" in done.stderr
 
 
 def test_a_sweep_of_a_model_that_is_not_there_says_how_to_load_it(

@@ -418,7 +418,11 @@ def test_a_model_that_is_not_there_is_told_with_those_that_are(
         (["--model", "m", "--use-dag"], 2, "--use-dag with --url"),
         (["--model", "m", "--pipeline", "2"], 2, "--pipeline with --url"),
         (["--model", "m", "--header", "nothing"], 2, "write 'NAME: VALUE'"),
-        (["--model", "m", "--header", "A: env:NOT_THERE"], 2, "there is no variable NOT_THERE"),
+        (
+            ["--model", "m", "--header", "A: env:NOT_THERE"],
+            2,
+            "the environment has no variable NOT_THERE",
+        ),
         (["--model", "m", "--port", "1"], 2, "name one server"),
     ],
 )

@@ -171,7 +171,7 @@ def test_show_gives_back_the_photograph_that_was_prepared(cli: Cli, tmp_path: Pa
         (("--index", "3", "--out", "s.png"), "the file has tensors 0 to 2"),
         (("--index", "2:1", "--out", "s.png"), "the file has tensors 0 to 2"),
         (("--index", "x", "--out", "s.png"), "write A:B"),
-        (("--index", "0:1", "--out", "s.words"), "names no kind of picture"),
+        (("--index", "0:1", "--out", "s.words"), "is not a picture format"),
         (("--index", "0:1"), "needs --out"),
         (("--crop", "0"), "must be at least 1"),
         (("--crop", "100"), "bytes over, where one tensor is 100 x 100 x 3"),

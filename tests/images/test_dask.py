@@ -190,7 +190,7 @@ def test_no_workers_and_workers_without_this_version(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--dask", "tcp://127.0.0.1:1"), "say how many by --shards"),
+        (("--dask", "tcp://127.0.0.1:1"), "add --shards"),
         (("--shards", 2, "--dask", "localhost"), "is no scheduler's address"),
         (("--shards", "2XB"), "is not a size"),
     ],

@@ -270,5 +270,5 @@ def test_the_command(
     assert captured.out == f"wrote model v1.pb: 1,024,000 bytes, SHA-256 {SHA256}\n"
     assert captured.err.splitlines() == [
         "aibench-fast: '12' is no SHA-256; give its 64 hexadecimal digits",
-        "aibench-fast: http://host/ ends with no file name; give one by --out",
+        "aibench-fast: http://host/ does not end with a file name; give one with --out",
     ]

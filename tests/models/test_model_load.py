@@ -147,7 +147,7 @@ def test_tflite_says_that_it_does_not_batch(capsys: pytest.CaptureFixture[str]) 
     assert b"BATCHSIZE" not in server.stored()[0]
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
-    assert "auto-batching is off for TFLITE" in captured.err
+    assert "TFLITE does not support auto-batching" in captured.err
     assert "batches" not in captured.out
 
 
@@ -216,7 +216,7 @@ def test_addresses() -> None:
 
 @pytest.mark.parametrize("host", ["", "a,,b", "a:port", "a:70000", "user@a", "a/b"])
 def test_hosts_that_are_none(host: str) -> None:
-    with pytest.raises(ConfigError, match="is no host"):
+    with pytest.raises(ConfigError, match="is not a host"):
         named("--host", host)
 
 

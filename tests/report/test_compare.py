@@ -182,14 +182,14 @@ def test_how_requests_were_due_has_to_be_alike(
     done = cli("compare", "a", "b")
     assert done.returncode == 2
     assert words in done.stderr
-    assert "b/0.json has 9 requests that were due and not sent, in no latency" in done.stderr
+    assert "b/0.json has 9 due requests that were not sent, excluded from latencies" in done.stderr
 
 
 def test_how_requests_were_due_is_told_where_it_is_not_alike(cli: Cli, tmp_path: Path) -> None:
     save_ours(tmp_path / "a", arrivals=schedule())
     save_ours(tmp_path / "b")
     done = cli("report", "a", "b", "--out", "r.html")
-    assert "unlike runs are taken together: arrivals is" in done.stderr
+    assert "different runs are summarized together: arrivals is" in done.stderr
 
 
 def test_a_p99_of_few_requests_is_in_no_verdict(cli: Cli, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_p99_of_few_requests_is_in_no_verdict(cli: Cli, tmp_path: Path) -> Non
         path.write_text(json.dumps(json.loads(path.read_text()) | {"Requests": 20}))
     done = cli("compare", "a", "b")
     assert re.search(r"p99 +n/a -> +n/a ms +n/a +not known$", done.stdout, re.MULTILINE)
-    assert "no verdict on p99 where a run has fewer than 100 requests" in done.stderr
+    assert "no verdict on p99 of runs with fewer than 100 requests" in done.stderr
     code, found = verdicts(cli, tmp_path / "a", tmp_path / "b")
     assert (code, found["p50"], found["p99"]) == (1, "worse", "not known")
 

@@ -68,10 +68,10 @@ def test_a_quantile_takes_so_many_values(digit: int, nines: int) -> None:
     [
         ("p99", "write a figure, < or >, and a limit"),
         ("p99<fast", "'fast' is not a duration"),
-        ("p100<1s", "there is no figure 'p100'"),
-        ("speed>3", "there is no figure 'speed'"),
-        ("errors<many", "'many' is no number"),
-        ("rate>-1", "'-1' is no number"),
+        ("p100<1s", "unknown figure 'p100'"),
+        ("speed>3", "unknown figure 'speed'"),
+        ("errors<many", "'many' is not a number"),
+        ("rate>-1", "'-1' is not a number"),
     ],
 )
 def test_what_is_no_expectation_is_told(words: str, told: str) -> None:

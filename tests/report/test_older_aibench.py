@@ -72,7 +72,7 @@ def test_a_server_statistic_is_not_there(cli: Cli, tmp_path: Path, commit: str) 
     assert "4 workers,n/a" in done.stdout
     done = cli("tables", "--cpu", next(folder.iterdir()))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "holds no CPU seconds of the server by period" in done.stderr
+    assert "has no CPU time of the server by reporting period" in done.stderr
 
 
 def test_a_report_is_made_of_it(cli: Cli, tmp_path: Path, commit: str) -> None:

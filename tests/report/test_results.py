@@ -153,8 +153,8 @@ def test_doubtful_results_are_named(cli: Cli, tmp_path: Path) -> None:
     our_result(interrupted=True, failures=3).save(tmp_path / "r.json")
     done = cli("tables", "--dir", ".")
     assert done.stderr.splitlines() == [
-        "aibench-fast: r.json was interrupted: its figures are of the part that was measured",
-        "aibench-fast: r.json has 3 failed requests, in no latency",
+        "aibench-fast: r.json was interrupted: its figures cover the part that was measured",
+        "aibench-fast: r.json has 3 failed requests, excluded from latencies",
     ]
 
 
@@ -162,8 +162,8 @@ def test_unlike_runs_in_one_cell_are_told(cli: Cli, go_results: Path, tmp_path: 
     our_result(workers=10).save(go_results / "ours.json")
     done = cli("tables", "--dir", go_results)
     assert done.stderr == (
-        "aibench-fast: unlike runs are taken together: client is aibench or aibench-fast; keep "
-        "them apart by --prefix or folder\n"
+        "aibench-fast: different runs are summarized together: client is aibench or aibench-fast; "
+        "separate them by --prefix or folder\n"
     )
 
 

@@ -113,7 +113,7 @@ def test_more_runs_are_advised_where_few_tell_nothing(cli: Cli, tmp_path: Path) 
     done = cli("compare", "a", "b")
     assert done.returncode == 0
     (line,) = done.stderr.splitlines()
-    assert "make 5 on each side, or more" in line
+    assert "make 5 runs on each side, or more" in line
     low, high = (float(word) for word in line.split("as wide as ")[1].split(":")[0].split(" to "))
     assert low < 0.5 < 2 < high
 

@@ -112,10 +112,10 @@ Arguments = Callable[[Path, Path], Sequence[object]]
         (lambda _, file: ("--file", file, "--burn-in", 10**30), "--burn-in 1000"),
         (lambda _, file: ("--file", file, "--duration", "9999999999h"), "--duration"),
         (lambda _, file: ("--file", file, "--reporting-period", "1ns"), "--reporting-period"),
-        (lambda *_: ("--dtype", "INT8"), "which tensors? give --file FILE, or --shape"),
-        (lambda *_: ("--shape", ""), "'' is no shape; write numbers with commas"),
-        (lambda *_: ("--shape", "a"), "'a' is no shape"),
-        (lambda *_: ("--shape", "16,"), "'16,' is no shape"),
+        (lambda *_: ("--dtype", "INT8"), "no tensors: give --file FILE, or --shape"),
+        (lambda *_: ("--shape", ""), "'' is not a shape; write numbers separated by commas"),
+        (lambda *_: ("--shape", "a"), "'a' is not a shape"),
+        (lambda *_: ("--shape", "16,"), "'16,' is not a shape"),
         (lambda *_: ("--shape", "0"), "--shape 0: it has to be numbers from 1 on"),
         (lambda *_: ("--shape=-1,3",), "--shape -1,3: it has to be"),
         (
@@ -368,7 +368,7 @@ def test_no_histogram_file_where_none_is_wanted(
     ("words", "complaint"),
     [
         (["run", "--workers", "abc"], "argument --workers: invalid int value: 'abc'"),
-        (["run"], "which tensors? give --file FILE, or --shape"),
+        (["run"], "no tensors: give --file FILE, or --shape"),
         (["rum"], "invalid choice: 'rum'"),
         (["run", "--file", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["search", "--slo", "p99=5ms", "--limit-rps", "5"], "see aibench-fast search --help"),
@@ -411,7 +411,7 @@ def test_wrong_words_are_one_line(cli: Cli, words: list[str], complaint: str) ->
 @pytest.mark.parametrize(
     ("words", "commands"),
     [
-        ([], ["RedisAI", "Redis\nCluster", "Open Inference Protocol", "Triton", "search"]),
+        ([], ["RedisAI", "Redis Cluster", "Open Inference Protocol", "Triton", "search"]),
         (["fetch"], ["model", "coco"]),
         (["model"], ["write", "load"]),
     ],

@@ -262,5 +262,5 @@ def test_loading_such_a_model_says_what_it_takes(cli: Cli, open_server: Embedded
     )  # fmt: skip
     done = cli(*usual)
     assert done.returncode == 0, done.stderr
-    assert "requests wait until there are 4 rows, however long that takes" in done.stderr
+    assert "requests wait for 4 rows without a time limit" in done.stderr
     assert cli(*usual, "--minbatchtimeout", 20).stderr == ""

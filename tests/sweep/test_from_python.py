@@ -183,13 +183,13 @@ def test_a_server_that_is_gone_is_left_out(config: RunConfig, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("grid", "more", "words"),
     [
-        ({"wrokers": [1]}, {}, "there is no axis wrokers; there are workers, batch_size"),
+        ({"wrokers": [1]}, {}, "unknown axis wrokers; use workers, batch_size"),
         ({"workers": []}, {}, "workers has to be a list of at least one value"),
         ({"workers": "1:5:1"}, {}, "workers has to be a list"),
         ({"workers": [0]}, {}, "`workers` 0: it has to be from 1"),
         ({}, {"runs": 0}, "`runs` 0: it has to be at least 1"),
         ({}, {"expect": ["fast"]}, "'fast'"),
-        ({}, {"servers": {"a": {"uri": "x"}}}, "servers, a: there is no setting uri"),
+        ({}, {"servers": {"a": {"uri": "x"}}}, "servers, a: unknown setting uri"),
         ({}, {"servers": {"a": {"embedded": "mysql"}}}, "has to be redisai or triton"),
         ({"autobatching": [64]}, {}, "no run is left"),
         ({"autobatching": [1]}, {"servers": {"a": {"embedded": "triton"}}}, "for RedisAI only"),

@@ -75,12 +75,12 @@ def test_a_value_may_have_equals_signs_and_a_dash() -> None:
     ("words", "message"),
     [
         (["-nosuch=1"], "flag provided but not defined: -nosuch"),
-        (["---workers=1"], "is no flag"),
-        (["-use-dag", "true"], "'true' is no flag"),  # Go would stop reading flags there
+        (["---workers=1"], "is not a flag"),
+        (["-use-dag", "true"], "'true' is not a flag"),  # Go would stop reading flags there
         (["-workers"], "flag needs an argument: -workers"),
         (["-use-dag=yes"], "-use-dag=yes"),
-        (["word"], "'word' is no flag"),
-        (["-"], "'-' is no flag"),
+        (["word"], "'word' is not a flag"),
+        (["-"], "'-' is not a flag"),
     ],
 )
 def test_what_go_would_refuse_is_refused(words: list[str], message: str) -> None:

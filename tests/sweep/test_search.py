@@ -244,7 +244,7 @@ def test_steps_too_short_for_a_target_are_made_longer(cli: Cli, tmp_path: Path) 
             "--port", server.port, "--duration", "200ms", "--burn-in", 0,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    told = "requests in a step do not tell p90<=10s: once more, for"
+    told = "requests in a step are too few for p90<=10s: once more, for"
     assert done.stdout.count(told) == 1
     assert "holds up to 1 workers" in done.stdout
     steps = [json.loads(one.read_text()) for one in sorted(tmp_path.glob("search/step-*.json"))]
@@ -260,7 +260,7 @@ def test_a_target_that_so_many_requests_never_tell_is_one_line(cli: Cli, tmp_pat
             "--port", server.port, "--max-queries", 5, "--burn-in", 0,
         )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "5 requests in a step do not tell p90<=10s: use a longer --duration, or more" in (
+    assert "5 requests in a step are too few for p90<=10s: use a longer --duration, or more" in (
         done.stderr
     )
 
@@ -285,13 +285,13 @@ def test_a_target_that_fails_at_the_lowest_value_says_so(cli: Cli, tmp_path: Pat
         (["--slo", "p99=50ms", "--from", "0"], "--from 0: over rate it has to be a number from"),
         (["--slo", "p99=50ms", "--to", "0"], "--to 0: over rate it has to be a number from 0.001"),
         (["--slo", "p99=1s", "--over", "workers", "--to", "1.5"], "a whole number from 1 to"),
-        (["--slo", "p99=1s", "--over", "workers", "--max-lag", "1s"], "--max-lag: over workers"),
+        (["--slo", "p99=1s", "--over", "workers", "--max-lag", "1s"], "--max-lag with --over"),
         (["--slo", "p99=1s", "--on-lag", "shed"], "--on-lag shed without --max-lag"),
         (["--slo", "p99=1s", "--workers", "0"], "--workers 0: it has to be from 1"),
         (["--slo", "p99=1s", "--junit", "."], "cannot write"),
         (["--slo", "p99=50ms", "--from", "9", "--to", "3"], "--from 9 is above --to 3"),
         (["--slo", "p99=50ms", "--over", "workers", "--from", "1.5"], "a whole number from 1"),
-        (["--slo", "fast=50ms"], "--slo 'fast=50ms': there is no figure 'fast'"),
+        (["--slo", "fast=50ms"], "--slo 'fast=50ms': unknown figure 'fast'"),
         (
             ["--slo", "p99=1s", "--over", "workers", "--workers", "4"],
             "give --from and --to instead",
@@ -299,7 +299,7 @@ def test_a_target_that_fails_at_the_lowest_value_says_so(cli: Cli, tmp_path: Pat
         (["--slo", "p99=1s", "--over", "pipeline", "--pipeline", "4"], "give --from and --to"),
         (["--slo", "p99=1s", "--over", "batch-size", "--batch-size", "4"], "give --from and"),
         ([], "the following arguments are required: --slo"),
-        (["--slo", "p99=1s", "--over", "workers", "--arrivals", "poisson"], "closed loop"),
+        (["--slo", "p99=1s", "--over", "workers", "--arrivals", "poisson"], "only --over rate"),
     ],
 )
 def test_bad_input_is_one_line(cli: Cli, words: list[str], told: str) -> None:

@@ -274,8 +274,8 @@ def test_a_list_in_the_file_is_an_option_that_is_given_again(sweep: Sweep, tmp_p
 @pytest.mark.parametrize(
     ("grid", "words"),
     [
-        ("wrokers = [1]", "--grid grid.toml: there is no key wrokers"),
-        ('grid = "other.toml"', "there is no key grid"),
+        ("wrokers = [1]", "--grid grid.toml: unknown key wrokers"),
+        ('grid = "other.toml"', "unknown key grid"),
         ("workers = [0]", "--grid grid.toml: workers = [0]: '0': each has to be at least 1"),
         ("workers = true", "workers = true: 'true': write numbers such as 1,8,16"),
         ("batch-size = [false]", "batch-size = [false]: 'false': write numbers"),

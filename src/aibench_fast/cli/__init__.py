@@ -1,9 +1,9 @@
-"""Words, options and exit codes: the only place that prints.
+"""The command line: options, exit codes and everything that is printed.
 
 Each command is a module named in `commands.COMMANDS`. Its `add_parser(commands)` registers the
 command and sets `handler`, a function from the parsed options to an exit code.
 
-What takes time to import is imported in functions: signals are answered before.
+Slow imports are inside functions, so that signals are handled before they begin.
 """
 
 import sys
@@ -19,20 +19,24 @@ if TYPE_CHECKING:
     import argparse
 
 PRINTS_ITS_RESULT = ("export", "compare", "selfcheck", "show", "stats", "tables")
-"""Commands that have failed where standard output does not take what they print."""
+"""Commands that fail if standard output does not accept what they print."""
 
 EXIT_CODES = """\
-exit codes: 0 done; 1 done, and some requests failed, an expectation did not hold, a comparison
-came out worse, or what was recovered is incomplete;
-2 the options or files are wrong; 3 the server is not there or refused;
-4 an error of this program; 130 interrupted"""
+exit codes:
+  0    success
+  1    completed, but requests failed, an expectation did not hold, a comparison found B worse,
+       or a recovered result is incomplete
+  2    wrong options or files
+  3    the server cannot be reached, or refused
+  4    a bug in this program
+  130  interrupted"""
 
 
 def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser":
     """Return the parser of a command line.
 
-    Only the command that `words` begin with is imported: the others would take most of a second.
-    None imports all of them, as shell completion needs.
+    Only the command at the start of `words` is imported, because all of them take most of a second.
+    Shell completion needs all of them: None.
     """
     import argparse
 
@@ -41,9 +45,8 @@ def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser
 
     parser = Parser(
         prog="aibench-fast",
-        description="Benchmark model servers: those that speak RedisAI's commands, one or a Redis\n"
-        "Cluster, and those of the Open Inference Protocol (KServe V2) over HTTP, such as Triton,\n"
-        "KServe and MLServer. Both are spoken with or without TLS.",
+        description="Benchmark model servers: RedisAI, as one server or a Redis Cluster, and\n"
+        "servers of the Open Inference Protocol over HTTP, such as Triton, KServe and MLServer.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,10 +61,10 @@ def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code. Errors are one line on stderr unless --debug.
+    """Run one command and return its exit code. Errors are one line on stderr unless --debug.
 
-    SIGINT, SIGTERM and SIGHUP end it in order, whatever it does. Without `argv` it is the program:
-    its words are sys.argv's, and the process ends with the code.
+    SIGINT, SIGTERM and SIGHUP end the command in order. Without `argv` the words are those of
+    sys.argv, and the process exits with the code.
     """
     end_at_once()
     from aibench_fast.cli.output import is_refused, open_streams
@@ -80,26 +83,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run_command(words: Sequence[str]) -> int:
+def _run_command(typed: Sequence[str]) -> int:
     import shlex
 
-    options = build_parser(words).parse_args(words)
-    options.command_line = shlex.join(["aibench-fast", *words])
+    options = build_parser(typed).parse_args(typed)
+    options.command_line = shlex.join(["aibench-fast", *typed])
     end_in_order()
     try:
         code: int = options.handler(options)
         return code
     except AibenchError as error:
-        _tell(error, str(error), options.debug)
+        _print_error(error, str(error), options.debug)
         return error.exit_code
     except Exception as error:
-        told = f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
-        _tell(error, told, options.debug)
+        words = f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback"
+        _print_error(error, words, options.debug)
         return InternalError.exit_code
 
 
-def _tell(error: Exception, told: str, debug: bool) -> None:
-    """The one line of an error, or its traceback."""
+def _print_error(error: Exception, line: str, debug: bool) -> None:
     from aibench_fast.cli.output import note
 
     if debug:
@@ -107,4 +109,4 @@ def _tell(error: Exception, told: str, debug: bool) -> None:
 
         traceback.print_exception(error)
     else:
-        note(told)
+        note(line)

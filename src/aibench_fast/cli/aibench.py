@@ -1,7 +1,7 @@
-"""`aibench_run_inference_redisai_vision`: aibench's own program, by its own flags.
+"""`aibench_run_inference_redisai_vision`: a drop-in for aibench's own program, with its flags.
 
-Every flag of its versions is taken. What a flag asked for is done by `aibench-fast run`; one that
-asks for nothing here is said to have no effect.
+Flags of all its versions are accepted and passed to `aibench-fast run`. Flags without a meaning
+here are reported as having no effect.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from aibench_fast.files import unwritable
 PROGRAM = "aibench_run_inference_redisai_vision"
 COPY_BYTES = 1 << 20
 
-# Go's defaults, in Go's words.
+# Defaults of the Go program, in Go's notation.
 _SAME: dict[str, str | bool] = {
     "model": "mobilenet_v1_100_224_cpu",
     "workers": "8",
@@ -41,7 +41,7 @@ _SAME: dict[str, str | bool] = {
     "continue-on-error": True,
 }
 _SWITCHES = {"cluster-mode": False}
-"""The same, of options that take no value."""
+"""Flags that become options without a value."""
 _OTHERWISE: dict[str, str | bool] = {
     "host": "localhost",
     "port": "6379",
@@ -68,15 +68,15 @@ _WITHOUT_EFFECT: dict[str, str | bool] = {
     "enable-reference-data-mysql": False,
 }
 _HELP = f"""\
-usage of {PROGRAM}, which aibench-fast stands in for:
-flags as -name=value or -name value; without -file the tensors come from standard input
+usage of {PROGRAM}, provided by aibench-fast:
+write flags as -name=value or -name value; without -file, tensors are read from standard input
 """
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one benchmark as aibench's flags ask; return the exit code of `aibench-fast run`.
+    """Run one benchmark with aibench's flags; return the exit code of `aibench-fast run`.
 
-    Without `words` it is the program, as `aibench_fast.cli.main`.
+    Without `words` it reads sys.argv and exits, as `aibench_fast.cli.main`.
     """
     open_streams()
     end_in_order()
@@ -126,7 +126,7 @@ def _warn(flags: Mapping[str, str | bool]) -> None:
 
 
 def _run_options(flags: Mapping[str, str | bool], file: Path) -> list[str]:
-    """The flags as options of `aibench-fast run`."""
+    """Return the flags as options of `aibench-fast run`."""
     options = [f"--file={file}"]
     for name in _SAME:
         value = flags[name]
@@ -135,14 +135,14 @@ def _run_options(flags: Mapping[str, str | bool], file: Path) -> list[str]:
     for name in ("json-out-file", "output-file-stats-hdr-response-latency-hist"):
         if flags[name]:
             options.append(f"--{name}={flags[name]}")
-    if flags["reporting-period"] in ("0", "0s"):  # Go's: no lines
+    if flags["reporting-period"] in ("0", "0s"):  # print no lines, in Go's program
         options.remove(f"--reporting-period={flags['reporting-period']}")
         options.append("--quiet")
     return [*options, f"--host={_hosts(flags)}", f"--burn-in={_burn_in_requests(flags)}"]
 
 
 def _hosts(flags: Mapping[str, str | bool]) -> str:
-    """Hosts with their ports: aibench has a list of either."""
+    """Return hosts with their ports; aibench has a list of each."""
     hosts, ports = str(flags["host"]).split(","), str(flags["port"]).split(",")
     if len(ports) == 1:
         ports *= len(hosts)
@@ -154,22 +154,24 @@ def _hosts(flags: Mapping[str, str | bool]) -> str:
 
 
 def _burn_in_requests(flags: Mapping[str, str | bool]) -> int:
-    """aibench's burn-in counts images; the requests that hold them."""
+    """Return the warm-up in requests; aibench counts images."""
     try:
         images, batch = int(flags["burn-in"]), int(flags["batch-size"])
     except ValueError as error:
-        raise ConfigError(f"-burn-in and -batch-size are whole numbers: {error}") from error
+        raise ConfigError(f"-burn-in and -batch-size have to be whole numbers: {error}") from error
     return -(-images // max(batch, 1))
 
 
 @contextmanager
 def _tensor_file(file: str) -> Iterator[Path]:
-    """The tensor file; without one, what comes from standard input, in a temporary file."""
+    """Yield the tensor file, or a temporary copy of standard input."""
     if file:
         yield Path(file)
         return
     if sys.stdin.isatty():
-        raise ConfigError("no -file, and standard input is a terminal: give one of them tensors")
+        raise ConfigError(
+            "no -file, and standard input is a terminal: give -file, or pipe tensors in"
+        )
     with tempfile.TemporaryDirectory(prefix="aibench-") as folder:
         spool = Path(folder) / "standard-input"
         try:

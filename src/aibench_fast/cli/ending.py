@@ -1,7 +1,7 @@
-"""How a command ends: its exit codes, and the signals that end it.
+"""How a command ends: exit codes and signals.
 
-While the program starts there is nothing to keep, and a signal ends it at once. From then on a
-signal is one KeyboardInterrupt: an exception in the middle of imports can be lost on its way.
+During start-up a signal ends the process at once, because an exception in the middle of imports can
+be lost, and there is nothing to save yet. Later a signal is one KeyboardInterrupt.
 """
 
 import atexit
@@ -20,11 +20,11 @@ EXIT_FAILURES = 1
 EXIT_INTERRUPTED = 130
 AGAIN_S = 0.001
 PATIENCE_S = 2.0
-"""How long the end may take before another signal interrupts that too."""
+"""After this time another signal interrupts the ending too."""
 
 
 def end_at_once() -> None:
-    """Have signals end this process where it is, for as long as there is nothing to keep."""
+    """Let signals end this process at once, while there is nothing to save."""
     for number in answered():
         signal.signal(number, _end)
 
@@ -36,19 +36,19 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def end_in_order() -> None:
-    """Have signals end this process by one KeyboardInterrupt, whichever come, and however often.
+    """Turn signals into one KeyboardInterrupt, whichever come and however often.
 
-    A run keeps what it measured then.
+    A run then saves what it measured.
     """
     sys.unraisablehook = _ask_again
     _answer_signals()
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with this exit code.
+    """Exit the process with this code.
 
-    After an interrupt neither threads are waited for, nor is the code left to Python: it would end
-    by SIGINT where the exception came up in code that it had compiled from a string.
+    After an interrupt threads are not waited for. Python does not handle the exit, because it would
+    end by SIGINT if the exception came from code compiled from a string.
     """
     for number in answered():
         signal.signal(number, signal.SIG_IGN)
@@ -66,9 +66,9 @@ def _answer_signals() -> None:
 
 
 def _interrupt_once(_number: int, frame: FrameType | None) -> None:
-    """Interrupt what is being done. What follows is short, and is not interrupted for a while."""
+    """Interrupt the program once. What follows is short, and is not interrupted for a while."""
     if _is_called_by(_ask_again.__code__, frame):
-        return  # its timer comes again, when an exception is heard
+        return  # its timer comes again when an exception can be raised
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     again = partial(_interrupt_after, time.monotonic() + PATIENCE_S)
@@ -78,15 +78,15 @@ def _interrupt_once(_number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt_after(patient_until_s: float, _number: int, _frame: FrameType | None) -> None:
-    """Interrupt once more where the end takes too long, or the first exception was lost."""
+    """Interrupt again if the ending takes too long, or the first exception was lost."""
     if time.monotonic() >= patient_until_s:
         raise KeyboardInterrupt
 
 
 def _ask_again(forgotten: "sys.UnraisableHookArgs") -> None:
-    """Interrupt once more where Python would print the exception and go on.
+    """Interrupt again where Python would only print the exception and continue.
 
-    So it does where one comes just while a generator or another object is thrown away.
+    That happens while a generator or another object is destroyed.
     """
     if not issubclass(forgotten.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(forgotten)

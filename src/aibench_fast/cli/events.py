@@ -1,4 +1,4 @@
-"""The events of a run as they are shown: lines, a live line or a live view."""
+"""Shows the events of a run: as lines, a live line or a live view."""
 
 import argparse
 import sys
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TOP_CLASSES = 5
 SHOWN_BYTES = 60
-"""Of each string of a reply."""
+"""Of each string in a reply."""
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def print_preparing(event: StudyEvent) -> None:
 
 
 def _print_sample(event: StudyEvent) -> None:
-    """Show the classes with the highest values; on stderr, so that stdout stays CSV."""
+    """Print the classes with the highest values to stderr, so that stdout stays CSV."""
     if not isinstance(event, Sample):
         return
     if event.dtype == "FLOAT":
@@ -112,7 +112,7 @@ def _print_sample(event: StudyEvent) -> None:
 
 
 def _shown_strings(strings: Sequence[bytes]) -> str:
-    """The beginning of each of the first strings, escaped so that it stays on the line."""
+    """Return the beginnings of the first strings, escaped to fit on a line."""
     texts = [one[:SHOWN_BYTES].decode(errors="replace") for one in strings[:TOP_CLASSES]]
     words = [
         repr(text) + ("..." if len(one) > SHOWN_BYTES else "")
@@ -124,7 +124,7 @@ def _shown_strings(strings: Sequence[bytes]) -> str:
 
 @contextmanager
 def _live_line() -> Iterator[StudyObserver]:
-    # A run into a pipe does without rich's memory.
+    # Imported here to save memory in runs into a pipe.
     from rich.console import Console
     from rich.live import Live
 
@@ -144,7 +144,7 @@ def _live_line() -> Iterator[StudyObserver]:
 
 
 def _show_on(live: "Live", event: StudyEvent) -> None:
-    """What the live line and the live view show alike."""
+    """Show what the live line and the live view have in common."""
     match event:
         case Digesting():
             live.update(text.format_digesting(event), refresh=True)

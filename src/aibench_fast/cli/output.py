@@ -1,7 +1,7 @@
 """Standard output and error, which may be closed, full, or unable to show every character.
 
-What they do not take is no reason to lose what was measured: printing never fails. The first time
-that standard output refuses something is one line on standard error.
+Printing never fails, so that no measurement is lost. The first write that standard output refuses
+is reported once on standard error.
 """
 
 import errno
@@ -13,14 +13,14 @@ from typing import Any
 from aibench_fast.cli.options.names import with_options
 
 _ESCAPED = "backslashreplace"
-"""How a character is shown that a stream's encoding does not have."""
+"""How characters are shown that the encoding of a stream lacks."""
 
 
 class _Stream(io.TextIOWrapper):
-    """A standard stream that takes everything; what the system refuses is dropped.
+    """A standard stream that accepts everything, and drops what the system refuses.
 
-    The raw stream below stays one that Python cannot interrupt: a signal between a write and the
-    note that it was made would have the same text written again.
+    Python cannot interrupt the raw stream below it. Otherwise a signal between a write and its
+    bookkeeping would repeat the text.
     """
 
     refusal: OSError | None = None
@@ -49,19 +49,19 @@ class _Stream(io.TextIOWrapper):
 
 
 def open_streams() -> None:
-    """Have printing never fail in this process, whatever its standard streams are.
+    """Replace the standard streams by streams on which printing never fails.
 
-    One that whoever started the program has closed is /dev/null: its number would otherwise be that
-    of the next file that is opened.
+    A stream that the parent process closed becomes /dev/null. Otherwise the next opened file would
+    get its number.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # has the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    # Not where something else has taken their place, as in a test or a notebook.
+    # Leave streams that a test or a notebook has replaced.
     if sys.stderr is sys.__stderr__:
         sys.stderr = _opened(2, sys.stderr)
     if sys.stdout is sys.__stdout__:
@@ -81,15 +81,12 @@ def _opened(number: int, before: Any) -> io.TextIOWrapper:
 
 
 def note(message: str, program: str = "aibench-fast") -> None:
-    """Print a line that the reader of standard error should see, whatever happens next.
-
-    Settings that the message names are printed as options.
-    """
+    """Print a line on standard error, with options in place of the settings that it names."""
     print(f"{program}: {with_options(message)}", file=sys.stderr)
 
 
 def is_refused() -> bool:
-    """Whether standard output did not take all; not where its reader has gone, who has enough."""
+    """Whether standard output refused something; a closed pipe does not count."""
     sys.stdout.flush()
     refusal = sys.stdout.refusal if isinstance(sys.stdout, _Stream) else None
     return refusal is not None and refusal.errno != errno.EPIPE

@@ -1,4 +1,4 @@
-"""Progress bars on stderr: none where that is no terminal, or where quiet was asked for."""
+"""Progress bars on stderr, unless it is not a terminal or --quiet is given."""
 
 from rich.console import Console
 from rich.progress import (
@@ -12,10 +12,9 @@ from rich.progress import (
 
 
 def progress_bar(quiet: bool, *amount: ProgressColumn | str, transient: bool = False) -> Progress:
-    """A bar with a description, how much is done, and the time left.
+    """Return a bar with a description, an amount and the time left.
 
-    `amount` are the columns that tell how much; without any, it is a count. A transient bar is gone
-    when it is full.
+    `amount` are the columns of the amount (default: a count). A transient bar disappears when done.
     """
     console = Console(stderr=True)
     return Progress(

@@ -1,5 +1,5 @@
-"""Several runs that answer one question: repeats, sweeps, searches, self-checks.
+"""Studies: several runs that answer one question, such as a sweep or a search.
 
-The command line and Python call the same functions. Nothing here prints: what happens is told to an
-observer (`events`), and what was found is returned.
+The command line and Python call the same functions. They print nothing: an observer receives events
+(`events`), and the functions return what was found.
 """

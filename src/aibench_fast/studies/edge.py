@@ -10,17 +10,17 @@ from typing import NamedTuple
 from aibench_fast.studies.thresholds import Expectation, parse_expectation
 
 PRECISION = 0.02
-"""How far apart, as a share, the two sides of an edge may be where values need not be whole."""
+"""The relative distance of the two sides of an edge, if values need not be whole."""
 CONFIRMATIONS = 3
-"""Runs on either side of the edge, most of which have to agree."""
+"""Runs on each side of the edge; most of them have to agree."""
 MAX_STEPS = 100
 _TARGET = re.compile(r"\s*([a-z]+[\d.]*)\s*=\s*(\S+)\s*")
 
 
 def parse_target(words: str) -> Expectation:
-    """Read `p99=50ms` or `errors=0.1%` as the most, `rate=200` as the least; p99<50ms as it is.
+    """Read a target: `p99=50ms` and `errors=0.1%` are upper limits, `rate=200` a lower one.
 
-    ConfigError where it is nothing of the kind.
+    `p99<50ms` is read as it is. ConfigError if it is not a target.
     """
     typed = f"`slo` {words!r}"
     if match := _TARGET.fullmatch(words):
@@ -35,25 +35,25 @@ class OutOfTime(Exception):
 
 @dataclass(frozen=True)
 class Edge:
-    """What a search came to."""
+    """The result of a search."""
 
     holds_at: float | None
-    """The highest value that held; None where the lowest did not."""
+    """The highest value that held; None if the lowest did not."""
     fails_at: float | None
-    """The lowest that did not; None where the highest did."""
+    """The lowest that did not; None if the highest did."""
     confirmed: bool
     """Whether most of CONFIRMATIONS runs on either side say so."""
 
 
 @dataclass
 class Trials:
-    """Every run of every value that was tried, and the edge between those that hold and fail.
+    """The outcome of every run, and the edge between values that hold and values that fail.
 
-    A value holds where most of its runs did. The edge is below the lowest value that fails.
+    A value holds if most of its runs did. The edge is below the lowest value that fails.
     """
 
     measure: Callable[[float], bool]
-    """Makes one run of a value; whether it held. OutOfTime where there is no time for it."""
+    """Makes one run of a value; returns whether it held. OutOfTime if there is no time for it."""
     held: dict[float, list[bool]] = field(default_factory=dict)
 
     @property

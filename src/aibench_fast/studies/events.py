@@ -1,4 +1,4 @@
-"""What the observer of a study is told: the events of each run, and those of the study itself."""
+"""Events that the observer of a study receives, in addition to those of each run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from aibench_fast.results.result import Result
 
 @dataclass(frozen=True)
 class Planned:
-    """What a study will do."""
+    """The number of runs of a study."""
 
     runs: int | None
     """All of its runs; None where that depends on what they measure."""
@@ -29,7 +29,7 @@ class ServerStarted:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins."""
+    """A run begins; its servers have not been visited."""
 
     name: str
     """In words, such as `8 workers, auto-batching 0, tensor batch 1, run 2`."""
@@ -50,7 +50,7 @@ class RunFinished:
 
 @dataclass(frozen=True)
 class RunFailed:
-    """A run did not start, or its server went away, and the study goes on."""
+    """A run did not start, or lost its server. The study continues."""
 
     name: str
     error: AibenchError
@@ -58,21 +58,21 @@ class RunFailed:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a person should know, in words. The study goes on."""
+    """A problem that a person should know of. The study continues."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is, in words, for a person who watches."""
+    """The state of a study, in words."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class SearchPlanned:
-    """How long a search may take, while runs of one value agree."""
+    """The longest duration of a search in which runs of one value agree."""
 
     runs: int
     seconds: float

@@ -30,7 +30,7 @@ class Cell:
     run: int
     """The number of the repetition, from 1."""
     server_name: str | None = None
-    """Where several servers are compared."""
+    """If several servers are compared."""
 
     @property
     def can_fill_a_batch(self) -> bool:
@@ -38,7 +38,7 @@ class Cell:
         return self.workers * self.batch_size >= self.autobatching
 
     def name(self, suffix: str, device: str) -> str:
-        """Return the part of the file names that tells the cells of a folder apart."""
+        """Return the part of the file names that identifies the cell."""
         server = self.server_name or "redisai"
         return (
             f"{server}_{suffix}_{device}_run_{self.run}_workers_{self.workers}"
@@ -68,7 +68,7 @@ class Grid:
     runs: int = 1
 
     def __post_init__(self) -> None:
-        """ConfigError for what no single run would find."""
+        """ConfigError if `runs` is wrong."""
         if self.runs < 1:
             raise ConfigError(f"`runs` {self.runs}: it has to be at least 1")
 
@@ -76,12 +76,12 @@ class Grid:
     def of(cls, axes: Mapping[str, Sequence[Any]], config: RunConfig, runs: int) -> "Grid":
         """Return the grid of these axes, by their names here; others are the config's.
 
-        ConfigError where one is unknown or empty.
+        ConfigError if one is unknown or empty.
         """
         known = [one.name for one in fields(cls) if one.name != "runs"]
         for name, values in axes.items():
             if name not in known:
-                raise ConfigError(f"grid: there is no axis {name}; there are {', '.join(known)}")
+                raise ConfigError(f"grid: unknown axis {name}; use {', '.join(known)}")
             if isinstance(values, str) or not len(values):
                 raise ConfigError(f"grid: {name} has to be a list of at least one value")
         single = {name: (getattr(config, name),) for name in ("workers", "batch_size", "limit_rps")}
@@ -118,14 +118,14 @@ def result_file(cell: Cell, folder: Path, suffix: str, device: str) -> Path:
 
 
 def raw_file(result: Path) -> Path:
-    """Return where the lines go that a run prints, beside its result."""
+    """Return the file of the lines that a run prints, beside its result."""
     return result.with_name(f"RAW_{result.stem.removeprefix('JSON_')}.txt")
 
 
 def is_done(file: Path, config: RunConfig) -> bool:
-    """Whether a cell's result is there, whole, without failures and as expected.
+    """Whether a cell's result exists, is whole, without failures, and as expected.
 
-    ConfigError where its settings are not those of `config`: the folder is another sweep's.
+    ConfigError if its settings are not those of `config`: the folder is another sweep's.
     """
     try:
         result = json.loads(file.read_bytes())
@@ -162,7 +162,7 @@ def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
         settings["Inputs"] = config.kinds[0].tensors
     if config.encoding is not None:
         settings["Encoding"] = config.encoding
-    # Other warm-ups are of a number of requests that is not known beforehand.
+    # The number of requests of other warm-ups is not known beforehand.
     if not (config.burn_in_s or config.burn_in_until_steady):
         settings["BurnInRequests"] = config.burn_in
     return settings

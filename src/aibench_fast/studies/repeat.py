@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client as DaskClient
 
 LEAST_RUNS = 3
-"""Where runs are repeated until an interval is narrow."""
+"""Of runs that are repeated until an interval is narrow."""
 MOST_RUNS = 50
 
 
@@ -58,7 +58,7 @@ def repeat(
 
     Raises:
         ConfigError: The settings cannot be run, or a file cannot be written.
-        ServerError: The server is gone.
+        ServerError: The server cannot be reached.
 
     Ctrl-C ends the run under way. What is returned has `interrupted` set, and the runs before.
 
@@ -92,7 +92,7 @@ def repeated(
 ) -> Repeats:
     """Make `runs` runs, numbered from 1; with `until` more, up to `most`, until it is reached.
 
-    A run that is interrupted ends it; KeyboardInterrupt where that leaves nothing measured.
+    An interrupted run ends it; KeyboardInterrupt if nothing was measured.
     """
     results: list[Result] = []
     while len(results) < max(runs, most):
@@ -111,7 +111,7 @@ def repeated(
 
 
 def numbered(file: Path, number: int) -> Path:
-    """Return where the result of a repeated run goes: its number stands before the ending."""
+    """Return the file of a repeated run: its number is before the suffix."""
     return file.with_stem(f"{file.stem}-{number}")
 
 

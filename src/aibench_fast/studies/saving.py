@@ -1,4 +1,4 @@
-"""Runs whose results are kept, even if the program is killed or the disk is full."""
+"""Runs whose results are saved even if the program is killed or the disk is full."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def run_and_save(
 
     Meanwhile there is a journal beside `file`. It is removed when the result is saved, and stays if
     an error prevents that. A signal, or Ctrl-C, ends the run: the result is saved all the same, and
-    returned with `interrupted` set. KeyboardInterrupt where nothing was measured by then.
+    returned with `interrupted` set. KeyboardInterrupt if nothing was measured.
     """
     observe(RunStarted(name, file))
     journal = file and Journal(journal_of(file))
@@ -60,7 +60,7 @@ def run_and_save(
         try:
             keep(run(written(observe, SoFar, write, [])))
         except KeyboardInterrupt:
-            # Signals are held back for a while now, so that this is the end of it.
+            # The command line delays further signals for a while now.
             if not kept and newest:
                 keep(dataclasses.replace(newest[0], interrupted=True))
             if not kept:

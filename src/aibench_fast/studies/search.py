@@ -44,7 +44,7 @@ MAX_FAILED = 0.01
 
 @dataclass(frozen=True)
 class Found:
-    """What a search came to."""
+    """What a search found."""
 
     search: Search
     """Its targets, steps and edge, as `search.json` has them."""
@@ -104,7 +104,7 @@ def search(
 
     Raises:
         ConfigError: Values or targets are wrong, or no run of them can be made.
-        ServerError: The server is gone. The steps until then are in `folder`.
+        ServerError: The server cannot be reached. The earlier steps are in `folder`.
 
     Ctrl-C ends the step under way and the search, which is returned with `search.interrupted` set.
 
@@ -141,7 +141,7 @@ class _Steps:
         folder: Path,
         observe: StudyObserver,
     ) -> None:
-        """ConfigError for what is wrong whatever the model is."""
+        """ConfigError for settings that no model allows."""
         if over not in UNITS:
             raise ConfigError(f"`over` {over!r}: it has to be {', '.join(UNITS)}")
         if over != "rate" and config.is_open_loop:
@@ -166,10 +166,9 @@ class _Steps:
         self._results: dict[float, Result] = {}
 
     def check(self, check: Callable[[RunConfig], None]) -> None:
-        """ConfigError where there can be no run of the lowest or the highest value.
+        """ConfigError if the lowest or the highest value cannot be run, also by `check`.
 
-        `check` raises it where there can be no such run. Does nothing while the model's shapes are
-        not known.
+        Does nothing while the shapes of the model are not known.
         """
         if self._config.is_resolved:
             for value in self._limits():
@@ -204,7 +203,7 @@ class _Steps:
             edge = find_edge(self._measure, lowest, highest, whole=self._over != "rate")
         except KeyboardInterrupt:
             return self._found(None)
-        except AibenchError:  # such as a server that is gone: what was measured is kept
+        except AibenchError:  # such as a lost server: keep what was measured
             self._found(None)
             raise
         return self._found(edge)
@@ -269,8 +268,8 @@ class _Steps:
         _check_clients(result)
         if not result.successes:
             raise ConfigError(
-                "no request was answered within a second, so there is no rate to begin with: give "
-                "`lowest`"
+                "no request was answered within a second, so the search has no rate to begin "
+                "with: give `lowest`"
             )
         rate = result.requests_per_s
         who = "one worker" if workers == 1 else f"{workers} workers"
@@ -278,7 +277,7 @@ class _Steps:
         return rate
 
     def _plan(self, lowest: float, highest: float) -> None:
-        """Say how long the search may take; ConfigError where its time allows no single run."""
+        """Report how long the search may take; ConfigError if `within_s` is too short for a run."""
         within_s, one_s = self._within_s, self._seconds(lowest)
         if within_s is not None and one_s > self._until_s - time.monotonic():
             raise ConfigError(
@@ -290,7 +289,7 @@ class _Steps:
         self._observe(SearchPlanned(length.runs, length.seconds))
 
     def _measure(self, value: float) -> bool:
-        """Make one run of a value; whether it held. KeyboardInterrupt where it was ended."""
+        """Make one run of a value; whether it held. KeyboardInterrupt if it was interrupted."""
         number = len(self._steps) + 1
         file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
         result = self._saved_run(value, file)
@@ -311,7 +310,7 @@ class _Steps:
         return held
 
     def _found(self, edge: Edge | None) -> Found:
-        """Save the search, if it had a step; `edge` is None where it did not come to its end."""
+        """Save the search, if it had a step; `edge` is None if it did not finish."""
         known = edge or Edge(None, None, confirmed=False)
         search = Search(
             slo=[target.words for target in self._targets],
@@ -328,7 +327,7 @@ class _Steps:
         return Found(search, self._folder, best, self._is_out_of_time)
 
     def _seconds(self, value: float) -> float:
-        """How long one run of a value takes, warm-up included; 0 where requests alone end it."""
+        """Return the duration of one run, warm-up included; 0 if only requests end it."""
         config = self._configured(value)
         if config.max_queries:
             requests = config.burn_in + config.max_queries
@@ -337,19 +336,19 @@ class _Steps:
         return by_requests_s + config.burn_in_s + config.duration_s
 
     def _check_time(self, value: float) -> None:
-        """OutOfTime where a run of this value would end too late."""
+        """OutOfTime if a run of this value would end too late."""
         if time.monotonic() + self._seconds(value) > self._until_s:
             self._is_out_of_time = True
             raise OutOfTime
 
     def _why_not(self, result: Result) -> str | None:
-        """Why a run does not hold although its targets may; None where they decide."""
+        """Return why a run does not hold although its targets do; None if they decide."""
         if result.schedule.lag_exceeded:
             return "a request was later than `max_lag_s`"
         if result.not_sent_share > MAX_NOT_SENT:
             return f"{result.not_sent_share:.1%} of the requests that were due were not sent"
         failed = result.measured_failed
-        # Without a limit for errors none to speak of are allowed: latencies exclude failures.
+        # Latencies exclude failures, so few are allowed without a limit for errors.
         if not self._judges_errors and failed > MAX_FAILED * result.requests:
             return (
                 f"{failed / result.requests:.1%} of the requests failed; `slo` errors=... allows it"
@@ -357,11 +356,11 @@ class _Steps:
         return None
 
     def _too_few(self, result: Result) -> str | None:
-        """Which targets so few requests do not tell; None where that is not what decides."""
+        """Return which targets need more requests; None if they do not decide."""
         unknown = [check.expected for check in result.expectations if check.value is None]
         if not unknown or not result.successes or self._why_not(result):
             return None
-        return f"{result.requests} requests in a step do not tell {', '.join(unknown)}"
+        return f"{result.requests} requests in a step are too few for {', '.join(unknown)}"
 
     def _saved_run(self, value: float, file: Path) -> Result:
         self._check_time(value)
@@ -374,14 +373,14 @@ class _Steps:
 
 
 def _save_step(result: Result, file: Path) -> None:
-    """Save a step that came to its end; ServerError as `_check_clients`."""
+    """Save a step that was not interrupted; ServerError as `_check_clients`."""
     if not result.interrupted:
         _check_clients(result)
         result.save(file)
 
 
 def _check_clients(result: Result) -> None:
-    """ServerError where a client was lost: the load was not the one that was asked for."""
+    """ServerError if a client was lost, because the load was not the configured one."""
     for client in result.clients:
         if client.lost is not None:
             raise ServerError(f"client {client.name} was lost in a step: {client.lost}")

@@ -30,11 +30,11 @@ STEPS = 3
 
 CLOCK_READINGS = 1_000_000
 SLOW_CLOCK_NS = 200.0
-"""A reading takes so long where the kernel must be entered for it."""
+"""Slower readings have to enter the kernel."""
 TIMER_RPS = 1000
 TIMER_WAITS = 2000
 WAITS_AT_A_TIME = 100
-"""A signal is answered between them."""
+"""Signals are handled between them."""
 LATE_TIMER_MS = 0.1
 NS_PER_S = 1_000_000_000
 GOVERNOR = "performance"
@@ -49,15 +49,15 @@ _SOCKET_LIMITS = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found without any request."""
+    """Properties of the machine, found without a request."""
 
     facts: dict[str, Any]
     clock_cost_ns: float
-    """Of one reading; a request takes two."""
+    """Of one reading; a request needs two."""
     timer_errors: LatencyHistogram
-    """How late a waiting thread woke, TIMER_RPS times a second."""
+    """How late a waiting thread woke, TIMER_RPS times per second."""
     open_files: int
-    """How many the process may have, at most."""
+    """The limit of the process."""
     cpu_quota: float | None
     """How many CPUs the tightest quota of its control groups allows; None without one."""
     socket_limits: dict[str, tuple[int, ...]]
@@ -66,7 +66,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """What was found."""
+    """The findings of a self-check."""
 
     machine: Machine
     config: RunConfig
@@ -145,46 +145,46 @@ def _open_files() -> int:
 
 
 def advice(machine: Machine, config: RunConfig, ceiling: Result) -> Iterator[str]:
-    """What to change before a measurement of this kind; `ceiling` is a closed loop's result."""
+    """Yield what to change before such a measurement; `ceiling` is a closed loop's result."""
     if not _core.IS_OPTIMISED:
-        yield "this client was compiled without optimisation: build it again with it"
+        yield "this client was compiled without optimisation: build it again"
     governor = machine.facts.get("Governor")
     if governor not in (None, GOVERNOR):
         yield f"the cores' governor is {governor}: set it to {GOVERNOR}, or rates will vary"
     if machine.clock_cost_ns > SLOW_CLOCK_NS:
         yield (
-            f"the clock costs {machine.clock_cost_ns:.0f} ns a reading, as one that enters the "
-            "kernel: let it be tsc (/sys/devices/system/clocksource)"
+            f"the clock costs {machine.clock_cost_ns:.0f} ns per reading, as if it enters the "
+            "kernel: set it to tsc (/sys/devices/system/clocksource)"
         )
     (late_ms,) = machine.timer_errors.quantiles_ms([0.99])
     if late_ms > LATE_TIMER_MS:
         yield (
-            f"timers fire {late_ms:.3f} ms late at p99, and so do requests by a schedule start; "
-            "keep other programs off the cores, and their power saving off"
+            f"timers fire {late_ms:.3f} ms late at p99, which delays requests of a schedule; "
+            "keep other programs off the cores, and disable power saving"
         )
     if machine.cpu_quota is not None and machine.cpu_quota < available_cores():
         yield (
-            f"its control group has a CPU quota of {machine.cpu_quota:g} CPUs, and "
-            f"{available_cores()} cores are here: once that is used up the client stands still for "
-            "up to a tenth of a second; raise the quota (docker --cpus, Kubernetes' limits.cpu)"
+            f"the control group has a quota of {machine.cpu_quota:g} CPUs on {available_cores()} "
+            "cores: once it is used up, the client stops for up to a tenth of a second; raise the "
+            "quota (docker --cpus, Kubernetes' limits.cpu)"
         )
     if machine.open_files < config.workers + OTHER_FILES:
         yield (
-            f"{machine.open_files} files may be open, {config.workers} workers need "
+            f"the limit of open files is {machine.open_files}, {config.workers} workers need "
             f"{config.workers + OTHER_FILES}: raise ulimit -n"
         )
     yield from _socket_advice(machine.socket_limits, config)
     if ceiling.client.check.steal is not None and ceiling.client.check.steal > MUCH_STEAL:
         yield (
             f"the hypervisor gave {ceiling.client.check.steal:.1%} of the cores' time to others: "
-            "use a machine of its own"
+            "use a dedicated machine"
         )
     if ceiling.client.busiest_thread > BUSY_THREAD and config.io_threads < min(
         config.workers, available_cpus(machine.cpu_quota)
     ):
         yield (
             f"the busiest I/O thread was on a CPU {ceiling.client.busiest_thread:.0%} of the time, "
-            f"and there are more cores: ask for more than {config.io_threads} --threads"
+            f"and there are more cores: use more than {config.io_threads} --threads"
         )
 
 
@@ -192,8 +192,8 @@ def _socket_advice(limits: dict[str, tuple[int, ...]], config: RunConfig) -> Ite
     (somaxconn,) = limits.get("net.core.somaxconn", (config.workers,))
     if somaxconn < config.workers:
         yield (
-            f"net.core.somaxconn is {somaxconn}: where the server's is no higher, {config.workers} "
-            "workers may have to wait for their connections"
+            f"net.core.somaxconn is {somaxconn}: with the same limit on the server, "
+            f"{config.workers} workers may wait for their connections"
         )
     first, last = limits.get("net.ipv4.ip_local_port_range", (1, 65535))
     if last - first < config.workers:
@@ -206,7 +206,7 @@ def _socket_advice(limits: dict[str, tuple[int, ...]], config: RunConfig) -> Ite
     if send_bytes < request_bytes:
         yield (
             f"net.ipv4.tcp_wmem allows {send_bytes:,} bytes, a request has {request_bytes:,}: the "
-            "kernel takes it in pieces, each a round trip on a far network; raise it"
+            "kernel sends it in pieces, each a round trip on a distant network; raise it"
         )
 
 

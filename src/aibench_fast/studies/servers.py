@@ -1,4 +1,4 @@
-"""The servers that a study loads: servers that are there already, and embedded ones."""
+"""The servers that a study loads: existing servers, and embedded ones."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,13 @@ from aibench_fast.load.resolve import resolve
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.studies.events import ServerStarted, StudyObserver
 
-# A run against a server that is there already does without the memory of models and servers.
+# Imported when needed: a run against an existing server saves their memory.
 if TYPE_CHECKING:
     from aibench_fast.server.triton import TritonServer
 
 EMBEDDED = ("redisai", "triton")
 EMBEDDED_TRITON_URL = "http://127.0.0.1"
-"""Of a Triton that has no port yet."""
+"""Stands for the URL of a Triton that has not started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,9 @@ class Server:
     """A server, and the settings of runs against it."""
 
     config: RunConfig
-    """It has the server's address or URL, unless that is embedded."""
+    """With the server's address or URL, unless it is embedded."""
     name: str | None = None
-    """What results and their files call it, where several are compared."""
+    """Its name in results and file names, if several are compared."""
     embedded: str | None = None
     """One of EMBEDDED: the server is started when its runs begin, and stopped after them."""
 
@@ -45,8 +45,8 @@ class Server:
         for key in own:
             if key not in known:
                 raise ConfigError(
-                    f"servers, {name}: there is no setting {key}; there are embedded and the "
-                    "fields of RunConfig"
+                    f"servers, {name}: unknown setting {key}; use embedded and the fields of "
+                    "RunConfig"
                 )
         if embedded is not None:
             if embedded not in EMBEDDED:
@@ -62,8 +62,7 @@ class Server:
     def resolved(self, config: RunConfig) -> RunConfig:
         """Return a config of this server with the names and shapes of its model.
 
-        Of an embedded server, which is not there yet, as it is. ServerError and ConfigError as
-        `resolve`.
+        The config of an embedded server stays as it is. ServerError and ConfigError as `resolve`.
         """
         return config if self.embedded else resolve(config)
 
@@ -72,8 +71,8 @@ class Server:
 def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> Iterator[RunConfig]:
     """Run an embedded server for as long as the block lasts; yield `config` with its address.
 
-    Without `embedded` the config is yielded as it is. ConfigError where the server or its model is
-    not installed, ServerError where it does not start.
+    Without `embedded` the config is yielded as it is. ConfigError if the server or its model is not
+    installed, ServerError if it does not start.
     """
     if embedded == "triton":
         with triton_server(config.model) as server:

@@ -1,4 +1,4 @@
-"""A sweep: every combination of settings is run, on one server or on several that are compared."""
+"""A sweep runs every combination of settings, on one server or on several to compare."""
 
 import dataclasses
 import ipaddress
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """How the runs of a sweep follow each other, and how their files are called."""
+    """The order of the runs of a sweep, and the names of their files."""
 
     folder: Path
     suffix: str = ""
@@ -42,7 +42,7 @@ class Order:
     pause_s: float = 0.0
     """Between two runs."""
     keep_going: bool = False
-    """Go on after a run that failed, and without a server that is gone."""
+    """Continue after a failed run, and without a server that cannot be reached."""
     allow_flush: bool = False
     """Empty the whole server before each run, and store the model again."""
     burn_in_images: int | None = None
@@ -74,7 +74,7 @@ class SweptRun:
     file: Path
     """Where its result is."""
     result: Result | None
-    """None where the run did not start, or its server went away."""
+    """None if the run did not start, or lost its server."""
     error: ServerError | None = None
     """Why there is no result."""
 
@@ -86,16 +86,16 @@ class SweptRun:
 
 @dataclass
 class Sweep:
-    """What a sweep did."""
+    """The outcome of a sweep."""
 
     files: Sequence[Path]
-    """Of the results of all its cells, whether they are there or not."""
+    """Of the results of all cells, existing or not."""
     done: int
     """Runs whose results an earlier sweep left."""
     runs: list[SweptRun] = field(default_factory=list)
-    """Those that this one made, in their order."""
+    """The runs that this sweep made, in order."""
     left_out: list[str] = field(default_factory=list)
-    """Servers that were gone, by name."""
+    """Servers that could not be reached, by name."""
     interrupted: bool = False
     """Whether Ctrl-C or a signal ended it."""
 
@@ -150,7 +150,7 @@ def sweep(
             each cell at a time.
         expect: Expectations of every run, such as `p99<50ms` or `errors<0.1%`.
         shuffle: The seed of a random order of the cells.
-        keep_going: Go on after a run that failed, and without a server that is gone.
+        keep_going: Continue after a failed run, and without a server that cannot be reached.
         observe: Called with every event, see `aibench_fast.studies.events`.
         client: A client of a Dask cluster whose workers send the load.
         clients: How many of its workers; None: all.
@@ -161,7 +161,7 @@ def sweep(
     Raises:
         ConfigError: A cell cannot be run, or `folder` has the results of another sweep. Nothing
             was run.
-        ServerError: A server is gone, unless `keep_going` is set and others are left.
+        ServerError: A server cannot be reached, unless `keep_going` is set and others are left.
 
     Ctrl-C ends the run under way and the sweep, which is returned with `interrupted` set.
 
@@ -187,9 +187,9 @@ def sweep(
 
 
 def compared(servers: Sequence[Server]) -> list[Server]:
-    """Return servers whose results name them, and the others that run on this machine meanwhile.
+    """Return the servers with their names, and those of others on this machine, in the config.
 
-    A server without a name is alone, and returned as it is.
+    A server without a name is not compared and stays as it is.
     """
     stay = [one.name for one in servers if one.name and not one.embedded and _is_here(one.config)]
     return [
@@ -208,7 +208,7 @@ def compared(servers: Sequence[Server]) -> list[Server]:
 
 
 def _is_here(config: RunConfig) -> bool:
-    """Whether the server is on this machine, as far as its address says."""
+    """Whether the address of the server is on this machine."""
     address = config.protocol.addresses[0]
     if (isinstance(address, ServerAddress) and address.socket) or address.host == "localhost":
         return True
@@ -231,10 +231,9 @@ class Plan:
         check: Callable[[RunConfig], None] = lambda config: None,
         dry: bool = False,
     ) -> None:
-        """Ask the servers for their models, and check every cell.
+        """Read the models of the servers, and check every cell, also by `check`.
 
-        `check` raises ConfigError where there cannot be such a run. A `dry` plan asks servers only
-        where it has to. ConfigError and ServerError as `sweep`.
+        A `dry` plan visits servers only if it has to. ConfigError and ServerError as `sweep`.
         """
         self._grid = grid
         self._order = order
@@ -271,7 +270,7 @@ class Plan:
     def carry_out(self, run: Run, expected: Sequence[Expectation]) -> Sweep:
         """Make the runs that are not done; errors as `sweep`."""
         made = Sweep([one.file for one in self.runs], len(self._done), [], self._left_out)
-        for file in self._done:  # left by a sweep that was killed just after it saved the result
+        for file in self._done:  # of a sweep that was killed just after it saved the result
             remove_written(journal_of(file))
         self._observe(Planned(len(made.files), made.done))
         try:
@@ -288,7 +287,7 @@ class Plan:
         self._observe(Note(f"{server.name} is left out: {error}"))
 
     def _runs_of(self, server: Server, *, dry: bool) -> list[PlannedRun]:
-        """Return the runs of one server; ConfigError where one of them cannot be made."""
+        """Return the runs of one server; ConfigError if one of them cannot be made."""
         batches = self._grid.autobatching
         of_redisai = batches is not None or self._order.allow_flush
         if of_redisai and server.config.url:
@@ -341,10 +340,10 @@ class Plan:
         )
 
     def _turns(self) -> Iterator[tuple[Server, list[PlannedRun]]]:
-        """Yield whose turn it is, and the runs of that turn.
+        """Yield the servers in turns, each with its runs of that turn.
 
-        Servers that are compared take turns, with one run of each cell at a time, so that what
-        changes on the machine during the sweep affects all of them alike.
+        Compared servers take turns, one run of each cell at a time, so that changes of the machine
+        during the sweep affect all of them alike.
         """
         if len(self._planned) == 1:
             yield from self._planned
@@ -361,7 +360,7 @@ class Plan:
         expected: Sequence[Expectation],
         made: Sweep,
     ) -> bool:
-        """Make runs on one server; whether the sweep goes on."""
+        """Make runs on one server; whether the sweep continues."""
         try:
             with (
                 started(server.config, server.embedded, self._observe) as there,
@@ -385,7 +384,7 @@ class Plan:
         expected: Sequence[Expectation],
         made: Sweep,
     ) -> bool:
-        """Make one run; whether the sweep goes on. KeyboardInterrupt where it was ended."""
+        """Make one run; whether the sweep continues. KeyboardInterrupt if it was interrupted."""
         cell, file = planned.cell, planned.file
         if made.runs:
             time.sleep(self._order.pause_s)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aibench_fast.models.load import ModelSpec
 
 HURRY_S = 1.0
-"""Timeout of the restore where someone waits for the program to end."""
+"""Timeout of the restore after an interrupt."""
 
 
 class AnyModel:
@@ -55,7 +55,7 @@ class RedisAiModel:
         allow_flush: bool,
         observe: StudyObserver = ignore,
     ) -> None:
-        """Read the model from its server; ConfigError where it has to batch and cannot."""
+        """Read the model from its server; ConfigError if it has to batch and cannot."""
         from aibench_fast.models.load import stored_model
 
         self._flush = allow_flush
@@ -83,12 +83,12 @@ class RedisAiModel:
         return self._spec.batch_size
 
     def check(self, cell: Cell, most_requests: int) -> None:
-        """ConfigError where the requests of a cell would wait for a batch that never fills."""
+        """ConfigError if the requests of a cell would wait for a batch that never fills."""
         servers = len(self._copies)
         if cell.workers < servers:
             raise ConfigError(
-                f"`workers` {cell.workers} in a cluster of {servers} primaries: each has one at "
-                "least; ask for more"
+                f"`workers` {cell.workers} in a cluster of {servers} primaries: each needs at "
+                "least one; use more"
             )
         spec = self._at(cell.autobatching)
         model = StoredModel(

@@ -29,34 +29,34 @@ _SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
 """How many, and of how many."""
 _KNOWN = (
     "p50, p99, p99.9 and so on, min, mean, max (times), errors, shed, unsent (shares), "
-    "rate (a second)"
+    "rate (per second)"
 )
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """A figure of a run, and what it is held against."""
+    """A figure of a run, and its limit."""
 
     words: str
     """As it was written."""
     figure: str
     comparison: str
     limit: float
-    """In milliseconds, as a share, or inferences a second."""
+    """In milliseconds, as a share, or in inferences per second."""
 
     @property
     def least_requests(self) -> int:
-        """How many measured requests it takes for the figure to be known."""
+        """The number of measured requests that the figure needs."""
         quantile = _quantile(self.figure)
         return 1 if quantile is None else least_count(quantile)
 
     def check(self, result: Result) -> Checked:
-        """Hold it against a result; what the result does not tell is not held."""
+        """Check a result; a figure that is not known does not hold."""
         value = self._value(result)
         if value is None:
             return Checked(self.words, None, held=False, found="not known")
         held = _COMPARE[self.comparison](value, self.limit)
-        return Checked(self.words, value, held=held, found=self._told(value))
+        return Checked(self.words, value, held=held, found=self._shown(value))
 
     def _value(self, result: Result) -> float | None:
         if self.figure == "rate":
@@ -73,7 +73,7 @@ class Expectation:
             return None
         return result.latencies.quantiles_ms([quantile])[0]
 
-    def _told(self, value: float) -> str:
+    def _shown(self, value: float) -> str:
         if self.figure == "rate":
             return f"{value:.2f} inferences/s"
         if self.figure in _SHARES:
@@ -82,9 +82,9 @@ class Expectation:
 
 
 def parse_expectation(words: str, typed: str | None = None) -> Expectation:
-    """Read `p99<50ms`, `errors<0.1%` or `rate>200`; ConfigError where it is nothing of the kind.
+    """Read `p99<50ms`, `errors<0.1%` or `rate>200`; ConfigError if it is something else.
 
-    `typed` is what the error names; None: the words, as of --expect.
+    `typed` begins the error message (default: the words, as of `expect`).
     """
     typed = typed or f"`expect` {words!r}"
     match = _WORDS.fullmatch(words)
@@ -98,7 +98,7 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
     elif figure in _LATENCIES or _quantile(figure) is not None:
         read = _milliseconds
     else:
-        raise ConfigError(f"{typed}: there is no figure {figure!r}; there are {_KNOWN}")
+        raise ConfigError(f"{typed}: unknown figure {figure!r}; use {_KNOWN}")
     try:
         return Expectation(words.strip(), figure, comparison, read(limit))
     except ValueError as error:
@@ -106,7 +106,7 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
 
 
 def expectations(words: Iterable[str | Expectation]) -> list[Expectation]:
-    """Return expectations, those that are words parsed; ConfigError where one cannot be."""
+    """Return expectations, those that are words parsed; ConfigError if one cannot be."""
     return [parse_expectation(one) if isinstance(one, str) else one for one in words]
 
 
@@ -135,5 +135,5 @@ def _plain(limit: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise ValueError(f"{limit!r} is no number from 0 on")
+        raise ValueError(f"{limit!r} is not a number of 0 or more")
     return value

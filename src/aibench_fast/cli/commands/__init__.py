@@ -1,19 +1,19 @@
-"""The commands, each with its line of help. A command's module is imported only when it is used."""
+"""The commands and their help lines. The module of a command is imported when it is used."""
 
 COMMANDS = {
-    "fetch": "Download a model or photographs, resume interrupted downloads, and check them.",
-    "prepare": "Make a tensor file from photographs: scaled, cropped, float32 RGB.",
-    "show": "Look at a tensor file: its figures, or its tensors as pictures.",
-    "serve": "Run the embedded server, or a Triton, until it is interrupted.",
+    "fetch": "Download a model or photographs; resume interrupted downloads and check the files.",
+    "prepare": "Convert photographs to a tensor file: scaled, cropped, float32 RGB.",
+    "show": "Show a tensor file: figures, or tensors as pictures.",
+    "serve": "Run an embedded server (RedisAI or Triton) until it is interrupted.",
     "model": "Write a model file, or load a model into a server.",
-    "run": "Send inference requests from many workers; report rates and latencies.",
-    "sweep": "Run every combination of settings, and save each result under its settings' name.",
-    "search": "Find the highest load that a server takes within a target.",
-    "recover": "Turn the journal of a killed run into a result, up to its last reporting period.",
-    "stats": "Show a server's own counters for a model.",
-    "selfcheck": "Measure what this machine and this client can do at most; advise what to change.",
-    "tables": "Print tables of throughput and latency by workers and batching.",
+    "run": "Send inference requests and report rates and latencies.",
+    "sweep": "Run every combination of settings and save each result; compare several servers.",
+    "search": "Find the highest load at which a server meets a target.",
+    "recover": "Convert the journal of a killed run to a result, up to its last reporting period.",
+    "stats": "Show a server's own statistics of a model.",
+    "selfcheck": "Measure the limits of this machine and this client, and advise what to change.",
+    "tables": "Print throughput and latency by workers and batching.",
     "compare": "Compare two sets of results: ratios, confidence intervals, a verdict.",
-    "report": "Show results as one HTML page that needs no network, or as pictures.",
-    "export": "Export results for other programs: a CSV table, or OpenMetrics text.",
+    "report": "Draw results as one HTML page that works offline, or as pictures.",
+    "export": "Export results as a CSV table or OpenMetrics text.",
 }

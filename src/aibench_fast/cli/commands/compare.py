@@ -34,29 +34,46 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         summary=COMMANDS["compare"],
         example="aibench-fast compare results/before results/after --threshold 5",
     )
-    parser.add_argument("a", type=Path, metavar="A", help="a result or a folder: the base")
-    parser.add_argument("b", type=Path, metavar="B", help="a result or a folder: compared with it")
     parser.add_argument(
-        "--prefix-a", default="", metavar="NAME", help="of folder A only names that begin so"
+        "a", type=Path, metavar="A", help="the base: a result or a folder of results"
     )
     parser.add_argument(
-        "--prefix-b", default="", metavar="NAME", help="of folder B only names that begin so"
+        "b", type=Path, metavar="B", help="what is compared with it: a result or a folder"
     )
     parser.add_argument(
-        "--server-a", metavar="NAME", help="of A only this server's, of a sweep over several"
+        "--prefix-a",
+        default="",
+        metavar="NAME",
+        help="read only files of folder A whose names begin with NAME",
     )
     parser.add_argument(
-        "--server-b", metavar="NAME", help="of B only this server's; A and B may be one folder"
+        "--prefix-b",
+        default="",
+        metavar="NAME",
+        help="read only files of folder B whose names begin with NAME",
+    )
+    parser.add_argument(
+        "--server-a", metavar="NAME", help="read only results of this server from A"
+    )
+    parser.add_argument(
+        "--server-b",
+        metavar="NAME",
+        help="read only results of this server from B; A and B can be the same folder",
     )
     parser.add_argument(
         "--threshold", type=_percent, default=5.0, metavar="PERCENT",
-        help="a change up to this does not matter (default: 5)",
+        help="ignore changes of up to this percentage (default: 5)",
     )  # fmt: skip
     parser.add_argument(
         "--force", action="store_true",
-        help="compare although host, server, model, data or settings differ",
+        help="compare even if host, server, model, data or settings differ",
     )  # fmt: skip
-    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    parser.add_argument(
+        "--format",
+        choices=["text", "json"],
+        default="text",
+        help="print in this format (default: text)",
+    )
     parser.set_defaults(handler=_compare)
 
 
@@ -66,12 +83,12 @@ def _percent(word: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < PERCENT:
-        raise argparse.ArgumentTypeError(f"{word!r} is no percentage from 0 up to 100")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a percentage from 0 to 100")
     return value
 
 
 def _side(path: Path, prefix: str, server: str | None) -> tuple[Sequence[RunRecord], str]:
-    """The results of a side, and what it is called."""
+    """Return the results of a side, and its name."""
     records = load_results([path], prefix).records
     if server is None:
         return records, str(path)
@@ -87,8 +104,8 @@ def _compare(options: argparse.Namespace) -> int:
     unlike = [str(one) for one in report.differences if one.name not in of_servers]
     if unlike and not options.force:
         raise ConfigError(
-            f"A and B are not alike, so their figures are not comparable: "
-            f"{'; '.join(unlike)}. --force compares them all the same"
+            f"A and B differ, so their figures are not comparable: "
+            f"{'; '.join(unlike)}. --force compares them anyway"
         )
     if options.format == "json":
         print(json.dumps(comparison_json(report, threshold), indent=2))
@@ -100,10 +117,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _advice(report: ComparisonReport) -> Iterator[str]:
-    """What would have brought more verdicts."""
+    """Yield what would lead to more verdicts."""
     if any(one.verdict is ComparisonVerdict.TOO_FEW_RUNS for one in report.comparisons):
         yield (
-            f"no verdict where a side has fewer than {MIN_RUNS} runs of a cell: make "
+            f"no verdict on cells with fewer than {MIN_RUNS} runs on a side: make "
             f"{RECOMMENDED_RUNS} of each"
         )
     of_few = [
@@ -116,8 +133,8 @@ def _advice(report: ComparisonReport) -> Iterator[str]:
     if of_few:
         _, (low, high) = max(of_few)
         yield (
-            f"so few runs of a cell have intervals as wide as {low:.3f} to {high:.3f}: make "
-            f"{RECOMMENDED_RUNS} on each side, or more"
+            f"few runs give intervals as wide as {low:.3f} to {high:.3f}: make {RECOMMENDED_RUNS} "
+            "runs on each side, or more"
         )
     for metric in METRICS:
         if any(
@@ -125,6 +142,6 @@ def _advice(report: ComparisonReport) -> Iterator[str]:
             for one in report.comparisons
         ):
             yield (
-                f"no verdict on {metric.name} where a run has fewer than {metric.least_requests} "
+                f"no verdict on {metric.name} of runs with fewer than {metric.least_requests} "
                 "requests: measure more"
             )

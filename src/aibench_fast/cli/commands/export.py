@@ -21,12 +21,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast export results --format openmetrics --out results.prom",
     )
     parser.add_argument(
-        "results", type=Path, nargs="+", metavar="RESULT", help="result files, or folders of them"
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="RESULT",
+        help="read these result files, or folders of results",
     )
     add_prefix(parser)
-    parser.add_argument("--format", choices=FORMATS, required=True, help="the format")
+    parser.add_argument("--format", choices=FORMATS, required=True, help="write this format")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write it here (default: to standard output)"
+        "--out", type=Path, metavar="FILE", help="write to this file (default: standard output)"
     )
     parser.set_defaults(handler=_export)
 

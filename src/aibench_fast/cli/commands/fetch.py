@@ -1,4 +1,4 @@
-"""`aibench-fast fetch`: files that others made."""
+"""`aibench-fast fetch`: downloads of models and photographs."""
 
 import argparse
 from pathlib import Path, PurePosixPath
@@ -36,14 +36,16 @@ def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         summary="Download a model file, for `aibench-fast model load --model-file`.",
         example="aibench-fast fetch model https://example.org/mobilenet_v1.pb --sha256 HEX",
     )
-    parser.add_argument("url", metavar="URL", help="where the file is")
+    parser.add_argument("url", metavar="URL", help="download this file")
     parser.add_argument(
-        "--sha256", required=True, metavar="HEX", help="the file's SHA-256, 64 hexadecimal digits"
+        "--sha256", required=True, metavar="HEX", help="expect this SHA-256, 64 hexadecimal digits"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the file to write (default: the name in the URL)"
+        "--out", type=Path, metavar="FILE", help="write this file (default: the name in the URL)"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress and no closing line")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no progress and no closing line"
+    )
     parser.set_defaults(handler=fetch_model)
 
 
@@ -78,12 +80,12 @@ def add_coco_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         type=Path,
         required=True,
         metavar="DIR",
-        help="the folder for val2017.zip and, unpacked, val2017/",
+        help="write val2017.zip and, unpacked, val2017/ to this folder",
     )
+    parser.add_argument("--url", default=coco.URL, help="download from here (default: %(default)s)")
     parser.add_argument(
-        "--url", default=coco.URL, help="another place of the same file (default: %(default)s)"
+        "--quiet", action="store_true", help="print no progress and no closing line"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress and no closing line")
     parser.set_defaults(handler=fetch_coco)
 
 
@@ -110,8 +112,8 @@ def fetch_coco(options: argparse.Namespace) -> int:
 
 
 def name_in(url: str) -> Path:
-    """The file name at the end of a URL; ConfigError where there is none."""
+    """Return the file name at the end of a URL; ConfigError if it has none."""
     name = PurePosixPath(unquote(path_of(url))).name
     if name in ("", ".", ".."):
-        raise ConfigError(f"{shown_url(url)} ends with no file name; give one by --out")
+        raise ConfigError(f"{shown_url(url)} does not end with a file name; give one with --out")
     return Path(name)

@@ -1,4 +1,4 @@
-"""`aibench-fast model`: write the built-in model to a file, load a model into servers."""
+"""`aibench-fast model`: writes the built-in model, loads a model into servers."""
 
 import argparse
 import dataclasses
@@ -36,14 +36,14 @@ def add_write_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     parser = add_command(
         commands,
         "write",
-        summary="Write MobileNet V1 1.0 224 with seeded weights, which classify nothing.",
+        summary="Write MobileNet V1 1.0 224 with random weights from a seed.",
         example="aibench-fast model write --format onnx --out mobilenet_v1.onnx",
     )
     parser.add_argument(
-        "--format", required=True, choices=[*ModelFormat], help="kind of model file"
+        "--format", required=True, choices=[*ModelFormat], help="write this kind of model file"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write")
-    parser.add_argument("--quiet", action="store_true", help="no closing line")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="write this file")
+    parser.add_argument("--quiet", action="store_true", help="print no closing line")
     parser.set_defaults(handler=write)
 
 
@@ -61,58 +61,59 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME",
-        help="the model's key (default: %(default)s)",
+        help="store the model under this key (default: %(default)s)",
     )
     parser.add_argument(
         "--backend",
         type=str.upper,
         choices=[*Backend],
         default=Backend.TF,
-        help="what runs the model (default: TF); NULL, of the embedded server, runs nothing",
+        help="run the model with this backend (default: TF); NULL of the embedded server runs "
+        "nothing",
     )
     parser.add_argument(
         "--device",
         type=str.lower,
         choices=["cpu", "gpu"],
         default="cpu",
-        help="where the server runs it (default: cpu)",
+        help="run the model on this device (default: cpu)",
     )
     parser.add_argument(
         "--model-file",
         type=Path,
         metavar="FILE",
-        help="a model file for the backend (default: the built-in MobileNet V1)",
+        help="load this model file (default: the built-in MobileNet V1)",
     )
     parser.add_argument(
         "--batchsize",
         type=int,
         default=0,
         metavar="N",
-        help="auto-batching: rows of waiting requests that run as one (default: 0, none)",
+        help="auto-batching: run up to N rows of waiting requests as one (default: 0, none)",
     )
     parser.add_argument(
         "--minbatchsize",
         type=int,
         default=0,
         metavar="N",
-        help="auto-batching: wait until there are this many rows (default: 0, do not wait)",
+        help="auto-batching: wait for at least N rows (default: 0, do not wait)",
     )
     parser.add_argument(
         "--minbatchtimeout",
         type=int,
         default=0,
         metavar="MS",
-        help="auto-batching: wait no longer than this, in ms (default: 0, for ever)",
+        help="auto-batching: wait at most N milliseconds (default: 0, no limit)",
     )
-    parser.add_argument("--tag", metavar="T", help="a version tag that the server keeps")
+    parser.add_argument("--tag", metavar="T", help="store this version tag with the model")
     parser.add_argument(
         "--dialect",
         choices=["auto", *Dialect],
         default="auto",
-        help="store it by AI.MODELSET (modelrun) or AI.MODELSTORE (modelexecute); auto asks the "
-        "server (default: auto)",
+        help="store the model with AI.MODELSET (modelrun) or AI.MODELSTORE (modelexecute); auto "
+        "asks the server (default: auto)",
     )
-    parser.add_argument("--quiet", action="store_true", help="no closing line")
+    parser.add_argument("--quiet", action="store_true", help="print no closing line")
     parser.set_defaults(handler=load)
 
 
@@ -146,14 +147,14 @@ def load(options: argparse.Namespace) -> int:
     )
     if spec.batch_size and not spec.batches:
         print(
-            f"auto-batching is off for {backend}, which does not support it: the model is loaded "
-            f"without --batchsize {spec.batch_size}",
+            f"{backend} does not support auto-batching: the model is loaded without --batchsize "
+            f"{spec.batch_size}",
             file=sys.stderr,
         )
     if spec.batches and spec.min_batch_size > 1 and not spec.min_batch_timeout_ms:
         print(
-            f"requests wait until there are {spec.min_batch_size} rows, however long that takes: "
-            "run it with as many workers x batch size, or load it with --minbatchtimeout",
+            f"requests wait for {spec.min_batch_size} rows without a time limit: use enough "
+            "workers x batch size in a run, or load the model with --minbatchtimeout",
             file=sys.stderr,
         )
     dialect = None if options.dialect == "auto" else Dialect(options.dialect)

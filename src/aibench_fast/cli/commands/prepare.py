@@ -51,25 +51,29 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--input",
         required=True,
         metavar="DIR|ZIP|ADDRESS|sample",
-        help="a folder or zip archive of photographs, here or at an address such as "
-        "s3://bucket/folder (extra fsspec), or the sample photographs",
+        help="read photographs from a folder or zip archive, local or at an address such as "
+        "s3://bucket/folder (fsspec extra), or use the sample photographs",
     )
     parser.add_argument(
-        "--output", type=Path, default=OUTPUT, metavar="FILE", help="(default: %(default)s)"
+        "--output",
+        type=Path,
+        default=OUTPUT,
+        metavar="FILE",
+        help="write this file (default: %(default)s)",
     )
     parser.add_argument(
         "--random-seed",
         type=int,
         default=RANDOM_SEED,
         metavar="S",
-        help="seed of the crops, the same as aibench's (default: %(default)s)",
+        help="draw the crops from this seed, as aibench does (default: %(default)s)",
     )
     parser.add_argument(
         "--re-use-factor",
         type=int,
         metavar="N",
-        help="crops of each photograph (default: as many as --limit needs; without it 1, and 20 "
-        "of the sample photographs)",
+        help="take N crops of each photograph (default: as many as --limit needs, otherwise 1, or "
+        "20 of the sample photographs)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="make exactly N tensors")
     parser.add_argument(
@@ -77,58 +81,63 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         type=int,
         default=SMALLER_SIDE,
         metavar="PIXELS",
-        help="scale each photograph's smaller side to this (default: %(default)s)",
+        help="scale the smaller side of each photograph to this (default: %(default)s)",
     )
     parser.add_argument(
         "--crop",
         type=int,
         default=MODEL_SIDE,
         metavar="PIXELS",
-        help="height and width of a tensor (default: %(default)s)",
+        help="set height and width of a tensor (default: %(default)s)",
     )
     parser.add_argument(
-        "--layout", choices=LAYOUTS, default="nhwc", help="order of the axes (default: %(default)s)"
+        "--layout",
+        choices=LAYOUTS,
+        default="nhwc",
+        help="set the order of the axes (default: %(default)s)",
     )
-    # Or the value -1..1 is taken for an option; from Python 3.14 on argparse knows better.
+    # Otherwise argparse reads the value -1..1 as an option, until Python 3.14.
     parser._negative_number_matcher = re.compile(r"-\d")
     parser.add_argument(
         "--scale",
         choices=VALUE_RANGES,
         default="0..1",
-        help="range of the values (default: %(default)s)",
+        help="set the range of the values (default: %(default)s)",
     )
     parser.add_argument(
         "--crops-file",
         type=Path,
         metavar="CSV",
-        help="write where each tensor was cut: name, x, y, scaled width and height",
+        help="save the crop of each tensor: name, x, y, scaled width and height",
     )
     parser.add_argument(
         "--on-error",
         choices=("fail", "skip"),
         default="fail",
-        help="at a file that is no photograph: stop, or leave it out and list it "
+        help="if a file is not a photograph, stop, or skip the file and list it "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--shards",
         type=_sharding,
         metavar="N|SIZE",
-        help="write N files, or files of at most a size such as 4GiB, which `--file` takes as one "
-        "by the name of --output: tensors-00001-of-00010.out and so on",
+        help="write N files, or files of at most a size such as 4GiB: tensors-00001-of-00010.out "
+        "and so on; `run --file` reads them by the name of --output",
     )
     parser.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help="make the shards on the workers of the Dask scheduler there, such as "
-        "tcp://scheduler:8786; they have to share the folders of --input and --output",
+        help="make the shards on the workers of this Dask scheduler, such as "
+        "tcp://scheduler:8786; they must share the folders of --input and --output",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress and no closing line")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no progress and no closing line"
+    )
     parser.set_defaults(handler=_prepare)
 
 
 def _sharding(words: str) -> Sharding:
-    """A number of shards, or the size of one."""
+    """Return a number of shards, or the size of one."""
     return Sharding(count=int(words)) if words.isdecimal() else Sharding(most_bytes=size(words))
 
 
@@ -148,7 +157,7 @@ def _prepare(options: argparse.Namespace) -> int:
     )
     if options.dask and not options.shards:
         raise ConfigError(
-            f"--dask {options.dask}: a worker makes a shard at a time; say how many by --shards"
+            f"--dask {options.dask}: each worker makes one shard at a time; add --shards"
         )
     check_outputs(
         [("--output", config.output), ("--crops-file", config.crops_file)],

@@ -25,11 +25,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "journal", type=Path, metavar="JOURNAL",
-        help="the journal; it is removed when the result is saved, unless a part of it is damaged",
+        help="recover this journal; it is removed once the result is saved, unless it is damaged",
     )  # fmt: skip
     parser.add_argument(
         "--json-out-file", type=Path, metavar="FILE",
-        help=f"save the result here (default: the journal's name without {SUFFIX})",
+        help=f"save the result to this file (default: the journal's name without {SUFFIX})",
     )  # fmt: skip
     parser.set_defaults(handler=_recover)
 
@@ -54,7 +54,7 @@ def _recover(options: argparse.Namespace) -> int:
 
 
 def _own_name(journal: Path) -> Path:
-    """Where the run was to save its result."""
+    """Return where the run would have saved its result."""
     if journal.suffix != SUFFIX:
         raise ConfigError(f"{journal} does not end in {SUFFIX}: give --json-out-file")
     file = journal.with_suffix("")

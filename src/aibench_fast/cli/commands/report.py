@@ -28,14 +28,20 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast report results --out report.html",
     )
     parser.add_argument(
-        "results", type=Path, nargs="+", metavar="RESULT", help="result files, or folders of them"
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="RESULT",
+        help="read these result files, or folders of results",
     )
     add_prefix(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the page here, as HTML")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the HTML page to this file")
     parser.add_argument(
-        "--png", type=Path, metavar="FOLDER", help="write each plot into this folder, as PNG"
+        "--png", type=Path, metavar="FOLDER", help="write each chart to this folder as PNG"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress, and no line at the end")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no progress and no closing line"
+    )
     parser.set_defaults(handler=_report)
 
 
@@ -52,7 +58,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.prefix:
         source += f", {options.prefix}*"
     with progress_bar(options.quiet, transient=True) as progress:
-        reading = progress.add_task("adding latencies up", total=len(loaded.records))
+        reading = progress.add_task("adding up latencies", total=len(loaded.records))
         content = gather(source, loaded, lambda: progress.advance(reading))
     written = []
     if options.out:

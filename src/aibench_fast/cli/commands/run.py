@@ -52,9 +52,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_server_address(parser, several=True, http=True)
     add_login(parser)
-    _add_size_options(parser)
     add_request_options(parser)
-    add_load_options(parser)
+    load = parser.add_argument_group("Load")
+    _add_size_options(load)
+    add_load_options(load)
     add_statistics_options(parser)
     add_clients_options(parser)
     _add_repeat_options(parser)
@@ -62,50 +63,50 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(handler=_run)
 
 
-def _add_size_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("how many at a time")
+def _add_size_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--workers", type=int, default=1, metavar="N",
-        help="closed loops, each on its own connection; one for each server at least (default: 1)",
+        help="use N workers, each on its own connection; at least one per server (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--batch-size", type=int, default=1, metavar="B",
-        help="tensors a request, sent as one with the batch before its shape (default: 1)",
+        help="send B tensors per request, as one tensor with a batch dimension (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--limit-rps", type=float, default=0.0, metavar="N",
-        help="requests a second of all workers; latencies then count from when a request was due "
-        "(default: 0, no limit)",
+        help="send N requests per second from all workers; latencies then start when a request was "
+        "due (default: 0, no limit)",
     )  # fmt: skip
     group.add_argument(
         "--profile", metavar="STEPS",
-        help="requests a second over time, such as '10/s for 30s, 20/s to 80/s over 1m'; the run "
-        "ends with it",
+        help="change the rate over time, such as '10/s for 30s, 20/s to 80/s over 1m'; the run "
+        "ends with the profile",
     )  # fmt: skip
     group.add_argument(
         "--arrivals-file", type=Path, metavar="FILE",
-        help="send at these offsets from the start, in seconds, one a line; the run ends with them",
+        help="send requests at these seconds after the start, one per line; the run ends with the "
+        "last",
     )  # fmt: skip
 
 
 def _add_repeat_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("repeats")
+    group = parser.add_argument_group("Repeats")
     group.add_argument(
         "--repeats", type=_at_least_2, metavar="N",
-        help="run N times, on fresh connections; medians and 95%% intervals at the end, and each "
-        "result in a file of its own, numbered",
+        help="run N times on fresh connections, print medians with 95%% intervals, and number the "
+        "result files",
     )  # fmt: skip
     group.add_argument(
         "--until", type=_share, metavar="PERCENT",
-        help="repeat until the rate's interval is this narrow on either side, such as 2%%, or "
-        "50 runs are made",
+        help="repeat until the interval of the rate is this narrow on either side, such as 2%%, at "
+        f"most {repeat.MOST_RUNS} times",
     )  # fmt: skip
 
 
 def _at_least_2(word: str) -> int:
     number = int(word) if word.isdecimal() else 0
     if not 2 <= number <= MAX_REPEATS:
-        raise argparse.ArgumentTypeError(f"{word!r} is no number from 2 to {MAX_REPEATS}")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 2 to {MAX_REPEATS}")
     return number
 
 
@@ -115,7 +116,7 @@ def _share(word: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is no percentage above 0 and below 100")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a percentage above 0 and below 100")
     return share
 
 
@@ -124,37 +125,37 @@ def _path_or_none(word: str) -> Path | None:
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is shown and saved")
+    group = parser.add_argument_group("Output")
     group.add_argument(
         "--json-out-file", type=Path, metavar="FILE",
-        help="save the result here, and keep FILE.journal until then, of which `aibench-fast "
-        "recover` makes a result where the run is killed (default: not)",
+        help="save the result; until then FILE.journal holds it, for `aibench-fast recover` "
+        "(default: do not)",
     )  # fmt: skip
     group.add_argument(
         HISTOGRAM_OPTION, type=_path_or_none, metavar="FILE", dest="histogram_file",
-        help="save the latencies' percentile table here, as aibench does (default: not)",
+        help="save the percentile table of latencies, as aibench does (default: do not)",
     )  # fmt: skip
     group.add_argument(
         "--hdr-log-file", type=Path, metavar="FILE",
-        help="save every reporting period's latencies here, as HdrHistogram's log (microseconds); "
-        "while the run goes on it is FILE.partial",
+        help="save the latencies of every reporting period as an HdrHistogram log (microseconds); "
+        "FILE.partial during the run",
     )  # fmt: skip
     group.add_argument(
         "--metadata-autobatching", type=int, default=-1, metavar="N",
-        help="the model's batch size on the server, noted in the result (default: as RedisAI tells "
-        "it, otherwise -1, unknown)",
+        help="record this as the model's batch size on the server (default: what RedisAI reports, "
+        "otherwise -1, unknown)",
     )  # fmt: skip
     group.add_argument(
         "--print-responses", type=boolean, nargs="?", const=True, default=False,
         metavar="true|false", dest="sample_responses",
-        help="show the top classes of one reply a reporting period, on stderr",
+        help="print the top classes of one reply per reporting period to stderr",
     )  # fmt: skip
     group.add_argument(
         "--live", action="store_true",
-        help="on a terminal, show the run as it goes: rate and latency over time, a histogram, "
-        "failures, the server's CPU and memory (default: one line)",
+        help="on a terminal, draw rate and latency over time, a histogram, failures, and the "
+        "server's CPU and memory (default: one line)",
     )  # fmt: skip
-    group.add_argument("--quiet", action="store_true", help="no lines while it runs")
+    group.add_argument("--quiet", action="store_true", help="print no lines during the run")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -237,7 +238,7 @@ def _concluded(made: Repeats, options: argparse.Namespace) -> int:
 
 
 def _files_written(options: argparse.Namespace) -> list[Named]:
-    """Return all files that the run writes, those that exist only meanwhile included."""
+    """Return all files that the run writes, temporary ones included."""
     most = max(options.repeats or 0, repeat.MOST_RUNS if options.until else 0)
     file, histogram = options.json_out_file, options.histogram_file
     written: list[Named] = []
@@ -250,7 +251,7 @@ def _files_written(options: argparse.Namespace) -> list[Named]:
         written += [(HISTOGRAM_OPTION, one) for one in tables]
     written += [("--hdr-log-file", options.hdr_log_file), ("--junit", options.junit)]
     if options.hdr_log_file:
-        written.append(("what --hdr-log-file is meanwhile", partial_of(options.hdr_log_file)))
+        written.append(("the temporary file of --hdr-log-file", partial_of(options.hdr_log_file)))
     return written
 
 
@@ -258,7 +259,7 @@ def _check_shown(options: argparse.Namespace) -> None:
     shown = {"--live": options.live, "--print-responses": options.sample_responses}
     for option, is_given in shown.items():
         if is_given and options.dask:
-            raise ConfigError(f"{option} with --dask: clients do not report as much; leave it out")
+            raise ConfigError(f"{option} with --dask: clients do not report this; leave it out")
 
 
 def _observe(options: argparse.Namespace, show: StudyObserver, event: StudyEvent) -> None:
@@ -268,7 +269,7 @@ def _observe(options: argparse.Namespace, show: StudyObserver, event: StudyEvent
 
 
 def _report(options: argparse.Namespace, run: RunFinished) -> None:
-    """Print a result and save its histogram; ConfigError, at last, where it cannot be saved."""
+    """Print a result and save its histogram; then raise what could not be saved."""
     unsaved = run.unsaved
     if unsaved:
         print_unsaved(run.result)

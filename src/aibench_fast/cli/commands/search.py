@@ -46,24 +46,24 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_server_address(parser, several=True, http=True)
     add_login(parser)
-    group = parser.add_argument_group("what is searched for")
+    group = parser.add_argument_group("Search")
     group.add_argument(
         "--slo", action="append", required=True, metavar="FIGURE=LIMIT",
-        help="the target, such as p99=50ms, errors=0.1%% or rate=200; may be given again, and all "
-        "have to hold",
+        help="set a target, such as p99=50ms, errors=0.1%% or rate=200; can be repeated, and all "
+        "targets have to hold",
     )  # fmt: skip
     group.add_argument(
         "--over", choices=UNITS, default="rate",
-        help="what is raised: requests a second by a schedule, or in a closed loop one of the "
-        "others (default: rate)",
+        help="raise this: requests per second, or one of the others in a closed loop (default: "
+        "rate)",
     )  # fmt: skip
     group.add_argument(
         "--from", type=float, metavar="VALUE", dest="lowest",
-        help="the lowest value (default: 1; of a rate a quarter of what one worker reaches)",
+        help="begin with this value (default: 1; for a rate, a quarter of what one worker reaches)",
     )  # fmt: skip
     group.add_argument(
         "--to", type=float, metavar="VALUE", dest="highest",
-        help="the highest value (default: what can be asked for)",
+        help="end with this value (default: the largest that a run accepts)",
     )  # fmt: skip
     group.add_argument(
         "--within", type=seconds, metavar="TIME",
@@ -72,27 +72,33 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     group.add_argument(
         "--workers", type=int, metavar="N",
-        help=f"how many requests may be under way (default: 1, and over rate {RATE_WORKERS})",
+        help=f"use N workers (default: 1; for a rate {RATE_WORKERS})",
     )  # fmt: skip
     group.add_argument(
-        "--batch-size", type=int, default=1, metavar="B", help="tensors a request (default: 1)"
+        "--batch-size",
+        type=int,
+        default=1,
+        metavar="B",
+        help="send B tensors per request (default: 1)",
     )
     add_request_options(parser)
-    add_load_options(parser)
+    add_load_options(parser.add_argument_group("Load"))
     add_statistics_options(parser)
     add_clients_options(parser)
     parser.add_argument(
         "--results-dir", type=Path, default=Path("search"), metavar="FOLDER",
-        help=f"where {SEARCH_FILE} and each step's result go (default: search)",
+        help=f"write {SEARCH_FILE} and the result of each step here (default: search)",
     )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress, and the last line alone")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no progress, only the last line"
+    )
     parser.set_defaults(handler=_search, duration_s=10.0, burn_in=BurnIn(seconds=1.0))
 
 
 def _search(options: argparse.Namespace) -> int:
     if options.over != "rate" and (options.arrivals != "even" or options.max_lag_s):
         given = "--max-lag" if options.max_lag_s else f"--arrivals {options.arrivals}"
-        raise ConfigError(f"{given}: over {options.over} it is a closed loop")
+        raise ConfigError(f"{given} with --over {options.over}: only --over rate has a schedule")
     _check_not_fixed(options)
     check_clients(options)
     server = LoadedServers.of(options)
@@ -223,7 +229,7 @@ def _last_line(found: Found) -> str:
     unsure = "" if search.confirmed else f"; the edge could not be confirmed: {why}"
     if search.found is None:
         if search.fails_at is None:
-            return f"Found none: no run told whether {wanted} holds{unsure}"
+            return f"Found none: no run was long enough to judge {wanted}{unsure}"
         return (
             f"Found none: {wanted} does not hold at {search.fails_at:.5g} {unit}, the lowest "
             f"value{unsure}: try a lower --from, or another target"

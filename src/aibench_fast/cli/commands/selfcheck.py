@@ -26,35 +26,42 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "--shape", type=shape, default=IMAGE_SHAPE, metavar="N,...",
-        help="one tensor's shape without the batch "
+        help="set the shape of one tensor, without the batch "
         f"(default: {','.join(map(str, IMAGE_SHAPE))})",
     )  # fmt: skip
     parser.add_argument(
         "--dtype", type=canonical, default="FLOAT",
-        help=f"the type of a tensor's values: {', '.join(DTYPES)} (default: FLOAT)",
+        help=f"set the data type: {', '.join(DTYPES)} (default: FLOAT)",
     )  # fmt: skip
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N",
-        help="closed loops, each on its own connection (default: 1)",
+        help="use N workers, each on its own connection (default: 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="native I/O threads (default: as in a run)"
+        "--threads", type=int, metavar="N", help="use N native I/O threads (default: as in a run)"
     )
     parser.add_argument(
-        "--batch-size", type=int, default=1, metavar="B", help="tensors a request (default: 1)"
+        "--batch-size",
+        type=int,
+        default=1,
+        metavar="B",
+        help="send B tensors per request (default: 1)",
     )
     parser.add_argument(
         "--pipeline", type=int, default=1, metavar="N",
-        help="requests outstanding on each connection (default: 1)",
+        help="keep N requests outstanding on each connection (default: 1)",
     )  # fmt: skip
     parser.add_argument(
         "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
-        help="send a request as one DAG instead of three commands",
+        help="send each request as one DAG instead of three commands",
     )  # fmt: skip
     parser.add_argument(
-        "--json-out-file", type=Path, metavar="FILE", help="save what was found here (default: not)"
+        "--json-out-file",
+        type=Path,
+        metavar="FILE",
+        help="save the findings as JSON (default: do not)",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress and no lines")
+    parser.add_argument("--quiet", action="store_true", help="print no progress and no lines")
     parser.set_defaults(handler=_selfcheck)
 
 
@@ -90,12 +97,12 @@ def _lines(found: SelfCheck) -> Iterator[str]:
     quota = "" if machine.cpu_quota is None else f", a quota of {machine.cpu_quota:g} CPUs"
     yield (
         f"Machine: {known['CpuModel']}, {known['Cores']} cores{quota}, governor "
-        f"{known['Governor'] or 'not told'}, {known['Kernel']}"
+        f"{known['Governor'] or 'unknown'}, {known['Kernel']}"
     )
-    yield f"Clock: {machine.clock_cost_ns:.1f} ns a reading, two readings a request"
+    yield f"Clock: {machine.clock_cost_ns:.1f} ns per reading, two readings per request"
     yield (
         f"Timer: wakes {timer_p50:.3f} ms late at p50, {timer_p99:.3f} at p99, "
-        f"{machine.timer_errors.max_ms:.3f} at most, {TIMER_RPS} times a second"
+        f"{machine.timer_errors.max_ms:.3f} at most, {TIMER_RPS} times per second"
     )
     yield (
         f"Schedule: requests start {start_p50:.3f} ms late at p50, {start_p99:.3f} at p99, at "
@@ -107,7 +114,7 @@ def _lines(found: SelfCheck) -> Iterator[str]:
         f"and {config.io_threads} threads against a model that does nothing, on the same cores"
     )
     yield (
-        f"Client: {request_us:.1f} us of CPU a request, busiest thread "
+        f"Client: {request_us:.1f} us of CPU per request, busiest thread "
         f"{ceiling.client.busiest_thread:.0%}, steal {ceiling.client.check.steal or 0.0:.1%}"
     )
     limits = "".join(

@@ -1,4 +1,4 @@
-"""`aibench-fast serve`: the embedded server in the foreground."""
+"""`aibench-fast serve`: an embedded server in the foreground."""
 
 import argparse
 import os
@@ -30,44 +30,47 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "--kind", choices=("redisai", "triton"), default="redisai",
-        help="which server; triton has the built-in MobileNet V1 and a model null (default: "
+        help="start this server; triton has the built-in MobileNet V1 and a model null (default: "
         "redisai)",
     )  # fmt: skip
     parser.add_argument(
         "--port", type=int, metavar="N",
-        help="port on 127.0.0.1; 0 picks one (default: 6379, of triton 8000)",
+        help="listen on this port of 127.0.0.1; 0 picks a free one (default: 6379, triton 8000)",
     )  # fmt: skip
     parser.add_argument("--socket", type=Path, metavar="PATH", help="also listen on a unix socket")
     parser.add_argument(
         "--threads-per-queue", type=int, default=1, metavar="N",
-        help="inferences that run at a time (default: 1)",
+        help="run N inferences at a time (default: 1)",
     )  # fmt: skip
     parser.add_argument(
         "--engine-threads", type=int, default=0, metavar="N",
-        help="threads that the engine shares among them (default: every core)",
+        help="share N threads of the engine among them (default: every core)",
     )  # fmt: skip
     parser.add_argument(
         "--valkey", type=Path, metavar="PATH",
-        help="the server program, Valkey or Redis 7 (default: the installed one)",
+        help="use this server program, Valkey or Redis 7 (default: the installed one)",
     )  # fmt: skip
     parser.add_argument(
         "--dir", type=Path, metavar="DIR",
         help="load the database saved in this folder, and save to it (default: keep nothing)",
     )  # fmt: skip
-    login = parser.add_argument_group("logging in")
+    login = parser.add_argument_group("Login")
     login.add_argument(
         "--require-password", action="store_true",
-        help=f"clients must log in; the password comes from {PASSWORD_VARIABLE}, "
+        help=f"require a password, from {PASSWORD_VARIABLE}, "
         "--password-file or a prompt",
     )  # fmt: skip
     login.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="the password is this file's first line"
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="read the password from the first line of this file",
     )
     parser.set_defaults(handler=serve)
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Run the server until SIGINT or SIGTERM; exit code 0. ServerError where it ends by itself."""
+    """Run the server until SIGINT or SIGTERM, then return 0. ServerError if it exits before."""
     server = _triton(options) if options.kind == "triton" else _redisai(options)
     try:
         with server:
@@ -75,7 +78,7 @@ def serve(options: argparse.Namespace) -> int:
             code = server.wait()
     except KeyboardInterrupt:
         return 0
-    raise ServerError(f"the server ended by itself with code {code}; start it again")
+    raise ServerError(f"the server exited with code {code}; start it again")
 
 
 def _triton(options: argparse.Namespace) -> "TritonServer":
@@ -90,7 +93,7 @@ def _triton(options: argparse.Namespace) -> "TritonServer":
     }
     given = [name for name, is_given in redisai.items() if is_given]
     if given:
-        raise ConfigError(f"{given[0]} with --kind triton: that server has none")
+        raise ConfigError(f"{given[0]} with --kind triton: Triton does not have it; leave it out")
     port = DEFAULT_TRITON_PORT if options.port is None else options.port
     return triton_server(DEFAULT_MODEL, port=port, engine_threads=options.engine_threads)
 
@@ -110,7 +113,7 @@ def _redisai(options: argparse.Namespace) -> EmbeddedServer:
 def _password(options: argparse.Namespace) -> str | None:
     if not options.require_password:
         if options.password_file:
-            raise ConfigError("--password-file is of use with --require-password alone: add it")
+            raise ConfigError("--password-file needs --require-password: add it")
         return None
     password = read_password(options.password_file, ask=PASSWORD_VARIABLE not in os.environ)
     if not password:
@@ -120,9 +123,9 @@ def _password(options: argparse.Namespace) -> str | None:
 
 def _ready_line(server: "EmbeddedServer | TritonServer") -> str:
     if not isinstance(server, EmbeddedServer):
-        told = f"Triton {server.version} on {server.url}, pid {server.pid}"
+        where = f"Triton {server.version} on {server.url}, pid {server.pid}"
         metrics = f"metrics on http://{server.host}:{server.metrics_port}/metrics"
-        return f"{told}; serving {', '.join(server.models)}; {metrics}"
+        return f"{where}; serving {', '.join(server.models)}; {metrics}"
     where = f"{server.host}:{server.port}" + (f" and {server.socket}" if server.socket else "")
     return (
         f"aibench-fast {__version__} embedded server on {where}, pid {server.pid}, {server.version}"

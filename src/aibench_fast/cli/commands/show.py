@@ -16,7 +16,7 @@ from aibench_fast.tensors.contactsheet import contact_sheet, to_picture
 
 INDEX = "0:16"
 MAX_PICTURES = 1024
-"""More would make a sheet that viewers refuse."""
+"""Viewers refuse larger sheets."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,30 +27,33 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         summary=COMMANDS["show"],
         example="aibench-fast show /tmp/bulk_data/vision_tensors.out --index 0:16 --out sheet.png",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="a tensor file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="show this tensor file")
     parser.add_argument(
         "--summary",
         action="store_true",
-        help="print count, shape, least, greatest and mean value (the default without --out)",
+        help="print count, shape, and the least, greatest and mean value (default without --out)",
     )
     parser.add_argument(
         "--index",
         metavar="A:B",
-        help=f"tensors for the sheet, from A up to but not B, or one (default: {INDEX})",
+        help=f"draw tensors A to B-1, or one (default: {INDEX})",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="IMAGE", help="write those tensors as one picture, such as .png"
+        "--out",
+        type=Path,
+        metavar="IMAGE",
+        help="write the drawn tensors as one picture, such as .png",
     )
     parser.add_argument(
         "--crop",
         type=int,
         metavar="PIXELS",
-        help="height and width of a tensor (default: guessed from the file's size)",
+        help="set height and width of a tensor (default: guessed from the file size)",
     )
     parser.add_argument(
         "--layout",
         choices=tensorfile.LAYOUTS,
-        help="order of the axes (default: guessed from the values)",
+        help="set the order of the axes (default: guessed from the values)",
     )
     parser.set_defaults(handler=_show)
 
@@ -83,7 +86,7 @@ def _write_sheet(options: argparse.Namespace, side: int) -> None:
     Image.init()
     form = Image.EXTENSION.get(options.out.suffix.lower())
     if form not in Image.SAVE:
-        raise ConfigError(f"--out {options.out}: its ending names no kind of picture; use .png")
+        raise ConfigError(f"--out {options.out}: its suffix is not a picture format; use .png")
     tensors = tensorsummary.open_mapped(options.file, side)
     layout = options.layout or tensorsummary.guess_layout(tensors[0], side)
     chosen = _chosen(options.index or INDEX, len(tensors))
@@ -94,7 +97,7 @@ def _write_sheet(options: argparse.Namespace, side: int) -> None:
 
 
 def _chosen(index: str, count: int) -> range:
-    """A:B, :B, A: or A, as tensors that are there; B may lie beyond the last."""
+    """Return the tensors of A:B, :B, A: or A; B may lie beyond the last."""
     match = re.fullmatch(r"(\d*):(\d*)|(\d+)", index)
     if not match:
         raise ConfigError(f"--index {index}: write A:B, such as 0:16, or one number")

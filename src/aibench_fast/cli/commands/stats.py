@@ -21,7 +21,7 @@ from aibench_fast.protocols.redisai.statistics import (
 from aibench_fast.protocols.statistics import since_start
 from aibench_fast.results.histogram import LatencyHistogram
 
-_UNKNOWN = "the server does not tell"
+_UNKNOWN = "not reported"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,16 +38,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME",
-        help="the model's key (default: %(default)s)",
+        help="show the statistics of the model with this key (default: %(default)s)",
     )
     parser.add_argument(
         "--result",
         type=Path,
         metavar="FILE",
-        help="a run's saved result: show where the time of its requests went",
+        help="show where the time of requests went in this result",
     )
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="(default: text)"
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="print in this format (default: text)",
     )
     parser.set_defaults(handler=_stats)
 
@@ -70,13 +73,12 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _replies(connection: Connection, model: str) -> Iterator[str]:
-    """The three replies as redis-cli shows them; of the commands only the AI.* ones."""
+    """Yield the three replies as redis-cli shows them, with the AI.* commands only."""
     try:
         of_model = connection.call("AI.INFO", model)
     except ServerError as error:
         raise ServerError(
-            f"{error}; the model {model} has no statistics there: is it loaded, and is --model "
-            "right?"
+            f"{error}; the server has no statistics of {model}: is it loaded, and --model right?"
         ) from error
     yield f"AI.INFO {model}"
     items = of_model if isinstance(of_model, list) else [of_model]
@@ -97,8 +99,8 @@ def _shown(item: object) -> str:
 
 def _derived_lines(stats: Mapping[str, Any]) -> Iterator[str]:
     short = derived(stats)
-    yield "# Since the server's counters were last at 0"
-    yield f"mean batch:         {_number(short['mean_batch'], '.2f', ' images a request')}"
+    yield "# Since the last reset of the server's counters"
+    yield f"mean batch:         {_number(short['mean_batch'], '.2f', ' images per request')}"
     yield f"execution:          {_number(short['execution_ms'], '.3f', ' ms')}"
     yield f"main thread:        {_number(short['main_thread_share'], '.1%', ' of the CPU time')}"
     background = _number(short["background_threads_share"], ".1%", " of the CPU time")
@@ -110,12 +112,12 @@ def _number(value: float | None, form: str, unit: str) -> str:
 
 
 def _request_time(file: Path) -> dict[str, float] | None:
-    """Where the time of a saved run's requests went; ConfigError where it cannot be read."""
+    """Return where the time of a result's requests went; ConfigError if it cannot be read."""
     try:
         result = json.loads(file.read_bytes())
         if "Repeats" in result:
             raise ConfigError(
-                f"--result {file}: it is what repeated runs come to: name one of them"
+                f"--result {file}: it is a summary of repeated runs: name one of them"
             )
         quantiles = result.get("ServiceQuantiles") or result["OverallQuantiles"]
         latencies = LatencyHistogram.decode(quantiles["EncodedHistogram"])
@@ -131,7 +133,7 @@ def _request_time(file: Path) -> dict[str, float] | None:
         ValueError, RecursionError, KeyError, TypeError, AttributeError,
     ) as error:  # fmt: skip
         raise ConfigError(
-            f"cannot read --result {file}: it has to be a result of `aibench-fast run`"
+            f"cannot read --result {file}: it is not a result of `aibench-fast run`"
         ) from error
 
 

@@ -50,10 +50,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_login(parser)
     add_grid_options(parser)
     add_request_options(parser)
-    add_load_options(parser)
-    parser.add_argument(
+    add_load_options(load := parser.add_argument_group("Load"))
+    load.add_argument(
         "--burn-in-images", type=int, metavar="N",
-        help="burn-in in images instead of requests: as many requests as hold them",
+        help="warm up with N tensors: as many requests as hold them",
     )  # fmt: skip
     add_statistics_options(parser)
     add_clients_options(parser)

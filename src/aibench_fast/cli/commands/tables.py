@@ -29,25 +29,27 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast tables --dir results --prefix JSON_redisai_v1.0",
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder of results")
+    source.add_argument(
+        "--dir", type=Path, metavar="FOLDER", help="read the results in this folder"
+    )
     source.add_argument(
         "--cpu", type=Path, metavar="RESULT",
-        help="print the server's CPU use by period of this one result instead",
+        help="print the server's CPU use by reporting period of this result",
     )  # fmt: skip
     add_prefix(parser)
     parser.add_argument(
         "--stat", type=Stat, choices=list(Stat), default=Stat.BEST,
-        help="what stands for repeated runs: the best, as aibench has it, or the median with the "
-        "least and the greatest (default: best)",
+        help="summarize repeated runs by the best, as aibench does, or by median, least and "
+        "greatest (default: best)",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=FORMATS, default="text",
-        help="text is what aibench's script prints; csv and json have one cell a row (default: "
-        "text)",
+        help="print in this format: text as aibench's script does, csv and json with one cell per "
+        "row (default: text)",
     )  # fmt: skip
     parser.add_argument(
         "--server-stat", metavar="NAME",
-        help="print this statistic of each cell's fastest run, such as used_memory_human, instead",
+        help="print this server statistic of each cell's fastest run, such as used_memory_human",
     )  # fmt: skip
     parser.set_defaults(handler=_tables)
 
@@ -57,7 +59,9 @@ def _tables(options: argparse.Namespace) -> int:
         print(_cpu(options.cpu), end="")
         return 0
     if options.server_stat and options.format != "text":
-        raise ConfigError(f"--server-stat with --format {options.format}: it is text only")
+        raise ConfigError(
+            f"--server-stat with --format {options.format}: server statistics are text only"
+        )
     loaded = load_results([options.dir], options.prefix)
     note_mixed(loaded)
     records = loaded.records
@@ -78,5 +82,5 @@ def _cpu(path: Path) -> str:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     if not periods:
-        raise ConfigError(f"{path} holds no CPU seconds of the server by period")
+        raise ConfigError(f"{path} has no CPU time of the server by reporting period")
     return format_cpu(periods)

@@ -1,1 +1,1 @@
-"""Groups of options that commands share, and what is made of them."""
+"""Groups of options that commands share, and the settings made from them."""

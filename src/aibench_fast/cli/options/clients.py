@@ -1,4 +1,4 @@
-"""Where the load comes from: this process, or the workers of a Dask cluster."""
+"""Options for the source of the load: this process, or the workers of a Dask cluster."""
 
 import argparse
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 def add_clients_options(parser: argparse.ArgumentParser) -> None:
     """Add --dask and --clients, which `dask_client` reads."""
-    group = parser.add_argument_group("many clients")
+    group = parser.add_argument_group("Clients")
     group.add_argument(
         "--dask", metavar="ADDRESS",
-        help="send from the workers of this Dask cluster, each a client, by its scheduler's "
-        "address, such as tcp://HOST:8786 (default: from here)",
+        help="send from the workers of the Dask cluster with this scheduler, such as "
+        "tcp://HOST:8786 (default: from this process)",
     )  # fmt: skip
     group.add_argument(
         "--clients", type=int, metavar="N",
-        help="with --dask: how many of them (default: all, but no more than --workers)",
+        help="with --dask: use N of its workers (default: all, but at most --workers)",
     )  # fmt: skip
 
 

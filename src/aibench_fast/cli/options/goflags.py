@@ -1,4 +1,4 @@
-"""Command lines in the syntax of Go's flag package: -name=value, -name value, --name=value."""
+"""Reads command lines of Go's flag package: -name=value, -name value, --name=value."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 def parse(words: Sequence[str], defaults: Mapping[str, str | bool]) -> dict[str, str | bool]:
-    """Return every flag's value: the last one given, or its default.
+    """Return the value of every flag: the last one given, or its default.
 
-    A flag whose default is a bool takes a value only after `=`; the others take it there or as the
-    next word. ConfigError at an unknown flag, a missing or bad value, or a word that is no flag.
+    A flag whose default is a bool takes a value only after `=`, other flags also as the next word.
+    ConfigError for an unknown flag, a missing or bad value, or a word that is not a flag.
     """
     values = dict(defaults)
     rest = iter(words)
     for word in rest:
         match = _FLAG.fullmatch(word)
         if match is None:
-            raise ConfigError(f"{word!r} is no flag; all are written -name=value or -name value")
+            raise ConfigError(f"{word!r} is not a flag; write -name=value or -name value")
         name, value = match.groups()
         if name not in defaults:
             raise ConfigError(f"flag provided but not defined: -{name}; see -help")

@@ -12,7 +12,7 @@ from aibench_fast.load.toml import shown
 SERVERS = "server"
 _NOT_KEYS = ("grid", "help")
 _NUMBERS = {str(int): "it has to be a whole number", str(float): "it has to be a number"}
-"""By the types of options: what Python says of a wrong number is no help."""
+"""By the type of an option; Python's own messages do not help."""
 
 
 def read_grid_file(file: Path, parser: argparse.ArgumentParser) -> tuple[dict[str, Any], Any]:
@@ -30,7 +30,7 @@ def read_grid_file(file: Path, parser: argparse.ArgumentParser) -> tuple[dict[st
     for key, value in document.items():
         action = _action(parser, key)
         if action is None:
-            raise ConfigError(f"--grid {file}: there is no key {key}; keys are options of a sweep")
+            raise ConfigError(f"--grid {file}: unknown key {key}; keys are the options of a sweep")
         try:
             values[action.dest] = _read(action, value)
         except (argparse.ArgumentTypeError, ConfigError, TypeError, ValueError) as error:
@@ -40,7 +40,7 @@ def read_grid_file(file: Path, parser: argparse.ArgumentParser) -> tuple[dict[st
 
 
 def _action(parser: argparse.ArgumentParser, key: str) -> argparse.Action | None:
-    # argparse has no public way to find an option by its name.
+    # argparse has no public lookup of options by name.
     return None if key in _NOT_KEYS else parser._option_string_actions.get(f"--{key}")
 
 

@@ -1,4 +1,4 @@
-"""The parser of the command line: errors of one line, a command's help and its example."""
+"""The parser of the command line: one-line errors, and the help of a command with an example."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,29 +9,29 @@ from aibench_fast.errors import ConfigError, escaped
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as all errors of the command line are."""
+    """A parser whose errors are one line, like all errors of the command line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the words, and leave with the caller's exit code."""
+        """Print one line and exit with the code for wrong options."""
         self._refuse(message, self.prog)
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """As argparse, but an unknown option is named without its value, which may be secret."""
+        """Parse as argparse, but name unknown options without their values, which may be secret."""
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             command = (getattr(options, name, None) for name in ("command", "subcommand"))
             named = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-            told = f"unrecognized arguments: {' '.join(named or unknown)}"
+            words = f"unrecognized arguments: {' '.join(named or unknown)}"
             if "--password" in named:
-                told += f"; a password comes from {PASSWORD_VARIABLE} or --password-file"
-            self._refuse(told, " ".join([self.prog, *filter(None, command)]))
+                words += f"; a password comes from {PASSWORD_VARIABLE} or --password-file"
+            self._refuse(words, " ".join([self.prog, *filter(None, command)]))
         return options
 
     def _refuse(self, message: str, command: str) -> NoReturn:
-        told = f"aibench-fast: {escaped(message)}; see {command} --help\n"
-        self.exit(ConfigError.exit_code, told)
+        line = f"aibench-fast: {escaped(message)}; see {command} --help\n"
+        self.exit(ConfigError.exit_code, line)
 
 
 def add_command(
@@ -50,16 +50,14 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--debug", action="store_true", help="show a traceback where an error ends the command"
-    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def add_subcommands(
     parser: argparse.ArgumentParser, dest: str
 ) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-    """Have a parser take one of several commands; without any it prints its help."""
+    """Let a parser take one of several commands; without one it prints its help."""
 
     def print_help(_: argparse.Namespace) -> int:
         parser.print_help()

@@ -1,11 +1,11 @@
-"""What a request is: the options of a run, a sweep and a search, and the settings they make."""
+"""Options for the requests of a run, a sweep and a search, and the settings made from them."""
 
 import argparse
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.cli.options.secrets import header_files, read_headers, told_command_line
+from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.values import boolean, shape, size
 from aibench_fast.errors import ConfigError
@@ -22,91 +22,91 @@ from aibench_fast.units import described_size
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """What a request is, in a run and in a sweep."""
-    group = parser.add_argument_group("what is asked")
+    """Add the options for the model and the tensors of requests."""
+    group = parser.add_argument_group("Request")
     group.add_argument(
         "--file", type=Path,
-        help="the tensor file: tensors of --shape and --dtype, one after another; of shards "
-        "the name that the whole would have; of strings a text file with one in each line, or "
-        ".jsonl (default: with --shape, generated ones)",
+        help="send the tensors of this file: one after another, of --shape and --dtype; for "
+        "shards, the name of the whole; for strings, a text file with one per line, or .jsonl "
+        "(default: generate tensors of --shape)",
     )  # fmt: skip
     group.add_argument(
         "--shape", type=shape, default=(), metavar="N,...",
-        help="one tensor's shape without the batch, such as 16 or 224,224,3 (default with --file: "
-        f"{','.join(map(str, IMAGE_SHAPE))})",
+        help="set the shape of one tensor, without the batch, such as 16 or 224,224,3 (default "
+        f"with --file: {','.join(map(str, IMAGE_SHAPE))})",
     )  # fmt: skip
     group.add_argument(
         "--dtype", type=canonical, default="",
-        help=f"the type of a tensor's values: {', '.join(DTYPES)} (default: FLOAT, or with "
-        "--url the model's)",
+        help=f"set the data type: {', '.join(DTYPES)} (default: FLOAT, or with --url the model's)",
     )  # fmt: skip
     group.add_argument(
         "--input", action="append", default=[], dest="inputs", metavar="NAME:DTYPE:SHAPE[=FILE]",
-        help="one of a model's several inputs, from a file or generated; given for each",
+        help="send one of several inputs, from a file or generated; repeat it for each input",
     )  # fmt: skip
     group.add_argument(
         "--output", action="append", default=[], dest="outputs", metavar="NAME",
-        help="an output that is asked for, by its name, or of RedisAI also by its number from 1; "
-        "may be given again (default: all)",
+        help="request this output, by its name, or with RedisAI by its number from 1; can be "
+        "repeated (default: all outputs)",
     )  # fmt: skip
     group.add_argument(
         "--model", default=DEFAULT_MODEL,
-        help="the model's key, or name (default: %(default)s)",
+        help="run the model with this key or name (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--model-version", metavar="V", help="with --url: this version (default: the server's)"
+        "--model-version",
+        metavar="V",
+        help="with --url: run this version (default: the server's choice)",
     )
     group.add_argument(
         "--encoding", choices=["auto", *Encoding], default="auto",
-        help="with --url: how tensors are sent; auto is binary, or JSON where the server refuses "
+        help="with --url: send tensors in this form; auto is binary, or JSON if the server refuses "
         "that (default: auto)",
     )  # fmt: skip
     group.add_argument(
         "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
         dest="json_memory_bytes",
-        help="the most memory for tensors that are formatted as JSON, or with strings, such as "
-        "2GiB; of more of them the first that fit are cycled (default: "
-        f"{described_size(DEFAULT_JSON_BYTES)})",
+        help="use at most this memory for tensors in JSON or of strings; if not all fit, the first "
+        f"ones are cycled (default: {described_size(DEFAULT_JSON_BYTES)})",
     )  # fmt: skip
     group.add_argument(
         "--mix", type=Path, metavar="FILE",
-        help="several kinds of request, drawn by their weights from --seed: [[request]] tables of "
-        "model, file, shape, dtype, batch-size, weight or inputs, in TOML",
+        help="send a request mix, drawn by weight and --seed: a TOML file of [[request]] tables "
+        "with model, file, shape, dtype, batch-size, weight or inputs",
     )  # fmt: skip
     group.add_argument(
         "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
-        help="send a request as one DAG instead of three commands",
+        help="send each request as one DAG instead of three commands",
     )  # fmt: skip
     group.add_argument(
         "--persist-results", type=boolean, nargs="?", const=True, default=False,
-        metavar="true|false", help="leave the outputs in the server",
+        metavar="true|false", help="leave the outputs on the server",
     )  # fmt: skip
     group.add_argument(
         "--dialect", choices=["auto", *Dialect], default=Dialect.MODELRUN,
-        help="run by AI.MODELRUN or AI.MODELEXECUTE; auto takes the newest that the server knows "
-        "(default: modelrun, which every RedisAI knows)",
+        help="run models with AI.MODELRUN or AI.MODELEXECUTE; auto uses the newest that the server "
+        "knows (default: modelrun, which every RedisAI knows)",
     )  # fmt: skip
     group.add_argument(
         "--timeout-ms", type=int, metavar="MS",
-        help="the server's limit on the time a request waits in its queue (RedisAI 1.2.1 and up)",
+        help="set the server's timeout for a request in its queue (RedisAI 1.2.1 and later)",
     )  # fmt: skip
     group.add_argument(
         "--verify", type=Path, metavar="FILE", dest="reference_file",
-        help="compare every output with its own in this file: float32, in the tensor file's order",
+        help="compare every output with the one in this file: float32, in the order of --file",
     )  # fmt: skip
     group.add_argument(
         "--tolerance", type=float, metavar="X",
-        help="the largest difference that --verify allows, absolute (default: 1e-4)",
+        help="allow this absolute difference in --verify (default: 1e-4)",
     )  # fmt: skip
     group.add_argument(
         "--embedded", nargs="?", choices=EMBEDDED, const=EMBEDDED[0],
-        help="start a server of our own with MobileNet V1 and stop it after the run (default "
-        f"without a name: {EMBEDDED[0]})",
+        help="start a server with MobileNet V1 for the run and stop it afterwards (without a name: "
+        f"{EMBEDDED[0]})",
     )  # fmt: skip
     group.add_argument(
         "--seed", type=int, default=0, metavar="S",
-        help="what generated tensors are drawn from; with --file, choose by this number which is "
-        "sent first (default: 0, the file's first)",
+        help="generate tensors from this seed; with --file, begin with the tensor that it selects "
+        "(default: 0, the first one)",
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     mix = () if options.mix is None else read_mix(options.mix)
     if mix and (options.shape or options.dtype or server.model != DEFAULT_MODEL):
         raise ConfigError(
-            "--mix with --shape, --dtype or --model: the mix says them for each request"
+            "--mix with --shape, --dtype or --model: the mix sets them for each request"
         )
     if options.tolerance is not None and options.reference_file is None:
         raise ConfigError(
@@ -131,7 +131,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     known = mix or options.inputs or urls or server.embedded
     if not known and options.file is None and not options.shape:
         raise ConfigError(
-            "which tensors? give --file FILE, or --shape such as 224,224,3 for generated ones"
+            "no tensors: give --file FILE, or --shape such as 224,224,3 for generated ones"
         )
     addresses = [ServerAddress()] if urls or server.embedded else server.addresses()
     given = {**vars(options), **vars(server)}
@@ -154,7 +154,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         "burn_in": options.burn_in.requests,
         "burn_in_s": options.burn_in.seconds,
         "burn_in_until_steady": options.burn_in.until_steady,
-        "command_line": told_command_line(options.command_line),
+        "command_line": without_secrets(options.command_line),
     }
     return RunConfig(**(settings | own))
 

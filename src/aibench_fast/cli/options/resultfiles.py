@@ -1,4 +1,4 @@
-"""What the commands that read results have in common."""
+"""The option and the notes of commands that read results."""
 
 import argparse
 from collections.abc import Iterable
@@ -13,19 +13,19 @@ from aibench_fast.results.folder import Loaded, load
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:
-    """--prefix, which chooses among a folder's results."""
+    """Add --prefix, which selects results of a folder."""
     parser.add_argument(
         "--prefix",
         default="",
         metavar="NAME",
-        help="take only the results of a folder whose file names begin so (default: all)",
+        help="read only files of a folder whose names begin with NAME (default: all)",
     )
 
 
 def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loaded:
-    """Read results, and name on stderr each file that is skipped, and each doubtful result.
+    """Read results; note skipped files and doubtful results on stderr.
 
-    ConfigError where nothing usable is left.
+    ConfigError if no usable result is left.
     """
     with progress_bar(quiet, transient=True) as progress:
         reading = progress.add_task("reading files", total=None)
@@ -38,28 +38,29 @@ def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loa
         note(str(skipped))
     for run in loaded.records:
         if run.interrupted:
-            note(f"{run.path} was interrupted: its figures are of the part that was measured")
+            note(f"{run.path} was interrupted: its figures cover the part that was measured")
         if run.failed:
-            note(f"{run.path} has {run.failed} failed requests, in no latency")
+            note(f"{run.path} has {run.failed} failed requests, excluded from latencies")
         if run.not_sent:
             note(
-                f"{run.path} has {run.not_sent} requests that were due and not sent, in no latency"
+                f"{run.path} has {run.not_sent} due requests that were not sent, excluded from "
+                "latencies"
             )
     return loaded
 
 
 def results_read(loaded: Loaded) -> list[Named]:
-    """The files that hold results, so that no output replaces one."""
+    """Return the files of the results, so that no output replaces one."""
     files = [one.path for one in loaded.records] + [one.path for one in loaded.searches]
     return [("a result", file) for file in files]
 
 
 def note_mixed(loaded: Loaded) -> None:
-    """Say on stderr where runs that are summarised together are of unlike set-ups."""
+    """Note on stderr if runs of different set-ups are summarized together."""
     for name, values in mixed(loaded.records).items():
         note(
-            f"unlike runs are taken together: {name} is {' or '.join(values)}; keep them apart by "
-            "--prefix or folder"
+            f"different runs are summarized together: {name} is {' or '.join(values)}; separate "
+            "them by --prefix or folder"
         )
     for words in batching_doubts(loaded.records):
         note(words)

@@ -1,7 +1,7 @@
-"""Secrets: where they come from, and that they stay here.
+"""Secrets: passwords and secret headers.
 
-A password comes from the environment, a file or a prompt, a secret header's value from one of the
-first two; neither is ever an argument, which every process list shows.
+A password comes from the environment, a file or a prompt; the value of a secret header from the
+environment or a file. Arguments are visible in process lists, so neither is ever one.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from aibench_fast.files import read_text
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
 SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-api-key")
-"""Whose values are never taken from the command line; in lower case."""
+"""Headers whose values are refused on the command line; in lower case."""
 _SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 _SOURCES = ("env:", "file:")
 
@@ -44,7 +44,7 @@ def _header(words: str) -> tuple[str, str]:
     source, _, where = value.partition(":")
     if source == "env":
         if where not in os.environ:
-            raise ConfigError(f"--header {name}: there is no variable {where}")
+            raise ConfigError(f"--header {name}: the environment has no variable {where}")
         return name, os.environ[where]
     if source == "file":
         try:
@@ -53,15 +53,15 @@ def _header(words: str) -> tuple[str, str]:
             raise ConfigError(f"--header {name}: cannot read {where}: {error}") from error
     if name.lower() in SECRET_HEADERS and value:
         raise ConfigError(
-            f"--header {name}: every process list would show it: give '{name}: env:VARIABLE' or "
+            f"--header {name}: process lists would show its value: give '{name}: env:VARIABLE' or "
             f"'{name}: file:PATH'"
         )
     return name, value
 
 
-def told_command_line(command_line: str) -> str:
-    """What was typed, as a result may tell it: any header's value may be secret."""
-    told = []
+def without_secrets(command_line: str) -> str:
+    """Return a command line without the values of headers, which may be secret."""
+    words = []
     is_header = False
     for word in shlex.split(command_line):
         option, equals, value = word.partition("=")
@@ -70,8 +70,8 @@ def told_command_line(command_line: str) -> str:
         elif option == "--header" and equals:
             word = f"--header={_without_value(value)}"
         is_header = word == "--header"
-        told.append(word)
-    return shlex.join(told)
+        words.append(word)
+    return shlex.join(words)
 
 
 def _without_value(header: str) -> str:
@@ -80,9 +80,9 @@ def _without_value(header: str) -> str:
 
 
 def read_password(file: Path | None, *, ask: bool) -> str | None:
-    """Return the password from a file, a prompt, or the environment; None where there is none.
+    """Return the password from a file, a prompt or the environment; None without one.
 
-    Never an argument: those are in the process list. ConfigError where it cannot be read.
+    ConfigError if it cannot be read.
     """
     password = _password(file, ask=ask)
     if password:
@@ -100,15 +100,14 @@ def _password(file: Path | None, *, ask: bool) -> str | None:
     if ask:
         if not sys.stdin.isatty():
             raise ConfigError(
-                "a password can be asked for on a terminal alone: "
-                f"set {PASSWORD_VARIABLE} or give --password-file"
+                f"--ask-password needs a terminal: set {PASSWORD_VARIABLE} or give --password-file"
             )
         return getpass.getpass() or None
     return os.environ.get(PASSWORD_VARIABLE) or None
 
 
 def _warn_of_readers(file: Path) -> None:
-    """Others may read a secret's file, which may be meant so, as where a container mounts it."""
+    """Warn if others can read the file, which may be intended, as in a container."""
     if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         print(
             f"aibench-fast: --password-file {file}: others can read it; chmod 600 it",
@@ -117,8 +116,8 @@ def _warn_of_readers(file: Path) -> None:
 
 
 def _keep_out_of_core_dumps() -> None:
-    """From now on this process leaves none, wherever the system sends them, nor can be traced.
+    """Forbid core dumps and tracing of this process.
 
-    A limit on a core file's size would not do: a handler that the system pipes it to ignores that.
+    A limit on the size of core files is not enough: handlers that receive them by a pipe ignore it.
     """
     ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The options that name servers: addresses, TLS and login."""
+"""Options that name servers: addresses, TLS and login."""
 
 import argparse
 from collections.abc import Sequence
@@ -30,38 +30,38 @@ def add_server_address(
     With `several` or `cluster` the server may be a node of a Redis Cluster. With `http` the URL may
     name a server of the Open Inference Protocol.
     """
-    group = parser.add_argument_group("which server")
+    group = parser.add_argument_group("Server")
     or_several = ", or several" if several else ""
     group.add_argument(
         "--host",
         default=DEFAULT_HOST,
         metavar="HOST[:PORT],..." if several else "HOST",
-        help=f"the server's host{or_several} (default: localhost)",
+        help=f"connect to this host{or_several} (default: localhost)",
     )
     group.add_argument(
         "--port", type=ports, default=(DEFAULT_PORT,), metavar="PORT,..." if several else "PORT",
-        help=f"the server's port{', or one for each host' if several else ''} (default: 6379)",
+        help=f"connect to this port{', or one for each host' if several else ''} (default: 6379)",
     )  # fmt: skip
     group.add_argument(
-        "--socket", type=Path, metavar="PATH", help="the server's unix socket, instead of a host"
+        "--socket", type=Path, metavar="PATH", help="connect to this unix socket instead of a host"
     )
     group.add_argument(
         "--url", metavar="URL", action="append", default=[], dest="urls",
-        help="the same as redis://HOST:PORT, or rediss:// for TLS"
-        + ("; http:// or https:// of Triton, KServe, MLServer and others" if http else "")
-        + ("; given for each" if several else ""),
+        help="connect to redis://HOST:PORT, or rediss:// with TLS"
+        + ("; to http:// or https:// of Triton, KServe, MLServer and others" if http else "")
+        + ("; can be repeated" if several else ""),
     )  # fmt: skip
     parser.set_defaults(several=several, cluster_mode=False, all_addresses=False)
     if several or cluster:
         group.add_argument(
             "--cluster-mode", action="store_true",
-            help="it is a node of a Redis Cluster, and all of its primaries are meant; each has a "
-            "copy of the model with a hash tag behind its name",
+            help="load all primaries of a Redis Cluster, of which the server is a node; each has a "
+            "copy of the model with a hash tag after its name",
         )  # fmt: skip
     if several and http:
         group.add_argument(
             "--all-addresses", action="store_true",
-            help="a host's name that stands for several addresses is that many servers",
+            help="load every address of a host name as a server of its own",
         )  # fmt: skip
     if http:
         _add_header(group)
@@ -71,54 +71,59 @@ def add_server_address(
 def _add_header(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--metrics-url", metavar="http://HOST:PORT/metrics",
-        help="where it tells Prometheus of itself (default: looked for at its own /metrics, and of "
-        "MLServer at port 8082)",
+        help="read the server's Prometheus metrics here (default: its /metrics, and port 8082 of "
+        "MLServer, if they exist)",
     )  # fmt: skip
     group.add_argument(
         "--header", action="append", default=[], metavar="'NAME: VALUE'",
-        help="sent with every request; a value of env:VARIABLE or file:PATH is read from there, so "
-        "that a token is in no process list",
+        help="send this header with every request; env:VARIABLE or file:PATH as the value keeps "
+        "secrets out of process lists; can be repeated",
     )  # fmt: skip
 
 
 def _add_tls(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "TLS", "the server's certificate is checked against those that the system trusts"
+        "TLS", "The server's certificate is checked against the system's trusted certificates."
     )
-    group.add_argument("--tls", action="store_true", help="speak TLS, as rediss:// and https:// do")
+    group.add_argument("--tls", action="store_true", help="use TLS, as rediss:// and https:// do")
     group.add_argument(
         "--cacert", type=Path, metavar="FILE", help="trust these certificates instead (PEM)"
     )
     group.add_argument(
         "--cert", type=Path, metavar="FILE",
-        help="our own certificate, for a server that asks for one (PEM)",
+        help="present this client certificate if the server asks for one (PEM)",
     )  # fmt: skip
-    group.add_argument("--key", type=Path, metavar="FILE", help="the key to it (PEM)")
+    group.add_argument(
+        "--key", type=Path, metavar="FILE", help="use this private key of --cert (PEM)"
+    )
     group.add_argument(
         "--tls-server-name", metavar="NAME",
-        help="what the server's certificate has to be for (default: the host)",
+        help="expect this name in the server's certificate (default: the host)",
     )  # fmt: skip
     group.add_argument(
         "--insecure", action="store_true",
-        help="take any certificate, which the result warns of",
+        help="skip certificate checks (recorded as a warning)",
     )  # fmt: skip
 
 
 def add_login(parser: argparse.ArgumentParser) -> None:
     """Add --user, --password-file and --ask-password; see `ServerOptions`."""
     group = parser.add_argument_group(
-        "logging in", f"the password comes from {PASSWORD_VARIABLE}, a file or a prompt"
+        "Login", f"The password comes from {PASSWORD_VARIABLE}, a file or a prompt."
     )
     group.add_argument("--user", metavar="NAME", help="log in as this user (default: default)")
     group.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="the password is this file's first line"
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="read the password from the first line of this file",
     )
-    group.add_argument("--ask-password", action="store_true", help="ask for the password")
+    group.add_argument("--ask-password", action="store_true", help="prompt for the password")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """What the options of `add_server_address` and `add_login` say; fields are called as those."""
+    """The values of the options of `add_server_address` and `add_login`, by their names."""
 
     urls: Sequence[str]
     host: str
@@ -138,7 +143,7 @@ class ServerOptions:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
-        """Return what the options of a command say."""
+        """Return the values of a command's options."""
         return cls(**{one.name: getattr(options, one.name) for one in fields(cls)})
 
     @property
@@ -247,11 +252,11 @@ class ServerOptions:
                 parts = urlsplit(f"//{bracketed.strip()}")
                 host, port = parts.hostname, parts.port
             except ValueError as error:
-                raise ConfigError(f"--host {self.host}: {item!r} is no host: {error}") from error
+                raise ConfigError(f"--host {self.host}: {item!r} is not a host: {error}") from error
             if not host or parts.netloc != bracketed.strip() or "@" in parts.netloc:
                 raise ConfigError(
-                    f"--host {self.host}: {item!r} is no host; write host or host:port, and commas "
-                    "between several"
+                    f"--host {self.host}: {item!r} is not a host; write host or host:port, and "
+                    "commas between several"
                 )
             if port is not None and len(self.port) > 1:
                 raise ConfigError(f"--host {self.host} with several ports: {item!r} has its own")

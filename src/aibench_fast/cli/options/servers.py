@@ -1,4 +1,4 @@
-"""The servers that a run loads, as the options name them."""
+"""The servers that a run loads, as options and tables name them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from aibench_fast.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedServers(ServerOptions):
-    """What the options of a run, or a [[server]] table of a sweep, say about the server."""
+    """The server of a run, by its options or by a [[server]] table of a sweep."""
 
     embedded: str | None
     model: str
@@ -20,7 +20,7 @@ class LoadedServers(ServerOptions):
     all_addresses: bool
 
     def check(self) -> None:
-        """ConfigError where an embedded server is named in another way too."""
+        """ConfigError if an embedded server is combined with an address."""
         if not self.embedded:
             return
         if self.is_address_given or self.urls or self.metrics_url or self.tls_settings():

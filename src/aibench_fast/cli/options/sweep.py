@@ -43,69 +43,67 @@ def _rates(words: str) -> list[float]:
 
 
 def add_grid_options(parser: argparse.ArgumentParser) -> None:
-    """What is gone through."""
+    """Add the options of the grid."""
     group = parser.add_argument_group(
-        "the grid", "numbers as 1,8,16 or as MIN:MAX:STEP, where 0:50:10 is 1,10,20,30,40,50"
+        "Grid", "Write numbers as 1,8,16 or MIN:MAX:STEP; 0:50:10 is 1,10,20,30,40,50."
     )
     group.add_argument(
         "--grid", type=Path, metavar="FILE",
-        help="options from a TOML file, named as here; those typed beside it win; with [[server]] "
-        "tables of name and url, host, port, socket or embedded, and model, servers are compared",
+        help="read options from a TOML file, by their names; typed options take precedence. "
+        "[[server]] tables compare servers: name, model, and url, host, port, socket or embedded",
     )  # fmt: skip
     group.add_argument(
         "--workers", type=axis(1), default=[1], metavar="N,...",
-        help="requests under way at a time (default: 1)",
+        help="use so many workers, each on its own connection (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--autobatching", type=axis(0), metavar="N,...",
-        help="batch sizes on the server: the model is read from it and stored again with each, and "
-        "at last with its own (default: as it is)",
+        help="store the model again with each batch size, and at the end with its own (default: do "
+        "not change it)",
     )  # fmt: skip
     group.add_argument(
         "--batch-size", type=axis(1), default=[1], metavar="B,...",
-        help="tensors a request, sent as one with the batch before its shape (default: 1)",
+        help="send B tensors per request (default: 1)",
     )  # fmt: skip
     group.add_argument(
         "--limit-rps", type=_rates, default=[0.0], metavar="N,...",
-        help="requests a second of all workers (default: 0, no limit)",
+        help="send N requests per second from all workers (default: 0, no limit)",
     )  # fmt: skip
     group.add_argument(
-        "--runs", type=int, default=1, metavar="N", help="times that each is run (default: 1)"
+        "--runs", type=int, default=1, metavar="N", help="run each combination N times (default: 1)"
     )
 
 
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
-    """How the runs follow each other, and where their results go."""
-    group = parser.add_argument_group("the sweep")
+    """Add the options for the order of the runs, and for their files."""
+    group = parser.add_argument_group("Sweep")
     group.add_argument(
         "--results-dir", type=Path, default=Path("results"), metavar="FOLDER",
-        help="where JSON_... and RAW_... files go (default: results)",
+        help="write JSON_... and RAW_... files here (default: results)",
     )  # fmt: skip
     group.add_argument(
-        "--suffix", default="", metavar="TEXT", help="a part of the files' names, such as v1.2_"
+        "--suffix", default="", metavar="TEXT", help="put this into the file names, such as v1.2_"
     )
     group.add_argument(
         "--device", type=str.lower, choices=["cpu", "gpu"], default="cpu",
-        help="what the files' names say that the model runs on (default: cpu)",
+        help="put this device into the file names (default: cpu)",
     )  # fmt: skip
     group.add_argument(
         "--shuffle", type=int, nargs="?", const=1, metavar="SEED",
-        help="in random order, drawn from SEED (default: in order)",
+        help="run the cells in random order (default: in order)",
     )  # fmt: skip
     group.add_argument(
         "--sleep", type=seconds, default=0.0, metavar="TIME",
-        help="how long to wait between two runs (default: not)",
+        help="pause between two runs (default: do not)",
     )  # fmt: skip
     group.add_argument(
         "--keep-going", action="store_true",
-        help="go on after a run that failed, and without a server that is gone (default: stop "
-        "there)",
+        help="continue after a failed run, and without a server that cannot be reached (default: "
+        "stop)",
     )  # fmt: skip
     group.add_argument(
         "--allow-flush", action="store_true",
-        help="empty the whole server before each run, and store the model again",
+        help="empty the whole server before each run and store the model again",
     )  # fmt: skip
-    group.add_argument(
-        "--dry-run", action="store_true", help="tell which runs there are and do none"
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress and no lines")
+    group.add_argument("--dry-run", action="store_true", help="print the runs without making them")
+    group.add_argument("--quiet", action="store_true", help="print no progress and no lines")

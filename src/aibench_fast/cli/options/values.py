@@ -1,4 +1,4 @@
-"""Types of option values: one form of writing means the same in every command."""
+"""Types of option values, the same in every command."""
 
 import argparse
 from typing import NamedTuple
@@ -7,17 +7,17 @@ from aibench_fast.units import duration_s, size_bytes
 
 
 def ports(words: str) -> tuple[int, ...]:
-    """A port, or several with commas between them."""
+    """Read a port, or several separated by commas."""
     try:
         return tuple(int(word) for word in words.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{words!r} is no port; write a number, or several with commas between them"
+            f"{words!r} is not a port; write a number, or several separated by commas"
         ) from error
 
 
 def seconds(words: str) -> float:
-    """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
+    """Read a duration in Go's notation (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
     try:
         return duration_s(words)
     except ValueError as error:
@@ -25,7 +25,7 @@ def seconds(words: str) -> float:
 
 
 class BurnIn(NamedTuple):
-    """How long a run burns in; one of the three."""
+    """The warm-up of a run; one of the three."""
 
     requests: int = 0
     seconds: float = 0.0
@@ -33,7 +33,7 @@ class BurnIn(NamedTuple):
 
 
 def burn_in(words: str) -> BurnIn:
-    """A burn-in: requests (`100`), seconds (`5s`), or `auto`, until the state is steady."""
+    """Read a warm-up: requests (`100`), a time (`5s`), or `auto`, until the state is steady."""
     if words == "auto":
         return BurnIn(until_steady=True)
     if words.lstrip("-").isdecimal():
@@ -42,7 +42,7 @@ def burn_in(words: str) -> BurnIn:
 
 
 def size(words: str) -> int:
-    """A size such as `512MiB`, in bytes."""
+    """Read a size such as `512MiB`, in bytes."""
     try:
         return size_bytes(words)
     except ValueError as error:
@@ -50,17 +50,17 @@ def size(words: str) -> int:
 
 
 def shape(words: str) -> tuple[int, ...]:
-    """A tensor's shape: `16`, or `224,224,3`."""
+    """Read the shape of a tensor: `16`, or `224,224,3`."""
     try:
         return tuple(int(word) for word in words.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{words!r} is no shape; write numbers with commas between them, such as 224,224,3"
+            f"{words!r} is not a shape; write numbers separated by commas, such as 224,224,3"
         ) from error
 
 
 def boolean(word: str) -> bool:
-    """A boolean as Go's flags take it."""
+    """Read a boolean as Go's flags do."""
     if word.lower() in ("1", "t", "true"):
         return True
     if word.lower() in ("0", "f", "false"):
