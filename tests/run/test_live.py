@@ -18,8 +18,9 @@ from rich.console import Console
 
 from aibench_fast.load.readings import failures_by_kind
 from aibench_fast.report.live import LiveView, histogram_rows, sparkline
-from aibench_fast.results.events import LiveOutage, Reading
+from aibench_fast.results.events import Reading
 from aibench_fast.results.figures import Failure
+from aibench_fast.results.result import Outage
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -64,8 +65,8 @@ def lines_at(one: Reading, width: int, height: int) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-OVER = LiveOutage(after_s=2.0, seconds=1.25, is_over=True, attempts=3)
-GOING_ON = LiveOutage(after_s=6.0, seconds=4.0, is_over=False, attempts=1200)
+OVER = Outage(start_unix_ms=0, after_s=2.0, seconds=1.25, is_over=True, attempts=3)
+GOING_ON = Outage(start_unix_ms=0, after_s=6.0, seconds=4.0, is_over=False, attempts=1200)
 
 
 @pytest.mark.parametrize(("width", "height"), [(60, 15), (80, 12), (40, 10), (200, 60)])

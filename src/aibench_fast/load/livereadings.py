@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.readings import NS_PER_S, failures_by_kind, histogram
+from aibench_fast.load.readings import NS_PER_MS, NS_PER_S, failures_by_kind, histogram, outages_of
 from aibench_fast.protocols.serverwatch import StatisticsWatch
-from aibench_fast.results.events import LiveOutage, Observer, Reading
+from aibench_fast.results.events import Observer, Reading
 from aibench_fast.results.histogram import LatencyHistogram
 
 LIVE_READING_S = 0.25
+MS_PER_S = 1000
 
 
 class LiveReadings:
@@ -45,6 +46,10 @@ class LiveReadings:
         latencies = histogram(snapshot.measured.histograms["latencies"])
         images = snapshot.counters["answered_tensors"]
         elapsed_s = (now_ns - snapshot.started_ns) / NS_PER_S
+        start_unix_ms = time.time_ns() // NS_PER_MS - round(elapsed_s * MS_PER_S)
+        _, outages = outages_of(
+            self._generator, snapshot.started_ns, now_ns, start_unix_ms, self._addresses
+        )
         self._observe(
             Reading(
                 seconds=elapsed_s,
@@ -56,23 +61,10 @@ class LiveReadings:
                 latencies=latencies,
                 failures=failures_by_kind(snapshot.burn_in.failures, snapshot.measured.failures),
                 server=self._server_watch.last_period,
-                outages=self._outages(snapshot.started_ns, now_ns),
+                outages=outages,
             )
         )
         self._last_ns, self._last_images, self._last_latencies = now_ns, images, latencies
-
-    def _outages(self, started_ns: int, now_ns: int) -> list[LiveOutage]:
-        _, outages = self._generator.outages()
-        return [
-            LiveOutage(
-                after_s=(one.from_ns - started_ns) / NS_PER_S,
-                seconds=((one.to_ns or now_ns) - one.from_ns) / NS_PER_S,
-                is_over=one.to_ns != 0,
-                attempts=one.attempts,
-                server=self._addresses[one.server] if len(self._addresses) > 1 else None,
-            )
-            for one in outages
-        ]
 
     def _seconds_left(
         self, snapshot: coretypes.Snapshot, now_ns: int, elapsed_s: float

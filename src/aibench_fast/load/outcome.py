@@ -21,6 +21,7 @@ from aibench_fast.load.readings import (
     failures_by_kind,
     histogram,
     native_fields,
+    outages_of,
 )
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.record import ServerRecord
@@ -31,7 +32,6 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     Connections,
     Counts,
-    Outage,
     RequestCounts,
     Result,
     Schedule,
@@ -88,7 +88,10 @@ def result_of(
     """
     config, record, snapshot = run.config, run.record, taken.snapshot
     duration_s = (taken.at_ns - snapshot.started_ns) / NS_PER_S
-    outage_count, outages = generator.outages()
+    addresses = [one.server.address for one in run.records]
+    outage_count, outages = outages_of(
+        generator, snapshot.started_ns, taken.at_ns, run.start_unix_ms, addresses
+    )
     measured, batch_size = snapshot.measured, _batch_size(config)
     whole = _part(measured, batch_size, end)
     seconds = _measured_s(config, snapshot, whole["service_latencies"] or whole["latencies"], end)
@@ -112,7 +115,7 @@ def result_of(
         connections=Connections(
             **native_fields(Connections, snapshot),
             outage_count=outage_count,
-            outages=[_outage(one, snapshot.started_ns, run, duration_s) for one in outages],
+            outages=outages,
         ),
         schedule=Schedule(
             **native_fields(Schedule, measured),
@@ -216,21 +219,6 @@ def _all_requests(config: RunConfig, snapshot: coretypes.Snapshot, end: End) -> 
         succeeded=over - failed,
         failed=failed,
         cancelled=under_way,
-    )
-
-
-def _outage(
-    outage: coretypes.Outage, started_ns: int, run: Background, duration_s: float
-) -> Outage:
-    after_s = (outage.from_ns - started_ns) / NS_PER_S
-    until_s = (outage.to_ns - started_ns) / NS_PER_S if outage.to_ns else duration_s
-    return Outage(
-        start_unix_ms=run.start_unix_ms + round(after_s * MS_PER_S),
-        after_s=after_s,
-        seconds=until_s - after_s,
-        is_over=outage.to_ns != 0,
-        attempts=outage.attempts,
-        server=run.records[outage.server].server.address if len(run.records) > 1 else None,
     )
 
 

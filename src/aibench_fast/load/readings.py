@@ -1,7 +1,7 @@
 """Converts what the native core counted to the types of results."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -9,8 +9,10 @@ from aibench_fast import _core, coretypes
 from aibench_fast.results.fields import native_names
 from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Outage
 
 NS_PER_S = 1e9
+NS_PER_MS = 1_000_000
 NativeFailures = Mapping[str, tuple[int, str]]
 
 
@@ -89,3 +91,25 @@ def native_fields(kind: type, counted: coretypes.Snapshot | coretypes.Figures) -
         else histogram(counted.histograms[native])
         for name, native in native_names(kind).items()
     }
+
+
+def outages_of(
+    generator: _core.LoadGenerator,
+    started_ns: int,
+    now_ns: int,
+    start_unix_ms: int,
+    addresses: Sequence[str],
+) -> tuple[int, list[Outage]]:
+    """Return how many outages there were and the first ones; one that goes on lasts until now."""
+    count, outages = generator.outages()
+    return count, [
+        Outage(
+            start_unix_ms=start_unix_ms + round((one.from_ns - started_ns) / NS_PER_MS),
+            after_s=(one.from_ns - started_ns) / NS_PER_S,
+            seconds=((one.to_ns or now_ns) - one.from_ns) / NS_PER_S,
+            is_over=one.to_ns != 0,
+            attempts=one.attempts,
+            server=addresses[one.server] if len(addresses) > 1 else None,
+        )
+        for one in outages
+    ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Interval, Result, ServerFacts
+from aibench_fast.results.result import Interval, Outage, Result, ServerFacts
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,6 @@ class IntervalLatencies:
 
 
 @dataclass(frozen=True)
-class LiveOutage:
-    """A time in which a server could not be reached, during the run."""
-
-    after_s: float
-    """When it began, from the run's start."""
-    seconds: float
-    """How long it lasted, or has lasted until now."""
-    is_over: bool
-    attempts: int
-    """Failed attempts to connect."""
-    server: str | None = None
-    """Its address, of a run of several servers."""
-
-
-@dataclass(frozen=True)
 class Waiting:
     """The load is over; the client waits for requests that are under way."""
 
@@ -113,7 +98,7 @@ class Reading:
     """By kind, warm-up included."""
     server: Mapping[str, Any]
     """The server's statistics of the last reporting period; empty before they are known."""
-    outages: Sequence[LiveOutage] = ()
+    outages: Sequence[Outage] = ()
     """In the order in which they began."""
 
 
