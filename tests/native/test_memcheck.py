@@ -21,10 +21,11 @@ def checked(
     system_program: Callable[[str, str], Path],
 ) -> list[object]:
     """The driver's command line, up to its arguments."""
+    valgrind = system_program("valgrind", "valgrind")
     program = tmp_path_factory.mktemp("driver") / "driver"
     programs.compile_driver(program, libraries, flags=("-O1", "-g"), library_flags=("-O1",))
     return [
-        system_program("valgrind", "valgrind"), "--quiet", "--leak-check=full",
+        valgrind, "--quiet", "--leak-check=full",
         f"--error-exitcode={FOUND}", program,
     ]  # fmt: skip
 
