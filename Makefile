@@ -64,7 +64,8 @@ perf: $(TEST_SERVERS)
 	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
 test: $(TEST)
-	$(PYTHON) -m pytest -n 2 --dist worksteal --ignore tests/external $(PYTEST)
+	@# Three at a time on two cores: tests wait for timeouts and servers half of their time.
+	$(PYTHON) -m pytest -n 3 --dist worksteal --ignore tests/external $(PYTEST)
 
 test-servers: $(TEST_SERVERS)
 	@$(MAKE) --no-print-directory -j 2 servers
