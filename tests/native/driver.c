@@ -1,15 +1,14 @@
-/* Drives the load generator without Python, so that sanitizers and valgrind see nothing but it.
+/* Runs the load generator without Python, so that sanitizers and valgrind see nothing else.
  *
  * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE KINDS PROTOCOL
  *        [CA_FILE]
- * or, for tensors to JSON and back: driver
- * Tensors are of TENSOR_BYTES, and generated where TENSOR_FILE is "-"; the figures are looked at
- * once in LOOK_EVERY_NS. Both may be set when it is compiled. STOP_AFTER_MS of 0 lets the run end
- * by itself, REQUESTS_PER_S of 0 is a closed loop; a negative one is of Poisson arrivals, half of them
- * in a step of a ramp, shed where they are 100 ms late. KINDS above 1 is a mix of so many. PROTOCOL: resp or http.
- * With a CA_FILE it speaks TLS, with a server whose certificate that authority signed.
- * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed
- * parts, the last being the requests in the figures of all parts.
+ * or, to convert tensors to JSON and back: driver
+ * Tensors have TENSOR_BYTES, and are generated if TENSOR_FILE is "-". The figures are read every LOOK_EVERY_NS. Both are
+ * set when it is compiled. STOP_AFTER_MS 0: the run ends by itself. REQUESTS_PER_S 0: a closed loop; negative: Poisson
+ * arrivals, half of them in a step of a ramp, shed when they are 100 ms late. KINDS above 1: a mix of so many.
+ * PROTOCOL: resp or http. With a CA_FILE it uses TLS, and trusts this authority.
+ * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed parts. The last one
+ * is the number of requests in the figures of all parts.
  */
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-"""The fuzzers of the native core's judges: built, run for a while, and what they found replayed."""
+"""Fuzzers for the native core's reply judges: build, run for a time, replay findings."""
 
 import argparse
 import random
@@ -18,12 +18,12 @@ TARGETS = {
     "resp": (("hiredis",), ("replycheck", "stringdata")),
     "http": (("llhttp", "yyjson"), ("replycheck", "jsonvalues", "stringdata", "tensordata")),
 }
-"""The protocols, the libraries of each, and what else of the native core it is judged by."""
+"""For each protocol its libraries, and the other native files that judging needs."""
 SPARE_S = 60
 
 
 class Fuzzed(NamedTuple):
-    """What a fuzzer did."""
+    """The counts of a fuzzer."""
 
     inputs: int
     successes: int
@@ -32,7 +32,7 @@ class Fuzzed(NamedTuple):
 
 
 def build(target: str, folder: Path, libraries: Sources) -> Path:
-    """Compile a fuzzer with the sanitizers; return the program."""
+    """Compile a fuzzer with sanitizers; return the program."""
     libraries_used, natives = TARGETS[target]
     sources = [HERE / "fuzz" / f"{name}.c" for name in (target, "fuzz", "main")]
     sources += [programs.NATIVE / f"{name}.c" for name in natives]
@@ -43,12 +43,12 @@ def build(target: str, folder: Path, libraries: Sources) -> Path:
 
 
 def fuzz(program: Path, seconds: float, seed: int, findings: Path) -> Fuzzed:
-    """Fuzz for a while; RuntimeError, with what was found and where it is kept, where it failed."""
+    """Fuzz for a time; RuntimeError with the finding and its file if there is one."""
     return _run([program, "fuzz", seconds, seed, findings], seconds)
 
 
 def replay(program: Path, findings: Sequence[Path]) -> Fuzzed:
-    """Judge inputs that were found once; RuntimeError where one of them fails again."""
+    """Judge earlier findings; RuntimeError if one fails again."""
     return _run([program, "replay", *findings], 0)
 
 
@@ -63,7 +63,7 @@ def _run(command: Sequence[object], seconds: float) -> Fuzzed:
 
 
 def main() -> int:
-    """Run each fuzzer for the time that is asked for."""
+    """Run each fuzzer for the given time."""
     parser = argparse.ArgumentParser(description="Feed the native judges bytes made from a seed.")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each (default: 60)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))

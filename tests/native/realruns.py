@@ -1,7 +1,7 @@
-"""Real runs of the whole client, its extensions built with a sanitizer, over both protocols.
+"""Real runs of the whole client with sanitized extensions, over both protocols.
 
-The interpreter and the servers are as they are; what the sanitizer says of the extensions ends
-a run with its exit code. Leaks are looked for where the load generator is a program of its own.
+Only the extensions are built with the sanitizer, not the interpreter and the servers. A finding
+ends a run with the sanitizer's exit code. Leaks are searched in the driver, without Python.
 """
 
 import os
@@ -25,9 +25,9 @@ SANITIZERS: Mapping[str, tuple[str, Sequence[str]]] = {
     "ubsan": ("undefined,float-divide-by-zero,float-cast-overflow", ()),
     "tsan": ("thread", ("libtsan.so",)),
 }
-"""By their targets in the Makefile: the compiler's words, and what has to be loaded first."""
+"""By the targets of the Makefile: the compiler's flags, and the libraries to preload."""
 FOUND = 66
-"""The exit code of a run in which a sanitizer found something."""
+"""The exit code of a run with a finding."""
 MODEL = "m"
 """Of both servers."""
 STRINGS_MODEL = "words"
@@ -36,7 +36,7 @@ TENSORS = 20
 
 
 def build(name: str) -> Path:
-    """Build the extensions with a sanitizer; return the folder of the package."""
+    """Build the extensions with a sanitizer; return the package's folder."""
     flags = f"-fsanitize={SANITIZERS[name][0]} -fno-sanitize-recover=all -fno-omit-frame-pointer"
     folder = ROOT / "build" / "runs" / name
     subprocess.run(
@@ -48,7 +48,7 @@ def build(name: str) -> Path:
 
 
 def runs(folder: Path, redisai: str, inference: str) -> dict[str, list[str]]:
-    """Command lines that go through what is native, by what they are."""
+    """Return command lines that use all native code, by their description."""
     tensors, small = folder / "tensors.out", folder / "small.out"
     tensors.write_bytes(os.urandom(TENSORS * TENSOR_BYTES))
     small.write_bytes(bytes(range(256)) * 30)
@@ -98,7 +98,7 @@ STRINGS_PATHS: dict[str, bytes | Callable[[Asked], bytes]] = {
 
 
 def echoed(asked: Asked) -> bytes:
-    """The strings that were sent, in the encoding that they were sent in."""
+    """Return the strings that were sent, in the same encoding."""
     (one,) = asked.document["inputs"]
     told = output(tuple(one["shape"]), "BYTES")
     if asked.tensors:
@@ -107,7 +107,7 @@ def echoed(asked: Asked) -> bytes:
 
 
 def answer(asked: Asked, _: int) -> bytes:
-    """Each in the encoding that it was asked in."""
+    """Reply in the encoding of the request."""
     if asked.tensors:
         return binary_reply()
     outputs = [{**output(), "data": [n / 7 for n in range(1001)]}]
@@ -123,7 +123,7 @@ def library(name: str) -> str:
 
 
 def main() -> int:
-    """Build with the sanitizer that is named and do all runs; 1 where one did not end well."""
+    """Build with the named sanitizer and do all runs; return 1 if one failed."""
     (name,) = sys.argv[1:]
     package = build(name)
     environment = {

@@ -1,4 +1,4 @@
-"""How many user-space instructions a request takes: a guard that no noise of the machine moves."""
+"""The user-space instructions of a request: a guard that the load of the machine does not move."""
 
 import os
 import platform
@@ -17,10 +17,10 @@ TENSOR_BYTES = 16
 GENERATED = Path("-")  # in place of a tensor file
 REQUESTS = (200, 1200)
 PINNED = {("gcc", "12", "x86_64"): {"resp": 2000, "http": 3070}}
-"""By compiler, its major version and the machine: the counts there, to be kept within 5 %."""
+"""Counts by compiler, its major version and the machine; kept within 5 %."""
 WITHIN = 0.05
 AT_MOST = 20_000
-"""Anywhere."""
+"""On any other."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def driver(
 
 
 def compiler() -> tuple[str, str]:
-    """Its name and its major version."""
+    """Return its name and its major version."""
     found = subprocess.run(
         [os.environ.get("CC", "cc"), "-dM", "-E", "-"],
         input="", check=True, capture_output=True, text=True,
@@ -47,7 +47,7 @@ def compiler() -> tuple[str, str]:
 
 
 def all_at_once() -> FakeRedisAI:
-    """All replies at once, so that a request is one sendmsg, one epoll_wait and one recv."""
+    """Send all replies at once: a request is one sendmsg, one epoll_wait and one recv."""
     return FakeRedisAI(
         AI_TENSORSET=lambda *_: b"",
         AI_MODELRUN=lambda *_: b"",
