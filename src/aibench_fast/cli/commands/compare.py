@@ -41,25 +41,20 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "b", type=Path, metavar="B", help="what is compared with it: a result or a folder"
     )
     parser.add_argument(
-        "--prefix-a",
-        default="",
-        metavar="NAME",
+        "--prefix-a", default="", metavar="NAME",
         help="read only files of folder A whose names begin with NAME",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--prefix-b",
-        default="",
-        metavar="NAME",
+        "--prefix-b", default="", metavar="NAME",
         help="read only files of folder B whose names begin with NAME",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--server-a", metavar="NAME", help="read only results of this server from A"
     )
     parser.add_argument(
-        "--server-b",
-        metavar="NAME",
+        "--server-b", metavar="NAME",
         help="read only results of this server from B; A and B can be the same folder",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--threshold", type=_percent, default=5.0, metavar="PERCENT",
         help="ignore changes of up to this percentage (default: 5)",
@@ -69,11 +64,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="compare even if host, server, model, data or settings differ",
     )  # fmt: skip
     parser.add_argument(
-        "--format",
-        choices=["text", "json"],
-        default="text",
+        "--format", choices=["text", "json"], default="text",
         help="print in this format (default: text)",
-    )
+    )  # fmt: skip
     parser.set_defaults(handler=_compare)
 
 

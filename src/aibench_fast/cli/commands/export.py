@@ -21,12 +21,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast export results --format openmetrics --out results.prom",
     )
     parser.add_argument(
-        "results",
-        type=Path,
-        nargs="+",
-        metavar="RESULT",
+        "results", type=Path, nargs="+", metavar="RESULT",
         help="read these result files, or folders of results",
-    )
+    )  # fmt: skip
     add_prefix(parser)
     parser.add_argument("--format", choices=FORMATS, required=True, help="write this format")
     parser.add_argument(

@@ -76,12 +76,9 @@ def add_coco_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         example="aibench-fast fetch coco --dest coco",
     )
     parser.add_argument(
-        "--dest",
-        type=Path,
-        required=True,
-        metavar="DIR",
+        "--dest", type=Path, required=True, metavar="DIR",
         help="write val2017.zip and, unpacked, val2017/ to this folder",
-    )
+    )  # fmt: skip
     parser.add_argument("--url", default=coco.URL, help="download from here (default: %(default)s)")
     parser.add_argument(
         "--quiet", action="store_true", help="print no progress and no closing line"

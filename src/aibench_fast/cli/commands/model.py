@@ -58,61 +58,40 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     add_server_address(parser, several=True)
     add_login(parser)
     parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME",
+        "--model", default=DEFAULT_MODEL, metavar="NAME",
         help="store the model under this key (default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--backend",
-        type=str.upper,
-        choices=[*Backend],
-        default=Backend.TF,
+        "--backend", type=str.upper, choices=[*Backend], default=Backend.TF,
         help="run the model with this backend (default: TF); NULL of the embedded server runs "
         "nothing",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--device",
-        type=str.lower,
-        choices=["cpu", "gpu"],
-        default="cpu",
+        "--device", type=str.lower, choices=["cpu", "gpu"], default="cpu",
         help="run the model on this device (default: cpu)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--model-file",
-        type=Path,
-        metavar="FILE",
+        "--model-file", type=Path, metavar="FILE",
         help="load this model file (default: the built-in MobileNet V1)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--batchsize",
-        type=int,
-        default=0,
-        metavar="N",
+        "--batchsize", type=int, default=0, metavar="N",
         help="auto-batching: run up to N rows of waiting requests as one (default: 0, none)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--minbatchsize",
-        type=int,
-        default=0,
-        metavar="N",
+        "--minbatchsize", type=int, default=0, metavar="N",
         help="auto-batching: wait for at least N rows (default: 0, do not wait)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--minbatchtimeout",
-        type=int,
-        default=0,
-        metavar="MS",
+        "--minbatchtimeout", type=int, default=0, metavar="MS",
         help="auto-batching: wait at most N milliseconds (default: 0, no limit)",
-    )
+    )  # fmt: skip
     parser.add_argument("--tag", metavar="T", help="store this version tag with the model")
     parser.add_argument(
-        "--dialect",
-        choices=["auto", *Dialect],
-        default="auto",
+        "--dialect", choices=["auto", *Dialect], default="auto",
         help="store the model with AI.MODELSET (modelrun) or AI.MODELSTORE (modelexecute); auto "
         "asks the server (default: auto)",
-    )
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print no closing line")
     parser.set_defaults(handler=load)
 

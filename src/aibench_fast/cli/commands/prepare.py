@@ -18,7 +18,7 @@ from rich.progress import (
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options.parser import add_command
-from aibench_fast.cli.options.values import size
+from aibench_fast.cli.options.values import by_name, size
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cluster import connect
 from aibench_fast.errors import ConfigError
@@ -48,88 +48,61 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast prepare --input sample --limit 200",
     )
     parser.add_argument(
-        "--input",
-        required=True,
-        metavar="DIR|ZIP|ADDRESS|sample",
+        "--input", required=True, metavar="DIR|ZIP|ADDRESS|sample",
         help="read photographs from a folder or zip archive, local or at an address such as "
         "s3://bucket/folder (fsspec extra), or use the sample photographs",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--output",
-        type=Path,
-        default=OUTPUT,
-        metavar="FILE",
+        "--output", type=Path, default=OUTPUT, metavar="FILE",
         help="write this file (default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--random-seed",
-        type=int,
-        default=RANDOM_SEED,
-        metavar="S",
+        "--random-seed", type=int, default=RANDOM_SEED, metavar="S",
         help="draw the crops from this seed, as aibench does (default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--re-use-factor",
-        type=int,
-        metavar="N",
+        "--re-use-factor", type=int, metavar="N",
         help="take N crops of each photograph (default: as many as --limit needs, otherwise 1, or "
         "20 of the sample photographs)",
-    )
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="make exactly N tensors")
     parser.add_argument(
-        "--size",
-        type=int,
-        default=SMALLER_SIDE,
-        metavar="PIXELS",
+        "--size", type=int, default=SMALLER_SIDE, metavar="PIXELS",
         help="scale the smaller side of each photograph to this (default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--crop",
-        type=int,
-        default=MODEL_SIDE,
-        metavar="PIXELS",
+        "--crop", type=int, default=MODEL_SIDE, metavar="PIXELS",
         help="set height and width of a tensor (default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--layout",
-        choices=LAYOUTS,
-        default="nhwc",
+        "--layout", choices=LAYOUTS, default="nhwc",
         help="set the order of the axes (default: %(default)s)",
-    )
+    )  # fmt: skip
     # Otherwise argparse reads the value -1..1 as an option, until Python 3.14.
     parser._negative_number_matcher = re.compile(r"-\d")
     parser.add_argument(
-        "--scale",
-        choices=VALUE_RANGES,
-        default="0..1",
+        "--scale", choices=VALUE_RANGES, default="0..1",
         help="set the range of the values (default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--crops-file",
-        type=Path,
-        metavar="CSV",
+        "--crops-file", type=Path, metavar="CSV",
         help="save the crop of each tensor: name, x, y, scaled width and height",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--on-error",
-        choices=("fail", "skip"),
-        default="fail",
+        "--on-error", choices=("fail", "skip"), default="fail",
         help="if a file is not a photograph, stop, or skip the file and list it "
         "(default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--shards",
-        type=_sharding,
-        metavar="N|SIZE",
+        "--shards", type=_sharding, metavar="N|SIZE",
         help="write N files, or files of at most a size such as 4GiB: tensors-00001-of-00010.out "
         "and so on; `run --file` reads them by the name of --output",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--dask",
-        metavar="ADDRESS",
+        "--dask", metavar="ADDRESS",
         help="make the shards on the workers of this Dask scheduler, such as "
         "tcp://scheduler:8786; they must share the folders of --input and --output",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--quiet", action="store_true", help="print no progress and no closing line"
     )
@@ -142,19 +115,7 @@ def _sharding(words: str) -> Sharding:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    config = PrepareConfig(
-        input=options.input,
-        output=options.output,
-        random_seed=options.random_seed,
-        re_use_factor=options.re_use_factor,
-        limit=options.limit,
-        size=options.size,
-        crop=options.crop,
-        layout=options.layout,
-        scale=options.scale,
-        crops_file=options.crops_file,
-        on_error=options.on_error,
-    )
+    config = by_name(PrepareConfig, options)
     if options.dask and not options.shards:
         raise ConfigError(
             f"--dask {options.dask}: each worker makes one shard at a time; add --shards"

@@ -28,12 +28,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast report results --out report.html",
     )
     parser.add_argument(
-        "results",
-        type=Path,
-        nargs="+",
-        metavar="RESULT",
+        "results", type=Path, nargs="+", metavar="RESULT",
         help="read these result files, or folders of results",
-    )
+    )  # fmt: skip
     add_prefix(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the HTML page to this file")
     parser.add_argument(

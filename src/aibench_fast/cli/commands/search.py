@@ -75,12 +75,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help=f"use N workers (default: 1; for a rate {RATE_WORKERS})",
     )  # fmt: skip
     group.add_argument(
-        "--batch-size",
-        type=int,
-        default=1,
-        metavar="B",
+        "--batch-size", type=int, default=1, metavar="B",
         help="send B tensors per request (default: 1)",
-    )
+    )  # fmt: skip
     add_request_options(parser)
     add_load_options(parser.add_argument_group("Load"))
     add_statistics_options(parser)

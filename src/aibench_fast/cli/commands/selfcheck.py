@@ -41,12 +41,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--threads", type=int, metavar="N", help="use N native I/O threads (default: as in a run)"
     )
     parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=1,
-        metavar="B",
+        "--batch-size", type=int, default=1, metavar="B",
         help="send B tensors per request (default: 1)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--pipeline", type=int, default=1, metavar="N",
         help="keep N requests outstanding on each connection (default: 1)",
@@ -56,11 +53,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="send each request as one DAG instead of three commands",
     )  # fmt: skip
     parser.add_argument(
-        "--json-out-file",
-        type=Path,
-        metavar="FILE",
+        "--json-out-file", type=Path, metavar="FILE",
         help="save the findings as JSON (default: do not)",
-    )
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print no progress and no lines")
     parser.set_defaults(handler=_selfcheck)
 

@@ -61,11 +61,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--password-file or a prompt",
     )  # fmt: skip
     login.add_argument(
-        "--password-file",
-        type=Path,
-        metavar="FILE",
+        "--password-file", type=Path, metavar="FILE",
         help="read the password from the first line of this file",
-    )
+    )  # fmt: skip
     parser.set_defaults(handler=serve)
 
 

@@ -29,32 +29,24 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="show this tensor file")
     parser.add_argument(
-        "--summary",
-        action="store_true",
+        "--summary", action="store_true",
         help="print count, shape, and the least, greatest and mean value (default without --out)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--index",
-        metavar="A:B",
-        help=f"draw tensors A to B-1, or one (default: {INDEX})",
-    )
+        "--index", metavar="A:B", help=f"draw tensors A to B-1, or one (default: {INDEX})",
+    )  # fmt: skip
     parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="IMAGE",
+        "--out", type=Path, metavar="IMAGE",
         help="write the drawn tensors as one picture, such as .png",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--crop",
-        type=int,
-        metavar="PIXELS",
+        "--crop", type=int, metavar="PIXELS",
         help="set height and width of a tensor (default: guessed from the file size)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--layout",
-        choices=tensorfile.LAYOUTS,
+        "--layout", choices=tensorfile.LAYOUTS,
         help="set the order of the axes (default: guessed from the values)",
-    )
+    )  # fmt: skip
     parser.set_defaults(handler=_show)
 
 

@@ -35,23 +35,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_server_address(parser)
     add_login(parser)
     parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME",
+        "--model", default=DEFAULT_MODEL, metavar="NAME",
         help="show the statistics of the model with this key (default: %(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--result",
-        type=Path,
-        metavar="FILE",
+        "--result", type=Path, metavar="FILE",
         help="show where the time of requests went in this result",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
+        "--format", choices=("text", "json"), default="text",
         help="print in this format (default: text)",
-    )
+    )  # fmt: skip
     parser.set_defaults(handler=_stats)
 
 

@@ -21,6 +21,7 @@ from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.servertables import swept_servers
 from aibench_fast.cli.options.sweep import add_grid_options, add_sweep_options
+from aibench_fast.cli.options.values import by_name
 from aibench_fast.cli.output import note
 from aibench_fast.cli.saving import print_unsaved, printed, write_junit
 from aibench_fast.files import check_outputs
@@ -82,8 +83,8 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with _shown(options) as show:
         plan = Plan(
             compared(servers),
-            _grid(options),
-            _order(options),
+            by_name(Grid, options),
+            by_name(Order, options),
             show,
             check=partial(check_split, over_dask=options.dask is not None, clients=options.clients),
             dry=options.dry_run,
@@ -116,29 +117,6 @@ def _common_config(options: argparse.Namespace, server: LoadedServers) -> RunCon
     )
 
 
-def _grid(options: argparse.Namespace) -> Grid:
-    return Grid(
-        workers=options.workers,
-        autobatching=options.autobatching,
-        batch_size=options.batch_size,
-        limit_rps=options.limit_rps,
-        runs=options.runs,
-    )
-
-
-def _order(options: argparse.Namespace) -> Order:
-    return Order(
-        folder=options.results_dir,
-        suffix=options.suffix,
-        device=options.device,
-        shuffle=options.shuffle,
-        pause_s=options.sleep,
-        keep_going=options.keep_going,
-        allow_flush=options.allow_flush,
-        burn_in_images=options.burn_in_images,
-    )
-
-
 def _print_plan(plan: Plan, options: argparse.Namespace) -> int:
     done = [plan.is_done(run) for run in plan.runs]
     for run, is_done in zip(plan.runs, done, strict=True):
@@ -152,7 +130,7 @@ def _print_failures(made: Sweep, options: argparse.Namespace) -> None:
     left = made.unmade
     note(
         f"{made.failed} of {len(made.files)} runs had failures or broke an --expect"
-        f"{f', and {left} were not made' if left else ''}; see {options.results_dir}, "
+        f"{f', and {left} were not made' if left else ''}; see {options.folder}, "
         f"and type the command again to repeat {again}"
         f"{', or with --keep-going to make the others too' if left else ''}"
     )

@@ -82,11 +82,9 @@ def add_statistics_options(parser: argparse.ArgumentParser) -> None:
         "'rate>200'; can be repeated",
     )  # fmt: skip
     group.add_argument(
-        "--junit",
-        type=Path,
-        metavar="FILE",
+        "--junit", type=Path, metavar="FILE",
         help="save the outcome of each --expect as JUnit XML (default: do not)",
-    )
+    )  # fmt: skip
     group.add_argument(
         "--reset-stats", action="store_true",
         help="reset the server's statistics before the run, for all its users (default: do not)",

@@ -53,10 +53,9 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         help="run the model with this key or name (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--model-version",
-        metavar="V",
+        "--model-version", metavar="V",
         help="with --url: run this version (default: the server's choice)",
-    )
+    )  # fmt: skip
     group.add_argument(
         "--encoding", choices=["auto", *Encoding], default="auto",
         help="with --url: send tensors in this form; auto is binary, or JSON if the server refuses "

@@ -15,11 +15,9 @@ from aibench_fast.results.folder import Loaded, load
 def add_prefix(parser: argparse.ArgumentParser) -> None:
     """Add --prefix, which selects results of a folder."""
     parser.add_argument(
-        "--prefix",
-        default="",
-        metavar="NAME",
+        "--prefix", default="", metavar="NAME",
         help="read only files of a folder whose names begin with NAME (default: all)",
-    )
+    )  # fmt: skip
 
 
 def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loaded:

@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
-from aibench_fast.cli.options.values import ports
+from aibench_fast.cli.options.values import by_name, ports
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import ServerAddress, url_parts
 from aibench_fast.protocols.tls import TlsSettings
@@ -33,11 +33,9 @@ def add_server_address(
     group = parser.add_argument_group("Server")
     or_several = ", or several" if several else ""
     group.add_argument(
-        "--host",
-        default=DEFAULT_HOST,
-        metavar="HOST[:PORT],..." if several else "HOST",
+        "--host", default=DEFAULT_HOST, metavar="HOST[:PORT],..." if several else "HOST",
         help=f"connect to this host{or_several} (default: localhost)",
-    )
+    )  # fmt: skip
     group.add_argument(
         "--port", type=ports, default=(DEFAULT_PORT,), metavar="PORT,..." if several else "PORT",
         help=f"connect to this port{', or one for each host' if several else ''} (default: 6379)",
@@ -55,7 +53,7 @@ def add_server_address(
     if several or cluster:
         group.add_argument(
             "--cluster-mode", action="store_true",
-            help="load all primaries of a Redis Cluster, of which the server is a node; each has a "
+            help="use all primaries of a Redis Cluster, of which the server is a node; each has a "
             "copy of the model with a hash tag after its name",
         )  # fmt: skip
     if several and http:
@@ -113,11 +111,9 @@ def add_login(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--user", metavar="NAME", help="log in as this user (default: default)")
     group.add_argument(
-        "--password-file",
-        type=Path,
-        metavar="FILE",
+        "--password-file", type=Path, metavar="FILE",
         help="read the password from the first line of this file",
-    )
+    )  # fmt: skip
     group.add_argument("--ask-password", action="store_true", help="prompt for the password")
 
 
@@ -144,7 +140,7 @@ class ServerOptions:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
         """Return the values of a command's options."""
-        return cls(**{one.name: getattr(options, one.name) for one in fields(cls)})
+        return by_name(cls, options)
 
     @property
     def is_address_given(self) -> bool:

@@ -78,7 +78,7 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the order of the runs, and for their files."""
     group = parser.add_argument_group("Sweep")
     group.add_argument(
-        "--results-dir", type=Path, default=Path("results"), metavar="FOLDER",
+        "--results-dir", type=Path, default=Path("results"), metavar="FOLDER", dest="folder",
         help="write JSON_... and RAW_... files here (default: results)",
     )  # fmt: skip
     group.add_argument(
@@ -93,7 +93,7 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
         help="run the cells in random order (default: in order)",
     )  # fmt: skip
     group.add_argument(
-        "--sleep", type=seconds, default=0.0, metavar="TIME",
+        "--sleep", type=seconds, default=0.0, metavar="TIME", dest="pause_s",
         help="pause between two runs (default: do not)",
     )  # fmt: skip
     group.add_argument(

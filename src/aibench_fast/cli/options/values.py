@@ -1,9 +1,18 @@
 """Types of option values, the same in every command."""
 
 import argparse
-from typing import NamedTuple
+from dataclasses import fields
+from typing import NamedTuple, TypeVar
 
 from aibench_fast.units import duration_s, size_bytes
+
+Settings = TypeVar("Settings")
+
+
+def by_name(kind: type[Settings], options: argparse.Namespace) -> Settings:
+    """Return a dataclass whose fields are options with the same `dest`."""
+    values = {one.name: getattr(options, one.name) for one in fields(kind)}  # type: ignore[arg-type]
+    return kind(**values)
 
 
 def ports(words: str) -> tuple[int, ...]:
