@@ -156,7 +156,7 @@ def test_every_field_is_declared() -> None:
 class OneMore(Connections):
     """A group with a figure more than there are."""
 
-    hiccups: int = counter("Hiccups", since="1.10", native="hiccups")
+    hiccups: int = counter("Hiccups", since="1.10")
     """Hiccups of the server."""
 
 

@@ -70,12 +70,12 @@ class ClientCheck:
 class ClientSide:
     """The client in the measured time."""
 
-    start_lags: LatencyHistogram = delays("ScheduleLag", since="1.4", native="start_lags")
+    start_lags: LatencyHistogram = delays("ScheduleLag", since="1.4")
     """By a schedule: actual less intended start of every measured request, in milliseconds; None in
     a closed loop."""
-    timer_lags: LatencyHistogram = delays("TimerLag", since="1.4", native="timer_lags")
+    timer_lags: LatencyHistogram = delays("TimerLag", since="1.4")
     """The same of requests that a free worker waited for: the delay that the client itself adds."""
-    reply_waits: LatencyHistogram = delays("ReplyWait", since="1.4", native="reply_waits")
+    reply_waits: LatencyHistogram = delays("ReplyWait", since="1.4")
     """How long replies waited in the kernel for their thread, in milliseconds, of a sample; None
     if the kernel does not report it."""
     cpu_s: float = figure("ClientCpuSeconds", merge=total)

@@ -83,8 +83,10 @@ class Declared:
     is_saved: bool = True
     """False: only in journals and in reports of clients."""
     is_group: bool = False
+    is_native: bool = False
+    """Whether a counter or histogram of the native core fills it."""
     native: str = ""
-    """The native core's counter or histogram that fills it."""
+    """The native core's name for it, if that is not the field's."""
     summary: str = ""
     """The line of the summary if it is not 0; `{}` is the value."""
     order: int = dataclasses.field(default_factory=lambda: next(_order))
@@ -98,14 +100,14 @@ def figure(key: str, *, default_factory: Any = MISSING, **declared: Any) -> Any:
     return dataclasses.field(default=declared.get("default", MISSING), metadata=metadata)
 
 
-def group(merge: Merge | None = None) -> Any:
+def group() -> Any:
     """Declare a nested dataclass whose keys are in the object around it."""
-    return figure("", is_group=True, **({} if merge is None else {"merge": merge}))
+    return figure("", is_group=True)
 
 
-def counter(key: str, *, native: str, **declared: Any) -> Any:
-    """Declare a counter of the native core named `native`; clients add up."""
-    return figure(key, default=0, native=native, merge=total, **declared)
+def counter(key: str, **declared: Any) -> Any:
+    """Declare a counter of the native core of the field's name; clients add up."""
+    return figure(key, default=0, is_native=True, merge=total, **declared)
 
 
 def computed(key: str, **declared: Any) -> Callable[[Getter], Getter]:
@@ -223,4 +225,4 @@ def _place(declared: Declared, here: InheritedHere, *, is_own: bool) -> tuple[in
 def native_names(kind: Any) -> dict[str, str]:
     """Return the fields of a dataclass that the native core fills, and its name for each."""
     fields = declared_fields(kind).items()
-    return {name: declared.native for name, declared in fields if declared.native}
+    return {name: declared.native or name for name, declared in fields if declared.is_native}

@@ -40,18 +40,18 @@ class Figures:
         """Measured requests, successes and failures."""
         return self.successes + self.measured_failed
 
-    successes: int = counter("Successes", native="successes")
+    successes: int = counter("Successes")
     """Measured requests whose replies were all right."""
-    inferences: int = counter("Inferences", native="inferences")
+    inferences: int = counter("Inferences")
     """Images in the successes: a request carries a batch of them."""
     failures: Mapping[str, Failure] = figure("Failures", merge=by_key, default_factory=dict)
     """Measured requests that failed, by kind. They are in no latency."""
-    shed: int = counter("Shed", native="shed", since="1.4")
+    shed: int = counter("Shed", since="1.4")
     """Measured requests that were due and not sent, because they were later than MaxLagSeconds."""
-    late_starts: int = counter("LateStarts", native="late_starts", since="1.1")
+    late_starts: int = counter("LateStarts", since="1.1")
     """Measured requests that started late by the schedule, because no worker was free."""
     latencies: LatencyHistogram = figure(
-        "Quantiles", form=LATENCIES, merge=together, native="latencies",
+        "Quantiles", form=LATENCIES, merge=together, is_native=True,
         default_factory=LatencyHistogram.empty,
     )  # fmt: skip
     """Latencies of the successes, from the intended start."""
@@ -75,7 +75,7 @@ class StepFigures(Figures):
     seconds: float = figure("Seconds", merge=greatest)
     """How long it lasted: less than asked if the run ended in it, 0 if it ended before."""
     inherited = InheritedHere()
-    unsent: int = counter("Unsent", since="1.8", native="unsent")
+    unsent: int = counter("Unsent", since="1.8")
     """Requests that were due in it before the end and had no worker free by then."""
 
 

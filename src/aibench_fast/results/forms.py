@@ -96,9 +96,9 @@ LAGS = Form(
 """Delays: a few percentiles, null without any. Only exact JSON has the histogram."""
 
 
-def delays(key: str, *, native: str, **declared: Any) -> Any:
-    """Declare delays of the native core's histogram named `native`, in milliseconds."""
-    declared |= {"form": LAGS, "merge": together, "native": native}
+def delays(key: str, **declared: Any) -> Any:
+    """Declare delays of the native core's histogram of the field's name, in milliseconds."""
+    declared |= {"form": LAGS, "merge": together, "is_native": True}
     return figure(key, default_factory=LatencyHistogram.empty, **declared)
 
 

@@ -18,7 +18,10 @@ def merged(several: Sequence[Several]) -> Several:
     kind: Any = type(several[0])
     fields = declared_fields(kind).items()
     return kind(  # type: ignore[no-any-return]
-        **{name: declared.merge(several, name) for name, declared in fields}
+        **{
+            name: (nested if declared.is_group else declared.merge)(several, name)
+            for name, declared in fields
+        }
     )
 
 

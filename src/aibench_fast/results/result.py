@@ -177,18 +177,18 @@ class Connections:
     """How often a server could not be reached."""
     outages: Sequence[Outage] = figure("Outages", since="1.6", merge=by_coordinator, default=())
     """The first 100 times that a server could not be reached."""
-    reconnects: int = counter("Reconnects", since="1.5", native="reconnects")
+    reconnects: int = counter("Reconnects", since="1.5")
     """Reconnects after the server closed a connection between requests, as HTTP allows."""
-    remade: int = counter("RemadeConnections", since="1.9", native="remade")
+    remade: int = counter("RemadeConnections", since="1.9")
     """Reconnects after a connection was lost."""
     resent: int = counter(
-        "Resent", since="1.9", native="resent",
+        "Resent", since="1.9",
         summary="Resent: {} requests, to which the server had closed the connection",
     )  # fmt: skip
     """Requests sent again, because the server closed the connection before it had them."""
-    moved: int = counter("Moved", since="1.7", native="moved")
+    moved: int = counter("Moved", since="1.7")
     """MOVED redirects to another node of a cluster that were followed."""
-    asked: int = counter("Asked", since="1.7", native="asked")
+    asked: int = counter("Asked", since="1.7")
     """ASK redirects to another node of a cluster that were followed."""
     times: LatencyHistogram = delays("ConnectTime", since="1.9", native="connect_times")
     """Time to connect, with TLS and log-in, in milliseconds, of the measured part."""
@@ -202,7 +202,7 @@ class Schedule:
         "Arrivals", since="1.4", described_by=Arrivals, default=None
     )
     """How requests were due; None in a closed loop."""
-    unsent: int = counter("Unsent", since="1.4", native="unsent")
+    unsent: int = counter("Unsent", since="1.4")
     """Requests that were due before the end and had no worker free by then."""
     lag_exceeded: bool = figure("LagExceeded", since="1.4", merge=any_of, default=False)
     """Whether a request that was later than MaxLagSeconds ended the run."""
@@ -311,7 +311,8 @@ class Result(Figures, ShownInNotebooks):
         """The format's version, major.minor: a minor one adds keys, a major one changes any."""
         return FORMAT_VERSION
 
-    setup: Setup = group(merge=nested)
+    setup: Setup = group()
+    """The settings of the run."""
     start_unix_ms: int = figure("StartTime", merge=by_coordinator)
     """When the first request was sent, as Unix time in milliseconds."""
     end_unix_ms: int = figure("EndTime", merge=by_coordinator)
@@ -343,7 +344,7 @@ class Result(Figures, ShownInNotebooks):
         return "service" if self.service_latencies is None else "response"
 
     latencies: LatencyHistogram = figure(
-        "OverallQuantiles", form=LATENCIES, merge=together, native="latencies"
+        "OverallQuantiles", form=LATENCIES, merge=together, is_native=True
     )
     """Latencies of the measured successes, from the intended start. In a closed loop that is the
     actual start, unless a request waited for a new connection."""
@@ -355,9 +356,12 @@ class Result(Figures, ShownInNotebooks):
         LateStarts="Asked", Shed="Arrivals", Overloaded="Unsent", ConnectTime="ReplyWait",
         ConnectShare="ConnectTime", SaturatedLatencies="ConnectShare",
     )  # fmt: skip
-    counts: Counts = group(merge=nested)
-    connections: Connections = group(merge=nested)
-    schedule: Schedule = group(merge=nested)
+    counts: Counts = group()
+    """Counts of the whole run, warm-up included."""
+    connections: Connections = group()
+    """Outages, reconnects and redirects."""
+    schedule: Schedule = group()
+    """When requests were due, and which were not sent."""
     steps: Sequence[StepFigures] = figure("Steps", since="1.4", merge=part_by_part, default=())
     """Figures of each step of a profile; together they are the whole."""
     kinds: Sequence[KindFigures] = figure("Kinds", since="1.4", merge=part_by_part, default=())
@@ -370,8 +374,10 @@ class Result(Figures, ShownInNotebooks):
         "Clients", since="1.7", merge=by_coordinator, default=()
     )
     """Figures of each of several clients; together they are the whole."""
-    client: ClientSide = group(merge=nested)
-    server: ServerSide = group(merge=nested)
+    client: ClientSide = group()
+    """The client's use of its machine."""
+    server: ServerSide = group()
+    """The server, and its own statistics."""
     facts: Mapping[str, Any] = figure("Facts", since="1.1", described_by=Facts, merge=agreed)
     """Facts about machine, software, model and data."""
     expectations: Sequence[Checked] = figure("Expectations", since="1.4", default=())
