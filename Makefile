@@ -1,26 +1,26 @@
-# make bench   photographs to figures, in one command
-# make data-vision   COCO 2017's photographs to /tmp/bulk_data/vision_tensors.out
-# make perf    what the client costs beside its peers: a table of ratios, in about half an hour
+# make bench   the first run, from photographs to figures, in one command
+# make data-vision   tensors of COCO 2017's photographs in /tmp/bulk_data/vision_tensors.out
+# make perf    compare the client's costs with other programs: a table of ratios, half an hour
 # make test    all tests that need nothing but what make system names, and the twenty slowest of them
 # make test-servers  the tests that need KServe, MLServer, Triton or a browser
 # make servers KServe's server and MLServer for those, 800 MB under build/servers
-# make dist    sdist and wheel under dist/, each installed in a clean environment and tried there
-# make docs    the documentation's site under build/site; a dead link is an error
-# make lint    ruff, mypy, and every warning of the C compiler an error
+# make dist    sdist and wheel in dist/, installed with all extras in clean environments and tried
+# make docs    the documentation's site in build/site; dead links are errors
+# make lint    ruff, mypy, and the C compiler with every warning as an error
 # make asan    the embedded server's module and the client under AddressSanitizer and UBSan
 # make ubsan   the client under UBSan alone, tsan under ThreadSanitizer, memcheck under valgrind
-# make fuzz    random commands, replies, files and words, a minute each
-# make faults  20,000 random schedules of faults, over which counts have to be conserved: half an hour
-# make moments Ctrl-C and SIGTERM at 20 moments of each command, which end it within two seconds
-# make soak    loads and faults for MINUTES, in which neither memory nor descriptors may grow
-# make audit   known vulnerabilities of what is in requirements.txt, where the advisories can be read
-# make clean   remove what was built, the environment and results/
+# make fuzz    random commands, replies, files and options, a minute each
+# make faults  check that all requests are counted over 20,000 random schedules of faults: half an hour
+# make moments check that Ctrl-C and SIGTERM end each command within two seconds, at 20 moments
+# make soak    check that memory and descriptors do not grow over MINUTES of loads and faults
+# make audit   look up known vulnerabilities of the packages in requirements.txt
+# make clean   remove build products, the environment and results/
 
 PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 AIBENCH := $(VENV)/bin/aibench-fast
-# A stamp for each purpose: nobody waits for packages that only another purpose needs.
+# One stamp per purpose: nobody waits for packages of another purpose.
 BUILD := $(VENV)/.build
 PACKAGES := $(VENV)/.packages
 NATIVE := $(VENV)/.native
@@ -30,10 +30,10 @@ TEST_SERVERS := $(VENV)/.test-servers
 LINT := $(VENV)/.lint
 DIST := $(VENV)/.dist
 DOCS := build/docs-venv
-# Without byte code of all modules: Python writes that of what is imported.
+# Without compiling byte code: Python does that for the modules that it imports.
 INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile
 PYPROJECT := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))
-# Python files are used from where they are. Only these need a build, without pip.
+# Only these need a build, without pip. Python files are used in place.
 BUILT_FROM := setup.py vendored_sources.py exported.map \
     $(shell find src -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' | grep -Ev '/(_core|_pixels)\.c$$')
 
@@ -43,7 +43,7 @@ BENCH_SECONDS ?= 30s
 FAULTS ?= 20000
 MINUTES ?= 30
 
-# Servers that tests ask, whose packages want others than ours.
+# Servers for tests, whose packages conflict with ours.
 SERVERS := build/servers
 # More words for pytest: continuous integration has it measure coverage.
 PYTEST ?=
@@ -80,7 +80,7 @@ $(SERVERS)/%/.installed:
 	$(@D)/bin/python -m pip install --quiet '$(PACKAGE)'
 	@touch $@
 
-# The wheel gets the tag of the systems that it runs on; both are tried in clean environments.
+# auditwheel tags the wheel with the systems that it runs on.
 dist: $(DIST)
 	rm -rf dist build/dist
 	$(PYTHON) -m build --outdir build/dist .
@@ -117,7 +117,7 @@ audit:
 	build/audit/bin/python -m pip install --quiet pip-audit
 	.ci/audit build/audit/bin/pip-audit requirements.txt
 
-# What a run needs: packages are installed while the C code is compiled.
+# The requirements of a run: packages are installed while the C code is compiled.
 ready:
 	@$(MAKE) --no-print-directory -j 2 installed
 
@@ -142,7 +142,7 @@ $(RUN): pyproject.toml | $(PACKAGES) $(NATIVE)
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Dependency groups take pip 25.1 or newer.
+# Dependency groups need pip 25.1 or newer.
 $(TEST): pyproject.toml | ready
 	$(INSTALL) 'pip>=25.1'
 	$(INSTALL) --no-build-isolation --editable '.[server,report,notebook,dask,fsspec,completion]' --group test
@@ -150,7 +150,7 @@ $(TEST): pyproject.toml | ready
 
 $(TEST_SERVERS): $(TEST)
 	$(INSTALL) --group test-servers
-	# Its Python part, which nothing here uses, wants another NumPy; its Triton does with any.
+	# Without dependencies: its Python part, which is not used here, needs NumPy 1.
 	$(INSTALL) --no-deps 'nvidia-pytriton>=0.5'
 	@touch $@
 
@@ -169,7 +169,7 @@ $(DIST): pyproject.toml | ready
 	$(INSTALL) --group dist
 	@touch $@
 
-# Say which system package is missing, by its name in Debian and Ubuntu.
+# Report a missing system package by its name in Debian and Ubuntu.
 system:
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is missing: install python3, or say make PYTHON3=..." >&2; exit 1; }

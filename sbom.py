@@ -1,4 +1,4 @@
-"""What is linked into the native parts, as a CycloneDX document that goes into the wheel."""
+"""The CycloneDX document of the wheel: the libraries linked into the native parts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ PACKAGE_LICENCE = "Apache-2.0"
 def document(
     version: str, libraries: Sequence[Library], openssl_version: str | None
 ) -> dict[str, Any]:
-    """The document of a wheel; `openssl_version` is None where OpenSSL is not linked."""
+    """Return the document of a wheel; `openssl_version` is None if OpenSSL is not linked."""
     linked = [_vendored(library) for library in libraries]
     if openssl_version is not None:
         linked.append(_openssl(openssl_version))
@@ -35,7 +35,7 @@ def document(
 
 
 def _vendored(library: Library) -> dict[str, Any]:
-    if not library.is_pinned:  # whoever gave the folder knows what is in it
+    if not library.is_pinned:  # the content of a given folder is unknown
         return {
             "type": "library", "bom-ref": library.name, "name": library.name,
             "licenses": _licences(library.licence),

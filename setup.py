@@ -13,7 +13,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-sys.path.insert(0, str(Path(__file__).parent))  # a build backend leaves it out
+sys.path.insert(0, str(Path(__file__).parent))  # build backends do not add it
 
 import sbom
 import vendored_sources
@@ -23,11 +23,11 @@ SERVER_MODULE = "aibench_fast.server.aimodule"
 WARNINGS = ["-Wall", "-Wextra"]
 # -O3 for the loops over pixels: at -O2 the compiler leaves them unvectorised, four times slower.
 CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread", *WARNINGS]
-# What Cython writes only calls the C code: more would double its compile time and gain nothing.
+# Cython's output only calls the C code: -O3 would double its compile time and gain nothing.
 CYTHON_CFLAGS = ["-O1", "-g0"]
 VENDORED_CFLAGS = [
     "-O2", "-g0", "-D_GNU_SOURCE", "-DYYJSON_DISABLE_UTILS=1", "-fvisibility=hidden",
-    "-w",  # their warnings are theirs to mend
+    "-w",  # warnings of other people's code
 ]  # fmt: skip
 EXPORTED = Path("exported.map")
 LINK_FLAGS = [f"-Wl,--version-script={EXPORTED}"]
@@ -36,13 +36,13 @@ LINK_FLAGS = [f"-Wl,--version-script={EXPORTED}"]
 class BuildNative(build_ext):
     """Links C libraries statically into the client; the server's module becomes a plain .so.
 
-    Objects are compiled on every core, and only where they are older than what they are made of.
+    Objects are compiled on all cores, and only if a source, a header or the command changed.
     """
 
     def finalize_options(self) -> None:
         super().finalize_options()
         if self.inplace or self.editable_mode:
-            # setuptools compiles for an editable installation in a temporary folder, all anew.
+            # For an editable installation setuptools would compile all in a temporary folder.
             self.build_temp = "build/native"
 
     def build_extensions(self) -> None:
@@ -60,7 +60,7 @@ class BuildNative(build_ext):
         extra_postargs: list[str] | None = None,
         depends: Sequence[str] | None = None,
     ) -> list[str]:
-        """As the compiler's own `compile`, which goes through all sources one after the other."""
+        """Replace the compiler's `compile`, which compiles all sources one after the other."""
         compiler = self.compiler
         _, objects, postargs, options, build = compiler._setup_compile(
             output_dir, macros, include_dirs, sources, None, extra_postargs
@@ -102,7 +102,7 @@ class BuildNative(build_ext):
         super().build_extension(ext)
 
     def has_openssl(self) -> bool:
-        """Whether the headers of OpenSSL 3 are there; without them the client has no TLS."""
+        """Return whether OpenSSL 3's headers are installed; without them the client has no TLS."""
         probe = Path(self.build_temp) / "openssl_probe.c"
         probe.parent.mkdir(parents=True, exist_ok=True)
         probe.write_text(
@@ -114,21 +114,21 @@ class BuildNative(build_ext):
             self.compiler.compile([str(probe)], output_dir=self.build_temp)
         except CompileError:
             print(
-                "there are no headers of OpenSSL 3 (Debian: libssl-dev): built without TLS",
+                "OpenSSL 3's headers are not installed (Debian: libssl-dev): building without TLS",
                 file=sys.stderr,
             )
             return False
         return True
 
     def get_ext_filename(self, fullname: str) -> str:
-        # A server module is not a Python extension: no interpreter's suffix.
+        # The server's module is not a Python extension and has no interpreter's suffix.
         if fullname.endswith(SERVER_MODULE.rpartition(".")[2]):
             return fullname.replace(".", "/") + ".so"
         return super().get_ext_filename(fullname)
 
 
 def is_current(made: Path, made_of: Path, built_by: Path, command: str) -> bool:
-    """Whether an object is newer than all that it was made of, and was made by that command."""
+    """Return whether an object is newer than its sources and was made by this command."""
     try:
         if built_by.read_text() != command:
             return False
@@ -140,7 +140,7 @@ def is_current(made: Path, made_of: Path, built_by: Path, command: str) -> bool:
 
 
 class WheelWithSbom(bdist_wheel):
-    """Lays the list of what is linked in beside the wheel's metadata, as PEP 770 has it."""
+    """Adds an SBOM of the linked libraries to the wheel, as PEP 770 specifies."""
 
     def write_wheelfile(self, wheelfile_base: str, *arguments: str) -> None:
         super().write_wheelfile(wheelfile_base, *arguments)
@@ -152,15 +152,15 @@ class WheelWithSbom(bdist_wheel):
         (folder / sbom.FILE_NAME).write_text(json.dumps(document, indent=2) + "\n")
 
     def openssl_version(self) -> str | None:
-        """Of the headers that the client was built with; None where it is not linked with it."""
+        """Return the version of OpenSSL's headers; None if the client is not linked with it."""
         build = self.get_finalized_command("build_ext")
         if "ssl" not in client.libraries:
             return None
         Path(build.build_temp).mkdir(parents=True, exist_ok=True)
-        asked, told = (Path(build.build_temp) / name for name in ("version.c", "version.i"))
-        asked.write_text("#include <openssl/opensslv.h>\nOPENSSL_VERSION_STR\n")
-        build.compiler.preprocess(str(asked), str(told))
-        return told.read_text().split()[-1].strip('"')
+        source, output = (Path(build.build_temp) / name for name in ("version.c", "version.i"))
+        source.write_text("#include <openssl/opensslv.h>\nOPENSSL_VERSION_STR\n")
+        build.compiler.preprocess(str(source), str(output))
+        return output.read_text().split()[-1].strip('"')
 
 
 def native_extension(name: str, folder: Path, *more_sources: str, **options: object) -> Extension:

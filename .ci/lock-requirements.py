@@ -1,6 +1,6 @@
-"""Write requirements.txt: every package that a user's installation comes to, at one version each.
+"""Write requirements.txt: every package of an installation with all extras, with its version.
 
-It is what `make audit` asks about; an installation goes by pyproject.toml.
+`make audit` reads it; installations use pyproject.toml.
 usage: lock-requirements.py
 """
 
@@ -11,21 +11,21 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-HEAD = "# Made by .ci/lock-requirements.py. What `make audit` asks about.\n"
+HEAD = "# Made by .ci/lock-requirements.py for `make audit`.\n"
 
 
 def main() -> None:
-    """Let pip choose the versions, and write them down."""
+    """Write the versions that pip chooses."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = list(project["dependencies"])
     for packages in project["optional-dependencies"].values():
         wanted += packages
-    told = subprocess.run(
+    report = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
          "--report", "-", *wanted],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    chosen = [one["metadata"] for one in json.loads(told.stdout)["install"]]
+    chosen = [one["metadata"] for one in json.loads(report.stdout)["install"]]
     lines = sorted(f"{one['name'].lower()}=={one['version']}\n" for one in chosen)
     (ROOT / "requirements.txt").write_text(HEAD + "".join(lines))
 

@@ -1,42 +1,42 @@
-"""The three kinds of error, by whose they are.
+"""The three kinds of error: the caller's, the server's and ours.
 
-A message names what was asked, what was found, and what to do about it. The command line prints
-it as one line and leaves with the class's exit code.
+A message states what was given, what was found, and what to do. The command line prints it as one
+line and exits with the exit code of the class.
 """
 
 import re
 
 MAX_MESSAGE = 4000
-"""Characters of an error's message."""
+"""The most characters of a message."""
 
 
 class AibenchError(Exception):
     """The base of every error that this package raises on purpose.
 
-    What is not printable in a message, such as a line's end in a name that it repeats, is escaped;
-    a message has at most MAX_MESSAGE characters.
+    Unprintable characters of a message, such as a line break in a name, are escaped. A message has
+    at most MAX_MESSAGE characters.
     """
 
     exit_code = 4
 
     def __init__(self, message: str) -> None:
-        """Say what was asked, what was found and what to do, in one line."""
+        """Take a message of one line: what was given, what was found, what to do."""
         super().__init__(shortened(escaped(message)))
 
 
 def escaped(words: str) -> str:
-    """One line of printable words, where what they repeat was written by anyone."""
+    """Return the words as one printable line, also if they repeat untrusted text."""
     words = words.replace("\t", " ")
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words)
 
 
 def shortened(words: str) -> str:
-    """A message of bounded length: a server may have a great deal to say."""
+    """Return a message of limited length: servers may send long ones."""
     return words if len(words) <= MAX_MESSAGE else f"{words[: MAX_MESSAGE - 4]} ..."
 
 
 def misread(error: Exception) -> str:
-    """Say what is wrong with a document, from the error that reading it raised."""
+    """Describe what is wrong with a document, from the error that reading it raised."""
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
     if isinstance(error, (TypeError, AttributeError)):
@@ -45,7 +45,7 @@ def misread(error: Exception) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL as a message may repeat it: without a log-in or a query, which may be secret."""
+    """Return a URL for a message, without log-in and query, which may be secret."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url
@@ -56,18 +56,18 @@ def shown_url(url: str) -> str:
 
 
 class ConfigError(AibenchError):
-    """The caller's: an option, a file or a folder is not what the run needs."""
+    """The caller's error: an option, a file or a folder is not what the run needs."""
 
     exit_code = 2
 
 
 class ServerError(AibenchError):
-    """The server's: it is not there, refused, or does not know what it was asked."""
+    """The server's error: it does not answer, refuses, or does not support the request."""
 
     exit_code = 3
 
 
 class InternalError(AibenchError):
-    """Ours: something that should not happen, worth a report to the developers."""
+    """Our error: something that should not happen, worth a report to the developers."""
 
     exit_code = 4

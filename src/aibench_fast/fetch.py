@@ -1,4 +1,4 @@
-"""Files from the network: resumed, checked, and under their final name only when whole."""
+"""Downloads files: resumes and checks them, and names them only when they are complete."""
 
 import hashlib
 import time
@@ -15,14 +15,14 @@ from aibench_fast.files import unwritable
 
 REPLY_TIMEOUT_S = 30.0
 READ_BYTES = 1 << 18
-# Waits before each attempt that follows one without a new byte; after the last one it gives up.
+# Delays before a retry after an attempt without a new byte; after the last one it gives up.
 RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0)
 
-Progress = Callable[[int, int | None], None]  # bytes that are here, bytes in all where known
+Progress = Callable[[int, int | None], None]  # bytes received, and the total if it is known
 
 
 class _Interrupted(Exception):
-    """A transfer stopped before its end for a reason that another attempt may not meet."""
+    """A transfer stopped early; a retry may succeed."""
 
 
 def download(
@@ -33,12 +33,12 @@ def download(
     size: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Download `url` to `destination`, unless a file with that SHA-256 or size is there.
+    """Download `url` to `destination`, unless it already has that SHA-256 or size.
 
-    A connection that is cut is gone on with from where it stopped. So is what an earlier, stopped
-    call left beside the destination, where `sha256` (64 hexadecimal digits) can tell whether the
-    two fit together. Raises ConfigError where an argument is wrong or the file cannot be written,
-    ServerError where the server refuses, stays away, or serves something else.
+    Retries continue where a cut connection stopped. With `sha256` (64 hexadecimal digits), which
+    shows whether the parts fit together, so does a call after one that was stopped. Raises
+    ConfigError if an argument is wrong or the file cannot be written, ServerError if the server
+    refuses, does not answer, or serves another file.
     """
     _check_arguments(url, sha256)
     checkable = sha256 is not None or size is not None
@@ -52,7 +52,7 @@ def download(
         resumed = partial.is_file()
         _transfer(url, partial, progress)
         problem = _mismatch(partial, sha256, size)
-        if problem and resumed:  # what was left may be of another file
+        if problem and resumed:  # the earlier part may be of another file
             partial.unlink()
             _transfer(url, partial, progress)
             problem = _mismatch(partial, sha256, size)
@@ -65,13 +65,13 @@ def download(
 
 
 def path_of(url: str) -> str:
-    """The path in a URL of the web; ConfigError where it is none."""
+    """Return the path of a web URL; ConfigError if it is not one."""
     if not url.strip():
         raise ConfigError("cannot fetch an empty address: write https://HOST/PATH")
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigError(f"cannot fetch {shown_url(url)}: it is no address") from error
+        raise ConfigError(f"cannot fetch {shown_url(url)}: it is not an address") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
             f"cannot fetch {shown_url(url)}: give an address that begins with https:// or http://"
@@ -88,11 +88,11 @@ def _check_arguments(url: str, sha256: str | None) -> None:
     if sha256 is not None and (
         len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef")
     ):
-        raise ConfigError(f"{sha256!r} is no SHA-256; give its 64 hexadecimal digits")
+        raise ConfigError(f"{sha256!r} is not a SHA-256; give its 64 hexadecimal digits")
 
 
 def _mismatch(file: Path, sha256: str | None, size: int | None) -> str | None:
-    """What is wrong with a file, in words; None where nothing is."""
+    """Return how a file differs from the expected one, in words; None if it does not."""
     found_size = file.stat().st_size
     if size is not None and found_size != size:
         return f"it has {found_size:,} bytes, expected {size:,}"
@@ -104,7 +104,7 @@ def _mismatch(file: Path, sha256: str | None, size: int | None) -> str | None:
 
 
 def _transfer(url: str, partial: Path, progress: Progress) -> None:
-    """Go on with `partial` until it is whole, over as many connections as that takes."""
+    """Continue `partial` until it is complete, over as many connections as that takes."""
     failures = 0
     while True:
         before = _size(partial)
@@ -124,26 +124,26 @@ def _transfer(url: str, partial: Path, progress: Progress) -> None:
 
 
 def _receive(url: str, partial: Path, progress: Progress) -> None:
-    """Append to `partial` what one connection gives; _Interrupted where that is not all of it."""
+    """Append the bytes of one connection to `partial`; _Interrupted if some are missing."""
     done = _size(partial)
-    # Compressed on the way, its offsets would not be those of the file.
+    # With compression, offsets would not be those of the file.
     headers = {"Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
     try:
         with _network_errors(url):
             response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=REPLY_TIMEOUT_S)
-    except HTTPError as error:  # 416, the only one let through: there is nothing after `done`
+    except HTTPError as error:  # 416, the only one that gets here: nothing follows `done`
         if error.headers.get("Content-Range") == f"bytes */{done}":
             return
         partial.unlink()
-        raise _Interrupted("the server has less of it than is here") from error
+        raise _Interrupted("the server's file is shorter than what was received") from error
     with response:
-        if response.status != 206:  # it does not know Range, or nothing was asked of it
+        if response.status != 206:  # it ignores Range, or the request had none
             done = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             partial.unlink()
-            raise _Interrupted("the server sent another part than was asked for")
+            raise _Interrupted("the server sent another part than the requested one")
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
         with partial.open("ab" if done else "wb") as file:
@@ -163,7 +163,7 @@ def _read(url: str, response: HTTPResponse) -> bytes:
 
 @contextmanager
 def _network_errors(url: str) -> Iterator[None]:
-    """Sort errors into those that may pass, those that will not, and 416, which stays as it is."""
+    """Turn errors into _Interrupted, for a retry, or ServerError; let 416 through."""
     try:
         yield
     except HTTPError as error:

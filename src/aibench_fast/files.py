@@ -1,4 +1,4 @@
-"""Output files that are either whole or not there."""
+"""Output files that are either complete or absent."""
 
 import fcntl
 import glob
@@ -12,33 +12,33 @@ from typing import BinaryIO
 from aibench_fast.errors import ConfigError
 
 TEXT_ENCODING = "utf-8-sig"
-"""UTF-8 whose byte order mark, if any, is no part of the text when it is read."""
+"""UTF-8; reading removes a byte order mark."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes `path`'s name only when the block ends well.
+    """Open a file for writing that gets the name `path` only when the block ends without an error.
 
-    The folder is made where it is missing. Until the end the bytes are in a temporary file in the
-    same folder; an error or an interrupt removes it and leaves what was under `path` before. One
-    that a killed process left is removed by the next that writes to `path`.
-    Raises ConfigError where the folder or the file cannot be written, or the disk is full.
+    Missing folders are made. Until the end the bytes are in a temporary file in the same folder; an
+    error or an interrupt removes it, and a file that `path` had before stays. The next process that
+    writes to `path` removes temporary files of killed processes.
+    Raises ConfigError if the folder or the file cannot be written, or the disk is full.
     """
     target = _prepared(path)
-    # With the machine's name, for several may write to one folder.
+    # With the machine's name: several machines may write to one folder.
     temporary = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}.part")
     _remove_stale(target)
     try:
-        # Opened in here, so that an interrupt leaves no file even before it has a name in Python.
+        # Opened inside `try`, so that an interrupt at any moment leaves no file.
         with temporary.open("wb") as file:
-            with suppress(OSError):  # of a file system without locks
+            with suppress(OSError):  # file systems without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file
         temporary.replace(target)
     except BaseException as error:
-        with suppress(OSError):  # of a file system that cannot be written, where there is none
+        with suppress(OSError):  # a read-only file system, without such a file
             temporary.unlink(missing_ok=True)
-        # Only our own file's trouble: an OSError of the block's other work is not about `path`.
+        # Only errors of this file: other OSErrors of the block are not about `path`.
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise unwritable(path, error) from error
         raise
@@ -46,10 +46,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def growing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for what is to be read even if the process is killed meanwhile.
+    """Open a file whose content must survive if the process is killed.
 
-    Until the block ends well and it takes `path`'s name it is there as `path.partial`, which stays
-    where anything was written to it. ConfigError as `replacing`.
+    It is `path.partial` until the block ends without an error and it gets the name `path`. The
+    partial file stays if anything was written to it. ConfigError as `replacing`.
     """
     target = _prepared(path)
     partial = partial_of(target)
@@ -73,14 +73,14 @@ def growing(path: Path) -> Iterator[BinaryIO]:
 
 
 def partial_of(path: Path) -> Path:
-    """Where a `growing` file is until it is whole."""
+    """Return the name of a `growing` file until it is complete."""
     return path.with_name(f"{path.name}.partial")
 
 
 def remove_written(path: Path) -> None:
-    """Remove a file if it is there, and what killed processes left that were writing it.
+    """Remove a file if it exists, and temporary files of killed processes that wrote it.
 
-    Where the folder cannot be written any more they stay.
+    They stay if the folder cannot be written any more.
     """
     target = path.resolve()
     with suppress(OSError):
@@ -89,8 +89,8 @@ def remove_written(path: Path) -> None:
 
 
 def _prepared(path: Path) -> Path:
-    """The file to write for `path`, in a folder that is there."""
-    target = path.resolve()  # through a symbolic link, so that the link itself stays
+    """Return the file to write for `path`, and make its folder."""
+    target = path.resolve()  # a symbolic link itself stays
     if target.exists() and not target.is_file():
         raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
     try:
@@ -101,7 +101,7 @@ def _prepared(path: Path) -> Path:
 
 
 def _remove_stale(target: Path) -> None:
-    """Remove temporary files of killed processes: a living one holds its locked."""
+    """Remove temporary files of killed processes; living ones hold a lock."""
     for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,24 +109,24 @@ def _remove_stale(target: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 text file, without the byte order mark that editors of Windows begin one with.
+    """Read a UTF-8 text file without the byte order mark of Windows editors.
 
-    OSError and UnicodeDecodeError, a ValueError, as Path.read_text.
+    Raises OSError and UnicodeDecodeError, a ValueError, as Path.read_text.
     """
     return path.read_text(TEXT_ENCODING)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file that is either whole or not there; ConfigError as `replacing`.
+    """Write a UTF-8 text file that is either complete or absent; ConfigError as `replacing`.
 
-    What is no character, of a file's name, is written as an escape, as standard output does.
+    Bytes of a file name that are not UTF-8 are escaped, as on standard output.
     """
     with replacing(path) as file:
         file.write(text.encode(errors="backslashreplace"))
 
 
 def check_writable(path: Path) -> None:
-    """Find out now whether `path` can be written later, leaving nothing; ConfigError where not."""
+    """Raise ConfigError if `path` cannot be written later; leave no file."""
     if path.exists() and not path.is_file():
         raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
     try:
@@ -136,7 +136,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Find out now whether files can be written into a folder later; ConfigError where not."""
+    """Raise ConfigError if files cannot be written into a folder later."""
     try:
         _try_folder(folder)
     except OSError as error:
@@ -150,14 +150,14 @@ def _try_folder(folder: Path) -> None:
 
 
 Named = tuple[str, Path | None]
-"""A file, None where there is none, and how it is called, as by its option."""
+"""The name of a file in messages, such as its option, and the file or None."""
 
 
 def check_outputs(writes: Iterable[Named], reads: Iterable[Named] = ()) -> None:
-    """Find out now whether all can be written later, as `check_writable`; ConfigError names it.
+    """Raise ConfigError if a file cannot be written later, as `check_writable`.
 
-    Nor may one be another's too, or one of `reads`, by whatever name: through a link, or as a file
-    in a folder that is read.
+    An output must not be another output or one of `reads` too, by any name: through a link, or as a
+    file in a folder that is read.
     """
     whose: dict[object, str] = {}
     folders: list[tuple[Path, str]] = []
@@ -184,7 +184,7 @@ def check_outputs(writes: Iterable[Named], reads: Iterable[Named] = ()) -> None:
 
 
 def _identities(path: Path) -> list[object]:
-    """What two names of one file have in common."""
+    """Return what all names of a file have in common."""
     try:
         found = path.stat()
     except OSError:
@@ -193,7 +193,7 @@ def _identities(path: Path) -> list[object]:
 
 
 def unwritable(path: Path, error: OSError) -> ConfigError:
-    """The error for an output that the system refuses to write, with the system's reason."""
+    """Return the error for a file that the system refuses to write, with its reason."""
     return ConfigError(
         f"cannot write {path}: {error.strerror or error}; choose a folder with room that you may "
         "write to"

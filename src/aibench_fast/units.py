@@ -15,7 +15,7 @@ LONGEST_DURATION_S = (2**63 - 1) / 1e9
 
 
 def duration_s(words: str) -> float:
-    """A duration as Go writes it (`1000ms`, `1s`, `1m30s`, `0`), in seconds; ValueError else."""
+    """Return the seconds of a duration in Go's syntax: `1000ms`, `1m30s`, `0`; else ValueError."""
     if words == "0":
         return 0.0
     parts = _DURATION_PART.findall(words)
@@ -30,14 +30,14 @@ def duration_s(words: str) -> float:
 
 
 def described_duration(seconds: float) -> str:
-    """Words for a duration of a second and more, as `duration_s` reads them: `2m`, `1h5m30s`."""
+    """Format a duration of a second or more in the same syntax: `2m`, `1h5m30s`."""
     whole = round(seconds)
     parts = [(whole // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s")]
     return "".join(f"{count}{unit}" for count, unit in parts if count) or f"{seconds:.1g}s"
 
 
 def size_bytes(words: str) -> int:
-    """A size such as `512MiB`, `2GB` or a number of bytes; ValueError else."""
+    """Return the bytes of a size such as `512MiB`, `2GB` or `1000`; else ValueError."""
     found = _SIZE.fullmatch(words)
     if found is None or found[2] not in _SIZE_BYTES:
         raise ValueError(f"{words!r} is not a size; write a number and its unit, such as 512MiB")
@@ -45,7 +45,7 @@ def size_bytes(words: str) -> int:
 
 
 def described_size(count: int) -> str:
-    """Words for so many bytes: `1.5 MiB`."""
+    """Format a number of bytes: `1.5 MiB`."""
     for unit in ("GiB", "MiB", "KiB"):
         if count >= _SIZE_BYTES[unit]:
             return f"{count / _SIZE_BYTES[unit]:.1f} {unit}"

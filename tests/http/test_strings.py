@@ -142,7 +142,7 @@ def test_a_file_that_is_none_of_strings_is_one_line(
 
 def test_lines_that_make_no_whole_tensors_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1\n2\n3\n")
-    with pytest.raises(ConfigError, match="3 lines are no whole number of tensors of 2 BYTES"):
+    with pytest.raises(ConfigError, match="3 lines are not a whole number of tensors of 2 BYTES"):
         strings.read(tmp_path / "a", (2,))
 
 

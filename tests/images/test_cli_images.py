@@ -62,14 +62,14 @@ def test_prepare_lists_what_it_skipped(cli: Cli, photographs: Path, tmp_path: Pa
     arguments = ("prepare", "--input", photographs, "--output", tmp_path / "t.out")
     skipped = cli(*arguments, "--on-error", "skip")
     assert skipped.returncode == 0
-    assert skipped.stderr.startswith("skipped a.txt: is no image of a known kind")
+    assert skipped.stderr.startswith("skipped a.txt: is not an image of a supported kind")
     assert "5 tensors from 5 photographs" in skipped.stdout
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: (folder / "a.txt").write_bytes(b"no photograph"), "a.txt: is no image"),
+        (lambda folder: (folder / "a.txt").write_bytes(b"no photograph"), "a.txt: is not an image"),
         (
             lambda folder: (folder / "a.jpg").write_bytes(encode(noise(300, 300), "JPEG")[:5000]),
             "a.jpg: cannot be decoded",

@@ -289,8 +289,8 @@ def test_large_pictures_made_smaller_first_stay_close_to_plain_area_averaging(fo
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "is no image of a known kind"),
-        (b"words, and no picture", "is no image of a known kind"),
+        (b"", "is not an image of a supported kind"),
+        (b"words, and no picture", "is not an image of a supported kind"),
         (encode(noise(300, 300), "JPEG")[:5000], "truncated"),
         (encode(noise(300, 300))[:5000], "cannot be decoded"),
         (encode(Image.new("F", (300, 300)), "TIFF"), "floating-point"),

@@ -91,7 +91,7 @@ def test_photographs_are_read_in_another_process(filled: str) -> None:
     ("where", "message"),
     [
         ("memory://nothing", "there is no such folder or zip archive"),
-        ("nosuch://bucket/folder", "cannot be looked into: Protocol not known: nosuch"),
+        ("nosuch://bucket/folder", "cannot be listed: Protocol not known: nosuch"),
     ],
 )
 def test_an_address_without_photographs(where: str, message: str) -> None:

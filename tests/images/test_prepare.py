@@ -131,7 +131,7 @@ def test_crops_file_says_where_each_tensor_was_cut(photographs: Path, tmp_path: 
 def test_bad_file_fails_by_name_and_leaves_nothing(photographs: Path, tmp_path: Path) -> None:
     (photographs / "3b.txt").write_bytes(b"no photograph")
     config = PrepareConfig(str(photographs), tmp_path / "t.out", crops_file=tmp_path / "crops.csv")
-    with pytest.raises(ConfigError, match=r"^3b\.txt: is no image") as raised:
+    with pytest.raises(ConfigError, match=r"^3b\.txt: is not an image") as raised:
         prepare(config)
     assert "--on-error skip" in str(raised.value)
     assert list(tmp_path.iterdir()) == [photographs]
@@ -154,7 +154,7 @@ def test_skipped_files_leave_the_other_tensors_as_they_are(
 def test_skipped_files_do_not_shorten_what_a_limit_asks(photographs: Path, tmp_path: Path) -> None:
     (photographs / "9.txt").write_bytes(b"no photograph")
     config = PrepareConfig(str(photographs), tmp_path / "t.out", limit=6, on_error="skip")
-    with pytest.raises(ConfigError, match=r"--limit 6: only 5 tensors came out, .* 9.txt"):
+    with pytest.raises(ConfigError, match=r"--limit 6: there are only 5 tensors: .* 9.txt"):
         prepare(config)
     assert not config.output.exists()
 
@@ -163,7 +163,7 @@ def test_nothing_but_skipped_files(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_bytes(b"no photograph")
     config = PrepareConfig(str(tmp_path / "in"), tmp_path / "t.out", on_error="skip")
-    with pytest.raises(ConfigError, match=r"none of its files is a photograph.*a.txt"):
+    with pytest.raises(ConfigError, match=r"it has no photograph.*a.txt"):
         prepare(config)
 
 

@@ -215,7 +215,7 @@ def test_shards_of_one_machine_are_the_whole_in_parts(
     done = cli("prepare", "--input", photographs, "--limit", 14, "--on-error", "skip",
                "--shards", 4, "--output", "s.out", "--crops-file", "s.csv")  # fmt: skip
     assert done.returncode == 0
-    assert done.stderr.startswith("skipped 1b.txt: is no image of a known kind")
+    assert done.stderr.startswith("skipped 1b.txt: is not an image of a supported kind")
     assert "14 tensors from 5 photographs" in done.stdout
     assert done.stdout.endswith("Data generated to file s.out, in 4 shards\n")
     files = shards.files_of(tmp_path / "s.out")

@@ -269,6 +269,6 @@ def test_the_command(
     captured = capsys.readouterr()
     assert captured.out == f"wrote model v1.pb: 1,024,000 bytes, SHA-256 {SHA256}\n"
     assert captured.err.splitlines() == [
-        "aibench-fast: '12' is no SHA-256; give its 64 hexadecimal digits",
+        "aibench-fast: '12' is not a SHA-256; give its 64 hexadecimal digits",
         "aibench-fast: http://host/ does not end with a file name; give one with --out",
     ]

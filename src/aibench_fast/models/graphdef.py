@@ -2,7 +2,7 @@
 
 Field numbers are those of tensorflow/core/framework: graph.proto, node_def.proto,
 attr_value.proto, tensor.proto, tensor_shape.proto, types.proto and versions.proto. The node names
-are those of the published frozen graph, and every operation is one that TensorFlow 1.x knows.
+are those of the published frozen graph, and every operation exists in TensorFlow 1.x.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def graphdef(network: MobileNet) -> bytes:
 
 
 def convolution_nodes(convolution: Convolution, source: str) -> list[bytes]:
-    """Weights, convolution and bias; the last node is `<name>/BiasAdd`."""
+    """Return weights, convolution and bias; the last node is `<name>/BiasAdd`."""
     name = convolution.name
     operation = "DepthwiseConv2dNative" if convolution.depthwise else "Conv2D"
     weights = f"{name}/depthwise_weights" if convolution.depthwise else f"{name}/weights"
@@ -88,14 +88,14 @@ def convolution_nodes(convolution: Convolution, source: str) -> list[bytes]:
 
 
 def node(name: str, operation: str, inputs: Sequence[str], *attributes: bytes) -> bytes:
-    """One node of the graph, computing in float32."""
+    """Encode a node of the graph, computing in float32."""
     float_type = attribute("T", integer(6, DT_FLOAT))
     sources = [text(3, source) for source in inputs]
     return message(1, text(1, name), text(2, operation), *sources, float_type, *attributes)
 
 
 def placeholder(name: str, shape: Sequence[int]) -> bytes:
-    """The graph's input; a dimension of -1 is free."""
+    """Encode the graph's input; a dimension of -1 is free."""
     attributes = [
         attribute("dtype", integer(6, DT_FLOAT)),
         attribute("shape", message(7, tensor_shape(shape))),
@@ -104,7 +104,7 @@ def placeholder(name: str, shape: Sequence[int]) -> bytes:
 
 
 def constant(name: str, values: npt.NDArray[np.generic]) -> bytes:
-    """A node with fixed values, float32 or int32."""
+    """Encode a node with fixed values, float32 or int32."""
     data_type = DATA_TYPES[values.dtype.str]
     tensor = [
         integer(1, data_type),
@@ -119,7 +119,7 @@ def constant(name: str, values: npt.NDArray[np.generic]) -> bytes:
 
 
 def spatial_attributes(strides: Sequence[int], padding: str) -> list[bytes]:
-    """What every operation over rows and columns must say."""
+    """Return the attributes of every operation over rows and columns."""
     return [
         attribute("strides", integer_list(strides)),
         attribute("padding", text(2, padding)),
@@ -128,15 +128,15 @@ def spatial_attributes(strides: Sequence[int], padding: str) -> list[bytes]:
 
 
 def attribute(name: str, value: bytes) -> bytes:
-    """An entry of a node's attribute map; `value` is a field of AttrValue."""
+    """Encode an entry of a node's attribute map; `value` is a field of AttrValue."""
     return message(5, text(1, name), message(2, value))
 
 
 def integer_list(values: Sequence[int]) -> bytes:
-    """AttrValue's list of integers."""
+    """Encode AttrValue's list of integers."""
     return message(1, integers(3, values))
 
 
 def tensor_shape(shape: Sequence[int]) -> bytes:
-    """The fields of a TensorShapeProto."""
+    """Encode the fields of a TensorShapeProto."""
     return b"".join(message(2, integer(1, size)) for size in shape)

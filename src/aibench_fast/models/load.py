@@ -1,4 +1,4 @@
-"""Loading a model into a server."""
+"""Loads a model into a server."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ DEFAULT_CHUNK_BYTES = 511 << 20
 
 
 class Backend(StrEnum):
-    """What runs a model in the server; NULL, of the embedded server, answers without running it."""
+    """The engine of a model; NULL, in the embedded server, answers without inference."""
 
     TF = "TF"
     TFLITE = "TFLITE"
@@ -34,11 +34,11 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model as a server is to hold it; ConfigError where the options contradict one another.
+    """A model to store in a server; ConfigError if the options contradict one another.
 
-    `blob` is the model file's content, `inputs` and `outputs` the names in a TF graph. The server
-    runs up to `batch_size` rows of waiting requests as one (0: one request at a time), waits until
-    there are `min_batch_size`, and for that no longer than `min_batch_timeout_ms` (0: for ever).
+    `blob` is the model file's content, `inputs` and `outputs` are names in a TF graph. The server
+    runs up to `batch_size` rows of waiting requests as one (0: one request at a time). It waits for
+    `min_batch_size` rows, but no longer than `min_batch_timeout_ms` (0: for ever).
     """
 
     name: str
@@ -53,7 +53,7 @@ class ModelSpec:
     tag: str | None = None
 
     def __post_init__(self) -> None:
-        """Check what can be checked without a server."""
+        """Check the values without a server."""
         if not self.name:
             raise ConfigError("the model's name is empty; give the key that it is to have")
         if not self.blob and self.backend is not Backend.NULL:
@@ -81,14 +81,14 @@ class ModelSpec:
 
     @property
     def batches(self) -> bool:
-        """Whether requests are batched: never with TFLITE, whose batch dimension is fixed."""
+        """Return whether requests are batched: never with TFLITE, whose batch is fixed."""
         return self.batch_size > 0 and self.backend is not Backend.TFLITE
 
 
 def read_model(backend: Backend, file: Path | None) -> bytes:
     """Return a model file's content; without a file, the built-in model for the backend.
 
-    Raises ConfigError where the file cannot be read.
+    Raises ConfigError if the file cannot be read.
     """
     if file is None:
         return b"" if backend is Backend.NULL else built_in_model(FORMATS[backend])
@@ -101,10 +101,9 @@ def read_model(backend: Backend, file: Path | None) -> bytes:
 
 
 def load_model(connection: Connection, spec: ModelSpec, dialect: Dialect | None = None) -> Dialect:
-    """Store a model in a server, in place of one of the same name; return the dialect spoken.
+    """Store a model in a server, replacing one of the same name; return the dialect.
 
-    Without a dialect it is the newest that the server knows. Raises ServerError with the server's
-    own words.
+    The default is the newest dialect of the server. Raises ServerError with the server's words.
     """
     dialect = dialect or ask_dialect(connection)
     step = chunk_bytes(connection) if spec.blob else 1
@@ -127,10 +126,10 @@ def load_model(connection: Connection, spec: ModelSpec, dialect: Dialect | None 
 
 
 def stored_model(connection: Connection, name: str, *, in_cluster: bool = False) -> ModelSpec:
-    """Read a model back from a server, as it can be stored again.
+    """Read a model from a server, in the form in which it can be stored again.
 
-    `in_cluster`: the name has a shard's tag. Raises ServerError with the server's own words, or
-    where it is of a backend not known here.
+    `in_cluster`: the name has a shard's tag. Raises ServerError with the server's words, or if the
+    backend is unknown.
     """
     (reply,) = connection.exchange([["AI.MODELGET", name, "META", "BLOB"]])
     if isinstance(reply, Refusal):
@@ -139,7 +138,7 @@ def stored_model(connection: Connection, name: str, *, in_cluster: bool = False)
     backend = text(facts.get("backend"))
     if facts and backend not in [*Backend]:
         raise ServerError(
-            f"the model {name} at {connection.address} runs on {backend}, which is not known"
+            f"the model {name} at {connection.address} runs on {backend}, an unknown backend"
         )
     try:
         blob = facts["blob"]
@@ -158,12 +157,12 @@ def stored_model(connection: Connection, name: str, *, in_cluster: bool = False)
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError(
             f"{connection.address} answered AI.MODELGET {name} META BLOB with "
-            f"{shown_reply(reply)}, which is no model: {misread(error)}"
+            f"{shown_reply(reply)}, which is not a model: {misread(error)}"
         ) from error
 
 
 def chunk_bytes(connection: Connection) -> int:
-    """How much of a model one argument may hold: the least of the server's own limits."""
+    """Return how many bytes of a model an argument may have: the server's smallest limit."""
     limits = [DEFAULT_CHUNK_BYTES]
     # Managed servers refuse CONFIG, and RedisAI before 1.2.7 does not answer AI.CONFIG GET.
     for command in (

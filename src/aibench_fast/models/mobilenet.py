@@ -20,7 +20,7 @@ OUTPUT = "MobilenetV1/Predictions/Reshape_1"
 CLASSES = 1001  # ImageNet's thousand and "background"
 SEED = 12345
 DRAW_LIMIT = 1 << 15
-# Makes up for what the mean over rows and columns evens out: the softmax is far from uniform.
+# Compensates for the mean over rows and columns: the softmax stays far from uniform.
 CLASSIFIER_GAIN = 5.0
 
 # Stride and output channels of the thirteen separable convolutions.
@@ -54,12 +54,12 @@ class Convolution:
 
     @property
     def kernel(self) -> int:
-        """Height and width of the filter."""
+        """Return height and width of the filter."""
         return int(self.weights.shape[0])
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Rows or columns of zeros before and after the input, the odd one after."""
+        """Return the rows or columns of zeros before and after the input, an odd one after."""
         output_size = -(-self.input_size // self.stride)
         total = max((output_size - 1) * self.stride + self.kernel - self.input_size, 0)
         return total // 2, total - total // 2
@@ -78,7 +78,7 @@ class MobileNet:
 
     @property
     def pool_size(self) -> int:
-        """Height and width of what the mean is taken over."""
+        """Return height and width of the area of the mean."""
         last = self.features[-1]
         return -(-last.input_size // last.stride)
 
@@ -125,7 +125,7 @@ def convolution(
     The weights are uniform within sqrt(6 / fan-in): He et al., "Delving Deep into Rectifiers"
     (2015). Those of a filter over several channels sum to zero, and are larger by what that costs:
     a rectified normal variable's mean is 1 / pi of its mean square. Without this, what all images
-    have in common outgrows, layer by layer, what tells them apart.
+    have in common outgrows their differences, layer by layer.
     """
     depthwise = shape[3] == 1
     fan_in = shape[0] * shape[1] * (1 if depthwise else shape[2])

@@ -67,7 +67,7 @@ def onnx_model(network: MobileNet) -> bytes:
 
 
 def weights(convolution: Convolution) -> list[bytes]:
-    """The convolution's constants, in ONNX's order of dimensions: output, input, height, width."""
+    """Return the convolution's constants in ONNX's order: output, input, height, width."""
     order = (2, 3, 0, 1) if convolution.depthwise else (3, 2, 0, 1)
     return [
         tensor(f"{convolution.name}/weights", convolution.weights.transpose(order)),
@@ -76,7 +76,7 @@ def weights(convolution: Convolution) -> list[bytes]:
 
 
 def convolution_node(convolution: Convolution, source: str) -> bytes:
-    """A convolution with its bias, whose output is `<name>/BiasAdd`."""
+    """Encode a convolution with its bias, whose output is `<name>/BiasAdd`."""
     name = convolution.name
     before, after = convolution.padding
     return node(
@@ -91,25 +91,25 @@ def convolution_node(convolution: Convolution, source: str) -> bytes:
 
 
 def node(operation: str, inputs: Sequence[str], output: str, *attributes: bytes) -> bytes:
-    """One node of the graph, named as its output."""
+    """Encode a node of the graph, named as its output."""
     sources = [text(1, source) for source in inputs]
     return message(1, *sources, text(2, output), text(3, output), text(4, operation), *attributes)
 
 
 def integer_attribute(name: str, value: int) -> bytes:
-    """A node's attribute with one integer."""
+    """Encode a node's attribute with one integer."""
     return message(5, text(1, name), integer(3, value), integer(20, ATTRIBUTE_INT))
 
 
 def integer_list(name: str, values: Sequence[int]) -> bytes:
-    """A node's attribute with a list of integers."""
+    """Encode a node's attribute with a list of integers."""
     # Not packed: onnx.proto has proto2 syntax.
     items = [integer(8, value) for value in values]
     return message(5, text(1, name), *items, integer(20, ATTRIBUTE_INTS))
 
 
 def tensor(name: str, values: npt.NDArray[np.generic]) -> bytes:
-    """A constant of the graph, float32 or int64."""
+    """Encode a constant of the graph, float32 or int64."""
     return message(
         5,
         integers(1, values.shape),
@@ -120,6 +120,6 @@ def tensor(name: str, values: npt.NDArray[np.generic]) -> bytes:
 
 
 def value_info(name: str, image_shape: Sequence[int]) -> bytes:
-    """The fields of a ValueInfoProto: float32, the first dimension free."""
+    """Encode the fields of a ValueInfoProto: float32, the first dimension free."""
     sizes = [message(1, text(2, "batch")), *(message(1, integer(1, n)) for n in image_shape)]
     return text(1, name) + message(2, message(1, integer(1, FLOAT_TYPE), message(2, *sizes)))

@@ -1,4 +1,4 @@
-"""Protocol Buffers' wire format, as much of it as a model file needs.
+"""The part of Protocol Buffers' wire format that a model file needs.
 
 A message is the concatenation of its fields; each function returns one field as bytes.
 Source of the format: "Encoding" in the Protocol Buffers documentation.
@@ -13,7 +13,7 @@ FIXED_32 = 5
 
 
 def varint(number: int) -> bytes:
-    """Seven bits a byte, lowest first; a negative number as its 64-bit two's complement."""
+    """Encode a number, seven bits per byte, lowest first; negative ones as two's complement."""
     number &= 0xFFFF_FFFF_FFFF_FFFF
     encoded = bytearray()
     while number > 0x7F:

@@ -12,7 +12,7 @@ from aibench_fast.models.mobilenet import CLASSES, IMAGE_SIZE, INPUT, OUTPUT, Co
 
 SCHEMA_VERSION = 3
 FILE_IDENTIFIER = b"TFL3"
-BUFFER_ALIGNMENT_BYTES = 16  # the schema's force_align, which the Python builder does not know
+BUFFER_ALIGNMENT_BYTES = 16  # the schema's force_align, which the Python builder ignores
 TENSOR_TYPES = {"<f4": TensorType.FLOAT32, "<i4": TensorType.INT32}
 
 
@@ -85,7 +85,7 @@ def add_convolution(
 
 
 class GraphWriter:
-    """A model under construction; tensors go by their index, operators in the order they run."""
+    """A model under construction; tensors have an index, operators run in their order."""
 
     def __init__(self) -> None:
         """Start an empty model."""
@@ -109,7 +109,7 @@ class GraphWriter:
     def operator(
         self, code: int, inputs: Sequence[int], output: int, options: str, **fields: float
     ) -> None:
-        """Add an operator; `options` is its table in the schema, `fields` what it says."""
+        """Add an operator; `options` is its table in the schema, `fields` its content."""
         if code not in self._codes:
             self._codes.append(code)
         self._operators.append(
@@ -127,7 +127,7 @@ class GraphWriter:
         """Return the model with one input and one output."""
         builder = self._builder
         codes = [
-            # Old readers know the deprecated field alone.
+            # Old readers read only the deprecated field.
             self._table("OperatorCode", DeprecatedBuiltinCode=code, BuiltinCode=code, Version=1)
             for code in self._codes
         ]
@@ -166,7 +166,7 @@ class GraphWriter:
         return len(self._tensors) - 1
 
     def _table(self, kind: str, **fields: float) -> int:
-        """A table of the schema, by the names of its generated functions."""
+        """Build a table of the schema with the generated functions of that name."""
         getattr(tflite, f"{kind}Start")(self._builder)
         for field, value in fields.items():
             getattr(tflite, f"{kind}Add{field}")(self._builder, value)

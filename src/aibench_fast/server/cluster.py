@@ -17,16 +17,16 @@ POLL_S = 0.02
 
 
 class EmbeddedCluster:
-    """Nodes that start as one cluster and are stopped together; use it as a context manager.
+    """Nodes that form a cluster and stop together; use it as a context manager.
 
     Args:
-        primaries: among which the slots are shared evenly; the cluster takes three at least.
-        replicas: of each primary.
-        node_timeout_ms: after so long without an answer a node counts as gone, and a replica takes
-            its place.
-        engine_threads: that each node's engine has; 0 for every core.
+        primaries: number of primaries, at least three, which share the slots evenly.
+        replicas: number of replicas per primary.
+        node_timeout_ms: time without an answer after which a node counts as gone, and a replica
+            takes its place.
+        engine_threads: threads of each node's engine; 0 for every core.
 
-    ServerError where a node does not start, or they do not find each other.
+    Raises ServerError if a node does not start or the nodes do not find each other.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class EmbeddedCluster:
         node_timeout_ms: int = 1000,
         engine_threads: int = 1,
     ) -> None:
-        """Start nothing yet."""
+        """Set up the nodes without starting them."""
         count = primaries * (1 + replicas)
         self._nodes = [
             EmbeddedServer(
@@ -45,14 +45,14 @@ class EmbeddedCluster:
             for _ in range(count)
         ]
         self.primaries = self._nodes[:primaries]
-        """As they are at the start."""
+        """The primaries at the start."""
         self.replicas = self._nodes[primaries:]
-        """Those of each primary in turn: number n is one of primary n modulo their number."""
+        """The replicas: number n belongs to primary n modulo the number of primaries."""
         self._stack = ExitStack()
 
     @property
     def address(self) -> ServerAddress:
-        """Of one of its nodes, which knows the others."""
+        """Address of one node, which knows the others."""
         return self.primaries[0].address
 
     def __enter__(self) -> Self:
@@ -60,8 +60,10 @@ class EmbeddedCluster:
         with ExitStack() as stack:
             for node in self._nodes:
                 stack.enter_context(node)
-            with ExitStack() as asked:
-                self._form([asked.enter_context(Connection(one.address)) for one in self._nodes])
+            with ExitStack() as connections:
+                self._form(
+                    [connections.enter_context(Connection(one.address)) for one in self._nodes]
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -83,12 +85,12 @@ class EmbeddedCluster:
         for node in self._nodes[1:]:
             nodes[0].call("CLUSTER", "MEET", node.host, node.port, node.cluster_port)
         known = str(len(nodes))
-        _wait(nodes, "know each other", lambda node: _told(node)["cluster_known_nodes"] == known)
+        _wait(nodes, "know each other", lambda node: _state(node)["cluster_known_nodes"] == known)
         ids = [primary.call("CLUSTER", "MYID") for primary in primaries]
         for n, replica in enumerate(replicas):
             replica.call("CLUSTER", "REPLICATE", ids[n % count])
         _wait(replicas, "have copies", _has_copy)
-        _wait(nodes, "serve all slots", lambda node: _told(node)["cluster_state"] == "ok")
+        _wait(nodes, "serve all slots", lambda node: _state(node)["cluster_state"] == "ok")
 
 
 def _wait(nodes: Sequence[Connection], what: str, is_so: Callable[[Connection], bool]) -> None:
@@ -99,7 +101,7 @@ def _wait(nodes: Sequence[Connection], what: str, is_so: Callable[[Connection], 
         time.sleep(POLL_S)
 
 
-def _told(node: Connection) -> dict[str, str]:
+def _state(node: Connection) -> dict[str, str]:
     return info(node.call("CLUSTER", "INFO"))
 
 

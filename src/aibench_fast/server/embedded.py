@@ -17,13 +17,13 @@ from aibench_fast.server.parts import openvino_library, server_module, server_pr
 from aibench_fast.server.ports import HOST, free_port, start_on_port
 from aibench_fast.server.process import end_process, log_end, wait_until_ready
 
-PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # the client's and `serve`'s; no business of the server
-MAX_SOCKET_PATH_BYTES = 107  # of sockaddr_un
+PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # for the client and `serve`; the server does not need it
+MAX_SOCKET_PATH_BYTES = 107  # size of sockaddr_un's path
 ANSWER_TIMEOUT_S = 1.0
-SAVE_TIMEOUT_S = 600.0  # of models and tensors that may have gigabytes
-LEAST_ROOM_BYTES = 64 << 10  # in the folder of a database
-PASSWORD_BYTES = 24  # of a random one
-# What a client could reach other machines, files or code by. CONFIG changes nothing that would, by
+SAVE_TIMEOUT_S = 600.0  # models and tensors may have gigabytes
+LEAST_ROOM_BYTES = 64 << 10  # free space in the folder of a database
+PASSWORD_BYTES = 24  # of a random password
+# By these a client could reach other machines, files or code. By CONFIG it could not: see
 # enable-protected-configs.
 DENIED_COMMANDS = (
     "debug", "replicaof", "slaveof", "sync", "psync", "migrate", "failover", "bgrewriteaof",
@@ -31,28 +31,29 @@ DENIED_COMMANDS = (
 )  # fmt: skip
 
 NODE_COMMANDS = ("sync", "psync", "migrate")
-"""Those of them that the nodes of a cluster say to each other."""
+"""Denied commands that the nodes of a cluster send to each other."""
 
 
 class EmbeddedServer:
     """A Valkey server with our AI module, on this machine's loopback only.
 
     Use it as a context manager, or call `start` and `stop`. It persists nothing without `data_dir`,
-    ignores the terminal's Ctrl-C, and ends when this process does, however that ends.
+    ignores the terminal's Ctrl-C, and ends when this process ends, also if that is killed.
 
     Args:
-        port: to listen on; 0 picks a free one.
-        socket: path of a unix socket to listen on as well.
+        port: TCP port; 0 picks a free one.
+        socket: path of an additional unix socket.
         threads_per_queue: inferences that run at a time.
-        engine_threads: threads that the engine shares among them; 0 for every core.
+        engine_threads: threads that these inferences share; 0 for every core.
         valkey: the server program instead of the installed one (Valkey, or Redis 7 and later).
-        password: that clients must give, as `address` does; empty for a random one, None for none.
-        cluster_timeout_ms: have it be a node of a cluster, in which others copy its keys; after so
-            long without an answer a node counts as gone. 0: it is none.
-        data_dir: a folder whose saved database is loaded at the start, and saved to at the stop.
+        password: password of the server, which `address` has; empty for a random one, None for
+            none.
+        cluster_timeout_ms: makes it a node of a cluster: the time without an answer after which a
+            node counts as gone. 0: not in a cluster.
+        data_dir: folder of the database, loaded at the start and saved at the stop.
 
-    Raises ConfigError where an argument is wrong or a part is not installed, and ServerError, with
-    the last lines of its log, where the server does not start.
+    Raises ConfigError if an argument is wrong or a part is not installed, and ServerError, with the
+    last lines of its log, if the server does not start.
     """
 
     def __init__(
@@ -81,14 +82,14 @@ class EmbeddedServer:
             _check_folder(data_dir)
         self.host = HOST
         self.port = port
-        self.version = ""  # of the running server: "valkey 9.1.2"
+        self.version = ""  # while it runs: "valkey 9.1.2"
         self.socket = socket.absolute() if socket else None
         self._threads_per_queue = threads_per_queue
         self._engine_threads = engine_threads
         self._password = secrets.token_urlsafe(PASSWORD_BYTES) if password == "" else password
         self._data_dir = data_dir.absolute() if data_dir else None
         self._cluster_timeout_ms = cluster_timeout_ms
-        self.cluster_port = 0  # where other nodes of its cluster speak to it
+        self.cluster_port = 0  # for the other nodes of its cluster
         self._program = server_program(valkey)
         self._module = server_module()
         self._openvino = openvino_library()
@@ -105,7 +106,7 @@ class EmbeddedServer:
 
     @property
     def address(self) -> ServerAddress:
-        """Where to reach it, and with which password: the unix socket if any, else the port."""
+        """Its address and password: the unix socket if there is one, else the port."""
         return ServerAddress(self.host, self.port, self.socket, password=self._password)
 
     def start(self) -> Self:
@@ -130,10 +131,10 @@ class EmbeddedServer:
         wait_until_ready(self._process, str(self._program), self._answers, self._log)
 
     def stop(self) -> None:
-        """Stop the server, and remove its temporary files; without effect where it is stopped.
+        """Stop the server and remove its temporary files; do nothing if it is stopped.
 
-        ConfigError where its database cannot be saved in `data_dir`: the server is stopped then all
-        the same.
+        Raises ConfigError if its database cannot be saved in `data_dir`; the server is stopped even
+        then.
         """
         try:
             if self._data_dir and self._process and self._process.poll() is None and self.version:
@@ -145,7 +146,7 @@ class EmbeddedServer:
                 self._folder = None
 
     def _save(self, folder: Path) -> None:
-        """Have the server save its database and end, which it does not by a signal if it cannot."""
+        """Have the server save its database and end; after a signal it might not save."""
         assert self._process is not None
         with Connection(self._tcp_address, SAVE_TIMEOUT_S) as connection:
             try:
@@ -189,7 +190,7 @@ class EmbeddedServer:
         return Path(self._folder.name) / "server.log"
 
     def _configuration(self, lifeline: int) -> str:
-        """The server's configuration file; strings are quoted as it reads them."""
+        """Return the server's configuration file, with strings quoted in its syntax."""
         assert self._folder is not None
         module = [
             str(self._module),
@@ -207,7 +208,7 @@ class EmbeddedServer:
             ["daemonize", "no"],
             ["appendonly", "no"],
             ["dir", str(self._data_dir or self._folder.name)],
-            # Without a save point nothing is saved, not at the stop either.
+            # Without a save point nothing is saved, not even at the stop.
             ["save", "3600 1" if self._data_dir else ""],
             ["loadmodule", *module],
             ["enable-protected-configs", "no"],
@@ -235,12 +236,12 @@ class EmbeddedServer:
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [str(self._program), "-"],  # the configuration on its standard input
+                    [str(self._program), "-"],  # reads the configuration from its standard input
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     pass_fds=[lifeline],
-                    # In a session of its own the terminal's Ctrl-C does not reach it.
+                    # In its own session it does not receive the terminal's Ctrl-C.
                     start_new_session=True,
                     env={k: v for k, v in os.environ.items() if k != PASSWORD_VARIABLE},
                 )
@@ -256,7 +257,7 @@ class EmbeddedServer:
             pass  # it has ended: its log says why
 
     def _answers(self) -> bool:
-        """Whether it does itself, and not another server that has the port; keeps its version."""
+        """Return whether it answers itself, not another server on the port; store its version."""
         try:
             with Connection(self._tcp_address, ANSWER_TIMEOUT_S) as connection:
                 found = info(connection.call("INFO", "server"))
@@ -280,7 +281,7 @@ class EmbeddedServer:
 
 
 def _check_folder(folder: Path) -> None:
-    """Try the folder of a database; ConfigError where it cannot be written, or has no room."""
+    """Raise ConfigError if a database cannot be written to this folder, or if it is full."""
     if not folder.is_dir():
         raise ConfigError(f"--dir {folder}: there is no such folder; make it first")
     try:

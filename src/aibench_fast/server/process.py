@@ -1,4 +1,4 @@
-"""Processes of the servers that are started here: waited for, and ended."""
+"""Waits for and ends the processes of embedded servers."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from aibench_fast.errors import ServerError
 START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
 STOP_TIMEOUT_S = 15.0
 HURRY_S = 0.5
-"""How long a server has to end where Ctrl-C or another signal ends its use."""
+"""The time that a server has to end after Ctrl-C or another signal."""
 POLL_S = 0.02
 LOG_LINES = 5
 _OF_A_TABLE = ("|", "+")
@@ -23,7 +23,7 @@ _OF_A_TABLE = ("|", "+")
 def wait_until_ready(
     process: subprocess.Popen[bytes], name: str, is_ready: Callable[[], bool], log: Path
 ) -> None:
-    """Return once `is_ready`; ServerError, with the last lines of its log, where it never is."""
+    """Return once `is_ready`; ServerError, with the last lines of its log, if it never is."""
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None:
         if is_ready():
@@ -38,9 +38,9 @@ def wait_until_ready(
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and kill what is left then of the session that it began.
+    """Terminate the process, then kill what is left of its session.
 
-    A Triton that ends while it starts leaves behind what was to run its models.
+    A Triton that ends during its start leaves the processes of its models.
     """
     is_hurried = isinstance(sys.exc_info()[1], KeyboardInterrupt)
     process.terminate()
@@ -52,7 +52,7 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
 
 
 def log_end(log: Path, count: int = LOG_LINES) -> str:
-    """The last lines of a server's log, as one."""
+    """Return the last lines of a server's log as one line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    told = [line for line in lines if line and not line.startswith(_OF_A_TABLE)]
-    return " | ".join(told[-count:]) or "nothing"
+    messages = [line for line in lines if line and not line.startswith(_OF_A_TABLE)]
+    return " | ".join(messages[-count:]) or "nothing"

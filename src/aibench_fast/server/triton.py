@@ -1,4 +1,4 @@
-"""A real Triton out of the wheel `nvidia-pytriton`: started, waited for and stopped."""
+"""A real Triton from the wheel `nvidia-pytriton`: started, waited for and stopped."""
 
 import http.client
 import importlib.util
@@ -41,11 +41,11 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Mobilenet:
-    """The built-in model as Triton is to serve it."""
+    """The built-in model for Triton."""
 
     name: str
     graph: bytes
-    """TensorFlow's format."""
+    """The model in TensorFlow's format."""
     input: str
     output: str
 
@@ -53,15 +53,15 @@ class Mobilenet:
 class TritonServer:
     """A Triton with the built-in MobileNet V1 and a model `null`, on this machine's loopback only.
 
-    Use it as a context manager. It ends when this process does.
+    Use it as a context manager. It ends when this process ends.
 
     Args:
         mobilenet: the model.
-        port: to listen on; 0 picks a free one.
+        port: TCP port; 0 picks a free one.
         engine_threads: threads of an inference; 0 for every core.
 
-    Raises ConfigError where the wheel is not installed, or has nothing for this Python, and
-    ServerError, with the last lines of its log, where the server does not start.
+    Raises ConfigError if the wheel is not installed or does not support this Python, and
+    ServerError, with the last lines of its log, if the server does not start.
     """
 
     def __init__(self, mobilenet: Mobilenet, port: int = 0, engine_threads: int = 0) -> None:
@@ -71,9 +71,9 @@ class TritonServer:
         self.host = HOST
         self.port = port
         self.metrics_port = 0
-        """Where the running server tells Prometheus of itself."""
+        """The port of its Prometheus metrics."""
         self.version = ""
-        """Of the running server."""
+        """The version of the running server."""
         self._mobilenet = mobilenet
         self._engine_threads = engine_threads or len(os.sched_getaffinity(0))
         self._package = _package()
@@ -84,12 +84,12 @@ class TritonServer:
 
     @property
     def models(self) -> list[str]:
-        """What it serves."""
+        """The names of its models."""
         return [self._mobilenet.name, NULL_MODEL]
 
     @property
     def url(self) -> str:
-        """Where to reach it."""
+        """The URL of the server."""
         return f"http://{self.host}:{self.port}"
 
     @property
@@ -174,19 +174,19 @@ class TritonServer:
             )
 
     def _is_ready(self) -> bool:
-        """Whether all its models are ready and it tells of itself; keeps its version.
+        """Return whether its models and its metrics are ready; store its version.
 
-        Its metrics come last, and where someone has their port it ends again.
+        The metrics come last; if another program has their port, the server ends.
         """
         metrics = _answer(self.host, self.metrics_port, "/metrics")
         if metrics is None or b"nv_" not in metrics:
             return False
         if _answer(self.host, self.port, "/v2/health/ready") is None:
             return False
-        told = _answer(self.host, self.port, "/v2")
-        if told is None:
+        metadata = _answer(self.host, self.port, "/v2")
+        if metadata is None:
             return False
-        self.version = str(json.loads(told)["version"])
+        self.version = str(json.loads(metadata)["version"])
         return True
 
     def _end_process(self) -> None:
@@ -200,7 +200,7 @@ class TritonServer:
     def _stop(self) -> None:
         self._end_process()
         if self._folder is not None:
-            # One that was killed leaves its models' shared memory.
+            # A killed server leaves the shared memory of its models.
             for region in _SHARED_MEMORY.glob(f"{Path(self._folder.name).name}*"):
                 region.unlink(missing_ok=True)
             self._folder.cleanup()
@@ -208,7 +208,7 @@ class TritonServer:
 
 
 def _package() -> Path:
-    """The wheel's folder; nothing of it is imported."""
+    """Return the wheel's folder without importing it."""
     found = importlib.util.find_spec("pytriton")
     if found is None or not found.submodule_search_locations:
         raise ConfigError(f"a Triton needs the package nvidia-pytriton: {INSTALL}")
@@ -216,7 +216,7 @@ def _package() -> Path:
 
 
 def _stub(package: Path) -> Path:
-    """What runs models in an interpreter of this Python's version."""
+    """Return the program that runs models in an interpreter of this Python's version."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = (
         package / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
@@ -240,7 +240,7 @@ def _write_model(
     """Write a model of images to classes; return the folder of its version."""
     version = folder / "1"
     write_code(version, (_MODELS / f"{source}.py").read_text())
-    told = "".join(
+    settings = "".join(
         f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}\n'
         for name, value in parameters.items()
     )
@@ -248,13 +248,13 @@ def _write_model(
         'backend: "python"\n'
         f'input [{{ name: "{input_name}" data_type: TYPE_FP32 dims: [ -1, 224, 224, 3 ] }}]\n'
         f'output [{{ name: "{output_name}" data_type: TYPE_FP32 dims: [ -1, 1001 ] }}]\n'
-        f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{told}"
+        f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{settings}"
     )
     return version
 
 
 def _answer(host: str, port: int, path: str) -> bytes | None:
-    """What a GET is answered; None where nothing answers, or not well."""
+    """Return the body of the answer to a GET; None without an answer of status 200."""
     connection = http.client.HTTPConnection(host, port, timeout=1.0)
     with closing(connection), suppress(OSError, http.client.HTTPException):
         connection.request("GET", path)

@@ -1,1 +1,1 @@
-"""Photographs become a tensor file: its bytes, its figures, its pictures."""
+"""Turns photographs into a tensor file, and shows what a tensor file holds."""

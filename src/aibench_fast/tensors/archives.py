@@ -1,4 +1,4 @@
-"""Photographs in a zip archive, which is read from several processes and its directory by one."""
+"""Photographs in a zip archive: one process reads its directory, several read its members."""
 
 import io
 import zipfile
@@ -11,39 +11,39 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.tensors.listing import Photograph, check_size, is_hidden
 
 Opener = Callable[[], BinaryIO]
-"""Opens the archive's file, in any process."""
+"""Opens the archive's file; any process can call it."""
 
 _EMPTY = b"PK\x05\x06" + bytes(18)
 
 
 class Archive:
-    """An open archive. Sent to another process it is opened there, without reading its directory.
+    """An open archive. Another process that receives it opens it without reading its directory.
 
-    That would take memory by the number of its members, and who reads one was sent its entry.
+    The directory takes memory for each member, and a reader of one receives that one's entry.
     """
 
     def __init__(self, opener: Opener, archive: zipfile.ZipFile) -> None:
-        """Read from `archive`, which `opener` can open again."""
+        """Read from `archive`; `opener` opens it again."""
         self._opener = opener
         self._archive = archive
 
     def __reduce__(self) -> tuple[Callable[[Opener], "Archive"], tuple[Opener]]:
-        """How it is opened in another process."""
+        """Open the archive anew in another process."""
         return _without_directory, (self._opener,)
 
     def photographs(self) -> Iterator[Photograph]:
-        """Its files, sorted by name."""
+        """Return its files, sorted by name."""
         for member in sorted(self._archive.infolist(), key=lambda member: member.filename):
             if not member.is_dir() and not is_hidden(member.filename):
                 yield Photograph(member.filename, partial(self.read, member))
 
     def read(self, member: zipfile.ZipInfo) -> bytes:
-        """A member's bytes; ConfigError with the reason where it cannot be read."""
-        # The stated size binds: zipfile never gives more, and fails on a checksum where there is.
+        """Return a member's bytes; ConfigError with the reason if it cannot be read."""
+        # The stated size is a limit: zipfile never returns more, and checks the checksum.
         check_size(member.file_size)
         try:
             return self._archive.read(member)
-        except Exception as error:  # each way of packing has errors of its own
+        except Exception as error:  # each compression raises its own errors
             raise ConfigError(f"cannot be unpacked: {error}") from error
 
 
@@ -55,7 +55,7 @@ def _without_directory(opener: Opener) -> Archive:
 
 @contextmanager
 def open_archive(where: str, opener: Opener) -> Iterator[Archive]:
-    """Open an archive until the block ends; ConfigError with `where` if it is none."""
+    """Open an archive until the block ends; ConfigError with `where` if it is not one."""
     try:
         file = opener()
     except OSError as error:

@@ -10,7 +10,7 @@ from aibench_fast.errors import ServerError
 from aibench_fast.fetch import Progress, download
 from aibench_fast.files import replacing
 
-# Their server has no certificate for https; the SHA-256 says that it is the file.
+# Their server has no certificate for https; the SHA-256 identifies the file.
 URL = "http://images.cocodataset.org/zips/val2017.zip"
 SIZE_BYTES = 815_585_330
 SHA256 = "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05"
@@ -24,7 +24,7 @@ def fetch_archive(
     sha256: str = SHA256,
     size: int = SIZE_BYTES,
 ) -> Path:
-    """Download the archive into `folder`, unless it is there; return its path.
+    """Download the archive into `folder` unless it is already there; return its path.
 
     Raises the errors of `fetch.download`.
     """
@@ -38,10 +38,10 @@ def unpack(
 ) -> int:
     """Unpack a zip archive's files into `folder`; return how many it has.
 
-    Files that are there with the right size stay, so that a stopped call is gone on with; each
-    takes its name when it is whole. `on_progress` gets the files done and the files in all. Raises
-    ServerError, before anything is written, where a name leads out of the folder, and where the
-    archive is damaged; ConfigError where a file cannot be written.
+    Files that exist with the right size stay, so a repeated call continues a stopped one; each
+    file gets its name when it is complete. `on_progress` receives the files done and the total.
+    Raises ServerError if the archive is damaged or, before writing anything, if a name leads out of
+    the folder; ConfigError if a file cannot be written.
     """
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -1,4 +1,4 @@
-"""Tensors back to pictures, many on one sheet, for a person to look at."""
+"""Turns tensors back into pictures, many on one sheet, for people to look at."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ GAP_PIXELS = 4
 
 
 def black_and_white(smallest: float, largest: float) -> tuple[float, float]:
-    """The values of black and white, told by the range that values are in."""
+    """Return the values of black and white, judged by the range of the values."""
     if smallest < 0:
         return -1.0, 1.0
     return (0.0, 1.0) if largest <= 1 else (0.0, 255.0)
 
 
 def to_picture(tensor: Tensor, side: int, layout: Layout) -> Image.Image:
-    """The picture of one flat tensor of side * side * 3 values; values out of range are cut."""
+    """Return the picture of a flat tensor of side * side * 3 values, clipped to the range."""
     black, white = black_and_white(float(tensor.min()), float(tensor.max()))
     bytes_ = np.nan_to_num((tensor - black) * (255 / (white - black))).clip(0, 255).round()
     if layout == "nhwc":
@@ -31,7 +31,7 @@ def to_picture(tensor: Tensor, side: int, layout: Layout) -> Image.Image:
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Put at least one picture, all of one size, in rows on a grey sheet about as wide as high."""
+    """Lay out pictures of one size, at least one, in rows on a roughly square grey sheet."""
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     width, height = (side + GAP_PIXELS for side in pictures[0].size)

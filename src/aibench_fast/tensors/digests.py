@@ -1,8 +1,8 @@
-"""The SHA-256 of files, kept in the user's cache folder: a second of reading a gigabyte.
+"""SHA-256 digests of files, kept in the user's cache folder: reading takes a second per gigabyte.
 
-A kept digest counts only while the files' device, inode, size and times are what they were. One is
-kept only of files that were left alone for a while: a change in the moment after it could leave the
-same times. A program that writes through a memory map may change a file and not its times.
+A kept digest is used only if the files' device, inode, size and times are unchanged. Digests of
+files that changed moments ago are not kept: a further change could leave the same times. A program
+that writes through a memory map may change a file without changing its times.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ from aibench_fast.files import replacing
 
 PIECE_BYTES = 1 << 20
 LEAST_BYTES = 64 << 20
-"""Smaller files are read again by each process: it takes no longer than to look them up."""
+"""Each process reads smaller files again: that takes as little time as a look-up."""
 MOST_ENTRIES = 200
 SETTLED_NS = 2 * 10**9
-"""The coarsest times of a file system, FAT's."""
+"""The coarsest time stamps of a file system, FAT's."""
 Progress = Callable[[int, int], None]
-"""Called with the bytes read so far, and of how many."""
+"""Called with the bytes read so far and the total."""
 
 
 class _Status(NamedTuple):
-    """What a change to a file changes too."""
+    """Properties of a file that change with its content."""
 
     path: str
     device: int
@@ -41,11 +41,11 @@ class _Status(NamedTuple):
 
 _Key = tuple[_Status, ...]
 _known: dict[_Key, str] = {}
-"""This process's, of files of any size."""
+"""Digests that this process computed, of files of any size."""
 
 
 def digest_of(files: Sequence[Path], progress: Progress) -> str:
-    """Return the SHA-256 of files joined, in hexadecimal; OSError where one cannot be read."""
+    """Return the SHA-256 of the joined files in hexadecimal; OSError if one is unreadable."""
     start_ns = time.time_ns()
     key = _key(files)
     digest = _known.get(key) or _read_entry(key)
@@ -76,7 +76,7 @@ def _status(file: Path) -> _Status:
 
 
 def _changed_ns(status: _Status) -> int:
-    """Return when the file last changed; the second of the times cannot be set by a program."""
+    """Return when the file last changed; programs cannot set the second of these times."""
     return max(status.modified_ns, status.changed_ns)
 
 
@@ -95,12 +95,12 @@ def _hash(files: Sequence[Path], key: _Key, progress: Progress) -> str:
 
 
 def _fills_memory(size_bytes: int) -> bool:
-    """Whether a run reads the files' pages one by one; smaller files it keeps in memory."""
+    """Return whether a run reads the files page by page; it keeps smaller files in memory."""
     return size_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _pieces(file: Path, size_bytes: int, drop: bool) -> Iterator[memoryview]:
-    """Read a file up to its size at first; `drop`: and leave the page cache to others."""
+    """Read a file up to its initial size; with `drop`, remove its pages from the page cache."""
     buffer = memoryview(bytearray(PIECE_BYTES))
     done_bytes = 0
     with file.open("rb", buffering=0) as stream:
@@ -113,26 +113,26 @@ def _pieces(file: Path, size_bytes: int, drop: bool) -> Iterator[memoryview]:
 
 
 def _folder() -> Path:
-    """Return the folder of entries; RuntimeError where the user has no home."""
+    """Return the folder of entries; RuntimeError if the user has no home."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     cache = given if given.is_absolute() else Path.home() / ".cache"
     return cache / "aibench-fast" / "digests"
 
 
 def _entry(key: _Key) -> Path:
-    """Return the entry's file, the same for all states of the same files."""
+    """Return the path of an entry, which depends only on the paths of the files."""
     paths = "\0".join(one.path for one in key)
     return _folder() / hashlib.sha256(os.fsencode(paths)).hexdigest()
 
 
 def _content(key: _Key, digest: str) -> bytes:
-    """Return an entry's bytes: they end with a sum of their own, which shows damage."""
-    told = json.dumps([digest, *key])
-    return f"{told}\n{hashlib.sha256(told.encode()).hexdigest()}\n".encode()
+    """Return an entry's bytes, which end with a checksum."""
+    entry = json.dumps([digest, *key])
+    return f"{entry}\n{hashlib.sha256(entry.encode()).hexdigest()}\n".encode()
 
 
 def _read_entry(key: _Key) -> str | None:
-    """Return what is kept of files in this state; None where there is nothing, or it is damaged."""
+    """Return the kept digest of files in this state; None if it is missing or damaged."""
     if _total_bytes(key) < LEAST_BYTES:
         return None
     try:
@@ -145,7 +145,7 @@ def _read_entry(key: _Key) -> str | None:
 
 
 def _write_entry(key: _Key, digest: str) -> None:
-    """Keep a digest, whole or not at all, and drop the oldest ones; nothing where that fails."""
+    """Write an entry atomically and delete the oldest ones; do nothing if that fails."""
     if _total_bytes(key) < LEAST_BYTES:
         return
     with suppress(OSError, RuntimeError, ConfigError):

@@ -1,4 +1,4 @@
-"""One photograph to a scaled picture, and its crops to tensors."""
+"""Turns one photograph into a scaled picture, and its crops into tensors."""
 
 import io
 import threading
@@ -21,19 +21,19 @@ Picture = NDArray[np.uint8]
 """Height x width x 3, RGB."""
 
 MAX_PIXELS = 50_000_000
-"""A larger picture is refused before it is decoded."""
+"""Larger pictures are refused before they are decoded."""
 MAX_SCALED_PIXELS = 10_000_000
-"""A picture that scaling would make larger, as a very thin one, is refused as well."""
+"""Pictures that scaling would make larger than this, such as very thin ones, are refused too."""
 
-# What cameras and the web make. Pillow's other readers are left out: some run other programs.
+# Formats of cameras and the web. Some of Pillow's other readers run other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 
-# A large picture is made smaller by cheaper means first, down to so many times the scaled size.
+# A large picture is first reduced by cheaper means, to this many times the scaled size.
 # Four times keeps the mean difference from plain area averaging below 0.5/255; twice, below 2/255.
 ROUGH_FACTOR = 4
 
 _JPEGS = ("JPEG", "MPO")
-"""One, and several in one file, of which the first is taken."""
+"""One JPEG, and several in one file, of which the first is used."""
 _DAMAGES = (
     "premature end",
     "Premature end",
@@ -41,35 +41,35 @@ _DAMAGES = (
     "bad arithmetic",
     "instead of RST",
 )
-"""What libjpeg says of data that is not all there; bytes too many do no harm."""
+"""libjpeg's words for incomplete data; extra bytes do no harm."""
 
 LYING = (5, 6, 7, 8)
-"""EXIF's orientations that exchange width and height."""
+"""EXIF orientations that exchange width and height."""
 
-# In blocks above 32 MB, which malloc gives back to the system when they are freed; of Pillow's own
-# 16 MB each thread would keep as many as its largest picture had.
+# malloc returns blocks above 32 MB to the system when they are freed. Of Pillow's own 16 MB blocks
+# each thread would keep as many as its largest picture needed.
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Where a square crop's upper left corner is in a scaled picture, in pixels."""
+    """The upper left corner of a square crop in a scaled picture, in pixels."""
 
     x: int
     y: int
 
 
 def scaled_size(width: int, height: int, smaller_side: int) -> tuple[int, int]:
-    """Width and height once the smaller side is `smaller_side`; the other side is cut to whole."""
+    """Return width and height scaled to `smaller_side`, the larger one rounded down."""
     smaller = min(width, height)
     return int(width * smaller_side / smaller), int(height * smaller_side / smaller)
 
 
 def draw_crop(generator: np.random.RandomState, width: int, height: int, side: int) -> Crop:
-    """Draw a crop of side x side from a picture as aibench does, so that a seed gives its crops.
+    """Draw a crop of side x side pixels like aibench, so that a seed gives the same crops.
 
-    x comes first, then y; each is below `width - side` and `height - side`. A side without room
-    takes 0 and draws no number: randint has no such range.
+    First x below `width - side`, then y below `height - side`. Without room it is 0, and no number
+    is drawn: randint has no such range.
     """
     x = generator.randint(0, width - side) if width > side else 0
     y = generator.randint(0, height - side) if height > side else 0
@@ -77,17 +77,17 @@ def draw_crop(generator: np.random.RandomState, width: int, height: int, side: i
 
 
 class PixelBudget:
-    """Bounds the pixels that are decoded at one time, and with them memory, in any thread."""
+    """Limits the pixels that all threads decode at one time, and so their memory."""
 
     def __init__(self, pixels: int = MAX_PIXELS) -> None:
-        """Allow `pixels` at one time; a larger picture is decoded alone."""
+        """Allow `pixels` at one time; larger pictures are decoded alone."""
         self._allowed = pixels
         self._taken = 0
         self._changed = threading.Condition()
 
     @contextmanager
     def take(self, pixels: int) -> Iterator[None]:
-        """Wait until so many pixels are free, and hold them during the block."""
+        """Wait until this many pixels are free, and hold them during the block."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._taken == 0 or self._taken + pixels <= self._allowed
@@ -104,7 +104,7 @@ class PixelBudget:
 def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
     """Decode a photograph, turn it upright, and scale its smaller side by area averaging.
 
-    Raises ConfigError with the reason, and no name, for what is not a photograph that can be read.
+    Raises ConfigError with the reason, without a name, if it cannot be read as a photograph.
     """
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -112,7 +112,7 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
         _check_pixels(width, height, MAX_PIXELS, "")
         _check_pixels(*scaled_size(width, height, smaller_side), MAX_SCALED_PIXELS, " once scaled")
         rough_side = ROUGH_FACTOR * smaller_side
-        # JPEG alone can be decoded smaller; any other image, and a small one, stays as it is.
+        # Only JPEG can be decoded smaller; this leaves other and small images unchanged.
         image.draft(None, (rough_side, rough_side))
         with budget.take(image.width * image.height):
             if (pixels := _usual_jpeg(image, data, (width, height))) is not None:
@@ -127,23 +127,22 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
                     width, height = height, width
                 picture = _empty_scaled(width, height, smaller_side)
                 _scale(_to_rgb(image, rough_side), picture)
-            # Their memory is to be free before another takes its share.
+            # Free their memory before another thread takes its share.
             del pixels
             image.close()
     except ConfigError:
         raise
     except UnidentifiedImageError as error:
-        raise ConfigError(f"is no image of a known kind ({', '.join(FORMATS)})") from error
+        raise ConfigError(f"is not an image of a supported kind ({', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow's readers raise nearly anything on broken bytes
         raise ConfigError(f"cannot be decoded: {error}") from error
     return picture
 
 
 def scaled_size_of(data: bytes, smaller_side: int) -> tuple[int, int] | None:
-    """Width and height of the picture that `load_scaled` makes of a JPEG, by its header alone.
+    """Return the size of the picture that `load_scaled` makes of a JPEG, from its header alone.
 
-    None for what is none, which has to be decoded to know: other formats may tell at their end how
-    they are turned.
+    None for other formats, which have to be decoded: their orientation may come at the end.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG",))
@@ -151,31 +150,31 @@ def scaled_size_of(data: bytes, smaller_side: int) -> tuple[int, int] | None:
             return None
         width, height = image.size
         is_lying = image.getexif().get(ExifTags.Base.Orientation, 1) in LYING
-    except Exception:  # as in `load_scaled`, which then tells what it is
+    except Exception:  # `load_scaled` reports it
         return None
     return scaled_size(*((height, width) if is_lying else (width, height)), smaller_side)
 
 
 def _usual_jpeg(image: Image.Image, data: bytes, size: tuple[int, int]) -> Picture | None:
-    """The pixels of a whole, upright JPEG of `size` in colour; None where Pillow has to decode it.
+    """Return the pixels of an upright colour JPEG of `size`; None if Pillow has to decode it.
 
-    The library is the same as Pillow's, and so are the pixels; but Pillow takes a third longer, for
-    it decodes line by line and stores four bytes a pixel.
+    Pillow uses the same library and gets the same pixels, but takes a third longer: it decodes line
+    by line and stores four bytes per pixel.
     """
     usual = image.format == "JPEG" and image.mode == "RGB" and image.size == size
     if not usual or image.getexif().get(ExifTags.Base.Orientation, 1) != 1 or lacks_scans(data):
         return None
     try:
         pixels: Picture = simplejpeg.decode_jpeg(data, "RGB")
-    except ValueError:  # Pillow tells better what is wrong, and forgives what does no harm
+    except ValueError:  # Pillow explains errors better, and forgives harmless ones
         return None
     return pixels
 
 
 def _check_whole(image: Image.Image, data: bytes) -> None:
-    """ConfigError where a JPEG is damaged in a way that Pillow fills with grey and says nothing of.
+    """Raise ConfigError if a JPEG has damage that Pillow silently fills with grey.
 
-    The smallest picture will do: all of the data is read for it too.
+    Decoding the smallest picture is enough: it reads all of the data.
     """
     if image.format not in _JPEGS:
         return
@@ -197,7 +196,7 @@ def _empty_scaled(width: int, height: int, smaller_side: int) -> Picture:
 def _scale(image: Image.Image, picture: Picture) -> None:
     try:
         area_scale_image(image, picture)
-    except ValueError:  # a large image lies in several pieces, and has to be copied into one
+    except ValueError:  # a large image consists of several blocks, which have to be copied into one
         area_scale_rgb(np.asarray(image), picture)
 
 
@@ -209,13 +208,13 @@ def _check_pixels(width: int, height: int, most: int, when: str) -> None:
 
 
 def _to_rgb(image: Image.Image, rough_side: int) -> Image.Image:
-    """The image as a viewer shows it, roughly reduced to `rough_side` where they are far more.
+    """Return the image as a viewer shows it, roughly reduced to `rough_side` if it is far larger.
 
-    Transparency is over white; 16 bits a channel are cut to the upper 8. One name all along, so
-    that the memory of each step is free for the next.
+    Transparent parts are put over white; 16 bits per channel are reduced to the upper 8. All steps
+    use one name, which frees the memory of the step before.
     """
     if image.mode == "F":
-        raise ConfigError("has floating-point pixels, whose range is not known")
+        raise ConfigError("has floating-point pixels, whose range is unknown")
     if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion would clip them
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("1", "P", "PA"):
@@ -232,7 +231,7 @@ def _to_rgb(image: Image.Image, rough_side: int) -> Image.Image:
 
 
 def to_tensor(picture: Picture, layout: Layout, value_range: ValueRange) -> Tensor:
-    """Float32 values of a picture: H x W x 3 or 3 x H x W, in 0..1 or -1..1."""
+    """Return a picture as float32 values, H x W x 3 or 3 x H x W, in 0..1 or -1..1."""
     pixels = np.ascontiguousarray(picture if layout == "nhwc" else picture.transpose(2, 0, 1))
     scale, offset = (1 / 255, 0.0) if value_range == "0..1" else (2 / 255, -1.0)
     tensor = np.empty(pixels.shape, np.float32)

@@ -1,4 +1,4 @@
-"""Photographs by their names, in the order in which they are prepared, wherever they lie."""
+"""Lists photographs by name, in the order in which they are prepared."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,47 +9,43 @@ from typing import NamedTuple, Protocol
 from aibench_fast.errors import ConfigError
 
 MAX_FILE_BYTES = 128 << 20
-"""A larger file is refused unread: it is no photograph, or an archive's bomb."""
+"""Larger files are refused unread: they are not photographs, or an archive bomb."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A file that ought to be a photograph; nothing of it has been read yet.
-
-    It may be sent to another process, and be read there.
-    """
+    """A file that should be a photograph, not read yet. Another process may receive and read it."""
 
     name: str
-    """Path inside the folder or the archive, with forward slashes."""
+    """Path in the folder or archive, with forward slashes."""
     read: Callable[[], bytes]
-    """Its bytes; ConfigError with the reason, and no name, where it cannot be read. Any thread may
-    call it."""
+    """Returns its bytes, in any thread; ConfigError with the reason, without a name, on failure."""
 
 
 class Entry(NamedTuple):
-    """What a folder has in it."""
+    """The content of a folder."""
 
     name: str
     is_folder: bool
 
 
 class Folder(Protocol):
-    """A folder somewhere; names in it are paths with forward slashes."""
+    """A folder anywhere; names in it are paths with forward slashes."""
 
     def entries(self, inside: str) -> Iterable[Entry]:
-        """What is in a folder inside, whose name ends with a slash, or in this one itself."""
+        """List this folder, or one in it, whose name ends with a slash."""
 
     def read(self, name: str) -> bytes:
-        """A file's bytes, as `Photograph.read`."""
+        """Return a file's bytes, as `Photograph.read`."""
 
 
 def walk(folder: Folder, inside: str = "") -> Iterator[Photograph]:
-    """Go through a folder and those inside, sorted by the whole name; hidden files are left out.
+    """Yield the files of a folder and those in it, sorted by path, without hidden ones.
 
-    No more names are in memory at one time than lie beside each other.
+    Only the names of the folders on the current path are in memory.
     """
     seen = (entry for entry in folder.entries(inside) if not is_hidden(entry.name))
-    # With its slash a folder stands among its neighbours where the names in it would.
+    # The slash sorts a folder among its neighbours as the paths in it.
     for entry in sorted(seen, key=lambda entry: entry.name + "/" * entry.is_folder):
         name = inside + entry.name
         if entry.is_folder:
@@ -59,13 +55,13 @@ def walk(folder: Folder, inside: str = "") -> Iterator[Photograph]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is left out: a hidden one, or one of a macOS archive's own."""
+    """Return whether a file is left out: hidden, or metadata of a macOS archive."""
     parts = PurePosixPath(name).parts
     return parts[:1] == ("__MACOSX",) or any(part.startswith(".") for part in parts)
 
 
 def check_size(size_bytes: int) -> None:
-    """ConfigError where a file is too large to be read."""
+    """Raise ConfigError if a file is too large to be read."""
     if size_bytes > MAX_FILE_BYTES:
         raise ConfigError(
             f"is {size_bytes:,} bytes, more than the {MAX_FILE_BYTES:,} that are allowed"

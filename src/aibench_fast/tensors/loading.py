@@ -1,6 +1,6 @@
-"""Photographs decoded and scaled in order, a few ahead of who takes them, in bounded memory.
+"""Decodes and scales photographs in order, a few ahead of their consumer, in bounded memory.
 
-The decoders let go of Python's lock, so threads are enough.
+The decoders release the GIL, so threads are enough.
 """
 
 import os
@@ -23,14 +23,14 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that gave no tensors, and why."""
+    """A file without tensors, and the reason."""
 
     name: str
     reason: str
 
 
 def usual_threads() -> int:
-    """One more than cores, for now and then one waits for the lock or for a file."""
+    """Return one more than cores: now and then a thread waits for the GIL or for a file."""
     return len(os.sched_getaffinity(0)) + 1
 
 
@@ -39,7 +39,7 @@ def load_all(
 ) -> Generator[tuple[Photograph, Picture], None, None]:
     """Yield the pictures in order, their smaller side scaled to `size`.
 
-    What is no photograph is put down in `skipped`; without that list it raises ConfigError.
+    Files that are not photographs are added to `skipped`; without that list, ConfigError.
     """
     budget = images.PixelBudget()
 
@@ -61,9 +61,9 @@ def load_all(
 def ahead(
     function: Callable[[Photograph], Made], photographs: Iterable[Photograph], threads: int
 ) -> Generator[tuple[Photograph, Future[Made]], None, None]:
-    """Call `function` with each in one of so many threads, and yield what comes of it in order."""
+    """Call `function` with each item, in so many threads; yield the results in order."""
     with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
-        # Pillow warns about odd metadata and about large pictures, for which we have our own bound.
+        # Pillow warns about odd metadata, and about large pictures, which have our own limit.
         warnings.simplefilter("ignore")
         waiting = iter(photographs)
         begun: deque[tuple[Photograph, Future[Made]]] = deque()
@@ -79,5 +79,5 @@ def ahead(
 
 
 def unusable(name: str, reason: str) -> ConfigError:
-    """The error for a file that is no photograph."""
+    """Return the error for a file that is not a photograph."""
     return ConfigError(f"{name}: {reason}; --on-error skip leaves such files out")

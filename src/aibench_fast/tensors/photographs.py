@@ -1,4 +1,4 @@
-"""Where photographs come from: a folder, a zip archive, an address, or the sample set."""
+"""Sources of photographs: a folder, a zip archive, an address, or the sample set."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -20,14 +20,14 @@ SAMPLE_FOLDER = Path(__file__).parent / "samples"
 
 
 class Photographs(Iterable[Photograph]):
-    """All that there are, sorted by name; going through them lists them anew."""
+    """All photographs of a source, sorted by name; each iteration lists them again."""
 
     def __init__(self, listed: Callable[[], Iterator[Photograph]]) -> None:
-        """Of what `listed` gives."""
+        """Iterate over what `listed` yields."""
         self._listed = listed
 
     def __iter__(self) -> Iterator[Photograph]:
-        """From the first one on."""
+        """Start at the first one."""
         return self._listed()
 
 
@@ -35,8 +35,8 @@ class Photographs(Iterable[Photograph]):
 def open_input(where: str) -> Iterator[Photographs]:
     """Find the photographs of a folder, a zip archive, an address such as s3://..., or `sample`.
 
-    Folders inside are looked into; hidden files and those of macOS archives (`__MACOSX`) are left
-    out. The photographs can be read until the block ends. Raises ConfigError where there are none.
+    Folders in it are searched too; hidden files and those of macOS archives (`__MACOSX`) are left
+    out. The photographs can be read until the block ends. Raises ConfigError if there are none.
     """
     with ExitStack() as opened:
         found = Photographs(_find(where, opened))
@@ -48,24 +48,24 @@ def open_input(where: str) -> Iterator[Photographs]:
 
 
 def absolute_input(where: str) -> str:
-    """The same input for a process in another folder."""
+    """Return the same input for a process in another folder."""
     path = local_input(where)
     return where if path is None else str(path.absolute())
 
 
 def local_input(where: str) -> Path | None:
-    """The file or folder of an input; None of one that is elsewhere, or ours."""
+    """Return the file or folder of an input; None for an address or the sample set."""
     return None if where == SAMPLE or remote.is_address(where) else Path(where)
 
 
 def check_input(where: str) -> None:
-    """ConfigError where this process cannot reach it; nothing is listed."""
+    """Raise ConfigError if this process cannot reach the input; list nothing."""
     if where != SAMPLE:
         _place(where)
 
 
 def _find(where: str, opened: ExitStack) -> Callable[[], Iterator[Photograph]]:
-    """What lists them; an archive is closed by `opened`."""
+    """Return a function that lists them; `opened` closes an archive."""
     if where == SAMPLE:
         return _list_sample
     place = _place(where)
@@ -101,7 +101,7 @@ def _list_sample() -> Iterator[Photograph]:
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder of a file system that is mounted."""
+    """A folder of a mounted file system."""
 
     root: Path
 

@@ -1,8 +1,8 @@
-"""A folder of photographs to a tensor file: one pass on all cores, in order, in bounded memory.
+"""Turns a folder of photographs into a tensor file: one pass on all cores, in bounded memory.
 
-The cores decode and scale (`loading.py`), some photographs ahead of the one being written; the
-calling thread takes them in order, draws the crops, converts and writes. So the crops come from one
-generator in the order of the names, whatever the number of cores.
+Threads decode and scale (`loading.py`) some photographs ahead. The calling thread takes them in
+order, draws the crops, converts and writes. So one generator draws the crops in the order of the
+names, whatever the number of cores.
 """
 
 import codecs
@@ -26,7 +26,7 @@ from aibench_fast.tensors.shards import check_place
 from aibench_fast.tensors.tensorfile import Layout, Tensor, ValueRange
 
 CropWriter = Callable[[str, Crop, int, int], None]
-"""Writes down a photograph's name, a crop, and the scaled width and height."""
+"""Records a photograph's name, a crop, and the scaled width and height."""
 OnError = Literal["fail", "skip"]
 
 SAMPLE_RE_USE_FACTOR = 20
@@ -36,28 +36,28 @@ RANDOM_SEED = 12345
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """What to make; checked when it is made."""
+    """Settings of a tensor file, checked on creation."""
 
     input: str
-    """A folder, a zip archive, an address of fsspec's such as s3://..., or `sample`."""
+    """A folder, a zip archive, an fsspec address such as s3://..., or `sample`."""
     output: Path
     random_seed: int = RANDOM_SEED
     re_use_factor: int | None = None
-    """Crops of each photograph. None: one (of the sample set, 20), or as many as `limit` needs."""
+    """Crops per photograph. None: one (20 for the sample set), or as many as `limit` needs."""
     limit: int | None = None
-    """Exactly so many tensors. None: all."""
+    """The exact number of tensors. None: all."""
     size: int = SMALLER_SIDE
-    """The smaller side once scaled, in pixels."""
+    """The smaller side after scaling, in pixels."""
     crop: int = tensortype.MODEL_SIDE
     """Height and width of a tensor, in pixels."""
     layout: Layout = "nhwc"
     scale: ValueRange = "0..1"
     crops_file: Path | None = None
-    """A CSV file that is to say where each tensor was cut."""
+    """A CSV file for the position of each crop."""
     on_error: OnError = "fail"
 
     def __post_init__(self) -> None:
-        """Raise ConfigError where a number is out of its range."""
+        """Raise ConfigError if a number is out of its range."""
         for option, value in (
             ("--re-use-factor", self.re_use_factor),
             ("--limit", self.limit),
@@ -76,7 +76,7 @@ class PrepareConfig:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made."""
+    """The outcome of `prepare`."""
 
     tensors: int
     photographs: int
@@ -88,10 +88,10 @@ def prepare(
 ) -> Prepared:
     """Make the tensor file that `config` describes.
 
-    `on_progress` gets the tensors written and the tensors to come in all, after each tensor.
-    Raises ConfigError for an input that is not there or (with `on_error="fail"`) not a photograph,
-    for an output that cannot be written, and where fewer than `limit` tensors come out; then
-    nothing is under the output's name that was not there before.
+    After each tensor `on_progress` receives the tensors written and their total.
+    Raises ConfigError for an input that is missing or (with `on_error="fail"`) not a photograph,
+    for an output that cannot be written, and if there are fewer than `limit` tensors; a file that
+    the output's name had before then stays.
     """
     check_place(config.output)
     with open_input(config.input) as found, ExitStack() as outputs:
@@ -129,7 +129,7 @@ def prepare(
 
 
 def crops_per_photograph(config: PrepareConfig, photographs: int) -> int:
-    """How many crops are made of each of so many."""
+    """Return the number of crops of each of `photographs` photographs."""
     if config.re_use_factor:
         return config.re_use_factor
     usual = SAMPLE_RE_USE_FACTOR if config.input == SAMPLE else 1
@@ -137,7 +137,7 @@ def crops_per_photograph(config: PrepareConfig, photographs: int) -> int:
 
 
 def count_tensors(config: PrepareConfig, photographs: int) -> int:
-    """How many tensors so many make, if all are usable; ConfigError where `limit` is more."""
+    """Return the number of tensors if all are usable; ConfigError if `limit` is larger."""
     factor = crops_per_photograph(config, photographs)
     total = photographs * factor
     if config.limit is not None and config.limit > total:
@@ -149,19 +149,19 @@ def count_tensors(config: PrepareConfig, photographs: int) -> int:
 
 
 def check_outcome(config: PrepareConfig, done: int, skipped: list[Skipped]) -> None:
-    """ConfigError where fewer tensors came out than there have to be."""
+    """Raise ConfigError if there are no tensors, or fewer than `limit`."""
     first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
     if done == 0:
-        raise ConfigError(f"--input {config.input}: none of its files is a photograph{first}")
+        raise ConfigError(f"--input {config.input}: it has no photograph{first}")
     if config.limit is not None and done < config.limit:
         raise ConfigError(
-            f"--limit {config.limit}: only {done} tensors came out, for {len(skipped)} files were "
+            f"--limit {config.limit}: there are only {done} tensors: {len(skipped)} files were "
             f"skipped; raise --re-use-factor{first}"
         )
 
 
 def cut(picture: Picture, crop: Crop, config: PrepareConfig) -> Tensor:
-    """The tensor of one crop."""
+    """Return the tensor of one crop."""
     rows = slice(crop.y, crop.y + config.crop)
     columns = slice(crop.x, crop.x + config.crop)
     return images.to_tensor(picture[rows, columns], config.layout, config.scale)
@@ -169,9 +169,9 @@ def cut(picture: Picture, crop: Crop, config: PrepareConfig) -> Tensor:
 
 @contextmanager
 def crops_writer(path: Path) -> Iterator[CropWriter]:
-    """Open a CSV file that says where each tensor was cut."""
+    """Open a CSV file for the position of each crop."""
     with replacing(path) as file:
-        # A file name that is not UTF-8 is written back as the bytes it was.
+        # A file name that is not UTF-8 is written as its original bytes.
         rows = csv.writer(codecs.getwriter("utf-8")(file, "surrogateescape"), lineterminator="\n")
         rows.writerow(("name", "x", "y", "scaled_width", "scaled_height"))
 

@@ -1,4 +1,4 @@
-"""Photographs at an address, such as s3://bucket/folder, by fsspec: the extra of that name."""
+"""Photographs at an address such as s3://bucket/folder, through fsspec (an extra)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from aibench_fast.tensors.listing import MAX_FILE_BYTES, Entry, check_size
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A folder of one of fsspec's file systems."""
+    """A folder of an fsspec file system."""
 
     where: str
-    """As it was asked for, without what may be secret."""
+    """The address, without parts that may be secret."""
     filesystem: Any
     path: str
 
@@ -24,7 +24,7 @@ class RemoteFolder:
         folder = f"{self.path}/{inside}".rstrip("/")
         try:
             found = self.filesystem.ls(folder, detail=True)
-        except Exception as error:  # each file system has errors of its own
+        except Exception as error:  # each file system raises its own errors
             raise ConfigError(f"--input {self.where}: cannot list {folder}: {error}") from error
         for one in found:
             name = one["name"].rstrip("/")
@@ -42,27 +42,27 @@ class RemoteFolder:
 
 
 def is_address(where: str) -> bool:
-    """Whether it is an address of fsspec's, and no path here."""
+    """Return whether it is an fsspec address rather than a path on this machine."""
     return "://" in where
 
 
 def find(where: str) -> RemoteFolder | Opener:
-    """The folder at an address, or what opens the archive there; ConfigError where is neither."""
-    told = shown_url(where)
+    """Return the folder at an address, or an opener of its archive; ConfigError for neither."""
+    shown = shown_url(where)
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise ConfigError(
-            f"--input {told}: an address takes fsspec; run: pip install 'aibench-fast[fsspec]'"
+            f"--input {shown}: an address needs fsspec; run: pip install 'aibench-fast[fsspec]'"
         ) from error
     try:
         filesystem, path = url_to_fs(where)
         if filesystem.isdir(path):
-            return RemoteFolder(told, filesystem, path.rstrip("/"))
+            return RemoteFolder(shown, filesystem, path.rstrip("/"))
         is_there = filesystem.exists(path)
     except Exception as error:  # a driver that is missing, no access, no such host, ...
-        words = str(error).replace(where, told)
-        raise ConfigError(f"--input {told}: cannot be looked into: {words}") from error
+        words = str(error).replace(where, shown)
+        raise ConfigError(f"--input {shown}: cannot be listed: {words}") from error
     if not is_there:
-        raise ConfigError(f"--input {told}: there is no such folder or zip archive")
+        raise ConfigError(f"--input {shown}: there is no such folder or zip archive")
     return partial(filesystem.open, path, "rb")

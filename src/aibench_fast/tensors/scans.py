@@ -1,6 +1,6 @@
-"""The scans of a progressive JPEG (ITU-T T.81, annex G): whether its last ones are there.
+"""Finds whether a progressive JPEG (ITU-T T.81, annex G) lacks its last scans.
 
-Decoders take what there is, and make a picture without its detail of it.
+Decoders silently make a picture with less detail from an incomplete file.
 """
 
 import re
@@ -14,14 +14,14 @@ NEVER = -1
 _NO_LENGTH = (0x01, *range(0xD0, 0xD9))
 """TEM, RST0 to RST7 and SOI."""
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)
-"""But those within a scan's data: a zero behind 0xFF, which stuffs, and RST."""
+"""All markers but those in the data of a scan: RST, and a stuffed zero behind 0xFF."""
 
 
 def lacks_scans(data: bytes) -> bool:
-    """Whether a progressive JPEG lacks a part of its first component, or the low bits of any.
+    """Return whether a progressive JPEG lacks its first component or the low bits of any.
 
-    The first component is the brightness; of the others a grey picture needs nothing. False for any
-    other JPEG, and where the markers cannot be followed.
+    The first component is the brightness; a grey picture needs no other. False for other JPEGs, and
+    if the markers cannot be followed.
     """
     bits: dict[int, list[int]] = {}
     first = NEVER
@@ -36,7 +36,7 @@ def lacks_scans(data: bytes) -> bool:
 
 
 def _scan_headers(data: bytes) -> Iterator[bytes]:
-    """The first picture's scan headers, if it is progressive."""
+    """Return the scan headers of the first picture, if it is progressive."""
     at = 2
     is_progressive = False
     while found := _MARKER.search(data, at):

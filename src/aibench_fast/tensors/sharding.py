@@ -1,8 +1,8 @@
-"""Photographs to the shards of a tensor file: the same bytes, on one machine or on many.
+"""Makes the shards of a tensor file from photographs: the same bytes on one machine or on many.
 
-All are looked at first (`survey.py`), which tells where in the one generator of crops each shard
-begins; from then on each is made by itself, and takes its name when it is whole. A command that
-ended before all were there goes on where it was, by the recipe beside them.
+A survey of all photographs (`survey.py`) finds where in the sequence of crops each shard begins.
+Then each shard is made independently, and gets its name when it is complete. A repeated command
+continues a stopped one, checked by the recipe beside the shards.
 """
 
 import dataclasses
@@ -57,19 +57,19 @@ from aibench_fast.tensors.survey import Survey, look, survey
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 Progress = Callable[[str, int, int], None]
-"""Hears what is being gone through, how many are done, and of how many."""
+"""Called with the name of the step, the items done and their total."""
 
 
 @dataclass(frozen=True)
 class Sharding:
-    """Into how many shards a tensor file is cut."""
+    """The number of shards of a tensor file."""
 
     count: int = 0
     most_bytes: int = 0
-    """Instead of a count: as many as no larger ones take."""
+    """Instead of a count: the largest size of a shard."""
 
     def shards(self, tensor_count: int, tensor_bytes: int) -> int:
-        """For so many tensors; ConfigError where there cannot be so many."""
+        """Return the number for so many tensors; ConfigError if it is impossible."""
         count = self.count
         if self.most_bytes:
             count = -(-tensor_count // max(1, self.most_bytes // tensor_bytes))
@@ -83,21 +83,21 @@ class Sharding:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What one shard is made of."""
+    """The inputs of one shard."""
 
     path: Path
     tensor_count: int
     photographs: list[Photograph]
     sizes: list[tuple[int, int]]
-    """Scaled width and height of each, as they were seen."""
+    """Scaled width and height of each, from the survey."""
     first_crops: int
-    """How many tensors the first one gives; all others give as many as there are crops of each."""
+    """Tensors of the first photograph; each of the others gives all of its crops."""
     generator_state: Any
-    """Of the crops, where the shard begins."""
+    """State of the generator of crops at the begin of the shard."""
 
 
 def make_shard(task: ShardTask, *, config: PrepareConfig, factor: int, threads: int) -> None:
-    """Write a shard. ConfigError where a photograph is no longer what was seen of it."""
+    """Write a shard. ConfigError if a photograph changed since the survey."""
     generator = np.random.RandomState()
     generator.set_state(task.generator_state)
     room_bytes = task.tensor_count * tensortype.image_bytes(config.crop)
@@ -125,8 +125,8 @@ def prepare_shards(
 ) -> Prepared:
     """Make the shards of the tensor file that `config` describes, on this machine or a cluster.
 
-    Raises ConfigError as `prepare`, where shards of another recipe are there, and where a worker
-    does not share the folders; ServerError where the cluster is lost.
+    Raises ConfigError as `prepare`, if there are shards of another recipe, and if a worker does not
+    share the folders; ServerError if the cluster is lost.
     """
     config = dataclasses.replace(
         config, input=absolute_input(config.input), output=config.output.absolute()
@@ -153,13 +153,13 @@ def prepare_shards(
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which tensors are in which shard, and what they are cut from."""
+    """The tensors of each shard, and the photographs they are cut from."""
 
     config: PrepareConfig
     factor: int
-    """Crops of each photograph."""
+    """Crops per photograph."""
     bounds: list[int]
-    """Where each shard begins among the tensors, and where the last one ends."""
+    """The index of the first tensor of each shard, and of the end of the last one."""
     seen: Survey
 
     @property
@@ -167,11 +167,11 @@ class _Plan:
         return len(self.bounds) - 1
 
     def path(self, number: int) -> Path:
-        """The file of a shard, from 1 on."""
+        """Return the file of a shard; they count from 1."""
         return shard_path(self.config.output, number, self.shard_count)
 
     def missing(self) -> set[int]:
-        """The shards that are not there, or not as long as they have to be."""
+        """Return the shards that are missing or have the wrong length."""
         one_bytes = tensortype.image_bytes(self.config.crop)
         return {
             number
@@ -182,14 +182,14 @@ class _Plan:
     def tasks(
         self, photographs: Photographs, wanted: set[int], write_crop: CropWriter
     ) -> Iterator[ShardTask]:
-        """The tasks for the wanted ones; all crops are drawn, in order."""
+        """Yield the tasks of the wanted shards; draws all crops in order."""
         generator = np.random.RandomState(self.config.random_seed)
         usable = self._usable(photographs)
         held: list[tuple[Photograph, tuple[int, int]]] = []
         for number, (begin, end) in enumerate(pairwise(self.bounds), 1):
             state = generator.get_state()
             first, behind = begin // self.factor, -(-end // self.factor)
-            held = held[-1:] if begin % self.factor else []  # others of its crops came before
+            held = held[-1:] if begin % self.factor else []  # the shard before has its first crops
             held += islice(usable, behind - first - len(held))
             if len(held) < behind - first:
                 raise ConfigError(f"--input {self.config.input}: files went while it was read")
@@ -213,7 +213,7 @@ class _Plan:
 
 
 class _Run:
-    """Where the work is done, and who hears of it."""
+    """Where the work is done, and the observer of its progress."""
 
     def __init__(
         self, config: PrepareConfig, cluster: DaskCluster | None, on_progress: Progress
@@ -221,7 +221,7 @@ class _Run:
         self._config = config
         self._on_progress = on_progress
         self._map = cluster.map if cluster else _map_here
-        # On a cluster it is the tasks that are many at one time.
+        # On a cluster many tasks run at one time.
         self._threads = 1 if cluster else usual_threads()
         self.tensor_bytes = tensortype.image_bytes(config.crop)
 
@@ -275,7 +275,7 @@ def _size_bytes(path: Path) -> int | None:
 
 
 def _settle_recipe(plan: _Plan) -> None:
-    """Write the recipe; ConfigError where there are shards that were not made by it."""
+    """Write the recipe; ConfigError if there are shards of another recipe."""
     path = recipe_path(plan.config.output, plan.shard_count)
     recipe = {
         "Package": version("aibench-fast"),
@@ -312,7 +312,7 @@ def _settle_recipe(plan: _Plan) -> None:
 
 
 def _check_shared(cluster: DaskCluster, config: PrepareConfig) -> None:
-    """ConfigError where a worker does not see what it is to read, or cannot write beside us."""
+    """Raise ConfigError if a worker cannot read the input or write to the output's folder."""
     probe = config.output.with_name(f".{config.output.name}.{uuid.uuid4().hex}.probe")
     write_text(probe, probe.name)
     try:
@@ -325,7 +325,7 @@ def _check_shared(cluster: DaskCluster, config: PrepareConfig) -> None:
 
 
 def trouble_here(probe: Path, where: str) -> str | None:
-    """What keeps this process from making shards: called in a worker."""
+    """Return what keeps this process, a worker, from making shards."""
     try:
         is_seen = probe.read_text() == probe.name
     except OSError:

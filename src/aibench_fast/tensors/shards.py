@@ -1,7 +1,8 @@
-"""Shards: a tensor file in several, which are taken as one by the name that the whole would have.
+"""Shards: a tensor file in several parts, used by the name of the whole.
 
-`tensors.out` in three is `tensors-00001-of-00003.out` and so on. Joined they are the whole; their
-counts of tensors differ by one at most, the larger ones first. Each is a tensor file by itself.
+`tensors.out` in three shards is `tensors-00001-of-00003.out` and so on. Joined they are the whole
+file. Their numbers of tensors differ by at most one, the larger ones first. Each shard is a tensor
+file itself.
 """
 
 import json
@@ -17,17 +18,17 @@ MAX_SHARDS = 99_999
 
 
 def shard_path(whole: Path, number: int, count: int) -> Path:
-    """The file of shard `number`, from 1 on, of `count`."""
+    """Return the file of shard `number` of `count`, counted from 1."""
     return whole.with_name(f"{whole.stem}-{number:05}-of-{count:05}{whole.suffix}")
 
 
 def recipe_path(whole: Path, count: int) -> Path:
-    """What the shards are made by, beside them."""
+    """Return the file of the shards' recipe, beside them."""
     return whole.with_name(f"{whole.stem}-of-{count:05}.json")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """What a recipe says; nothing where there is none that can be read."""
+    """Return a recipe; empty if there is none or it cannot be read."""
     try:
         known = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -36,22 +37,22 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def bounds(tensor_count: int, shard_count: int) -> list[int]:
-    """Where each shard begins among the tensors, and where the last one ends."""
+    """Return the index of the first tensor of each shard, and of the end of the last one."""
     size, larger = divmod(tensor_count, shard_count)
     return [number * size + min(number, larger) for number in range(shard_count + 1)]
 
 
 def is_even(counts: Sequence[int]) -> bool:
-    """Whether shards of so many tensors can be all of one file."""
+    """Return whether shards with these numbers of tensors can form one file."""
     return counts[0] - counts[-1] <= 1 and all(
         one >= next_one for one, next_one in pairwise(counts)
     )
 
 
 def files_of(whole: Path) -> list[Path]:
-    """The file of this name, or its shards in order; ConfigError where they are not all there.
+    """Return the file, or its shards in order; ConfigError if some shards are missing.
 
-    Where there is neither, the name itself.
+    The name itself if there is neither.
     """
     found = find_shards(whole)
     if not found:
@@ -80,7 +81,7 @@ def files_of(whole: Path) -> list[Path]:
 
 
 def check_place(whole: Path, shard_count: int | None = None) -> None:
-    """ConfigError where writing a whole, or so many shards, would leave a mixture with others."""
+    """Raise ConfigError if a new whole, or so many shards, would be mixed with others."""
     others = [path for (_, total), path in find_shards(whole).items() if total != shard_count]
     if shard_count is not None and whole.exists():
         others.append(whole)
@@ -92,11 +93,11 @@ def check_place(whole: Path, shard_count: int | None = None) -> None:
 
 
 def find_shards(whole: Path) -> dict[tuple[int, int], Path]:
-    """What shards of a file there are, by number and total; files of no such name are left out."""
+    """Return the existing shards of a file, by number and total."""
     name = re.compile(rf"{re.escape(whole.stem)}-(\d{{5}})-of-(\d{{5}}){re.escape(whole.suffix)}")
     try:
         beside = list(whole.parent.iterdir())
-    except OSError:  # what is wrong with the folder is told by whoever opens the file
+    except OSError:  # whoever opens the file reports what is wrong with the folder
         return {}
     matches = ((name.fullmatch(path.name), path) for path in beside)
     found = {(int(match[1]), int(match[2])): path for match, path in matches if match}

@@ -15,10 +15,10 @@ from aibench_fast.tensortype import STRINGS, describe, joined_strings
 
 JSONL_SUFFIX = ".jsonl"
 MAX_FILE_BYTES = 512 << 20
-"""A file of strings is read whole."""
+"""Files of strings are read completely."""
 SHOWN_CHARACTERS = 60
 LEAST_WORDS, MOST_WORDS = 4, 36
-"""Of a generated string: about 110 bytes in the mean, between a search query and a paragraph."""
+"""Words of a generated string: 110 bytes on average, between a search query and a paragraph."""
 _TEXT = """
 the of and to in a is that for it was on with as be by at this from or have an they which one
 you were all her she there would their we him been has when who will no more if out so up what
@@ -33,10 +33,10 @@ _WORDS = _TEXT.split()
 
 
 class Strings:
-    """Tensors of strings in memory; as `_core.Tensors`, but each has a length of its own."""
+    """Tensors of strings in memory; like `_core.Tensors`, but of different lengths."""
 
     def __init__(self, tensors: Iterable[Sequence[bytes]]) -> None:
-        """Keep tensors, each given as its strings."""
+        """Keep tensors, each a sequence of strings."""
         data = bytearray()
         self._ends = array("Q", [0])
         for strings in tensors:
@@ -45,40 +45,40 @@ class Strings:
         self._data = bytes(data)
 
     def __len__(self) -> int:
-        """How many tensors there are."""
+        """Return the number of tensors."""
         return len(self._ends) - 1
 
     def read(self, first: int, count: int) -> bytes:
-        """`count` tensors from index `first` on, the tensors taken as a ring."""
+        """Return `count` tensors from index `first` on; the first follows the last."""
         places = (place % len(self) for place in range(first, first + count))
         return b"".join(self._data[self._ends[n] : self._ends[n + 1]] for n in places)
 
 
 def count_in_file(path: Path, shape: Sequence[int]) -> int:
-    """How many tensors of this shape a file has; ConfigError as `read`."""
+    """Return the number of tensors of this shape in a file; ConfigError as `read`."""
     return sum(1 for _ in _tensors_of(path, shape))
 
 
 def read(path: Path, shape: Sequence[int]) -> Strings:
-    """Read a file of tensors of this shape, which has no batch.
+    """Read a file of tensors of this shape, without a batch dimension.
 
-    A .jsonl file has a tensor in each line: a JSON string, or an array of strings. Any other is
-    text with a string in each line; a tensor of several takes as many lines.
+    Each line of a .jsonl file is a tensor: a JSON string, or an array of strings. Other files are
+    text with one string per line; a tensor of several strings takes as many lines.
 
-    ConfigError where it cannot be read, has no tensor, or has a line that is not as it should be.
+    ConfigError if it cannot be read, has no tensor, or has an invalid line.
     """
     return Strings(_tensors_of(path, shape))
 
 
 def generate(tensor_count: int, shape: Sequence[int], seed: int) -> Strings:
-    """Tensors of English words, the same for one seed on every machine."""
+    """Return tensors of English words; a seed gives the same ones on every machine."""
     generator = random.Random(seed)
     values = math.prod(shape)
     return Strings([_words(generator) for _ in range(values)] for _ in range(tensor_count))
 
 
 def _words(generator: random.Random) -> bytes:
-    # Of all that it has, Python keeps only random() the same in every version.
+    # Python guarantees the same sequence in all versions for random() alone.
     count = LEAST_WORDS + int(generator.random() * (MOST_WORDS - LEAST_WORDS + 1))
     return " ".join(_WORDS[int(generator.random() * len(_WORDS))] for _ in range(count)).encode()
 
@@ -90,14 +90,14 @@ def _tensors_of(path: Path, shape: Sequence[int]) -> Iterator[list[bytes]]:
     values = math.prod(shape)
     if len(lines) % values:
         raise ConfigError(
-            f"text file {path}: {len(lines):,} lines are no whole number of tensors of "
+            f"text file {path}: {len(lines):,} lines are not a whole number of tensors of "
             f"{_shown(shape)}, which take {values:,} each"
         )
     return (lines[place : place + values] for place in range(0, len(lines), values))
 
 
 def _lines(path: Path) -> list[bytes]:
-    """Without what ends them; ConfigError where there are none."""
+    """Return the lines without their ends; ConfigError if there are none."""
     try:
         files = files_of(path)
         size_bytes = sum(file.stat().st_size for file in files)

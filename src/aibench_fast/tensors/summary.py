@@ -1,4 +1,4 @@
-"""What is in a tensor file, as far as its values tell: for people who look at one."""
+"""Summarises the values of a tensor file, for people who look at one."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,19 @@ USUAL_SIDES = (MODEL_SIDE, 192, 160, 128, 256, 299, 331)
 
 
 class MappedTensors:
-    """The tensors of a file or of its shards, each flat, as one read-only array."""
+    """The flat tensors of a file or of its shards, as one read-only sequence."""
 
     def __init__(self, shards: Sequence[NDArray[np.float32]]) -> None:
-        """Of files mapped as count x values each."""
+        """Join files mapped as arrays of count x values."""
         self._shards = shards
         self._ends = list(accumulate(map(len, shards)))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of tensors."""
         return self._ends[-1]
 
     def __getitem__(self, index: int) -> Tensor:
-        """One tensor; IndexError where there is none."""
+        """Return one tensor; IndexError beyond the last."""
         if not 0 <= index < len(self):
             raise IndexError(f"tensor {index} of {len(self)}")
         shard = bisect_right(self._ends, index)
@@ -38,12 +38,12 @@ class MappedTensors:
         return tensor
 
     def __iter__(self) -> Iterator[Tensor]:
-        """All of them, in order."""
+        """Yield all tensors in order."""
         return (tensor for shard in self._shards for tensor in shard)
 
 
 def open_mapped(path: Path, side: int) -> MappedTensors:
-    """Map the tensors of a file or of its shards, read-only: none is read yet.
+    """Map the tensors of a file or of its shards, read-only, without reading them.
 
     Raises ConfigError as `check` does.
     """
@@ -55,21 +55,21 @@ def open_mapped(path: Path, side: int) -> MappedTensors:
 
 
 def guess_side(path: Path) -> int:
-    """The side of square RGB tensors that fits the files' size, the usual ones first.
+    """Return the side of square RGB tensors that fits the files' size, the usual ones first.
 
-    Raises ConfigError where none fits, or a file cannot be read.
+    Raises ConfigError if a file cannot be read.
     """
     total_bytes = size_bytes(path)
     for side in USUAL_SIDES:
         if total_bytes % image_bytes(side) == 0:
             return side
-    return MODEL_SIDE  # for `check` to say by how much it does not fit
+    return MODEL_SIDE  # `check` then reports the bytes left over
 
 
 def guess_layout(tensor: Tensor, side: int) -> Layout:
-    """Tell the order of a flat tensor's axes by what lies one row below each value.
+    """Guess the order of a flat tensor's axes by comparing each value with the one below it.
 
-    That is `side * 3` values further on in NHWC, `side` in NCHW, and there a picture changes least.
+    A picture changes least from row to row: `side * 3` values further in NHWC, `side` in NCHW.
     """
     row = tensor.astype(np.float64)
 
@@ -81,7 +81,7 @@ def guess_layout(tensor: Tensor, side: int) -> Layout:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a file's tensors hold."""
+    """Figures of a file's tensors."""
 
     count: int
     side: int
@@ -97,7 +97,7 @@ def summarise(path: Path, side: int, layout: Layout | None = None) -> Summary:
     smallest = largest = float(tensors[0][0])
     total = 0.0
     for tensor in tensors:
-        # min() and max() of numpy, and not of Python: NaN is to be seen, wherever it is.
+        # NumPy's minimum and maximum: unlike Python's they report a NaN.
         smallest = float(np.minimum(smallest, tensor.min()))
         largest = float(np.maximum(largest, tensor.max()))
         total += float(tensor.mean(dtype=np.float64))

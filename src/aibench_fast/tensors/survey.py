@@ -1,7 +1,7 @@
-"""The first look at all photographs: how large each is once scaled, by which crops are drawn.
+"""Surveys all photographs: the scaled size of each, on which the drawing of crops depends.
 
-Crops come from one generator in the order of the names, and how much a photograph takes of it
-depends on its size; so whoever makes the tensors from the middle on has to know all sizes before.
+One generator draws the crops in the order of the names, and the numbers that a photograph takes
+depend on its size. So a shard in the middle needs the sizes of all photographs before it.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from aibench_fast.tensors.listing import Photograph
 from aibench_fast.tensors.loading import Skipped, ahead, unusable
 
 BATCH = 256
-"""Photographs that are looked at together."""
+"""Photographs of a batch."""
 
 
 class Seen(NamedTuple):
-    """A photograph: its scaled size, or why it is none."""
+    """The scaled size of a photograph, or why the file is not a photograph."""
 
     name: str
     width: int
@@ -30,23 +30,23 @@ class Seen(NamedTuple):
     reason: str
     """Empty for a photograph."""
     digest: bytes
-    """SHA-256 of its name and its bytes."""
+    """SHA-256 of its name and bytes."""
 
 
 @dataclass
 class Survey:
-    """What was found of the photographs, as far as they are needed."""
+    """Properties of the photographs, as far as they are needed."""
 
     widths: "array[int]" = field(default_factory=lambda: array("i"))
-    """Once scaled, in the order of the names; 0: it is left out."""
+    """Scaled sizes in the order of the names; 0 for a file that is left out."""
     heights: "array[int]" = field(default_factory=lambda: array("i"))
     usable: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     digest: str = ""
-    """SHA-256 of the names and bytes of those that are not left out."""
+    """SHA-256 of the names and bytes of the files that are used."""
 
     def add(self, seen: Seen) -> None:
-        """Put down the next one."""
+        """Add the next one."""
         self.widths.append(seen.width)
         self.heights.append(seen.height)
         if seen.reason:
@@ -63,10 +63,10 @@ def survey(
     look_at: Callable[[Iterator[list[Photograph]]], Generator[list[Seen], None, None]],
     on_progress: Callable[[int], None],
 ) -> Survey:
-    """Look at photographs in order until `wanted` are usable; None: at all.
+    """Survey photographs in order until `wanted` are usable; None: all of them.
 
-    `look_at` goes through batches, as `look` does with one. ConfigError at the first that is no
-    photograph, unless such are skipped.
+    `look_at` maps `look` over batches. ConfigError at the first file that is not a photograph,
+    unless those are skipped.
     """
     found, digest = Survey(), hashlib.sha256()
     with closing(look_at(_batches(photographs))) as looked:
@@ -95,7 +95,7 @@ def _batches(photographs: Iterable[Photograph]) -> Iterator[list[Photograph]]:
 def look(
     photographs: list[Photograph], *, size: int, is_thorough: bool, threads: int
 ) -> list[Seen]:
-    """Read photographs; a thorough look decodes them all, another takes a JPEG's header's word."""
+    """Read photographs; decode them all if `is_thorough`, else trust the headers of JPEGs."""
     budget = images.PixelBudget()
 
     def look_at(photograph: Photograph) -> Seen:

@@ -1,7 +1,7 @@
 """The tensor file: raw little-endian tensors, one after another, no header; images are float32.
 
-Nothing in the file says the tensors' shape or how many there are, so its size is all there is to
-check: it must be a whole number of tensors. It may lie in shards (`shards.py`).
+The file does not state the shape or the number of its tensors, so only its size can be checked: it
+must be a whole number of tensors. It may consist of shards (`shards.py`).
 """
 
 import errno
@@ -16,7 +16,7 @@ from aibench_fast.files import replacing
 from aibench_fast.tensors.shards import files_of, is_even, read_recipe, recipe_path
 from aibench_fast.tensortype import describe, tensor_bytes
 
-if TYPE_CHECKING:  # a run only counts tensors, and does without NumPy's memory
+if TYPE_CHECKING:  # a run only counts tensors and saves NumPy's memory
     import numpy as np
     from numpy.typing import NDArray
 
@@ -26,7 +26,7 @@ Tensor: TypeAlias = "NDArray[np.float32]"
 Layout = Literal["nhwc", "nchw"]
 """The order of a tensor's axes: height, width, channels; or channels first."""
 ValueRange = Literal["0..1", "-1..1"]
-"""What black and white become."""
+"""The values of black and white."""
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
 
@@ -34,8 +34,8 @@ VALUE_RANGES: tuple[ValueRange, ...] = get_args(ValueRange)
 def check(path: Path, shape: Sequence[int], dtype: str = "FLOAT") -> int:
     """Count the whole tensors of this shape in the file, or in all its shards.
 
-    Raises ConfigError where one is missing, unreadable, empty, or has bytes over, and where a shard
-    is not as long as the others.
+    Raises ConfigError if one is missing, unreadable, empty, or has bytes left over, and if a shard
+    is shorter than the others.
     """
     files = files_of(path)
     counts = [_count(file, shape, dtype) for file in files]
@@ -63,7 +63,7 @@ def _check_shards(whole: Path, files: list[Path], counts: list[int], one_bytes: 
 
 
 def size_bytes(path: Path) -> int:
-    """The size of the file, or of all its shards; ConfigError as `check`."""
+    """Return the size of the file, or of all its shards; ConfigError as `check`."""
     return sum(_size_bytes(file) for file in files_of(path))
 
 
@@ -111,14 +111,14 @@ class Writer:
 
 @contextmanager
 def create(path: Path, expected_bytes: int) -> Iterator[Writer]:
-    """Open a new tensor file, which takes its name only when the block ends without an error.
+    """Open a new tensor file, which gets its name only when the block ends without an error.
 
-    Room for `expected_bytes` is taken at once, so that a full disk shows before the work is done;
-    what is not used is given back. Raises ConfigError where the file cannot be written.
+    It reserves `expected_bytes` at once, so that a full disk is found before the work is done, and
+    returns unused space. Raises ConfigError if the file cannot be written.
     """
     with replacing(path) as file:
         place = os.fstatvfs(file.fileno())
-        # Asked first, so that a request for too much does not fill the disk before it fails.
+        # Checked first, so that a request for too much does not fill the disk before it fails.
         if expected_bytes > place.f_bavail * place.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.posix_fallocate(file.fileno(), 0, expected_bytes)
