@@ -39,7 +39,7 @@ class Place(NamedTuple):
         return f"the Dask worker {self.name} on {self.host}"
 
     def check_version(self) -> None:
-        """ServerError where it has not this version of this package."""
+        """Raise ServerError if it does not have this version of the package."""
         if self.version is None:
             raise ServerError(
                 f"{self} has no aibench-fast {__version__} ({self.missing}): install it there"
@@ -54,47 +54,50 @@ class Place(NamedTuple):
 def ask(
     client: "Client", function: Callable[..., Any], *arguments: Any, workers: Iterable[str]
 ) -> dict[str, Any]:
-    """What a function returns in each worker beside its tasks, or the exception that it raised."""
-    told: dict[str, Any] = client.run(
+    """Call a function in each worker, beside its tasks.
+
+    Return what it returned, or the exception that it raised, by the worker's address.
+    """
+    answers: dict[str, Any] = client.run(
         function, *arguments, workers=list(workers), on_error="return"
     )
-    return told
+    return answers
 
 
 def places(client: "Client") -> list[Place]:
-    """All workers; ServerError where there is none, or one does not answer."""
+    """Return all workers; ServerError if there are none, or one does not answer."""
     addresses = list(client.nthreads())
     if not addresses:
         raise ServerError("the Dask cluster has no workers: start some with `dask worker`")
-    told = ask(client, _prober(), workers=addresses)
-    return [_place(address, told[address]) for address in addresses]
+    answers = ask(client, _prober(), workers=addresses)
+    return [_place(address, answers[address]) for address in addresses]
 
 
 def _prober() -> Callable[..., dict[str, str]]:
-    """What asks a Dask worker about itself.
+    """Return a function that a Dask worker calls to describe itself.
 
-    A function in a function is sent whole: one of a module would be looked for there.
+    Dask sends an inner function whole. One of a module would have to be installed there.
     """
 
     def probe(dask_worker: Any) -> dict[str, str]:
         import socket
 
-        told = {"name": str(dask_worker.name), "host": socket.gethostname()}
+        described = {"name": str(dask_worker.name), "host": socket.gethostname()}
         try:
             from aibench_fast import __version__
         except ImportError as error:
-            return {**told, "missing": str(error)}
-        return {**told, "version": __version__}
+            return {**described, "missing": str(error)}
+        return {**described, "version": __version__}
 
     return probe
 
 
-def _place(address: str, told: Any) -> Place:
-    if isinstance(told, Exception):
-        line = " ".join(str(told).split()) or type(told).__name__
+def _place(address: str, answer: Any) -> Place:
+    if isinstance(answer, Exception):
+        line = " ".join(str(answer).split()) or type(answer).__name__
         raise ServerError(f"the Dask worker {address} does not answer: {line}")
     return Place(
-        address, told["name"], told["host"], told.get("version"), told.get("missing", "")
+        address, answer["name"], answer["host"], answer.get("version"), answer.get("missing", "")
     )  # fmt: skip
 
 
@@ -102,22 +105,22 @@ class DaskCluster:
     """A cluster all of whose workers have this version of the package."""
 
     def __init__(self, address: str, client: Any) -> None:
-        """Of a connected client of Dask's."""
+        """Keep a connected client of Dask."""
         self._address = address
         self._client = client
 
     def on_each_worker(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        """Call a function on each worker; what comes of it, or the exception, by its address."""
+        """Call a function on each worker; return results or exceptions, by address."""
         return ask(self._client, function, *arguments, workers=self._client.nthreads())
 
     def map(
         self, function: Callable[[Item], Made], items: Iterable[Item]
     ) -> Generator[Made, None, None]:
-        """Call a function with each item on some worker; yield what comes of it, in order.
+        """Call a function with each item on some worker; yield the results in the items' order.
 
-        Only so many are sent at a time as keep the workers busy. One whose worker dies is done by
-        another. When the generator is closed what has not begun is given up. Raises what a call
-        raised, and ServerError where workers die of one, or the scheduler is gone.
+        Only as many calls are outstanding as keep the workers busy. If a worker dies, another one
+        repeats its calls. Closing the generator cancels the calls that have not begun. Raises what
+        a call raised; ServerError if one item kills several workers, or the scheduler is gone.
         """
         waiting, begun = iter(items), deque[Any]()
         try:
@@ -141,7 +144,7 @@ class DaskCluster:
             raise
         except KilledWorker as error:
             raise ServerError(
-                f"--dask {self._address}: one task after another worker died of: {error}"
+                f"--dask {self._address}: one task killed several workers: {error}"
             ) from error
         except Exception as error:
             if future.cancelled():  # by Dask, whose scheduler is gone
@@ -151,7 +154,7 @@ class DaskCluster:
 
 @contextmanager
 def connect(address: str) -> Iterator[DaskCluster]:
-    """As `connected`; ServerError too where no worker is there, or one without this package."""
+    """Connect as `connected` does; ServerError if no worker has this version of the package."""
     with connected(address) as client, scheduler_there(client):
         for place in places(client):
             place.check_version()
@@ -160,7 +163,7 @@ def connect(address: str) -> Iterator[DaskCluster]:
 
 @contextmanager
 def scheduler_there(client: "Client") -> Iterator[None]:
-    """ServerError where the scheduler goes meanwhile; Dask has errors of many kinds for that."""
+    """Raise ServerError if the scheduler goes away; Dask has many kinds of errors for that."""
     from distributed.comm import CommClosedError
 
     try:
@@ -177,10 +180,10 @@ def scheduler_there(client: "Client") -> Iterator[None]:
 
 @contextmanager
 def connected(address: str) -> "Iterator[Client]":
-    """A client of the scheduler at an address such as tcp://scheduler:8786 until the block ends.
+    """Connect to the scheduler at an address such as tcp://scheduler:8786 until the block ends.
 
-    ConfigError where Dask is not installed here or this is no address of its, ServerError where
-    there is no scheduler.
+    ConfigError if Dask is not installed or the address is malformed; ServerError if no scheduler
+    answers.
     """
     try:
         from distributed import Client
@@ -194,7 +197,7 @@ def connected(address: str) -> "Iterator[Client]":
         get_address_host_port(address, strict=True)
     except ValueError as error:
         raise ConfigError(
-            f"--dask {address}: is no scheduler's address; write it as tcp://HOST:8786"
+            f"--dask {address}: not the address of a scheduler; write it as tcp://HOST:8786"
         ) from error
     with _silenced("distributed", "distributed.client"):  # which have a level each
         try:
@@ -214,7 +217,7 @@ def connected(address: str) -> "Iterator[Client]":
 
 @contextmanager
 def _silenced(*names: str) -> Iterator[None]:
-    """Without what loggers would print, which is in the errors that are raised here."""
+    """Silence loggers: the errors that are raised here say the same."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     try:

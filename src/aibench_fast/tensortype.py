@@ -37,16 +37,16 @@ _SAME = {"FP32": "FLOAT", "FP64": "DOUBLE", "STRING": STRINGS}
 
 
 def canonical(dtype: str) -> str:
-    """A type's name here, where it has another in the Open Inference Protocol or in RedisAI."""
+    """Return the name of a type here; servers may have another."""
     return _SAME.get(dtype.upper(), dtype.upper())
 
 
 OPEN_BYTES_MAX = 64 << 20
-"""What outputs of any length may have, where the trial's were not nearly as large."""
+"""The largest outputs of any length, if those of the trial were much smaller."""
 OPEN_TIMES_MAX = 4
-"""Or so many times the trial's."""
+"""Or as many times the size of the trial's."""
 MAX_TENSOR_BYTES = 512 << 20
-"""What servers take in one argument unless told otherwise."""
+"""The largest argument that servers accept by default."""
 
 
 def tensor_bytes(shape: Sequence[int], dtype: str = "FLOAT") -> int:
@@ -55,7 +55,7 @@ def tensor_bytes(shape: Sequence[int], dtype: str = "FLOAT") -> int:
 
 
 def joined_strings(strings: Iterable[bytes]) -> bytes:
-    """Strings as a tensor has them in memory."""
+    """Return strings as they lie in a tensor's memory: each behind its length."""
     return b"".join(len(one).to_bytes(PREFIX_BYTES, "little") + one for one in strings)
 
 

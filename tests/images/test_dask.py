@@ -191,7 +191,7 @@ def test_no_workers_and_workers_without_this_version(
     ("arguments", "message"),
     [
         (("--dask", "tcp://127.0.0.1:1"), "add --shards"),
-        (("--shards", 2, "--dask", "localhost"), "is no scheduler's address"),
+        (("--shards", 2, "--dask", "localhost"), "not the address of a scheduler"),
         (("--shards", "2XB"), "is not a size"),
     ],
 )

@@ -212,7 +212,7 @@ def test_a_scheduler_that_is_gone_is_told_before_a_run(
             3,
             "--dask tcp://127.0.0.1:.*: no scheduler answers",
         ),
-        (["--dask", "nonsense"], 2, "--dask nonsense: is no scheduler's address"),
+        (["--dask", "nonsense"], 2, "--dask nonsense: not the address of a scheduler"),
         (["--workers", 9, "--clients", 7], 2, "--clients 7: the Dask cluster has 3 workers"),
         (["--clients", 2], 2, "--clients 2 with --workers 1"),
         (["--live"], 2, "--live with --dask"),

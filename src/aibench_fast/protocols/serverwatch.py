@@ -238,10 +238,10 @@ class WatchOfSeveral:
         )
 
 
-def _together(told: Sequence[ServerStatistics]) -> ServerStatistics:
-    raw = {at_ns: of for one in told for at_ns, of in one.raw.items()}
+def _together(statistics: Sequence[ServerStatistics]) -> ServerStatistics:
+    raw = {at_ns: of for one in statistics for at_ns, of in one.raw.items()}
     return ServerStatistics(
-        periods=told[0].periods,
+        periods=statistics[0].periods,
         raw=dict(sorted(raw.items())),
-        each=[one.periods["overall"] for one in told],
+        each=[one.periods["overall"] for one in statistics],
     )

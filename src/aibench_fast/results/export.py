@@ -74,5 +74,5 @@ def _labels(run: RunRecord) -> dict[str, str]:
 
 
 def _utf8(text: str) -> str:
-    """The text with escapes for what of a file's name is no UTF-8."""
+    """The text with escapes for what is not UTF-8 in a file's name."""
     return text.encode(errors="backslashreplace").decode()

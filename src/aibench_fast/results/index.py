@@ -66,7 +66,7 @@ def read_by_index(
 ) -> dict[Path, ReadFile]:
     """Return what each of a folder's files is, from the index if that is valid, else by `read`.
 
-    The index is written if it lacks any. A file that is no result is never in it: it may be one
+    The index is written if it lacks any. A file that is not a result is never in it: it may be one
     at the next reading.
     """
     states = _states(folder)  # before any is read: what changes meanwhile is read again next time

@@ -22,7 +22,7 @@ def progress_bar(*, quiet: bool = False) -> Iterator[StudyObserver]:
     """Show how many runs of a study are done, and the time left; yield its observer.
 
     On a terminal the bar is on standard error and disappears at the end of the block. With `quiet`,
-    and where standard error is no terminal, nothing is shown.
+    and where standard error is not a terminal, nothing is shown.
 
     Example:
         >>> with progress_bar() as observe:

@@ -9,7 +9,7 @@
 /* Replies with the error, followed by the command and the key that it was about. */
 int reply_error(RedisModuleCtx *ctx, RedisModuleString **argv, int argc, const char *text);
 
-/* Three names with their values, the beginning of what is told of a model. */
+/* Three names with their values, the first that are reported of a model. */
 void reply_model_identity(RedisModuleCtx *ctx, const Model *model);
 
 #endif
