@@ -190,6 +190,7 @@ def test_a_server_that_is_gone_is_left_out(config: RunConfig, tmp_path: Path) ->
         ({}, {"runs": 0}, "`runs` 0: it has to be at least 1"),
         ({}, {"expect": ["fast"]}, "'fast'"),
         ({}, {"servers": {"a": {"uri": "x"}}}, "servers, a: unknown setting uri"),
+        ({}, {"servers": {"../a": {}}}, "servers: name '../a'"),
         ({}, {"servers": {"a": {"embedded": "mysql"}}}, "has to be redisai or triton"),
         ({"autobatching": [64]}, {}, "no run is left"),
         ({"autobatching": [1]}, {"servers": {"a": {"embedded": "triton"}}}, "for RedisAI only"),

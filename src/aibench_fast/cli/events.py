@@ -65,7 +65,7 @@ def _runs_shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
 
 
 def line_of(event: StudyEvent) -> str | None:
-    """Return the line that an event is in a file; None where it is none."""
+    """Return the line that an event is in a file; None if it is none."""
     match event:
         case Started():
             return text.CSV_HEADER

@@ -42,7 +42,7 @@ def logged(file: Path | None, observe: StudyObserver) -> Iterator[StudyObserver]
 def printed(file: Path) -> Iterator[Callable[[str], None]]:
     """Open a file and yield a function that writes a line to it at once.
 
-    A full disk is reported once and does not end the run. ConfigError where the file cannot be
+    A full disk is reported once and does not end the run. ConfigError if the file cannot be
     created.
     """
     try:

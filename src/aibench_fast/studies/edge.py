@@ -63,12 +63,12 @@ class Trials:
 
     @property
     def fails_at(self) -> float | None:
-        """The lowest value that does not hold; None where all do."""
+        """The lowest value that does not hold; None if all do."""
         return min((value for value in self.held if not self.holds(value)), default=None)
 
     @property
     def holds_at(self) -> float | None:
-        """The highest value below it; None where there is none."""
+        """The highest value below it; None if there is none."""
         top = self.fails_at
         return max((value for value in self.held if top is None or value < top), default=None)
 
@@ -125,7 +125,7 @@ def _settled(trials: Trials, lowest: float, highest: float, whole: bool) -> Edge
 
 
 def _between(low: float, high: float, whole: bool) -> float | None:
-    """The value to try next; None where the two sides are near enough."""
+    """The value to try next; None if the two sides are near enough."""
     middle = math.sqrt(low * high)
     if whole:
         return None if high - low <= 1 else min(max(round(middle), low + 1), high - 1)

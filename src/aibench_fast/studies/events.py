@@ -14,7 +14,7 @@ class Planned:
     """The number of runs of a study."""
 
     runs: int | None
-    """All of its runs; None where that depends on what they measure."""
+    """All of its runs; None if that depends on what they measure."""
     done: int = 0
     """Runs whose results an earlier study left."""
 
@@ -87,7 +87,7 @@ class StepFinished:
     result: Result
     held: bool
     reason: str | None
-    """Why it does not hold although every target does; None where the targets decide."""
+    """Why it does not hold although every target does; None if the targets decide."""
 
 
 StudyEvent = (

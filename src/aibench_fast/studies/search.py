@@ -51,13 +51,13 @@ class Found:
     folder: Path
     """Of `search.json` and the results of the steps."""
     best: Result | None
-    """The newest result of the highest value that held; None where none did."""
+    """The newest result of the highest value that held; None if none did."""
     out_of_time: bool = False
     """Whether the time limit ended it."""
 
     @property
     def value(self) -> float | None:
-        """The highest value that held; None where none did."""
+        """The highest value that held; None if none did."""
         return self.search.found
 
     @property
@@ -123,7 +123,7 @@ def search(
 
 
 def targets_of(slo: Sequence[str | Expectation]) -> list[Expectation]:
-    """Return targets, those that are words parsed; ConfigError where one cannot be."""
+    """Return targets, those that are words parsed; ConfigError if one cannot be."""
     return [parse_target(one) if isinstance(one, str) else one for one in slo]
 
 
@@ -176,7 +176,7 @@ class _Steps:
                     check(self._configured(value))
 
     def prepare_folder(self) -> None:
-        """Create the folder; ConfigError where it cannot be, or has a search already."""
+        """Create the folder; ConfigError if it cannot be, or has a search already."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -209,7 +209,7 @@ class _Steps:
         return self._found(edge)
 
     def _limits(self) -> tuple[float | None, float]:
-        """Return the lowest value, None where it has to be found out, and the highest."""
+        """Return the lowest value, None if it has to be found out, and the highest."""
         largest_bytes = max(one.tensor_bytes for one in self._config.kinds[0].inputs)
         most = {
             "rate": float(MAX_RPS),

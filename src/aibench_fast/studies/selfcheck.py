@@ -88,7 +88,7 @@ def check_client(config: RunConfig, advance: Callable[[], None]) -> SelfCheck:
     """Measure the machine, and the client against an embedded server, in about 8 seconds.
 
     `config` says what a request is and how many are under way; `advance` is called after each of
-    STEPS steps. ConfigError where the embedded server is not installed; KeyboardInterrupt where a
+    STEPS steps. ConfigError if the embedded server is not installed; KeyboardInterrupt if a
     run was ended.
     """
     machine = look_at_machine()
@@ -114,7 +114,7 @@ def check_client(config: RunConfig, advance: Callable[[], None]) -> SelfCheck:
 
 
 def _whole(result: Result) -> Result:
-    """Return the result of a run; KeyboardInterrupt where it was ended before its time."""
+    """Return the result of a run; KeyboardInterrupt if it was ended before its time."""
     if result.interrupted:
         raise KeyboardInterrupt
     return result

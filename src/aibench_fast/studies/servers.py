@@ -1,6 +1,7 @@
 """The servers that a study loads: existing servers, and embedded ones."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from aibench_fast.server.triton import TritonServer
 
 EMBEDDED = ("redisai", "triton")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+NAME_RULE = "name {!r}: it is in file names, so write letters, digits, . and - alone"
 EMBEDDED_TRITON_URL = "http://127.0.0.1"
 """Stands for the URL of a Triton that has not started."""
 
@@ -37,8 +40,10 @@ class Server:
     def of(cls, config: RunConfig, name: str, settings: Mapping[str, Any]) -> "Server":
         """Return a server whose settings differ from the others' `config`.
 
-        `settings` are fields of RunConfig, and `embedded`. ConfigError where one is unknown.
+        `settings` are fields of RunConfig, and `embedded`. ConfigError if one is unknown.
         """
+        if not NAME.fullmatch(name):
+            raise ConfigError(f"servers: {NAME_RULE.format(name)}")
         own = dict(settings)
         embedded = own.pop("embedded", None)
         known = {one.name for one in dataclasses.fields(RunConfig)}

@@ -24,7 +24,9 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in answered()}
+    found = {number: signal.getsignal(number) for number in answered()}
+    # A handler that Python did not install cannot be restored.
+    before = {number: handler for number, handler in found.items() if handler is not None}
     for number in before:
         signal.signal(number, lambda which, _: came.append(which))
     try:

@@ -33,7 +33,7 @@ def source(client: "DaskClient | None", clients: int | None) -> Run:
 
 
 def check_split(config: RunConfig, *, over_dask: bool, clients: int | None) -> None:
-    """ConfigError where a run cannot be split over so many clients; None is not known yet."""
+    """ConfigError if a run cannot be split over so many clients; None is not known yet."""
     if over_dask:
         from aibench_fast.clients.split import split
 

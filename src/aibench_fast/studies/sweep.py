@@ -113,7 +113,7 @@ class Sweep:
     def results(self) -> Loaded:
         """The results of all cells that are there, as `read_results` returns them.
 
-        ConfigError where there are none.
+        ConfigError if there are none.
         """
         return read_results([file for file in self.files if file.exists()] or self.files)
 

@@ -1,4 +1,4 @@
-"""The model that a sweep runs, stored again where a cell needs another batch size on the server."""
+"""The model that a sweep runs, stored again when a cell needs another batch size on the server."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Self
@@ -41,7 +41,7 @@ class AnyModel:
 
 
 class RedisAiModel:
-    """A model of RedisAI, which is stored again where a cell needs another batch size.
+    """A model of RedisAI, which is stored again when a cell needs another batch size.
 
     In a cluster each shard has a copy, all equal to the first one. At the end of a `with` block the
     model has its own batch size again.
@@ -100,7 +100,7 @@ class RedisAiModel:
         check_workers([(model, cell.batch_size)], cell.workers // servers, most_requests)
 
     def prepare(self, batch_size: int) -> None:
-        """Store the model with this batch size, in an emptied server where that is allowed."""
+        """Store the model with this batch size, in an emptied server if that is allowed."""
         self._store(self._at(batch_size))
 
     def _at(self, batch_size: int) -> "ModelSpec":

@@ -136,7 +136,7 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _check_not_fixed(options: argparse.Namespace) -> None:
-    """ConfigError where what is searched over is given as one value."""
+    """ConfigError if what is searched over is given as one value."""
     values = {
         "workers": options.workers,
         "batch-size": options.batch_size,

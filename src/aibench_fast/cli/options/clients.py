@@ -26,7 +26,7 @@ def add_clients_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_clients(options: argparse.Namespace) -> None:
-    """ConfigError where the options for clients contradict others."""
+    """ConfigError if the options for clients contradict others."""
     if options.dask is None and options.clients is not None:
         raise ConfigError(f"--clients {options.clients} without --dask: of which cluster?")
     if options.dask is not None and options.embedded:
@@ -38,7 +38,7 @@ def check_clients(options: argparse.Namespace) -> None:
 
 @contextmanager
 def dask_client(options: argparse.Namespace) -> Iterator["Client | None"]:
-    """Yield a client of the Dask cluster, None without one; ServerError where it is not there."""
+    """Yield a client of the Dask cluster, None without one; ServerError if it cannot be reached."""
     if options.dask is None:
         yield None
         return

@@ -112,7 +112,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
 def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -> RunConfig:
     """Return the settings of a run: the options whose `dest` is a field of RunConfig, and `own`.
 
-    ConfigError where they cannot be run, or do not say which tensors to send.
+    ConfigError if they cannot be run, or do not say which tensors to send.
     """
     server.check()
     mix = () if options.mix is None else read_mix(options.mix)

@@ -24,7 +24,7 @@ _SOURCES = ("env:", "file:")
 
 
 def read_headers(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Return the headers of --header; ConfigError where one is wrong or cannot be read."""
+    """Return the headers of --header; ConfigError if one is wrong or cannot be read."""
     headers = tuple(_header(words) for words in given)
     if headers:
         _keep_out_of_core_dumps()

@@ -149,7 +149,7 @@ class ServerOptions:
         return (self.host, self.port, self.socket) != default
 
     def tls_settings(self) -> TlsSettings | None:
-        """Return how TLS is spoken, None where it is not; ConfigError where a part is wrong."""
+        """Return the TLS settings, None without TLS; ConfigError if a part is wrong."""
         parts = {
             "--cacert": self.cacert,
             "--cert": self.cert,
@@ -173,7 +173,7 @@ class ServerOptions:
         )
 
     def http_urls(self) -> list[str]:
-        """Return the URLs of HTTP servers; ConfigError where others are named too."""
+        """Return the URLs of HTTP servers; ConfigError if others are named too."""
         found = [url for url in self.urls if _scheme(url) not in REDIS_SCHEMES]
         if found and len(found) < len(self.urls):
             raise ConfigError("--url of redis:// and of http:// in one run: it speaks one protocol")
@@ -183,7 +183,7 @@ class ServerOptions:
         return found
 
     def addresses(self) -> list[ServerAddress]:
-        """Return the RedisAI servers; ConfigError where one is wrong.
+        """Return the RedisAI servers; ConfigError if one is wrong.
 
         An IPv6 address with a port is in brackets: [::1]:6379.
         """
@@ -209,7 +209,7 @@ class ServerOptions:
         ]
 
     def _check_count(self, servers: Sequence[object]) -> None:
-        """ConfigError where there are more servers than the command takes."""
+        """ConfigError if there are more servers than the command takes."""
         if len(servers) > 1 and not self.several:
             raise ConfigError(f"{len(servers)} servers: this command is for one, name one")
 
@@ -269,7 +269,7 @@ def _scheme(url: str) -> str:
 
 
 def _redis_url(url: str) -> SplitResult:
-    """The parts of redis://[USER@]HOST[:PORT]; ConfigError where it is something else."""
+    """The parts of redis://[USER@]HOST[:PORT]; ConfigError if it is something else."""
     parts = url_parts(url)
     if parts.password is not None:
         raise ConfigError(

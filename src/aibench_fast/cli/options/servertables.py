@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from aibench_fast.cli.options.server import TLS_SCHEMES
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.toml import check_keys
-from aibench_fast.studies.servers import EMBEDDED
+from aibench_fast.studies.servers import EMBEDDED, NAME, NAME_RULE
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _KEYS = {
     "name": str, "url": str, "host": str, "port": int, "socket": str, "embedded": str,
     "model": str, "model-version": str, "header": list, "metrics-url": str, "cluster-mode": bool,
@@ -64,10 +62,8 @@ def _name(table: Any, where: str) -> str:
     if "name" not in table:
         raise ConfigError(f"{where}name is missing")
     name = str(table["name"])
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}name {name!r}: it is in file names, so write letters, digits, . and - alone"
-        )
+    if not NAME.fullmatch(name):
+        raise ConfigError(where + NAME_RULE.format(name))
     return name
 
 
