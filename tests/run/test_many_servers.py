@@ -238,6 +238,24 @@ def test_a_name_of_several_addresses_is_as_many_servers(monkeypatch: pytest.Monk
     assert all(server.successes > 0 for server in result.servers)
 
 
+def test_the_option_for_all_addresses(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names(monkeypatch, "127.0.0.1", "127.0.0.2")
+    with FakeRedisAI() as one:
+        two = FakeRedisAI()
+        two.host, two.port = "127.0.0.2", one.port
+        with two:
+            done = cli(
+                "run", "--host", "many", "--port", one.port, "--all-addresses", "--shape", 4,
+                "--max-queries", 8, "--quiet", "--json-out-file", "r.json",
+            )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    servers = json.loads((tmp_path / "r.json").read_text())["Servers"]
+    found = [server["Address"] for server in servers]
+    assert found == [f"127.0.0.1:{one.port}", f"127.0.0.2:{one.port}"]
+
+
 def test_all_addresses_of_a_url_are_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch, "127.0.0.1", "127.0.0.2")
     with FakeInference() as fake:
