@@ -193,8 +193,8 @@ static int openvino_load(const SourceFormat *format, const char *blob, size_t by
     return REDISMODULE_OK;
 }
 
-/* Field 1 of a TensorFlow GraphDef is a message, and of an ONNX model a number, so where a file starts
- * with field 1, which it mostly does, its first byte tells which of the two it is not. */
+/* Field 1 of a TensorFlow GraphDef is a message, and of an ONNX model a number, so if a file starts
+ * with field 1, as most do, its first byte excludes one of the two. */
 static bool maybe_graphdef(const char *blob, size_t bytes) { return bytes > 0 && blob[0] != 0x08; }
 
 static bool maybe_onnx(const char *blob, size_t bytes) { return bytes > 0 && blob[0] != 0x0a; }

@@ -59,7 +59,7 @@ void job_add_persist(Job *job, RedisModuleString *key, size_t slot);
 /* Makes the step a run: takes a reference to the model, and room for its slots. */
 void step_set_model(Step *step, Model *model);
 
-/* The run that the job waits for, or NULL: it is over. Reads past steps that are no runs. */
+/* The run that the job waits for, or NULL at its end. Skips steps that are not runs. */
 Step *job_current_run(Job *job);
 
 /* Rows of the run's first input. */

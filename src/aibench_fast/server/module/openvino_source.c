@@ -31,8 +31,8 @@ static int refuse(const SourceFormat *format, size_t bytes, const char *path, Er
     return REDISMODULE_ERR;
 }
 
-/* Through a file, because the readers of two of the three formats read nothing else, and tell the
- * format by the file's suffix. */
+/* Through a file: the readers of two of the three formats accept nothing else, and go by the file's
+ * suffix. */
 static int read_file(const SourceFormat *format, const char *blob, size_t bytes,
                      ov_model_t **model, Error *error)
 {

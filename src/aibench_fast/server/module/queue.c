@@ -80,7 +80,7 @@ static int64_t joinable_rows(Job *job)
     return rows;
 }
 
-/* Whether the job is to wait for others to join it; if so, wake_ns is no later than the wait's end. */
+/* Whether the job waits for others to join it; wake_ns is then at most the end of that wait. */
 static bool waits_for_rows(Job *job, int64_t now_ns, int64_t *wake_ns)
 {
     const BatchLimits *limits = &job_current_run(job)->model->limits;

@@ -11,7 +11,7 @@ int queue_start(int threads, Error *error);
  * on the queue, the client waiting meanwhile. Takes the job over. Main thread. */
 int queue_submit(RedisModuleCtx *ctx, RedisModuleString **argv, int argc, Job *job);
 
-/* CPU seconds of thread `index`; false where there is no such thread. Any thread. */
+/* CPU seconds of thread `index`; false if there is no such thread. Any thread. */
 bool queue_thread_cpu_s(int index, double *seconds);
 
 #endif

@@ -69,7 +69,7 @@ void server_info(RedisModuleInfoCtx *ctx, int for_crash_report)
     RedisModule_InfoAddFieldCString(ctx, "RedisAI_version", "1.2.7"); /* whose commands these are */
     RedisModule_InfoAddFieldLongLong(ctx, "low_level_API_version", 1);
     RedisModule_InfoAddFieldLongLong(ctx, "rdb_version", 4);
-    /* What tells this server from a RedisAI. */
+    /* Distinguishes this server from a RedisAI. */
     RedisModule_InfoAddFieldCString(ctx, "embedded", "aibench-fast");
     RedisModule_InfoAddFieldCString(ctx, "embedded_version",
                                     config.version ? config.version : "unknown");

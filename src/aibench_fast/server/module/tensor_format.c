@@ -53,7 +53,7 @@ static int parse_values(DType dtype, size_t bytes, const Arguments *arguments, B
     return REDISMODULE_OK;
 }
 
-/* The data's arguments, from the word BLOB or VALUES on; nothing is left where there is no data. */
+/* The arguments of the data, from the word BLOB or VALUES on; empty if there is no data. */
 static int parse_data(RedisModuleCtx *ctx, Arguments *arguments, DType dtype, Shape shape,
                       Blob *blob, Error *error)
 {
@@ -130,8 +130,8 @@ int tensor_parse_format(Arguments *arguments, int *format, Error *error)
     return REDISMODULE_OK;
 }
 
-/* A float with 17 digits, as the Redis 7.0 that RedisAI runs on writes it in RESP2; later servers, and
- * Valkey, write as few as tell it. In RESP3, where it is a type of its own, the server writes it. */
+/* A float with 17 digits, as the Redis 7.0 that RedisAI runs on writes it in RESP2; later servers and
+ * Valkey write the fewest digits that identify it. RESP3 has a type for it, which the server writes. */
 static void reply_float(RedisModuleCtx *ctx, double value, bool resp3)
 {
     char text[32];
