@@ -40,7 +40,7 @@ class _Orders:
     """The coordinator's orders to the clients of a run that are in this process."""
 
     def __init__(self) -> None:
-        self.is_told = threading.Event()
+        self.is_ordered = threading.Event()
         """To start, or to stop before that."""
         self.at_ns = 0
         self.is_halted = False
@@ -50,7 +50,7 @@ class _Orders:
         self.is_halted = True
         for run in list(self.runs):
             run.interrupt()
-        self.is_told.set()
+        self.is_ordered.set()
 
 
 _orders: dict[str, _Orders] = {}
@@ -66,7 +66,7 @@ def begin(run_id: str, starts_ns: Mapping[str, int]) -> None:
     """Have a run's clients here start, at the time that stands for the clock of this machine."""
     orders = _orders_of(run_id)
     orders.at_ns = starts_ns[clock_id()]
-    orders.is_told.set()
+    orders.is_ordered.set()
 
 
 def halt(run_id: str) -> None:
@@ -118,7 +118,7 @@ def _drive(assignment: Assignment, send: Any) -> None:
 
     with PreparedRun(assignment.config, observe) as run, _under(orders, run, assignment.run_id):
         send("ready", server=dataclasses.asdict(run.server))
-        orders.is_told.wait()
+        orders.is_ordered.wait()
         if orders.is_halted:
             raise ServerError("it was stopped before its start")
         result = run.measure(orders.at_ns)

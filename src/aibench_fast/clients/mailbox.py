@@ -59,11 +59,11 @@ class Mailbox:
                 if rounds % round(PRESENCE_S / LOOK_S) == 0:
                     gone = present - set(self._client.nthreads())
                     present -= gone
-                    self._tell_of(gone)
+                    self._report(gone)
         except Exception as error:  # the scheduler is gone, and all clients with it
             self._letters.put({"what": "cut", "message": str(error) or type(error).__name__})
 
-    def _tell_of(self, gone: set[str]) -> None:
+    def _report(self, gone: set[str]) -> None:
         for number, place in enumerate(self._places):
             if place.address in gone:
                 self._letters.put({"client": number, "what": "gone"})

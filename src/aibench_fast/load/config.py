@@ -107,7 +107,7 @@ class RunConfig(ProtocolSettings):
     max_lag_s: float = 0.0
     """How late a request may start by the schedule; 0: no limit."""
     on_lag: str = "stop"
-    """What to do with a request that would be later: `stop` the run, or `shed` the request."""
+    """With a request that would be later: `stop` the run, or `shed` the request."""
     duration_s: float = 0.0
     """How long to measure after the warm-up, in seconds; 0: no limit."""
     continue_on_error: bool = True
@@ -115,7 +115,7 @@ class RunConfig(ProtocolSettings):
     reporting_period_s: float = 1.0
     connect_timeout_s: float = 5.0
     on_disconnect: str = "reconnect"
-    """What to do when a connection is lost: `reconnect`, or `stop` the run."""
+    """When a connection is lost: `reconnect`, or `stop` the run."""
     reconnect_for_s: float = 30.0
     """How long a worker tries to reconnect before it ends."""
     sample_responses: bool = False

@@ -119,7 +119,7 @@ def result_of(
         ),
         schedule=Schedule(
             **native_fields(Schedule, measured),
-            arrivals=arrivals_told(config),
+            arrivals=described_arrivals(config),
             lag_exceeded=snapshot.lag_exceeded,
         ),
         steps=_steps(config, snapshot, parts, end),
@@ -155,7 +155,7 @@ def result_of(
 def _setup(run: Background, batch_size: int) -> Setup:
     config = run.config
     return Setup(
-        model=model_told(config),
+        model=described_model(config),
         query_label=run.query_label,
         data_file=config.data_file,
         data_seed=config.data_seed,
@@ -222,7 +222,7 @@ def _all_requests(config: RunConfig, snapshot: coretypes.Snapshot, end: End) -> 
     )
 
 
-def arrivals_told(config: RunConfig) -> dict[str, Any] | None:
+def described_arrivals(config: RunConfig) -> dict[str, Any] | None:
     """Return what the result says of how requests were due."""
     if not config.is_open_loop:
         return None
@@ -237,7 +237,7 @@ def arrivals_told(config: RunConfig) -> dict[str, Any] | None:
     }
 
 
-def model_told(config: RunConfig) -> str:
+def described_model(config: RunConfig) -> str:
     """Return the model as a result names it; of a mix all of them."""
     return described(config.mix) if config.mix else config.model
 

@@ -17,7 +17,7 @@ NativeFailures = Mapping[str, tuple[int, str]]
 
 
 class Taken(NamedTuple):
-    """What a load generator had counted at a time of CLOCK_MONOTONIC."""
+    """The counts of a load generator at a time of CLOCK_MONOTONIC."""
 
     snapshot: coretypes.Snapshot
     at_ns: int

@@ -12,7 +12,7 @@ from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.formatting import as_sent
-from aibench_fast.load.outcome import Background, End, model_told, result_of
+from aibench_fast.load.outcome import Background, End, described_model, result_of
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.serverprocesses import find_servers
@@ -110,7 +110,7 @@ class PreparedRun:
         background = Background(
             config=config,
             asked_workers=self._asked_workers,
-            query_label=servers.first.label(model_told(config)),
+            query_label=servers.first.label(described_model(config)),
             records=servers.records,
             facts=self._facts,
             equal_tensors=any(source.all_equal for source in self._sources),

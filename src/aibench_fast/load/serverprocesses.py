@@ -28,7 +28,7 @@ NS_PER_S = 1_000_000_000
 
 
 class ServerUse(NamedTuple):
-    """What servers used since some time before the first reading."""
+    """Use of the CPUs by servers, since some time before the first reading."""
 
     cpu_s: float
     """CPU time."""

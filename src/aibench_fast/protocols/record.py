@@ -22,7 +22,7 @@ class Output:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """What a server reported; None for what it did not."""
+    """Facts that a server reported; None for those that it did not."""
 
     server: ServerFacts
     peer: str

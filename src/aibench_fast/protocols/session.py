@@ -94,7 +94,7 @@ class Session(Protocol):
     encoding: Encoding
     """How tensors without strings are sent."""
     facts: Mapping[str, str | None]
-    """What the result says of the protocol: of its library, and of how tensors were sent."""
+    """For the result: the version of the protocol's library, and how tensors were sent."""
 
     def label(self, model: str) -> str:
         """Names a model and how it is run, as results do."""

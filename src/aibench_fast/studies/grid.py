@@ -13,7 +13,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.outcome import arrivals_told
+from aibench_fast.load.outcome import described_arrivals
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
         "Dtype": config.dtype,
         "Pipeline": config.pipeline,
         "Limit": config.max_queries,
-        "Arrivals": arrivals_told(config),
+        "Arrivals": described_arrivals(config),
     }
     if config.inputs:
         settings["Inputs"] = config.kinds[0].tensors

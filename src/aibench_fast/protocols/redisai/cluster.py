@@ -48,10 +48,10 @@ class RedisCluster(NamedTuple):
         """Return the primary that has the slot of a tag."""
         return self.owners[key_slot(tag)]
 
-    def node(self, host: str, port: int, told_by: ServerAddress) -> ServerAddress:
+    def node(self, host: str, port: int, sender: ServerAddress) -> ServerAddress:
         """Return the node that MOVED or ASK names; without a host, on that of the sender."""
         known = (node for name, node in self.named_nodes if (name, node.port) == (host, port))
-        return next(known, dataclasses.replace(told_by, host=host or told_by.host, port=port))
+        return next(known, dataclasses.replace(sender, host=host or sender.host, port=port))
 
 
 class _Node(NamedTuple):

@@ -114,8 +114,8 @@ class SlotQuestions:
             redirects += 1
 
     def _elsewhere(self, cluster: RedisCluster, word: str, host: str, port: str) -> Place:
-        told_by = self.place.connection.address
-        node = cluster.node(host, int(port), told_by)
+        sender = self.place.connection.address
+        node = cluster.node(host, int(port), sender)
         if node not in self._others:
             self._others[node] = self._stack.enter_context(Connection(node, self._patience_s))
         if word == "ASK":
