@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commandline import Cli, command
-from fake_redisai import OK, FakeRedisAI
+from fake_redisai import META, OK, FakeRedisAI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -333,8 +333,20 @@ def test_steps_arrive_as_is_asked(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slo", [["p50=10s"], ["p50=10s", "errors=20%"]])
 def test_failures_are_no_fast_answers(cli: Cli, slo: list[str]) -> None:
-    refuse = lambda _, number: b"-ERR no\r\n" if number % 10 == 9 else OK  # noqa: E731
-    with FakeRedisAI(AI_MODELRUN=refuse) as server:
+    asked = 0
+
+    def visit(*_: object) -> bytes:
+        nonlocal asked
+        asked = 0
+        return META
+
+    def refuse(*_: object) -> bytes:
+        """Refuse every tenth request of a step, of which the trial is the first."""
+        nonlocal asked
+        asked += 1
+        return b"-ERR no\r\n" if asked % 10 == 0 else OK
+
+    with FakeRedisAI(AI_MODELGET=visit, AI_MODELRUN=refuse) as server:
         done = cli(
             "search", *(word for one in slo for word in ("--slo", one)), "--shape", 16,
             "--port", server.port, "--from", 200, "--to", 200, "--duration", "500ms",
