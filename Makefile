@@ -64,8 +64,9 @@ perf: $(TEST_SERVERS)
 	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
 
 test: $(TEST)
-	@# Three at a time on two cores: tests wait for timeouts and servers half of their time.
-	$(PYTHON) -m pytest -n 3 --dist worksteal --ignore tests/external $(PYTEST)
+	@# Three files at a time on two cores: tests wait for timeouts and servers half of their time.
+	@# In the order of their names, so that files of one long test are not the last.
+	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/external $(PYTEST)
 
 test-servers: $(TEST_SERVERS)
 	@$(MAKE) --no-print-directory -j 2 servers

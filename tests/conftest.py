@@ -42,9 +42,8 @@ def tensor_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> vendored_sources.Sources:
     """The C libraries that are linked in, from the archives that the build fetched."""
     folder = tmp_path_factory.mktemp("vendored")
-    for archive in ROOT.glob("build/temp*/vendored/*/*.tar.gz"):
-        (folder / archive.parent.name).mkdir(exist_ok=True)
-        shutil.copy(archive, folder / archive.parent.name)
+    for archive in ROOT.glob("build/vendored/*.tar.gz"):
+        shutil.copy(archive, folder)
     return vendored_sources.find_sources(folder)
 
 
