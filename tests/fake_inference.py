@@ -239,5 +239,6 @@ class FakeInference(LoopThread):
                 await asyncio.sleep(60)
             if self.after_early != "read on":
                 return None
+            await asyncio.sleep(0.2)  # a client that is slow to look has sent no more by then
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         return Asked(first, headers, body, is_answered=early is not None, head=head)
