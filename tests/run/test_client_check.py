@@ -154,6 +154,22 @@ def test_a_neighbour_that_delays_one_request_in_a_hundred_is_named(late: str) ->
     assert "--threads" not in found.reason
 
 
+def test_one_late_reply_of_a_small_sample_is_not_chance_beside_a_neighbour() -> None:
+    """Of 380 sampled replies one was late: two in a hundred of all may have been."""
+    sampled = {
+        "reply_waits": latencies(*[0.02] * 379, 3.0),
+        "latencies": latencies(*[5.2] * 2940, *[8.2] * 60),
+    }
+    found = checked(NEIGHBOUR, busiest_thread=0.02, cpu_wait=0.01, **sampled)
+    assert found.verdict is Verdict.CLIENT_BOUND
+    assert "at p99" in found.reason
+    alone = checked(Shares(client_cores=IDLE, others=0.0), busiest_thread=0.02, **sampled)
+    assert alone.verdict is Verdict.SERVER_BOUND
+    large = {**sampled, "reply_waits": latencies(*[0.02] * 7999, 3.0)}
+    found = checked(NEIGHBOUR, busiest_thread=0.02, cpu_wait=0.01, **large)
+    assert found.verdict is Verdict.SERVER_BOUND
+
+
 def test_a_neighbour_that_delays_nothing_is_not_the_limit() -> None:
     assert checked(NEIGHBOUR, cpu_wait=0.03).verdict is Verdict.SERVER_BOUND
 

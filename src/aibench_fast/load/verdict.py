@@ -33,6 +33,8 @@ WAKING_CPU_WAIT_MS = 0.02
 """A thread that is woken waits so long for a CPU though that is idle."""
 SURE = 1.645
 """Standard errors: one value in twenty is further off, to that side."""
+NOT_EXCLUDED = 2.326
+"""Standard errors: one value in a hundred is further off, to that side."""
 LONG_TAIL_WAIT = 0.005
 """Of the requests' time, waited for a CPU: in one request of a hundred alone that makes it half as
 long again."""
@@ -141,7 +143,7 @@ def _neighbours(seen: Seen) -> Judged | None:
     if others is None or others <= MUCH_OTHERS:
         return None
     # How long replies waited is a sample: with neighbours, the longest that it allows counts.
-    delay = _longest_delay(seen, errors=SURE)
+    delay = _longest_delay(seen, errors=NOT_EXCLUDED)
     found = [] if delay is None or delay.ms <= SLOW_WAKING_MS else [str(delay)]
     if seen.cpu_wait is not None and (found or _waited_long(seen, seen.cpu_wait)):
         found.append(f"an I/O thread waited for a CPU {seen.cpu_wait:.1%} of the time")
