@@ -26,7 +26,7 @@ class Place(NamedTuple):
     """A Dask worker."""
 
     address: str
-    """What Dask calls it."""
+    """Its name in Dask."""
     name: str
     host: str
     version: str | None

@@ -211,7 +211,7 @@ class Endpoint(NamedTuple):
 
 
 class ClusterNodes(NamedTuple):
-    """What workers need to follow redirects in a Redis Cluster; see native/cluster.h."""
+    """The nodes of a Redis Cluster, for workers that follow redirects; see native/cluster.h."""
 
     nodes: Sequence[tuple[str, Endpoint]]
     """All nodes, each with its host as other nodes write it."""

@@ -92,7 +92,7 @@ def _prepared(path: Path) -> Path:
     """Return the file to write for `path`, and make its folder."""
     target = path.resolve()  # a symbolic link itself stays
     if target.exists() and not target.is_file():
-        raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
+        raise ConfigError(f"cannot write {path}: it exists and is not a regular file; name another")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,7 +128,7 @@ def write_text(path: Path, text: str) -> None:
 def check_writable(path: Path) -> None:
     """Raise ConfigError if `path` cannot be written later; leave no file."""
     if path.exists() and not path.is_file():
-        raise ConfigError(f"cannot write {path}: it exists and is no regular file; name another")
+        raise ConfigError(f"cannot write {path}: it exists and is not a regular file; name another")
     try:
         _try_folder(path.resolve().parent)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What one tensor is: its shape, the type of its values, and the bytes that makes."""
+"""Shape, data type and size of a tensor."""
 
 import math
 from collections.abc import Iterable, Sequence

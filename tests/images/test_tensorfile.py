@@ -107,7 +107,7 @@ def test_more_than_the_disk_holds_is_refused_untouched(tmp_path: Path) -> None:
 
 def test_special_file_is_not_replaced() -> None:
     with (
-        pytest.raises(ConfigError, match="is no regular file"),
+        pytest.raises(ConfigError, match="is not a regular file"),
         tensorfile.create(Path("/dev/null"), 12),
     ):
         pass

@@ -1,1 +1,1 @@
-"""What a run is shown as."""
+"""Runs shown as text, pages and pictures."""

@@ -29,7 +29,7 @@ Read = TypeVar("Read")
 MAX_PERIODS = 200
 """Of a run over time: more points than a plot has pixels for would only make the page large."""
 MAX_DRAWN = 300
-"""Cells in plots: more can be told apart by no one, and would make a page that no browser opens."""
+"""Cells in plots: nobody can distinguish more, and no browser opens such a page."""
 MAX_TIMED = 100
 """Cells that are shown over time, some 100 kB each."""
 

@@ -1,4 +1,4 @@
-"""What to know before trusting the figures; doubts of one kind are one line."""
+"""Reasons to doubt the figures; doubts of one kind are one line."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What the report's page shows, in the page's order: the context of its template, page.html."""
+"""The context of the report's template, page.html, in the order of the page."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ SERIES = (
     "#4269d0", "#ef9f18", "#e8503a", "#3fb5a3", "#3c9a46", "#f075a6", "#a463f2", "#6fa3e8",
     "#9c6b4e", "#8a929e",
 )  # fmt: skip
-"""Told apart by hue, on light and on dark. More series than these get a continuous scheme."""
+"""Distinct hues, on light and on dark. More series than these get a continuous scheme."""
 
 
 def _config(

@@ -56,7 +56,7 @@ class Facts(TypedDict, total=False):
     Clients: int
     """How many clients the run was over. Since 1.7."""
     CoordinatorBytes: int
-    """What the clients sent to their coordinator. Since 1.7."""
+    """The reports that clients sent to their coordinator. Since 1.7."""
 
 
 class Arrivals(TypedDict, total=False):
@@ -75,4 +75,4 @@ class Arrivals(TypedDict, total=False):
     MaxLagSeconds: float | None
     """How late a request may start."""
     OnLag: str | None
-    """What happens to a later request: shed, or stop to end the run."""
+    """The fate of a later request: shed, or stop to end the run."""

@@ -44,7 +44,7 @@ MAX_FAILED = 0.01
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found."""
+    """The outcome of a search."""
 
     search: Search
     """Its targets, steps and edge, as `search.json` has them."""
