@@ -1,4 +1,5 @@
 # make bench   the first run, from photographs to figures, in one command
+# make extras  the packages of all extras but triton, such as a report's, in the environment of make bench
 # make data-vision   tensors of COCO 2017's photographs in /tmp/bulk_data/vision_tensors.out
 # make perf    compare the client's costs with other programs: a table of ratios, half an hour
 # make test    all tests that need nothing but what make system names, and the twenty slowest of them
@@ -48,7 +49,7 @@ SERVERS := build/servers
 # More words for pytest: continuous integration has it measure coverage.
 PYTEST ?=
 
-.PHONY: bench data-vision perf test test-servers servers dist docs lint faults moments soak audit clean system \
+.PHONY: bench extras data-vision perf test test-servers servers dist docs lint faults moments soak audit clean system \
     ready installed
 
 bench: ready
@@ -56,6 +57,9 @@ bench: ready
 	$(AIBENCH) run --embedded --file $(TENSORS) --burn-in 50 --duration $(BENCH_SECONDS) \
 	    --json-out-file $(RESULTS)/bench.json \
 	    --output-file-stats-hdr-response-latency-hist $(RESULTS)/bench-latency-hist.txt
+
+extras: ready
+	$(INSTALL) $$($(PYTHON) -c '$(PYPROJECT)["project"]["optional-dependencies"]; print(*(one for name in project if name != "triton" for one in project[name]))')
 
 data-vision: ready
 	scripts/generate_data_vision.sh
