@@ -26,7 +26,7 @@ CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pth
 # Cython's output only calls the C code: -O3 would double its compile time and gain nothing.
 CYTHON_CFLAGS = ["-O1", "-g0"]
 VENDORED_CFLAGS = [
-    "-O2", "-g0", "-D_GNU_SOURCE", "-DYYJSON_DISABLE_UTILS=1", "-fvisibility=hidden",
+    "-O2", "-g0", "-D_GNU_SOURCE", "-fvisibility=hidden",
     "-w",  # warnings of other people's code
 ]  # fmt: skip
 EXPORTED = Path("exported.map")
@@ -97,7 +97,7 @@ class BuildNative(build_ext):
                 [*map(str, libraries.files)],
                 output_dir=self.build_temp,
                 include_dirs=includes,
-                extra_postargs=VENDORED_CFLAGS,
+                extra_postargs=[*VENDORED_CFLAGS, *libraries.defines],
             )
         super().build_extension(ext)
 

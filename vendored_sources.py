@@ -38,6 +38,10 @@ class Library:
     """Its SPDX identifier; LICENSES has the text."""
     licence_file: str
     """The file of its text, relative to `folder`."""
+    defines: Sequence[str] = ()
+    """Macros to compile it with."""
+    configured: Sequence[str] = ()
+    """Headers with the version in them, each made from the file of its name and `.in`."""
 
     @property
     def is_pinned(self) -> bool:
@@ -57,8 +61,9 @@ class Library:
     def given_folder(self) -> Path:
         """Return the folder that the variable names; SystemExit if it has no sources."""
         folder = Path(os.environ[self.variable])
-        if not (folder / self.files[0]).is_file():
-            sys.exit(f"{self.variable}={folder}: there is no {self.files[0]} in that folder")
+        for needed in (self.files[0], *self.configured):
+            if not (folder / needed).is_file():
+                sys.exit(f"{self.variable}={folder}: there is no {needed} in that folder")
         return folder
 
     def extract(self, folder: Path) -> Path:
@@ -71,7 +76,19 @@ class Library:
             # Python before 3.11.4, such as Debian 12's, has no filter. The archive is known.
             filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
             members.extractall(folder, **filtered)
-        return folder / f"{self.package}-{self.version}" / self.folder
+        sources = folder / f"{self.package}-{self.version}" / self.folder
+        for header in self.configured:
+            self._configure(sources / header)
+        return sources
+
+    def _configure(self, header: Path) -> None:
+        """Write a header, unless it is as it should be: objects are older than a new one."""
+        major, minor, patch = map(int, self.c_version.split("."))
+        text = header.with_name(f"{header.name}.in").read_text()
+        text = text.replace("@PACKAGE_VERSION@", self.c_version)
+        text = text.replace("@PACKAGE_VERSION_NUM@", f"0x{major:02x}{minor:02x}{patch:02x}")
+        if not header.exists() or header.read_text() != text:
+            header.write_text(text)
 
 
 LIBRARIES = (
@@ -107,6 +124,34 @@ LIBRARIES = (
         licence_file="LICENSE",
     ),
     Library(
+        name="nghttp2",
+        package="ngh2",
+        version="0.3.0",
+        sha256="09b995aa65b8a397de652fd7a9b3877d6d1e24c10d2effc36204a3f37aa73440",
+        folder="vendor/nghttp2",
+        includes=("lib/includes",),
+        files=(
+            "lib/nghttp2_alpn.c", "lib/nghttp2_buf.c", "lib/nghttp2_callbacks.c",
+            "lib/nghttp2_debug.c", "lib/nghttp2_extpri.c", "lib/nghttp2_frame.c",
+            "lib/nghttp2_hd.c", "lib/nghttp2_hd_huffman.c", "lib/nghttp2_hd_huffman_data.c",
+            "lib/nghttp2_helper.c", "lib/nghttp2_http.c", "lib/nghttp2_map.c",
+            "lib/nghttp2_mem.c", "lib/nghttp2_option.c", "lib/nghttp2_outbound_item.c",
+            "lib/nghttp2_pq.c", "lib/nghttp2_priority_spec.c", "lib/nghttp2_queue.c",
+            "lib/nghttp2_ratelim.c", "lib/nghttp2_rcbuf.c", "lib/nghttp2_session.c",
+            "lib/nghttp2_stream.c", "lib/nghttp2_submit.c", "lib/nghttp2_time.c",
+            "lib/nghttp2_version.c", "lib/sfparse.c",
+        ),
+        c_version="1.70.0",
+        c_package="nghttp2/nghttp2",
+        c_tag="v1.70.0",
+        licence="MIT",
+        licence_file="COPYING",
+        defines=(
+            "NGHTTP2_STATICLIB", "HAVE_ARPA_INET_H", "HAVE_NETINET_IN_H", "HAVE_CLOCK_GETTIME",
+        ),
+        configured=("lib/includes/nghttp2/nghttp2ver.h",),
+    ),
+    Library(
         name="yyjson",
         package="yyjson",
         version="4.0.6",
@@ -119,6 +164,7 @@ LIBRARIES = (
         c_tag="0.10.0",
         licence="MIT",
         licence_file="yyjson.h",
+        defines=("YYJSON_DISABLE_UTILS",),
     ),
 )  # fmt: skip
 
@@ -139,6 +185,11 @@ class Sources:
         """Files to compile."""
         return [folder / name for one, folder in self.folders.items() for name in one.files]
 
+    @property
+    def defines(self) -> list[str]:
+        """The compiler's options for the macros of all of them."""
+        return [f"-D{name}" for one in self.folders for name in one.defines]
+
     def only(self, *names: str) -> "Sources":
         """Return the sources of some of the libraries."""
         return Sources({one: folder for one, folder in self.folders.items() if one.name in names})
@@ -154,8 +205,9 @@ def find_sources(folder: Path) -> Sources:
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         hashed = [f"{one.package}=={one.version} --hash=sha256:{one.sha256}\n" for one in missing]
-        # pip runs the packages' setup.py for their metadata: with hashes, only if they are the
-        # pinned ones, and without an environment of its own for each.
+        # pip asks the packages' build backends for their metadata: with hashes, only if they are
+        # the pinned ones, and without an environment of its own for each. pyproject.toml requires
+        # those backends.
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
              "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest", str(folder),

@@ -37,7 +37,7 @@ def compile_c(
     own = ("-std=c11", "-Wall", "-Wextra", "-Werror", *flags)
     if library_flags is None:
         library_flags = [flag for flag in flags if not flag.startswith("-D")]
-    theirs = ("-w", *library_flags, "-g0")
+    theirs = ("-w", *library_flags, *library.defines, "-g0")
     how = hashlib.sha256(" ".join(theirs).encode()).hexdigest()[:8]
     objects = []
     for source in library.files:

@@ -143,6 +143,10 @@ cdef extern from "http.h" nogil:
     const char *http_library_version()
 
 
+cdef extern from "<nghttp2/nghttp2.h>" nogil:
+    const char *LINKED_NGHTTP2 "NGHTTP2_VERSION"
+
+
 cdef extern from "tls.h" nogil:
     struct tls_config:
         const char *ca_file

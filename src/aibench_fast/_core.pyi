@@ -22,6 +22,9 @@ HIREDIS_VERSION: str
 LLHTTP_VERSION: str
 """The version of the linked llhttp."""
 
+NGHTTP2_VERSION: str
+"""The version of the linked nghttp2."""
+
 ANY_LENGTH: int
 """The length of an axis of an `HttpOutput` that may differ between replies."""
 
