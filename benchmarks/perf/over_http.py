@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from aibench_fast.protocols.address import http_address
+from aibench_fast.protocols.openinference.http.inference import HttpInference
 from aibench_fast.protocols.openinference.session import OpenInferenceSession
 from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
 from aibench_fast.protocols.session import AskedInput, AskedKind, Workload
@@ -46,7 +47,10 @@ def _request(bench: Bench) -> tuple[str, Path, Path]:
     tensor = bench.tensor_file(1).read_bytes()
     asked = AskedKind(NULL_MODEL, [AskedInput("FLOAT", (1, *SHAPE), tensor, NULL_INPUT)])
     session = OpenInferenceSession(
-        http_address(bench.triton.url), OpenInferenceSettings(), Workload(kinds=[asked])
+        HttpInference,
+        http_address(bench.triton.url),
+        OpenInferenceSettings(),
+        Workload(kinds=[asked]),
     )
     text, _ = session.texts(0, 0, len(tensor))
     head, _, json = text.partition(b"\r\n\r\n")

@@ -153,7 +153,10 @@ def test_serve_tells_where_it_listens_and_ends_in_order() -> None:
 def test_what_an_embedded_one_cannot_do_is_refused_before_it_starts(cli: Cli) -> None:
     done = cli("run", "--embedded", "triton", "--use-dag")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "--use-dag with --url: the Open Inference Protocol has no such setting" in done.stderr
+    assert (
+        "--use-dag with --url: the Open Inference Protocol over HTTP has no such setting"
+        in done.stderr
+    )
 
 
 def test_what_is_redisais_alone_is_refused(cli: Cli, tmp_path: Path) -> None:

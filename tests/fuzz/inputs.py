@@ -32,9 +32,9 @@ from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.recorded import read_arrivals
 from aibench_fast.protocols.address import HttpAddress, http_address
-from aibench_fast.protocols.openinference.client import Reply
-from aibench_fast.protocols.openinference.reply import plan_of
-from aibench_fast.protocols.openinference.request import JSON_LENGTH
+from aibench_fast.protocols.openinference.http.client import Reply
+from aibench_fast.protocols.openinference.http.reply import plan_of
+from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
 from aibench_fast.results.files import read_details, read_record
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.studies.thresholds import parse_expectation

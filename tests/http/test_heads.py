@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aibench_fast import ConfigError, Result, RunConfig, run
 from aibench_fast.protocols.address import http_address
 from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.openinference.head import end_of_head, open_head
+from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 
 
 def against(server: FakeInference, **settings: object) -> Result:

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from aibench_fast import ConfigError, Result, RunConfig, ServerError, run
 from aibench_fast._core import Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.protocols.openinference import client
+from aibench_fast.protocols.openinference.http import client
 
 
 def against(server: FakeInference, **settings: object) -> Result:
@@ -507,8 +507,7 @@ def test_statistics_that_are_none_are_noted_in_words(stats: object, words: str) 
     }
     with FakeInference(paths=paths) as server:
         result = against(server)
-    where = f"{server.url}/v2/models/m/stats"
-    told = f"no reading: {where} has no statistics as Triton does: {words}"
+    told = f"no reading: {server.url} has no statistics of m as Triton does: {words}"
     assert told in result.server.periods["overall"]["notes"]
 
 

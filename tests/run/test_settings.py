@@ -84,7 +84,7 @@ def test_a_setting_of_redisai_alone(setting: str, value: object) -> None:
     RunConfig(**usual)
     with pytest.raises(ConfigError) as raised:
         RunConfig(url="http://localhost", **usual)
-    told = f"`{setting}` with `url`: the Open Inference Protocol has no such setting"
+    told = f"`{setting}` with `url`: the Open Inference Protocol over HTTP has no such setting"
     assert str(raised.value) == told
 
 

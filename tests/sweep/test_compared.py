@@ -175,4 +175,4 @@ def test_what_a_server_cannot_do_is_refused_before_any_is_started(cli: Cli, tmp_
     )
     done = cli("sweep", "--grid", "grid.toml")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "--use-dag with --url: the Open Inference Protocol has no such" in done.stderr
+    assert "--use-dag with --url: the Open Inference Protocol over HTTP has no such" in done.stderr

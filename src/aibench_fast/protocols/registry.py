@@ -5,19 +5,22 @@ from dataclasses import dataclass
 
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import url_parts
-from aibench_fast.protocols.openinference.protocol import OpenInference
-from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
+from aibench_fast.protocols.openinference.protocol import (
+    OpenInferenceOverHttp,
+)
+from aibench_fast.protocols.openinference.settings import HttpSettings
 from aibench_fast.protocols.protocol import ServerProtocol
 from aibench_fast.protocols.redisai.protocol import RedisAi
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolSettings(RedisAiSettings, OpenInferenceSettings):
+class ProtocolSettings(RedisAiSettings, HttpSettings):
     """The settings of all protocols."""
 
 
-PROTOCOLS: tuple[type[RedisAi] | type[OpenInference], ...] = (RedisAi, OpenInference)
+AnyProtocol = type[RedisAi] | type[OpenInferenceOverHttp]
+PROTOCOLS: tuple[AnyProtocol, ...] = (RedisAi, OpenInferenceOverHttp)
 
 
 def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
@@ -39,7 +42,7 @@ def no_such_setting(setting: str, settings: ProtocolSettings, protocol: str) -> 
     return ConfigError(f"`{setting}` {url}: {protocol} has no such setting")
 
 
-def protocol_of_url(url: str) -> type[RedisAi] | type[OpenInference]:
+def protocol_of_url(url: str) -> AnyProtocol:
     """Return the protocol of a URL's scheme; ConfigError where it is none of the known ones."""
     scheme = url_parts(url).scheme
     found = [one for one in PROTOCOLS if scheme in one.schemes]

@@ -1,6 +1,11 @@
-"""The protocol's names for the types of values, and ours."""
+"""The protocol's names for the types of values, and ours; tensors as servers describe them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aibench_fast.errors import ConfigError
+
+FREE = -1
 
 _OURS = {"FP32": "FLOAT", "FP64": "DOUBLE"}
 """The others have one name."""
@@ -21,3 +26,18 @@ def our_dtype(datatype: str, of: str) -> str:
 def their_datatype(dtype: str) -> str:
     """Return the protocol's name of one of tensortype.DTYPES."""
     return _THEIRS.get(dtype, dtype)
+
+
+@dataclass(frozen=True)
+class TensorMetadata:
+    """An input or an output."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    """FREE where any length will do."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        lengths = " x ".join("any" if length == FREE else str(length) for length in self.shape)
+        return f"{self.name} of {lengths} {self.datatype}"

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
-from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.bounded import TooLarge, read_body
-from aibench_fast.protocols.openinference.client import http_connection
-from aibench_fast.protocols.openinference.head import end_of_head, open_head
+from aibench_fast.protocols.address import GrpcAddress, HttpAddress
+from aibench_fast.protocols.openinference.http.bounded import TooLarge, read_body
+from aibench_fast.protocols.openinference.http.client import http_connection
+from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.statistics import ServerReading
 
 if TYPE_CHECKING:
@@ -189,10 +189,11 @@ def found_reader(
     """
     if server.path:
         return None  # behind something that has metrics of its own
-    ports = [server.port, *([MLSERVER_PORT] if kind == MLSERVER else [])]
-    for port in ports:
-        headers = server.headers if port == server.port else ()
-        address = dataclasses.replace(server, port=port, path=PATH, headers=headers)
+    places = [] if isinstance(server, GrpcAddress) else [(server.port, server.headers)]
+    if kind == MLSERVER:
+        places.append((MLSERVER_PORT, ()))
+    for port, headers in places:
+        address = HttpAddress(server.host, port, PATH, headers, server.tls)
         reader = MetricsReader(address, models, version)
         if "model_calls" in reader.read().counters:
             return reader

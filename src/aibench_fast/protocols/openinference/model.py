@@ -3,37 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from aibench_fast.errors import ConfigError, ServerError, misread
-from aibench_fast.protocols.openinference.client import HttpClient, Refused
-from aibench_fast.protocols.openinference.datatypes import our_dtype, their_datatype
-from aibench_fast.protocols.openinference.documents import parsed
+from aibench_fast.protocols.openinference.client import Client, Refusal, Refused
+from aibench_fast.protocols.openinference.datatypes import (
+    FREE,
+    TensorMetadata,
+    our_dtype,
+    their_datatype,
+)
 from aibench_fast.protocols.protocol import InputSpec
 from aibench_fast.tensortype import STRINGS
 
-FREE = -1
 SHOWN_MODELS = 10
-NO_SUCH_PATH = (404, 405, 501)
-"""Statuses of a path that the server does not have."""
-NOT_THERE = (400, *NO_SUCH_PATH)
-"""Statuses of an unknown model; 400 is Triton's."""
 GIVE = "give `inputs` NAME:DATATYPE:SHAPE for each input to send"
-
-
-@dataclass(frozen=True)
-class TensorMetadata:
-    """An input or an output."""
-
-    name: str
-    datatype: str
-    shape: Sequence[int]
-    """FREE where any length will do."""
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        lengths = " x ".join("any" if length == FREE else str(length) for length in self.shape)
-        return f"{self.name} of {lengths} {self.datatype}"
 
 
 @dataclass(frozen=True)
@@ -48,14 +31,8 @@ class ModelMetadata:
     """None where the server names none."""
 
 
-def model_path(model: str, version: str | None) -> str:
-    """Return where a model is asked for."""
-    at_version = "" if version is None else f"/versions/{quote(version, safe='')}"
-    return f"/v2/models/{quote(model, safe='')}{at_version}"
-
-
 def ask_model(
-    client: HttpClient, model: str, version: str | None, *, inputs_are_given: bool
+    client: Client, model: str, version: str | None, *, inputs_are_given: bool
 ) -> ModelMetadata:
     """Ask for a model's metadata, and whether it is ready.
 
@@ -63,21 +40,18 @@ def ask_model(
     user the trial request then decides. ServerError, in the server's words and with the models that
     there are, where there is no such model, or it is not ready.
     """
-    path = model_path(model, version)
+    document: Mapping[str, Any] = {}
     try:
-        document = client.ask_json(path, f"the model {model}")
+        document = client.model(model, version)
     except Refused as error:
-        there = _ready_models(client)
+        there = client.ready_models()
         if there is not None and model not in there:
             raise ServerError(f"{error}{_shown(there)}") from error
-        if error.status not in NOT_THERE:
+        if error.refusal not in (Refusal.NO_SUCH_CALL, Refusal.NOT_THERE):
             raise
         if not inputs_are_given:
             raise ServerError(f"{error}; if it answers requests all the same, {GIVE}") from error
-        document = {}
-    ready = client.ask(f"{path}/ready")
-    if ready.status != 200 and ready.status not in NO_SUCH_PATH:
-        raise ServerError(f"the model {model} is not ready: HTTP {ready.status} from {path}/ready")
+    client.check_ready(model, version)
     try:
         return ModelMetadata(
             name=model,
@@ -87,26 +61,8 @@ def ask_model(
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError(
-            f"what {path} answers about the model {model} does not follow the protocol: "
-            f"{misread(error)}"
+            f"the metadata of the model {model} does not follow the protocol: {misread(error)}"
         ) from error
-
-
-def _ready_models(client: HttpClient) -> list[str] | None:
-    """Return the models that are ready, by name; None where the server does not say.
-
-    Triton and MLServer list them by the protocol's extension for model repositories, KServe's
-    server in a list of its own.
-    """
-    try:
-        index = client.ask("/v2/repository/index", b"{}", {"Content-Type": "application/json"})
-        if index.status == 200:
-            names = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
-        else:
-            names = client.ask_json("/v2/models", "its models")["models"]
-        return sorted({str(name) for name in names})
-    except (ServerError, ValueError, LookupError, TypeError, AttributeError):
-        return None
 
 
 def _shown(models: Sequence[str]) -> str:

@@ -3,38 +3,36 @@
 from collections.abc import Sequence
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.openinference.client import HttpClient
+from aibench_fast.protocols.openinference.client import Client
 from aibench_fast.protocols.openinference.model import (
     GIVE,
     ModelMetadata,
     ask_model,
     resolve_input,
 )
-from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, server_addresses
 from aibench_fast.protocols.protocol import InputSpec, KindSpec
 
 
 def model_inputs(
-    settings: OpenInferenceSettings, kinds: Sequence[KindSpec]
+    client: Client, version: str | None, kinds: Sequence[KindSpec]
 ) -> list[Sequence[InputSpec]]:
     """Return the inputs of each kind with names, shapes and dtypes as the models have them.
 
     ServerError and ConfigError as `ServerProtocol.model_inputs`.
     """
-    with HttpClient(server_addresses(settings)[0], settings.patience_s) as client:
-        models = {
-            name: ask_model(
-                client,
-                name,
-                settings.model_version,
-                inputs_are_given=all(
-                    one.name and one.shape and one.dtype
-                    for kind in kinds
-                    for one in (kind.inputs if kind.model == name else ())
-                ),
-            )
-            for name in dict.fromkeys(kind.model for kind in kinds)
-        }
+    models = {
+        name: ask_model(
+            client,
+            name,
+            version,
+            inputs_are_given=all(
+                one.name and one.shape and one.dtype
+                for kind in kinds
+                for one in (kind.inputs if kind.model == name else ())
+            ),
+        )
+        for name in dict.fromkeys(kind.model for kind in kinds)
+    }
     return [_resolved(kind, models[kind.model]) for kind in kinds]
 
 

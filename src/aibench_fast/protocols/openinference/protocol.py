@@ -1,45 +1,58 @@
-"""The Open Inference Protocol over HTTP as a run knows it before it visits a server."""
+"""The Open Inference Protocol as a run knows it before it visits a server."""
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import HTTP_PORTS, HttpAddress, all_addresses
+from aibench_fast.errors import ConfigError, shown_url
+from aibench_fast.protocols.address import (
+    HTTP_PORTS,
+    HttpAddress,
+    all_addresses,
+    http_address,
+    url_parts,
+)
 from aibench_fast.protocols.openinference.settings import (
+    HttpSettings,
     OpenInferenceSettings,
     metrics_address,
-    server_addresses,
 )
 from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
 
 if TYPE_CHECKING:
+    from aibench_fast.protocols.encoding import Encoding
+    from aibench_fast.protocols.openinference.client import Connect
     from aibench_fast.protocols.servers import FoundServers
 
 
 class OpenInference(ServerProtocol):
-    """The Open Inference Protocol over HTTP, for one server or several."""
+    """The Open Inference Protocol, for one server or several; a subclass has the transport."""
 
-    name = "the Open Inference Protocol"
-    schemes = tuple(HTTP_PORTS)
-    settings_type = OpenInferenceSettings
-    has_json = True
     describes_inputs = True
 
-    def __init__(self, settings: OpenInferenceSettings) -> None:
-        """With the settings of a run."""
+    def __init__(self, settings: OpenInferenceSettings, encoding: "Encoding | None" = None) -> None:
+        """With the settings of a run, and how tensors are sent; None: as the first server does."""
         self._settings = settings
+        self._encoding = encoding
 
     @property
-    def addresses(self) -> list[HttpAddress]:
+    def addresses(self) -> Sequence[HttpAddress]:
         """Return the servers of the URLs; ConfigError where one is wrong."""
-        return server_addresses(self._settings)
+        urls = [str(self._settings.url), *map(str, self._settings.others)]
+        for url in urls:
+            if url_parts(url).scheme not in self.schemes:
+                raise ConfigError(
+                    f"`url` {shown_url(urls[0])} and {shown_url(url)} in one run: it speaks one "
+                    "protocol"
+                )
+        return [self._address(url) for url in urls]
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where a URL or a header is wrong."""
         del kinds  # the server knows which it takes
-        _ = self.addresses  # a wrong one shows
-        if metrics_address(self._settings) and self._settings.others:
+        (first, *others) = self.addresses  # a wrong one shows
+        if metrics_address(self._settings, first) and others:
             raise ConfigError("`metrics_url` with several servers: each has its own")
 
     def with_all_addresses(self) -> Mapping[str, Any]:
@@ -55,13 +68,46 @@ class OpenInference(ServerProtocol):
         """Return the inputs as the first server describes them; ServerError and ConfigError."""
         from aibench_fast.protocols.openinference.modelinputs import model_inputs
 
-        return model_inputs(self._settings, kinds)
+        settings = self._settings
+        with self._connect(self.addresses[0], settings.patience_s) as client:
+            return model_inputs(client, settings.model_version, kinds)
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""
         from aibench_fast.protocols.openinference.servers import OpenInferenceServers
 
-        return OpenInferenceServers(self._settings)
+        return OpenInferenceServers(self._connect, self.addresses, self._settings, self._encoding)
+
+    @abstractmethod
+    def _address(self, url: str) -> HttpAddress:
+        """Return the address of a URL of the transport's schemes; ConfigError."""
+
+    @property
+    @abstractmethod
+    def _connect(self) -> "Connect":
+        """Return what connects to a server."""
+
+
+class OpenInferenceOverHttp(OpenInference):
+    """The protocol over HTTP."""
+
+    name = "the Open Inference Protocol over HTTP"
+    schemes = tuple(HTTP_PORTS)
+    settings_type = HttpSettings
+    has_json = True
+
+    def __init__(self, settings: HttpSettings) -> None:
+        """With the settings of a run."""
+        super().__init__(settings, settings.encoding)
+
+    def _address(self, url: str) -> HttpAddress:
+        return http_address(url, self._settings.headers, self._settings.tls)
+
+    @property
+    def _connect(self) -> "Connect":
+        from aibench_fast.protocols.openinference.http.inference import HttpInference
+
+        return HttpInference
 
 
 def _urls(address: HttpAddress) -> list[str]:

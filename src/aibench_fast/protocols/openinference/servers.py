@@ -1,7 +1,12 @@
 """The servers of a run over the Open Inference Protocol."""
 
+from collections.abc import Sequence
+
+from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openinference.client import Connect
 from aibench_fast.protocols.openinference.session import OpenInferenceSession
-from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, server_addresses
+from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
 from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import Workload
 
@@ -9,16 +14,24 @@ from aibench_fast.protocols.session import Workload
 class OpenInferenceServers(FoundServers):
     """The servers of URLs."""
 
-    def __init__(self, settings: OpenInferenceSettings) -> None:
-        """Those of the URLs."""
+    def __init__(
+        self,
+        connect: Connect,
+        addresses: Sequence[HttpAddress],
+        settings: OpenInferenceSettings,
+        encoding: Encoding | None,
+    ) -> None:
+        """Those at `addresses`; tensors are in this `encoding`, None: as the first takes them."""
+        self._connect = connect
+        self._addresses = addresses
         self._settings = settings
-        self._addresses = server_addresses(settings)
-        self._encoding = settings.encoding
-        self.count = len(self._addresses)
+        self._encoding = encoding
+        self.count = len(addresses)
 
     def visit(self, number: int, workload: Workload) -> OpenInferenceSession:
         """Make a session with one; tensors are sent to all as the first one takes them."""
-        address = self._addresses[number]
-        session = OpenInferenceSession(address, self._settings, workload, self._encoding)
+        session = OpenInferenceSession(
+            self._connect, self._addresses[number], self._settings, workload, self._encoding
+        )
         self._encoding = session.encoding
         return session

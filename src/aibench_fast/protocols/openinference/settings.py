@@ -13,30 +13,30 @@ class OpenInferenceSettings(ServerSettings):
     """How requests are sent to a server of the Open Inference Protocol."""
 
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Headers of every request beside the protocol's own; they may be secret."""
+    """Headers, over gRPC metadata, of every request beside the protocol's own; they may be
+    secret."""
     metrics_url: str | None = None
     """Where the server has its Prometheus metrics; None: looked for where such servers have
     them."""
     model_version: str | None = None
     """None: the server's choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpSettings(OpenInferenceSettings):
+    """The same over HTTP."""
+
     encoding: Encoding | None = None
     """How tensors are sent; None: binary, or JSON where the server takes no other."""
 
 
-def server_addresses(settings: OpenInferenceSettings) -> list[HttpAddress]:
-    """Return all servers; ConfigError where a URL is wrong."""
-    urls = [str(settings.url), *map(str, settings.others)]
-    return [http_address(url, settings.headers, settings.tls) for url in urls]
-
-
-def metrics_address(settings: OpenInferenceSettings) -> HttpAddress | None:
+def metrics_address(settings: OpenInferenceSettings, server: HttpAddress) -> HttpAddress | None:
     """Return the address of `metrics_url`; ConfigError where it is wrong.
 
     Headers are the server's alone, and may be secret: another address gets none.
     """
     if settings.metrics_url is None:
         return None
-    server = server_addresses(settings)[0]
     tls = settings.tls if settings.metrics_url.startswith("https:") else None
     address = http_address(settings.metrics_url, tls=tls, setting="metrics_url")
     is_the_same = address.authority == server.authority

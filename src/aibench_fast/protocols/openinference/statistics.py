@@ -16,8 +16,7 @@ from typing import Any
 
 from aibench_fast.errors import ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import HttpClient, json_of
-from aibench_fast.protocols.openinference.model import model_path
+from aibench_fast.protocols.openinference.client import Client, Connect
 from aibench_fast.protocols.statistics import ServerReading
 
 EXTENSION = "statistics"
@@ -35,11 +34,15 @@ _PARTS = {
 class TritonReader:
     """Reads the counters of a server's models on a connection of its own."""
 
-    def __init__(self, address: HttpAddress, models: Sequence[str], version: str | None) -> None:
+    def __init__(
+        self, connect: Connect, address: HttpAddress, models: Sequence[str], version: str | None
+    ) -> None:
         """Connect; ServerError where nothing answers."""
+        self._connect = connect
         self._address = address
-        self._paths = [f"{model_path(model, version)}/stats" for model in models]
-        self._client: HttpClient | None = HttpClient(address, PROBE_TIMEOUT_S)
+        self._models = models
+        self._version = version
+        self._client: Client | None = connect(address, PROBE_TIMEOUT_S)
 
     def read(self) -> ServerReading:
         """Ask for each model's statistics, on a new connection where the old one was spoilt."""
@@ -47,16 +50,16 @@ class TritonReader:
         counters: dict[str, float] = {}
         try:
             if self._client is None:
-                self._client = HttpClient(self._address, PROBE_TIMEOUT_S)
-            for path in self._paths:
-                document = json_of(self._address, path, self._client.ask(path), "statistics")
-                for model in document["model_stats"]:
+                self._client = self._connect(self._address, PROBE_TIMEOUT_S)
+            for name in self._models:
+                for model in self._client.statistics(name, self._version)["model_stats"]:
                     _add(counters, model)
         except ServerError as error:
             return self._failed(now_s, str(error))
         except (KeyError, TypeError, AttributeError) as error:
             return self._failed(
-                now_s, f"{self._address}{path} has no statistics as Triton does: {misread(error)}"
+                now_s,
+                f"{self._address} has no statistics of {name} as Triton does: {misread(error)}",
             )
         return ServerReading(now_s, counters)
 

@@ -10,7 +10,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.datatypes import their_datatype
-from aibench_fast.protocols.openinference.head import end_of_head, open_head
+from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.tensortype import STRINGS, split_strings
 

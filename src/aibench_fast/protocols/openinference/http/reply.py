@@ -4,24 +4,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aibench_fast._core import ANY_LENGTH, judge_http
+from aibench_fast._core import judge_http
 from aibench_fast.coretypes import HttpOutput, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import Reply, json_of
-from aibench_fast.protocols.openinference.datatypes import our_dtype
-from aibench_fast.protocols.openinference.model import FREE, TensorMetadata
-from aibench_fast.protocols.openinference.request import JSON_LENGTH
-from aibench_fast.tensortype import (
-    DTYPE_BYTES,
-    OPEN_BYTES_MAX,
-    OPEN_TIMES_MAX,
-    STRINGS,
-    joined_strings,
-)
+from aibench_fast.protocols.openinference.datatypes import TensorMetadata
+from aibench_fast.protocols.openinference.http.client import Reply, json_of
+from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
+from aibench_fast.protocols.openinference.outputs import opened, output_of
+from aibench_fast.tensortype import joined_strings
 
-MAX_RANK = 64
-"""Axes of an output; the product of very many takes minutes."""
 TEXT_SPARE_BYTES = 4096
 """Headers, and what of a reply's JSON may differ from the trial's."""
 JSON_VALUE_BYTES_MAX = 32
@@ -77,10 +69,8 @@ def plan_of(
     if not is_binary:
         text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
     _judge(HttpPlan(b"-" if is_binary else b"", found, text_bytes), reply, model)
-    opened = [one._replace(shape=_open_shape(one, outputs, batch_size)) for one in found]
-    is_open = any(ANY_LENGTH in one.shape or one.dtype == STRINGS for one in opened)
-    open_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * max(total, text_bytes)) if is_open else 0
-    return HttpPlan(parts.text, opened, text_bytes, open_bytes)
+    expected, open_bytes = opened(found, outputs, batch_size, text_bytes)
+    return HttpPlan(parts.text, expected, text_bytes, open_bytes)
 
 
 def _judge(plan: HttpPlan, reply: Reply, model: str) -> None:
@@ -90,27 +80,6 @@ def _judge(plan: HttpPlan, reply: Reply, model: str) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(reply.body)}\r\n{more}\r\n"
     if wrong := judge_http(plan, head.encode() + reply.body):
         raise ServerError(f"the trial request of the model {model} was answered wrongly: {wrong}")
-
-
-def _open_shape(
-    output: HttpOutput, metadata: Sequence[TensorMetadata] | None, batch_size: int
-) -> Sequence[int]:
-    """Return the trial's shape with the axes open that the metadata leaves open, not the batch."""
-    lengths = [ANY_LENGTH] * len(output.shape) if metadata is None else _described(output, metadata)
-    if batch_size > 1 and output.shape[:1] == [batch_size]:
-        return [batch_size, *lengths[1:]]
-    return lengths
-
-
-def _described(output: HttpOutput, metadata: Sequence[TensorMetadata]) -> Sequence[int]:
-    for one in metadata:
-        pairs = list(zip(output.shape, one.shape, strict=False))
-        fits = len(one.shape) == len(output.shape) and all(
-            wanted in (FREE, length) for length, wanted in pairs
-        )
-        if one.name == output.name and fits:
-            return [ANY_LENGTH if wanted == FREE else length for length, wanted in pairs]
-    return output.shape
 
 
 def _parts_of(address: HttpAddress, path: str, reply: Reply) -> _Parts:
@@ -129,15 +98,12 @@ def _parts_of(address: HttpAddress, path: str, reply: Reply) -> _Parts:
 
 
 def _output(described: Mapping[str, Any]) -> HttpOutput:
-    shape = [int(length) for length in described["shape"]]
-    name, datatype = str(described["name"]), str(described["datatype"])
-    name.encode()  # ValueError if that is not text
-    if len(shape) > MAX_RANK or any(length < 0 for length in shape):
-        raise ValueError(f"shape {shape[:MAX_RANK]}")
-    dtype = our_dtype(datatype, f"output {name}")
-    if dtype == STRINGS:
-        return HttpOutput(name, datatype, dtype, shape, _strings_bytes(described))
-    return HttpOutput(name, datatype, dtype, shape, math.prod(shape) * DTYPE_BYTES[dtype])
+    return output_of(
+        str(described["name"]),
+        str(described["datatype"]),
+        described["shape"],
+        lambda: _strings_bytes(described),
+    )
 
 
 def _strings_bytes(described: Mapping[str, Any]) -> int:

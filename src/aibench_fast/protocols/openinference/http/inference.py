@@ -1,0 +1,152 @@
+"""The Open Inference Protocol's questions and trials over HTTP."""
+
+import http
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from aibench_fast._core import LLHTTP_VERSION
+from aibench_fast.coretypes import Endpoint
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openinference.client import (
+    MAX_TRIAL_BYTES,
+    Client,
+    Refusal,
+    Refused,
+    Trial,
+    Trials,
+    Wanted,
+)
+from aibench_fast.protocols.openinference.http.client import HttpClient, refusal
+from aibench_fast.protocols.openinference.http.documents import parsed
+from aibench_fast.protocols.openinference.http.reply import plan_of
+from aibench_fast.protocols.openinference.http.request import InferRequest
+from aibench_fast.protocols.session import native_tls
+
+BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
+
+
+class HttpInference(Client):
+    """A `Client` over HTTP."""
+
+    infers = "infer"
+
+    def __init__(self, address: HttpAddress, timeout_s: float) -> None:
+        """Connect; ServerError where nothing answers."""
+        self._address = address
+        self._client = HttpClient(address, timeout_s)
+
+    def be_patient(self, timeout_s: float) -> None:
+        """As `Client.be_patient`."""
+        self._client.be_patient(timeout_s)
+
+    def server(self) -> Mapping[str, Any]:
+        """As `Client.server`."""
+        try:
+            return self._client.ask_json("/v2", "the server")
+        except Refused as error:
+            if error.refusal is Refusal.NO_SUCH_CALL:
+                return {}
+            raise
+
+    def model(self, model: str, version: str | None) -> Mapping[str, Any]:
+        """As `Client.model`."""
+        return self._client.ask_json(_path(model, version), f"the model {model}")
+
+    def check_ready(self, model: str, version: str | None) -> None:
+        """As `Client.check_ready`."""
+        path = f"{_path(model, version)}/ready"
+        status = self._client.ask(path).status
+        if status != http.HTTPStatus.OK and refusal(status) is not Refusal.NO_SUCH_CALL:
+            raise ServerError(f"the model {model} is not ready: HTTP {status} from {path}")
+
+    def ready_models(self) -> list[str] | None:
+        """As `Client.ready_models`.
+
+        Triton and MLServer list them by the protocol's extension for model repositories, KServe's
+        server in a list of its own.
+        """
+        content = {"Content-Type": "application/json"}
+        try:
+            index = self._client.ask("/v2/repository/index", b"{}", content)
+            if index.status == http.HTTPStatus.OK:
+                names = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
+            else:
+                names = self._client.ask_json("/v2/models", "its models")["models"]
+            return sorted({str(name) for name in names})
+        except (ServerError, ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+    def statistics(self, model: str, version: str | None) -> Mapping[str, Any]:
+        """As `Client.statistics`."""
+        return self._client.ask_json(f"{_path(model, version)}/stats", "statistics")
+
+    def try_requests(
+        self,
+        wanted: Sequence[Wanted],
+        version: str | None,
+        encoding: Encoding | None,
+        extensions: Sequence[str],
+    ) -> Trials:
+        """Try all kinds in this encoding; None: in binary and then as JSON.
+
+        Of a request that fails in both, the server's words about binary are raised where it says
+        that it takes that.
+        """
+        if encoding is not None:
+            return self._try(wanted, version, encoding, None)
+        try:
+            return self._try(wanted, version, Encoding.BINARY, None)
+        except ServerError as refused:
+            if isinstance(refused, Refused) and refused.refusal is Refusal.BUSY:
+                raise  # that says nothing about encodings
+            self._client.close()  # what could not be read may have spoilt the connection
+            try:
+                return self._try(wanted, version, Encoding.JSON, str(refused))
+            except ConfigError:
+                raise refused from None
+            except ServerError as also:
+                takes_binary = any(name in extensions for name in BINARY_EXTENSIONS)
+                raise (refused if takes_binary else also) from None
+
+    def _try(
+        self,
+        wanted: Sequence[Wanted],
+        version: str | None,
+        encoding: Encoding,
+        binary_refused: str | None,
+    ) -> Trials:
+        facts: dict[str, str | None] = {"Llhttp": LLHTTP_VERSION, "Encoding": encoding}
+        if encoding is Encoding.JSON:  # why, where that was not asked for
+            facts["BinaryRefused"] = binary_refused
+        return Trials([self._try_one(one, version, encoding) for one in wanted], encoding, facts)
+
+    def _try_one(self, wanted: Wanted, version: str | None, encoding: Encoding) -> Trial:
+        kind = wanted.kind
+        path = f"{_path(kind.model, version)}/infer"
+        request = InferRequest(path, kind, wanted.outputs, encoding)
+        whole = request.trial(self._address)
+        reply = self._client.exchange(whole, f"POST {path}", MAX_TRIAL_BYTES)
+        plan = plan_of(self._address, path, reply, kind.model, wanted.metadata, kind.batch_size)
+        return Trial(request, plan)
+
+    def endpoint(self) -> Endpoint:
+        """As `Client.endpoint`."""
+        return Endpoint(
+            self._client.peer,
+            self._address.port,
+            tls=native_tls(self._address.tls, self._address.host),
+            closes_each=self._client.is_closed_by_server(),
+        )
+
+    def close(self) -> None:
+        """As `Client.close`."""
+        self._client.close()
+
+
+def _path(model: str, version: str | None) -> str:
+    """Return where a model is asked for."""
+    at_version = "" if version is None else f"/versions/{quote(version, safe='')}"
+    return f"/v2/models/{quote(model, safe='')}{at_version}"
