@@ -1,10 +1,12 @@
 """Addresses of servers: where they listen, the user to log in as, and TLS or not."""
 
+import base64
 import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from aibench_fast.errors import ConfigError, ServerError, shown_url
@@ -19,8 +21,20 @@ _ONE_VALUE = {"accept-encoding": ("identity",), "connection": ("close", "keep-al
 """Headers that may only have these values, in lower case."""
 _ONCE = ("accept-encoding", "connection", "content-type", "host")
 """A request has at most one of each."""
+_OF_HTTP2 = (
+    "connection", "content-length", "content-type", "expect", "keep-alive", "proxy-connection",
+    "te", "trailer", "transfer-encoding", "upgrade",
+)  # fmt: skip
+"""What gRPC sets itself, and what HTTP/2 forbids."""
+_GRPC = "grpc-"
+"""What the names begin with that gRPC reserves."""
+_IN_BASE64 = "-bin"
+"""What the names end with whose values are bytes, in base64."""
+_GRPC_NAME = re.compile(r"[0-9a-z_.-]+")
+_MAX_FIELD_BYTES = 65535
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HTTP_PORTS = {"http": 80, "https": 443}
+GRPC_SCHEMES = ("grpc", "grpcs")
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,8 @@ class ServerAddress:
 class HttpAddress:
     """Where a server listens for HTTP."""
 
+    _schemes: ClassVar = tuple(HTTP_PORTS)
+    """Without TLS, and with it."""
     host: str
     port: int
     path: str = ""
@@ -71,12 +87,24 @@ class HttpAddress:
         """Return the Host header: without the port if that is the scheme's own."""
         host, _, _ = self.host.partition("%")  # an IPv6 address's zone means nothing elsewhere
         host = f"[{host}]" if ":" in host else host.encode("idna").decode()
-        is_usual = self.port == HTTP_PORTS["https" if self.tls else "http"]
+        is_usual = self.port == HTTP_PORTS.get(self._scheme)
         return host if is_usual else f"{host}:{self.port}"
+
+    @property
+    def _scheme(self) -> str:
+        plain, with_tls = self._schemes
+        return with_tls if self.tls else plain
 
     def __str__(self) -> str:
         """Return the address as a person would write it."""
-        return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
+        return f"{self._scheme}://{self.authority}{self.path}"
+
+
+@dataclass(frozen=True)
+class GrpcAddress(HttpAddress):
+    """Where a server listens for gRPC; its headers are metadata, with names in lower case."""
+
+    _schemes: ClassVar = GRPC_SCHEMES
 
 
 def _authority(host: str, port: int) -> str:
@@ -128,28 +156,55 @@ def http_address(
 
     With `https` it has TLS, by these settings or the usual ones.
     """
-    parts = url_parts(url, setting)
-    host, port = parts.hostname, parts.port
-    if parts.username or parts.password:
-        raise ConfigError(
-            f"`{setting}` with a user or a password: give `headers` instead, from a file"
-        )
-    if parts.scheme not in HTTP_PORTS or not host or parts.query or parts.fragment:
-        raise ConfigError(
-            f"`{setting}` {shown_url(url)}: write http://HOST:PORT or https://HOST:PORT, with a "
-            "path behind it or none"
-        )
-    if tls and parts.scheme == "http":
-        raise ConfigError(f"`tls` with `{setting}` {shown_url(url)}: write https://")
+    usual = "http://HOST:PORT or https://HOST:PORT, with a path behind it or none"
+    parts, host = _server_of(url, setting, tuple(HTTP_PORTS), tls, usual)
     _check_headers(headers)
-    _check_host(host, setting)
     return HttpAddress(
         host,
-        port or HTTP_PORTS[parts.scheme],
+        parts.port or HTTP_PORTS[parts.scheme],
         parts.path.rstrip("/"),
         tuple(headers),
         (tls or TlsSettings()) if parts.scheme == "https" else None,
     )
+
+
+def grpc_address(
+    url: str, headers: Sequence[tuple[str, str]] = (), tls: TlsSettings | None = None
+) -> GrpcAddress:
+    """Read `grpc://HOST:PORT`; ConfigError where it is something else.
+
+    With `grpcs` it has TLS, as in `http_address`. The headers become metadata.
+    """
+    usual = "grpc://HOST:PORT or grpcs://HOST:PORT, and nothing behind it"
+    parts, host = _server_of(url, "url", GRPC_SCHEMES, tls, usual)
+    if not parts.port or parts.path not in ("", "/"):
+        raise ConfigError(f"`url` {shown_url(url)}: write {usual}")
+    metadata = [(name.lower(), value) for name, value in headers]
+    _check_metadata(metadata)
+    return GrpcAddress(
+        host,
+        parts.port,
+        headers=tuple(metadata),
+        tls=(tls or TlsSettings()) if parts.scheme == "grpcs" else None,
+    )
+
+
+def _server_of(
+    url: str, setting: str, schemes: Sequence[str], tls: TlsSettings | None, usual: str
+) -> tuple[SplitResult, str]:
+    """Return the parts of a URL of these schemes, and its host; `usual` is how it is written."""
+    parts = url_parts(url, setting)
+    if parts.username or parts.password:
+        raise ConfigError(
+            f"`{setting}` with a user or a password: give `headers` instead, from a file"
+        )
+    if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigError(f"`{setting}` {shown_url(url)}: write {usual}")
+    plain, with_tls = schemes
+    if tls and parts.scheme == plain:
+        raise ConfigError(f"`tls` with `{setting}` {shown_url(url)}: write {with_tls}://")
+    _check_host(parts.hostname, setting)
+    return parts, parts.hostname
 
 
 def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
@@ -168,6 +223,39 @@ def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
             )
         if name.lower() in _ONCE and names.count(name.lower()) > 1:
             raise ConfigError(f"`headers` {name} is given more than once: a request has one")
+
+
+def _check_metadata(metadata: Sequence[tuple[str, str]]) -> None:
+    """Raise ConfigError if one cannot be metadata of gRPC; names are in lower case.
+
+    `host` is sent as `:authority`.
+    """
+    names = [name for name, _ in metadata]
+    for name, value in metadata:
+        if name in _OF_HTTP2 or name.startswith((":", _GRPC)):
+            raise ConfigError(f"`headers` {name}: gRPC sets it itself; leave it out")
+        if not _GRPC_NAME.fullmatch(name):
+            raise ConfigError(
+                f"`headers` {name!r}: a name of gRPC metadata has letters, digits, _, - and . alone"
+            )
+        if not value.isascii() or not value.isprintable() or len(value) > _MAX_FIELD_BYTES:
+            raise ConfigError(
+                f"`headers` {name}: a value is a line of ASCII, of {_MAX_FIELD_BYTES:,} characters "
+                f"at most; bytes are given in base64, under a name that ends with {_IN_BASE64}"
+            )
+        if name.endswith(_IN_BASE64) and not _is_base64(value):
+            raise ConfigError(f"`headers` {name}: give its bytes in base64, as {_IN_BASE64} says")
+        if name in ("host", "user-agent") and names.count(name) > 1:
+            raise ConfigError(f"`headers` {name} is given more than once: a request has one")
+
+
+def _is_base64(value: str) -> bool:
+    """Return whether a value is base64, with or without the padding at its end."""
+    try:
+        base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_host(host: str, setting: str) -> None:
