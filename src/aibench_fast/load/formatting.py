@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from aibench_fast.load.config import RunConfig
+from aibench_fast.load.formattedrequests import format_requests
 from aibench_fast.load.jsontext import format_source
 from aibench_fast.load.sources import Formatted, Sent, Source, as_they_are
-from aibench_fast.load.stringrequests import format_requests
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.session import Session
 from aibench_fast.results.events import Observer
@@ -20,16 +20,17 @@ def as_sent(
     ConfigError if the memory limit is too low, or if the encoding has no form for a value.
     """
     as_json = session.encoding is Encoding.JSON
-    sharing = sum(as_json or source.kind.has_strings for source in sources)
+    formats = [session.formats(place) for place in range(len(sources))]
+    sharing = len(sources) if as_json else sum(formats)
     made: list[Formatted] = []
     sent: list[Sent] = []
     for place, source in enumerate(sources):
-        if not as_json and not source.kind.has_strings:
+        if not as_json and not formats[place]:
             sent.append(as_they_are(source))
             continue
         memory_bytes = config.json_memory_bytes // sharing
         requests = config.max_requests(sources[0].tensor_count)
-        if source.kind.has_strings:
+        if formats[place]:
             made.append(
                 format_requests(
                     source, place, session, memory_bytes=memory_bytes, requests=requests,

@@ -39,10 +39,15 @@ class Source:
         """Return how many tensors there are of each input."""
         return len(self.inputs[0])
 
-    def batch(self, first: int) -> list[bytes]:
-        """Return the tensors of a request, of each input from index `first` on."""
-        size = self.kind.batch_size
-        return [tensors.read(first % len(tensors), size) for tensors in self.inputs]
+    @property
+    def batch_size(self) -> int:
+        """Return how many tensors of each input a request has."""
+        return self.kind.batch_size
+
+    def request(self, number: int) -> list[bytes]:
+        """Return the tensors of the request of this number, from 0 on."""
+        first = self.first + number * self.batch_size
+        return [tensors.read(first % len(tensors), self.batch_size) for tensors in self.inputs]
 
     def asked(self) -> AskedKind:
         """Return the kind as a protocol knows it, with the tensors of the first request."""
@@ -56,8 +61,9 @@ class Source:
                     trial=trial,
                     name=one.name,
                 )
-                for one, trial in zip(kind.inputs, self.batch(self.first), strict=True)
+                for one, trial in zip(kind.inputs, self.request(0), strict=True)
             ],
+            self,
         )
 
     @property
@@ -72,7 +78,7 @@ class Sent:
 
     kind: RequestKind
     inputs: Sequence[_core.Tensors]
-    """Sent between the texts of a request; with strings as the protocol formats them."""
+    """Sent between the texts of a request, as they are or as the protocol formats them."""
     first: int
     """Which tensor is sent first."""
     skipped: int = 0

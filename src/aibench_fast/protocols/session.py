@@ -7,6 +7,7 @@ from typing import Protocol
 
 from aibench_fast._core import Tls
 from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
+from aibench_fast.errors import InternalError
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverwatch import StatisticsWatch
@@ -33,12 +34,43 @@ class AskedInput:
     name: str | None = None
 
 
+class TensorSource(Protocol):
+    """All tensors of an input."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def read(self, first: int, count: int) -> bytes:
+        """Return `count` of them from index `first` on; the first follows the last."""
+
+
+class RequestSource(Protocol):
+    """What the requests of a kind are made of."""
+
+    @property
+    def inputs(self) -> Sequence[TensorSource]:
+        """Return each input's tensors, of which all have as many."""
+
+    @property
+    def first(self) -> int:
+        """Return which tensor is sent first."""
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many tensors of each input a request has."""
+
+    def request(self, number: int) -> list[bytes]:
+        """Return the tensors of the request of this number, from 0 on."""
+
+
 @dataclass(frozen=True)
 class AskedKind:
     """One kind of request."""
 
     model: str
     inputs: Sequence[AskedInput]
+    source: RequestSource | None = None
+    """None: of a request that is only sent on trial."""
 
     @property
     def batch_size(self) -> int:
@@ -50,6 +82,13 @@ class AskedKind:
     def has_strings(self) -> bool:
         """Return whether an input is of strings, so that each request has a length of its own."""
         return any(one.dtype == STRINGS for one in self.inputs)
+
+    @property
+    def tensors(self) -> RequestSource:
+        """Return what its requests are made of; InternalError if it has none."""
+        if self.source is None:
+            raise InternalError(f"a request to {self.model} is only sent on trial")
+        return self.source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +141,15 @@ class Session(Protocol):
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return the bytes before, between and after the tensors of a worker's requests.
 
-        `tensors_bytes` is the size of all of them as they are sent. With strings the texts are
-        those around `parts`, whose size does not matter.
+        `tensors_bytes` is the size of all of them as they are sent. If requests are formatted, the
+        texts are those around `parts`, and it is the size of the first request's.
         """
 
-    def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
-        """Return the parts of a request with strings between its texts, for these tensors.
+    def formats(self, kind: int) -> bool:
+        """Return whether requests are formatted one by one before the clock starts, by `parts`."""
+
+    def parts(self, kind: int, number: int) -> list[bytes]:
+        """Return what the request of this number has between its texts.
 
         It is the same for every worker and every server. ConfigError where a string has no form in
         the encoding.

@@ -45,7 +45,8 @@ class OpenInferenceSession:
         self._connect = connect
         self._address = address
         self._settings = settings
-        kinds, version = workload.kinds, settings.model_version
+        self._kinds = kinds = workload.kinds
+        version = settings.model_version
         with connect(address, settings.patience_s) as client:
             server = client.server()
             extensions = [str(name) for name in server.get("extensions") or ()]
@@ -93,8 +94,13 @@ class OpenInferenceSession:
             self._texts[key] = self._trials[kind].request.texts(self._address, tensors_bytes)
         return self._texts[key]
 
-    def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
+    def formats(self, kind: int) -> bool:
+        """Return whether a kind has strings."""
+        return self._kinds[kind].has_strings
+
+    def parts(self, kind: int, number: int) -> list[bytes]:
         """Return all that follows what is the same in every request with strings."""
+        tensors = self._kinds[kind].tensors.request(number)
         return [self._trials[kind].request.string_part(tensors)]
 
     def plan(self, kind: int) -> HttpPlan:

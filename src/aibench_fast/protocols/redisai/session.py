@@ -1,6 +1,6 @@
 """The session with a server of RedisAI, before and after a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aibench_fast._core import HIREDIS_VERSION
@@ -92,9 +92,14 @@ class RedisAiSession:
         del tensors_bytes
         return self._requests[kind].texts(worker)
 
-    def parts(self, kind: int, tensors: Sequence[bytes]) -> list[bytes]:
+    def formats(self, kind: int) -> bool:
+        """Return whether a kind has strings."""
+        return self._kinds[kind].has_strings
+
+    def parts(self, kind: int, number: int) -> list[bytes]:
         """Return each tensor with its length."""
-        blobs = map(blob_of, self._kinds[kind].inputs, tensors)
+        asked = self._kinds[kind]
+        blobs = map(blob_of, asked.inputs, asked.tensors.request(number))
         return [bulk_length(len(blob)) + blob for blob in blobs]
 
     def plan(self, kind: int) -> RespPlan:

@@ -1,7 +1,7 @@
-"""Requests with strings, formatted before the clock starts, in bounded memory.
+"""Requests that differ in more than their tensors, formatted before the clock starts.
 
-Their lengths vary, and so does what a request says of them: each is kept as it is sent, and nothing
-is formatted while it is timed.
+Those with strings do, whose lengths vary. Each is kept as it is sent, in bounded memory, and
+nothing is formatted while it is timed.
 """
 
 import math
@@ -40,7 +40,7 @@ def format_requests(
     used_bytes = 0
     for number in range(wanted):
         try:
-            parts = session.parts(place, source.batch(source.first + number * kind.batch_size))
+            parts = session.parts(place, number)
         except ConfigError as error:
             raise ConfigError(f"request {number + 1} to {kind.model}: {error}") from error
         parts_bytes = sum(map(len, parts))
