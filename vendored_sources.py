@@ -207,12 +207,13 @@ def find_sources(folder: Path) -> Sources:
         hashed = [f"{one.package}=={one.version} --hash=sha256:{one.sha256}\n" for one in missing]
         # pip asks the packages' build backends for their metadata: with hashes, only if they are
         # the pinned ones, and without an environment of its own for each. pyproject.toml requires
-        # those backends.
+        # those backends. nghttp2's would look for CMake, though metadata needs none.
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
              "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest", str(folder),
              "--requirement", "/dev/stdin"],
             input="".join(hashed), text=True, check=True,
+            env={**os.environ, "SKBUILD_WHEEL_CMAKE": "false"},
         )  # fmt: skip
     return Sources(
         {one: one.extract(folder) if one.is_pinned else one.given_folder() for one in LIBRARIES}
