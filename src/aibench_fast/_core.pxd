@@ -94,8 +94,11 @@ cdef extern from "jsontensors.h" nogil:
 
 
 cdef extern from "protocol.h" nogil:
+    struct stream_protocol:
+        pass
     struct protocol:
         bint may_pipeline
+        const stream_protocol *streams
 
 
 cdef extern from "resp.h" nogil:
@@ -145,6 +148,19 @@ cdef extern from "http.h" nogil:
 
 cdef extern from "<nghttp2/nghttp2.h>" nogil:
     const char *LINKED_NGHTTP2 "NGHTTP2_VERSION"
+
+
+cdef extern from "http2.h" nogil:
+    enum:
+        HTTP2_FIELDS_MAX
+        HTTP2_GREETING_BYTES
+        HTTP2_HEAD_BYTES_MAX
+    size_t http2_greeting(char *to)
+    size_t http2_head_bytes(const char *piece, size_t count)
+
+
+cdef extern from "grpc.h" nogil:
+    const protocol grpc_protocol
 
 
 cdef extern from "tls.h" nogil:

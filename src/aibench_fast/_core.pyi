@@ -25,6 +25,9 @@ LLHTTP_VERSION: str
 NGHTTP2_VERSION: str
 """The version of the linked nghttp2."""
 
+HTTP2_GREETING: bytes
+"""The first bytes of every connection over HTTP/2: the `greeting` of a gRPC server's `Endpoint`."""
+
 ANY_LENGTH: int
 """The length of an axis of an `HttpOutput` that may differ between replies."""
 

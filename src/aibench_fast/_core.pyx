@@ -17,11 +17,18 @@ from aibench_fast.errors import ConfigError, InternalError, ServerError
 
 cdef int64_t NS_PER_S = 1_000_000_000
 
+
+cdef bytes _greeting():
+    cdef char greeting[HTTP2_GREETING_BYTES]
+    return PyBytes_FromStringAndSize(greeting, http2_greeting(greeting))
+
+
 HIREDIS_VERSION = resp_library_version().decode()
 LLHTTP_VERSION = http_library_version().decode()
 NGHTTP2_VERSION = LINKED_NGHTTP2.decode()
 ANY_LENGTH = HTTP_ANY_LENGTH
 BURN_IN_UNTIL_MEASURING = NATIVE_BURN_IN_UNTIL_MEASURING
+HTTP2_GREETING = _greeting()
 IS_OPTIMISED = bool(COMPILED_OPTIMISED)
 
 
@@ -399,11 +406,21 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
     return 0
 
 
+cdef int _fill_grpc(request_kind *native, plan) except -1:
+    native.output_bytes = sum([output.output_bytes for output in plan.outputs])
+    native.output_bytes_max = max(native.output_bytes, plan.open_bytes)
+    native.text_bytes = plan.text_bytes
+    return 0
+
+
 cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NULL:
     """Return the protocol, by the type of the plan. `kept`: as above."""
     if isinstance(plan, coretypes.HttpPlan):
         _fill_http(native, plan, kept)
         return &http_protocol
+    if isinstance(plan, coretypes.GrpcPlan):
+        _fill_grpc(native, plan)
+        return &grpc_protocol
     _fill_resp(native, plan)
     return &resp_protocol
 
@@ -484,6 +501,11 @@ cdef class _NativeKinds:
         for i, text in enumerate(flat):
             texts[i].bytes = PyBytes_AS_STRING(text)
             texts[i].count = len(text)
+            if self.protocol.streams is not NULL and i % each == 0:
+                if not http2_head_bytes(texts[i].bytes, texts[i].count):
+                    raise ConfigError(
+                        "the header fields of a request are malformed, or more than "
+                        f"{HTTP2_FIELDS_MAX} of them or {HTTP2_HEAD_BYTES_MAX} bytes")
         self._kept.append(flat)
         return 0
 

@@ -34,7 +34,8 @@ class Snapshot(NamedTuple):
     counters: Mapping[str, int]
     """Of the whole run, warm-up included; native/figures.h lists their names."""
     histograms: Mapping[str, LatencyCounts]
-    """`start_lags`, `timer_lags`, `reply_waits` and `connect_times`, in the measured part."""
+    """`start_lags`, `timer_lags`, `reply_waits`, `connect_times` and `window_waits`, in the measured
+    part."""
     measured: Figures
     burn_in: Figures
     started_ns: int
@@ -135,6 +136,19 @@ class HttpPlan(NamedTuple):
     """The most bytes of outputs of any length, or of a reply in JSON; 0: lengths are fixed."""
 
 
+class GrpcPlan(NamedTuple):
+    """The reply of a server of the Open Inference Protocol over gRPC; see native/grpc.h.
+
+    The first text of a request begins with its header fields, as native/http2.h describes them.
+    """
+
+    outputs: Sequence[HttpOutput]
+    text_bytes: int
+    """The size of a usual reply without its outputs, at most."""
+    open_bytes: int = 0
+    """The most bytes of outputs of any length; 0: lengths are fixed."""
+
+
 class Kind(NamedTuple):
     """A kind of request; see native/kind.h."""
 
@@ -142,7 +156,7 @@ class Kind(NamedTuple):
     """One for each tensor of a request."""
     requests: Sequence[Sequence[bytes]]
     """For each worker the bytes before, between and after the tensors."""
-    plan: RespPlan | HttpPlan
+    plan: RespPlan | HttpPlan | GrpcPlan
     """The expected replies. Its type selects the protocol, one for all kinds of a run."""
     batch: int = 1
     first_tensor: int = 0

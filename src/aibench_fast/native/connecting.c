@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "counting.h"
 #include "requests.h"
+#include "streams.h"
 
 #define FULL_QUEUE_TRIES 1000 /* a millisecond each */
 #define FULL_QUEUE_REST_NS (10 * NS_PER_MS)
@@ -36,8 +37,16 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
     w->connection.check = &w->check;
     w->replies = 0;
     w->queued_bytes = 0;
-    int opened = connection_open(&w->connection, &w->node, unjudged_bytes_max(t->run),
-                                 t->run->longest_reply_bytes, errstr);
+    w->iov_count = 0;
+    const struct reader_size size = {
+        .unjudged_bytes = unjudged_bytes_max(t->run),
+        .reply_bytes = t->run->reply_bytes_max,
+        .requests = config->pipeline,
+        .pieces = t->run->pieces_max,
+    };
+    uint32_t replies_at_once = config->protocol->streams ? config->pipeline : 1;
+    int opened = connection_open(&w->connection, &w->node, &size,
+                                 replies_at_once * t->run->longest_reply_bytes, errstr);
     if (opened < 0)
         return opened;
     if (watch(t, w) < 0) {
@@ -271,7 +280,10 @@ static int connect_and_greet(struct iothread *t, struct worker *w, errstr_t errs
     if (transport_await(&w->connection.transport, config->connect_timeout_ns, errstr) < 0)
         return -1;
     const struct greeting *greeting = greeting_of(config, w);
-    return greeting ? greet_and_wait(t, w, greeting, errstr) : 0;
+    int status = greeting ? greet_and_wait(t, w, greeting, errstr) : 0;
+    if (status == 0 && config->protocol->streams)
+        streams_idle(t, w); /* acknowledge the server's greeting */
+    return status;
 }
 
 int worker_connect_first(struct iothread *t, struct worker *w, errstr_t errstr)

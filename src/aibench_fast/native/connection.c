@@ -9,13 +9,13 @@
 #define ENDLESS_TIMES 8
 #define ENDLESS_SPARE_BYTES (16 << 20)
 
-int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
+int connection_open(struct connection *c, const struct endpoint *endpoint, const struct reader_size *size,
                     size_t longest_bytes, errstr_t errstr)
 {
     int opened = transport_open(&c->transport, endpoint, errstr);
     if (opened < 0)
         return opened;
-    c->reader = c->protocol->open(c->check, reply_bytes);
+    c->reader = c->protocol->open(c->check, size);
     if (c->reader == NULL) {
         transport_close(&c->transport);
         snprintf(errstr, ERRSTR_BYTES, "out of memory");

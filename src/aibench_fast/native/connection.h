@@ -36,10 +36,10 @@ struct connection {
                                    * timed. The owner resets it to -1 */
 };
 
-/* Begin to connect; the connection is usable when transport_ready says so. `reply_bytes`: how many received bytes
- * are usually not judged yet, at most. `longest_bytes`: the longest reply that is allowed. Return 0, or -1 or
- * TRANSPORT_QUEUE_FULL with the reason in `errstr`, as transport_open does. */
-int connection_open(struct connection *c, const struct endpoint *endpoint, size_t reply_bytes,
+/* Begin to connect; the connection is usable when transport_ready says so. `longest_bytes`: the longest reply that is
+ * allowed, or of those that may come at once. Return 0, or -1 or TRANSPORT_QUEUE_FULL with the reason in `errstr`, as
+ * transport_open does. */
+int connection_open(struct connection *c, const struct endpoint *endpoint, const struct reader_size *size,
                     size_t longest_bytes, errstr_t errstr);
 
 static inline bool connection_is_open(const struct connection *c)

@@ -53,7 +53,8 @@
     X(start_lags)    /* of each request by a schedule: actual less intended start */                         \
     X(timer_lags)    /* the same, only of requests whose worker was free: the client's own lag */             \
     X(reply_waits)   /* from a reply's arrival in the kernel until its thread read it; a sample of them */    \
-    X(connect_times) /* of each connection, with TLS and log-in */
+    X(connect_times) /* of each connection, with TLS and log-in */                                          \
+    X(window_waits)  /* of each success over HTTP/2: for the server to open its flow-control windows */
 
 #define COUNTER_MEMBER(name) _Atomic uint64_t name;
 #define HISTOGRAM_MEMBER(name) struct histogram name;

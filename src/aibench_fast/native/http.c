@@ -256,14 +256,14 @@ static void close_reader(void *of)
     free(r);
 }
 
-static void *open_reader(struct replycheck *check, size_t reply_bytes)
+static void *open_reader(struct replycheck *check, const struct reader_size *size)
 {
     struct http_reader *r = calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
     r->check = check;
-    r->capacity = reply_bytes + LEAST_ROOM_BYTES;
-    r->json_capacity = reply_bytes + JSON_SPARE_BYTES;
+    r->capacity = size->unjudged_bytes + LEAST_ROOM_BYTES;
+    r->json_capacity = size->unjudged_bytes + JSON_SPARE_BYTES;
     r->buffer = malloc(r->capacity);
     r->json = malloc(r->json_capacity);
     if (r->buffer == NULL || r->json == NULL) {
@@ -581,7 +581,7 @@ static void settle(void *of)
 
 void http_judge(struct replycheck *check, const char *bytes, size_t count)
 {
-    struct http_reader *r = open_reader(check, count);
+    struct http_reader *r = open_reader(check, &(struct reader_size){.unjudged_bytes = count});
     enum io_status status = IO_AGAIN;
     if (r == NULL) {
         replycheck_fail(check, FAILURE_PROTOCOL, "out of memory");

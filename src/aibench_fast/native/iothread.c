@@ -13,6 +13,7 @@
 #include "counting.h"
 #include "requests.h"
 #include "schedstat.h"
+#include "streams.h"
 
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a timeout may be noticed */
@@ -46,10 +47,14 @@ static void worker_event(struct iothread *t, struct worker *w, uint32_t events)
     if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
         w->connection.hung_up = true;
     if (w->phase != WORKER_BUSY) {
-        if (w->phase == WORKER_CONNECTING)
+        if (w->phase == WORKER_STREAMING)
+            streams_event(t, w, events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP));
+        else if (w->phase == WORKER_CONNECTING)
             worker_connected(t, w);
         else if (w->phase == WORKER_GREETING)
             worker_greeted(t, w);
+        else if (w->phase == WORKER_WAITING && t->run->config.protocol->streams)
+            streams_idle(t, w);
         return;
     }
     if (w->iov_count > 0 && (events & (EPOLLOUT | EPOLLERR)))
@@ -82,6 +87,8 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
                                 (long long)(config->reply_timeout_ns / NS_PER_MS));
                 worker_lost(t, w);
             }
+        } else if (w->phase == WORKER_STREAMING) {
+            streams_expire(t, w, now_ns);
         } else if (w->phase == WORKER_CONNECTING || w->phase == WORKER_GREETING) {
             if (ends_unsent(t, w)) {
                 worker_end_unsent(t, w);
@@ -190,20 +197,6 @@ void *iothread_main(void *iothread)
     return NULL;
 }
 
-/* Return how many iovecs a request of any kind needs at most. */
-static size_t iovecs_max(const struct loadgen_config *config)
-{
-    size_t most = 0;
-    for (uint32_t k = 0; k < config->kind_count; k++) {
-        const struct request_kind *kind = &config->kinds[k];
-        size_t needed = kind->input_count + 1;
-        for (uint32_t input = 0; input < kind->input_count; input++)
-            needed += tensormap_batch_iovecs(kind->inputs[input], kind->batch);
-        most = needed > most ? needed : most;
-    }
-    return most;
-}
-
 static bool any_references(const struct loadgen_config *config)
 {
     for (uint32_t k = 0; k < config->kind_count; k++)
@@ -221,7 +214,7 @@ static int worker_init(struct iothread *t, struct worker *w, uint32_t index, err
     w->node = config->servers[w->server];
     w->kinds = config->kinds;
     w->requests = calloc(config->pipeline, sizeof *w->requests);
-    w->iov_all = calloc(config->pipeline * iovecs_max(config), sizeof *w->iov_all);
+    w->iov_all = calloc(config->pipeline * t->run->pieces_max, sizeof *w->iov_all);
     w->output = compared ? malloc(t->run->output_bytes_max) : NULL;
     if (w->requests == NULL || w->iov_all == NULL || (compared && w->output == NULL)) {
         snprintf(errstr, ERRSTR_BYTES, "out of memory");

@@ -34,6 +34,15 @@ static void set_kind_limits(struct run_state *run)
     }
 }
 
+/* Return how many texts and parts of tensors a request of this kind is made of, at most. */
+static size_t pieces_max(const struct request_kind *kind)
+{
+    size_t needed = kind->input_count + 1;
+    for (uint32_t input = 0; input < kind->input_count; input++)
+        needed += tensormap_batch_iovecs(kind->inputs[input], kind->batch);
+    return needed;
+}
+
 static void init_shared(struct run_state *run, const struct loadgen_config *config)
 {
     pthread_condattr_t monotonic;
@@ -53,6 +62,8 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
         size_t longest = output + config->kinds[k].text_bytes;
         run->reply_bytes_max = reply > run->reply_bytes_max ? reply : run->reply_bytes_max;
         run->longest_reply_bytes = longest > run->longest_reply_bytes ? longest : run->longest_reply_bytes;
+        size_t pieces = pieces_max(&config->kinds[k]);
+        run->pieces_max = pieces > run->pieces_max ? pieces : run->pieces_max;
     }
     set_kind_limits(run);
     for (uint32_t i = 0; i < config->server_count; i++)

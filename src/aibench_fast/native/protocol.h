@@ -12,17 +12,53 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
 
 #include "iostatus.h"
 #include "replycheck.h"
+
+/* What a connection has to hold. */
+struct reader_size {
+    size_t unjudged_bytes; /* received and not judged yet, usually at most */
+    size_t reply_bytes;    /* of a usual reply, at most */
+    uint32_t requests;     /* outstanding at most */
+    size_t pieces;         /* of a request at most */
+};
+
+struct stream_end {
+    uint32_t slot;
+    bool is_refused;   /* the server did not process the request, which may be sent again */
+    uint64_t end_byte; /* the connection's sent_bytes when the request is sent completely; UINT64_MAX: it never is */
+    int64_t waited_ns; /* for the server's flow-control windows */
+};
+
+/* Requests that are streams of their connection: framed, under flow control, and answered in any order. One that is
+ * submitted has a slot until `judge` returns IO_DONE for it, or it is cancelled. */
+struct stream_protocol {
+    /* Begin a request of the kind, whose pieces are the texts and tensors; return its slot, which must be free. They
+     * are borrowed until the request has ended and what `take` returned is sent. */
+    uint32_t (*submit)(void *reader, const struct request_kind *kind, const struct iovec *pieces, size_t count);
+
+    /* Set what is to be sent next, when everything before it is sent. `*count` 0: nothing for now. */
+    void (*take)(void *reader, struct iovec **pieces, size_t *count);
+
+    /* Describe the end of the request that `judge` returned IO_DONE for last. */
+    void (*ended)(const void *reader, struct stream_end *end);
+
+    /* End a request that is under way. Return how long it waited for the server's flow-control windows. */
+    int64_t (*cancel)(void *reader, uint32_t slot);
+
+    /* Return whether the last bytes that were received filled the room, so that more may be there. */
+    bool (*may_have_more)(const void *reader);
+};
 
 struct protocol {
     bool may_pipeline;    /* several requests may be outstanding on a connection */
     bool peer_may_close;  /* the peer may close an idle connection; that is not a failure */
 
-    /* Make a reader that notes in `check` what it finds. `reply_bytes`: how many bytes may be in its room at once,
-     * received and not judged. Return NULL without memory. */
-    void *(*open)(struct replycheck *check, size_t reply_bytes);
+    /* Make a reader that notes in `check` what it finds. Return NULL without memory. */
+    void *(*open)(struct replycheck *check, const struct reader_size *size);
 
     /* Return where to receive to, and set how many bytes fit there. NULL without memory. */
     char *(*room)(void *reader, size_t *bytes);
@@ -48,6 +84,9 @@ struct protocol {
     bool (*is_last)(const void *reader);
 
     void (*close)(void *reader);
+
+    const struct stream_protocol *streams; /* NULL: a request is the bytes of its texts and tensors, and replies come
+                                            * in order */
 };
 
 #endif

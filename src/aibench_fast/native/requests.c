@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "connecting.h"
 #include "counting.h"
+#include "streams.h"
 
 #define REST_NS (50 * NS_PER_MS)
 
@@ -91,8 +92,7 @@ static void compare(struct worker *w)
     }
 }
 
-/* Begin to judge the replies to the oldest request. */
-static void judge_oldest(struct iothread *t, struct worker *w)
+void judge_oldest(struct iothread *t, struct worker *w)
 {
     w->check.expected = oldest(w)->kind;
     replycheck_start(&w->check, w->output              ? w->output
@@ -171,31 +171,16 @@ static struct request *take_request(struct iothread *t, struct worker *w)
 /* Queue the bytes of a request behind those already queued. */
 static void queue_bytes(struct worker *w, struct request *request)
 {
-    const struct request_kind *kind = request->kind;
-    const struct request_text *text = kind->texts + (size_t)w->index * (kind->input_count + 1);
-    const struct request_text *last = text + kind->input_count;
-    const struct tensormap *const *input = kind->inputs;
-    struct iovec *iov = w->iov + w->iov_count;
     uint64_t bytes = w->queued_bytes;
-
-    for (; text < last; text++, input++) {
-        uint64_t first = kind_first_tensor(kind, *input, request->arrival.number);
-        *iov++ = (struct iovec){(void *)text->bytes, text->count};
-        iov += tensormap_batch(*input, first, kind->batch, iov);
-        bytes += text->count + tensormap_batch_bytes(*input, first, kind->batch);
-    }
-    *iov++ = (struct iovec){(void *)text->bytes, text->count};
-    w->iov_count = (size_t)(iov - w->iov);
-    w->queued_bytes = bytes + text->count;
-    request->end_byte = w->queued_bytes;
+    struct iovec *end = request_pieces(w, request, w->iov + w->iov_count, &bytes);
+    w->iov_count = (size_t)(end - w->iov);
+    w->queued_bytes = bytes;
+    request->end_byte = bytes;
 }
 
-/* Queue a request that starts now. */
-static void request_queue(struct iothread *t, struct worker *w, struct request *request,
-                          int64_t now_ns)
+static inline void starts(struct iothread *t, struct worker *w, struct request *request, int64_t now_ns)
 {
     const struct request_kind *kind = request->kind;
-    queue_bytes(w, request);
     counter_bump(&t->counted.counters.begun);
     request->started_ns = now_ns;
     if (request->arrival.due_ns)
@@ -205,6 +190,14 @@ static void request_queue(struct iothread *t, struct worker *w, struct request *
         t->run->sample_kind = (uint32_t)(kind - w->kinds);
         t->run->sample_tensor = kind_first_tensor(kind, kind->inputs[0], request->arrival.number);
     }
+}
+
+/* Queue a request that starts now. */
+static void request_queue(struct iothread *t, struct worker *w, struct request *request,
+                          int64_t now_ns)
+{
+    queue_bytes(w, request);
+    starts(t, w, request, now_ns);
     if (request == oldest(w))
         judge_oldest(t, w);
 }
@@ -224,6 +217,16 @@ static void worker_fill(struct iothread *t, struct worker *w)
     }
 }
 
+struct request *request_take(struct iothread *t, struct worker *w)
+{
+    return take_request(t, w);
+}
+
+void request_starts(struct iothread *t, struct worker *w, struct request *request, int64_t now_ns)
+{
+    starts(t, w, request, now_ns);
+}
+
 /* Send the requests again; their start stays the first one. */
 OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
 {
@@ -233,7 +236,14 @@ OUT_OF_LINE static void resend(struct iothread *t, struct worker *w)
     judge_oldest(t, w);
 }
 
-/* The requests waited for a connection. In a closed loop this sets their intended start, to include the wait. */
+OUT_OF_LINE void include_wait(struct iothread *t, struct worker *w)
+{
+    if (!schedule_is_open(&t->run->schedule))
+        for (uint32_t i = 0; i < w->outstanding; i++)
+            w->requests[(w->oldest + i) % t->run->config.pipeline].arrival.due_ns = w->meant_ns;
+}
+
+/* The requests waited for a connection. */
 OUT_OF_LINE static void start_held_up(struct iothread *t, struct worker *w)
 {
     if (w->resends) {
@@ -242,13 +252,15 @@ OUT_OF_LINE static void start_held_up(struct iothread *t, struct worker *w)
     }
     request_queue(t, w, oldest(w), read_clock(t));
     worker_fill(t, w);
-    if (!schedule_is_open(&t->run->schedule))
-        for (uint32_t i = 0; i < w->outstanding; i++)
-            w->requests[(w->oldest + i) % t->run->config.pipeline].arrival.due_ns = w->meant_ns;
+    include_wait(t, w);
 }
 
 void worker_start(struct iothread *t, struct worker *w)
 {
+    if (t->run->config.protocol->streams) {
+        streams_start(t, w);
+        return;
+    }
     w->phase = WORKER_BUSY;
     w->iov = w->iov_all;
     w->iov_count = 0;

@@ -6,6 +6,7 @@
  *     phase       entered by                handled by
  *     WAITING     worker_next               iothread.c, which calls worker_begin when the request is due
  *     BUSY        worker_start              worker_send, worker_receive
+ *     STREAMING   worker_start              streams.h
  *     CONNECTING  worker_connect            worker_connected, or connect_failed
  *     GREETING    worker_connected          worker_greeted, or connect_failed
  *     RESTING     worker_rest               worker_rested
@@ -18,6 +19,9 @@
  * worker_rest. From there to here, a new connection calls worker_start, or worker_next if the request is too late by
  * then; connect_failed calls requests_lost or request_done for requests that it gives up, and worker_end;
  * worker_rested calls worker_begin, worker_next or worker_end_unsent.
+ *
+ * streams.c takes the place of BUSY for a protocol whose requests are streams; it uses the functions at the end of this
+ * file.
  *
  * Each function leaves the worker in one of these phases; after a call, read its state again.
  *
@@ -72,5 +76,38 @@ void worker_end_unsent(struct iothread *t, struct worker *w);
 
 /* Close the worker's connection; it does nothing more. */
 void worker_end(struct iothread *t, struct worker *w);
+
+/* Put the run's next request into the ring, which has room; return NULL if the run has no more. */
+struct request *request_take(struct iothread *t, struct worker *w);
+
+/* A request that was taken starts now. */
+void request_starts(struct iothread *t, struct worker *w, struct request *request, int64_t now_ns);
+
+/* Begin to judge the replies to the oldest request. */
+void judge_oldest(struct iothread *t, struct worker *w);
+
+/* In a closed loop, the requests that the worker has, which waited for a connection, were meant to start when it began
+ * to connect: their latencies include the wait. */
+void include_wait(struct iothread *t, struct worker *w);
+
+/* List the texts and tensors of a request; return the end of the list, and add their bytes to `*bytes`. Inline, because
+ * every request comes here. */
+static inline struct iovec *request_pieces(const struct worker *w, const struct request *request, struct iovec *iov,
+                                           uint64_t *bytes)
+{
+    const struct request_kind *kind = request->kind;
+    const struct request_text *text = kind->texts + (size_t)w->index * (kind->input_count + 1);
+    const struct request_text *last = text + kind->input_count;
+    const struct tensormap *const *input = kind->inputs;
+    for (; text < last; text++, input++) {
+        uint64_t first = kind_first_tensor(kind, *input, request->arrival.number);
+        *iov++ = (struct iovec){(void *)text->bytes, text->count};
+        iov += tensormap_batch(*input, first, kind->batch, iov);
+        *bytes += text->count + tensormap_batch_bytes(*input, first, kind->batch);
+    }
+    *iov++ = (struct iovec){(void *)text->bytes, text->count};
+    *bytes += text->count;
+    return iov;
+}
 
 #endif

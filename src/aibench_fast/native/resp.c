@@ -249,7 +249,7 @@ static redisReplyObjectFunctions check_functions = {
     .freeObject = free_nothing,
 };
 
-static void *open_reader(struct replycheck *check, size_t reply_bytes)
+static void *open_reader(struct replycheck *check, const struct reader_size *size)
 {
     redisReader *reader = redisReaderCreateWithFunctions(&check_functions);
     if (reader == NULL)
@@ -258,7 +258,7 @@ static void *open_reader(struct replycheck *check, size_t reply_bytes)
     /* Make the buffer as large as a request's replies now and keep it, so that nothing is allocated while latencies
      * are measured. */
     reader->maxbuf = 0;
-    sds buffer = sdsMakeRoomFor(reader->buf, reply_bytes + DISCARD_BYTES);
+    sds buffer = sdsMakeRoomFor(reader->buf, size->unjudged_bytes + DISCARD_BYTES);
     if (buffer == NULL) {
         redisReaderFree(reader);
         return NULL;

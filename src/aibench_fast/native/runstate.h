@@ -39,6 +39,7 @@ struct run_state {
     size_t output_bytes_max;         /* the largest outputs of any kind that are allowed */
     size_t reply_bytes_max;          /* the longest usual reply of any kind, outputs included */
     size_t longest_reply_bytes;      /* the longest reply of any kind that is allowed */
+    size_t pieces_max;               /* the most texts and parts of tensors that a request of any kind is made of */
     _Atomic bool stopping;
     _Atomic bool lag_exceeded;
     _Atomic bool exhausted; /* every request of the schedule, or up to max_requests, is taken */

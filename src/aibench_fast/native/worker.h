@@ -25,6 +25,7 @@ enum worker_phase {
     WORKER_CONNECTING,
     WORKER_GREETING,   /* connected; the server has not accepted the greeting yet */
     WORKER_BUSY,       /* requests are outstanding */
+    WORKER_STREAMING,  /* the same, of a protocol whose requests are streams */
     WORKER_ENDED
 };
 
@@ -36,7 +37,11 @@ struct request {
     uint64_t end_byte;  /* the connection's sent_bytes when the request is sent completely */
     bool measured;      /* only in an open loop, which settles this when the request starts */
     bool samples;       /* its output is copied to run_state.sample */
+    uint8_t resends;    /* how often it was sent again; only of streams, as the next */
+    uint32_t slot;      /* of its stream, or NO_SLOT */
 };
+
+#define NO_SLOT UINT32_MAX
 
 #define NODE_HOST_BYTES 64 /* a numeric address */
 

@@ -164,7 +164,7 @@ static uint64_t judge_stream(const struct fuzz_case *given, const char *bytes, s
     enum io_status status = IO_DONE;
     s.output = given->copies_output ? malloc(output_room(given)) : NULL;
     s.check.expected = given->kind;
-    s.reader = given->protocol->open(&s.check, output_room(given) + text_bytes);
+    s.reader = given->protocol->open(&s.check, &(struct reader_size){.unjudged_bytes = output_room(given) + text_bytes});
     FUZZ_CHECK(s.reader != NULL, "out of memory");
     while (status == IO_DONE) {
         size_t from = s.fed;
