@@ -34,8 +34,8 @@ class Snapshot(NamedTuple):
     counters: Mapping[str, int]
     """Of the whole run, warm-up included; native/figures.h lists their names."""
     histograms: Mapping[str, LatencyCounts]
-    """`start_lags`, `timer_lags`, `reply_waits`, `connect_times` and `window_waits`, in the measured
-    part."""
+    """`start_lags`, `timer_lags`, `reply_waits`, `connect_times` and `window_waits`, in the
+    measured part."""
     measured: Figures
     burn_in: Figures
     started_ns: int

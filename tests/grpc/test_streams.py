@@ -1,0 +1,78 @@
+"""Requests as streams of a connection, against grpcio's server."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from threading import Event
+from typing import Any
+
+import grpc
+import pytest
+from generator import VALUES, run
+from tritonclient.grpc import service_pb2 as triton
+from tritonclient.grpc import service_pb2_grpc
+
+Infer = Callable[[triton.ModelInferRequest, Any], triton.ModelInferResponse]
+
+
+def reply_to(request: triton.ModelInferRequest) -> triton.ModelInferResponse:
+    """Return the first values of the input."""
+    reply = triton.ModelInferResponse(model_name=request.model_name, id=request.id)
+    reply.outputs.add(name="y", datatype="FP32", shape=[1, VALUES])
+    reply.raw_output_contents.append(request.raw_input_contents[0][: 4 * VALUES])
+    return reply
+
+
+@contextmanager
+def grpcio_server(infer: Infer) -> Iterator[int]:
+    """Serve on a port of its own, which is yielded."""
+
+    class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+        def ModelInfer(self, request: Any, context: Any) -> triton.ModelInferResponse:
+            return infer(request, context)
+
+    server = grpc.server(
+        ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)]
+    )  # fmt: skip
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.mark.parametrize("streams", [1, 8])
+@pytest.mark.parametrize("tensor_bytes", [16, 602_112])
+def test_all_bytes_of_all_requests_arrive(streams: int, tensor_bytes: int) -> None:
+    came: list[bytes] = []
+
+    def infer(request: triton.ModelInferRequest, _: object) -> triton.ModelInferResponse:
+        came.append(request.raw_input_contents[0])
+        return reply_to(request)
+
+    with grpcio_server(infer) as port:
+        counted = run(port, requests=100, workers=2, streams=streams, tensor_bytes=tensor_bytes)
+    assert counted.measured.counters["successes"] == 100
+    assert counted.measured.failures == {}
+    assert {len(tensor) for tensor in came} == {tensor_bytes}
+    # Each of the ten tensors was sent as often as the others.
+    assert sorted(map(came.count, set(came))) == [10] * 10
+
+
+def test_a_slow_request_does_not_hold_up_the_others() -> None:
+    numbers, enough = count(), Event()
+
+    def infer(request: triton.ModelInferRequest, _: object) -> triton.ModelInferResponse:
+        number = next(numbers)
+        if number == 20:
+            enough.set()
+        if number == 0 and not enough.wait(4):
+            raise AssertionError("no other request came")
+        return reply_to(request)
+
+    with grpcio_server(infer) as port:
+        counted = run(port, requests=40, streams=2)
+    assert counted.measured.counters["successes"] == 40
