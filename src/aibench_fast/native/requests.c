@@ -56,13 +56,6 @@ void worker_end_unsent(struct iothread *t, struct worker *w)
     worker_end(t, w);
 }
 
-static bool sample_claim(struct run_state *run)
-{
-    int wanted = SAMPLE_WANTED;
-    return atomic_load_explicit(&run->sample_state, memory_order_relaxed) == SAMPLE_WANTED &&
-           atomic_compare_exchange_strong(&run->sample_state, &wanted, SAMPLE_TAKEN);
-}
-
 static void sample_finish(struct run_state *run, struct worker *w, bool arrived)
 {
     if (arrived && w->output)
@@ -90,14 +83,6 @@ static void compare(struct worker *w)
                 return;
             }
     }
-}
-
-void judge_oldest(struct iothread *t, struct worker *w)
-{
-    w->check.expected = oldest(w)->kind;
-    replycheck_start(&w->check, w->output              ? w->output
-                                : oldest(w)->samples ? t->run->sample
-                                                     : NULL);
 }
 
 void request_done(struct iothread *t, struct worker *w)
@@ -131,41 +116,13 @@ void requests_lost(struct iothread *t, struct worker *w)
     }
 }
 
-OUT_OF_LINE static uint32_t draw_kind(const struct run_state *run, uint64_t number)
+OUT_OF_LINE uint32_t draw_kind(const struct run_state *run, uint64_t number)
 {
     uint64_t drawn = splitmix_at(run->config.mix_seed, number);
     uint32_t kind = 0;
     while (kind < run->config.kind_count - 1 && drawn >= run->kind_limits[kind])
         kind++;
     return kind;
-}
-
-/* Put the run's next request into the ring, which has room; return NULL if the run has no more. */
-static struct request *take_request(struct iothread *t, struct worker *w)
-{
-    struct run_state *run = t->run;
-    struct request *request =
-        &w->requests[(w->oldest + w->outstanding) % run->config.pipeline];
-    struct arrival *arrival = &request->arrival;
-    if (run_is_over(run))
-        return NULL;
-    if (!schedule_next(&run->schedule, arrival)) {
-        atomic_store(&run->exhausted, true);
-        return NULL;
-    }
-    if (run->config.max_requests && arrival->number >= run->config.max_requests) {
-        keep_earliest(&run->max_due_ns, arrival->due_ns);
-        atomic_store(&run->exhausted, true);
-        return NULL;
-    }
-    request->started_ns = 0;
-    request->samples = false;
-    request->measured = false;
-    request->kind = w->kinds;
-    if (run->config.kind_count > 1)
-        request->kind += draw_kind(run, arrival->number);
-    w->outstanding++;
-    return request;
 }
 
 /* Queue the bytes of a request behind those already queued. */
@@ -178,53 +135,36 @@ static void queue_bytes(struct worker *w, struct request *request)
     request->end_byte = bytes;
 }
 
-static inline void starts(struct iothread *t, struct worker *w, struct request *request, int64_t now_ns)
-{
-    const struct request_kind *kind = request->kind;
-    counter_bump(&t->counted.counters.begun);
-    request->started_ns = now_ns;
-    if (request->arrival.due_ns)
-        count_started(t, w, request);
-    request->samples = sample_claim(t->run);
-    if (request->samples) {
-        t->run->sample_kind = (uint32_t)(kind - w->kinds);
-        t->run->sample_tensor = kind_first_tensor(kind, kind->inputs[0], request->arrival.number);
-    }
-}
-
 /* Queue a request that starts now. */
 static void request_queue(struct iothread *t, struct worker *w, struct request *request,
                           int64_t now_ns)
 {
     queue_bytes(w, request);
-    starts(t, w, request, now_ns);
+    request_starts(t, w, request, now_ns);
     if (request == oldest(w))
         judge_oldest(t, w);
 }
 
-/* Queue requests until the connection has as many outstanding as the pipeline allows. */
-static void worker_fill(struct iothread *t, struct worker *w)
+/* Queue requests until the connection has as many outstanding as the pipeline allows, which is more than it has. */
+static __attribute__((noinline)) void fill_up(struct iothread *t, struct worker *w)
 {
     int64_t now_ns = 0;
-    w->iov = w->iov_all;
-    while (w->outstanding < t->run->config.pipeline) {
-        struct request *request = take_request(t, w);
+    do {
+        struct request *request = request_take(t, w);
         if (request == NULL)
             return;
         if (now_ns == 0)
             now_ns = read_clock(t);
         request_queue(t, w, request, now_ns);
-    }
+    } while (w->outstanding < t->run->config.pipeline);
 }
 
-struct request *request_take(struct iothread *t, struct worker *w)
+/* Fill the pipeline; nothing is queued that is not sent. */
+static inline void worker_fill(struct iothread *t, struct worker *w)
 {
-    return take_request(t, w);
-}
-
-void request_starts(struct iothread *t, struct worker *w, struct request *request, int64_t now_ns)
-{
-    starts(t, w, request, now_ns);
+    w->iov = w->iov_all;
+    if (w->outstanding < t->run->config.pipeline)
+        fill_up(t, w);
 }
 
 /* Send the requests again; their start stays the first one. */
@@ -255,12 +195,8 @@ OUT_OF_LINE static void start_held_up(struct iothread *t, struct worker *w)
     include_wait(t, w);
 }
 
-void worker_start(struct iothread *t, struct worker *w)
+static inline void start_queued(struct iothread *t, struct worker *w)
 {
-    if (t->run->config.protocol->streams) {
-        streams_start(t, w);
-        return;
-    }
     w->phase = WORKER_BUSY;
     w->iov = w->iov_all;
     w->iov_count = 0;
@@ -271,6 +207,14 @@ void worker_start(struct iothread *t, struct worker *w)
         request_queue(t, w, oldest(w), read_clock(t));
     worker_fill(t, w); /* before anything is sent, so that all of it is sent at once */
     worker_send(t, w);
+}
+
+OUT_OF_LINE void worker_start(struct iothread *t, struct worker *w)
+{
+    if (t->run->config.protocol->streams)
+        streams_start(t, w);
+    else
+        start_queued(t, w);
 }
 
 static bool is_probed(struct iothread *t, const struct worker *w)
@@ -302,10 +246,12 @@ void worker_begin(struct iothread *t, struct worker *w)
 {
     if (connection_is_open(&w->connection) && closed_by_peer(t, w))
         connection_close(&w->connection);
-    if (connection_is_open(&w->connection))
-        worker_start(t, w);
-    else
+    if (!connection_is_open(&w->connection))
         worker_connect(t, w);
+    else if (t->run->config.protocol->streams)
+        streams_start(t, w);
+    else
+        start_queued(t, w);
 }
 
 OUT_OF_LINE bool drop_too_late(struct iothread *t, struct worker *w, const struct request *request)
@@ -332,7 +278,7 @@ void worker_next(struct iothread *t, struct worker *w)
     int64_t free_ns; /* read before run_is_over is called, as in release_waiting */
     do {
         free_ns = schedule_is_open(&t->run->schedule) ? monotonic_ns() : 0;
-        request = take_request(t, w);
+        request = request_take(t, w);
         if (request == NULL) {
             worker_end(t, w);
             return;

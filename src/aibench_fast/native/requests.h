@@ -31,6 +31,7 @@
 #ifndef AIBENCH_REQUESTS_H
 #define AIBENCH_REQUESTS_H
 
+#include "counting.h"
 #include "runstate.h"
 
 /* Stop the run: its threads end within a tenth of a second. */
@@ -77,21 +78,75 @@ void worker_end_unsent(struct iothread *t, struct worker *w);
 /* Close the worker's connection; it does nothing more. */
 void worker_end(struct iothread *t, struct worker *w);
 
-/* Put the run's next request into the ring, which has room; return NULL if the run has no more. */
-struct request *request_take(struct iothread *t, struct worker *w);
-
-/* A request that was taken starts now. */
-void request_starts(struct iothread *t, struct worker *w, struct request *request, int64_t now_ns);
-
-/* Begin to judge the replies to the oldest request. */
-void judge_oldest(struct iothread *t, struct worker *w);
-
 /* In a closed loop, the requests that the worker has, which waited for a connection, were meant to start when it began
  * to connect: their latencies include the wait. */
 void include_wait(struct iothread *t, struct worker *w);
 
-/* List the texts and tensors of a request; return the end of the list, and add their bytes to `*bytes`. Inline, because
- * every request comes here. */
+/* Draw the kind of request `number` of a mix. */
+uint32_t draw_kind(const struct run_state *run, uint64_t number);
+
+/* The rest is inline, because every request comes here. */
+
+/* Begin to judge the replies to the oldest request. */
+static inline void judge_oldest(struct iothread *t, struct worker *w)
+{
+    w->check.expected = oldest(w)->kind;
+    replycheck_start(&w->check, w->output              ? w->output
+                                : oldest(w)->samples ? t->run->sample
+                                                     : NULL);
+}
+
+/* Put the run's next request into the ring, which has room; return NULL if the run has no more. */
+static inline struct request *request_take(struct iothread *t, struct worker *w)
+{
+    struct run_state *run = t->run;
+    struct request *request =
+        &w->requests[(w->oldest + w->outstanding) % run->config.pipeline];
+    struct arrival *arrival = &request->arrival;
+    if (run_is_over(run))
+        return NULL;
+    if (!schedule_next(&run->schedule, arrival)) {
+        atomic_store(&run->exhausted, true);
+        return NULL;
+    }
+    if (run->config.max_requests && arrival->number >= run->config.max_requests) {
+        keep_earliest(&run->max_due_ns, arrival->due_ns);
+        atomic_store(&run->exhausted, true);
+        return NULL;
+    }
+    request->started_ns = 0;
+    request->samples = false;
+    request->measured = false;
+    request->kind = w->kinds;
+    if (run->config.kind_count > 1)
+        request->kind += draw_kind(run, arrival->number);
+    w->outstanding++;
+    return request;
+}
+
+static bool sample_claim(struct run_state *run)
+{
+    int wanted = SAMPLE_WANTED;
+    return atomic_load_explicit(&run->sample_state, memory_order_relaxed) == SAMPLE_WANTED &&
+           atomic_compare_exchange_strong(&run->sample_state, &wanted, SAMPLE_TAKEN);
+}
+
+/* A request that was taken starts now. */
+static inline void request_starts(struct iothread *t, struct worker *w, struct request *request, int64_t now_ns)
+{
+    const struct request_kind *kind = request->kind;
+    counter_bump(&t->counted.counters.begun);
+    request->started_ns = now_ns;
+    if (request->arrival.due_ns)
+        count_started(t, w, request);
+    request->samples = sample_claim(t->run);
+    if (request->samples) {
+        t->run->sample_kind = (uint32_t)(kind - w->kinds);
+        t->run->sample_tensor = kind_first_tensor(kind, kind->inputs[0], request->arrival.number);
+    }
+}
+
+/* List the texts and tensors of a request; return the end of the list, and add their bytes to `*bytes`. */
 static inline struct iovec *request_pieces(const struct worker *w, const struct request *request, struct iovec *iov,
                                            uint64_t *bytes)
 {
