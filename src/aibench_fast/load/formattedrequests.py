@@ -30,7 +30,8 @@ def format_requests(
     """Format what `requests` of a kind send, 0 for any number, in so much memory at most.
 
     `place` is the kind's in the session. Where not all requests fit that differ, the first that do
-    are sent again and again. ConfigError where none fits, or where JSON has no form for a string.
+    are sent again and again, if they have strings. ConfigError where none fits, or without strings
+    not all, or where JSON has no form for a string.
     """
     kind, tensor_count = source.kind, source.tensor_count
     different = tensor_count // math.gcd(tensor_count, kind.batch_size)
@@ -46,14 +47,14 @@ def format_requests(
         parts_bytes = sum(map(len, parts))
         if used_bytes + parts_bytes > memory_bytes:
             break
-        if number % REQUESTS_A_STEP == 0:
+        if kind.has_strings and number % REQUESTS_A_STEP == 0:
             total = min(given, memory_bytes // parts_bytes * kind.batch_size)
             done = min(total, number * kind.batch_size)
             size_bytes = -(-total // kind.batch_size) * parts_bytes
             observe(Formatting(kind.model, done, total, given, size_bytes, as_json))
         formatted.append(parts)
         used_bytes += parts_bytes
-    if not formatted:
+    if not formatted or (len(formatted) < wanted and not kind.has_strings):
         raise ConfigError(
             f"`json_memory_bytes`: there are {described_size(memory_bytes)} for {kind.model}, "
             f"one of whose requests takes {parts_bytes:,} bytes; allow more"

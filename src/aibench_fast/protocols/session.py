@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aibench_fast._core import Tls
 from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
@@ -132,7 +132,7 @@ class Session(Protocol):
     """Where workers connect to, and what each connection begins with."""
     encoding: Encoding
     """How tensors without strings are sent."""
-    facts: Mapping[str, str | None]
+    facts: Mapping[str, Any]
     """For the result: the version of the protocol's library, and how tensors were sent."""
 
     def label(self, model: str) -> str:

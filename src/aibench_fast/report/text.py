@@ -149,6 +149,8 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield _json_line(result.facts)
     elif "StringTensors" in result.facts:
         yield _strings_line(result.facts)
+    if "SharedMemory" in result.facts:
+        yield _shared_memory_line(result.facts)
     yield from _doubts(result)
     yield from _server_lines(result)
     yield from _clients_table(result.clients)
@@ -173,6 +175,11 @@ def _strings_line(facts: Mapping[str, Any]) -> str:
         f"Strings: {facts['StringTensors']:,} tensors formatted before the run, "
         f"{described_size(facts.get('StringBytes', 0))}"
     )
+
+
+def _shared_memory_line(facts: Mapping[str, Any]) -> str:
+    size = described_size(facts.get("SharedMemoryBytes", 0))
+    return f"Shared memory: {facts['SharedMemory']}, {size}; requests say where they are"
 
 
 def format_repeats(made: Repeats) -> str:

@@ -51,6 +51,10 @@ class Facts(TypedDict, total=False):
     """How many there were to format; --json-memory limits them. Since 1.9."""
     StringBytes: int
     """The memory that their requests took. Since 1.9."""
+    SharedMemory: str
+    """What servers on the client's machine mapped instead of receiving it: inputs. Since 1.10."""
+    SharedMemoryBytes: int
+    """The size of the regions that they mapped. Since 1.10."""
     Tls: str
     """The version of TLS and the cipher, of a run by TLS. Since 1.6."""
     Clients: int

@@ -196,6 +196,7 @@ class RunRecord:
             "servers": self.servers,
             "latency": None if self.arrivals == CLOSED_LOOP else self.latency,
             "arrivals": self.arrivals,
+            "shared memory": self.facts.get("SharedMemory", "none"),
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
         return {name: None if value is None else fact_text(value) for name, value in known.items()}

@@ -68,7 +68,7 @@ WHOLE_PERIOD = 0.95
 """The share of a reporting period that needs load for its rate to be the load's."""
 MAX_NOT_SENT = 0.01
 """Above this share of due requests that were not sent, the run did not make its load."""
-FORMAT_VERSION = "1.9"
+FORMAT_VERSION = "1.10"
 AIBENCH_KEYS = (
     "ResultFormatVersion", "Limit", "MetadataAutobatching", "TensorBatchSize", "Workers", "MaxRps",
     "StartTime", "EndTime", "DurationMillis", "OverallRates", "OverallRatesIncludingWarmup",

@@ -162,6 +162,8 @@ def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
         settings["Inputs"] = config.kinds[0].tensors
     if config.encoding is not None:
         settings["Encoding"] = config.encoding
+    if config.shared_memory:
+        settings["SharedMemory"] = "inputs"
     # The number of requests of other warm-ups is not known beforehand.
     if not (config.burn_in_s or config.burn_in_until_steady):
         settings["BurnInRequests"] = config.burn_in

@@ -62,6 +62,11 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         "that (default: auto)",
     )  # fmt: skip
     group.add_argument(
+        "--shared-memory", action="store_true",
+        help="with --url: put the tensors into shared memory that the server, a Triton on this "
+        "machine, maps; requests say where they are",
+    )  # fmt: skip
+    group.add_argument(
         "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
         dest="json_memory_bytes",
         help="use at most this memory for tensors in JSON or of strings; if not all fit, the first "

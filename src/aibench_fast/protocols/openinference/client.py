@@ -37,6 +37,18 @@ class Refused(ServerError):
         self.refusal = refusal
 
 
+class Place(NamedTuple):
+    """Where an input of a request is in shared memory."""
+
+    region: str
+    offset: int
+    size_bytes: int
+
+
+Places = Callable[[int], Sequence[Place]]
+"""Returns where the inputs are of the request of a number."""
+
+
 class Wanted(NamedTuple):
     """A kind of request, and the outputs that it asks for."""
 
@@ -45,16 +57,25 @@ class Wanted(NamedTuple):
     """By name; none: all."""
     metadata: Sequence[TensorMetadata] | None
     """Of outputs, whose lengths may be open; None: unknown."""
+    places: Places | None = None
+    """Where inputs are in shared memory; None: they are sent."""
 
 
 class Request(Protocol):
     """The inference request of every worker."""
 
-    def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
-        """Return the texts around tensors of this total size, or around `string_part`."""
+    @property
+    def is_formatted(self) -> bool:
+        """Return whether requests differ in more than their tensors, by `part`."""
 
-    def string_part(self, tensors: Sequence[bytes]) -> bytes:
-        """Return what follows the first text of a request with strings, for these tensors."""
+    def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
+        """Return the texts around tensors of this total size, or around a `part` of this size."""
+
+    def part(self, number: int) -> bytes:
+        """Return what the request of this number has between the two texts.
+
+        It is the same for every server. ConfigError where a value has no form in the encoding.
+        """
 
 
 class Trial(NamedTuple):
@@ -100,6 +121,15 @@ class Client(Protocol):
 
     def statistics(self, model: str, version: str | None) -> Mapping[str, Any]:
         """Return a model's statistics as Triton has them."""
+
+    def regions(self) -> list[str]:
+        """Return the regions of system shared memory that the server has mapped, by name."""
+
+    def register_region(self, name: str, key: str, size_bytes: int) -> None:
+        """Have the server map the region that shm_open finds by its key."""
+
+    def unregister_region(self, name: str) -> None:
+        """Have the server forget a region; it may be forgotten already."""
 
     def try_requests(
         self,

@@ -13,6 +13,7 @@ from aibench_fast.protocols.address import (
     http_address,
     url_parts,
 )
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import (
     HttpSettings,
     OpenInferenceSettings,
@@ -21,7 +22,6 @@ from aibench_fast.protocols.openinference.settings import (
 from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.encoding import Encoding
     from aibench_fast.protocols.openinference.client import Connect
     from aibench_fast.protocols.servers import FoundServers
 
@@ -31,7 +31,7 @@ class OpenInference(ServerProtocol):
 
     describes_inputs = True
 
-    def __init__(self, settings: OpenInferenceSettings, encoding: "Encoding | None" = None) -> None:
+    def __init__(self, settings: OpenInferenceSettings, encoding: Encoding | None = None) -> None:
         """With the settings of a run, and how tensors are sent; None: as the first server does."""
         self._settings = settings
         self._encoding = encoding
@@ -98,7 +98,14 @@ class OpenInferenceOverHttp(OpenInference):
 
     def __init__(self, settings: HttpSettings) -> None:
         """With the settings of a run."""
-        super().__init__(settings, settings.encoding)
+        super().__init__(settings, Encoding.BINARY if settings.shared_memory else settings.encoding)
+        self._asked_encoding = settings.encoding
+
+    def check(self, kinds: Sequence[KindSpec]) -> None:
+        """As `OpenInference.check`, and ConfigError where JSON would have to be in memory."""
+        super().check(kinds)
+        if self._settings.shared_memory and self._asked_encoding is Encoding.JSON:
+            raise ConfigError("`encoding` json with `shared_memory`: values are as in memory there")
 
     def _address(self, url: str) -> HttpAddress:
         return http_address(url, self._settings.headers, self._settings.tls)

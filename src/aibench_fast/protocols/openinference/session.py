@@ -1,9 +1,12 @@
 """The session with a server of the Open Inference Protocol, before and after a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from aibench_fast.coretypes import HttpPlan
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S, Connect, Wanted
@@ -17,12 +20,16 @@ from aibench_fast.protocols.openinference.settings import (
     OpenInferenceSettings,
     metrics_address,
 )
+from aibench_fast.protocols.openinference.sharedtensors import SharedTensors
 from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
-from aibench_fast.protocols.session import Workload
+from aibench_fast.protocols.session import HURRY_S, Workload
 from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import ServerFacts
+
+_LEAST_PATIENCE_S = 1.0
+"""For a server to forget shared memory, also if someone waits for the end: nobody else frees it."""
 
 
 class OpenInferenceSession:
@@ -35,38 +42,48 @@ class OpenInferenceSession:
         settings: OpenInferenceSettings,
         workload: Workload,
         encoding: Encoding | None = None,
+        shared: SharedTensors | None = None,
     ) -> None:
         """Visit the server, and send one request of each kind on trial.
 
-        Tensors are in this `encoding`; None: as the server takes them. ServerError, in the server's
-        words, where a request is refused; ConfigError where the model has no output of a name that
-        is given.
+        Tensors are in this `encoding`, None: as the server takes them; or it maps those that are
+        `shared`. ServerError, in the server's words, where a request is refused; ConfigError where
+        the model has no output of a name that is given, or shared memory has no room.
         """
         self._connect = connect
         self._address = address
         self._settings = settings
-        self._kinds = kinds = workload.kinds
-        version = settings.model_version
-        with connect(address, settings.patience_s) as client:
-            server = client.server()
-            extensions = [str(name) for name in server.get("extensions") or ()]
-            models = [
-                ask_model(client, kind.model, version, inputs_are_given=True) for kind in kinds
-            ]
-            wanted = [
-                Wanted(
-                    kind,
-                    _outputs(settings.outputs, model),
-                    () if workload.has_references else model.outputs,
+        self._shared = shared
+        kinds, version = workload.kinds, settings.model_version
+        try:
+            with connect(address, settings.patience_s) as client:
+                server = client.server()
+                extensions = [str(name) for name in server.get("extensions") or ()]
+                models = [
+                    ask_model(client, kind.model, version, inputs_are_given=True) for kind in kinds
+                ]
+                if shared:
+                    shared.offer(client, address, workload, extensions)
+                wanted = [
+                    Wanted(
+                        kind,
+                        _outputs(settings.outputs, model),
+                        () if workload.has_references else model.outputs,
+                        partial(shared.places, number) if shared else None,
+                    )
+                    for number, (kind, model) in enumerate(zip(kinds, models, strict=True))
+                ]
+                # A model may be compiled.
+                client.be_patient(max(REPLY_TIMEOUT_S, settings.patience_s))
+                self._trials, self.encoding, facts = client.try_requests(
+                    wanted, version, encoding, extensions
                 )
-                for kind, model in zip(kinds, models, strict=True)
-            ]
-            client.be_patient(max(REPLY_TIMEOUT_S, settings.patience_s))  # a model may be compiled
-            self._trials, self.encoding, self.facts = client.try_requests(
-                wanted, version, encoding, extensions
-            )
-            self.endpoint = client.endpoint()
-            self._infers = client.infers
+                self.endpoint = client.endpoint()
+                self._infers = client.infers
+        except BaseException:
+            self.leave(HURRY_S)
+            raise
+        self.facts: Mapping[str, Any] = {**facts, **shared.facts} if shared else facts
         self._texts: dict[tuple[int, int], list[bytes]] = {}
         self._has_statistics = EXTENSION in extensions
         self._models = list(dict.fromkeys(kind.model for kind in kinds))
@@ -95,13 +112,12 @@ class OpenInferenceSession:
         return self._texts[key]
 
     def formats(self, kind: int) -> bool:
-        """Return whether a kind has strings."""
-        return self._kinds[kind].has_strings
+        """Return whether a kind has strings, or its tensors are in shared memory."""
+        return self._trials[kind].request.is_formatted
 
     def parts(self, kind: int, number: int) -> list[bytes]:
-        """Return all that follows what is the same in every request with strings."""
-        tensors = self._kinds[kind].tensors.request(number)
-        return [self._trials[kind].request.string_part(tensors)]
+        """Return all that differs from one request to the next."""
+        return [self._trials[kind].request.part(number)]
 
     def plan(self, kind: int) -> HttpPlan:
         """Return the trial's reply, with which others are compared."""
@@ -127,8 +143,14 @@ class OpenInferenceSession:
         return found_reader(self._address, self.record.server.kind, models, version)
 
     def leave(self, patience_s: float) -> None:
-        """Nothing was left."""
-        del patience_s
+        """Have the server forget the tensors in shared memory."""
+        if self._shared is None or not self._shared.close():
+            return
+        with (
+            suppress(ServerError),
+            self._connect(self._address, max(patience_s, _LEAST_PATIENCE_S)) as client,
+        ):
+            self._shared.withdraw(client)
 
 
 def _outputs(given: Sequence[str], model: ModelMetadata) -> list[str]:

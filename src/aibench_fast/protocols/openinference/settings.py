@@ -20,6 +20,9 @@ class OpenInferenceSettings(ServerSettings):
     them."""
     model_version: str | None = None
     """None: the server's choice."""
+    shared_memory: bool = False
+    """Tensors are put into shared memory before the run, which the servers map: requests say where
+    they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

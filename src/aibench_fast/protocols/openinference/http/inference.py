@@ -1,13 +1,14 @@
 """The Open Inference Protocol's questions and trials over HTTP."""
 
 import http
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from aibench_fast._core import LLHTTP_VERSION
 from aibench_fast.coretypes import Endpoint
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import (
@@ -19,12 +20,14 @@ from aibench_fast.protocols.openinference.client import (
     Trials,
     Wanted,
 )
-from aibench_fast.protocols.openinference.http.client import HttpClient, refusal
+from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, refusal
 from aibench_fast.protocols.openinference.http.documents import parsed
 from aibench_fast.protocols.openinference.http.reply import plan_of
 from aibench_fast.protocols.openinference.http.request import InferRequest
+from aibench_fast.protocols.openinference.http.sharedrequest import SharedInferRequest
 from aibench_fast.protocols.session import native_tls
 
+_REGIONS = "/v2/systemsharedmemory"
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
 
 
@@ -83,6 +86,32 @@ class HttpInference(Client):
         """As `Client.statistics`."""
         return self._client.ask_json(f"{_path(model, version)}/stats", "statistics")
 
+    def regions(self) -> list[str]:
+        """As `Client.regions`."""
+        path = f"{_REGIONS}/status"
+        try:
+            return [str(one["name"]) for one in parsed(self._answer(path))]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ServerError(
+                f"what {path} answers does not follow the protocol: {misread(error)}"
+            ) from error
+
+    def register_region(self, name: str, key: str, size_bytes: int) -> None:
+        """As `Client.register_region`."""
+        described = {"key": key, "offset": 0, "byte_size": size_bytes}
+        self._answer(f"{_REGIONS}/region/{name}/register", json.dumps(described).encode())
+
+    def unregister_region(self, name: str) -> None:
+        """As `Client.unregister_region`."""
+        self._answer(f"{_REGIONS}/region/{name}/unregister", b"")
+
+    def _answer(self, path: str, body: bytes | None = None) -> bytes:
+        """GET a path of regions, or POST to it; Refused, with the server's words, if it refuses."""
+        reply = self._client.ask(path, body, {"Content-Type": "application/json"})
+        if reply.status != http.HTTPStatus.OK:
+            json_of(self._address, path, reply, "a region of shared memory")
+        return reply.body
+
     def try_requests(
         self,
         wanted: Sequence[Wanted],
@@ -126,7 +155,11 @@ class HttpInference(Client):
     def _try_one(self, wanted: Wanted, version: str | None, encoding: Encoding) -> Trial:
         kind = wanted.kind
         path = f"{_path(kind.model, version)}/infer"
-        request = InferRequest(path, kind, wanted.outputs, encoding)
+        request: InferRequest | SharedInferRequest
+        if wanted.places is None:
+            request = InferRequest(path, kind, wanted.outputs, encoding)
+        else:
+            request = SharedInferRequest(path, kind, wanted.outputs, wanted.places)
         whole = request.trial(self._address)
         reply = self._client.exchange(whole, f"POST {path}", MAX_TRIAL_BYTES)
         plan = plan_of(self._address, path, reply, kind.model, wanted.metadata, kind.batch_size)

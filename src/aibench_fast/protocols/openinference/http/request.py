@@ -47,24 +47,17 @@ class InferRequest:
         document = {
             "id": REQUEST_ID,
             "inputs": [
-                {**_described(one), "parameters": {"binary_data_size": len(tensor)}}
+                {**described(one), "parameters": {"binary_data_size": len(tensor)}}
                 for one, tensor in zip(self.kind.inputs, tensors, strict=True)
             ],
-            **self._binary_outputs(),
+            **binary_outputs(self.outputs),
         }
-        return [_dumped(document), *([b""] * len(self.kind.inputs))]
-
-    def _binary_outputs(self) -> dict[str, Any]:
-        """Return the request for outputs in binary: by their names, or all if none is known."""
-        if not self.outputs:
-            return {"parameters": {"binary_data_output": True}}
-        parameters = {"binary_data": True}
-        return {"outputs": [{"name": name, "parameters": parameters} for name in self.outputs]}
+        return [dumped(document), *([b""] * len(self.kind.inputs))]
 
     def _json_parts(self) -> list[bytes]:
         """Return the parts around tensors that stand between the brackets of their inputs' data."""
-        opened = [_dumped(_described(one))[:-1] + b',"data":[' for one in self.kind.inputs]
-        outputs = b',"outputs":' + _dumped([{"name": name} for name in self.outputs])
+        opened = [dumped(described(one))[:-1] + b',"data":[' for one in self.kind.inputs]
+        outputs = b',"outputs":' + dumped([{"name": name} for name in self.outputs])
         first, *others = opened
         return [
             b'{"id":"%b","inputs":[%b' % (REQUEST_ID.encode(), first),
@@ -97,22 +90,35 @@ class InferRequest:
         texts.add(tensor)
         return texts.finish(1).read(0, 1)
 
-    def string_part(self, tensors: Sequence[bytes]) -> bytes:
+    @property
+    def is_formatted(self) -> bool:
+        """Return whether an input is of strings."""
+        return self.kind.has_strings
+
+    def part(self, number: int) -> bytes:
         """Return the end of the head and the body with tensors some of which are of strings.
 
         It is the same for every server. ConfigError as `body`.
         """
-        json_bytes, body = self.body(tensors)
+        json_bytes, body = self.body(self.kind.tensors.request(number))
         return self._end_of_head(json_bytes, len(body)) + body
 
     def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
-        """Return the texts around tensors of this total size, or around `string_part`."""
+        """Return the texts around tensors of this total size, or around a `part`."""
         first, *others = self.parts([one.trial for one in self.kind.inputs])
         body_bytes = len(first) + sum(map(len, others)) + tensors_bytes
         head = self._open_head(address)
         if self.kind.has_strings:
             return [head, b""]
         return [head + self._end_of_head(len(first), body_bytes) + first, *others]
+
+
+def binary_outputs(outputs: Sequence[str]) -> dict[str, Any]:
+    """Return the request for outputs in binary: by their names, or all if none is known."""
+    if not outputs:
+        return {"parameters": {"binary_data_output": True}}
+    parameters = {"binary_data": True}
+    return {"outputs": [{"name": name, "parameters": parameters} for name in outputs]}
 
 
 def json_strings(one: AskedInput, tensor: bytes) -> bytes:
@@ -135,9 +141,11 @@ def check_json_dtype(dtype: str) -> None:
         )
 
 
-def _described(one: AskedInput) -> dict[str, Any]:
+def described(one: AskedInput) -> dict[str, Any]:
+    """Return an input without its values."""
     return {"name": one.name, "shape": list(one.shape), "datatype": their_datatype(one.dtype)}
 
 
-def _dumped(document: object) -> bytes:
+def dumped(document: object) -> bytes:
+    """Return JSON without spaces."""
     return json.dumps(document, separators=(",", ":")).encode()

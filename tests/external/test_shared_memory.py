@@ -1,0 +1,258 @@
+"""Tensors in shared memory that a real Triton maps: what is answered, and what is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import modelservers
+import pytest
+from commandline import Cli, command
+from echomodels import TRITON_MODELS, VALUES, drawn
+
+from aibench_fast import RunConfig, _core, run
+from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.results.compare import compare
+from aibench_fast.results.files import read_record
+from aibench_fast.tensortype import canonical
+
+REGIONS = Path("/dev/shm")
+TENSORS = 7
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with modelservers.triton(tmp_path_factory.mktemp("triton")) as url:
+        yield url
+
+
+@pytest.fixture
+def tensors(tmp_path: Path) -> Path:
+    """Tensors for the model that answers its FP32 input."""
+    file = tmp_path / "tensors.out"
+    drawn("FP32", TENSORS, 1).tofile(file)
+    return file
+
+
+def registered(url: str) -> list[str]:
+    """The regions that a Triton has mapped."""
+    with urllib.request.urlopen(f"{url}/v2/systemsharedmemory/status") as told:
+        return [str(one["name"]) for one in json.load(told)]
+
+
+def left(pid: int | None = None) -> list[str]:
+    """The regions of a process, or this one, that have a name."""
+    return [path.name for path in REGIONS.glob(f"aibench-fast-*-{pid or os.getpid()}-*")]
+
+
+def shared(url: str, **settings: Any) -> RunConfig:
+    usual: dict[str, Any] = {"file": None, "model": "fp32", "max_queries": 40}
+    return RunConfig(url=url, shared_memory=True, **usual | settings)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("batch_size", [1, 3, 10])
+def test_every_output_is_that_of_its_own_tensor(
+    url: str, tensors: Path, batch_size: int, seed: int
+) -> None:
+    """Also of batches over the file's end, and of those that are larger than the file."""
+    result = run(
+        shared(
+            url, file=tensors, shape=(VALUES,), reference_file=tensors, tolerance=0, workers=3,
+            batch_size=batch_size, seed=seed, max_queries=30 * batch_size,
+        )
+    )  # fmt: skip
+    assert (result.successes, result.failures) == (30, {})
+    assert result.facts["SharedMemory"] == "inputs"
+    assert registered(url) == left() == []
+
+
+def test_each_input_has_a_place_of_its_own(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs: list[bytes] = []
+
+    class Recording(_core.LoadGenerator):
+        def start(self, at_ns: int = 0) -> None:
+            self.want_sample()
+            super().start(at_ns)
+
+        def take_sample(self) -> tuple[int, int, bytes] | None:
+            sample = super().take_sample()
+            outputs.extend([sample[2]] if sample else [])
+            return sample
+
+    monkeypatch.setattr(_core, "LoadGenerator", Recording)
+    for model, datatypes in TRITON_MODELS.items():
+        inputs, arrays = [], []
+        for place, datatype in enumerate(datatypes):
+            arrays.append(drawn(datatype, 2, place))
+            file = tmp_path / f"{model}-{place}"
+            if datatype == "BYTES":
+                file = file.with_suffix(".jsonl")
+                rows = [[word.decode() for word in row] for row in arrays[-1]]
+                file.write_text("\n".join(map(json.dumps, rows)))
+            else:
+                arrays[-1].tofile(file)
+            inputs.append(InputTensor(file, (VALUES,), canonical(datatype), f"x{place}"))
+        for place, array in enumerate(arrays):
+            if array.dtype == object:
+                continue
+            outputs.clear()
+            result = run(
+                shared(
+                    url, model=model, inputs=tuple(inputs), batch_size=2, max_queries=8,
+                    outputs=(f"{'x' if 'BYTES' in datatypes else 'y'}{place}",),
+                )
+            )  # fmt: skip
+            assert (result.successes, result.failures) == (4, {}), (model, place)
+            assert set(outputs) == {array.tobytes()}, (model, place)
+
+
+def test_kinds_of_a_mix_share_a_region(url: str) -> None:
+    kinds = tuple(
+        RequestKind(
+            model,
+            tuple(
+                InputTensor(None, (VALUES,), canonical(datatype), f"x{place}")
+                for place, datatype in enumerate(TRITON_MODELS[model])
+            ),
+            batch_size,
+        )
+        for model, batch_size in (("fp32", 3), ("several", 1))
+    )
+    result = run(shared(url, mix=kinds, workers=2))
+    assert (result.successes, result.failures) == (40, {})
+    assert all(kind.successes for kind in result.kinds)
+    assert registered(url) == left() == []
+
+
+def test_only_what_is_sent_is_put_there(url: str, tensors: Path) -> None:
+    sizes = [
+        run(
+            shared(url, file=tensors, shape=(VALUES,), max_queries=count, batch_size=2)
+        ).facts["SharedMemoryBytes"]
+        for count in (2, 6, 0, 40)
+    ]  # fmt: skip
+    assert [size // (4 * VALUES) for size in sizes] == [2, 6, TENSORS + 1, TENSORS + 1]
+
+
+def test_a_server_with_two_addresses_maps_it_once(url: str, tensors: Path) -> None:
+    other = url.replace("127.0.0.1", "localhost")
+    result = run(shared(url, others=(other,), file=tensors, shape=(VALUES,), workers=2))
+    assert [one.successes for one in result.servers] == [20, 20]
+    assert registered(url) == left() == []
+
+
+def test_a_refused_trial_leaves_nothing(cli: Cli, url: str) -> None:
+    done = cli(
+        "run", "--url", url, "--model", "fp32", "--shared-memory", "--output", "y0",
+        "--input", f"x0:FP32:{VALUES}", "--encoding", "json",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--encoding json with --shared-memory" in done.stderr
+    done = cli(
+        "run", "--url", url, "--model", "fp32", "--shared-memory", "--verify", "no.out",
+        "--shape", VALUES, "--max-queries", 3,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert registered(url) == left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_end_by_a_signal_leaves_nothing_to_the_next_run(
+    cli: Cli, url: str, tensors: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    words = [
+        "run", "--url", url, "--model", "fp32", "--file", tensors, "--shape", VALUES,
+        "--shared-memory", "--quiet",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command(*words, "--duration", "100s"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        until_s = time.monotonic() + 60
+        while not registered(url) or left(process.pid):  # until the run has begun
+            assert process.poll() is None and time.monotonic() < until_s
+            time.sleep(0.01)
+        (name,) = registered(url)
+        assert f"-{process.pid}-" in name
+        process.send_signal(number)
+        process.communicate()
+    assert registered(url) == ([name] if number == signal.SIGKILL else [])
+    assert left(process.pid) == []
+    done = cli(*words, "--max-queries", 5)
+    assert done.returncode == 0, done.stderr
+    assert registered(url) == left() == []
+
+
+MAKES_A_REGION = """
+import sys
+from aibench_fast.protocols.sharedmemory import Region
+print(Region(1000).name, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_the_living_own_stays(url: str, tensors: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", MAKES_A_REGION], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:  # fmt: skip
+        assert owner.stdout is not None
+        name = owner.stdout.readline().strip()
+        earlier = name.split("-")
+        earlier[4] = str(int(earlier[4]) - 1)  # of a process that had the same id before
+        files = [REGIONS / name, REGIONS / "-".join(earlier)]
+        files[1].write_bytes(bytes(1000))
+        try:
+            for one in files:
+                register(url, one.name)
+            assert run(shared(url, file=tensors, shape=(VALUES,))).successes == 40
+            assert registered(url) == left(owner.pid) == [name]
+        finally:
+            owner.kill()
+            owner.wait()
+            assert run(shared(url, file=tensors, shape=(VALUES,))).successes == 40
+    assert registered(url) == left(owner.pid) == []
+
+
+def register(url: str, name: str) -> None:
+    told = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": 1000}).encode()
+    at = f"{url}/v2/systemsharedmemory/region/{name}/register"
+    with urllib.request.urlopen(urllib.request.Request(at, told, method="POST")):
+        pass
+
+
+def test_results_are_told_apart(url: str, tensors: Path, cli: Cli, tmp_path: Path) -> None:
+    words = ["--url", url, "--model", "fp32", "--file", tensors, "--shape", VALUES]
+    for name, more in (("a", []), ("b", ["--shared-memory"])):
+        done = cli("run", *words, *more, "--max-queries", 20, "--json-out-file", f"{name}.json")
+        assert done.returncode == 0, done.stderr
+        assert ("Shared memory: inputs, " in done.stdout) == (name == "b")
+    a, b = ([read_record(tmp_path / f"{name}.json")] for name in "ab")
+    told = [str(one) for one in compare(a, b).differences]
+    assert "shared memory: none in A, inputs in B" in told
+
+
+def test_a_region_that_another_user_cannot_open_is_one_line(
+    url: str, tensors: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    """As on another machine: nothing has that name."""
+    from aibench_fast.protocols.sharedmemory import Region
+
+    monkeypatch.setattr(Region, "key", property(lambda region: f"/elsewhere-{region.name}"))
+    done = cli(
+        "run", "--url", url, "--model", "fp32", "--file", tensors, "--shape", VALUES,
+        "--shared-memory",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "Unable to open shared memory region" in done.stderr
+    assert "has to run on this machine" in done.stderr
+    assert registered(url) == left() == []
