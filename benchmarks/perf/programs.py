@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vendored_sources import Sources
@@ -39,13 +40,16 @@ def compile_c(
         library_flags = [flag for flag in flags if not flag.startswith("-D")]
     theirs = ("-w", *library_flags, *library.defines, "-g0")
     how = hashlib.sha256(" ".join(theirs).encode()).hexdigest()[:8]
-    objects = []
-    for source in library.files:
-        objects.append(source.with_suffix(f".{how}.o"))
-        if not objects[-1].exists():  # made for another program
-            output_of([*compiler, *theirs, "-c", "-o", objects[-1], source])
+    objects = {source: source.with_suffix(f".{how}.o") for source in library.files}
+
+    def compile_one(source: Path) -> None:
+        if not objects[source].exists():  # made for another program
+            output_of([*compiler, *theirs, "-c", "-o", objects[source], source])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, objects))
     linked = ("-lm", *(f"-l{name}" for name in shared))
-    output_of([*compiler, *own, "-o", program, *sources, *objects, *linked])
+    output_of([*compiler, *own, "-o", program, *sources, *objects.values(), *linked])
     return program
 
 
