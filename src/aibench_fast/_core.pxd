@@ -121,29 +121,38 @@ cdef extern from "resp.h" nogil:
     const char *resp_library_version()
 
 
-cdef extern from "http.h" nogil:
+cdef extern from "oip.h" nogil:
     enum:
-        HTTP_OUTPUTS_MAX
-        HTTP_DIMENSIONS_MAX
-        HTTP_ANY_LENGTH
-    struct http_output:
+        OIP_OUTPUTS_MAX
+        OIP_DIMENSIONS_MAX
+        OIP_ANY_LENGTH
+    struct oip_output:
         const char *name
         const char *datatype
         tensor_dtype dtype
-        int64_t shape[HTTP_DIMENSIONS_MAX]
+        int64_t shape[OIP_DIMENSIONS_MAX]
         size_t dimensions
         size_t bytes
+    struct oip_outputs:
+        size_t count
+        oip_output all[OIP_OUTPUTS_MAX]
+        size_t bytes
+        bint has_strings
+
+
+cdef extern from "http.h" nogil:
     struct http_plan:
         const char *json
         size_t json_bytes
-        size_t output_count
-        http_output outputs[HTTP_OUTPUTS_MAX]
-        size_t output_bytes
         size_t json_bytes_max
-        bint has_strings
+        oip_outputs outputs
     const protocol http_protocol
     void http_judge(replycheck *check, const char *bytes, size_t count)
     const char *http_library_version()
+
+
+cdef extern from "oipmessage.h" nogil:
+    void oipmessage_judge(replycheck *check, const char *message, size_t bytes)
 
 
 cdef extern from "<nghttp2/nghttp2.h>" nogil:
@@ -241,6 +250,7 @@ cdef extern from "kind.h" nogil:
         uint64_t first_tensor
         reply_plan plan
         http_plan http
+        oip_outputs grpc
         size_t output_bytes
         size_t output_bytes_max
         size_t text_bytes

@@ -6,6 +6,7 @@ from pathlib import Path
 from aibench_fast.coretypes import (
     ClusterNodes,
     Endpoint,
+    GrpcPlan,
     HttpPlan,
     Kind,
     LatencyCounts,
@@ -29,10 +30,13 @@ HTTP2_GREETING: bytes
 """The first bytes of every connection over HTTP/2: the `greeting` of a gRPC server's `Endpoint`."""
 
 ANY_LENGTH: int
-"""The length of an axis of an `HttpOutput` that may differ between replies."""
+"""The length of an axis of an `OipOutput` that may differ between replies."""
 
 def judge_http(plan: HttpPlan, reply: bytes) -> str | None:
     """Judge one whole reply as a run does. Return what is wrong with it, or None."""
+
+def judge_grpc(plan: GrpcPlan, message: bytes, output: bytearray | None = None) -> str | None:
+    """Judge a ModelInferResponse in the same way; `output` gets its outputs in binary."""
 
 IS_OPTIMISED: bool
 """False in a build without optimisation or with a sanitizer: do not trust its figures."""

@@ -8,6 +8,7 @@ together with the memory that it points to. coretypes.py has what goes in and wh
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 import os
@@ -26,7 +27,7 @@ cdef bytes _greeting():
 HIREDIS_VERSION = resp_library_version().decode()
 LLHTTP_VERSION = http_library_version().decode()
 NGHTTP2_VERSION = LINKED_NGHTTP2.decode()
-ANY_LENGTH = HTTP_ANY_LENGTH
+ANY_LENGTH = OIP_ANY_LENGTH
 BURN_IN_UNTIL_MEASURING = NATIVE_BURN_IN_UNTIL_MEASURING
 HTTP2_GREETING = _greeting()
 IS_OPTIMISED = bool(COMPILED_OPTIMISED)
@@ -373,44 +374,53 @@ cdef int _fill_resp(request_kind *native, plan) except -1:
     return 0
 
 
-cdef int _fill_http(request_kind *native, plan, list kept) except -1:
+cdef int _fill_outputs(oip_outputs *native, outputs, list kept) except -1:
     """Append to `kept` what the native side reads and has to be kept alive."""
-    if not 1 <= len(plan.outputs) <= HTTP_OUTPUTS_MAX:
-        raise ConfigError(f"{len(plan.outputs)} outputs: 1 to {HTTP_OUTPUTS_MAX} are possible")
+    if not 1 <= len(outputs) <= OIP_OUTPUTS_MAX:
+        raise ConfigError(f"{len(outputs)} outputs: 1 to {OIP_OUTPUTS_MAX} are possible")
+    native.count = len(outputs)
+    native.bytes = 0
+    native.has_strings = False
+    for i, output in enumerate(outputs):
+        if len(output.shape) > OIP_DIMENSIONS_MAX:
+            raise ConfigError(
+                f"output {output.name} has {len(output.shape)} dimensions: at most "
+                f"{OIP_DIMENSIONS_MAX} are possible")
+        names = (output.name.encode(), output.datatype.encode())
+        kept.append(names)
+        native.all[i].name = PyBytes_AS_STRING(names[0])
+        native.all[i].datatype = PyBytes_AS_STRING(names[1])
+        native.all[i].dtype = _dtype(output.dtype)
+        native.all[i].dimensions = len(output.shape)
+        for axis, length in enumerate(output.shape):
+            native.all[i].shape[axis] = length
+        native.all[i].bytes = output.output_bytes
+        native.bytes += output.output_bytes
+        native.has_strings |= output.dtype == "BYTES"
+    return 0
+
+
+cdef int _fill_sizes(request_kind *native, size_t output_bytes, plan) except -1:
+    native.output_bytes = output_bytes
+    native.output_bytes_max = max(output_bytes, plan.open_bytes)
+    native.text_bytes = plan.text_bytes
+    return 0
+
+
+cdef int _fill_http(request_kind *native, plan, list kept) except -1:
+    """`kept`: as above."""
     kept.append(plan.json)
     native.http.json = PyBytes_AS_STRING(plan.json)
     native.http.json_bytes = len(plan.json)
-    native.http.output_count = len(plan.outputs)
-    native.http.has_strings = False
-    native.output_bytes = 0
-    for i, output in enumerate(plan.outputs):
-        if len(output.shape) > HTTP_DIMENSIONS_MAX:
-            raise ConfigError(
-                f"output {output.name} has {len(output.shape)} dimensions: at most "
-                f"{HTTP_DIMENSIONS_MAX} are possible")
-        names = (output.name.encode(), output.datatype.encode())
-        kept.append(names)
-        native.http.outputs[i].name = PyBytes_AS_STRING(names[0])
-        native.http.outputs[i].datatype = PyBytes_AS_STRING(names[1])
-        native.http.outputs[i].dtype = _dtype(output.dtype)
-        native.http.outputs[i].dimensions = len(output.shape)
-        for axis, length in enumerate(output.shape):
-            native.http.outputs[i].shape[axis] = length
-        native.http.outputs[i].bytes = output.output_bytes
-        native.output_bytes += output.output_bytes
-        native.http.has_strings |= output.dtype == "BYTES"
-    native.http.output_bytes = native.output_bytes
     native.http.json_bytes_max = 0 if plan.json else plan.open_bytes
-    native.output_bytes_max = max(native.output_bytes, plan.open_bytes)
-    native.text_bytes = plan.text_bytes
-    return 0
+    _fill_outputs(&native.http.outputs, plan.outputs, kept)
+    return _fill_sizes(native, native.http.outputs.bytes, plan)
 
 
-cdef int _fill_grpc(request_kind *native, plan) except -1:
-    native.output_bytes = sum([output.output_bytes for output in plan.outputs])
-    native.output_bytes_max = max(native.output_bytes, plan.open_bytes)
-    native.text_bytes = plan.text_bytes
-    return 0
+cdef int _fill_grpc(request_kind *native, plan, list kept) except -1:
+    """`kept`: as above."""
+    _fill_outputs(&native.grpc, plan.outputs, kept)
+    return _fill_sizes(native, native.grpc.bytes, plan)
 
 
 cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NULL:
@@ -419,10 +429,14 @@ cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NU
         _fill_http(native, plan, kept)
         return &http_protocol
     if isinstance(plan, coretypes.GrpcPlan):
-        _fill_grpc(native, plan)
+        _fill_grpc(native, plan, kept)
         return &grpc_protocol
     _fill_resp(native, plan)
     return &resp_protocol
+
+
+cdef _what_is_wrong(const replycheck *check):
+    return None if check.kind == FAILURE_NONE else _text(check.message)
 
 
 def judge_http(plan, bytes reply):
@@ -434,9 +448,23 @@ def judge_http(plan, bytes reply):
     check.expected = &native
     replycheck_start(&check, NULL)
     http_judge(&check, PyBytes_AS_STRING(reply), len(reply))
-    if check.kind == FAILURE_NONE:
-        return None
-    return _text(check.message)
+    return _what_is_wrong(&check)
+
+
+def judge_grpc(plan, bytes message, bytearray output=None):
+    cdef request_kind native
+    cdef replycheck check
+    cdef char *to = NULL
+    kept = []
+    memset(&native, 0, sizeof(native))
+    _fill_grpc(&native, plan, kept)
+    if output is not None:
+        output.extend(bytes(native.output_bytes_max - len(output)))
+        to = PyByteArray_AS_STRING(output)
+    check.expected = &native
+    replycheck_start(&check, to)
+    oipmessage_judge(&check, PyBytes_AS_STRING(message), len(message))
+    return _what_is_wrong(&check)
 
 
 cdef class _NativeKinds:

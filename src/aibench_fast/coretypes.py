@@ -111,7 +111,7 @@ class RespPlan(NamedTuple):
     """The last so many replies are the elements of one array, the reply to a DAG."""
 
 
-class HttpOutput(NamedTuple):
+class OipOutput(NamedTuple):
     """An output of the Open Inference Protocol."""
 
     name: str
@@ -129,7 +129,7 @@ class HttpPlan(NamedTuple):
 
     json: bytes
     """The JSON part of the trial's reply; empty if the whole reply was JSON."""
-    outputs: Sequence[HttpOutput]
+    outputs: Sequence[OipOutput]
     text_bytes: int
     """The size of a usual reply without its outputs in binary, at most."""
     open_bytes: int = 0
@@ -142,7 +142,7 @@ class GrpcPlan(NamedTuple):
     The first text of a request begins with its header fields, as native/http2.h describes them.
     """
 
-    outputs: Sequence[HttpOutput]
+    outputs: Sequence[OipOutput]
     text_bytes: int
     """The size of a usual reply without its outputs, at most."""
     open_bytes: int = 0

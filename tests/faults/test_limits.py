@@ -19,14 +19,14 @@ from faults.runs import NULL, conserved, redisai
 from redisclient import connect, load_into
 
 from aibench_fast._core import LoadGenerator, Tensors
-from aibench_fast.coretypes import Endpoint, HttpOutput, HttpPlan, Kind, RespPlan
+from aibench_fast.coretypes import Endpoint, HttpPlan, Kind, OipOutput, RespPlan
 from aibench_fast.server import EmbeddedServer
 
 MIB = 1 << 20
 TOLD_BYTES = 512 * MIB
 SENT_BYTES = 48 * MIB
 LARGEST_GROWTH_KIB = 16 << 10
-HTTP_PLAN = HttpPlan(b"", [HttpOutput("y", "FP32", "FLOAT", (1,), 4)], 200)
+HTTP_PLAN = HttpPlan(b"", [OipOutput("y", "FP32", "FLOAT", (1,), 4)], 200)
 WITH_PEAK = """
 import resource, sys
 from aibench_fast.cli import main

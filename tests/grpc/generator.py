@@ -8,13 +8,13 @@ from typing import Any
 from tritonclient.grpc import service_pb2 as triton
 
 from aibench_fast import _core
-from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpOutput, Kind, Snapshot
+from aibench_fast.coretypes import Endpoint, GrpcPlan, Kind, OipOutput, Snapshot
 
 SECOND_NS = 1_000_000_000
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 VALUES = 4
 """Of the output, FP32."""
-PLAN = GrpcPlan([HttpOutput("y", "FP32", "FLOAT", (1, VALUES), 4 * VALUES)], 200)
+PLAN = GrpcPlan([OipOutput("y", "FP32", "FLOAT", (1, VALUES), 4 * VALUES)], 200)
 
 
 def header_fields(port: int, *more: tuple[str, str], scheme: str = "http") -> bytes:

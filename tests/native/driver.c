@@ -38,9 +38,11 @@ static const char suffix[] = "\r\n*6\r\n$11\r\nAI.MODELRUN\r\n$4\r\nnull\r\n$6\r
 static const struct http_plan http_plan = {
     .json = REPLY_JSON,
     .json_bytes = sizeof REPLY_JSON - 1,
-    .output_count = 1,
-    .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 1001}, 2, OUTPUT_BYTES}},
-    .output_bytes = OUTPUT_BYTES,
+    .outputs = {
+        .count = 1,
+        .all = {{"y", "FP32", TENSOR_FLOAT, {1, 1001}, 2, OUTPUT_BYTES}},
+        .bytes = OUTPUT_BYTES,
+    },
 };
 static const struct reply_plan resp_plan = {
     .count = 3,

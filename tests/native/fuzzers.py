@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 FINDINGS = HERE / "findings"
 TARGETS = {
     "resp": (("hiredis",), ("replycheck", "stringdata")),
-    "http": (("llhttp", "yyjson"), ("replycheck", "jsonvalues", "stringdata", "tensordata")),
+    "http": (("llhttp", "yyjson"), ("replycheck", "oip", "jsonvalues", "stringdata", "tensordata")),
 }
 """For each protocol its libraries, and the other native files that judging needs."""
 SPARE_S = 60

@@ -6,6 +6,7 @@
 
 #include "http2.h"
 #include "kind.h"
+#include "oipmessage.h"
 
 #define ROOM_BYTES_MIN (16 * 1024)
 #define ROOM_BYTES_MAX (256 * 1024) /* more would leave the processor's cache before it is read */
@@ -270,7 +271,7 @@ static void judge_message(struct grpc_reader *r, const struct reply *reply)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a message of %zu bytes, and %zu more after it", announced,
                         bytes - announced);
     else
-        r->check->first_bytes = 0;
+        oipmessage_judge(r->check, reply->data + PREFIX_BYTES, bytes);
 }
 
 static void judge_reset(struct grpc_reader *r, const struct reply *reply)

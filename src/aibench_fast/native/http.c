@@ -220,7 +220,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t bytes)
         size_t place = (size_t)(before + json - r->json_length);
         append(r->check->output, output_bytes_max(r), &place, at + json, bytes - json);
     }
-    if (json < bytes && plan_of(r)->has_strings)
+    if (json < bytes && plan_of(r)->outputs.has_strings)
         keep_outputs(r, (size_t)(before + json - r->json_length), at + json, bytes - json);
     return 0;
 }
@@ -347,53 +347,15 @@ static bool is_last(const void *of)
     return r->is_last;
 }
 
-/* Return whether a shape equals the expected one, except for open axes. If so, `*values` is the number of values, or
- * more than are allowed. */
-static bool shape_fits(yyjson_val *shape, const struct http_output *wanted, size_t *values)
-{
-    *values = 1;
-    if (!yyjson_is_arr(shape) || yyjson_arr_size(shape) != wanted->dimensions)
-        return false;
-    for (size_t i = 0; i < wanted->dimensions; i++) {
-        yyjson_val *length = yyjson_arr_get(shape, i);
-        bool fits = wanted->shape[i] == HTTP_ANY_LENGTH
-                        ? yyjson_is_uint(length)
-                        : yyjson_is_int(length) && yyjson_get_sint(length) == wanted->shape[i];
-        if (!fits)
-            return false;
-        if (__builtin_mul_overflow(*values, yyjson_get_uint(length), values))
-            *values = SIZE_MAX;
-    }
-    return true;
-}
-
-/* Write the expected shape as text, with `any` for an open axis. */
-static const char *shape_text(const struct http_output *wanted, errstr_t text)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < wanted->dimensions && used < ERRSTR_BYTES; i++) {
-        const char *comma = i ? "," : "";
-        if (wanted->shape[i] == HTTP_ANY_LENGTH)
-            used += (size_t)snprintf(text + used, ERRSTR_BYTES - used, "%sany", comma);
-        else
-            used += (size_t)snprintf(text + used, ERRSTR_BYTES - used, "%s%lld", comma,
-                                     (long long)wanted->shape[i]);
-    }
-    return text;
-}
-
 /* `output`: where to write the values, or NULL. */
-static void judge_values(struct http_reader *r, yyjson_val *data, const struct http_output *wanted,
+static void judge_values(struct http_reader *r, yyjson_val *data, const struct oip_output *wanted,
                          size_t expected, char *output)
 {
     int64_t count = jsonvalues_read(data, wanted->dtype, output, expected);
     if (count < 0)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is not %s",
-                        wanted->name, wanted->datatype);
+        oip_wrong_value(r->check, wanted);
     else if ((size_t)count != expected)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %lld values, expected %zu",
-                        wanted->name, (long long)count, expected);
+        oip_wrong_count(r->check, wanted, (uint64_t)count, expected);
 }
 
 /* Read an output's size in binary from the reply; return whether it has one. */
@@ -404,13 +366,12 @@ static bool read_size(yyjson_val *found, uint64_t *bytes)
     return yyjson_is_uint(size);
 }
 
-static void judge_size(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+static void judge_size(struct http_reader *r, yyjson_val *found, const struct oip_output *wanted,
                        size_t expected)
 {
     uint64_t bytes;
     if (!read_size(found, &bytes) || bytes != expected)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %llu bytes, expected %zu",
-                        wanted->name, (unsigned long long)bytes, expected);
+        oip_wrong_size(r->check, wanted, bytes, expected);
 }
 
 /* Count the strings of an output that starts at byte `place`, and set where it ends. Return -1 if one is invalid or
@@ -433,7 +394,7 @@ static int64_t count_strings(struct http_reader *r, yyjson_val *found, size_t pl
 }
 
 /* judge_output for strings; there must be `expected` of them. */
-static size_t judge_strings(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+static size_t judge_strings(struct http_reader *r, yyjson_val *found, const struct oip_output *wanted,
                             size_t expected, size_t place)
 {
     size_t end, came = r->has_binary ? (size_t)(r->body_bytes - r->json_length) : 0;
@@ -445,70 +406,77 @@ static size_t judge_strings(struct http_reader *r, yyjson_val *found, const stru
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %zu bytes, of which %zu came", wanted->name,
                         end - place, came > place ? came - place : 0);
     else if (count < 0 && r->has_binary)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has a string that reaches beyond its end",
-                        wanted->name);
+        oip_broken_string(r->check, wanted);
     else if (count < 0)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s has a value that is not %s",
-                        wanted->name, wanted->datatype);
+        oip_wrong_value(r->check, wanted);
     else if ((size_t)count != expected)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %lld values, expected %zu",
-                        wanted->name, (long long)count, expected);
+        oip_wrong_count(r->check, wanted, (uint64_t)count, expected);
     else
         return end;
     return place; /* ignored after a failure */
 }
 
+/* Read the shape of an output. What the reply may have in its place is written to `odd_shape`, which the caller
+ * frees. */
+static void read_shape(yyjson_val *shape, struct oip_found *found, char **odd_shape)
+{
+    size_t index, most;
+    yyjson_val *length;
+    bool is_odd = !yyjson_is_arr(shape);
+    found->dimensions = yyjson_arr_size(shape);
+    yyjson_arr_foreach(shape, index, most, length) {
+        is_odd |= !yyjson_is_int(length);
+        if (index < OIP_DIMENSIONS_MAX) /* one beyond all memory stays so */
+            found->shape[index] = yyjson_get_uint(length) > INT64_MAX && yyjson_is_uint(length)
+                                      ? INT64_MAX
+                                      : yyjson_get_sint(length);
+    }
+    *odd_shape = is_odd ? yyjson_val_write(shape, 0, NULL) : NULL;
+    if (is_odd)
+        found->odd_shape = *odd_shape ? *odd_shape : "none";
+}
+
 /* Judge an output that starts at byte `place` of all outputs; return where it ends by its own shape. */
-static size_t judge_output(struct http_reader *r, yyjson_val *found, const struct http_output *wanted,
+static size_t judge_output(struct http_reader *r, yyjson_val *described, const struct oip_output *wanted,
                            size_t place)
 {
-    size_t value_bytes = tensordata_value_bytes(wanted->dtype), room = output_bytes_max(r) - place, values;
-    char *output = r->check->output ? r->check->output + place : NULL;
-    yyjson_val *name = yyjson_obj_get(found, "name");
-    yyjson_val *datatype = yyjson_obj_get(found, "datatype");
-    yyjson_val *shape = yyjson_obj_get(found, "shape");
-    if (!yyjson_equals_str(name, wanted->name))
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "found output %.100s, expected %.100s",
-                        yyjson_is_str(name) ? yyjson_get_str(name) : "without a name", wanted->name);
-    else if (!yyjson_equals_str(datatype, wanted->datatype))
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "output %.100s is of %.20s, expected %.20s",
-                        wanted->name, yyjson_is_str(datatype) ? yyjson_get_str(datatype) : "no datatype",
-                        wanted->datatype);
-    else if (!shape_fits(shape, wanted, &values)) {
-        errstr_t expected;
-        char *text = yyjson_val_write(shape, 0, NULL);
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has the shape %.60s, expected [%.60s]",
-                        wanted->name, text ? text : "none", shape_text(wanted, expected));
-        free(text);
-    } else if (values > room / value_bytes)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has over %zu bytes", wanted->name, room);
-    else if (wanted->dtype == TENSOR_STRINGS)
-        return judge_strings(r, found, wanted, values, place);
-    else {
-        if (r->has_binary)
-            judge_size(r, found, wanted, values * value_bytes);
-        else
-            judge_values(r, yyjson_obj_get(found, "data"), wanted, values, output);
-        return place + values * value_bytes;
-    }
-    return place; /* ignored after a failure */
+    size_t value_bytes = tensordata_value_bytes(wanted->dtype), values;
+    yyjson_val *name = yyjson_obj_get(described, "name");
+    yyjson_val *datatype = yyjson_obj_get(described, "datatype");
+    struct oip_found found = {
+        .name = yyjson_get_str(name), .name_bytes = yyjson_get_len(name),
+        .datatype = yyjson_get_str(datatype), .datatype_bytes = yyjson_get_len(datatype),
+    };
+    char *odd_shape;
+    read_shape(yyjson_obj_get(described, "shape"), &found, &odd_shape);
+    bool as_wanted = oip_judge_found(r->check, wanted, &found, output_bytes_max(r) - place, &values);
+    free(odd_shape);
+    if (!as_wanted)
+        return place; /* ignored after a failure */
+    if (wanted->dtype == TENSOR_STRINGS)
+        return judge_strings(r, described, wanted, values, place);
+    if (r->has_binary)
+        judge_size(r, described, wanted, values * value_bytes);
+    else
+        judge_values(r, yyjson_obj_get(described, "data"), wanted, values,
+                     r->check->output ? r->check->output + place : NULL);
+    return place + values * value_bytes;
 }
 
 static void judge_outputs(struct http_reader *r)
 {
-    const struct http_plan *plan = plan_of(r);
+    const struct oip_outputs *wanted = &plan_of(r)->outputs;
     uint64_t binary_bytes = r->has_binary ? r->body_bytes - r->json_length : 0;
     size_t end = 0;
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, YYJSON_READ_ALLOW_INF_AND_NAN);
     yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(document), "outputs");
     if (document == NULL)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is not JSON");
-    else if (yyjson_arr_size(outputs) != plan->output_count)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "%zu outputs, expected %zu",
-                        yyjson_arr_size(outputs), plan->output_count);
+    else if (yyjson_arr_size(outputs) != wanted->count)
+        oip_wrong_outputs(r->check, wanted, yyjson_arr_size(outputs));
     else
-        for (size_t i = 0; i < plan->output_count; i++) {
-            end = judge_output(r, yyjson_arr_get(outputs, i), &plan->outputs[i], end);
+        for (size_t i = 0; i < wanted->count; i++) {
+            end = judge_output(r, yyjson_arr_get(outputs, i), &wanted->all[i], end);
             if (i == 0)
                 r->check->first_bytes = end;
         }
@@ -572,11 +540,11 @@ static void settle(void *of)
     else if (r->has_binary && r->json_length > r->body_bytes)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, its JSON has %zu",
                         (unsigned long long)r->body_bytes, r->json_length);
-    else if (!r->has_binary || plan->has_strings || binary_bytes != plan->output_bytes || r->json_bytes != plan->json_bytes ||
-             memcmp(r->json, plan->json, plan->json_bytes) != 0)
+    else if (!r->has_binary || plan->outputs.has_strings || binary_bytes != plan->outputs.bytes ||
+             r->json_bytes != plan->json_bytes || memcmp(r->json, plan->json, plan->json_bytes) != 0)
         judge_outputs(r);
     else
-        r->check->first_bytes = plan->outputs[0].bytes;
+        r->check->first_bytes = plan->outputs.all[0].bytes;
 }
 
 void http_judge(struct replycheck *check, const char *bytes, size_t count)

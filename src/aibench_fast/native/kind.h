@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "http.h"
+#include "oip.h"
 #include "resp.h"
 #include "splitmix.h"
 #include "tensormap.h"
@@ -34,6 +35,7 @@ struct request_kind {
     union {                /* the replies that it expects, in the run's protocol */
         struct reply_plan plan;
         struct http_plan http;
+        struct oip_outputs grpc;
     };
     size_t output_bytes;     /* of all outputs in a usual reply */
     size_t output_bytes_max; /* of all outputs in the longest reply that is allowed */

@@ -43,27 +43,27 @@ struct asked_kind {
 
 static const struct asked_kind asked[] = {
     {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64))), .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64))) - 1,
-               .output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}}, .output_bytes = 64},
+               .outputs = {.count = 1, .all = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}}, .bytes = 64}},
       .output_bytes = OUTPUT_BYTES, .output_bytes_max = OUTPUT_BYTES, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FLOATS(SIZE(64)))},
     {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8))),
                .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8))) - 1,
-               .output_count = 2,
-               .outputs = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64}, {"z", "UINT8", TENSOR_UINT8, {2, 2, 2}, 3, 8}},
-               .output_bytes = 72},
+               .outputs = {.count = 2,
+                           .all = {{"y", "FP32", TENSOR_FLOAT, {1, 16}, 2, 64},
+                                   {"z", "UINT8", TENSOR_UINT8, {2, 2, 2}, 3, 8}},
+                           .bytes = 72}},
       .output_bytes = OUTPUT_BYTES + 8, .output_bytes_max = OUTPUT_BYTES + 8, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FLOATS(SIZE(64)) "," BYTES(SIZE(8)))},
-    {{.http = {.output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {2, 2}, 2, 16}}},
+    {{.http = {.outputs = {.count = 1, .all = {{"y", "FP32", TENSOR_FLOAT, {2, 2}, 2, 16}}}},
       .output_bytes_max = 16, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(FOUR("," DATA))},
     {{.http = {.json = MODEL_REPLY(FLOATS(SIZE(64))), .json_bytes = sizeof MODEL_REPLY(FLOATS(SIZE(64))) - 1,
-               .output_count = 1, .outputs = {{"y", "FP32", TENSOR_FLOAT, {HTTP_ANY_LENGTH, 16}, 2, 64}},
-               .output_bytes = 64},
+               .outputs = {.count = 1, .all = {{"y", "FP32", TENSOR_FLOAT, {OIP_ANY_LENGTH, 16}, 2, 64}}, .bytes = 64}},
       .output_bytes = OUTPUT_BYTES, .output_bytes_max = ROWS_MAX * OUTPUT_BYTES, .text_bytes = TEXT_BYTES},
      NULL},
     {{.http = {.json = MODEL_REPLY(STRINGS(SIZE(11))), .json_bytes = sizeof MODEL_REPLY(STRINGS(SIZE(11))) - 1,
-               .output_count = 1, .outputs = {{"s", "BYTES", TENSOR_STRINGS, {2}, 1, STRINGS_BYTES}},
-               .output_bytes = STRINGS_BYTES, .has_strings = true},
+               .outputs = {.count = 1, .all = {{"s", "BYTES", TENSOR_STRINGS, {2}, 1, STRINGS_BYTES}},
+                           .bytes = STRINGS_BYTES, .has_strings = true}},
       .output_bytes = STRINGS_BYTES, .output_bytes_max = STRINGS_BYTES, .text_bytes = TEXT_BYTES},
      MODEL_REPLY(STRINGS(SIZE(11)))},
 };
@@ -155,7 +155,7 @@ static void on_success(const struct fuzz_case *given, const void *reader, const 
     FUZZ_CHECK(r->has_binary == (given->kind->output_bytes > 0), "a success in the other encoding");
     FUZZ_CHECK(!r->has_binary || r->body_bytes == r->json_length + wanted, "a success of another length");
     FUZZ_CHECK(is_asked(r->json, r->json_bytes, json_of(asked_for, wanted, json)), "a success of another reply");
-    FUZZ_CHECK(!given->kind->http.has_strings || two_strings(r->kept, wanted), "a success of other strings");
+    FUZZ_CHECK(!given->kind->http.outputs.has_strings || two_strings(r->kept, wanted), "a success of other strings");
     FUZZ_CHECK(output == NULL || has_in_order(bytes, count, output, wanted), "an output is not what came");
 }
 
@@ -222,7 +222,7 @@ static void add_reply(struct fuzz_text *to, const struct asked_kind *kind, uint6
     while (status >= 500 && fuzz_below(state, 16) != 0 && text.count < LONG_BYTES)
         fuzz_print(&text, "%0512d", 7);
     size_t json_bytes = text.count;
-    if (kind->kind.http.has_strings && fuzz_below(state, 4) != 0) {
+    if (kind->kind.http.outputs.has_strings && fuzz_below(state, 4) != 0) {
         char strings[STRINGS_BYTES] = {3, 0, 0, 0, 'c', 'a', 't'};
         if (fuzz_below(state, 4) == 0)
             strings[fuzz_below(state, STRINGS_BYTES)] = (char)fuzz_below(state, 256);

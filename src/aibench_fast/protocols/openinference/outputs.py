@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from aibench_fast._core import ANY_LENGTH
-from aibench_fast.coretypes import HttpOutput
+from aibench_fast.coretypes import OipOutput
 from aibench_fast.protocols.openinference.datatypes import FREE, TensorMetadata, our_dtype
 from aibench_fast.tensortype import DTYPE_BYTES, OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS
 
@@ -14,7 +14,7 @@ MAX_RANK = 64
 
 def output_of(
     name: str, datatype: str, shape: Iterable[int | str], strings_bytes: Callable[[], int]
-) -> HttpOutput:
+) -> OipOutput:
     """Return an output of the trial's reply; `strings_bytes` is asked for its size in binary.
 
     ValueError where it is none, ConfigError where it is of a type that cannot be judged.
@@ -25,15 +25,15 @@ def output_of(
         raise ValueError(f"shape {lengths[:MAX_RANK]}")
     dtype = our_dtype(datatype, f"output {name}")
     size_bytes = strings_bytes() if dtype == STRINGS else math.prod(lengths) * DTYPE_BYTES[dtype]
-    return HttpOutput(name, datatype, dtype, lengths, size_bytes)
+    return OipOutput(name, datatype, dtype, lengths, size_bytes)
 
 
 def opened(
-    found: Sequence[HttpOutput],
+    found: Sequence[OipOutput],
     metadata: Sequence[TensorMetadata] | None,
     batch_size: int,
     text_bytes: int,
-) -> tuple[list[HttpOutput], int]:
+) -> tuple[list[OipOutput], int]:
     """Return the outputs of the trial's reply with the axes open that may have another length.
 
     `metadata` is what the model's says of them: the axes that it leaves open. None: there is none,
@@ -49,7 +49,7 @@ def opened(
 
 
 def _open_shape(
-    output: HttpOutput, metadata: Sequence[TensorMetadata] | None, batch_size: int
+    output: OipOutput, metadata: Sequence[TensorMetadata] | None, batch_size: int
 ) -> Sequence[int]:
     lengths = [ANY_LENGTH] * len(output.shape) if metadata is None else _described(output, metadata)
     if batch_size > 1 and output.shape[:1] == [batch_size]:
@@ -57,7 +57,7 @@ def _open_shape(
     return lengths
 
 
-def _described(output: HttpOutput, metadata: Sequence[TensorMetadata]) -> Sequence[int]:
+def _described(output: OipOutput, metadata: Sequence[TensorMetadata]) -> Sequence[int]:
     for one in metadata:
         pairs = list(zip(output.shape, one.shape, strict=False))
         fits = len(one.shape) == len(output.shape) and all(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aibench_fast._core import judge_http
-from aibench_fast.coretypes import HttpOutput, HttpPlan
+from aibench_fast.coretypes import HttpPlan, OipOutput
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.datatypes import TensorMetadata
@@ -97,7 +97,7 @@ def _parts_of(address: HttpAddress, path: str, reply: Reply) -> _Parts:
     return _Parts(document, text, len(reply.body) - len(text))
 
 
-def _output(described: Mapping[str, Any]) -> HttpOutput:
+def _output(described: Mapping[str, Any]) -> OipOutput:
     return output_of(
         str(described["name"]),
         str(described["datatype"]),
