@@ -261,8 +261,9 @@ static int greet_and_wait(struct iothread *t, struct worker *w, const struct gre
     if (status == IO_DONE && cluster_redirected(t, w))
         return 1;
     snprintf(errstr, ERRSTR_BYTES, "%s",
-             status == IO_AGAIN ? "no reply to the log-in within the connect timeout"
-                                : w->check.message);
+             status != IO_AGAIN          ? w->check.message
+             : config->protocol->streams ? "no SETTINGS of HTTP/2 came within the connect timeout"
+                                         : "no reply to the log-in within the connect timeout");
     return -1;
 }
 

@@ -161,13 +161,19 @@ static void note_blocked(struct http2 *h)
             h->streams[i].blocked_ns = now_ns;
 }
 
+/* Begin a new list: the one before is sent. */
+static void clear_list(struct http2 *h)
+{
+    h->list_count = 0;
+    h->control_bytes = 0;
+    h->is_full = false;
+    h->is_taken = false;
+}
+
 void http2_take(struct http2 *h, struct iovec **pieces, size_t *count)
 {
-    if (h->is_taken) {
-        h->list_count = 0;
-        h->control_bytes = 0;
-        h->is_full = false;
-    }
+    if (h->is_taken)
+        clear_list(h);
     pump(h);
     h->is_taken = h->list_count > 0;
     *pieces = h->list;
@@ -388,7 +394,8 @@ void http2_close(struct http2 *h)
     free(h);
 }
 
-struct http2 *http2_open(const struct http2_events *events, void *owner, uint32_t slots, size_t pieces)
+/* As http2_open; the list is the greeting. */
+static struct http2 *open_with_greeting(const struct http2_events *events, void *owner, uint32_t slots, size_t pieces)
 {
     struct http2 *h = calloc(1, sizeof *h);
     if (h == NULL)
@@ -413,8 +420,15 @@ struct http2 *http2_open(const struct http2_events *events, void *owner, uint32_
         h->streams[i].pieces = h->pieces + i * pieces;
         h->free_slots[h->free_count++] = slots - 1 - i;
     }
-    pump(h); /* the greeting, which the caller has */
-    h->is_taken = true;
+    pump(h);
+    return h;
+}
+
+struct http2 *http2_open(const struct http2_events *events, void *owner, uint32_t slots, size_t pieces)
+{
+    struct http2 *h = open_with_greeting(events, owner, slots, pieces);
+    if (h != NULL)
+        clear_list(h); /* which the caller sends by itself */
     return h;
 }
 
@@ -422,7 +436,7 @@ size_t http2_greeting(char to[HTTP2_GREETING_BYTES])
 {
     static const struct http2_events none;
     size_t bytes = 0;
-    struct http2 *h = http2_open(&none, NULL, 1, 1);
+    struct http2 *h = open_with_greeting(&none, NULL, 1, 1);
     if (h == NULL)
         return 0;
     for (size_t i = 0; i < h->list_count; i++) {
