@@ -11,6 +11,8 @@ from aibench_fast.results.trend import trend
 
 MANY_CONNECTS = 0.1
 """The share of the workers' time above which connecting is a part of what is measured."""
+MANY_WINDOW_WAITS = 0.1
+"""The share of the latency above which flow control decides it."""
 
 
 def warnings(
@@ -139,6 +141,12 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
             "connecting",
             f"making new connections took {result.connect_share:.0%} of the workers' time: the "
             "rate and the response latency are of that, too",
+        )
+    if result.window_share > MANY_WINDOW_WAITS:
+        yield (
+            "window_waits",
+            f"requests waited {result.window_share:.0%} of their latency for the server to open its "
+            "flow-control windows: larger windows of the server, or more connections, avoid that",
         )
     if result.counts.saturated:
         yield (

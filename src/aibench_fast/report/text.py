@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aibench_fast.results.connections import connection_words
+from aibench_fast.results.connections import connection_words, window_words
 from aibench_fast.results.events import BurnInComplete, Digesting, Formatting, SendingFile, Waiting
 from aibench_fast.results.fields import leaves
 from aibench_fast.results.figures import ClientFigures, Failure, Figures, ServerFigures
@@ -349,6 +349,8 @@ def _connection_lines(result: Result) -> Iterator[str]:
     line = connection_words(made.reconnects, made.remade, times_ms, result.connect_share)
     if line:
         yield f"Connections: {line}"
+    if waits := window_words(LAGS.write(made.window_waits, False), result.window_share):
+        yield f"Waits for the server's flow-control windows: {waits}"
     if made.moved or made.asked:
         yield f"Redirects: {made.moved} MOVED and {made.asked} ASK were followed"
 

@@ -1,4 +1,4 @@
-"""Why connections were made in a run and how long that took, in words."""
+"""What a run's connections cost it, in words: new ones, and waits for flow control."""
 
 from collections.abc import Mapping
 
@@ -22,12 +22,23 @@ def connection_words(
         return None
     if times_ms is None:
         return ", ".join(counted)
-    quantiles = ", ".join(
+    return (
+        f"{', '.join(counted)}; in the measured time connecting took {_quantiles(times_ms)} ms, "
+        f"{share:.1%} of the workers' time"
+    )
+
+
+def window_words(times_ms: Mapping[str, float | int | None] | None, share: float) -> str | None:
+    """Return how long requests waited for the server's windows; None if it has no such windows.
+
+    `times_ms` are a result's `WindowWait`; `share` is its `WindowShare`.
+    """
+    return times_ms and f"{_quantiles(times_ms)} ms, {share:.1%} of the latency"
+
+
+def _quantiles(times_ms: Mapping[str, float | int | None]) -> str:
+    return ", ".join(
         f"{name} {ms:.2f}"
         for name, key in (("p50", "q50"), ("p99", "q99"), ("max", "q100"))
         if (ms := times_ms.get(key)) is not None
-    )
-    return (
-        f"{', '.join(counted)}; in the measured time connecting took {quantiles} ms, "
-        f"{share:.1%} of the workers' time"
     )

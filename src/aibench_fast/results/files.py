@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.results.clientside import BUSY_THREAD, Verdict
-from aibench_fast.results.connections import connection_words
+from aibench_fast.results.connections import connection_words, window_words
 from aibench_fast.results.fieldjson import from_json, known_values, number
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram, is_known
@@ -117,6 +117,8 @@ class RunRecord:
     """Requests that started late because no worker was free."""
     connections: str | None
     """Why connections were made in the run, and how long that took, in words."""
+    window_waits: str | None
+    """How long requests waited for the server's flow-control windows, in words."""
     failures: Mapping[str, tuple[int, str]]
     """Failures by kind, warm-up included: how many, and the first message."""
     warnings: Sequence[str]
@@ -367,6 +369,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             values["ConnectTime"],
             values["ConnectShare"],
         ),
+        window_waits=window_words(values["WindowWait"], values["WindowShare"]),
         failures=_failures(values),
         warnings=[str(one["Message"]) for one in values["Warnings"] or ()],
         interrupted=bool(values["Interrupted"]),

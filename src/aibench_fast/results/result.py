@@ -49,7 +49,7 @@ from aibench_fast.results.forms import (
     by_time,
     delays,
 )
-from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.histogram import LOWEST_US, US_PER_MS, LatencyHistogram
 from aibench_fast.results.merging import (
     agreed,
     any_of,
@@ -192,6 +192,9 @@ class Connections:
     """ASK redirects to another node of a cluster that were followed."""
     times: LatencyHistogram = delays("ConnectTime", since="1.9", native="connect_times")
     """Time to connect, with TLS and log-in, in milliseconds, of the measured part."""
+    window_waits: LatencyHistogram = delays("WindowWait", since="1.10")
+    """How long each success over HTTP/2 waited for the server's flow-control windows, in
+    milliseconds, of the measured part; None over other protocols."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -413,6 +416,17 @@ class Result(Figures, ShownInNotebooks):
         times = self.connections.times
         workers_s = self.setup.workers * self.measured_s
         return times.count * times.mean_ms / 1000 / workers_s if times.count and workers_s else 0.0
+
+    @property
+    @computed("WindowShare", since="1.10", default=0.0)
+    def window_share(self) -> float:
+        """The share of the latencies, added up, in which requests waited for flow control."""
+        waits, latencies = self.connections.window_waits, self.service_latencies or self.latencies
+        if not waits.count or not latencies.count:
+            return 0.0
+        # A request that did not wait counts as one that waited for the shortest delay.
+        waited_ms = max(0.0, waits.mean_ms - LOWEST_US / US_PER_MS) * waits.count
+        return min(1.0, waited_ms / (latencies.mean_ms * latencies.count))
 
     @property
     def failed(self) -> int:
