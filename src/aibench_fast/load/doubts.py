@@ -145,8 +145,8 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
     if result.window_share > MANY_WINDOW_WAITS:
         yield (
             "window_waits",
-            f"requests waited {result.window_share:.0%} of their latency for the server to open its "
-            "flow-control windows: larger windows of the server, or more connections, avoid that",
+            f"requests waited {result.window_share:.0%} of their latency for the server to open "
+            "its flow-control windows: larger windows, or more connections, avoid that",
         )
     if result.counts.saturated:
         yield (

@@ -33,7 +33,9 @@ def window_words(times_ms: Mapping[str, float | int | None] | None, share: float
 
     `times_ms` are a result's `WindowWait`; `share` is its `WindowShare`.
     """
-    return times_ms and f"{_quantiles(times_ms)} ms, {share:.1%} of the latency"
+    if times_ms is None:
+        return None
+    return f"{_quantiles(times_ms)} ms, {share:.1%} of the latency"
 
 
 def _quantiles(times_ms: Mapping[str, float | int | None]) -> str:
