@@ -47,8 +47,8 @@ class ServerProtocol(Protocol):
 
     name: ClassVar[str]
     """As messages call it."""
-    schemes: ClassVar[tuple[str, ...]]
-    """The schemes of its servers' URLs."""
+    schemes: ClassVar[tuple[str, str]]
+    """The schemes of its servers' URLs, without TLS and with it."""
     settings_type: ClassVar[type[ServerSettings]]
     """Its fields are the settings that it has."""
     has_pipelines: ClassVar[bool] = False

@@ -11,11 +11,11 @@ from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.cli.options.values import by_name, ports
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import ServerAddress, url_parts
+from aibench_fast.protocols.redisai.protocol import RedisAi
+from aibench_fast.protocols.registry import PROTOCOLS
 from aibench_fast.protocols.tls import TlsSettings
 
 DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379
-REDIS_SCHEMES = ("redis", "rediss")
-TLS_SCHEMES = ("rediss", "https")
 
 
 def add_server_address(
@@ -157,7 +157,7 @@ class ServerOptions:
             "--tls-server-name": self.tls_server_name,
             "--insecure": self.insecure,
         }
-        if not self.tls and not any(_scheme(url) in TLS_SCHEMES for url in self.urls):
+        if not self.tls and not any(map(is_tls, self.urls)):
             given = [name for name, value in parts.items() if value]
             if given:
                 raise ConfigError(
@@ -174,7 +174,7 @@ class ServerOptions:
 
     def http_urls(self) -> list[str]:
         """Return the URLs of HTTP servers; ConfigError if others are named too."""
-        found = [url for url in self.urls if _scheme(url) not in REDIS_SCHEMES]
+        found = [url for url in self.urls if _scheme(url) not in RedisAi.schemes]
         if found and len(found) < len(self.urls):
             raise ConfigError("--url of redis:// and of http:// in one run: it speaks one protocol")
         if found and self.is_address_given:
@@ -264,6 +264,11 @@ class ServerOptions:
         return found
 
 
+def is_tls(url: str) -> bool:
+    """Whether a URL's scheme is one of TLS, of any protocol."""
+    return _scheme(url) in [one.schemes[1] for one in PROTOCOLS]
+
+
 def _scheme(url: str) -> str:
     return url.partition("://")[0].lower()
 
@@ -277,7 +282,7 @@ def _redis_url(url: str) -> SplitResult:
             f"{PASSWORD_VARIABLE}, or give --password-file or --ask-password"
         )
     shown = shown_url(url)
-    if parts.scheme not in REDIS_SCHEMES or not parts.hostname:
+    if parts.scheme not in RedisAi.schemes or not parts.hostname:
         raise ConfigError(f"--url {shown}: write redis://HOST:PORT, or rediss:// for TLS")
     if parts.path not in ("", "/", "/0") or parts.query or parts.fragment:
         raise ConfigError(f"--url {shown}: leave out what is behind the port; it is database 0")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.cli.options.server import TLS_SCHEMES
+from aibench_fast.cli.options.server import is_tls
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.toml import check_keys
@@ -84,7 +84,7 @@ def _server(table: Mapping[str, Any], where: str, usual: LoadedServers) -> Loade
         header=table.get("header", []),
         metrics_url=table.get("metrics-url"),
     )
-    if any(url.partition("://")[0] in TLS_SCHEMES for url in urls):
+    if any(map(is_tls, urls)):
         return server
     # --cacert and its like are for the servers that speak TLS.
     return dataclasses.replace(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import (
-    HTTP_PORTS,
     HttpAddress,
     all_addresses,
     http_address,
@@ -92,7 +91,7 @@ class OpenInferenceOverHttp(OpenInference):
     """The protocol over HTTP."""
 
     name = "the Open Inference Protocol over HTTP"
-    schemes = tuple(HTTP_PORTS)
+    schemes = ("http", "https")
     settings_type = HttpSettings
     has_json = True
 
