@@ -1,8 +1,11 @@
 """What a server's processes use; several readers of one server."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.serverwatch import ServerWatch
@@ -31,17 +34,14 @@ def test_children_are_counted_with_their_server_and_its_end_is_told() -> None:
         assert sum(reading.counters.values()) >= 0.5
         assert reading.levels["process_rss_bytes"] >= 64 << 20
         (child,) = _children(server.pid)
-        subprocess.run(["kill", child], check=True)
+        os.kill(int(child), signal.SIGTERM)
         assert server.wait(30) == 0
     ended = reader.read()
     assert (ended.counters, ended.notes) == ({}, (f"no reading: there is no process {server.pid}",))
 
 
 def _children(pid: int) -> list[str]:
-    found = subprocess.run(
-        ["cat", f"/proc/{pid}/task/{pid}/children"], capture_output=True, text=True, check=True
-    )
-    return found.stdout.split()
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 class Told:
