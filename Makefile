@@ -6,6 +6,7 @@
 # make test-servers  the tests that need KServe, MLServer, Triton or a browser
 # make servers KServe's server and MLServer for those, 800 MB under build/servers
 # make dist    sdist and wheel in dist/, installed with all extras in clean environments and tried
+# make fields  the JSON Schema of a result and the page of its fields in docs/, from their declarations
 # make docs    the documentation's site in build/site; dead links are errors
 # make lint    ruff, mypy, and the C compiler with every warning as an error
 # make asan    the embedded server's module and the client under AddressSanitizer and UBSan
@@ -49,7 +50,7 @@ SERVERS := build/servers
 # More words for pytest: continuous integration has it measure coverage.
 PYTEST ?=
 
-.PHONY: bench extras data-vision perf test test-servers servers dist docs lint faults moments soak audit clean system \
+.PHONY: bench extras data-vision perf test test-servers servers dist docs fields lint faults moments soak audit clean system \
     ready installed
 
 bench: ready
@@ -96,6 +97,9 @@ dist: $(DIST)
 docs: ready $(DOCS)/.installed
 	$(PYTHON) examples/coordinated_omission.py --seconds 10 --out build/examples
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
+
+fields: ready
+	$(PYTHON) -m tools.result_fields docs
 
 lint: $(LINT)
 	$(PYTHON) -m ruff check .

@@ -6,7 +6,7 @@
 The declaration has the JSON key, the format version that added it, and how the values of several
 clients become one. The type and the docstring are the field's own. Everything else follows: the
 JSON, its reader and checks (`fieldjson`), the merge of clients (`merging`), the schema and the
-documentation's table (`schema`).
+documentation's table (`tools/result_fields.py`).
 
 The keys of a `group`, a nested dataclass, are in the object around it: the JSON stays flat.
 """

@@ -1,6 +1,6 @@
 """The JSON Schema of a result, and a table of its fields for people, from their declarations.
 
-`python -m aibench_fast.results.schema docs` writes both; a test holds that they are up to date.
+`make fields` writes both; a test holds that they are up to date.
 """
 
 import ast
@@ -30,10 +30,10 @@ _ABOUT = (
 )
 _TABLE_HEAD = """# Fields of a result
 
-A result is a JSON file. `python -m aibench_fast.results.schema docs` makes this page and the JSON
-Schema, [result.schema.json](result.schema.json), from the declarations of the fields. "Since" is
-the version of the format that added a key, where it was not there from the start. "Clients" is how
-the values of [several clients](clients.md) become one, where that is not the first client's.
+A result is a JSON file. `make fields` makes this page and the JSON Schema,
+[result.schema.json](result.schema.json), from the declarations of the fields. "Since" is the
+version of the format that added a key, where it was not there from the start. "Clients" is how the
+values of [several clients](clients.md) become one, where that is not the first client's.
 [Reading results](results.md) says more.
 """
 
