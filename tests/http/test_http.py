@@ -583,3 +583,53 @@ def test_a_mix_over_http() -> None:
         light.successes
         == sum(asked.line.startswith("POST /v2/models/n/") for asked in server.asked) - 1
     )
+
+
+def test_stats_shows_what_a_server_counts(cli: Cli) -> None:
+    success = {"count": 4, "ns": 8_000_000}
+    parts = dict.fromkeys(("queue", "compute_input", "compute_infer", "compute_output"), success)
+    counted = {"success": success, "fail": {"count": 1, "ns": 0}, **parts}
+    stats = {"inference_stats": counted, "inference_count": 12, "execution_count": 3}
+    paths = {
+        "/v2": json_reply({"name": "fake", "version": "1", "extensions": ["statistics"]}),
+        "/v2/models/m/stats": json_reply({"model_stats": [stats]}),
+    }
+    with FakeInference(paths=paths) as server:
+        done = cli("stats", "--url", server.url, "--model", "m")
+        read = json.loads(
+            cli("stats", "--url", server.url, "--format", "json", "--model", "m").stdout
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "model_calls:4\nmodel_errors:1\nmodel_samples:12\n" in done.stdout
+    assert (
+        "mean batch:         3.00 images per request\nexecution:          2.000 ms" in done.stdout
+    )
+    assert read["Statistics"]["model_infer_us"] == 8000
+    with FakeInference() as server:
+        none = cli("stats", "--url", server.url, "--model", "m")
+    assert (none.returncode, none.stdout, none.stderr.count("\n")) == (3, "", 1)
+    assert "has no counters of the model m" in none.stderr
+
+
+def test_the_port_of_grpc_is_named(cli: Cli) -> None:
+    greeting = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+    def answer(listening: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(greeting)
+                connection.recv(1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer, args=(listening,))
+        thread.start()
+        at = f"127.0.0.1:{listening.getsockname()[1]}"
+        done = cli("run", "--url", f"http://{at}", "--model", "m")
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert f"http://{at} speaks gRPC: give the port of HTTP, or write grpc://{at}" in done.stderr

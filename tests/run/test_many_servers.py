@@ -197,7 +197,7 @@ def test_what_cannot_be_paired_is_one_line(words: list[str], message: str) -> No
 
 def test_a_run_speaks_one_protocol() -> None:
     with pytest.raises(ConfigError, match="it speaks one protocol"):
-        parsed("--url", "http://a", "--url", "redis://b").http_urls()
+        parsed("--url", "http://a", "--url", "redis://b").other_urls()
 
 
 @pytest.mark.parametrize("command", ["sweep", "stats"])

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError, ServerError
@@ -43,9 +44,13 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
     return made
 
 
-def connected(host: str, port: int, settings: TlsSettings, timeout_s: float) -> ssl.SSLSocket:
-    """Connect and shake hands; OSError, which `explained` explains."""
+def connected(
+    host: str, port: int, settings: TlsSettings, timeout_s: float, protocols: Sequence[str] = ()
+) -> ssl.SSLSocket:
+    """Connect and shake hands, for one of these protocols; OSError, which `explained` explains."""
     made = context(settings)  # what is wrong with a file shows before a server is looked for
+    if protocols:
+        made.set_alpn_protocols(protocols)
     plain = socket.create_connection((host, port), timeout_s)
     try:
         return made.wrap_socket(
@@ -125,7 +130,7 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
     # as an end that was said.
     if isinstance(error, ENDS) or any(one in reason for one in _NOT_TLS):
         return ServerError(not_spoken(address))
-    if any(one in reason for one in _CERTIFICATE_WANTED):
+    if wants_certificate(error):
         return ServerError(
             f"{where}: the server wants a certificate of ours that it trusts; give `certificate` "
             "and `key`"
@@ -134,12 +139,16 @@ def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) ->
     return ServerError(f"{where}: {words}")
 
 
+def wants_certificate(error: OSError) -> bool:
+    """Return whether a handshake failed because the server wants a certificate of the client's."""
+    words = error.reason or "" if isinstance(error, ssl.SSLError) else ""
+    return any(one in words for one in _CERTIFICATE_WANTED)
+
+
 def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
     """Return whether a server that did not answer as it should does so by TLS."""
     try:
         connected(host, port, TlsSettings(insecure=True), timeout_s).close()
-    except ssl.SSLError as error:
-        return any(one in (error.reason or "") for one in _CERTIFICATE_WANTED)
-    except OSError:
-        return False
+    except OSError as error:
+        return wants_certificate(error)
     return True

@@ -10,6 +10,7 @@ from aibench_fast.tensortype import STRINGS
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.statistics import ServerReading
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,6 @@ class ServerProtocol(Protocol):
 
     def find_servers(self) -> "FoundServers":
         """Return the servers as they are now, of a cluster its primaries; ServerError."""
+
+    def read_statistics(self, model: str) -> "ServerReading":
+        """Return a model's counters of the first server; ServerError where it has none."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aibench_fast._core import Tls
-from aibench_fast.coretypes import Endpoint, HttpPlan, RespPlan
+from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan, RespPlan
 from aibench_fast.errors import InternalError
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.record import ServerRecord
@@ -17,7 +17,7 @@ from aibench_fast.tensortype import STRINGS
 
 HURRY_S = 0.1
 """The timeout of requests to a server when someone waits for the end."""
-Plan = RespPlan | HttpPlan
+Plan = RespPlan | HttpPlan | GrpcPlan
 """The replies that the native half of a protocol expects."""
 
 
@@ -108,8 +108,8 @@ class Workload:
     """Whether outputs are compared with a file's, so that each has the trial's length."""
 
 
-def native_tls(settings: TlsSettings | None, host: str) -> Tls | None:
-    """TLS for the load generator; ConfigError where this build has none."""
+def native_tls(settings: TlsSettings | None, host: str, protocol: str | None = None) -> Tls | None:
+    """TLS for the load generator, for a `protocol` by its name there; ConfigError without TLS."""
     if settings is None:
         return None
     system = ssl.get_default_verify_paths()

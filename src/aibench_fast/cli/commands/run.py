@@ -50,7 +50,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast run --file /tmp/bulk_data/vision_tensors.out --workers 8 "
         "--burn-in 100 --max-queries 5000",
     )
-    add_server_address(parser, several=True, http=True)
+    add_server_address(parser, several=True, any_protocol=True)
     add_login(parser)
     add_request_options(parser)
     load = parser.add_argument_group("Load")

@@ -44,7 +44,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast search --slo p99=50ms --slo errors=0.1% --over rate "
         "--file /tmp/bulk_data/vision_tensors.out",
     )
-    add_server_address(parser, several=True, http=True)
+    add_server_address(parser, several=True, any_protocol=True)
     add_login(parser)
     group = parser.add_argument_group("Search")
     group.add_argument(

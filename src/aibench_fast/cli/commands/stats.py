@@ -8,16 +8,14 @@ from typing import Any
 
 from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
+from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, info, text
-from aibench_fast.protocols.redisai.statistics import (
-    PROBE_TIMEOUT_S,
-    derived,
-    read_server,
-    request_time,
-)
+from aibench_fast.protocols.redisai.statistics import PROBE_TIMEOUT_S, derived, request_time
+from aibench_fast.protocols.registry import ProtocolSettings, protocol_of
 from aibench_fast.protocols.statistics import since_start
 from aibench_fast.results.histogram import LatencyHistogram
 
@@ -32,11 +30,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         summary=COMMANDS["stats"],
         example="aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/bench.json",
     )
-    add_server_address(parser)
+    add_server_address(parser, any_protocol=True)
     add_login(parser)
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME",
-        help="show the statistics of the model with this key (default: %(default)s)",
+        help="show the statistics of the model with this key or name (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model-version", metavar="V",
+        help="with --url: of this version (default: the server's choice)",
     )  # fmt: skip
     parser.add_argument(
         "--result", type=Path, metavar="FILE",
@@ -50,11 +52,20 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _stats(options: argparse.Namespace) -> int:
-    (server,) = ServerOptions.of(options).addresses()
+    server = ServerOptions.of(options)
+    url = next(iter(server.other_urls()), None)
+    (address,) = [ServerAddress()] if url else server.addresses()
+    settings = ProtocolSettings(
+        address=address,
+        url=url,
+        tls=server.tls_settings() if url else None,
+        headers=read_headers(options.header),
+        metrics_url=options.metrics_url,
+        model_version=options.model_version,
+    )
     request = _request_time(options.result) if options.result else None
-    with Connection(server, PROBE_TIMEOUT_S) as connection:
-        stats = since_start(read_server(connection, [options.model]))
-        replies = list(_replies(connection, options.model))
+    stats = since_start(protocol_of(settings).read_statistics(options.model))
+    replies = list(_counters(stats) if url else _replies(address, options.model))
     if options.format == "json":
         shown = {"Statistics": stats, "Derived": derived(stats), "RequestTime": request}
         print(json.dumps(shown, indent=2))
@@ -66,23 +77,33 @@ def _stats(options: argparse.Namespace) -> int:
     return 0
 
 
-def _replies(connection: Connection, model: str) -> Iterator[str]:
+def _counters(stats: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the counters of a server that has no text of its own for them."""
+    yield "# Counters"
+    yield from (f"{name}:{value}" for name, value in stats.items() if name != "notes")
+    yield from stats.get("notes", ())
+    yield ""
+
+
+def _replies(server: ServerAddress, model: str) -> Iterator[str]:
     """Yield the three replies as redis-cli shows them, with the AI.* commands only."""
-    try:
-        of_model = connection.call("AI.INFO", model)
-    except ServerError as error:
-        raise ServerError(
-            f"{error}; the server has no statistics of {model}: is it loaded, and --model right?"
-        ) from error
+    with Connection(server, PROBE_TIMEOUT_S) as connection:
+        try:
+            of_model = connection.call("AI.INFO", model)
+        except ServerError as error:
+            raise ServerError(
+                f"{error}; the server has no statistics of {model}: is it loaded, and --model "
+                "right?"
+            ) from error
+        commands = info(connection.optional("INFO", "commandstats"))
+        modules = connection.optional("INFO", "modules")
     yield f"AI.INFO {model}"
     items = of_model if isinstance(of_model, list) else [of_model]
     yield from (f"{number:2}) {_shown(item)}" for number, item in enumerate(items, 1))
     yield ""
-    commands = info(connection.optional("INFO", "commandstats"))
     yield "# Commandstats"
     yield from sorted(f"{k}:{v}" for k, v in commands.items() if k.startswith("cmdstat_ai."))
     yield ""
-    modules = connection.optional("INFO", "modules")
     yield from text(modules or "# Modules").splitlines()
     yield ""
 

@@ -47,7 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         example="aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
         "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000",
     )
-    add_server_address(parser, http=True, cluster=True)
+    add_server_address(parser, any_protocol=True, cluster=True)
     add_login(parser)
     add_grid_options(parser)
     add_request_options(parser)

@@ -58,7 +58,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--encoding", choices=["auto", *Encoding], default="auto",
-        help="with --url: send tensors in this form; auto is binary, or JSON if the server refuses "
+        help="over HTTP: send tensors in this form; auto is binary, or JSON if the server refuses "
         "that (default: auto)",
     )  # fmt: skip
     group.add_argument(
@@ -131,7 +131,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         )
     if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
-    urls = [EMBEDDED_TRITON_URL] if server.embedded == "triton" else server.http_urls()
+    urls = [EMBEDDED_TRITON_URL] if server.embedded == "triton" else server.other_urls()
     known = mix or options.inputs or urls or server.embedded
     if not known and options.file is None and not options.shape:
         raise ConfigError(

@@ -22,13 +22,13 @@ def add_server_address(
     parser: argparse.ArgumentParser,
     *,
     several: bool = False,
-    http: bool = False,
+    any_protocol: bool = False,
     cluster: bool = False,
 ) -> None:
     """Add --host, --port, --socket, --url and those of TLS; see `ServerOptions`.
 
-    With `several` or `cluster` the server may be a node of a Redis Cluster. With `http` the URL may
-    name a server of the Open Inference Protocol.
+    With `several` or `cluster` the server may be a node of a Redis Cluster. With `any_protocol` the
+    URL may name a server of the Open Inference Protocol.
     """
     group = parser.add_argument_group("Server")
     or_several = ", or several" if several else ""
@@ -46,7 +46,11 @@ def add_server_address(
     group.add_argument(
         "--url", metavar="URL", action="append", default=[], dest="urls",
         help="connect to redis://HOST:PORT, or rediss:// with TLS"
-        + ("; to http:// or https:// of Triton, KServe, MLServer and others" if http else "")
+        + (
+            "; to http:// or https:// of Triton, KServe, MLServer and others"
+            if any_protocol
+            else ""
+        )
         + ("; can be repeated" if several else ""),
     )  # fmt: skip
     parser.set_defaults(several=several, cluster_mode=False, all_addresses=False)
@@ -56,12 +60,12 @@ def add_server_address(
             help="use all primaries of a Redis Cluster, of which the server is a node; each has a "
             "copy of the model with a hash tag after its name",
         )  # fmt: skip
-    if several and http:
+    if several and any_protocol:
         group.add_argument(
             "--all-addresses", action="store_true",
             help="load every address of a host name as a server of its own",
         )  # fmt: skip
-    if http:
+    if any_protocol:
         _add_header(group)
     _add_tls(parser)
 
@@ -74,8 +78,8 @@ def _add_header(group: "argparse._ArgumentGroup") -> None:
     )  # fmt: skip
     group.add_argument(
         "--header", action="append", default=[], metavar="'NAME: VALUE'",
-        help="send this header with every request; env:VARIABLE or file:PATH as the value keeps "
-        "secrets out of process lists; can be repeated",
+        help="send this header with every request; env:VARIABLE or "
+        "file:PATH as the value keeps secrets out of process lists; can be repeated",
     )  # fmt: skip
 
 
@@ -172,11 +176,11 @@ class ServerOptions:
             insecure=self.insecure,
         )
 
-    def http_urls(self) -> list[str]:
-        """Return the URLs of HTTP servers; ConfigError if others are named too."""
+    def other_urls(self) -> list[str]:
+        """Return the URLs of servers that are not of RedisAI; ConfigError if both are named."""
         found = [url for url in self.urls if _scheme(url) not in RedisAi.schemes]
         if found and len(found) < len(self.urls):
-            raise ConfigError("--url of redis:// and of http:// in one run: it speaks one protocol")
+            raise ConfigError("--url of redis:// and of others in one run: it speaks one protocol")
         if found and self.is_address_given:
             raise ConfigError("--url with --host, --port or --socket: name one server")
         self._check_count(found)

@@ -5,7 +5,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
-from aibench_fast.coretypes import Endpoint, HttpPlan
+from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
@@ -14,6 +14,9 @@ from aibench_fast.protocols.session import AskedKind
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0
+REQUEST_ID = "1"
+"""One for all requests: KServe's server answers 500 without, and a reply that is always the same is
+judged at once."""
 MAX_ANSWER_BYTES = 4 << 20
 MAX_TRIAL_BYTES = 512 << 20
 """Of the answer to an inference request, which has the model's outputs."""
@@ -82,7 +85,7 @@ class Trial(NamedTuple):
     """A kind's request, and the replies that are expected by its trial."""
 
     request: Request
-    plan: HttpPlan
+    plan: HttpPlan | GrpcPlan
 
 
 class Trials(NamedTuple):

@@ -41,9 +41,11 @@ def ask_model(
     there are, where there is no such model, or it is not ready.
     """
     document: Mapping[str, Any] = {}
+    refused: Refused | None = None
     try:
         document = client.model(model, version)
     except Refused as error:
+        refused = error
         there = client.ready_models()
         if there is not None and model not in there:
             raise ServerError(f"{error}{_shown(there)}") from error
@@ -51,7 +53,10 @@ def ask_model(
             raise
         if not inputs_are_given:
             raise ServerError(f"{error}; if it answers requests all the same, {GIVE}") from error
-    client.check_ready(model, version)
+    try:
+        client.check_ready(model, version)
+    except ServerError as not_ready:
+        raise refused or not_ready from None
     try:
         return ModelMetadata(
             name=model,

@@ -23,6 +23,7 @@ from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
 if TYPE_CHECKING:
     from aibench_fast.protocols.openinference.client import Connect
     from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.statistics import ServerReading
 
 
 class OpenInference(ServerProtocol):
@@ -76,6 +77,12 @@ class OpenInference(ServerProtocol):
         from aibench_fast.protocols.openinference.servers import OpenInferenceServers
 
         return OpenInferenceServers(self._connect, self.addresses, self._settings, self._encoding)
+
+    def read_statistics(self, model: str) -> "ServerReading":
+        """Return a model's counters of the first server; ServerError where it has none."""
+        from aibench_fast.protocols.openinference.readers import read_now
+
+        return read_now(self._connect, self.addresses[0], self._settings, model)
 
     @abstractmethod
     def _address(self, url: str) -> HttpAddress:

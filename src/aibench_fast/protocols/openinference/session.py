@@ -5,23 +5,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from aibench_fast.coretypes import HttpPlan
+from aibench_fast.coretypes import GrpcPlan, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S, Connect, Wanted
-from aibench_fast.protocols.openinference.metrics import (
-    MetricsReader,
-    found_reader,
-    given_reader,
-)
 from aibench_fast.protocols.openinference.model import ModelMetadata, ask_model
-from aibench_fast.protocols.openinference.settings import (
-    OpenInferenceSettings,
-    metrics_address,
-)
+from aibench_fast.protocols.openinference.readers import extensions_of, readers
+from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
 from aibench_fast.protocols.openinference.sharedtensors import SharedTensors
-from aibench_fast.protocols.openinference.statistics import EXTENSION, TritonReader
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
 from aibench_fast.protocols.session import HURRY_S, Workload
@@ -58,7 +50,7 @@ class OpenInferenceSession:
         try:
             with connect(address, settings.patience_s) as client:
                 server = client.server()
-                extensions = [str(name) for name in server.get("extensions") or ()]
+                extensions = extensions_of(server)
                 models = [
                     ask_model(client, kind.model, version, inputs_are_given=True) for kind in kinds
                 ]
@@ -85,7 +77,7 @@ class OpenInferenceSession:
             raise
         self.facts: Mapping[str, Any] = {**facts, **shared.facts} if shared else facts
         self._texts: dict[tuple[int, int], list[bytes]] = {}
-        self._has_statistics = EXTENSION in extensions
+        self._server = server
         self._models = list(dict.fromkeys(kind.model for kind in kinds))
         self.record = ServerRecord(
             server=ServerFacts(
@@ -119,28 +111,16 @@ class OpenInferenceSession:
         """Return all that differs from one request to the next."""
         return [self._trials[kind].request.part(number)]
 
-    def plan(self, kind: int) -> HttpPlan:
+    def plan(self, kind: int) -> HttpPlan | GrpcPlan:
         """Return the trial's reply, with which others are compared."""
         return self._trials[kind].plan
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
-        """Return a watch of the models' statistics, if the server has them, as Triton does.
-
-        Beside them it reads the server's processes, or where they are not known its Prometheus
-        metrics; ServerError where it has none at `metrics_url`.
-        """
-        of = self._models, self._settings.model_version
-        beside = process or self._metrics_reader(*of)
-        readers: list[Reader] = [beside] if beside else []
-        if self._has_statistics:
-            readers.insert(0, TritonReader(self._connect, self._address, *of))
-        return ServerWatch(readers, self._address.authority) if readers else NoStatistics()
-
-    def _metrics_reader(self, models: Sequence[str], version: str | None) -> MetricsReader | None:
-        given = metrics_address(self._settings, self._address)
-        if given is not None:
-            return given_reader(given, models, version)
-        return found_reader(self._address, self.record.server.kind, models, version)
+        """Return a watch of what the server's readers read; ServerError as of `readers`."""
+        found = readers(
+            self._connect, self._address, self._settings, self._models, self._server, process
+        )
+        return ServerWatch(found, self._address.authority) if found else NoStatistics()
 
     def leave(self, patience_s: float) -> None:
         """Have the server forget the tensors in shared memory."""
@@ -166,7 +146,7 @@ def _outputs(given: Sequence[str], model: ModelMetadata) -> list[str]:
     return list(given or names)
 
 
-def _output(plan: HttpPlan) -> Output:
+def _output(plan: HttpPlan | GrpcPlan) -> Output:
     first = plan.outputs[0]
     return Output(
         first.dtype,

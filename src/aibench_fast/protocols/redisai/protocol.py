@@ -13,6 +13,7 @@ from aibench_fast.tensortype import REDISAI_DTYPES
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.statistics import ServerReading
 
 
 class RedisAi(ServerProtocol):
@@ -77,3 +78,11 @@ class RedisAi(ServerProtocol):
         from aibench_fast.protocols.redisai.servers import RedisAiServers
 
         return RedisAiServers(self._settings)
+
+    def read_statistics(self, model: str) -> "ServerReading":
+        """Return a model's counters and the server's; what could not be read is in the notes."""
+        from aibench_fast.protocols.redisai.connection import Connection
+        from aibench_fast.protocols.redisai.statistics import PROBE_TIMEOUT_S, read_server
+
+        with Connection(self.addresses[0], PROBE_TIMEOUT_S) as connection:
+            return read_server(connection, [model])

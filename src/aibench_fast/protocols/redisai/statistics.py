@@ -146,12 +146,15 @@ def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
     shares are of the server's CPU time, 0 to 1.
     """
     calls = stats.get("model_calls")
+    samples, duration_us = stats.get("model_samples"), stats.get("model_duration_us")
     process_s = _sum(stats, "process_cpu_user_s", "process_cpu_sys_s")
     main_s = _sum(stats, "main_thread_cpu_user_s", "main_thread_cpu_sys_s")
     main_share = min(1.0, main_s / process_s) if process_s and main_s is not None else None
     return {
-        "mean_batch": stats["model_samples"] / calls if calls else None,
-        "execution_ms": stats["model_duration_us"] / calls / US_PER_MS if calls else None,
+        "mean_batch": None if not calls or samples is None else samples / calls,
+        "execution_ms": None
+        if not calls or duration_us is None
+        else duration_us / calls / US_PER_MS,
         "main_thread_share": main_share,
         "background_threads_share": None if main_share is None else 1 - main_share,
     }

@@ -2,7 +2,6 @@
 
 import http.client
 import re
-import socket
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
@@ -25,11 +24,17 @@ from aibench_fast.protocols.openinference.http.bounded import (
 )
 from aibench_fast.protocols.openinference.http.documents import TooMuch, parsed
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
+from aibench_fast.protocols.openinference.reaching import (
+    SHOWN_CHARACTERS,
+    reason,
+    scheme_there,
+    spoken,
+    unreachable,
+)
 from aibench_fast.protocols.tls import TlsSettings
 
 CLOSING_TIMEOUT_S = 0.05
 """How long after its reply a server is given to close the connection."""
-SHOWN_CHARACTERS = 100
 PAGE_BYTES = 4096
 """Of a web page, in which its title is looked for."""
 _REFUSALS = {
@@ -84,12 +89,7 @@ class HttpClient:
             self._connection.connect()
         except OSError as error:
             self._connection.close()
-            if address.tls and isinstance(error, ssl.SSLError):
-                name = address.tls.server_name or address.host
-                raise handshake.explained(address, error, name) from error
-            raise ServerError(
-                f"no server answers at {address}: {_reason(error)}; start one, or correct `url`"
-            ) from error
+            raise unreachable(address, error) from error
         self.be_patient(timeout_s)
         self.peer: str = self._connection.sock.getpeername()[0]
         """The numeric address that answers."""
@@ -146,10 +146,10 @@ class HttpClient:
             return ServerError(f"{address} closed the connection at {asked}{hint}")
         if isinstance(error, ssl.SSLError):
             return handshake.explained(address, error, address.host)
-        if not address.tls and handshake.speaks_tls(address.host, address.port, CONNECT_TIMEOUT_S):
-            return ServerError(f"{address} speaks TLS: write https://{address.authority}")
+        if (there := scheme_there(address)) not in (None, "http"):
+            return ServerError(f"{address} {spoken(address, there)}")
         return ServerError(
-            f"{address} answered {asked} with no HTTP ({_reason(error)}): is it another protocol?"
+            f"{address} answered {asked} with no HTTP ({reason(error)}): is it another protocol?"
         )
 
     def ask_json(self, path: str, what: str) -> dict[str, Any]:
@@ -244,14 +244,3 @@ def _shown(reply: Reply) -> str:
         return f"a web page ({words!r})" if words else "a web page"
     text = " ".join(reply.body[:SHOWN_CHARACTERS].decode("utf-8", "replace").split())
     return repr(text) if text else "nothing"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, socket.gaierror):
-        return "there is no such host"
-    if isinstance(error, TimeoutError):
-        return "no connection within the time allowed"
-    words = " ".join(str(error).split())
-    return words[:SHOWN_CHARACTERS] or type(error).__name__

@@ -9,15 +9,13 @@ from aibench_fast._core import JsonTensors
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openinference.client import REQUEST_ID
 from aibench_fast.protocols.openinference.datatypes import their_datatype
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.tensortype import STRINGS, split_strings
 
 JSON_LENGTH = "Inference-Header-Content-Length"
-REQUEST_ID = "1"
-"""One for all requests: KServe's server answers 500 without, and a reply that is always the same is
-judged at once."""
 SHOWN_BYTES = 60
 
 

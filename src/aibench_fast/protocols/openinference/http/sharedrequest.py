@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import Places
+from aibench_fast.protocols.openinference.client import REQUEST_ID, Places
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.openinference.http.request import (
-    REQUEST_ID,
     binary_outputs,
     described,
     dumped,
