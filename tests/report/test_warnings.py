@@ -156,9 +156,11 @@ def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) ->
     result = dataclasses.replace(our_result(), intervals=periods([*rates, 1.0]))
     config = RunConfig(file=None, shape=(4,))
     found = [
-        one.message
-        for one in warnings(config, result, False, [{1: b"a", 2: b"b"}], False, None, False)
-        if one.kind == "trend"
+        message
+        for kind, message in warnings(
+            config, result, False, [{1: b"a", 2: b"b"}], False, None, False
+        )
+        if kind == "trend"
     ]
     assert (warned is None) == (found == [])
     if warned:
@@ -167,7 +169,5 @@ def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) ->
 
 def test_a_server_elsewhere_and_a_good_run_have_none() -> None:
     config = RunConfig(file=None, shape=(4,))
-    assert (
-        warnings(config, our_result(), False, [{1: b"a", 2: b"b"}, {1: b"a"}], False, None, False)
-        == []
-    )
+    outputs = [{1: b"a", 2: b"b"}, {1: b"a"}]
+    assert [*warnings(config, our_result(), False, outputs, False, None, False)] == []

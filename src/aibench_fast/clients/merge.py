@@ -8,7 +8,7 @@ from typing import Any
 from aibench_fast.clients.clocks import NS_PER_S, Offset
 from aibench_fast.clients.report import ClientReport
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.doubts import doubts_of_figures
+from aibench_fast.load.doubts import KINDS_OF_FIGURES, doubts_of_figures
 from aibench_fast.results.figures import ClientFigures, Figures
 from aibench_fast.results.merging import merged
 from aibench_fast.results.result import Interval, Outage, Result, Warned
@@ -154,16 +154,7 @@ def _figures(client: Client) -> ClientFigures:
 def _warnings(config: RunConfig, whole: Result, clients: Sequence[Client]) -> Iterator[Warned]:
     for kind, message in doubts_of_figures(config, whole):
         yield Warned(kind, message)
-    of_figures = {
-        "few_requests",
-        "connecting",
-        "not_sent",
-        "saturated",
-        "trend",
-        "incomplete",
-        "other_programs",
-    }
-    seen: set[str] = set(of_figures)
+    seen = set(KINDS_OF_FIGURES)
     for client in clients:
         for warned in client.report.result.warnings if client.report else ():
             if warned.kind not in seen:

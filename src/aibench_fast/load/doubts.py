@@ -6,7 +6,7 @@ from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.verdict import MUCH_OTHERS
 from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Interval, Result, Warned
+from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Interval, Result
 from aibench_fast.results.trend import trend
 
 MANY_CONNECTS = 0.1
@@ -23,78 +23,14 @@ def warnings(
     equal_tensors: bool,
     unsteady: str | None,
     unfilled: bool,
-) -> list[Warned]:
-    """Return all that a reader has to know before trusting the figures.
+) -> Iterator[tuple[str, str]]:
+    """Yield all that a reader has to know before trusting the figures: kinds and messages.
 
     `same_cores`: the server runs on cores of the client; `outputs` are what each kind's model
     answered to different tensors, by their index, a sample of them; `equal_tensors`: some kind's
     do not differ at all; `unsteady`: how the burn-in ended without the steady state that it was to
     reach; `unfilled`: the last requests were abandoned, for a batch that nobody would fill.
     """
-    found = _found(config, result, same_cores, outputs, equal_tensors)
-    warned = [Warned(kind, message) for kind, message in found]
-    if unsteady:
-        warned.append(Warned("unsteady", f"the warm-up never became steady: {unsteady}"))
-    if unfilled:
-        warned.append(
-            Warned(
-                "unfilled_batch",
-                "the last requests were abandoned: the model waits for MINBATCHSIZE rows, without "
-                "a time limit, and no more were sent; they are in no figure",
-            )
-        )
-    return warned
-
-
-def server_warnings(
-    records: Sequence[ServerRecord], asked_workers: int, autobatching: int
-) -> list[Warned]:
-    """Return warnings about the servers; `autobatching` is the one that was given, -1 for none."""
-    found = []
-    first, *others = records
-    if asked_workers < len(records):
-        found.append(
-            Warned(
-                "more_workers",
-                f"--workers {asked_workers}, but {len(records)} ran: one for each server",
-            )
-        )
-    for record in records:
-        if autobatching != -1 and record.autobatching not in (None, autobatching):
-            found.append(
-                Warned(
-                    "autobatching_differs",
-                    f"--metadata-autobatching {autobatching}, but {record.server.address} has the "
-                    f"model with BATCHSIZE {record.autobatching}",
-                )
-            )
-    for other in others:
-        if (other.server.kind, other.server.version) != (first.server.kind, first.server.version):
-            found.append(
-                Warned(
-                    "servers_differ",
-                    f"{other.server.address} is {other.server.kind} {other.server.version}, "
-                    f"{first.server.address} {first.server.kind} {first.server.version}",
-                )
-            )
-        if list(other.model_digests) != list(first.model_digests):
-            found.append(
-                Warned(
-                    "models_differ",
-                    f"{other.server.address} and {first.server.address} have different models of "
-                    "that name, by their SHA-256",
-                )
-            )
-    return found
-
-
-def _found(
-    config: RunConfig,
-    result: Result,
-    same_cores: bool,
-    outputs: Sequence[Mapping[int, bytes]],
-    equal_tensors: bool,
-) -> Iterator[tuple[str, str]]:
     if not _core.IS_OPTIMISED:
         yield "debug_build", "this client was compiled without optimisation: no figure of it holds"
     if (tls := config.protocol.addresses[0].tls) and tls.insecure:
@@ -120,6 +56,53 @@ def _found(
         if config.servers_meanwhile:
             others = ", ".join(config.servers_meanwhile)
             yield "servers_meanwhile", f"the sweep did not stop other servers on it: {others}"
+    if unsteady:
+        yield "unsteady", f"the warm-up never became steady: {unsteady}"
+    if unfilled:
+        yield (
+            "unfilled_batch",
+            "the last requests were abandoned: the model waits for MINBATCHSIZE rows, without a "
+            "time limit, and no more were sent; they are in no figure",
+        )
+
+
+def server_warnings(
+    records: Sequence[ServerRecord], asked_workers: int, autobatching: int
+) -> Iterator[tuple[str, str]]:
+    """Yield warnings about the servers; `autobatching` is the one that was given, -1 for none."""
+    first, *others = records
+    if asked_workers < len(records):
+        yield (
+            "more_workers",
+            f"--workers {asked_workers}, but {len(records)} ran: one for each server",
+        )
+    for record in records:
+        if autobatching != -1 and record.autobatching not in (None, autobatching):
+            yield (
+                "autobatching_differs",
+                f"--metadata-autobatching {autobatching}, but {record.server.address} has the "
+                f"model with BATCHSIZE {record.autobatching}",
+            )
+    for other in others:
+        if (other.server.kind, other.server.version) != (first.server.kind, first.server.version):
+            yield (
+                "servers_differ",
+                f"{other.server.address} is {other.server.kind} {other.server.version}, "
+                f"{first.server.address} {first.server.kind} {first.server.version}",
+            )
+        if list(other.model_digests) != list(first.model_digests):
+            yield (
+                "models_differ",
+                f"{other.server.address} and {first.server.address} have different models of "
+                "that name, by their SHA-256",
+            )
+
+
+KINDS_OF_FIGURES = (
+    "few_requests", "not_sent", "connecting", "window_waits", "saturated", "other_programs",
+    "incomplete", "trend",
+)  # fmt: skip
+"""The kinds of `doubts_of_figures`, which judges all clients' figures together."""
 
 
 def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, str]]:

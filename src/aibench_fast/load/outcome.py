@@ -37,6 +37,7 @@ from aibench_fast.results.result import (
     Schedule,
     ServerSide,
     Setup,
+    Warned,
 )
 
 MS_PER_S = 1000
@@ -145,11 +146,14 @@ def result_of(
         incomplete=end is End.AHEAD,
     )
     same_cores = watch.surroundings.same_cores
-    found = warnings(
-        config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
-        watch.unfilled,
-    ) + server_warnings(run.records, run.asked_workers, config.metadata_autobatching)  # fmt: skip
-    return dataclasses.replace(result, warnings=found)
+    found = [
+        *warnings(
+            config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
+            watch.unfilled,
+        ),
+        *server_warnings(run.records, run.asked_workers, config.metadata_autobatching),
+    ]  # fmt: skip
+    return dataclasses.replace(result, warnings=[Warned(*one) for one in found])
 
 
 def _setup(run: Background, batch_size: int) -> Setup:

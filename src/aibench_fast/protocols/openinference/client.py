@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan
@@ -157,12 +156,7 @@ class Client(Protocol):
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
 

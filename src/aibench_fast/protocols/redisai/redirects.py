@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from aibench_fast.errors import ServerError
@@ -63,12 +62,7 @@ class SlotQuestions:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections to other nodes."""
         self._stack.close()
 
