@@ -141,13 +141,24 @@ cdef extern from "oip.h" nogil:
 
 
 cdef extern from "http.h" nogil:
+    enum:
+        HTTP_STATUSES_MAX
+        HTTP_STATUS_WORDS
+    enum http_body_rule:
+        HTTP_BODY_ANY
+        HTTP_BODY_SAME_SIZE
+        HTTP_BODY_JSON
     struct http_plan:
         const char *json
         size_t json_bytes
         size_t json_bytes_max
         oip_outputs outputs
+        uint64_t successes[HTTP_STATUS_WORDS]
+        http_body_rule body_rule
+        size_t body_bytes
     const protocol http_protocol
-    void http_judge(replycheck *check, const char *bytes, size_t count)
+    const protocol http_any_protocol
+    void http_judge(const protocol *of, replycheck *check, const char *bytes, size_t count)
     const char *http_library_version()
 
 

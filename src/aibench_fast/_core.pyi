@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aibench_fast.coretypes import (
+    AnyHttpPlan,
     ClusterNodes,
     Endpoint,
     GrpcPlan,
@@ -32,7 +33,7 @@ HTTP2_GREETING: bytes
 ANY_LENGTH: int
 """The length of an axis of an `OipOutput` that may differ between replies."""
 
-def judge_http(plan: HttpPlan, reply: bytes) -> str | None:
+def judge_http(plan: HttpPlan | AnyHttpPlan, reply: bytes) -> str | None:
     """Judge one whole reply as a run does. Return what is wrong with it, or None."""
 
 def judge_grpc(plan: GrpcPlan, message: bytes, output: bytearray | None = None) -> str | None:

@@ -417,6 +417,23 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
     return _fill_sizes(native, native.http.outputs.bytes, plan)
 
 
+cdef dict _BODY_RULES = {
+    "any": HTTP_BODY_ANY, "same-size": HTTP_BODY_SAME_SIZE, "json": HTTP_BODY_JSON,
+}
+
+
+cdef int _fill_any_http(request_kind *native, plan) except -1:
+    for status in plan.statuses:
+        if not 0 <= status < HTTP_STATUSES_MAX:
+            raise InternalError(f"status {status}: from 0 to {HTTP_STATUSES_MAX - 1} are possible")
+        native.http.successes[status // 64] |= <uint64_t>1 << (status % 64)
+    native.http.body_rule = _BODY_RULES[plan.reply]
+    native.http.body_bytes = plan.body_bytes
+    native.http.json_bytes_max = plan.body_bytes_max
+    native.text_bytes = plan.text_bytes
+    return 0
+
+
 cdef int _fill_grpc(request_kind *native, plan, list kept) except -1:
     """`kept`: as above."""
     _fill_outputs(&native.grpc, plan.outputs, kept)
@@ -428,6 +445,9 @@ cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NU
     if isinstance(plan, coretypes.HttpPlan):
         _fill_http(native, plan, kept)
         return &http_protocol
+    if isinstance(plan, coretypes.AnyHttpPlan):
+        _fill_any_http(native, plan)
+        return &http_any_protocol
     if isinstance(plan, coretypes.GrpcPlan):
         _fill_grpc(native, plan, kept)
         return &grpc_protocol
@@ -444,10 +464,10 @@ def judge_http(plan, bytes reply):
     cdef replycheck check
     kept = []
     memset(&native, 0, sizeof(native))
-    _fill_http(&native, plan, kept)
+    cdef const protocol *of = _fill_plan(&native, plan, kept)
     check.expected = &native
     replycheck_start(&check, NULL)
-    http_judge(&check, PyBytes_AS_STRING(reply), len(reply))
+    http_judge(of, &check, PyBytes_AS_STRING(reply), len(reply))
     return _what_is_wrong(&check)
 
 

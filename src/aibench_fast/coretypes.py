@@ -149,6 +149,20 @@ class GrpcPlan(NamedTuple):
     """The most bytes of outputs of any length; 0: lengths are fixed."""
 
 
+class AnyHttpPlan(NamedTuple):
+    """What replies of an HTTP endpoint have to be; see native/http.h."""
+
+    statuses: Sequence[int]
+    """Of successes."""
+    reply: str
+    """The rule for the bodies of successes: `any`, `same-size` or `json`."""
+    body_bytes: int
+    """The size of the trial's body."""
+    body_bytes_max: int
+    text_bytes: int
+    """The size of a usual reply, at most."""
+
+
 class Kind(NamedTuple):
     """A kind of request; see native/kind.h."""
 
@@ -156,7 +170,7 @@ class Kind(NamedTuple):
     """One for each tensor of a request."""
     requests: Sequence[Sequence[bytes]]
     """For each worker the bytes before, between and after the tensors."""
-    plan: RespPlan | HttpPlan | GrpcPlan
+    plan: RespPlan | HttpPlan | AnyHttpPlan | GrpcPlan
     """The expected replies. Its type selects the protocol, one for all kinds of a run."""
     batch: int = 1
     first_tensor: int = 0

@@ -27,6 +27,11 @@ DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
 ON_DISCONNECT = ("reconnect", "stop")
+_BODY_SHAPE = (1,)
+_NO_TENSORS = {
+    "file": None, "shape": (), "dtype": "", "inputs": (), "mix": (), "model": DEFAULT_MODEL,
+}  # fmt: skip
+"""What settings are where none is given."""
 
 
 def available_cores() -> int:
@@ -143,7 +148,9 @@ class RunConfig(ProtocolSettings):
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
         protocol = self.protocol
-        if self.inputs:
+        if protocol.has_bodies:
+            self._check_bodies()
+        elif self.inputs:
             object.__setattr__(self, "shape", self.inputs[0].shape)
             object.__setattr__(self, "dtype", self.inputs[0].dtype)
         elif not protocol.describes_inputs:
@@ -164,6 +171,17 @@ class RunConfig(ProtocolSettings):
         _seconds("connect_timeout_s", self.connect_timeout_s)
         _seconds("reconnect_for_s", self.reconnect_for_s, or_zero=True)
         _one_of("on_disconnect", self.on_disconnect, ON_DISCONNECT)
+
+    def _check_bodies(self) -> None:
+        tensors = {
+            "file": (self.file, None), "shape": (self.shape, _BODY_SHAPE),
+            "dtype": (self.dtype, tensortype.STRINGS), "inputs": (self.inputs, ()),
+            "mix": (self.mix, ()), "model": (self.model, self.protocol.model_of(self.model)),
+        }  # fmt: skip
+        for setting, (given, usual) in tensors.items():
+            if given not in (_NO_TENSORS[setting], usual):
+                raise ConfigError(f"`{setting}` with `body` or `method`: a body is sent as it lies")
+            object.__setattr__(self, setting, usual)
 
     def _check_tensors(self) -> None:
         if self.mix:
@@ -292,6 +310,8 @@ class RunConfig(ProtocolSettings):
     def kinds(self) -> tuple[RequestKind, ...]:
         """Return the kinds of request that are sent: of the mix, or the one."""
         one = InputTensor(self.file, self.shape, self.dtype)
+        if self.protocol.has_bodies:
+            one = InputTensor(self.body, _BODY_SHAPE, tensortype.STRINGS, is_body=True)
         return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property

@@ -11,7 +11,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import read_text
 from aibench_fast.load.toml import check_keys, shown
 from aibench_fast.protocols.protocol import InputSpec, KindSpec
-from aibench_fast.tensors import strings, tensorfile
+from aibench_fast.tensors import bodies, shards, strings, tensorfile
 
 MAX_KINDS = 64
 MAX_INPUTS = 14
@@ -45,6 +45,15 @@ class InputTensor:
     """Its name in the model; RedisAI goes by the order alone."""
     is_batched: bool = True
     """Whether a request's shape has the batch before this one; else it is along its first axis."""
+    is_body: bool = False
+    """Whether `file` has bodies of requests, each of which is a tensor of one string."""
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files that are read; ConfigError if some are missing."""
+        if self.file is None:
+            return []
+        return bodies.files_of(self.file) if self.is_body else shards.files_of(self.file)
 
     @property
     def tensor_bytes(self) -> int:
@@ -61,6 +70,8 @@ class InputTensor:
 
         ConfigError if the file is not a tensor file.
         """
+        if self.is_body:
+            return 1 if self.file is None else bodies.count(self.file)
         if self.file is None:
             most_bytes = MAX_GENERATED_TEXT_BYTES if self.is_strings else MAX_GENERATED_BYTES
             return max(1, min(MAX_GENERATED_TENSORS, most_bytes // self.tensor_bytes))

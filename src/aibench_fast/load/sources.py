@@ -13,7 +13,7 @@ from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.events import Digesting, Observer
-from aibench_fast.tensors import strings, tensorfile
+from aibench_fast.tensors import bodies, strings, tensorfile
 from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.strings import Strings
@@ -141,13 +141,15 @@ def open_sources(config: RunConfig) -> list[Source]:
 
 
 def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Strings:
+    if one.is_body:
+        return Strings([[b""]]) if one.file is None else bodies.read(one.file)
     if one.file is None:
         if one.is_strings:
             return strings.generate(tensor_count, one.shape, seed)
         return _core.Tensors.generate(tensor_count, one.tensor_bytes, one.dtype, seed)
     if one.is_strings:
         return strings.read(one.file, one.shape)
-    return _core.Tensors.open(files_of(one.file), one.tensor_bytes)
+    return _core.Tensors.open(one.files, one.tensor_bytes)
 
 
 def _first(config: RunConfig, kind: RequestKind, tensor_count: int) -> int:
@@ -169,7 +171,7 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 continue
             try:
                 yield digest_of(
-                    files_of(one.file), lambda done, total: observe(Digesting(done, total))
+                    one.files, lambda done, total: observe(Digesting(done, total))
                 )
             except OSError as error:
                 raise ConfigError(

@@ -547,7 +547,33 @@ static void settle(void *of)
         r->check->first_bytes = plan->outputs.all[0].bytes;
 }
 
-void http_judge(struct replycheck *check, const char *bytes, size_t count)
+static bool is_success(const struct http_plan *plan, int status)
+{
+    return status >= 0 && status < HTTP_STATUSES_MAX && plan->successes[status / 64] >> status % 64 & 1;
+}
+
+/* settle for any endpoint. */
+static void settle_any(void *of)
+{
+    struct http_reader *r = of;
+    const struct http_plan *plan = plan_of(r);
+    int status = llhttp_get_status_code(&r->parser);
+    if (!is_success(plan, status)) {
+        judge_refusal(r, status);
+        tell_retry_after(r);
+    } else if (plan->body_rule == HTTP_BODY_SAME_SIZE && r->body_bytes != plan->body_bytes) {
+        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, the trial's had %zu",
+                        (unsigned long long)r->body_bytes, plan->body_bytes);
+    } else if (plan->body_rule == HTTP_BODY_JSON) {
+        yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
+        if (document == NULL)
+            replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is not JSON");
+        yyjson_doc_free(document);
+    }
+    r->check->first_bytes = 0;
+}
+
+void http_judge(const struct protocol *protocol, struct replycheck *check, const char *bytes, size_t count)
 {
     struct http_reader *r = open_reader(check, &(struct reader_size){.unjudged_bytes = count});
     enum io_status status = IO_AGAIN;
@@ -568,7 +594,7 @@ void http_judge(struct replycheck *check, const char *bytes, size_t count)
     if (status == IO_AGAIN)
         status = ended(r);
     if (status == IO_DONE)
-        settle(r);
+        protocol->settle(r);
     close_reader(r);
 }
 
@@ -581,6 +607,19 @@ const struct protocol http_protocol = {
     .ended = ended,
     .has_unjudged = has_unjudged,
     .settle = settle,
+    .is_last = is_last,
+    .close = close_reader,
+};
+
+const struct protocol http_any_protocol = {
+    .peer_may_close = true,
+    .open = open_reader,
+    .room = room,
+    .came = came,
+    .judge = judge,
+    .ended = ended,
+    .has_unjudged = has_unjudged,
+    .settle = settle_any,
     .is_last = is_last,
     .close = close_reader,
 };

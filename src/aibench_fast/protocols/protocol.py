@@ -56,6 +56,8 @@ class ServerProtocol(Protocol):
     """Whether a connection may have several requests under way."""
     has_json: ClassVar[bool] = False
     """Whether tensors may be sent as JSON."""
+    has_bodies: ClassVar[bool] = False
+    """Whether what is sent is a body as it lies, and not the tensors of a model."""
     describes_inputs: ClassVar[bool] = False
     """Whether servers say which inputs a model has, so that shapes and dtypes may be left open."""
 
@@ -65,6 +67,10 @@ class ServerProtocol(Protocol):
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where its settings cannot be used, or not with such requests."""
+
+    def model_of(self, given: str) -> str:
+        """Return the name of the model in results; of bodies it is where they are sent."""
+        return given
 
     def with_all_addresses(self) -> Mapping[str, Any]:
         """Return the settings to change so that each address of a name is a server; ServerError."""

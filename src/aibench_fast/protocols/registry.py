@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import url_parts
+from aibench_fast.protocols.anyhttp.protocol import AnyHttp
+from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.openinference.protocol import (
     OpenInferenceOverHttp,
 )
@@ -15,11 +17,11 @@ from aibench_fast.protocols.redisai.settings import RedisAiSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolSettings(RedisAiSettings, HttpSettings):
+class ProtocolSettings(RedisAiSettings, HttpSettings, AnyHttpSettings):
     """The settings of all protocols."""
 
 
-AnyProtocol = type[RedisAi] | type[OpenInferenceOverHttp]
+AnyProtocol = type[RedisAi] | type[OpenInferenceOverHttp] | type[AnyHttp]
 PROTOCOLS: tuple[AnyProtocol, ...] = (RedisAi, OpenInferenceOverHttp)
 
 
@@ -28,7 +30,9 @@ def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
 
     ConfigError where the address is of none, or a setting is given that its protocol does not have.
     """
-    chosen = RedisAi if settings.url is None else protocol_of_url(settings.url)
+    chosen: AnyProtocol = RedisAi
+    if settings.url is not None:
+        chosen = AnyHttp if settings.sends_bodies else protocol_of_url(settings.url)
     own = {field.name for field in dataclasses.fields(chosen.settings_type)}
     for field in dataclasses.fields(ProtocolSettings):
         if field.name not in own and getattr(settings, field.name) != field.default:

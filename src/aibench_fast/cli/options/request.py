@@ -7,16 +7,16 @@ from typing import Any
 
 from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
 from aibench_fast.cli.options.servers import LoadedServers
-from aibench_fast.cli.options.values import boolean, shape, size
+from aibench_fast.cli.options.values import boolean, shape, size, statuses
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URL
-from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 
@@ -55,6 +55,29 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model-version", metavar="V",
         help="with --url: run this version (default: the server's choice)",
+    )  # fmt: skip
+    group.add_argument(
+        "--body", type=Path, metavar="FILE|FOLDER|LINES.jsonl",
+        help="with --url: send each file of a folder, or each line of a .jsonl file, as the body "
+        "of a request to the URL's path, whatever serves it",
+    )  # fmt: skip
+    group.add_argument(
+        "--content-type", metavar="TYPE",
+        help="set the type of each --body (default: application/json for .json and .jsonl, else "
+        "application/octet-stream)",
+    )  # fmt: skip
+    group.add_argument(
+        "--method", choices=METHODS,
+        help="set the method of requests with --body, or send GET without one (default: POST)",
+    )  # fmt: skip
+    group.add_argument(
+        "--success", type=statuses, default=(), metavar="STATUS,...",
+        help="with --body: count these HTTP statuses as successes (default: 200 to 299)",
+    )  # fmt: skip
+    group.add_argument(
+        "--reply", type=Reply, choices=list(Reply), default=Reply.ANY,
+        help="with --body: what the body of a success has to be; same-size is that of the first "
+        "reply (default: any)",
     )  # fmt: skip
     group.add_argument(
         "--encoding", choices=["auto", *Encoding], default="auto",
@@ -132,6 +155,8 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
     urls = [EMBEDDED_TRITON_URL] if server.embedded == "triton" else server.other_urls()
+    if (options.body or options.method) and not urls:
+        raise ConfigError("--body or --method without --url: give the URL of the endpoint")
     known = mix or options.inputs or urls or server.embedded
     if not known and options.file is None and not options.shape:
         raise ConfigError(
@@ -167,7 +192,7 @@ def files_read(
     options: argparse.Namespace, server: LoadedServers, config: RunConfig
 ) -> list[Named]:
     """Return the files that these options name, so that no output replaces one."""
-    tensors = [one.file for kind in config.kinds for one in kind.inputs if one.file]
+    tensors = [file for kind in config.kinds for one in kind.inputs for file in one.files]
     return [
         ("--mix", options.mix),
         ("--verify", options.reference_file),
@@ -175,6 +200,6 @@ def files_read(
         ("--cacert", server.cacert),
         ("--cert", server.cert),
         ("--key", server.key),
-        *(("the tensors", file) for whole in tensors for file in files_of(whole)),
+        *(("the tensors", file) for file in tensors),
         *(("--header", file) for file in header_files(server.header)),
     ]

@@ -58,6 +58,16 @@ def size(words: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def statuses(words: str) -> tuple[int, ...]:
+    """Read HTTP statuses: `200`, or `200,202`."""
+    try:
+        return tuple(int(word) for word in words.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{words!r} is not a status; write numbers separated by commas, such as 200,202"
+        ) from error
+
+
 def shape(words: str) -> tuple[int, ...]:
     """Read the shape of a tensor: `16`, or `224,224,3`."""
     try:

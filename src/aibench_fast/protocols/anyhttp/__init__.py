@@ -1,0 +1,1 @@
+"""Any HTTP endpoint: bodies of any kind are sent, and replies are judged by their status."""

@@ -1,0 +1,83 @@
+"""HTTP endpoints as a run knows them before it visits one."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.address import HTTP_PORTS, HttpAddress, all_addresses, http_address
+from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
+from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
+
+if TYPE_CHECKING:
+    from aibench_fast.protocols.servers import FoundServers
+
+OWN_HEADERS = ("content-type",)
+
+
+class AnyHttp(ServerProtocol):
+    """Any endpoint that speaks HTTP, on one server or several."""
+
+    name = "an HTTP endpoint"
+    schemes = tuple(HTTP_PORTS)
+    settings_type = AnyHttpSettings
+    has_bodies = True
+
+    def __init__(self, settings: AnyHttpSettings) -> None:
+        """With the settings of a run."""
+        self._settings = settings
+
+    @property
+    def addresses(self) -> Sequence[HttpAddress]:
+        """Return the servers of the URLs, without paths; ConfigError where one is wrong."""
+        return [self._address(str(url)) for url in (self._settings.url, *self._settings.others)]
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """Return what each server is asked for: the path of its URL, and the query."""
+        return [target_of(str(url)) for url in (self._settings.url, *self._settings.others)]
+
+    def check(self, kinds: Sequence[KindSpec]) -> None:
+        """ConfigError where a setting is wrong, or requests are batches."""
+        self._settings.check_requests()
+        _ = self.addresses  # a wrong one shows
+        if any(kind.batch_size != 1 for kind in kinds):
+            raise ConfigError("`batch_size` with `body`: a body is sent alone")
+        named = [name for name, _ in self._settings.headers if name.lower() in OWN_HEADERS]
+        if named and self._settings.content_type is not None:
+            raise ConfigError(f"`headers` {named[0]} with `content_type`: give one of them")
+
+    def model_of(self, given: str) -> str:
+        """Return the first URL's path and query."""
+        del given
+        return self.targets[0]
+
+    def with_all_addresses(self) -> Mapping[str, Any]:
+        """Return the URLs of all addresses of each server."""
+        first, *others = [
+            f"{dataclasses.replace(one, host=host)}{target}"
+            for one, target in zip(self.addresses, self.targets, strict=True)
+            for host in all_addresses(one.host, one.port)
+        ]
+        tls = self._settings.tls
+        if len(self.addresses) == 1 and self.addresses[0].tls:
+            tls = self.addresses[0].tls.named(self.addresses[0].host)
+        return {"url": first, "others": tuple(others), "tls": tls}
+
+    def find_servers(self) -> "FoundServers":
+        """Return the servers of the URLs."""
+        from aibench_fast.protocols.anyhttp.servers import AnyHttpServers
+
+        return AnyHttpServers(self.addresses, self.targets, self._settings)
+
+    def _address(self, url: str) -> HttpAddress:
+        parts = urlsplit(url)
+        bare = urlunsplit((parts.scheme, parts.netloc, "", "", parts.fragment))
+        return http_address(bare, self._settings.headers, self._settings.tls)
+
+
+def target_of(url: str) -> str:
+    """Return a URL's path and query, as a request line has them."""
+    parts = urlsplit(url)
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))

@@ -1,0 +1,128 @@
+"""The session with an HTTP endpoint, before and after a run."""
+
+from collections.abc import Mapping
+
+from aibench_fast._core import LLHTTP_VERSION, judge_http
+from aibench_fast.coretypes import Endpoint, AnyHttpPlan
+from aibench_fast.errors import ServerError
+from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
+from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
+from aibench_fast.protocols.openinference.http.client import HttpClient
+from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
+from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
+from aibench_fast.protocols.record import Output, ServerRecord
+from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
+from aibench_fast.protocols.session import AskedKind, Workload, native_tls
+from aibench_fast.protocols.statistics import Reader
+from aibench_fast.results.result import ServerFacts
+from aibench_fast.tensortype import STRINGS, split_strings
+
+MAX_TRIAL_BYTES = 512 << 20
+MAX_REPLY_BYTES = 512 << 20
+TEXT_SPARE_BYTES = 4096
+"""Headers of a reply."""
+_JSON_SUFFIXES = (".json", ".jsonl")
+
+
+class AnyHttpSession:
+    """A `protocols.session.Session` with such an endpoint."""
+
+    encoding = Encoding.BINARY
+    facts: Mapping[str, str | None] = {"Llhttp": LLHTTP_VERSION}
+
+    def __init__(
+        self, address: HttpAddress, target: str, settings: AnyHttpSettings, workload: Workload
+    ) -> None:
+        """Send the first request on trial; ServerError where its reply is not a success."""
+        self._address = address
+        self._target = target
+        self._settings = settings
+        (self._kind,) = workload.kinds
+        self._head = open_head(address, self._method, target, self._content_type())
+        with HttpClient(address, max(REPLY_TIMEOUT_S, settings.patience_s)) as client:
+            what = f"{self._method} {target}"
+            reply = client.exchange(self._head + self._rest(self._kind, 0), what, MAX_TRIAL_BYTES)
+            self._plan = self._plan_of(reply, what)
+            tls = native_tls(address.tls, address.host)
+            self.endpoint = Endpoint(
+                client.peer, address.port, tls=tls, closes_each=client.is_closed_by_server()
+            )
+        self.record = ServerRecord(
+            server=ServerFacts(
+                kind=reply.headers.get("server", "unknown"), version="unknown", address=str(address)
+            ),
+            peer=self.endpoint.host,
+            config=None,
+            model_digests=[None],
+            outputs=[Output(STRINGS, 0, 0, any_length=True)],
+        )
+
+    @property
+    def _method(self) -> str:
+        return self._settings.method or "POST"
+
+    def _content_type(self) -> dict[str, str]:
+        body = self._settings.body
+        if body is None:
+            return {}
+        usual = "json" if body.suffix in _JSON_SUFFIXES else "octet-stream"
+        return {"Content-Type": self._settings.content_type or f"application/{usual}"}
+
+    def _rest(self, kind: AskedKind, number: int) -> bytes:
+        """Return the end of a request's head, and its body."""
+        if self._settings.body is None:
+            return end_of_head()
+        (body,) = split_strings(kind.tensors.request(number)[0])
+        return end_of_head({"Content-Length": len(body)}) + body
+
+    def _plan_of(self, reply: HttpReply, what: str) -> AnyHttpPlan:
+        plan = AnyHttpPlan(
+            statuses=self._settings.statuses,
+            reply=self._settings.reply,
+            body_bytes=len(reply.body),
+            body_bytes_max=MAX_REPLY_BYTES,
+            text_bytes=len(reply.body) + TEXT_SPARE_BYTES,
+        )
+        fields = "".join(
+            f"{name}: {value}\r\n"
+            for name, value in reply.headers.items()
+            if name in ("content-encoding", "retry-after")
+        )
+        head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body)}\r\n{fields}\r\n"
+        if wrong := judge_http(plan, head.encode("latin-1") + reply.body):
+            raise ServerError(f"{self._address} answered {what} on trial with {wrong}")
+        return plan
+
+    def label(self, model: str) -> str:
+        """Names the endpoint."""
+        return f"HTTP {self._method} - {model}"
+
+    def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
+        """Return the beginning of the head, which all requests have in common."""
+        del kind, worker, tensors_bytes
+        return [self._head, b""]
+
+    def formats(self, kind: int) -> bool:
+        """Return True: bodies differ in length."""
+        del kind
+        return True
+
+    def parts(self, kind: int, number: int) -> list[bytes]:
+        """Return all that follows the beginning of the head."""
+        del kind
+        return [self._rest(self._kind, number)]
+
+    def plan(self, kind: int) -> AnyHttpPlan:
+        """Return what every reply has to be."""
+        del kind
+        return self._plan
+
+    def watch(self, process: Reader | None) -> StatisticsWatch:
+        """Return a watch of the server's processes, where they are known."""
+        return ServerWatch([process], self._address.authority) if process else NoStatistics()
+
+    def leave(self, patience_s: float) -> None:
+        """Nothing was left."""
+        del patience_s
