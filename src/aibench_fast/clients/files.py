@@ -57,6 +57,7 @@ def with_files(config: RunConfig, where: Mapping[Path, Path]) -> RunConfig:
     return dataclasses.replace(
         config,
         file=config.file and where[config.file],
+        body=config.body and where[config.body],
         inputs=tuple(map(moved_input, config.inputs)),
         mix=tuple(map(moved, config.mix)),
         reference_file=config.reference_file and where[config.reference_file],
@@ -71,6 +72,10 @@ def _files(config: RunConfig) -> list[Path]:
 
 
 def _read(path: Path, observe: Observer) -> _File:
+    if path.is_dir():
+        raise ConfigError(
+            f"`body` {path}: a folder is not copied to other clients; give a .jsonl file"
+        )
     parts = files_of(path)
     try:
         digest = digest_of(parts, lambda done, all_: observe(Digesting(done, all_)))

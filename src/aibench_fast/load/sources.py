@@ -170,9 +170,7 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 yield facts.generated_digest(tensors, one.tensor_bytes)
                 continue
             try:
-                yield digest_of(
-                    one.files, lambda done, total: observe(Digesting(done, total))
-                )
+                yield digest_of(one.files, lambda done, total: observe(Digesting(done, total)))
             except OSError as error:
                 raise ConfigError(
                     f"tensor file {one.file}: cannot be read: {error.strerror}"

@@ -13,8 +13,8 @@ from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URL
 from aibench_fast.tensortype import DTYPES, canonical

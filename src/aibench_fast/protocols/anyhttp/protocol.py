@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import HTTP_PORTS, HttpAddress, all_addresses, http_address
+from aibench_fast.protocols.address import HttpAddress, all_addresses, http_address
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 
@@ -20,7 +20,7 @@ class AnyHttp(ServerProtocol):
     """Any endpoint that speaks HTTP, on one server or several."""
 
     name = "an HTTP endpoint"
-    schemes = tuple(HTTP_PORTS)
+    schemes = ("http", "https")
     settings_type = AnyHttpSettings
     has_bodies = True
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from aibench_fast._core import LLHTTP_VERSION, judge_http
-from aibench_fast.coretypes import Endpoint, AnyHttpPlan
+from aibench_fast.coretypes import AnyHttpPlan, Endpoint
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
+from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
 from aibench_fast.protocols.openinference.http.client import HttpClient
 from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
