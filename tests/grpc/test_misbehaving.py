@@ -107,6 +107,12 @@ STREAM_FAULTS: dict[str, tuple[Frames, str, str]] = {
         lambda s: head(s, ("Loud", "yes"), ends=True),
         "protocol", "the reply breaks the rules of HTTP/2 (PROTOCOL_ERROR)",
     ),
+    "no message of protobuf": (
+        lambda s: answer(s, prefixed(b"\xff\xff")), "wrong_reply", "is not a ModelInferResponse",
+    ),
+    "another message": (
+        lambda s: answer(s, prefixed(b"\x0a\x01m")), "wrong_reply", "outputs",
+    ),
 }  # fmt: skip
 
 
@@ -261,16 +267,16 @@ def test_a_refused_stream_is_sent_again(streams: int) -> None:
     refused = []
 
     def refuse(asked: Asked, number: int) -> bytes:
-        if number % 3 == 1:
+        if number % 10 == 1:  # so that none is refused twice
             refused.append(number)
             return h2.rst_stream(asked.stream, Code.REFUSED_STREAM)
         return well(asked, number)
 
     with FakeGrpc(refuse) as server:
-        counted = run(server.port, requests=20, streams=streams)
+        counted = run(server.port, requests=60, streams=streams)
     assert failures(counted) == {}
     assert counted.counters["resent"] == len(refused) > 5
-    assert server.asked == 20 + len(refused)
+    assert server.asked == 60 + len(refused)
     assert len(server.connections) == 1
 
 
