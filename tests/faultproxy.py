@@ -53,8 +53,10 @@ class Fault:
     """
     connection: int
     direction: str
-    at_bytes: int
+    at_bytes: int = 0
     amount: int = 0
+    at_frame: int | None = None
+    """Over HTTP/2, in place of bytes: before the stream's frame of this number."""
 
 
 def resp_end(data: bytes, start: int) -> int | None:
@@ -79,7 +81,7 @@ def http_end(data: bytes, start: int) -> int | None:
     return end if end is not None and end <= len(data) else None
 
 
-class _WholeReplies:
+class WholeReplies:
     """Counts replies with an output of which every byte went through, and nothing in between."""
 
     def __init__(self, end_of_reply: EndOfReply) -> None:
@@ -91,11 +93,14 @@ class _WholeReplies:
     def sent(self, data: bytes) -> None:
         self._bytes += data
         while (end := self._end_of_reply(self._bytes, 0)) is not None:
-            has_output = self._bytes[:1] in (b"$", b"*") or self._bytes[8:12] == b" 200"
             spoiled = any(start < end and stop > 0 for start, stop in self._altered)
-            self.count += has_output and not spoiled
+            self._passed(self._bytes[:end], spoiled)
             self._bytes = self._bytes[end:]
             self._altered = [(a - end, b - end) for a, b in self._altered if b > end]
+
+    def _passed(self, reply: bytes, spoiled: bool) -> None:
+        has_output = reply[:1] in (b"$", b"*") or reply[8:12] == b" 200"
+        self.count += has_output and not spoiled
 
     def left_out(self, data: bytes) -> None:
         self._altered.append((len(self._bytes), len(self._bytes) + len(data)))
@@ -111,7 +116,7 @@ class _Closed(Exception):
 
 
 @dataclass(eq=False)
-class _Way:
+class Way:
     """One direction of a link."""
 
     direction: str
@@ -127,9 +132,9 @@ class _Way:
 
 
 @dataclass(eq=False)
-class _Link:
-    ways: tuple[_Way, _Way]
-    replies: _WholeReplies | None
+class Link:
+    ways: tuple[Way, Way]
+    replies: WholeReplies | None
     number: int | None = None
 
 
@@ -159,8 +164,8 @@ class FaultProxy(LoopThread):
         self._end_of_reply = end_of_reply
         self._hold_s = hold_s
         self._armed = threading.Event()
-        self._links: dict[_Link, list[asyncio.Task[None]]] = {}
-        self._counted: list[_WholeReplies] = []
+        self._links: dict[Link, list[asyncio.Task[None]]] = {}
+        self._counted: list[WholeReplies] = []
         self._down: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
@@ -206,8 +211,8 @@ class FaultProxy(LoopThread):
         except OSError:
             writer.transport.abort()
             return
-        ways = (_Way(REQUESTS, reader, there[1]), _Way(REPLIES, there[0], writer))
-        link = _Link(ways, _WholeReplies(self._end_of_reply) if self._end_of_reply else None)
+        ways = (Way(REQUESTS, reader, there[1]), Way(REPLIES, there[0], writer))
+        link = Link(ways, self._counter())
         pumps = [asyncio.ensure_future(self._pump(link, way)) for way in ways]
         self._links[link] = pumps  # of which one that waits for ever is held by nothing else
         await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
@@ -218,7 +223,10 @@ class FaultProxy(LoopThread):
         for way in ways:
             way.writer.close()
 
-    async def _pump(self, link: _Link, way: _Way) -> None:
+    def _counter(self) -> WholeReplies | None:
+        return WholeReplies(self._end_of_reply) if self._end_of_reply else None
+
+    async def _pump(self, link: Link, way: Way) -> None:
         while data := await way.reader.read(CHUNK_BYTES):
             if link.number is None and self._armed.is_set() and _INFERENCE.search(data):
                 self._number(link)
@@ -230,7 +238,7 @@ class FaultProxy(LoopThread):
         if not way.is_shut:
             way.writer.write_eof()
 
-    def _number(self, link: _Link) -> None:
+    def _number(self, link: Link) -> None:
         link.number = self.numbered
         self.numbered += 1
         for way in link.ways:
@@ -243,7 +251,7 @@ class FaultProxy(LoopThread):
         if link.replies:
             self._counted.append(link.replies)
 
-    async def _forward(self, link: _Link, way: _Way, data: bytes) -> None:
+    async def _forward(self, link: Link, way: Way, data: bytes) -> None:
         while data:
             fault = way.faults[0] if way.faults else None
             until = len(data) if fault is None else fault.at_bytes - way.taken_bytes
@@ -254,7 +262,7 @@ class FaultProxy(LoopThread):
                 self.done.append(way.faults.pop(0))
                 await self._do(fault, link, way, data)
 
-    async def _send(self, link: _Link, way: _Way, data: bytes) -> None:
+    async def _send(self, link: Link, way: Way, data: bytes) -> None:
         dropped, data = data[: way.drop_bytes], data[way.drop_bytes :]
         way.drop_bytes -= len(dropped)
         replies = link.replies if way.direction == REPLIES and link.number is not None else None
@@ -273,7 +281,7 @@ class FaultProxy(LoopThread):
             if slow:
                 await asyncio.sleep(0)
 
-    async def _do(self, fault: Fault, link: _Link, way: _Way, data: bytes) -> None:
+    async def _do(self, fault: Fault, link: Link, way: Way, data: bytes) -> None:
         """What follows in `data` is not sent yet."""
         drawn = random.Random(repr(fault))
         if fault.kind == "cut":
@@ -303,7 +311,7 @@ class FaultProxy(LoopThread):
             if link.replies and way.direction == REPLIES:
                 link.replies.inserted()
 
-    def _reset(self, link: _Link) -> None:
+    def _reset(self, link: Link) -> None:
         for way in link.ways:
             if not way.writer.transport.is_closing():
                 sock = way.writer.get_extra_info("socket")
