@@ -3,15 +3,17 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aibench_fast.results.files import Cell, RunDetails, RunRecord
 from aibench_fast.results.notation import NOT_AVAILABLE
 from aibench_fast.results.servers import FIGURES, Figure, ServerGrid, by_server
+
+Key = TypeVar("Key", bound=Hashable)
 
 RULE = "-------------------"
 SETTING_COLUMNS = ("Workers", "Auto-batching", "Tensor-batching", "Limit (requests/s)")
@@ -68,29 +70,24 @@ TENSOR_BATCHING = Axis(
 AXES = (AUTO_BATCHING, TENSOR_BATCHING)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A figure of a run that a table shows."""
-
-    name: str
-    title: str
-    value: Callable[[RunRecord], float]
-    best: Callable[[Iterable[float]], float]
-
-
-THROUGHPUT = Metric(
+THROUGHPUT = Figure(
     "throughput_inferences_per_s",
     "overall throughput (inferences/sec) ((higher is better))",
+    "inferences/s",
     lambda run: run.inferences_per_s,
     max,
 )
-P50_LATENCY = Metric(
+P50_LATENCY = Figure(
     "p50_latency_ms",
     "p50 latency results (latency in ms including RTT) ((lower is better))",
+    "ms",
     lambda run: run.quantiles_ms["q50"],
     min,
 )
 METRICS = (THROUGHPUT, P50_LATENCY)
+
+Show = Callable[[Sequence[RunRecord]], str]
+"""Returns the text for the runs of a cell."""
 
 
 @dataclass(frozen=True)
@@ -129,14 +126,11 @@ def format_text(records: Sequence[RunRecord], stat: Stat) -> str:
     """
     unnamed, servers = _apart(records)
     tables = [
-        f"{RULE}\n" + "".join(_text_table(grid, metric, stat) for metric in METRICS)
+        f"{RULE}\n" + "".join(_titled(*one) for one in _metric_tables(grid, stat))
         for grid in grids(unnamed)
     ]
     if servers.names:
-        by_figure = "".join(
-            _titled(_server_title(figure), _server_rows(servers, figure, stat))
-            for figure in FIGURES
-        )
+        by_figure = "".join(_titled(*one) for one in _server_tables(servers, stat))
         tables = [*(tables if unnamed else []), f"{RULE}\n{by_figure}"]
     return "".join(tables)
 
@@ -146,73 +140,63 @@ def _apart(records: Sequence[RunRecord]) -> tuple[list[RunRecord], ServerGrid]:
     return [run for run in records if not run.cell.server_name], by_server(records)
 
 
-def _server_title(figure: Figure) -> str:
-    return f"By server: {figure.title} ({figure.unit})"
+Rows = list[list[str]]
+"""The header, and the rows."""
 
 
-def _titled(title: str, rows: Iterable[Sequence[str]]) -> str:
+def _metric_tables(grid: Grid, stat: Stat) -> Iterator[tuple[str, Rows]]:
+    for metric in METRICS:
+        yield f"{grid.axis.name} {metric.title}", _cells(grid, _shown(metric, stat))
+
+
+def _server_tables(servers: ServerGrid, stat: Stat) -> Iterator[tuple[str, Rows]]:
+    for figure in FIGURES:
+        title = f"By server: {figure.title} ({figure.unit})"
+        yield title, _server_cells(servers, _shown(figure, stat))
+
+
+def _titled(title: str, rows: Rows) -> str:
     return "\n".join([f"## {title}", *(",".join(row) for row in rows)]) + "\n\n"
 
 
-def _server_rows(servers: ServerGrid, figure: Figure, stat: Stat) -> list[list[str]]:
+def _server_cells(servers: ServerGrid, show: Show) -> Rows:
     """Return a row for each setting, a column for each server."""
-
-    def show(runs: Sequence[RunRecord]) -> str:
-        return _summarised(_values(runs, figure), figure.best, stat) or NOT_AVAILABLE
-
-    return _server_cells(servers, show)
-
-
-def _server_cells(
-    servers: ServerGrid, show: Callable[[Sequence[RunRecord]], str]
-) -> list[list[str]]:
-    header = [*SETTING_COLUMNS, *servers.names]
     rows = [
-        [str(number) for number in setting]
-        + [
-            show(runs) if (runs := servers.runs.get((setting, name))) else NOT_AVAILABLE
-            for name in servers.names
+        [
+            *map(str, setting),
+            *(_cell(servers.runs, (setting, name), show) for name in servers.names),
         ]
         for setting in servers.settings
     ]
-    return [header, *rows]
+    return [[*SETTING_COLUMNS, *servers.names], *rows]
+
+
+def _cells(grid: Grid, show: Show) -> Rows:
+    rows = [
+        [f"{workers} workers", *(_cell(grid.runs, (workers, one), show) for one in grid.columns)]
+        for workers in grid.workers
+    ]
+    return [["Workers", *map(grid.axis.title, grid.columns)], *rows]
+
+
+def _cell(runs: Mapping[Key, Sequence[RunRecord]], key: Key, show: Show) -> str:
+    return show(runs[key]) if key in runs else NOT_AVAILABLE
 
 
 def _values(runs: Sequence[RunRecord], figure: Figure) -> list[float]:
     return [value for run in runs if (value := figure.value(run)) is not None]
 
 
-def _text_table(grid: Grid, metric: Metric, stat: Stat) -> str:
-    lines = [f"## {grid.axis.name} {metric.title}", *_rows(grid, _shown(metric, stat))]
-    return "\n".join(lines) + "\n\n"
-
-
-def _rows(grid: Grid, show: Callable[[Sequence[RunRecord]], str]) -> list[str]:
-    header = ["Workers", *map(grid.axis.title, grid.columns)]
-    return [",".join(row) for row in (header, *_cells(grid, show))]
-
-
-def _cells(grid: Grid, show: Callable[[Sequence[RunRecord]], str]) -> list[list[str]]:
-    return [
-        [f"{workers} workers"]
-        + [
-            show(runs) if (runs := grid.runs.get((workers, column))) else NOT_AVAILABLE
-            for column in grid.columns
-        ]
-        for workers in grid.workers
-    ]
-
-
-def _shown(metric: Metric, stat: Stat) -> Callable[[Sequence[RunRecord]], str]:
-    return lambda runs: _summarised([metric.value(run) for run in runs], metric.best, stat)
+def _shown(figure: Figure, stat: Stat) -> Show:
+    return lambda runs: _summarised(_values(runs, figure), figure.best, stat)
 
 
 def _summarised(
     values: Sequence[float], best: Callable[[Iterable[float]], float], stat: Stat
 ) -> str:
-    """Return the text for the values of a cell's runs; empty without any."""
+    """Return the text for the values of a cell's runs."""
     if not values:
-        return ""
+        return NOT_AVAILABLE
     if stat is Stat.BEST:
         return f"{best(values):.3f}"
     spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
@@ -222,19 +206,19 @@ def _summarised(
 def format_markdown(records: Sequence[RunRecord], stat: Stat) -> str:
     """Return the tables in Markdown, under the same titles."""
     unnamed, servers = _apart(records)
-    parts = []
-    for grid in grids(unnamed) if unnamed or not servers.names else ():
-        for metric in METRICS:
-            header = ["Workers", *map(grid.axis.title, grid.columns)]
-            rows = [header, *_cells(grid, _shown(metric, stat))]
-            parts.append(f"## {grid.axis.name} {metric.title}\n\n{_markdown(rows)}\n")
-    for figure in FIGURES if servers.names else ():
-        table = _markdown(_server_rows(servers, figure, stat))
-        parts.append(f"## {_server_title(figure)}\n\n{table}\n")
-    return "\n".join(parts)
+    tables = [
+        *(one for grid in _shown_grids(unnamed, servers) for one in _metric_tables(grid, stat)),
+        *(_server_tables(servers, stat) if servers.names else ()),
+    ]
+    return "\n".join(f"## {title}\n\n{_markdown(rows)}\n" for title, rows in tables)
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def _shown_grids(unnamed: Sequence[RunRecord], servers: ServerGrid) -> list[Grid]:
+    """Return the grids, none if all servers are named."""
+    return grids(unnamed) if unnamed or not servers.names else []
+
+
+def _markdown(rows: Rows) -> str:
     header, *others = rows
     rule = ["---", *("---:" for _ in header[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *others))
@@ -247,7 +231,7 @@ def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
     for grid in grids(unnamed):
         for metric in METRICS:
             for (workers, column), runs in sorted(grid.runs.items()):
-                values = [metric.value(run) for run in runs]
+                values = _values(runs, metric)
                 rows.append(
                     {
                         "table": grid.axis.name + column.note,
@@ -312,14 +296,14 @@ def format_server_stat(
     """
 
     def show(runs: Sequence[RunRecord]) -> str:
-        fastest = max(runs, key=THROUGHPUT.value)
+        fastest = max(runs, key=lambda run: run.inferences_per_s)
         return read(fastest).server_value(name) or NOT_AVAILABLE
 
     unnamed, servers = _apart(records)
     parts = [f"{RULE}\n{BEST_RUN_NOTE}\n"]
     if servers.names:
         parts.append(f"{RULE}\n{_titled(f'By server: {name}', _server_cells(servers, show))}")
-    for grid in grids(unnamed) if unnamed or not servers.names else ():
-        lines = [RULE, f"## {grid.axis.name} {name} variation", *_rows(grid, show)]
-        parts.append("\n".join(lines) + "\n\n")
+    for grid in _shown_grids(unnamed, servers):
+        table = _titled(f"{grid.axis.name} {name} variation", _cells(grid, show))
+        parts.append(f"{RULE}\n{table}")
     return "".join(parts)
