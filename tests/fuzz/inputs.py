@@ -4,7 +4,6 @@ A target takes bytes and returns nothing. It fails, with whatever was raised, un
 a value or an error of one line.
 """
 
-import argparse
 import base64
 import copy
 import io
@@ -53,9 +52,8 @@ ODD_VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-_commands = argparse.ArgumentParser().add_subparsers(parser_class=Parser)
-sweep.add_parser(_commands)
-sweep_parser = _commands.choices["sweep"]
+sweep_parser = Parser()
+sweep.add_options(sweep_parser)
 
 
 class Target(NamedTuple):

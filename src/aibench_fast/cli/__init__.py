@@ -1,7 +1,7 @@
 """The command line: options, exit codes and everything that is printed.
 
-Each command is a module named in `commands.COMMANDS`. Its `add_parser(commands)` registers the
-command and sets `handler`, a function from the parsed options to an exit code.
+Each command is a module named in `commands.COMMANDS`. It has an EXAMPLE for the help, and its
+`add_options(parser)` sets `handler`, a function from the parsed options to an exit code.
 
 Slow imports are inside functions, so that signals are handled before they begin.
 """
@@ -41,7 +41,7 @@ def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser
     import argparse
 
     from aibench_fast import __version__
-    from aibench_fast.cli.options.parser import Parser, add_subcommands
+    from aibench_fast.cli.options.parser import Parser, add_command, add_subcommands
 
     parser = Parser(
         prog="aibench-fast",
@@ -54,7 +54,8 @@ def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser
     commands = add_subcommands(parser, "command")
     for name, summary in COMMANDS.items():
         if words is None or words[:1] == [name]:
-            import_module(f"{__name__}.commands.{name}").add_parser(commands)
+            module = import_module(f"{__name__}.commands.{name}")
+            module.add_options(add_command(commands, name, summary, module.EXAMPLE))
         else:
             commands.add_parser(name, help=summary)
     return parser

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.resultfiles import load_results
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
@@ -26,14 +24,11 @@ EXIT_WORSE = 1
 PERCENT = 100
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "compare",
-        summary=COMMANDS["compare"],
-        example="aibench-fast compare results/before results/after --threshold 5",
-    )
+EXAMPLE = "aibench-fast compare results/before results/after --threshold 5"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "a", type=Path, metavar="A", help="the base: a result or a folder of results"
     )

@@ -3,28 +3,19 @@
 import argparse
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
-from aibench_fast.cli.options.resultfiles import add_prefix, load_results, results_read
+from aibench_fast.cli.options.resultfiles import add_results, load_results, results_read
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.results import export
 
 FORMATS = {"csv": export.format_csv, "openmetrics": export.format_openmetrics}
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "export",
-        summary=COMMANDS["export"],
-        example="aibench-fast export results --format openmetrics --out results.prom",
-    )
-    parser.add_argument(
-        "results", type=Path, nargs="+", metavar="RESULT",
-        help="read these result files, or folders of results",
-    )  # fmt: skip
-    add_prefix(parser)
+EXAMPLE = "aibench-fast export results --format openmetrics --out results.prom"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_results(parser)
     parser.add_argument("--format", choices=FORMATS, required=True, help="write this format")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write to this file (default: standard output)"

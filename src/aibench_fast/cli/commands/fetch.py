@@ -6,23 +6,18 @@ from urllib.parse import unquote
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command, add_subcommands
+from aibench_fast.cli.options.parser import add_command, add_quiet, add_subcommands
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.fetch import download, path_of
 from aibench_fast.files import check_outputs
 from aibench_fast.tensors import coco
 
+EXAMPLE = "aibench-fast fetch coco --dest coco"
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "fetch",
-        summary=COMMANDS["fetch"],
-        example="aibench-fast fetch coco --dest coco",
-    )
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     subcommands = add_subcommands(parser, "subcommand")
     add_model_parser(subcommands)
     add_coco_parser(subcommands)
@@ -33,8 +28,8 @@ def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     parser = add_command(
         commands,
         "model",
-        summary="Download a model file, for `aibench-fast model load --model-file`.",
-        example="aibench-fast fetch model https://example.org/mobilenet_v1.pb --sha256 HEX",
+        "Download a model file, for `aibench-fast model load --model-file`.",
+        "aibench-fast fetch model https://example.org/mobilenet_v1.pb --sha256 HEX",
     )
     parser.add_argument("url", metavar="URL", help="download this file")
     parser.add_argument(
@@ -43,9 +38,7 @@ def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write this file (default: the name in the URL)"
     )
-    parser.add_argument(
-        "--quiet", action="store_true", help="print no progress and no closing line"
-    )
+    add_quiet(parser)
     parser.set_defaults(handler=fetch_model)
 
 
@@ -72,17 +65,15 @@ def add_coco_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     parser = add_command(
         commands,
         "coco",
-        summary="Download and unpack COCO 2017's 5,000 validation photographs (816 MB).",
-        example="aibench-fast fetch coco --dest coco",
+        "Download and unpack COCO 2017's 5,000 validation photographs (816 MB).",
+        "aibench-fast fetch coco --dest coco",
     )
     parser.add_argument(
         "--dest", type=Path, required=True, metavar="DIR",
         help="write val2017.zip and, unpacked, val2017/ to this folder",
     )  # fmt: skip
     parser.add_argument("--url", default=coco.URL, help="download from here (default: %(default)s)")
-    parser.add_argument(
-        "--quiet", action="store_true", help="print no progress and no closing line"
-    )
+    add_quiet(parser)
     parser.set_defaults(handler=fetch_coco)
 
 

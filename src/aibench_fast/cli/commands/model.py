@@ -6,7 +6,6 @@ import hashlib
 import sys
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.options.parser import add_command, add_subcommands
 from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.files import check_outputs, replacing
@@ -17,15 +16,11 @@ from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.connection import Connection
 
+EXAMPLE = "aibench-fast model load --backend ONNX --batchsize 32"
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "model",
-        summary=COMMANDS["model"],
-        example="aibench-fast model load --backend ONNX --batchsize 32",
-    )
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     subcommands = add_subcommands(parser, "subcommand")
     add_write_parser(subcommands)
     add_load_parser(subcommands)
@@ -36,8 +31,8 @@ def add_write_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     parser = add_command(
         commands,
         "write",
-        summary="Write MobileNet V1 1.0 224 with random weights from a seed.",
-        example="aibench-fast model write --format onnx --out mobilenet_v1.onnx",
+        "Write MobileNet V1 1.0 224 with random weights from a seed.",
+        "aibench-fast model write --format onnx --out mobilenet_v1.onnx",
     )
     parser.add_argument(
         "--format", required=True, choices=[*ModelFormat], help="write this kind of model file"
@@ -52,8 +47,8 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     parser = add_command(
         commands,
         "load",
-        summary="Load a model into a server, or into each of several.",
-        example="aibench-fast model load --host localhost --port 6379 --backend TF --batchsize 32",
+        "Load a model into a server, or into each of several.",
+        "aibench-fast model load --host localhost --port 6379 --backend TF --batchsize 32",
     )
     add_server_address(parser, several=True)
     add_login(parser)

@@ -16,8 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.parser import add_quiet
 from aibench_fast.cli.options.values import by_name, size
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.cluster import connect
@@ -39,14 +38,11 @@ from aibench_fast.tensortype import MODEL_SIDE
 OUTPUT = Path("/tmp/bulk_data/vision_tensors.out")
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "prepare",
-        summary=COMMANDS["prepare"],
-        example="aibench-fast prepare --input sample --limit 200",
-    )
+EXAMPLE = "aibench-fast prepare --input sample --limit 200"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "--input", required=True, metavar="DIR|ZIP|ADDRESS|sample",
         help="read photographs from a folder or zip archive, local or at an address such as "
@@ -103,9 +99,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="make the shards on the workers of this Dask scheduler, such as "
         "tcp://scheduler:8786; they must share the folders of --input and --output",
     )  # fmt: skip
-    parser.add_argument(
-        "--quiet", action="store_true", help="print no progress and no closing line"
-    )
+    add_quiet(parser)
     parser.set_defaults(handler=_prepare)
 
 

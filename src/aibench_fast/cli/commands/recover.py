@@ -4,8 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.saving import print_unsaved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, remove_written
@@ -15,14 +13,11 @@ from aibench_fast.results.journal import SUFFIX, recover
 EXIT_INCOMPLETE = 1
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "recover",
-        summary=COMMANDS["recover"],
-        example="aibench-fast recover results/run.json.journal",
-    )
+EXAMPLE = "aibench-fast recover results/run.json.journal"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "journal", type=Path, metavar="JOURNAL",
         help="recover this journal; it is removed once the result is saved, unless it is damaged",

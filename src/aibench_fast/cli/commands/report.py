@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
+from aibench_fast.cli.options.parser import add_quiet
 from aibench_fast.cli.options.resultfiles import (
-    add_prefix,
+    add_results,
     load_results,
     note_mixed,
     results_read,
@@ -18,27 +17,17 @@ from aibench_fast.report.content import gather
 from aibench_fast.report.html import write_report
 from aibench_fast.report.pictures import write_pictures
 
+EXAMPLE = "aibench-fast report results --out report.html"
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "report",
-        summary=COMMANDS["report"],
-        example="aibench-fast report results --out report.html",
-    )
-    parser.add_argument(
-        "results", type=Path, nargs="+", metavar="RESULT",
-        help="read these result files, or folders of results",
-    )  # fmt: skip
-    add_prefix(parser)
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_results(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the HTML page to this file")
     parser.add_argument(
         "--png", type=Path, metavar="FOLDER", help="write each chart to this folder as PNG"
     )
-    parser.add_argument(
-        "--quiet", action="store_true", help="print no progress and no closing line"
-    )
+    add_quiet(parser)
     parser.set_defaults(handler=_report)
 
 

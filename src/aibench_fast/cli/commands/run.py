@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
@@ -41,15 +39,14 @@ HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
 MAX_REPEATS = 1000
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "run",
-        summary=COMMANDS["run"],
-        example="aibench-fast run --file /tmp/bulk_data/vision_tensors.out --workers 8 "
-        "--burn-in 100 --max-queries 5000",
-    )
+EXAMPLE = (
+    "aibench-fast run --file /tmp/bulk_data/vision_tensors.out --workers 8 "
+    "--burn-in 100 --max-queries 5000"
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     add_server_address(parser, several=True, any_protocol=True)
     add_login(parser)
     add_request_options(parser)

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.names import with_options
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
@@ -35,15 +33,14 @@ ANY_RPS = 1.0
 """Stands for the rate of a search over it, so that the other settings of a schedule are checked."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "search",
-        summary=COMMANDS["search"],
-        example="aibench-fast search --slo p99=50ms --slo errors=0.1% --over rate "
-        "--file /tmp/bulk_data/vision_tensors.out",
-    )
+EXAMPLE = (
+    "aibench-fast search --slo p99=50ms --slo errors=0.1% --over rate "
+    "--file /tmp/bulk_data/vision_tensors.out"
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     add_server_address(parser, several=True, any_protocol=True)
     add_login(parser)
     group = parser.add_argument_group("Search")

@@ -5,8 +5,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.values import boolean, shape
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.files import check_outputs, write_text
@@ -15,15 +13,11 @@ from aibench_fast.load.kinds import IMAGE_SHAPE
 from aibench_fast.studies.selfcheck import STEPS, TIMER_RPS, SelfCheck, check_client
 from aibench_fast.tensortype import DTYPES, canonical, describe
 
+EXAMPLE = "aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2"
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "selfcheck",
-        summary=COMMANDS["selfcheck"],
-        example="aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2",
-    )
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "--shape", type=shape, default=IMAGE_SHAPE, metavar="N,...",
         help="set the shape of one tensor, without the batch "

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
@@ -20,14 +18,11 @@ DEFAULT_PORT = 6379
 DEFAULT_TRITON_PORT = 8000
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "serve",
-        summary=COMMANDS["serve"],
-        example="aibench-fast serve --port 6379",
-    )
+EXAMPLE = "aibench-fast serve --port 6379"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "--kind", choices=("redisai", "triton"), default="redisai",
         help="start this server; triton has the built-in MobileNet V1 and a model null (default: "

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.tensors import summary as tensorsummary
@@ -19,14 +17,11 @@ MAX_PICTURES = 1024
 """Viewers refuse larger sheets."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "show",
-        summary=COMMANDS["show"],
-        example="aibench-fast show /tmp/bulk_data/vision_tensors.out --index 0:16 --out sheet.png",
-    )
+EXAMPLE = "aibench-fast show /tmp/bulk_data/vision_tensors.out --index 0:16 --out sheet.png"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("file", type=Path, metavar="FILE", help="show this tensor file")
     parser.add_argument(
         "--summary", action="store_true",

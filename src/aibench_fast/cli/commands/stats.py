@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.errors import ConfigError, ServerError
@@ -22,14 +20,11 @@ from aibench_fast.results.histogram import LatencyHistogram
 _UNKNOWN = "not reported"
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "stats",
-        summary=COMMANDS["stats"],
-        example="aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/bench.json",
-    )
+EXAMPLE = "aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/bench.json"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     add_server_address(parser, any_protocol=True)
     add_login(parser)
     parser.add_argument(

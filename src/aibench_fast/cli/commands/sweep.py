@@ -8,14 +8,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from aibench_fast.cli.commands import COMMANDS
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import line_of
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.gridfile import read_grid_file
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.names import with_options
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.request import add_request_options, files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
@@ -37,16 +35,14 @@ from aibench_fast.studies.source import check_split, source
 from aibench_fast.studies.sweep import Order, Plan, Sweep, compared
 from aibench_fast.studies.thresholds import expectations
 
+EXAMPLE = (
+    "aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
+    "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000"
+)
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "sweep",
-        summary=COMMANDS["sweep"],
-        example="aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
-        "--autobatching 0:50:10 --runs 3 --burn-in 100 --max-queries 5000",
-    )
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     add_server_address(parser, any_protocol=True, cluster=True)
     add_login(parser)
     add_grid_options(parser)

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from aibench_fast.cli.commands import COMMANDS
-from aibench_fast.cli.options.parser import add_command
 from aibench_fast.cli.options.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
 from aibench_fast.results import tables
@@ -20,14 +18,11 @@ FORMATS = {
 }
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the command."""
-    parser = add_command(
-        commands,
-        "tables",
-        summary=COMMANDS["tables"],
-        example="aibench-fast tables --dir results --prefix JSON_redisai_v1.0",
-    )
+EXAMPLE = "aibench-fast tables --dir results --prefix JSON_redisai_v1.0"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--dir", type=Path, metavar="FOLDER", help="read the results in this folder"

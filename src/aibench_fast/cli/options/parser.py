@@ -37,7 +37,6 @@ class Parser(argparse.ArgumentParser):
 def add_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
-    *,
     summary: str,
     example: str,
 ) -> argparse.ArgumentParser:
@@ -52,6 +51,13 @@ def add_command(
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Add --quiet of a command with a progress bar."""
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no progress and no closing line"
+    )
 
 
 def add_subcommands(

@@ -12,6 +12,15 @@ from aibench_fast.results.files import mixed
 from aibench_fast.results.folder import Loaded, load
 
 
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the files and folders to read, and --prefix."""
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULT",
+        help="read these result files, or folders of results",
+    )  # fmt: skip
+    add_prefix(parser)
+
+
 def add_prefix(parser: argparse.ArgumentParser) -> None:
     """Add --prefix, which selects results of a folder."""
     parser.add_argument(
