@@ -4,7 +4,7 @@
 # make perf    compare the client's costs with other programs: a table of ratios, half an hour
 # make test    all tests that need nothing but what make system names, and the twenty slowest of them
 # make test-servers  the tests that need KServe, MLServer, Triton or a browser
-# make servers KServe's server and MLServer for those, 800 MB under build/servers
+# make servers KServe's server, MLServer and BentoML for those, 1 GB under build/servers
 # make dist    sdist and wheel in dist/, installed with all extras in clean environments and tried
 # make fields  the JSON Schema of a result and the page of its fields in docs/, from their declarations
 # make docs    the documentation's site in build/site; dead links are errors
@@ -77,10 +77,11 @@ test-servers: $(TEST_SERVERS)
 	@$(MAKE) --no-print-directory -j 2 servers
 	$(PYTHON) -m pytest -n 2 --dist loadfile tests/external $(PYTEST)
 
-servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed
+servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed $(SERVERS)/bentoml/.installed
 
 $(SERVERS)/kserve/.installed: PACKAGE := kserve==0.21.0
 $(SERVERS)/mlserver/.installed: PACKAGE := mlserver==1.7.1
+$(SERVERS)/bentoml/.installed: PACKAGE := bentoml>=1.4
 $(SERVERS)/%/.installed:
 	$(PYTHON3) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet '$(PACKAGE)'

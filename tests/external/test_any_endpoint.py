@@ -1,0 +1,120 @@
+"""Endpoints of real programs that speak no protocol of model servers: FastAPI and BentoML."""
+
+import hashlib
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from commandline import Cli
+from modelservers import HERE, program
+
+from aibench_fast import Result, RunConfig, run
+from aibench_fast.server.ports import free_port
+from aibench_fast.server.process import end_process, wait_until_ready
+from aibench_fast.tensors.photographs import SAMPLE_FOLDER
+
+
+@contextmanager
+def serving(command: list[str], folder: Path, url: str, ready: str) -> Iterator[str]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True, env={**os.environ, "PYTHONPATH": str(HERE)},
+        )  # fmt: skip
+    try:
+        wait_until_ready(process, command[0], lambda: answers(f"{url}{ready}"), folder / "log")
+        yield url
+    finally:
+        end_process(process)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def fastapi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    # KServe's server is made of FastAPI, so that its environment has it.
+    command = [str(program("kserve", "python")), str(HERE / "endpoint_fastapi.py"), str(port)]
+    folder = tmp_path_factory.mktemp("fastapi")
+    with serving(command, folder, f"http://127.0.0.1:{port}", "/health") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def bentoml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    command = [
+        str(program("bentoml", "bentoml")), "serve", "endpoint_bentoml:Sums", "--host",
+        "127.0.0.1", "--port", str(port), "--working-dir", str(HERE),
+    ]  # fmt: skip
+    folder = tmp_path_factory.mktemp("bentoml")
+    with serving(command, folder, f"http://127.0.0.1:{port}", "/readyz") as url:
+        yield url
+
+
+def test_photographs_go_out_as_the_jpegs_that_they_are(
+    cli: Cli, fastapi: str, tmp_path: Path
+) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    files = [*SAMPLE_FOLDER.glob("*.jpg")]
+    for file in files:
+        (photographs / file.name).write_bytes(file.read_bytes())
+    done = cli(
+        "run", "--url", f"{fastapi}/pictures/resnet", "--body", photographs, "--content-type",
+        "image/jpeg", "--workers", 2, "--max-queries", 60, "--reply", "json", "--json-out-file",
+        "r.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 60
+    assert "uvicorn" in done.stdout
+    # What the server got is what lies there.
+    request = urllib.request.Request(
+        f"{fastapi}/pictures/resnet", files[0].read_bytes(), {"Content-Type": "image/jpeg"}
+    )
+    with urllib.request.urlopen(request) as reply:
+        assert json.load(reply)["sha256"] == hashlib.sha256(files[0].read_bytes()).hexdigest()
+
+
+def endpoint(url: str, body: Path | None, **settings: object) -> Result:
+    usual: dict[str, object] = {"file": None, "url": url, "body": body, "max_queries": 30}
+    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    file = tmp_path / "lines.jsonl"
+    file.write_text("[1, 2]\n[10, 20]\n[30, 40]\n")
+    return file
+
+
+def test_fastapi_takes_lines_of_json(fastapi: str, lines: Path) -> None:
+    assert endpoint(f"{fastapi}/sums", lines, reply="json").successes == 30
+    assert endpoint(f"{fastapi}/queue", lines, success=(202,), reply="same-size").failures
+    assert endpoint(f"{fastapi}/health", None, method="GET").successes == 30
+
+
+def test_a_body_that_fastapi_refuses_is_a_failure(fastapi: str, lines: Path) -> None:
+    lines.write_text('[1, 2]\n["x"]\n')
+    result = endpoint(f"{fastapi}/sums", lines)
+    assert result.successes == 15
+    assert result.failures["error_reply"].count == 15
+    assert result.failures["error_reply"].first_message.startswith("HTTP 422: ")
+
+
+def test_bentoml_takes_lines_of_json(bentoml: str, lines: Path) -> None:
+    lines.write_text('{"numbers": [1, 2]}\n{"numbers": []}\n')
+    result = endpoint(f"{bentoml}/add", lines, workers=2, reply="json")
+    assert (result.successes, result.failures) == (30, {})
