@@ -191,6 +191,7 @@ cdef extern from "tls.h" nogil:
         const char *key
         const char *server_name
         bint insecure
+        bint http2
     struct tls:
         pass
     tls *tls_create(const tls_config *config, errstr_t errstr)
@@ -204,6 +205,48 @@ cdef extern from "transport.h" nogil:
         const char *socket
         tls *tls
         bint closes_each
+
+
+cdef extern from "iostatus.h" nogil:
+    enum io_status:
+        IO_FAILED
+        IO_AGAIN
+        IO_DONE
+
+
+cdef extern from "grpcstatus.h" nogil:
+    enum:
+        GRPC_NO_STATUS
+        GRPC_STATUSES_COUNT "GRPC_STATUSES"
+    const char *const grpcstatus_names[GRPC_STATUSES_COUNT]
+
+
+cdef extern from "grpc.h" nogil:
+    struct grpc_answer:
+        int http_status
+        int status
+        errstr_t words
+        bint is_refused
+        const char *message
+        size_t message_bytes
+
+
+cdef extern from "grpccall.h" nogil:
+    struct grpccall:
+        pass
+    grpccall *grpccall_open(const endpoint *endpoint, errstr_t errstr)
+    io_status grpccall_begin(
+        grpccall *c, const char *fields, size_t fields_bytes, const char *message,
+        size_t message_bytes, size_t most_bytes)
+    io_status grpccall_go_on(grpccall *c, int64_t wait_ns)
+    bint grpccall_is_over(grpccall *c)
+    const grpc_answer *grpccall_answer(const grpccall *c)
+    const char *grpccall_error(const grpccall *c)
+    void grpccall_close(grpccall *c)
+
+
+cdef extern from "clock.h" nogil:
+    int64_t monotonic_ns()
 
 
 cdef extern from "figures.h" nogil:

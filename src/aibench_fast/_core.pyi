@@ -8,6 +8,7 @@ from aibench_fast.coretypes import (
     ClusterNodes,
     Endpoint,
     GrpcPlan,
+    GrpcReply,
     HttpPlan,
     Kind,
     LatencyCounts,
@@ -137,7 +138,7 @@ class Tls:
 
     The server's certificate must be for `server_name`, a name or a numeric address; with
     `insecure` any certificate is accepted. Files are PEM. ConfigError if one cannot be read, or if
-    this build has no TLS.
+    this build has no TLS. With `http2`, a server that does not choose HTTP/2 by ALPN is refused.
     """
 
     def __init__(
@@ -149,7 +150,29 @@ class Tls:
         key: Path | None,
         server_name: str,
         insecure: bool,
+        http2: bool = False,
     ) -> None: ...
+
+GRPC_STATUSES: Sequence[str]
+"""The names of gRPC's statuses, by their numbers."""
+
+class GrpcChannel:
+    """Calls of gRPC, one after the other: what a server is asked before and after a run.
+
+    A connection that the server has closed since the last call is made again. A channel waits
+    without the GIL, and can be interrupted by a signal.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+        """Connect; ServerError with the reason if that fails. A greeting is not needed."""
+    def call(self, fields: bytes, message: bytes, timeout_s: float, most_bytes: int) -> GrpcReply:
+        """Make one call: its header fields as native/http2.h has them, and its message.
+
+        ServerError with the reason if there is no answer, or if it is malformed, compressed or
+        larger than allowed. The next call is then made on a new connection.
+        """
+    def close(self) -> None:
+        """Close the connection."""
 
 class LoadGenerator:
     """Workers over one server or several, on native threads.

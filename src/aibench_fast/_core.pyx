@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
 
 import os
 
@@ -17,6 +18,7 @@ from aibench_fast import coretypes
 from aibench_fast.errors import ConfigError, InternalError, ServerError
 
 cdef int64_t NS_PER_S = 1_000_000_000
+cdef int64_t SIGNALS_EVERY_NS = 100_000_000
 
 
 cdef bytes _greeting():
@@ -572,7 +574,10 @@ cdef class Tls:
 
     cdef tls *_tls
 
-    def __cinit__(self, *, ca_file, ca_folder, certificate, key, str server_name, bint insecure):
+    def __cinit__(
+        self, *, ca_file, ca_folder, certificate, key, str server_name, bint insecure,
+        bint http2=False,
+    ):
         cdef tls_config config
         cdef errstr_t errstr
         memset(&config, 0, sizeof(config))
@@ -591,6 +596,7 @@ cdef class Tls:
             config.key = kept[3]
         config.server_name = name
         config.insecure = insecure
+        config.http2 = http2
         with nogil:
             self._tls = tls_create(&config, errstr)
         if self._tls is NULL:
@@ -684,6 +690,106 @@ cdef class _NativeServers:
         free(self.greetings)
         free(self._nodes)
         free(self._asking_greetings)
+
+
+# ---- Calls before and after a run ----
+
+
+GRPC_STATUSES = _names(grpcstatus_names, GRPC_STATUSES_COUNT)
+
+
+cdef class GrpcChannel:
+    """Calls of gRPC; see native/grpccall.h for what happens inside."""
+
+    cdef grpccall *_call
+    cdef endpoint _endpoint
+    cdef bint _is_busy
+    cdef list _kept
+
+    def __cinit__(self, wanted, double timeout_s):
+        self._kept = []
+        _fill_endpoint(&self._endpoint, wanted, self._kept)
+        self._connect(_deadline_ns(timeout_s))
+
+    def __dealloc__(self):
+        self._close()
+
+    def close(self):
+        """Close the connection."""
+        self._close()
+
+    cdef void _close(self):
+        if self._call is not NULL:
+            grpccall_close(self._call)
+        self._call = NULL
+
+    cdef int _connect(self, int64_t until_ns) except -1:
+        cdef errstr_t errstr
+        self._call = grpccall_open(&self._endpoint, errstr)
+        if self._call is NULL:
+            raise ServerError(_text(errstr))
+        return self._complete(until_ns, "no connection")
+
+    cdef int _complete(self, int64_t until_ns, str missing) except -1:
+        """Connect, or complete a call; after an error the channel is closed."""
+        cdef grpccall *call = self._call
+        cdef io_status status = IO_AGAIN
+        try:
+            while status == IO_AGAIN:
+                if monotonic_ns() >= until_ns:
+                    raise ServerError(f"{missing} within the time allowed")
+                with nogil:
+                    status = grpccall_go_on(call, SIGNALS_EVERY_NS)
+                PyErr_CheckSignals()
+            if status == IO_FAILED:
+                raise ServerError(_text(grpccall_error(call)))
+        except BaseException:
+            self._close()
+            raise
+        return 0
+
+    def call(self, bytes fields, bytes message, double timeout_s, size_t most_bytes):
+        cdef int64_t until_ns = _deadline_ns(timeout_s)
+        if self._is_busy:
+            raise InternalError("a channel of gRPC has one call at a time")
+        self._is_busy = True
+        try:
+            self._call_once(fields, message, until_ns, most_bytes)
+            if grpccall_answer(self._call).is_refused:
+                self._close()
+                self._call_once(fields, message, until_ns, most_bytes)
+            if grpccall_answer(self._call).is_refused:
+                raise ServerError("REFUSED_STREAM, also when sent again")
+            return _reply(grpccall_answer(self._call))
+        finally:
+            self._is_busy = False
+
+    cdef int _call_once(
+        self, bytes fields, bytes message, int64_t until_ns, size_t most_bytes
+    ) except -1:
+        if self._call is not NULL and grpccall_is_over(self._call):
+            self._close()
+        if self._call is NULL:
+            self._connect(until_ns)
+        if grpccall_begin(
+            self._call, PyBytes_AS_STRING(fields), len(fields), PyBytes_AS_STRING(message),
+            len(message), most_bytes,
+        ) != IO_DONE:
+            raise InternalError(_text(grpccall_error(self._call)))
+        return self._complete(until_ns, "no answer")
+
+
+cdef int64_t _deadline_ns(double timeout_s):
+    return monotonic_ns() + <int64_t>(timeout_s * NS_PER_S)
+
+
+cdef _reply(const grpc_answer *answer):
+    return coretypes.GrpcReply(
+        status=None if answer.status == GRPC_NO_STATUS else answer.status,
+        words=_text(answer.words),
+        http_status=answer.http_status,
+        message=answer.message[:answer.message_bytes],
+    )
 
 
 # ---- The load generator ----

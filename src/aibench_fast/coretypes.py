@@ -238,6 +238,19 @@ class Endpoint(NamedTuple):
     """The server closes each connection after the first reply, without announcing it."""
 
 
+class GrpcReply(NamedTuple):
+    """The answer to a call of gRPC."""
+
+    status: int | None
+    """`_core.GRPC_STATUSES` has its name; None: none came."""
+    words: str
+    """The server's, with a status other than OK."""
+    http_status: int
+    """0: none came."""
+    message: bytes
+    """With the status OK."""
+
+
 class ClusterNodes(NamedTuple):
     """The nodes of a Redis Cluster, for workers that follow redirects; see native/cluster.h."""
 

@@ -17,11 +17,13 @@ VALUES = 4
 PLAN = GrpcPlan([OipOutput("y", "FP32", "FLOAT", (1, VALUES), 4 * VALUES)], 200)
 
 
-def header_fields(port: int, *more: tuple[str, str], scheme: str = "http") -> bytes:
+def header_fields(
+    port: int, *more: tuple[str, str], scheme: str = "http", path: str = INFER
+) -> bytes:
     """Return what a request's first text begins with."""
     fields = (
         (":method", "POST"), (":scheme", scheme), (":authority", f"127.0.0.1:{port}"),
-        (":path", INFER), ("content-type", "application/grpc"), ("te", "trailers"), *more,
+        (":path", path), ("content-type", "application/grpc"), ("te", "trailers"), *more,
     )  # fmt: skip
     packed = b"".join(
         struct.pack("<HH", len(name), len(value)) + name.encode() + value.encode()

@@ -7,6 +7,13 @@
 
 const char *const failure_names[] = {FAILURE_LIST(FAILURE_NAME)};
 
+enum failure_kind failure_of_http(int status)
+{
+    return status == 429   ? FAILURE_TOO_MANY_REQUESTS
+           : status == 503 ? FAILURE_UNAVAILABLE
+                           : FAILURE_ERROR_REPLY;
+}
+
 void failures_record(struct failures *f, enum failure_kind kind, const char *message,
                      int64_t now_ns)
 {

@@ -29,15 +29,34 @@
     X(FAILURE_CONNECT, "connect")               /* no new connection for a lost one within the time that is  \
                                                  * tried, or no log-in on it; the worker ends */             \
     X(FAILURE_TOO_MANY_REQUESTS, "too_many_requests") /* HTTP 429 */                                         \
-    X(FAILURE_UNAVAILABLE, "unavailable")       /* HTTP 503 */                                               \
+    X(FAILURE_UNAVAILABLE, "unavailable")       /* HTTP 503, and gRPC's UNAVAILABLE */                       \
     X(FAILURE_CLUSTER_DOWN, "cluster_down")     /* CLUSTERDOWN: the cluster takes no requests for now */     \
-    X(FAILURE_REDIRECTED, "redirected")         /* from node to node of a cluster, and to none that answers */
+    X(FAILURE_REDIRECTED, "redirected")         /* from node to node of a cluster, and to none that answers */ \
+    /* The statuses of gRPC; UNAVAILABLE is above. */                                                        \
+    X(FAILURE_CANCELLED, "cancelled")                                                                        \
+    X(FAILURE_UNKNOWN, "unknown")                                                                            \
+    X(FAILURE_INVALID_ARGUMENT, "invalid_argument")                                                          \
+    X(FAILURE_DEADLINE_EXCEEDED, "deadline_exceeded")                                                        \
+    X(FAILURE_NOT_FOUND, "not_found")                                                                        \
+    X(FAILURE_ALREADY_EXISTS, "already_exists")                                                              \
+    X(FAILURE_PERMISSION_DENIED, "permission_denied")                                                        \
+    X(FAILURE_RESOURCE_EXHAUSTED, "resource_exhausted")                                                      \
+    X(FAILURE_FAILED_PRECONDITION, "failed_precondition")                                                    \
+    X(FAILURE_ABORTED, "aborted")                                                                            \
+    X(FAILURE_OUT_OF_RANGE, "out_of_range")                                                                  \
+    X(FAILURE_UNIMPLEMENTED, "unimplemented")                                                                \
+    X(FAILURE_INTERNAL, "internal")                                                                          \
+    X(FAILURE_DATA_LOSS, "data_loss")                                                                        \
+    X(FAILURE_UNAUTHENTICATED, "unauthenticated")
 
 #define FAILURE_CONSTANT(constant, name) constant,
 
 enum failure_kind { FAILURE_NONE = -1, FAILURE_LIST(FAILURE_CONSTANT) FAILURE_KINDS };
 
 extern const char *const failure_names[FAILURE_KINDS]; /* in the order of the list */
+
+/* Return the kind of failure of an HTTP status that is not a success. */
+enum failure_kind failure_of_http(int status);
 
 struct failure_counter {
     _Atomic uint64_t count;

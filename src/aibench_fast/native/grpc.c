@@ -14,16 +14,16 @@
 #define MESSAGE_OVER_BYTES (1024 * 1024) /* a message so much longer than the longest allowed is not read */
 #define PREFIX_BYTES 5
 #define VALUE_BYTES 64
-#define NO_STATUS (-1)
+#define HTTP_OK 200
 
 /* The reply to the request in a slot. */
 struct reply {
     const struct request_kind *kind;
     int http_status;
-    int status; /* grpc-status; NO_STATUS: it did not come, or is not a number */
+    int status; /* grpc-status, or GRPC_NO_STATUS */
     char content_type[VALUE_BYTES];
     char encoding[VALUE_BYTES]; /* grpc-encoding */
-    errstr_t words;             /* grpc-message, as it came */
+    errstr_t words;             /* grpc-message */
     char *data;                 /* what came, the message's prefix included */
     size_t data_bytes;
     size_t room;
@@ -55,18 +55,6 @@ static void keep(char *to, size_t room, const char *value, size_t bytes)
 }
 #define KEEP(to, value, bytes) keep(to, sizeof to, value, bytes)
 
-/* Return a number of at most three digits, or NO_STATUS. */
-static int read_number(const char *value, size_t bytes)
-{
-    int number = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        if (value[i] < '0' || value[i] > '9')
-            return NO_STATUS;
-        number = number * 10 + (value[i] - '0');
-    }
-    return bytes > 0 && bytes <= 3 ? number : NO_STATUS;
-}
-
 #define IS(text) (name_bytes == sizeof text - 1 && memcmp(name, text, sizeof text - 1) == 0)
 
 static void on_field(void *owner, uint32_t slot, const char *name, size_t name_bytes, const char *value,
@@ -74,15 +62,15 @@ static void on_field(void *owner, uint32_t slot, const char *name, size_t name_b
 {
     struct reply *reply = &((struct grpc_reader *)owner)->replies[slot];
     if (IS(":status"))
-        reply->http_status = read_number(value, value_bytes);
+        reply->http_status = grpcstatus_read(value, value_bytes); /* as many digits */
     else if (IS("grpc-status"))
-        reply->status = read_number(value, value_bytes);
+        reply->status = grpcstatus_read(value, value_bytes);
     else if (IS("content-type"))
         KEEP(reply->content_type, value, value_bytes);
     else if (IS("grpc-encoding"))
         KEEP(reply->encoding, value, value_bytes);
     else if (IS("grpc-message"))
-        KEEP(reply->words, value, value_bytes);
+        grpcstatus_message(value, value_bytes, reply->words);
 }
 
 /* Make room for so many bytes. */
@@ -223,44 +211,32 @@ static bool is_last(const void *of)
 
 /* ---- Judging a reply ---- */
 
-static int hex_digit(char digit)
+/* Return how many bytes came after the prefix. */
+static size_t message_bytes(const struct reply *reply)
 {
-    return digit >= '0' && digit <= '9'   ? digit - '0'
-           : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
-           : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
-                                          : -1;
+    return reply->data_bytes - PREFIX_BYTES;
 }
 
-/* Undo the percent-encoding of grpc-message. */
-static void decode(const char *words, errstr_t text)
-{
-    size_t used = 0;
-    while (*words) {
-        int high = words[0] == '%' ? hex_digit(words[1]) : -1;
-        int low = high >= 0 ? hex_digit(words[2]) : -1;
-        text[used++] = low >= 0 ? (char)(high << 4 | low) : *words;
-        words += low >= 0 ? 3 : 1;
-    }
-    text[used] = '\0';
-}
-
-/* The server refused, with a grpc-status other than OK. */
+/* The server refused, with a status other than OK. */
 static void judge_status(struct grpc_reader *r, const struct reply *reply)
 {
-    errstr_t words;
-    decode(reply->words, words);
-    replycheck_fail(r->check, FAILURE_ERROR_REPLY, "grpc-status %d: %.200s", reply->status, words);
+    enum failure_kind kind = grpcstatus_kind(reply->status);
+    if (reply->status < GRPC_STATUSES)
+        replycheck_fail(r->check, kind, "gRPC %s: %.200s", grpcstatus_names[reply->status], reply->words);
+    else
+        replycheck_fail(r->check, kind, "gRPC status %d: %.200s", reply->status, reply->words);
 }
 
-static void judge_message(struct grpc_reader *r, const struct reply *reply)
+/* Judge the framing of the message; return whether it is whole. */
+static bool judge_frame(struct grpc_reader *r, const struct reply *reply)
 {
     const unsigned char *prefix = (const unsigned char *)reply->data;
     if (reply->data_bytes < PREFIX_BYTES) {
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "grpc-status OK without a message");
-        return;
+        return false;
     }
     size_t announced = (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 | prefix[4];
-    size_t bytes = reply->data_bytes - PREFIX_BYTES;
+    size_t bytes = message_bytes(reply);
     if (prefix[0] != 0)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY,
                         "the reply is compressed, which was not requested (grpc-encoding: %s)",
@@ -271,7 +247,8 @@ static void judge_message(struct grpc_reader *r, const struct reply *reply)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a message of %zu bytes, and %zu more after it", announced,
                         bytes - announced);
     else
-        oipmessage_judge(r->check, reply->data + PREFIX_BYTES, bytes);
+        return true;
+    return false;
 }
 
 static void judge_reset(struct grpc_reader *r, const struct reply *reply)
@@ -287,25 +264,48 @@ static void judge_reset(struct grpc_reader *r, const struct reply *reply)
                         http2_code_name(r->end.code));
 }
 
-static void settle(void *of)
+/* Judge everything but the content of the message; return whether there is one. */
+static bool judge_call(struct grpc_reader *r, const struct reply *reply)
 {
-    struct grpc_reader *r = of;
-    const struct reply *reply = &r->replies[r->end.slot];
     if (r->end.how == HTTP2_REFUSED)
         replycheck_fail(r->check, FAILURE_UNAVAILABLE, "REFUSED_STREAM, also when sent again");
     else if (r->end.how == HTTP2_RESET)
         judge_reset(r, reply);
-    else if (reply->status > 0)
+    else if (reply->status > GRPC_OK)
         judge_status(r, reply);
-    else if (reply->http_status != 200)
-        replycheck_fail(r->check, FAILURE_ERROR_REPLY, "HTTP %d, which is not of gRPC", reply->http_status);
+    else if (reply->http_status != HTTP_OK)
+        replycheck_fail(r->check, failure_of_http(reply->http_status), "HTTP %d, which is not of gRPC",
+                        reply->http_status);
     else if (strncmp(reply->content_type, "application/grpc", strlen("application/grpc")) != 0)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply's content-type is %s, not application/grpc",
                         reply->content_type[0] ? reply->content_type : "missing");
-    else if (reply->status == NO_STATUS)
+    else if (reply->status == GRPC_NO_STATUS)
         replycheck_fail(r->check, FAILURE_PROTOCOL, "a reply without a grpc-status");
     else
-        judge_message(r, reply);
+        return judge_frame(r, reply);
+    return false;
+}
+
+static void settle(void *of)
+{
+    struct grpc_reader *r = of;
+    const struct reply *reply = &r->replies[r->end.slot];
+    if (judge_call(r, reply))
+        oipmessage_judge(r->check, reply->data + PREFIX_BYTES, message_bytes(reply));
+}
+
+void grpc_answered(void *reader, struct grpc_answer *answer)
+{
+    struct grpc_reader *r = reader;
+    const struct reply *reply = &r->replies[r->end.slot];
+    bool is_refusal = reply->status > GRPC_OK || reply->http_status != HTTP_OK;
+    *answer = (struct grpc_answer){.http_status = reply->http_status, .status = reply->status};
+    memcpy(answer->words, reply->words, sizeof answer->words);
+    answer->is_refused = r->end.how == HTTP2_REFUSED;
+    if (!answer->is_refused && !(r->end.how == HTTP2_ANSWERED && is_refusal) && judge_call(r, reply)) {
+        answer->message = reply->data + PREFIX_BYTES;
+        answer->message_bytes = message_bytes(reply);
+    }
 }
 
 /* ---- Streams ---- */
@@ -317,7 +317,7 @@ static uint32_t submit(void *of, const struct request_kind *kind, const struct i
     struct reply *reply = &r->replies[slot];
     reply->kind = kind;
     reply->http_status = 0;
-    reply->status = NO_STATUS;
+    reply->status = GRPC_NO_STATUS;
     reply->content_type[0] = reply->encoding[0] = reply->words[0] = '\0';
     reply->data_bytes = 0;
     reply->is_too_long = reply->has_no_memory = false;

@@ -10,8 +10,23 @@
 #ifndef AIBENCH_GRPC_H
 #define AIBENCH_GRPC_H
 
+#include "grpcstatus.h"
 #include "protocol.h"
 
 extern const struct protocol grpc_protocol;
+
+/* A reply that is not judged yet. */
+struct grpc_answer {
+    int http_status;
+    int status;  /* grpc-status, or GRPC_NO_STATUS */
+    errstr_t words; /* grpc-message */
+    bool is_refused; /* the server did not process the request, which may be sent again */
+    const char *message; /* of status OK; in the reader until the next request */
+    size_t message_bytes;
+};
+
+/* Read the reply that `judge` returned IO_DONE for last, instead of settling it. If it is not one of gRPC, the check
+ * says why. */
+void grpc_answered(void *reader, struct grpc_answer *answer);
 
 #endif

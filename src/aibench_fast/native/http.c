@@ -489,9 +489,7 @@ static void judge_outputs(struct http_reader *r)
 /* Copy the server's message: from its JSON, or the first line of the body. */
 static void judge_refusal(struct http_reader *r, int status)
 {
-    enum failure_kind kind = status == 429   ? FAILURE_TOO_MANY_REQUESTS
-                             : status == 503 ? FAILURE_UNAVAILABLE
-                                             : FAILURE_ERROR_REPLY;
+    enum failure_kind kind = failure_of_http(status);
     if (r->encoding[0]) {
         replycheck_fail(r->check, kind, "HTTP %d, its message in Content-Encoding: %s", status, r->encoding);
         return;

@@ -17,12 +17,14 @@
 
 #define RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH
 #define READ_AHEAD_BYTES (64 * 1024)
+#define HTTP2_PROTOCOL "\x02h2" /* as ALPN lists it: behind its length */
 
 struct tls {
     SSL_CTX *context;
     BIO_METHOD *socket_method;
     char *server_name;
     bool is_address; /* server_name is an address, not a name */
+    bool http2;      /* the server has to choose it */
     pthread_mutex_t mutex; /* guards `session` */
     SSL_SESSION *session;  /* the newest; NULL: none yet */
 };
@@ -116,6 +118,9 @@ static bool configure(struct tls *tls, const struct tls_config *config, errstr_t
     SSL_CTX_set_default_read_buffer_len(context, READ_AHEAD_BYTES);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, keep_session);
+    /* Returns 0 for success, unlike its neighbours; without memory the server's choice is missing later. */
+    if (config->http2)
+        SSL_CTX_set_alpn_protos(context, (const unsigned char *)HTTP2_PROTOCOL, sizeof HTTP2_PROTOCOL - 1);
     SSL_CTX_set_verify(context, config->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     ERR_clear_error();
     if ((config->ca_file || config->ca_folder) &&
@@ -150,6 +155,7 @@ struct tls *tls_create(const struct tls_config *config, errstr_t errstr)
         tls_free(tls);
         return NULL;
     }
+    tls->http2 = config->http2;
     tls->is_address = inet_pton(AF_INET, tls->server_name, &address) == 1 ||
                       inet_pton(AF_INET6, tls->server_name, &address) == 1;
     if (!configure(tls, config, errstr)) {
@@ -227,12 +233,26 @@ static void note_error(struct tls_link *link)
     errno = link->error;
 }
 
+/* Return whether the server chose HTTP/2, if it has to. */
+static bool has_protocol(const struct tls_link *link)
+{
+    const struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(link->ssl));
+    const unsigned char *chosen;
+    unsigned int bytes;
+    SSL_get0_alpn_selected(link->ssl, &chosen, &bytes);
+    return !tls->http2 || (bytes == sizeof HTTP2_PROTOCOL - 2 && memcmp(chosen, HTTP2_PROTOCOL + 1, bytes) == 0);
+}
+
 enum io_status tls_handshake(struct tls_link *link, errstr_t errstr)
 {
     link->is_drained = false;
     ERR_clear_error();
-    if (SSL_connect(link->ssl) == 1)
-        return IO_DONE;
+    if (SSL_connect(link->ssl) == 1) {
+        if (has_protocol(link))
+            return IO_DONE;
+        snprintf(errstr, ERRSTR_BYTES, "TLS: the server does not choose HTTP/2 by ALPN");
+        return IO_FAILED;
+    }
     note_error(link);
     if (!link->is_over)
         return IO_AGAIN;

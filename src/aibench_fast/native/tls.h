@@ -30,6 +30,7 @@ struct tls_config {
     const char *key;         /* PEM, of our certificate */
     const char *server_name; /* the server's certificate must be for this name or address */
     bool insecure;           /* accept any certificate */
+    bool http2;              /* speak HTTP/2, which the server has to choose by ALPN */
 };
 
 struct tls;
