@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import hpack
+from google.protobuf.message import DecodeError
 from http2frames import (
     ACK,
     END_HEADERS,
     HEAD_BYTES,
+    HEADER_TABLE_SIZE,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
     PREFACE,
@@ -38,7 +40,7 @@ SERVICE = "/inference.GRPCInferenceService/"
 VALUES = 4
 GENEROUS = {MAX_CONCURRENT_STREAMS: 100, INITIAL_WINDOW_SIZE: WINDOW_BYTES_MAX}
 """Settings of a server that holds nothing up."""
-OK, UNIMPLEMENTED, INTERNAL = 0, 12, 13
+OK, INVALID_ARGUMENT, UNIMPLEMENTED, INTERNAL = 0, 3, 12, 13
 
 
 @dataclass(eq=False)
@@ -123,7 +125,27 @@ def well(asked: Asked, number: int) -> bytes:
 def echo(asked: Asked, number: int) -> bytes:
     """Answer the tensor that came."""
     del number
-    return answer(asked.stream, prefixed(message(asked.request.raw_input_contents[0])))
+    try:
+        (tensor,) = asked.request.raw_input_contents
+    except (DecodeError, ValueError):
+        return refusal(asked.stream, INVALID_ARGUMENT, "no request with a tensor")
+    return answer(asked.stream, prefixed(message(tensor)))
+
+
+def echo_as_it_is_read(window_bytes: int) -> dict[str, Any]:
+    """Return how a server is that echoes, and that opens a window again by what it has read."""
+
+    def read(connection: Connection, came: Frame) -> None:
+        if came.type == Type.DATA and came.payload:
+            count = len(came.payload)
+            more = b"" if came.ends_stream else window_update(came.stream, count)
+            connection.send(more + window_update(0, count))
+
+    return {
+        "infer": echo,
+        "settings": {**GENEROUS, INITIAL_WINDOW_SIZE: window_bytes},
+        "on_frame": read,
+    }
 
 
 def _model() -> triton.ModelMetadataResponse:
@@ -183,7 +205,7 @@ class FakeGrpc(LoopThread):
     async def answer(self, connection: Connection, stream: int, fields: Mapping[str, str],
                      body: bytes) -> None:  # fmt: skip
         """Answer a call that came whole."""
-        method = fields[":path"].removeprefix(SERVICE)
+        method = fields.get(":path", "").removeprefix(SERVICE)
         if method != "ModelInfer":
             reply = self.service.get(method)
             connection.send(
@@ -216,6 +238,8 @@ class _Reader:
         self._connection = connection
         self._reader = reader
         self._decoder = hpack.Decoder()
+        if HEADER_TABLE_SIZE in server.settings:
+            self._decoder.max_allowed_table_size = server.settings[HEADER_TABLE_SIZE]
         self._block = b""
         self._calls: dict[int, tuple[dict[str, str], bytearray]] = {}
         self._answers: set[asyncio.Task[None]] = set()

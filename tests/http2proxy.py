@@ -32,7 +32,9 @@ from http2frames import (
 )
 
 FRAME_DELAYING = ("withhold",)
-FRAME_LOSING = ("cut_inside", "refuse", "goaway", "goaway_below", "goaway_error")
+FRAME_GRACEFUL = ("refuse", "goaway", "goaway_below")
+"""What costs no request: it is answered, or may be sent again."""
+FRAME_LOSING = ("cut_inside", "goaway_error")
 FRAME_CHANGING = ("reset_stream", "drop_frame", "double_frame", "drop_trailers")
 """
 Kinds of faults at frames, beside those that fit both, such as `cut` and `delay`; all but `withhold`

@@ -2,10 +2,10 @@
 
 import grpc
 import pytest
-from fake_grpc import GENEROUS, Connection, FakeGrpc, echo
+from fake_grpc import FakeGrpc, echo, echo_as_it_is_read
 from faultproxy import REPLIES, REQUESTS, Fault
 from generator import run
-from http2frames import INITIAL_WINDOW_SIZE, Code, Frame, Type, window_update
+from http2frames import Code
 from http2proxy import Http2FaultProxy
 from tritonclient.grpc import service_pb2 as triton
 from tritonclient.grpc import service_pb2_grpc
@@ -141,16 +141,9 @@ def test_a_frame_that_does_not_come_is_found(frame: int, kind: str) -> None:
 def test_a_window_that_is_withheld_is_waited_for(streams: int) -> None:
     """The server opens its windows as it reads, and the proxy keeps that back for a while."""
 
-    def read_on(connection: Connection, came: Frame) -> None:
-        if came.type == Type.DATA:
-            read = len(came.payload)
-            more = window_update(came.stream, read) if not came.ends_stream else b""
-            connection.send(more + window_update(0, read))
-
-    narrow = {**GENEROUS, INITIAL_WINDOW_SIZE: 20}
     withheld = Fault("withhold", 0, REPLIES, at_frame=30, amount=200)
     with (
-        FakeGrpc(echo, settings=narrow, on_frame=read_on) as server,
+        FakeGrpc(**echo_as_it_is_read(20)) as server,
         Http2FaultProxy(server.port, [withheld]) as proxy,
     ):
         proxy.arm()

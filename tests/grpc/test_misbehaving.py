@@ -260,6 +260,73 @@ def test_a_success_before_the_request_was_sent_is_none() -> None:
     assert only(counted) == ("protocol", 10, "answered before the request was sent")
 
 
+def test_a_message_far_too_long_takes_no_memory_and_no_connection() -> None:
+    """Its stream is reset; what was on its way already changes nothing."""
+    mebibyte = bytes(1 << 20)
+
+    def endless(stream: int) -> bytes:
+        return head(stream) + b"".join(
+            h2.data(stream, part) for part in [WHOLE[:5], *[mebibyte] * 8]
+        )
+
+    with FakeGrpc(once(endless)) as server:
+        counted = run(server.port, requests=10, streams=2)
+    kind, times, words = only(counted)
+    assert (kind, times) == ("wrong_size", 1)
+    assert words.startswith("a message of over 1")
+    (connection,) = server.connections
+    assert sum(came.type == Type.RST_STREAM for came in connection.received) == 1
+
+
+@pytest.mark.parametrize("of", ["ping", "settings", "window", "data"])
+def test_what_comes_without_an_end_does_not_hold_up_the_run(of: str) -> None:
+    """As fast as it is read, in place of a reply."""
+    parts = {
+        "ping": h2.ping(1),
+        "settings": h2.settings({h2.MAX_CONCURRENT_STREAMS: 100}),
+        "window": h2.window_update(1, 1) + h2.settings({h2.INITIAL_WINDOW_SIZE: 1000}),
+        "data": h2.data(1, b""),
+    }
+
+    async def pour(asked: Asked, number: int) -> bytes:
+        asked.connection.send(head(asked.stream))
+        while number == 0 and not asked.connection.writer.transport.is_closing():
+            asked.connection.send(parts[of] * 200)
+            await asked.connection.writer.drain()
+            await asyncio.sleep(0)
+        return h2.data(asked.stream, WHOLE) + trailers(asked.stream)
+
+    with FakeGrpc(pour) as server:
+        counted = run(server.port, requests=10, timeout_s=1)
+    kind, times, _ = only(counted)
+    assert (kind in ("client_timeout", "protocol"), times) == (True, 1)
+    assert counted.measured.counters["successes"] == 9
+
+
+@pytest.mark.parametrize("table_bytes", [0, 100, 100_000])
+def test_header_fields_are_as_the_server_can_read_them(table_bytes: int) -> None:
+    seen = []
+
+    def look(asked: Asked, number: int) -> bytes:
+        seen.append(dict(asked.fields))
+        return well(asked, number)
+
+    with FakeGrpc(look, settings={**GENEROUS, h2.HEADER_TABLE_SIZE: table_bytes}) as server:
+        counted = run(server.port, requests=50, fields=[("x-long", "y" * 90)])
+    assert failures(counted) == {}
+    assert len(seen) == 50
+    assert seen.count(seen[0]) == 50
+    assert seen[0]["x-long"] == "y" * 90
+
+
+@pytest.mark.parametrize(("most", "frames"), [(16_384, 37), (100_000, 7), ((1 << 24) - 1, 1)])
+def test_frames_are_as_large_as_the_server_takes(most: int, frames: int) -> None:
+    with FakeGrpc(settings={**GENEROUS, h2.MAX_FRAME_SIZE: most}) as server:
+        counted = run(server.port, requests=4, tensor_bytes=602_112)
+    assert failures(counted) == {}
+    assert len(uploads(server)) == 4 * frames
+
+
 # ---- What may be sent again ----
 
 
