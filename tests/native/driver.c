@@ -6,7 +6,7 @@
  * Tensors have TENSOR_BYTES, and are generated if TENSOR_FILE is "-". The figures are read every LOOK_EVERY_NS. Both are
  * set when it is compiled. STOP_AFTER_MS 0: the run ends by itself. REQUESTS_PER_S 0: a closed loop; negative: Poisson
  * arrivals, half of them in a step of a ramp, shed when they are 100 ms late. KINDS above 1: a mix of so many.
- * PROTOCOL: resp or http. With a CA_FILE it uses TLS, and trusts this authority.
+ * PROTOCOL: resp, http or grpc. With a CA_FILE it uses TLS, and trusts this authority.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed parts. The last one
  * is the number of requests in the figures of all parts.
  */
@@ -16,6 +16,8 @@
 #include <string.h>
 
 #include "clock.h"
+#include "grpc.h"
+#include "http2.h"
 #include "loadgen.h"
 #include "round_trip.h"
 
@@ -89,6 +91,64 @@ static int http_request(char *before, size_t room, const char **after)
                     json_bytes, json_bytes + TENSOR_BYTES, json);
 }
 
+static void put_field(char **to, const char *name, const char *value)
+{
+    size_t lengths[] = {strlen(name), strlen(value)};
+    for (int i = 0; i < 2; i++) {
+        *(*to)++ = (char)(lengths[i] & 0xff);
+        *(*to)++ = (char)(lengths[i] >> 8);
+    }
+    *to = stpcpy(stpcpy(*to, name), value);
+}
+
+static char *put_varint(char *to, size_t number)
+{
+    for (; number > 0x7f; number >>= 7)
+        *to++ = (char)((number & 0x7f) | 0x80);
+    *to++ = (char)number;
+    return to;
+}
+
+static int grpc_request(char *before, size_t room, const char **after)
+{
+    char *at = before + 4, *prefix, *message, *input;
+    put_field(&at, ":method", "POST");
+    put_field(&at, ":scheme", "http");
+    put_field(&at, ":authority", "127.0.0.1");
+    put_field(&at, ":path", "/inference.GRPCInferenceService/ModelInfer");
+    put_field(&at, "content-type", "application/grpc");
+    put_field(&at, "te", "trailers");
+    memcpy(before, &(uint32_t){(uint32_t)(at - before - 4)}, 4); /* on a little-endian machine */
+    prefix = at;
+    message = prefix + 5;
+    at = stpcpy(message, "\x0a\x01m\x2a"); /* the model's name, and an input of so many bytes: */
+    input = at + 1;
+    at = stpcpy(input, "\x0a\x01x\x12\x04" "FP32\x1a"); /* its name, its datatype, and a shape of so many bytes: */
+    char *shape = at + 1;
+    *shape = 1;
+    char *shape_end = put_varint(shape + 1, TENSOR_BYTES / 4);
+    *at = (char)(shape_end - shape);
+    *(input - 1) = (char)(shape_end - input);
+    at = shape_end;
+    *at++ = 0x3a; /* raw_input_contents */
+    at = put_varint(at, TENSOR_BYTES);
+    size_t bytes = (size_t)(at - message) + TENSOR_BYTES;
+    *prefix = 0;
+    for (int i = 1; i <= 4; i++)
+        prefix[i] = (char)(bytes >> (32 - 8 * i));
+    *after = "";
+    return at < before + room ? (int)(at - before) : -1;
+}
+
+typedef int write_request(char *before, size_t room, const char **after);
+
+struct spoken {
+    const char *name;
+    const struct protocol *protocol;
+    write_request *request;
+    size_t text_bytes;
+};
+
 int main(int argc, char **argv)
 {
     static struct loadgen_snapshot snapshot;
@@ -108,7 +168,17 @@ int main(int argc, char **argv)
     if (argc != 11 && argc != 12)
         return fail("usage: PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS "
                     "REQUESTS_PER_S PIPELINE KINDS PROTOCOL [CA_FILE]");
-    bool over_http = strcmp(argv[10], "http") == 0;
+    const struct spoken all[] = {
+        {"resp", &resp_protocol, resp_request, RESP_TEXT_BYTES},
+        {"http", &http_protocol, http_request, 4096},
+        {"grpc", &grpc_protocol, grpc_request, 256},
+    };
+    const struct spoken *spoken = all;
+    while (strcmp(spoken->name, argv[10]) != 0)
+        if (++spoken == all + sizeof all / sizeof all[0])
+            return fail("the protocol is resp, http or grpc");
+    char greeting_bytes[HTTP2_GREETING_BYTES];
+    struct greeting greeting = {greeting_bytes, http2_greeting(greeting_bytes), 1};
     struct tls_config trusted = {.ca_file = argv[11], .server_name = "127.0.0.1"};
     struct tls *tls = argc == 12 ? tls_create(&trusted, errstr) : NULL;
     if (argc == 12 && tls == NULL)
@@ -120,7 +190,7 @@ int main(int argc, char **argv)
                      : tensormap_open(&tensors, (const char **)&argv[5], 1, TENSOR_BYTES, errstr);
     if (mapped < 0)
         return fail(errstr);
-    int before_bytes = (over_http ? http_request : resp_request)(before, sizeof before, &after);
+    int before_bytes = spoken->request(before, sizeof before, &after);
     struct request_text *texts = calloc(2 * workers, sizeof *texts);
     for (uint32_t i = 0; i < workers; i++) {
         texts[2 * i] = (struct request_text){before, (size_t)before_bytes};
@@ -135,11 +205,13 @@ int main(int argc, char **argv)
             .batch = 1,
             .output_bytes = OUTPUT_BYTES,
             .output_bytes_max = OUTPUT_BYTES,
-            .text_bytes = over_http ? 4096 : RESP_TEXT_BYTES,
+            .text_bytes = spoken->text_bytes,
             .weight = 1 + i,
         };
-        if (over_http)
+        if (spoken->protocol == &http_protocol)
             kinds[i].http = http_plan;
+        else if (spoken->protocol == &grpc_protocol)
+            kinds[i].grpc = http_plan.outputs;
         else
             kinds[i].plan = resp_plan;
     }
@@ -150,7 +222,8 @@ int main(int argc, char **argv)
     };
     struct endpoint server = {.host = "127.0.0.1", .port = atoi(argv[1]), .tls = tls};
     struct loadgen_config config = {
-        .protocol = over_http ? &http_protocol : &resp_protocol,
+        .protocol = spoken->protocol,
+        .greetings = spoken->protocol->streams ? &greeting : NULL,
         .servers = &server,
         .server_count = 1,
         .kinds = kinds,
