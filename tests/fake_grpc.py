@@ -79,11 +79,11 @@ Answer = bytes | None
 Behaviour = Callable[[Asked, int], Answer | Awaitable[Answer]]
 
 
-def message(tensor: bytes = bytes(4 * VALUES), **changes: object) -> bytes:
-    """Return a reply's message with one output."""
+def message(tensor: bytes = bytes(4 * VALUES), values: int = VALUES, **changes: object) -> bytes:
+    """Return a reply's message with one output, of rows of so many values."""
     reply = triton.ModelInferResponse(model_name="m", model_version="1", id="1", **changes)
-    rows = len(tensor) // (4 * VALUES)
-    reply.outputs.add(name="y", datatype="FP32", shape=[rows, VALUES])
+    rows = len(tensor) // (4 * values)
+    reply.outputs.add(name="y", datatype="FP32", shape=[rows, values])
     reply.raw_output_contents.append(tensor)
     return bytes(reply.SerializeToString())
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import grpc
 import pytest
+from fake_grpc import Asked, FakeGrpc, answer, message, prefixed
 from generator import VALUES, run
 from tritonclient.grpc import service_pb2 as triton
 from tritonclient.grpc import service_pb2_grpc
 
+STUCK = b"\xff\xff\xff\x42" + bytes(5)
+"""The head of a frame of 16 MiB, of an unknown type."""
 Infer = Callable[[triton.ModelInferRequest, Any], triton.ModelInferResponse]
 
 
@@ -76,3 +79,18 @@ def test_a_slow_request_does_not_hold_up_the_others() -> None:
     with grpcio_server(infer) as port:
         counted = run(port, requests=40, streams=2)
     assert counted.measured.counters["successes"] == 40
+
+
+def test_a_connection_that_is_stuck_is_replaced() -> None:
+    """Its server answers neither requests nor a PING, but it does not close it."""
+
+    def silent(asked: Asked, _: int) -> bytes:
+        first_connection = asked.connection.number == 0
+        # All that follows is taken for the rest of this frame.
+        return STUCK if first_connection else answer(asked.stream, prefixed(message()))
+
+    with FakeGrpc(silent) as server:
+        counted = run(server.port, requests=20, streams=2, timeout_s=0.2)
+    assert counted.counters["remade"] == 1
+    assert counted.measured.failures["client_timeout"][0] <= 6
+    assert counted.measured.counters["successes"] >= 12

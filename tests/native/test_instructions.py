@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_grpc import FakeGrpc, answer, message, prefixed
 from fake_inference import FakeInference
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
 
@@ -16,7 +17,7 @@ from vendored_sources import Sources
 TENSOR_BYTES = 16
 GENERATED = Path("-")  # in place of a tensor file
 REQUESTS = (200, 1200)
-PINNED = {("gcc", "12", "x86_64"): {"resp": 2000, "http": 3070}}
+PINNED = {("gcc", "12", "x86_64"): {"resp": 2000, "http": 3070, "grpc": 13_650}}
 """Counts by compiler, its major version and the machine; kept within 5 %."""
 WITHIN = 0.05
 AT_MOST = 20_000
@@ -55,14 +56,28 @@ def all_at_once() -> FakeRedisAI:
     )
 
 
+def over_grpc() -> FakeGrpc:
+    """Send all frames of a reply at once."""
+    output = message(bytes(OUTPUT_BYTES), OUTPUT_BYTES // 4)
+    return FakeGrpc(lambda asked, _: answer(asked.stream, prefixed(output)))
+
+
+SERVERS: dict[str, Callable[[], FakeRedisAI | FakeInference | FakeGrpc]] = {
+    "resp": all_at_once, "http": FakeInference, "grpc": over_grpc,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("protocol", "workers", "threads"),
-    [("resp", 1, 1), ("resp", 8, 1), ("resp", 8, 2), ("http", 1, 1), ("http", 8, 2)],
-)
+    [
+        ("resp", 1, 1), ("resp", 8, 1), ("resp", 8, 2), ("http", 1, 1), ("http", 8, 2),
+        ("grpc", 1, 1), ("grpc", 8, 2),
+    ],
+)  # fmt: skip
 def test_a_request_costs_no_more_instructions_than_it_did(
     driver: Path, protocol: str, workers: int, threads: int
 ) -> None:
-    with all_at_once() if protocol == "resp" else FakeInference() as server:
+    with SERVERS[protocol]() as server:
         counted = callgrind.instructions_per_request(
             driver, server.port, GENERATED, workers=workers, threads=threads, requests=REQUESTS,
             protocol=protocol,

@@ -4,7 +4,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import grpcfaults
 import pytest
+from fake_grpc import FakeGrpc
 from fake_inference import Asked, FakeInference, binary_reply, json_reply
 from fake_redisai import OK, FakeRedisAI
 
@@ -60,6 +62,17 @@ def test_a_run_over_http_with_failures(checked: list[object]) -> None:
     with FakeInference(infer=behave) as server:
         requests, successes, failures = requests_of(
             [*checked, server.port, 4, 2, 200, "-", 0, 0, 1, 1, "http"]
+        )
+    assert requests == 200
+    assert successes > 0
+    assert failures > 0
+
+
+@pytest.mark.parametrize("streams", [1, 4])
+def test_a_run_over_grpc_with_failures(checked: list[object], streams: int) -> None:
+    with FakeGrpc(grpcfaults.behave) as server:
+        requests, successes, failures = requests_of(
+            [*checked, server.port, 4, 2, 200, "-", 0, 0, streams, 1, "grpc"]
         )
     assert requests == 200
     assert successes > 0

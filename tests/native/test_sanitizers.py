@@ -6,8 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import grpcfaults
 import pytest
 from certificates import Authority, Certificate, has_openssl
+from fake_grpc import FakeGrpc, answer
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
 from fake_redisai import OK, FakeRedisAI
 
@@ -15,6 +17,9 @@ from benchmarks.perf import programs
 from vendored_sources import Sources
 
 TSAN_SUPPRESSIONS = Path(__file__).with_name("tsan.supp")
+
+
+PROTOCOLS = {FakeRedisAI: "resp", FakeInference: "http", FakeGrpc: "grpc"}
 
 
 @pytest.fixture(scope="session", params=["address,undefined", "thread"])
@@ -36,14 +41,14 @@ def small_tensors(tmp_path: Path) -> Path:
 
 def drive(
     driver: Path,
-    server: FakeRedisAI | FakeInference,
+    server: FakeRedisAI | FakeInference | FakeGrpc,
     *arguments: object,
     requests_per_s: int = 0,
     pipeline: int = 1,
     kinds: int = 1,
     ca_file: Path | None = None,
 ) -> list[int]:
-    protocol = "resp" if isinstance(server, FakeRedisAI) else "http"
+    protocol = PROTOCOLS[type(server)]
     trusted = () if ca_file is None else (ca_file,)
     words = (server.port, *arguments, requests_per_s, pipeline, kinds, protocol, *trusted)
     done = subprocess.run(
@@ -187,6 +192,30 @@ def test_a_run_over_http(driver: Path, small_tensors: Path) -> None:
     assert requests == 500
     assert failures >= 60
     assert successes > 300
+
+
+@pytest.mark.parametrize("streams", [1, 5])
+def test_a_run_over_grpc(driver: Path, small_tensors: Path, streams: int) -> None:
+    with FakeGrpc(grpcfaults.behave) as server:
+        requests, successes, failures, *_ = drive(
+            driver, server, 7, 2, 500, small_tensors, 0, pipeline=streams
+        )
+    assert requests == 500
+    assert failures >= 60
+    assert successes > 200
+
+
+def test_a_run_over_grpc_by_a_schedule_that_is_stopped(driver: Path, small_tensors: Path) -> None:
+    async def late(asked: grpcfaults.Asked, number: int) -> bytes:
+        await asyncio.sleep(0.6 if number % 5 == 0 else 0)  # beyond the client's own time-out
+        return answer(asked.stream, grpcfaults.WELL)
+
+    with FakeGrpc(late) as server:
+        counts = drive(driver, server, 4, 2, 10**9, small_tensors, 1500, requests_per_s=20)
+    requests, successes, failures, abandoned, *_ = counts
+    assert 0 < failures < requests
+    assert successes > 0
+    assert abandoned <= 4
 
 
 def test_tensors_survive_as_json(driver: Path) -> None:

@@ -347,6 +347,12 @@ static int64_t cancel(void *of, uint32_t slot)
     return http2_cancel(r->http2, slot);
 }
 
+static bool probe(void *of, int64_t now_ns, int64_t patience_ns)
+{
+    struct grpc_reader *r = of;
+    return http2_probe(r->http2, now_ns, patience_ns);
+}
+
 static bool may_have_more(const void *of)
 {
     const struct grpc_reader *r = of;
@@ -358,6 +364,7 @@ static const struct stream_protocol streams = {
     .take = take,
     .ended = stream_ended,
     .cancel = cancel,
+    .probe = probe,
     .may_have_more = may_have_more,
 };
 

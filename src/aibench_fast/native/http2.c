@@ -59,6 +59,7 @@ struct http2 {
     char control[CONTROL_BYTES];
     char first[FIRST_BYTES]; /* that came */
     size_t first_bytes;
+    int64_t asked_ns; /* since when the server owes a sign of life; 0: it does not */
     bool is_greeted;
     bool is_last;
     bool has_goaway;
@@ -299,6 +300,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         h->is_greeted |= !(frame->hd.flags & NGHTTP2_FLAG_ACK);
     else if (frame->hd.type == NGHTTP2_GOAWAY)
         note_goaway(h, &frame->goaway);
+    else if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+        h->asked_ns = 0;
     if (s == NULL)
         return 0;
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
@@ -306,6 +309,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     } else if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) { /* of HEADERS or DATA */
         if (s->left_bytes > 0)
             nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+        h->asked_ns = 0;
         end(h, s, HTTP2_ANSWERED, 0);
     }
     return 0;
@@ -593,6 +597,15 @@ int64_t http2_cancel(struct http2 *h, uint32_t slot)
     s->id = 0;
     h->free_slots[h->free_count++] = slot;
     return s->waited_ns;
+}
+
+bool http2_probe(struct http2 *h, int64_t now_ns, int64_t patience_ns)
+{
+    if (h->asked_ns)
+        return now_ns - h->asked_ns < patience_ns;
+    h->asked_ns = now_ns;
+    nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
+    return true;
 }
 
 bool http2_has_end(const struct http2 *h)

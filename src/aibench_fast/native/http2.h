@@ -96,6 +96,10 @@ uint32_t http2_submit(struct http2 *h, const struct iovec *pieces, size_t count)
  * windows. */
 int64_t http2_cancel(struct http2 *h, uint32_t slot);
 
+/* Ask the server for a sign of life, a PING, unless a question is open. Return false if it has been open for
+ * `patience_ns`, without an answer to it or to any request. */
+bool http2_probe(struct http2 *h, int64_t now_ns, int64_t patience_ns);
+
 /* Take the end of a request, and free its slot. Return false if none has ended that was not taken yet. */
 bool http2_next_end(struct http2 *h, struct http2_end *end);
 

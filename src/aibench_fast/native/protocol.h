@@ -49,6 +49,10 @@ struct stream_protocol {
     /* End a request that is under way. Return how long it waited for the server's flow-control windows. */
     int64_t (*cancel)(void *reader, uint32_t slot);
 
+    /* A request was not answered in time: ask the server for a sign of life, unless it was asked. Return false if it was
+     * `patience_ns` ago, and it gave none. */
+    bool (*probe)(void *reader, int64_t now_ns, int64_t patience_ns);
+
     /* Return whether the last bytes that were received filled the room, so that more may be there. */
     bool (*may_have_more)(const void *reader);
 };

@@ -287,21 +287,44 @@ void streams_idle(struct iothread *t, struct worker *w)
     w->connection.hung_up |= !lives; /* worker_begin makes a new one */
 }
 
+/* The oldest request is overdue: end it alone. */
+static void expire_oldest(struct iothread *t, struct worker *w)
+{
+    long long limit_ms = t->run->config.reply_timeout_ns / NS_PER_MS;
+    int64_t waited_ns = 0;
+    if (oldest(w)->slot != NO_SLOT)
+        waited_ns = streams_of(t)->cancel(w->connection.reader, oldest(w)->slot);
+    judge_oldest(t, w);
+    if (waited_ns)
+        replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT,
+                        "no whole answer within %lld ms, of which it waited %lld ms for flow control", limit_ms,
+                        (long long)(waited_ns / NS_PER_MS));
+    else
+        replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms", limit_ms);
+    done(t, w, waited_ns);
+}
+
+static bool is_overdue(const struct iothread *t, const struct worker *w, int64_t now_ns)
+{
+    return now_ns - oldest(w)->started_ns > t->run->config.reply_timeout_ns;
+}
+
 void streams_expire(struct iothread *t, struct worker *w, int64_t now_ns)
 {
-    const struct loadgen_config *config = &t->run->config;
-    if (!w->connection.hung_up && now_ns - oldest(w)->started_ns <= config->reply_timeout_ns)
+    int64_t patience_ns = t->run->config.reply_timeout_ns;
+    if (!w->connection.hung_up && !is_overdue(t, w, now_ns))
         return;
     streams_event(t, w, true); /* the reply may have come while this thread had no time */
-    if (w->phase != WORKER_STREAMING)
+    if (w->phase != WORKER_STREAMING || !is_overdue(t, w, now_ns))
         return;
-    while (w->outstanding > 0 && now_ns - oldest(w)->started_ns > config->reply_timeout_ns) {
-        judge_oldest(t, w);
-        if (oldest(w)->slot != NO_SLOT)
-            streams_of(t)->cancel(w->connection.reader, oldest(w)->slot);
-        replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
-                        (long long)(config->reply_timeout_ns / NS_PER_MS));
-        done(t, w, 0);
+    while (w->outstanding > 0 && is_overdue(t, w, now_ns))
+        expire_oldest(t, w);
+    if (streams_of(t)->probe(w->connection.reader, now_ns, patience_ns)) {
+        streams_event(t, w, false);
+        return;
     }
-    streams_event(t, w, false);
+    w->lost = true;
+    w->check.kind = FAILURE_NONE;
+    replycheck_fail(&w->check, FAILURE_CONNECTION_LOST, "the server answers neither requests nor a PING");
+    lost(t, w);
 }
