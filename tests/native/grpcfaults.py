@@ -1,4 +1,4 @@
-"""What the driver of native tests is answered over gRPC: mostly well, now and then in a way of its own."""
+"""What the driver of native tests is answered over gRPC: mostly well, now and then otherwise."""
 
 from collections.abc import Callable
 

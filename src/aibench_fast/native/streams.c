@@ -297,7 +297,7 @@ static void expire_oldest(struct iothread *t, struct worker *w)
     judge_oldest(t, w);
     if (waited_ns)
         replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT,
-                        "no whole answer within %lld ms, of which it waited %lld ms for flow control", limit_ms,
+                        "no whole answer within %lld ms; it waited %lld ms for the server's window", limit_ms,
                         (long long)(waited_ns / NS_PER_MS));
     else
         replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms", limit_ms);
