@@ -138,6 +138,7 @@ cdef extern from "oip.h" nogil:
         oip_output all[OIP_OUTPUTS_MAX]
         size_t bytes
         bint has_strings
+        bint in_memory
 
 
 cdef extern from "http.h" nogil:
@@ -305,6 +306,7 @@ cdef extern from "kind.h" nogil:
         reply_plan plan
         http_plan http
         oip_outputs grpc
+        const char *const *written
         size_t output_bytes
         size_t output_bytes_max
         size_t text_bytes

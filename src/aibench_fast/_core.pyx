@@ -416,6 +416,7 @@ cdef int _fill_http(request_kind *native, plan, list kept) except -1:
     native.http.json_bytes = len(plan.json)
     native.http.json_bytes_max = 0 if plan.json else plan.open_bytes
     _fill_outputs(&native.http.outputs, plan.outputs, kept)
+    native.http.outputs.in_memory = plan.in_memory
     return _fill_sizes(native, native.http.outputs.bytes, plan)
 
 
@@ -439,6 +440,7 @@ cdef int _fill_any_http(request_kind *native, plan) except -1:
 cdef int _fill_grpc(request_kind *native, plan, list kept) except -1:
     """`kept`: as above."""
     _fill_outputs(&native.grpc, plan.outputs, kept)
+    native.grpc.in_memory = plan.in_memory
     return _fill_sizes(native, native.grpc.bytes, plan)
 
 
@@ -514,6 +516,7 @@ cdef class _NativeKinds:
     def __dealloc__(self):
         for i in range(self.count if self.kinds is not NULL else 0):
             free(<void *>self.kinds[i].texts)
+            free(<void *>self.kinds[i].written)
         free(self.kinds)
 
     cdef int _fill(self, request_kind *native, kind) except -1:
@@ -536,7 +539,23 @@ cdef class _NativeKinds:
         native.tolerance = kind.tolerance
         if kind.references is not None:
             native.references = PyBytes_AS_STRING(self._checked_references(native, kind))
+        if kind.written is not None:
+            self._fill_written(native, kind.written)
         return self._fill_texts(native, kind)
+
+    cdef int _fill_written(self, request_kind *native, wanted) except -1:
+        cdef const char **written
+        cdef const unsigned char[::1] memory
+        if len(wanted) != self.workers or min(map(len, wanted)) < native.output_bytes_max:
+            raise InternalError(f"memory for outputs of {len(wanted)} workers: {self.workers} need it")
+        written = <const char **>calloc(len(wanted), sizeof(char *))
+        if written is NULL:
+            raise MemoryError
+        native.written = <const char *const *>written
+        for i, memory in enumerate(wanted):
+            written[i] = <const char *>&memory[0]
+        self._kept.append(wanted)
+        return 0
 
     cdef int _fill_texts(self, request_kind *native, kind) except -1:
         cdef request_text *texts
@@ -844,6 +863,10 @@ cdef class LoadGenerator:
         config.protocol = self._kinds.protocol
         if pipeline > 1 and not config.protocol.may_pipeline:
             raise ConfigError(f"{pipeline} requests outstanding on a connection: HTTP allows one")
+        if pipeline > 1 and any(kind.written is not None for kind in kinds):
+            raise ConfigError(
+                f"`pipeline` {pipeline} with `shared_memory` all: a worker's outputs have one place; "
+                "ask for more workers")
         if self._servers.count > workers:
             raise ConfigError(
                 f"{workers} workers for {self._servers.count} servers: each needs at least one")

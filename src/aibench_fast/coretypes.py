@@ -134,6 +134,8 @@ class HttpPlan(NamedTuple):
     """The size of a usual reply without its outputs in binary, at most."""
     open_bytes: int = 0
     """The most bytes of outputs of any length, or of a reply in JSON; 0: lengths are fixed."""
+    in_memory: bool = False
+    """Replies have no values: the server writes them to memory that it shares with the client."""
 
 
 class GrpcPlan(NamedTuple):
@@ -147,6 +149,8 @@ class GrpcPlan(NamedTuple):
     """The size of a usual reply without its outputs, at most."""
     open_bytes: int = 0
     """The most bytes of outputs of any length; 0: lengths are fixed."""
+    in_memory: bool = False
+    """As in `HttpPlan`."""
 
 
 class AnyHttpPlan(NamedTuple):
@@ -179,6 +183,8 @@ class Kind(NamedTuple):
     `tolerance` fails."""
     tolerance: float = 0
     weight: float = 1
+    written: Sequence[memoryview] | None = None
+    """For each worker the memory that the server writes outputs to; None: replies have them."""
 
 
 class Segment(NamedTuple):

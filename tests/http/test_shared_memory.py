@@ -21,6 +21,7 @@ from fake_inference import (
 from aibench_fast import RunConfig, run
 from aibench_fast.load.kinds import InputTensor
 from aibench_fast.protocols import sharedmemory
+from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.tensortype import split_strings
 
 REGIONS = Path("/dev/shm")
@@ -135,9 +136,9 @@ def test_strings_are_placed_by_their_lengths(tmp_path: Path, batch_size: int) ->
     with FakeInference(paths=paths, model=model, infer=infer) as server:
         result = run(
             RunConfig(
-                file=None, url=server.url, model="m", shared_memory=True, batch_size=batch_size,
+                file=None, url=server.url, model="m", shared_memory=SharedMemory.INPUTS,
                 inputs=(InputTensor(tmp_path / "lines.txt", (1,), "BYTES", "TEXT"),),
-                max_queries=10 * batch_size,
+                batch_size=batch_size, max_queries=10 * batch_size,
             )
         )  # fmt: skip
         lengths = {len(asked.body) for asked in server.asked}
@@ -145,6 +146,29 @@ def test_strings_are_placed_by_their_lengths(tmp_path: Path, batch_size: int) ->
     cycled = [lines[place % len(lines)] for place in range(10 * batch_size)]
     expected = [cycled[place : place + batch_size] for place in range(0, len(cycled), batch_size)]
     assert read == [expected[0], *expected]  # the trial first
+
+
+def test_outputs_of_strings_are_not_put_there(cli: Cli) -> None:
+    """Their sizes differ."""
+    told = {**output(datatype="BYTES"), "parameters": {"binary_data_size": 4004}}
+    answered = binary_reply(bytes(4004), told)
+    with FakeInference(paths=Mapping(), infer=lambda *_: answered) as server:
+        code, line = told_of(cli, server, "all")
+    assert code == 2
+    assert "--shared-memory all: output y is of strings" in line
+
+
+def test_a_server_that_sends_outputs_all_the_same_is_one_line(cli: Cli) -> None:
+    def infer(asked: Asked, number: int) -> bytes:
+        if number == 0:
+            return binary_reply()
+        assert asked.document["outputs"][0]["parameters"]["shared_memory_byte_size"] >= OUTPUT_BYTES
+        return json_reply({"outputs": [{**output(), "data": [0.0] * 1001}]})
+
+    with FakeInference(paths=Mapping(), infer=infer) as server:
+        code, line = told_of(cli, server, "all")
+    assert code == 3
+    assert "output y has values, which were requested in shared memory" in line
 
 
 def test_redisai_has_none(cli: Cli) -> None:

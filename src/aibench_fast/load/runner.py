@@ -226,6 +226,7 @@ def _load_generator(
     _allow_connections(config.workers)
     due = arrivals(config)
     tensor_count = sources[0].tensor_count
+    written = servers.written(config.workers)
     kinds = [
         coretypes.Kind(
             inputs=one.inputs,
@@ -238,6 +239,7 @@ def _load_generator(
             references=read_references(config, output, tensor_count, one),
             tolerance=config.tolerance,
             weight=one.kind.weight,
+            written=written,
         )
         for place, (one, output) in enumerate(zip(sent, servers.first.record.outputs, strict=True))
     ]

@@ -37,6 +37,7 @@ struct request_kind {
         struct http_plan http;
         struct oip_outputs grpc;
     };
+    const char *const *written; /* for each worker, the memory that the server writes outputs to; NULL: replies have them */
     size_t output_bytes;     /* of all outputs in a usual reply */
     size_t output_bytes_max; /* of all outputs in the longest reply that is allowed */
     size_t text_bytes;       /* of a usual reply without its outputs, at most */

@@ -109,6 +109,12 @@ void oip_wrong_value(struct replycheck *check, const struct oip_output *wanted)
                     wanted->datatype);
 }
 
+void oip_unwanted_values(struct replycheck *check, const struct oip_output *wanted)
+{
+    replycheck_fail(check, FAILURE_WRONG_REPLY, "output %.100s has values, which were requested in shared memory",
+                    wanted->name);
+}
+
 void oip_broken_string(struct replycheck *check, const struct oip_output *wanted)
 {
     replycheck_fail(check, FAILURE_WRONG_SIZE, "output %.100s has a string that reaches beyond its end", wanted->name);

@@ -34,6 +34,7 @@ struct oip_outputs {
     struct oip_output all[OIP_OUTPUTS_MAX]; /* in the order of the request */
     size_t bytes;     /* of all outputs, in the trial's reply */
     bool has_strings; /* an output is of TENSOR_STRINGS */
+    bool in_memory;   /* replies have no values: the server writes them to memory that it shares with the client */
 };
 
 /* What a reply says of an output. The texts have no NUL at their ends; one of no bytes is missing. */
@@ -66,6 +67,9 @@ void oip_wrong_count(struct replycheck *check, const struct oip_output *wanted, 
 
 /* a value that is not of its datatype, */
 void oip_wrong_value(struct replycheck *check, const struct oip_output *wanted);
+
+/* values in a reply, where they are in memory, */
+void oip_unwanted_values(struct replycheck *check, const struct oip_output *wanted);
 
 /* or a string in binary that is longer than what is left of its output. */
 void oip_broken_string(struct replycheck *check, const struct oip_output *wanted);

@@ -67,6 +67,13 @@ class Servers:
         """As `Session.texts`, of the worker's own server."""
         return self.sessions[worker % len(self.sessions)].texts(kind, worker, tensors_bytes)
 
+    def written(self, workers: int) -> list[memoryview] | None:
+        """Return the memory that each worker's server writes outputs to; None: they send them."""
+        count = len(self.sessions)
+        found = [self.sessions[worker % count].written(worker) for worker in range(workers)]
+        places = [place for place in found if place is not None]
+        return places or None
+
     def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
         """As `FoundServers.cluster_nodes`."""
         return self._found.cluster_nodes(kinds, workers)

@@ -155,6 +155,9 @@ class Session(Protocol):
         the encoding.
         """
 
+    def written(self, worker: int) -> memoryview | None:
+        """Return the memory that the server writes a worker's outputs to; None: it sends them."""
+
     def plan(self, kind: int) -> Plan:
         """Return the replies that are expected."""
 

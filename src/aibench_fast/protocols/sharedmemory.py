@@ -5,6 +5,7 @@ and in servers that have mapped them: the next run finds them by their names.
 """
 
 import itertools
+import mmap
 import os
 import re
 from contextlib import suppress
@@ -60,6 +61,10 @@ class Region:
         while left:
             written = os.pwrite(self._file, left, offset)
             offset, left = offset + written, left[written:]
+
+    def memory(self) -> memoryview:
+        """Return its bytes, to be read; they stay after it is closed, as long as this is kept."""
+        return memoryview(mmap.mmap(self._file, self.size_bytes, prot=mmap.PROT_READ))
 
     def unlink(self) -> None:
         """Take its name away; servers that have mapped it keep it."""

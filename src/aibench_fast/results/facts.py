@@ -52,7 +52,8 @@ class Facts(TypedDict, total=False):
     StringBytes: int
     """The memory that their requests took. Since 1.9."""
     SharedMemory: str
-    """What servers on the client's machine mapped instead of receiving it: inputs. Since 1.10."""
+    """What servers on the client's machine mapped instead of sending and receiving it: inputs, or
+    all. Since 1.10."""
     SharedMemoryBytes: int
     """The size of the regions that they mapped. Since 1.10."""
     Tls: str

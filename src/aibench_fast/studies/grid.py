@@ -163,7 +163,7 @@ def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
     if config.encoding is not None:
         settings["Encoding"] = config.encoding
     if config.shared_memory:
-        settings["SharedMemory"] = "inputs"
+        settings["SharedMemory"] = config.shared_memory
     # The number of requests of other warm-ups is not known beforehand.
     if not (config.burn_in_s or config.burn_in_until_steady):
         settings["BurnInRequests"] = config.burn_in

@@ -15,6 +15,7 @@ from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
 from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URL
 from aibench_fast.tensortype import DTYPES, canonical
@@ -85,9 +86,9 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         "that (default: auto)",
     )  # fmt: skip
     group.add_argument(
-        "--shared-memory", action="store_true",
-        help="with --url: put the tensors into shared memory that the server, a Triton on this "
-        "machine, maps; requests say where they are",
+        "--shared-memory", nargs="?", choices=[*SharedMemory], const=SharedMemory.INPUTS,
+        help="with --url: put the inputs, or all tensors, into shared memory that a Triton on this "
+        "machine maps (without a value: inputs)",
     )  # fmt: skip
     group.add_argument(
         "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
@@ -178,6 +179,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         "headers": read_headers(server.header),
         "outputs": tuple(options.outputs),
         "encoding": None if options.encoding == "auto" else Encoding(options.encoding),
+        "shared_memory": options.shared_memory and SharedMemory(options.shared_memory),
         "dialect": None if options.dialect == "auto" else Dialect(options.dialect),
         "tolerance": RunConfig.tolerance if options.tolerance is None else options.tolerance,
         "burn_in": options.burn_in.requests,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, Self
 
-from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan
+from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan, OipOutput
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
@@ -48,7 +48,18 @@ class Place(NamedTuple):
 
 
 Places = Callable[[int], Sequence[Place]]
-"""Returns where the inputs are of the request of a number."""
+"""Returns where the inputs are of the request of a number, or the outputs of a worker."""
+
+
+class Written(NamedTuple):
+    """The outputs of a kind in shared memory."""
+
+    outputs: Sequence[OipOutput]
+    """As a trial's reply had them, which are as large as they can be."""
+    places: Places
+    """By a worker's number."""
+    worker: int
+    """The one whose place the trial uses."""
 
 
 class Wanted(NamedTuple):
@@ -61,6 +72,8 @@ class Wanted(NamedTuple):
     """Of outputs, whose lengths may be open; None: unknown."""
     places: Places | None = None
     """Where inputs are in shared memory; None: they are sent."""
+    written: Written | None = None
+    """Where outputs go; None: replies have them."""
 
 
 class Request(Protocol):
@@ -70,8 +83,8 @@ class Request(Protocol):
     def is_formatted(self) -> bool:
         """Return whether requests differ in more than their tensors, by `part`."""
 
-    def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
-        """Return the texts around tensors of this total size, or around a `part` of this size."""
+    def texts(self, address: HttpAddress, worker: int, tensors_bytes: int) -> list[bytes]:
+        """Return a worker's texts around tensors of this total size, or around such a `part`."""
 
     def part(self, number: int) -> bytes:
         """Return what the request of this number has between the two texts.

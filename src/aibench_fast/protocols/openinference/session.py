@@ -9,10 +9,17 @@ from aibench_fast.coretypes import GrpcPlan, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S, Connect, Wanted
+from aibench_fast.protocols.openinference.client import (
+    REPLY_TIMEOUT_S,
+    Client,
+    Connect,
+    Wanted,
+    Written,
+)
 from aibench_fast.protocols.openinference.model import ModelMetadata, ask_model
 from aibench_fast.protocols.openinference.readers import extensions_of, readers
-from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
+from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, SharedMemory
+from aibench_fast.protocols.openinference.sharedoutputs import SharedOutputs
 from aibench_fast.protocols.openinference.sharedtensors import SharedTensors
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
@@ -46,6 +53,7 @@ class OpenInferenceSession:
         self._address = address
         self._settings = settings
         self._shared = shared
+        self._shared_outputs: SharedOutputs | None = None
         kinds, version = workload.kinds, settings.model_version
         try:
             with connect(address, settings.patience_s) as client:
@@ -70,12 +78,22 @@ class OpenInferenceSession:
                 self._trials, self.encoding, facts = client.try_requests(
                     wanted, version, encoding, extensions
                 )
+                if shared and settings.shared_memory is SharedMemory.ALL:
+                    wanted = self._offer_outputs(client, wanted, workload.workers)
+                    self._trials, _, _ = client.try_requests(wanted, version, encoding, extensions)
                 self.endpoint = client.endpoint()
                 self._infers = client.infers
         except BaseException:
             self.leave(HURRY_S)
             raise
-        self.facts: Mapping[str, Any] = {**facts, **shared.facts} if shared else facts
+        self.facts: Mapping[str, Any] = facts
+        if shared:
+            outputs_bytes = self._shared_outputs.size_bytes if self._shared_outputs else 0
+            self.facts = {
+                **facts,
+                "SharedMemory": settings.shared_memory,
+                "SharedMemoryBytes": shared.size_bytes + outputs_bytes,
+            }
         self._texts: dict[tuple[int, int], list[bytes]] = {}
         self._server = server
         self._models = list(dict.fromkeys(kind.model for kind in kinds))
@@ -95,13 +113,31 @@ class OpenInferenceSession:
         """Names a model and how it is run."""
         return f"Open Inference Query - {model} :{self._infers}"
 
+    def _offer_outputs(
+        self, client: Client, wanted: Sequence[Wanted], workers: Sequence[int]
+    ) -> list[Wanted]:
+        """Have the server map memory for its outputs, whose sizes the trials say."""
+        each = [one.plan.outputs for one in self._trials]
+        self._shared_outputs = shared = SharedOutputs(each, workers)
+        shared.offer(client)
+        return [
+            one._replace(written=Written(outputs, partial(shared.places, number), workers[0]))
+            for number, (one, outputs) in enumerate(zip(wanted, each, strict=True))
+        ]
+
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
-        """Return the same for every worker."""
-        del worker
+        """Return the same for every worker, unless each has a place for outputs."""
+        request = self._trials[kind].request
+        if self._shared_outputs:
+            return request.texts(self._address, worker, tensors_bytes)
         key = (kind, tensors_bytes)
         if key not in self._texts:
-            self._texts[key] = self._trials[kind].request.texts(self._address, tensors_bytes)
+            self._texts[key] = request.texts(self._address, worker, tensors_bytes)
         return self._texts[key]
+
+    def written(self, worker: int) -> memoryview | None:
+        """Return a worker's place for outputs in shared memory."""
+        return self._shared_outputs.written(worker) if self._shared_outputs else None
 
     def formats(self, kind: int) -> bool:
         """Return whether a kind has strings, or its tensors are in shared memory."""
@@ -123,14 +159,18 @@ class OpenInferenceSession:
         return ServerWatch(found, self._address.authority) if found else NoStatistics()
 
     def leave(self, patience_s: float) -> None:
-        """Have the server forget the tensors in shared memory."""
+        """Have the server forget shared memory."""
         if self._shared is None or not self._shared.close():
             return
+        if self._shared_outputs:
+            self._shared_outputs.close()
         with (
             suppress(ServerError),
             self._connect(self._address, max(patience_s, _LEAST_PATIENCE_S)) as client,
         ):
             self._shared.withdraw(client)
+            if self._shared_outputs:
+                self._shared_outputs.withdraw(client)
 
 
 def _outputs(given: Sequence[str], model: ModelMetadata) -> list[str]:

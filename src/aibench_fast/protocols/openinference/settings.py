@@ -2,10 +2,19 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from aibench_fast.protocols.address import HttpAddress, http_address
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.settings import ServerSettings
+
+
+class SharedMemory(StrEnum):
+    """What is in shared memory."""
+
+    INPUTS = "inputs"
+    ALL = "all"
+    """Outputs too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +29,8 @@ class OpenInferenceSettings(ServerSettings):
     them."""
     model_version: str | None = None
     """None: the server's choice."""
-    shared_memory: bool = False
-    """Tensors are put into shared memory before the run, which the servers map: requests say where
-    they are."""
+    shared_memory: SharedMemory | None = None
+    """What servers on this machine find in memory that they map, and requests only name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Sequence
-from typing import Any
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
@@ -42,15 +41,8 @@ class SharedTensors:
         for name in filter(is_abandoned, found):
             client.unregister_region(name)
         region = self._region or self._fill(workload)
-        if region.name in found:  # by another address of the same server
-            return
-        try:
-            client.register_region(region.name, region.key, region.size_bytes)
-        except ServerError as error:
-            raise ServerError(
-                f"{error}: the server has to run on this machine, see the same /dev/shm, and be "
-                "allowed to read what this user stores there; or leave out `shared_memory`"
-            ) from error
+        if region.name not in found:  # by another address of the same server
+            register(client, region)
 
     def _fill(self, workload: Workload) -> Region:
         remove_abandoned()
@@ -58,8 +50,7 @@ class SharedTensors:
         for kind in workload.kinds:
             inputs = []
             for number in range(len(kind.inputs)):
-                start = -(-end // ALIGNED_BYTES) * ALIGNED_BYTES
-                inputs.append(_Input(kind, number, workload.most_requests, start))
+                inputs.append(_Input(kind, number, workload.most_requests, aligned(end)))
                 end = inputs[-1].end
             self._inputs.append(inputs)
         self._region = Region(end)
@@ -69,10 +60,9 @@ class SharedTensors:
         return self._region
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Return what the result says of the region."""
-        size_bytes = self._region.size_bytes if self._region else 0
-        return {"SharedMemory": "inputs", "SharedMemoryBytes": size_bytes}
+    def size_bytes(self) -> int:
+        """Return the size of the region; 0 before a server was offered it."""
+        return self._region.size_bytes if self._region else 0
 
     def places(self, kind: int, number: int) -> list[Place]:
         """Return where the inputs of a kind's request are."""
@@ -100,6 +90,22 @@ class SharedTensors:
         if self._region is not None:
             self._region.close()
         return self._region is not None
+
+
+def register(client: Client, region: Region) -> None:
+    """Have a server map a region; ServerError, with what that takes, if it cannot."""
+    try:
+        client.register_region(region.name, region.key, region.size_bytes)
+    except ServerError as error:
+        raise ServerError(
+            f"{error}: the server has to run on this machine, see the same /dev/shm, and be "
+            "allowed to open what this user stores there; or leave out `shared_memory`"
+        ) from error
+
+
+def aligned(offset: int) -> int:
+    """Return where a tensor may start from an offset on."""
+    return -(-offset // ALIGNED_BYTES) * ALIGNED_BYTES
 
 
 class _Input:

@@ -102,6 +102,9 @@ class RedisAiSession:
         blobs = map(blob_of, asked.inputs, asked.tensors.request(number))
         return [bulk_length(len(blob)) + blob for blob in blobs]
 
+    def written(self, worker: int) -> None:
+        """Return None: outputs are sent."""
+
     def plan(self, kind: int) -> RespPlan:
         """Return the commands' replies."""
         return self._requests[kind].plan()

@@ -22,7 +22,7 @@ from aibench_fast.protocols.openinference.client import (
 )
 from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, refusal
 from aibench_fast.protocols.openinference.http.documents import parsed
-from aibench_fast.protocols.openinference.http.reply import plan_of
+from aibench_fast.protocols.openinference.http.reply import plan_of, written_plan_of
 from aibench_fast.protocols.openinference.http.request import InferRequest
 from aibench_fast.protocols.openinference.http.sharedrequest import SharedInferRequest
 from aibench_fast.protocols.session import native_tls
@@ -159,11 +159,13 @@ class HttpInference(Client):
         if wanted.places is None:
             request = InferRequest(path, kind, wanted.outputs, encoding)
         else:
-            request = SharedInferRequest(path, kind, wanted.outputs, wanted.places)
+            request = SharedInferRequest(path, kind, wanted.outputs, wanted.places, wanted.written)
         whole = request.trial(self._address)
         reply = self._client.exchange(whole, f"POST {path}", MAX_TRIAL_BYTES)
-        plan = plan_of(self._address, path, reply, kind.model, wanted.metadata, kind.batch_size)
-        return Trial(request, plan)
+        of = self._address, path, reply, kind.model
+        if wanted.written:
+            return Trial(request, written_plan_of(*of, wanted.written.outputs))
+        return Trial(request, plan_of(*of, wanted.metadata, kind.batch_size))
 
     def endpoint(self) -> Endpoint:
         """As `Client.endpoint`."""

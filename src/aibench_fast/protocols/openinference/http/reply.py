@@ -73,6 +73,20 @@ def plan_of(
     return HttpPlan(parts.text, expected, text_bytes, open_bytes)
 
 
+def written_plan_of(
+    address: HttpAddress, path: str, reply: Reply, model: str, outputs: Sequence[OipOutput]
+) -> HttpPlan:
+    """Return the plan of replies whose `outputs` are in shared memory, by the trial's.
+
+    ServerError where the trial's reply is not good.
+    """
+    json_of(address, path, reply, "the trial request")
+    text_bytes = len(reply.body) + TEXT_SPARE_BYTES
+    found = HttpPlan(b"", outputs, text_bytes, in_memory=True)
+    _judge(found, reply, model)
+    return found
+
+
 def _judge(plan: HttpPlan, reply: Reply, model: str) -> None:
     """ServerError where a run would take the trial's reply for a failure."""
     length = reply.headers.get(JSON_LENGTH.lower())

@@ -101,8 +101,9 @@ class InferRequest:
         json_bytes, body = self.body(self.kind.tensors.request(number))
         return self._end_of_head(json_bytes, len(body)) + body
 
-    def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
+    def texts(self, address: HttpAddress, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return the texts around tensors of this total size, or around a `part`."""
+        del worker  # all have the same
         first, *others = self.parts([one.trial for one in self.kind.inputs])
         body_bytes = len(first) + sum(map(len, others)) + tensors_bytes
         head = self._open_head(address)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import REQUEST_ID, Places
+from aibench_fast.protocols.openinference.client import REQUEST_ID, Places, Written
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.openinference.http.request import (
     binary_outputs,
@@ -26,6 +27,8 @@ class SharedInferRequest:
     outputs: Sequence[str]
     """The outputs that are asked for; none: all that the server answers."""
     places: Places
+    written: Written | None = None
+    """Where outputs go; None: replies have them."""
 
     is_formatted = True
 
@@ -39,9 +42,10 @@ class SharedInferRequest:
         ]
         return b"[" + b",".join(inputs) + b"]"
 
-    def texts(self, address: HttpAddress, part_bytes: int) -> list[bytes]:
-        """Return the texts around a `part` of this size."""
-        outputs = dumped({"id": REQUEST_ID, **binary_outputs(self.outputs)})[:-1] + b',"inputs":'
+    def texts(self, address: HttpAddress, worker: int, part_bytes: int) -> list[bytes]:
+        """Return a worker's texts around a `part` of this size."""
+        document = {"id": REQUEST_ID, **self._asked_outputs(worker)}
+        outputs = dumped(document)[:-1] + b',"inputs":'
         body_bytes = len(outputs) + part_bytes + 1
         head = open_head(address, "POST", self.path, {"Content-Type": "application/json"})
         return [head + end_of_head({"Content-Length": body_bytes}) + outputs, b"}"]
@@ -49,4 +53,22 @@ class SharedInferRequest:
     def trial(self, address: HttpAddress) -> bytes:
         """Return the first request as a whole, as a run sends it."""
         part = self.part(0)
-        return part.join(self.texts(address, len(part)))
+        worker = self.written.worker if self.written else 0
+        return part.join(self.texts(address, worker, len(part)))
+
+    def _asked_outputs(self, worker: int) -> dict[str, Any]:
+        if self.written is None:
+            return binary_outputs(self.outputs)
+        pairs = zip(self.written.outputs, self.written.places(worker), strict=True)
+        outputs = [
+            {
+                "name": one.name,
+                "parameters": {
+                    "shared_memory_region": place.region,
+                    "shared_memory_offset": place.offset,
+                    "shared_memory_byte_size": place.size_bytes,
+                },
+            }
+            for one, place in pairs
+        ]
+        return {"outputs": outputs}

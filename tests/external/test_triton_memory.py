@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import modelservers
+import numpy as np
 import pytest
 from commandline import Cli, command
 from echomodels import TRITON_MODELS, VALUES, drawn
 
 from aibench_fast import RunConfig, _core, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.results.compare import compare
 from aibench_fast.results.files import read_record
 from aibench_fast.tensortype import canonical
@@ -51,30 +53,39 @@ def left(pid: int | None = None) -> list[str]:
     return [path.name for path in REGIONS.glob(f"aibench-fast-*-{pid or os.getpid()}-*")]
 
 
+@pytest.fixture(params=[*SharedMemory])
+def what(request: pytest.FixtureRequest) -> SharedMemory:
+    """What is in shared memory."""
+    found: SharedMemory = request.param
+    return found
+
+
 def shared(url: str, **settings: Any) -> RunConfig:
-    usual: dict[str, Any] = {"file": None, "model": "fp32", "max_queries": 40}
-    return RunConfig(url=url, shared_memory=True, **usual | settings)
+    usual: dict[str, Any] = {
+        "file": None, "model": "fp32", "max_queries": 40, "shared_memory": SharedMemory.INPUTS,
+    }  # fmt: skip
+    return RunConfig(url=url, **usual | settings)
 
 
 @pytest.mark.parametrize("seed", [0, 3])
 @pytest.mark.parametrize("batch_size", [1, 3, 10])
 def test_every_output_is_that_of_its_own_tensor(
-    url: str, tensors: Path, batch_size: int, seed: int
+    url: str, tensors: Path, batch_size: int, seed: int, what: SharedMemory
 ) -> None:
     """Also of batches over the file's end, and of those that are larger than the file."""
     result = run(
         shared(
             url, file=tensors, shape=(VALUES,), reference_file=tensors, tolerance=0, workers=3,
-            batch_size=batch_size, seed=seed, max_queries=30 * batch_size,
+            batch_size=batch_size, seed=seed, max_queries=30 * batch_size, shared_memory=what,
         )
     )  # fmt: skip
     assert (result.successes, result.failures) == (30, {})
-    assert result.facts["SharedMemory"] == "inputs"
+    assert result.facts["SharedMemory"] == what
     assert registered(url) == left() == []
 
 
 def test_each_input_has_a_place_of_its_own(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: SharedMemory
 ) -> None:
     outputs: list[bytes] = []
 
@@ -108,6 +119,7 @@ def test_each_input_has_a_place_of_its_own(
             result = run(
                 shared(
                     url, model=model, inputs=tuple(inputs), batch_size=2, max_queries=8,
+                    shared_memory=what,
                     outputs=(f"{'x' if 'BYTES' in datatypes else 'y'}{place}",),
                 )
             )  # fmt: skip
@@ -115,7 +127,22 @@ def test_each_input_has_a_place_of_its_own(
             assert set(outputs) == {array.tobytes()}, (model, place)
 
 
-def test_kinds_of_a_mix_share_a_region(url: str) -> None:
+def test_an_output_that_differs_is_a_failure(url: str, tensors: Path, tmp_path: Path) -> None:
+    """So that outputs in memory are really compared."""
+    other = np.fromfile(tensors, np.float32)
+    other[2 * VALUES + 1] = -1 - other[2 * VALUES + 1]
+    other.tofile(tmp_path / "references.out")
+    result = run(
+        shared(
+            url, file=tensors, shape=(VALUES,), reference_file=tmp_path / "references.out",
+            max_queries=2 * TENSORS, shared_memory=SharedMemory.ALL,
+        )
+    )  # fmt: skip
+    assert {kind: one.count for kind, one in result.failures.items()} == {"wrong_output": 2}
+    assert "tensor 2, value 1: " in result.failures["wrong_output"].first_message
+
+
+def test_kinds_of_a_mix_share_a_region(url: str, what: SharedMemory) -> None:
     kinds = tuple(
         RequestKind(
             model,
@@ -127,7 +154,7 @@ def test_kinds_of_a_mix_share_a_region(url: str) -> None:
         )
         for model, batch_size in (("fp32", 3), ("several", 1))
     )
-    result = run(shared(url, mix=kinds, workers=2))
+    result = run(shared(url, mix=kinds, workers=2, shared_memory=what))
     assert (result.successes, result.failures) == (40, {})
     assert all(kind.successes for kind in result.kinds)
     assert registered(url) == left() == []
@@ -171,21 +198,21 @@ def test_an_end_by_a_signal_leaves_nothing_to_the_next_run(
 ) -> None:
     words = [
         "run", "--url", url, "--model", "fp32", "--file", tensors, "--shape", VALUES,
-        "--shared-memory", "--quiet",
+        "--shared-memory", "all", "--quiet",
     ]  # fmt: skip
     with subprocess.Popen(
         command(*words, "--duration", "100s"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
     ) as process:  # fmt: skip
         until_s = time.monotonic() + 60
-        while not registered(url) or left(process.pid):  # until the run has begun
+        while len(registered(url)) < 2 or left(process.pid):  # until the run has begun
             assert process.poll() is None and time.monotonic() < until_s
             time.sleep(0.01)
-        (name,) = registered(url)
-        assert f"-{process.pid}-" in name
+        names = registered(url)
+        assert all(f"-{process.pid}-" in name for name in names)
         process.send_signal(number)
         process.communicate()
-    assert registered(url) == ([name] if number == signal.SIGKILL else [])
+    assert registered(url) == (names if number == signal.SIGKILL else [])
     assert left(process.pid) == []
     done = cli(*words, "--max-queries", 5)
     assert done.returncode == 0, done.stderr
