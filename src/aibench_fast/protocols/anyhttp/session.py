@@ -114,6 +114,9 @@ class AnyHttpSession:
         del kind
         return [self._rest(self._kind, number)]
 
+    def written(self, worker: int) -> None:
+        """Return None: replies are sent."""
+
     def plan(self, kind: int) -> AnyHttpPlan:
         """Return what every reply has to be."""
         del kind
