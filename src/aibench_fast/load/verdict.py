@@ -1,7 +1,7 @@
 """Whether a run's figures are the server's or the client's own, and why."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -83,7 +83,7 @@ class Delay(NamedTuple):
 
 def check_client(seen: Seen) -> ClientCheck:
     """Judge a run by what its client and its machine did in the measured time."""
-    verdict, reason = next(judged for rule in _RULES if (judged := rule(seen)) is not None)
+    verdict, reason = _judged(seen)
     around = seen.around
     return ClientCheck(
         verdict=verdict,
@@ -101,10 +101,39 @@ def check_client(seen: Seen) -> ClientCheck:
     )
 
 
-def _unanswered(seen: Seen) -> Judged | None:
+def _judged(seen: Seen) -> Judged:
+    """Judge by the first rule that applies; docs/measuring.md has them in the same order."""
     if seen.latencies.count == 0:
         return Verdict.UNCLEAR, "no request was answered"
-    return None
+    if judged := _throttled(seen):
+        return judged
+    on_cpu = f"on a CPU {seen.busiest_thread:.0%} of the measured time"
+    if seen.busiest_thread > BUSY_THREAD:
+        return (
+            Verdict.CLIENT_BOUND,
+            f"an I/O thread was {on_cpu}; use more --threads or cores",
+        )
+    if judged := _neighbours(seen) or _slowed_server(seen):
+        return judged
+    machine = seen.around.machine
+    if machine is not None and machine.steal > MUCH_STEAL:
+        return (
+            Verdict.UNCLEAR,
+            f"the hypervisor gave {machine.steal:.1%} of the cores' time to others; use a machine "
+            "of its own",
+        )
+    if judged := _shared_cores(seen) or _delayed(seen):
+        return judged
+    if seen.busiest_thread > HALF_BUSY_THREAD:
+        return (
+            Verdict.UNCLEAR,
+            f"an I/O thread was {on_cpu}; see whether more --threads or cores change the figures",
+        )
+    return (
+        Verdict.SERVER_BOUND,
+        f"no I/O thread was on a CPU for more than {seen.busiest_thread:.0%} of the measured time: "
+        "the client waited for the server",
+    )
 
 
 def _throttled(seen: Seen) -> Judged | None:
@@ -124,16 +153,6 @@ def _throttled(seen: Seen) -> Judged | None:
     return (
         Verdict.CLIENT_BOUND,
         f"the client's {used_up}, and it stood still until the next; raise the quota",
-    )
-
-
-def _busy_thread(seen: Seen) -> Judged | None:
-    if seen.busiest_thread <= BUSY_THREAD:
-        return None
-    return (
-        Verdict.CLIENT_BOUND,
-        f"an I/O thread was on a CPU {seen.busiest_thread:.0%} of the measured time; use more "
-        "--threads or cores",
     )
 
 
@@ -210,17 +229,6 @@ def _harmless_wait_s(latencies: LatencyHistogram) -> float:
     return latencies.count * max(WAKING_CPU_WAIT_MS, share * latencies.mean_ms) / MS_PER_S
 
 
-def _stolen(seen: Seen) -> Judged | None:
-    machine = seen.around.machine
-    if machine is None or machine.steal <= MUCH_STEAL:
-        return None
-    return (
-        Verdict.UNCLEAR,
-        f"the hypervisor gave {machine.steal:.1%} of the cores' time to others; use a machine of "
-        "its own",
-    )
-
-
 def _shared_cores(seen: Seen) -> Judged | None:
     cores = seen.around.client_cores
     if cores is None or not seen.same_cores or cores.busy <= FULL_CORES:
@@ -266,39 +274,6 @@ def _woken_late(seen: Seen) -> Judged | None:
         f"{delay}: this machine takes so long to wake a thread, which every client pays for, and "
         "the latency is that short",
     )
-
-
-def _half_busy(seen: Seen) -> Judged | None:
-    if seen.busiest_thread <= HALF_BUSY_THREAD:
-        return None
-    return (
-        Verdict.UNCLEAR,
-        f"an I/O thread was on a CPU {seen.busiest_thread:.0%} of the measured time; see whether "
-        "more --threads or cores change the figures",
-    )
-
-
-def _server_bound(seen: Seen) -> Judged:
-    return (
-        Verdict.SERVER_BOUND,
-        f"no I/O thread was on a CPU for more than {seen.busiest_thread:.0%} of the measured time: "
-        "the client waited for the server",
-    )
-
-
-_RULES: Sequence[Callable[[Seen], Judged | None]] = (
-    _unanswered,
-    _throttled,
-    _busy_thread,
-    _neighbours,
-    _slowed_server,
-    _stolen,
-    _shared_cores,
-    _delayed,
-    _half_busy,
-    _server_bound,
-)
-"""The first that applies decides; docs/measuring.md has them in the same order."""
 
 
 def _longest_delay(seen: Seen, share: float = OWN_SHARE, *, errors: float = 0.0) -> Delay | None:
