@@ -38,12 +38,7 @@ OTHER_FILES = 100  # what a process has open beside its workers' connections
 
 
 def run(config: RunConfig, observe: Observer = ignore) -> Result:
-    """Run one benchmark and return what it measured; `observe` hears of it meanwhile.
-
-    The load comes from native threads without the GIL: other Python threads go on. Ctrl-C ends the
-    run and returns what was measured, with `interrupted` set. Failed requests raise nothing: they
-    are counted in the result. ConfigError and ServerError are raised before the clock starts.
-    """
+    """Run one benchmark from this process, as `clients.runner.run` does without a cluster."""
     with PreparedRun(config, observe) as prepared:
         return prepared.measure()
 

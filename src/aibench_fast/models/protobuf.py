@@ -4,12 +4,10 @@ A message is the concatenation of its fields; each function returns one field as
 Source of the format: "Encoding" in the Protocol Buffers documentation.
 """
 
-import struct
 from collections.abc import Iterable
 
 VARINT = 0
 LENGTH_DELIMITED = 2
-FIXED_32 = 5
 
 
 def varint(number: int) -> bytes:
@@ -42,8 +40,3 @@ def message(field: int, *parts: bytes) -> bytes:
 def text(field: int, value: str) -> bytes:
     """Encode a string field."""
     return message(field, value.encode())
-
-
-def float32(field: int, value: float) -> bytes:
-    """Encode a float field."""
-    return varint(field << 3 | FIXED_32) + struct.pack("<f", value)

@@ -4,7 +4,7 @@ A plot's width is its container's; colours come from the theme that it is drawn 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -406,11 +406,8 @@ def _percentiles(content: Content) -> Iterator[Chart]:
         Curve(variants.index(one.cell.variant), one.cell.workers, one.latencies) for one in cells
     ]
     choice = _choice("variant", content)
-    yield percentile_chart("latency-percentiles", choice, curves, "workers", _workers(cells))
-
-
-def _workers(cells: Iterable[CellSummary]) -> list[int]:
-    return sorted({one.cell.workers for one in cells})
+    workers = sorted({one.cell.workers for one in cells})
+    yield percentile_chart("latency-percentiles", choice, curves, "workers", workers)
 
 
 def _over_time(content: Content) -> Iterator[Chart]:

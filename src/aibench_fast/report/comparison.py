@@ -33,7 +33,7 @@ def _lines(report: ComparisonReport, a: str, b: str, threshold: float) -> Iterat
         if one.cell != cell:
             cell = one.cell
             yield ""
-            yield f"{cell} ({_runs(one)})"
+            yield f"{cell} (runs: {one.runs_a} in A, {one.runs_b} in B)"
         yield _line(one)
     yield ""
     for name, cells in (("A", report.only_a), ("B", report.only_b)):
@@ -67,10 +67,6 @@ def drift_lines(report: ComparisonReport) -> Iterator[str]:
             f"The machine drifted within A and within B. From A to B, drift may have made up to "
             f"{', '.join(shown)}; this much counts as no change: let A and B take turns"
         )
-
-
-def _runs(one: Comparison) -> str:
-    return f"runs: {one.runs_a} in A, {one.runs_b} in B"
 
 
 def _line(one: Comparison) -> str:

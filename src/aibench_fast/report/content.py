@@ -125,11 +125,7 @@ class Content:
         return max(self.cells, key=lambda cell: cell.rate)
 
 
-def _nothing() -> None:
-    pass
-
-
-def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing) -> Content:
+def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: None) -> Content:
     """Read what the report needs of each result; `read_one` is called once for each.
 
     A result whose histogram or periods cannot be read keeps its figures and is named.
@@ -159,13 +155,15 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = _nothing)
         details = RunDetails((), {}, {})
         if cell in timed:
             details = readable(typical, partial(read_details, typical.path), details)
+        # The rate of a partial period is not the load's.
+        whole = [point for point in details.timeline if not point.is_partial]
         summaries.append(
             CellSummary(
                 cell=cell,
                 runs=runs,
                 latencies=LatencyHistogram.merged(latencies(runs)) if cell in drawn else nothing,
                 start_unix_ms=typical.start_unix_ms,
-                timeline=_thinned(_whole(details.timeline)),
+                timeline=_thinned(whole or details.timeline),
                 cpu=cpu_periods(details.server_stats, typical.start_unix_ms),
                 parts=details.parts,
             )
@@ -196,11 +194,6 @@ def _drawn(cells: Mapping[Cell, Sequence[RunRecord]]) -> set[Cell]:
 def _fastest_first(cells: Mapping[Cell, Sequence[RunRecord]], wanted: Iterable[Cell]) -> list[Cell]:
     rates = {cell: median(run.inferences_per_s for run in cells[cell]) for cell in wanted}
     return sorted(rates, key=lambda cell: rates[cell], reverse=True)
-
-
-def _whole(points: Sequence[TimelinePoint]) -> Sequence[TimelinePoint]:
-    """Return the whole periods: the rate of a partial one is not the load's."""
-    return [point for point in points if not point.is_partial] or points
 
 
 def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:

@@ -69,7 +69,7 @@ class LiveView:
         for upper_ms, count, share in rows:
             bar = "█" * round(share * (chart_width - COUNT_WIDTH)) or "▏"
             table.add_row("", f"to {upper_ms:,.3g} ms", f"{bar} {count:,}")
-        table.add_row("server", "", _server(reading.server))
+        table.add_row("server", "", ", ".join(_server(reading.server)) or "not known yet")
         for label, what, words in notes:
             table.add_row(label, what, Text(words, style="red"))
         return Group(Text(_head(reading)), table, *left)
@@ -130,12 +130,8 @@ def _shortened(notes: list[Note], most: int) -> list[Note]:
     return [*notes[:kept], ("", "", f"and {len(notes) - kept} more lines")][: max(0, most)]
 
 
-def _server(period: Mapping[str, Any]) -> str:
-    """Return CPU and memory as far as the server reports them."""
-    return ", ".join(_server_words(period)) or "not known yet"
-
-
-def _server_words(period: Mapping[str, Any]) -> Iterator[str]:
+def _server(period: Mapping[str, Any]) -> Iterator[str]:
+    """Yield CPU and memory as far as the server reports them."""
     use = server_use(period)
     if use.cores is not None:
         yield f"CPU {use.cores:.0%} of a core"

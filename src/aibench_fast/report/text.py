@@ -58,15 +58,12 @@ def format_digesting(event: Digesting) -> str:
 
 def format_formatting(event: Formatting) -> str:
     """Return how much memory formatted tensors take."""
-    fewer = f" of {event.given:,}, as many as --json-memory allows," if _is_fewer(event) else ""
+    is_less = event.total < event.given
+    fewer = f" of {event.given:,}, as many as --json-memory allows," if is_less else ""
     return (
         f"{event.model}: {event.total:,}{fewer} tensors are formatted{_as_json(event)}, in about "
         f"{described_size(event.memory_bytes)} of memory"
     )
-
-
-def _is_fewer(event: Formatting) -> bool:
-    return event.total < event.given
 
 
 def format_formatted(event: Formatting) -> str:

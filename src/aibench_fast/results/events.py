@@ -134,6 +134,6 @@ Event = (
 Observer = Callable[[Event], None]
 
 
-def ignore(event: Event) -> None:
-    """Do nothing with an event."""
+def ignore(event: object) -> None:
+    """Do nothing with an event, of a run or of a study."""
     del event

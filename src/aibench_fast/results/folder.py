@@ -1,5 +1,6 @@
 """Read results from files and folders."""
 
+import glob
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +77,6 @@ Progress = Callable[[int, int], None]
 """Called with how many more files were read, and how many there are to read in all."""
 
 
-def _no_progress(done: int, total: int) -> None:
-    pass
-
-
 def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> Loaded:
     """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
 
@@ -91,7 +88,9 @@ def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> 
     return load(map(Path, several), prefix)
 
 
-def load(paths: Iterable[Path], prefix: str = "", progress: Progress = _no_progress) -> Loaded:
+def load(
+    paths: Iterable[Path], prefix: str = "", progress: Progress = lambda done, total: None
+) -> Loaded:
     """Read result files, and of a folder each `.json` whose name begins with `prefix`.
 
     A search stands for its steps' results, which are in the same folder. A file that is broken,
@@ -142,7 +141,7 @@ def _read(paths: Iterable[Path], prefix: str, progress: Progress) -> dict[Path, 
 
     for path in paths:
         if path.is_dir():
-            files = sorted(path.glob(f"{_literal(prefix)}*.json"))
+            files = sorted(path.glob(f"{glob.escape(prefix)}*.json"))
             if len(files) < MIN_FILES:
                 found |= dict(zip(files, read(files), strict=True))
             else:
@@ -152,7 +151,3 @@ def _read(paths: Iterable[Path], prefix: str, progress: Progress) -> dict[Path, 
         else:
             raise ConfigError(f"there is no file or folder {path}")
     return found
-
-
-def _literal(prefix: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in prefix)

@@ -163,11 +163,11 @@ class _Found:
 def _read_lines(file: BinaryIO) -> _Found:
     found = _Found()
     pending: list[Mapping[str, Any]] = []
-    for line, is_last in _with_last(file):
+    for line in file:
         values = _checked(line)
         if values is None:
             # The line that was being written when the run was killed does not count as damage.
-            if not is_last or line.endswith(b"\n"):
+            if line.endswith(b"\n"):
                 found.damaged += 1
                 found.damaged_since += 1
         elif _SO_FAR not in values:
@@ -180,16 +180,6 @@ def _read_lines(file: BinaryIO) -> _Found:
             found.newest, found.periods = values[_SO_FAR], values[_PERIODS]
             found.damaged_since = 0
     return found
-
-
-def _with_last(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """Yield each line, and whether it is the last one."""
-    lines = iter(file)
-    line = next(lines, None)
-    while line is not None:
-        following = next(lines, None)
-        yield line, following is None
-        line = following
 
 
 def _check_head(path: Path, line: bytes) -> None:

@@ -103,8 +103,3 @@ StudyEvent = (
     | StepFinished
 )
 StudyObserver = Callable[[StudyEvent], None]
-
-
-def ignore(event: StudyEvent) -> None:
-    """Do nothing with an event."""
-    del event

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any
 
+from aibench_fast.results.events import ignore
 from aibench_fast.studies.events import (
     Planned,
     RunFailed,
@@ -13,7 +14,6 @@ from aibench_fast.studies.events import (
     RunStarted,
     StudyEvent,
     StudyObserver,
-    ignore,
 )
 
 

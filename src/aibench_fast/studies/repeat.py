@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named, check_outputs, write_text
 from aibench_fast.load.config import RunConfig
+from aibench_fast.results.events import ignore
 from aibench_fast.results.journal import journal_of
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import Result
-from aibench_fast.studies.events import Planned, StudyObserver, ignore
+from aibench_fast.studies.events import Planned, StudyObserver
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.source import source
 from aibench_fast.studies.thresholds import Expectation, expectations

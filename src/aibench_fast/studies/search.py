@@ -13,6 +13,7 @@ from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.resolve import resolve
+from aibench_fast.results.events import ignore
 from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.result import MAX_NOT_SENT, Result
 from aibench_fast.results.search import UNITS, Search, SearchStep
@@ -22,7 +23,6 @@ from aibench_fast.studies.events import (
     SearchPlanned,
     StepFinished,
     StudyObserver,
-    ignore,
 )
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.source import Run, check_split, source

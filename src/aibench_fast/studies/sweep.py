@@ -13,10 +13,11 @@ from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import Named, check_outputs, remove_written
 from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.results.events import ignore
 from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.journal import journal_of
 from aibench_fast.results.result import Result
-from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver, ignore
+from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver
 from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file, result_file
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.servers import Server, started

@@ -9,7 +9,8 @@ from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
 from aibench_fast.protocols.redisai.leastbatch import check_workers
 from aibench_fast.protocols.redisai.model import StoredModel
-from aibench_fast.studies.events import Note, StudyObserver, ignore
+from aibench_fast.results.events import ignore
+from aibench_fast.studies.events import Note, StudyObserver
 from aibench_fast.studies.grid import Cell
 
 # Models need NumPy, which a command that only prints its help should not wait for.

@@ -52,7 +52,9 @@ def digest_of(files: Sequence[Path], progress: Progress) -> str:
     if digest is None:
         digest = _hash(files, key, progress)
         settled_ns = start_ns - SETTLED_NS
-        if _key(files) != key or any(_changed_ns(one) >= settled_ns for one in key):
+        # Programs cannot set the second of these times.
+        newest_ns = max(max(one.modified_ns, one.changed_ns) for one in key)
+        if _key(files) != key or newest_ns >= settled_ns:
             return digest
         _write_entry(key, digest)
     _known[key] = digest
@@ -73,11 +75,6 @@ def _status(file: Path) -> _Status:
         found.st_mtime_ns,
         found.st_ctime_ns,
     )
-
-
-def _changed_ns(status: _Status) -> int:
-    """Return when the file last changed; programs cannot set the second of these times."""
-    return max(status.modified_ns, status.changed_ns)
 
 
 def _total_bytes(key: _Key) -> int:

@@ -24,7 +24,6 @@ from aibench_fast.cluster import DaskCluster
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.tensors import images, tensorfile
-from aibench_fast.tensors.images import Crop
 from aibench_fast.tensors.listing import Photograph
 from aibench_fast.tensors.loading import load_all, usual_threads
 from aibench_fast.tensors.photographs import (
@@ -246,7 +245,7 @@ class _Run:
         self._on_progress("shards", done, plan.shard_count)
         with ExitStack() as opened:
             file = self._config.crops_file
-            write_crop = opened.enter_context(crops_writer(file)) if file else _write_nothing
+            write_crop = opened.enter_context(crops_writer(file)) if file else lambda *_: None
             made = self._map(
                 partial(make_shard, config=self._config, factor=plan.factor, threads=self._threads),
                 plan.tasks(photographs, wanted, write_crop),
@@ -261,10 +260,6 @@ def _map_here(
 ) -> Generator[Made, None, None]:
     for item in items:
         yield function(item)
-
-
-def _write_nothing(name: str, crop: Crop, width: int, height: int) -> None:
-    pass
 
 
 def _size_bytes(path: Path) -> int | None:

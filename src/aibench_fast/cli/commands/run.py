@@ -117,10 +117,6 @@ def _share(word: str) -> float:
     return share
 
 
-def _path_or_none(word: str) -> Path | None:
-    return Path(word) if word else None
-
-
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Output")
     group.add_argument(
@@ -129,7 +125,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "(default: do not)",
     )  # fmt: skip
     group.add_argument(
-        HISTOGRAM_OPTION, type=_path_or_none, metavar="FILE", dest="histogram_file",
+        HISTOGRAM_OPTION, type=lambda word: Path(word) if word else None, metavar="FILE",
+        dest="histogram_file",
         help="save the percentile table of latencies, as aibench does (default: do not)",
     )  # fmt: skip
     group.add_argument(
