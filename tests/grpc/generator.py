@@ -68,14 +68,16 @@ def generator(
     tensor_bytes: int = 16,
     timeout_s: float = 5,
     fields: Sequence[tuple[str, str]] = (),
+    tls: _core.Tls | None = None,
     plan: GrpcPlan = PLAN,
     **more: Any,
 ) -> Iterator[_core.LoadGenerator]:
     """Connect the workers of a run with that many requests, none of them warm-up."""
     tensors = _core.Tensors.generate(10, tensor_bytes, "FLOAT", 1)
-    texts = request_texts(header_fields(port, *fields), tensor_bytes)
+    scheme = "http" if tls is None else "https"
+    texts = request_texts(header_fields(port, *fields, scheme=scheme), tensor_bytes)
     options: dict[str, Any] = {
-        "endpoints": [Endpoint("127.0.0.1", port, greeting=(_core.HTTP2_GREETING,))],
+        "endpoints": [Endpoint("127.0.0.1", port, tls=tls, greeting=(_core.HTTP2_GREETING,))],
         "threads": 1, "burn_in_requests": 0, "max_requests": requests, "duration_ns": 0,
         "reply_timeout_ns": int(timeout_s * SECOND_NS), "connect_timeout_ns": 5 * SECOND_NS,
         "stop_on_failure": False, "pipeline": streams, "reconnect_for_ns": 5 * SECOND_NS,

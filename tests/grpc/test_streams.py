@@ -9,10 +9,13 @@ from typing import Any
 
 import grpc
 import pytest
+from certificates import Authority, Certificate
 from fake_grpc import Asked, FakeGrpc, answer, message, prefixed
 from generator import VALUES, run
 from tritonclient.grpc import service_pb2 as triton
 from tritonclient.grpc import service_pb2_grpc
+
+from aibench_fast import _core
 
 STUCK = b"\xff\xff\xff\x42" + bytes(5)
 """The head of a frame of 16 MiB, of an unknown type."""
@@ -28,8 +31,8 @@ def reply_to(request: triton.ModelInferRequest) -> triton.ModelInferResponse:
 
 
 @contextmanager
-def grpcio_server(infer: Infer) -> Iterator[int]:
-    """Serve on a port of its own, which is yielded."""
+def grpcio_server(infer: Infer, certificate: Certificate | None = None) -> Iterator[int]:
+    """Serve on a port of its own, which is yielded; with a certificate, by TLS."""
 
     class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         def ModelInfer(self, request: Any, context: Any) -> triton.ModelInferResponse:
@@ -39,7 +42,11 @@ def grpcio_server(infer: Infer) -> Iterator[int]:
         ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)]
     )  # fmt: skip
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if certificate is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        pair = certificate.key.read_bytes(), certificate.certificate.read_bytes()
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     server.start()
     try:
         yield port
@@ -62,6 +69,29 @@ def test_all_bytes_of_all_requests_arrive(streams: int, tensor_bytes: int) -> No
     assert counted.measured.failures == {}
     assert {len(tensor) for tensor in came} == {tensor_bytes}
     # Each of the ten tensors was sent as often as the others.
+    assert sorted(map(came.count, set(came))) == [10] * 10
+
+
+@pytest.mark.parametrize("streams", [1, 8])
+@pytest.mark.parametrize("tensor_bytes", [16, 602_112])
+def test_all_bytes_arrive_by_tls(
+    streams: int, tensor_bytes: int, authority: Authority, certificate: Certificate
+) -> None:
+    came: list[bytes] = []
+
+    def infer(request: triton.ModelInferRequest, _: object) -> triton.ModelInferResponse:
+        came.append(request.raw_input_contents[0])
+        return reply_to(request)
+
+    trusted = _core.Tls(
+        ca_file=authority.file, ca_folder=None, certificate=None, key=None,
+        server_name="127.0.0.1", insecure=False, http2=True,
+    )  # fmt: skip
+    with grpcio_server(infer, certificate) as port:
+        counted = run(
+            port, requests=100, workers=2, streams=streams, tensor_bytes=tensor_bytes, tls=trusted
+        )
+    assert counted.measured.counters["successes"] == 100
     assert sorted(map(came.count, set(came))) == [10] * 10
 
 

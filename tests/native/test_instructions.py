@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import grpcfaults
 import pytest
-from fake_grpc import FakeGrpc, answer, message, prefixed
+from fake_grpc import FakeGrpc
 from fake_inference import FakeInference
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
 
@@ -58,8 +59,7 @@ def all_at_once() -> FakeRedisAI:
 
 def over_grpc() -> FakeGrpc:
     """Send all frames of a reply at once."""
-    output = message(bytes(OUTPUT_BYTES), OUTPUT_BYTES // 4)
-    return FakeGrpc(lambda asked, _: answer(asked.stream, prefixed(output)))
+    return FakeGrpc(grpcfaults.well)
 
 
 SERVERS: dict[str, Callable[[], FakeRedisAI | FakeInference | FakeGrpc]] = {
