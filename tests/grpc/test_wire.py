@@ -11,6 +11,18 @@ from tritonclient.grpc import service_pb2 as triton
 
 from aibench_fast.protocols.openinference.grpc import messages, wire
 
+
+def without_parameters(message: wire.Message) -> wire.Message:
+    """A message whose tensors have no map, which protobuf's classes take in another form."""
+    return {
+        name: field
+        if isinstance(field.kind, wire.Scalar)
+        else field._replace(kind=without_parameters(field.kind))
+        for name, field in message.items()
+        if name != "parameters"
+    }
+
+
 PAIRS: list[tuple[wire.Message, type[Protobuf]]] = [
     (messages.EMPTY, triton.ServerMetadataRequest),
     (messages.MODEL, triton.ModelReadyRequest),
@@ -21,7 +33,8 @@ PAIRS: list[tuple[wire.Message, type[Protobuf]]] = [
     (messages.MODEL_METADATA, triton.ModelMetadataResponse),
     (messages.INDEX, triton.RepositoryIndexResponse),
     (messages.STATISTICS, triton.ModelStatisticsResponse),
-    (messages.INFER_REQUEST, triton.ModelInferRequest),
+    (without_parameters(messages.INFER_REQUEST), triton.ModelInferRequest),
+    (messages.REGION, triton.SystemSharedMemoryRegisterRequest),
     (messages.INFER_RESPONSE, triton.ModelInferResponse),
 ]
 TWICE: wire.Message = {
@@ -35,6 +48,7 @@ VALUES: dict[wire.Scalar, st.SearchStrategy[Any]] = {
     wire.Scalar.BYTES: st.binary(max_size=200),
     wire.Scalar.BOOL: st.booleans(),
     wire.Scalar.INT64: st.integers(-(2**63), 2**63 - 1),
+    wire.Scalar.WIDE_INT64: st.integers(-(2**63), 2**63 - 1),
     wire.Scalar.UINT64: st.integers(0, 2**64 - 1),
 }
 
@@ -153,3 +167,32 @@ def test_the_parts_of_one_message_are_merged() -> None:
     assert wire.decode(TWICE, data) == {"success": {"count": 3, "ns": 4}}
     sent = triton.InferStatistics.FromString(data).success
     assert (sent.count, sent.ns) == (3, 4)
+
+
+def test_maps_are_lists_of_keys_and_values() -> None:
+    parameters = [
+        {"key": "region", "value": {"string_param": "r"}},
+        {"key": "offset", "value": {"int64_param": 0}},
+    ]
+    sent = wire.encode(
+        messages.INFER_REQUEST, {"inputs": [{"name": "x", "parameters": parameters}]}
+    )
+    (found,) = triton.ModelInferRequest.FromString(sent).inputs
+    assert dict(found.parameters) == {
+        "region": triton.InferParameter(string_param="r"),
+        "offset": triton.InferParameter(int64_param=0),
+    }
+    status = triton.SystemSharedMemoryStatusResponse()
+    status.regions["one"].byte_size = 5
+    assert wire.decode(messages.REGIONS, status.SerializeToString()) == {
+        "regions": [{"key": "one"}]
+    }
+
+
+@given(VALUES[wire.Scalar.WIDE_INT64])
+def test_wide_numbers_are_of_one_length(value: int) -> None:
+    message: wire.Message = {"int64_param": wire.Field(2, wire.Scalar.WIDE_INT64)}
+    written = wire.encode(message, {"int64_param": value})
+    assert len(written) == 11
+    assert triton.InferParameter.FromString(written).int64_param == value
+    assert wire.decode(message, written) == {"int64_param": value}

@@ -46,13 +46,13 @@ class ServerProtocol(Protocol):
     Its module imports nothing large: what talks to servers is imported by the methods that do.
     """
 
-    name: ClassVar[str]
+    name: str
     """As messages call it."""
     schemes: ClassVar[tuple[str, str]]
     """The schemes of its servers' URLs, without TLS and with it."""
     settings_type: ClassVar[type[ServerSettings]]
     """Its fields are the settings that it has."""
-    has_pipelines: ClassVar[bool] = False
+    has_pipelines: bool = False
     """Whether a connection may have several requests under way."""
     has_json: ClassVar[bool] = False
     """Whether tensors may be sent as JSON."""

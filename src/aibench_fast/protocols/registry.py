@@ -8,6 +8,7 @@ from aibench_fast.protocols.address import url_parts
 from aibench_fast.protocols.anyhttp.protocol import AnyHttp
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.openinference.protocol import (
+    OpenInferenceOverGrpc,
     OpenInferenceOverHttp,
 )
 from aibench_fast.protocols.openinference.settings import HttpSettings
@@ -21,8 +22,10 @@ class ProtocolSettings(RedisAiSettings, HttpSettings, AnyHttpSettings):
     """The settings of all protocols."""
 
 
-AnyProtocol = type[RedisAi] | type[OpenInferenceOverHttp] | type[AnyHttp]
-PROTOCOLS: tuple[AnyProtocol, ...] = (RedisAi, OpenInferenceOverHttp)
+AnyProtocol = (
+    type[RedisAi] | type[OpenInferenceOverHttp] | type[OpenInferenceOverGrpc] | type[AnyHttp]
+)
+PROTOCOLS: tuple[AnyProtocol, ...] = (RedisAi, OpenInferenceOverHttp, OpenInferenceOverGrpc)
 
 
 def protocol_of(settings: ProtocolSettings) -> ServerProtocol:

@@ -108,8 +108,8 @@ class Workload:
     """Whether outputs are compared with a file's, so that each has the trial's length."""
 
 
-def native_tls(settings: TlsSettings | None, host: str, protocol: str | None = None) -> Tls | None:
-    """TLS for the load generator, for a `protocol` by its name there; ConfigError without TLS."""
+def native_tls(settings: TlsSettings | None, host: str, *, http2: bool = False) -> Tls | None:
+    """TLS for the load generator, for HTTP/2 or not; ConfigError where this build has none."""
     if settings is None:
         return None
     system = ssl.get_default_verify_paths()
@@ -121,6 +121,7 @@ def native_tls(settings: TlsSettings | None, host: str, protocol: str | None = N
         key=settings.key,
         server_name=settings.server_name or host,
         insecure=settings.insecure,
+        http2=http2,
     )
 
 

@@ -28,7 +28,7 @@ def add_server_address(
     """Add --host, --port, --socket, --url and those of TLS; see `ServerOptions`.
 
     With `several` or `cluster` the server may be a node of a Redis Cluster. With `any_protocol` the
-    URL may name a server of the Open Inference Protocol.
+    URL may name a server of the Open Inference Protocol, over HTTP or gRPC.
     """
     group = parser.add_argument_group("Server")
     or_several = ", or several" if several else ""
@@ -47,7 +47,7 @@ def add_server_address(
         "--url", metavar="URL", action="append", default=[], dest="urls",
         help="connect to redis://HOST:PORT, or rediss:// with TLS"
         + (
-            "; to http:// or https:// of Triton, KServe, MLServer and others"
+            "; to http://, https://, grpc:// or grpcs:// of Triton, KServe, MLServer and others"
             if any_protocol
             else ""
         )
@@ -87,7 +87,9 @@ def _add_tls(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "TLS", "The server's certificate is checked against the system's trusted certificates."
     )
-    group.add_argument("--tls", action="store_true", help="use TLS, as rediss:// and https:// do")
+    group.add_argument(
+        "--tls", action="store_true", help="use TLS, as rediss://, https:// and grpcs:// do"
+    )
     group.add_argument(
         "--cacert", type=Path, metavar="FILE", help="trust these certificates instead (PEM)"
     )
@@ -165,7 +167,8 @@ class ServerOptions:
             given = [name for name, value in parts.items() if value]
             if given:
                 raise ConfigError(
-                    f"{given[0]} without TLS: add --tls, or give a rediss:// or https:// --url"
+                    f"{given[0]} without TLS: add --tls, or give a rediss://, https:// or grpcs:// "
+                    "--url"
                 )
             return None
         return TlsSettings(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import (
+    GrpcAddress,
     HttpAddress,
     all_addresses,
+    grpc_address,
     http_address,
     url_parts,
 )
@@ -16,6 +18,7 @@ from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import (
     HttpSettings,
     OpenInferenceSettings,
+    SharedMemory,
     metrics_address,
 )
 from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
@@ -121,6 +124,31 @@ class OpenInferenceOverHttp(OpenInference):
         from aibench_fast.protocols.openinference.http.inference import HttpInference
 
         return HttpInference
+
+
+class OpenInferenceOverGrpc(OpenInference):
+    """The protocol over gRPC."""
+
+    name = "the Open Inference Protocol over gRPC"
+    schemes = ("grpc", "grpcs")
+    settings_type = OpenInferenceSettings
+    has_pipelines = True
+
+    def __init__(self, settings: OpenInferenceSettings) -> None:
+        """With the settings of a run."""
+        super().__init__(settings)
+        if settings.shared_memory is SharedMemory.ALL:  # a worker has one place for outputs
+            self.has_pipelines = False
+            self.name = f"{self.name} with `shared_memory` all"
+
+    def _address(self, url: str) -> GrpcAddress:
+        return grpc_address(url, self._settings.headers, self._settings.tls)
+
+    @property
+    def _connect(self) -> "Connect":
+        from aibench_fast.protocols.openinference.grpc.client import GrpcClient
+
+        return GrpcClient
 
 
 def _urls(address: HttpAddress) -> list[str]:

@@ -66,12 +66,32 @@ STATISTICS: Message = {
 }
 """ModelStatisticsResponse."""
 
+REGION: Message = {
+    "name": Field(1, Scalar.TEXT),
+    "key": Field(2, Scalar.TEXT),
+    "byte_size": Field(4, Scalar.UINT64),
+}
+"""SystemSharedMemoryRegisterRequest, SystemSharedMemoryUnregisterRequest."""
+REGIONS: Message = {"regions": Field(1, {"key": Field(1, Scalar.TEXT)}, is_repeated=True)}
+"""SystemSharedMemoryStatusResponse: a map by the regions' names."""
+
+_PARAMETER: Message = {
+    "int64_param": Field(2, Scalar.WIDE_INT64),
+    "string_param": Field(3, Scalar.TEXT),
+}
+_PARAMETERS: Message = {"key": Field(1, Scalar.TEXT), "value": Field(2, _PARAMETER)}
 INFER_REQUEST: Message = {
     "model_name": Field(1, Scalar.TEXT),
     "model_version": Field(2, Scalar.TEXT),
     "id": Field(3, Scalar.TEXT),
-    "inputs": Field(5, _TENSOR, is_repeated=True),
-    "outputs": Field(6, {"name": Field(1, Scalar.TEXT)}, is_repeated=True),
+    "inputs": Field(
+        5, {**_TENSOR, "parameters": Field(4, _PARAMETERS, is_repeated=True)}, is_repeated=True
+    ),
+    "outputs": Field(
+        6,
+        {"name": Field(1, Scalar.TEXT), "parameters": Field(2, _PARAMETERS, is_repeated=True)},
+        is_repeated=True,
+    ),
 }
 """ModelInferRequest without its tensors, which stand behind: see RAW_INPUTS."""
 INFER_RESPONSE: Message = {

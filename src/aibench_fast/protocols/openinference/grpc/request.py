@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import REQUEST_ID
+from aibench_fast.protocols.openinference.client import REQUEST_ID, Place, Places, Written
 from aibench_fast.protocols.openinference.datatypes import their_datatype
 from aibench_fast.protocols.openinference.grpc.fields import header_fields
 from aibench_fast.protocols.openinference.grpc.messages import INFER_REQUEST, RAW_INPUTS
@@ -26,45 +28,98 @@ class InferRequest:
     outputs: Sequence[str]
     """The outputs that are asked for; none: all that the server answers."""
 
-    def message(self, tensors: Sequence[bytes]) -> bytes:
-        """Return the message with these tensors."""
-        parts = self._parts([len(one) for one in tensors])
-        return b"".join(map(bytes.__add__, parts, tensors))
+    places: Places | None = None
+    """Where inputs are in shared memory; None: they are sent."""
+    written: Written | None = None
+    """Where outputs go, of inputs in shared memory; None: replies have them."""
 
-    def texts(self, address: HttpAddress, tensors_bytes: int) -> list[bytes]:
-        """Return the texts around tensors of this total size, or around `string_part`.
+    @property
+    def is_formatted(self) -> bool:
+        """Return whether an input is of strings, or all are in shared memory."""
+        return self.kind.has_strings or self.places is not None
+
+    def trial(self) -> bytes:
+        """Return the message of the first request."""
+        if self.places:
+            worker = self.written.worker if self.written else 0
+            return self._inputs(self.places(0)) + self._outputs(worker)
+        return self._with_tensors([one.trial for one in self.kind.inputs])
+
+    def texts(self, address: HttpAddress, worker: int, tensors_bytes: int) -> list[bytes]:
+        """Return a worker's texts around tensors of this total size, or around a `part`.
 
         ConfigError where a message would be larger than protobuf allows.
         """
         fields = header_fields(address, METHOD)
-        if self.kind.has_strings:
-            return [fields, b""]
-        first, *others = self._parts([len(one.trial) for one in self.kind.inputs])
+        if self.is_formatted:
+            return [fields, self._outputs(worker) if self.written else b""]
+        first, *others = self._openings([len(one.trial) for one in self.kind.inputs])
         message_bytes = len(first) + sum(map(len, others)) + tensors_bytes
         return [fields + _prefix(message_bytes) + first, *others, b""]
 
-    def string_part(self, tensors: Sequence[bytes]) -> bytes:
-        """Return the whole body of a request with strings; it is the same for every server."""
-        message = self.message(tensors)
-        return _prefix(len(message)) + message
+    def part(self, number: int) -> bytes:
+        """Return the body of the request of this number, but for the end that is the worker's.
 
-    def _parts(self, sizes: Sequence[int]) -> list[bytes]:
+        It is the same for every server.
+        """
+        if not self.places:
+            message = self._with_tensors(self.kind.tensors.request(number))
+            return _prefix(len(message)) + message
+        inputs = self._inputs(self.places(number))
+        if not self.written:
+            inputs += self._outputs(0)
+            return _prefix(len(inputs)) + inputs
+        outputs_bytes = len(self._outputs(self.written.worker))  # all workers' are as long
+        return _prefix(len(inputs) + outputs_bytes) + inputs
+
+    def _with_tensors(self, tensors: Sequence[bytes]) -> bytes:
+        openings = self._openings([len(one) for one in tensors])
+        return b"".join(map(bytes.__add__, openings, tensors))
+
+    def _openings(self, sizes: Sequence[int]) -> list[bytes]:
         """Return what stands before each tensor, of these sizes in bytes."""
-        head = encode(
+        first, *others = [opened(RAW_INPUTS, size) for size in sizes]
+        return [self._inputs() + self._outputs(0) + first, *others]
+
+    def _inputs(self, places: Sequence[Place] = ()) -> bytes:
+        """Return the message without tensors up to its outputs."""
+        inputs = [
+            {"name": one.name, "datatype": their_datatype(one.dtype), "shape": one.shape}
+            for one in self.kind.inputs
+        ]
+        return encode(
             INFER_REQUEST,
             {
                 "model_name": self.kind.model,
                 "model_version": self.version or "",
                 "id": REQUEST_ID,
                 "inputs": [
-                    {"name": one.name, "datatype": their_datatype(one.dtype), "shape": one.shape}
-                    for one in self.kind.inputs
+                    {**one, "parameters": _parameters(place)}
+                    for one, place in zip_longest(inputs, places)
                 ],
-                "outputs": [{"name": name} for name in self.outputs],
             },
         )
-        first, *others = [opened(RAW_INPUTS, size) for size in sizes]
-        return [head + first, *others]
+
+    def _outputs(self, worker: int) -> bytes:
+        """Return the outputs that are asked for, and where they go."""
+        if self.written is None:
+            outputs: list[dict[str, Any]] = [{"name": name} for name in self.outputs]
+        else:
+            pairs = zip(self.written.outputs, self.written.places(worker), strict=True)
+            outputs = [{"name": one.name, "parameters": _parameters(place)} for one, place in pairs]
+        return encode(INFER_REQUEST, {"outputs": outputs})
+
+
+def _parameters(place: Place | None) -> list[dict[str, Any]]:
+    """Return the parameters of a tensor, which say where it is in shared memory."""
+    if place is None:
+        return []
+    values = {
+        "shared_memory_region": {"string_param": place.region},
+        "shared_memory_offset": {"int64_param": place.offset},
+        "shared_memory_byte_size": {"int64_param": place.size_bytes},
+    }
+    return [{"key": key, "value": value} for key, value in values.items()]
 
 
 def _prefix(message_bytes: int) -> bytes:

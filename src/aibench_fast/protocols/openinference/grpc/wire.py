@@ -25,6 +25,8 @@ class Scalar(Enum):
     BYTES = "bytes"
     BOOL = "bool"
     INT64 = "int64"
+    WIDE_INT64 = "int64, as long as it can be"
+    """Of whatever value, it is written in as many bytes."""
     UINT64 = "uint64"
 
     @property
@@ -34,7 +36,8 @@ class Scalar(Enum):
 
 
 _DEFAULTS: Mapping[Scalar, Any] = {
-    Scalar.TEXT: "", Scalar.BYTES: b"", Scalar.BOOL: False, Scalar.INT64: 0, Scalar.UINT64: 0,
+    Scalar.TEXT: "", Scalar.BYTES: b"", Scalar.BOOL: False, Scalar.INT64: 0, Scalar.WIDE_INT64: 0,
+    Scalar.UINT64: 0,
 }  # fmt: skip
 
 
@@ -71,7 +74,8 @@ def _encoded(field: Field, value: Any) -> Iterator[bytes]:
             numbers = b"".join(map(_varint, value))
             yield opened(field.number, len(numbers)) + numbers
         else:
-            yield _varint(field.number << 3 | _NUMBER) + _varint(value)
+            least_bytes = _VARINT_BYTES_MAX if field.kind is Scalar.WIDE_INT64 else 1
+            yield _varint(field.number << 3 | _NUMBER) + _varint(value, least_bytes)
         return
     for one in value if field.is_repeated else [value]:
         content = one
@@ -82,10 +86,10 @@ def _encoded(field: Field, value: Any) -> Iterator[bytes]:
         yield opened(field.number, len(content)) + content
 
 
-def _varint(value: int) -> bytes:
+def _varint(value: int, least_bytes: int = 1) -> bytes:
     value %= _WORD  # a negative one is its two's complement
     found = bytearray()
-    while value >= _MORE:
+    while value >= _MORE or len(found) < least_bytes - 1:
         found.append(value % _MORE | _MORE)
         value //= _MORE
     found.append(value)
@@ -137,7 +141,7 @@ def _numbers(found: Sequence[bytes | int], may_be_packed: bool) -> Iterator[int]
 def _number(kind: Scalar, value: int) -> int | bool:
     if kind is Scalar.BOOL:
         return bool(value)
-    return value - _WORD if kind is Scalar.INT64 and value >= _SIGN else value
+    return value - _WORD if kind is not Scalar.UINT64 and value >= _SIGN else value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:

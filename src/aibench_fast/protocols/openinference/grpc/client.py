@@ -1,0 +1,236 @@
+"""The Open Inference Protocol's questions and trials over gRPC."""
+
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aibench_fast._core import GRPC_STATUSES, HTTP2_GREETING, NGHTTP2_VERSION, GrpcChannel
+from aibench_fast.coretypes import Endpoint, GrpcReply
+from aibench_fast.errors import ServerError
+from aibench_fast.protocols import handshake
+from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openinference.client import (
+    CONNECT_TIMEOUT_S,
+    MAX_ANSWER_BYTES,
+    MAX_TRIAL_BYTES,
+    Client,
+    Refusal,
+    Refused,
+    Trial,
+    Trials,
+    Wanted,
+)
+from aibench_fast.protocols.openinference.grpc import messages
+from aibench_fast.protocols.openinference.grpc.fields import header_fields
+from aibench_fast.protocols.openinference.grpc.reply import plan_of, written_plan_of
+from aibench_fast.protocols.openinference.grpc.request import METHOD, InferRequest
+from aibench_fast.protocols.openinference.grpc.wire import Message, decode, encode
+from aibench_fast.protocols.openinference.reaching import (
+    HTTP2,
+    HTTP2_PREFACE,
+    connected,
+    first_answer,
+    is_http2,
+    scheme_there,
+    spoken,
+)
+from aibench_fast.protocols.session import native_tls
+
+OK = 0
+_REFUSALS = {
+    "UNIMPLEMENTED": Refusal.NO_SUCH_CALL,
+    "NOT_FOUND": Refusal.NOT_THERE,
+    "INVALID_ARGUMENT": Refusal.NOT_THERE,
+    "UNAVAILABLE": Refusal.BUSY,
+}
+_A_REGION = "a region of shared memory"
+_READY = re.compile(r"\bREADY$")
+_TOO_LARGE = "larger than max"
+"""In the words of every gRPC library of Google's."""
+_ADVICE = {
+    "UNIMPLEMENTED": f"does it have {messages.SERVICE}, the Open Inference Protocol's service?",
+    "UNAUTHENTICATED": "give a token that may, such as `headers` 'Authorization: env:TOKEN'",
+    "PERMISSION_DENIED": "give a token that may, such as `headers` 'Authorization: env:TOKEN'",
+}
+_ALLOW_LARGER = (
+    "let the server take and send larger messages: MLServer by grpc_max_message_length in its "
+    "settings, KServe's by --grpc_max_receive_message_length and --grpc_max_send_message_length"
+)
+
+
+class GrpcClient(Client):
+    """A `Client` over gRPC."""
+
+    infers = METHOD
+
+    def __init__(self, address: HttpAddress, timeout_s: float) -> None:
+        """Connect; ServerError where nothing answers, or not by HTTP/2."""
+        self._address = address
+        self._timeout_s = timeout_s
+        self._endpoint = Endpoint(
+            _peer_of(address),
+            address.port,
+            tls=native_tls(address.tls, address.host, http2=True),
+            greeting=(HTTP2_GREETING,),
+        )
+        self._channel = GrpcChannel(self._endpoint, CONNECT_TIMEOUT_S)
+
+    def be_patient(self, timeout_s: float) -> None:
+        """As `Client.be_patient`."""
+        self._timeout_s = timeout_s
+
+    def server(self) -> Mapping[str, Any]:
+        """As `Client.server`."""
+        try:
+            return self._ask("ServerMetadata", b"", messages.SERVER, "the server")
+        except Refused as error:
+            if error.refusal is Refusal.NO_SUCH_CALL:
+                return {}
+            raise
+
+    def model(self, model: str, version: str | None) -> Mapping[str, Any]:
+        """As `Client.model`."""
+        asked = _of_model(model, version)
+        return self._ask("ModelMetadata", asked, messages.MODEL_METADATA, f"the model {model}")
+
+    def check_ready(self, model: str, version: str | None) -> None:
+        """As `Client.check_ready`."""
+        asked = _of_model(model, version)
+        try:
+            ready = self._ask("ModelReady", asked, messages.READY, f"the model {model}")["ready"]
+        except Refused as error:
+            if error.refusal is Refusal.NO_SUCH_CALL:
+                return
+            raise ServerError(f"the model {model} is not ready: {error}") from error
+        if not ready:
+            raise ServerError(f"the model {model} is not ready, as {self._address} says")
+
+    def ready_models(self) -> list[str] | None:
+        """As `Client.ready_models`; Triton and MLServer list them."""
+        try:
+            index = self._ask("RepositoryIndex", b"", messages.INDEX, "its models")
+        except ServerError:
+            return None
+        # MLServer writes State.READY.
+        ready = [one["name"] for one in index["models"] if _READY.search(one["state"])]
+        return sorted(set(ready))
+
+    def statistics(self, model: str, version: str | None) -> Mapping[str, Any]:
+        """As `Client.statistics`."""
+        asked = _of_model(model, version)
+        return self._ask("ModelStatistics", asked, messages.STATISTICS, "statistics")
+
+    def regions(self) -> list[str]:
+        """As `Client.regions`."""
+        found = self._ask("SystemSharedMemoryStatus", b"", messages.REGIONS, _A_REGION)
+        return [one["key"] for one in found["regions"]]
+
+    def register_region(self, name: str, key: str, size_bytes: int) -> None:
+        """As `Client.register_region`."""
+        region = {"name": name, "key": key, "byte_size": size_bytes}
+        self._call("SystemSharedMemoryRegister", encode(messages.REGION, region), _A_REGION)
+
+    def unregister_region(self, name: str) -> None:
+        """As `Client.unregister_region`."""
+        asked = encode(messages.REGION, {"name": name})
+        self._call("SystemSharedMemoryUnregister", asked, _A_REGION)
+
+    def try_requests(
+        self,
+        wanted: Sequence[Wanted],
+        version: str | None,
+        encoding: Encoding | None,
+        extensions: Sequence[str],
+    ) -> Trials:
+        """As `Client.try_requests`; tensors are sent as they are in memory."""
+        del encoding, extensions
+        trials = [self._try_one(one, version) for one in wanted]
+        return Trials(trials, Encoding.BINARY, {"Nghttp2": NGHTTP2_VERSION})
+
+    def _try_one(self, wanted: Wanted, version: str | None) -> Trial:
+        kind = wanted.kind
+        request = InferRequest(kind, version, wanted.outputs, wanted.places, wanted.written)
+        reply = self._call(METHOD, request.trial(), "the trial request", MAX_TRIAL_BYTES)
+        if wanted.written:
+            return Trial(request, written_plan_of(reply, kind.model, wanted.written.outputs))
+        return Trial(request, plan_of(reply, kind.model, wanted.metadata, kind.batch_size))
+
+    def _ask(self, method: str, asked: bytes, message: Message, what: str) -> dict[str, Any]:
+        """Return what a method answers; `what` names what is asked for."""
+        answer = self._call(method, asked, what)
+        try:
+            return decode(message, answer)
+        except ValueError as error:
+            raise ServerError(
+                f"{self._address} answered {method} with something else than the Open Inference "
+                f"Protocol has: {error}"
+            ) from error
+
+    def _call(
+        self, method: str, message: bytes, what: str, most_bytes: int = MAX_ANSWER_BYTES
+    ) -> bytes:
+        """Call a method, and return the message that it answers.
+
+        Refused where it answers another status than OK, ServerError where it does not answer.
+        """
+        fields = header_fields(self._address, method)
+        try:
+            reply = self._channel.call(fields, message, self._timeout_s, most_bytes)
+        except ServerError as error:
+            raise ServerError(f"{self._address} did not answer {method}: {error}") from error
+        if reply.status == OK:
+            return reply.message
+        raise self._refused(reply, method, what)
+
+    def _refused(self, reply: GrpcReply, method: str, what: str) -> ServerError:
+        where = f"{self._address}"
+        if reply.status is None:
+            return ServerError(
+                f"{where} answered {method} with HTTP {reply.http_status} and no grpc-status: does "
+                "it speak gRPC?"
+            )
+        known = range(len(GRPC_STATUSES))
+        name = (
+            GRPC_STATUSES[reply.status] if reply.status in known else f"grpc-status {reply.status}"
+        )
+        advice = _ALLOW_LARGER if _TOO_LARGE in reply.words else _ADVICE.get(name)
+        said = reply.words.strip().removesuffix(".") or "it says no more"
+        words = f"{where} answered {name} for {what}: {said}"
+        return Refused(
+            f"{words}; {advice}" if advice else words, _REFUSALS.get(name, Refusal.OTHER)
+        )
+
+    def endpoint(self) -> Endpoint:
+        """As `Client.endpoint`."""
+        return self._endpoint
+
+    def close(self) -> None:
+        """As `Client.close`."""
+        self._channel.close()
+
+
+def _peer_of(address: HttpAddress) -> str:
+    """Return the numeric address where a server speaks HTTP/2; ServerError where none does."""
+    with connected(address, CONNECT_TIMEOUT_S, HTTP2) as opened:
+        peer: str = opened.getpeername()[0]
+        try:
+            answer = first_answer(opened, HTTP2_PREFACE)
+        except OSError as error:
+            if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
+                raise handshake.explained(address, error, address.host) from error
+            answer = b""
+    if is_http2(answer):
+        return peer
+    there = scheme_there(address)
+    if there is not None and not str(address).startswith(f"{there}:"):
+        raise ServerError(f"{address} {spoken(address, there)}")
+    hint = handshake.wanted_certificate(address.tls)
+    raise ServerError(
+        f"{address} does not speak HTTP/2, which gRPC is over: is the port right?{hint}"
+    )
+
+
+def _of_model(model: str, version: str | None) -> bytes:
+    return encode(messages.MODEL, {"name": model, "version": version or ""})
