@@ -4,7 +4,6 @@ Flags of all its versions are accepted and passed to `aibench-fast run`. Flags w
 here are reported as having no effect.
 """
 
-import argparse
 import shlex
 import shutil
 import sys
@@ -99,17 +98,13 @@ def _run(typed: list[str]) -> int:
         with _tensor_file(str(flags["file"])) as file:
             options = build_parser(["run"]).parse_args(["run", *_run_options(flags, file)])
             options.command_line = shlex.join([PROGRAM, *typed])
-            return _handled(options)
+            code: int = options.handler(options)
+            return code
     except AibenchError as error:
         note(str(error), PROGRAM)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-
-
-def _handled(options: argparse.Namespace) -> int:
-    code: int = options.handler(options)
-    return code
 
 
 def _flag_list() -> str:

@@ -3,15 +3,13 @@
 Nothing here is done while a run is measured.
 """
 
-import hashlib
 import os
 import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-PIECE_BYTES = 1 << 20
 _CPU_INFO = Path("/proc/cpuinfo")
 _GOVERNORS = Path("/sys/devices/system/cpu")
 
@@ -52,22 +50,3 @@ def _governor() -> str | None:
         except OSError:
             return None
     return ",".join(sorted(found)) or None
-
-
-class Generated(Protocol):
-    """Tensors in memory."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def read(self, first: int, count: int) -> bytes:
-        """`count` of them from index `first` on."""
-
-
-def generated_digest(tensors: Generated, tensor_bytes: int) -> str:
-    """Return the SHA-256 of all generated tensors one after another, in hexadecimal."""
-    digest = hashlib.sha256()
-    step = max(1, PIECE_BYTES // tensor_bytes)
-    for first in range(0, len(tensors), step):
-        digest.update(tensors.read(first, min(step, len(tensors) - first)))
-    return digest.hexdigest()

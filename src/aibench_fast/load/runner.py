@@ -59,7 +59,7 @@ class PreparedRun:
         self._sources = open_sources(config)
         self._servers = servers = Servers(found, _workloads(config, self._sources, found.count))
         try:
-            digests = data_digests(self._sources, observe)
+            digests = ",".join(data_digests(self._sources, observe))
             sent, of_form = as_sent(config, servers.first, self._sources, observe)
             self._facts = {**_facts(config, servers.first, digests), **of_form}
             self._server_watch = _server_watch(config, servers)

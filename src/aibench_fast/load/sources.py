@@ -1,5 +1,6 @@
 """The tensors of a run in memory, from files or generated, and their digests."""
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from itertools import count
 
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError
-from aibench_fast.load import facts
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.record import Output
@@ -20,6 +20,7 @@ from aibench_fast.tensors.strings import Strings
 from aibench_fast.tensortype import VALUE_BYTES
 from aibench_fast.units import described_size
 
+PIECE_BYTES = 1 << 20
 MAX_COMPARED = 100_000
 """Tensors that are compared with the first one."""
 
@@ -158,16 +159,12 @@ def _first(config: RunConfig, kind: RequestKind, tensor_count: int) -> int:
     return random.Random(config.seed).randrange(tensor_count)
 
 
-def data_digests(sources: Sequence[Source], observe: Observer) -> str:
-    """Return the SHA-256 of each input's tensors in hexadecimal, with commas between several."""
-    return ",".join(_digests(sources, observe))
-
-
-def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
+def data_digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
+    """Yield the SHA-256 of each input's tensors in hexadecimal."""
     for source in sources:
         for one, tensors in zip(source.kind.inputs, source.inputs, strict=True):
             if one.file is None:
-                yield facts.generated_digest(tensors, one.tensor_bytes)
+                yield _generated_digest(tensors, one.tensor_bytes)
                 continue
             try:
                 yield digest_of(one.files, lambda done, total: observe(Digesting(done, total)))
@@ -175,6 +172,14 @@ def _digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 raise ConfigError(
                     f"tensor file {one.file}: cannot be read: {error.strerror}"
                 ) from error
+
+
+def _generated_digest(tensors: _core.Tensors | Strings, tensor_bytes: int) -> str:
+    digest = hashlib.sha256()
+    step = max(1, PIECE_BYTES // tensor_bytes)
+    for first in range(0, len(tensors), step):
+        digest.update(tensors.read(first, min(step, len(tensors) - first)))
+    return digest.hexdigest()
 
 
 def read_references(
