@@ -65,17 +65,17 @@ def encode(message: Message, values: Mapping[str, Any]) -> bytes:
 
 def opened(number: int, size: int) -> bytes:
     """Return what stands before a field's value of `size` bytes."""
-    return _varint(number << 3 | _DELIMITED) + _varint(size)
+    return varint(number << 3 | _DELIMITED) + varint(size)
 
 
 def _encoded(field: Field, value: Any) -> Iterator[bytes]:
     if isinstance(field.kind, Scalar) and field.kind.is_number:
         if field.is_repeated:
-            numbers = b"".join(map(_varint, value))
+            numbers = b"".join(map(varint, value))
             yield opened(field.number, len(numbers)) + numbers
         else:
             least_bytes = _VARINT_BYTES_MAX if field.kind is Scalar.WIDE_INT64 else 1
-            yield _varint(field.number << 3 | _NUMBER) + _varint(value, least_bytes)
+            yield varint(field.number << 3 | _NUMBER) + varint(value, least_bytes)
         return
     for one in value if field.is_repeated else [value]:
         content = one
@@ -86,7 +86,8 @@ def _encoded(field: Field, value: Any) -> Iterator[bytes]:
         yield opened(field.number, len(content)) + content
 
 
-def _varint(value: int, least_bytes: int = 1) -> bytes:
+def varint(value: int, least_bytes: int = 1) -> bytes:
+    """Return a number as the wire has it, of `least_bytes` or more."""
     value %= _WORD  # a negative one is its two's complement
     found = bytearray()
     while value >= _MORE or len(found) < least_bytes - 1:
