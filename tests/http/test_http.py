@@ -436,7 +436,10 @@ def test_bad_input_is_one_line(cli: Cli, words: list[str], code: int, told: str)
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("localhost:8000", "write http://HOST:PORT"),
+        (
+            "localhost:8000",
+            "write SCHEME://HOST:PORT, by grpc, grpcs, http, https, redis or rediss",
+        ),
         ("http://me:secret@localhost", "give --header instead"),
         ("http://localhost:99999", "its port is not a number up to 65535"),
         ("http://a:8000,http://b:8000", "write SCHEME://HOST:PORT, one address for each --url"),

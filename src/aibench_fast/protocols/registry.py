@@ -54,6 +54,8 @@ def protocol_of_url(url: str) -> AnyProtocol:
     scheme = url_parts(url).scheme
     found = [one for one in PROTOCOLS if scheme in one.schemes]
     if not found:
-        known = sorted(f"{scheme}://HOST:PORT" for one in PROTOCOLS for scheme in one.schemes)
-        raise ConfigError(f"`url` {shown_url(url)}: write {' or '.join(known)}")
+        *known, last = sorted(scheme for one in PROTOCOLS for scheme in one.schemes)
+        raise ConfigError(
+            f"`url` {shown_url(url)}: write SCHEME://HOST:PORT, by {', '.join(known)} or {last}"
+        )
     return found[0]
