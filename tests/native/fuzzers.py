@@ -14,11 +14,29 @@ from vendored_sources import Sources, find_sources
 
 HERE = Path(__file__).parent
 FINDINGS = HERE / "findings"
+
+
+class Target(NamedTuple):
+    """What a fuzzer is made of."""
+
+    libraries: Sequence[str]
+    natives: Sequence[str]
+    """The native files that judging needs, without one that the target includes."""
+    shared: Sequence[str] = ()
+    """What it shares with another."""
+
+
+_OUTPUTS = ("replycheck", "oip", "stringdata", "tensordata")
 TARGETS = {
-    "resp": (("hiredis",), ("replycheck", "stringdata")),
-    "http": (("llhttp", "yyjson"), ("replycheck", "oip", "jsonvalues", "stringdata", "tensordata")),
+    "resp": Target(["hiredis"], ["replycheck", "stringdata"]),
+    "http": Target(["llhttp", "yyjson"], [*_OUTPUTS, "jsonvalues", "failures"]),
+    "grpc": Target(
+        ["nghttp2"],
+        [*_OUTPUTS, "failures", "grpcstatus", "http2", "mempool", "oipmessage", "wire"],
+        ["response"],
+    ),
+    "message": Target([], [*_OUTPUTS, "oipmessage", "wire"], ["response"]),
 }
-"""For each protocol its libraries, and the other native files that judging needs."""
 SPARE_S = 60
 
 
@@ -33,11 +51,11 @@ class Fuzzed(NamedTuple):
 
 def build(target: str, folder: Path, libraries: Sources) -> Path:
     """Compile a fuzzer with sanitizers; return the program."""
-    libraries_used, natives = TARGETS[target]
-    sources = [HERE / "fuzz" / f"{name}.c" for name in (target, "fuzz", "main")]
-    sources += [programs.NATIVE / f"{name}.c" for name in natives]
+    made = TARGETS[target]
+    sources = [HERE / "fuzz" / f"{name}.c" for name in (target, *made.shared, "fuzz", "main")]
+    sources += [programs.NATIVE / f"{name}.c" for name in made.natives]
     return programs.compile_c(
-        folder / f"fuzz-{target}", *sources, libraries=libraries.only(*libraries_used),
+        folder / f"fuzz-{target}", *sources, libraries=libraries.only(*made.libraries),
         **programs.sanitized("address,undefined"),
     )  # fmt: skip
 

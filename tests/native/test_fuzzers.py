@@ -32,5 +32,7 @@ def test_replies_are_judged_as_they_should_be(program: Path, tmp_path: Path) -> 
 
 
 def test_what_was_found_is_mended(program: Path, target: str) -> None:
-    findings = sorted((fuzzers.FINDINGS / target).iterdir())
+    findings = sorted((fuzzers.FINDINGS / target).glob("*"))
+    if not findings:
+        pytest.skip("nothing was found yet")
     assert fuzzers.replay(program, findings).inputs == len(findings)

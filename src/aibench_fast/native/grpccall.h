@@ -3,8 +3,8 @@
  * A caller waits in slices, so that it can be interrupted: grpccall_go_on waits for `wait_ns` at most, and is called
  * again while it returns IO_AGAIN.
  *
- * Memory: grpccall_open allocates, grpccall_close frees. What a call is given is borrowed until it has ended; its answer
- * stays until the next call.
+ * Memory: grpccall_open allocates, grpccall_close frees. What a call is given is borrowed until it has ended; its
+ * answer stays until the next call.
  * Units: bytes; times in nanoseconds. Return codes: enum io_status.
  * Threads: one at a time uses a channel.
  */
@@ -29,8 +29,8 @@ struct grpccall *grpccall_open(const struct endpoint *endpoint, errstr_t errstr)
 enum io_status grpccall_begin(struct grpccall *c, const char *fields, size_t fields_bytes, const char *message,
                               size_t message_bytes, size_t most_bytes);
 
-/* Go on with what was begun, connecting or a call. IO_DONE: that is complete. IO_FAILED: grpccall_error explains it, and
- * the channel can only be closed. */
+/* Go on with what was begun, connecting or a call. IO_DONE: that is complete. IO_FAILED: grpccall_error explains it,
+ * and the channel can only be closed. */
 enum io_status grpccall_go_on(struct grpccall *c, int64_t wait_ns);
 
 /* Return whether no call can begin any more: the server is about to close the connection, or has. */

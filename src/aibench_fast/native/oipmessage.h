@@ -1,5 +1,5 @@
-/* Judges a ModelInferResponse, the reply of the Open Inference Protocol over gRPC: the outputs' names, datatypes, shapes
- * and sizes. Their values are raw, or in contents that are typed; these are converted to binary.
+/* Judges a ModelInferResponse, the reply of the Open Inference Protocol over gRPC: the outputs' names, datatypes,
+ * shapes and sizes. Their values are raw, or in contents that are typed; these are converted to binary.
  *
  * Fields may come in any order and several times, as protocol buffers allow; unknown ones are skipped.
  *

@@ -16,6 +16,7 @@
 #include "kind.h"
 
 #define FUZZ_INPUT_BYTES_MAX (64 * 1024)
+#define FUZZ_STREAMS 4 /* requests that are under way on a connection of streams */
 
 /* End the program, the input kept, unless `holds`; `what` says what does not. */
 #define FUZZ_CHECK(holds, what) fuzz_check((holds), (what), __FILE__, __LINE__)
@@ -28,8 +29,11 @@ struct fuzz_case {
     bool copies_output; /* the check has somewhere to copy the outputs to */
     bool peer_ends;     /* the peer closes the connection behind the bytes */
     uint64_t cuts_seed;
-    /* Told of each request that ended well: its reader, the bytes that the judge took for its replies, and its
-     * output or NULL. */
+    /* Of a protocol of streams: begin the requests on a new connection, and send what there is to send. */
+    void (*begin)(const struct fuzz_case *given, void *reader);
+    void (*send)(void *reader);
+    /* Told of each request that ended well: its reader, the bytes that the judge took for its replies, or with streams
+     * all bytes so far, and its output or NULL. */
     void (*on_success)(const struct fuzz_case *given, const void *reader, const char *bytes, size_t count,
                        const char *output);
 };
