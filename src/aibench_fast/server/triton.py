@@ -69,6 +69,8 @@ class TritonServer:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
         self.host = HOST
         self.port = port
+        self.grpc_port = 0
+        """The port where it listens for gRPC."""
         self.metrics_port = 0
         """The port of its Prometheus metrics."""
         self.version = ""
@@ -90,6 +92,11 @@ class TritonServer:
     def url(self) -> str:
         """The URL of the server."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def grpc_url(self) -> str:
+        """The URL of the same server over gRPC."""
+        return f"grpc://{self.host}:{self.grpc_port}"
 
     @property
     def pid(self) -> int:
@@ -121,7 +128,7 @@ class TritonServer:
 
     def _start_on(self, port: int) -> None:
         assert self._folder is not None
-        self.port, self.metrics_port = port, free_port()
+        self.port, self.grpc_port, self.metrics_port = port, free_port(), free_port()
         folder = Path(self._folder.name)
         self._launch(folder)
         assert self._process is not None
@@ -158,7 +165,8 @@ class TritonServer:
                     f"--http-port={self.port}",
                     f"--metrics-address={self.host}",
                     f"--metrics-port={self.metrics_port}",
-                    "--allow-grpc=false",
+                    f"--grpc-address={self.host}",
+                    f"--grpc-port={self.grpc_port}",
                 ],
                 stdin=until_we_end,
                 stdout=log,
