@@ -1,7 +1,7 @@
 # make bench   the first run, from photographs to figures, in one command
 # make extras  the packages of all extras but triton, such as a report's, in the environment of make bench
 # make data-vision   tensors of COCO 2017's photographs in /tmp/bulk_data/vision_tensors.out
-# make perf    compare the client's costs with other programs: a table of ratios, half an hour
+# make perf    compare the client's costs with other programs: a table of ratios, 40 minutes; PERF has its options
 # make test    all tests that need nothing but what make system names, and the twenty slowest of them
 # make test-servers  the tests that need KServe, MLServer, Triton or a browser
 # make servers KServe's server, MLServer and BentoML for those, 1 GB under build/servers
@@ -49,6 +49,8 @@ MINUTES ?= 30
 SERVERS := build/servers
 # More words for pytest: continuous integration has it measure coverage.
 PYTEST ?=
+# More words for the benchmarks, such as `--rows grpc grpc-small`.
+PERF ?=
 
 .PHONY: bench extras data-vision perf test test-servers servers dist docs fields lint faults moments soak audit clean system \
     ready installed
@@ -66,7 +68,7 @@ data-vision: ready
 	scripts/generate_data_vision.sh
 
 perf: $(TEST_SERVERS)
-	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf
+	$(PYTHON) -m benchmarks.perf --out $(RESULTS)/perf $(PERF)
 
 test: $(TEST)
 	@# Three files at a time on two cores: tests wait for timeouts and servers half of their time.

@@ -1,6 +1,7 @@
 """`python -m benchmarks.perf`: measure the rows, print the table, leave it in three forms."""
 
 import argparse
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from benchmarks.perf import (
     many_clients,
     native_loops,
     null_backend,
+    over_grpc,
     over_http,
     picture,
     start_time,
@@ -34,6 +36,8 @@ GROUPS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "small-dags": against_redis_benchmark.small_dags,
     "wrk": over_http.against_wrk,
     "tritonclient": over_http.against_tritonclient,
+    "grpc": over_grpc.to_triton,
+    "grpc-small": over_grpc.small,
     "tls": tls.cost,
     "instructions": native_loops.instructions,
     "recording": native_loops.recording,
@@ -66,6 +70,10 @@ def main() -> None:
         "--work", type=Path, metavar="FOLDER",
         help="for tensor files of up to 6 GB (default: a temporary folder)",
     )  # fmt: skip
+    parser.add_argument(
+        "--perf-analyzer", type=Path, metavar="PATH", default=shutil.which("perf_analyzer"),
+        help="the program perf_analyzer, to compare with over gRPC (default: where PATH has it)",
+    )  # fmt: skip
     options = parser.parse_args()
     effort = QUICK if options.quick else FULL
     if options.rounds:
@@ -73,7 +81,7 @@ def main() -> None:
     rows: list[Row] = []
     with (
         tempfile.TemporaryDirectory(dir=options.work, prefix="aibench-perf-") as folder,
-        Bench(Path(folder), effort) as bench,
+        Bench(Path(folder), effort, options.perf_analyzer) as bench,
     ):
         for name in options.rows:
             rows += measure(name, bench)
@@ -86,7 +94,8 @@ def measure(name: str, bench: Bench) -> list[Row]:
     started = time.monotonic()
     try:
         for row in GROUPS[name](bench):
-            bench.say(f"{time.monotonic() - started:4.0f} s  {row.name}: {row.measured:.4g}")
+            found = row.note if row.measured is None else f"{row.measured:.4g}"
+            bench.say(f"{time.monotonic() - started:4.0f} s  {row.name}: {found}")
             rows.append(row)
     except Unavailable as error:
         bench.say(f"{name}: not measured: {error}")

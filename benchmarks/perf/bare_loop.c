@@ -5,21 +5,13 @@
  * usage: bare_loop PORT WORKERS THREADS REQUESTS MODEL TENSOR_FILE TENSOR_BYTES
  * Prints: requests seconds cpu_seconds
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-#include <time.h>
 
 #include <hiredis.h>
+
+#include "bare.h"
 
 struct connection {
     redisContext *context;
@@ -38,30 +30,6 @@ static const char *tensors;
 static size_t tensor_bytes, tensor_count;
 static long requests;
 static atomic_long next_request;
-
-static void fail(const char *what, const char *why)
-{
-    fprintf(stderr, "bare_loop: %s: %s\n", what, why);
-    exit(1);
-}
-
-static void write_all(int fd, struct iovec *iov, int count)
-{
-    while (count > 0) {
-        ssize_t sent = writev(fd, iov, count);
-        if (sent < 0)
-            fail("writev", strerror(errno));
-        while (count > 0 && (size_t)sent >= iov->iov_len) {
-            sent -= (ssize_t)iov->iov_len;
-            iov++;
-            count--;
-        }
-        if (count > 0) {
-            iov->iov_base = (char *)iov->iov_base + sent;
-            iov->iov_len -= (size_t)sent;
-        }
-    }
-}
 
 static void open_connection(struct connection *c, int port, const char *model, long number)
 {
@@ -135,34 +103,18 @@ static void *drive(void *argument)
     return NULL;
 }
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static double cpu_s(void)
-{
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
 int main(int argc, char **argv)
 {
-    struct stat status;
+    size_t file_bytes;
     if (argc != 8)
         fail("usage", "PORT WORKERS THREADS REQUESTS MODEL TENSOR_FILE TENSOR_BYTES");
     long workers = atol(argv[2]), threads = atol(argv[3]);
     requests = atol(argv[4]);
     tensor_bytes = strtoul(argv[7], NULL, 10);
-    int fd = open(argv[6], O_RDONLY);
-    if (fd < 0 || fstat(fd, &status) < 0 || threads < 1 || threads > workers)
-        fail("start", "no such tensor file, or more threads than workers");
-    tensor_count = (size_t)status.st_size / tensor_bytes;
-    tensors = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (threads < 1 || threads > workers)
+        fail("start", "more threads than workers");
+    tensors = map_file(argv[6], &file_bytes);
+    tensor_count = file_bytes / tensor_bytes;
     struct connection *connections = calloc((size_t)workers, sizeof *connections);
     struct share *shares = calloc((size_t)threads, sizeof *shares);
     for (long i = 0; i < workers; i++)

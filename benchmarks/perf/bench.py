@@ -72,10 +72,11 @@ class Unavailable(Exception):
 class Bench:
     """Use it as a context manager; at its end the servers it started end too."""
 
-    def __init__(self, folder: Path, effort: Effort) -> None:
+    def __init__(self, folder: Path, effort: Effort, perf_analyzer: Path | None = None) -> None:
         """Start nothing yet; `folder` is for files, and is the caller's to remove."""
         self.folder = folder
         self.effort = effort
+        self.perf_analyzer = perf_analyzer
         self._ends = ExitStack()
 
     def __enter__(self) -> Self:
@@ -160,6 +161,30 @@ class Bench:
             return self._ends.enter_context(TritonServer(model))
         except ConfigError as error:
             raise Unavailable(str(error)) from error
+
+    @cached_property
+    def bare_grpc(self) -> Path:
+        """The bare C loop over gRPC."""
+        return self._of_nghttp2("bare_grpc")
+
+    def grpc_server(self, reply: bytes) -> str:
+        """Start a server of gRPC that answers every inference with one message; return its URL."""
+        file = self.folder / "reply"
+        file.write_bytes(reply)
+        process = subprocess.Popen(
+            [self._of_nghttp2("grpc_server"), file], stdout=subprocess.PIPE, text=True
+        )
+        self._ends.enter_context(process)
+        self._ends.callback(process.terminate)
+        assert process.stdout is not None
+        return f"grpc://{HOST}:{process.stdout.readline().strip()}"
+
+    def _of_nghttp2(self, name: str) -> Path:
+        """Build a C program of this folder with nghttp2."""
+        return programs.compile_c(
+            self.folder / name, programs.HERE / f"{name}.c",
+            libraries=self.libraries.only("nghttp2"),
+        )  # fmt: skip
 
     @cached_property
     def redis_benchmark(self) -> Path:

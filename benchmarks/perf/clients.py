@@ -107,6 +107,13 @@ def bare_loop(
     return _measured(output_of([program, *arguments]))
 
 
+def bare_grpc(
+    program: Path, port: int, connections: int, streams: int, body: Path, requests: int
+) -> Measured:
+    """The bare C loop over gRPC, with `streams` requests outstanding on each connection."""
+    return _measured(output_of([program, port, connections, streams, requests, body]))
+
+
 def redis_benchmark(
     program: Path, address: ServerAddress, clients: int, requests: int, *arguments: str
 ) -> Measured:
@@ -138,11 +145,14 @@ def wrk(
 
 
 def tritonclient(
-    authority: str, model: str, names: tuple[str, str], tensors: Path, requests: int
+    protocol: str, authority: str, model: str, names: tuple[str, str], tensors: Path, requests: int
 ) -> Measured:
-    """Triton's own Python client; `names` are of the model's input and output."""
+    """Triton's own Python client, over `http` or `grpc`.
+
+    `names` are of the model's input and output.
+    """
     program = (sys.executable, "-m", "benchmarks.perf.tritonclient_loop")
-    return _measured(output_of([*program, authority, requests, model, *names, tensors]))
+    return _measured(output_of([*program, protocol, authority, requests, model, *names, tensors]))
 
 
 def _measured(printed: str) -> Measured:

@@ -95,7 +95,7 @@ def against_tritonclient(bench: Bench) -> Iterator[Row]:
     """Our rate over that of Triton's own Python client, one worker each."""
     effort = bench.effort
     theirs = partial(
-        clients.tritonclient, http_address(bench.triton.url).authority, NULL_MODEL,
+        clients.tritonclient, "http", http_address(bench.triton.url).authority, NULL_MODEL,
         (NULL_INPUT, NULL_OUTPUT), bench.tensors,
     )  # fmt: skip
     requests = round(theirs(FIRST_REQUESTS).per_s * effort.run_s) + 1

@@ -1,25 +1,33 @@
 """What tritonclient costs: Triton's own Python client, one request after another.
 
-usage: python -m benchmarks.perf.tritonclient_loop AUTHORITY REQUESTS MODEL INPUT OUTPUT TENSOR_FILE
+usage: python -m benchmarks.perf.tritonclient_loop http|grpc AUTHORITY REQUESTS MODEL INPUT OUTPUT
+       TENSOR_FILE
 Prints: requests seconds cpu_seconds
 """
 
+import importlib
 import sys
 import time
 
 import numpy as np
-import tritonclient.http as tritonclient
 
 SHAPE = (1, 224, 224, 3)
 TENSORS = 20
 
 
 def main(
-    authority: str, requests: int, model: str, input_name: str, output_name: str, tensor_file: str
+    protocol: str,
+    authority: str,
+    requests: int,
+    model: str,
+    input_name: str,
+    output_name: str,
+    tensor_file: str,
 ) -> None:
     """Send so many requests."""
+    tritonclient = importlib.import_module(f"tritonclient.{protocol}")
     data = np.fromfile(tensor_file, np.float32, count=TENSORS * np.prod(SHAPE)).reshape(-1, *SHAPE)
-    wanted = [tritonclient.InferRequestedOutput(output_name, binary_data=True)]
+    wanted = [tritonclient.InferRequestedOutput(output_name)]
     with tritonclient.InferenceServerClient(authority) as client:
         client.is_server_live()  # connected
         start, cpu = time.monotonic(), time.process_time()
@@ -31,5 +39,5 @@ def main(
 
 
 if __name__ == "__main__":
-    _, authority, requests, *names = sys.argv
-    main(authority, int(requests), *names)
+    _, protocol, authority, requests, *names = sys.argv
+    main(protocol, authority, int(requests), *names)
