@@ -4,6 +4,8 @@ import json
 import zlib
 from dataclasses import dataclass
 
+from aibench_fast.results.fieldjson import from_json, to_json
+from aibench_fast.results.fields import figure
 from aibench_fast.results.result import Result
 
 
@@ -11,11 +13,11 @@ from aibench_fast.results.result import Result
 class ClientReport:
     """A client's measurements up to a reporting period's end, or its own."""
 
-    result: Result
+    result: Result = figure("Result")
     """Without reporting periods: those of all clients are made of the figures at their ends."""
-    measured_after_s: float | None
+    measured_after_s: float | None = figure("MeasuredAfterSeconds")
     """From the agreed start until its first request is measured; None before that is known."""
-    start_lag_s: float
+    start_lag_s: float = figure("StartLagSeconds")
     """How long after the agreed start its first thread began."""
 
     @property
@@ -26,16 +28,10 @@ class ClientReport:
 
 def encode(report: ClientReport) -> bytes:
     """Return it as bytes, for the same version of this program to read."""
-    plain = {
-        "Result": report.result.to_json(exact=True),
-        "MeasuredAfterSeconds": report.measured_after_s,
-        "StartLagSeconds": report.start_lag_s,
-    }
-    return zlib.compress(json.dumps(plain).encode())
+    return zlib.compress(json.dumps(to_json(report, exact=True)).encode())
 
 
 def decode(encoded: bytes) -> ClientReport:
     """Read what `encode` made."""
-    plain = json.loads(zlib.decompress(encoded))
-    result = Result.from_json(plain["Result"])
-    return ClientReport(result, plain["MeasuredAfterSeconds"], plain["StartLagSeconds"])
+    report: ClientReport = from_json(ClientReport, json.loads(zlib.decompress(encoded)))
+    return report
