@@ -6,7 +6,7 @@
 import math
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import conservation
 import pytest
 from ci import examples
+from fake_grpc import FakeGrpc, echo_as_it_is_read
 from fake_inference import Asked, FakeInference, binary_reply, output
 from fake_redisai import OK, FakeRedisAI, array, bulk
 from faultproxy import (
@@ -28,6 +29,14 @@ from faultproxy import (
     resp_end,
 )
 from faults.runs import observed
+from http2frames import WINDOW_BYTES_MAX, Code
+from http2proxy import (
+    FRAME_CHANGING,
+    FRAME_DELAYING,
+    FRAME_GRACEFUL,
+    FRAME_LOSING,
+    Http2FaultProxy,
+)
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import event as count_event
 from hypothesis import strategies as st
@@ -47,6 +56,8 @@ REPLY_TIMEOUT_S, CONNECT_TIMEOUT_S, RECONNECT_FOR_S = 0.06, 0.2, 0.03
 LONGEST_DOWN_MS = 100
 A_FAULT_S = REPLY_TIMEOUT_S + CONNECT_TIMEOUT_S + RECONNECT_FOR_S + LONGEST_DOWN_MS / 1000
 BUSY_MACHINE_S = 10.0
+RESENDS_MAX = 3
+"""So often one request is sent again over HTTP/2."""
 MODEL_OUTPUT = {"name": "m", "platform": "none",
                 "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, VALUES]}],
                 "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, VALUES]}]}  # fmt: skip
@@ -105,6 +116,18 @@ class EchoInference(FakeInference):
         return len(self.asked)
 
 
+class EchoGrpc(FakeGrpc):
+    """As EchoRedisAI, over gRPC, with windows that small."""
+
+    def __init__(self, window_bytes: int) -> None:
+        super().__init__(**echo_as_it_is_read(window_bytes))
+
+    @property
+    def inferences(self) -> int:
+        """How many were asked for, the trial among them."""
+        return self.asked
+
+
 @dataclass(frozen=True)
 class Load:
     """What is asked for while the faults happen."""
@@ -119,6 +142,8 @@ class Load:
     is_mix: bool = False
     stops: bool = False
     sheds: bool = False
+    window_bytes: int = WINDOW_BYTES_MAX
+    """Of a server over HTTP/2, for each request."""
 
     @property
     def is_open(self) -> bool:
@@ -130,10 +155,10 @@ class Load:
         return not self.is_mix
 
 
-def loads() -> st.SearchStrategy[Load]:
+def loads(*protocols: str) -> st.SearchStrategy[Load]:
     drawn = st.builds(
         Load,
-        protocol=st.sampled_from(["resp", "dag", "http"]),
+        protocol=st.sampled_from(protocols),
         shape=st.sampled_from(["closed", "even", "poisson", "profile"]),
         servers=st.sampled_from([1, 1, 2]),
         workers=st.integers(1, 4),
@@ -143,6 +168,7 @@ def loads() -> st.SearchStrategy[Load]:
         is_mix=st.booleans(),
         stops=st.sampled_from([False, False, False, True]),
         sheds=st.booleans(),
+        window_bytes=st.sampled_from([WINDOW_BYTES_MAX, 20, 70]),
     )
     return drawn.map(_possible)
 
@@ -164,7 +190,13 @@ AMOUNTS = {
     "garbage": st.integers(1, 50),
     "drop": st.integers(1, 300),
     "double": st.integers(1, 300),
+    "withhold": st.integers(1, 100),
+    "reset_stream": st.sampled_from(list(Code)),
+    "goaway_below": st.integers(0, 3),
+    "drop_trailers": st.integers(0, 1),
 }
+AT_BYTES_ALONE = ("throttle", "split", "garbage", "drop", "double")
+TO_CLIENT_ALONE = (*FRAME_DELAYING, *FRAME_GRACEFUL, "goaway_error", "drop_trailers")
 
 
 @st.composite
@@ -179,12 +211,30 @@ def fault(draw: st.DrawFn) -> Fault:
     )
 
 
+@st.composite
+def fault_at_frame(draw: st.DrawFn) -> Fault:
+    """What HTTP/2 alone has, or what befalls any bytes between frames."""
+    of_frames = [*FRAME_DELAYING, *FRAME_GRACEFUL, *FRAME_LOSING, *FRAME_CHANGING]
+    of_any = [kind for kind in (*DELAYING, *LOSING) if kind not in AT_BYTES_ALONE]
+    kind = draw(st.sampled_from([*of_frames, *of_any]))
+    return Fault(
+        kind=kind,
+        connection=draw(st.integers(0, 3)),
+        direction=draw(st.sampled_from([REPLIES, *([REQUESTS] * (kind not in TO_CLIENT_ALONE))])),
+        at_frame=draw(st.integers(0, 40)),
+        amount=draw(AMOUNTS.get(kind, st.just(0))),
+    )
+
+
+FAULT_OVER_HTTP2 = st.one_of(fault(), fault_at_frame(), fault_at_frame())
+
+
 def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
     """A run of this load through the proxies."""
     address, *others = [ServerAddress("127.0.0.1", port) for port in ports]
     where = {"address": address, "others": tuple(others), "use_dag": load.protocol == "dag"}
-    if load.protocol == "http":
-        url, *urls = [f"http://127.0.0.1:{port}" for port in ports]
+    if load.protocol in ("http", "grpc"):
+        url, *urls = [f"{load.protocol}://127.0.0.1:{port}" for port in ports]
         where = {"url": url, "others": tuple(urls)}
     asked: dict[str, object] = {"file": folder / "tensors", "shape": (VALUES,), "dtype": "FLOAT"}
     if load.is_verified:
@@ -223,31 +273,62 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(0)
-@settings(
-    max_examples=SCHEDULES,
-    deadline=None,
-    print_blob=True,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.too_slow],
-)
+def schedules(test: Callable[..., None]) -> Callable[..., None]:
+    """Have a test try many."""
+    tried = settings(
+        max_examples=SCHEDULES,
+        deadline=None,
+        print_blob=True,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    return pytest.mark.timeout(0)(tried(test))  # type: ignore[no-any-return]
+
+
+@schedules
 @given(
-    load=loads(),
+    load=loads("resp", "dag", "http"),
     faults=st.lists(fault(), min_size=1, max_size=6),
     others_faults=st.lists(fault(), max_size=2),
 )
 def test_whatever_happens_counts_are_conserved(
     folder: Path, load: Load, faults: list[Fault], others_faults: list[Fault]
 ) -> None:
+    check(folder, load, faults, others_faults)
+
+
+@schedules
+@given(
+    load=loads("grpc"),
+    faults=st.lists(FAULT_OVER_HTTP2, min_size=1, max_size=6),
+    others_faults=st.lists(FAULT_OVER_HTTP2, max_size=2),
+)
+def test_whatever_happens_over_http2_counts_are_conserved(
+    folder: Path, load: Load, faults: list[Fault], others_faults: list[Fault]
+) -> None:
+    check(folder, load, faults, others_faults)
+
+
+def server_of(load: Load) -> EchoRedisAI | EchoInference | EchoGrpc:
+    """A server of its own, so that it is asked by no run before."""
+    if load.protocol == "grpc":
+        return EchoGrpc(load.window_bytes)
+    return EchoInference() if load.protocol == "http" else EchoRedisAI()
+
+
+def proxy_of(load: Load, port: int, faults: Sequence[Fault]) -> FaultProxy:
+    if load.protocol == "grpc":
+        return Http2FaultProxy(port, faults)
     end_of_reply = http_end if load.protocol == "http" else resp_end
+    return FaultProxy(port, faults, end_of_reply=end_of_reply)
+
+
+def check(folder: Path, load: Load, faults: list[Fault], others_faults: list[Fault]) -> None:
+    """Have these faults happen to this load; hold the counts against what the servers got."""
     with ExitStack() as stack:
-        # Servers of its own, so that they are asked by no run before.
-        servers = [
-            stack.enter_context(EchoInference() if load.protocol == "http" else EchoRedisAI())
-            for _ in range(load.servers)
-        ]
+        servers = [stack.enter_context(server_of(load)) for _ in range(load.servers)]
         proxies = [
-            stack.enter_context(FaultProxy(server.port, of_server, end_of_reply=end_of_reply))
+            stack.enter_context(proxy_of(load, server.port, of_server))
             for server, of_server in zip(servers, (faults, others_faults), strict=False)
         ]
         config = config_of(load, [proxy.port for proxy in proxies], folder)
@@ -265,21 +346,26 @@ def test_whatever_happens_counts_are_conserved(
     assert conservation.broken(result, intervals) == []
     assert result.duration_s < 0.3 + (len(done) + 1) * A_FAULT_S + BUSY_MACHINE_S
     counts = result.counts.all_requests
-    changed = {fault.direction for fault in done if fault.kind in CHANGING}
+    changing, delaying = {*CHANGING, *FRAME_CHANGING}, {*DELAYING, *FRAME_DELAYING}
+    changed = {fault.direction for fault in done if fault.kind in changing}
     if REPLIES not in changed or load.is_verified:
         # One that changes a reply may leave it good: a byte in the reason behind HTTP's status, or
         # what comes twice at its end.
-        changes = sum(one.kind in CHANGING and one.direction == REPLIES for one in done)
+        changes = sum(one.kind in changing and one.direction == REPLIES for one in done)
         assert counts.succeeded <= sum(proxy.whole_replies for proxy in proxies) + changes
     if REQUESTS not in changed:
         assert counts.succeeded <= asked <= counts.sent + result.connections.resent
-    if happened.issubset(DELAYING) and not failed & {"client_timeout", "connection_lost"}:
+    if happened <= delaying and not failed & {"client_timeout", "connection_lost"}:
         assert asked == counts.sent
     if load.is_open and not load.stops and "connect" not in failed:
         assert due(config) == counts.sent + result.shed + result.schedule.unsent
-    if happened.issubset(DELAYING):
+    graceful = sum(one.kind in FRAME_GRACEFUL for one in done)
+    if happened <= delaying | {*FRAME_GRACEFUL} and graceful <= RESENDS_MAX:
         assert failed <= {"client_timeout", "connection_lost"}  # a pause may be long enough for it
         assert result.connections.outage_count == 0
+        if load.protocol == "grpc" and "client_timeout" not in failed:
+            assert failed == set()
+            assert result.connections.remade == 0
 
 
 def due(config: RunConfig) -> int:
