@@ -12,7 +12,7 @@
 # make asan    the embedded server's module and the client under AddressSanitizer and UBSan
 # make ubsan   the client under UBSan alone, tsan under ThreadSanitizer, memcheck under valgrind
 # make fuzz    random commands, replies, files and options, a minute each
-# make faults  check that all requests are counted over 20,000 random schedules of faults: half an hour
+# make faults  check that all requests are counted over 40,000 random schedules of faults: two hours
 # make moments check that Ctrl-C and SIGTERM end each command within two seconds, at 20 moments
 # make soak    check that memory and descriptors do not grow over MINUTES of loads and faults
 # make audit   look up known vulnerabilities of the packages in requirements.txt
