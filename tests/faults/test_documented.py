@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-NAMED = re.findall(
-    r"`((?:\w+/)?\w+\.py)::(\w+)`", (HERE.parents[1] / "docs" / "faults.md").read_text()
-)
+PAGE = (HERE.parents[1] / "docs" / "faults.md").read_text()
+NAMED = re.findall(r"`((?:\w+/)?\w+\.py)::(\w+)`", PAGE)
 
 
 @pytest.mark.parametrize(("module", "test"), sorted(set(NAMED)))
