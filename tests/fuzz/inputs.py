@@ -30,7 +30,10 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.recorded import read_arrivals
-from aibench_fast.protocols.address import HttpAddress, http_address
+from aibench_fast.protocols.address import HttpAddress, grpc_address, http_address
+from aibench_fast.protocols.openinference.grpc import messages, wire
+from aibench_fast.protocols.openinference.grpc import reply as grpc_replies
+from aibench_fast.protocols.openinference.grpc.fields import header_fields
 from aibench_fast.protocols.openinference.http.client import Reply
 from aibench_fast.protocols.openinference.http.reply import plan_of
 from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
@@ -98,9 +101,18 @@ def words(data: bytes) -> None:
 
 def urls(data: bytes) -> None:
     typed = data.decode(errors="surrogateescape")
-    for read in (http_address, name_in):
+    for read in (http_address, grpc_address, name_in):
         with one_line(ConfigError):
             assert read(typed)
+
+
+def metadata(data: bytes) -> None:
+    """Headers of gRPC: what is taken can be sent."""
+    pairs = [line.partition(":") for line in data.decode(errors="surrogateescape").split("\n")]
+    with one_line(ConfigError):
+        address = grpc_address("grpc://h:1", [(name, value) for name, _, value in pairs])
+        sent = header_fields(address, "ModelInfer")
+        assert len(sent) == 4 + int.from_bytes(sent[:4], "little")
 
 
 def go_flags(data: bytes) -> None:
@@ -192,6 +204,18 @@ def trial_reply(data: bytes) -> None:
         plan_of(address, "/v2/models/m/infer", Reply(status, headers, data[2:]), "m")
 
 
+def grpc_messages(data: bytes) -> None:
+    """The answers of gRPC's methods before and after a run, and the reply to a trial."""
+    for message in (
+        messages.READY, messages.SERVER, messages.MODEL_METADATA, messages.INDEX,
+        messages.STATISTICS, messages.REGIONS,
+    ):  # fmt: skip
+        with one_line(ValueError):
+            wire.decode(message, data)
+    with one_line(ConfigError, ServerError):
+        grpc_replies.plan_of(data, "m", None, 1)
+
+
 def request(data: bytes) -> None:
     for test in (
         test_requests.test_a_request_over_http_is_read_back,
@@ -224,6 +248,21 @@ TRIAL_REPLY = (
     b'{"id":"1","model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],'
     b'"data":[1,2]}]}'
 )
+GRPC_REPLY = wire.encode(
+    messages.INFER_RESPONSE,
+    {
+        "outputs": [
+            {"name": "y", "datatype": "FP32", "shape": [1, 2]},
+            {
+                "name": "z",
+                "datatype": "BYTES",
+                "shape": [1],
+                "contents": {"bytes_contents": [b"a"]},
+            },
+        ],
+        "raw_output_contents": [bytes(8), b"\1\0\0\0a"],
+    },
+)
 
 TARGETS = {
     "durations": Target(durations, [b"1m30s", b"1000ms", b"0", b".5h", b"512MiB"]),
@@ -232,7 +271,10 @@ TARGETS = {
         [b"10/s for 30s, 20/s to 80/s over 1m", b"p99<50ms", b"errors<0.1%", b"rate>200",
          b"ids:INT64:128=ids.bin"],
     ),
-    "urls": Target(urls, [b"http://127.0.0.1:8000/a", b"https://[::1]/a%20b?c#d"]),
+    "urls": Target(
+        urls, [b"http://127.0.0.1:8000/a", b"https://[::1]/a%20b?c#d", b"grpcs://h:1"]
+    ),
+    "metadata": Target(metadata, [b"Authorization: Bearer x\na-bin:AAECAw==\nhost:h"]),
     "go-flags": Target(go_flags, [b"-file=a\n--workers\n8\n-use-dag=true", b"-file\nx"]),
     "mix": Target(
         mix,
@@ -256,5 +298,6 @@ TARGETS = {
         [b"\0\0" + b"[" * DEEP, b"\0\0" + TRIAL_REPLY,
          b"\0" + bytes([len(TRIAL_REPLY)]) + TRIAL_REPLY + bytes(8)],
     ),
+    "grpc-messages": Target(grpc_messages, [GRPC_REPLY, b"\x0a\x03abc\x18\x01"]),
     "request": Target(request, [bytes(400)]),
 }  # fmt: skip
