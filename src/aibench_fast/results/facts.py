@@ -5,7 +5,8 @@ from typing import Any, TypedDict
 
 
 class Facts(TypedDict, total=False):
-    """Facts about machine, software, model and data; null if one could not be read."""
+    """Facts about machine, software, model and data; null if one could not be read. Each protocol
+    has a key of its own for the version of its library."""
 
     Host: str
     """The client's host name."""
