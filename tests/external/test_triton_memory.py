@@ -15,6 +15,7 @@ import modelservers
 import numpy as np
 import pytest
 from commandline import Cli, command
+from dask.distributed import Client, LocalCluster
 from echomodels import TRITON_MODELS, VALUES, drawn
 
 from aibench_fast import RunConfig, _core, run
@@ -282,4 +283,40 @@ def test_a_region_that_another_user_cannot_open_is_one_line(
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert "Unable to open shared memory region" in done.stderr
     assert "has to run on this machine" in done.stderr
+    assert registered(url) == left() == []
+
+
+def test_each_dask_client_has_regions_of_its_own(
+    url: str, tensors: Path, what: SharedMemory
+) -> None:
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as dask,
+    ):
+        result = run(
+            shared(
+                url, file=tensors, shape=(VALUES,), reference_file=tensors, tolerance=0, workers=4,
+                batch_size=2, max_queries=60, shared_memory=what,
+            ),
+            client=dask, clients=2,
+        )  # fmt: skip
+        pids = dask.run(os.getpid).values()
+        assert [left(pid) for pid in pids] == [[], []]
+    assert (result.successes, result.failures, len(result.clients)) == (30, {}, 2)
+    assert registered(url) == []
+
+
+def test_a_sweep_registers_for_each_run(cli: Cli, url: str, tensors: Path, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(
+        f'url = "{url}"\nmodel = "fp32"\nfile = "{tensors}"\nshape = "{VALUES}"\n'
+        'shared-memory = "all"\nworkers = [1, 2]\nbatch-size = [1, 3]\nmax-queries = 30\n'
+    )
+    done = cli("sweep", "--grid", "grid.toml")
+    assert done.returncode == 0, done.stderr
+    facts = [
+        json.loads(file.read_text())["Facts"] for file in (tmp_path / "results").glob("*.json")
+    ]
+    assert [one["SharedMemory"] for one in facts] == ["all"] * 4
     assert registered(url) == left() == []
