@@ -863,10 +863,6 @@ cdef class LoadGenerator:
         config.protocol = self._kinds.protocol
         if pipeline > 1 and not config.protocol.may_pipeline:
             raise ConfigError(f"{pipeline} requests outstanding on a connection: HTTP allows one")
-        if pipeline > 1 and any(kind.written is not None for kind in kinds):
-            raise ConfigError(
-                f"`pipeline` {pipeline} with `shared_memory` all: a worker's outputs have one place; "
-                "ask for more workers")
         if self._servers.count > workers:
             raise ConfigError(
                 f"{workers} workers for {self._servers.count} servers: each needs at least one")

@@ -11,18 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import modelservers
 import numpy as np
 import pytest
 from commandline import Cli, command
 from dask.distributed import Client, LocalCluster
 from echomodels import TRITON_MODELS, VALUES, drawn
+from modelservers import EchoTriton
 
 from aibench_fast import RunConfig, _core, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.results.compare import compare
 from aibench_fast.results.files import read_record
+from aibench_fast.server.triton import Mobilenet, TritonServer
 from aibench_fast.tensortype import canonical
 
 REGIONS = Path("/dev/shm")
@@ -30,9 +33,15 @@ TENSORS = 7
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with modelservers.triton(tmp_path_factory.mktemp("triton")) as url:
-        yield url
+def server() -> Iterator[TritonServer]:
+    with EchoTriton(Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)) as one:
+        yield one
+
+
+@pytest.fixture(params=["http", "grpc"])
+def url(request: pytest.FixtureRequest, server: TritonServer) -> str:
+    """Of the same server, by either protocol."""
+    return server.url if request.param == "http" else server.grpc_url
 
 
 @pytest.fixture
@@ -43,9 +52,9 @@ def tensors(tmp_path: Path) -> Path:
     return file
 
 
-def registered(url: str) -> list[str]:
+def registered(server: TritonServer) -> list[str]:
     """The regions that a Triton has mapped."""
-    with urllib.request.urlopen(f"{url}/v2/systemsharedmemory/status") as told:
+    with urllib.request.urlopen(f"{server.url}/v2/systemsharedmemory/status") as told:
         return [str(one["name"]) for one in json.load(told)]
 
 
@@ -71,7 +80,7 @@ def shared(url: str, **settings: Any) -> RunConfig:
 @pytest.mark.parametrize("seed", [0, 3])
 @pytest.mark.parametrize("batch_size", [1, 3, 10])
 def test_every_output_is_that_of_its_own_tensor(
-    url: str, tensors: Path, batch_size: int, seed: int, what: SharedMemory
+    server: TritonServer, url: str, tensors: Path, batch_size: int, seed: int, what: SharedMemory
 ) -> None:
     """Also of batches over the file's end, and of those that are larger than the file."""
     result = run(
@@ -82,7 +91,7 @@ def test_every_output_is_that_of_its_own_tensor(
     )  # fmt: skip
     assert (result.successes, result.failures) == (30, {})
     assert result.facts["SharedMemory"] == what
-    assert registered(url) == left() == []
+    assert registered(server) == left() == []
 
 
 def test_each_input_has_a_place_of_its_own(
@@ -143,7 +152,7 @@ def test_an_output_that_differs_is_a_failure(url: str, tensors: Path, tmp_path: 
     assert "tensor 2, value 1: " in result.failures["wrong_output"].first_message
 
 
-def test_kinds_of_a_mix_share_a_region(url: str, what: SharedMemory) -> None:
+def test_kinds_of_a_mix_share_a_region(server: TritonServer, url: str, what: SharedMemory) -> None:
     kinds = tuple(
         RequestKind(
             model,
@@ -158,7 +167,7 @@ def test_kinds_of_a_mix_share_a_region(url: str, what: SharedMemory) -> None:
     result = run(shared(url, mix=kinds, workers=2, shared_memory=what))
     assert (result.successes, result.failures) == (40, {})
     assert all(kind.successes for kind in result.kinds)
-    assert registered(url) == left() == []
+    assert registered(server) == left() == []
 
 
 def test_only_what_is_sent_is_put_there(url: str, tensors: Path) -> None:
@@ -171,31 +180,52 @@ def test_only_what_is_sent_is_put_there(url: str, tensors: Path) -> None:
     assert [size // (4 * VALUES) for size in sizes] == [2, 6, TENSORS + 1, TENSORS + 1]
 
 
-def test_a_server_with_two_addresses_maps_it_once(url: str, tensors: Path) -> None:
-    other = url.replace("127.0.0.1", "localhost")
-    result = run(shared(url, others=(other,), file=tensors, shape=(VALUES,), workers=2))
-    assert (result.successes, result.failures, len(result.servers)) == (40, {}, 2)
-    assert registered(url) == left() == []
-
-
-def test_a_refused_trial_leaves_nothing(cli: Cli, url: str) -> None:
+def test_streams_of_a_connection_share_inputs_and_not_outputs(
+    server: TritonServer, tensors: Path, cli: Cli
+) -> None:
+    """A worker has one place for outputs."""
+    result = run(
+        shared(
+            server.grpc_url, file=tensors, shape=(VALUES,), reference_file=tensors, tolerance=0,
+            pipeline=4, workers=2, max_queries=60,
+        )
+    )  # fmt: skip
+    assert (result.successes, result.failures) == (60, {})
     done = cli(
-        "run", "--url", url, "--model", "fp32", "--shared-memory", "--output", "y0",
-        "--input", f"x0:FP32:{VALUES}", "--encoding", "json",
+        "run", "--url", server.grpc_url, "--model", "fp32", "--file", tensors, "--shape", VALUES,
+        "--shared-memory", "all", "--pipeline", 2,
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--encoding json with --shared-memory" in done.stderr
+    assert "over gRPC with --shared-memory all has no such setting" in done.stderr
+    assert registered(server) == left() == []
+
+
+def test_a_server_with_two_addresses_maps_it_once(
+    server: TritonServer, url: str, tensors: Path, what: SharedMemory
+) -> None:
+    other = url.replace("127.0.0.1", "localhost")
+    result = run(
+        shared(
+            url, others=(other,), file=tensors, shape=(VALUES,), reference_file=tensors,
+            tolerance=0, workers=3, shared_memory=what,
+        )
+    )  # fmt: skip
+    assert (result.successes, result.failures, len(result.servers)) == (40, {}, 2)
+    assert registered(server) == left() == []
+
+
+def test_a_refused_trial_leaves_nothing(cli: Cli, server: TritonServer, url: str) -> None:
     done = cli(
         "run", "--url", url, "--model", "fp32", "--shared-memory", "--verify", "no.out",
         "--shape", VALUES, "--max-queries", 3,
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert registered(url) == left() == []
+    assert registered(server) == left() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_end_by_a_signal_leaves_nothing_to_the_next_run(
-    cli: Cli, url: str, tensors: Path, tmp_path: Path, number: signal.Signals
+    cli: Cli, server: TritonServer, url: str, tensors: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     words = [
         "run", "--url", url, "--model", "fp32", "--file", tensors, "--shape", VALUES,
@@ -206,18 +236,18 @@ def test_an_end_by_a_signal_leaves_nothing_to_the_next_run(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
     ) as process:  # fmt: skip
         until_s = time.monotonic() + 60
-        while len(registered(url)) < 2 or left(process.pid):  # until the run has begun
+        while len(registered(server)) < 2 or left(process.pid):  # until the run has begun
             assert process.poll() is None and time.monotonic() < until_s
             time.sleep(0.01)
-        names = registered(url)
+        names = registered(server)
         assert all(f"-{process.pid}-" in name for name in names)
         process.send_signal(number)
         process.communicate()
-    assert registered(url) == (names if number == signal.SIGKILL else [])
+    assert registered(server) == (names if number == signal.SIGKILL else [])
     assert left(process.pid) == []
     done = cli(*words, "--max-queries", 5)
     assert done.returncode == 0, done.stderr
-    assert registered(url) == left() == []
+    assert registered(server) == left() == []
 
 
 MAKES_A_REGION = """
@@ -228,7 +258,7 @@ sys.stdin.read()
 """
 
 
-def test_what_the_living_own_stays(url: str, tensors: Path) -> None:
+def test_what_the_living_own_stays(server: TritonServer, url: str, tensors: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", MAKES_A_REGION], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True,
@@ -241,19 +271,19 @@ def test_what_the_living_own_stays(url: str, tensors: Path) -> None:
         files[1].write_bytes(bytes(1000))
         try:
             for one in files:
-                register(url, one.name)
+                register(server, one.name)
             assert run(shared(url, file=tensors, shape=(VALUES,))).successes == 40
-            assert registered(url) == left(owner.pid) == [name]
+            assert registered(server) == left(owner.pid) == [name]
         finally:
             owner.kill()
             owner.wait()
             assert run(shared(url, file=tensors, shape=(VALUES,))).successes == 40
-    assert registered(url) == left(owner.pid) == []
+    assert registered(server) == left(owner.pid) == []
 
 
-def register(url: str, name: str) -> None:
+def register(server: TritonServer, name: str) -> None:
     told = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": 1000}).encode()
-    at = f"{url}/v2/systemsharedmemory/region/{name}/register"
+    at = f"{server.url}/v2/systemsharedmemory/region/{name}/register"
     with urllib.request.urlopen(urllib.request.Request(at, told, method="POST")):
         pass
 
@@ -270,7 +300,7 @@ def test_results_are_told_apart(url: str, tensors: Path, cli: Cli, tmp_path: Pat
 
 
 def test_a_region_that_another_user_cannot_open_is_one_line(
-    url: str, tensors: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+    server: TritonServer, url: str, tensors: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     """As on another machine: nothing has that name."""
     from aibench_fast.protocols.sharedmemory import Region
@@ -283,11 +313,11 @@ def test_a_region_that_another_user_cannot_open_is_one_line(
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert "Unable to open shared memory region" in done.stderr
     assert "has to run on this machine" in done.stderr
-    assert registered(url) == left() == []
+    assert registered(server) == left() == []
 
 
 def test_each_dask_client_has_regions_of_its_own(
-    url: str, tensors: Path, what: SharedMemory
+    server: TritonServer, url: str, tensors: Path, what: SharedMemory
 ) -> None:
     with (
         LocalCluster(
@@ -305,10 +335,12 @@ def test_each_dask_client_has_regions_of_its_own(
         pids = dask.run(os.getpid).values()
         assert [left(pid) for pid in pids] == [[], []]
     assert (result.successes, result.failures, len(result.clients)) == (30, {}, 2)
-    assert registered(url) == []
+    assert registered(server) == []
 
 
-def test_a_sweep_registers_for_each_run(cli: Cli, url: str, tensors: Path, tmp_path: Path) -> None:
+def test_a_sweep_registers_for_each_run(
+    cli: Cli, server: TritonServer, url: str, tensors: Path, tmp_path: Path
+) -> None:
     (tmp_path / "grid.toml").write_text(
         f'url = "{url}"\nmodel = "fp32"\nfile = "{tensors}"\nshape = "{VALUES}"\n'
         'shared-memory = "all"\nworkers = [1, 2]\nbatch-size = [1, 3]\nmax-queries = 30\n'
@@ -319,4 +351,4 @@ def test_a_sweep_registers_for_each_run(cli: Cli, url: str, tensors: Path, tmp_p
         json.loads(file.read_text())["Facts"] for file in (tmp_path / "results").glob("*.json")
     ]
     assert [one["SharedMemory"] for one in facts] == ["all"] * 4
-    assert registered(url) == left() == []
+    assert registered(server) == left() == []

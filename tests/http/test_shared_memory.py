@@ -171,6 +171,13 @@ def test_a_server_that_sends_outputs_all_the_same_is_one_line(cli: Cli) -> None:
     assert "output y has values, which were requested in shared memory" in line
 
 
+def test_there_is_no_json_in_memory(cli: Cli) -> None:
+    with FakeInference(paths=Mapping()) as server:
+        code, line = told_of(cli, server, "--encoding", "json")
+    assert code == 2
+    assert "--encoding json with --shared-memory" in line
+
+
 def test_redisai_has_none(cli: Cli) -> None:
     done = cli("run", "--shared-memory", "--shape", 4)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

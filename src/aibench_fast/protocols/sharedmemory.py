@@ -32,8 +32,9 @@ class Region:
         """Reserve its memory; ConfigError if there is not so much."""
         self.size_bytes = size_bytes
         pid = os.getpid()
-        owner = (_PREFIX, _namespace(), pid, _stat(pid)[_START], next(_numbers))
-        self.name = "-".join(map(str, owner))
+        # All of a process's names are of one length, so that requests that have them are too.
+        number = f"{next(_numbers):06}"
+        self.name = "-".join(map(str, (_PREFIX, _namespace(), pid, _stat(pid)[_START], number)))
         self._path = _FOLDER / self.name
         self._file = -1
         try:
