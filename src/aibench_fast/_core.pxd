@@ -184,6 +184,12 @@ cdef extern from "grpc.h" nogil:
     const protocol grpc_protocol
 
 
+cdef extern from "grpcstream.h" nogil:
+    enum:
+        GRPC_ID_BYTES
+    const protocol grpc_stream_protocol
+
+
 cdef extern from "tls.h" nogil:
     struct tls_config:
         const char *ca_file
@@ -313,6 +319,7 @@ cdef extern from "kind.h" nogil:
         const char *references
         float tolerance
         double weight
+        size_t id_at
 
 
 cdef extern from "schedule.h" nogil:

@@ -31,6 +31,9 @@ NGHTTP2_VERSION: str
 HTTP2_GREETING: bytes
 """The first bytes of every connection over HTTP/2: the `greeting` of a gRPC server's `Endpoint`."""
 
+STREAM_ID_BYTES: int
+"""How long the id of a request in a stream of inferences is; see `GrpcPlan.id_at`."""
+
 ANY_LENGTH: int
 """The length of an axis of an `OipOutput` that may differ between replies."""
 

@@ -32,6 +32,7 @@ NGHTTP2_VERSION = LINKED_NGHTTP2.decode()
 ANY_LENGTH = OIP_ANY_LENGTH
 BURN_IN_UNTIL_MEASURING = NATIVE_BURN_IN_UNTIL_MEASURING
 HTTP2_GREETING = _greeting()
+STREAM_ID_BYTES = GRPC_ID_BYTES
 IS_OPTIMISED = bool(COMPILED_OPTIMISED)
 
 
@@ -441,6 +442,7 @@ cdef int _fill_grpc(request_kind *native, plan, list kept) except -1:
     """`kept`: as above."""
     _fill_outputs(&native.grpc, plan.outputs, kept)
     native.grpc.in_memory = plan.in_memory
+    native.id_at = plan.id_at
     return _fill_sizes(native, native.grpc.bytes, plan)
 
 
@@ -454,7 +456,7 @@ cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NU
         return &http_any_protocol
     if isinstance(plan, coretypes.GrpcPlan):
         _fill_grpc(native, plan, kept)
-        return &grpc_protocol
+        return &grpc_stream_protocol if plan.id_at else &grpc_protocol
     _fill_resp(native, plan)
     return &resp_protocol
 
@@ -575,6 +577,8 @@ cdef class _NativeKinds:
                     raise ConfigError(
                         "the header fields of a request are malformed, or more than "
                         f"{HTTP2_FIELDS_MAX} of them or {HTTP2_HEAD_BYTES_MAX} bytes")
+            if i % each == 0 and native.id_at and native.id_at + GRPC_ID_BYTES > texts[i].count:
+                raise InternalError(f"an id at byte {native.id_at} of {texts[i].count}")
         self._kept.append(flat)
         return 0
 

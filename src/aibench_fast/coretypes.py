@@ -34,8 +34,8 @@ class Snapshot(NamedTuple):
     counters: Mapping[str, int]
     """Of the whole run, warm-up included; native/figures.h lists their names."""
     histograms: Mapping[str, LatencyCounts]
-    """`start_lags`, `timer_lags`, `reply_waits`, `connect_times` and `window_waits`, in the
-    measured part."""
+    """`start_lags`, `timer_lags`, `reply_waits`, `connect_times`, `window_waits` and
+    `first_replies`, in the measured part."""
     measured: Figures
     burn_in: Figures
     started_ns: int
@@ -151,6 +151,10 @@ class GrpcPlan(NamedTuple):
     """The most bytes of outputs of any length; 0: lengths are fixed."""
     in_memory: bool = False
     """As in `HttpPlan`."""
+    id_at: int = 0
+    """0: each request is a call. Otherwise all requests of a connection are messages of one call,
+    ModelStreamInfer, and the `_core.STREAM_ID_BYTES` digits of the request's id begin here in its
+    first text; see native/grpcstream.h."""
 
 
 class AnyHttpPlan(NamedTuple):

@@ -12,6 +12,7 @@ from aibench_fast.coretypes import Endpoint, GrpcPlan, Kind, OipOutput, Snapshot
 
 SECOND_NS = 1_000_000_000
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
 VALUES = 4
 """Of the output, FP32."""
 PLAN = GrpcPlan([OipOutput("y", "FP32", "FLOAT", (1, VALUES), 4 * VALUES)], 200)
@@ -32,9 +33,9 @@ def header_fields(
     return struct.pack("<I", len(packed)) + packed
 
 
-def request_texts(fields: bytes, tensor_bytes: int) -> list[bytes]:
-    """Return the texts before and after the one tensor of a request."""
-    request = triton.ModelInferRequest(model_name="m", id="1")
+def request_texts(fields: bytes, tensor_bytes: int, name: str = "1") -> list[bytes]:
+    """Return the texts before and after the one tensor of a request with this id."""
+    request = triton.ModelInferRequest(model_name="m", id=name)
     request.inputs.add(name="x", datatype="FP32", shape=[1, tensor_bytes // 4])
     message = request.SerializeToString() + b"\x3a" + varint(tensor_bytes)
     prefix = b"\0" + struct.pack(">I", len(message) + tensor_bytes)
@@ -70,12 +71,22 @@ def generator(
     fields: Sequence[tuple[str, str]] = (),
     tls: _core.Tls | None = None,
     plan: GrpcPlan = PLAN,
+    as_stream: bool = False,
     **more: Any,
 ) -> Iterator[_core.LoadGenerator]:
-    """Connect the workers of a run with that many requests, none of them warm-up."""
+    """Connect the workers of a run with that many requests, none of them warm-up.
+
+    With `as_stream`, those of a connection are messages of one call.
+    """
     tensors = _core.Tensors.generate(10, tensor_bytes, "FLOAT", 1)
     scheme = "http" if tls is None else "https"
-    texts = request_texts(header_fields(port, *fields, scheme=scheme), tensor_bytes)
+    path = STREAM_INFER if as_stream else INFER
+    name = "#" * _core.STREAM_ID_BYTES if as_stream else "1"
+    texts = request_texts(
+        header_fields(port, *fields, scheme=scheme, path=path), tensor_bytes, name
+    )
+    if as_stream:
+        plan = plan._replace(id_at=texts[0].index(name.encode()))
     options: dict[str, Any] = {
         "endpoints": [Endpoint("127.0.0.1", port, tls=tls, greeting=(_core.HTTP2_GREETING,))],
         "threads": 1, "burn_in_requests": 0, "max_requests": requests, "duration_ns": 0,

@@ -45,6 +45,7 @@
     X(resent)           /* requests sent again: the server closed the connection before it had them */       \
     X(moved)            /* redirects of a cluster that were followed, MOVED */                               \
     X(asked)            /* the same, ASK */                                                                  \
+    X(replies)          /* of measured successes that may have several; native/grpcstream.h */               \
     X(abandoned)        /* requests under way when the run was stopped; counted at the thread's end */       \
     X(begun)            /* requests handed to a connection, or given up for want of one */
 
@@ -54,7 +55,8 @@
     X(timer_lags)    /* the same, only of requests whose worker was free: the client's own lag */             \
     X(reply_waits)   /* from a reply's arrival in the kernel until its thread read it; a sample of them */    \
     X(connect_times) /* of each connection, with TLS and log-in */                                          \
-    X(window_waits)  /* of each success over HTTP/2: for the server to open its flow-control windows */
+    X(window_waits)  /* of each success over HTTP/2: for the server to open its flow-control windows */      \
+    X(first_replies) /* of each success that may have several replies: its first one's latency */
 
 #define COUNTER_MEMBER(name) _Atomic uint64_t name;
 #define HISTOGRAM_MEMBER(name) struct histogram name;

@@ -29,6 +29,7 @@ struct reply {
     size_t room;
     bool is_too_long;
     bool has_no_memory;
+    bool is_compressed;
 };
 
 struct grpc_reader {
@@ -39,6 +40,8 @@ struct grpc_reader {
     size_t filled;
     bool may_have_more;
     bool is_greeted;
+    void (*message)(void *owner, const char *bytes, size_t count); /* NULL: a reply is one message, which is kept */
+    void *owner;
     uint32_t slots;
     struct http2_end end; /* of the request that was judged last */
     struct reply replies[];
@@ -73,6 +76,18 @@ static void on_field(void *owner, uint32_t slot, const char *name, size_t name_b
         grpcstatus_message(value, value_bytes, reply->words);
 }
 
+/* Return how many bytes of a reply are read, at most. */
+static size_t longest_bytes(const struct request_kind *kind)
+{
+    return kind->output_bytes_max + kind->text_bytes + MESSAGE_OVER_BYTES;
+}
+
+/* Return the length of a message by its prefix. */
+static size_t announced_bytes(const unsigned char *prefix)
+{
+    return (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 | prefix[4];
+}
+
 /* Make room for so many bytes. */
 static bool make_room(struct reply *reply, size_t bytes)
 {
@@ -84,18 +99,37 @@ static bool make_room(struct reply *reply, size_t bytes)
     return true;
 }
 
+/* Hand over the messages that are whole. Return false for one that is compressed. */
+static bool hand_over(struct grpc_reader *r, struct reply *reply)
+{
+    size_t from = 0;
+    while (reply->data_bytes - from >= PREFIX_BYTES) {
+        const unsigned char *prefix = (const unsigned char *)reply->data + from;
+        size_t bytes = announced_bytes(prefix);
+        reply->is_compressed = prefix[0] != 0;
+        if (reply->is_compressed || reply->data_bytes - from - PREFIX_BYTES < bytes)
+            break;
+        r->message(r->owner, reply->data + from + PREFIX_BYTES, bytes);
+        from += PREFIX_BYTES + bytes;
+    }
+    reply->data_bytes -= from;
+    memmove(reply->data, reply->data + from, reply->data_bytes);
+    return !reply->is_compressed;
+}
+
 static bool on_data(void *owner, uint32_t slot, const char *bytes, size_t count)
 {
-    struct reply *reply = &((struct grpc_reader *)owner)->replies[slot];
+    struct grpc_reader *r = owner;
+    struct reply *reply = &r->replies[slot];
     size_t needed = reply->data_bytes + count;
-    reply->is_too_long = needed > reply->kind->output_bytes_max + reply->kind->text_bytes + MESSAGE_OVER_BYTES;
+    reply->is_too_long = needed > longest_bytes(reply->kind);
     if (!reply->is_too_long && needed > reply->room)
         reply->has_no_memory = !make_room(reply, needed);
     if (reply->is_too_long || reply->has_no_memory)
         return false;
     memcpy(reply->data + reply->data_bytes, bytes, count);
     reply->data_bytes = needed;
-    return true;
+    return r->message == NULL || hand_over(r, reply);
 }
 
 static const struct http2_events events = {.field = on_field, .data = on_data};
@@ -227,6 +261,13 @@ static void judge_status(struct grpc_reader *r, const struct reply *reply)
         replycheck_fail(r->check, kind, "gRPC status %d: %.200s", reply->status, reply->words);
 }
 
+static void note_compressed(struct grpc_reader *r, const struct reply *reply)
+{
+    replycheck_fail(r->check, FAILURE_WRONG_REPLY,
+                    "the reply is compressed, which was not requested (grpc-encoding: %s)",
+                    reply->encoding[0] ? reply->encoding : "none");
+}
+
 /* Judge the framing of the message; return whether it is whole. */
 static bool judge_frame(struct grpc_reader *r, const struct reply *reply)
 {
@@ -235,12 +276,9 @@ static bool judge_frame(struct grpc_reader *r, const struct reply *reply)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "grpc-status OK without a message");
         return false;
     }
-    size_t announced = (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 | prefix[4];
-    size_t bytes = message_bytes(reply);
+    size_t announced = announced_bytes(prefix), bytes = message_bytes(reply);
     if (prefix[0] != 0)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY,
-                        "the reply is compressed, which was not requested (grpc-encoding: %s)",
-                        reply->encoding[0] ? reply->encoding : "none");
+        note_compressed(r, reply);
     else if (bytes < announced)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a message of %zu bytes, of which %zu came", announced, bytes);
     else if (bytes > announced)
@@ -253,7 +291,9 @@ static bool judge_frame(struct grpc_reader *r, const struct reply *reply)
 
 static void judge_reset(struct grpc_reader *r, const struct reply *reply)
 {
-    if (reply->is_too_long)
+    if (reply->is_compressed)
+        note_compressed(r, reply);
+    else if (reply->is_too_long)
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a message of over %zu bytes", reply->data_bytes);
     else if (reply->has_no_memory)
         replycheck_fail(r->check, FAILURE_PROTOCOL, "out of memory for a message of over %zu bytes", reply->data_bytes);
@@ -308,19 +348,51 @@ void grpc_answered(void *reader, struct grpc_answer *answer)
     }
 }
 
+void grpc_hand_over(void *reader, void (*message)(void *owner, const char *bytes, size_t count), void *owner)
+{
+    struct grpc_reader *r = reader;
+    r->message = message;
+    r->owner = owner;
+}
+
+void grpc_append(void *reader, uint32_t slot, const struct request_kind *kind, const struct iovec *pieces, size_t count)
+{
+    struct grpc_reader *r = reader;
+    if (longest_bytes(kind) > longest_bytes(r->replies[slot].kind))
+        r->replies[slot].kind = kind;
+    http2_append(r->http2, slot, pieces, count);
+}
+
+struct http2_progress grpc_progress(const void *reader, uint32_t slot)
+{
+    const struct grpc_reader *r = reader;
+    return http2_progress_of(r->http2, slot);
+}
+
+void grpc_judge_end(void *reader)
+{
+    struct grpc_reader *r = reader;
+    const struct reply *reply = &r->replies[r->end.slot];
+    bool is_over = r->end.how == HTTP2_ANSWERED && reply->status == GRPC_OK && reply->data_bytes == 0;
+    if (is_over)
+        replycheck_fail(r->check, FAILURE_PROTOCOL, "the server ended the stream of inferences");
+    else if (judge_call(r, reply))
+        replycheck_fail(r->check, FAILURE_PROTOCOL, "the server ended the stream of inferences within a message");
+}
+
 /* ---- Streams ---- */
 
 static uint32_t submit(void *of, const struct request_kind *kind, const struct iovec *pieces, size_t count)
 {
     struct grpc_reader *r = of;
-    uint32_t slot = http2_submit(r->http2, pieces, count);
+    uint32_t slot = http2_submit(r->http2, pieces, count, r->message != NULL);
     struct reply *reply = &r->replies[slot];
     reply->kind = kind;
     reply->http_status = 0;
     reply->status = GRPC_NO_STATUS;
     reply->content_type[0] = reply->encoding[0] = reply->words[0] = '\0';
     reply->data_bytes = 0;
-    reply->is_too_long = reply->has_no_memory = false;
+    reply->is_too_long = reply->has_no_memory = reply->is_compressed = false;
     return slot;
 }
 

@@ -11,6 +11,7 @@
 #define AIBENCH_GRPC_H
 
 #include "grpcstatus.h"
+#include "http2.h"
 #include "protocol.h"
 
 extern const struct protocol grpc_protocol;
@@ -28,5 +29,20 @@ struct grpc_answer {
 /* Read the reply that `judge` returned IO_DONE for last, instead of settling it. If it is not one of gRPC, the check
  * says why. */
 void grpc_answered(void *reader, struct grpc_answer *answer);
+
+/* ---- Calls that go on: a stream of messages each way ---- */
+
+/* Hand over each message of a reply as it comes, up to its end, instead of keeping the last one. Before the first
+ * request; a request then goes on, and messages may be appended. */
+void grpc_hand_over(void *reader, void (*message)(void *owner, const char *bytes, size_t count), void *owner);
+
+/* Append a message to the call in a slot, with replies of this kind. */
+void grpc_append(void *reader, uint32_t slot, const struct request_kind *kind, const struct iovec *pieces, size_t count);
+
+/* Return how far the call in a slot came. */
+struct http2_progress grpc_progress(const void *reader, uint32_t slot);
+
+/* Note why a call ended that goes on, by the check; `judge` returned IO_DONE for it last. */
+void grpc_judge_end(void *reader);
 
 #endif

@@ -28,6 +28,8 @@ struct stream {
     struct iovec *left;   /* those of the body that are in no frame yet */
     size_t left_pieces;
     uint64_t left_bytes;
+    uint64_t body_bytes; /* all that were given */
+    bool goes_on;        /* more may be appended */
     int64_t blocked_ns; /* since when it waits for a window; 0: it does not */
     int64_t waited_ns;
     uint64_t end_byte;
@@ -202,7 +204,7 @@ static nghttp2_ssize frame_bytes(nghttp2_session *session, uint8_t type, int32_t
     (void)user;
     if (s == NULL || s->id != id || s->left_bytes >= frame_bytes_max)
         return frame_bytes_max;
-    return (nghttp2_ssize)s->left_bytes;
+    return s->left_bytes > 0 ? (nghttp2_ssize)s->left_bytes : 1;
 }
 
 static nghttp2_ssize read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
@@ -214,10 +216,13 @@ static nghttp2_ssize read_body(nghttp2_session *session, int32_t id, uint8_t *to
     (void)user;
     if (s->id != id)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (s->left_bytes == 0)
+        return NGHTTP2_ERR_DEFERRED; /* until more is appended */
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (s->left_bytes > room)
         return (nghttp2_ssize)room;
-    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!s->goes_on)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (nghttp2_ssize)s->left_bytes;
 }
 
@@ -307,7 +312,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         s->is_reset = true;
     } else if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) { /* of HEADERS or DATA */
-        if (s->left_bytes > 0)
+        if (s->left_bytes > 0 || s->goes_on)
             nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
         h->asked_ns = 0;
         end(h, s, HTTP2_ANSWERED, 0);
@@ -547,23 +552,24 @@ size_t http2_head_bytes(const char *piece, size_t count)
     return left == 0 ? whole : 0;
 }
 
-/* Keep the body's pieces. */
-static void set_body(struct stream *s, const struct iovec *pieces, size_t count, size_t head_bytes)
+/* Add pieces to the body, without their first `skipped` bytes. */
+static void add_body(struct stream *s, const struct iovec *pieces, size_t count, size_t skipped)
 {
+    if (s->left_pieces > 0)
+        memmove(s->pieces, s->left, s->left_pieces * sizeof *s->left);
     s->left = s->pieces;
-    s->left_pieces = 0;
-    s->left_bytes = 0;
     for (size_t i = 0; i < count; i++) {
         struct iovec piece = pieces[i];
         if (i == 0)
-            piece = (struct iovec){(char *)piece.iov_base + head_bytes, piece.iov_len - head_bytes};
+            piece = (struct iovec){(char *)piece.iov_base + skipped, piece.iov_len - skipped};
         s->left_bytes += piece.iov_len;
+        s->body_bytes += piece.iov_len;
         if (piece.iov_len > 0)
             s->left[s->left_pieces++] = piece;
     }
 }
 
-uint32_t http2_submit(struct http2 *h, const struct iovec *pieces, size_t count)
+uint32_t http2_submit(struct http2 *h, const struct iovec *pieces, size_t count, bool goes_on)
 {
     nghttp2_nv fields[HTTP2_FIELDS_MAX];
     const char *first = pieces[0].iov_base;
@@ -571,7 +577,10 @@ uint32_t http2_submit(struct http2 *h, const struct iovec *pieces, size_t count)
     uint32_t slot = h->free_slots[--h->free_count];
     struct stream *s = &h->streams[slot];
     nghttp2_data_provider2 body = {.source.ptr = s, .read_callback = read_body};
-    set_body(s, pieces, count, head_bytes);
+    s->left_pieces = 0;
+    s->left_bytes = s->body_bytes = 0;
+    s->goes_on = goes_on;
+    add_body(s, pieces, count, head_bytes);
     s->blocked_ns = s->waited_ns = 0;
     s->end_byte = UINT64_MAX;
     s->is_reset = false;
@@ -585,6 +594,26 @@ uint32_t http2_submit(struct http2 *h, const struct iovec *pieces, size_t count)
     if (id > LAST_STREAM_ID)
         h->is_last = true;
     return slot;
+}
+
+void http2_append(struct http2 *h, uint32_t slot, const struct iovec *pieces, size_t count)
+{
+    struct stream *s = &h->streams[slot];
+    bool waits = s->left_bytes == 0;
+    add_body(s, pieces, count, 0);
+    h->unsent += waits;
+    if (waits)
+        nghttp2_session_resume_data(h->session, s->id); /* refused before the stream began, which is as well */
+}
+
+struct http2_progress http2_progress_of(const struct http2 *h, uint32_t slot)
+{
+    const struct stream *s = &h->streams[slot];
+    return (struct http2_progress){
+        .body_bytes = s->body_bytes,
+        .listed_bytes = s->body_bytes - s->left_bytes,
+        .waited_ns = s->waited_ns + (s->blocked_ns ? monotonic_ns() - s->blocked_ns : 0),
+    };
 }
 
 int64_t http2_cancel(struct http2 *h, uint32_t slot)

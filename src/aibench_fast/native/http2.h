@@ -89,8 +89,22 @@ bool http2_is_last(const struct http2 *h);
 /* Return the words of the server's GOAWAY; NULL: it sent none. */
 const char *http2_goaway(const struct http2 *h);
 
-/* Begin a request in a free slot, which is returned; there must be one. */
-uint32_t http2_submit(struct http2 *h, const struct iovec *pieces, size_t count);
+/* Begin a request in a free slot, which is returned; there must be one. `goes_on`: its body has no end, and more may be
+ * appended. */
+uint32_t http2_submit(struct http2 *h, const struct iovec *pieces, size_t count, bool goes_on);
+
+/* Append to the body of a request that goes on. The pieces of its body that are not listed to be sent yet must not
+ * become more than those of a request. */
+void http2_append(struct http2 *h, uint32_t slot, const struct iovec *pieces, size_t count);
+
+/* How far a request that goes on came. */
+struct http2_progress {
+    uint64_t body_bytes;   /* all that were given */
+    uint64_t listed_bytes; /* those that were listed to be sent */
+    int64_t waited_ns;     /* for the server's windows */
+};
+
+struct http2_progress http2_progress_of(const struct http2 *h, uint32_t slot);
 
 /* Reset the stream of a request that is under way, and free its slot. Return how long it waited for the server's
  * windows. */

@@ -31,6 +31,8 @@ struct stream_end {
     bool is_refused;   /* the server did not process the request, which may be sent again */
     uint64_t end_byte; /* the connection's sent_bytes when the request is sent completely; UINT64_MAX: it never is */
     int64_t waited_ns; /* for the server's flow-control windows */
+    int64_t first_reply_ns; /* when the first of several replies was whole; 0: there was none, or there is only one */
+    uint32_t replies;       /* how many there were, if several may be */
 };
 
 /* Requests that are streams of their connection: framed, under flow control, and answered in any order. One that is

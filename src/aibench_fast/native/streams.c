@@ -23,7 +23,7 @@ static struct request *request_at(const struct iothread *t, const struct worker 
 static struct request *to_front(const struct iothread *t, struct worker *w, uint32_t slot)
 {
     uint32_t place = 0;
-    while (request_at(t, w, place)->slot != slot)
+    while (request_at(t, w, place)->slot != slot) /* it is in the ring until its end is taken */
         place++;
     struct request found = *request_at(t, w, place);
     for (; place > 0; place--)
@@ -94,13 +94,19 @@ static void keep_to_resend(struct iothread *t, struct worker *w, struct request 
 }
 
 /* End the oldest request, whose check is done but for what follows the clock. */
-static void done(struct iothread *t, struct worker *w, int64_t waited_ns)
+static void done(struct iothread *t, struct worker *w, const struct stream_end *end)
 {
     _Atomic uint64_t *successes = &t->counted.measured.counters.successes;
     uint64_t before = atomic_load_explicit(successes, memory_order_relaxed);
+    int64_t started_ns = oldest(w)->started_ns;
     request_done(t, w);
-    if (atomic_load_explicit(successes, memory_order_relaxed) != before)
-        histogram_record(&t->counted.histograms.window_waits, waited_ns);
+    if (atomic_load_explicit(successes, memory_order_relaxed) == before)
+        return;
+    histogram_record(&t->counted.histograms.window_waits, end->waited_ns);
+    if (end->replies > 0) {
+        histogram_record(&t->counted.histograms.first_replies, end->first_reply_ns - started_ns);
+        counter_add(&t->counted.counters.replies, end->replies);
+    }
 }
 
 /* The oldest request was answered before it was sent completely: a server may refuse what it has not read, but only with
@@ -125,7 +131,7 @@ static void ended(struct iothread *t, struct worker *w)
     w->replies++;
     if (w->connection.sent_bytes < end.end_byte)
         judge_early(t, w);
-    done(t, w, end.waited_ns);
+    done(t, w, &end);
 }
 
 /* Judge what came. Return false if the connection is lost, for the reason in the check. */
@@ -187,7 +193,7 @@ static void lost(struct iothread *t, struct worker *w)
         w->lost = true;
         judge_oldest(t, w);
         replycheck_fail(&w->check, why.kind, "%s", why.message);
-        done(t, w, 0);
+        done(t, w, &(struct stream_end){0});
     }
     if (w->lost && run->config.stop_on_disconnect && why.kind == FAILURE_CONNECTION_LOST)
         run_stop(run);
@@ -301,7 +307,7 @@ static void expire_oldest(struct iothread *t, struct worker *w)
                         (long long)(waited_ns / NS_PER_MS));
     else
         replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms", limit_ms);
-    done(t, w, waited_ns);
+    done(t, w, &(struct stream_end){.waited_ns = waited_ns});
 }
 
 static bool is_overdue(const struct iothread *t, const struct worker *w, int64_t now_ns)
@@ -317,7 +323,8 @@ void streams_expire(struct iothread *t, struct worker *w, int64_t now_ns)
     streams_event(t, w, true); /* the reply may have come while this thread had no time */
     if (w->phase != WORKER_STREAMING || !is_overdue(t, w, now_ns))
         return;
-    while (w->outstanding > 0 && is_overdue(t, w, now_ns))
+    const struct protocol *protocol = t->run->config.protocol;
+    while (w->outstanding > 0 && is_overdue(t, w, now_ns) && !protocol->has_unjudged(w->connection.reader))
         expire_oldest(t, w);
     if (streams_of(t)->probe(w->connection.reader, now_ns, patience_ns)) {
         streams_event(t, w, false);

@@ -1,0 +1,188 @@
+"""ModelStreamInfer: all requests of a connection are messages of one call."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import grpc
+import pytest
+from generator import VALUES, run
+from tritonclient.grpc import service_pb2 as triton
+from tritonclient.grpc import service_pb2_grpc
+
+from aibench_fast.coretypes import Snapshot
+
+Replies = Iterator[triton.ModelStreamInferResponse]
+Answer = Callable[[triton.ModelInferRequest, int], Replies]
+
+
+@contextmanager
+def streaming_server(answer: Answer) -> Iterator[tuple[int, list[int]]]:
+    """Serve; yield the port and the number of requests of each call so far."""
+    numbers, calls = count(), []
+
+    class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+        def ModelStreamInfer(self, requests: Any, context: Any) -> Replies:
+            calls.append(0)
+            place = len(calls) - 1
+            for request in requests:
+                calls[place] += 1
+                yield from answer(request, next(numbers))
+
+    server = grpc.server(
+        ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)]
+    )  # fmt: skip
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port, calls
+    finally:
+        server.stop(None).wait()
+
+
+def reply_to(
+    request: triton.ModelInferRequest, *, final: bool | None = None, values: int = VALUES
+) -> triton.ModelStreamInferResponse:
+    """Return the first values of the input; `final` is said if it is given."""
+    streamed = triton.ModelStreamInferResponse()
+    reply = streamed.infer_response
+    reply.model_name, reply.id = request.model_name, request.id
+    reply.outputs.add(name="y", datatype="FP32", shape=[1, values])
+    reply.raw_output_contents.append(request.raw_input_contents[0][: 4 * values])
+    if final is not None:
+        reply.parameters["triton_final_response"].bool_param = final
+    return streamed
+
+
+def marker(request: triton.ModelInferRequest) -> triton.ModelStreamInferResponse:
+    """Return what ends a request without being a reply."""
+    streamed = triton.ModelStreamInferResponse()
+    streamed.infer_response.id = request.id
+    streamed.infer_response.parameters["triton_final_response"].bool_param = True
+    return streamed
+
+
+def refusal(request: triton.ModelInferRequest, words: str) -> triton.ModelStreamInferResponse:
+    streamed = triton.ModelStreamInferResponse(error_message=words)
+    streamed.infer_response.id = request.id
+    return streamed
+
+
+def once(request: triton.ModelInferRequest, _: int) -> Replies:
+    yield reply_to(request)
+
+
+def first_replies(counted: Snapshot) -> int:
+    return sum(memoryview(counted.histograms["first_replies"].counts).cast("q"))
+
+
+@pytest.mark.parametrize("streams", [1, 8])
+@pytest.mark.parametrize("tensor_bytes", [16, 602_112])
+def test_all_requests_of_a_connection_are_one_call(streams: int, tensor_bytes: int) -> None:
+    came: list[bytes] = []
+
+    def answer(request: triton.ModelInferRequest, _: int) -> Replies:
+        came.append(request.raw_input_contents[0])
+        yield reply_to(request)
+
+    with streaming_server(answer) as (port, calls):
+        counted = run(
+            port, requests=100, workers=2, streams=streams, tensor_bytes=tensor_bytes,
+            as_stream=True,
+        )  # fmt: skip
+    assert counted.measured.failures == {}
+    assert counted.measured.counters["successes"] == 100
+    assert counted.counters["replies"] == first_replies(counted) == 100
+    assert len(calls) == 2
+    assert sum(calls) == 100
+    assert sorted(map(came.count, set(came))) == [10] * 10
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_request_may_have_several_replies_or_none(streams: int) -> None:
+    def answer(request: triton.ModelInferRequest, number: int) -> Replies:
+        if number % 4 == 0:
+            yield marker(request)
+        elif number % 4 == 1:
+            yield reply_to(request, final=False)
+            yield reply_to(request, final=True)
+        else:
+            for _ in range(3):
+                yield reply_to(request, final=False)
+            yield marker(request)
+
+    with streaming_server(answer) as (port, _):
+        counted = run(port, requests=40, streams=streams, as_stream=True)
+    assert counted.measured.failures == {}
+    assert counted.measured.counters["successes"] == 40
+    assert counted.counters["replies"] == 10 * 0 + 10 * 2 + 20 * 3
+    assert first_replies(counted) == 30
+
+
+def test_replies_belong_to_requests_by_their_id() -> None:
+    waiting: list[triton.ModelInferRequest] = []
+
+    def answer(request: triton.ModelInferRequest, _: int) -> Replies:
+        waiting.append(request)
+        if len(waiting) == 4:  # all that are under way; the last one first
+            while waiting:
+                yield reply_to(waiting.pop(), final=True)
+
+    with streaming_server(answer) as (port, _):
+        counted = run(port, requests=40, streams=4, as_stream=True)
+    assert counted.measured.counters["successes"] == 40
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_what_is_wrong_with_a_reply_is_a_failure_of_its_request(streams: int) -> None:
+    def answer(request: triton.ModelInferRequest, number: int) -> Replies:
+        if number == 3:
+            yield refusal(request, "no such model")
+        elif number == 5:  # not the last one
+            yield reply_to(request, final=False, values=2)
+            yield reply_to(request, final=True)
+        elif number == 7:
+            yield reply_to(request, final=False)
+            yield reply_to(request, final=True, values=1)
+        else:
+            yield reply_to(request)
+
+    with streaming_server(answer) as (port, calls):
+        counted = run(port, requests=20, streams=streams, as_stream=True)
+    failures = counted.measured.failures
+    assert failures["error_reply"] == (1, "no such model")
+    assert failures["wrong_size"][0] == 2
+    assert counted.measured.counters["successes"] == 17
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_the_end_of_the_call_ends_its_requests_and_another_one_begins(streams: int) -> None:
+    def answer(request: triton.ModelInferRequest, number: int) -> Replies:
+        if number == 9:
+            raise AssertionError("on order")
+        yield reply_to(request)
+
+    with streaming_server(answer) as (port, calls):
+        counted = run(port, requests=40, streams=streams, as_stream=True)
+    (times, words) = counted.measured.failures["unknown"]
+    assert 1 <= times <= streams
+    assert "on order" in words
+    assert counted.measured.counters["successes"] == 40 - times
+    assert len(calls) == 2
+    assert counted.counters["remade"] == counted.counters["reconnects"] == 0
+
+
+def test_a_request_without_an_answer_is_a_timeout_of_its_own() -> None:
+    def answer(request: triton.ModelInferRequest, number: int) -> Replies:
+        if number != 5:
+            yield reply_to(request)
+
+    with streaming_server(answer) as (port, calls):
+        counted = run(port, requests=30, streams=3, timeout_s=0.3, as_stream=True)
+    assert counted.measured.failures == {"client_timeout": (1, "no whole answer within 300 ms")}
+    assert counted.measured.counters["successes"] == 29
+    assert len(calls) == 1
