@@ -1,6 +1,7 @@
 """gRPC in every command that takes a server, beside HTTP where servers are compared."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from service import MODEL, WELL, Answers, Counted, serving
 
 import aibench_fast
 from aibench_fast import RunConfig
+from aibench_fast.studies import selfcheck
 
 QUERIES = 40
 
@@ -104,6 +106,19 @@ def test_stats_are_those_of_the_server(cli: Cli, url: str, counted: Counted) -> 
     unknown = cli("stats", "--url", url, "--model", "nosuch")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (3, 1)
     assert "there are m" in unknown.stderr
+
+
+def test_a_self_check_against_the_server(
+    cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BURN_IN_S", "CEILING_S", "SCHEDULED_S"):
+        monkeypatch.setattr(selfcheck, name, 0.2)
+    monkeypatch.setattr(selfcheck, "TIMER_WAITS", 200)
+    done = cli("selfcheck", "--url", url, "--model", MODEL, "--pipeline", 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(rf"Ceiling: .* of 1 x 4 FLOAT, .* against the model m of {url}", done.stdout)
+    none = cli("selfcheck", "--url", url, "--model", "nosuch")
+    assert (none.returncode, none.stderr.count("\n")) == (3, 1)
 
 
 def test_from_python(url: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from aibench_fast.load import facts
 from aibench_fast.load.cgroup import CpuGroups
 from aibench_fast.load.config import RunConfig, available_cores, available_cpus
 from aibench_fast.load.readings import histogram
+from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import OTHER_FILES, run
 from aibench_fast.load.verdict import MUCH_STEAL
 from aibench_fast.models.load import Backend, ModelSpec, load_model
@@ -71,7 +73,7 @@ class SelfCheck:
     machine: Machine
     config: RunConfig
     ceiling: Result
-    """Of a closed loop against a model that does nothing."""
+    """Of a closed loop, against a model that does nothing unless a server was given."""
     scheduled: Result
     """Of TIMER_RPS requests per second against the same model."""
 
@@ -84,25 +86,20 @@ class SelfCheck:
         return _to_json(self)
 
 
-def check_client(config: RunConfig, advance: Callable[[], None]) -> SelfCheck:
-    """Measure the machine, and the client against an embedded server, in about 8 seconds.
+def check_client(
+    config: RunConfig, advance: Callable[[], None], *, embedded: bool = True
+) -> SelfCheck:
+    """Measure the machine, and the client against a server, in about 8 seconds.
 
     `config` says what a request is and how many are under way; `advance` is called after each of
-    STEPS steps. ConfigError if the embedded server is not installed; KeyboardInterrupt if a
-    run was ended.
+    STEPS steps. The server is an `embedded` one whose model does nothing, or the config's own.
+    ConfigError if the embedded server is not installed; ServerError if the config's is not there;
+    KeyboardInterrupt if a run was ended.
     """
     machine = look_at_machine()
     advance()
-    with EmbeddedServer() as server:
-        with Connection(server.address) as connection:
-            load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
-        config = dataclasses.replace(
-            config,
-            model=MODEL,
-            address=server.address,
-            burn_in_s=BURN_IN_S,
-            duration_s=CEILING_S,
-        )
+    with _embedded(config) if embedded else nullcontext(resolve(config)) as config:
+        config = dataclasses.replace(config, burn_in_s=BURN_IN_S, duration_s=CEILING_S)
         ceiling = _whole(run(config))
         advance()
         by_schedule = dataclasses.replace(
@@ -111,6 +108,15 @@ def check_client(config: RunConfig, advance: Callable[[], None]) -> SelfCheck:
         scheduled = _whole(run(by_schedule))
         advance()
     return SelfCheck(machine, config, ceiling, scheduled)
+
+
+@contextmanager
+def _embedded(config: RunConfig) -> Iterator[RunConfig]:
+    """Yield the config with an embedded server's address, and its model that does nothing."""
+    with EmbeddedServer() as server:
+        with Connection(server.address) as connection:
+            load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
+        yield dataclasses.replace(config, model=MODEL, address=server.address)
 
 
 def _whole(result: Result) -> Result:

@@ -5,12 +5,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from aibench_fast.cli.options.secrets import read_headers
+from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.cli.options.values import boolean, shape
 from aibench_fast.cli.progress import progress_bar
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
-from aibench_fast.studies.selfcheck import STEPS, TIMER_RPS, SelfCheck, check_client
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.studies.selfcheck import MODEL, STEPS, TIMER_RPS, SelfCheck, check_client
 from aibench_fast.tensortype import DTYPES, canonical, describe
 
 EXAMPLE = "aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2"
@@ -18,14 +21,20 @@ EXAMPLE = "aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    add_server_address(parser, any_protocol=True)
+    add_login(parser)
     parser.add_argument(
-        "--shape", type=shape, default=IMAGE_SHAPE, metavar="N,...",
-        help="set the shape of one tensor, without the batch "
-        f"(default: {','.join(map(str, IMAGE_SHAPE))})",
+        "--model", default=MODEL, metavar="NAME",
+        help="with a server: run its model with this key or name (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", type=canonical, default="FLOAT",
-        help=f"set the data type: {', '.join(DTYPES)} (default: FLOAT)",
+        "--shape", type=shape, default=(), metavar="N,...",
+        help="set the shape of one tensor, without the batch "
+        f"(default: {','.join(map(str, IMAGE_SHAPE))}, or with --url the model's)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dtype", type=canonical, default="",
+        help=f"set the data type: {', '.join(DTYPES)} (default: FLOAT, or with --url the model's)",
     )  # fmt: skip
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N",
@@ -56,8 +65,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _selfcheck(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", options.json_out_file)])
+    server = ServerOptions.of(options)
+    is_given = bool(server.urls) or server.is_address_given
+    url = next(iter(server.other_urls()), None)
+    (address,) = [ServerAddress()] if url or not is_given else server.addresses()
     config = RunConfig(
         file=None,
+        address=address,
+        url=url,
+        tls=server.tls_settings() if url else None,
+        headers=read_headers(options.header),
+        metrics_url=options.metrics_url,
+        model=options.model,
         shape=options.shape,
         dtype=options.dtype,
         workers=options.workers,
@@ -68,15 +87,19 @@ def _selfcheck(options: argparse.Namespace) -> int:
     )
     with progress_bar(options.quiet, transient=True) as progress:
         steps = progress.add_task("clock, timer, ceiling, schedule", total=STEPS)
-        found = check_client(config, lambda: progress.advance(steps))
+        found = check_client(config, lambda: progress.advance(steps), embedded=not is_given)
     if options.json_out_file:
         write_text(options.json_out_file, json.dumps(found.to_json(), indent=2) + "\n")
     if not options.quiet:
-        print("\n".join(_lines(found)))
+        against = "a model that does nothing, on the same cores"
+        if is_given:
+            against = f"the model {options.model} of {found.ceiling.server.facts.address}"
+        print("\n".join(_lines(found, against)))
     return 0
 
 
-def _lines(found: SelfCheck) -> Iterator[str]:
+def _lines(found: SelfCheck, against: str) -> Iterator[str]:
+    """Yield the findings; `against` says which model the runs were made with."""
     machine, config, ceiling = found.machine, found.config, found.ceiling
     known = machine.facts
     timer_p50, timer_p99 = machine.timer_errors.quantiles_ms((0.5, 0.99))
@@ -100,7 +123,7 @@ def _lines(found: SelfCheck) -> Iterator[str]:
     yield (
         f"Ceiling: {ceiling.requests_per_s:,.0f} requests/s of {config.batch_size} x "
         f"{describe(config.shape, config.dtype)}, p50 {p50:.3f} ms, with {config.workers} workers "
-        f"and {config.io_threads} threads against a model that does nothing, on the same cores"
+        f"and {config.io_threads} threads against {against}"
     )
     yield (
         f"Client: {request_us:.1f} us of CPU per request, busiest thread "
