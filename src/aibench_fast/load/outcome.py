@@ -32,6 +32,7 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     Connections,
     Counts,
+    Replies,
     RequestCounts,
     Result,
     Schedule,
@@ -118,6 +119,7 @@ def result_of(
             outage_count=outage_count,
             outages=outages,
         ),
+        replies=Replies(**native_fields(Replies, snapshot)),
         schedule=Schedule(
             **native_fields(Schedule, measured),
             arrivals=described_arrivals(config),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aibench_fast.results.connections import connection_words, window_words
+from aibench_fast.results.connections import connection_words, reply_words, window_words
 from aibench_fast.results.events import BurnInComplete, Digesting, Formatting, SendingFile, Waiting
 from aibench_fast.results.fields import leaves
 from aibench_fast.results.figures import ClientFigures, Failure, Figures, ServerFigures
@@ -340,7 +340,7 @@ def _doubts(result: Result) -> Iterator[str]:
 
 
 def _connection_lines(result: Result) -> Iterator[str]:
-    """Yield which connections were made after the start and why, and which redirects followed."""
+    """Yield what came of the run's connections: new ones, waits, replies, redirects."""
     made = result.connections
     times_ms = LAGS.write(made.times, False)
     line = connection_words(made.reconnects, made.remade, times_ms, result.connect_share)
@@ -348,6 +348,9 @@ def _connection_lines(result: Result) -> Iterator[str]:
         yield f"Connections: {line}"
     if waits := window_words(LAGS.write(made.window_waits, False), result.window_share):
         yield f"Waits for the server's flow-control windows: {waits}"
+    first_ms = LAGS.write(result.replies.first_replies, False)
+    if replies := reply_words(first_ms, result.replies_per_request):
+        yield f"Replies: {replies}"
     if made.moved or made.asked:
         yield f"Redirects: {made.moved} MOVED and {made.asked} ASK were followed"
 

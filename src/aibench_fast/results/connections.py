@@ -1,4 +1,4 @@
-"""What a run's connections cost it, in words: new ones, and waits for flow control."""
+"""What came of a run's connections, in words: new ones, waits for flow control, several replies."""
 
 from collections.abc import Mapping
 
@@ -36,6 +36,18 @@ def window_words(times_ms: Mapping[str, float | int | None] | None, share: float
     if times_ms is None:
         return None
     return f"{_quantiles(times_ms)} ms, {share:.1%} of the latency"
+
+
+def reply_words(
+    times_ms: Mapping[str, float | int | None] | None, per_request: float
+) -> str | None:
+    """Return how many replies a request had and when the first one came; None if it has one.
+
+    `times_ms` are a result's `FirstReply`; `per_request` is its `RepliesPerRequest`.
+    """
+    if times_ms is None:
+        return None
+    return f"{per_request:.2f} a request, the first one after {_quantiles(times_ms)} ms"
 
 
 def _quantiles(times_ms: Mapping[str, float | int | None]) -> str:

@@ -198,6 +198,17 @@ class Connections:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replies:
+    """Replies of requests that may have several, of measured successes."""
+
+    replies: int = counter("Replies", since="1.10")
+    """Replies to requests of streams, of which each may have several or none; 0 of other runs."""
+    first_replies: LatencyHistogram = delays("FirstReply", since="1.10")
+    """Latency of the first reply, in milliseconds, from the actual start of each request that had
+    one; the other latencies end with the last one. None of other runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """When requests were due, and which were not sent."""
 
@@ -363,6 +374,8 @@ class Result(Figures, ShownInNotebooks):
     """Counts of the whole run, warm-up included."""
     connections: Connections = group()
     """Outages, reconnects and redirects."""
+    replies: Replies = group()
+    """Replies of requests that may have several."""
     schedule: Schedule = group()
     """When requests were due, and which were not sent."""
     steps: Sequence[StepFigures] = figure("Steps", since="1.4", merge=part_by_part, default=())
@@ -427,6 +440,12 @@ class Result(Figures, ShownInNotebooks):
         # A request that did not wait counts as one that waited for the shortest delay.
         waited_ms = max(0.0, waits.mean_ms - LOWEST_US / US_PER_MS) * waits.count
         return min(1.0, waited_ms / (latencies.mean_ms * latencies.count))
+
+    @property
+    @computed("RepliesPerRequest", since="1.10", default=0.0)
+    def replies_per_request(self) -> float:
+        """Replies to a request of a stream, on average; 0 of other runs."""
+        return self.replies.replies / self.successes if self.successes else 0.0
 
     @property
     def failed(self) -> int:
