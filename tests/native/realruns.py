@@ -1,4 +1,4 @@
-"""Real runs of the whole client with sanitized extensions, over both protocols.
+"""Real runs of the whole client with sanitized extensions, over every protocol.
 
 Only the extensions are built with the sanitizer, not the interpreter and the servers. A finding
 ends a run with the sanitizer's exit code. Leaks are searched in the driver, without Python.
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from fake_grpc import FakeGrpc
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output, reply
 
 from aibench_fast.models.load import Backend, ModelSpec, load_model
@@ -47,7 +48,7 @@ def build(name: str) -> Path:
     return folder / "lib"
 
 
-def runs(folder: Path, redisai: str, inference: str) -> dict[str, list[str]]:
+def runs(folder: Path, redisai: str, inference: str, grpc: str) -> dict[str, list[str]]:
     """Return command lines that use all native code, by their description."""
     tensors, small = folder / "tensors.out", folder / "small.out"
     tensors.write_bytes(os.urandom(TENSORS * TENSOR_BYTES))
@@ -61,6 +62,7 @@ def runs(folder: Path, redisai: str, inference: str) -> dict[str, list[str]]:
            "--json-out-file", "result.json", "--workers", "5", "--threads", "2",
            "--hdr-log-file", "run.hlog"]  # fmt: skip
     over_resp, over_http = [*run, "--port", redisai], [*run, "--url", inference]
+    over_grpc = [*run, "--url", grpc]
     named = ["--model", MODEL]
     whole = [*named, "--file", str(tensors)]
     return {
@@ -80,6 +82,9 @@ def runs(folder: Path, redisai: str, inference: str) -> dict[str, list[str]]:
         "RESP, strings": [*over_resp, *named, "--input", "text:STRING:2", "--batch-size", "3"],
         "HTTP, strings": [*over_http, "--model", STRINGS_MODEL, "--batch-size", "3"],
         "HTTP, strings in JSON": [*over_http, "--model", STRINGS_MODEL, "--encoding", "json"],
+        "gRPC": [*over_grpc, *named, "--file", str(small)],
+        "gRPC, streams of a mix": [*over_grpc, "--mix", str(mix), "--pipeline", "4"],
+        "gRPC by a schedule": [*over_grpc, *named, "--file", str(small), "--limit-rps", "200"],
     }  # fmt: skip
 
 
@@ -140,11 +145,13 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="aibench-runs-") as folder,
         EmbeddedServer(password=None) as server,
         FakeInference(infer=answer, paths={**STRINGS_PATHS}) as inference,
+        FakeGrpc() as grpc,
     ):
         with Connection(server.address) as connection:
             load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
         url = f"http://127.0.0.1:{inference.port}"
-        for told, words in runs(Path(folder), str(server.address.port), url).items():
+        port = str(server.address.port)
+        for told, words in runs(Path(folder), port, url, grpc.url).items():
             done = subprocess.run(
                 [sys.executable, "-m", "aibench_fast", *words],
                 cwd=folder, env=environment, capture_output=True, text=True, check=False,

@@ -1,5 +1,5 @@
 # make asan    the embedded server's tests with its module under AddressSanitizer and UBSan, the native
-#              core's by themselves, and real runs of the client so built, over both protocols
+#              core's by themselves, and real runs of the client so built, over every protocol
 # make ubsan   the same of the client by UBSan alone, which then looks at floating-point numbers too
 # make tsan    the same of the client by ThreadSanitizer
 # make memcheck  the native core under valgrind
