@@ -10,15 +10,15 @@ from aibench_fast.results.files import Cell
 from aibench_fast.results.notation import figure_text
 
 
-def format_comparison(report: ComparisonReport, a: str, b: str, threshold: float) -> str:
+def format_comparison(report: ComparisonReport, a: str, b: str) -> str:
     """Return all cells' figures with their verdicts; `a` and `b` name the sides."""
-    return "\n".join(_lines(report, a, b, threshold)) + "\n"
+    return "\n".join(_lines(report, a, b)) + "\n"
 
 
-def _lines(report: ComparisonReport, a: str, b: str, threshold: float) -> Iterator[str]:
+def _lines(report: ComparisonReport, a: str, b: str) -> Iterator[str]:
     yield f"A: {a}"
     yield f"B: {b}"
-    percent = f"{threshold * 100:g}%"
+    percent = f"{report.threshold * 100:g}%"
     yield (
         f"B / A with its {CONFIDENCE:.0%} confidence interval; up to {percent} counts as no change"
     )
@@ -78,11 +78,11 @@ def _line(one: Comparison) -> str:
     )
 
 
-def comparison_json(report: ComparisonReport, threshold: float) -> dict[str, Any]:
+def comparison_json(report: ComparisonReport) -> dict[str, Any]:
     """Return the same for a program; the keys are the cell's settings and the figures."""
     return {
         "confidence": CONFIDENCE,
-        "threshold": threshold,
+        "threshold": report.threshold,
         "worse": report.worse,
         "judged": len(report.judged),
         "leave_out_1": sum(one.leaves_out_1 for one in report.judged),

@@ -83,7 +83,31 @@ class SelfCheck:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; times are in milliseconds unless the name says ns."""
-        return _to_json(self)
+        machine, config, ceiling = self.machine, self.config, self.ceiling
+        client_ns = ceiling.client.cpu_s * NS_PER_S / ceiling.requests if ceiling.requests else None
+        return {
+            "SelfCheck": {
+                "Facts": machine.facts,
+                "ClockCostNs": machine.clock_cost_ns,
+                "TimerError": _quantiles(machine.timer_errors),
+                "StartError": _quantiles(self.scheduled.client.timer_lags),
+                "OpenFiles": machine.open_files,
+                "CpuQuota": machine.cpu_quota,
+                "SocketLimits": {name: [*values] for name, values in machine.socket_limits.items()},
+                "Ceiling": {
+                    "RequestsPerSecond": ceiling.requests_per_s,
+                    "Quantiles": _quantiles(ceiling.latencies),
+                    "ClientCpuNsPerRequest": client_ns,
+                    "BusiestThread": ceiling.client.busiest_thread,
+                    "Workers": config.workers,
+                    "Threads": config.io_threads,
+                    "BatchSize": config.batch_size,
+                    "Shape": [*config.shape],
+                    "Dtype": config.dtype,
+                },
+                "Advice": self.advice(),
+            }
+        }
 
 
 def check_client(
@@ -214,34 +238,6 @@ def _socket_advice(limits: dict[str, tuple[int, ...]], config: RunConfig) -> Ite
             f"net.ipv4.tcp_wmem allows {send_bytes:,} bytes, a request has {request_bytes:,}: the "
             "kernel sends it in pieces, each a round trip on a distant network; raise it"
         )
-
-
-def _to_json(found: SelfCheck) -> dict[str, Any]:
-    machine, config, ceiling = found.machine, found.config, found.ceiling
-    client_ns = ceiling.client.cpu_s * NS_PER_S / ceiling.requests if ceiling.requests else None
-    return {
-        "SelfCheck": {
-            "Facts": machine.facts,
-            "ClockCostNs": machine.clock_cost_ns,
-            "TimerError": _quantiles(machine.timer_errors),
-            "StartError": _quantiles(found.scheduled.client.timer_lags),
-            "OpenFiles": machine.open_files,
-            "CpuQuota": machine.cpu_quota,
-            "SocketLimits": {name: [*values] for name, values in machine.socket_limits.items()},
-            "Ceiling": {
-                "RequestsPerSecond": ceiling.requests_per_s,
-                "Quantiles": _quantiles(ceiling.latencies),
-                "ClientCpuNsPerRequest": client_ns,
-                "BusiestThread": ceiling.client.busiest_thread,
-                "Workers": config.workers,
-                "Threads": config.io_threads,
-                "BatchSize": config.batch_size,
-                "Shape": [*config.shape],
-                "Dtype": config.dtype,
-            },
-            "Advice": found.advice(),
-        }
-    }
 
 
 def _quantiles(latencies: LatencyHistogram) -> dict[str, float]:

@@ -86,8 +86,7 @@ def _side(path: Path, prefix: str, server: str | None) -> tuple[Sequence[RunReco
 def _compare(options: argparse.Namespace) -> int:
     a, words_a = _side(options.a, options.prefix_a, options.server_a)
     b, words_b = _side(options.b, options.prefix_b, options.server_b)
-    threshold = options.threshold / PERCENT
-    report = compare(a, b, threshold)
+    report = compare(a, b, options.threshold / PERCENT)
     of_servers = SERVER_FACTS if options.server_a and options.server_b else ()
     unlike = [str(one) for one in report.differences if one.name not in of_servers]
     if unlike and not options.force:
@@ -96,9 +95,9 @@ def _compare(options: argparse.Namespace) -> int:
             f"{'; '.join(unlike)}. --force compares them anyway"
         )
     if options.format == "json":
-        print(json.dumps(comparison_json(report, threshold), indent=2))
+        print(json.dumps(comparison_json(report), indent=2))
     else:
-        print(format_comparison(report, words_a, words_b, threshold), end="")
+        print(format_comparison(report, words_a, words_b), end="")
     for words in _advice(report):
         print(f"aibench-fast: {words}", file=sys.stderr)
     return EXIT_WORSE if report.worse else 0
