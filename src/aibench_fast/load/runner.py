@@ -4,7 +4,8 @@ import dataclasses
 import resource
 import time
 from collections.abc import Sequence
-from typing import Any, Self
+from contextlib import AbstractContextManager
+from typing import Any
 
 from aibench_fast import _core, coretypes
 from aibench_fast.errors import ConfigError
@@ -43,7 +44,7 @@ def run(config: RunConfig, observe: Observer = ignore) -> Result:
         return prepared.measure()
 
 
-class PreparedRun:
+class PreparedRun(AbstractContextManager["PreparedRun"]):
     """A run that is ready to be measured: its servers were visited, all workers are connected."""
 
     def __init__(self, config: RunConfig, observe: Observer) -> None:
@@ -70,10 +71,6 @@ class PreparedRun:
             raise
         if spoken := self._generator.tls():
             self._facts["Tls"] = " ".join(spoken)
-
-    def __enter__(self) -> Self:
-        """Return the run."""
-        return self
 
     def __exit__(self, *exception: object) -> None:
         """Give back what it has, in the servers too."""

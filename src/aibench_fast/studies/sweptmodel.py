@@ -1,7 +1,8 @@
 """The model that a sweep runs, stored again when a cell needs another batch size on the server."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Self
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
@@ -21,7 +22,7 @@ HURRY_S = 1.0
 """Timeout of the restore after an interrupt."""
 
 
-class AnyModel:
+class AnyModel(AbstractContextManager["AnyModel"]):
     """A model that stays as it is."""
 
     batch_size = -1
@@ -33,15 +34,11 @@ class AnyModel:
     def prepare(self, batch_size: int) -> None:
         """Change nothing."""
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
     def __exit__(self, *_: object) -> None:
         """Change nothing."""
 
 
-class RedisAiModel:
+class RedisAiModel(AbstractContextManager["RedisAiModel"]):
     """A model of RedisAI, which is stored again when a cell needs another batch size.
 
     In a cluster each shard has a copy, all equal to the first one. At the end of a `with` block the
@@ -120,10 +117,6 @@ class RedisAiModel:
                     connection.call("FLUSHALL")
                 load_model(connection, dataclasses.replace(wanted, name=key))
         self._stored = wanted
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Restore the model, if the server answers."""

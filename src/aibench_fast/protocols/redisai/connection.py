@@ -11,9 +11,9 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
@@ -57,7 +57,7 @@ class ConnectionClosed(ServerError):
     """The server ended the connection where it was asked something."""
 
 
-class Connection:
+class Connection(AbstractContextManager["Connection"]):
     """A connection that has logged in and answered PING; closed at the end of a `with` block."""
 
     def __init__(self, address: ServerAddress, patience_s: float = REPLY_TIMEOUT_S) -> None:
@@ -91,10 +91,6 @@ class Connection:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        """Return the connection itself."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close it."""

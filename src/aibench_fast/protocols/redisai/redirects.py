@@ -3,8 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import Any, NamedTuple, Self
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, NamedTuple
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
@@ -32,7 +32,7 @@ class Place(NamedTuple):
         return [["ASKING"], [*command]] if self.asking else [[*command]]
 
 
-class SlotQuestions:
+class SlotQuestions(AbstractContextManager["SlotQuestions"]):
     """Asks for keys of one slot, and follows MOVED and ASK as a run's workers do.
 
     Without a cluster there is but the one server. The connections to other nodes are closed at the
@@ -57,10 +57,6 @@ class SlotQuestions:
         self._try_again_for_s = try_again_for_s
         self._others: dict[ServerAddress, Connection] = {}
         self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close the connections to other nodes."""

@@ -4,7 +4,8 @@ import http.client
 import re
 import ssl
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
@@ -76,7 +77,7 @@ def http_connection(address: HttpAddress, timeout_s: float) -> BoundedConnection
     return connection
 
 
-class HttpClient:
+class HttpClient(AbstractContextManager["HttpClient"]):
     """One connection to a server; ServerError where it does not answer as HTTP."""
 
     def __init__(self, address: HttpAddress, timeout_s: float = REPLY_TIMEOUT_S) -> None:
@@ -174,10 +175,6 @@ class HttpClient:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""
