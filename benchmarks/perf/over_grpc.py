@@ -167,10 +167,9 @@ def _pair(
 ) -> Iterator[Row]:  # fmt: skip
     """Compare rates and CPU time of two of the clients."""
     both = {one: rounds[one] for one in (peer, ours)}
-    over = "our own over HTTP" if peer == "ours over HTTP" else peer
-    named = f"{over}, {name}{ours.removeprefix('ours')}"
+    named = f"{peer}, {name}{ours.removeprefix('ours')}"
     yield rate_row(
-        both, ours, peer, name=f"gRPC to {named}", figure=f"requests/s over gRPC, over {peer}'s",
+        both, ours, peer, name=f"gRPC to {named}", figure="requests/s over gRPC, over the other's",
         at_least=at_least, note=note,
     )  # fmt: skip
     yield cpu_row(

@@ -34,7 +34,7 @@ def test_rows_over_grpc_are_measured(
     ):
         assert rows[name]["at_least"] == 0.95
     assert rows["client CPU, gRPC to h2load, 8 workers"]["at_most"] == 1.1
-    assert rows["client CPU, gRPC to our own over HTTP, 1 worker"]["at_most"] == 1.1
+    assert rows["client CPU, gRPC to ours over HTTP, 1 worker"]["at_most"] == 1.1
     without = rows.pop("perf_analyzer over gRPC, 1 worker")
     assert "--perf-analyzer" in without["note"]
     del rows["perf_analyzer over gRPC, 8 workers"]
