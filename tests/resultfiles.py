@@ -52,7 +52,7 @@ def made(**values: Any) -> Result:
     return Result(
         **{
             name: kinds[name](**value) if dataclasses.is_dataclass(kinds[name]) else value
-            for name, value in grouped(**values).items()
+            for name, value in ({"streamed": {}} | grouped(**values)).items()
         }
     )
 

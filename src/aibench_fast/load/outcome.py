@@ -32,12 +32,12 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import (
     Connections,
     Counts,
-    Replies,
     RequestCounts,
     Result,
     Schedule,
     ServerSide,
     Setup,
+    Streamed,
     Warned,
 )
 
@@ -119,7 +119,7 @@ def result_of(
             outage_count=outage_count,
             outages=outages,
         ),
-        replies=Replies(**native_fields(Replies, snapshot)),
+        streamed=Streamed(**native_fields(Streamed, snapshot)),
         schedule=Schedule(
             **native_fields(Schedule, measured),
             arrivals=described_arrivals(config),

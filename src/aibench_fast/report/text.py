@@ -348,7 +348,7 @@ def _connection_lines(result: Result) -> Iterator[str]:
         yield f"Connections: {line}"
     if waits := window_words(LAGS.write(made.window_waits, False), result.window_share):
         yield f"Waits for the server's flow-control windows: {waits}"
-    first_ms = LAGS.write(result.replies.first_replies, False)
+    first_ms = LAGS.write(result.streamed.first_replies, False)
     if replies := reply_words(first_ms, result.replies_per_request):
         yield f"Replies: {replies}"
     if made.moved or made.asked:

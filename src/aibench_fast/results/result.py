@@ -198,7 +198,7 @@ class Connections:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replies:
+class Streamed:
     """Replies of requests that may have several, of measured successes."""
 
     replies: int = counter("Replies", since="1.10")
@@ -374,7 +374,7 @@ class Result(Figures, ShownInNotebooks):
     """Counts of the whole run, warm-up included."""
     connections: Connections = group()
     """Outages, reconnects and redirects."""
-    replies: Replies = group()
+    streamed: Streamed = group()
     """Replies of requests that may have several."""
     schedule: Schedule = group()
     """When requests were due, and which were not sent."""
@@ -445,7 +445,7 @@ class Result(Figures, ShownInNotebooks):
     @computed("RepliesPerRequest", since="1.10", default=0.0)
     def replies_per_request(self) -> float:
         """Replies to a request of a stream, on average; 0 of other runs."""
-        return self.replies.replies / self.successes if self.successes else 0.0
+        return self.streamed.replies / self.successes if self.successes else 0.0
 
     @property
     def failed(self) -> int:
