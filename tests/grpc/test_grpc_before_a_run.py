@@ -3,6 +3,7 @@
 import base64
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -236,6 +237,16 @@ def test_tls_to_a_plain_port_and_plain_to_one_of_tls(
     )
 
 
+def test_a_server_of_https_is_named(
+    cli: Cli, authority: Authority, certificate: Certificate
+) -> None:
+    with FakeInference(tls=certificate.for_server) as server:
+        for scheme in ("grpc", "grpcs"):
+            url = ("--url", f"{scheme}://localhost:{server.port}", "--cacert", authority.file)
+            told = refused(cli, *url[: 4 if scheme == "grpcs" else 2], "--model", MODEL)
+            assert "speaks TLS: give the port of gRPC, or write https://localhost" in told
+
+
 def test_a_server_that_wants_a_certificate(authority: Authority, certificate: Certificate) -> None:
     ours = authority.sign("client", "client")
     with serving(credentials=credentials(certificate, authority)) as port:
@@ -280,3 +291,30 @@ def test_settings_that_cannot_be_used(changes: dict[str, Any], words: str) -> No
     settings: dict[str, Any] = {"file": None, "url": "grpc://localhost:1", "model": MODEL}
     with pytest.raises(ConfigError, match=words):
         RunConfig(**settings | changes)
+
+
+def test_secrets_are_in_nothing_that_is_said_or_saved(
+    cli: Cli, polite: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "canary")
+    where = ("--url", f"grpc://127.0.0.1:{polite}", "--header", "Authorization: env:TOKEN")
+    done = cli(
+        "run", *where, "--model", MODEL, "--max-queries", 20, "--json-out-file", "r.json", "--debug"
+    )
+    assert done.returncode == 0, done.stderr
+    bad = cli("run", *where, "--header", "te: x", "--model", MODEL, "--debug")
+    unknown = cli("run", *where, "--model", "nosuch", "--debug")
+    for one in (done, bad, unknown):
+        assert "canary" not in one.stdout + one.stderr
+    assert "canary" not in (tmp_path / "r.json").read_text()
+
+
+def test_every_address_of_a_name_is_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [
+        (socket.AF_INET, 1, 6, "", ("10.0.0.1", 1)), (socket.AF_INET, 1, 6, "", ("10.0.0.2", 1)),
+    ])  # fmt: skip
+    config = RunConfig(file=None, url="grpcs://models:8001", model=MODEL, all_addresses=True)
+    assert config.protocol.with_all_addresses() == {
+        "url": "grpcs://10.0.0.1:8001", "others": ("grpcs://10.0.0.2:8001",),
+        "tls": TlsSettings(server_name="models"),
+    }  # fmt: skip

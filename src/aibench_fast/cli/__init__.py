@@ -46,7 +46,8 @@ def build_parser(words: Sequence[str] | None = None) -> "argparse.ArgumentParser
     parser = Parser(
         prog="aibench-fast",
         description="Benchmark model servers: RedisAI, as one server or a Redis Cluster, and\n"
-        "servers of the Open Inference Protocol over HTTP, such as Triton, KServe and MLServer.",
+        "servers of the Open Inference Protocol over HTTP and gRPC, such as Triton, KServe and\n"
+        "MLServer.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

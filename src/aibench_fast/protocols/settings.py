@@ -17,15 +17,16 @@ class ServerSettings:
 
     address: ServerAddress = field(default_factory=ServerAddress)
     url: str | None = None
-    """Of a server of the Open Inference Protocol, such as http://localhost:8000; it wins over
-    `address`."""
+    """Of a server of the Open Inference Protocol, such as http://localhost:8000 or
+    grpc://localhost:8001; it wins over `address`."""
     others: tuple[ServerAddress | str, ...] = ()
     """Further servers: URLs with a `url`, addresses otherwise. Workers are spread evenly over all,
     and there is at least one for each."""
     all_addresses: bool = False
     """A name that stands for several addresses is that many servers."""
     tls: TlsSettings | None = None
-    """With a `url` of https; None stands for the usual settings. RedisAI's are in `address`."""
+    """With a `url` of https or grpcs; None stands for the usual settings. RedisAI's are in
+    `address`."""
     outputs: tuple[str, ...] = ()
     """The outputs to fetch, by name, or for RedisAI also by number from 1; empty: all."""
     reply_timeout_s: float = 90.0

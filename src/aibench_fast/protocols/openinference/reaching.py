@@ -66,19 +66,24 @@ def scheme_there(address: HttpAddress) -> str | None:
     None where it is none of the known ones.
     """
     at = address.host, address.port
-    try:
-        with socket.create_connection(at, PROBE_TIMEOUT_S) as plain:
-            answer = first_answer(plain, HTTP2_PREFACE)
-        if is_http2(answer):
-            return "grpc"
-        with socket.create_connection(at, PROBE_TIMEOUT_S) as plain:
-            if is_http1(answer) or is_http1(first_answer(plain, _GET)):
-                return "http"
-        anyone = TlsSettings(insecure=True)
+    anyone = TlsSettings(insecure=True)
+    try:  # first, for servers of HTTPS answer plain HTTP too: that it is wrong
         with handshake.connected(*at, anyone, PROBE_TIMEOUT_S, (HTTP2, "http/1.1")) as by_tls:
             return "grpcs" if by_tls.selected_alpn_protocol() == HTTP2 else "https"
     except OSError as error:
-        return "https" if handshake.wants_certificate(error) else None
+        if handshake.wants_certificate(error):
+            return "https"
+    try:
+        for question in (HTTP2_PREFACE, _GET):
+            with socket.create_connection(at, PROBE_TIMEOUT_S) as plain:
+                answer = first_answer(plain, question)
+            if is_http2(answer):
+                return "grpc"
+            if is_http1(answer):
+                return "http"
+    except OSError:
+        pass
+    return None
 
 
 def spoken(address: HttpAddress, scheme: str) -> str:
