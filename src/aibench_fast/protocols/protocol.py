@@ -85,7 +85,6 @@ class ServerProtocol(Protocol):
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
         """Return the fewest workers that a run can have; errors as of `model_inputs`."""
-        del kinds
         return 1
 
     def find_servers(self) -> "FoundServers":

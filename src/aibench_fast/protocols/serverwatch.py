@@ -53,7 +53,6 @@ class NoStatistics:
 
     def finish(self, patience_s: float) -> ServerStatistics:
         """Nothing was counted."""
-        del patience_s
         return self.so_far()
 
 

@@ -136,4 +136,3 @@ Observer = Callable[[Event], None]
 
 def ignore(event: object) -> None:
     """Do nothing with an event, of a run or of a study."""
-    del event

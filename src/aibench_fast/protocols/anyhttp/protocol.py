@@ -50,7 +50,6 @@ class AnyHttp(ServerProtocol):
 
     def model_of(self, given: str) -> str:
         """Return the first URL's path and query."""
-        del given
         return self.targets[0]
 
     def with_all_addresses(self) -> Mapping[str, Any]:

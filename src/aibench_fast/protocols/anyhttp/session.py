@@ -101,17 +101,14 @@ class AnyHttpSession:
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return the beginning of the head, which all requests have in common."""
-        del kind, worker, tensors_bytes
         return [self._head, b""]
 
     def formats(self, kind: int) -> bool:
         """Return True: bodies differ in length."""
-        del kind
         return True
 
     def parts(self, kind: int, number: int) -> list[bytes]:
         """Return all that follows the beginning of the head."""
-        del kind
         return [self._rest(self._kind, number)]
 
     def written(self, worker: int) -> None:
@@ -119,7 +116,6 @@ class AnyHttpSession:
 
     def plan(self, kind: int) -> AnyHttpPlan:
         """Return what every reply has to be."""
-        del kind
         return self._plan
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
@@ -128,4 +124,3 @@ class AnyHttpSession:
 
     def leave(self, patience_s: float) -> None:
         """Nothing was left."""
-        del patience_s

@@ -1,8 +1,9 @@
 """The interface of a connection for questions before and after a run, over HTTP or gRPC."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan, OipOutput
 from aibench_fast.errors import ServerError
@@ -109,7 +110,7 @@ class Trials(NamedTuple):
     """For the result: the version of the library, and how tensors are sent."""
 
 
-class Client(Protocol):
+class Client(AbstractContextManager["Client"], Protocol):
     """A connection to a server; documents are as the HTTP API has them, whatever the transport.
 
     Its methods raise ServerError where the server does not answer, and Refused, in its words, where
@@ -164,10 +165,6 @@ class Client(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""

@@ -89,7 +89,6 @@ class RedisAiSession:
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return the commands of a worker's requests, around the tensors."""
-        del tensors_bytes
         return self._requests[kind].texts(worker)
 
     def formats(self, kind: int) -> bool:

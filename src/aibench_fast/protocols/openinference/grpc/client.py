@@ -145,7 +145,6 @@ class GrpcClient(Client):
         extensions: Sequence[str],
     ) -> Trials:
         """As `Client.try_requests`; tensors are sent as they are in memory."""
-        del encoding, extensions
         trials = [self._try_one(one, version) for one in wanted]
         return Trials(trials, Encoding.BINARY, {"Nghttp2": NGHTTP2_VERSION})
 
