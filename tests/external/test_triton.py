@@ -98,18 +98,21 @@ def test_triton_says_what_is_wrong(cli: Cli, server: TritonServer) -> None:
     assert "what answers there speaks none; leave it out" in done.stderr
 
 
-def test_a_run_starts_its_own_and_ends_it(cli: Cli) -> None:
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_run_starts_its_own_and_ends_it(cli: Cli, protocol: str) -> None:
     done = cli(
-        "run", "--embedded", "triton", "--model", "null", "--max-queries", 20, "--workers", 2,
+        "run", "--embedded", "triton", "--protocol", protocol, "--model", "null",
+        "--max-queries", 20, "--workers", 2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Run complete after 20 inferences" in done.stdout
     assert "Server: triton " in done.stdout
     assert "serving mobilenet_v1_100_224_cpu, null\n" in done.stderr
     assert "Tensors: 224 x 224 x 3 FLOAT, generated" in done.stdout  # as its models take them
-    port = int(done.stderr.split("127.0.0.1:")[1].split(",")[0])
+    port = int(done.stderr.split(f"{protocol}://127.0.0.1:")[1].split(",")[0])
+    assert f"Server: triton 2.51.0 at {protocol}://127.0.0.1:{port}\n" in done.stdout
     with pytest.raises(ServerError, match="connection refused"):
-        run(RunConfig(file=None, url=f"http://127.0.0.1:{port}", model="null"))
+        run(RunConfig(file=None, url=f"{protocol}://127.0.0.1:{port}", model="null"))
 
 
 def test_embedded_servers_are_there_while_they_are_measured_alone(
@@ -119,18 +122,21 @@ def test_embedded_servers_are_there_while_they_are_measured_alone(
         f'file = "{tensor_file}"\nmax-queries = 20\nburn-in = 2\n'
         '[[server]]\nname = "ours"\nembedded = "redisai"\n'
         '[[server]]\nname = "triton"\nembedded = "triton"\n'
+        '[[server]]\nname = "triton-grpc"\nembedded = "triton"\nprotocol = "grpc"\n'
     )
     done = cli("sweep", "--grid", "grid.toml")
     assert done.returncode == 0, done.stderr
     for pid in (int(line.split("pid ")[1].split(";")[0]) for line in done.stderr.splitlines()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    ours, triton = (
+    ours, triton, grpc = (
         json.loads(path.read_text()) for path in sorted((tmp_path / "results").glob("*.json"))
     )
     assert "embedded server" in ours["Server"]["Kind"]
-    assert triton["Server"]["Kind"] == "triton"
-    for one in (ours, triton):
+    assert triton["Server"]["Kind"] == grpc["Server"]["Kind"] == "triton"
+    assert triton["Server"]["Address"].startswith("http://")
+    assert grpc["Server"]["Address"].startswith("grpc://")
+    for one in (ours, triton, grpc):
         used = one["ServerPeriods"]["overall"]
         assert used["process_cpu_user_s"] > 0
         assert used["process_rss_bytes"] > 50_000_000  # with its model
@@ -144,10 +150,28 @@ def test_serve_tells_where_it_listens_and_ends_in_order() -> None:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("Triton 2.")
+    http, grpc = line.split(" on ")[1].split(",")[0].split(" and ")
+    for url in (http, grpc):
+        assert run(RunConfig(file=None, url=url, model="null", max_queries=3)).successes == 3
     told = urllib.request.urlopen(line.rstrip().rpartition("metrics on ")[2]).read()
     assert b'nv_inference_request_success{model="null"' in told
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
+
+
+def test_grpc_has_the_port_after_that_of_http(cli: Cli) -> None:
+    model = Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)
+    port = free_port()
+    with TritonServer(model, port) as server:
+        assert (server.url, server.grpc_url) == (
+            f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{port + 1}",
+        )  # fmt: skip
+        in_use = rf"port {port + 1} of 127\.0\.0\.1 is in use by another program"
+        with pytest.raises(ServerError, match=in_use), TritonServer(model, port):
+            pass
+    done = cli("serve", "--kind", "triton", "--port", 65535)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "a port is a number from 1 to 65534, as gRPC gets the next one" in done.stderr
 
 
 def test_what_an_embedded_one_cannot_do_is_refused_before_it_starts(cli: Cli) -> None:
@@ -173,13 +197,16 @@ def test_a_free_port_that_is_taken_meanwhile_is_let_go(taken_port: int) -> None:
         assert result.successes == 3
 
 
-def test_metrics_whose_port_is_taken_meanwhile_are_elsewhere(
-    taken_port: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["grpc_port", "metrics_port"])
+def test_another_port_that_is_taken_meanwhile_is_let_go(
+    taken_port: int, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(triton, "free_port", ports.free_port)
+    take, before = ports.free_port, iter([free_port()] if name == "metrics_port" else [])
+    monkeypatch.setattr(triton, "free_port", lambda: next(before, 0) or take())
     monkeypatch.setattr(ports, "free_port", free_port)
     with TritonServer(Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)) as server:
-        assert server.metrics_port != taken_port
+        assert taken_port not in (server.grpc_port, server.metrics_port)
+        assert run(RunConfig(file=None, url=server.grpc_url, model="null", max_queries=3)).successes
         told = urllib.request.urlopen(f"http://{server.host}:{server.metrics_port}/metrics").read()
         assert b'nv_inference_request_success{model="null"' in told
 

@@ -44,6 +44,14 @@ def options(*words: str) -> argparse.Namespace:
             [{"name": "one", "embedded": "mysql"}],
             "embedded 'mysql': it has to be redisai or triton",
         ),
+        (
+            [{"name": "one", "embedded": "redisai", "protocol": "grpc"}],
+            "server 1: protocol grpc is for an embedded Triton",
+        ),
+        (
+            [{"name": "one", "embedded": "triton", "protocol": "smtp"}],
+            "server 1: protocol 'smtp' has to be http or grpc",
+        ),
         ([{**ONE, "uri": "x"}], "server 1: there is no key uri; there are name, url"),
         ([ONE, ONE], "two servers are called one"),
     ],
@@ -61,6 +69,7 @@ def test_what_is_wrong_with_a_table_is_one_line(servers: Any, told: str) -> None
         ["--url", "http://h"],
         ["--port", "6380"],
         ["--embedded", "triton"],
+        ["--protocol", "grpc"],
         ["--header", "A: b"],
         ["--cluster-mode"],
     ],

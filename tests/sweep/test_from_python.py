@@ -192,6 +192,7 @@ def test_a_server_that_is_gone_is_left_out(config: RunConfig, tmp_path: Path) ->
         ({}, {"servers": {"a": {"uri": "x"}}}, "servers, a: unknown setting uri"),
         ({}, {"servers": {"../a": {}}}, "servers: name '../a'"),
         ({}, {"servers": {"a": {"embedded": "mysql"}}}, "has to be redisai or triton"),
+        ({}, {"servers": {"a": {"protocol": "grpc"}}}, "grpc is for an embedded Triton"),
         ({"autobatching": [64]}, {}, "no run is left"),
         ({"autobatching": [1]}, {"servers": {"a": {"embedded": "triton"}}}, "for RedisAI only"),
         ({}, {"clients": 2}, "without a client of Dask"),

@@ -1,5 +1,6 @@
 """Ports of embedded servers."""
 
+import re
 import socket
 from collections.abc import Callable
 
@@ -31,9 +32,11 @@ def start_on_port(wanted: int, start: Callable[[int], None], end: Callable[[], N
             if "in use" not in str(error):
                 raise
             if wanted:
+                # A server may listen on several.
+                named = re.search(rf"{HOST}:(\d+)[^|]* in use", str(error))
                 raise ServerError(
-                    f"port {wanted} of {HOST} is in use by another program: choose another, or 0 "
-                    "for any that is free"
+                    f"port {named[1] if named else wanted} of {HOST} is in use by another program: "
+                    "choose another, or 0 for any that is free"
                 ) from error
             if not attempts_left:
                 raise

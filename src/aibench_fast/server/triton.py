@@ -56,7 +56,7 @@ class TritonServer:
 
     Args:
         mobilenet: the model.
-        port: TCP port; 0 picks a free one.
+        port: TCP port for HTTP; gRPC gets the next one. 0 picks free ones.
         engine_threads: threads of an inference; 0 for every core.
 
     Raises ConfigError if the wheel is not installed or does not support this Python, and
@@ -65,10 +65,13 @@ class TritonServer:
 
     def __init__(self, mobilenet: Mobilenet, port: int = 0, engine_threads: int = 0) -> None:
         """Check the arguments and find the server's parts; start nothing."""
-        if not 0 <= port <= 65535:
-            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
+        if not 0 <= port < 65535:
+            raise ConfigError(
+                f"--port {port}: a port is a number from 1 to 65534, as gRPC gets the next one, or "
+                "0 for any"
+            )
         self.host = HOST
-        self.port = port
+        self.port = self._wanted_port = port
         self.grpc_port = 0
         """The port where it listens for gRPC."""
         self.metrics_port = 0
@@ -90,7 +93,7 @@ class TritonServer:
 
     @property
     def url(self) -> str:
-        """The URL of the server."""
+        """The URL of the server over HTTP."""
         return f"http://{self.host}:{self.port}"
 
     @property
@@ -116,7 +119,7 @@ class TritonServer:
         self._folder = tempfile.TemporaryDirectory(prefix="aibench-triton-")
         try:
             self._write_models(Path(self._folder.name))
-            start_on_port(self.port, self._start_on, self._end_process)
+            start_on_port(self._wanted_port, self._start_on, self._end_process)
         except BaseException:
             self._stop()
             raise
@@ -128,7 +131,9 @@ class TritonServer:
 
     def _start_on(self, port: int) -> None:
         assert self._folder is not None
-        self.port, self.grpc_port, self.metrics_port = port, free_port(), free_port()
+        self.port = port
+        self.grpc_port = port + 1 if self._wanted_port else free_port()
+        self.metrics_port = free_port()
         folder = Path(self._folder.name)
         self._launch(folder)
         assert self._process is not None

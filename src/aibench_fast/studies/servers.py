@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 EMBEDDED = ("redisai", "triton")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 NAME_RULE = "name {!r}: it is in file names, so write letters, digits, . and - alone"
-EMBEDDED_TRITON_URL = "http://127.0.0.1"
-"""Stands for the URL of a Triton that has not started."""
+EMBEDDED_TRITON_URLS = {"http": "http://127.0.0.1:8000", "grpc": "grpc://127.0.0.1:8001"}
+"""By protocol: stands for the URL of a Triton that has not started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +40,20 @@ class Server:
     def of(cls, config: RunConfig, name: str, settings: Mapping[str, Any]) -> "Server":
         """Return a server whose settings differ from the others' `config`.
 
-        `settings` are fields of RunConfig, and `embedded`. ConfigError if one is unknown.
+        `settings` are fields of RunConfig, `embedded`, and `protocol` of an embedded Triton.
+        ConfigError if one is unknown.
         """
         if not NAME.fullmatch(name):
             raise ConfigError(f"servers: {NAME_RULE.format(name)}")
         own = dict(settings)
-        embedded = own.pop("embedded", None)
+        embedded, protocol = own.pop("embedded", None), own.pop("protocol", None)
+        check_protocol(f"servers, {name}: ", embedded, protocol)
         known = {one.name for one in dataclasses.fields(RunConfig)}
         for key in own:
             if key not in known:
                 raise ConfigError(
-                    f"servers, {name}: unknown setting {key}; use embedded and the fields of "
-                    "RunConfig"
+                    f"servers, {name}: unknown setting {key}; use embedded, protocol and the "
+                    "fields of RunConfig"
                 )
         if embedded is not None:
             if embedded not in EMBEDDED:
@@ -59,7 +61,7 @@ class Server:
                     f"servers, {name}: embedded {embedded!r} has to be {' or '.join(EMBEDDED)}"
                 )
             if embedded == "triton":
-                own["url"] = EMBEDDED_TRITON_URL
+                own["url"] = EMBEDDED_TRITON_URLS[protocol or "http"]
             own.setdefault("shape", config.shape or IMAGE_SHAPE)
             own.setdefault("dtype", config.dtype or "FLOAT")
         return cls(config=dataclasses.replace(config, **own), name=name, embedded=embedded)
@@ -72,6 +74,21 @@ class Server:
         return config if self.embedded else resolve(config)
 
 
+def check_protocol(where: str, embedded: str | None, protocol: str | None) -> None:
+    """Raise ConfigError if a protocol is given that the embedded server does not have."""
+    if protocol is None:
+        return
+    if embedded != "triton":
+        raise ConfigError(
+            f"{where}protocol {protocol} is for an embedded Triton; other servers have it in their "
+            "URL"
+        )
+    if protocol not in EMBEDDED_TRITON_URLS:
+        raise ConfigError(
+            f"{where}protocol {protocol!r} has to be {' or '.join(EMBEDDED_TRITON_URLS)}"
+        )
+
+
 @contextmanager
 def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> Iterator[RunConfig]:
     """Run an embedded server for as long as the block lasts; yield `config` with its address.
@@ -81,13 +98,15 @@ def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> 
     """
     if embedded == "triton":
         with triton_server(config.model) as server:
+            is_grpc = config.url == EMBEDDED_TRITON_URLS["grpc"]
+            url = server.grpc_url if is_grpc else server.url
             observe(
                 ServerStarted(
-                    f"Triton {server.version} on {server.url}, pid {server.pid}; "
+                    f"Triton {server.version} on {url}, pid {server.pid}; "
                     f"serving {', '.join(server.models)}"
                 )
             )
-            yield dataclasses.replace(config, url=server.url, server_pid=server.pid)
+            yield dataclasses.replace(config, url=url, server_pid=server.pid)
     elif embedded:
         with _redisai(config, observe) as config:
             yield config

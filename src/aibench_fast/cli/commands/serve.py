@@ -30,7 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--port", type=int, metavar="N",
-        help="listen on this port of 127.0.0.1; 0 picks a free one (default: 6379, triton 8000)",
+        help="listen on this port of 127.0.0.1, triton on the next one too, for gRPC; 0 picks free "
+        "ones (default: 6379, triton 8000)",
     )  # fmt: skip
     parser.add_argument("--socket", type=Path, metavar="PATH", help="also listen on a unix socket")
     parser.add_argument(
@@ -116,7 +117,7 @@ def _password(options: argparse.Namespace) -> str | None:
 
 def _ready_line(server: "EmbeddedServer | TritonServer") -> str:
     if not isinstance(server, EmbeddedServer):
-        where = f"Triton {server.version} on {server.url}, pid {server.pid}"
+        where = f"Triton {server.version} on {server.url} and {server.grpc_url}, pid {server.pid}"
         metrics = f"metrics on http://{server.host}:{server.metrics_port}/metrics"
         return f"{where}; serving {', '.join(server.models)}; {metrics}"
     where = f"{server.host}:{server.port}" + (f" and {server.socket}" if server.socket else "")

@@ -17,7 +17,7 @@ from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URL
+from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URLS
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 
@@ -132,6 +132,10 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         f"{EMBEDDED[0]})",
     )  # fmt: skip
     group.add_argument(
+        "--protocol", choices=[*EMBEDDED_TRITON_URLS],
+        help="with --embedded triton: use it over HTTP or gRPC (default: http)",
+    )  # fmt: skip
+    group.add_argument(
         "--seed", type=int, default=0, metavar="S",
         help="generate tensors from this seed; with --file, begin with the tensor that it selects "
         "(default: 0, the first one)",
@@ -155,7 +159,8 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         )
     if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
-    urls = [EMBEDDED_TRITON_URL] if server.embedded == "triton" else server.other_urls()
+    is_triton = server.embedded == "triton"
+    urls = [EMBEDDED_TRITON_URLS[server.protocol or "http"]] if is_triton else server.other_urls()
     if (options.body or options.method) and not urls:
         raise ConfigError("--body or --method without --url: give the URL of the endpoint")
     known = mix or options.inputs or urls or server.embedded

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aibench_fast.cli.options.server import ServerOptions
 from aibench_fast.errors import ConfigError
+from aibench_fast.studies.servers import check_protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +13,8 @@ class LoadedServers(ServerOptions):
     """The server of a run, by its options or by a [[server]] table of a sweep."""
 
     embedded: str | None
+    protocol: str | None
+    """Of an embedded Triton."""
     model: str
     model_version: str | None
     header: Sequence[str]
@@ -20,7 +23,8 @@ class LoadedServers(ServerOptions):
     all_addresses: bool
 
     def check(self) -> None:
-        """ConfigError if an embedded server is combined with an address."""
+        """ConfigError if an embedded server is combined with an address, or lacks the protocol."""
+        check_protocol("--", self.embedded, self.protocol)
         if not self.embedded:
             return
         if self.is_address_given or self.urls or self.metrics_url or self.tls_settings():

@@ -10,11 +10,12 @@ from aibench_fast.cli.options.server import is_tls
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.toml import check_keys
-from aibench_fast.studies.servers import EMBEDDED, NAME, NAME_RULE
+from aibench_fast.studies.servers import EMBEDDED, NAME, NAME_RULE, check_protocol
 
 _KEYS = {
     "name": str, "url": str, "host": str, "port": int, "socket": str, "embedded": str,
-    "model": str, "model-version": str, "header": list, "metrics-url": str, "cluster-mode": bool,
+    "protocol": str, "model": str, "model-version": str,
+    "header": list, "metrics-url": str, "cluster-mode": bool,
 }  # fmt: skip
 _PLACES = {"url": ("url",), "host and port": ("host", "port"), "socket": ("socket",),
            "embedded": ("embedded",)}  # fmt: skip
@@ -51,6 +52,7 @@ def _check_usual(usual: LoadedServers) -> None:
         "--tls": usual.tls,
         "--cluster-mode": usual.cluster_mode,
         "--embedded": bool(usual.embedded),
+        "--protocol": usual.protocol is not None,
     }
     for option, is_given in given.items():
         if is_given:
@@ -74,6 +76,7 @@ def _server(table: Mapping[str, Any], where: str, usual: LoadedServers) -> Loade
     server = dataclasses.replace(
         usual,
         embedded=table.get("embedded"),
+        protocol=table.get("protocol"),
         urls=urls,
         host=table.get("host", usual.host),
         port=(table["port"],) if "port" in table else usual.port,
@@ -100,3 +103,4 @@ def _check_place(table: Mapping[str, Any], where: str) -> None:
     embedded = table.get("embedded", EMBEDDED[0])
     if embedded not in EMBEDDED:
         raise ConfigError(f"{where}embedded {embedded!r}: it has to be {' or '.join(EMBEDDED)}")
+    check_protocol(where, table.get("embedded"), table.get("protocol"))
