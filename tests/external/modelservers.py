@@ -6,12 +6,14 @@ environment of its own; without one its tests are skipped or, in CI, fail.
 
 import json
 import os
+import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from ci import missing
 from echomodels import MODELS, TRITON_MODELS, described, outputs_of
@@ -25,6 +27,19 @@ from aibench_fast.server.triton import Mobilenet, TritonServer, write_code
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = ROOT / "build" / "servers"
+MESSAGE_BYTES = 64 << 20
+"""The largest message of gRPC, of the servers that have an option for it."""
+
+
+class Urls(NamedTuple):
+    """One server, by each of its protocols."""
+
+    http: str
+    grpc: str
+
+    @classmethod
+    def of(cls, port: int, grpc_port: int) -> "Urls":
+        return cls(f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{grpc_port}")
 
 
 def program(server: str, name: str) -> Path:
@@ -36,25 +51,28 @@ def program(server: str, name: str) -> Path:
 
 
 @contextmanager
-def kserve(folder: Path) -> Iterator[str]:
-    """KServe's server while the block lasts; its URL."""
+def kserve(folder: Path, message_bytes: int | None = MESSAGE_BYTES) -> Iterator[Urls]:
+    """KServe's server while the block lasts; None: with its own limit of messages."""
     told = {
         name: {"inputs": described("x", datatypes), "outputs": outputs_of(datatypes)}
         for name, datatypes in MODELS.items()
     }
-    python, port = program("kserve", "python"), free_port()
-    command = [python, HERE / "echo_kserve.py", port, json.dumps(told)]
-    with _running([*map(str, command)], folder, port) as url:
-        yield url
+    python, port, grpc_port = program("kserve", "python"), free_port(), free_port()
+    command = [python, HERE / "echo_kserve.py", port, grpc_port, json.dumps(told)]
+    if message_bytes:
+        limits = ("--grpc_max_receive_message_length", "--grpc_max_send_message_length")
+        command += [f"{limit}={message_bytes}" for limit in limits]
+    with _running([*map(str, command)], folder, Urls.of(port, grpc_port)) as urls:
+        yield urls
 
 
 @contextmanager
-def mlserver(folder: Path) -> Iterator[str]:
-    """MLServer while the block lasts; its URL."""
-    port = free_port()
-    settings = {
-        "host": "127.0.0.1", "http_port": port, "grpc_port": free_port(), "metrics_endpoint": None,
-        "parallel_workers": 0,
+def mlserver(folder: Path, message_bytes: int | None = MESSAGE_BYTES) -> Iterator[Urls]:
+    """MLServer while the block lasts; None: with its own limit of messages."""
+    port, grpc_port = free_port(), free_port()
+    settings: dict[str, Any] = {
+        "host": "127.0.0.1", "http_port": port, "grpc_port": grpc_port, "metrics_endpoint": None,
+        "parallel_workers": 0, "grpc_max_message_length": message_bytes,
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
     for name, datatypes in MODELS.items():
@@ -65,8 +83,8 @@ def mlserver(folder: Path) -> Iterator[str]:
         (folder / name).mkdir()
         (folder / name / "model-settings.json").write_text(json.dumps(told))
     command = [str(program("mlserver", "mlserver")), "start", str(folder)]
-    with _running(command, folder, port) as url:
-        yield url
+    with _running(command, folder, Urls.of(port, grpc_port)) as urls:
+        yield urls
 
 
 class EchoTriton(TritonServer):
@@ -97,31 +115,37 @@ def _of_triton(datatype: object) -> object:
 
 
 @contextmanager
-def triton(folder: Path) -> Iterator[str]:
-    """Triton while the block lasts; its URL."""
+def triton(folder: Path) -> Iterator[Urls]:
+    """Triton while the block lasts."""
     del folder
     model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
     with EchoTriton(model) as server:
-        yield server.url
+        yield Urls(server.url, server.grpc_url)
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, port: int) -> Iterator[str]:
-    url = f"http://127.0.0.1:{port}"
+def _running(command: list[str], folder: Path, urls: Urls) -> Iterator[Urls]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             start_new_session=True, env={**os.environ, "PYTHONPATH": str(HERE)},
         )  # fmt: skip
     try:
-        wait_until_ready(process, command[0], lambda: _serves_all(url), folder / "log")
-        yield url
+        wait_until_ready(process, command[0], lambda: _serves_all(urls), folder / "log")
+        yield urls
     finally:
         end_process(process)
 
 
-def _serves_all(url: str) -> bool:
-    return all(_answers(f"{url}/v2/models/{name}/ready") for name in MODELS)
+def _serves_all(urls: Urls) -> bool:
+    ready = (f"{urls.http}/v2/models/{name}/ready" for name in MODELS)
+    return _listens(urls.grpc) and all(map(_answers, ready))
+
+
+def _listens(url: str) -> bool:
+    host, _, port = url.removeprefix("grpc://").rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 def _answers(url: str) -> bool:

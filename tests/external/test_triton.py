@@ -129,9 +129,9 @@ def test_embedded_servers_are_there_while_they_are_measured_alone(
     for pid in (int(line.split("pid ")[1].split(";")[0]) for line in done.stderr.splitlines()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    ours, triton, grpc = (
-        json.loads(path.read_text()) for path in sorted((tmp_path / "results").glob("*.json"))
-    )
+    results = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")]
+    by_name = {one["ServerName"]: one for one in results}
+    ours, triton, grpc = (by_name[name] for name in ("ours", "triton", "triton-grpc"))
     assert "embedded server" in ours["Server"]["Kind"]
     assert triton["Server"]["Kind"] == grpc["Server"]["Kind"] == "triton"
     assert triton["Server"]["Address"].startswith("http://")
