@@ -27,14 +27,12 @@ class Target(NamedTuple):
 
 
 _OUTPUTS = ("replycheck", "oip", "stringdata", "tensordata")
+_GRPC = [*_OUTPUTS, "failures", "grpcstatus", "http2", "mempool", "oipmessage", "wire"]
 TARGETS = {
     "resp": Target(["hiredis"], ["replycheck", "stringdata"]),
     "http": Target(["llhttp", "yyjson"], [*_OUTPUTS, "jsonvalues", "failures"]),
-    "grpc": Target(
-        ["nghttp2"],
-        [*_OUTPUTS, "failures", "grpcstatus", "http2", "mempool", "oipmessage", "wire"],
-        ["response"],
-    ),
+    "grpc": Target(["nghttp2"], _GRPC, ["frames", "response"]),
+    "inferences": Target(["nghttp2"], [*_GRPC, "grpc"], ["frames", "response"]),
     "message": Target([], [*_OUTPUTS, "oipmessage", "wire"], ["response"]),
 }
 SPARE_S = 60
