@@ -1,6 +1,6 @@
 """Hours of faults: nothing is lost, and neither memory nor descriptors nor threads grow.
 
-`make soak MINUTES=30` runs rounds of mixed loads against real servers of both protocols, with cuts,
+`make soak MINUTES=30` runs rounds of mixed loads against real servers of all protocols, with cuts,
 pauses and garbage between, and writes a report. The exit code is 1 where counts did not add up or
 something grew.
 
@@ -23,6 +23,13 @@ from pathlib import Path
 import conservation
 from faultproxy import CHANGING, DELAYING, LOSING, REPLIES, REQUESTS, Fault, FaultProxy
 from faults.runs import NULL, observed
+from http2proxy import (
+    FRAME_CHANGING,
+    FRAME_DELAYING,
+    FRAME_GRACEFUL,
+    FRAME_LOSING,
+    Http2FaultProxy,
+)
 from redisclient import load_into
 
 from aibench_fast import RunConfig, ServerAddress
@@ -41,7 +48,7 @@ LEAST_GROWTH = {"resident memory, KiB": 2048.0, "descriptors": 1.0, "threads": 1
 """Over the whole time, below which a trend does not matter."""
 AMOUNTS = {
     "down": 500, "delay": 200, "throttle": 100_000, "split": 5000, "garbage": 100, "drop": 1000,
-    "double": 1000,
+    "double": 1000, "withhold": 200, "reset_stream": 13, "goaway_below": 3,
 }  # fmt: skip
 
 
@@ -69,9 +76,19 @@ def loads() -> list[Mapping[str, object]]:
         {**small, "workers": 8, "limit_rps": 400.0, "arrivals": "poisson"},
         {**small, "workers": 8, "limit_rps": 400.0, "max_lag_s": 0.05, "on_lag": "shed"},
         {"file": None, "workers": 4, "mix": mix},
-        {"file": None, "workers": 4, "url": "triton"},
-        {"file": None, "workers": 4, "url": "triton", "limit_rps": 50.0},
+        {"file": None, "workers": 4, "url": "http"},
+        {"file": None, "workers": 4, "url": "http", "limit_rps": 50.0},
+        {"file": None, "workers": 4, "url": "grpc", "pipeline": 4},
+        {"file": None, "workers": 4, "url": "grpc", "limit_rps": 50.0},
     ]
+
+
+def faults_at_frames(drawn: random.Random) -> Iterator[Fault]:
+    for _ in range(FAULTS_A_ROUND):
+        kind = drawn.choice([*FRAME_DELAYING, *FRAME_GRACEFUL, *FRAME_LOSING, *FRAME_CHANGING])
+        amount = drawn.randint(1, AMOUNTS.get(kind, 1))
+        frame = drawn.randrange(200)
+        yield Fault(kind, drawn.randrange(20), REPLIES, amount=amount, at_frame=frame)
 
 
 def faults(drawn: random.Random) -> Iterator[Fault]:
@@ -91,15 +108,23 @@ def soak(minutes: float, redisai: EmbeddedServer, triton: TritonServer) -> Soake
     return soaked
 
 
+def proxy_of(
+    scheme: object, drawn: random.Random, redisai: EmbeddedServer, triton: TritonServer
+) -> FaultProxy:
+    """Return what stands before the server."""
+    if scheme == "grpc":
+        both = [*faults(drawn), *faults_at_frames(drawn)]
+        return Http2FaultProxy(triton.grpc_port, drawn.sample(both, FAULTS_A_ROUND))
+    return FaultProxy(triton.port if scheme == "http" else redisai.port, faults(drawn))
+
+
 def one_round(soaked: Soaked, redisai: EmbeddedServer, triton: TritonServer) -> None:
     drawn = random.Random(soaked.rounds)
     load = dict(loads()[soaked.rounds % len(loads())])
-    is_http = "url" in load
-    port = triton.port if is_http else redisai.port
-    with FaultProxy(port, faults(drawn)) as proxy:
+    with proxy_of(load.get("url"), drawn, redisai, triton) as proxy:
         load["address"] = ServerAddress("127.0.0.1", proxy.port)
-        if is_http:
-            load["url"] = f"http://127.0.0.1:{proxy.port}"
+        if "url" in load:
+            load["url"] = f"{load['url']}://127.0.0.1:{proxy.port}"
         config = RunConfig(
             **load, model="null", duration_s=ROUND_S, reply_timeout_s=1.0,  # type: ignore[arg-type]
             reporting_period_s=0.5, interval_latencies=True, seed=soaked.rounds,

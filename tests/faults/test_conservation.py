@@ -56,6 +56,8 @@ REPLY_TIMEOUT_S, CONNECT_TIMEOUT_S, RECONNECT_FOR_S = 0.06, 0.2, 0.03
 LONGEST_DOWN_MS = 100
 A_FAULT_S = REPLY_TIMEOUT_S + CONNECT_TIMEOUT_S + RECONNECT_FOR_S + LONGEST_DOWN_MS / 1000
 BUSY_MACHINE_S = 10.0
+GREETING_S = 5.0
+"""For a server's SETTINGS: no fault holds them up, as a connection has none before a request."""
 RESENDS_MAX = 3
 """So often one request is sent again over HTTP/2."""
 MODEL_OUTPUT = {"name": "m", "platform": "none",
@@ -259,7 +261,7 @@ def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
         pipeline=load.pipeline,
         on_disconnect="stop" if load.stops else "reconnect",
         reply_timeout_s=REPLY_TIMEOUT_S,
-        connect_timeout_s=CONNECT_TIMEOUT_S,
+        connect_timeout_s=GREETING_S if load.protocol == "grpc" else CONNECT_TIMEOUT_S,
         reconnect_for_s=RECONNECT_FOR_S,
         reporting_period_s=0.02,
         interval_latencies=True,
