@@ -11,6 +11,7 @@ import pytest
 from certificates import Authority, Certificate
 from commandline import Cli
 from fake_inference import FakeInference
+from fake_redisai import FakeRedisAI
 from google.protobuf.message import Message
 from service import MODEL, VALUES, WELL, Answers, Counted, echo, serving
 from tritonclient.grpc import service_pb2 as triton
@@ -264,6 +265,10 @@ def test_nobody_and_silence_are_one_line(cli: Cli, closed_port: int) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"grpc://127.0.0.1:{silent.getsockname()[1]}"
+        told = refused(cli, "--url", url, "--model", MODEL)
+        assert "did not answer in time what every client of gRPC says first" in told
+    with FakeRedisAI() as other:
+        url = f"grpc://127.0.0.1:{other.port}"
         assert "does not speak HTTP/2" in refused(cli, "--url", url, "--model", MODEL)
 
 

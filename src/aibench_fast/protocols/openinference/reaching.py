@@ -73,16 +73,16 @@ def scheme_there(address: HttpAddress) -> str | None:
     except OSError as error:
         if handshake.wants_certificate(error):
             return "https"
-    try:
-        for question in (HTTP2_PREFACE, _GET):
+    for question in (HTTP2_PREFACE, _GET):
+        try:
             with socket.create_connection(at, PROBE_TIMEOUT_S) as plain:
                 answer = first_answer(plain, question)
-            if is_http2(answer):
-                return "grpc"
-            if is_http1(answer):
-                return "http"
-    except OSError:
-        pass
+        except OSError:
+            continue
+        if is_http2(answer):
+            return "grpc"
+        if is_http1(answer):
+            return "http"
     return None
 
 
@@ -99,13 +99,10 @@ def spoken(address: HttpAddress, scheme: str) -> str:
 def first_answer(opened: socket.socket, question: bytes) -> bytes:
     """Send a question, and return the first bytes of what is answered; OSError.
 
-    Empty where the connection is closed, or nothing comes within its timeout.
+    They are few where the connection is closed behind them. TimeoutError if they do not come.
     """
     opened.sendall(question)
     answer = b""
-    try:
-        while len(answer) < _FRAME_HEAD_BYTES and (more := opened.recv(_FRAME_HEAD_BYTES)):
-            answer += more
-    except (TimeoutError, ConnectionError):
-        pass
+    while len(answer) < _FRAME_HEAD_BYTES and (more := opened.recv(_FRAME_HEAD_BYTES)):
+        answer += more
     return answer

@@ -69,13 +69,14 @@ class GrpcClient(Client):
         """Connect; ServerError where nothing answers, or not by HTTP/2."""
         self._address = address
         self._timeout_s = timeout_s
+        connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
         self._endpoint = Endpoint(
-            _peer_of(address),
+            _peer_of(address, connect_s),
             address.port,
             tls=native_tls(address.tls, address.host, http2=True),
             greeting=(HTTP2_GREETING,),
         )
-        self._channel = GrpcChannel(self._endpoint, CONNECT_TIMEOUT_S)
+        self._channel = GrpcChannel(self._endpoint, connect_s)
 
     def be_patient(self, timeout_s: float) -> None:
         """As `Client.be_patient`."""
@@ -210,12 +211,17 @@ class GrpcClient(Client):
         self._channel.close()
 
 
-def _peer_of(address: HttpAddress) -> str:
+def _peer_of(address: HttpAddress, timeout_s: float) -> str:
     """Return the numeric address where a server speaks HTTP/2; ServerError where none does."""
-    with connected(address, CONNECT_TIMEOUT_S, HTTP2) as opened:
+    with connected(address, timeout_s, HTTP2) as opened:
         peer: str = opened.getpeername()[0]
         try:
             answer = first_answer(opened, HTTP2_PREFACE)
+        except TimeoutError as error:
+            raise ServerError(
+                f"{address} did not answer in time what every client of gRPC says first: is the "
+                "port right?"
+            ) from error
         except OSError as error:
             if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
                 raise handshake.explained(address, error, address.host) from error

@@ -1,5 +1,6 @@
 """The header fields of a call, as the native core takes them."""
 
+from functools import cache
 from importlib.metadata import version
 
 from aibench_fast.protocols.address import HttpAddress
@@ -7,6 +8,11 @@ from aibench_fast.protocols.openinference.grpc.messages import SERVICE
 
 _AUTHORITY, _USER_AGENT = "host", "user-agent"
 """The metadata that takes the place of a field."""
+
+
+@cache
+def _own_name() -> str:
+    return f"aibench-fast/{version('aibench-fast')}"
 
 
 def header_fields(address: HttpAddress, method: str) -> bytes:
@@ -22,7 +28,7 @@ def header_fields(address: HttpAddress, method: str) -> bytes:
         (":path", f"/{SERVICE}/{method}"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
-        (_USER_AGENT, metadata.get(_USER_AGENT, f"aibench-fast/{version('aibench-fast')}")),
+        (_USER_AGENT, metadata.get(_USER_AGENT, _own_name())),
         *(one for one in address.headers if one[0] not in (_AUTHORITY, _USER_AGENT)),
     ]
     packed = b"".join(
