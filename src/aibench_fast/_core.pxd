@@ -244,7 +244,8 @@ cdef extern from "grpccall.h" nogil:
     grpccall *grpccall_open(const endpoint *endpoint, errstr_t errstr)
     io_status grpccall_begin(
         grpccall *c, const char *fields, size_t fields_bytes, const char *message,
-        size_t message_bytes, size_t most_bytes)
+        size_t message_bytes, size_t most_bytes,
+        bint has_several)
     io_status grpccall_go_on(grpccall *c, int64_t wait_ns)
     bint grpccall_is_over(grpccall *c)
     const grpc_answer *grpccall_answer(const grpccall *c)

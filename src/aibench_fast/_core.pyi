@@ -168,8 +168,17 @@ class GrpcChannel:
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
         """Connect; ServerError with the reason if that fails. A greeting is not needed."""
-    def call(self, fields: bytes, message: bytes, timeout_s: float, most_bytes: int) -> GrpcReply:
+    def call(
+        self,
+        fields: bytes,
+        message: bytes,
+        timeout_s: float,
+        most_bytes: int,
+        has_several: bool = False,
+    ) -> GrpcReply:
         """Make one call: its header fields as native/http2.h has them, and its message.
+
+        With `has_several` the reply is a stream of messages, and has them with their prefixes.
 
         ServerError with the reason if there is no answer, or if it is malformed, compressed or
         larger than allowed. The next call is then made on a new connection.

@@ -577,8 +577,11 @@ cdef class _NativeKinds:
                     raise ConfigError(
                         "the header fields of a request are malformed, or more than "
                         f"{HTTP2_FIELDS_MAX} of them or {HTTP2_HEAD_BYTES_MAX} bytes")
-            if i % each == 0 and native.id_at and native.id_at + GRPC_ID_BYTES > texts[i].count:
-                raise InternalError(f"an id at byte {native.id_at} of {texts[i].count}")
+                if native.id_at and (
+                    http2_head_bytes(texts[i].bytes, texts[i].count) + native.id_at + GRPC_ID_BYTES
+                    > texts[i].count
+                ):
+                    raise InternalError(f"an id at byte {native.id_at}: the text is shorter")
         self._kept.append(flat)
         return 0
 
@@ -771,16 +774,19 @@ cdef class GrpcChannel:
             raise
         return 0
 
-    def call(self, bytes fields, bytes message, double timeout_s, size_t most_bytes):
+    def call(
+        self, bytes fields, bytes message, double timeout_s, size_t most_bytes,
+        bint has_several=False,
+    ):
         cdef int64_t until_ns = _deadline_ns(timeout_s)
         if self._is_busy:
             raise InternalError("a channel of gRPC has one call at a time")
         self._is_busy = True
         try:
-            self._call_once(fields, message, until_ns, most_bytes)
+            self._call_once(fields, message, until_ns, most_bytes, has_several)
             if grpccall_answer(self._call).is_refused:
                 self._close()
-                self._call_once(fields, message, until_ns, most_bytes)
+                self._call_once(fields, message, until_ns, most_bytes, has_several)
             if grpccall_answer(self._call).is_refused:
                 raise ServerError("REFUSED_STREAM, also when sent again")
             return _reply(grpccall_answer(self._call))
@@ -788,7 +794,7 @@ cdef class GrpcChannel:
             self._is_busy = False
 
     cdef int _call_once(
-        self, bytes fields, bytes message, int64_t until_ns, size_t most_bytes
+        self, bytes fields, bytes message, int64_t until_ns, size_t most_bytes, bint has_several
     ) except -1:
         if self._call is not NULL and grpccall_is_over(self._call):
             self._close()
@@ -796,7 +802,7 @@ cdef class GrpcChannel:
             self._connect(until_ns)
         if grpccall_begin(
             self._call, PyBytes_AS_STRING(fields), len(fields), PyBytes_AS_STRING(message),
-            len(message), most_bytes,
+            len(message), most_bytes, has_several,
         ) != IO_DONE:
             raise InternalError(_text(grpccall_error(self._call)))
         return self._complete(until_ns, "no answer")

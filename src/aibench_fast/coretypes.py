@@ -153,8 +153,8 @@ class GrpcPlan(NamedTuple):
     """As in `HttpPlan`."""
     id_at: int = 0
     """0: each request is a call. Otherwise all requests of a connection are messages of one call,
-    ModelStreamInfer, and the `_core.STREAM_ID_BYTES` digits of the request's id begin here in its
-    first text; see native/grpcstream.h."""
+    ModelStreamInfer, and the `_core.STREAM_ID_BYTES` digits of the request's id begin so many bytes
+    behind the header fields; see native/grpcstream.h."""
 
 
 class AnyHttpPlan(NamedTuple):

@@ -86,7 +86,8 @@ def generator(
         header_fields(port, *fields, scheme=scheme, path=path), tensor_bytes, name
     )
     if as_stream:
-        plan = plan._replace(id_at=texts[0].index(name.encode()))
+        fields_bytes = 4 + int.from_bytes(texts[0][:4], "little")
+        plan = plan._replace(id_at=texts[0].index(name.encode()) - fields_bytes)
     options: dict[str, Any] = {
         "endpoints": [Endpoint("127.0.0.1", port, tls=tls, greeting=(_core.HTTP2_GREETING,))],
         "threads": 1, "burn_in_requests": 0, "max_requests": requests, "duration_ns": 0,

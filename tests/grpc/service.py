@@ -119,8 +119,12 @@ def serving(
     service: str = SERVICE,
     credentials: grpc.ServerCredentials | None = None,
     options: Sequence[tuple[str, Any]] = (),
+    streams: Callable[[Any], Iterator[Message]] | None = None,
 ) -> Iterator[int]:
-    """A server on a port of 127.0.0.1, which is returned, while the block lasts."""
+    """A server on a port of 127.0.0.1, which is returned, while the block lasts.
+
+    `streams` answers each request of a ModelStreamInfer, if it has that.
+    """
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0), *options])
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
@@ -130,6 +134,13 @@ def serving(
         )
         for name, answer in answers.items()
     }
+    if streams:
+        answer_each = streams
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+            lambda requests, _: (reply for one in requests for reply in answer_each(one)),
+            request_deserializer=triton.ModelInferRequest.FromString,
+            response_serializer=lambda message: message.SerializeToString(),
+        )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
     where = "127.0.0.1:0"
     port: int = (

@@ -1,14 +1,18 @@
 """ModelStreamInfer: all requests of a connection are messages of one call."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from commandline import Cli
 from generator import VALUES, run
+from service import MODEL, serving
 from tritonclient.grpc import service_pb2 as triton
 from tritonclient.grpc import service_pb2_grpc
 
@@ -186,3 +190,42 @@ def test_a_request_without_an_answer_is_a_timeout_of_its_own() -> None:
     assert counted.measured.failures == {"client_timeout": (1, "no whole answer within 300 ms")}
     assert counted.measured.counters["successes"] == 29
     assert len(calls) == 1
+
+
+def thrice(request: triton.ModelInferRequest) -> Iterator[triton.ModelStreamInferResponse]:
+    """As a decoupled model replies, and says at last that this was all."""
+    for _ in range(3):
+        yield reply_to(request, final=False)
+    if request.parameters["triton_enable_empty_final_response"].bool_param:
+        yield marker(request)
+
+
+@pytest.mark.parametrize("options", [(), ("--pipeline", 4), ("--mix",)])
+def test_a_run_by_stream(cli: Cli, tmp_path: Path, options: Sequence[object]) -> None:
+    (tmp_path / "mix.toml").write_text(
+        f'[[request]]\nmodel = "{MODEL}"\nshape = [4]\n[[request]]\nmodel = "{MODEL}"\nshape = [4]\nbatch-size = 2\n'
+    )
+    if options == ("--mix",):
+        options = ("--mix", "mix.toml")
+    with serving(streams=thrice) as port:
+        done = cli(
+            "run", "--url", f"grpc://127.0.0.1:{port}", *options, "--stream", "--workers", 2,
+            "--max-queries", 200, "--burn-in", 20, "--json-out-file", "r.json",
+            *(() if "--mix" in options else ("--model", MODEL)),
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert saved["Failures"] == {}
+    assert saved["RepliesPerRequest"] == 3
+    assert 0 < saved["FirstReply"]["q50"] <= saved["OverallQuantiles"]["AllQueries"]["q50"]
+    assert "Replies: 3.00 a request, the first one after p50 " in done.stdout
+
+
+def test_stream_is_of_grpc_and_of_servers_that_have_it(cli: Cli) -> None:
+    with serving() as port:
+        done = cli("run", "--url", f"grpc://127.0.0.1:{port}", "--model", MODEL, "--stream")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "UNIMPLEMENTED for the trial request" in done.stderr
+    done = cli("run", "--url", "http://127.0.0.1:1", "--model", MODEL, "--stream")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--stream with --url: the Open Inference Protocol over HTTP has no such" in done.stderr

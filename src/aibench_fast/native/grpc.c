@@ -304,8 +304,8 @@ static void judge_reset(struct grpc_reader *r, const struct reply *reply)
                         http2_code_name(r->end.code));
 }
 
-/* Judge everything but the content of the message; return whether there is one. */
-static bool judge_call(struct grpc_reader *r, const struct reply *reply)
+/* Judge how the call ended; return whether it did well. */
+static bool judge_ending(struct grpc_reader *r, const struct reply *reply)
 {
     if (r->end.how == HTTP2_REFUSED)
         replycheck_fail(r->check, FAILURE_UNAVAILABLE, "REFUSED_STREAM, also when sent again");
@@ -322,8 +322,14 @@ static bool judge_call(struct grpc_reader *r, const struct reply *reply)
     else if (reply->status == GRPC_NO_STATUS)
         replycheck_fail(r->check, FAILURE_PROTOCOL, "a reply without a grpc-status");
     else
-        return judge_frame(r, reply);
+        return true;
     return false;
+}
+
+/* Judge everything but the content of the message; return whether there is one. */
+static bool judge_call(struct grpc_reader *r, const struct reply *reply)
+{
+    return judge_ending(r, reply) && judge_frame(r, reply);
 }
 
 static void settle(void *of)
@@ -334,7 +340,7 @@ static void settle(void *of)
         oipmessage_judge(r->check, reply->data + PREFIX_BYTES, message_bytes(reply));
 }
 
-void grpc_answered(void *reader, struct grpc_answer *answer)
+void grpc_answered(void *reader, bool has_several, struct grpc_answer *answer)
 {
     struct grpc_reader *r = reader;
     const struct reply *reply = &r->replies[r->end.slot];
@@ -342,7 +348,12 @@ void grpc_answered(void *reader, struct grpc_answer *answer)
     *answer = (struct grpc_answer){.http_status = reply->http_status, .status = reply->status};
     memcpy(answer->words, reply->words, sizeof answer->words);
     answer->is_refused = r->end.how == HTTP2_REFUSED;
-    if (!answer->is_refused && !(r->end.how == HTTP2_ANSWERED && is_refusal) && judge_call(r, reply)) {
+    if (answer->is_refused || (r->end.how == HTTP2_ANSWERED && is_refusal))
+        return;
+    if (has_several && judge_ending(r, reply)) {
+        answer->message = reply->data;
+        answer->message_bytes = reply->data_bytes;
+    } else if (!has_several && judge_call(r, reply)) {
         answer->message = reply->data + PREFIX_BYTES;
         answer->message_bytes = message_bytes(reply);
     }

@@ -27,8 +27,8 @@ struct grpc_answer {
 };
 
 /* Read the reply that `judge` returned IO_DONE for last, instead of settling it. If it is not one of gRPC, the check
- * says why. */
-void grpc_answered(void *reader, struct grpc_answer *answer);
+ * says why. `has_several`: the reply is a stream of messages, which the answer has with their prefixes, as they came. */
+void grpc_answered(void *reader, bool has_several, struct grpc_answer *answer);
 
 /* ---- Calls that go on: a stream of messages each way ---- */
 

@@ -16,6 +16,7 @@
 #define PIECES 3 /* header fields, prefix, message */
 
 struct grpccall {
+    bool has_several; /* the answer may be several messages */
     struct connection connection;
     struct replycheck check;
     struct request_kind kind; /* the size of answers; nothing else of it is used */
@@ -59,7 +60,7 @@ void grpccall_close(struct grpccall *c)
 }
 
 enum io_status grpccall_begin(struct grpccall *c, const char *fields, size_t fields_bytes, const char *message,
-                              size_t message_bytes, size_t most_bytes)
+                              size_t message_bytes, size_t most_bytes, bool has_several)
 {
     replycheck_start(&c->check, NULL);
     if (http2_head_bytes(fields, fields_bytes) != fields_bytes || message_bytes > UINT32_MAX) {
@@ -72,6 +73,7 @@ enum io_status grpccall_begin(struct grpccall *c, const char *fields, size_t fie
     struct iovec pieces[PIECES] = {
         {(void *)fields, fields_bytes}, {c->prefix, PREFIX_BYTES}, {(void *)message, message_bytes}};
     c->kind.output_bytes_max = most_bytes;
+    c->has_several = has_several;
     grpc_protocol.streams->submit(c->connection.reader, &c->kind, pieces, PIECES);
     c->phase = CALLING;
     return IO_DONE;
@@ -121,7 +123,7 @@ static enum io_status receive(struct grpccall *c, bool can_send)
     replycheck_start(&c->check, NULL);
     enum io_status status = connection_receive(&c->connection);
     if (status == IO_DONE && c->phase == CALLING)
-        grpc_answered(c->connection.reader, &c->answer);
+        grpc_answered(c->connection.reader, c->has_several, &c->answer);
     if (status == IO_AGAIN && !can_send)
         c->check = sending;
     if (status == IO_DONE)

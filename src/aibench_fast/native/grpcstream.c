@@ -381,7 +381,7 @@ static uint32_t submit(void *of, const struct request_kind *kind, const struct i
         end(r, one, false);
         return slot;
     }
-    write_head(one, text + fields, head_bytes, kind->id_at - fields);
+    write_head(one, text + fields, head_bytes, kind->id_at);
     r->pieces[0] = (struct iovec){(void *)text, fields};
     r->pieces[1] = (struct iovec){one->head, head_bytes};
     memcpy(&r->pieces[2], &pieces[1], (count - 1) * sizeof *pieces);

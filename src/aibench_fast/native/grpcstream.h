@@ -2,7 +2,7 @@
  * message; replies are messages too, and say by their id which request they belong to. A decoupled model answers a
  * request several times, or not at all; its last message says so (`triton_final_response`), and may have no outputs.
  *
- * A request's first text has its id, GRPC_ID_BYTES long, at `id_at` of its kind: a part of the text is copied for each
+ * A request's first text has its id, GRPC_ID_BYTES long, `id_at` of its kind behind the header fields: a part of the text is copied for each
  * request outstanding, with an id of its own. The latency of a request ends with its last message. All replies but the
  * last are judged when they come; the last one after its latency was taken.
  *

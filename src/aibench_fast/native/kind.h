@@ -45,7 +45,7 @@ struct request_kind {
     float tolerance;        /* the largest allowed difference, absolute */
     double weight;          /* its share of the requests, relative to the other kinds; above 0, and at least a
                              * billionth of any other kind's */
-    size_t id_at; /* of a message in a stream of inferences: where its id lies in the first text; see grpcstream.h */
+    size_t id_at; /* of a message in a stream of inferences: where its id lies; see grpcstream.h */
 };
 
 /* The first commands on a connection; the server answers each with OK. */

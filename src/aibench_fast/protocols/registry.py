@@ -11,14 +11,14 @@ from aibench_fast.protocols.openinference.protocol import (
     OpenInferenceOverGrpc,
     OpenInferenceOverHttp,
 )
-from aibench_fast.protocols.openinference.settings import HttpSettings
+from aibench_fast.protocols.openinference.settings import GrpcSettings, HttpSettings
 from aibench_fast.protocols.protocol import ServerProtocol
 from aibench_fast.protocols.redisai.protocol import RedisAi
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolSettings(RedisAiSettings, HttpSettings, AnyHttpSettings):
+class ProtocolSettings(RedisAiSettings, HttpSettings, GrpcSettings, AnyHttpSettings):
     """The settings of all protocols."""
 
 

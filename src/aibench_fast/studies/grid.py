@@ -162,6 +162,8 @@ def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
         settings["Inputs"] = config.kinds[0].tensors
     if config.encoding is not None:
         settings["Encoding"] = config.encoding
+    if config.stream:
+        settings["Stream"] = True
     if config.shared_memory:
         settings["SharedMemory"] = config.shared_memory
     # The number of requests of other warm-ups is not known beforehand.

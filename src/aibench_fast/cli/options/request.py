@@ -91,6 +91,11 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         "machine maps (without a value: inputs)",
     )  # fmt: skip
     group.add_argument(
+        "--stream", action="store_true",
+        help="over gRPC: send all requests of a connection in one call, Triton's ModelStreamInfer; "
+        "a decoupled model replies to each several times or never",
+    )  # fmt: skip
+    group.add_argument(
         "--json-memory", type=size, default=DEFAULT_JSON_BYTES, metavar="SIZE",
         dest="json_memory_bytes",
         help="use at most this memory for tensors in JSON or of strings; if not all fit, the first "

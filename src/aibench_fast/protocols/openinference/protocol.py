@@ -16,6 +16,7 @@ from aibench_fast.protocols.address import (
 )
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import (
+    GrpcSettings,
     HttpSettings,
     OpenInferenceSettings,
     SharedMemory,
@@ -131,12 +132,13 @@ class OpenInferenceOverGrpc(OpenInference):
 
     name = "the Open Inference Protocol over gRPC"
     schemes = ("grpc", "grpcs")
-    settings_type = OpenInferenceSettings
+    settings_type = GrpcSettings
     has_pipelines = True
 
-    def __init__(self, settings: OpenInferenceSettings) -> None:
+    def __init__(self, settings: GrpcSettings) -> None:
         """With the settings of a run."""
         super().__init__(settings)
+        self._streams = settings.stream
         if settings.shared_memory is SharedMemory.ALL:  # a worker has one place for outputs
             self.has_pipelines = False
             self.name = f"{self.name} with `shared_memory` all"
@@ -147,8 +149,9 @@ class OpenInferenceOverGrpc(OpenInference):
     @property
     def _connect(self) -> "Connect":
         from aibench_fast.protocols.openinference.grpc.client import GrpcClient
+        from aibench_fast.protocols.openinference.grpc.stream import GrpcStreamClient
 
-        return GrpcClient
+        return GrpcStreamClient if self._streams else GrpcClient
 
 
 def _urls(address: HttpAddress) -> list[str]:

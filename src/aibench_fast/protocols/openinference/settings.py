@@ -34,6 +34,14 @@ class OpenInferenceSettings(ServerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrpcSettings(OpenInferenceSettings):
+    """The same over gRPC."""
+
+    stream: bool = False
+    """Whether all requests of a connection are messages of one call, Triton's ModelStreamInfer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HttpSettings(OpenInferenceSettings):
     """The same over HTTP."""
 

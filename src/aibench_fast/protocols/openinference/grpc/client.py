@@ -169,15 +169,21 @@ class GrpcClient(Client):
             ) from error
 
     def _call(
-        self, method: str, message: bytes, what: str, most_bytes: int = MAX_ANSWER_BYTES
+        self,
+        method: str,
+        message: bytes,
+        what: str,
+        most_bytes: int = MAX_ANSWER_BYTES,
+        *,
+        has_several: bool = False,
     ) -> bytes:
-        """Call a method, and return the message that it answers.
+        """Call a method, and return the message that it answers, or several with their prefixes.
 
         Refused where it answers another status than OK, ServerError where it does not answer.
         """
         fields = header_fields(self._address, method)
         try:
-            reply = self._channel.call(fields, message, self._timeout_s, most_bytes)
+            reply = self._channel.call(fields, message, self._timeout_s, most_bytes, has_several)
         except ServerError as error:
             raise ServerError(f"{self._address} did not answer {method}: {error}") from error
         if reply.status == OK:

@@ -76,6 +76,7 @@ REGIONS: Message = {"regions": Field(1, {"key": Field(1, Scalar.TEXT)}, is_repea
 """SystemSharedMemoryStatusResponse: a map by the regions' names."""
 
 _PARAMETER: Message = {
+    "bool_param": Field(1, Scalar.BOOL),
     "int64_param": Field(2, Scalar.WIDE_INT64),
     "string_param": Field(3, Scalar.TEXT),
 }
@@ -84,6 +85,7 @@ INFER_REQUEST: Message = {
     "model_name": Field(1, Scalar.TEXT),
     "model_version": Field(2, Scalar.TEXT),
     "id": Field(3, Scalar.TEXT),
+    "parameters": Field(4, _PARAMETERS, is_repeated=True),
     "inputs": Field(
         5, {**_TENSOR, "parameters": Field(4, _PARAMETERS, is_repeated=True)}, is_repeated=True
     ),
@@ -99,3 +101,8 @@ INFER_RESPONSE: Message = {
     "raw_output_contents": Field(6, Scalar.BYTES, is_repeated=True),
 }
 """ModelInferResponse; of typed contents it has strings alone."""
+STREAM_RESPONSE: Message = {
+    "error_message": Field(1, Scalar.TEXT),
+    "infer_response": Field(2, Scalar.BYTES),
+}
+"""ModelStreamInferResponse, with its ModelInferResponse as bytes."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from aibench_fast._core import STREAM_ID_BYTES
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import REQUEST_ID, Place, Places, Written
@@ -14,7 +15,12 @@ from aibench_fast.protocols.openinference.grpc.messages import INFER_REQUEST, RA
 from aibench_fast.protocols.openinference.grpc.wire import encode, opened
 from aibench_fast.protocols.session import AskedKind
 
-METHOD = "ModelInfer"
+METHOD, STREAM_METHOD = "ModelInfer", "ModelStreamInfer"
+_STREAM_ID = "0" * STREAM_ID_BYTES
+_TAG_BYTES = 2
+"""What stands before a text of less than 128 bytes."""
+_ASK_FOR_THE_END = {"key": "triton_enable_empty_final_response", "value": {"bool_param": True}}
+"""A decoupled model may not know which reply is its last one: a message without outputs follows."""
 MESSAGE_BYTES_MAX = (1 << 31) - 1
 """Of protobuf."""
 
@@ -32,6 +38,18 @@ class InferRequest:
     """Where inputs are in shared memory; None: they are sent."""
     written: Written | None = None
     """Where outputs go, of inputs in shared memory; None: replies have them."""
+    is_streamed: bool = False
+    """Whether it is a message of a stream, with an id that the native core replaces."""
+
+    @property
+    def id_at(self) -> int:
+        """Return where the id of a message of a stream is, behind its prefix and the header fields.
+
+        0 for calls.
+        """
+        if not self.is_streamed:
+            return 0
+        return len(_prefix(0)) + len(encode(INFER_REQUEST, self._model())) + _TAG_BYTES
 
     @property
     def is_formatted(self) -> bool:
@@ -50,7 +68,7 @@ class InferRequest:
 
         ConfigError where a message would be larger than protobuf allows.
         """
-        fields = header_fields(address, METHOD)
+        fields = header_fields(address, STREAM_METHOD if self.is_streamed else METHOD)
         if self.is_formatted:
             return [fields, self._outputs(worker) if self.written else b""]
         first, *others = self._openings([len(one.trial) for one in self.kind.inputs])
@@ -90,15 +108,18 @@ class InferRequest:
         return encode(
             INFER_REQUEST,
             {
-                "model_name": self.kind.model,
-                "model_version": self.version or "",
-                "id": REQUEST_ID,
+                **self._model(),
+                "id": _STREAM_ID if self.is_streamed else REQUEST_ID,
+                "parameters": [_ASK_FOR_THE_END] if self.is_streamed else [],
                 "inputs": [
                     {**one, "parameters": _parameters(place)}
                     for one, place in zip_longest(inputs, places)
                 ],
             },
         )
+
+    def _model(self) -> dict[str, str]:
+        return {"model_name": self.kind.model, "model_version": self.version or ""}
 
     def _outputs(self, worker: int) -> bytes:
         """Return the outputs that are asked for, and where they go."""
