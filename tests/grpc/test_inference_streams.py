@@ -203,7 +203,9 @@ def thrice(request: triton.ModelInferRequest) -> Iterator[triton.ModelStreamInfe
 @pytest.mark.parametrize("options", [(), ("--pipeline", 4), ("--mix",)])
 def test_a_run_by_stream(cli: Cli, tmp_path: Path, options: Sequence[object]) -> None:
     (tmp_path / "mix.toml").write_text(
-        f'[[request]]\nmodel = "{MODEL}"\nshape = [4]\n[[request]]\nmodel = "{MODEL}"\nshape = [4]\nbatch-size = 2\n'
+        "".join(
+            f'[[request]]\nmodel = "{MODEL}"\nshape = [4]\nbatch-size = {size}\n' for size in (1, 2)
+        )
     )
     if options == ("--mix",):
         options = ("--mix", "mix.toml")
