@@ -337,3 +337,31 @@ def test_a_message_larger_than_the_server_takes_names_its_option(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
     assert "RESOURCE_EXHAUSTED" in done.stderr
     assert option in done.stderr
+
+
+def test_the_port_of_the_other_protocol_and_tls_to_a_plain_one_are_named(
+    served: Served, cli: Cli
+) -> None:
+    http, grpc = (url.partition("://")[2] for url in (served.url, served.grpc_url))
+    for url, told in {
+        f"grpc://{http}": f"speaks HTTP/1.1: give the port of gRPC, or write http://{http}",
+        f"http://{grpc}": f"speaks gRPC: give the port of HTTP, or write grpc://{grpc}",
+        f"grpcs://{grpc}": f"no TLS with grpcs://{grpc}: what answers there speaks none",
+        f"https://{grpc}": f"no TLS with https://{grpc}: what answers there speaks none",
+    }.items():
+        done = cli("run", "--url", url, "--model", "fp32")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
+        assert told in done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--input", f"x0:FP32:{VALUES}")])
+def test_a_version_that_is_not_there_is_one_line(
+    served: Served, cli: Cli, more: tuple[str, ...]
+) -> None:
+    words = ("--url", served.grpc_url, "--model", "fp32", "--model-version", "9", *more)
+    done = cli("run", *words, "--max-queries", 5, "--quiet")
+    if served.name == "kserve":  # its models have no versions: it answers for any
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
+    assert "answered NOT_FOUND for the model fp32" in done.stderr
