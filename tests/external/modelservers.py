@@ -11,7 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,6 +85,15 @@ def mlserver(folder: Path, message_bytes: int | None = MESSAGE_BYTES) -> Iterato
     command = [str(program("mlserver", "mlserver")), "start", str(folder)]
     with _running(command, folder, Urls.of(port, grpc_port)) as urls:
         yield urls
+
+
+def port_of_triton() -> int:
+    """A free port for HTTP, whose next one, for gRPC, is free too."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = free_port()
+            probe.bind(("127.0.0.1", port + 1))
+            return port
 
 
 class EchoTriton(TritonServer):

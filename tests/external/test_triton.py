@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 import tritonclient.http as tritonclient
 from commandline import Cli, command
+from modelservers import port_of_triton
 
 from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.models import ModelFormat, built_in_model
@@ -161,7 +162,7 @@ def test_serve_tells_where_it_listens_and_ends_in_order() -> None:
 
 def test_grpc_has_the_port_after_that_of_http(cli: Cli) -> None:
     model = Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    port = free_port()
+    port = port_of_triton()
     with TritonServer(model, port) as server:
         assert (server.url, server.grpc_url) == (
             f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{port + 1}",

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 from faults.runs import conserved
+from modelservers import port_of_triton
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server import ports, triton
 from aibench_fast.server.triton import Mobilenet, TritonServer
 
 REQUESTS, RATE_PER_S = 1000, 200.0
@@ -25,20 +25,16 @@ WORKERS = 3
         (signal.SIGTERM, {"connection_lost", "not_found", "cancelled", "unavailable"}),
     ],
 )
-def test_a_triton_restarted_under_load_is_an_outage(
-    monkeypatch: pytest.MonkeyPatch, how: signal.Signals, kinds: set[str]
-) -> None:
+def test_a_triton_restarted_under_load_is_an_outage(how: signal.Signals, kinds: set[str]) -> None:
     """Each request that is due is sent, when there is a server again; none is lost or made up."""
     model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
     with ExitStack() as stack:
-        first = stack.enter_context(TritonServer(model))
+        first = stack.enter_context(TritonServer(model, port_of_triton()))
 
         def restart() -> None:
             os.kill(first.pid, how)
             first.wait()
-            taken = iter([first.grpc_port])
-            monkeypatch.setattr(triton, "free_port", lambda: next(taken, None) or ports.free_port())
-            stack.enter_context(TritonServer(model, port=first.port))
+            stack.enter_context(TritonServer(model, first.port))
 
         restarter = threading.Timer(1.0, restart)
         result = conserved(
