@@ -102,9 +102,28 @@ class EchoTriton(TritonServer):
     def _write_models(self, folder: Path) -> None:
         super()._write_models(folder)
         for name, datatypes in TRITON_MODELS.items():
-            version = folder / "models" / name / "1"
-            write_code(version, (HERE / "echo_triton.py").read_text())
-            (version.parent / "config.pbtxt").write_text(_triton_config(datatypes))
+            _write_model(folder, name, "echo_triton.py", _triton_config(datatypes))
+
+
+class DecoupledTriton(TritonServer):
+    """Triton with the model `decoupled`: an INT32, modulo 5, is how many replies a request has."""
+
+    def _write_models(self, folder: Path) -> None:
+        super()._write_models(folder)
+        config = """
+            backend: "python"
+            model_transaction_policy { decoupled: True }
+            input [{ name: "x0" data_type: TYPE_INT32 dims: [ -1, 1 ] }]
+            output [{ name: "y0" data_type: TYPE_INT32 dims: [ -1, 1 ] }]
+            instance_group [{ count: 1 kind: KIND_CPU }]
+        """
+        _write_model(folder, "decoupled", "decoupled_triton.py", config)
+
+
+def _write_model(folder: Path, name: str, code: str, config: str) -> None:
+    version = folder / "models" / name / "1"
+    write_code(version, (HERE / code).read_text())
+    (version.parent / "config.pbtxt").write_text(config)
 
 
 def _triton_config(datatypes: tuple[str, ...]) -> str:

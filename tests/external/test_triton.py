@@ -52,17 +52,19 @@ def asked_by_its_own_client(server: TritonServer, images: npt.NDArray[np.float32
     return bytes(answer.tobytes())
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_outputs_are_those_that_its_own_client_gets(
-    server: TritonServer, images: Path, tmp_path: Path, batch_size: int
+    server: TritonServer, images: Path, tmp_path: Path, batch_size: int, protocol: str
 ) -> None:
+    """The references come over HTTP: so over gRPC it answers the same, bit for bit."""
     data = np.fromfile(images, np.float32).reshape(IMAGES, 224, 224, 3)
     batches = [data[first : first + batch_size] for first in range(0, IMAGES, batch_size)]
     references = tmp_path / "references.out"
     references.write_bytes(b"".join(asked_by_its_own_client(server, one) for one in batches))
     config = RunConfig(
-        file=images, url=server.url, model=MODEL, batch_size=batch_size, max_queries=2 * IMAGES,
-        reference_file=references, tolerance=0.0,
+        file=images, url=server.url if protocol == "http" else server.grpc_url, model=MODEL,
+        batch_size=batch_size, max_queries=2 * IMAGES, reference_file=references, tolerance=0.0,
     )  # fmt: skip
     result = run(config)
     assert (result.inferences, result.failures) == (2 * IMAGES, {})
