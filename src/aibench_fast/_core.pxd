@@ -167,6 +167,10 @@ cdef extern from "oipmessage.h" nogil:
     void oipmessage_judge(replycheck *check, const char *message, size_t bytes)
 
 
+cdef extern from "tokenstream.h" nogil:
+    const protocol tokenstream_protocol
+
+
 cdef extern from "<nghttp2/nghttp2.h>" nogil:
     const char *LINKED_NGHTTP2 "NGHTTP2_VERSION"
 

@@ -17,6 +17,7 @@ from aibench_fast.coretypes import (
     Schedule,
     Share,
     Snapshot,
+    TokenPlan,
 )
 
 HIREDIS_VERSION: str
@@ -37,7 +38,7 @@ STREAM_ID_BYTES: int
 ANY_LENGTH: int
 """The length of an axis of an `OipOutput` that may differ between replies."""
 
-def judge_http(plan: HttpPlan | AnyHttpPlan, reply: bytes) -> str | None:
+def judge_http(plan: HttpPlan | AnyHttpPlan | TokenPlan, reply: bytes) -> str | None:
     """Judge one whole reply as a run does. Return what is wrong with it, or None."""
 
 def judge_grpc(plan: GrpcPlan, message: bytes, output: bytearray | None = None) -> str | None:

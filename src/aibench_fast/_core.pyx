@@ -454,6 +454,9 @@ cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NU
     if isinstance(plan, coretypes.AnyHttpPlan):
         _fill_any_http(native, plan)
         return &http_any_protocol
+    if isinstance(plan, coretypes.TokenPlan):
+        native.text_bytes = plan.text_bytes
+        return &tokenstream_protocol
     if isinstance(plan, coretypes.GrpcPlan):
         _fill_grpc(native, plan, kept)
         return &grpc_stream_protocol if plan.id_at else &grpc_protocol
@@ -572,7 +575,7 @@ cdef class _NativeKinds:
         for i, text in enumerate(flat):
             texts[i].bytes = PyBytes_AS_STRING(text)
             texts[i].count = len(text)
-            if self.protocol.streams is not NULL and i % each == 0:
+            if self.protocol is &grpc_protocol and i % each == 0:
                 if not http2_head_bytes(texts[i].bytes, texts[i].count):
                     raise ConfigError(
                         "the header fields of a request are malformed, or more than "

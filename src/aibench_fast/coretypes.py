@@ -171,6 +171,13 @@ class AnyHttpPlan(NamedTuple):
     """The size of a usual reply, at most."""
 
 
+class TokenPlan(NamedTuple):
+    """Streams of tokens; see native/tokenstream.h."""
+
+    text_bytes: int = 4096
+    """The size of what is received at once, usually at most."""
+
+
 class Kind(NamedTuple):
     """A kind of request; see native/kind.h."""
 
@@ -178,7 +185,7 @@ class Kind(NamedTuple):
     """One for each tensor of a request."""
     requests: Sequence[Sequence[bytes]]
     """For each worker the bytes before, between and after the tensors."""
-    plan: RespPlan | HttpPlan | AnyHttpPlan | GrpcPlan
+    plan: RespPlan | HttpPlan | AnyHttpPlan | TokenPlan | GrpcPlan
     """The expected replies. Its type selects the protocol, one for all kinds of a run."""
     batch: int = 1
     first_tensor: int = 0

@@ -311,7 +311,7 @@ class RunConfig(ProtocolSettings):
         """Return the kinds of request that are sent: of the mix, or the one."""
         one = InputTensor(self.file, self.shape, self.dtype)
         if self.protocol.has_bodies:
-            one = InputTensor(self.body, _BODY_SHAPE, tensortype.STRINGS, is_body=True)
+            one = InputTensor(self.protocol.bodies, _BODY_SHAPE, tensortype.STRINGS, is_body=True)
         return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property

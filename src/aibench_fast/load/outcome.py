@@ -40,6 +40,7 @@ from aibench_fast.results.result import (
     Streamed,
     Warned,
 )
+from aibench_fast.results.stream import Tokens
 
 MS_PER_S = 1000
 
@@ -120,6 +121,7 @@ def result_of(
             outages=outages,
         ),
         streamed=Streamed(**native_fields(Streamed, snapshot)),
+        tokens=Tokens(**native_fields(Tokens, snapshot)),
         schedule=Schedule(
             **native_fields(Schedule, measured),
             arrivals=described_arrivals(config),

@@ -122,3 +122,32 @@ OUT_OF_LINE void count_connected(struct iothread *t, const struct worker *w, int
     if (from_ns && from_ns <= now_ns)
         histogram_record(&t->counted.histograms.connect_times, now_ns - w->since_ns);
 }
+
+void count_tokens(struct iothread *t, const struct request *request, const struct token_marks *marks, bool succeeded)
+{
+    union run_counters *counters = &t->counted.counters;
+    union run_histograms *histograms = &t->counted.histograms;
+    bool is_counted = marks->output_tokens != TOKENS_UNKNOWN;
+    uint64_t tokens = is_counted ? (uint64_t)marks->output_tokens : marks->chunks;
+    if (!succeeded) {
+        counter_add(&counters->failed_chunks, marks->chunks);
+        return;
+    }
+    counter_add(&counters->output_tokens, tokens);
+    counter_add(&counters->input_tokens, marks->input_tokens > 0 ? (uint64_t)marks->input_tokens : 0);
+    counter_add(&counters->chunks, marks->chunks);
+    counter_add(&counters->events, marks->events);
+    counter_add(&counters->event_reads, marks->reads);
+    counter_add(&counters->uncounted_streams, !is_counted);
+    histogram_record(&histograms->first_events, marks->first_event_ns - request->started_ns);
+    histogram_record(&histograms->first_tokens, marks->first_content_ns - request->started_ns);
+    if (request->arrival.due_ns)
+        histogram_record(&histograms->first_tokens_due, marks->first_content_ns - request->arrival.due_ns);
+    if (marks->first_answer_ns)
+        histogram_record(&histograms->first_answers, marks->first_answer_ns - request->started_ns);
+    if (tokens > 1)
+        histogram_record(&histograms->token_times,
+                         (marks->last_content_ns - marks->first_content_ns) / (int64_t)(tokens - 1));
+    for (uint64_t i = 0; i + 1 < marks->chunks; i++)
+        histogram_record(&histograms->chunk_gaps, marks->gaps_ns[i]);
+}

@@ -7,6 +7,7 @@
 #define AIBENCH_COUNTING_H
 
 #include "runstate.h"
+#include "tokenstream.h"
 
 /* A request of an open loop starts: note whether it is measured, and count how late it is. */
 void count_started(struct iothread *t, struct worker *w, struct request *request);
@@ -28,6 +29,10 @@ void count_left_over(struct iothread *t);
 
 /* Count how long the reply waited for this thread, in the measured part. */
 void count_reply_wait(struct iothread *t, struct worker *w);
+
+/* Count what came of a stream of tokens, a measured success or a failure. */
+void count_tokens(struct iothread *t, const struct request *request, const struct token_marks *marks,
+                  bool succeeded);
 
 /* The worker's connection was made at `now_ns`. */
 void count_connected(struct iothread *t, const struct worker *w, int64_t now_ns);

@@ -31,6 +31,8 @@
     X(FAILURE_TOO_MANY_REQUESTS, "too_many_requests") /* HTTP 429 */                                         \
     X(FAILURE_UNAVAILABLE, "unavailable")       /* HTTP 503, and gRPC's UNAVAILABLE */                       \
     X(FAILURE_CLUSTER_DOWN, "cluster_down")     /* CLUSTERDOWN: the cluster takes no requests for now */     \
+    X(FAILURE_ERROR_EVENT, "error_event")       /* an error within a stream of tokens */                     \
+    X(FAILURE_STREAM_CUT, "stream_cut")         /* a stream of tokens that ends before it is whole */        \
     X(FAILURE_REDIRECTED, "redirected")         /* from node to node of a cluster, and to none that answers */ \
     /* The statuses of gRPC; UNAVAILABLE is above. */                                                        \
     X(FAILURE_CANCELLED, "cancelled")                                                                        \

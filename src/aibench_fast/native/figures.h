@@ -47,6 +47,13 @@
     X(asked)            /* the same, ASK */                                                                  \
     X(replies)          /* of measured successes that may have several; native/grpcstream.h */               \
     X(abandoned)        /* requests under way when the run was stopped; counted at the thread's end */       \
+    X(output_tokens)    /* of the measured successes, as the server or else chunks count them */             \
+    X(input_tokens)     /* of the same, as the server counts them */                                         \
+    X(chunks)           /* of the same: events with content */                                               \
+    X(events)           /* of the same */                                                                    \
+    X(event_reads)      /* of the same: receives that brought the end of an event */                         \
+    X(uncounted_streams) /* of the same: streams whose tokens the server did not count */                    \
+    X(failed_chunks)    /* of streams that failed */                                                         \
     X(begun)            /* requests handed to a connection, or given up for want of one */
 
 /* Of the measured part of the run. */
@@ -54,9 +61,15 @@
     X(start_lags)    /* of each request by a schedule: actual less intended start */                         \
     X(timer_lags)    /* the same, only of requests whose worker was free: the client's own lag */             \
     X(reply_waits)   /* from a reply's arrival in the kernel until its thread read it; a sample of them */    \
-    X(connect_times) /* of each connection, with TLS and log-in */                                          \
+    X(connect_times) /* of each connection, with TLS and log-in */                                           \
     X(window_waits)  /* of each success over HTTP/2: for the server to open its flow-control windows */      \
-    X(first_replies) /* of each success that may have several replies: its first one's latency */
+    X(first_replies) /* of each success that may have several replies: its first one's latency */            \
+    X(first_events)  /* of each stream of tokens: from its start to its first event */                       \
+    X(first_tokens)  /* the same, to its first content */                                                    \
+    X(first_tokens_due) /* the same, from when it was due */                                                 \
+    X(first_answers) /* from its start to its first content that is not reasoning */                         \
+    X(token_times)   /* of each stream with several tokens: the time for each after the first */             \
+    X(chunk_gaps)    /* between two chunks of a stream */
 
 #define COUNTER_MEMBER(name) _Atomic uint64_t name;
 #define HISTOGRAM_MEMBER(name) struct histogram name;

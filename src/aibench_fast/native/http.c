@@ -578,7 +578,7 @@ static void settle_any(void *of)
 
 void http_judge(const struct protocol *protocol, struct replycheck *check, const char *bytes, size_t count)
 {
-    struct http_reader *r = open_reader(check, &(struct reader_size){.unjudged_bytes = count});
+    void *r = protocol->open(check, &(struct reader_size){.unjudged_bytes = count, .requests = 1, .pieces = 1});
     enum io_status status = IO_AGAIN;
     if (r == NULL) {
         replycheck_fail(check, FAILURE_PROTOCOL, "out of memory");
@@ -586,19 +586,19 @@ void http_judge(const struct protocol *protocol, struct replycheck *check, const
     }
     while (status == IO_AGAIN && count > 0) {
         size_t room_bytes = 0;
-        char *to = room(r, &room_bytes);
+        char *to = protocol->room(r, &room_bytes);
         size_t piece = count < room_bytes ? count : room_bytes;
         memcpy(to, bytes, piece);
-        came(r, piece);
+        protocol->came(r, piece);
         bytes += piece;
         count -= piece;
-        status = judge(r);
+        status = protocol->judge(r);
     }
     if (status == IO_AGAIN)
-        status = ended(r);
+        status = protocol->ended(r);
     if (status == IO_DONE)
         protocol->settle(r);
-    close_reader(r);
+    protocol->close(r);
 }
 
 const struct protocol http_protocol = {

@@ -40,7 +40,7 @@ struct http_plan {
 extern const struct protocol http_protocol;
 extern const struct protocol http_any_protocol;
 
-/* Judge one whole reply in the way that a run of either protocol does. The check is started, and its `expected` is set. Allocates and
+/* Judge one whole reply in the way that a run of a protocol over HTTP/1.1 does. The check is started, and its `expected` is set. Allocates and
  * frees its own memory. */
 void http_judge(const struct protocol *protocol, struct replycheck *check, const char *bytes, size_t count);
 

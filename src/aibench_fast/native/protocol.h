@@ -33,6 +33,7 @@ struct stream_end {
     int64_t waited_ns; /* for the server's flow-control windows */
     int64_t first_reply_ns; /* when the first of several replies was whole; 0: there was none, or there is only one */
     uint32_t replies;       /* how many there were, if several may be */
+    const struct token_marks *tokens; /* what came of a stream of tokens; NULL: the reply is none */
 };
 
 /* Requests that are streams of their connection: framed, under flow control, and answered in any order. One that is

@@ -98,13 +98,16 @@ static void done(struct iothread *t, struct worker *w, const struct stream_end *
 {
     _Atomic uint64_t *successes = &t->counted.measured.counters.successes;
     uint64_t before = atomic_load_explicit(successes, memory_order_relaxed);
-    int64_t started_ns = oldest(w)->started_ns;
+    struct request request = *oldest(w);
     request_done(t, w);
-    if (atomic_load_explicit(successes, memory_order_relaxed) == before)
+    bool succeeded = atomic_load_explicit(successes, memory_order_relaxed) != before;
+    if (end->tokens)
+        count_tokens(t, &request, end->tokens, succeeded);
+    if (end->tokens || !succeeded)
         return;
     histogram_record(&t->counted.histograms.window_waits, end->waited_ns);
     if (end->replies > 0) {
-        histogram_record(&t->counted.histograms.first_replies, end->first_reply_ns - started_ns);
+        histogram_record(&t->counted.histograms.first_replies, end->first_reply_ns - request.started_ns);
         counter_add(&t->counted.counters.replies, end->replies);
     }
 }

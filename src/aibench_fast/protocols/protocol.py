@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from aibench_fast.protocols.address import HttpAddress, ServerAddress
@@ -67,6 +68,11 @@ class ServerProtocol(Protocol):
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where its settings cannot be used, or not with such requests."""
+
+    @property
+    def bodies(self) -> Path | None:
+        """Return the file or folder of what is sent as it lies, or made into bodies, if any."""
+        return None
 
     def model_of(self, given: str) -> str:
         """Return the name of the model in results; of bodies it is where they are sent."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import url_parts
 from aibench_fast.protocols.anyhttp.protocol import AnyHttp
-from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
+from aibench_fast.protocols.openai.protocol import OpenAi
+from aibench_fast.protocols.openai.settings import OpenAiSettings
 from aibench_fast.protocols.openinference.protocol import (
     OpenInferenceOverGrpc,
     OpenInferenceOverHttp,
@@ -18,12 +19,16 @@ from aibench_fast.protocols.redisai.settings import RedisAiSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolSettings(RedisAiSettings, HttpSettings, GrpcSettings, AnyHttpSettings):
+class ProtocolSettings(RedisAiSettings, HttpSettings, GrpcSettings, OpenAiSettings):
     """The settings of all protocols."""
 
 
 AnyProtocol = (
-    type[RedisAi] | type[OpenInferenceOverHttp] | type[OpenInferenceOverGrpc] | type[AnyHttp]
+    type[RedisAi]
+    | type[OpenInferenceOverHttp]
+    | type[OpenInferenceOverGrpc]
+    | type[AnyHttp]
+    | type[OpenAi]
 )
 PROTOCOLS: tuple[AnyProtocol, ...] = (RedisAi, OpenInferenceOverHttp, OpenInferenceOverGrpc)
 
@@ -34,7 +39,9 @@ def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
     ConfigError where the address is of none, or a setting is given that its protocol does not have.
     """
     chosen: AnyProtocol = RedisAi
-    if settings.url is not None:
+    if settings.url is not None and settings.prompts is not None:
+        chosen = OpenAi
+    elif settings.url is not None:
         chosen = AnyHttp if settings.sends_bodies else protocol_of_url(settings.url)
     own = {field.name for field in dataclasses.fields(chosen.settings_type)}
     for field in dataclasses.fields(ProtocolSettings):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aibench_fast._core import Tls
-from aibench_fast.coretypes import AnyHttpPlan, Endpoint, GrpcPlan, HttpPlan, RespPlan
+from aibench_fast.coretypes import AnyHttpPlan, Endpoint, GrpcPlan, HttpPlan, RespPlan, TokenPlan
 from aibench_fast.errors import InternalError
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.record import ServerRecord
@@ -17,7 +17,7 @@ from aibench_fast.tensortype import STRINGS
 
 HURRY_S = 0.1
 """The timeout of requests to a server when someone waits for the end."""
-Plan = RespPlan | HttpPlan | GrpcPlan | AnyHttpPlan
+Plan = RespPlan | HttpPlan | GrpcPlan | AnyHttpPlan | TokenPlan
 """The replies that the native half of a protocol expects."""
 
 

@@ -13,6 +13,7 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import Interval, Outage, Result
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
+from aibench_fast.results.stream import stream_lines
 from aibench_fast.tensortype import describe
 from aibench_fast.units import described_size
 
@@ -333,6 +334,8 @@ def _doubts(result: Result) -> Iterator[str]:
         yield _outage_line(outage)
     if (more := result.connections.outage_count - len(result.connections.outages)) > 0:
         yield f"Outages: {more} more"
+    if result.stream:
+        yield from stream_lines(result.stream)
     yield from _connection_lines(result)
     yield from _counter_lines(result)
     for warned in result.warnings:

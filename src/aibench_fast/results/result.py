@@ -60,6 +60,8 @@ from aibench_fast.results.merging import (
     together,
 )
 from aibench_fast.results.notebook import ShownInNotebooks
+from aibench_fast.results.stream import SINCE as STREAMS_SINCE
+from aibench_fast.results.stream import StreamFigures, Tokens, stream_figures
 from aibench_fast.tensortype import image_shape
 
 MIN_FOR_P99 = 100
@@ -376,6 +378,8 @@ class Result(Figures, ShownInNotebooks):
     """Outages, reconnects and redirects."""
     streamed: Streamed = group()
     """Replies of requests that may have several."""
+    tokens: Tokens = figure("", is_group=True, default_factory=Tokens)
+    """Streams of tokens."""
     schedule: Schedule = group()
     """When requests were due, and which were not sent."""
     steps: Sequence[StepFigures] = figure("Steps", since="1.4", merge=part_by_part, default=())
@@ -429,6 +433,17 @@ class Result(Figures, ShownInNotebooks):
         times = self.connections.times
         workers_s = self.setup.workers * self.measured_s
         return times.count * times.mean_ms / 1000 / workers_s if times.count and workers_s else 0.0
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        """Output tokens a second of measured time."""
+        return self.tokens.output_tokens / self.measured_s if self.measured_s > 0 else 0.0
+
+    @property
+    @computed("Stream", since=STREAMS_SINCE, default=None, described_by=StreamFigures)
+    def stream(self) -> Mapping[str, Any] | None:
+        """The figures of streams of tokens; None where replies are none."""
+        return stream_figures(self.tokens, self.output_tokens_per_s)
 
     @property
     @computed("WindowShare", since="1.10", default=0.0)

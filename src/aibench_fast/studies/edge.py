@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
-from aibench_fast.studies.thresholds import Expectation, parse_expectation
+from aibench_fast.studies.thresholds import FIGURE, RATES, Expectation, parse_expectation
 
 PRECISION = 0.02
 """The relative distance of the two sides of an edge, if values need not be whole."""
 CONFIRMATIONS = 3
 """Runs on each side of the edge; most of them have to agree."""
 MAX_STEPS = 100
-_TARGET = re.compile(r"\s*([a-z]+[\d.]*)\s*=\s*(\S+)\s*")
+_TARGET = re.compile(rf"\s*({FIGURE})\s*=\s*(\S+)\s*")
 
 
 def parse_target(words: str) -> Expectation:
@@ -25,7 +25,7 @@ def parse_target(words: str) -> Expectation:
     typed = f"`slo` {words!r}"
     if match := _TARGET.fullmatch(words):
         figure, limit = match.groups()
-        words = f"{figure}{'>=' if figure == 'rate' else '<='}{limit}"
+        words = f"{figure}{'>=' if figure in RATES else '<='}{limit}"
     return parse_expectation(words, typed)
 
 

@@ -8,19 +8,35 @@ from dataclasses import dataclass
 from operator import ge, gt, le, lt
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.histogram import least_count
+from aibench_fast.results.histogram import LatencyHistogram, least_count
 from aibench_fast.results.result import Checked, Result
 from aibench_fast.units import duration_s
 
 MS_PER_S = 1000
-_WORDS = re.compile(r"\s*([a-z]+[\d.]*)\s*(<=|>=|<|>)\s*(\S+)\s*")
+FIGURE = r"(?:[a-z]+\.)?[a-z]+[\d.]*"
+"""The name of a figure, as a regular expression."""
+_WORDS = re.compile(rf"\s*({FIGURE})\s*(<=|>=|<|>)\s*(\S+)\s*")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
-_LATENCIES: dict[str, Callable[[Result], float]] = {
-    "min": lambda result: result.latencies.min_ms,
-    "mean": lambda result: result.latencies.mean_ms,
-    "max": lambda result: result.latencies.max_ms,
+_OF_TIMES: dict[str, Callable[[LatencyHistogram], float]] = {
+    "min": lambda times: times.min_ms,
+    "mean": lambda times: times.mean_ms,
+    "max": lambda times: times.max_ms,
 }
+_TIMES: dict[str, Callable[[Result], LatencyHistogram]] = {
+    "": lambda result: result.latencies,
+    "ttfe": lambda result: result.tokens.first_events,
+    "ttft": lambda result: result.tokens.response_first_tokens,
+    "ttfa": lambda result: result.tokens.first_answers,
+    "tpot": lambda result: result.tokens.token_times,
+    "gap": lambda result: result.tokens.chunk_gaps,
+}
+"""By what stands before a point: nothing, or a time of streams of tokens."""
+RATES: dict[str, tuple[str, Callable[[Result], float]]] = {
+    "rate": ("inferences", lambda result: result.inferences_per_s),
+    "tokens": ("output tokens", lambda result: result.output_tokens_per_s),
+}
+"""Figures per second: more is better."""
 _SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
     "errors": lambda result: (result.measured_failed, result.requests),
     "shed": lambda result: (result.shed, result.due),
@@ -28,8 +44,8 @@ _SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
 }
 """How many, and of how many."""
 _KNOWN = (
-    "p50, p99, p99.9 and so on, min, mean, max (times), errors, shed, unsent (shares), "
-    "rate (per second)"
+    "p50, p99, p99.9 and so on, min, mean, max (times), the same behind ttfe., ttft., ttfa., tpot. "
+    "or gap. (of streams of tokens), errors, shed, unsent (shares), rate, tokens (per second)"
 )
 
 
@@ -42,12 +58,12 @@ class Expectation:
     figure: str
     comparison: str
     limit: float
-    """In milliseconds, as a share, or in inferences per second."""
+    """In milliseconds, as a share, or per second."""
 
     @property
     def least_requests(self) -> int:
         """The number of measured requests that the figure needs."""
-        quantile = _quantile(self.figure)
+        quantile = _quantile(_parts(self.figure)[1])
         return 1 if quantile is None else least_count(quantile)
 
     def check(self, result: Result) -> Checked:
@@ -59,23 +75,25 @@ class Expectation:
         return Checked(self.words, value, held=held, found=self._shown(value))
 
     def _value(self, result: Result) -> float | None:
-        if self.figure == "rate":
-            return result.inferences_per_s
+        if self.figure in RATES:
+            return RATES[self.figure][1](result)
         if self.figure in _SHARES:
             count, of = _SHARES[self.figure](result)
             return count / of if of else None
-        if result.latencies.count == 0:
+        prefix, name = _parts(self.figure)
+        times = _TIMES[prefix](result)
+        if times.count == 0:
             return None
-        if self.figure in _LATENCIES:
-            return _LATENCIES[self.figure](result)
-        quantile = _quantile(self.figure)
-        if quantile is None or result.latencies.count < least_count(quantile):
+        if name in _OF_TIMES:
+            return _OF_TIMES[name](times)
+        quantile = _quantile(name)
+        if quantile is None or times.count < least_count(quantile):
             return None
-        return result.latencies.quantiles_ms([quantile])[0]
+        return times.quantiles_ms([quantile])[0]
 
     def _shown(self, value: float) -> str:
-        if self.figure == "rate":
-            return f"{value:.2f} inferences/s"
+        if self.figure in RATES:
+            return f"{value:.2f} {RATES[self.figure][0]}/s"
         if self.figure in _SHARES:
             return f"{value:.3%}"
         return f"{value:.3f} ms"
@@ -91,11 +109,11 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
     if match is None:
         raise ConfigError(f"{typed}: write a figure, < or >, and a limit: p99<50ms")
     figure, comparison, limit = match.groups()
-    if figure == "rate":
+    if figure in RATES:
         read = _plain
     elif figure in _SHARES:
         read = _share
-    elif figure in _LATENCIES or _quantile(figure) is not None:
+    elif _is_time(figure):
         read = _milliseconds
     else:
         raise ConfigError(f"{typed}: unknown figure {figure!r}; use {_KNOWN}")
@@ -113,6 +131,17 @@ def expectations(words: Iterable[str | Expectation]) -> list[Expectation]:
 def checked(result: Result, expected: Sequence[Expectation]) -> Result:
     """Return the result with the outcome of each expectation."""
     return dataclasses.replace(result, expectations=[one.check(result) for one in expected])
+
+
+def _parts(figure: str) -> tuple[str, str]:
+    """Return which times a figure is of, and its name among theirs: `ttft.p99` is of `ttft`."""
+    of, point, name = figure.partition(".")
+    return (of, name) if point and of in _TIMES else ("", figure)
+
+
+def _is_time(figure: str) -> bool:
+    _, name = _parts(figure)
+    return name in _OF_TIMES or _quantile(name) is not None
 
 
 def _quantile(figure: str) -> float | None:

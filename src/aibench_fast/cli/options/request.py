@@ -81,6 +81,19 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         "reply (default: any)",
     )  # fmt: skip
     group.add_argument(
+        "--prompts", type=Path, metavar="FILE.jsonl",
+        help="with --url .../v1/chat/completions or .../v1/completions: send each line's messages, "
+        "prompt or text, and read the streams of tokens",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-tokens", type=int, metavar="N",
+        help="with --prompts: ask for N tokens at most, unless a line has max_tokens",
+    )  # fmt: skip
+    group.add_argument(
+        "--extra-body", type=Path, metavar="FILE.json",
+        help="with --prompts: add the fields of this JSON object to each request",
+    )  # fmt: skip
+    group.add_argument(
         "--encoding", choices=["auto", *Encoding], default="auto",
         help="over HTTP: send tensors in this form; auto is binary, or JSON if the server refuses "
         "that (default: auto)",
@@ -166,8 +179,8 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         raise ConfigError("--input with --shape: each input has its own")
     is_triton = server.embedded == "triton"
     urls = [EMBEDDED_TRITON_URLS[server.protocol or "http"]] if is_triton else server.other_urls()
-    if (options.body or options.method) and not urls:
-        raise ConfigError("--body or --method without --url: give the URL of the endpoint")
+    if (options.body or options.method or options.prompts) and not urls:
+        raise ConfigError("--body, --method or --prompts without --url: give the endpoint's URL")
     known = mix or options.inputs or urls or server.embedded
     if not known and options.file is None and not options.shape:
         raise ConfigError(

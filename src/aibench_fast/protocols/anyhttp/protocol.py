@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -47,6 +48,11 @@ class AnyHttp(ServerProtocol):
         named = [name for name, _ in self._settings.headers if name.lower() in OWN_HEADERS]
         if named and self._settings.content_type is not None:
             raise ConfigError(f"`headers` {named[0]} with `content_type`: give one of them")
+
+    @property
+    def bodies(self) -> Path | None:
+        """Return the bodies' file or folder."""
+        return self._settings.body
 
     def model_of(self, given: str) -> str:
         """Return the first URL's path and query."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from aibench_fast._core import LLHTTP_VERSION, judge_http
-from aibench_fast.coretypes import AnyHttpPlan, Endpoint
+from aibench_fast.coretypes import AnyHttpPlan, Endpoint, TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
@@ -14,7 +14,7 @@ from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
-from aibench_fast.protocols.session import AskedKind, Workload, native_tls
+from aibench_fast.protocols.session import Plan, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import STRINGS, split_strings
@@ -43,8 +43,9 @@ class AnyHttpSession:
         self._head = open_head(address, self._method, target, self._content_type())
         with HttpClient(address, max(REPLY_TIMEOUT_S, settings.patience_s)) as client:
             what = f"{self._method} {target}"
-            reply = client.exchange(self._head + self._rest(self._kind, 0), what, MAX_TRIAL_BYTES)
-            self._plan = self._plan_of(reply, what)
+            reply = client.exchange(self._head + self._rest(0), what, MAX_TRIAL_BYTES)
+            self._plan = self._plan_of(reply)
+            self._judge(reply, what)
             tls = native_tls(address.tls, address.host)
             self.endpoint = Endpoint(
                 client.peer, address.port, tls=tls, closes_each=client.is_closed_by_server()
@@ -70,30 +71,40 @@ class AnyHttpSession:
         usual = "json" if body.suffix in _JSON_SUFFIXES else "octet-stream"
         return {"Content-Type": self._settings.content_type or f"application/{usual}"}
 
-    def _rest(self, kind: AskedKind, number: int) -> bytes:
+    def _rest(self, number: int) -> bytes:
         """Return the end of a request's head, and its body."""
-        if self._settings.body is None:
-            return end_of_head()
-        (body,) = split_strings(kind.tensors.request(number)[0])
-        return end_of_head({"Content-Length": len(body)}) + body
+        body = self._body(number)
+        lengths = {} if body is None else {"Content-Length": len(body)}
+        return end_of_head(lengths) + (body or b"")
 
-    def _plan_of(self, reply: HttpReply, what: str) -> AnyHttpPlan:
-        plan = AnyHttpPlan(
+    def _body(self, number: int) -> bytes | None:
+        """Return a request's body; None: it has none."""
+        return None if self._settings.body is None else self._given(number)
+
+    def _given(self, number: int) -> bytes:
+        """Return what was given for a request."""
+        (given,) = split_strings(self._kind.tensors.request(number)[0])
+        return given
+
+    def _plan_of(self, reply: HttpReply) -> AnyHttpPlan | TokenPlan:
+        return AnyHttpPlan(
             statuses=self._settings.statuses,
             reply=self._settings.reply,
             body_bytes=len(reply.body),
             body_bytes_max=MAX_REPLY_BYTES,
             text_bytes=len(reply.body) + TEXT_SPARE_BYTES,
         )
+
+    def _judge(self, reply: HttpReply, what: str) -> None:
+        """ServerError where a run would take the trial's reply for a failure."""
         fields = "".join(
             f"{name}: {value}\r\n"
             for name, value in reply.headers.items()
-            if name in ("content-encoding", "retry-after")
+            if name in ("content-encoding", "content-type", "retry-after")
         )
         head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body)}\r\n{fields}\r\n"
-        if wrong := judge_http(plan, head.encode("latin-1") + reply.body):
+        if wrong := judge_http(self._plan, head.encode("latin-1") + reply.body):
             raise ServerError(f"{self._address} answered {what} on trial with {wrong}")
-        return plan
 
     def label(self, model: str) -> str:
         """Names the endpoint."""
@@ -109,12 +120,12 @@ class AnyHttpSession:
 
     def parts(self, kind: int, number: int) -> list[bytes]:
         """Return all that follows the beginning of the head."""
-        return [self._rest(self._kind, number)]
+        return [self._rest(number)]
 
     def written(self, worker: int) -> None:
         """Return None: replies are sent."""
 
-    def plan(self, kind: int) -> AnyHttpPlan:
+    def plan(self, kind: int) -> Plan:
         """Return what every reply has to be."""
         return self._plan
 

@@ -1,0 +1,33 @@
+"""The settings of a run that servers of OpenAI's API alone have."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
+from aibench_fast.protocols.settings import MAX_COUNT, check_within
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAiSettings(AnyHttpSettings):
+    """How prompts are sent to a server of OpenAI's API."""
+
+    prompts: Path | None = None
+    """A .jsonl file: each line has `messages`, `prompt` or `text`, and may have `max_tokens`."""
+    output_tokens: int | None = None
+    """The most tokens of an answer, where its line in `prompts` does not say; None: the server's
+    default."""
+    extra_body: Path | None = None
+    """A JSON file with further fields of every request, such as `temperature`."""
+
+    def check_prompts(self) -> None:
+        """ConfigError where a setting cannot be, or not beside another."""
+        others = {
+            "body": self.body, "method": self.method, "content_type": self.content_type,
+            "success": self.success, "reply": self.reply if self.reply != "any" else None,
+        }  # fmt: skip
+        for setting, value in others.items():
+            if value:
+                raise ConfigError(f"`{setting}` with `prompts`: requests are made from prompts")
+        if self.output_tokens is not None:
+            check_within("output_tokens", self.output_tokens, 1, MAX_COUNT)

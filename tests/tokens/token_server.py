@@ -1,0 +1,105 @@
+"""A server of streams of tokens on a real socket, which sends what a test says, cut as it says."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+Piece = bytes | float
+"""Bytes to send at once, or seconds to wait."""
+
+
+def event(data: object) -> bytes:
+    text = data if isinstance(data, str) else json.dumps(data)
+    return f"data: {text}\n\n".encode()
+
+
+def delta(finish: str | None = None, **parts: object) -> bytes:
+    return event({"choices": [{"index": 0, "delta": parts, "finish_reason": finish}]})
+
+
+def usage(output: int, given: int = 7) -> bytes:
+    counted = {"prompt_tokens": given, "completion_tokens": output}
+    return event({"choices": [], "usage": counted})
+
+
+DONE = event("[DONE]")
+
+
+def chunked(events: Sequence[bytes]) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in events) + b"0\r\n\r\n"
+
+
+def whole(*events: bytes) -> list[Piece]:
+    """Each event in a segment of its own, and the end."""
+    return [CHUNKED, *(b"%x\r\n%b\r\n" % (len(one), one) for one in events), b"0\r\n\r\n"]
+
+
+class TokenServer:
+    """Answers request `number`, from 0 on, with given pieces; `asked` has the bodies."""
+
+    def __init__(self, answer: Callable[[int], Sequence[Piece]]) -> None:
+        self._answer = answer
+        self.asked: list[dict[str, Any]] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            thread = threading.Thread(target=self._serve, args=(connection,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream:
+            try:
+                while body := _read(stream):
+                    with self._lock:
+                        number = len(self.asked)
+                        self.asked.append(json.loads(body))
+                    for piece in self._answer(number):
+                        if isinstance(piece, float):
+                            time.sleep(piece)
+                        elif piece == b"":
+                            return
+                        else:
+                            connection.sendall(piece)
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+
+def _read(stream: Any) -> bytes:
+    length = 0
+    while (line := stream.readline()) not in (b"\r\n", b""):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return bytes(stream.read(length))
+
+
+@contextmanager
+def token_server(answer: Callable[[int], Sequence[Piece]]) -> Iterator[TokenServer]:
+    server = TokenServer(answer)
+    try:
+        yield server
+    finally:
+        server.close()
