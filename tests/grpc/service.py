@@ -120,12 +120,15 @@ def serving(
     credentials: grpc.ServerCredentials | None = None,
     options: Sequence[tuple[str, Any]] = (),
     streams: Callable[[Any], Iterator[Message]] | None = None,
+    **more: Any,
 ) -> Iterator[int]:
     """A server on a port of 127.0.0.1, which is returned, while the block lasts.
 
-    `streams` answers each request of a ModelStreamInfer, if it has that.
+    `streams` answers each request of a ModelStreamInfer, if it has that; `more` are arguments of
+    grpcio's server.
     """
-    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0), *options])
+    options = [("grpc.so_reuseport", 0), *options]
+    server = grpc.server(ThreadPoolExecutor(4), options=options, **more)
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
             answer,
