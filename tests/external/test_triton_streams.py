@@ -1,0 +1,50 @@
+"""A real Triton with a decoupled model, by streams of inferences."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commandline import Cli
+from modelservers import DecoupledTriton
+
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
+from aibench_fast.server.triton import Mobilenet
+
+REPLIES = [3, 0, 1, 2]
+"""To the requests of a pass."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
+    with DecoupledTriton(model) as server:
+        yield server.grpc_url
+
+
+@pytest.mark.parametrize("outstanding", [1, 8])
+def test_a_decoupled_model(cli: Cli, url: str, tmp_path: Path, outstanding: int) -> None:
+    np.array(REPLIES, np.int32).tofile(tmp_path / "x.out")
+    done = cli(
+        "run", "--url", url, "--model", "decoupled", "--stream", "--file", "x.out", "--shape", 1,
+        "--dtype", "INT32", "--workers", 2, "--pipeline", outstanding, "--max-queries", 440,
+        "--burn-in", 40, "--json-out-file", "r.json",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert saved["Failures"] == {}
+    # Which requests are of the warm-up differs from run to run.
+    assert saved["RepliesPerRequest"] == pytest.approx(sum(REPLIES) / len(REPLIES), rel=0.1)
+    assert saved["FirstReply"]["q50"] > 0
+
+
+def test_a_model_that_replies_once(cli: Cli, url: str, tmp_path: Path) -> None:
+    done = cli(
+        "run", "--url", url, "--model", "null", "--stream", "--workers", 2, "--pipeline", 4,
+        "--max-queries", 200, "--json-out-file", "r.json",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["Failures"], saved["RepliesPerRequest"]) == ({}, 1)
