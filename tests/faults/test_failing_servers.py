@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 from commandline import Cli
+from fake_grpc import Asked as Call
+from fake_grpc import FakeGrpc
+from fake_grpc import well as answer_well
 from fake_inference import Asked, FakeInference, binary_reply, reply
 from fake_redisai import OK, OUTPUT_BYTES, Behaviour, FakeRedisAI, array, bulk
 from faultproxy import REPLIES, REQUESTS, Fault, FaultProxy
 from faults.runs import NULL, conserved, redisai
+from http2frames import Code, goaway, rst_stream
 from redisclient import connect, load_into
 
 from aibench_fast import Result, ServerAddress, ServerError
@@ -246,6 +250,30 @@ def test_http_refusals_are_kinds_of_their_own(status: str, kind: str) -> None:
     message = result.failures[kind].first_message
     assert message == f"HTTP {status[:3]}: not now (Retry-After: 120)"
     assert result.duration_s < 60  # it is not obeyed
+
+
+def test_what_a_grpc_server_did_not_process_is_no_failure(cli: Cli, tmp_path: Path) -> None:
+    """The summary says that it was sent again, and the exit code that all went well."""
+
+    def leave(asked: Call, number: int) -> bytes:
+        if number % 100 == 50:
+            return rst_stream(asked.stream, Code.REFUSED_STREAM)
+        end = goaway(asked.stream) if number == 120 else b""
+        return end + answer_well(asked, number)
+
+    with FakeGrpc(leave) as server:
+        done = cli(
+            "run", "--url", server.url, "--model", "m", "--max-queries", 300, "--pipeline", 2,
+            "--quiet", "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert f"Resent: {saved['Resent']} requests that the server had not processed" in done.stdout
+    assert "1 made after the server closed one" in done.stdout
+    # Beside those refused, a stream that the client began before it had read the GOAWAY.
+    assert 3 <= saved["Resent"] <= 4
+    assert (saved["Reconnects"], saved["RemadeConnections"], saved["OutageCount"]) == (1, 0, 0)
+    assert saved["AllRequests"]["Succeeded"] == 300
 
 
 def test_a_refusal_at_every_reconnect_is_counted_until_there_is_room() -> None:

@@ -184,10 +184,10 @@ class Connections:
     remade: int = counter("RemadeConnections", since="1.9")
     """Reconnects after a connection was lost."""
     resent: int = counter(
-        "Resent", since="1.9",
-        summary="Resent: {} requests, to which the server had closed the connection",
-    )  # fmt: skip
-    """Requests sent again, because the server closed the connection before it had them."""
+        "Resent", since="1.9", summary="Resent: {} requests that the server had not processed"
+    )
+    """Requests sent again, as the server closed the connection before it had them, or said
+    that it did not process them."""
     moved: int = counter("Moved", since="1.7")
     """MOVED redirects to another node of a cluster that were followed."""
     asked: int = counter("Asked", since="1.7")
