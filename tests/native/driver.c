@@ -6,7 +6,7 @@
  * Tensors have TENSOR_BYTES, and are generated if TENSOR_FILE is "-". The figures are read every LOOK_EVERY_NS. Both are
  * set when it is compiled. STOP_AFTER_MS 0: the run ends by itself. REQUESTS_PER_S 0: a closed loop; negative: Poisson
  * arrivals, half of them in a step of a ramp, shed when they are 100 ms late. KINDS above 1: a mix of so many.
- * PROTOCOL: resp, http or grpc. With a CA_FILE it uses TLS, and trusts this authority.
+ * PROTOCOL: resp, http, grpc or stream. With a CA_FILE it uses TLS, and trusts this authority.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed parts. The last one
  * is the number of requests in the figures of all parts.
  */
@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "grpc.h"
+#include "grpcstream.h"
 #include "http2.h"
 #include "loadgen.h"
 #include "round_trip.h"
@@ -109,19 +110,22 @@ static char *put_varint(char *to, size_t number)
     return to;
 }
 
-static int grpc_request(char *before, size_t room, const char **after)
+#define ID_AT 10 /* behind the prefix, the model's name and what precedes the id */
+
+/* `id`: with its tag and length, or empty. */
+static int infer_request(char *before, size_t room, const char *method, const char *id)
 {
     char *at = before + 4, *prefix, *message, *input;
     put_field(&at, ":method", "POST");
     put_field(&at, ":scheme", "http");
     put_field(&at, ":authority", "127.0.0.1");
-    put_field(&at, ":path", "/inference.GRPCInferenceService/ModelInfer");
+    put_field(&at, ":path", method);
     put_field(&at, "content-type", "application/grpc");
     put_field(&at, "te", "trailers");
     memcpy(before, &(uint32_t){(uint32_t)(at - before - 4)}, 4); /* on a little-endian machine */
     prefix = at;
     message = prefix + 5;
-    at = stpcpy(message, "\x0a\x01m\x2a"); /* the model's name, and an input of so many bytes: */
+    at = stpcpy(stpcpy(stpcpy(message, "\x0a\x01m"), id), "\x2a"); /* and an input of so many bytes: */
     input = at + 1;
     at = stpcpy(input, "\x0a\x01x\x12\x04" "FP32\x1a"); /* its name, its datatype, and a shape of so many bytes: */
     char *shape = at + 1;
@@ -136,8 +140,19 @@ static int grpc_request(char *before, size_t room, const char **after)
     *prefix = 0;
     for (int i = 1; i <= 4; i++)
         prefix[i] = (char)(bytes >> (32 - 8 * i));
-    *after = "";
     return at < before + room ? (int)(at - before) : -1;
+}
+
+static int grpc_request(char *before, size_t room, const char **after)
+{
+    *after = "";
+    return infer_request(before, room, "/inference.GRPCInferenceService/ModelInfer", "");
+}
+
+static int stream_request(char *before, size_t room, const char **after)
+{
+    *after = "";
+    return infer_request(before, room, "/inference.GRPCInferenceService/ModelStreamInfer", "\x1a\x10" "0000000000000000");
 }
 
 typedef int write_request(char *before, size_t room, const char **after);
@@ -172,11 +187,12 @@ int main(int argc, char **argv)
         {"resp", &resp_protocol, resp_request, RESP_TEXT_BYTES},
         {"http", &http_protocol, http_request, 4096},
         {"grpc", &grpc_protocol, grpc_request, 256},
+        {"stream", &grpc_stream_protocol, stream_request, 256},
     };
     const struct spoken *spoken = all;
     while (strcmp(spoken->name, argv[10]) != 0)
         if (++spoken == all + sizeof all / sizeof all[0])
-            return fail("the protocol is resp, http or grpc");
+            return fail("the protocol is resp, http, grpc or stream");
     char greeting_bytes[HTTP2_GREETING_BYTES];
     struct greeting greeting = {greeting_bytes, http2_greeting(greeting_bytes), 1};
     struct tls_config trusted = {.ca_file = argv[11], .server_name = "127.0.0.1"};
@@ -206,11 +222,12 @@ int main(int argc, char **argv)
             .output_bytes = OUTPUT_BYTES,
             .output_bytes_max = OUTPUT_BYTES,
             .text_bytes = spoken->text_bytes,
+            .id_at = spoken->protocol == &grpc_stream_protocol ? ID_AT : 0,
             .weight = 1 + i,
         };
         if (spoken->protocol == &http_protocol)
             kinds[i].http = http_plan;
-        else if (spoken->protocol == &grpc_protocol)
+        else if (spoken->protocol->streams)
             kinds[i].grpc = http_plan.outputs;
         else
             kinds[i].plan = resp_plan;

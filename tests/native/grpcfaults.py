@@ -1,10 +1,17 @@
 """What the driver of native tests is answered over gRPC: mostly well, now and then otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
 
+import grpc
 import http2frames as h2
 from fake_grpc import Answer, Asked, answer, head, message, prefixed, refusal, trailers
 from fake_redisai import OUTPUT_BYTES
+from tritonclient.grpc import service_pb2 as triton
+from tritonclient.grpc import service_pb2_grpc
 
 WELL = prefixed(message(bytes(OUTPUT_BYTES), OUTPUT_BYTES // 4))
 FAULTS: list[Callable[[int], Answer]] = [
@@ -33,3 +40,49 @@ def behave(asked: Asked, number: int) -> Answer:
     if number % 3:
         return well(asked, number)
     return FAULTS[number // 3 % len(FAULTS)](asked.stream)
+
+
+@contextmanager
+def streaming() -> Iterator[int]:
+    """Serve streams of inferences with several replies, one or none, that fail now and then."""
+    numbers = count()
+
+    def replies(request: triton.ModelInferRequest) -> Iterator[triton.ModelStreamInferResponse]:
+        number = next(numbers) % 20
+        if number == 1:
+            yield triton.ModelStreamInferResponse(error_message="no")
+        elif number == 2:
+            raise AssertionError("on order")
+        elif number == 3:
+            return  # and the client's own time-out ends it
+        else:
+            for _ in range(number % 3):
+                yield streamed(request, False)
+            yield streamed(request, True, with_output=number % 2 == 0)
+
+    class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+        def ModelStreamInfer(self, requests: Any, _: Any) -> Iterator[Any]:
+            for request in requests:
+                yield from replies(request)
+
+    server = grpc.server(ThreadPoolExecutor(16))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+def streamed(
+    request: triton.ModelInferRequest, final: bool, *, with_output: bool = True
+) -> triton.ModelStreamInferResponse:
+    """Return a reply, or only that there are no more."""
+    found = triton.ModelStreamInferResponse()
+    reply = found.infer_response
+    if with_output:
+        reply.ParseFromString(WELL[5:])
+    reply.id = request.id
+    reply.parameters["triton_final_response"].bool_param = final
+    return found

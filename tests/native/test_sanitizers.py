@@ -19,7 +19,7 @@ from vendored_sources import Sources
 TSAN_SUPPRESSIONS = Path(__file__).with_name("tsan.supp")
 
 
-PROTOCOLS = {FakeRedisAI: "resp", FakeInference: "http", FakeGrpc: "grpc"}
+PROTOCOLS = {FakeRedisAI: "resp", FakeInference: "http", FakeGrpc: "grpc", int: "stream"}
 
 
 @pytest.fixture(scope="session", params=["address,undefined", "thread"])
@@ -41,16 +41,17 @@ def small_tensors(tmp_path: Path) -> Path:
 
 def drive(
     driver: Path,
-    server: FakeRedisAI | FakeInference | FakeGrpc,
+    server: FakeRedisAI | FakeInference | FakeGrpc | int,
     *arguments: object,
     requests_per_s: int = 0,
     pipeline: int = 1,
     kinds: int = 1,
     ca_file: Path | None = None,
 ) -> list[int]:
+    port = server if isinstance(server, int) else server.port  # of streams of inferences
     protocol = PROTOCOLS[type(server)]
     trusted = () if ca_file is None else (ca_file,)
-    words = (server.port, *arguments, requests_per_s, pipeline, kinds, protocol, *trusted)
+    words = (port, *arguments, requests_per_s, pipeline, kinds, protocol, *trusted)
     done = subprocess.run(
         [driver, *map(str, words)],
         env={**os.environ, "TSAN_OPTIONS": f"suppressions={TSAN_SUPPRESSIONS}"},
@@ -216,6 +217,19 @@ def test_a_run_over_grpc_by_a_schedule_that_is_stopped(driver: Path, small_tenso
     assert 0 < failures < requests
     assert successes > 0
     assert abandoned <= 4
+
+
+@pytest.mark.parametrize("outstanding", [1, 5])
+def test_a_run_of_streams_of_inferences(
+    driver: Path, small_tensors: Path, outstanding: int
+) -> None:
+    with grpcfaults.streaming() as port:
+        requests, successes, failures, *_ = drive(
+            driver, port, 7, 2, 300, small_tensors, 0, pipeline=outstanding
+        )
+    assert requests == 300
+    assert failures >= 30
+    assert successes > 100
 
 
 def test_tensors_survive_as_json(driver: Path) -> None:
