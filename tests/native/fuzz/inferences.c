@@ -19,7 +19,7 @@ static const struct request_kind *kind_of(uint8_t number)
     static struct request_kind kinds[RESPONSE_KINDS];
     memcpy(kinds, response_kinds, sizeof kinds);
     for (size_t i = 0; i < RESPONSE_KINDS; i++)
-        kinds[i].id_at = FRAMES_FIELDS_BYTES + 2;
+        kinds[i].id_at = 2;
     return &kinds[number % RESPONSE_KINDS];
 }
 
