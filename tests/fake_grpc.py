@@ -132,6 +132,16 @@ def echo(asked: Asked, number: int) -> bytes:
     return answer(asked.stream, prefixed(message(tensor)))
 
 
+def echo_streamed(body: bytes) -> bytes:
+    """Answer a message of ModelStreamInfer with its tensor, and its id."""
+    request = triton.ModelInferRequest.FromString(body)
+    streamed = triton.ModelStreamInferResponse()
+    (tensor,) = request.raw_input_contents
+    streamed.infer_response.MergeFromString(message(tensor))
+    streamed.infer_response.id = request.id
+    return bytes(streamed.SerializeToString())
+
+
 def echo_as_it_is_read(window_bytes: int) -> dict[str, Any]:
     """Return how a server is that echoes, and that opens a window again by what it has read."""
 
@@ -177,7 +187,7 @@ class FakeGrpc(LoopThread):
     )
     """What is answered to other calls, by method; those that are not here are unimplemented."""
     asked: int = 0
-    """Inferences that came whole, the trial first."""
+    """Inferences that came whole, the trial first; those of ModelStreamInfer are echoed."""
     connections: list[Connection] = field(default_factory=list)
 
     @property
@@ -206,6 +216,9 @@ class FakeGrpc(LoopThread):
                      body: bytes) -> None:  # fmt: skip
         """Answer a call that came whole."""
         method = fields.get(":path", "").removeprefix(SERVICE)
+        if method == "ModelStreamInfer":
+            connection.send(trailers(stream, INTERNAL if body else OK))
+            return
         if method != "ModelInfer":
             reply = self.service.get(method)
             connection.send(
@@ -243,6 +256,8 @@ class _Reader:
         self._block = b""
         self._calls: dict[int, tuple[dict[str, str], bytearray]] = {}
         self._answers: set[asyncio.Task[None]] = set()
+        self._streams: set[int] = set()
+        """Calls of ModelStreamInfer that have a head."""
 
     async def read(self) -> None:
         """Read to the end, which is an error of the reader."""
@@ -271,6 +286,8 @@ class _Reader:
                 self._block = b""
         elif came.type == Type.DATA and came.stream in self._calls:
             self._calls[came.stream][1].extend(came.payload)
+            if self._calls[came.stream][0].get(":path") == SERVICE + "ModelStreamInfer":
+                self._echo(came.stream, self._calls[came.stream][1])
         elif came.type == Type.RST_STREAM:
             self._calls.pop(came.stream, None)
         self._server.on_frame(connection, came)
@@ -280,6 +297,22 @@ class _Reader:
             task = asyncio.ensure_future(answered)
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
+
+    def _echo(self, stream: int, body: bytearray) -> None:
+        """Answer the whole messages of a stream so far, and leave the rest."""
+        frames = b"" if stream in self._streams else head(stream)
+        self._streams.add(stream)
+        while len(body) >= 5 and len(body) >= (end := 5 + int.from_bytes(body[1:5], "big")):
+            one = bytes(body[5:end])
+            del body[:end]
+            self._server.asked += 1
+            try:
+                frames += data(stream, prefixed(echo_streamed(one)))
+            except (DecodeError, ValueError):
+                del self._calls[stream]
+                frames += trailers(stream, INVALID_ARGUMENT, "no request with a tensor")
+                break
+        self._connection.send(frames)
 
 
 def later(seconds: float, action: Callable[[], None]) -> None:

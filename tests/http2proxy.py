@@ -54,17 +54,23 @@ drop_trailers  the next trailers are left out; with an `amount`, the stream ends
 
 
 class WholeStreams(WholeReplies):
-    """Counts streams with status 0 of which every frame went through whole and unchanged."""
+    """Counts streams with status 0 of which every frame went through whole and unchanged.
 
-    def __init__(self) -> None:
+    Of calls that are streams of inferences, the messages, each of them a frame.
+    """
+
+    def __init__(self, of_messages: bool) -> None:
         super().__init__(_end_of_frame)
+        self._of_messages = of_messages
         self._spoiled: set[int] = set()
 
     def _passed(self, reply: bytes, spoiled: bool) -> None:
         frame = _read(reply)
         if spoiled:
             self._spoiled.add(frame.stream)
-        if frame.type == Type.HEADERS and b"grpc-status\x010" in frame.payload:
+        if self._of_messages:
+            self.count += frame.type == Type.DATA and not spoiled
+        elif frame.type == Type.HEADERS and b"grpc-status\x010" in frame.payload:
             self.count += frame.stream not in self._spoiled
 
 
@@ -105,8 +111,11 @@ class _Asked:
 class Http2FaultProxy(FaultProxy):
     """Has faults happen at bytes and at frames."""
 
-    def __init__(self, server_port: int, faults: Iterable[Fault] = ()) -> None:
-        """Have these faults happen once armed."""
+    def __init__(
+        self, server_port: int, faults: Iterable[Fault] = (), *, of_messages: bool = False
+    ) -> None:
+        """Have these faults happen once armed; count calls, or the messages of ModelStreamInfer."""
+        self._of_messages = of_messages
         given = list(faults)
         super().__init__(server_port, [fault for fault in given if fault.at_frame is None])
         at_frames = [fault for fault in given if fault.at_frame is not None]
@@ -115,7 +124,7 @@ class Http2FaultProxy(FaultProxy):
         self._asked: dict[Link, _Asked] = {}
 
     def _counter(self) -> WholeReplies:
-        return WholeStreams()
+        return WholeStreams(self._of_messages)
 
     def _number(self, link: Link) -> None:
         super()._number(link)
@@ -178,7 +187,11 @@ class Http2FaultProxy(FaultProxy):
         asked = self._asked.setdefault(link, _Asked())
         path = dict(asked.decoder.decode(came.fragment))[":path"]
         asked.newest = came.stream
-        if link.number is None and self._armed.is_set() and path.endswith("/ModelInfer"):
+        if (
+            link.number is None
+            and self._armed.is_set()
+            and path.endswith(("/ModelInfer", "/ModelStreamInfer"))
+        ):
             self._number(link)
 
     def _leave_out(self, link: Link, way: Way, raw: bytes) -> None:

@@ -146,6 +146,8 @@ class Load:
     sheds: bool = False
     window_bytes: int = WINDOW_BYTES_MAX
     """Of a server over HTTP/2, for each request."""
+    is_stream: bool = False
+    """Whether the requests of a connection are messages of one call over HTTP/2."""
 
     @property
     def is_open(self) -> bool:
@@ -171,12 +173,15 @@ def loads(*protocols: str) -> st.SearchStrategy[Load]:
         stops=st.sampled_from([False, False, False, True]),
         sheds=st.booleans(),
         window_bytes=st.sampled_from([WINDOW_BYTES_MAX, 20, 70]),
+        is_stream=st.booleans(),
     )
     return drawn.map(_possible)
 
 
 def _possible(load: Load) -> Load:
     """Without what a run refuses."""
+    if load.protocol != "grpc":
+        load = replace(load, is_stream=False)
     if load.is_open or load.protocol == "http":
         load = replace(load, pipeline=1)
     if load.is_open:
@@ -259,6 +264,7 @@ def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
         workers=load.workers,
         threads=min(2, load.workers),
         pipeline=load.pipeline,
+        stream=load.is_stream,
         on_disconnect="stop" if load.stops else "reconnect",
         reply_timeout_s=REPLY_TIMEOUT_S,
         connect_timeout_s=GREETING_S if load.protocol == "grpc" else CONNECT_TIMEOUT_S,
@@ -320,7 +326,7 @@ def server_of(load: Load) -> EchoRedisAI | EchoInference | EchoGrpc:
 
 def proxy_of(load: Load, port: int, faults: Sequence[Fault]) -> FaultProxy:
     if load.protocol == "grpc":
-        return Http2FaultProxy(port, faults)
+        return Http2FaultProxy(port, faults, of_messages=load.is_stream)
     end_of_reply = http_end if load.protocol == "http" else resp_end
     return FaultProxy(port, faults, end_of_reply=end_of_reply)
 
