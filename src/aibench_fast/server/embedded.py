@@ -6,15 +6,15 @@ import secrets
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Self
 
 import aibench_fast
-from aibench_fast.errors import ConfigError, InternalError, ServerError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, ConnectionClosed, info
+from aibench_fast.server.base import Server
 from aibench_fast.server.parts import openvino_library, server_module, server_program
-from aibench_fast.server.ports import HOST, free_port, start_on_port
-from aibench_fast.server.process import end_process, log_end, wait_until_ready
+from aibench_fast.server.ports import free_port
+from aibench_fast.server.process import log_end
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # for the client and `serve`; the server does not need it
 MAX_SOCKET_PATH_BYTES = 107  # size of sockaddr_un's path
@@ -33,7 +33,7 @@ NODE_COMMANDS = ("sync", "psync", "migrate")
 """Denied commands that the nodes of a cluster send to each other."""
 
 
-class EmbeddedServer:
+class EmbeddedServer(Server):
     """A Valkey server with our AI module, on this machine's loopback only.
 
     Use it as a context manager, or call `start` and `stop`. It persists nothing without `data_dir`,
@@ -54,6 +54,8 @@ class EmbeddedServer:
     Raises ConfigError if an argument is wrong or a part is not installed, and ServerError, with the
     last lines of its log, if the server does not start.
     """
+
+    _prefix = "aibench-server-"
 
     def __init__(
         self,
@@ -79,9 +81,8 @@ class EmbeddedServer:
             raise ConfigError("the password has characters that cannot be printed")
         if data_dir is not None:
             _check_folder(data_dir)
-        self.host = HOST
-        self.port = port
-        self.version = ""  # while it runs: "valkey 9.1.2"
+        self._program = server_program(valkey)
+        super().__init__(str(self._program), port)
         self.socket = socket.absolute() if socket else None
         self._threads_per_queue = threads_per_queue
         self._engine_threads = engine_threads
@@ -89,45 +90,13 @@ class EmbeddedServer:
         self._data_dir = data_dir.absolute() if data_dir else None
         self._cluster_timeout_ms = cluster_timeout_ms
         self.cluster_port = 0  # for the other nodes of its cluster
-        self._program = server_program(valkey)
         self._module = server_module()
         self._openvino = openvino_library()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lifeline: int | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    @property
-    def pid(self) -> int:
-        """The server's process id; InternalError before the start and after the stop."""
-        if self._process is None:
-            raise InternalError("the embedded server is not running")
-        return self._process.pid
 
     @property
     def address(self) -> ServerAddress:
         """Its address and password: the unix socket if there is one, else the port."""
         return ServerAddress(self.host, self.port, self.socket, password=self._password)
-
-    def start(self) -> Self:
-        """Start the server, and return when it answers."""
-        if self._process is not None:
-            raise InternalError("the embedded server is running already")
-        self.version = ""
-        self._folder = tempfile.TemporaryDirectory(prefix="aibench-server-")
-        try:
-            start_on_port(self.port, self._start_on, self._end_process)
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def _start_on(self, port: int) -> None:
-        self.port = port
-        if self._cluster_timeout_ms:
-            self.cluster_port = free_port()
-        self._launch()
-        assert self._process is not None
-        wait_until_ready(self._process, str(self._program), self._answers, self._log)
 
     def stop(self) -> None:
         """Stop the server and remove its temporary files; do nothing if it is stopped.
@@ -139,10 +108,9 @@ class EmbeddedServer:
             if self._data_dir and self._process and self._process.poll() is None and self.version:
                 self._save(self._data_dir)
         finally:
-            self._end_process(kill=self._data_dir is not None)
-            if self._folder is not None:
-                self._folder.cleanup()
-                self._folder = None
+            if self._data_dir and self._process:
+                self._process.kill()  # it was saved if it could be
+            super().stop()
 
     def _save(self, folder: Path) -> None:
         """Have the server save its database and end; after a signal it might not save."""
@@ -164,28 +132,16 @@ class EmbeddedServer:
     def _tcp_address(self) -> ServerAddress:
         return ServerAddress(self.host, self.port, password=self._password)
 
-    def wait(self) -> int:
-        """Wait until the server ends by itself; return its exit code."""
-        if self._process is None:
-            raise InternalError("the embedded server is not running")
-        return self._process.wait()
+    def _choose_ports(self, port: int) -> None:
+        super()._choose_ports(port)
+        if self._cluster_timeout_ms:
+            self.cluster_port = free_port()
 
-    def __enter__(self) -> Self:
-        """Start the server."""
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the server."""
-        self.stop()
-
-    @property
-    def _log(self) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name) / "server.log"
+    def _prepare(self) -> None:
+        """Do nothing: its configuration goes through a pipe."""
 
     def _configuration(self, lifeline: int) -> str:
         """Return the server's configuration file, with strings quoted in its syntax."""
-        assert self._folder is not None
         module = [
             str(self._module),
             *("THREADS_PER_QUEUE", str(self._threads_per_queue)),
@@ -201,7 +157,7 @@ class EmbeddedServer:
             ["port", str(self.port)],
             ["daemonize", "no"],
             ["appendonly", "no"],
-            ["dir", str(self._data_dir or self._folder.name)],
+            ["dir", str(self._data_dir or self._folder)],
             # Without a save point nothing is saved, not even at the stop.
             ["save", "3600 1" if self._data_dir else ""],
             ["loadmodule", *module],
@@ -225,11 +181,10 @@ class EmbeddedServer:
             settings.append(["user", "default", "on", f"#{digest}", "~*", "&*", "+@all"])
         return "".join(" ".join([name, *map(_quoted, values)]) + "\n" for name, *values in settings)
 
-    def _launch(self) -> None:
-        lifeline, self._lifeline = os.pipe()
+    def _launch(self, lifeline: int) -> "subprocess.Popen[bytes]":
         try:
             with self._log.open("wb") as log:
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     [str(self._program), "-"],  # reads the configuration from its standard input
                     stdin=subprocess.PIPE,
                     stdout=log,
@@ -241,16 +196,15 @@ class EmbeddedServer:
                 )
         except OSError as error:
             raise ServerError(f"cannot start {self._program}: {error}") from error
-        finally:
-            os.close(lifeline)
-        assert self._process.stdin is not None
+        assert process.stdin is not None
         try:
-            with self._process.stdin as configuration:
+            with process.stdin as configuration:
                 configuration.write(self._configuration(lifeline).encode())
         except BrokenPipeError:
             pass  # it has ended: its log says why
+        return process
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         """Return whether it answers itself, not another server on the port; store its version."""
         try:
             with Connection(self._tcp_address, ANSWER_TIMEOUT_S) as connection:
@@ -262,16 +216,6 @@ class EmbeddedServer:
         kind = "valkey" if "valkey_version" in found else "redis"
         self.version = f"{kind} {found[f'{kind}_version']}"
         return True
-
-    def _end_process(self, kill: bool = False) -> None:
-        if self._process is not None:
-            if kill:  # it was saved if it could be
-                self._process.kill()
-            end_process(self._process)
-            self._process = None
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
 
 
 def _check_folder(folder: Path) -> None:

@@ -9,17 +9,16 @@ import site
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Self
 
-from aibench_fast.errors import ConfigError, InternalError
-from aibench_fast.server.ports import HOST, free_port, start_on_port
-from aibench_fast.server.process import STOP_TIMEOUT_S, end_process, wait_until_ready
+from aibench_fast.errors import ConfigError
+from aibench_fast.server.base import Server
+from aibench_fast.server.ports import free_port
+from aibench_fast.server.process import STOP_TIMEOUT_S
 
 INSTALL = "pip install 'aibench-fast[server,triton]'"
 NULL_MODEL, NULL_INPUT, NULL_OUTPUT = "null", "input", "output"
@@ -49,10 +48,8 @@ class Mobilenet:
     output: str
 
 
-class TritonServer:
-    """A Triton with the built-in MobileNet V1 and a model `null`, on this machine's loopback only.
-
-    Use it as a context manager. It ends when this process ends.
+class TritonServer(Server):
+    """A Triton with the built-in MobileNet V1 and a model `null`.
 
     Args:
         mobilenet: the model.
@@ -63,6 +60,8 @@ class TritonServer:
     ServerError, with the last lines of its log, if the server does not start.
     """
 
+    _prefix = "aibench-triton-"
+
     def __init__(self, mobilenet: Mobilenet, port: int = 0, engine_threads: int = 0) -> None:
         """Check the arguments and find the server's parts; start nothing."""
         if not 0 <= port < 65535:
@@ -70,21 +69,16 @@ class TritonServer:
                 f"--port {port}: a port is a number from 1 to 65534, as gRPC gets the next one, or "
                 "0 for any"
             )
-        self.host = HOST
-        self.port = self._wanted_port = port
+        super().__init__("Triton", port)
+        self._wanted_port = port
         self.grpc_port = 0
         """The port where it listens for gRPC."""
         self.metrics_port = 0
         """The port of its Prometheus metrics."""
-        self.version = ""
-        """The version of the running server."""
         self._mobilenet = mobilenet
         self._engine_threads = engine_threads or len(os.sched_getaffinity(0))
         self._package = _package()
         self._stub = _stub(self._package)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lifeline: int | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def models(self) -> list[str]:
@@ -101,43 +95,22 @@ class TritonServer:
         """The URL of the same server over gRPC."""
         return f"grpc://{self.host}:{self.grpc_port}"
 
-    @property
-    def pid(self) -> int:
-        """The server's process id; InternalError before the start and after the stop."""
-        if self._process is None:
-            raise InternalError("the Triton server is not running")
-        return self._process.pid
-
-    def wait(self) -> int:
-        """Wait until the server ends by itself; return its exit code."""
-        if self._process is None:
-            raise InternalError("the Triton server is not running")
-        return self._process.wait()
-
-    def __enter__(self) -> Self:
-        """Start the server, and return when its models are ready."""
-        self._folder = tempfile.TemporaryDirectory(prefix="aibench-triton-")
-        try:
-            self._write_models(Path(self._folder.name))
-            start_on_port(self._wanted_port, self._start_on, self._end_process)
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         """Stop the server, and remove its temporary files."""
-        self._stop()
+        self._end_process()
+        if self._temporary is not None:
+            # A killed server leaves the shared memory of its models.
+            for region in _SHARED_MEMORY.glob(f"{self._folder.name}*"):
+                region.unlink(missing_ok=True)
+        super().stop()
 
-    def _start_on(self, port: int) -> None:
-        assert self._folder is not None
-        self.port = port
+    def _choose_ports(self, port: int) -> None:
+        super()._choose_ports(port)
         self.grpc_port = port + 1 if self._wanted_port else free_port()
         self.metrics_port = free_port()
-        folder = Path(self._folder.name)
-        self._launch(folder)
-        assert self._process is not None
-        wait_until_ready(self._process, "Triton", self._is_ready, folder / "log")
+
+    def _prepare(self) -> None:
+        self._write_models(self._folder)
 
     def _write_models(self, folder: Path) -> None:
         model = self._mobilenet
@@ -151,15 +124,15 @@ class TritonServer:
         shutil.copytree(self._package / "tritonserver" / "backends" / "python", backend)
         shutil.copy2(self._stub, backend)
 
-    def _launch(self, folder: Path) -> None:
+    def _launch(self, lifeline: int) -> "subprocess.Popen[bytes]":
         program = self._package / "tritonserver" / "bin" / "tritonserver"
         libraries = [
             self._package.parent / "nvidia_pytriton.libs",
             sysconfig.get_config_var("LIBDIR"),
         ]
-        lifeline, self._lifeline = os.pipe()
-        with os.fdopen(lifeline, "rb") as until_we_end, (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
+        folder = self._folder
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
                 [
                     *("sh", "-c", _WITH_LIFELINE, "sh"),
                     str(program),
@@ -173,7 +146,7 @@ class TritonServer:
                     f"--grpc-address={self.host}",
                     f"--grpc-port={self.grpc_port}",
                 ],
-                stdin=until_we_end,
+                stdin=lifeline,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # the terminal's Ctrl-C does not reach it
@@ -195,23 +168,6 @@ class TritonServer:
             return False
         self.version = str(json.loads(metadata)["version"])
         return True
-
-    def _end_process(self) -> None:
-        if self._process is not None:
-            end_process(self._process)
-            self._process = None
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
-
-    def _stop(self) -> None:
-        self._end_process()
-        if self._folder is not None:
-            # A killed server leaves the shared memory of its models.
-            for region in _SHARED_MEMORY.glob(f"{Path(self._folder.name).name}*"):
-                region.unlink(missing_ok=True)
-            self._folder.cleanup()
-            self._folder = None
 
 
 def _package() -> Path:

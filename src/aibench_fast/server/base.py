@@ -1,0 +1,117 @@
+"""What embedded servers have in common: a process on a port, with a folder of its own."""
+
+import os
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, Self
+
+from aibench_fast.errors import InternalError
+from aibench_fast.server.ports import HOST, start_on_port
+from aibench_fast.server.process import end_process, wait_until_ready
+
+
+class Server(ABC):
+    """A server on this machine's loopback that ends when this process ends."""
+
+    _prefix: ClassVar[str]
+    """Of the name of its folder."""
+
+    def __init__(self, name: str, port: int) -> None:
+        """Start nothing; messages have the name, and port 0 picks a free one."""
+        self._name = name
+        self.host = HOST
+        self.port = port
+        self.version = ""
+        """The version of the running server."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
+        """A pipe that closes with this process, which ends the server."""
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; InternalError before the start and after the stop."""
+        return self._running.pid
+
+    def wait(self) -> int:
+        """Wait until the server ends by itself; return its exit code."""
+        return self._running.wait()
+
+    def start(self) -> Self:
+        """Start the server, and return when it answers."""
+        if self._process is not None:
+            raise InternalError(f"{self._name} is running already")
+        self.version = ""
+        self._temporary = tempfile.TemporaryDirectory(prefix=self._prefix)
+        try:
+            self._prepare()
+            start_on_port(self.port, self._start_on, self._end_process)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the server and remove its temporary files; do nothing if it is stopped."""
+        self._end_process()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the server."""
+        self.stop()
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise InternalError(f"{self._name} is not running")
+        return self._process
+
+    @property
+    def _folder(self) -> Path:
+        assert self._temporary is not None
+        return Path(self._temporary.name)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "server.log"
+
+    def _start_on(self, port: int) -> None:
+        self._choose_ports(port)
+        lifeline, self._lifeline = os.pipe()
+        try:
+            self._process = self._launch(lifeline)
+        finally:
+            os.close(lifeline)
+        wait_until_ready(self._process, self._name, self._is_ready, self._log)
+
+    def _choose_ports(self, port: int) -> None:
+        """Choose the ports to listen on, of which one is this."""
+        self.port = port
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Write to the folder what the server needs, whatever its port."""
+
+    @abstractmethod
+    def _launch(self, lifeline: int) -> "subprocess.Popen[bytes]":
+        """Start the process, which gets this end of the pipe and writes to the log."""
+
+    @abstractmethod
+    def _is_ready(self) -> bool:
+        """Return whether this server answers, not another one; store its version."""
+
+    def _end_process(self) -> None:
+        if self._process is not None:
+            end_process(self._process)
+            self._process = None
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
