@@ -6,7 +6,6 @@ Their CPU time is that of the whole process, without that of a run of hardly any
 import json
 import re
 import resource
-import statistics
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,10 +69,10 @@ class H2load:
 def _h2load_start(
     h2load: H2load, connections: int, streams: int, threads: int
 ) -> tuple[float, float, float]:
-    """Return seconds and CPU seconds of as little as it can do, and the bytes of a reply."""
+    """Return the least seconds and CPU seconds that it takes, and the bytes of a reply."""
     first = connections * streams
     runs = [h2load.send(connections, streams, threads, first) for _ in range(STARTS)]
-    took_s, cpu_s, came_bytes = (statistics.median(one) for one in zip(*runs, strict=True))
+    took_s, cpu_s, came_bytes = map(min, zip(*runs, strict=True))
     return took_s, cpu_s, came_bytes / first
 
 
@@ -126,8 +125,7 @@ class PerfAnalyzer:
 
 @cache
 def _perf_analyzer_start_cpu_s(perf_analyzer: PerfAnalyzer) -> float:
-    runs = [_cost([*perf_analyzer.command(), "--request-count", 1])[1] for _ in range(STARTS)]
-    return statistics.median(runs)
+    return min(_cost([*perf_analyzer.command(), "--request-count", 1])[1] for _ in range(STARTS))
 
 
 def _cost(command: Sequence[object]) -> tuple[str, float]:

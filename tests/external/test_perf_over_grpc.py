@@ -49,6 +49,6 @@ def test_errors_of_grpc_are_no_successes_of_h2load(
     body.write_bytes(bytes(5))
     with Bench(tmp_path, QUICK) as bench:
         url = bench.grpc_server(SMALL_REPLY).replace("grpc:", "http:")
-        assert H2load(program, url + INFER, (), body).run(1, 1, 1, 10).per_s > 0
+        assert H2load(program, url + INFER, (), body).run(1, 1, 1, 5000).per_s > 0
         with pytest.raises(RuntimeError, match="errors of gRPC"):
             H2load(program, f"{url}/other.Service/ModelInfer", (), body).run(1, 1, 1, 10)
