@@ -19,6 +19,9 @@ from aibench_fast.server import ports
 settings.register_profile("examples", max_examples=examples(100), deadline=None)
 settings.load_profile("examples")
 
+# grpcio's servers are in the processes of tests, whose stderr is not theirs; read when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 ROOT = Path(__file__).parents[1]
 TENSOR_BYTES = 224 * 224 * 3 * 4
 
