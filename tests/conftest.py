@@ -19,7 +19,7 @@ from aibench_fast.server import ports
 settings.register_profile("examples", max_examples=examples(100), deadline=None)
 settings.load_profile("examples")
 
-# grpcio's servers are in the processes of tests, whose stderr is not theirs; read when it is imported.
+# grpcio reads this when it is imported: its servers are in processes whose stderr tests read.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 ROOT = Path(__file__).parents[1]
