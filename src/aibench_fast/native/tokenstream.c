@@ -345,9 +345,7 @@ static void came(void *of, size_t bytes)
 /* Judge the reply, which has ended. */
 static void judge_refusal(struct stream_reader *r, int status)
 {
-    enum failure_kind kind = status == 429   ? FAILURE_TOO_MANY_REQUESTS
-                             : status == 503 ? FAILURE_UNAVAILABLE
-                                             : FAILURE_ERROR_REPLY;
+    enum failure_kind kind = failure_of_http(status);
     yyjson_doc *document = yyjson_read(r->refusal, r->refusal_bytes, 0);
     yyjson_val *root = yyjson_doc_get_root(document), *error = yyjson_obj_get(root, "error");
     const char *words = yyjson_is_str(error) ? yyjson_get_str(error) : text_of(error, "message");

@@ -1,13 +1,12 @@
 """HTTP endpoints as a run knows them before it visits one."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import HttpAddress, all_addresses, http_address
+from aibench_fast.protocols.address import HttpAddress, http_address, with_all_addresses
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 
@@ -60,15 +59,7 @@ class AnyHttp(ServerProtocol):
 
     def with_all_addresses(self) -> Mapping[str, Any]:
         """Return the URLs of all addresses of each server."""
-        first, *others = [
-            f"{dataclasses.replace(one, host=host)}{target}"
-            for one, target in zip(self.addresses, self.targets, strict=True)
-            for host in all_addresses(one.host, one.port)
-        ]
-        tls = self._settings.tls
-        if len(self.addresses) == 1 and self.addresses[0].tls:
-            tls = self.addresses[0].tls.named(self.addresses[0].host)
-        return {"url": first, "others": tuple(others), "tls": tls}
+        return with_all_addresses(self.addresses, self.targets, self._settings.tls)
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""

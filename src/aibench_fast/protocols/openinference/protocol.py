@@ -1,6 +1,5 @@
 """The Open Inference Protocol as a run knows it before it visits a server."""
 
-import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,10 +8,10 @@ from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import (
     GrpcAddress,
     HttpAddress,
-    all_addresses,
     grpc_address,
     http_address,
     url_parts,
+    with_all_addresses,
 )
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import (
@@ -62,11 +61,7 @@ class OpenInference(ServerProtocol):
     def with_all_addresses(self) -> Mapping[str, Any]:
         """Return the URLs of all addresses of each server."""
         servers = self.addresses
-        first, *others = [url for one in servers for url in _urls(one)]
-        tls = self._settings.tls
-        if len(servers) == 1 and servers[0].tls:
-            tls = servers[0].tls.named(servers[0].host)
-        return {"url": first, "others": tuple(others), "tls": tls}
+        return with_all_addresses(servers, [""] * len(servers), self._settings.tls)
 
     def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
         """Return the inputs as the first server describes them; ServerError and ConfigError."""
@@ -152,8 +147,3 @@ class OpenInferenceOverGrpc(OpenInference):
         from aibench_fast.protocols.openinference.grpc.stream import GrpcStreamClient
 
         return GrpcStreamClient if self._streams else GrpcClient
-
-
-def _urls(address: HttpAddress) -> list[str]:
-    hosts = all_addresses(address.host, address.port)
-    return [str(dataclasses.replace(address, host=host)) for host in hosts]
