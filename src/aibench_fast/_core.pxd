@@ -375,6 +375,14 @@ cdef extern from "outages.h" nogil:
         uint64_t attempts
 
 
+cdef extern from "eventlog.h" nogil:
+    struct event_log_entry:
+        pass
+    struct event_log:
+        event_log_entry *entries
+        uint64_t count
+
+
 cdef extern from "cluster.h" nogil:
     struct cluster_node:
         const char *name
@@ -414,6 +422,7 @@ cdef extern from "loadgen.h" nogil:
         int64_t reconnect_for_ns
         bint stop_on_disconnect
         bint stop_on_failure
+        uint64_t event_log_entries
     struct loadgen_snapshot:
         counted counted
         int64_t started_ns
@@ -446,6 +455,7 @@ cdef extern from "loadgen.h" nogil:
     void loadgen_read_part(loadgen *g, uint32_t place, part *part)
     uint64_t loadgen_read_outages(loadgen *g, uint32_t server, outage *outages)
     bint loadgen_tls(loadgen *g, const char **version, const char **cipher)
+    const event_log *loadgen_event_log(const loadgen *g, uint32_t thread)
     void loadgen_want_sample(loadgen *g)
     bint loadgen_take_sample(
         loadgen *g, char *output, size_t *bytes, uint32_t *kind, uint64_t *tensor)

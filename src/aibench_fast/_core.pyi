@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aibench_fast.coretypes import (
     AnyHttpPlan,
     ClusterNodes,
@@ -227,6 +230,7 @@ class LoadGenerator:
         burn_in_ns: int = 0,
         share: Share | None = None,
         measured_after_ns: int = 0,
+        event_log_entries: int = 0,
     ) -> None: ...
     def start(self, at_ns: int = 0) -> None:
         """Start the I/O threads for a run from `at_ns` of CLOCK_MONOTONIC on; 0: from now on.
@@ -253,6 +257,12 @@ class LoadGenerator:
         """
     def outages(self) -> tuple[int, list[Outage]]:
         """Return how many outages there were so far, and the first of them in order of time."""
+    def event_log(self) -> NDArray[np.void]:
+        """Return when events of streams of tokens came, each of type `coretypes.EVENT_LOG_ENTRY`.
+
+        `event_log_entries` says how many each I/O thread keeps at most. They come in the order of
+        time within a thread. InternalError before the run is over.
+        """
     def tls(self) -> tuple[str, str] | None:
         """Return the TLS version and the cipher, before the start; None without TLS."""
     def want_sample(self) -> None:

@@ -835,6 +835,7 @@ cdef class LoadGenerator:
     cdef _NativeSchedule _schedule
     cdef loadgen_snapshot *_snapshot
     cdef _NativeServers _servers
+    cdef uint32_t _threads
 
     def __cinit__(
         self,
@@ -859,6 +860,7 @@ cdef class LoadGenerator:
         int64_t burn_in_ns=0,
         share=None,
         int64_t measured_after_ns=0,
+        uint64_t event_log_entries=0,
     ):
         cdef loadgen_config config
         cdef errstr_t errstr
@@ -903,6 +905,8 @@ cdef class LoadGenerator:
         config.reconnect_for_ns = reconnect_for_ns
         config.stop_on_disconnect = stop_on_disconnect
         config.stop_on_failure = stop_on_failure
+        config.event_log_entries = event_log_entries
+        self._threads = threads
         self._snapshot = <loadgen_snapshot *>calloc(1, sizeof(loadgen_snapshot))
         if self._snapshot is NULL:
             raise MemoryError
@@ -1023,6 +1027,19 @@ cdef class LoadGenerator:
                     attempts=kept[i].attempts,
                 ))
         return total, sorted(found, key=lambda one: one.from_ns)[:OUTAGES_KEPT]
+
+    def event_log(self):
+        import numpy as np
+
+        cdef const event_log *log
+        if not self.wait(0):
+            raise InternalError("the event log of a run that is not over")
+        found = []
+        for thread in range(self._threads):
+            log = loadgen_event_log(self._open(), thread)
+            found.append(PyBytes_FromStringAndSize(
+                <const char *>log.entries, log.count * sizeof(event_log_entry)))
+        return np.frombuffer(b"".join(found), dtype=list(coretypes.EVENT_LOG_ENTRY))
 
     def tls(self):
         cdef const char *version

@@ -178,6 +178,10 @@ class TokenPlan(NamedTuple):
     """The size of what is received at once, usually at most."""
 
 
+EVENT_LOG_ENTRY = (("port", "<u2"), ("request", "<u4"), ("flags", "<u2"), ("came_ns", "<i8"))
+"""The fields of an entry of the event log, as NumPy names them; see native/eventlog.h."""
+
+
 class Kind(NamedTuple):
     """A kind of request; see native/kind.h."""
 

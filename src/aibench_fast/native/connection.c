@@ -15,7 +15,10 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, const
     int opened = transport_open(&c->transport, endpoint, errstr);
     if (opened < 0)
         return opened;
-    c->reader = c->protocol->open(c->check, size);
+    struct reader_size opened_size = *size;
+    if (size->log)
+        opened_size.local_port = transport_local_port(&c->transport);
+    c->reader = c->protocol->open(c->check, &opened_size);
     if (c->reader == NULL) {
         transport_close(&c->transport);
         snprintf(errstr, ERRSTR_BYTES, "out of memory");

@@ -230,6 +230,18 @@ static int worker_init(struct iothread *t, struct worker *w, uint32_t index, err
     return -1;
 }
 
+static int log_prepare(struct iothread *t, errstr_t errstr)
+{
+    t->log.room = t->run->config.event_log_entries;
+    if (t->log.room == 0)
+        return 0;
+    t->log.entries = calloc(t->log.room, sizeof *t->log.entries);
+    if (t->log.entries != NULL)
+        return 0;
+    snprintf(errstr, ERRSTR_BYTES, "out of memory");
+    return -1;
+}
+
 static int figures_prepare(struct iothread *t, errstr_t errstr)
 {
     uint32_t parts = t->run->parts.total;
@@ -258,7 +270,7 @@ int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_work
         snprintf(errstr, ERRSTR_BYTES, "cannot create an I/O thread: %s", strerror(errno));
         return -1;
     }
-    if (figures_prepare(t, errstr) < 0)
+    if (figures_prepare(t, errstr) < 0 || log_prepare(t, errstr) < 0)
         return -1;
     if (schedule_is_open(&run->schedule) && waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
         return -1;
@@ -280,6 +292,7 @@ void iothread_free(struct iothread *t)
     }
     free(t->workers);
     free(t->parts);
+    free(t->log.entries);
     waiting_line_close(&t->line);
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);

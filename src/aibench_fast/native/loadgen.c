@@ -301,6 +301,11 @@ bool loadgen_tls(struct loadgen *g, const char **version, const char **cipher)
     return link != NULL;
 }
 
+const struct event_log *loadgen_event_log(const struct loadgen *g, uint32_t thread)
+{
+    return &g->threads[thread].log;
+}
+
 void loadgen_want_sample(struct loadgen *g)
 {
     int none = SAMPLE_NONE;

@@ -20,6 +20,7 @@
 #include "cluster.h"
 #include "connection.h"
 #include "errstr.h"
+#include "eventlog.h"
 #include "figures.h"
 #include "kind.h"
 #include "outages.h"
@@ -56,6 +57,7 @@ struct loadgen_config {
     int64_t reconnect_for_ns;  /* how long a worker tries to replace a lost connection, before it ends */
     bool stop_on_disconnect;   /* a lost connection ends the run */
     bool stop_on_failure;      /* a failed request ends the run */
+    uint64_t event_log_entries; /* how many events each I/O thread logs at most; see eventlog.h */
 };
 
 struct loadgen_snapshot {
@@ -126,6 +128,9 @@ uint64_t loadgen_read_outages(struct loadgen *g, uint32_t server, struct outage 
 /* Before the start: set the TLS version and the cipher of the first worker's connection, both static. Return false
  * without TLS. */
 bool loadgen_tls(struct loadgen *g, const char **version, const char **cipher);
+
+/* After the end: return the log of an I/O thread. */
+const struct event_log *loadgen_event_log(const struct loadgen *g, uint32_t thread);
 
 /* Request a copy of the next output that arrives. */
 void loadgen_want_sample(struct loadgen *g);

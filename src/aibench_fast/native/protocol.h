@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "eventlog.h"
 #include "iostatus.h"
 #include "replycheck.h"
 
@@ -24,6 +25,8 @@ struct reader_size {
     size_t reply_bytes;    /* of a usual reply, at most */
     uint32_t requests;     /* outstanding at most */
     size_t pieces;         /* of a request at most */
+    struct event_log *log; /* where to log events of streams of tokens, borrowed; NULL: nowhere */
+    uint16_t local_port;   /* with a log: of this end of the connection */
 };
 
 struct stream_end {

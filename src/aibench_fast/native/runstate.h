@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "clock.h"
+#include "eventlog.h"
 #include "figures.h"
 #include "keepalive.h"
 #include "loadgen.h"
@@ -89,6 +90,7 @@ struct iothread {
     _Atomic uint64_t most_worker_requests;
     struct counted counted;
     struct figures *parts; /* run->parts.total of them; NULL: none */
+    struct event_log log;
 };
 
 /* Lower a time to `ns`, if it is later or 0 (none): when several threads take requests at once, the one that is due

@@ -53,6 +53,10 @@ struct stream_reader {
     struct iovec *pieces; /* of the request */
     size_t piece_count;
     uint64_t listed_bytes; /* of all requests of the connection */
+    struct event_log *log; /* NULL: none */
+    uint16_t local_port;
+    uint32_t request; /* its number on this connection */
+    unsigned flags;   /* of the event that is read, enum event_flags */
     struct replycheck fault; /* what is wrong with an event; kind FAILURE_NONE: nothing */
 };
 
@@ -93,9 +97,11 @@ static void read_choice(struct stream_reader *r, yyjson_val *choice)
     bool answers = text_of(delta, "content") || text_of(choice, "text") ||
                    yyjson_arr_size(yyjson_obj_get(delta, "tool_calls")) > 0;
     bool reasons = text_of(delta, "reasoning_content") || text_of(delta, "reasoning");
+    bool finishes = yyjson_is_str(yyjson_obj_get(choice, "finish_reason"));
     if (answers || reasons)
         note_content(r, answers);
-    r->is_finished |= yyjson_is_str(yyjson_obj_get(choice, "finish_reason"));
+    r->is_finished |= finishes;
+    r->flags |= (answers ? EVENT_ANSWER : 0) | (reasons ? EVENT_REASONING : 0) | (finishes ? EVENT_FINISH : 0);
 }
 
 static void read_error(struct stream_reader *r, yyjson_val *error)
@@ -107,6 +113,7 @@ static void read_error(struct stream_reader *r, yyjson_val *error)
 
 static void read_usage(struct stream_reader *r, yyjson_val *usage)
 {
+    r->flags |= yyjson_is_obj(usage) ? EVENT_USAGE : 0;
     yyjson_val *output = yyjson_obj_get(usage, "completion_tokens"), *input = yyjson_obj_get(usage, "prompt_tokens");
     if (yyjson_is_uint(output))
         r->marks.output_tokens = yyjson_get_sint(output);
@@ -114,20 +121,21 @@ static void read_usage(struct stream_reader *r, yyjson_val *usage)
         r->marks.input_tokens = yyjson_get_sint(input);
 }
 
-/* Read an event's data. */
-static void read_event(struct stream_reader *r, const char *data, size_t bytes)
+static void log_event(struct stream_reader *r)
+{
+    const struct event_log_entry entry = {
+        .port = r->local_port,
+        .request = r->request,
+        .flags = (uint16_t)(r->flags ? r->flags : EVENT_NOTHING),
+        .came_ns = r->came_ns,
+    };
+    event_log_add(r->log, &entry);
+}
+
+static void read_json(struct stream_reader *r, const char *data, size_t bytes)
 {
     yyjson_alc pool;
     yyjson_alc_pool_init(&pool, r->json_pool, JSON_POOL_BYTES);
-    r->marks.events++;
-    r->marks.reads += r->counts_read;
-    r->counts_read = false;
-    if (r->marks.first_event_ns == 0)
-        r->marks.first_event_ns = r->came_ns;
-    if (bytes == strlen(DONE) && memcmp(data, DONE, bytes) == 0) {
-        r->is_done = true;
-        return;
-    }
     yyjson_doc *document = yyjson_read_opts((char *)data, bytes, 0, bytes < JSON_POOL_BYTES / 16 ? &pool : NULL, NULL);
     yyjson_val *root = yyjson_doc_get_root(document), *error = yyjson_obj_get(root, "error");
     if (!yyjson_is_obj(root))
@@ -138,6 +146,25 @@ static void read_event(struct stream_reader *r, const char *data, size_t bytes)
     read_choice(r, yyjson_arr_get_first(yyjson_obj_get(root, "choices")));
     read_usage(r, yyjson_obj_get(root, "usage"));
     yyjson_doc_free(document);
+}
+
+/* Read an event's data. */
+static void read_event(struct stream_reader *r, const char *data, size_t bytes)
+{
+    r->marks.events++;
+    r->marks.reads += r->counts_read;
+    r->counts_read = false;
+    r->flags = 0;
+    if (r->marks.first_event_ns == 0)
+        r->marks.first_event_ns = r->came_ns;
+    if (bytes == strlen(DONE) && memcmp(data, DONE, bytes) == 0) {
+        r->is_done = true;
+        r->flags = EVENT_DONE;
+    } else {
+        read_json(r, data, bytes);
+    }
+    if (r->log)
+        log_event(r);
 }
 
 /* A line is whole: data, a comment, another field, or the empty line behind an event. Each line of data is an event:
@@ -313,6 +340,9 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     r->gaps_room = GAPS_MIN;
     r->gaps_ns = malloc(r->gaps_room * sizeof *r->gaps_ns);
     r->pieces = calloc(size->pieces, sizeof *r->pieces);
+    r->log = size->log;
+    r->local_port = size->local_port;
+    r->request = UINT32_MAX; /* the first one makes it 0 */
     if (r->room == NULL || r->line == NULL || r->json_pool == NULL || r->gaps_ns == NULL || r->pieces == NULL) {
         close_reader(r);
         return NULL;
@@ -439,6 +469,7 @@ static uint32_t submit(void *of, const struct request_kind *kind, const struct i
 {
     struct stream_reader *r = of;
     (void)kind;
+    r->request++;
     r->piece_count = 0;
     r->marks = (struct token_marks){.output_tokens = TOKENS_UNKNOWN, .input_tokens = TOKENS_UNKNOWN};
     for (size_t i = 0; i < count; i++)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,6 +121,19 @@ bool transport_has_unacknowledged(const struct transport *t)
 {
     int bytes;
     return ioctl(t->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
+uint16_t transport_local_port(const struct transport *t)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip; /* IPv6 has its port at the same place */
+        struct sockaddr_storage room;
+    } local;
+    socklen_t bytes = sizeof local;
+    if (getsockname(t->fd, &local.any, &bytes) < 0 || local.any.sa_family == AF_UNIX)
+        return 0;
+    return ntohs(local.ip.sin_port);
 }
 
 const char *transport_error(const struct transport *t)

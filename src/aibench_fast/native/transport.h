@@ -51,6 +51,9 @@ ssize_t transport_receive_stamped(struct transport *t, char *to, size_t room, bo
 /* Return whether the peer's system has not acknowledged all that was sent, or had not when the connection ended. */
 bool transport_has_unacknowledged(const struct transport *t);
 
+/* Return the port of this end; 0 of a unix socket. */
+uint16_t transport_local_port(const struct transport *t);
+
 /* Describe the last failure; its errno must still be set. */
 const char *transport_error(const struct transport *t);
 
