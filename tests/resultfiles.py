@@ -230,3 +230,48 @@ def our_result(
         "interrupted": False,
     }
     return made(**(usual | changes))
+
+
+def token_result(
+    *,
+    workers: int = 4,
+    ttft_ms: float = 80.0,
+    gap_ms: float = 10.0,
+    length: int = 50,
+    seed: int = 1,
+    **changes: Any,
+) -> Result:
+    """A run of ours whose replies are streams of so many tokens each."""
+    rng = random.Random(seed)
+    firsts = [ttft_ms * rng.lognormvariate(0, 0.2) for _ in range(300)]
+    means = [gap_ms * rng.lognormvariate(0, 0.05) for _ in range(300)]
+    gaps = [gap_ms * rng.lognormvariate(0, 0.3) for _ in range(2000)]
+    stream_ms = ttft_ms + gap_ms * (length - 1)
+    rate = workers * 1000 / stream_ms
+    usual: dict[str, Any] = {
+        "model": "llama",
+        "query_label": "OpenAI chat - llama :stream",
+        "data_file": "prompts.jsonl",
+        "shape": (1,),
+        "dtype": "BYTES",
+        "server": {"facts": ServerFacts("vLLM", "0.11", "http://gpu-1:8000")},
+        "measured_s": 300 / rate,
+        "successes": 300,
+        "inferences": 300,
+        "tokens": {
+            "first_events": latencies(*(one / 20 for one in firsts)),
+            "first_tokens": latencies(*firsts),
+            "first_answers": latencies(*firsts),
+            "token_times": latencies(*means),
+            "chunk_gaps": latencies(*gaps),
+            "output_tokens": 300 * length,
+            "input_tokens": 300 * 512,
+            "chunks": 300 * length,
+            "events": 300 * (length + 2),
+            "event_reads": 300 * (length + 1),
+        },
+    }
+    return our_result(
+        workers=workers, autobatching=-1, rate=rate, p50_ms=stream_ms, seed=seed,
+        **(usual | changes),
+    )  # fmt: skip

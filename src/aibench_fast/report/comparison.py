@@ -88,7 +88,7 @@ def comparison_json(report: ComparisonReport) -> dict[str, Any]:
         "leave_out_1": sum(one.leaves_out_1 for one in report.judged),
         "leave_out_1_by_chance": report.by_chance,
         "comparisons": [
-            one.cell._asdict()
+            one.cell.values
             | {
                 "metric": one.metric.name,
                 "unit": one.metric.unit,
@@ -105,8 +105,8 @@ def comparison_json(report: ComparisonReport) -> dict[str, Any]:
             }
             for one in report.comparisons
         ],
-        "only_a": [cell._asdict() for cell in report.only_a],
-        "only_b": [cell._asdict() for cell in report.only_b],
+        "only_a": [cell.values for cell in report.only_a],
+        "only_b": [cell.values for cell in report.only_b],
         "differences": [asdict(difference) for difference in report.differences],
         "unknown": [asdict(difference) for difference in report.unknown],
     }

@@ -15,6 +15,7 @@ from aibench_fast.results.folder import Loaded
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notation import figure_text
 from aibench_fast.results.result import Result
+from aibench_fast.results.streamfigures import figures_of
 
 WIDTH, HEIGHT = 560, 240
 _NUMBER = "text-align: right; font-variant-numeric: tabular-nums"
@@ -35,7 +36,11 @@ def _(result: Result) -> str:
 @html.register
 def _(loaded: Loaded) -> str:
     """Return one row a result, and the files that were skipped."""
-    header = ("file", "client", "cell", "inferences/s", "p50 ms", "p99 ms", "failed")
+    figures = figures_of(loaded.records)
+    header = (
+        "file", "client", "cell", "inferences/s", "p50 ms", "p99 ms",
+        *(f"{one.name} {one.unit}" for one in figures), "failed",
+    )  # fmt: skip
     rows = [
         (
             run.path.name,
@@ -44,6 +49,7 @@ def _(loaded: Loaded) -> str:
             f"{run.inferences_per_s:.3f}",
             figure_text(run.quantile_ms("q50")),
             figure_text(run.quantile_ms("q99")),
+            *(figure_text(one.value(run)) for one in figures),
             str(run.failed),
         )
         for run in loaded.records

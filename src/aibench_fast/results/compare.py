@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from statistics import NormalDist
 
 import numpy as np
@@ -15,7 +16,9 @@ from aibench_fast.results.files import Cell, RunRecord, by_cell
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import least_count
 from aibench_fast.results.notebook import ShownInNotebooks
+from aibench_fast.results.servers import Figure
 from aibench_fast.results.significance import holm, welch_p
+from aibench_fast.results.streamfigures import figures_of
 
 CONFIDENCE = 0.95
 DEFAULT_THRESHOLD = 0.05
@@ -75,6 +78,19 @@ METRICS = (
     Metric("throughput", "inferences/s", True, lambda run: run.inferences_per_s),
     *map(_percentile, ("q50", "q95", "q99")),
 )
+
+
+def _of_streams(figure: Figure) -> Metric:
+    """Return the metric of a figure of streams of tokens."""
+    return Metric(
+        figure.name, figure.unit, figure.best is max, figure.value,
+        HISTOGRAM_STEP_MS if figure.unit == "ms" else 0.0,
+    )  # fmt: skip
+
+
+def _metrics(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Metric]:
+    """Return what is compared of a cell's runs."""
+    return [*METRICS, *map(_of_streams, figures_of([*a, *b]))]
 
 
 @dataclass(frozen=True)
@@ -168,11 +184,12 @@ def compare(
             f"{_lacking(cells_a, cells_b)}"
         )
     pairs = [(cells_a[cell], cells_b[cell]) for cell in common]
-    drifts = {metric.name: Drift(pairs, metric.value) for metric in METRICS}
+    metrics = [_metrics(*pair) for pair in pairs]
+    drifts = {one.name: Drift(pairs, one.value) for one in chain.from_iterable(metrics)}
     comparisons = [
         _compare_cell(cell, metric, *pair, drifts[metric.name].between(*pair))
-        for cell, pair in zip(common, pairs, strict=True)
-        for metric in METRICS
+        for cell, pair, of_cell in zip(common, pairs, metrics, strict=True)
+        for metric in of_cell
     ]
     differences, unknown = _differences(pairs)
     return ComparisonReport(

@@ -1,11 +1,14 @@
 """Results for other programs: one CSV table, or OpenMetrics text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.forms import QUANTILES
+from aibench_fast.results.stream import QUANTILES as STREAM_QUANTILES
+from aibench_fast.results.stream import RATES, TIMES, words_of
+from aibench_fast.results.streamfigures import time_ms
 from aibench_fast.results.tables import to_csv
 
 if TYPE_CHECKING:
@@ -42,9 +45,30 @@ def format_openmetrics(records: Sequence[RunRecord]) -> str:
             "aibench_failed_requests", "gauge", "Failed requests, those of the warm-up included.",
             [(run, {}, run.failed) for run in records],
         ),
+        *_stream_families([run for run in records if run.stream]),
     ]  # fmt: skip
     text: bytes = generate_latest(SimpleNamespace(collect=lambda: families))
     return text.decode()
+
+
+def _stream_families(records: Sequence[RunRecord]) -> Iterator["Metric"]:
+    """Yield the figures of streams of tokens, none if no result has any."""
+    if not records:
+        return
+    for key in RATES.values():
+        name = f"aibench_{'_'.join(words_of(key)).lower()}"
+        samples: list[Sample] = [(run, {}, (run.stream or {})[key]) for run in records]
+        yield _family(name, "gauge", f"{' '.join(words_of(key))}.".capitalize(), samples)
+    for times in TIMES:
+        samples = [
+            (run, {"quantile": str(quantile)}, value_ms / _MS_PER_S)
+            for run in records
+            for name, quantile in STREAM_QUANTILES.items()
+            if (value_ms := time_ms(run, times, name)) is not None
+        ]
+        name = f"aibench_{times.words.replace(' ', '_')}_seconds"
+        meaning = f"{times.words.capitalize()} of streams of tokens."
+        yield _family(name, "summary", meaning, samples, unit="seconds")
 
 
 Sample = tuple[RunRecord, dict[str, str], float]
@@ -66,11 +90,11 @@ def _labels(run: RunRecord) -> dict[str, str]:
     labels = {
         "file": run.path.name,
         "path": run.path,  # or results of one name in two folders would be one series
-        **run.cell._asdict(),
+        **run.cell.values,
         "model": run.model or "",
         "server": f"{run.server.kind} {run.server.version}" if run.server else "",
     }
-    return {name: _utf8(str(value)) for name, value in labels.items()}
+    return {name: _utf8(str(value)) for name, value in labels.items() if value is not None}
 
 
 def _utf8(text: str) -> str:

@@ -25,6 +25,7 @@ from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.result import WHOLE_PERIOD, Result, ServerFacts
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
+from aibench_fast.results.stream import stream_columns
 from aibench_fast.tensortype import describe
 
 NEWEST_MAJOR_VERSION = 1
@@ -58,14 +59,24 @@ class Cell(NamedTuple):
     """The limit in requests a second; 0 for none."""
     server_name: str = ""
     """The name of the server, of several that are compared."""
+    streams: bool = False
+    """Whether replies are streams of tokens, so that batches are none of its settings."""
 
     @property
     def variant(self) -> str:
         """Return the cell without its workers, in words."""
-        words = f"tensor batch {self.batch_size or 'of a mix'}"
+        words = "tokens" if self.streams else f"tensor batch {self.batch_size or 'of a mix'}"
         words = f"auto-batching {self.autobatching}, {words}" if self.autobatching >= 0 else words
         words = f"{self.server_name}, {words}" if self.server_name else words
         return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return the settings by name, those that do not apply as None; `streams` only if so."""
+        values = self._asdict()
+        if not values.pop("streams"):
+            return values
+        return values | {"autobatching": None, "batch_size": None, "streams": True}
 
     def __str__(self) -> str:
         """Return the whole cell in words."""
@@ -126,6 +137,8 @@ class RunRecord:
     interrupted: bool
     verdict: str | None
     """Whether client or server set the figures, and why, as the run itself judged."""
+    stream: Mapping[str, Any] | None
+    """The figures of streams of tokens, as `StreamFigures` declares them; None of other replies."""
     encoded_latencies: str | None = field(repr=False)
     """The histogram as the file has it."""
 
@@ -168,7 +181,7 @@ class RunRecord:
         return {
             "file": self.path.name,
             "client": self.client,
-            **self.cell._asdict(),
+            **self.cell.values,
             "inferences_per_s": self.inferences_per_s,
             **{f"{name}_ms": self.quantile_ms(name) for name in QUANTILES},
             "requests": self.requests,
@@ -181,6 +194,7 @@ class RunRecord:
             "server_version": self.server and self.server.version,
             "server_cores": self.server_use.cores,
             "server_memory_bytes": self.server_use.memory_bytes,
+            **stream_columns(self.stream or {}),
         }
 
     @property
@@ -199,6 +213,7 @@ class RunRecord:
             "latency": None if self.arrivals == CLOSED_LOOP else self.latency,
             "arrivals": self.arrivals,
             "shared memory": self.facts.get("SharedMemory", "none"),
+            "tokens from": (self.stream or {}).get("TokensFrom", "none"),
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
         return {name: None if value is None else fact_text(value) for name, value in known.items()}
@@ -340,6 +355,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             batch_size=int(number(document, "TensorBatchSize")),
             max_rps=values["MaxRps"] or 0,
             server_name=values["ServerName"] or "",
+            streams=values["Stream"] is not None,
         ),
         inferences_per_s=rate,
         quantiles_ms=known_ms,
@@ -374,6 +390,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         warnings=[str(one["Message"]) for one in values["Warnings"] or ()],
         interrupted=bool(values["Interrupted"]),
         verdict=_verdict(values),
+        stream=values["Stream"],
         encoded_latencies=str(encoded) if encoded else None,
     )
 

@@ -17,14 +17,20 @@ class Setting(NamedTuple):
     autobatching: int
     batch_size: int
     max_rps: float
+    streams: bool = False
 
     @property
     def variant(self) -> str:
         """The setting without its workers, in words."""
-        words = f"tensor batch {self.batch_size}"
+        words = "tokens" if self.streams else f"tensor batch {self.batch_size}"
         if self.autobatching:
             words = f"auto-batching {self.autobatching}, {words}"
         return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
+
+    @property
+    def of_tensors(self) -> dict[str, float]:
+        """Return the settings by name; `streams` is none of tensors."""
+        return {name: value for name, value in self._asdict().items() if name != "streams"}
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -33,7 +39,8 @@ class Setting(NamedTuple):
 
 def setting_of(cell: Cell) -> Setting:
     """Return the setting of a cell; a batch size that a server does not report counts as none."""
-    return Setting(cell.workers, max(0, cell.autobatching), cell.batch_size, cell.max_rps)
+    autobatching = max(0, cell.autobatching)
+    return Setting(cell.workers, autobatching, cell.batch_size, cell.max_rps, cell.streams)
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
             f"there is no result of a server {name}; servers are {', '.join(names) or 'unnamed'}"
         )
     return [
-        replace(run, cell=Cell(*setting))
+        replace(run, cell=Cell(**setting._asdict()))
         for run, setting in zip(found, _settings(found), strict=True)
     ]
 

@@ -9,9 +9,11 @@ from enum import StrEnum
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
-from aibench_fast.results.files import Cell, RunDetails, RunRecord
+from aibench_fast.errors import ConfigError
+from aibench_fast.results.files import Cell, RunDetails, RunRecord, by_cell
 from aibench_fast.results.notation import NOT_AVAILABLE
 from aibench_fast.results.servers import FIGURES, Figure, ServerGrid, by_server
+from aibench_fast.results.streamfigures import figures_of
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -85,6 +87,12 @@ P50_LATENCY = Figure(
     min,
 )
 METRICS = (THROUGHPUT, P50_LATENCY)
+STREAMS = "Streams of tokens"
+REQUEST_FIGURES = (
+    Figure("rate", "requests per second", "requests/s", THROUGHPUT.value, max),
+    *(figure for figure in FIGURES if figure.name in ("p50", "p99")),
+)
+"""Of streams of tokens, beside their own: each request is one inference."""
 
 Show = Callable[[Sequence[RunRecord]], str]
 """Returns the text for the runs of a cell."""
@@ -122,22 +130,29 @@ def _grid(axis: Axis, workers: Sequence[int], records: Iterable[RunRecord]) -> G
 def format_text(records: Sequence[RunRecord], stat: Stat) -> str:
     """Return the four tables of aibench's redisai_produce_results_table.py, byte for byte.
 
-    Results of named servers have tables of their own.
+    Results of named servers have tables of their own, and those of streams of tokens one.
     """
-    unnamed, servers = _apart(records)
-    tables = [
-        f"{RULE}\n" + "".join(_titled(*one) for one in _metric_tables(grid, stat))
-        for grid in grids(unnamed)
-    ]
+    unnamed, servers, streams = _apart(records)
+    groups = [_metric_tables(grid, stat) for grid in _shown_grids(unnamed)]
     if servers.names:
-        by_figure = "".join(_titled(*one) for one in _server_tables(servers, stat))
-        tables = [*(tables if unnamed else []), f"{RULE}\n{by_figure}"]
-    return "".join(tables)
+        groups.append(_server_tables(servers, stat))
+    if streams:
+        groups.append(iter([(STREAMS, _stream_cells(streams, stat))]))
+    return "".join(f"{RULE}\n{''.join(_titled(*one) for one in group)}" for group in groups)
 
 
-def _apart(records: Sequence[RunRecord]) -> tuple[list[RunRecord], ServerGrid]:
-    """Return the records of one server, which has no name, and those of several."""
-    return [run for run in records if not run.cell.server_name], by_server(records)
+def _apart(
+    records: Sequence[RunRecord],
+) -> tuple[list[RunRecord], ServerGrid, list[RunRecord]]:
+    """Return the records of one server, which has no name, those of several, and those of streams
+    of tokens.
+    """
+    others = [run for run in records if not run.cell.streams]
+    return (
+        [run for run in others if not run.cell.server_name],
+        by_server(others),
+        [run for run in records if run.cell.streams],
+    )
 
 
 Rows = list[list[str]]
@@ -155,6 +170,28 @@ def _server_tables(servers: ServerGrid, stat: Stat) -> Iterator[tuple[str, Rows]
         yield title, _server_cells(servers, _shown(figure, stat))
 
 
+def _stream_cells(records: Sequence[RunRecord], stat: Stat) -> Rows:
+    """Return a row for each cell, a column for each figure."""
+    figures = [*REQUEST_FIGURES, *figures_of(records)]
+    cells = by_cell(records)
+    settings = [_stream_setting(cell) for cell in cells]
+    heads = [name for name in settings[0] if any(one[name] for one in settings)]
+    rows = [
+        [*(str(setting[name]) for name in heads), *(_shown(one, stat)(runs) for one in figures)]
+        for setting, runs in zip(settings, cells.values(), strict=True)
+    ]
+    return [[*heads, *(f"{one.name} ({one.unit})" for one in figures)], *rows]
+
+
+def _stream_setting(cell: Cell) -> dict[str, Any]:
+    """Return the settings of a cell that apply to streams, by their heads."""
+    return {
+        "Server": cell.server_name,
+        "Workers": cell.workers,
+        "Limit (requests/s)": f"{cell.max_rps:g}",
+    }
+
+
 def _titled(title: str, rows: Rows) -> str:
     return "\n".join([f"## {title}", *(",".join(row) for row in rows)]) + "\n\n"
 
@@ -163,7 +200,7 @@ def _server_cells(servers: ServerGrid, show: Show) -> Rows:
     """Return a row for each setting, a column for each server."""
     rows = [
         [
-            *map(str, setting),
+            *map(str, setting.of_tensors.values()),
             *(_cell(servers.runs, (setting, name), show) for name in servers.names),
         ]
         for setting in servers.settings
@@ -205,17 +242,18 @@ def _summarised(
 
 def format_markdown(records: Sequence[RunRecord], stat: Stat) -> str:
     """Return the tables in Markdown, under the same titles."""
-    unnamed, servers = _apart(records)
+    unnamed, servers, streams = _apart(records)
     tables = [
-        *(one for grid in _shown_grids(unnamed, servers) for one in _metric_tables(grid, stat)),
+        *(one for grid in _shown_grids(unnamed) for one in _metric_tables(grid, stat)),
         *(_server_tables(servers, stat) if servers.names else ()),
+        *([(STREAMS, _stream_cells(streams, stat))] if streams else ()),
     ]
     return "\n".join(f"## {title}\n\n{_markdown(rows)}\n" for title, rows in tables)
 
 
-def _shown_grids(unnamed: Sequence[RunRecord], servers: ServerGrid) -> list[Grid]:
-    """Return the grids, none if all servers are named."""
-    return grids(unnamed) if unnamed or not servers.names else []
+def _shown_grids(unnamed: Sequence[RunRecord]) -> list[Grid]:
+    """Return the grids, none if all servers are named or all replies are streams of tokens."""
+    return grids(unnamed) if unnamed else []
 
 
 def _markdown(rows: Rows) -> str:
@@ -226,7 +264,7 @@ def _markdown(rows: Rows) -> str:
 
 def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
     """Return the tables' cells, one a row: the chosen value, and the spread of the runs."""
-    unnamed, servers = _apart(records)
+    unnamed, servers, streams = _apart(records)
     rows: list[dict[str, Any]] = []
     for grid in grids(unnamed):
         for metric in METRICS:
@@ -246,8 +284,16 @@ def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
             if values := _values(runs, figure):
                 rows.append(
                     {"table": "By server", "server": name, "metric": figure.name}
-                    | {"unit": figure.unit, **setting._asdict()}
+                    | {"unit": figure.unit, **setting.of_tensors}
                     | _summary(values, figure.best, stat)
+                )
+    for figure in (*REQUEST_FIGURES, *figures_of(streams)):
+        for cell, runs in by_cell(streams).items():
+            if values := _values(runs, figure):
+                rows.append(
+                    {"table": STREAMS, "server": cell.server_name or None}
+                    | {"metric": figure.name, "unit": figure.unit, "workers": cell.workers}
+                    | {"max_rps": cell.max_rps, **_summary(values, figure.best, stat)}
                 )
     return rows
 
@@ -292,18 +338,20 @@ def format_server_stat(
     """Return one server statistic of each cell's fastest run, from its last reporting period.
 
     As aibench's redisai_produce_server_stats_results_table.py prints it. `read` returns a
-    run's details; only the fastest runs are asked for theirs.
+    run's details; only the fastest runs are asked for theirs. ConfigError if none can have one.
     """
 
     def show(runs: Sequence[RunRecord]) -> str:
         fastest = max(runs, key=lambda run: run.inferences_per_s)
         return read(fastest).server_value(name) or NOT_AVAILABLE
 
-    unnamed, servers = _apart(records)
+    unnamed, servers, streams = _apart(records)
+    if len(streams) == len(records):
+        raise ConfigError(f"--server-stat {name}: servers of streams of tokens report none")
     parts = [f"{RULE}\n{BEST_RUN_NOTE}\n"]
     if servers.names:
         parts.append(f"{RULE}\n{_titled(f'By server: {name}', _server_cells(servers, show))}")
-    for grid in _shown_grids(unnamed, servers):
+    for grid in _shown_grids(unnamed):
         table = _titled(f"{grid.axis.name} {name} variation", _cells(grid, show))
         parts.append(f"{RULE}\n{table}")
     return "".join(parts)

@@ -10,7 +10,6 @@ from aibench_fast.cli.options.resultfiles import load_results
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
 from aibench_fast.results.compare import (
-    METRICS,
     MIN_RUNS,
     RECOMMENDED_RUNS,
     ComparisonReport,
@@ -123,12 +122,12 @@ def _advice(report: ComparisonReport) -> Iterator[str]:
             f"few runs give intervals as wide as {low:.3f} to {high:.3f}: make {RECOMMENDED_RUNS} "
             "runs on each side, or more"
         )
-    for metric in METRICS:
-        if any(
-            one.verdict is ComparisonVerdict.NOT_KNOWN and one.metric is metric
-            for one in report.comparisons
-        ):
-            yield (
-                f"no verdict on {metric.name} of runs with fewer than {metric.least_requests} "
-                "requests: measure more"
-            )
+    unknown = {
+        one.metric.name: one.metric.least_requests
+        for one in report.comparisons
+        if one.verdict is ComparisonVerdict.NOT_KNOWN
+    }
+    for name, least_requests in unknown.items():
+        yield (
+            f"no verdict on {name} of runs with fewer than {least_requests} requests: measure more"
+        )

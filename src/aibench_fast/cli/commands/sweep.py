@@ -26,6 +26,7 @@ from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
 from aibench_fast.report import text
 from aibench_fast.results.result import MAX_NOT_SENT, Result
+from aibench_fast.results.stream import stream_words
 from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.grid import Grid, raw_file
@@ -193,4 +194,5 @@ def _outcome(result: Result) -> str:
         failures += f", {result.not_sent_share:.1%} of the due requests were not sent"
     expected = "".join(f"\n    {one}" for one in result.expectations)
     shown = text.format_ms(p50, ".3f")
-    return f"{result.inferences_per_s:.3f} inferences/s, p50 {shown}{failures}{expected}"
+    streams = f", {stream_words(result.stream)}" if result.stream else ""
+    return f"{result.inferences_per_s:.3f} inferences/s, p50 {shown}{streams}{failures}{expected}"
