@@ -3,8 +3,9 @@
 # make data-vision   tensors of COCO 2017's photographs in /tmp/bulk_data/vision_tensors.out
 # make perf    compare the client's costs with other programs: a table of ratios, 40 minutes; PERF has its options
 # make test    all tests that need nothing but what make system names, and the twenty slowest of them
-# make test-servers  the tests that need KServe, MLServer, Triton or a browser
-# make servers KServe's server, MLServer and BentoML for those, 1 GB under build/servers
+# make test-servers  the tests that need servers that others wrote, or a browser
+# make servers those servers, some 3.5 GB under build/servers: KServe, MLServer, BentoML, transformers serve,
+#              guidellm's mock and LiteLLM's proxy
 # make dist    sdist and wheel in dist/, installed with all extras in clean environments and tried
 # make fields  the JSON Schema of a result and the page of its fields in docs/, from their declarations
 # make docs    the documentation's site in build/site; dead links are errors
@@ -79,14 +80,17 @@ test-servers: $(TEST_SERVERS)
 	@$(MAKE) --no-print-directory -j 2 servers
 	$(PYTHON) -m pytest -n 2 --dist loadfile tests/external $(PYTEST)
 
-servers: $(SERVERS)/kserve/.installed $(SERVERS)/mlserver/.installed $(SERVERS)/bentoml/.installed
+servers: $(patsubst %,$(SERVERS)/%/.installed,kserve mlserver bentoml tokens litellm)
 
-$(SERVERS)/kserve/.installed: PACKAGE := kserve==0.21.0
-$(SERVERS)/mlserver/.installed: PACKAGE := mlserver==1.7.1
-$(SERVERS)/bentoml/.installed: PACKAGE := bentoml>=1.4
+$(SERVERS)/kserve/.installed: WANTED := 'kserve==0.21.0'
+$(SERVERS)/mlserver/.installed: WANTED := 'mlserver==1.7.1'
+$(SERVERS)/bentoml/.installed: WANTED := 'bentoml>=1.4'
+# Of this version pip takes the wheel without CUDA where it finds one: 200 MB in place of 5 GB.
+$(SERVERS)/tokens/.installed: WANTED := 'torch==2.13.0' 'transformers[serving]==5.24.0' 'guidellm==0.8.1'
+$(SERVERS)/litellm/.installed: WANTED := 'litellm[proxy]==1.108.7'
 $(SERVERS)/%/.installed:
 	$(PYTHON3) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet '$(PACKAGE)'
+	$(@D)/bin/python -m pip install --quiet $(WANTED)
 	@touch $@
 
 # auditwheel tags the wheel with the systems that it runs on.

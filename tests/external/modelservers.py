@@ -5,28 +5,20 @@ environment of its own; without one its tests are skipped or, in CI, fail.
 """
 
 import json
-import os
 import socket
-import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ci import missing
 from echomodels import MODELS, TRITON_MODELS, described, outputs_of
+from serverprocesses import HERE, answers, program, serving
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.server.ports import free_port
-from aibench_fast.server.process import end_process, wait_until_ready
 from aibench_fast.server.triton import Mobilenet, TritonServer, write_code
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-ENVIRONMENTS = ROOT / "build" / "servers"
 MESSAGE_BYTES = 64 << 20
 """The largest message of gRPC, of the servers that have an option for it."""
 
@@ -40,14 +32,6 @@ class Urls(NamedTuple):
     @classmethod
     def of(cls, port: int, grpc_port: int) -> "Urls":
         return cls(f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{grpc_port}")
-
-
-def program(server: str, name: str) -> Path:
-    """A program of a server's environment."""
-    found = ENVIRONMENTS / server / "bin" / name
-    if not found.is_file():
-        missing(f"no {found.relative_to(ROOT)}: make servers")
-    return found
 
 
 @contextmanager
@@ -153,32 +137,16 @@ def triton(folder: Path) -> Iterator[Urls]:
 
 @contextmanager
 def _running(command: list[str], folder: Path, urls: Urls) -> Iterator[Urls]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            start_new_session=True, env={**os.environ, "PYTHONPATH": str(HERE)},
-        )  # fmt: skip
-    try:
-        wait_until_ready(process, command[0], lambda: _serves_all(urls), folder / "log")
+    with serving(command, folder, lambda: _serves_all(urls)):
         yield urls
-    finally:
-        end_process(process)
 
 
 def _serves_all(urls: Urls) -> bool:
     ready = (f"{urls.http}/v2/models/{name}/ready" for name in MODELS)
-    return _listens(urls.grpc) and all(map(_answers, ready))
+    return _listens(urls.grpc) and all(map(answers, ready))
 
 
 def _listens(url: str) -> bool:
     host, _, port = url.removeprefix("grpc://").rpartition(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) == 0
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False

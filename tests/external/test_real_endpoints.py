@@ -2,44 +2,17 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from commandline import Cli
-from modelservers import HERE, program
+from serverprocesses import HERE, answers, program, serving
 
 from aibench_fast import Result, RunConfig, run
 from aibench_fast.server.ports import free_port
-from aibench_fast.server.process import end_process, wait_until_ready
 from aibench_fast.tensors.photographs import SAMPLE_FOLDER
-
-
-@contextmanager
-def serving(command: list[str], folder: Path, url: str, ready: str) -> Iterator[str]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            start_new_session=True, env={**os.environ, "PYTHONPATH": str(HERE)},
-        )  # fmt: skip
-    try:
-        wait_until_ready(process, command[0], lambda: answers(f"{url}{ready}"), folder / "log")
-        yield url
-    finally:
-        end_process(process)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +20,8 @@ def fastapi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     # KServe's server is made of FastAPI, so that its environment has it.
     command = [str(program("kserve", "python")), str(HERE / "endpoint_fastapi.py"), str(port)]
-    folder = tmp_path_factory.mktemp("fastapi")
-    with serving(command, folder, f"http://127.0.0.1:{port}", "/health") as url:
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, tmp_path_factory.mktemp("f"), lambda: answers(f"{url}/health")):
         yield url
 
 
@@ -59,8 +32,8 @@ def bentoml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         str(program("bentoml", "bentoml")), "serve", "endpoint_bentoml:Sums", "--host",
         "127.0.0.1", "--port", str(port), "--working-dir", str(HERE),
     ]  # fmt: skip
-    folder = tmp_path_factory.mktemp("bentoml")
-    with serving(command, folder, f"http://127.0.0.1:{port}", "/readyz") as url:
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, tmp_path_factory.mktemp("b"), lambda: answers(f"{url}/readyz")):
         yield url
 
 
