@@ -12,7 +12,7 @@ from resultfiles import changed, our_result, token_result
 
 import aibench_fast
 from aibench_fast.results.result import ServerFacts
-from aibench_fast.results.stream import TIMES
+from aibench_fast.results.streamnames import TIMES
 from aibench_fast.studies.thresholds import parse_expectation
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.stream import QUANTILES as STREAM_QUANTILES
-from aibench_fast.results.stream import RATES, TIMES, words_of
 from aibench_fast.results.streamfigures import time_ms
+from aibench_fast.results.streamnames import RATES, TIMES, key_words
 from aibench_fast.results.tables import to_csv
 
 if TYPE_CHECKING:
@@ -56,9 +56,12 @@ def _stream_families(records: Sequence[RunRecord]) -> Iterator["Metric"]:
     if not records:
         return
     for key in RATES.values():
-        name = f"aibench_{'_'.join(words_of(key)).lower()}"
-        samples: list[Sample] = [(run, {}, (run.stream or {})[key]) for run in records]
-        yield _family(name, "gauge", f"{' '.join(words_of(key))}.".capitalize(), samples)
+        samples: list[Sample] = [
+            (run, {}, value) for run in records if (value := (run.stream or {}).get(key))
+        ]
+        words = key_words(key)
+        name = f"aibench_{words.replace(' ', '_')}"
+        yield _family(name, "gauge", f"{words.capitalize()}.", samples)
     for times in TIMES:
         samples = [
             (run, {"quantile": str(quantile)}, value_ms / _MS_PER_S)

@@ -25,7 +25,7 @@ from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.result import WHOLE_PERIOD, Result, ServerFacts
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import OVERALL, ServerUse, last_value, server_use
-from aibench_fast.results.stream import stream_columns
+from aibench_fast.results.streamnames import stream_columns
 from aibench_fast.tensortype import describe
 
 NEWEST_MAJOR_VERSION = 1

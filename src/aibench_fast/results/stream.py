@@ -1,9 +1,8 @@
 """What a run saw of streams of tokens: when tokens came, and how many."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args, get_type_hints
+from typing import Any, TypedDict
 
 from aibench_fast.results.fields import counter
 from aibench_fast.results.forms import delays
@@ -107,71 +106,6 @@ class StreamFigures(TypedDict):
     """Events with content of streams that failed."""
 
 
-FROM_DUE = "FromDue"
-"""Ends the key of times that count from when requests were due."""
-
-
-@dataclass(frozen=True)
-class NamedTimes:
-    """Times among the figures of streams, which commands find by name."""
-
-    key: str
-    """In `StreamFigures`."""
-
-    @property
-    def words(self) -> str:
-        """The key in words, such as `time to first token`."""
-        return " ".join(words_of(self.key)).lower()
-
-    @property
-    def name(self) -> str:
-        """The name in options, such as `ttft` or `gap`."""
-        first, *_, last = words_of(self.key)
-        is_time = first == "Time"
-        return ("".join(word[0] for word in words_of(self.key)) if is_time else last).lower()
-
-    def of(self, stream: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the times of a result's figures, from when requests were due if they were; None
-        without any.
-        """
-        return stream.get(self.key + FROM_DUE) or stream.get(self.key)
-
-    def is_shown(self, stream: Mapping[str, Any]) -> bool:
-        """Whether there are any and other times do not say the same.
-
-        The time to the first answer is that to the first token, unless a model reasons.
-        """
-        first_token = "TimeToFirstToken"
-        is_repeated = (
-            self.key == "TimeToFirstAnswer" and stream.get(self.key) == stream[first_token]
-        )
-        return self.of(stream) is not None and not is_repeated
-
-
-def words_of(key: str) -> list[str]:
-    """Return the words of a key, such as `Chunk` and `Gap`."""
-    return re.findall("[A-Z][a-z]*", key)
-
-
-def _named_times() -> Iterator[NamedTimes]:
-    for key, kind in get_type_hints(StreamFigures).items():
-        if Times in get_args(kind) and not key.endswith(FROM_DUE):
-            yield NamedTimes(key)
-
-
-TIMES = (*_named_times(),)
-"""All times that `StreamFigures` declares, in order."""
-
-
-PER_SECOND = "PerSecond"
-RATES = {
-    words_of(key.removesuffix(PER_SECOND))[-1].lower(): key
-    for key in get_type_hints(StreamFigures)
-    if key.endswith(PER_SECOND)
-}
-"""The keys of all figures per second that `StreamFigures` declares, by name: `tokens`."""
-
-
 def times_of(found: LatencyHistogram) -> dict[str, Any] | None:
     """Return times as results have them; None without any."""
     if found.count == 0:
@@ -202,33 +136,6 @@ def stream_figures(tokens: Tokens, output_tokens_per_s: float) -> Mapping[str, A
         "EventsPerRead": tokens.events / tokens.event_reads if tokens.event_reads else 0.0,
         "FailedChunks": tokens.failed_chunks,
     }
-
-
-def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result's figures of streams as columns of a table, times in milliseconds."""
-    columns = {
-        f"{times.name}_{quantile}_ms": found.get(quantile)
-        for times in TIMES
-        if (found := times.of(stream))
-        for quantile in ("mean", *QUANTILES)
-    }
-    others = {
-        "_".join(words_of(key)).lower(): value
-        for key, value in stream.items()
-        if isinstance(value, int | float | str)
-    }
-    return columns | others
-
-
-def stream_words(stream: Mapping[str, Any]) -> str:
-    """Return the rates and medians of figures of streams, for a line."""
-    rates = [f"{stream[key]:.1f} {name}/s" for name, key in RATES.items()]
-    medians = [
-        f"{times.name} {found['q50']:.3f}"
-        for times in TIMES
-        if times.is_shown(stream) and (found := times.of(stream))
-    ]
-    return ", ".join([*rates, *([f"p50 of {', '.join(medians)} ms"] if medians else [])])
 
 
 _NAMES = {

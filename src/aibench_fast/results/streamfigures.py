@@ -6,7 +6,7 @@ from typing import Any
 
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.servers import Figure
-from aibench_fast.results.stream import RATES, TIMES, NamedTimes
+from aibench_fast.results.streamnames import RATES, TIMES, NamedTimes
 
 SHOWN_QUANTILES = {"q50": "p50", "q99": "p99"}
 

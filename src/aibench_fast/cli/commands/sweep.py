@@ -26,7 +26,7 @@ from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
 from aibench_fast.report import text
 from aibench_fast.results.result import MAX_NOT_SENT, Result
-from aibench_fast.results.stream import stream_words
+from aibench_fast.results.streamnames import stream_words
 from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.grid import Grid, raw_file

@@ -1,0 +1,82 @@
+"""Figures of streams of tokens by the names that they have in options, tables and comparisons."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FROM_DUE = "FromDue"
+"""Ends the key of times that count from when requests were due."""
+_FIRST_TOKEN, _FIRST_ANSWER = "TimeToFirstToken", "TimeToFirstAnswer"
+
+
+@dataclass(frozen=True)
+class NamedTimes:
+    """Times among the figures of streams."""
+
+    name: str
+    """In options, such as `ttft`."""
+    key: str
+    """In `StreamFigures`."""
+
+    @property
+    def words(self) -> str:
+        """The key in words, such as `time to first token`."""
+        return key_words(self.key)
+
+    def of(self, stream: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the times of a result's figures, from when requests were due if they were; None
+        without any.
+        """
+        return stream.get(self.key + FROM_DUE) or stream.get(self.key)
+
+    def is_shown(self, stream: Mapping[str, Any]) -> bool:
+        """Whether there are any and other times do not say the same.
+
+        The time to the first answer is that to the first token, unless a model reasons.
+        """
+        is_repeated = self.key == _FIRST_ANSWER and stream[self.key] == stream[_FIRST_TOKEN]
+        return self.of(stream) is not None and not is_repeated
+
+
+TIMES = (
+    NamedTimes("ttfe", "TimeToFirstEvent"),
+    NamedTimes("ttft", _FIRST_TOKEN),
+    NamedTimes("ttfa", _FIRST_ANSWER),
+    NamedTimes("tpot", "TimePerOutputToken"),
+    NamedTimes("gap", "ChunkGap"),
+)
+RATES = {"tokens": "OutputTokensPerSecond"}
+"""Keys of figures of which more is better, by name."""
+
+
+def key_words(key: str) -> str:
+    """Return a key in words, such as `chunk gap`."""
+    return " ".join(re.findall("[A-Z][a-z]*", key)).lower()
+
+
+def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result's figures of streams as columns of a table, times in milliseconds."""
+    columns = {
+        f"{times.name}_{statistic}_ms": value
+        for times in TIMES
+        if (found := times.of(stream))
+        for statistic, value in found.items()
+    }
+    others = {
+        key_words(key).replace(" ", "_"): value
+        for key, value in stream.items()
+        if isinstance(value, int | float | str)
+    }
+    return columns | others
+
+
+def stream_words(stream: Mapping[str, Any]) -> str:
+    """Return the rates and medians of figures of streams, for a line."""
+    rates = [f"{value:.1f} {name}/s" for name, key in RATES.items() if (value := stream.get(key))]
+    medians = [
+        f"{times.name} {found['q50']:.3f}"
+        for times in TIMES
+        if times.is_shown(stream) and (found := times.of(stream))
+    ]
+    return ", ".join([*rates, *([f"p50 of {', '.join(medians)} ms"] if medians else [])])
