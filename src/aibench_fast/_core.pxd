@@ -297,6 +297,19 @@ cdef extern from "parts.h" nogil:
     const char *const dimension_names[DIMENSIONS]
 
 
+cdef extern from "tokenstream.h" nogil:
+    enum stream_end_rule:
+        STREAM_END_USUAL
+        STREAM_END_DONE
+        STREAM_END_FINISH
+        STREAM_END_HTTP
+    struct token_plan:
+        stream_end_rule end
+        int64_t first_token_timeout_ns
+        int64_t token_timeout_ns
+        uint64_t min_tokens
+
+
 cdef extern from "kind.h" nogil:
     enum:
         KIND_INPUTS_MAX
@@ -317,6 +330,7 @@ cdef extern from "kind.h" nogil:
         reply_plan plan
         http_plan http
         oip_outputs grpc
+        token_plan tokens
         const char *const *written
         size_t output_bytes
         size_t output_bytes_max

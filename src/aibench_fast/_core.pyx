@@ -438,6 +438,21 @@ cdef int _fill_any_http(request_kind *native, plan) except -1:
     return 0
 
 
+cdef dict _STREAM_ENDS = {
+    "usual": STREAM_END_USUAL, "done": STREAM_END_DONE, "finish": STREAM_END_FINISH,
+    "http": STREAM_END_HTTP,
+}
+
+
+cdef int _fill_tokens(request_kind *native, plan) except -1:
+    native.tokens.end = _STREAM_ENDS[plan.stream_end]
+    native.tokens.first_token_timeout_ns = plan.first_token_timeout_ns
+    native.tokens.token_timeout_ns = plan.token_timeout_ns
+    native.tokens.min_tokens = plan.min_tokens
+    native.text_bytes = plan.text_bytes
+    return 0
+
+
 cdef int _fill_grpc(request_kind *native, plan, list kept) except -1:
     """`kept`: as above."""
     _fill_outputs(&native.grpc, plan.outputs, kept)
@@ -455,7 +470,7 @@ cdef const protocol *_fill_plan(request_kind *native, plan, list kept) except NU
         _fill_any_http(native, plan)
         return &http_any_protocol
     if isinstance(plan, coretypes.TokenPlan):
-        native.text_bytes = plan.text_bytes
+        _fill_tokens(native, plan)
         return &tokenstream_protocol
     if isinstance(plan, coretypes.GrpcPlan):
         _fill_grpc(native, plan, kept)

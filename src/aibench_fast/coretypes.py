@@ -172,7 +172,13 @@ class AnyHttpPlan(NamedTuple):
 
 
 class TokenPlan(NamedTuple):
-    """Streams of tokens; see native/tokenstream.h."""
+    """What streams of tokens have to be; see native/tokenstream.h. A limit of 0 is no limit."""
+
+    stream_end: str = "usual"
+    """What has to come before the end of a reply: `usual`, `done`, `finish` or `http`."""
+    first_token_timeout_ns: int = 0
+    token_timeout_ns: int = 0
+    min_tokens: int = 0
 
     text_bytes: int = 4096
     """The size of what is received at once, usually at most."""

@@ -151,6 +151,42 @@ WHOLE = {
         (1, 1),
     ),
     "no space behind data": ([delta(content="a").replace(b": ", b":", 1), DONE], (1, 1)),
+    "a byte order mark": ([b"\xef\xbb\xbf" + delta(content="a"), DONE], (1, 1)),
+    "data of several lines": (
+        [b'data: {"choices": [{\ndata: "delta":\r\ndata:{"content": "a"}}]}\n\n', DONE],
+        (1, 1),
+    ),
+    "no empty line at the end": ([delta(content="a"), DONE.rstrip() + b"\n"], (1, 1)),
+    "several choices": (
+        [
+            event({"choices": [{"index": 1, "delta": {"content": "a"}}]}),
+            event(
+                {"choices": [{"index": 0, "delta": {}}, {"index": 1, "delta": {"content": "b"}}]}
+            ),
+            DONE,
+        ],
+        (2, 2),
+    ),
+    "a field that hides lengths": (
+        [event({"choices": [{"delta": {"content": "a"}}], "obfuscation": 'x]}"y'}), DONE],
+        (1, 1),
+    ),
+    "keys elsewhere and escapes": (
+        [
+            event({"x": {"choices": [{"delta": {"content": "n"}}], "error": "n"}, "choices": []}),
+            event('{"choices":[{"delta":{"cont\\u0065nt":"\\"}]}"}}]}'),
+            DONE,
+        ],
+        (1, 1),
+    ),
+    "usage in each event": (
+        [
+            event({"choices": [{"delta": {"content": "ab"}}], "usage": {"completion_tokens": 2}}),
+            event({"choices": [{"delta": {"content": "c"}}], "usage": {"completion_tokens": 3}}),
+            DONE,
+        ],
+        (3, 2),
+    ),
     "a null error": ([event({"error": None, "choices": [{"text": "a"}]}), DONE], (1, 1)),
     "a long event": ([delta(content="x" * 100_000), usage(1), DONE], (1, 1)),
     "many tokens": ([*[delta(content="a")] * 9_000, DONE], (9_000, 9_000)),
@@ -218,6 +254,14 @@ FAILED: dict[str, tuple[Sequence[Piece], str, str]] = {
     "error event": (
         whole(delta(content="a"), event({"error": {"message": "out of memory"}}), DONE),
         "error_event", "after 1 chunks: out of memory",
+    ),
+    "error by the type of the event": (
+        whole(delta(content="a"), b"event: error\n" + event({"message": "no room"}), DONE),
+        "error_event", "after 1 chunks: no room",
+    ),
+    "bytes behind the end": (
+        [CHUNKED, chunked([delta(content="a"), DONE]) + b"HTTP/1.1 200 OK\r\n"],
+        "protocol", "bytes behind the end of the reply",
     ),
     "end before the end": (
         whole(delta(content="a"), delta(content="b")),

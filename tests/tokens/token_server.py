@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,11 +44,15 @@ def whole(*events: bytes) -> list[Piece]:
 class TokenServer:
     """Answers request `number`, from 0 on, with given pieces; `asked` has the bodies."""
 
-    def __init__(self, answer: Callable[[int], Sequence[Piece]]) -> None:
+    def __init__(
+        self, answer: Callable[[int], Sequence[Piece]], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._answer = answer
+        self._tls = tls
         self.asked: list[dict[str, Any]] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "https" if tls else "http"
+        self.address = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -59,6 +64,8 @@ class TokenServer:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             thread = threading.Thread(target=self._serve, args=(connection,))
             self._threads.append(thread)
             thread.start()
@@ -97,8 +104,10 @@ def _read(stream: Any) -> bytes:
 
 
 @contextmanager
-def token_server(answer: Callable[[int], Sequence[Piece]]) -> Iterator[TokenServer]:
-    server = TokenServer(answer)
+def token_server(
+    answer: Callable[[int], Sequence[Piece]], tls: ssl.SSLContext | None = None
+) -> Iterator[TokenServer]:
+    server = TokenServer(answer, tls)
     try:
         yield server
     finally:

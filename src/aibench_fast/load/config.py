@@ -168,6 +168,8 @@ class RunConfig(ProtocolSettings):
         _seconds("duration_s", self.duration_s, or_zero=True)
         _seconds("reporting_period_s", self.reporting_period_s, least=MIN_PERIOD_S)
         _seconds("reply_timeout_s", self.reply_timeout_s)
+        _seconds("first_token_timeout_s", self.first_token_timeout_s, or_zero=True)
+        _seconds("token_timeout_s", self.token_timeout_s, or_zero=True)
         _seconds("connect_timeout_s", self.connect_timeout_s)
         _seconds("reconnect_for_s", self.reconnect_for_s, or_zero=True)
         _one_of("on_disconnect", self.on_disconnect, ON_DISCONNECT)

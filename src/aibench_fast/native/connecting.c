@@ -43,6 +43,7 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
         .reply_bytes = t->run->reply_bytes_max,
         .requests = config->pipeline,
         .pieces = t->run->pieces_max,
+        .shared = t->shared,
         .log = t->log.entries ? &t->log : NULL,
     };
     uint32_t replies_at_once = config->protocol->streams ? config->pipeline : 1;

@@ -16,6 +16,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, const
     if (opened < 0)
         return opened;
     struct reader_size opened_size = *size;
+    opened_size.waited_ns = &c->reply_wait_ns;
     if (size->log)
         opened_size.local_port = transport_local_port(&c->transport);
     c->reader = c->protocol->open(c->check, &opened_size);
@@ -31,6 +32,7 @@ int connection_open(struct connection *c, const struct endpoint *endpoint, const
     c->hung_up = false;
     c->has_unjudged = false;
     c->receives = 0;
+    c->unstamped = c->protocol->stamps_all ? 0 : RECEIVES_A_STAMP - 1;
     c->reply_wait_ns = -1;
     return 0;
 }
@@ -81,7 +83,7 @@ static ssize_t receive(struct connection *c, bool *more)
         return -1;
     }
     struct transport *from = &c->transport;
-    ssize_t got = c->receives++ % RECEIVES_A_STAMP == 0
+    ssize_t got = (c->receives++ & c->unstamped) == 0
                       ? transport_receive_stamped(from, to, room, more, &c->reply_wait_ns)
                       : transport_receive(from, to, room, more);
     if (got > 0) {

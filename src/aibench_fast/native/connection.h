@@ -31,7 +31,8 @@ struct connection {
     bool hung_up;                 /* the peer will send no more; the owner sets it when epoll says so */
     size_t endless_bytes;         /* so many bytes without a whole reply are a failure */
     bool has_unjudged;            /* bytes were received that are not judged yet */
-    uint32_t receives;            /* one in RECEIVES_A_STAMP of them is timed */
+    uint32_t receives;
+    uint32_t unstamped;           /* those are timed whose number has none of these bits */
     int64_t reply_wait_ns;        /* how long the bytes of the last receive had waited in the kernel; -1: not
                                    * timed. The owner resets it to -1 */
 };

@@ -127,8 +127,7 @@ void count_tokens(struct iothread *t, const struct request *request, const struc
 {
     union run_counters *counters = &t->counted.counters;
     union run_histograms *histograms = &t->counted.histograms;
-    bool is_counted = marks->output_tokens != TOKENS_UNKNOWN;
-    uint64_t tokens = is_counted ? (uint64_t)marks->output_tokens : marks->chunks;
+    uint64_t tokens = token_marks_tokens(marks);
     if (!succeeded) {
         counter_add(&counters->failed_chunks, marks->chunks);
         return;
@@ -138,7 +137,8 @@ void count_tokens(struct iothread *t, const struct request *request, const struc
     counter_add(&counters->chunks, marks->chunks);
     counter_add(&counters->events, marks->events);
     counter_add(&counters->event_reads, marks->reads);
-    counter_add(&counters->uncounted_streams, !is_counted);
+    counter_add(&counters->stamped_reads, marks->stamped_reads);
+    counter_add(&counters->uncounted_streams, marks->output_tokens == TOKENS_UNKNOWN);
     histogram_record(&histograms->first_events, marks->first_event_ns - request->started_ns);
     histogram_record(&histograms->first_tokens, marks->first_content_ns - request->started_ns);
     if (request->arrival.due_ns)

@@ -30,9 +30,8 @@ void count_left_over(struct iothread *t);
 /* Count how long the reply waited for this thread, in the measured part. */
 void count_reply_wait(struct iothread *t, struct worker *w);
 
-/* Count what came of a stream of tokens, a measured success or a failure. */
-void count_tokens(struct iothread *t, const struct request *request, const struct token_marks *marks,
-                  bool succeeded);
+/* Count what came of a measured stream of tokens. */
+void count_tokens(struct iothread *t, const struct request *request, const struct token_marks *marks, bool succeeded);
 
 /* The worker's connection was made at `now_ns`. */
 void count_connected(struct iothread *t, const struct worker *w, int64_t now_ns);

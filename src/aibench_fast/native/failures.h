@@ -33,6 +33,9 @@
     X(FAILURE_CLUSTER_DOWN, "cluster_down")     /* CLUSTERDOWN: the cluster takes no requests for now */     \
     X(FAILURE_ERROR_EVENT, "error_event")       /* an error within a stream of tokens */                     \
     X(FAILURE_STREAM_CUT, "stream_cut")         /* a stream of tokens that ends before it is whole */        \
+    X(FAILURE_FIRST_TOKEN_TIMEOUT, "first_token_timeout") /* no token within the limit for the first */      \
+    X(FAILURE_TOKEN_TIMEOUT, "token_timeout")   /* a pause between tokens that is longer than its limit */   \
+    X(FAILURE_TOO_FEW_TOKENS, "too_few_tokens") /* of a whole stream */                                      \
     X(FAILURE_REDIRECTED, "redirected")         /* from node to node of a cluster, and to none that answers */ \
     /* The statuses of gRPC; UNAVAILABLE is above. */                                                        \
     X(FAILURE_CANCELLED, "cancelled")                                                                        \

@@ -52,8 +52,10 @@
     X(chunks)           /* of the same: events with content */                                               \
     X(events)           /* of the same */                                                                    \
     X(event_reads)      /* of the same: receives that brought the end of an event */                         \
+    X(stamped_reads)    /* of those: the ones with a stamp of the kernel */                                  \
     X(uncounted_streams) /* of the same: streams whose tokens the server did not count */                    \
-    X(failed_chunks)    /* of streams that failed */                                                         \
+    X(failed_chunks)    /* of measured streams that failed */                                                \
+    X(other_chunks)     /* of streams that are not measured, and of such that were abandoned */              \
     X(begun)            /* requests handed to a connection, or given up for want of one */
 
 /* Of the measured part of the run. */

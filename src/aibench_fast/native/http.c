@@ -578,10 +578,15 @@ static void settle_any(void *of)
 
 void http_judge(const struct protocol *protocol, struct replycheck *check, const char *bytes, size_t count)
 {
-    void *r = protocol->open(check, &(struct reader_size){.unjudged_bytes = count, .requests = 1, .pieces = 1});
+    void *shared = protocol->share ? protocol->share() : NULL;
+    void *r = NULL;
     enum io_status status = IO_AGAIN;
+    if (shared || !protocol->share)
+        r = protocol->open(check, &(struct reader_size){
+            .unjudged_bytes = count, .requests = 1, .pieces = 1, .shared = shared});
     if (r == NULL) {
         replycheck_fail(check, FAILURE_PROTOCOL, "out of memory");
+        free(shared);
         return;
     }
     while (status == IO_AGAIN && count > 0) {
@@ -599,6 +604,7 @@ void http_judge(const struct protocol *protocol, struct replycheck *check, const
     if (status == IO_DONE)
         protocol->settle(r);
     protocol->close(r);
+    free(shared);
 }
 
 const struct protocol http_protocol = {

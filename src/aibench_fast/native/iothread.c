@@ -104,16 +104,16 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
     }
 }
 
-static int64_t tick_ns(const struct loadgen_config *config)
+static int64_t tick_ns(const struct run_state *run)
 {
-    int64_t tick = config->reply_timeout_ns / 10;
+    int64_t tick = run->shortest_timeout_ns / 10;
     return tick < NS_PER_MS ? NS_PER_MS : tick > TICK_MAX_NS ? TICK_MAX_NS : tick;
 }
 
 static void drive(struct iothread *t)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
-    int64_t usual_tick_ns = tick_ns(&t->run->config);
+    int64_t usual_tick_ns = tick_ns(t->run);
     for (uint32_t i = 0; i < t->worker_count; i++)
         worker_next(t, &t->workers[i]);
     while (t->workers_running > 0 &&
@@ -152,6 +152,8 @@ static void sum_up(struct iothread *t)
     for (uint32_t i = 0; i < t->worker_count; i++) {
         struct worker *w = &t->workers[i];
         abandoned += abandoned_by(w, t->run->config.pipeline);
+        if (w->phase == WORKER_STREAMING)
+            streams_abandoned(t, w);
         if (w->outstanding > 0 && oldest(w)->started_ns == 0) /* the run was stopped before it was sent */
             note_unsent(t, w);
         least = w->measured < least ? w->measured : least;
@@ -272,6 +274,11 @@ int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_work
     }
     if (figures_prepare(t, errstr) < 0 || log_prepare(t, errstr) < 0)
         return -1;
+    t->shared = run->config.protocol->share ? run->config.protocol->share() : NULL;
+    if (run->config.protocol->share && t->shared == NULL) {
+        snprintf(errstr, ERRSTR_BYTES, "out of memory");
+        return -1;
+    }
     if (schedule_is_open(&run->schedule) && waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
         return -1;
     t->worker_count = worker_count;
@@ -293,6 +300,7 @@ void iothread_free(struct iothread *t)
     free(t->workers);
     free(t->parts);
     free(t->log.entries);
+    free(t->shared);
     waiting_line_close(&t->line);
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);

@@ -15,6 +15,7 @@
 #include "resp.h"
 #include "splitmix.h"
 #include "tensormap.h"
+#include "tokenstream.h"
 
 /* Each input has a reply. With the run's reply, those of 16 outputs, and an ASKING before each, they fit in a plan. */
 #define KIND_INPUTS_MAX 14
@@ -36,6 +37,7 @@ struct request_kind {
         struct reply_plan plan;
         struct http_plan http;
         struct oip_outputs grpc;
+        struct token_plan tokens;
     };
     const char *const *written; /* for each worker, the memory that the server writes outputs to; NULL: replies have them */
     size_t output_bytes;     /* of all outputs in a usual reply */

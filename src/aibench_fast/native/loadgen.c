@@ -34,6 +34,12 @@ static void set_kind_limits(struct run_state *run)
     }
 }
 
+static void keep_shorter(int64_t *shortest_ns, int64_t timeout_ns)
+{
+    if (timeout_ns && timeout_ns < *shortest_ns)
+        *shortest_ns = timeout_ns;
+}
+
 /* Return how many texts and parts of tensors a request of this kind is made of, at most. */
 static size_t pieces_max(const struct request_kind *kind)
 {
@@ -41,6 +47,19 @@ static size_t pieces_max(const struct request_kind *kind)
     for (uint32_t input = 0; input < kind->input_count; input++)
         needed += tensormap_batch_iovecs(kind->inputs[input], kind->batch);
     return needed;
+}
+
+static void set_shortest_timeout(struct run_state *run)
+{
+    const struct loadgen_config *config = &run->config;
+    run->shortest_timeout_ns = config->reply_timeout_ns;
+    if (config->protocol != &tokenstream_protocol)
+        return;
+    for (uint32_t k = 0; k < config->kind_count; k++) {
+        const struct token_plan *plan = &config->kinds[k].tokens;
+        keep_shorter(&run->shortest_timeout_ns, plan->first_token_timeout_ns);
+        keep_shorter(&run->shortest_timeout_ns, plan->token_timeout_ns);
+    }
 }
 
 static void init_shared(struct run_state *run, const struct loadgen_config *config)
@@ -66,6 +85,7 @@ static void init_shared(struct run_state *run, const struct loadgen_config *conf
         run->pieces_max = pieces > run->pieces_max ? pieces : run->pieces_max;
     }
     set_kind_limits(run);
+    set_shortest_timeout(run);
     for (uint32_t i = 0; i < config->server_count; i++)
         outages_init(&run->outages[i]);
     for (uint32_t i = 0; i < config->server_count; i++)

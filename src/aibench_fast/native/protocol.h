@@ -25,6 +25,8 @@ struct reader_size {
     size_t reply_bytes;    /* of a usual reply, at most */
     uint32_t requests;     /* outstanding at most */
     size_t pieces;         /* of a request at most */
+    void *shared;          /* what the protocol's `share` made for the thread, borrowed */
+    const int64_t *waited_ns; /* the connection's reply_wait_ns, borrowed; NULL: it has none */
     struct event_log *log; /* where to log events of streams of tokens, borrowed; NULL: nowhere */
     uint16_t local_port;   /* with a log: of this end of the connection */
 };
@@ -36,7 +38,6 @@ struct stream_end {
     int64_t waited_ns; /* for the server's flow-control windows */
     int64_t first_reply_ns; /* when the first of several replies was whole; 0: there was none, or there is only one */
     uint32_t replies;       /* how many there were, if several may be */
-    const struct token_marks *tokens; /* what came of a stream of tokens; NULL: the reply is none */
 };
 
 /* Requests that are streams of their connection: framed, under flow control, and answered in any order. One that is
@@ -61,11 +62,19 @@ struct stream_protocol {
 
     /* Return whether the last bytes that were received filled the room, so that more may be there. */
     bool (*may_have_more)(const void *reader);
+
+    /* Return what came so far of the request, which is a stream of tokens; NULL: no request is. */
+    const struct token_marks *(*marks)(const void *reader);
 };
 
 struct protocol {
     bool may_pipeline;    /* several requests may be outstanding on a connection */
     bool peer_may_close;  /* the peer may close an idle connection; that is not a failure */
+    bool stamps_all;      /* the reader asks for the kernel's stamp of each receive */
+
+    /* Make what the readers of a thread share, which the caller frees with `free`. Return NULL without memory. NULL: they
+     * share nothing. */
+    void *(*share)(void);
 
     /* Make a reader that notes in `check` what it finds. Return NULL without memory. */
     void *(*open)(struct replycheck *check, const struct reader_size *size);

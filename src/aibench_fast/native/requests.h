@@ -62,7 +62,10 @@ void worker_lost(struct iothread *t, struct worker *w);
 /* The oldest request ended, as its check says. */
 void request_done(struct iothread *t, struct worker *w);
 
-/* The same, and all requests outstanding behind it failed with it. */
+/* The same, at a time that is known. */
+void request_ended(struct iothread *t, struct worker *w, int64_t ended_ns);
+
+/* request_done, and all requests outstanding behind it failed with it. */
 void requests_lost(struct iothread *t, struct worker *w);
 
 /* Drop a request that is later by the schedule than allowed: it is shed, or it ends the run. Return whether it was

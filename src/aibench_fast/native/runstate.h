@@ -40,6 +40,7 @@ struct run_state {
     size_t output_bytes_max;         /* the largest outputs of any kind that are allowed */
     size_t reply_bytes_max;          /* the longest usual reply of any kind, outputs included */
     size_t longest_reply_bytes;      /* the longest reply of any kind that is allowed */
+    int64_t shortest_timeout_ns;     /* of a request, or of a token */
     size_t pieces_max;               /* the most texts and parts of tensors that a request of any kind is made of */
     _Atomic bool stopping;
     _Atomic bool lag_exceeded;
@@ -90,6 +91,7 @@ struct iothread {
     _Atomic uint64_t most_worker_requests;
     struct counted counted;
     struct figures *parts; /* run->parts.total of them; NULL: none */
+    void *shared; /* what the protocol's `share` made; NULL: nothing */
     struct event_log log;
 };
 

@@ -93,21 +93,39 @@ static void keep_to_resend(struct iothread *t, struct worker *w, struct request 
     counter_bump(&t->counted.counters.resent);
 }
 
+/* Return what came so far of the worker's stream of tokens, or NULL. */
+static const struct token_marks *marks_of(const struct iothread *t, const struct worker *w)
+{
+    const struct token_marks *(*marks)(const void *) = streams_of(t)->marks;
+    return marks && w->outstanding > 0 ? marks(w->connection.reader) : NULL;
+}
+
+/* End the oldest request, a stream of tokens, as the check says. */
+static void tokens_done(struct iothread *t, struct worker *w, const struct token_marks *marks)
+{
+    struct request request = *oldest(w);
+    uint64_t measured = w->measured;
+    int64_t ended_ns = marks->ended_ns ? marks->ended_ns : read_clock(t);
+    tokenstream_judge_times(&w->check, &request.kind->tokens, marks, request.started_ns, ended_ns);
+    request_ended(t, w, ended_ns);
+    if (w->measured != measured)
+        count_tokens(t, &request, marks, w->check.kind == FAILURE_NONE);
+    else
+        counter_add(&t->counted.counters.other_chunks, marks->chunks);
+}
+
 /* End the oldest request, whose check is done but for what follows the clock. */
 static void done(struct iothread *t, struct worker *w, const struct stream_end *end)
 {
     _Atomic uint64_t *successes = &t->counted.measured.counters.successes;
     uint64_t before = atomic_load_explicit(successes, memory_order_relaxed);
-    struct request request = *oldest(w);
+    int64_t started_ns = oldest(w)->started_ns;
     request_done(t, w);
-    bool succeeded = atomic_load_explicit(successes, memory_order_relaxed) != before;
-    if (end->tokens)
-        count_tokens(t, &request, end->tokens, succeeded);
-    if (end->tokens || !succeeded)
+    if (atomic_load_explicit(successes, memory_order_relaxed) == before)
         return;
     histogram_record(&t->counted.histograms.window_waits, end->waited_ns);
     if (end->replies > 0) {
-        histogram_record(&t->counted.histograms.first_replies, end->first_reply_ns - request.started_ns);
+        histogram_record(&t->counted.histograms.first_replies, end->first_reply_ns - started_ns);
         counter_add(&t->counted.counters.replies, end->replies);
     }
 }
@@ -134,7 +152,11 @@ static void ended(struct iothread *t, struct worker *w)
     w->replies++;
     if (w->connection.sent_bytes < end.end_byte)
         judge_early(t, w);
-    done(t, w, &end);
+    const struct token_marks *marks = marks_of(t, w);
+    if (marks)
+        tokens_done(t, w, marks);
+    else
+        done(t, w, &end);
 }
 
 /* Judge what came. Return false if the connection is lost, for the reason in the check. */
@@ -182,6 +204,7 @@ static void lost(struct iothread *t, struct worker *w)
     struct run_state *run = t->run;
     struct replycheck why = w->check;
     uint32_t outstanding = w->outstanding;
+    const struct token_marks *marks = marks_of(t, w), kept = marks ? *marks : (struct token_marks){0};
     w->lost_ns = monotonic_ns();
     w->attempts = 0;
     connection_close(&w->connection);
@@ -196,7 +219,10 @@ static void lost(struct iothread *t, struct worker *w)
         w->lost = true;
         judge_oldest(t, w);
         replycheck_fail(&w->check, why.kind, "%s", why.message);
-        done(t, w, &(struct stream_end){0});
+        if (marks)
+            tokens_done(t, w, &kept);
+        else
+            done(t, w, &(struct stream_end){0});
     }
     if (w->lost && run->config.stop_on_disconnect && why.kind == FAILURE_CONNECTION_LOST)
         run_stop(run);
@@ -296,26 +322,47 @@ void streams_idle(struct iothread *t, struct worker *w)
     w->connection.hung_up |= !lives; /* worker_begin makes a new one */
 }
 
-/* The oldest request is overdue: end it alone. */
-static void expire_oldest(struct iothread *t, struct worker *w)
+static void judge_overdue(struct iothread *t, struct worker *w, int64_t waited_ns)
 {
     long long limit_ms = t->run->config.reply_timeout_ns / NS_PER_MS;
-    int64_t waited_ns = 0;
-    if (oldest(w)->slot != NO_SLOT)
-        waited_ns = streams_of(t)->cancel(w->connection.reader, oldest(w)->slot);
-    judge_oldest(t, w);
     if (waited_ns)
         replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT,
                         "no whole answer within %lld ms; it waited %lld ms for the server's window", limit_ms,
                         (long long)(waited_ns / NS_PER_MS));
     else
         replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms", limit_ms);
-    done(t, w, &(struct stream_end){.waited_ns = waited_ns});
+}
+
+/* The oldest request is overdue: end it alone. */
+static void expire_oldest(struct iothread *t, struct worker *w)
+{
+    const struct token_marks *marks = marks_of(t, w);
+    int64_t waited_ns = 0;
+    if (oldest(w)->slot != NO_SLOT)
+        waited_ns = streams_of(t)->cancel(w->connection.reader, oldest(w)->slot);
+    judge_oldest(t, w);
+    if (marks)
+        tokenstream_judge_times(&w->check, &oldest(w)->kind->tokens, marks, oldest(w)->started_ns, t->clock_ns);
+    judge_overdue(t, w, waited_ns);
+    if (marks)
+        tokens_done(t, w, marks);
+    else
+        done(t, w, &(struct stream_end){.waited_ns = waited_ns});
+}
+
+/* Return whether a stream of tokens has paused for too long. */
+static bool pauses(const struct iothread *t, const struct worker *w, int64_t now_ns)
+{
+    const struct token_marks *marks = marks_of(t, w);
+    struct replycheck check = {.kind = FAILURE_NONE};
+    if (marks)
+        tokenstream_judge_times(&check, &oldest(w)->kind->tokens, marks, oldest(w)->started_ns, now_ns);
+    return check.kind != FAILURE_NONE;
 }
 
 static bool is_overdue(const struct iothread *t, const struct worker *w, int64_t now_ns)
 {
-    return now_ns - oldest(w)->started_ns > t->run->config.reply_timeout_ns;
+    return now_ns - oldest(w)->started_ns > t->run->config.reply_timeout_ns || pauses(t, w, now_ns);
 }
 
 void streams_expire(struct iothread *t, struct worker *w, int64_t now_ns)
@@ -337,4 +384,11 @@ void streams_expire(struct iothread *t, struct worker *w, int64_t now_ns)
     w->check.kind = FAILURE_NONE;
     replycheck_fail(&w->check, FAILURE_CONNECTION_LOST, "the server answers neither requests nor a PING");
     lost(t, w);
+}
+
+void streams_abandoned(struct iothread *t, const struct worker *w)
+{
+    const struct token_marks *marks = marks_of(t, w);
+    if (marks)
+        counter_add(&t->counted.counters.other_chunks, marks->chunks);
 }

@@ -28,4 +28,7 @@ void streams_idle(struct iothread *t, struct worker *w);
 /* End the requests that are overdue, each by itself. */
 void streams_expire(struct iothread *t, struct worker *w, int64_t now_ns);
 
+/* The run ends while the worker is in WORKER_STREAMING: count what came of a stream of tokens. */
+void streams_abandoned(struct iothread *t, const struct worker *w);
+
 #endif

@@ -12,23 +12,38 @@
 #include "kind.h"
 
 #define ROOM_BYTES (64 * 1024)
-#define LINE_BYTES_MIN (16 * 1024)
-#define LINE_BYTES_MAX (16 << 20)
-#define GAPS_MIN 4096
+#define EVENT_BYTES_MAX (16 << 20)
+#define GAPS_MIN 256
 #define JSON_POOL_BYTES (64 * 1024)
+#define POOL_BYTES_A_BYTE 16 /* what parsing takes at most, roughly */
 #define HEADERS_BYTES_MAX (64 * 1024)
-#define REFUSAL_BYTES 4096 /* of the body of a refusal */
+#define REFUSAL_BYTES_MAX 4096 /* of the body of a refusal */
 #define VALUE_BYTES 64
 #define DONE "[DONE]"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
+/* What the readers of a thread share: each judges all that it received before another receives. */
+struct stream_shared {
+    char room[ROOM_BYTES];
+    char json_pool[JSON_POOL_BYTES];
+};
+
+/* Bytes that are kept from one receive to the next. */
+struct kept {
+    char *bytes;
+    size_t count;
+    size_t room;
+};
 
 struct stream_reader {
     llhttp_t parser; /* its data is the reader */
     struct replycheck *check;
-    char *room; /* what is received */
-    size_t filled;
-    size_t judged;
+    struct stream_shared *shared;
+    size_t unjudged;
     bool filled_up; /* the last receive filled the room */
-    int64_t came_ns; /* when that was */
+    const int64_t *waited_ns; /* of the connection */
+    int64_t came_ns; /* when the last bytes came */
+    bool is_stamped; /* the kernel says so */
     bool counts_read; /* no event of that receive was seen yet */
     size_t headers_bytes;
     char field[VALUE_BYTES];
@@ -37,12 +52,14 @@ struct stream_reader {
     size_t value_bytes;
     char content_type[VALUE_BYTES];
     char retry_after[VALUE_BYTES];
-    char *line; /* the line of an event that is not whole yet */
-    size_t line_bytes;
-    size_t line_room;
-    char refusal[REFUSAL_BYTES];
-    size_t refusal_bytes;
-    void *json_pool;
+    struct kept refusal;
+    struct kept line; /* the part of a line that came */
+    struct kept data; /* of an event that is not whole yet */
+    const char *whole_data; /* the only line of it so far, if it lies in what is read; NULL: it is in `data` */
+    size_t whole_data_bytes;
+    bool has_data;
+    bool is_first_line;
+    bool is_error; /* the type of the event is */
     struct token_marks marks;
     int64_t *gaps_ns;
     size_t gaps_room;
@@ -60,6 +77,24 @@ struct stream_reader {
     struct replycheck fault; /* what is wrong with an event; kind FAILURE_NONE: nothing */
 };
 
+/* Keep more bytes; return false, and keep none of them, if there are more than `most` or there is no memory. */
+static bool keep(struct kept *k, const char *at, size_t bytes, size_t most)
+{
+    size_t needed = k->count + bytes;
+    if (needed > most)
+        return false;
+    if (needed > k->room) {
+        char *more = realloc(k->bytes, 2 * needed);
+        if (more == NULL)
+            return false;
+        k->bytes = more;
+        k->room = 2 * needed;
+    }
+    memcpy(k->bytes + k->count, at, bytes);
+    k->count = needed;
+    return true;
+}
+
 /* ---- Events ---- */
 
 static const char *text_of(yyjson_val *object, const char *name)
@@ -68,40 +103,61 @@ static const char *text_of(yyjson_val *object, const char *name)
     return text && *text ? text : NULL;
 }
 
+/* Make room for one gap more. Return false without memory. */
+static bool make_gap_room(struct stream_reader *r)
+{
+    int64_t *more = realloc(r->gaps_ns, 2 * r->gaps_room * sizeof *more);
+    if (more == NULL) {
+        replycheck_fail(&r->fault, FAILURE_PROTOCOL, "out of memory after %llu chunks", (unsigned long long)r->marks.chunks);
+        return false;
+    }
+    r->marks.gaps_ns = r->gaps_ns = more;
+    r->gaps_room *= 2;
+    return true;
+}
+
 static void note_content(struct stream_reader *r, bool is_answer)
 {
     struct token_marks *m = &r->marks;
-    if (m->chunks > 0 && m->chunks - 1 == r->gaps_room) {
-        int64_t *more = realloc(r->gaps_ns, 2 * r->gaps_room * sizeof *more);
-        if (more == NULL) {
-            replycheck_fail(&r->fault, FAILURE_PROTOCOL, "out of memory after %llu chunks",
-                            (unsigned long long)m->chunks);
-            return;
-        }
-        m->gaps_ns = r->gaps_ns = more;
-        r->gaps_room *= 2;
-    }
-    if (m->chunks > 0)
-        r->gaps_ns[m->chunks - 1] = r->came_ns - m->last_content_ns;
-    else
+    if (m->chunks == 0) {
         m->first_content_ns = r->came_ns;
+    } else {
+        int64_t gap_ns = r->came_ns - m->last_content_ns;
+        if (m->chunks - 1 == r->gaps_room && !make_gap_room(r))
+            return;
+        r->gaps_ns[m->chunks - 1] = gap_ns;
+        m->longest_gap_ns = gap_ns > m->longest_gap_ns ? gap_ns : m->longest_gap_ns;
+    }
     if (is_answer && m->first_answer_ns == 0)
         m->first_answer_ns = r->came_ns;
     m->last_content_ns = r->came_ns;
     m->chunks++;
 }
 
-static void read_choice(struct stream_reader *r, yyjson_val *choice)
+static unsigned flags_of_choice(yyjson_val *choice)
 {
     yyjson_val *delta = yyjson_obj_get(choice, "delta");
-    bool answers = text_of(delta, "content") || text_of(choice, "text") ||
-                   yyjson_arr_size(yyjson_obj_get(delta, "tool_calls")) > 0;
-    bool reasons = text_of(delta, "reasoning_content") || text_of(delta, "reasoning");
-    bool finishes = yyjson_is_str(yyjson_obj_get(choice, "finish_reason"));
-    if (answers || reasons)
-        note_content(r, answers);
-    r->is_finished |= finishes;
-    r->flags |= (answers ? EVENT_ANSWER : 0) | (reasons ? EVENT_REASONING : 0) | (finishes ? EVENT_FINISH : 0);
+    unsigned flags = 0;
+    if (text_of(delta, "content") || text_of(choice, "text") || text_of(delta, "refusal") ||
+        yyjson_arr_size(yyjson_obj_get(delta, "tool_calls")) > 0)
+        flags |= EVENT_ANSWER;
+    if (text_of(delta, "reasoning_content") || text_of(delta, "reasoning"))
+        flags |= EVENT_REASONING;
+    if (yyjson_is_str(yyjson_obj_get(choice, "finish_reason")))
+        flags |= EVENT_FINISH;
+    return flags;
+}
+
+/* Several choices, of a request for several answers, may come in one event; they are one chunk. */
+static void read_choices(struct stream_reader *r, yyjson_val *choices)
+{
+    size_t place, count;
+    yyjson_val *choice;
+    yyjson_arr_foreach(choices, place, count, choice)
+        r->flags |= flags_of_choice(choice);
+    if (r->flags & (EVENT_ANSWER | EVENT_REASONING))
+        note_content(r, r->flags & EVENT_ANSWER);
+    r->is_finished |= (r->flags & EVENT_FINISH) != 0;
 }
 
 static void read_error(struct stream_reader *r, yyjson_val *error)
@@ -113,12 +169,32 @@ static void read_error(struct stream_reader *r, yyjson_val *error)
 
 static void read_usage(struct stream_reader *r, yyjson_val *usage)
 {
-    r->flags |= yyjson_is_obj(usage) ? EVENT_USAGE : 0;
     yyjson_val *output = yyjson_obj_get(usage, "completion_tokens"), *input = yyjson_obj_get(usage, "prompt_tokens");
+    if (yyjson_is_obj(usage))
+        r->flags |= EVENT_USAGE;
     if (yyjson_is_uint(output))
         r->marks.output_tokens = yyjson_get_sint(output);
     if (yyjson_is_uint(input))
         r->marks.input_tokens = yyjson_get_sint(input);
+}
+
+static void read_json(struct stream_reader *r, const char *data, size_t bytes)
+{
+    yyjson_alc pool;
+    yyjson_alc_pool_init(&pool, r->shared->json_pool, JSON_POOL_BYTES);
+    bool fits = bytes < JSON_POOL_BYTES / POOL_BYTES_A_BYTE;
+    yyjson_doc *document = yyjson_read_opts((char *)data, bytes, 0, fits ? &pool : NULL, NULL);
+    yyjson_val *root = yyjson_doc_get_root(document), *error = yyjson_obj_get(root, "error");
+    if (r->is_error && error == NULL)
+        error = root;
+    if (!yyjson_is_obj(root) && !r->is_error)
+        replycheck_fail(&r->fault, FAILURE_WRONG_REPLY, "an event is not a JSON object: %.*s", (int)(bytes < 60 ? bytes : 60),
+                        data);
+    if (r->is_error || (error && !yyjson_is_null(error)))
+        read_error(r, error);
+    read_choices(r, yyjson_obj_get(root, "choices"));
+    read_usage(r, yyjson_obj_get(root, "usage"));
+    yyjson_doc_free(document);
 }
 
 static void log_event(struct stream_reader *r)
@@ -132,70 +208,99 @@ static void log_event(struct stream_reader *r)
     event_log_add(r->log, &entry);
 }
 
-static void read_json(struct stream_reader *r, const char *data, size_t bytes)
-{
-    yyjson_alc pool;
-    yyjson_alc_pool_init(&pool, r->json_pool, JSON_POOL_BYTES);
-    yyjson_doc *document = yyjson_read_opts((char *)data, bytes, 0, bytes < JSON_POOL_BYTES / 16 ? &pool : NULL, NULL);
-    yyjson_val *root = yyjson_doc_get_root(document), *error = yyjson_obj_get(root, "error");
-    if (!yyjson_is_obj(root))
-        replycheck_fail(&r->fault, FAILURE_WRONG_REPLY, "an event is not a JSON object: %.*s", (int)(bytes < 60 ? bytes : 60),
-                        data);
-    if (error && !yyjson_is_null(error))
-        read_error(r, error);
-    read_choice(r, yyjson_arr_get_first(yyjson_obj_get(root, "choices")));
-    read_usage(r, yyjson_obj_get(root, "usage"));
-    yyjson_doc_free(document);
-}
-
 /* Read an event's data. */
 static void read_event(struct stream_reader *r, const char *data, size_t bytes)
 {
-    r->marks.events++;
-    r->marks.reads += r->counts_read;
+    struct token_marks *m = &r->marks;
+    m->events++;
+    m->reads += r->counts_read;
+    m->stamped_reads += r->counts_read && r->is_stamped;
     r->counts_read = false;
     r->flags = 0;
-    if (r->marks.first_event_ns == 0)
-        r->marks.first_event_ns = r->came_ns;
+    if (m->first_event_ns == 0)
+        m->first_event_ns = r->came_ns;
     if (bytes == strlen(DONE) && memcmp(data, DONE, bytes) == 0) {
         r->is_done = true;
         r->flags = EVENT_DONE;
     } else {
         read_json(r, data, bytes);
     }
+    if (m->finished_ns == 0 && r->flags & (EVENT_FINISH | EVENT_DONE))
+        m->finished_ns = r->came_ns;
     if (r->log)
         log_event(r);
 }
 
-/* A line is whole: data, a comment, another field, or the empty line behind an event. Each line of data is an event:
- * no server of this API spreads its JSON over several. */
-static void read_line(struct stream_reader *r, const char *line, size_t bytes)
+/* Keep data of an event; a line is more than the first. */
+static void keep_data(struct stream_reader *r, const char *at, size_t bytes, bool is_line)
 {
-    if (bytes > 0 && line[bytes - 1] == '\r')
-        bytes--;
-    if (bytes < 5 || memcmp(line, "data:", 5) != 0)
-        return;
-    size_t from = bytes > 5 && line[5] == ' ' ? 6 : 5;
-    read_event(r, line + from, bytes - from);
+    if ((is_line && !keep(&r->data, "\n", 1, EVENT_BYTES_MAX)) || !keep(&r->data, at, bytes, EVENT_BYTES_MAX))
+        replycheck_fail(&r->fault, FAILURE_PROTOCOL, "an event of over %d bytes", EVENT_BYTES_MAX);
 }
 
-/* Keep a part of a line. */
+/* What is read ends before the event does: keep its data. */
+static void keep_whole_data(struct stream_reader *r)
+{
+    if (r->whole_data)
+        keep_data(r, r->whole_data, r->whole_data_bytes, false);
+    r->whole_data = NULL;
+}
+
+/* `in_place`: the data stays where it is until what is read ends. */
+static void read_data(struct stream_reader *r, const char *at, size_t bytes, bool in_place)
+{
+    keep_whole_data(r);
+    if (in_place && !r->has_data) {
+        r->whole_data = at;
+        r->whole_data_bytes = bytes;
+    } else {
+        keep_data(r, at, bytes, r->has_data);
+    }
+    r->has_data = true;
+}
+
+/* The empty line behind an event, or the end of the reply. */
+static void end_event(struct stream_reader *r)
+{
+    if (r->whole_data)
+        read_event(r, r->whole_data, r->whole_data_bytes);
+    else if (r->has_data)
+        read_event(r, r->data.bytes, r->data.count);
+    r->whole_data = NULL;
+    r->has_data = r->is_error = false;
+    r->data.count = 0;
+}
+
+/* Return what is behind a field's name and an optional space, or NULL if the line is another field or a comment. */
+static const char *value_of(const char *line, const char *end, const char *name, size_t name_bytes)
+{
+    if ((size_t)(end - line) < name_bytes || memcmp(line, name, name_bytes) != 0)
+        return NULL;
+    const char *value = line + name_bytes;
+    return value < end && *value == ' ' ? value + 1 : value;
+}
+
+static void read_line(struct stream_reader *r, const char *line, size_t bytes, bool in_place)
+{
+    const char *end = line + bytes, *value;
+    if (r->is_first_line && bytes >= strlen(BYTE_ORDER_MARK) &&
+        memcmp(line, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+        line += strlen(BYTE_ORDER_MARK);
+    r->is_first_line = false;
+    if (line < end && end[-1] == '\r')
+        end--;
+    if (line == end)
+        end_event(r);
+    else if ((value = value_of(line, end, "data:", 5)) != NULL)
+        read_data(r, value, (size_t)(end - value), in_place);
+    else if ((value = value_of(line, end, "event:", 6)) != NULL)
+        r->is_error = end - value == 5 && memcmp(value, "error", 5) == 0;
+}
+
 static void keep_line(struct stream_reader *r, const char *at, size_t bytes)
 {
-    size_t needed = r->line_bytes + bytes;
-    if (needed > r->line_room && needed <= LINE_BYTES_MAX) {
-        char *more = realloc(r->line, 2 * needed);
-        if (more != NULL) {
-            r->line = more;
-            r->line_room = 2 * needed;
-        }
-    }
-    if (needed > r->line_room) {
-        replycheck_fail(&r->fault, FAILURE_PROTOCOL, "an event of over %zu bytes", r->line_room);
-        return;
-    }
-    memcpy(r->line + r->line_bytes, at, bytes);
-    r->line_bytes = needed;
+    if (!keep(&r->line, at, bytes, EVENT_BYTES_MAX))
+        replycheck_fail(&r->fault, FAILURE_PROTOCOL, "a line of over %d bytes", EVENT_BYTES_MAX);
 }
 
 static void read_events(struct stream_reader *r, const char *at, size_t bytes)
@@ -203,17 +308,18 @@ static void read_events(struct stream_reader *r, const char *at, size_t bytes)
     const char *end = at + bytes, *newline;
     while ((newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
         size_t count = (size_t)(newline - at);
-        if (r->line_bytes > 0) {
+        if (r->line.count > 0) {
             keep_line(r, at, count);
-            read_line(r, r->line, r->line_bytes);
-            r->line_bytes = 0;
+            read_line(r, r->line.bytes, r->line.count, false);
+            r->line.count = 0;
         } else {
-            read_line(r, at, count);
+            read_line(r, at, count, true);
         }
         at = newline + 1;
     }
     if (at < end)
         keep_line(r, at, (size_t)(end - at));
+    keep_whole_data(r);
 }
 
 /* ---- The reply ---- */
@@ -225,15 +331,23 @@ static void append(char *text, size_t room, size_t *filled, const char *more, si
     *filled += taken;
 }
 
-static int on_message_begin(llhttp_t *parser)
+static void start_marks(struct stream_reader *r)
 {
-    struct stream_reader *r = parser->data;
-    r->headers_bytes = r->field_bytes = r->value_bytes = r->line_bytes = r->refusal_bytes = 0;
-    r->content_type[0] = r->retry_after[0] = '\0';
-    r->is_done = r->is_finished = false;
     replycheck_start(&r->fault, NULL);
     r->marks = (struct token_marks){
         .output_tokens = TOKENS_UNKNOWN, .input_tokens = TOKENS_UNKNOWN, .gaps_ns = r->gaps_ns};
+}
+
+static int on_message_begin(llhttp_t *parser)
+{
+    struct stream_reader *r = parser->data;
+    r->headers_bytes = r->field_bytes = r->value_bytes = 0;
+    r->refusal.count = r->line.count = r->data.count = 0;
+    r->content_type[0] = r->retry_after[0] = '\0';
+    r->is_done = r->is_finished = r->has_data = r->is_error = false;
+    r->is_first_line = true;
+    r->whole_data = NULL;
+    start_marks(r);
     return 0;
 }
 
@@ -287,8 +401,9 @@ static int on_body(llhttp_t *parser, const char *at, size_t bytes)
     struct stream_reader *r = parser->data;
     if (is_stream(r))
         read_events(r, at, bytes);
-    else
-        append(r->refusal, sizeof r->refusal, &r->refusal_bytes, at, bytes);
+    else if (r->refusal.count < REFUSAL_BYTES_MAX)
+        keep(&r->refusal, at, bytes < REFUSAL_BYTES_MAX - r->refusal.count ? bytes : REFUSAL_BYTES_MAX - r->refusal.count,
+             REFUSAL_BYTES_MAX);
     return 0;
 }
 
@@ -297,6 +412,8 @@ static int on_message_complete(llhttp_t *parser)
     struct stream_reader *r = parser->data;
     if (llhttp_get_status_code(parser) < 200)
         return 0;
+    end_event(r); /* some servers forget the empty line behind the last one */
+    r->marks.ended_ns = r->came_ns;
     r->is_whole = true;
     r->is_last |= !llhttp_should_keep_alive(parser);
     return HPE_PAUSED;
@@ -316,12 +433,19 @@ static const llhttp_settings_t settings = {
 
 /* ---- A connection ---- */
 
+static const int64_t not_waited = -1;
+
+static void *share(void)
+{
+    return malloc(sizeof(struct stream_shared));
+}
+
 static void close_reader(void *of)
 {
     struct stream_reader *r = of;
-    free(r->room);
-    free(r->line);
-    free(r->json_pool);
+    free(r->refusal.bytes);
+    free(r->line.bytes);
+    free(r->data.bytes);
     free(r->gaps_ns);
     free(r->pieces);
     free(r);
@@ -333,20 +457,19 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     if (r == NULL)
         return NULL;
     r->check = check;
-    r->room = malloc(ROOM_BYTES);
-    r->line_room = LINE_BYTES_MIN;
-    r->line = malloc(r->line_room);
-    r->json_pool = malloc(JSON_POOL_BYTES);
-    r->gaps_room = GAPS_MIN;
-    r->gaps_ns = malloc(r->gaps_room * sizeof *r->gaps_ns);
-    r->pieces = calloc(size->pieces, sizeof *r->pieces);
+    r->shared = size->shared;
+    r->waited_ns = size->waited_ns ? size->waited_ns : &not_waited;
     r->log = size->log;
     r->local_port = size->local_port;
     r->request = UINT32_MAX; /* the first one makes it 0 */
-    if (r->room == NULL || r->line == NULL || r->json_pool == NULL || r->gaps_ns == NULL || r->pieces == NULL) {
+    r->gaps_room = GAPS_MIN;
+    r->gaps_ns = malloc(r->gaps_room * sizeof *r->gaps_ns);
+    r->pieces = calloc(size->pieces, sizeof *r->pieces);
+    if (r->gaps_ns == NULL || r->pieces == NULL) {
         close_reader(r);
         return NULL;
     }
+    start_marks(r);
     llhttp_init(&r->parser, HTTP_RESPONSE, &settings);
     r->parser.data = r;
     return r;
@@ -355,28 +478,26 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
 static char *room(void *of, size_t *bytes)
 {
     struct stream_reader *r = of;
-    if (r->judged > 0)
-        memmove(r->room, r->room + r->judged, r->filled - r->judged);
-    r->filled -= r->judged;
-    r->judged = 0;
-    *bytes = ROOM_BYTES - r->filled;
-    return *bytes > 0 ? r->room + r->filled : NULL;
+    *bytes = ROOM_BYTES;
+    return r->shared->room;
 }
 
+/* The clock behind the stamps may be set; then they say nothing. */
 static void came(void *of, size_t bytes)
 {
     struct stream_reader *r = of;
-    r->came_ns = monotonic_ns();
+    int64_t now_ns = monotonic_ns();
+    r->is_stamped = *r->waited_ns >= 0 && now_ns - *r->waited_ns >= r->came_ns;
+    r->came_ns = r->is_stamped ? now_ns - *r->waited_ns : now_ns;
     r->counts_read = true;
-    r->filled += bytes;
-    r->filled_up = r->filled == ROOM_BYTES;
+    r->unjudged = bytes;
+    r->filled_up = bytes == ROOM_BYTES;
 }
 
-/* Judge the reply, which has ended. */
 static void judge_refusal(struct stream_reader *r, int status)
 {
     enum failure_kind kind = failure_of_http(status);
-    yyjson_doc *document = yyjson_read(r->refusal, r->refusal_bytes, 0);
+    yyjson_doc *document = yyjson_read(r->refusal.bytes, r->refusal.count, 0);
     yyjson_val *root = yyjson_doc_get_root(document), *error = yyjson_obj_get(root, "error");
     const char *words = yyjson_is_str(error) ? yyjson_get_str(error) : text_of(error, "message");
     const char *wait = r->retry_after[0] ? "; Retry-After: " : "";
@@ -385,15 +506,30 @@ static void judge_refusal(struct stream_reader *r, int status)
     if (words)
         replycheck_fail(r->check, kind, "HTTP %d: %.160s%s%s", status, words, wait, r->retry_after);
     else
-        replycheck_fail(r->check, kind, "HTTP %d: %.*s%s%s", status, (int)(r->refusal_bytes < 160 ? r->refusal_bytes : 160),
-                        r->refusal, wait, r->retry_after);
+        replycheck_fail(r->check, kind, "HTTP %d: %.*s%s%s", status, (int)(r->refusal.count < 160 ? r->refusal.count : 160),
+                        r->refusal.bytes ? r->refusal.bytes : "", wait, r->retry_after);
     yyjson_doc_free(document);
+}
+
+/* Return what the end of the stream lacks, or NULL. */
+static const char *lacking(const struct stream_reader *r, enum stream_end_rule rule)
+{
+    switch (rule) {
+    case STREAM_END_USUAL: return r->is_done || r->is_finished ? NULL : "[DONE] or a finish_reason";
+    case STREAM_END_DONE: return r->is_done ? NULL : "[DONE]";
+    case STREAM_END_FINISH: return r->is_finished ? NULL : "a finish_reason";
+    case STREAM_END_HTTP: break;
+    }
+    return NULL;
 }
 
 static void settle(void *of)
 {
     struct stream_reader *r = of;
+    const struct token_plan *plan = &r->check->expected->tokens;
+    const char *lacks = lacking(r, plan->end);
     int status = llhttp_get_status_code(&r->parser);
+    uint64_t tokens = token_marks_tokens(&r->marks);
     if (status != 200)
         judge_refusal(r, status);
     else if (!is_stream(r))
@@ -401,12 +537,30 @@ static void settle(void *of)
                         r->content_type[0] ? r->content_type : "without a content-type");
     else if (r->fault.kind != FAILURE_NONE)
         replycheck_fail(r->check, r->fault.kind, "%s", r->fault.message);
-    else if (!r->is_done && !r->is_finished)
-        replycheck_fail(r->check, FAILURE_STREAM_CUT, "the stream ended after %llu chunks, without [DONE] or a finish_reason",
-                        (unsigned long long)r->marks.chunks);
+    else if (lacks)
+        replycheck_fail(r->check, FAILURE_STREAM_CUT, "the stream ended after %llu chunks, without %s",
+                        (unsigned long long)r->marks.chunks, lacks);
+    else if (tokens < plan->min_tokens)
+        replycheck_fail(r->check, FAILURE_TOO_FEW_TOKENS, "%llu tokens, of at least %llu", (unsigned long long)tokens,
+                        (unsigned long long)plan->min_tokens);
     else if (r->marks.chunks == 0)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "a stream without content");
     r->check->first_bytes = 0;
+}
+
+void tokenstream_judge_times(struct replycheck *check, const struct token_plan *plan, const struct token_marks *marks,
+                             int64_t started_ns, int64_t until_ns)
+{
+    int64_t end_ns = marks->finished_ns ? marks->finished_ns : until_ns;
+    int64_t first_ns = (marks->chunks ? marks->first_content_ns : end_ns) - started_ns;
+    int64_t last_ns = marks->chunks ? end_ns - marks->last_content_ns : 0;
+    int64_t pause_ns = last_ns > marks->longest_gap_ns ? last_ns : marks->longest_gap_ns;
+    if (plan->first_token_timeout_ns && first_ns > plan->first_token_timeout_ns)
+        replycheck_fail(check, FAILURE_FIRST_TOKEN_TIMEOUT, "no token within %lld ms",
+                        (long long)(plan->first_token_timeout_ns / NS_PER_MS));
+    else if (plan->token_timeout_ns && pause_ns > plan->token_timeout_ns)
+        replycheck_fail(check, FAILURE_TOKEN_TIMEOUT, "no token for %lld ms among %llu chunks",
+                        (long long)(plan->token_timeout_ns / NS_PER_MS), (unsigned long long)marks->chunks);
 }
 
 static enum io_status status_of(struct stream_reader *r, llhttp_errno_t error)
@@ -424,14 +578,17 @@ static enum io_status status_of(struct stream_reader *r, llhttp_errno_t error)
     return IO_FAILED;
 }
 
+/* Each connection has one request, so that nothing may follow its reply. */
 static enum io_status judge(void *of)
 {
     struct stream_reader *r = of;
-    const char *from = r->room + r->judged;
-    if (r->judged == r->filled)
-        return IO_AGAIN;
-    llhttp_errno_t error = llhttp_execute(&r->parser, from, r->filled - r->judged);
-    r->judged = error == HPE_PAUSED ? (size_t)(llhttp_get_error_pos(&r->parser) - r->room) : r->filled;
+    const char *from = r->shared->room, *end = from + r->unjudged;
+    llhttp_errno_t error = llhttp_execute(&r->parser, from, r->unjudged);
+    r->unjudged = 0;
+    if (error == HPE_PAUSED && llhttp_get_error_pos(&r->parser) < end) {
+        replycheck_fail(&r->fault, FAILURE_PROTOCOL, "bytes behind the end of the reply");
+        r->is_last = true;
+    }
     return status_of(r, error);
 }
 
@@ -439,6 +596,7 @@ static enum io_status judge(void *of)
 static enum io_status ended(void *of)
 {
     struct stream_reader *r = of;
+    r->came_ns = monotonic_ns(); /* the end has no stamp */
     llhttp_errno_t error = llhttp_finish(&r->parser);
     r->is_last = true;
     if (r->is_whole)
@@ -454,7 +612,7 @@ static enum io_status ended(void *of)
 static bool has_unjudged(const void *of)
 {
     const struct stream_reader *r = of;
-    return r->judged < r->filled;
+    return r->unjudged > 0;
 }
 
 static bool is_last(const void *of)
@@ -471,7 +629,7 @@ static uint32_t submit(void *of, const struct request_kind *kind, const struct i
     (void)kind;
     r->request++;
     r->piece_count = 0;
-    r->marks = (struct token_marks){.output_tokens = TOKENS_UNKNOWN, .input_tokens = TOKENS_UNKNOWN};
+    start_marks(r);
     for (size_t i = 0; i < count; i++)
         if (pieces[i].iov_len > 0) {
             r->pieces[r->piece_count++] = pieces[i];
@@ -491,7 +649,13 @@ static void take(void *of, struct iovec **pieces, size_t *count)
 static void stream_ended(const void *of, struct stream_end *end)
 {
     const struct stream_reader *r = of;
-    *end = (struct stream_end){.end_byte = r->listed_bytes, .tokens = &r->marks};
+    *end = (struct stream_end){.end_byte = r->listed_bytes};
+}
+
+static const struct token_marks *marks(const void *of)
+{
+    const struct stream_reader *r = of;
+    return &r->marks;
 }
 
 /* The rest of the reply would come: the connection is of no more use. */
@@ -525,13 +689,16 @@ static const struct stream_protocol streams = {
     .cancel = cancel,
     .probe = probe,
     .may_have_more = may_have_more,
+    .marks = marks,
 };
 
 const struct protocol tokenstream_protocol = {
     .peer_may_close = true,
+    .share = share,
     .open = open_reader,
     .room = room,
     .came = came,
+    .stamps_all = true,
     .judge = judge,
     .ended = ended,
     .has_unjudged = has_unjudged,

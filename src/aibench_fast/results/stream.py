@@ -43,10 +43,14 @@ class Tokens:
     """Events, with content or without."""
     event_reads: int = counter("EventReads", since=SINCE, is_saved=False)
     """Receives that brought the end of an event."""
+    stamped_reads: int = counter("StampedReads", since=SINCE, is_saved=False)
+    """Of those the ones whose time is the kernel's stamp."""
     uncounted_streams: int = counter("UncountedStreams", since=SINCE, is_saved=False)
     """Streams whose tokens the server did not count."""
     failed_chunks: int = counter("FailedChunks", since=SINCE, is_saved=False)
-    """Of streams that failed."""
+    """Of measured streams that failed."""
+    other_chunks: int = counter("OtherChunks", since=SINCE, is_saved=False)
+    """Of streams of the warm-up, and of such that the end of the run cut."""
 
     @property
     def response_first_tokens(self) -> LatencyHistogram:
@@ -102,6 +106,9 @@ class StreamFigures(TypedDict):
     """Output tokens for each event with content."""
     EventsPerRead: float
     """Events for each receive that brought the end of one; events of one receive have one time."""
+    StampedBy: str
+    """Who took the times: `kernel` when the bytes came, `client` behind the receive (with TLS, and
+    unix sockets); or `both`."""
     FailedChunks: int
     """Events with content of streams that failed."""
 
@@ -121,6 +128,7 @@ def stream_figures(tokens: Tokens, output_tokens_per_s: float) -> Mapping[str, A
     if not streams and not tokens.failed_chunks:
         return None
     uncounted = tokens.uncounted_streams
+    stamped = tokens.stamped_reads
     return {
         "TimeToFirstEvent": times_of(tokens.first_events),
         "TimeToFirstToken": times_of(tokens.first_tokens),
@@ -134,6 +142,9 @@ def stream_figures(tokens: Tokens, output_tokens_per_s: float) -> Mapping[str, A
         "TokensFrom": "usage" if not uncounted else "chunks" if uncounted == streams else "both",
         "TokensPerChunk": tokens.output_tokens / tokens.chunks if tokens.chunks else 0.0,
         "EventsPerRead": tokens.events / tokens.event_reads if tokens.event_reads else 0.0,
+        "StampedBy": (
+            "client" if not stamped else "kernel" if stamped == tokens.event_reads else "both"
+        ),
         "FailedChunks": tokens.failed_chunks,
     }
 

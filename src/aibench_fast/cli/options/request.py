@@ -7,7 +7,7 @@ from typing import Any
 
 from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
 from aibench_fast.cli.options.servers import LoadedServers
-from aibench_fast.cli.options.values import boolean, shape, size, statuses
+from aibench_fast.cli.options.values import boolean, seconds, shape, size, statuses
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
@@ -15,6 +15,7 @@ from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
 from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openai.settings import StreamEnd
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URLS
@@ -88,6 +89,26 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--output-tokens", type=int, metavar="N",
         help="with --prompts: ask for N tokens at most, unless a line has max_tokens",
+    )  # fmt: skip
+    group.add_argument(
+        "--first-token-timeout", type=seconds, default=0.0, metavar="TIME",
+        dest="first_token_timeout_s",
+        help="with --prompts: end a stream that has no token after this time, and count it as "
+        "failed (default: no limit but --dial-read-timeout)",
+    )  # fmt: skip
+    group.add_argument(
+        "--token-timeout", type=seconds, default=0.0, metavar="TIME", dest="token_timeout_s",
+        help="with --prompts: end a stream that pauses for longer between two tokens, and count it "
+        "as failed (default: no limit but --dial-read-timeout)",
+    )  # fmt: skip
+    group.add_argument(
+        "--min-tokens", type=int, default=0, metavar="N",
+        help="with --prompts: count a stream of fewer tokens as failed",
+    )  # fmt: skip
+    group.add_argument(
+        "--stream-end", type=StreamEnd, choices=list(StreamEnd), default=StreamEnd.USUAL,
+        help="with --prompts: what has to come before a reply's end; usual is [DONE] or a "
+        "finish_reason, http is nothing more (default: usual)",
     )  # fmt: skip
     group.add_argument(
         "--extra-body", type=Path, metavar="FILE.json",

@@ -8,6 +8,8 @@ from aibench_fast.protocols.openai.settings import OpenAiSettings
 from aibench_fast.protocols.openinference.http.client import Reply
 from aibench_fast.protocols.session import Workload
 
+NS_PER_S = 1_000_000_000
+
 
 class OpenAiSession(AnyHttpSession):
     """A `protocols.session.Session` with such a server."""
@@ -34,7 +36,13 @@ class OpenAiSession(AnyHttpSession):
         )
 
     def _plan_of(self, reply: Reply) -> TokenPlan:
-        return TokenPlan()
+        prompts = self._prompts
+        return TokenPlan(
+            stream_end=prompts.stream_end,
+            first_token_timeout_ns=round(prompts.first_token_timeout_s * NS_PER_S),
+            token_timeout_ns=round(prompts.token_timeout_s * NS_PER_S),
+            min_tokens=prompts.min_tokens,
+        )
 
     def label(self, model: str) -> str:
         """Names the model and how it is asked."""

@@ -1,11 +1,23 @@
 """The settings of a run that servers of OpenAI's API alone have."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.settings import MAX_COUNT, check_within
+
+
+class StreamEnd(StrEnum):
+    """What has to come before the end of a reply, so that its stream is whole."""
+
+    USUAL = "usual"
+    """`[DONE]` or a finish_reason."""
+    DONE = "done"
+    FINISH = "finish"
+    HTTP = "http"
+    """Nothing more: the end of the reply is that of the stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +31,14 @@ class OpenAiSettings(AnyHttpSettings):
     default."""
     extra_body: Path | None = None
     """A JSON file with further fields of every request, such as `temperature`."""
+    first_token_timeout_s: float = 0.0
+    """How long the client waits for a request's first token; 0: as for its whole reply."""
+    token_timeout_s: float = 0.0
+    """How long a pause between two tokens may be; 0: as long as the whole reply."""
+    min_tokens: int = 0
+    """A stream of fewer tokens fails."""
+    stream_end: StreamEnd = StreamEnd.USUAL
+    """What has to come before the end of a reply."""
 
     def check_prompts(self) -> None:
         """ConfigError where a setting cannot be, or not beside another."""
@@ -31,3 +51,4 @@ class OpenAiSettings(AnyHttpSettings):
                 raise ConfigError(f"`{setting}` with `prompts`: requests are made from prompts")
         if self.output_tokens is not None:
             check_within("output_tokens", self.output_tokens, 1, MAX_COUNT)
+        check_within("min_tokens", self.min_tokens, 0, MAX_COUNT)
