@@ -20,6 +20,13 @@ CHAT = "/v1/chat/completions"
 A = whole(delta(content="a"))[1]
 
 
+def unread_bytes(address: str) -> int:
+    """Return how many bytes lie in the sockets that are connected to a server on this machine."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(one[4].partition(":")[2], 16) for one in sockets if one[2].endswith(port))
+
+
 def test_tokens_are_stamped_when_they_came_not_when_they_were_read(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"text": "one"}\n')
     times: list[float] = []
@@ -37,6 +44,8 @@ def test_tokens_are_stamped_when_they_came_not_when_they_were_read(tmp_path: Pat
         times.append(time.monotonic())
         time.sleep(0.4)
         os.kill(started[0].pid, signal.SIGCONT)
+        while unread_bytes(server.address):
+            time.sleep(0.01)
         yield from whole(DONE)[1:]
 
     good = whole(delta(content="a"), DONE)
