@@ -22,7 +22,10 @@ from aibench_fast.protocols.registry import PROTOCOLS
     ("settings", "message"),
     [
         ({"workers": 0}, "`workers` 0: it has to be from 1 to 100000"),
-        ({"max_lag_s": 1.0}, "`max_lag_s` without `limit_rps`, `profile` or `arrivals_file`: "),
+        (
+            {"max_lag_s": 1.0},
+            "`max_lag_s` without `limit_rps`, `profile`, `arrivals_file` or `trace`: ",
+        ),
         ({"reference_file": "r"}, "`reference_file` r without `file`: "),
         ({"batch_size": 0}, "`batch_size` 0: it has to be from 1 to "),
         ({"dtype": "FP8"}, "`dtype` FP8: it has to be one of FLOAT, "),
@@ -39,7 +42,10 @@ def test_python_reads_the_names_of_arguments(settings: dict[str, Any], message: 
     ("words", "message"),
     [
         (["--workers", "0"], "--workers 0: it has to be from 1 to 100000"),
-        (["--max-lag", "1s"], "--max-lag without --limit-rps, --profile or --arrivals-file: "),
+        (
+            ["--max-lag", "1s"],
+            "--max-lag without --limit-rps, --profile, --arrivals-file or --trace: ",
+        ),
         (["--verify", "r"], "--verify r without --file: "),
         (["--batch-size", "0"], "--batch-size 0: it has to be from 1 to "),
         (["--dial-read-timeout", "0s"], "--dial-read-timeout 0 s: it has to be from 1e-06 to "),

@@ -42,7 +42,10 @@ def whole(*events: bytes) -> list[Piece]:
 
 
 class TokenServer:
-    """Answers request `number`, from 0 on, with given pieces; `asked` has the bodies."""
+    """Answers request `number`, from 0 on, with given pieces.
+
+    `asked` has the bodies, and `asked_at` when each was there, in seconds of the monotonic clock.
+    """
 
     def __init__(
         self, answer: Callable[[int], Sequence[Piece]], tls: ssl.SSLContext | None = None
@@ -50,6 +53,7 @@ class TokenServer:
         self._answer = answer
         self._tls = tls
         self.asked: list[dict[str, Any]] = []
+        self.asked_at: list[float] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         scheme = "https" if tls else "http"
         self.address = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -77,6 +81,7 @@ class TokenServer:
                     with self._lock:
                         number = len(self.asked)
                         self.asked.append(json.loads(body))
+                        self.asked_at.append(time.monotonic())
                     for piece in self._answer(number):
                         if isinstance(piece, float):
                             time.sleep(piece)

@@ -61,6 +61,8 @@ def with_files(config: RunConfig, where: Mapping[Path, Path]) -> RunConfig:
         inputs=tuple(map(moved_input, config.inputs)),
         mix=tuple(map(moved, config.mix)),
         reference_file=config.reference_file and where[config.reference_file],
+        prompts=config.prompts and where[config.prompts],
+        trace=config.trace and where[config.trace],
         arrivals_file=config.arrivals_file and where[config.arrivals_file],
     )
 

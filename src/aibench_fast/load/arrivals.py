@@ -4,6 +4,8 @@ Its arithmetic is in native/schedule.h.
 """
 
 import math
+from array import array
+from pathlib import Path
 from typing import NamedTuple
 
 from aibench_fast._core import BURN_IN_UNTIL_MEASURING, first_due_ns
@@ -11,6 +13,7 @@ from aibench_fast.coretypes import Schedule, Segment
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.recorded import NS_PER_S, read_arrivals
+from aibench_fast.tensors import trace
 
 
 class Arrivals(NamedTuple):
@@ -44,7 +47,9 @@ def _whole(config: RunConfig) -> Arrivals:
     if config.profile:
         return _by_profile(config)
     if config.arrivals_file is not None:
-        return _recorded(config)
+        return _recorded(config, config.arrivals_file, read_arrivals(config.arrivals_file))
+    if config.trace is not None:
+        return _recorded(config, config.trace, trace.read_arrivals(config.trace, config.speed))
     if not config.limit_rps:
         by_time = config.burn_in_s or config.burn_in_until_steady
         return Arrivals(None, BURN_IN_UNTIL_MEASURING if by_time else config.burn_in, 0)
@@ -66,13 +71,11 @@ def _by_profile(config: RunConfig) -> Arrivals:
     return Arrivals(Schedule(config.arrivals, [*lead, *steps], config.seed), 0, _ns(lead_s))
 
 
-def _recorded(config: RunConfig) -> Arrivals:
-    assert config.arrivals_file is not None
-    offsets_ns = read_arrivals(config.arrivals_file)
+def _recorded(config: RunConfig, file: Path, offsets_ns: "array[int]") -> Arrivals:
     if config.burn_in >= len(offsets_ns) or _ns(config.burn_in_s) > offsets_ns[-1]:
         raise ConfigError(
             f"`burn_in_s` leaves nothing to measure of the {len(offsets_ns)} arrivals, the last at "
-            f"{offsets_ns[-1] / NS_PER_S:g} s, in {config.arrivals_file}"
+            f"{offsets_ns[-1] / NS_PER_S:g} s, in {file}"
         )
     schedule = Schedule("recorded", offsets_ns=offsets_ns.tobytes())
     return Arrivals(schedule, config.burn_in, _ns(config.burn_in_s))

@@ -226,10 +226,10 @@ class RunConfig(ProtocolSettings):
         if bool(self.burn_in) + bool(self.burn_in_s) + self.burn_in_until_steady > 1:
             raise ConfigError("`burn_in`, `burn_in_s` and `burn_in_until_steady`: give one of them")
         if self.burn_in_until_steady:
-            if self.profile or self.arrivals_file:
+            if self.profile or self.is_recorded:
                 raise ConfigError(
-                    "`burn_in_until_steady` with `profile` or `arrivals_file`: their rate has no "
-                    "steady state; give requests or a time"
+                    "`burn_in_until_steady` with `profile`, `arrivals_file` or `trace`: their rate "
+                    "has no steady state; give requests or a time"
                 )
             if self.max_queries or not self.duration_s:
                 raise ConfigError(
@@ -250,6 +250,7 @@ class RunConfig(ProtocolSettings):
             "`limit_rps`": bool(self.limit_rps),
             "`profile`": bool(self.profile),
             "`arrivals_file`": self.arrivals_file is not None,
+            "`trace`": self.trace is not None,
         }
         named = [name for name, is_given in given.items() if is_given]
         if len(named) > 1:
@@ -267,8 +268,8 @@ class RunConfig(ProtocolSettings):
             )
         if self.max_lag_s and not named:
             raise ConfigError(
-                "`max_lag_s` without `limit_rps`, `profile` or `arrivals_file`: in a closed loop "
-                "nothing is ever late"
+                "`max_lag_s` without `limit_rps`, `profile`, `arrivals_file` or `trace`: in a "
+                "closed loop nothing is ever late"
             )
         if self.pipeline > 1 and named:
             raise ConfigError(
@@ -289,7 +290,12 @@ class RunConfig(ProtocolSettings):
     @property
     def is_open_loop(self) -> bool:
         """Return whether requests are due at times that do not depend on replies."""
-        return bool(self.limit_rps or self.profile or self.arrivals_file)
+        return bool(self.limit_rps or self.profile or self.is_recorded)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Return whether a file says when each request is due."""
+        return self.arrivals_file is not None or self.trace is not None
 
     @property
     def is_first_client(self) -> bool:
@@ -313,7 +319,10 @@ class RunConfig(ProtocolSettings):
         """Return the kinds of request that are sent: of the mix, or the one."""
         one = InputTensor(self.file, self.shape, self.dtype)
         if self.protocol.has_bodies:
-            one = InputTensor(self.protocol.bodies, _BODY_SHAPE, tensortype.STRINGS, is_body=True)
+            one = InputTensor(
+                self.protocol.bodies, _BODY_SHAPE, tensortype.STRINGS,
+                is_body=True, is_trace=self.trace is not None,
+            )  # fmt: skip
         return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property
@@ -357,7 +366,7 @@ class RunConfig(ProtocolSettings):
 
         ConfigError if the warm-up leaves nothing to measure.
         """
-        if self.max_queries == 0 and (self.duration_s or self.profile or self.arrivals_file):
+        if self.max_queries == 0 and (self.duration_s or self.profile or self.is_recorded):
             return 0
         if self.mix:
             if not self.max_queries > self.burn_in:

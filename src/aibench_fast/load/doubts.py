@@ -148,7 +148,7 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
             "incomplete",
             "the run was killed: this is what its journal held at the end of a reporting period",
         )
-    elif not (config.profile or config.arrivals_file):
+    elif not (config.profile or config.is_recorded):
         yield from _trend(result.intervals)
 
 

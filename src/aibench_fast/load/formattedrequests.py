@@ -31,7 +31,7 @@ def format_requests(
 
     `place` is the kind's in the session. Where not all requests fit that differ, the first that do
     are sent again and again, if they have strings. ConfigError where none fits, or without strings
-    not all, or where JSON has no form for a string.
+    or of a trace not all, or where JSON has no form for a string.
     """
     kind, tensor_count = source.kind, source.tensor_count
     different = tensor_count // math.gcd(tensor_count, kind.batch_size)
@@ -54,6 +54,12 @@ def format_requests(
             observe(Formatting(kind.model, done, total, given, size_bytes, as_json))
         formatted.append(parts)
         used_bytes += parts_bytes
+    if len(formatted) < wanted and kind.is_trace:
+        raise ConfigError(
+            f"`json_memory_bytes`: {described_size(memory_bytes)} hold {len(formatted):,} of the "
+            f"{wanted:,} requests of {kind.inputs[0].file}, which are not sent again in place of "
+            "others; allow more, or send the first ones with `max_queries`"
+        )
     if not formatted or (len(formatted) < wanted and not kind.has_strings):
         raise ConfigError(
             f"`json_memory_bytes`: there are {described_size(memory_bytes)} for {kind.model}, "

@@ -11,7 +11,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import read_text
 from aibench_fast.load.toml import check_keys, shown
 from aibench_fast.protocols.protocol import InputSpec, KindSpec
-from aibench_fast.tensors import bodies, shards, strings, tensorfile
+from aibench_fast.tensors import bodies, shards, strings, tensorfile, trace
 
 MAX_KINDS = 64
 MAX_INPUTS = 14
@@ -47,6 +47,8 @@ class InputTensor:
     """Whether a request's shape has the batch before this one; else it is along its first axis."""
     is_body: bool = False
     """Whether `file` has bodies of requests, each of which is a tensor of one string."""
+    is_trace: bool = False
+    """Whether it is a trace, whose lines bodies are made from, to be sent in their order."""
 
     @property
     def files(self) -> list[Path]:
@@ -70,6 +72,8 @@ class InputTensor:
 
         ConfigError if the file is not a tensor file.
         """
+        if self.is_trace and self.file is not None:
+            return trace.count(self.file)
         if self.is_body:
             return 1 if self.file is None else bodies.count(self.file)
         if self.file is None:
@@ -96,6 +100,11 @@ class RequestKind:
     def has_strings(self) -> bool:
         """Return whether an input is of strings, so that each request has a length of its own."""
         return any(one.is_strings for one in self.inputs)
+
+    @property
+    def is_trace(self) -> bool:
+        """Return whether its requests are those of a trace."""
+        return any(one.is_trace for one in self.inputs)
 
     @property
     def request_bytes(self) -> int:

@@ -234,11 +234,13 @@ def described_arrivals(config: RunConfig) -> dict[str, Any] | None:
     """Return what the result says of how requests were due."""
     if not config.is_open_loop:
         return None
+    file = config.arrivals_file or config.trace
     return {
-        "Kind": "recorded" if config.arrivals_file else config.arrivals,
+        "Kind": "recorded" if config.is_recorded else config.arrivals,
         "Seed": config.seed if config.arrivals == "poisson" else None,
         "Profile": ", ".join(map(str, config.profile)) or None,
-        "File": None if config.arrivals_file is None else str(config.arrivals_file),
+        "File": None if file is None else str(file),
+        "Speed": None if config.trace is None else config.speed,
         "PeakRps": config.peak_rps or None,
         "MaxLagSeconds": config.max_lag_s or None,
         "OnLag": config.on_lag if config.max_lag_s else None,

@@ -17,6 +17,7 @@ from aibench_fast.tensors import bodies, strings, tensorfile
 from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.strings import Strings
+from aibench_fast.tensors.trace import Trace
 from aibench_fast.tensortype import VALUE_BYTES
 from aibench_fast.units import described_size
 
@@ -30,7 +31,7 @@ class Source:
     """A kind of request with its tensors."""
 
     kind: RequestKind
-    inputs: Sequence[_core.Tensors | Strings]
+    inputs: Sequence[_core.Tensors | Strings | Trace]
     """In the kind's order."""
     first: int
     """Which tensor is sent first."""
@@ -118,7 +119,7 @@ def none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigErr
     )
 
 
-def _all_equal(tensors: _core.Tensors | Strings) -> bool:
+def _all_equal(tensors: _core.Tensors | Strings | Trace) -> bool:
     """Most files are done with at the second."""
     first = tensors.read(0, 1)
     compared = range(1, min(len(tensors), MAX_COMPARED))
@@ -141,7 +142,9 @@ def open_sources(config: RunConfig) -> list[Source]:
     ]
 
 
-def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Strings:
+def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Strings | Trace:
+    if one.is_trace and one.file is not None:
+        return Trace(one.file, seed)
     if one.is_body:
         return Strings([[b""]]) if one.file is None else bodies.read(one.file)
     if one.file is None:
@@ -154,7 +157,7 @@ def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Str
 
 
 def _first(config: RunConfig, kind: RequestKind, tensor_count: int) -> int:
-    if config.seed == 0 or all(one.file is None for one in kind.inputs):
+    if config.seed == 0 or kind.is_trace or all(one.file is None for one in kind.inputs):
         return 0
     return random.Random(config.seed).randrange(tensor_count)
 
@@ -174,7 +177,7 @@ def data_digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 ) from error
 
 
-def _generated_digest(tensors: _core.Tensors | Strings, tensor_bytes: int) -> str:
+def _generated_digest(tensors: _core.Tensors | Strings | Trace, tensor_bytes: int) -> str:
     digest = hashlib.sha256()
     step = max(1, PIECE_BYTES // tensor_bytes)
     for first in range(0, len(tensors), step):

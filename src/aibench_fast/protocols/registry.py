@@ -39,7 +39,7 @@ def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
     ConfigError where the address is of none, or a setting is given that its protocol does not have.
     """
     chosen: AnyProtocol = RedisAi
-    if settings.url is not None and settings.prompts is not None:
+    if settings.url is not None and (settings.prompts is not None or settings.trace is not None):
         chosen = OpenAi
     elif settings.url is not None:
         chosen = AnyHttp if settings.sends_bodies else protocol_of_url(settings.url)

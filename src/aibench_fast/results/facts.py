@@ -75,7 +75,9 @@ class Arrivals(TypedDict, total=False):
     Profile: str | None
     """The profile as it was written."""
     File: str | None
-    """The file of recorded arrivals."""
+    """The file of recorded arrivals, or the trace."""
+    Speed: float | None
+    """How many times as fast as recorded a trace was; null without one. Since 1.10."""
     PeakRps: float | None
     """The highest rate asked for, in requests a second."""
     MaxLagSeconds: float | None

@@ -29,7 +29,7 @@ make world still see own work men day get here between both under never know sam
 while house water general order market service question answer number customer product company
 today information development government international understanding responsibility
 """
-_WORDS = _TEXT.split()
+WORDS = _TEXT.split()
 
 
 class Strings:
@@ -80,7 +80,7 @@ def generate(tensor_count: int, shape: Sequence[int], seed: int) -> Strings:
 def _words(generator: random.Random) -> bytes:
     # Python guarantees the same sequence in all versions for random() alone.
     count = LEAST_WORDS + int(generator.random() * (MOST_WORDS - LEAST_WORDS + 1))
-    return " ".join(_WORDS[int(generator.random() * len(_WORDS))] for _ in range(count)).encode()
+    return " ".join(WORDS[int(generator.random() * len(WORDS))] for _ in range(count)).encode()
 
 
 def _tensors_of(path: Path, shape: Sequence[int]) -> Iterator[list[bytes]]:

@@ -52,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_request_options(parser)
     load = parser.add_argument_group("Load")
     _add_size_options(load)
+    _add_trace_options(load)
     add_load_options(load)
     add_statistics_options(parser)
     add_clients_options(parser)
@@ -83,6 +84,19 @@ def _add_size_options(group: "argparse._ArgumentGroup") -> None:
         "--arrivals-file", type=Path, metavar="FILE",
         help="send requests at these seconds after the start, one per line; the run ends with the "
         "last",
+    )  # fmt: skip
+
+
+def _add_trace_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--trace", type=Path, metavar="FILE.jsonl",
+        help="with --url .../v1/chat/completions or .../v1/completions: send recorded requests, "
+        "each line with timestamp (ms), input_length, output_length and hash_ids, as Mooncake's: "
+        "when, how long and with which shared beginnings",
+    )  # fmt: skip
+    group.add_argument(
+        "--speed", type=float, default=1.0, metavar="X",
+        help="go through --trace X times as fast, such as 2 (default: 1)",
     )  # fmt: skip
 
 

@@ -200,8 +200,11 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         raise ConfigError("--input with --shape: each input has its own")
     is_triton = server.embedded == "triton"
     urls = [EMBEDDED_TRITON_URLS[server.protocol or "http"]] if is_triton else server.other_urls()
-    if (options.body or options.method or options.prompts) and not urls:
-        raise ConfigError("--body, --method or --prompts without --url: give the endpoint's URL")
+    trace = vars(options).get("trace")  # of a run
+    if (options.body or options.method or options.prompts or trace) and not urls:
+        raise ConfigError(
+            "--body, --method, --prompts or --trace without --url: give the endpoint's URL"
+        )
     known = mix or options.inputs or urls or server.embedded
     if not known and options.file is None and not options.shape:
         raise ConfigError(

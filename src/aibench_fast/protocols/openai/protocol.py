@@ -36,8 +36,8 @@ class OpenAi(AnyHttp):
 
     @property
     def bodies(self) -> Path | None:
-        """Return the file of prompts."""
-        return self._prompts.prompts
+        """Return the file of prompts, or the trace."""
+        return self._prompts.prompts or self._prompts.trace
 
     def model_of(self, given: str) -> str:
         """Return the model as given: requests name it."""

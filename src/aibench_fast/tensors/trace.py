@@ -1,0 +1,146 @@
+"""Recorded requests to a generative model, in Mooncake's form.
+
+Each line has the time of a request in milliseconds, the lengths of its prompt and answer in tokens,
+and a hash id for each block of its prompt, the last of which may be shorter. Equal ids stand for
+equal blocks, so that what prompts share with earlier ones can be sent without the prompts.
+"""
+
+import hashlib
+import json
+import math
+from array import array
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.tensors.strings import WORDS
+from aibench_fast.tensortype import joined_strings
+
+BLOCK_TOKENS = 512
+NS_PER_MS = 1_000_000
+MAX_TOKENS = 10_000_000
+MAX_MS = 366 * 24 * 3600 * 1000
+KEPT_BLOCKS = 4096
+"""Texts of blocks that are kept for the requests that share them: some 12 MB."""
+_LENGTHS = ("input_length", "output_length")
+_OF_BYTE = [WORDS[byte % len(WORDS)] for byte in range(256)]
+
+
+class Line(NamedTuple):
+    """A recorded request."""
+
+    timestamp_ms: float
+    input_tokens: int
+    output_tokens: int
+    hash_ids: "array[int]"
+
+
+class Trace:
+    """The requests of a trace, as tensors of one string: a line of JSON with `text`, `max_tokens`.
+
+    A word stands for a token. Texts are made as they are read, from the seed and the hash ids.
+    """
+
+    def __init__(self, file: Path, seed: int) -> None:
+        """Read the trace; ConfigError names the line that is wrong, and how."""
+        self._lines = [*read_lines(file)]
+        self._block = lru_cache(KEPT_BLOCKS)(lambda hash_id: _words(seed, hash_id))
+
+    def __len__(self) -> int:
+        """Return the number of requests."""
+        return len(self._lines)
+
+    def read(self, first: int, count: int) -> bytes:
+        """Return `count` requests from index `first` on; the first follows the last."""
+        lines = (self._lines[place % len(self)] for place in range(first, first + count))
+        return joined_strings([self._prompt(line) for line in lines])
+
+    def _prompt(self, line: Line) -> bytes:
+        *whole, last = line.hash_ids
+        rest = line.input_tokens - BLOCK_TOKENS * len(whole)
+        words = [" ".join(self._block(one)) for one in whole]
+        words.append(" ".join(self._block(last)[:rest]))
+        return json.dumps({"text": " ".join(words), "max_tokens": line.output_tokens}).encode()
+
+
+def count(file: Path) -> int:
+    """Return the number of requests of a trace; ConfigError as `Trace`."""
+    return sum(1 for _ in read_lines(file))
+
+
+def read_arrivals(file: Path, speed: float) -> "array[int]":
+    """Return when each request is due, `speed` times as fast as recorded.
+
+    In nanoseconds after the first one. ConfigError as `Trace`.
+    """
+    times_ms = [line.timestamp_ms for line in read_lines(file)]
+    return array("q", [round((one - times_ms[0]) * NS_PER_MS / speed) for one in times_ms])
+
+
+def read_lines(file: Path) -> Iterator[Line]:
+    """Yield the requests of a trace; ConfigError as `Trace`."""
+    before = None
+    try:
+        with file.open("rb") as lines:
+            for number, text in enumerate(lines, 1):
+                if not text.strip():
+                    continue
+                line = _line(f"`trace` {file}, line {number}: ", text)
+                if before is not None and line.timestamp_ms < before:
+                    raise ConfigError(
+                        f"`trace` {file}, line {number}: timestamp {line.timestamp_ms:g} is before "
+                        f"{before:g} of the line above it; put the lines in order of time"
+                    )
+                before = line.timestamp_ms
+                yield line
+    except OSError as error:
+        raise ConfigError(f"`trace` {file}: cannot be read: {error.strerror}") from error
+    if before is None:
+        raise ConfigError(f"`trace` {file}: it has no request; each line is one, as JSON")
+
+
+def _line(where: str, text: bytes) -> Line:
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where}not a JSON object")
+    known = ("timestamp", *_LENGTHS, "hash_ids")
+    if missing := [name for name in known if name not in given]:
+        raise ConfigError(f"{where}{' and '.join(missing)} missing; a line has {', '.join(known)}")
+    timestamp, hash_ids = given["timestamp"], given["hash_ids"]
+    if type(timestamp) not in (int, float) or not 0 <= timestamp <= MAX_MS:
+        raise ConfigError(f"{where}timestamp {_shown(timestamp)}: it has to be 0 ms or more")
+    for name in _LENGTHS:
+        if type(given[name]) is not int or not 1 <= given[name] <= MAX_TOKENS:
+            raise ConfigError(
+                f"{where}{name} {_shown(given[name])}: it has to be a whole number of tokens from "
+                f"1 to {MAX_TOKENS}"
+            )
+    try:
+        ids = array("q", hash_ids)
+    except (TypeError, OverflowError) as error:
+        raise ConfigError(
+            f"{where}hash_ids {_shown(hash_ids)}: it has to be a list of whole numbers"
+        ) from error
+    blocks = math.ceil(given["input_length"] / BLOCK_TOKENS)
+    if len(ids) != blocks:
+        raise ConfigError(
+            f"{where}{len(ids)} hash_ids, where {given['input_length']} tokens have {blocks} "
+            f"blocks of {BLOCK_TOKENS}; give one for each"
+        )
+    return Line(timestamp, given["input_length"], given["output_length"], ids)
+
+
+def _shown(value: Any) -> str:
+    shown = json.dumps(value)
+    return shown if len(shown) <= 40 else f"{shown[:40]}..."
+
+
+def _words(seed: int, hash_id: int) -> list[str]:
+    """Return the words of a block: the same for an id everywhere, and others for any other id."""
+    digest = hashlib.shake_128(f"{seed} {hash_id}".encode()).digest(BLOCK_TOKENS)
+    return [_OF_BYTE[byte] for byte in digest]
