@@ -391,3 +391,16 @@ def test_a_search_finds_the_edge_of_a_target_of_tokens(prompts: Path, tmp_path: 
             config, ["ttft.p50<=10s"], over="workers", highest=2, folder=tmp_path / "search"
         )
     assert found.search.found == 2
+
+
+def test_chunks_are_counted_as_they_come(prompts: Path) -> None:
+    """One stream of a second: its period has chunks before the request has ended."""
+    pieces: list[Piece] = [CHUNKED]
+    for _ in range(10):
+        pieces += [*whole(delta(content="a"))[1:-1], 0.1]
+    result = of([*pieces, *whole(DONE)[1:]], prompts, max_queries=1, reporting_period_s=0.3)
+    chunks = [one.chunks for one in result.intervals]
+    assert chunks == sorted(chunks)
+    assert 0 < chunks[0] < 10
+    assert result.intervals[0].requests == 0
+    assert chunks[-1] == 10

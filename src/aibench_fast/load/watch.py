@@ -177,6 +177,7 @@ class Watch:
             failed=all_failed(snapshot),
             requests=ended(snapshot),
             period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
+            chunks=snapshot.counters["chunks_so_far"],
             is_partial=self._is_partial(snapshot, now_ns),
         )
         self._server_watch.period_ended(interval.unix_ms)

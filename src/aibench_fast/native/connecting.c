@@ -45,6 +45,7 @@ static int open_and_watch(struct iothread *t, struct worker *w, errstr_t errstr)
         .pieces = t->run->pieces_max,
         .shared = t->shared,
         .log = t->log.entries ? &t->log : NULL,
+        .chunks = &t->counted.counters.chunks_so_far,
     };
     uint32_t replies_at_once = config->protocol->streams ? config->pipeline : 1;
     int opened = connection_open(&w->connection, &w->node, &size,

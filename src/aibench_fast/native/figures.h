@@ -56,6 +56,7 @@
     X(uncounted_streams) /* of the same: streams whose tokens the server did not count */                    \
     X(failed_chunks)    /* of measured streams that failed */                                                \
     X(other_chunks)     /* of streams that are not measured, and of such that were abandoned */              \
+    X(chunks_so_far)    /* of all streams, counted as they come; the others when their request ends */         \
     X(begun)            /* requests handed to a connection, or given up for want of one */
 
 /* Of the measured part of the run. */

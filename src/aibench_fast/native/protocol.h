@@ -29,6 +29,7 @@ struct reader_size {
     const int64_t *waited_ns; /* the connection's reply_wait_ns, borrowed; NULL: it has none */
     struct event_log *log; /* where to log events of streams of tokens, borrowed; NULL: nowhere */
     uint16_t local_port;   /* with a log: of this end of the connection */
+    _Atomic uint64_t *chunks; /* counts events with content of streams of tokens as they come, borrowed; NULL: none does */
 };
 
 struct stream_end {

@@ -9,6 +9,7 @@
 #include <yyjson.h>
 
 #include "clock.h"
+#include "figures.h"
 #include "kind.h"
 
 #define ROOM_BYTES (64 * 1024)
@@ -70,6 +71,7 @@ struct stream_reader {
     struct iovec *pieces; /* of the request */
     size_t piece_count;
     uint64_t listed_bytes; /* of all requests of the connection */
+    _Atomic uint64_t *chunks_so_far; /* NULL: nobody counts them */
     struct event_log *log; /* NULL: none */
     uint16_t local_port;
     uint32_t request; /* its number on this connection */
@@ -132,6 +134,8 @@ static void note_content(struct stream_reader *r, bool is_answer)
         m->first_answer_ns = r->came_ns;
     m->last_content_ns = r->came_ns;
     m->chunks++;
+    if (r->chunks_so_far)
+        counter_bump(r->chunks_so_far);
 }
 
 static unsigned flags_of_choice(yyjson_val *choice)
@@ -460,6 +464,7 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     r->shared = size->shared;
     r->waited_ns = size->waited_ns ? size->waited_ns : &not_waited;
     r->log = size->log;
+    r->chunks_so_far = size->chunks;
     r->local_port = size->local_port;
     r->request = UINT32_MAX; /* the first one makes it 0 */
     r->gaps_room = GAPS_MIN;

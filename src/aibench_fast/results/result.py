@@ -279,6 +279,9 @@ class Interval:
     )
     """Percentiles of the latencies measured in this period alone, in milliseconds; empty without
     any."""
+    chunks: int = figure("chunks", since=STREAMS_SINCE, default=0)
+    """Events with content of streams of tokens since the start, warm-up included; they count as
+    they come."""
     is_partial: bool = figure("partial", since="1.9", default=False)
     """Whether there was load in only a part of the period, as often in the last one. Its rate
     is not the load's."""

@@ -51,6 +51,8 @@ class Tokens:
     """Of measured streams that failed."""
     other_chunks: int = counter("OtherChunks", since=SINCE, is_saved=False)
     """Of streams of the warm-up, and of such that the end of the run cut."""
+    chunks_so_far: int = counter("ChunksSoFar", since=SINCE, is_saved=False)
+    """Of all streams, counted as they come, warm-up included."""
 
     @property
     def response_first_tokens(self) -> LatencyHistogram:
