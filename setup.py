@@ -20,6 +20,7 @@ import vendored_sources
 
 PACKAGE = Path("src/aibench_fast")
 SERVER_MODULE = "aibench_fast.server.aimodule"
+TOKEN_SERVER = "aibench_fast.server.simulated_tokens"
 WARNINGS = ["-Wall", "-Wextra"]
 # -O3 for the loops over pixels: at -O2 the compiler leaves them unvectorised, four times slower.
 CFLAGS = ["-std=c11", "-O3", "-g", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread", *WARNINGS]
@@ -34,7 +35,8 @@ LINK_FLAGS = [f"-Wl,--version-script={EXPORTED}"]
 
 
 class BuildNative(build_ext):
-    """Links C libraries statically into the client; the server's module becomes a plain .so.
+    """Links C libraries statically into the client; the server's module becomes a plain .so, and
+    the server of tokens a program.
 
     Objects are compiled on all cores, and only if a source, a header or the command changed.
     """
@@ -86,20 +88,42 @@ class BuildNative(build_ext):
         return objects
 
     def build_extension(self, ext: Extension) -> None:
+        if ext.name == TOKEN_SERVER:
+            self.build_program(ext)
+            return
         if ext.name == "aibench_fast._core":
-            libraries = vendored_sources.find_sources(Path("build/vendored"))
-            includes = [*map(str, libraries.includes)]
-            ext.include_dirs += includes
+            self.link_libraries(ext)
             if self.has_openssl():
                 ext.define_macros.append(("WITH_OPENSSL", "1"))
                 ext.libraries += ["ssl", "crypto"]
-            ext.extra_objects = self.compiler.compile(
-                [*map(str, libraries.files)],
-                output_dir=self.build_temp,
-                include_dirs=includes,
-                extra_postargs=[*VENDORED_CFLAGS, *libraries.defines],
-            )
         super().build_extension(ext)
+
+    def link_libraries(self, ext: Extension, *names: str) -> None:
+        """Have an extension use the C libraries of these names, or all."""
+        libraries = vendored_sources.find_sources(Path("build/vendored"))
+        includes = [*map(str, libraries.includes)]
+        ext.include_dirs += includes
+        linked = libraries.only(*names) if names else libraries
+        ext.extra_objects = self.compiler.compile(
+            [*map(str, linked.files)],
+            output_dir=self.build_temp,
+            include_dirs=includes,
+            # All of them always: an object is compiled again if its command changed.
+            extra_postargs=[*VENDORED_CFLAGS, *libraries.defines],
+        )
+
+    def build_program(self, ext: Extension) -> None:
+        self.link_libraries(ext, "llhttp", "yyjson")
+        objects = self.compiler.compile(
+            ext.sources,
+            output_dir=self.build_temp,
+            include_dirs=ext.include_dirs,
+            extra_postargs=ext.extra_compile_args,
+        )
+        program = Path(self.get_ext_fullpath(ext.name))
+        self.compiler.link_executable(
+            [*objects, *ext.extra_objects], program.name, output_dir=str(program.parent)
+        )
 
     def has_openssl(self) -> bool:
         """Return whether OpenSSL 3's headers are installed; without them the client has no TLS."""
@@ -121,9 +145,10 @@ class BuildNative(build_ext):
         return True
 
     def get_ext_filename(self, fullname: str) -> str:
-        # The server's module is not a Python extension and has no interpreter's suffix.
-        if fullname.endswith(SERVER_MODULE.rpartition(".")[2]):
-            return fullname.replace(".", "/") + ".so"
+        # The servers are not Python extensions and have no interpreter's suffix.
+        for name, suffix in ((SERVER_MODULE, ".so"), (TOKEN_SERVER, "")):
+            if fullname.endswith(name.rpartition(".")[2]):
+                return fullname.replace(".", "/") + suffix
         return super().get_ext_filename(fullname)
 
 
@@ -193,10 +218,17 @@ server_module = native_extension(
     libraries=["m", "dl"],
 )
 
+token_server = native_extension(
+    TOKEN_SERVER,
+    PACKAGE / "server" / "tokens",
+    include_dirs=[str(PACKAGE)],
+)
+
 setup(
     ext_modules=[
         *cythonize([client, pixels], language_level=3, include_path=["src"]),
         server_module,
+        token_server,
     ],
     cmdclass={"build_ext": BuildNative, "bdist_wheel": WheelWithSbom},
 )

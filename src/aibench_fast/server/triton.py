@@ -1,6 +1,5 @@
 """A real Triton from the wheel `nvidia-pytriton`: started, waited for and stopped."""
 
-import http.client
 import importlib.util
 import json
 import os
@@ -10,12 +9,12 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.server.answers import answer_to_get
 from aibench_fast.server.base import Server
 from aibench_fast.server.ports import free_port
 from aibench_fast.server.process import STOP_TIMEOUT_S
@@ -158,12 +157,12 @@ class TritonServer(Server):
 
         The metrics come last; if another program has their port, the server ends.
         """
-        metrics = _answer(self.host, self.metrics_port, "/metrics")
+        metrics = answer_to_get(self.host, self.metrics_port, "/metrics")
         if metrics is None or b"nv_" not in metrics:
             return False
-        if _answer(self.host, self.port, "/v2/health/ready") is None:
+        if answer_to_get(self.host, self.port, "/v2/health/ready") is None:
             return False
-        metadata = _answer(self.host, self.port, "/v2")
+        metadata = answer_to_get(self.host, self.port, "/v2")
         if metadata is None:
             return False
         self.version = str(json.loads(metadata)["version"])
@@ -214,15 +213,3 @@ def _write_model(
         f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{settings}"
     )
     return version
-
-
-def _answer(host: str, port: int, path: str) -> bytes | None:
-    """Return the body of the answer to a GET; None without an answer of status 200."""
-    connection = http.client.HTTPConnection(host, port, timeout=1.0)
-    with closing(connection), suppress(OSError, http.client.HTTPException):
-        connection.request("GET", path)
-        reply = connection.getresponse()
-        body = reply.read()
-        if reply.status == 200:
-            return body
-    return None

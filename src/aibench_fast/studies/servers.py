@@ -18,11 +18,13 @@ from aibench_fast.studies.events import ServerStarted, StudyObserver
 if TYPE_CHECKING:
     from aibench_fast.server.triton import TritonServer
 
-EMBEDDED = ("redisai", "triton")
+EMBEDDED = ("redisai", "triton", "tokens")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 NAME_RULE = "name {!r}: it is in file names, so write letters, digits, . and - alone"
 EMBEDDED_TRITON_URLS = {"http": "http://127.0.0.1:8000", "grpc": "grpc://127.0.0.1:8001"}
 """By protocol: stands for the URL of a Triton that has not started."""
+EMBEDDED_TOKENS_URL = "http://127.0.0.1:8000/v1/chat/completions"
+"""Stands for the URL of a server of tokens that has not started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +62,10 @@ class Server:
                 raise ConfigError(
                     f"servers, {name}: embedded {embedded!r} has to be {' or '.join(EMBEDDED)}"
                 )
-            if embedded == "triton":
-                own["url"] = EMBEDDED_TRITON_URLS[protocol or "http"]
-            own.setdefault("shape", config.shape or IMAGE_SHAPE)
-            own.setdefault("dtype", config.dtype or "FLOAT")
+            own |= embedded_url(embedded, protocol)
+            if embedded != "tokens":
+                own.setdefault("shape", config.shape or IMAGE_SHAPE)
+                own.setdefault("dtype", config.dtype or "FLOAT")
         return cls(config=dataclasses.replace(config, **own), name=name, embedded=embedded)
 
     def resolved(self, config: RunConfig) -> RunConfig:
@@ -89,6 +91,13 @@ def check_protocol(where: str, embedded: str | None, protocol: str | None) -> No
         )
 
 
+def embedded_url(embedded: str | None, protocol: str | None) -> dict[str, str]:
+    """Return the setting `url` of an embedded server that has not started, if it has one."""
+    if embedded == "triton":
+        return {"url": EMBEDDED_TRITON_URLS[protocol or "http"]}
+    return {"url": EMBEDDED_TOKENS_URL} if embedded == "tokens" else {}
+
+
 @contextmanager
 def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> Iterator[RunConfig]:
     """Run an embedded server for as long as the block lasts; yield `config` with its address.
@@ -107,6 +116,16 @@ def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> 
                 )
             )
             yield dataclasses.replace(config, url=url, server_pid=server.pid)
+    elif embedded == "tokens":
+        from aibench_fast.server.tokenserver import Simulation, TokenServer
+
+        with TokenServer(Simulation(model=config.model)) as tokens:
+            observe(
+                ServerStarted(
+                    f"server of tokens on {tokens.url}, pid {tokens.pid}; {tokens.simulation}"
+                )
+            )
+            yield dataclasses.replace(config, url=tokens.url, server_pid=tokens.pid)
     elif embedded:
         with _redisai(config, observe) as config:
             yield config

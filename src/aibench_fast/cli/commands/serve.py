@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
+from aibench_fast.cli.options.tokenserver import (
+    add_token_options,
+    given_token_options,
+    simulation,
+)
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.server import EmbeddedServer
+from aibench_fast.server.tokenserver import TokenServer
 
 if TYPE_CHECKING:
     from aibench_fast.server.triton import TritonServer
 
 DEFAULT_PORT = 6379
-DEFAULT_TRITON_PORT = 8000
+DEFAULT_HTTP_PORT = 8000
 
 
 EXAMPLE = "aibench-fast serve --port 6379"
@@ -24,14 +30,14 @@ EXAMPLE = "aibench-fast serve --port 6379"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--kind", choices=("redisai", "triton"), default="redisai",
-        help="start this server; triton has the built-in MobileNet V1 and a model null (default: "
-        "redisai)",
+        "--kind", choices=("redisai", "triton", "tokens"), default="redisai",
+        help="start this server; triton has the built-in MobileNet V1 and a model null, tokens "
+        "answers OpenAI's API with simulated times (default: redisai)",
     )  # fmt: skip
     parser.add_argument(
         "--port", type=int, metavar="N",
         help="listen on this port of 127.0.0.1, triton on the next one too, for gRPC; 0 picks free "
-        "ones (default: 6379, triton 8000)",
+        "ones (default: 6379, triton and tokens 8000)",
     )  # fmt: skip
     parser.add_argument("--socket", type=Path, metavar="PATH", help="also listen on a unix socket")
     parser.add_argument(
@@ -50,6 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--dir", type=Path, metavar="DIR",
         help="load the database saved in this folder, and save to it (default: keep nothing)",
     )  # fmt: skip
+    add_token_options(parser)
     login = parser.add_argument_group("Login")
     login.add_argument(
         "--require-password", action="store_true",
@@ -65,7 +72,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def serve(options: argparse.Namespace) -> int:
     """Run the server until SIGINT or SIGTERM, then return 0. ServerError if it exits before."""
-    server = _triton(options) if options.kind == "triton" else _redisai(options)
+    if options.kind != "tokens" and (given := given_token_options(options)):
+        raise ConfigError(f"{given[0]} without --kind tokens: other servers do not have it")
+    server = _server(options)
     try:
         with server:
             print(_ready_line(server), flush=True)
@@ -75,9 +84,29 @@ def serve(options: argparse.Namespace) -> int:
     raise ServerError(f"the server exited with code {code}; start it again")
 
 
+def _server(options: argparse.Namespace) -> "EmbeddedServer | TritonServer | TokenServer":
+    if options.kind == "triton":
+        return _triton(options)
+    return _tokens(options) if options.kind == "tokens" else _redisai(options)
+
+
 def _triton(options: argparse.Namespace) -> "TritonServer":
     from aibench_fast.studies.servers import triton_server
 
+    _refuse_redisai(options, "Triton")
+    port = DEFAULT_HTTP_PORT if options.port is None else options.port
+    return triton_server(DEFAULT_MODEL, port=port, engine_threads=options.engine_threads)
+
+
+def _tokens(options: argparse.Namespace) -> TokenServer:
+    _refuse_redisai(options, "the server of tokens")
+    if options.engine_threads:
+        raise ConfigError("--engine-threads with --kind tokens: it has no engine; leave it out")
+    port = DEFAULT_HTTP_PORT if options.port is None else options.port
+    return TokenServer(simulation(options), port)
+
+
+def _refuse_redisai(options: argparse.Namespace, server: str) -> None:
     redisai = {
         "--socket": options.socket,
         "--threads-per-queue": options.threads_per_queue != 1,
@@ -87,9 +116,9 @@ def _triton(options: argparse.Namespace) -> "TritonServer":
     }
     given = [name for name, is_given in redisai.items() if is_given]
     if given:
-        raise ConfigError(f"{given[0]} with --kind triton: Triton does not have it; leave it out")
-    port = DEFAULT_TRITON_PORT if options.port is None else options.port
-    return triton_server(DEFAULT_MODEL, port=port, engine_threads=options.engine_threads)
+        raise ConfigError(
+            f"{given[0]} with --kind {options.kind}: {server} does not have it; leave it out"
+        )
 
 
 def _redisai(options: argparse.Namespace) -> EmbeddedServer:
@@ -115,7 +144,12 @@ def _password(options: argparse.Namespace) -> str | None:
     return password
 
 
-def _ready_line(server: "EmbeddedServer | TritonServer") -> str:
+def _ready_line(server: "EmbeddedServer | TritonServer | TokenServer") -> str:
+    if isinstance(server, TokenServer):
+        return (
+            f"tokens on {server.url} and {server.completions_url}, pid {server.pid}; model "
+            f"{server.simulation.model}, {server.simulation}"
+        )
     if not isinstance(server, EmbeddedServer):
         where = f"Triton {server.version} on {server.url} and {server.grpc_url}, pid {server.pid}"
         metrics = f"metrics on http://{server.host}:{server.metrics_port}/metrics"

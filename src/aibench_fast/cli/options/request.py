@@ -18,7 +18,7 @@ from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openai.settings import StreamEnd
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URLS
+from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URLS, embedded_url
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 
@@ -167,8 +167,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--embedded", nargs="?", choices=EMBEDDED, const=EMBEDDED[0],
-        help="start a server with MobileNet V1 for the run and stop it afterwards (without a name: "
-        f"{EMBEDDED[0]})",
+        help="start a server for the run and stop it afterwards: with MobileNet V1, or tokens, "
+        f"whose times are simulated (without a name: {EMBEDDED[0]})",
     )  # fmt: skip
     group.add_argument(
         "--protocol", choices=[*EMBEDDED_TRITON_URLS],
@@ -198,9 +198,15 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         )
     if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
-    is_triton = server.embedded == "triton"
-    urls = [EMBEDDED_TRITON_URLS[server.protocol or "http"]] if is_triton else server.other_urls()
+    urls = [*embedded_url(server.embedded, server.protocol).values()] or server.other_urls()
     trace = vars(options).get("trace")  # of a run
+    if server.embedded == "tokens" and not (options.prompts or trace):
+        raise ConfigError("--embedded tokens without --prompts or --trace: give what to send")
+    if server.embedded == "tokens" and server.model == DEFAULT_MODEL:
+        from aibench_fast.server.tokenserver import MODEL
+
+        server = dataclasses.replace(server, model=MODEL)
+    has_images = bool(server.embedded) and server.embedded != "tokens"
     if (options.body or options.method or options.prompts or trace) and not urls:
         raise ConfigError(
             "--body, --method, --prompts or --trace without --url: give the endpoint's URL"
@@ -216,8 +222,8 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     settings = {
         **{name: given[name] for name in fields if name in given},
         "mix": mix,
-        "shape": options.shape or (IMAGE_SHAPE if server.embedded else ()),
-        "dtype": options.dtype or ("FLOAT" if server.embedded else ""),
+        "shape": options.shape or (IMAGE_SHAPE if has_images else ()),
+        "dtype": options.dtype or ("FLOAT" if has_images else ""),
         "inputs": tuple(read_input(words) for words in options.inputs),
         "address": addresses[0],
         "url": urls[0] if urls else None,
