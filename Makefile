@@ -161,7 +161,7 @@ $(RUN): pyproject.toml | $(PACKAGES) $(NATIVE)
 # Dependency groups need pip 25.1 or newer.
 $(TEST): pyproject.toml | ready
 	$(INSTALL) 'pip>=25.1'
-	$(INSTALL) --no-build-isolation --editable '.[server,report,notebook,dask,fsspec,completion]' --group test
+	$(INSTALL) --no-build-isolation --editable '.[server,report,notebook,dask,fsspec,tokenizer,completion]' --group test
 	@touch $@
 
 $(TEST_SERVERS): $(TEST)

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes and ranges of numbers as people write them."""
 
 import re
 
@@ -50,3 +50,27 @@ def described_size(count: int) -> str:
         if count >= _SIZE_BYTES[unit]:
             return f"{count / _SIZE_BYTES[unit]:.1f} {unit}"
     return f"{count} bytes"
+
+
+Range = int | tuple[int, int]
+"""A number, or the least and the largest one of a range."""
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+def number_range(words: str) -> Range:
+    """Return the number of `512`, or the bounds of `256-768`; else ValueError."""
+    found = _RANGE.fullmatch(words)
+    if found is None:
+        raise ValueError(f"{words!r}: write a number such as 512, or a range such as 256-768")
+    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
+
+
+def bounds(value: Range) -> tuple[int, int]:
+    """Return the least and the largest number of a range."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def described_range(value: Range) -> str:
+    """Format a range as `number_range` reads it."""
+    low, high = bounds(value)
+    return str(low) if low == high else f"{low}-{high}"

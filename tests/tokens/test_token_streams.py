@@ -48,46 +48,6 @@ def of(pieces: Sequence[Piece], prompts: Path, **others: object) -> Result:
         return against(server, prompts, **others)
 
 
-def test_requests_are_made_of_prompts(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "p.jsonl").write_text(
-        '{"text": "one"}\n{"prompt": "two", "max_tokens": 5}\n'
-        '{"messages": [{"role": "system", "content": "three"}]}\n'
-    )
-    (tmp_path / "extra.json").write_text('{"temperature": 0}')
-    with token_server(lambda _: whole(delta(content="a"), DONE)) as server:
-        done = cli(
-            "run", "--url", server.address + CHAT, "--prompts", "p.jsonl", "--model", "llama",
-            "--output-tokens", 9, "--extra-body", "extra.json",
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    _, *sent = server.asked
-    shared = {
-        "model": "llama", "stream": True, "stream_options": {"include_usage": True},
-        "temperature": 0,
-    }  # fmt: skip
-    messages = [
-        [{"role": "user", "content": "one"}],
-        [{"role": "user", "content": "two"}],
-        [{"role": "system", "content": "three"}],
-    ]
-    assert sent == [
-        {**shared, "messages": given, "max_tokens": most}
-        for given, most in zip(messages, (9, 5, 9), strict=True)
-    ]
-
-
-def test_plain_completions_have_text(tmp_path: Path) -> None:
-    (tmp_path / "p.jsonl").write_text('{"prompt": [1, 2]}\n')
-    texts = [event({"choices": [{"text": text, "finish_reason": None}]}) for text in ("", "a", "b")]
-    with token_server(lambda _: whole(*texts, DONE)) as server:
-        result = against(
-            server, tmp_path / "p.jsonl", url=server.address + "/v1/completions", max_queries=3
-        )
-    assert server.asked[0]["prompt"] == [1, 2]
-    assert "messages" not in server.asked[0]
-    assert (result.tokens.output_tokens, result.tokens.chunks, result.tokens.events) == (6, 6, 12)
-
-
 def test_times_are_those_of_content(prompts: Path) -> None:
     """A role-only first event is no token, reasoning is no answer."""
     pieces: list[Piece] = [
@@ -330,32 +290,6 @@ def test_a_stream_that_stalls_is_a_timeout(prompts: Path) -> None:
         result = against(server, prompts, reply_timeout_s=0.5)
     assert {key: one.count for key, one in result.failures.items()} == {"client_timeout": 1}
     assert result.successes == 3
-
-
-WRONG = {
-    "a path of neither": ("/v1/embeddings", '{"text": "a"}', "write a URL that ends with /v1/chat"),
-    "no prompt": (CHAT, '{"words": 1}', "a line has no prompt; give one of messages, prompt, text"),
-    "two": (CHAT, '{"text": "a", "prompt": "b"}', "a line has prompt and text; give one of mess"),
-    "not JSON": (CHAT, "{", "a line is not JSON"),
-    "messages for plain completions": ("/v1/completions", '{"messages": []}', "are for /chat/comp"),
-    "nothing": (CHAT, "", "has no line; each line is a body"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_bad_prompts_are_one_line_before_anything_is_sent(
-    cli: Cli, tmp_path: Path, name: str
-) -> None:
-    path, line, words = WRONG[name]
-    (tmp_path / "p.jsonl").write_text(f"{line}\n")
-    with token_server(lambda _: whole(delta(content="a"), DONE)) as server:
-        done = cli(
-            "run", "--url", server.address + path, "--prompts", "p.jsonl", "--model", "m",
-            "--duration", "1s",
-        )  # fmt: skip
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert words in done.stderr
-    assert server.asked == []
 
 
 def test_the_summary_and_the_result_have_the_figures(

@@ -45,13 +45,24 @@ class TokenServer:
     """Answers request `number`, from 0 on, with given pieces.
 
     `asked` has the bodies, and `asked_at` when each was there, in seconds of the monotonic clock.
+
+    It lists `models` where it has any, and answers other questions with 404.
     """
 
     def __init__(
-        self, answer: Callable[[int], Sequence[Piece]], tls: ssl.SSLContext | None = None
+        self,
+        answer: Callable[[int], Sequence[Piece]],
+        tls: ssl.SSLContext | None = None,
+        models: Sequence[str] = (),
     ) -> None:
         self._answer = answer
         self._tls = tls
+        listed = json.dumps({"object": "list", "data": [{"id": one} for one in models]}).encode()
+        status = b"200 OK" if models else b"404 Not Found"
+        self._models = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (
+            status, len(listed), listed,
+        )  # fmt: skip
+        self.heads: list[bytes] = []
         self.asked: list[dict[str, Any]] = []
         self.asked_at: list[float] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -77,9 +88,14 @@ class TokenServer:
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
             try:
-                while body := _read(stream):
+                while head_and_body := _read(stream):
+                    head, body = head_and_body
+                    if head.startswith(b"GET"):
+                        connection.sendall(self._models)
+                        continue
                     with self._lock:
                         number = len(self.asked)
+                        self.heads.append(head)
                         self.asked.append(json.loads(body))
                         self.asked_at.append(time.monotonic())
                     for piece in self._answer(number):
@@ -99,20 +115,24 @@ class TokenServer:
             thread.join()
 
 
-def _read(stream: Any) -> bytes:
-    length = 0
+def _read(stream: Any) -> tuple[bytes, bytes] | None:
+    """Return the head and the body of the next request, if there is one."""
+    length, head = 0, b""
     while (line := stream.readline()) not in (b"\r\n", b""):
+        head += line
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
-    return bytes(stream.read(length))
+    return (head, bytes(stream.read(length))) if head else None
 
 
 @contextmanager
 def token_server(
-    answer: Callable[[int], Sequence[Piece]], tls: ssl.SSLContext | None = None
+    answer: Callable[[int], Sequence[Piece]],
+    tls: ssl.SSLContext | None = None,
+    models: Sequence[str] = (),
 ) -> Iterator[TokenServer]:
-    server = TokenServer(answer, tls)
+    server = TokenServer(answer, tls, models)
     try:
         yield server
     finally:

@@ -17,6 +17,10 @@ from aibench_fast.tensors.shards import files_of
 if TYPE_CHECKING:
     from distributed import Client as DaskClient
 
+_FILES = (
+    "file", "body", "prompts", "trace", "tokenizer", "extra_body", "reference_file", "arrivals_file",
+)  # fmt: skip
+"""The settings that are files."""
 PIECE_BYTES = 32 << 20
 digest_here = digest_of
 
@@ -49,34 +53,39 @@ def with_files(config: RunConfig, where: Mapping[Path, Path]) -> RunConfig:
     """Return the config with its files where the client has them."""
 
     def moved_input(one: InputTensor) -> InputTensor:
-        return dataclasses.replace(one, file=one.file and where[one.file])
+        drawn = one.drawn
+        if drawn is not None and drawn.tokenizer is not None:
+            drawn = dataclasses.replace(drawn, tokenizer=where[drawn.tokenizer])
+        return dataclasses.replace(one, file=one.file and where[one.file], drawn=drawn)
 
     def moved(kind: RequestKind) -> RequestKind:
         return dataclasses.replace(kind, inputs=tuple(map(moved_input, kind.inputs)))
 
-    return dataclasses.replace(
-        config,
-        file=config.file and where[config.file],
-        body=config.body and where[config.body],
-        inputs=tuple(map(moved_input, config.inputs)),
-        mix=tuple(map(moved, config.mix)),
-        reference_file=config.reference_file and where[config.reference_file],
-        prompts=config.prompts and where[config.prompts],
-        trace=config.trace and where[config.trace],
-        arrivals_file=config.arrivals_file and where[config.arrivals_file],
-    )
+    moved_files: dict[str, Any] = {name: where[getattr(config, name)] for name in _given(config)}
+    inputs, mix = tuple(map(moved_input, config.inputs)), tuple(map(moved, config.mix))
+    return dataclasses.replace(config, inputs=inputs, mix=mix, **moved_files)
 
 
 def _files(config: RunConfig) -> list[Path]:
-    inputs = [one.file for kind in config.kinds for one in kind.inputs]
-    several = [*inputs, config.reference_file, config.arrivals_file]
+    inputs = [one for kind in config.kinds for one in kind.inputs]
+    several = [
+        *(one.file for one in inputs),
+        *(one.drawn.tokenizer for one in inputs if one.drawn is not None),
+        *(getattr(config, name) for name in _given(config)),
+    ]
     return list(dict.fromkeys(one for one in several if one is not None))
+
+
+def _given(config: RunConfig) -> list[str]:
+    """Return the settings of files that are given."""
+    return [name for name in _FILES if getattr(config, name) is not None]
 
 
 def _read(path: Path, observe: Observer) -> _File:
     if path.is_dir():
         raise ConfigError(
-            f"`body` {path}: a folder is not copied to other clients; give a .jsonl file"
+            f"{path}: a folder is not copied to other clients; give a file instead, such as a "
+            ".jsonl file of bodies"
         )
     parts = files_of(path)
     try:

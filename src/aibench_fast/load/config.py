@@ -7,7 +7,14 @@ from pathlib import Path
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.kinds import IMAGE_SHAPE, InputTensor, RequestKind, check_weights
+from aibench_fast.load.kinds import (
+    BODY_SHAPE,
+    IMAGE_SHAPE,
+    InputTensor,
+    RequestKind,
+    body_input,
+    check_weights,
+)
 from aibench_fast.load.profile import Step
 from aibench_fast.load.share import Share
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
@@ -27,7 +34,6 @@ DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
 ON_DISCONNECT = ("reconnect", "stop")
-_BODY_SHAPE = (1,)
 _NO_TENSORS = {
     "file": None, "shape": (), "dtype": "", "inputs": (), "mix": (), "model": DEFAULT_MODEL,
 }  # fmt: skip
@@ -175,19 +181,39 @@ class RunConfig(ProtocolSettings):
         _one_of("on_disconnect", self.on_disconnect, ON_DISCONNECT)
 
     def _check_bodies(self) -> None:
+        model = "" if self.model == DEFAULT_MODEL else self.model
         tensors = {
-            "file": (self.file, None), "shape": (self.shape, _BODY_SHAPE),
+            "file": (self.file, None), "shape": (self.shape, BODY_SHAPE),
             "dtype": (self.dtype, tensortype.STRINGS), "inputs": (self.inputs, ()),
-            "mix": (self.mix, ()), "model": (self.model, self.protocol.model_of(self.model)),
+            "mix": (self.mix, self.mix if self.protocol.mixes_bodies else ()),
+            "model": (self.model, self.protocol.model_of(model)),
         }  # fmt: skip
         for setting, (given, usual) in tensors.items():
             if given not in (_NO_TENSORS[setting], usual):
-                raise ConfigError(f"`{setting}` with `body` or `method`: a body is sent as it lies")
+                what = (
+                    f"the `url` of {self.protocol.name}: prompts are sent there"
+                    if self.protocol.mixes_bodies
+                    else "`body` or `method`: a body is sent as it lies"
+                )
+                raise ConfigError(f"`{setting}` with {what}")
             object.__setattr__(self, setting, usual)
+        sources = [one for kind in self.mix for one in kind.inputs]
+        own = [self.protocol.bodies, self.protocol.drawn]
+        if self.protocol.mixes_bodies and not (sources or any(own)):
+            raise ConfigError(
+                f"`url` of {self.protocol.name} without prompts: give `prompts` or `prompt_tokens`"
+            )
+        if sources and any(own):
+            raise ConfigError("`mix` with `prompts` or `prompt_tokens`: the mix says what is sent")
 
     def _check_tensors(self) -> None:
         if self.mix:
             check_weights(self.mix, "`mix`: ")
+            if any(kind.has_bodies != self.protocol.mixes_bodies for kind in self.mix):
+                raise ConfigError(
+                    "`mix`: prompts are for the `url` of OpenAI's API, and nothing else is sent "
+                    "there"
+                )
         if self.inputs and (self.file is not None or self.mix):
             raise ConfigError("`inputs` with `file` or `mix`: it says which tensors are sent")
         if self.mix and (self.file is not None or self.batch_size != 1):
@@ -285,6 +311,8 @@ class RunConfig(ProtocolSettings):
     @property
     def is_resolved(self) -> bool:
         """Return whether all shapes and dtypes are known; with `url` the server may have to say."""
+        if self.protocol.mixes_bodies:
+            return all(kind.model for kind in self.kinds)
         return all(one.shape and one.dtype for kind in self.kinds for one in kind.inputs)
 
     @property
@@ -319,10 +347,8 @@ class RunConfig(ProtocolSettings):
         """Return the kinds of request that are sent: of the mix, or the one."""
         one = InputTensor(self.file, self.shape, self.dtype)
         if self.protocol.has_bodies:
-            one = InputTensor(
-                self.protocol.bodies, _BODY_SHAPE, tensortype.STRINGS,
-                is_body=True, is_trace=self.trace is not None,
-            )  # fmt: skip
+            protocol, is_trace = self.protocol, self.trace is not None
+            one = body_input(protocol.bodies, protocol.drawn, is_trace=is_trace)
         return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property
@@ -359,6 +385,11 @@ class RunConfig(ProtocolSettings):
         """
         counts = [kind.count_tensors() for kind in self.kinds]
         self.max_requests(counts[0])
+        if self.max_queries:  # and one on trial
+            return [
+                min(count, self.max_queries + 1) if kind.is_drawn else count
+                for kind, count in zip(self.kinds, counts, strict=True)
+            ]
         return counts
 
     def max_requests(self, tensor_count: int) -> int:
@@ -368,10 +399,11 @@ class RunConfig(ProtocolSettings):
         """
         if self.max_queries == 0 and (self.duration_s or self.profile or self.is_recorded):
             return 0
-        if self.mix:
+        if self.mix or self.kinds[0].is_drawn:
             if not self.max_queries > self.burn_in:
+                given = "`mix` has" if self.mix else "`prompt_tokens` has"
                 raise ConfigError(
-                    "`mix` has no one pass of its tensors: give `duration_s`, or more "
+                    f"{given} no one pass of its tensors: give `duration_s`, or more "
                     f"`max_queries` than the {self.burn_in} of the warm-up"
                 )
             return self.max_queries

@@ -51,7 +51,8 @@ def format_requests(
             total = min(given, memory_bytes // parts_bytes * kind.batch_size)
             done = min(total, number * kind.batch_size)
             size_bytes = -(-total // kind.batch_size) * parts_bytes
-            observe(Formatting(kind.model, done, total, given, size_bytes, as_json))
+            things = session.facts.get("StringsAre", "tensors")
+            observe(Formatting(kind.model, done, total, given, size_bytes, as_json, things))
         formatted.append(parts)
         used_bytes += parts_bytes
     if len(formatted) < wanted and kind.is_trace:

@@ -10,8 +10,15 @@ from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import read_text
 from aibench_fast.load.toml import check_keys, shown
-from aibench_fast.protocols.protocol import InputSpec, KindSpec
-from aibench_fast.tensors import bodies, shards, strings, tensorfile, trace
+from aibench_fast.protocols.protocol import (
+    MAX_PROMPT_TOKENS,
+    DrawnPrompts,
+    InputSpec,
+    KindSpec,
+)
+from aibench_fast.protocols.settings import MAX_COUNT, check_range
+from aibench_fast.tensors import bodies, prompts, shards, strings, tensorfile, trace
+from aibench_fast.units import bounds, number_range
 
 MAX_KINDS = 64
 MAX_INPUTS = 14
@@ -24,9 +31,13 @@ MAX_GENERATED_BYTES = 256 << 20
 MAX_GENERATED_TEXT_BYTES = 16 << 20
 """The same of strings, which take longer to make."""
 IMAGE_SHAPE = tensortype.image_shape()
+BODY_SHAPE = (1,)
 _INPUT_KEYS = {"name": str, "file": str, "shape": list, "dtype": str}
+_PROMPT_KEYS = {
+    "prompts": str, "prompt-tokens": (int, str), "output-tokens": (int, str), "tokenizer": str,
+}  # fmt: skip
 _REQUEST_KEYS = {
-    "model": str, "file": str, "shape": list, "dtype": str, "batch-size": int,
+    **_PROMPT_KEYS, "model": str, "file": str, "shape": list, "dtype": str, "batch-size": int,
     "weight": (int, float), "inputs": list,
 }  # fmt: skip
 
@@ -49,6 +60,8 @@ class InputTensor:
     """Whether `file` has bodies of requests, each of which is a tensor of one string."""
     is_trace: bool = False
     """Whether it is a trace, whose lines bodies are made from, to be sent in their order."""
+    drawn: DrawnPrompts | None = None
+    """The prompts that are drawn instead of bodies of a file."""
 
     @property
     def files(self) -> list[Path]:
@@ -74,6 +87,8 @@ class InputTensor:
         """
         if self.is_trace and self.file is not None:
             return trace.count(self.file)
+        if self.drawn is not None:
+            return prompts.most_drawn(self.drawn.prompt_tokens)
         if self.is_body:
             return 1 if self.file is None else bodies.count(self.file)
         if self.file is None:
@@ -105,6 +120,16 @@ class RequestKind:
     def is_trace(self) -> bool:
         """Return whether its requests are those of a trace."""
         return any(one.is_trace for one in self.inputs)
+
+    @property
+    def has_bodies(self) -> bool:
+        """Return whether bodies are sent, or prompts, and not tensors."""
+        return any(one.is_body for one in self.inputs)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Return whether its prompts are drawn."""
+        return any(one.drawn is not None for one in self.inputs)
 
     @property
     def request_bytes(self) -> int:
@@ -209,6 +234,8 @@ def _kind(table: Any, where: str) -> RequestKind:
     if "model" not in table:
         raise ConfigError(f"{where}model is missing")
     several = table.get("inputs")
+    if any(key in table for key in _PROMPT_KEYS):
+        return _kind_of_prompts(table, where)
     if several is None:
         inputs = [table]
     else:
@@ -223,6 +250,45 @@ def _kind(table: Any, where: str) -> RequestKind:
         inputs=tuple(_input(one, where) for one in inputs),
         batch_size=table.get("batch-size", 1),
         weight=float(table.get("weight", 1)),
+    )
+
+
+def _kind_of_prompts(table: Mapping[str, Any], where: str) -> RequestKind:
+    allowed = {*_PROMPT_KEYS, "model", "weight"}
+    if others := [key for key in table if key not in allowed]:
+        raise ConfigError(f"{where}{others[0]} with prompts: it is of tensors")
+    file, length = table.get("prompts"), table.get("prompt-tokens")
+    if (file is None) == (length is None):
+        raise ConfigError(f"{where}which prompts? give prompts or prompt-tokens")
+    drawn = None
+    if length is not None:
+        most, tokenizer = table.get("output-tokens"), table.get("tokenizer")
+        drawn = DrawnPrompts(
+            _bounds(length, f"{where}prompt-tokens", MAX_PROMPT_TOKENS),
+            None if most is None else _bounds(most, f"{where}output-tokens", MAX_COUNT),
+            None if tokenizer is None else Path(tokenizer),
+        )
+    elif found := [key for key in ("output-tokens", "tokenizer") if key in table]:
+        raise ConfigError(f"{where}{found[0]} with prompts: it is for drawn ones")
+    one = body_input(None if file is None else Path(file), drawn)
+    return RequestKind(table["model"], (one,), weight=float(table.get("weight", 1)))
+
+
+def _bounds(value: int | str, setting: str, most: int) -> tuple[int, int]:
+    try:
+        found = number_range(str(value))
+    except ValueError as error:
+        raise ConfigError(f"{setting}: {error}") from error
+    check_range(setting, found, most)
+    return bounds(found)
+
+
+def body_input(
+    file: Path | None, drawn: DrawnPrompts | None, *, is_trace: bool = False
+) -> InputTensor:
+    """Return the input of bodies of a file or a folder, or of a trace, or of drawn prompts."""
+    return InputTensor(
+        file, BODY_SHAPE, tensortype.STRINGS, is_body=True, is_trace=is_trace, drawn=drawn
     )
 
 

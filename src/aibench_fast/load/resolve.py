@@ -17,6 +17,8 @@ def resolve(config: RunConfig) -> RunConfig:
     if config.all_addresses:
         changes = config.protocol.with_all_addresses()
         config = dataclasses.replace(config, **changes, all_addresses=False)
+    if not config.is_resolved and config.protocol.mixes_bodies:
+        config = dataclasses.replace(config, model=config.protocol.find_model())
     return _with_model_inputs(config) if config.protocol.describes_inputs else config
 
 

@@ -13,7 +13,7 @@ from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.events import Digesting, Observer
-from aibench_fast.tensors import bodies, strings, tensorfile
+from aibench_fast.tensors import bodies, prompts, strings, tensorfile
 from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.strings import Strings
@@ -52,8 +52,13 @@ class Source:
         return [tensors.read(first % len(tensors), self.batch_size) for tensors in self.inputs]
 
     def asked(self) -> AskedKind:
-        """Return the kind as a protocol knows it, with the tensors of the first request."""
+        """Return the kind as a protocol knows it, with the tensors of the request on trial.
+
+        It is the first one; of drawn prompts the last, which no server should have in a cache when
+        the run sends the first.
+        """
         kind = self.kind
+        trials = self.request(-1 if kind.is_drawn else 0)
         return AskedKind(
             kind.model,
             [
@@ -63,7 +68,7 @@ class Source:
                     trial=trial,
                     name=one.name,
                 )
-                for one, trial in zip(kind.inputs, self.request(0), strict=True)
+                for one, trial in zip(kind.inputs, trials, strict=True)
             ],
             self,
         )
@@ -145,6 +150,10 @@ def open_sources(config: RunConfig) -> list[Source]:
 def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Strings | Trace:
     if one.is_trace and one.file is not None:
         return Trace(one.file, seed)
+    if drawn := one.drawn:
+        return prompts.draw(
+            tensor_count, drawn.prompt_tokens, drawn.output_tokens, drawn.tokenizer, seed
+        )
     if one.is_body:
         return Strings([[b""]]) if one.file is None else bodies.read(one.file)
     if one.file is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress, ServerAddress
 from aibench_fast.protocols.settings import ServerSettings
 from aibench_fast.tensortype import STRINGS
@@ -12,6 +13,9 @@ from aibench_fast.tensortype import STRINGS
 if TYPE_CHECKING:
     from aibench_fast.protocols.servers import FoundServers
     from aibench_fast.protocols.statistics import ServerReading
+
+
+MAX_PROMPT_TOKENS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,18 @@ class KindSpec:
     inputs: Sequence[InputSpec]
 
 
+@dataclass(frozen=True)
+class DrawnPrompts:
+    """Prompts that a run draws from its seed."""
+
+    prompt_tokens: tuple[int, int]
+    """The least and the largest length."""
+    output_tokens: tuple[int, int] | None
+    """The same of `max_tokens`; None: requests leave it to the server."""
+    tokenizer: Path | None
+    """The tokenizer.json that makes lengths exact; None: a word is a token."""
+
+
 class ServerProtocol(Protocol):
     """A protocol with the settings of one run.
 
@@ -59,6 +75,8 @@ class ServerProtocol(Protocol):
     """Whether tensors may be sent as JSON."""
     has_bodies: ClassVar[bool] = False
     """Whether what is sent is a body as it lies, and not the tensors of a model."""
+    mixes_bodies: ClassVar[bool] = False
+    """Whether bodies may be of several kinds."""
     describes_inputs: ClassVar[bool] = False
     """Whether servers say which inputs a model has, so that shapes and dtypes may be left open."""
 
@@ -74,9 +92,18 @@ class ServerProtocol(Protocol):
         """Return the file or folder of what is sent as it lies, or made into bodies, if any."""
         return None
 
+    @property
+    def drawn(self) -> DrawnPrompts | None:
+        """Return which prompts are drawn instead of read from `bodies`, if any."""
+        return None
+
     def model_of(self, given: str) -> str:
         """Return the name of the model in results; of bodies it is where they are sent."""
         return given
+
+    def find_model(self) -> str:
+        """Return the server's only model, if none is given; ConfigError, ServerError."""
+        raise ConfigError("`model` is empty: name the key that it is stored under")
 
     def with_all_addresses(self) -> Mapping[str, Any]:
         """Return the settings to change so that each address of a name is a server; ServerError."""

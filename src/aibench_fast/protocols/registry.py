@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import url_parts
 from aibench_fast.protocols.anyhttp.protocol import AnyHttp
-from aibench_fast.protocols.openai.protocol import OpenAi
+from aibench_fast.protocols.openai.protocol import OpenAi, speaks_openai
 from aibench_fast.protocols.openai.settings import OpenAiSettings
 from aibench_fast.protocols.openinference.protocol import (
     OpenInferenceOverGrpc,
@@ -39,7 +39,7 @@ def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
     ConfigError where the address is of none, or a setting is given that its protocol does not have.
     """
     chosen: AnyProtocol = RedisAi
-    if settings.url is not None and (settings.prompts is not None or settings.trace is not None):
+    if speaks_openai(settings):
         chosen = OpenAi
     elif settings.url is not None:
         chosen = AnyHttp if settings.sends_bodies else protocol_of_url(settings.url)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.units import Range, bounds, described_range
 
 MAX_COUNT = 2**62
 LEAST_PATIENCE_S = 10.0
@@ -42,3 +43,13 @@ def check_within(setting: str, value: int, least: int, most: int) -> None:
     """ConfigError where a setting is not from `least` to `most`."""
     if not least <= value <= most:
         raise ConfigError(f"`{setting}` {value}: it has to be from {least} to {most}")
+
+
+def check_range(setting: str, value: Range, most: int) -> None:
+    """ConfigError where a number or range of a setting is not from 1 to `most`, or upside down."""
+    low, high = bounds(value)
+    if not 1 <= low <= high <= most:
+        raise ConfigError(
+            f"{setting} {described_range(value)}: it has to be a number from 1 to {most}, or a "
+            "range of such, the smaller one first"
+        )

@@ -62,14 +62,14 @@ def format_formatting(event: Formatting) -> str:
     is_less = event.total < event.given
     fewer = f" of {event.given:,}, as many as --json-memory allows," if is_less else ""
     return (
-        f"{event.model}: {event.total:,}{fewer} tensors are formatted{_as_json(event)}, in about "
-        f"{described_size(event.memory_bytes)} of memory"
+        f"{event.model}: {event.total:,}{fewer} {event.things} are formatted{_as_json(event)}, in "
+        f"about {described_size(event.memory_bytes)} of memory"
     )
 
 
 def format_formatted(event: Formatting) -> str:
     """Return a line that a terminal overwrites while tensors are formatted."""
-    return f"formatting tensors{_as_json(event)}: {event.done / event.total:.0%}"
+    return f"formatting {event.things}{_as_json(event)}: {event.done / event.total:.0%}"
 
 
 def _as_json(event: Formatting) -> str:
@@ -169,10 +169,18 @@ def _json_line(facts: Mapping[str, Any]) -> str:
 
 
 def _strings_line(facts: Mapping[str, Any]) -> str:
-    return (
-        f"Strings: {facts['StringTensors']:,} tensors formatted before the run, "
-        f"{described_size(facts.get('StringBytes', 0))}"
-    )
+    things = facts.get("StringsAre")
+    made = f"{facts['StringTensors']:,} {things or 'tensors'} formatted before the run"
+    drawn = f" of {length} tokens" if (length := _drawn_length(facts)) else ""
+    size = described_size(facts.get("StringBytes", 0))
+    return f"{'Requests' if things else 'Strings'}: {made}{drawn}, {size}"
+
+
+def _drawn_length(facts: Mapping[str, Any]) -> str | None:
+    """Return the length of drawn prompts in words."""
+    if (length := facts.get("PromptTokens")) is None:
+        return None
+    return length if "Tokenizer" in facts else f"about {length}"
 
 
 def _shared_memory_line(facts: Mapping[str, Any]) -> str:

@@ -31,6 +31,8 @@ class Formatting:
     """Memory for `total` tensors, estimated from the first."""
     as_json: bool = True
     """False: strings in binary."""
+    things: str = "tensors"
+    """What they are called: tensors, bodies or prompts."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,14 @@ class Facts(TypedDict, total=False):
     """How many there were to format; --json-memory limits them. Since 1.9."""
     StringBytes: int
     """The memory that their requests took. Since 1.9."""
+    StringsAre: str
+    """What they are if they are not tensors: bodies, or prompts. Since 1.10."""
+    PromptTokens: str
+    """The length of drawn prompts: a number, or the least and the largest one. Since 1.10."""
+    MaxTokens: str
+    """How many tokens requests asked for at most, in the same form. Since 1.10."""
+    Tokenizer: str
+    """The tokenizer.json by which the lengths of drawn prompts are exact. Since 1.10."""
     SharedMemory: str
     """What servers on the client's machine mapped instead of sending and receiving it: inputs, or
     all. Since 1.10."""

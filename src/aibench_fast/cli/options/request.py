@@ -7,7 +7,14 @@ from typing import Any
 
 from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
 from aibench_fast.cli.options.servers import LoadedServers
-from aibench_fast.cli.options.values import boolean, seconds, shape, size, statuses
+from aibench_fast.cli.options.values import (
+    boolean,
+    number_range,
+    seconds,
+    shape,
+    size,
+    statuses,
+)
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
@@ -15,12 +22,14 @@ from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
 from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.openai.settings import StreamEnd
+from aibench_fast.protocols.openai.settings import Api, StreamEnd
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URLS, embedded_url
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
+
+_OF_PROMPTS = ("prompts", "prompt_tokens", "trace")
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:
@@ -87,32 +96,47 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         "prompt or text, and read the streams of tokens",
     )  # fmt: skip
     group.add_argument(
-        "--output-tokens", type=int, metavar="N",
-        help="with --prompts: ask for N tokens at most, unless a line has max_tokens",
+        "--prompt-tokens", type=number_range, metavar="N|LOW-HIGH",
+        help="draw prompts of about N tokens from --seed instead, or of lengths spread evenly from "
+        "LOW to HIGH; no two are the same",
+    )  # fmt: skip
+    group.add_argument(
+        "--tokenizer", type=Path, metavar="FILE|FOLDER",
+        help="make --prompt-tokens exact by this tokenizer.json, without special tokens and the "
+        "chat's template",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-tokens", type=number_range, metavar="N|LOW-HIGH",
+        help="ask for N tokens at most, unless a line of --prompts has max_tokens; with "
+        "--prompt-tokens LOW-HIGH draws it for each",
     )  # fmt: skip
     group.add_argument(
         "--first-token-timeout", type=seconds, default=0.0, metavar="TIME",
         dest="first_token_timeout_s",
-        help="with --prompts: end a stream that has no token after this time, and count it as "
+        help="with prompts: end a stream that has no token after this time, and count it as "
         "failed (default: no limit but --dial-read-timeout)",
     )  # fmt: skip
     group.add_argument(
         "--token-timeout", type=seconds, default=0.0, metavar="TIME", dest="token_timeout_s",
-        help="with --prompts: end a stream that pauses for longer between two tokens, and count it "
+        help="with prompts: end a stream that pauses for longer between two tokens, and count it "
         "as failed (default: no limit but --dial-read-timeout)",
     )  # fmt: skip
     group.add_argument(
         "--min-tokens", type=int, default=0, metavar="N",
-        help="with --prompts: count a stream of fewer tokens as failed",
+        help="with prompts: count a stream of fewer tokens as failed",
     )  # fmt: skip
     group.add_argument(
         "--stream-end", type=StreamEnd, choices=list(StreamEnd), default=StreamEnd.USUAL,
-        help="with --prompts: what has to come before a reply's end; usual is [DONE] or a "
+        help="with prompts: what has to come before a reply's end; usual is [DONE] or a "
         "finish_reason, http is nothing more (default: usual)",
     )  # fmt: skip
     group.add_argument(
         "--extra-body", type=Path, metavar="FILE.json",
-        help="with --prompts: add the fields of this JSON object to each request",
+        help="with prompts: add the fields of this JSON object to each request",
+    )  # fmt: skip
+    group.add_argument(
+        "--api", type=Api, choices=list(Api),
+        help="ask for streams of this kind at any path (default: as the path of --url says)",
     )  # fmt: skip
     group.add_argument(
         "--encoding", choices=["auto", *Encoding], default="auto",
@@ -138,7 +162,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mix", type=Path, metavar="FILE",
         help="send a request mix, drawn by weight and --seed: a TOML file of [[request]] tables "
-        "with model, file, shape, dtype, batch-size, weight or inputs",
+        "with model, file, shape, dtype, batch-size, weight or inputs; or of prompts with model, "
+        "prompts, prompt-tokens, output-tokens, tokenizer or weight",
     )  # fmt: skip
     group.add_argument(
         "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
@@ -199,17 +224,20 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
     urls = [*embedded_url(server.embedded, server.protocol).values()] or server.other_urls()
-    trace = vars(options).get("trace")  # of a run
-    if server.embedded == "tokens" and not (options.prompts or trace):
-        raise ConfigError("--embedded tokens without --prompts or --trace: give what to send")
+    given = {**vars(options), **vars(server)}
+    if server.embedded == "tokens" and not (mix or any(map(given.get, _OF_PROMPTS))):
+        raise ConfigError(
+            "--embedded tokens without --prompts, --prompt-tokens or --trace: give what to send"
+        )
     if server.embedded == "tokens" and server.model == DEFAULT_MODEL:
         from aibench_fast.server.tokenserver import MODEL
 
-        server = dataclasses.replace(server, model=MODEL)
+        given["model"] = MODEL
     has_images = bool(server.embedded) and server.embedded != "tokens"
-    if (options.body or options.method or options.prompts or trace) and not urls:
+    if any(map(given.get, ("body", "method", "api", *_OF_PROMPTS))) and not urls:
         raise ConfigError(
-            "--body, --method, --prompts or --trace without --url: give the endpoint's URL"
+            "--body, --method, --prompts, --prompt-tokens, --trace or --api without --url: give "
+            "the endpoint's URL"
         )
     known = mix or options.inputs or urls or server.embedded
     if not known and options.file is None and not options.shape:
@@ -217,7 +245,6 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
             "no tensors: give --file FILE, or --shape such as 224,224,3 for generated ones"
         )
     addresses = [ServerAddress()] if urls or server.embedded else server.addresses()
-    given = {**vars(options), **vars(server)}
     fields = (one.name for one in dataclasses.fields(RunConfig))
     settings = {
         **{name: given[name] for name in fields if name in given},
@@ -251,6 +278,8 @@ def files_read(
     return [
         ("--mix", options.mix),
         ("--verify", options.reference_file),
+        ("--extra-body", options.extra_body),
+        ("--tokenizer", options.tokenizer),
         ("--password-file", server.password_file),
         ("--cacert", server.cacert),
         ("--cert", server.cert),

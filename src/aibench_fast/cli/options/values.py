@@ -4,6 +4,7 @@ import argparse
 from dataclasses import fields
 from typing import NamedTuple, TypeVar
 
+from aibench_fast import units
 from aibench_fast.units import duration_s, size_bytes
 
 Settings = TypeVar("Settings")
@@ -54,6 +55,14 @@ def size(words: str) -> int:
     """Read a size such as `512MiB`, in bytes."""
     try:
         return size_bytes(words)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def number_range(words: str) -> units.Range:
+    """Read a number such as `512`, or a range such as `256-768`."""
+    try:
+        return units.number_range(words)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -14,7 +14,7 @@ from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.record import Output, ServerRecord
 from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
-from aibench_fast.protocols.session import Plan, Workload, native_tls
+from aibench_fast.protocols.session import AskedKind, Plan, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import STRINGS, split_strings
@@ -30,33 +30,34 @@ class AnyHttpSession:
     """A `protocols.session.Session` with such an endpoint."""
 
     encoding = Encoding.BINARY
-    facts: Mapping[str, str | None] = {"Llhttp": LLHTTP_VERSION}
+    facts: Mapping[str, str | None] = {"Llhttp": LLHTTP_VERSION, "StringsAre": "bodies"}
 
     def __init__(
         self, address: HttpAddress, target: str, settings: AnyHttpSettings, workload: Workload
     ) -> None:
-        """Send the first request on trial; ServerError where its reply is not a success."""
+        """Send a request of each kind on trial; ServerError where its reply is not a success."""
         self._address = address
         self._target = target
         self._settings = settings
-        (self._kind,) = workload.kinds
+        self._kinds = workload.kinds
         self._head = open_head(address, self._method, target, self._content_type())
         with HttpClient(address, max(REPLY_TIMEOUT_S, settings.patience_s)) as client:
-            what = f"{self._method} {target}"
-            reply = client.exchange(self._head + self._rest(0), what, MAX_TRIAL_BYTES)
-            self._plan = self._plan_of(reply)
-            self._judge(reply, what)
+            replies = [self._try(client, kind) for kind in self._kinds]
+            self._plans = [self._plan_of(reply) for reply in replies]
+            for kind, plan, reply in zip(self._kinds, self._plans, replies, strict=True):
+                if wrong := _wrong(plan, reply):
+                    raise self._refused(client, kind, reply, wrong)
             tls = native_tls(address.tls, address.host)
             self.endpoint = Endpoint(
                 client.peer, address.port, tls=tls, closes_each=client.is_closed_by_server()
             )
-        kind, _, version = reply.headers.get("server", "unknown").partition("/")
+        kind, _, version = replies[0].headers.get("server", "unknown").partition("/")
         self.record = ServerRecord(
             server=ServerFacts(kind=kind, version=version or "unknown", address=str(address)),
             peer=self.endpoint.host,
             config=None,
-            model_digests=[None],
-            outputs=[Output(STRINGS, 0, 0, any_length=True)],
+            model_digests=[None] * len(replies),
+            outputs=[Output(STRINGS, 0, 0, any_length=True)] * len(replies),
         )
 
     @property
@@ -70,20 +71,28 @@ class AnyHttpSession:
         usual = "json" if body.suffix in _JSON_SUFFIXES else "octet-stream"
         return {"Content-Type": self._settings.content_type or f"application/{usual}"}
 
-    def _rest(self, number: int) -> bytes:
-        """Return the end of a request's head, and its body."""
-        body = self._body(number)
+    @property
+    def _asked(self) -> str:
+        """What messages call a request."""
+        return f"{self._method} {self._target}"
+
+    def _try(self, client: HttpClient, kind: AskedKind) -> HttpReply:
+        """Send a request on trial."""
+        (one,) = kind.inputs
+        return client.exchange(
+            self._head + self._rest(kind, one.trial), self._asked, MAX_TRIAL_BYTES
+        )
+
+    def _rest(self, kind: AskedKind, tensor: bytes) -> bytes:
+        """Return the end of a request's head, and its body, by the string that is given for it."""
+        (given,) = split_strings(tensor)
+        body = self._body(kind, given)
         lengths = {} if body is None else {"Content-Length": len(body)}
         return end_of_head(lengths) + (body or b"")
 
-    def _body(self, number: int) -> bytes | None:
+    def _body(self, kind: AskedKind, given: bytes) -> bytes | None:
         """Return a request's body; None: it has none."""
-        return None if self._settings.body is None else self._given(number)
-
-    def _given(self, number: int) -> bytes:
-        """Return what was given for a request."""
-        (given,) = split_strings(self._kind.tensors.request(number)[0])
-        return given
+        return None if self._settings.body is None else given
 
     def _plan_of(self, reply: HttpReply) -> AnyHttpPlan | TokenPlan:
         return AnyHttpPlan(
@@ -94,16 +103,11 @@ class AnyHttpSession:
             text_bytes=len(reply.body) + TEXT_SPARE_BYTES,
         )
 
-    def _judge(self, reply: HttpReply, what: str) -> None:
-        """ServerError where a run would take the trial's reply for a failure."""
-        fields = "".join(
-            f"{name}: {value}\r\n"
-            for name, value in reply.headers.items()
-            if name in ("content-encoding", "content-type", "retry-after")
-        )
-        head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body)}\r\n{fields}\r\n"
-        if wrong := judge_http(self._plan, head.encode("latin-1") + reply.body):
-            raise ServerError(f"{self._address} answered {what} on trial with {wrong}")
+    def _refused(
+        self, client: HttpClient, kind: AskedKind, reply: HttpReply, words: str
+    ) -> ServerError:
+        """Return the error for a trial that a run would take for a failure."""
+        return ServerError(f"{self._address} answered {self._asked} on trial with {words}")
 
     def label(self, model: str) -> str:
         """Names the endpoint."""
@@ -119,14 +123,15 @@ class AnyHttpSession:
 
     def parts(self, kind: int, number: int) -> list[bytes]:
         """Return all that follows the beginning of the head."""
-        return [self._rest(number)]
+        asked = self._kinds[kind]
+        return [self._rest(asked, asked.tensors.request(number)[0])]
 
     def written(self, worker: int) -> None:
         """Return None: replies are sent."""
 
     def plan(self, kind: int) -> Plan:
         """Return what every reply has to be."""
-        return self._plan
+        return self._plans[kind]
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return a watch of the server's processes, where they are known."""
@@ -134,3 +139,14 @@ class AnyHttpSession:
 
     def leave(self, patience_s: float) -> None:
         """Nothing was left."""
+
+
+def _wrong(plan: AnyHttpPlan | TokenPlan, reply: HttpReply) -> str | None:
+    """Return why a run would take a reply for a failure; None if it is a success."""
+    fields = "".join(
+        f"{name}: {value}\r\n"
+        for name, value in reply.headers.items()
+        if name in ("content-encoding", "content-type", "retry-after")
+    )
+    head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body)}\r\n{fields}\r\n"
+    return judge_http(plan, head.encode("latin-1") + reply.body)

@@ -1,14 +1,16 @@
 """OpenAI's API as a run knows it before it visits a server."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.anyhttp.protocol import AnyHttp
-from aibench_fast.protocols.openai.request import is_chat
-from aibench_fast.protocols.openai.settings import OpenAiSettings
-from aibench_fast.protocols.protocol import KindSpec
+from aibench_fast.protocols.anyhttp.protocol import AnyHttp, target_of
+from aibench_fast.protocols.openai.request import PATHS, api_of
+from aibench_fast.protocols.openai.settings import Api, OpenAiSettings
+from aibench_fast.protocols.protocol import DrawnPrompts, KindSpec
+from aibench_fast.units import bounds
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.servers import FoundServers
@@ -19,6 +21,7 @@ class OpenAi(AnyHttp):
 
     name = "OpenAI's API"
     settings_type = OpenAiSettings
+    mixes_bodies = True
 
     def __init__(self, settings: OpenAiSettings) -> None:
         """With the settings of a run."""
@@ -29,23 +32,68 @@ class OpenAi(AnyHttp):
         """ConfigError where a setting is wrong, or requests are batches."""
         self._prompts.check_prompts()
         _ = self.addresses  # a wrong one shows
-        for target in self.targets:
-            is_chat(target)
+        _ = self.api
         if any(kind.batch_size != 1 for kind in kinds):
-            raise ConfigError("`batch_size` with `prompts`: a prompt is sent alone")
+            raise ConfigError("`batch_size` with prompts: a prompt is sent alone")
+
+    @property
+    def api(self) -> Api:
+        """Return what all servers are asked for; ConfigError where no path says it."""
+        if self._prompts.api is not None:
+            return self._prompts.api
+        found = {api_of(target): target for target in self.targets}
+        if None in found:
+            ends = " or ".join(f"/v1{end}" for end in PATHS)
+            raise ConfigError(
+                f"`url` .../{found[None].lstrip('/')}: write a URL that ends with {ends}, or give "
+                "`api`"
+            )
+        if len(found) > 1:
+            raise ConfigError(
+                f"`url` {' and '.join(found.values())}: all servers have to have the same API"
+            )
+        return next(api for api in found if api is not None)
 
     @property
     def bodies(self) -> Path | None:
         """Return the file of prompts, or the trace."""
         return self._prompts.prompts or self._prompts.trace
 
+    @property
+    def drawn(self) -> DrawnPrompts | None:
+        """Return the prompts to draw."""
+        settings = self._prompts
+        if settings.prompt_tokens is None:
+            return None
+        most = settings.output_tokens
+        return DrawnPrompts(
+            prompt_tokens=bounds(settings.prompt_tokens),
+            output_tokens=None if most is None else bounds(most),
+            tokenizer=settings.tokenizer,
+        )
+
     def model_of(self, given: str) -> str:
         """Return the model as given: requests name it."""
         return given
+
+    def find_model(self) -> str:
+        """Return the first server's only model; ConfigError where it has several, or says none."""
+        from aibench_fast.protocols.openai.models import only_model
+
+        return only_model(self.addresses[0], self.targets[0])
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""
         from aibench_fast.protocols.anyhttp.servers import AnyHttpServers
         from aibench_fast.protocols.openai.session import OpenAiSession
 
-        return AnyHttpServers(self.addresses, self.targets, self._prompts, OpenAiSession)
+        session = partial(OpenAiSession, api=self.api)
+        return AnyHttpServers(self.addresses, self.targets, self._prompts, session)
+
+
+def speaks_openai(settings: OpenAiSettings) -> bool:
+    """Return whether these settings are of OpenAI's API: one of its own, or a path of it."""
+    own = (settings.api, settings.prompts, settings.prompt_tokens, settings.trace)
+    if settings.url is None or any(one is not None for one in own):
+        return settings.url is not None
+    return not settings.sends_bodies and api_of(target_of(settings.url)) is not None

@@ -6,26 +6,32 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.openai.settings import Api
 
-CHAT = "/chat/completions"
-COMPLETIONS = "/completions"
+PATHS = {"/chat/completions": Api.CHAT, "/completions": Api.COMPLETIONS}
+"""The ends of URLs; the first one that fits."""
+SHOWN_CHARACTERS = 60
 _GIVEN = ("messages", "prompt", "text")
+_OWN = ("model", "stream", *_GIVEN)
+"""The fields that requests have from elsewhere."""
 
 
-def is_chat(target: str) -> bool:
-    """Return whether a URL's path is of chats, and not of plain completions.
+def api_of(target: str) -> Api | None:
+    """Return the API that a URL's path and query are of, by the path's end; None: of neither."""
+    path = path_of(target)
+    return next((api for end, api in PATHS.items() if path.endswith(end)), None)
 
-    ConfigError if it is neither.
-    """
-    path = target.partition("?")[0].rstrip("/")
-    if path.endswith(CHAT):
-        return True
-    if path.endswith(COMPLETIONS):
-        return False
-    raise ConfigError(
-        f"`prompts` with `url` .../{path.lstrip('/')}: write a URL that ends with "
-        f"/v1{CHAT} or /v1{COMPLETIONS}"
-    )
+
+def models_path(target: str) -> str:
+    """Return the path of the list of models beside a URL's path."""
+    path = path_of(target)
+    begin = next((path.removesuffix(end) for end in PATHS if path.endswith(end)), "/v1")
+    return f"{begin}/models"
+
+
+def path_of(target: str) -> str:
+    """Return a path without its query and without a slash at its end."""
+    return target.partition("?")[0].rstrip("/")
 
 
 def read_extra(file: Path | None) -> Mapping[str, Any]:
@@ -38,31 +44,34 @@ def read_extra(file: Path | None) -> Mapping[str, Any]:
         raise ConfigError(f"cannot read `extra_body` {file}: {error}") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"`extra_body` {file}: it has to be a JSON object")
+    own = [name for name in _OWN if name in fields]
+    if own:
+        raise ConfigError(
+            f"`extra_body` {file} has {own[0]}, which each request has already; leave it out"
+        )
     return fields
 
 
 def body_of(
-    line: bytes, *, chat: bool, model: str, output_tokens: int | None, extra: Mapping[str, Any]
+    line: bytes, *, api: Api, model: str, output_tokens: int | None, extra: Mapping[str, Any]
 ) -> bytes:
-    """Return the body that asks for a stream; ConfigError if the line has no prompt."""
+    """Return the body that asks for a stream; ConfigError if the line is not a prompt."""
     try:
         prompt = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"`prompts`: a line is not JSON: {error}") from error
+        raise _wrong(line, f"is not JSON: {error}") from error
     given = [key for key in _GIVEN if isinstance(prompt, dict) and key in prompt]
     if len(given) != 1:
-        raise ConfigError(
-            f"`prompts`: a line has {' and '.join(given) or 'no prompt'}; give one of "
-            f"{', '.join(_GIVEN)}"
-        )
-    value = prompt[given[0]]
-    if given == ["messages"] and not chat:
-        raise ConfigError(f"`prompts`: a line has messages, which are for {CHAT} alone")
-    asked = {"messages": _messages(value)} if chat else {"prompt": value}
-    most = prompt.get("max_tokens", output_tokens)
+        found = " and ".join(given) or "no prompt"
+        raise _wrong(line, f"has {found}; give one of {', '.join(_GIVEN)}")
+    most = prompt.get("max_tokens")
+    if most is None:
+        most = output_tokens
+    elif type(most) is not int or most < 1:
+        raise _wrong(line, "has max_tokens that are not a whole number from 1 on")
     document = {
         "model": model,
-        **asked,
+        **_asked(line, given[0], prompt[given[0]], api),
         "stream": True,
         "stream_options": {"include_usage": True},
         **({} if most is None else {"max_tokens": most}),
@@ -71,5 +80,25 @@ def body_of(
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _messages(value: Any) -> Any:
-    return value if isinstance(value, list) else [{"role": "user", "content": value}]
+def _asked(line: bytes, key: str, value: Any, api: Api) -> dict[str, Any]:
+    """Return the field of the body that has the prompt."""
+    if key == "messages":
+        if api is not Api.CHAT:
+            raise _wrong(line, f"has messages, which are for {Api.CHAT} alone")
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            raise _wrong(line, "has messages that are not a list of objects")
+        return {"messages": value}
+    if api is Api.CHAT:
+        if not isinstance(value, str):
+            raise _wrong(line, f"has a {key} that is not a string")
+        return {"messages": [{"role": "user", "content": value}]}
+    is_tokens = isinstance(value, list) and all(type(one) is int for one in value)
+    if not isinstance(value, str) and not (key == "prompt" and value and is_tokens):
+        raise _wrong(line, f"has a {key} that is not a string, or for prompt a list of tokens")
+    return {"prompt": value}
+
+
+def _wrong(line: bytes, what: str) -> ConfigError:
+    shown = line[:SHOWN_CHARACTERS].decode("utf-8", "replace")
+    more = "..." if len(line) > SHOWN_CHARACTERS else ""
+    return ConfigError(f"`prompts`: the line {shown}{more} {what}")

@@ -1,12 +1,18 @@
 """The session with a server of OpenAI's API, before and after a run."""
 
 from aibench_fast.coretypes import TokenPlan
+from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.session import AnyHttpSession
-from aibench_fast.protocols.openai.request import body_of, is_chat, read_extra
-from aibench_fast.protocols.openai.settings import OpenAiSettings
-from aibench_fast.protocols.openinference.http.client import Reply
-from aibench_fast.protocols.session import Workload
+from aibench_fast.protocols.openai.models import listed_models, shown_models
+from aibench_fast.protocols.openai.request import body_of, read_extra
+from aibench_fast.protocols.openai.settings import Api, OpenAiSettings
+from aibench_fast.protocols.openinference.http.client import HttpClient, Reply
+from aibench_fast.protocols.session import AskedKind, Workload
+from aibench_fast.units import described_range
+
+UNKNOWN = (400, 404, 405, 422)
+"""Statuses of a model or a path that a server does not have."""
 
 NS_PER_S = 1_000_000_000
 
@@ -15,23 +21,37 @@ class OpenAiSession(AnyHttpSession):
     """A `protocols.session.Session` with such a server."""
 
     def __init__(
-        self, address: HttpAddress, target: str, settings: OpenAiSettings, workload: Workload
+        self,
+        address: HttpAddress,
+        target: str,
+        settings: OpenAiSettings,
+        workload: Workload,
+        *,
+        api: Api,
     ) -> None:
-        """Send the first request on trial; ServerError where its reply is not a whole stream."""
+        """Send a request of each kind on trial; ServerError if its reply is not a whole stream."""
         self._prompts = settings
-        self._chat = is_chat(target)
+        self._api = api
         self._extra = read_extra(settings.extra_body)
         super().__init__(address, target, settings, workload)
+        asked = {"PromptTokens": settings.prompt_tokens, "MaxTokens": settings.output_tokens}
+        self.facts = {
+            **self.facts,
+            "StringsAre": "prompts",
+            **{name: described_range(one) for name, one in asked.items() if one is not None},
+            **({"Tokenizer": str(settings.tokenizer)} if settings.tokenizer else {}),
+        }
 
     def _content_type(self) -> dict[str, str]:
         return {"Content-Type": "application/json"}
 
-    def _body(self, number: int) -> bytes:
+    def _body(self, kind: AskedKind, given: bytes) -> bytes:
+        most = self._prompts.output_tokens
         return body_of(
-            self._given(number),
-            chat=self._chat,
-            model=self._kind.model,
-            output_tokens=self._prompts.output_tokens,
+            given,
+            api=self._api,
+            model=kind.model,
+            output_tokens=most if isinstance(most, int) else None,
             extra=self._extra,
         )
 
@@ -44,6 +64,20 @@ class OpenAiSession(AnyHttpSession):
             min_tokens=prompts.min_tokens,
         )
 
+    def _refused(
+        self, client: HttpClient, kind: AskedKind, reply: Reply, words: str
+    ) -> ServerError:
+        """Return the error for a trial; where it may be the model's, with those that are there."""
+        error = super()._refused(client, kind, reply, words)
+        if reply.status not in UNKNOWN:
+            return error
+        found = listed_models(client, self._target)
+        if found is None and "json" not in reply.headers.get("content-type", ""):
+            return ServerError(f"{error}: is it a server of OpenAI's API?")
+        if found is None or kind.model in found:
+            return error
+        return ServerError(f"{error}; it has the models {shown_models(found)}")
+
     def label(self, model: str) -> str:
         """Names the model and how it is asked."""
-        return f"OpenAI {'chat' if self._chat else 'completion'} - {model} :stream"
+        return f"OpenAI {'chat' if self._api is Api.CHAT else 'completion'} - {model} :stream"

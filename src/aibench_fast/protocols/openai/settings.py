@@ -6,7 +6,17 @@ from pathlib import Path
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
-from aibench_fast.protocols.settings import MAX_COUNT, check_within
+from aibench_fast.protocols.protocol import MAX_PROMPT_TOKENS
+from aibench_fast.protocols.settings import MAX_COUNT, check_range, check_within
+from aibench_fast.units import Range, described_range
+
+
+class Api(StrEnum):
+    """What requests ask for: the continuation of a chat, or of a text."""
+
+    CHAT = "openai-chat"
+    COMPLETIONS = "openai-completions"
+
 
 LEAST_SPEED, MOST_SPEED = 0.001, 1000
 
@@ -26,6 +36,8 @@ class StreamEnd(StrEnum):
 class OpenAiSettings(AnyHttpSettings):
     """How prompts are sent to a server of OpenAI's API."""
 
+    api: Api | None = None
+    """None: as the path of the URL says."""
     prompts: Path | None = None
     """A .jsonl file: each line has `messages`, `prompt` or `text`, and may have `max_tokens`."""
     trace: Path | None = None
@@ -33,9 +45,14 @@ class OpenAiSettings(AnyHttpSettings):
     were, and which blocks its prompt shared with others; see tensors/trace.py."""
     speed: float = 1.0
     """How many times as fast as recorded the requests of `trace` are due."""
-    output_tokens: int | None = None
-    """The most tokens of an answer, where its line in `prompts` does not say; None: the server's
-    default."""
+    prompt_tokens: Range | None = None
+    """Draw prompts of so many tokens from `seed` instead: of a number, or evenly of a range."""
+    tokenizer: Path | None = None
+    """A tokenizer.json, or a folder with one, for drawn prompts of exactly so many tokens; None:
+    about as many."""
+    output_tokens: Range | None = None
+    """The most tokens of an answer, where its line in `prompts` does not say; for drawn prompts it
+    may be a range. None: the server's default."""
     extra_body: Path | None = None
     """A JSON file with further fields of every request, such as `temperature`."""
     first_token_timeout_s: float = 0.0
@@ -55,11 +72,33 @@ class OpenAiSettings(AnyHttpSettings):
         }  # fmt: skip
         for setting, value in others.items():
             if value:
-                raise ConfigError(f"`{setting}` with `prompts`: requests are made from prompts")
-        self._check_trace()
-        if self.output_tokens is not None:
-            check_within("output_tokens", self.output_tokens, 1, MAX_COUNT)
+                raise ConfigError(
+                    f"`{setting}` with prompts of OpenAI's API: requests are made from prompts"
+                )
+        named = ("prompts", "prompt_tokens", "trace")
+        given = [f"`{name}`" for name in named if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{' with '.join(given)}: each says what is sent; give one")
+        if self.prompts is not None and self.prompts.suffix != ".jsonl":
+            raise ConfigError(f"`prompts` {self.prompts}: write them as lines of a .jsonl file")
         check_within("min_tokens", self.min_tokens, 0, MAX_COUNT)
+        self._check_lengths()
+        self._check_trace()
+
+    def _check_lengths(self) -> None:
+        if self.tokenizer is not None and self.prompt_tokens is None:
+            raise ConfigError("`tokenizer` without `prompt_tokens`: it is for drawn prompts")
+        if self.prompt_tokens is not None:
+            check_range("`prompt_tokens`", self.prompt_tokens, MAX_PROMPT_TOKENS)
+        if self.output_tokens is None:
+            return
+        check_range("`output_tokens`", self.output_tokens, MAX_COUNT)
+        if self.prompt_tokens is None and not isinstance(self.output_tokens, int):
+            raise ConfigError(
+                f"`output_tokens` {described_range(self.output_tokens)} without `prompt_tokens`: a "
+                "range is for drawn prompts; give a number, or each line of `prompts` its "
+                "max_tokens"
+            )
 
     def _check_trace(self) -> None:
         if self.trace is None:
@@ -70,7 +109,5 @@ class OpenAiSettings(AnyHttpSettings):
             raise ConfigError(
                 f"`speed` {self.speed:g}: it has to be from {LEAST_SPEED} to {MOST_SPEED}"
             )
-        if self.prompts is not None:
-            raise ConfigError("`prompts` with `trace`: each says what is sent; give one")
         if self.output_tokens is not None:
             raise ConfigError("`output_tokens` with `trace`: each of its lines has output_length")

@@ -1,0 +1,324 @@
+"""Prompts for OpenAI's API: read from a file or drawn, made into requests, refused if wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Cli
+from token_server import DONE, TokenServer, delta, event, token_server, usage, whole
+
+from aibench_fast import Result, RunConfig, run
+from aibench_fast.tensors import prompts
+from aibench_fast.tensors.strings import WORDS
+from aibench_fast.tensortype import split_strings
+
+CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
+STREAM = whole(delta(content="a"), usage(1), DONE)
+
+
+def asked_by(server: TokenServer, **settings: Any) -> Result:
+    usual = {"file": None, "url": server.address + CHAT, "model": "m", "max_queries": 4}
+    return run(RunConfig(**(usual | settings)))
+
+
+def sent(path: str = CHAT, **settings: Any) -> list[dict[str, Any]]:
+    """Return the bodies of a run, without the one on trial."""
+    with token_server(lambda _: STREAM) as server:
+        result = asked_by(server, url=server.address + path, **settings)
+    assert (result.successes, result.failures) == (settings.get("max_queries", 4), {})
+    return server.asked[1:]
+
+
+def texts(bodies: list[dict[str, Any]]) -> list[str]:
+    return [one["messages"][0]["content"] for one in bodies]
+
+
+def test_requests_are_made_of_prompts(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(
+        '{"text": "one"}\n\n{"prompt": "two", "max_tokens": 5, "id": 7}\n'
+        '{"messages": [{"role": "system", "content": "three"}]}\n'
+    )
+    (tmp_path / "extra.json").write_text('{"temperature": 0, "stream_options": null}')
+    with token_server(lambda _: STREAM) as server:
+        done = cli(
+            "run", "--url", server.address + CHAT, "--prompts", "p.jsonl", "--model", "llama",
+            "--output-tokens", 9, "--extra-body", "extra.json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Requests: 3 prompts formatted before the run, " in done.stdout
+    shared = {"model": "llama", "stream": True, "stream_options": None, "temperature": 0}
+    messages = [
+        [{"role": "user", "content": "one"}],
+        [{"role": "user", "content": "two"}],
+        [{"role": "system", "content": "three"}],
+    ]
+    assert server.asked[1:] == [
+        {**shared, "messages": given, "max_tokens": most}
+        for given, most in zip(messages, (9, 5, 9), strict=True)
+    ]
+
+
+def test_plain_completions_have_text(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": [1, 2]}\n')
+    pieces = [event({"choices": [{"text": text, "finish_reason": None}]}) for text in ("", "a")]
+    with token_server(lambda _: whole(*pieces, DONE)) as server:
+        result = asked_by(server, url=server.address + PLAIN, prompts=tmp_path / "p.jsonl")
+    assert server.asked[0]["prompt"] == [1, 2]
+    assert "messages" not in server.asked[0]
+    assert (result.tokens.output_tokens, result.tokens.events) == (4, 12)
+
+
+@pytest.mark.parametrize("api", ["openai-chat", "openai-completions"])
+def test_a_path_of_ones_own(cli: Cli, api: str) -> None:
+    with token_server(lambda _: STREAM) as server:
+        done = cli(
+            "run", "--url", f"{server.address}/generate?key=1", "--api", api, "--model", "m",
+            "--prompt-tokens", 3, "--max-queries", 2,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert server.heads[1].startswith(b"POST /generate?key=1 HTTP/1.1")
+    assert ("messages" in server.asked[1], "prompt" in server.asked[1]) == (
+        api == "openai-chat", api != "openai-chat",
+    )  # fmt: skip
+
+
+def test_drawn_prompts_are_those_of_a_seed() -> None:
+    bodies = sent(prompt_tokens=(5, 9), output_tokens=(2, 3), max_queries=200, seed=7)
+    assert bodies == sent(prompt_tokens=(5, 9), output_tokens=(2, 3), max_queries=200, seed=7)
+    lengths = [len(one.split()) for one in texts(bodies)]
+    assert set(lengths) == {5, 6, 7, 8, 9}
+    assert {one["max_tokens"] for one in bodies} == {2, 3}
+    others = texts(sent(prompt_tokens=(5, 9), max_queries=200, seed=8))
+    assert not set(texts(bodies)) & set(others)
+
+
+def test_no_drawn_prompt_begins_as_another_and_the_trial_has_its_own() -> None:
+    with token_server(lambda _: STREAM) as server:
+        asked_by(server, prompt_tokens=40, max_queries=300)
+    beginnings = {tuple(one.split()[:2]) for one in texts(server.asked)}
+    assert len(server.asked) == len(beginnings) == 301
+    assert all("max_tokens" not in one for one in server.asked)
+
+
+def test_prompts_are_drawn_in_bounded_memory() -> None:
+    assert prompts.most_drawn((512, 512)) == prompts.MAX_DRAWN
+    assert prompts.most_drawn((1, 1_000_000)) == 22
+    made = prompts.draw(prompts.MAX_DRAWN, (2, 2), None, None, 1)
+    assert len({made.read(n, 1) for n in range(len(made))}) == prompts.MAX_DRAWN
+
+
+def test_a_run_of_more_requests_sends_the_drawn_prompts_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prompts, "MAX_DRAWN", 3)
+    with token_server(lambda _: STREAM) as server:
+        result = asked_by(server, prompt_tokens=8, max_queries=7)
+    _, *asked = texts(server.asked)
+    assert asked[:3] == asked[3:6]
+    assert len(set(asked)) == 3
+    assert result.facts["PromptTokens"] == "8"
+    assert result.facts["StringTensors"] == 3
+
+
+def tokenizer_of_words(file: Path, pieces: bool) -> Path:
+    """Write a tokenizer with special tokens, limited to 4; `pieces`: of letters, and of `th`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    known = {"<s>": 0, "?": 1, **{one: place + 2 for place, one in enumerate(WORDS)}}
+    made = Tokenizer(models.WordLevel(known, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    if pieces:
+        letters = {one: place for place, one in enumerate(pre_tokenizers.ByteLevel.alphabet())}
+        made = Tokenizer(models.BPE({**letters, "th": 256, "<s>": 257}, [("t", "h")]))
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 257 if pieces else 0)]
+    )
+    made.enable_truncation(4)
+    made.enable_padding(length=64)
+    made.save(str(file))
+    return file
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_tokenizer_makes_lengths_exact(tmp_path: Path, pieces: bool) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    file = tokenizer_of_words(tmp_path / "tokenizer.json", pieces)
+    bodies = sent(prompt_tokens=(10, 80), tokenizer=tmp_path, max_queries=700)
+    reader = tokenizers.Tokenizer.from_file(str(file))
+    reader.no_truncation()
+    reader.no_padding()
+    lengths = [len(one.ids) for one in reader.encode_batch(texts(bodies), add_special_tokens=False)]
+    assert set(lengths) == set(range(10, 81))
+    exact = prompts.draw(20, (33, 33), None, file, 3)
+    found = [json.loads(split_strings(exact.read(n, 1))[0])["text"] for n in range(20)]
+    assert {len(reader.encode(one, add_special_tokens=False)) for one in found} == {33}
+
+
+def test_the_result_says_what_was_drawn(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "Bearer hush")
+    with token_server(lambda _: STREAM) as server:
+        done = cli(
+            "run", "--url", server.address + CHAT, "--model", "m", "--prompt-tokens", "5-9",
+            "--output-tokens", "4", "--seed", 3, "--max-queries", 6, "--json-out-file", "r.json",
+            "--header", "Authorization: env:KEY",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Requests: 6 prompts formatted before the run of about 5-9 tokens" in done.stdout
+    text = (tmp_path / "r.json").read_text()
+    assert "hush" not in text + done.stdout + done.stderr
+    assert all(b"Authorization: Bearer hush" in head for head in server.heads)
+    saved = json.loads(text)
+    assert (saved["DataSeed"], saved["DataFile"]) == (3, None)
+    facts = saved["Facts"]
+    assert (facts["PromptTokens"], facts["MaxTokens"], facts["StringsAre"]) == (
+        "5-9", "4", "prompts",
+    )  # fmt: skip
+    assert len(facts["DataDigest"]) == 64
+
+
+LINES = {
+    "no prompt": ('{"words": 1}', 'the line {"words": 1} has no prompt; give one of messages, pro'),
+    "no object": ("[1]", "the line [1] has no prompt"),
+    "two": ('{"text": "a", "prompt": "b"}', "has prompt and text; give one of mess"),
+    "not JSON": ("{", "the line { is not JSON"),
+    "no messages": ('{"messages": "hello"}', "has messages that are not a list of objects"),
+    "a number": ('{"text": 5}', "has a text that is not a string"),
+    "tokens in a chat": ('{"prompt": [1]}', "has a prompt that is not a string"),
+    "no tokens": ('{"text": "a", "max_tokens": 0}', "has max_tokens that are not a whole number"),
+    "true": ('{"text": "a", "max_tokens": true}', "has max_tokens that are not a whole number"),
+    "nothing": ("", "has no line; each line is a body"),
+    "a long line": (f'{{"words": "{"x" * 999}"}}', "xxx... has no prompt"),
+}
+
+
+def refused(cli: Cli, *options: object, path: str = CHAT) -> str:
+    """Return the line by which a run is refused before its clock starts."""
+    with token_server(lambda _: STREAM) as server:
+        done = cli("run", "--url", server.address + path, "--duration", "1s", *options)
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, ""), done.stderr
+    assert server.asked == []
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_that_is_not_a_prompt(cli: Cli, tmp_path: Path, name: str) -> None:
+    line, words = LINES[name]
+    (tmp_path / "p.jsonl").write_text(f"{line}\n")
+    assert words in refused(cli, "--prompts", "p.jsonl", "--model", "m")
+
+
+def test_a_later_line_that_is_not_a_prompt(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"text": "a"}\n{"text": 5}\n')
+    with token_server(lambda _: STREAM) as server:
+        done = cli("run", "--url", server.address + CHAT, "--prompts", "p.jsonl", "--model", "m")
+    assert (done.returncode, len(server.asked)) == (2, 1)
+    assert 'request 2 to m: --prompts: the line {"text": 5} has a text' in done.stderr
+
+
+def test_messages_for_plain_completions(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"messages": []}\n')
+    words = refused(cli, "--prompts", "p.jsonl", "--model", "m", path=PLAIN)
+    assert "has messages, which are for openai-chat alone" in words
+
+
+OPTIONS: dict[str, tuple[list[object], str]] = {
+    "a text file": (["--prompts", "p.txt"], "p.txt: write them as lines of a .jsonl file"),
+    "no prompts": ([], "without prompts: give --prompts or --prompt-tokens"),
+    "both": (["--prompts", "p.jsonl", "--prompt-tokens", 5], "each says what is sent; give one"),
+    "a range of a file": (
+        ["--prompts", "p.jsonl", "--output-tokens", "5-9"], "a range is for drawn prompts",
+    ),
+    "a tokenizer of a file": (
+        ["--prompts", "p.jsonl", "--tokenizer", "t.json"], "it is for drawn prompts",
+    ),
+    "upside down": (["--prompt-tokens", "9-5"], "--prompt-tokens 9-5: it has to be a number from"),
+    "none": (["--prompt-tokens", "0"], "--prompt-tokens 0: it has to be a number from 1"),
+    "too many": (["--prompt-tokens", "99999999999"], "it has to be a number from 1 to 10000000"),
+    "an own method": (["--prompt-tokens", "5", "--success", "200"], "requests are made from prom"),
+    "tensors": (["--prompt-tokens", "5", "--shape", "16"], "prompts are sent there"),
+    "batches": (["--prompt-tokens", "5", "--batch-size", "2"], "a prompt is sent alone"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_that_do_not_go_together(cli: Cli, tmp_path: Path, name: str) -> None:
+    options, words = OPTIONS[name]
+    (tmp_path / "p.jsonl").write_text('{"text": "a"}\n')
+    assert words in refused(cli, "--model", "m", *options)
+
+
+def test_a_length_that_is_not_a_number(cli: Cli) -> None:
+    done = cli("run", "--url", "http://localhost:1" + CHAT, "--prompt-tokens", "512:64")
+    assert done.returncode == 2
+    assert "write a number such as 512, or a range such as 256-768" in done.stderr
+
+
+def test_a_path_of_neither(cli: Cli) -> None:
+    words = refused(cli, "--model", "m", "--prompt-tokens", 5, path="/v1/embeddings")
+    assert (
+        "write a URL that ends with /v1/chat/completions or /v1/completions, or give --a" in words
+    )
+
+
+def test_an_end_is_needed_for_drawn_prompts(cli: Cli) -> None:
+    done = cli("run", "--url", "http://localhost:1" + CHAT, "--model", "m", "--prompt-tokens", 5)
+    assert done.returncode == 2
+    assert "--prompt-tokens has no one pass of its tensors: give --duration" in done.stderr
+
+
+EXTRA = {
+    "stream": ('{"stream": false}', "e.json has stream, which each request has already"),
+    "model": ('{"model": "b"}', "has model, which each"),
+    "no object": ("[1]", "it has to be a JSON object"),
+    "not JSON": ("{", "cannot read --extra-body e.json: "),
+}
+
+
+@pytest.mark.parametrize("name", EXTRA)
+def test_further_fields_that_cannot_be(cli: Cli, tmp_path: Path, name: str) -> None:
+    text, words = EXTRA[name]
+    (tmp_path / "e.json").write_text(text)
+    options = ("--model", "m", "--prompt-tokens", 5, "--extra-body", "e.json")
+    assert words in refused(cli, *options)
+
+
+@pytest.mark.parametrize("text", [None, "{}", "not JSON"])
+def test_a_tokenizer_that_cannot_be_read(cli: Cli, tmp_path: Path, text: str | None) -> None:
+    pytest.importorskip("tokenizers")
+    if text is not None:
+        (tmp_path / "t.json").write_text(text)
+    options = ("--model", "m", "--prompt-tokens", 5, "--tokenizer", "t.json")
+    assert "cannot read --tokenizer t.json: " in refused(cli, *options)
+
+
+def test_the_only_model_is_found(cli: Cli, tmp_path: Path) -> None:
+    with token_server(lambda _: STREAM, models=["org/llama"]) as server:
+        done = cli(
+            "run", "--url", server.address + CHAT, "--prompt-tokens", 5, "--max-queries", 2,
+            "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {one["model"] for one in server.asked} == {"org/llama"}
+    assert json.loads((tmp_path / "r.json").read_text())["Model"] == "org/llama"
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        (["a", "b"], "--model is missing: http://127.0.0.1:{} has a, b; name one"),
+        (
+            [],
+            "--model is missing, and http://127.0.0.1:{}/v1/models lists none: name the one to run",
+        ),
+    ],
+)
+def test_a_model_has_to_be_named(cli: Cli, models: list[str], words: str) -> None:
+    with token_server(lambda _: STREAM, models=models) as server:
+        done = cli("run", "--url", server.address + CHAT, "--prompt-tokens", 5, "--max-queries", 2)
+    line = f"aibench-fast: {words.format(server.address.rpartition(':')[2])}\n"
+    assert (done.returncode, done.stderr) == (2, line)
+    assert server.asked == []
