@@ -37,8 +37,8 @@ _PROMPT_KEYS = {
     "prompts": str, "prompt-tokens": (int, str), "output-tokens": (int, str), "tokenizer": str,
 }  # fmt: skip
 _REQUEST_KEYS = {
-    **_PROMPT_KEYS, "model": str, "file": str, "shape": list, "dtype": str, "batch-size": int,
-    "weight": (int, float), "inputs": list,
+    "model": str, "file": str, "shape": list, "dtype": str, "batch-size": int,
+    "weight": (int, float), "inputs": list, **_PROMPT_KEYS,
 }  # fmt: skip
 
 
