@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from distributed import Client as DaskClient
 
 _FILES = (
-    "file", "body", "prompts", "trace", "tokenizer", "extra_body", "reference_file", "arrivals_file",
+    "file", "body", "prompts", "trace", "tokenizer", "extra_body", "reference_file",
+    "arrivals_file",
 )  # fmt: skip
 """The settings that are files."""
 PIECE_BYTES = 32 << 20

@@ -79,11 +79,11 @@ class OpenAiSettings(AnyHttpSettings):
         given = [f"`{name}`" for name in named if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"{' with '.join(given)}: each says what is sent; give one")
-        if self.prompts is not None and self.prompts.suffix != ".jsonl":
-            raise ConfigError(f"`prompts` {self.prompts}: write them as lines of a .jsonl file")
         check_within("min_tokens", self.min_tokens, 0, MAX_COUNT)
         self._check_lengths()
         self._check_trace()
+        if self.prompts is not None and self.prompts.suffix != ".jsonl":
+            raise ConfigError(f"`prompts` {self.prompts}: write them as lines of a .jsonl file")
 
     def _check_lengths(self) -> None:
         if self.tokenizer is not None and self.prompt_tokens is None:
