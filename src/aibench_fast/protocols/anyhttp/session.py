@@ -51,9 +51,9 @@ class AnyHttpSession:
             self.endpoint = Endpoint(
                 client.peer, address.port, tls=tls, closes_each=client.is_closed_by_server()
             )
-        kind, _, version = replies[0].headers.get("server", "unknown").partition("/")
+        name, _, version = replies[0].headers.get("server", "unknown").partition("/")
         self.record = ServerRecord(
-            server=ServerFacts(kind=kind, version=version or "unknown", address=str(address)),
+            server=ServerFacts(kind=name, version=version or "unknown", address=str(address)),
             peer=self.endpoint.host,
             config=None,
             model_digests=[None] * len(replies),
