@@ -15,10 +15,11 @@ from commandline import Cli, command
 from fake_redisai import OK, FakeRedisAI
 from resultfiles import latencies
 from rich.console import Console
+from token_server import CHUNKED, DONE, Piece, delta, token_server, whole
 
 from aibench_fast.load.readings import failures_by_kind
 from aibench_fast.report.live import LiveView, histogram_rows, sparkline
-from aibench_fast.results.events import Reading
+from aibench_fast.results.events import Reading, StreamReading
 from aibench_fast.results.figures import Failure
 from aibench_fast.results.result import Outage
 
@@ -55,6 +56,47 @@ def test_the_view_is_as_the_golden_file() -> None:
     for second in range(1, 6):
         lines = drawn(view, reading(second))
     assert "\n".join(lines) + "\n" == (GOLDEN / "live_view.txt").read_text()
+
+
+def of_tokens(second: float) -> Reading:
+    """The same of a run whose replies are streams of tokens."""
+    times = {"ttft": (80.0, 150.0 + second), "gap": (10.0, 25.0)}
+    return dataclasses.replace(reading(second), streams=StreamReading(900 + second, times))
+
+
+def test_the_view_of_tokens_is_as_the_golden_file() -> None:
+    view = LiveView()
+    view.updated(dataclasses.replace(of_tokens(0), streams=StreamReading(9.0, {"ttft": ()})), 80)
+    for second in range(1, 6):
+        lines = drawn(view, of_tokens(second))
+    assert "\n".join(lines) + "\n" == (GOLDEN / "live_view_tokens.txt").read_text()
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 15), (80, 24)])
+def test_the_view_of_tokens_fits(width: int, height: int) -> None:
+    shown = lines_at(dataclasses.replace(of_tokens(3), outages=(GOING_ON,)), width, height)
+    assert len(shown) < height
+    assert all(len(line) <= width for line in shown)
+    words = "\n".join(shown)
+    for line in (r"tokens +903\.00/s", r"ttft +p50 80\.00 ms", "gap +p50", "outage", "failed"):
+        assert re.search(line, words), line
+    assert shown[-2] == "7 s left"
+
+
+def test_a_run_shows_tokens_while_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"text": "one"}\n')
+    pieces: list[Piece] = [0.02, CHUNKED]
+    for _ in range(10):
+        pieces += [*whole(delta(content="a"))[1:-1], 0.01]
+    with token_server(lambda _: [*pieces, *whole(DONE)[1:]]) as server:
+        shown = on_a_terminal(
+            "run", "--url", f"{server.address}/v1/chat/completions", "--model", "m",
+            "--prompts", tmp_path / "p.jsonl", "--duration", "2s", "--live",
+        )  # fmt: skip
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(r"tokens +[1-9]\d*\.\d\d/s [▁-█]", plain)
+    assert re.search(r"ttft +p50 [2-9]\d\.\d\d ms [▁-█]", plain)
+    assert re.search(r"gap +p50 \d+\.\d\d ms [▁-█]", plain)
 
 
 def lines_at(one: Reading, width: int, height: int) -> list[str]:

@@ -1,17 +1,30 @@
 """Reading a load generator for a live view, a few times a second."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.readings import NS_PER_MS, NS_PER_S, failures_by_kind, histogram, outages_of
+from aibench_fast.load.readings import (
+    NS_PER_MS,
+    NS_PER_S,
+    failures_by_kind,
+    histogram,
+    native_fields,
+    outages_of,
+)
 from aibench_fast.protocols.serverwatch import StatisticsWatch
-from aibench_fast.results.events import Observer, Reading
+from aibench_fast.results.events import Observer, Reading, StreamReading
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.stream import Tokens
 
 LIVE_READING_S = 0.25
 MS_PER_S = 1000
+STREAM_TIMES: Mapping[str, Callable[[Tokens], LatencyHistogram]] = {
+    "ttft": lambda tokens: tokens.response_first_tokens,
+    "gap": lambda tokens: tokens.chunk_gaps,
+}
+"""Of streams of tokens, by name."""
 
 
 class LiveReadings:
@@ -35,6 +48,8 @@ class LiveReadings:
         self._last_ns = time.monotonic_ns()
         self._last_images = 0
         self._last_latencies = LatencyHistogram.empty()
+        self._last_chunks = 0
+        self._last_times = dict.fromkeys(STREAM_TIMES, LatencyHistogram.empty())
 
     def look(self) -> None:
         """Tell the observer, where it is time again."""
@@ -62,9 +77,27 @@ class LiveReadings:
                 failures=failures_by_kind(snapshot.burn_in.failures, snapshot.measured.failures),
                 server=self._server_watch.last_period,
                 outages=outages,
+                streams=self._streams(snapshot, seconds),
             )
         )
         self._last_ns, self._last_images, self._last_latencies = now_ns, images, latencies
+
+    def _streams(self, snapshot: coretypes.Snapshot, seconds: float) -> StreamReading | None:
+        """Return what came of streams of tokens since the last look; None if there are none."""
+        chunks = snapshot.counters["chunks_so_far"]
+        if not chunks:
+            return None
+        tokens = Tokens(**native_fields(Tokens, snapshot))
+        times = {name: of(tokens) for name, of in STREAM_TIMES.items()}
+        reading = StreamReading(
+            (chunks - self._last_chunks) / seconds * tokens.tokens_per_chunk,
+            {
+                name: one.quantiles_since_ms(self._last_times[name], (0.5, 0.99))
+                for name, one in times.items()
+            },
+        )
+        self._last_chunks, self._last_times = chunks, times
+        return reading
 
     def _seconds_left(
         self, snapshot: coretypes.Snapshot, now_ns: int, elapsed_s: float

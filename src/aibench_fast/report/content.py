@@ -210,6 +210,9 @@ def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:
             rate=fmean(point.rate for point in group),
             measured=group[-1].measured,
             failed=sum(point.failed for point in group),
+            tokens_per_s=fmean(known)
+            if (known := [one.tokens_per_s for one in group if one.tokens_per_s is not None])
+            else None,
             quantiles_ms={
                 name: max(point.quantiles_ms.get(name, 0.0) for point in group)
                 for name in dict.fromkeys(name for point in group for name in point.quantiles_ms)

@@ -3,7 +3,8 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -21,8 +22,8 @@ LABEL_WIDTH = 6
 VALUE_WIDTH = 14
 MIN_CHART_WIDTH = 10
 COUNT_WIDTH = 12  # behind a bar
-OTHER_LINES = 6
-"""The head, rate, p50, p99, the server, and one that the terminal keeps for its cursor."""
+OTHER_LINES = 3
+"""The head, the server, and one that the terminal keeps for its cursor."""
 LEAST_HISTOGRAM_ROWS = 3
 MIB = 1 << 20
 Note = tuple[str, str, str]
@@ -33,9 +34,7 @@ class LiveView:
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._series: dict[str, deque[float]] = {
-            name: deque(maxlen=MAX_POINTS) for name in ("rate", "p50", "p99")
-        }
+        self._series: dict[str, deque[float]] = {}
 
     def updated(self, reading: Reading, width: int, height: int | None = None) -> RenderableType:
         """Take one more reading; return the view, for a terminal of so many columns and lines.
@@ -43,12 +42,10 @@ class LiveView:
         If the lines are few, the histogram has fewer rows or none, so that outages, failures and
         progress stay in sight.
         """
-        newest = dict(zip(("p50", "p99"), reading.quantiles_ms, strict=False))
-        newest["rate"] = reading.rate
-        for name, value in newest.items():
-            self._series[name].append(value)
+        lines = [*_lines(reading)]
+        shown = [self._added(line) for line in lines]
         notes = [*_outages(reading), *_failures(reading)]
-        value_width = max([VALUE_WIDTH, *(len(what) for _, what, _ in notes)])
+        value_width = max(VALUE_WIDTH, *map(len, shown), *(len(what) for _, what, _ in notes))
         chart_width = max(MIN_CHART_WIDTH, width - LABEL_WIDTH - value_width - 4)
         table = Table.grid(padding=(0, 1))
         table.add_column(width=LABEL_WIDTH)
@@ -57,15 +54,13 @@ class LiveView:
         left = [*_left(reading, width)]
         room = HISTOGRAM_ROWS
         if height is not None:
-            free = height - OTHER_LINES - len(left)
+            free = height - OTHER_LINES - len(lines) - len(left)
             notes = _shortened(notes, free)
             room = min(room, free - len(notes))
         rows = histogram_rows(reading.latencies, room if room >= LEAST_HISTOGRAM_ROWS else 0)
-        for name, unit in (("rate", "/s"), ("p50", " ms"), ("p99", " ms")):
-            points = [*self._series[name]][-chart_width:]
-            absent = "not known" if points else "nothing yet"
-            shown = f"{newest[name]:,.2f}{unit}" if name in newest else absent
-            table.add_row(name, shown, Text(sparkline(points), style="cyan"))
+        for line, value in zip(lines, shown, strict=True):
+            points = [*self._series[line.name]][-chart_width:]
+            table.add_row(line.label, value, Text(sparkline(points), style="cyan"))
         for upper_ms, count, share in rows:
             bar = "█" * round(share * (chart_width - COUNT_WIDTH)) or "▏"
             table.add_row("", f"to {upper_ms:,.3g} ms", f"{bar} {count:,}")
@@ -73,6 +68,38 @@ class LiveView:
         for label, what, words in notes:
             table.add_row(label, what, Text(words, style="red"))
         return Group(Text(_head(reading)), table, *left)
+
+    def _added(self, line: "_Line") -> str:
+        """Take the newest value of a line; return it as text."""
+        series = self._series.setdefault(line.name, deque(maxlen=MAX_POINTS))
+        if line.value is None:
+            return "not known" if series else "nothing yet"
+        series.append(line.value)
+        return f"{line.prefix}{line.value:,.2f}{line.unit}"
+
+
+class _Line(NamedTuple):
+    """A figure with its newest value; None if nothing came since the last one."""
+
+    name: str
+    label: str
+    prefix: str
+    value: float | None
+    unit: str
+
+
+def _lines(reading: Reading) -> Iterator[_Line]:
+    """Yield rates, and latencies or the times of streams of tokens."""
+    yield _Line("rate", "rate", "", reading.rate, "/s")
+    if reading.streams is None:
+        for name, value in zip_longest(("p50", "p99"), reading.quantiles_ms):
+            yield _Line(name, name, "", value, " ms")
+        return
+    yield _Line("tokens", "tokens", "", reading.streams.tokens_per_s, "/s")
+    for times, quantiles_ms in reading.streams.quantiles_ms.items():
+        for name, value in zip_longest(("p50", "p99"), quantiles_ms):
+            label = times if name == "p50" else ""
+            yield _Line(f"{times}.{name}", label, f"{name} ", value, " ms")
 
 
 def sparkline(values: Iterable[float]) -> str:

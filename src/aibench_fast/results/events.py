@@ -79,6 +79,16 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class StreamReading:
+    """Streams of tokens since the last reading."""
+
+    tokens_per_s: float
+    """Output tokens that came a second, by chunks and the tokens a chunk so far."""
+    quantiles_ms: Mapping[str, Sequence[float]]
+    """p50 and p99 of times measured since then, by their names in options; empty without any."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """The run so far and since the last reading, for a live view."""
 
@@ -102,6 +112,8 @@ class Reading:
     """The server's statistics of the last reporting period; empty before they are known."""
     outages: Sequence[Outage] = ()
     """In the order in which they began."""
+    streams: StreamReading | None = None
+    """None where replies are no streams of tokens."""
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,8 @@ class TimelinePoint:
     """
     is_partial: bool = False
     """Whether there was load in only a part of it, so that its rate is not the load's."""
+    tokens_per_s: float | None = None
+    """Output tokens a second in this period; None of other replies."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,7 @@ def read_details(path: Path) -> RunDetails:
         values = known_values(Result, document)
         readings = values["ServerRunTimeStats"] or {}
         return RunDetails(
-            timeline=_timeline(values["ClientRunTimeStats"] or {}),
+            timeline=_with_tokens(values, _timeline(values["ClientRunTimeStats"] or {})),
             server_stats=values["ServerPeriods"] or readings,
             # Before format 1.3 the key had our own statistics.
             raw_server_stats={} if OVERALL in readings else readings,
@@ -528,6 +530,23 @@ def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
     if not any("partial" in period for period in periods.values()):
         return _with_short_end(points)
     return points
+
+
+def _with_tokens(values: Mapping[str, Any], points: list[TimelinePoint]) -> list[TimelinePoint]:
+    """Return the points with the tokens of streams: of chunks, as they came."""
+    stream, periods = values["Stream"], values["ClientRunTimeStats"] or {}
+    if not stream:
+        return points
+    ends_ms = [values["StartTime"], *(point.unix_ms for point in points)]
+    chunks = [0, *(int(period["chunks"]) for period in periods.values())]
+    lengths_s = [(end - begin) / MS_PER_S for begin, end in pairwise(ends_ms)]
+    counts = [later - earlier for earlier, later in pairwise(chunks)]
+    return [
+        dataclasses.replace(point, tokens_per_s=count * stream["TokensPerChunk"] / length_s)
+        if length_s > 0
+        else point
+        for point, count, length_s in zip(points, counts, lengths_s, strict=True)
+    ]
 
 
 def _with_short_end(points: list[TimelinePoint]) -> list[TimelinePoint]:

@@ -55,6 +55,11 @@ class Tokens:
     """Of all streams, counted as they come, warm-up included."""
 
     @property
+    def tokens_per_chunk(self) -> float:
+        """Output tokens for each event with content; 1 before any is known."""
+        return self.output_tokens / self.chunks if self.chunks else 1.0
+
+    @property
     def response_first_tokens(self) -> LatencyHistogram:
         """Until the first content, from when a request was due if there was a schedule."""
         return self.first_tokens_due if self.first_tokens_due.count else self.first_tokens
