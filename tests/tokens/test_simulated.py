@@ -9,42 +9,31 @@ from typing import Any
 import numpy as np
 import pytest
 from commandline import Cli
+from simulation import (
+    CAME,
+    CONTENT,
+    DONE,
+    FINISH,
+    PROMPT_TOKENS,
+    REASONING,
+    RECORD,
+    ROLE,
+    USAGE,
+    against,
+    prompts_in,
+    streams,
+    tokens_of,
+)
 
-from aibench_fast import Result, RunConfig, run
 from aibench_fast.errors import ConfigError
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 
-RECORD = np.dtype([("port", "<u2"), ("flags", "<u2"), ("request", "<u4"), ("at_ns", "<i8")])
-ROLE, CONTENT, REASONING, FINISH, USAGE, DONE, CAME = (1 << bit for bit in range(7))
 MS = 1_000_000
 
 
 @pytest.fixture(scope="module")
 def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
-    file.write_text('{"text": "five words are in it"}\n')
-    return file
-
-
-def against(server: TokenServer, prompts: Path, **others: object) -> Result:
-    usual: dict[str, object] = {
-        "file": None, "url": server.url, "prompts": prompts, "model": server.simulation.model,
-        "output_tokens": 5, "max_queries": 4,
-    }  # fmt: skip
-    return run(RunConfig(**(usual | others)))  # type: ignore[arg-type]
-
-
-def streams(log: Path) -> list[Any]:
-    """The records of each request, in the order in which requests came."""
-    records = np.fromfile(log, RECORD)
-    found: dict[tuple[int, int], list[Any]] = {}
-    for record in records:
-        found.setdefault((int(record["port"]), int(record["request"])), []).append(record)
-    return [np.array(one, RECORD) for one in found.values()]
-
-
-def tokens_of(stream: Any) -> Any:
-    return stream[(stream["flags"] & (CONTENT | REASONING)) != 0]
+    return prompts_in(tmp_path_factory.mktemp("prompts"))
 
 
 def test_no_token_is_early_and_a_late_one_delays_no_other(prompts: Path, tmp_path: Path) -> None:
@@ -55,13 +44,13 @@ def test_no_token_is_early_and_a_late_one_delays_no_other(prompts: Path, tmp_pat
     with TokenServer(simulation) as server:
         result = against(server, prompts, workers=2, max_queries=6, output_tokens=200)
     assert result.successes == 6
-    _, *found = streams(log)  # the first is the trial
+    found = streams(log)
     assert len(found) == 6
     for stream in found:
         assert list(stream["flags"][[0, 1, 2]]) == [CAME, ROLE, CONTENT]
         tokens = tokens_of(stream)
         assert len(tokens) == 200
-        due_ns = stream["at_ns"][0] + 20 * MS + 5 * 2 * MS + np.arange(200) * MS
+        due_ns = stream["at_ns"][0] + 20 * MS + PROMPT_TOKENS * 2 * MS + np.arange(200) * MS
         late_ns = tokens["at_ns"] - due_ns
         assert late_ns.min() >= 0
         assert np.diff(late_ns).min() < 0
@@ -90,13 +79,13 @@ def test_its_tokens_are_the_clients(prompts: Path, tmp_path: Path) -> None:
     simulation = Simulation(prefill_s=0.0, decode_s=0.0, reasoning_tokens=2, log=log)
     with TokenServer(simulation) as server:
         result = against(server, prompts, workers=8, max_queries=400)
-    _, *found = streams(log)
+    found = streams(log)
     assert [list(stream["flags"]) for stream in found] == [
         [CAME, ROLE, *[REASONING] * 2, *[CONTENT] * 3, FINISH, USAGE, DONE]
     ] * 400
     tokens = result.tokens
     assert (tokens.output_tokens, tokens.chunks, tokens.events) == (2000, 2000, 400 * 9)
-    assert tokens.input_tokens == 400 * 5
+    assert tokens.input_tokens == 400 * PROMPT_TOKENS
     assert tokens.first_answers.count == 400
 
 
@@ -195,3 +184,115 @@ def test_a_port_in_use_is_an_error_of_one_line(cli: Cli, quick: TokenServer) -> 
 def test_a_wrong_time_is_an_error() -> None:
     with pytest.raises(ConfigError, match="`decode_s` -1"):
         Simulation(decode_s=-1)
+
+
+def test_events_are_joined_but_for_the_first(prompts: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    simulation = Simulation(prefill_s=0.0, decode_s=0.002, events_per_write=4, log=log)
+    with TokenServer(simulation) as server:
+        result = against(server, prompts, output_tokens=11)
+    for stream in streams(log):
+        sent_ns = tokens_of(stream)["at_ns"]
+        _, together = np.unique(sent_ns, return_counts=True)
+        assert together.tolist() == [1, 4, 4, 2]
+        # A write goes when the last of its tokens is due.
+        due_ns = stream["at_ns"][0] + PROMPT_TOKENS * MS // 10 + np.array([0, 8, 16, 20]) * MS
+        assert (np.unique(sent_ns) >= due_ns - MS // 1000).all()
+    assert (result.tokens.chunks, result.tokens.output_tokens) == (44, 44)
+
+
+def test_writes_in_segments_are_the_same_stream(prompts: Path) -> None:
+    with TokenServer(Simulation(prefill_s=0.0, decode_s=0.0, segments=7)) as server:
+        result = against(server, prompts, max_queries=100)
+    assert result.successes == 100
+    assert (result.tokens.chunks, result.tokens.output_tokens) == (500, 500)
+    assert result.tokens.event_reads > 0
+
+
+FAILED = {
+    "429": ("too_many_requests", "HTTP 429: simulated failure; Retry-After: 7", 0),
+    "503": ("unavailable", "HTTP 503: simulated failure", 0),
+    "error_event": ("error_event", "after 2 chunks: simulated failure", 2),
+    "cut": ("stream_cut", "the server closed the connection after 2 chunks", 2),
+    "end": ("stream_cut", "the stream ended after 2 chunks", 2),
+    "hang": ("client_timeout", "", 2),
+}
+
+
+@pytest.mark.parametrize("how", FAILED)
+def test_a_share_of_requests_fails_as_it_is_asked_to(
+    how: str, prompts: Path, tmp_path: Path
+) -> None:
+    kind, words, tokens = FAILED[how]
+    log = tmp_path / "log"
+    simulation = Simulation(
+        prefill_s=0.0, prefill_token_s=0.0, decode_s=0.0, failures={how: 0.3}, fail_after=2,
+        retry_after_s=7, log=log,
+    )  # fmt: skip
+    with TokenServer(simulation) as server:
+        result = against(server, prompts, max_queries=40, workers=4, reply_timeout_s=0.3)
+    (failed,) = result.failures
+    count = result.failures[failed].count
+    assert (failed, count + result.successes) == (kind, 40)
+    assert 3 <= count <= 25
+    assert words in result.failures[kind].first_message
+    assert result.tokens.failed_chunks == count * tokens
+    found = streams(log)
+    assert sum(len(tokens_of(stream)) for stream in found) == count * tokens + result.successes * 5
+
+
+def test_a_seed_chooses_which_requests_fail(prompts: Path, tmp_path: Path) -> None:
+    fates = []
+    for number, seed in enumerate((1, 1, 2)):
+        log = tmp_path / str(number)
+        simulation = Simulation(
+            prefill_s=0.0, decode_s=0.0, failures={"503": 0.3, "end": 0.2}, seed=seed, log=log
+        )
+        with TokenServer(simulation) as server:
+            against(server, prompts, max_queries=40)
+        fates.append([len(stream) for stream in streams(log)])
+    assert fates[0] == fates[1]
+    assert fates[0] != fates[2]
+
+
+def test_a_stall_delays_what_would_have_been_due(prompts: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    simulation = Simulation(
+        prefill_s=0.0, prefill_token_s=0.0, decode_s=0.02, stall_s=0.2, stall_period_s=0.5, log=log
+    )
+    with TokenServer(simulation) as server:
+        against(server, prompts, max_queries=1, output_tokens=50)
+    (stream,) = streams(log)
+    took_ns = tokens_of(stream)["at_ns"][-1] - stream["at_ns"][0]
+    # 49 times 20 ms take at least three of the times of 300 ms between which it stalls.
+    assert took_ns >= (49 * 20 + 3 * 200) * MS
+
+
+def test_a_server_that_stalls_for_a_second_in_ten_shows_in_the_response(prompts: Path) -> None:
+    simulation = Simulation(prefill_s=0.01, decode_s=0.002, stall_s=1.0, stall_period_s=10.0)
+    with TokenServer(simulation) as server:
+        result = against(
+            server, prompts, limit_rps=60.0, arrivals="poisson", workers=4, max_queries=0,
+            duration_s=10.0,
+        )  # fmt: skip
+    assert result.stream is not None
+    due, service = result.tokens.first_tokens_due, result.tokens.first_tokens
+    (response_p99,) = due.quantiles_ms([0.99])
+    (service_p99,) = service.quantiles_ms([0.99])
+    assert response_p99 > 800
+    assert service_p99 < response_p99
+    assert result.stream["TimeToFirstTokenFromDue"]["q99"] == pytest.approx(response_p99)
+
+
+def test_the_command_line_sets_how_it_behaves(cli: Cli) -> None:
+    wrong = {
+        ("--fail", "429"): "'429' is not a failure and its share",
+        ("--fail", "200=5"): "--fail 200: it has to be a status from 400 to 599 or one of",
+        ("--fail", "cut=90%", "--fail", "hang=20%"): "--fail: their shares come to 1.1",
+        ("--stall", "10s"): "--stall 10 with --stall-period 10: it has to be shorter",
+        ("--events-per-write", 65): "--events-per-write 65: it has to be from 1 to 64",
+    }
+    for words, error in wrong.items():
+        done = cli("serve", "--kind", "tokens", "--port", 0, *words)
+        assert done.returncode == 2
+        assert error in done.stderr

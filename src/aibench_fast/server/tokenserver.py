@@ -3,8 +3,9 @@
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aibench_fast
@@ -19,6 +20,18 @@ PROGRAM = Path(__file__).with_name("simulated_tokens")
 NS_PER_S = 1_000_000_000
 MOST_TOKENS = 10_000_000
 LONGEST_S = 3600.0
+MOST_EVENTS_PER_WRITE = 64
+FAILURES = {"error_event": 1, "cut": 2, "end": 3, "hang": 4}
+"""How a stream may fail, and the program's numbers of them."""
+STATUSES = range(400, 600)
+MILLION = 1_000_000
+_RANGES: dict[str, tuple[float, float]] = {
+    "prefill_s": (0, LONGEST_S), "prefill_token_s": (0, LONGEST_S), "decode_s": (0, LONGEST_S),
+    "batch_limit": (0, MOST_TOKENS), "output_tokens": (1, MOST_TOKENS),
+    "reasoning_tokens": (0, MOST_TOKENS), "events_per_write": (1, MOST_EVENTS_PER_WRITE),
+    "segments": (1, MOST_TOKENS), "stall_s": (0, LONGEST_S), "stall_period_s": (0, LONGEST_S),
+    "fail_after": (0, MOST_TOKENS), "retry_after_s": (0, MOST_TOKENS), "seed": (0, 2**63 - 1),
+}  # fmt: skip
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}")
 
 
@@ -40,6 +53,26 @@ class Simulation:
     """Tokens of an answer whose request has no `max_tokens`."""
     reasoning_tokens: int = 0
     """The first tokens of each chat's answer that are reasoning."""
+    events_per_write: int = 1
+    """Tokens whose events are sent in one write, when the last of them is due; the first token's
+    event is sent alone."""
+    segments: int = 1
+    """How many pieces each write is sent in."""
+    stall_s: float = 0.0
+    """For how long the server does nothing at the end of each `stall_period_s`; what would have
+    been due comes that much later."""
+    stall_period_s: float = 10.0
+    failures: Mapping[str, float] = field(default_factory=dict)
+    """The shares of requests that fail, from 0 to 1: by a status of HTTP in place of a stream, such
+    as `429`; by an `error_event`; by a `cut`, where the server closes the connection; by an `end`
+    of the reply without a finish_reason; or by a `hang`, where nothing more comes. The first
+    request does not, as clients send it on trial."""
+    fail_after: int = 1
+    """Tokens before a stream fails."""
+    retry_after_s: int = 1
+    """What a reply of status 429 asks for."""
+    seed: int = 0
+    """Chooses which requests fail."""
     log: Path | None = None
     """A file for the time of each event, written at the end."""
 
@@ -49,14 +82,25 @@ class Simulation:
             raise ConfigError(
                 f"`model` {self.model!r}: write letters, digits and ._:/@+- alone, such as llama"
             )
-        for name in ("prefill_s", "prefill_token_s", "decode_s"):
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if not 0 <= value <= LONGEST_S:
-                raise ConfigError(f"`{name}` {value}: it has to be from 0 to {LONGEST_S:g} seconds")
-        for name, least in (("batch_limit", 0), ("output_tokens", 1), ("reasoning_tokens", 0)):
-            value = getattr(self, name)
-            if not least <= value <= MOST_TOKENS:
-                raise ConfigError(f"`{name}` {value}: it has to be from {least} to {MOST_TOKENS}")
+            if not least <= value <= most:
+                raise ConfigError(f"`{name}` {value}: it has to be from {least} to {most}")
+        if self.stall_s and not self.stall_s < self.stall_period_s:
+            raise ConfigError(
+                f"`stall_s` {self.stall_s:g} with `stall_period_s` {self.stall_period_s:g}: it has "
+                "to be shorter"
+            )
+        for kind, share in self.failures.items():
+            if not (kind in FAILURES or (kind.isdecimal() and int(kind) in STATUSES)):
+                raise ConfigError(
+                    f"`failures` {kind}: it has to be a status from 400 to 599 or one of "
+                    f"{', '.join(FAILURES)}"
+                )
+            if not 0 <= share <= 1:
+                raise ConfigError(f"`failures` {kind}: its share has to be from 0 to 1")
+        if (total := sum(self.failures.values())) > 1:
+            raise ConfigError(f"`failures`: their shares come to {total:g}; they may be 1 together")
 
     def words(self) -> list[str]:
         """Return the program's words for it."""
@@ -68,10 +112,21 @@ class Simulation:
             "--batch": self.batch_limit,
             "--output-tokens": self.output_tokens,
             "--reasoning-tokens": self.reasoning_tokens,
+            "--events-per-write": self.events_per_write,
+            "--segments": self.segments,
+            "--stall-ns": _ns(self.stall_s),
+            "--stall-period-ns": _ns(self.stall_period_s),
+            "--fail-after": self.fail_after,
+            "--retry-after": self.retry_after_s,
+            "--seed": self.seed,
         }
         if self.log is not None:
             words["--log"] = self.log.absolute()
-        return [str(word) for pair in words.items() for word in pair]
+        failures = (
+            ("--fail", f"{FAILURES.get(kind) or kind}:{round(share * MILLION)}")
+            for kind, share in self.failures.items()
+        )
+        return [str(word) for pair in (*words.items(), *failures) for word in pair]
 
     def __str__(self) -> str:
         """Return the times in words."""

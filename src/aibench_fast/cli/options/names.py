@@ -11,6 +11,7 @@ _OTHERWISE = {
     "burn_in_until_steady": "--burn-in auto",
     "ca_file": "--cacert",
     "certificate": "--cert",
+    "failures": "--fail",
     "folder": "--results-dir",
     "headers": "--header",
     "highest": "--to",

@@ -16,6 +16,14 @@ _OPTIONS = {
     "--batch-limit": "batch_limit",
     "--output-tokens": "output_tokens",
     "--reasoning-tokens": "reasoning_tokens",
+    "--events-per-write": "events_per_write",
+    "--segments": "segments",
+    "--stall": "stall_s",
+    "--stall-period": "stall_period_s",
+    "--fail": "failures",
+    "--fail-after": "fail_after",
+    "--retry-after": "retry_after_s",
+    "--seed": "seed",
     "--log": "log",
 }
 """The field of Simulation that each option sets, which is its `dest`."""
@@ -50,9 +58,44 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
         "send the first N tokens of a chat as reasoning (default: 0)", int,
     )  # fmt: skip
     _add(
+        group, "--events-per-write", "N",
+        "send the events of N tokens in one write, but the first token's alone (default: 1)", int,
+    )  # fmt: skip
+    _add(group, "--segments", "N", "send each write in N pieces (default: 1)", int)
+    _add(
+        group, "--stall", "TIME",
+        "freeze for this long at the end of each --stall-period (default: never)", seconds,
+    )  # fmt: skip
+    _add(group, "--stall-period", "TIME", "see --stall (default: 10s)", seconds)
+    group.add_argument(
+        "--fail", type=_failure, action="append", metavar="HOW=PERCENT", dest="failures",
+        help="let this share of requests fail, such as 429=10%% or cut=1%%: by an HTTP status; an "
+        "error_event; a cut, which closes the connection; an end of the reply without a "
+        "finish_reason; or a hang; can be repeated",
+    )  # fmt: skip
+    _add(
+        group, "--fail-after", "N",
+        "let streams fail after N tokens; statuses come at once (default: 1)", int,
+    )  # fmt: skip
+    _add(
+        group, "--retry-after", "SECONDS",
+        "send this Retry-After with status 429 (default: 1)", int,
+    )  # fmt: skip
+    _add(group, "--seed", "S", "let other requests fail (default: 0)", int)
+    _add(
         group, "--log", "FILE",
         "save the time of each event at the end, in binary (default: do not)", Path,
     )  # fmt: skip
+
+
+def _failure(words: str) -> tuple[str, float]:
+    how, _, percent = words.partition("=")
+    try:
+        return how, float(percent.removesuffix("%")) / 100
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{words!r} is not a failure and its share; write such as 429=10% or cut=1%"
+        ) from error
 
 
 def _add(
@@ -75,4 +118,5 @@ def simulation(options: argparse.Namespace) -> Simulation:
     check_outputs([("--log", options.log)])
     fields = _OPTIONS.values()
     given = {field: getattr(options, field) for field in fields}
+    given["failures"] = None if options.failures is None else dict(options.failures)
     return Simulation(**{field: value for field, value in given.items() if value is not None})

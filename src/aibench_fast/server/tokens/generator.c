@@ -4,8 +4,12 @@
 #include <string.h>
 
 #include "native/clock.h"
+#include "native/splitmix.h"
 
 #define AT_ONCE 256 /* writes before requests are looked for */
+#define EVENTS_ROOM ((EVENTS_PER_WRITE_MAX + 4) * REPLY_ROOM)
+
+#define TOO_MANY_REQUESTS 429
 
 #define CHAT "/v1/chat/completions"
 #define TEXT "/v1/completions"
@@ -21,6 +25,12 @@ int generator_open(struct generator *g, const struct options *options)
     return replies_build(&g->replies, options->model, options->version);
 }
 
+/* The time by which tokens are due. */
+static int64_t own_ns(const struct generator *g)
+{
+    return monotonic_ns() - g->stalled_ns;
+}
+
 static void note(struct generator *g, const struct connection *c, int flags, int64_t at_ns)
 {
     if (g->log.is_on)
@@ -33,7 +43,8 @@ static void note(struct generator *g, const struct connection *c, int flags, int
 static void answer(struct generator *g, struct connection *c, int status, const char *body, size_t length)
 {
     char head[REPLY_ROOM];
-    size_t head_length = reply_head(&g->replies, head, status, length, !c->closes_when_sent, -1);
+    int64_t retry_after_s = status == TOO_MANY_REQUESTS ? g->options->retry_after_s : -1;
+    size_t head_length = reply_head(&g->replies, head, status, length, !c->closes_when_sent, retry_after_s);
     connection_send(c, head, head_length, 1);
     connection_send(c, body, length, 1);
     connection_replied(c);
@@ -94,6 +105,20 @@ static void free_place(struct generator *g, struct stream *s, int64_t at_ns)
     }
 }
 
+/* Return how a request fails: the seed and its number decide. The first, a client's trial, does not. */
+static int64_t failure_of(const struct options *o, uint64_t number)
+{
+    if (number == 0)
+        return FAIL_NEVER;
+    int64_t drawn = (int64_t)(splitmix_at((uint64_t)o->seed, number) % MILLION);
+    for (const struct failure *f = o->failures; f < o->failures + o->failure_count; f++) {
+        drawn -= f->share;
+        if (drawn < 0)
+            return f->kind;
+    }
+    return FAIL_NEVER;
+}
+
 static void generate(struct generator *g, struct connection *c, bool is_chat)
 {
     int64_t came_ns = monotonic_ns();
@@ -106,13 +131,16 @@ static void generate(struct generator *g, struct connection *c, bool is_chat)
         return;
     }
     note(g, c, REQUEST_CAME, came_ns);
+    s->fails = failure_of(g->options, g->requests);
     s->id = ++g->requests;
     s->tokens = 0;
     s->has_head = false;
-    if (g->options->batch && g->running >= g->options->batch)
+    if (s->fails > FAIL_HANG)
+        refuse(g, c, (int)s->fails, "simulated failure");
+    else if (g->options->batch && g->running >= g->options->batch)
         wait_for_a_place(g, s);
     else
-        start(g, s, came_ns);
+        start(g, s, came_ns - g->stalled_ns);
 }
 
 void generator_take(struct generator *g, struct connection *c)
@@ -159,7 +187,58 @@ static size_t add_end(struct generator *g, struct connection *c, char *to, int64
     return length + reply_end(to + length);
 }
 
-static void send_whole(struct generator *g, struct connection *c)
+/* Nothing more comes of a request. Its place is free, unless it hangs. */
+static void end_reply(struct generator *g, struct connection *c)
+{
+    struct stream *s = &c->stream;
+    if (s->fails == FAIL_HANG) {
+        due_queue_remove(&g->due, &s->due);
+        return;
+    }
+    free_place(g, s, s->due.at_ns);
+    if (s->fails == FAIL_CUT)
+        connection_end(c);
+    else
+        connection_replied(c);
+}
+
+static size_t add_failure(struct connection *c, char *to)
+{
+    int64_t fails = c->stream.fails;
+    size_t length = 0;
+    if (fails == FAIL_ERROR_EVENT) {
+        length = reply_error_event(to);
+        length += reply_done(to + length);
+    }
+    return fails == FAIL_CUT || fails == FAIL_HANG ? 0 : length + reply_end(to + length);
+}
+
+static void send_tokens(struct generator *g, struct connection *c)
+{
+    static char text[EVENTS_ROOM];
+    const struct options *o = g->options;
+    struct stream *s = &c->stream;
+    int64_t last = s->fails && o->fail_after < s->asked.output_tokens ? o->fail_after : s->asked.output_tokens;
+    int64_t until = s->tokens + (s->tokens ? o->events_per_write : 1);
+    int64_t at_ns = monotonic_ns();
+    size_t length = s->has_head ? 0 : reply_stream_head(&g->replies, text, !c->closes_when_sent);
+    s->has_head = true;
+    while (s->tokens < last && s->tokens < until)
+        length += add_token(g, c, text + length, at_ns);
+    bool is_over = s->tokens == last;
+    if (is_over)
+        length += s->fails ? add_failure(c, text + length) : add_end(g, c, text + length, at_ns);
+    connection_send(c, text, length, o->segments);
+    if (is_over) {
+        end_reply(g, c);
+        return;
+    }
+    int64_t left = last - s->tokens;
+    s->due.at_ns += o->decode_ns * (left < o->events_per_write ? left : o->events_per_write);
+    due_queue_later(&g->due, &s->due);
+}
+
+static void send_answer(struct generator *g, struct connection *c)
 {
     struct stream *s = &c->stream;
     int64_t reasoning = s->asked.is_chat ? g->options->reasoning_tokens : 0;
@@ -170,34 +249,33 @@ static void send_whole(struct generator *g, struct connection *c)
     if (body == NULL)
         abort();
     note(g, c, SENT_CONTENT | SENT_FINISH | SENT_USAGE, monotonic_ns());
-    free_place(g, s, s->due.at_ns);
     answer(g, c, 200, body, length);
     free(body);
 }
 
-static void send_due(struct generator *g, struct stream *s)
+/* An answer without a stream, or what comes instead where it fails. */
+static void send_whole(struct generator *g, struct connection *c)
 {
-    struct connection *c = connection_of(s);
-    if (!s->asked.is_stream) {
-        send_whole(g, c);
+    struct stream *s = &c->stream;
+    if (s->fails == FAIL_HANG) {
+        due_queue_remove(&g->due, &s->due);
         return;
     }
-    char text[6 * REPLY_ROOM];
-    size_t length = s->has_head ? 0 : reply_stream_head(&g->replies, text, !c->closes_when_sent);
-    s->has_head = true;
-    int64_t at_ns = monotonic_ns();
-    length += add_token(g, c, text + length, at_ns);
-    bool is_last = s->tokens == s->asked.output_tokens;
-    if (is_last)
-        length += add_end(g, c, text + length, at_ns);
-    connection_send(c, text, length, 1);
-    if (is_last) {
-        free_place(g, s, s->due.at_ns);
-        connection_replied(c);
-    } else {
-        s->due.at_ns += g->options->decode_ns;
-        due_queue_later(&g->due, &s->due);
-    }
+    free_place(g, s, s->due.at_ns);
+    if (s->fails == FAIL_NEVER)
+        send_answer(g, c);
+    else if (s->fails == FAIL_ERROR_EVENT)
+        refuse(g, c, 500, "simulated failure");
+    else
+        connection_end(c);
+}
+
+static void send_due(struct generator *g, struct connection *c)
+{
+    if (c->stream.asked.is_stream)
+        send_tokens(g, c);
+    else
+        send_whole(g, c);
 }
 
 int64_t generator_run(struct generator *g)
@@ -206,9 +284,9 @@ int64_t generator_run(struct generator *g)
         struct due *first = due_queue_first(&g->due);
         if (first == NULL)
             return INT64_MAX;
-        if (first->at_ns > monotonic_ns())
-            return first->at_ns;
-        send_due(g, (struct stream *)first);
+        if (first->at_ns > own_ns(g))
+            return first->at_ns + g->stalled_ns;
+        send_due(g, connection_of((struct stream *)first));
     }
     return 0;
 }
@@ -219,5 +297,5 @@ void generator_leave(struct generator *g, struct connection *c)
     if (s->state == STREAM_WAITS)
         leave_the_line(g, s);
     else if (s->state == STREAM_RUNS)
-        free_place(g, s, monotonic_ns());
+        free_place(g, s, own_ns(g));
 }

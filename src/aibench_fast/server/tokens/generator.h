@@ -1,11 +1,14 @@
 /* Answers requests in simulated time: a prefill, then a token after each decode time, of so many requests at
- * once. Times are absolute: a token that goes out late does not delay the next ones.
+ * once. Times are absolute: a token that goes out late does not delay the next ones. While the server is stalled its time
+ * stands still: what would have been due comes that much later.
  *
  * Memory: streams are part of their connections, which stay open until generator_leave. The generator owns
  * its queue and log until the process ends. Threads: one.
  */
 #ifndef AIBENCH_TOKENS_GENERATOR_H
 #define AIBENCH_TOKENS_GENERATOR_H
+
+#include <stdint.h>
 
 #include "connection.h"
 #include "duequeue.h"
@@ -20,6 +23,7 @@ struct generator {
     struct stream *first_waiting, *last_waiting;
     int64_t running;
     uint64_t requests;
+    int64_t stalled_ns; /* since the start */
     struct send_log log;
 };
 

@@ -33,10 +33,16 @@ static void end(int signal)
 
 struct server {
     struct generator generator;
+    int64_t next_stall_ns;
     int epoll_fd;
     int listener;
     sigset_t waiting_mask; /* signals come while it waits, and at no other time */
 };
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+}
 
 static int watch(const struct server *server, int fd, uint32_t events, void *who)
 {
@@ -94,12 +100,30 @@ static void serve(struct server *server, struct connection *c, uint32_t events)
     }
 }
 
+/* Do nothing at all until the end of a period, if it is time for that. Return when the next stall begins. */
+static int64_t stall(struct server *server)
+{
+    const struct options *o = server->generator.options;
+    if (o->stall_ns == 0)
+        return INT64_MAX;
+    int64_t end_ns = server->next_stall_ns + o->stall_ns;
+    if (monotonic_ns() >= server->next_stall_ns) {
+        for (int64_t left_ns; !is_over && (left_ns = end_ns - monotonic_ns()) > 0;) {
+            struct timespec timeout = timespec_of(left_ns);
+            ppoll(NULL, 0, &timeout, &server->waiting_mask);
+        }
+        server->generator.stalled_ns += o->stall_ns;
+        server->next_stall_ns += o->stall_period_ns;
+    }
+    return server->next_stall_ns;
+}
+
 static void wait_until(const struct server *server, int64_t until_ns)
 {
     int64_t wait_ns = until_ns - monotonic_ns();
     if (wait_ns < 0)
         wait_ns = 0;
-    struct timespec timeout = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
+    struct timespec timeout = timespec_of(wait_ns);
     struct pollfd sockets = {.fd = server->epoll_fd, .events = POLLIN};
     /* With nanoseconds, which epoll_wait does not have, nor epoll_pwait2 before Linux 5.11. */
     ppoll(&sockets, 1, until_ns == INT64_MAX ? NULL : &timeout, &server->waiting_mask);
@@ -108,8 +132,11 @@ static void wait_until(const struct server *server, int64_t until_ns)
 static void run(struct server *server)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
+    const struct options *o = server->generator.options;
+    server->next_stall_ns = monotonic_ns() + o->stall_period_ns - o->stall_ns;
     while (!is_over) {
-        wait_until(server, generator_run(&server->generator));
+        int64_t stalls_ns = stall(server), due_ns = generator_run(&server->generator);
+        wait_until(server, stalls_ns < due_ns ? stalls_ns : due_ns);
         int ready = epoll_wait(server->epoll_fd, events, EVENTS_AT_ONCE, 0);
         for (int i = 0; i < ready; i++) {
             if (events[i].data.ptr == NULL)

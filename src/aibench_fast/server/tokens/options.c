@@ -24,10 +24,33 @@ static const struct {
     NUMBER("--batch", batch),
     NUMBER("--output-tokens", output_tokens),
     NUMBER("--reasoning-tokens", reasoning_tokens),
+    NUMBER("--events-per-write", events_per_write),
+    NUMBER("--segments", segments),
+    NUMBER("--stall-ns", stall_ns),
+    NUMBER("--stall-period-ns", stall_period_ns),
+    NUMBER("--fail-after", fail_after),
+    NUMBER("--retry-after", retry_after_s),
+    NUMBER("--seed", seed),
 };
+
+/* Read KIND:SHARE. */
+static int failure_add(struct options *o, const char *value)
+{
+    if (o->failure_count == FAILURES_MAX)
+        return -1;
+    struct failure *failure = &o->failures[o->failure_count++];
+    char *end;
+    failure->kind = strtoll(value, &end, 10);
+    if (*end != ':')
+        return -1;
+    failure->share = strtoll(end + 1, &end, 10);
+    return *end ? -1 : 0;
+}
 
 static int option_set(struct options *o, const char *name, const char *value)
 {
+    if (strcmp(name, "--fail") == 0)
+        return failure_add(o, value);
     for (size_t i = 0; i < sizeof(OPTIONS) / sizeof(*OPTIONS); i++) {
         if (strcmp(name, OPTIONS[i].name))
             continue;
@@ -46,7 +69,12 @@ static int option_set(struct options *o, const char *name, const char *value)
 
 int options_read(struct options *o, int count, char **words)
 {
-    *o = (struct options){.lifeline = -1, .model = "simulated", .version = "", .output_tokens = 128};
+    *o = (struct options){.lifeline = -1,
+                          .model = "simulated",
+                          .version = "",
+                          .output_tokens = 128,
+                          .events_per_write = 1,
+                          .segments = 1};
     for (int i = 1; i < count; i += 2) {
         if (i + 1 == count || option_set(o, words[i], words[i + 1]) < 0) {
             fprintf(stderr, "%s: no such option, or not with this value\n", words[i]);

@@ -12,8 +12,7 @@
 
 #include "asked.h"
 
-#define REPLY_ROOM 4096
-#define MODEL_BYTES_MAX 512
+#define REPLY_ROOM 1024
 #define TOKEN " token" /* each token of an answer */
 
 struct event_bytes {

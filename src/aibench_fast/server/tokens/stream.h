@@ -20,6 +20,7 @@ struct stream {
     struct asked asked;
     uint64_t id;
     int64_t tokens; /* that were sent */
+    int64_t fails;  /* an enum failure_kind, or a status */
     bool has_head;
 };
 
