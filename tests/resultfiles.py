@@ -264,6 +264,7 @@ def token_result(
             "first_answers": latencies(*firsts),
             "token_times": latencies(*means),
             "chunk_gaps": latencies(*gaps),
+            "span_s": 300 / rate,
             "output_tokens": 300 * length,
             "input_tokens": 300 * 512,
             "chunks": 300 * length,

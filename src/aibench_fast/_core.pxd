@@ -291,6 +291,21 @@ cdef extern from "figures.h" nogil:
     bint figures_have_service(const figures *f)
 
 
+cdef extern from "tokenfigures.h" nogil:
+    enum:
+        TOKEN_COUNTERS
+        TOKEN_HISTOGRAMS
+    const char *const token_counter_names[TOKEN_COUNTERS]
+    const char *const token_histogram_names[TOKEN_HISTOGRAMS]
+    union token_counters:
+        uint64_t all[TOKEN_COUNTERS]
+    union token_histograms:
+        histogram all[TOKEN_HISTOGRAMS]
+    struct token_figures:
+        token_counters counters
+        token_histograms histograms
+
+
 cdef extern from "parts.h" nogil:
     enum dimension:
         DIMENSIONS
@@ -303,11 +318,17 @@ cdef extern from "tokenstream.h" nogil:
         STREAM_END_DONE
         STREAM_END_FINISH
         STREAM_END_HTTP
+    struct token_limits:
+        int64_t first_token_ns
+        int64_t first_answer_ns
+        int64_t token_ns
+        int64_t latency_ns
     struct token_plan:
         stream_end_rule end
         int64_t first_token_timeout_ns
         int64_t token_timeout_ns
         uint64_t min_tokens
+        token_limits limits
 
 
 cdef extern from "kind.h" nogil:
@@ -439,6 +460,10 @@ cdef extern from "loadgen.h" nogil:
         uint64_t event_log_entries
     struct loadgen_snapshot:
         counted counted
+        bint has_tokens
+        token_figures tokens
+        int64_t steady_from_ns
+        int64_t steady_until_ns
         int64_t started_ns
         int64_t began_ns
         int64_t measured_from_ns
@@ -455,6 +480,7 @@ cdef extern from "loadgen.h" nogil:
         dimension dimension
         uint32_t number
         figures figures
+        token_figures tokens
     struct loadgen:
         pass
     loadgen *loadgen_create(const loadgen_config *config, errstr_t errstr)

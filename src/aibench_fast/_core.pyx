@@ -54,6 +54,9 @@ cdef tuple _FIGURE_HISTOGRAM_NAMES = _names(figure_histogram_names, FIGURE_HISTO
 cdef tuple _RUN_COUNTER_NAMES = _names(run_counter_names, RUN_COUNTERS)
 cdef tuple _RUN_HISTOGRAM_NAMES = _names(run_histogram_names, RUN_HISTOGRAMS)
 
+cdef tuple _TOKEN_COUNTER_NAMES = _names(token_counter_names, TOKEN_COUNTERS)
+cdef tuple _TOKEN_HISTOGRAM_NAMES = _names(token_histogram_names, TOKEN_HISTOGRAMS)
+
 cdef bytes _NO_COUNTS = bytes(HISTOGRAM_COUNTS * sizeof(int64_t))
 
 
@@ -90,6 +93,12 @@ cdef _figures(const figures *f, bint scheduled):
     )
     if not scheduled and not figures_have_service(f):
         del found.histograms["service_latencies"]
+    return found
+
+
+cdef _add_tokens(found, const token_figures *f):
+    found.counters.update(_counters(_TOKEN_COUNTER_NAMES, <const uint64_t *>f.counters.all))
+    found.histograms.update(_histograms(_TOKEN_HISTOGRAM_NAMES, f.histograms.all))
     return found
 
 
@@ -449,6 +458,10 @@ cdef int _fill_tokens(request_kind *native, plan) except -1:
     native.tokens.first_token_timeout_ns = plan.first_token_timeout_ns
     native.tokens.token_timeout_ns = plan.token_timeout_ns
     native.tokens.min_tokens = plan.min_tokens
+    native.tokens.limits.first_token_ns = plan.first_token_ns
+    native.tokens.limits.first_answer_ns = plan.first_answer_ns
+    native.tokens.limits.token_ns = plan.token_ns
+    native.tokens.limits.latency_ns = plan.latency_ns
     native.text_bytes = plan.text_bytes
     return 0
 
@@ -990,10 +1003,13 @@ cdef class LoadGenerator:
         cdef loadgen_snapshot *s = self._snapshot
         with nogil:
             loadgen_read(g, s)
+        measured = _figures(&s.counted.measured, self._scheduled())
         return coretypes.Snapshot(
             counters=_counters(_RUN_COUNTER_NAMES, <const uint64_t *>s.counted.counters.all),
             histograms=_histograms(_RUN_HISTOGRAM_NAMES, s.counted.histograms.all),
-            measured=_figures(&s.counted.measured, self._scheduled()),
+            measured=_add_tokens(measured, &s.tokens) if s.has_tokens else measured,
+            steady_from_ns=s.steady_from_ns,
+            steady_until_ns=s.steady_until_ns,
             burn_in=_figures(&s.counted.burn_in, self._scheduled()),
             started_ns=s.started_ns,
             began_ns=s.began_ns,
@@ -1018,10 +1034,13 @@ cdef class LoadGenerator:
         try:
             for place in range(loadgen_parts(g)):
                 loadgen_read_part(g, place, read)
+                counted = _figures(&read.figures, self._scheduled())
+                if self._kinds.protocol is &tokenstream_protocol:
+                    _add_tokens(counted, &read.tokens)
                 found.append(coretypes.Part(
                     dimension=_DIMENSION_NAMES[<int>read.dimension],
                     number=read.number,
-                    figures=_figures(&read.figures, self._scheduled()),
+                    figures=counted,
                 ))
         finally:
             free(read)

@@ -19,13 +19,15 @@ class Figures(NamedTuple):
     """Counts of a set of requests; native/figures.h lists the names and their meaning."""
 
     counters: Mapping[str, int]
-    """`successes`, `inferences`, `late_starts`, `shed`, `unsent`."""
+    """`successes`, `inferences`, `late_starts`, `shed`, `unsent`; of streams of tokens those of
+    native/tokenfigures.h too."""
     failures: Mapping[str, tuple[int, str]]
     """By kind: how many requests failed, and the message of the first."""
     histograms: Mapping[str, LatencyCounts]
     """Of successes. `latencies` count from the intended start: in a closed loop this is the actual
     start, unless the request waited for a connection. `service_latencies` count from the actual
-    start; a closed loop in which no request waited for a connection has none."""
+    start; a closed loop in which no request waited for a connection has none. Of streams of tokens
+    those of native/tokenfigures.h too."""
 
 
 class Snapshot(NamedTuple):
@@ -38,6 +40,10 @@ class Snapshot(NamedTuple):
     `first_replies`, in the measured part."""
     measured: Figures
     burn_in: Figures
+    steady_from_ns: int
+    """When the steady window of a run of streams of tokens began; see native/steadywindow.h."""
+    steady_until_ns: int
+    """When it ended; now if it did not yet."""
     started_ns: int
     began_ns: int
     """When the first I/O thread began."""
@@ -182,6 +188,12 @@ class TokenPlan(NamedTuple):
 
     text_bytes: int = 4096
     """The size of what is received at once, usually at most."""
+    first_token_ns: int = 0
+    """What a good stream keeps to, as the next three; 0: no limit."""
+    first_answer_ns: int = 0
+    token_ns: int = 0
+    """The mean time for a token after the first."""
+    latency_ns: int = 0
 
 
 EVENT_LOG_ENTRY = (("port", "<u2"), ("request", "<u4"), ("flags", "<u2"), ("came_ns", "<i8"))

@@ -58,16 +58,16 @@ def test_each_event_is_logged_with_its_time() -> None:
     assert (found["came_ns"][1:6] - found["came_ns"][:5]).min() > 5_000_000
     # The log's clock is that of the figures.
     gap_ns = int(found["came_ns"][2] - found["came_ns"][1])
-    gaps = struct.unpack("23552q", snapshot.histograms["chunk_gaps"].counts)
+    gaps = struct.unpack("23552q", snapshot.measured.histograms["chunk_gaps"].counts)
     assert sum(gaps) == 4
-    assert snapshot.histograms["chunk_gaps"].min_us <= round(gap_ns / 1000) + 1
-    assert snapshot.histograms["chunk_gaps"].max_us >= round(gap_ns / 1000) - 1
+    assert snapshot.measured.histograms["chunk_gaps"].min_us <= round(gap_ns / 1000) + 1
+    assert snapshot.measured.histograms["chunk_gaps"].max_us >= round(gap_ns / 1000) - 1
 
 
 def test_a_log_that_is_full_keeps_the_first_events() -> None:
     found, snapshot = logged(whole(*[delta(content="a")] * 9, DONE), requests=3, entries=12)
     assert len(found) == 12
-    assert snapshot.counters["events"] == 30
+    assert snapshot.measured.counters["events"] == 30
 
 
 def test_without_entries_there_is_no_log() -> None:

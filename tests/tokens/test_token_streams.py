@@ -23,7 +23,7 @@ from token_server import (
 )
 
 from aibench_fast import Result, RunConfig, run, search
-from aibench_fast.results.result import Tokens
+from aibench_fast.results.stream import Tokens
 
 CHAT = "/v1/chat/completions"
 

@@ -116,7 +116,7 @@ class Periods:
             failed=sum(one.failed for one in counts),
             requests=sum(one.succeeded + one.failed for one in counts),
             period_quantiles_ms=latencies.quantiles_since_ms(self._before, LIVE_QUANTILES),
-            chunks=sum(one.tokens.chunks_so_far for one in results),
+            chunks=sum(one.counts.chunks_so_far for one in results),
             is_partial=until_s - self._until_s < WHOLE_PERIOD * self._period_s,
         )
         period = Period(interval, started_ms, latencies, self._before)

@@ -87,7 +87,7 @@ class LiveReadings:
         chunks = snapshot.counters["chunks_so_far"]
         if not chunks:
             return None
-        tokens = Tokens(**native_fields(Tokens, snapshot))
+        tokens = Tokens(**native_fields(Tokens, snapshot.measured))
         times = {name: of(tokens) for name, of in STREAM_TIMES.items()}
         reading = StreamReading(
             (chunks - self._last_chunks) / seconds * tokens.tokens_per_chunk,

@@ -23,6 +23,7 @@ from aibench_fast.load.readings import (
     native_fields,
     outages_of,
 )
+from aibench_fast.load.tokenreadings import TokenReadings
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.statistics import ServerStatistics
@@ -40,7 +41,6 @@ from aibench_fast.results.result import (
     Streamed,
     Warned,
 )
-from aibench_fast.results.stream import Tokens
 
 MS_PER_S = 1000
 
@@ -100,6 +100,7 @@ def result_of(
     seconds = _measured_s(config, snapshot, whole["service_latencies"] or whole["latencies"], end)
     all_requests = _all_requests(config, snapshot, end)
     parts = generator.parts()
+    tokens = TokenReadings(config, snapshot, seconds)
     result = Result(
         setup=_setup(run, batch_size),
         start_unix_ms=run.start_unix_ms,
@@ -121,15 +122,15 @@ def result_of(
             outages=outages,
         ),
         streamed=Streamed(**native_fields(Streamed, snapshot)),
-        tokens=Tokens(**native_fields(Tokens, snapshot)),
+        tokens=tokens.of(measured),
         schedule=Schedule(
             **native_fields(Schedule, measured),
             arrivals=described_arrivals(config),
             lag_exceeded=snapshot.lag_exceeded,
         ),
-        steps=_steps(config, snapshot, parts, end),
-        kinds=_kinds(config, measured, parts, end),
-        servers=_servers(run, seconds, parts, server_stats, end),
+        steps=_steps(config, snapshot, parts, tokens, end),
+        kinds=_kinds(config, measured, parts, tokens, end),
+        servers=_servers(run, seconds, parts, tokens, server_stats, end),
         intervals=tuple(watch.intervals),
         client=ClientSide(
             **native_fields(ClientSide, snapshot),
@@ -279,7 +280,11 @@ def _of(parts: Sequence[coretypes.Part], dimension: str) -> list[coretypes.Figur
 
 
 def _kinds(
-    config: RunConfig, measured: coretypes.Figures, parts: Sequence[coretypes.Part], end: End
+    config: RunConfig,
+    measured: coretypes.Figures,
+    parts: Sequence[coretypes.Part],
+    tokens: TokenReadings,
+    end: End,
 ) -> list[KindFigures]:
     """Of a mix; the only kind of one has the figures of the whole."""
     return [
@@ -288,6 +293,7 @@ def _kinds(
             tensors=kind.tensors,
             batch_size=kind.batch_size,
             weight=kind.weight,
+            tokens=tokens.of(figures),
             **_part(figures, kind.batch_size, end),
         )
         for kind, figures in zip(config.mix, _of(parts, "kind") or [measured], strict=False)
@@ -298,6 +304,7 @@ def _servers(
     run: Background,
     seconds: float,
     parts: Sequence[coretypes.Part],
+    tokens: TokenReadings,
     server_stats: ServerStatistics,
     end: End,
 ) -> list[ServerFigures]:
@@ -312,6 +319,7 @@ def _servers(
             workers=len(range(number, config.workers, count)),
             measured_s=seconds,
             server_stats=stats,
+            tokens=tokens.of(figures),
             **_part(figures, _batch_size(config), end),
         )
         for number, (record, figures, stats) in enumerate(
@@ -324,6 +332,7 @@ def _steps(
     config: RunConfig,
     snapshot: coretypes.Snapshot,
     parts: Sequence[coretypes.Part],
+    tokens: TokenReadings,
     end: End,
 ) -> list[StepFigures]:
     """Of a profile, as far as the run went through it."""
@@ -333,5 +342,6 @@ def _steps(
         seconds = max(0.0, min(step.duration_s, left_s))
         left_s -= seconds
         part = _part(figures, _batch_size(config), end, StepFigures)
-        steps.append(StepFigures(name=str(step), seconds=seconds, **part))
+        of_step = tokens.of_step(figures, seconds)
+        steps.append(StepFigures(name=str(step), seconds=seconds, tokens=of_step, **part))
     return steps

@@ -12,31 +12,13 @@ OUT_OF_LINE static bool is_measured(struct run_state *run, const struct arrival 
     return true;
 }
 
-/* Find the figures of the parts that the request belongs to; return their number. */
-static int parts_of(struct iothread *t, const struct worker *w, const struct request *request,
-                    struct figures *found[DIMENSIONS])
-{
-    const uint32_t numbers[DIMENSIONS] = {
-        [DIMENSION_KIND] = (uint32_t)(request->kind - w->kinds),
-        [DIMENSION_SERVER] = w->server,
-        [DIMENSION_STEP] = request->arrival.step, /* SCHEDULE_NO_STEP is above any count */
-    };
-    int count = 0;
-    for (int dimension = 0; dimension < DIMENSIONS; dimension++) {
-        uint32_t place = parts_place(&t->run->parts, (enum dimension)dimension, numbers[dimension]);
-        if (place != PARTS_NONE)
-            found[count++] = &t->parts[place];
-    }
-    return count;
-}
-
 OUT_OF_LINE void count_in_parts(struct iothread *t, const struct worker *w, const struct request *request,
                                const struct outcome *outcome)
 {
-    struct figures *parts[DIMENSIONS];
-    int count = parts_of(t, w, request, parts);
+    uint32_t places[DIMENSIONS];
+    int count = count_places(t, w, request, places);
     for (int i = 0; i < count; i++)
-        figures_record(parts[i], outcome);
+        figures_record(&t->parts[places[i]], outcome);
 }
 
 OUT_OF_LINE void count_cpu_from_here(struct iothread *t)
@@ -82,10 +64,10 @@ OUT_OF_LINE void count_shed(struct iothread *t, const struct worker *w, const st
         return;
     }
     counter_bump(&t->counted.measured.counters.shed);
-    struct figures *parts[DIMENSIONS];
-    int count = parts_of(t, w, request, parts);
+    uint32_t places[DIMENSIONS];
+    int count = count_places(t, w, request, places);
     for (int i = 0; i < count; i++)
-        counter_bump(&parts[i]->counters.shed);
+        counter_bump(&t->parts[places[i]].counters.shed);
 }
 
 OUT_OF_LINE void count_unsent(struct iothread *t, const struct arrival *arrival)
@@ -121,33 +103,4 @@ OUT_OF_LINE void count_connected(struct iothread *t, const struct worker *w, int
     int64_t from_ns = atomic_load_explicit(&t->run->measured_from_ns, memory_order_relaxed);
     if (from_ns && from_ns <= now_ns)
         histogram_record(&t->counted.histograms.connect_times, now_ns - w->since_ns);
-}
-
-void count_tokens(struct iothread *t, const struct request *request, const struct token_marks *marks, bool succeeded)
-{
-    union run_counters *counters = &t->counted.counters;
-    union run_histograms *histograms = &t->counted.histograms;
-    uint64_t tokens = token_marks_tokens(marks);
-    if (!succeeded) {
-        counter_add(&counters->failed_chunks, marks->chunks);
-        return;
-    }
-    counter_add(&counters->output_tokens, tokens);
-    counter_add(&counters->input_tokens, marks->input_tokens > 0 ? (uint64_t)marks->input_tokens : 0);
-    counter_add(&counters->chunks, marks->chunks);
-    counter_add(&counters->events, marks->events);
-    counter_add(&counters->event_reads, marks->reads);
-    counter_add(&counters->stamped_reads, marks->stamped_reads);
-    counter_add(&counters->uncounted_streams, marks->output_tokens == TOKENS_UNKNOWN);
-    histogram_record(&histograms->first_events, marks->first_event_ns - request->started_ns);
-    histogram_record(&histograms->first_tokens, marks->first_content_ns - request->started_ns);
-    if (request->arrival.due_ns)
-        histogram_record(&histograms->first_tokens_due, marks->first_content_ns - request->arrival.due_ns);
-    if (marks->first_answer_ns)
-        histogram_record(&histograms->first_answers, marks->first_answer_ns - request->started_ns);
-    if (tokens > 1)
-        histogram_record(&histograms->token_times,
-                         (marks->last_content_ns - marks->first_content_ns) / (int64_t)(tokens - 1));
-    for (uint64_t i = 0; i + 1 < marks->chunks; i++)
-        histogram_record(&histograms->chunk_gaps, marks->gaps_ns[i]);
 }

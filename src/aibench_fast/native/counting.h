@@ -7,7 +7,6 @@
 #define AIBENCH_COUNTING_H
 
 #include "runstate.h"
-#include "tokenstream.h"
 
 /* A request of an open loop starts: note whether it is measured, and count how late it is. */
 void count_started(struct iothread *t, struct worker *w, struct request *request);
@@ -30,8 +29,23 @@ void count_left_over(struct iothread *t);
 /* Count how long the reply waited for this thread, in the measured part. */
 void count_reply_wait(struct iothread *t, struct worker *w);
 
-/* Count what came of a measured stream of tokens. */
-void count_tokens(struct iothread *t, const struct request *request, const struct token_marks *marks, bool succeeded);
+/* Find the places of the parts that the request belongs to (see parts.h); return their number. */
+static inline int count_places(const struct iothread *t, const struct worker *w, const struct request *request,
+                               uint32_t places[DIMENSIONS])
+{
+    const uint32_t numbers[DIMENSIONS] = {
+        [DIMENSION_KIND] = (uint32_t)(request->kind - w->kinds),
+        [DIMENSION_SERVER] = w->server,
+        [DIMENSION_STEP] = request->arrival.step, /* SCHEDULE_NO_STEP is above any count */
+    };
+    int count = 0;
+    for (int dimension = 0; dimension < DIMENSIONS; dimension++) {
+        uint32_t place = parts_place(&t->run->parts, (enum dimension)dimension, numbers[dimension]);
+        if (place != PARTS_NONE)
+            places[count++] = place;
+    }
+    return count;
+}
 
 /* The worker's connection was made at `now_ns`. */
 void count_connected(struct iothread *t, const struct worker *w, int64_t now_ns);

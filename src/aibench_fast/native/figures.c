@@ -9,20 +9,19 @@ const char *const figure_histogram_names[] = {FIGURE_HISTOGRAM_LIST(NAME)};
 const char *const run_counter_names[] = {RUN_COUNTER_LIST(NAME)};
 const char *const run_histogram_names[] = {RUN_HISTOGRAM_LIST(NAME)};
 
-/* Reads the counters in order. */
-static void merge_counters(_Atomic uint64_t *into, const _Atomic uint64_t *from, int count)
+void counters_merge(_Atomic uint64_t *into, const _Atomic uint64_t *from, int count)
 {
     for (int i = 0; i < count; i++)
         counter_add(&into[i], atomic_load_explicit(&from[i], memory_order_acquire));
 }
 
-static void init_histograms(struct histogram *histograms, int count)
+void histograms_init(struct histogram *histograms, int count)
 {
     for (int i = 0; i < count; i++)
         histogram_init(&histograms[i]);
 }
 
-static void merge_histograms(struct histogram *into, const struct histogram *from, int count)
+void histograms_merge(struct histogram *into, const struct histogram *from, int count)
 {
     for (int i = 0; i < count; i++)
         histogram_merge(&into[i], &from[i]);
@@ -32,15 +31,15 @@ void figures_init(struct figures *f)
 {
     memset(&f->counters, 0, sizeof f->counters);
     memset(&f->failures, 0, sizeof f->failures);
-    init_histograms(f->histograms.all, FIGURE_HISTOGRAMS);
+    histograms_init(f->histograms.all, FIGURE_HISTOGRAMS);
     histogram_init(&f->response_latencies);
 }
 
 void figures_merge(struct figures *into, const struct figures *from)
 {
-    merge_counters(into->counters.all, from->counters.all, FIGURE_COUNTERS);
+    counters_merge(into->counters.all, from->counters.all, FIGURE_COUNTERS);
     failures_merge(&into->failures, &from->failures);
-    merge_histograms(into->histograms.all, from->histograms.all, FIGURE_HISTOGRAMS);
+    histograms_merge(into->histograms.all, from->histograms.all, FIGURE_HISTOGRAMS);
     histogram_merge(&into->response_latencies, &from->response_latencies);
 }
 
@@ -55,7 +54,7 @@ void figures_complete(struct figures *f)
 void counted_init(struct counted *c)
 {
     memset(&c->counters, 0, sizeof c->counters);
-    init_histograms(c->histograms.all, RUN_HISTOGRAMS);
+    histograms_init(c->histograms.all, RUN_HISTOGRAMS);
     figures_init(&c->measured);
     figures_init(&c->burn_in);
 }
@@ -64,8 +63,8 @@ void counted_merge(struct counted *into, const struct counted *from)
 {
     figures_merge(&into->measured, &from->measured);
     figures_merge(&into->burn_in, &from->burn_in);
-    merge_histograms(into->histograms.all, from->histograms.all, RUN_HISTOGRAMS);
-    merge_counters(into->counters.all, from->counters.all, RUN_COUNTERS); /* last, see RUN_COUNTER_LIST */
+    histograms_merge(into->histograms.all, from->histograms.all, RUN_HISTOGRAMS);
+    counters_merge(into->counters.all, from->counters.all, RUN_COUNTERS); /* last, see RUN_COUNTER_LIST */
 }
 
 void counted_complete(struct counted *c)

@@ -47,16 +47,7 @@
     X(asked)            /* the same, ASK */                                                                  \
     X(replies)          /* of measured successes that may have several; native/grpcstream.h */               \
     X(abandoned)        /* requests under way when the run was stopped; counted at the thread's end */       \
-    X(output_tokens)    /* of the measured successes, as the server or else chunks count them */             \
-    X(input_tokens)     /* of the same, as the server counts them */                                         \
-    X(chunks)           /* of the same: events with content */                                               \
-    X(events)           /* of the same */                                                                    \
-    X(event_reads)      /* of the same: receives that brought the end of an event */                         \
-    X(stamped_reads)    /* of those: the ones with a stamp of the kernel */                                  \
-    X(uncounted_streams) /* of the same: streams whose tokens the server did not count */                    \
-    X(failed_chunks)    /* of measured streams that failed */                                                \
-    X(other_chunks)     /* of streams that are not measured, and of such that were abandoned */              \
-    X(chunks_so_far)    /* of all streams, counted as they come; the others when their request ends */         \
+    X(chunks_so_far)    /* of all streams of tokens, counted as they come */                                  \
     X(begun)            /* requests handed to a connection, or given up for want of one */
 
 /* Of the measured part of the run. */
@@ -66,13 +57,7 @@
     X(reply_waits)   /* from a reply's arrival in the kernel until its thread read it; a sample of them */    \
     X(connect_times) /* of each connection, with TLS and log-in */                                           \
     X(window_waits)  /* of each success over HTTP/2: for the server to open its flow-control windows */      \
-    X(first_replies) /* of each success that may have several replies: its first one's latency */            \
-    X(first_events)  /* of each stream of tokens: from its start to its first event */                       \
-    X(first_tokens)  /* the same, to its first content */                                                    \
-    X(first_tokens_due) /* the same, from when it was due */                                                 \
-    X(first_answers) /* from its start to its first content that is not reasoning */                         \
-    X(token_times)   /* of each stream with several tokens: the time for each after the first */             \
-    X(chunk_gaps)    /* between two chunks of a stream */
+    X(first_replies) /* of each success that may have several replies: its first one's latency */
 
 #define COUNTER_MEMBER(name) _Atomic uint64_t name;
 #define HISTOGRAM_MEMBER(name) struct histogram name;
@@ -148,6 +133,13 @@ static inline void counter_bump(_Atomic uint64_t *counter)
 {
     counter_add(counter, 1);
 }
+
+/* Add counters to others, which must belong to the caller's thread alone; they are read in order. */
+void counters_merge(_Atomic uint64_t *into, const _Atomic uint64_t *from, int count);
+
+/* The same for histograms, and make them empty, as histogram.h says. */
+void histograms_merge(struct histogram *into, const struct histogram *from, int count);
+void histograms_init(struct histogram *histograms, int count);
 
 /* Make figures empty: zeroed memory, or figures that were used and belong to the caller's thread alone. */
 void figures_init(struct figures *f);

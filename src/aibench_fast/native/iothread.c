@@ -14,6 +14,7 @@
 #include "requests.h"
 #include "schedstat.h"
 #include "streams.h"
+#include "tokenstream.h"
 
 #define EVENTS_AT_ONCE 64
 #define TICK_MAX_NS (100 * NS_PER_MS) /* how late a stop or a timeout may be noticed */
@@ -244,10 +245,25 @@ static int log_prepare(struct iothread *t, errstr_t errstr)
     return -1;
 }
 
+static int token_figures_prepare(struct iothread *t, errstr_t errstr)
+{
+    uint32_t count = 1 + t->run->parts.total;
+    t->tokens = calloc(count, sizeof *t->tokens);
+    if (t->tokens == NULL) {
+        snprintf(errstr, ERRSTR_BYTES, "out of memory");
+        return -1;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        token_figures_init(&t->tokens[i]);
+    return 0;
+}
+
 static int figures_prepare(struct iothread *t, errstr_t errstr)
 {
     uint32_t parts = t->run->parts.total;
     counted_init(&t->counted);
+    if (t->run->config.protocol == &tokenstream_protocol && token_figures_prepare(t, errstr) < 0)
+        return -1;
     if (parts == 0)
         return 0;
     t->parts = calloc(parts, sizeof *t->parts);
@@ -299,6 +315,7 @@ void iothread_free(struct iothread *t)
     }
     free(t->workers);
     free(t->parts);
+    free(t->tokens);
     free(t->log.entries);
     free(t->shared);
     waiting_line_close(&t->line);

@@ -9,6 +9,7 @@
 #include "iothread.h"
 #include "requests.h"
 #include "schedstat.h"
+#include "steadywindow.h"
 
 /* Request 0 is due so long after the start, so that all threads run by then. */
 #define SCHEDULE_LEAD_NS (10 * NS_PER_MS)
@@ -261,6 +262,8 @@ static void add_thread(struct loadgen_snapshot *s, struct iothread *t, double *b
     if ((double)cpu_ns > *busiest_ns)
         *busiest_ns = (double)cpu_ns;
     counted_merge(&s->counted, &t->counted);
+    if (t->tokens != NULL)
+        token_figures_merge(&s->tokens, &t->tokens[0]);
 }
 
 /* Return when the run stopped taking requests that were due; 0: the schedule ended by itself. */
@@ -275,6 +278,10 @@ void loadgen_read(struct loadgen *g, struct loadgen_snapshot *s)
 {
     double busiest_ns = 0;
     counted_init(&s->counted);
+    s->has_tokens = g->threads[0].tokens != NULL;
+    if (s->has_tokens)
+        token_figures_init(&s->tokens);
+    steady_bounds(&g->run, monotonic_ns(), &s->steady_from_ns, &s->steady_until_ns);
     s->began_ns = s->last_completed_ns = s->cpu_ns = 0;
     s->busiest_thread = 0;
     s->longest_cpu_wait_ns = -1;
@@ -305,6 +312,11 @@ void loadgen_read_part(struct loadgen *g, uint32_t place, struct part *part)
     figures_init(&part->figures);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         figures_merge(&part->figures, &g->threads[i].parts[place]);
+    if (g->threads[0].tokens != NULL) {
+        token_figures_init(&part->tokens);
+        for (uint32_t i = 0; i < g->run.config.threads; i++)
+            token_figures_merge(&part->tokens, &g->threads[i].tokens[1 + place]);
+    }
     figures_complete(&part->figures);
 }
 

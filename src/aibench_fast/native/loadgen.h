@@ -26,6 +26,7 @@
 #include "outages.h"
 #include "parts.h"
 #include "schedule.h"
+#include "tokenfigures.h"
 
 #define BURN_IN_UNTIL_MEASURING UINT64_MAX
 
@@ -63,6 +64,10 @@ struct loadgen_config {
 struct loadgen_snapshot {
     struct counted counted;    /* of all threads. `abandoned` and `unsent` are complete after the end; then `begun` is
                                 * `requests` plus `abandoned` */
+    bool has_tokens;           /* replies are streams of tokens */
+    struct token_figures tokens; /* of all threads, if they are */
+    int64_t steady_from_ns;    /* of the steady window; see steadywindow.h */
+    int64_t steady_until_ns;
     int64_t started_ns;        /* 0 before the start */
     int64_t began_ns;          /* when the first I/O thread began; 0 before */
     int64_t measured_from_ns;  /* when the warm-up was complete; 0 before. In the future if the first measured request
@@ -85,6 +90,7 @@ struct part {
     enum dimension dimension;
     uint32_t number; /* in that dimension, from 0 on */
     struct figures figures;
+    struct token_figures tokens; /* empty unless replies are streams of tokens */
 };
 
 struct loadgen;

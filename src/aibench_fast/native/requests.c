@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "connecting.h"
 #include "counting.h"
+#include "steadywindow.h"
 #include "streams.h"
 
 #define REST_NS (50 * NS_PER_MS)
@@ -39,6 +40,8 @@ void worker_end(struct iothread *t, struct worker *w)
 {
     connection_close(&w->connection);
     w->phase = WORKER_ENDED;
+    if (t->tokens != NULL)
+        steady_worker_ended(t->run, monotonic_ns());
     t->workers_running--;
 }
 

@@ -23,6 +23,7 @@
 #include "outages.h"
 #include "parts.h"
 #include "schedule.h"
+#include "tokenfigures.h"
 #include "waitingline.h"
 #include "worker.h"
 
@@ -54,6 +55,9 @@ struct run_state {
     _Atomic int64_t max_due_ns; /* when the first request beyond max_requests was due; 0 before */
     _Atomic int64_t over_ns; /* when the run was over by its duration or stopped; 0 before */
     _Atomic uint32_t workers_given_up; /* how many ended because they could not connect */
+    _Atomic uint32_t workers_ended_one; /* how many have ended a stream of tokens; for steadywindow.c, as the next two */
+    _Atomic int64_t steady_from_ns;  /* when the ramp was over; 0 before */
+    _Atomic int64_t steady_until_ns; /* in a closed loop, when the first worker had no further request; 0 before */
     pthread_mutex_t mutex;   /* guards threads_running */
     pthread_cond_t ended;
     uint32_t threads_running;
@@ -92,6 +96,7 @@ struct iothread {
     struct counted counted;
     struct figures *parts; /* run->parts.total of them; NULL: none */
     void *shared; /* what the protocol's `share` made; NULL: nothing */
+    struct token_figures *tokens; /* of the whole run, and run->parts.total more; NULL: replies are no such streams */
     struct event_log log;
 };
 

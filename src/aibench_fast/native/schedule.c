@@ -117,3 +117,14 @@ bool schedule_next_general(struct schedule *s, struct arrival *arrival)
     arrival->step = SCHEDULE_NO_STEP;
     return true;
 }
+
+int64_t schedule_end_ns(const struct schedule *s)
+{
+    const struct schedule_config *config = &s->config;
+    double duration_s = 0;
+    if (config->arrivals == ARRIVALS_RECORDED)
+        return config->offset_count ? s->start_ns + config->offsets_ns[config->offset_count - 1] : s->start_ns;
+    for (uint32_t i = 0; i < config->segment_count; i++)
+        duration_s += config->segments[i].duration_s;
+    return isinf(duration_s) ? 0 : s->start_ns + (int64_t)(duration_s * (double)NS_PER_S);
+}

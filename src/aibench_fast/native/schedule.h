@@ -87,6 +87,9 @@ static inline bool schedule_is_open(const struct schedule *s)
     return s->config.arrivals > ARRIVALS_CLOSED_LOOP_SHARE;
 }
 
+/* Return when an open loop's schedule ends by itself; 0: never. */
+int64_t schedule_end_ns(const struct schedule *s);
+
 /* schedule_next for everything but the closed loop of a single client. */
 bool schedule_next_general(struct schedule *s, struct arrival *arrival);
 

@@ -4,6 +4,7 @@
 #include "connecting.h"
 #include "counting.h"
 #include "requests.h"
+#include "tokencounting.h"
 
 #define RESENDS_MAX 3
 #define REST_NS (50 * NS_PER_MS)
@@ -108,10 +109,7 @@ static void tokens_done(struct iothread *t, struct worker *w, const struct token
     int64_t ended_ns = marks->ended_ns ? marks->ended_ns : read_clock(t);
     tokenstream_judge_times(&w->check, &request.kind->tokens, marks, request.started_ns, ended_ns);
     request_ended(t, w, ended_ns);
-    if (w->measured != measured)
-        count_tokens(t, &request, marks, w->check.kind == FAILURE_NONE);
-    else
-        counter_add(&t->counted.counters.other_chunks, marks->chunks);
+    count_tokens(t, w, &request, marks, ended_ns, w->measured != measured);
 }
 
 /* End the oldest request, whose check is done but for what follows the clock. */
@@ -390,5 +388,5 @@ void streams_abandoned(struct iothread *t, const struct worker *w)
 {
     const struct token_marks *marks = marks_of(t, w);
     if (marks)
-        counter_add(&t->counted.counters.other_chunks, marks->chunks);
+        counter_add(&t->tokens[0].counters.other_chunks, marks->chunks);
 }

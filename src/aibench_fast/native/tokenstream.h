@@ -31,12 +31,21 @@ enum stream_end_rule {
     STREAM_END_HTTP /* nothing more */
 };
 
+/* What a good stream keeps to; 0 is no limit. Under a schedule times count from when the request was due. */
+struct token_limits {
+    int64_t first_token_ns;
+    int64_t first_answer_ns;
+    int64_t token_ns; /* a stream's mean time for a token after the first; one of a single token has none */
+    int64_t latency_ns;
+};
+
 /* What a stream has to be; 0 is no limit. */
 struct token_plan {
     enum stream_end_rule end;
     int64_t first_token_timeout_ns; /* from the request's start to its first content */
     int64_t token_timeout_ns;       /* from one content to the next, or to a finish_reason or [DONE] */
     uint64_t min_tokens;            /* as the server counts them, or else chunks */
+    struct token_limits limits;     /* a stream beyond them is no failure */
 };
 
 /* What came of a stream, and when; times are 0 for what did not come. */

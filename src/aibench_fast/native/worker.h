@@ -81,6 +81,7 @@ struct worker {
     struct iovec *iov;        /* the part of them that is not sent yet */
     size_t iov_count;
     char *output;      /* room for an output to compare; NULL: none is compared */
+    int64_t ended_ns;  /* when its last stream of tokens ended; 0 before the first */
     uint64_t measured; /* how many of its requests were measured */
 };
 

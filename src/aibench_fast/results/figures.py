@@ -9,6 +9,8 @@ from aibench_fast.results.fields import InheritedHere, computed, counter, figure
 from aibench_fast.results.forms import LATENCIES
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.merging import by_key, greatest, together
+from aibench_fast.results.stream import SINCE as STREAMS_SINCE
+from aibench_fast.results.stream import StreamFigures, Tokens, stream_figures
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,22 @@ class Figures:
         "ServiceQuantiles", since="1.1", form=LATENCIES, merge=of_either, default=None
     )
     """Latencies of the successes from the actual start; None if that is the intended one."""
+
+    tokens: Tokens = figure("", is_group=True, default_factory=Tokens)
+    """Streams of tokens."""
+
+    @property
+    @computed("Stream", since=STREAMS_SINCE, default=None, described_by=StreamFigures)
+    def stream(self) -> Mapping[str, Any] | None:
+        """The figures of streams of tokens; None where replies are none."""
+        return stream_figures(self.tokens, self.latencies, self.service_latencies)
+
+    @property
+    def good_share(self) -> float | None:
+        """The share of measured requests within all limits; None without limits or requests."""
+        if self.tokens.slo is None or not self.requests:
+            return None
+        return self.tokens.good_streams / self.requests
 
     @property
     def measured_failed(self) -> int:

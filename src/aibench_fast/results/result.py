@@ -61,7 +61,6 @@ from aibench_fast.results.merging import (
 )
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.stream import SINCE as STREAMS_SINCE
-from aibench_fast.results.stream import StreamFigures, Tokens, stream_figures
 from aibench_fast.tensortype import image_shape
 
 MIN_FOR_P99 = 100
@@ -138,6 +137,8 @@ class Counts:
         "InferencesIncludingWarmup", is_saved=False, native="answered_tensors"
     )
     """Images that were answered in the whole run."""
+    chunks_so_far: int = counter("ChunksSoFar", since=STREAMS_SINCE, is_saved=False)
+    """Events with content of all streams of tokens, counted as they came."""
     burn_in_requests: int = figure("BurnInRequests", merge=total)
     """Requests of the warm-up (aibench's burn-in)."""
     burn_in_failures: Mapping[str, Failure] = figure("BurnInFailures", merge=by_key)
@@ -381,8 +382,6 @@ class Result(Figures, ShownInNotebooks):
     """Outages, reconnects and redirects."""
     streamed: Streamed = group()
     """Replies of requests that may have several."""
-    tokens: Tokens = figure("", is_group=True, default_factory=Tokens)
-    """Streams of tokens."""
     schedule: Schedule = group()
     """When requests were due, and which were not sent."""
     steps: Sequence[StepFigures] = figure("Steps", since="1.4", merge=part_by_part, default=())
@@ -436,17 +435,6 @@ class Result(Figures, ShownInNotebooks):
         times = self.connections.times
         workers_s = self.setup.workers * self.measured_s
         return times.count * times.mean_ms / 1000 / workers_s if times.count and workers_s else 0.0
-
-    @property
-    def output_tokens_per_s(self) -> float:
-        """Output tokens a second of measured time."""
-        return self.tokens.output_tokens / self.measured_s if self.measured_s > 0 else 0.0
-
-    @property
-    @computed("Stream", since=STREAMS_SINCE, default=None, described_by=StreamFigures)
-    def stream(self) -> Mapping[str, Any] | None:
-        """The figures of streams of tokens; None where replies are none."""
-        return stream_figures(self.tokens, self.output_tokens_per_s)
 
     @property
     @computed("WindowShare", since="1.10", default=0.0)

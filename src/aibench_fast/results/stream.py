@@ -1,17 +1,31 @@
 """What a run saw of streams of tokens: when tokens came, and how many."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from aibench_fast.results.fields import counter
+from aibench_fast.results.fields import counter, figure
 from aibench_fast.results.forms import delays
-from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.histogram import US_PER_MS, LatencyHistogram
+from aibench_fast.results.merging import greatest
 
 SINCE = "1.10"
 QUANTILES = {
     "q0": 0.0, "q50": 0.5, "q90": 0.9, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0,
 }  # fmt: skip
+_NS_PER_S = 1e9
+_MILLI = 1e-3
+
+
+def _added_rates(owners: Sequence["Tokens"], name: str) -> float:
+    """Return the time in which all have their tokens together: the rates of several add up."""
+    rates = [one.steady_millitokens / one.steady_s for one in owners if one.steady_s]
+    tokens = sum(one.steady_millitokens for one in owners if one.steady_s)
+    return tokens / sum(rates) if tokens else max(one.steady_s for one in owners)
+
+
+_JOURNALED: Mapping[str, Any] = {"since": SINCE, "is_saved": False}
+"""Of fields that only journals and reports of clients have; a saved result has `Stream`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,38 +35,69 @@ class Tokens:
     Times are of the measured successes, from when a request started unless it says otherwise.
     """
 
-    first_events: LatencyHistogram = delays("FirstEvents", since=SINCE, is_saved=False)
+    first_events: LatencyHistogram = delays("FirstEvents", **_JOURNALED)
     """Until the first event, which may have no content."""
-    first_tokens: LatencyHistogram = delays("FirstTokens", since=SINCE, is_saved=False)
+    first_events_due: LatencyHistogram = delays("FirstEventsDue", **_JOURNALED)
+    """The same from when a request was due; empty in a closed loop, as the next two of the kind."""
+    first_tokens: LatencyHistogram = delays("FirstTokens", **_JOURNALED)
     """Until the first text, reasoning or tool call."""
-    first_tokens_due: LatencyHistogram = delays("FirstTokensDue", since=SINCE, is_saved=False)
-    """The same from when a request was due; empty in a closed loop."""
-    first_answers: LatencyHistogram = delays("FirstAnswers", since=SINCE, is_saved=False)
+    first_tokens_due: LatencyHistogram = delays("FirstTokensDue", **_JOURNALED)
+    """The same from when a request was due."""
+    first_answers: LatencyHistogram = delays("FirstAnswers", **_JOURNALED)
     """Until the first text or tool call."""
-    token_times: LatencyHistogram = delays("TokenTimes", since=SINCE, is_saved=False)
+    first_answers_due: LatencyHistogram = delays("FirstAnswersDue", **_JOURNALED)
+    """The same from when a request was due."""
+    token_times: LatencyHistogram = delays("TokenTimes", **_JOURNALED)
     """Of each stream the mean time for a token after the first."""
-    chunk_gaps: LatencyHistogram = delays("ChunkGaps", since=SINCE, is_saved=False)
+    chunk_gaps: LatencyHistogram = delays("ChunkGaps", **_JOURNALED)
     """Between two chunks of a stream, of all streams together."""
-    output_tokens: int = counter("OutputTokens", since=SINCE, is_saved=False)
+    output_lengths: LatencyHistogram = delays("OutputLengths", **_JOURNALED)
+    """Tokens of each answer: a microsecond stands for one."""
+    input_lengths: LatencyHistogram = delays("InputLengths", **_JOURNALED)
+    """Tokens of each prompt that the server counted, likewise."""
+    output_tokens: int = counter("OutputTokens", **_JOURNALED)
     """As the server counted them; of streams that it did not count, chunks."""
-    input_tokens: int = counter("InputTokens", since=SINCE, is_saved=False)
+    input_tokens: int = counter("InputTokens", **_JOURNALED)
     """As the server counted them."""
-    chunks: int = counter("Chunks", since=SINCE, is_saved=False)
+    chunks: int = counter("Chunks", **_JOURNALED)
     """Events with content."""
-    events: int = counter("Events", since=SINCE, is_saved=False)
+    events: int = counter("Events", **_JOURNALED)
     """Events, with content or without."""
-    event_reads: int = counter("EventReads", since=SINCE, is_saved=False)
+    event_reads: int = counter("EventReads", **_JOURNALED)
     """Receives that brought the end of an event."""
-    stamped_reads: int = counter("StampedReads", since=SINCE, is_saved=False)
+    stamped_reads: int = counter("StampedReads", **_JOURNALED)
     """Of those the ones whose time is the kernel's stamp."""
-    uncounted_streams: int = counter("UncountedStreams", since=SINCE, is_saved=False)
+    uncounted_streams: int = counter("UncountedStreams", **_JOURNALED)
     """Streams whose tokens the server did not count."""
-    failed_chunks: int = counter("FailedChunks", since=SINCE, is_saved=False)
+    failed_chunks: int = counter("FailedChunks", **_JOURNALED)
     """Of measured streams that failed."""
-    other_chunks: int = counter("OtherChunks", since=SINCE, is_saved=False)
+    other_chunks: int = counter("OtherChunks", **_JOURNALED)
     """Of streams of the warm-up, and of such that the end of the run cut."""
-    chunks_so_far: int = counter("ChunksSoFar", since=SINCE, is_saved=False)
-    """Of all streams, counted as they come, warm-up included."""
+    good_streams: int = counter("GoodStreams", **_JOURNALED)
+    """Streams within all limits of `slo`."""
+    steady_millitokens: int = counter("SteadyMillitokens", **_JOURNALED)
+    """Thousandths of output tokens in the steady window, in which a stream counts by its share."""
+    steady_millistreams: int = counter("SteadyMillistreams", **_JOURNALED)
+    """The same of successes."""
+    steady_milligood: int = counter("SteadyMilligood", **_JOURNALED)
+    """The same of successes within all limits of `slo`."""
+    steady_stream_ns: int = counter("SteadyStreamNs", **_JOURNALED)
+    """The time of all streams in the steady window, added up."""
+    steady_s: float = figure("SteadySeconds", default=0.0, merge=_added_rates, **_JOURNALED)
+    """How long the steady window was; 0: there was none."""
+    ramp_s: float = figure("RampSeconds", default=0.0, merge=greatest, **_JOURNALED)
+    """From the run's start to that window."""
+    drain_s: float = figure("DrainSeconds", default=0.0, merge=greatest, **_JOURNALED)
+    """From that window to the last answer."""
+    span_s: float = figure("SpanSeconds", default=0.0, merge=greatest, **_JOURNALED)
+    """The time that rates are divided by without a steady window."""
+    slo: Mapping[str, float] | None = figure("Slo", default=None, **_JOURNALED)
+    """What a good stream keeps to, in milliseconds; None: no limits were given."""
+
+    @property
+    def response_first_events(self) -> LatencyHistogram:
+        """Until the first event, from when a request was due if there was a schedule."""
+        return self.first_events_due if self.first_events_due.count else self.first_events
 
     @property
     def tokens_per_chunk(self) -> float:
@@ -61,12 +106,45 @@ class Tokens:
 
     @property
     def response_first_tokens(self) -> LatencyHistogram:
-        """Until the first content, from when a request was due if there was a schedule."""
+        """Until the first content, likewise."""
         return self.first_tokens_due if self.first_tokens_due.count else self.first_tokens
+
+    @property
+    def response_first_answers(self) -> LatencyHistogram:
+        """Until the first content that is not reasoning, likewise."""
+        return self.first_answers_due if self.first_answers_due.count else self.first_answers
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        """Output tokens a second in the steady window, or of all measured time without one."""
+        return self._a_second(self.steady_millitokens, self.output_tokens)
+
+    @property
+    def requests_per_s(self) -> float:
+        """Successes a second, likewise."""
+        return self._a_second(self.steady_millistreams, self.first_events.count)
+
+    @property
+    def goodput(self) -> float | None:
+        """Successes a second within all limits of `slo`, likewise; None without limits."""
+        if self.slo is None:
+            return None
+        return self._a_second(self.steady_milligood, self.good_streams)
+
+    @property
+    def output_tokens_per_s_and_user(self) -> float:
+        """Output tokens a second for each stream under way in the steady window; 0 without one."""
+        stream_s = self.steady_stream_ns / _NS_PER_S
+        return self.steady_millitokens * _MILLI / stream_s if stream_s else 0.0
+
+    def _a_second(self, steady_millis: int, of_all: int) -> float:
+        if self.steady_s:
+            return steady_millis * _MILLI / self.steady_s
+        return of_all / self.span_s if self.span_s else 0.0
 
 
 class Times(TypedDict):
-    """Times in milliseconds; null where there are too few to know a percentile."""
+    """Times in milliseconds, or tokens; null where there are too few to know a percentile."""
 
     mean: float
     """The mean."""
@@ -91,20 +169,36 @@ class StreamFigures(TypedDict):
 
     TimeToFirstEvent: Times | None
     """From a request's start to its first event, which may have no content."""
+    TimeToFirstEventFromDue: Times | None
+    """The same from when the request was due; null in a closed loop."""
     TimeToFirstToken: Times | None
     """From a request's start to its first text, reasoning or tool call."""
     TimeToFirstTokenFromDue: Times | None
     """The same from when the request was due; null in a closed loop."""
     TimeToFirstAnswer: Times | None
     """From a request's start to its first text or tool call."""
+    TimeToFirstAnswerFromDue: Times | None
+    """The same from when the request was due; null in a closed loop."""
     TimePerOutputToken: Times | None
     """The mean time for a token after the first, of each stream."""
     ChunkGap: Times | None
     """Between two chunks of a stream, of all streams together."""
+    EndToEnd: Times | None
+    """From a request's start to the end of its reply."""
+    EndToEndFromDue: Times | None
+    """The same from when the request was due; null in a closed loop."""
+    OutputTokensPerRequest: Times | None
+    """Tokens of an answer."""
+    InputTokensPerRequest: Times | None
+    """Tokens of a prompt, as the server counted them."""
     OutputTokens: int
     """Tokens of the measured successes."""
     OutputTokensPerSecond: float
-    """The same per second of measured time."""
+    """Output tokens a second in the steady window; without one, OutputTokens over measured time."""
+    RequestsPerSecond: float
+    """Successes a second, likewise."""
+    OutputTokensPerSecondPerUser: float | None
+    """Output tokens a second for each stream under way in the steady window; null without one."""
     InputTokens: int
     """Tokens of the prompts, as the server counted them."""
     TokensFrom: str
@@ -118,33 +212,82 @@ class StreamFigures(TypedDict):
     unix sockets); or `both`."""
     FailedChunks: int
     """Events with content of streams that failed."""
+    SteadySeconds: float
+    """How long the steady window was; 0: there was none."""
+    RampSeconds: float
+    """From the run's start to the steady window; its tokens are in no rate."""
+    DrainSeconds: float
+    """From the steady window to the last answer; likewise."""
+    Slo: Mapping[str, float] | None
+    """The limits that a good request keeps to, in milliseconds; null without."""
+    GoodRequests: int | None
+    """Measured requests that kept to all of them; null without limits."""
+    Goodput: float | None
+    """The same a second, in the steady window if there was one."""
+    Histograms: Mapping[str, str]
+    """All times, and tokens as microseconds: HdrHistogram's V2 compressed form in base64, by the
+    names above."""
 
 
-def times_of(found: LatencyHistogram) -> dict[str, Any] | None:
-    """Return times as results have them; None without any."""
+def times_of(found: LatencyHistogram, unit: float = 1.0) -> dict[str, Any] | None:
+    """Return times as results have them; None without any. `unit`: in how many milliseconds."""
     if found.count == 0:
         return None
     known = found.known_quantiles_ms(QUANTILES.values())
     quantiles = dict(zip(QUANTILES, known, strict=True)) | {"q100": found.max_ms}
-    return {"mean": found.mean_ms, **quantiles}
+    return {
+        name: value if value is None else value / unit
+        for name, value in ({"mean": found.mean_ms} | quantiles).items()
+    }
 
 
-def stream_figures(tokens: Tokens, output_tokens_per_s: float) -> Mapping[str, Any] | None:
-    """Return the figures of streams; None where replies are none."""
+_ONE_TOKEN_MS = 1 / US_PER_MS
+_LENGTHS = ("OutputTokensPerRequest", "InputTokensPerRequest")
+
+
+def _histograms(
+    tokens: Tokens, latencies: LatencyHistogram, service: LatencyHistogram | None
+) -> dict[str, LatencyHistogram]:
+    """Return all histograms by the names of their figures."""
+    none = LatencyHistogram.empty()
+    return {
+        "TimeToFirstEvent": tokens.first_events,
+        "TimeToFirstEventFromDue": tokens.first_events_due,
+        "TimeToFirstToken": tokens.first_tokens,
+        "TimeToFirstTokenFromDue": tokens.first_tokens_due,
+        "TimeToFirstAnswer": tokens.first_answers,
+        "TimeToFirstAnswerFromDue": tokens.first_answers_due,
+        "TimePerOutputToken": tokens.token_times,
+        "ChunkGap": tokens.chunk_gaps,
+        "EndToEnd": service or latencies,
+        "EndToEndFromDue": none if service is None else latencies,
+        "OutputTokensPerRequest": tokens.output_lengths,
+        "InputTokensPerRequest": tokens.input_lengths,
+    }
+
+
+def stream_figures(
+    tokens: Tokens, latencies: LatencyHistogram, service: LatencyHistogram | None
+) -> Mapping[str, Any] | None:
+    """Return the figures of streams; None where replies are none.
+
+    `latencies` are from the intended start, `service` from the actual one if that is another.
+    """
     streams = tokens.first_events.count
     if not streams and not tokens.failed_chunks:
         return None
     uncounted = tokens.uncounted_streams
     stamped = tokens.stamped_reads
+    found = _histograms(tokens, latencies, service)
     return {
-        "TimeToFirstEvent": times_of(tokens.first_events),
-        "TimeToFirstToken": times_of(tokens.first_tokens),
-        "TimeToFirstTokenFromDue": times_of(tokens.first_tokens_due),
-        "TimeToFirstAnswer": times_of(tokens.first_answers),
-        "TimePerOutputToken": times_of(tokens.token_times),
-        "ChunkGap": times_of(tokens.chunk_gaps),
+        **{
+            name: times_of(one, _ONE_TOKEN_MS if name in _LENGTHS else 1.0)
+            for name, one in found.items()
+        },
         "OutputTokens": tokens.output_tokens,
-        "OutputTokensPerSecond": output_tokens_per_s,
+        "OutputTokensPerSecond": tokens.output_tokens_per_s,
+        "RequestsPerSecond": tokens.requests_per_s,
+        "OutputTokensPerSecondPerUser": tokens.output_tokens_per_s_and_user or None,
         "InputTokens": tokens.input_tokens,
         "TokensFrom": "usage" if not uncounted else "chunks" if uncounted == streams else "both",
         "TokensPerChunk": tokens.output_tokens / tokens.chunks if tokens.chunks else 0.0,
@@ -153,6 +296,13 @@ def stream_figures(tokens: Tokens, output_tokens_per_s: float) -> Mapping[str, A
             "client" if not stamped else "kernel" if stamped == tokens.event_reads else "both"
         ),
         "FailedChunks": tokens.failed_chunks,
+        "SteadySeconds": tokens.steady_s,
+        "RampSeconds": tokens.ramp_s,
+        "DrainSeconds": tokens.drain_s,
+        "Slo": tokens.slo,
+        "GoodRequests": None if tokens.slo is None else tokens.good_streams,
+        "Goodput": tokens.goodput,
+        "Histograms": {name: one.encode() for name, one in found.items() if one.count},
     }
 
 
@@ -184,6 +334,25 @@ def stream_lines(figures: Mapping[str, Any]) -> list[str]:
         f"second, counted from {figures['TokensFrom']}; {figures['TokensPerChunk']:.2f} a chunk, "
         f"{figures['EventsPerRead']:.2f} events a read"
     )
+    lines += _steady_lines(figures)
     if figures["FailedChunks"]:
         lines.append(f"Chunks of failed streams: {figures['FailedChunks']}")
+    return lines
+
+
+def _steady_lines(figures: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if seconds := figures["SteadySeconds"]:
+        lines.append(
+            f"Steady for {seconds:.2f} s, after a ramp of {figures['RampSeconds']:.2f} s and "
+            f"before a drain of {figures['DrainSeconds']:.2f} s: "
+            f"{figures['RequestsPerSecond']:.2f} requests a second, "
+            f"{figures['OutputTokensPerSecondPerUser'] or 0.0:.1f} tokens a second and user"
+        )
+    if figures["Slo"]:
+        limits = " and ".join(f"{name} {limit:g} ms" for name, limit in figures["Slo"].items())
+        lines.append(
+            f"Goodput: {figures['Goodput']:.2f} requests a second within {limits}, "
+            f"{figures['GoodRequests']} in all"
+        )
     return lines

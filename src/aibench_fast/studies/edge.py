@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
-from aibench_fast.studies.thresholds import FIGURE, RATES, Expectation, parse_expectation
+from aibench_fast.studies.thresholds import (
+    FIGURE,
+    MORE_IS_BETTER,
+    Expectation,
+    parse_expectation,
+)
 
 PRECISION = 0.02
 """The relative distance of the two sides of an edge, if values need not be whole."""
@@ -25,7 +30,7 @@ def parse_target(words: str) -> Expectation:
     typed = f"`slo` {words!r}"
     if match := _TARGET.fullmatch(words):
         figure, limit = match.groups()
-        words = f"{figure}{'>=' if figure in RATES else '<='}{limit}"
+        words = f"{figure}{'>=' if figure in MORE_IS_BETTER else '<='}{limit}"
     return parse_expectation(words, typed)
 
 

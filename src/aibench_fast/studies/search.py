@@ -13,6 +13,7 @@ from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.resolve import resolve
+from aibench_fast.protocols.openai.limits import is_limit
 from aibench_fast.results.events import ignore
 from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.result import MAX_NOT_SENT, Result
@@ -87,7 +88,9 @@ def search(
     Args:
         config: The settings of every step. `duration_s` is how long a step measures; a step that is
             too short to judge a target is repeated for longer.
-        slo: The targets, such as `p99=50ms`, `errors=0.1%` or `rate=200`. All have to hold.
+        slo: The targets, such as `p99=50ms`, `errors=0.1%` or `rate=200`. All have to hold. A time
+            of streams without a percentile, such as `ttft=200ms`, is a limit of each request, as
+            in the config's `slo`, which `good=99%` and `goodput=5` are targets of.
         folder: For `search.json` and the steps' results; it must not have a search yet.
         over: What is raised. `rate` is requests per second by the config's `arrivals` and
             `max_lag_s`, with `workers` as the most requests under way. `workers`, `batch-size` and
@@ -113,7 +116,9 @@ def search(
         >>> found = search(config, ["p99=50ms", "errors=0.1%"], "search")
         >>> print(f"{found.value:.0f} requests/s")
     """
-    steps = _Steps(config, targets_of(slo), over, lowest, highest, within_s, Path(folder), observe)
+    limits, targets = split_slo(slo)
+    config = dataclasses.replace(config, slo=(*config.slo, *limits))
+    steps = _Steps(config, targets, over, lowest, highest, within_s, Path(folder), observe)
     check = partial(check_split, over_dask=client is not None, clients=clients)
     steps.check(check)
     steps.prepare_folder()
@@ -122,9 +127,18 @@ def search(
     return steps.search(source(client, clients))
 
 
-def targets_of(slo: Sequence[str | Expectation]) -> list[Expectation]:
-    """Return targets, those that are words parsed; ConfigError if one cannot be."""
-    return [parse_target(one) if isinstance(one, str) else one for one in slo]
+def split_slo(
+    slo: Sequence[str | Expectation],
+) -> tuple[tuple[str, ...], list[Expectation]]:
+    """Return the limits of each request, such as `ttft=200ms`, and the targets of all requests.
+
+    ConfigError for words that are neither.
+    """
+    limits = tuple(one for one in slo if isinstance(one, str) and is_limit(one))
+    targets = [
+        parse_target(one) if isinstance(one, str) else one for one in slo if one not in limits
+    ]
+    return limits, targets
 
 
 class _Steps:

@@ -13,7 +13,7 @@ from aibench_fast.results.result import Checked, Result
 from aibench_fast.units import duration_s
 
 MS_PER_S = 1000
-FIGURE = r"(?:[a-z]+\.)?[a-z]+[\d.]*"
+FIGURE = r"(?:[a-z]+\.)?[a-z_]+[\d.]*"
 """The name of a figure, as a regular expression."""
 _WORDS = re.compile(rf"\s*({FIGURE})\s*(<=|>=|<|>)\s*(\S+)\s*")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
@@ -25,27 +25,38 @@ _OF_TIMES: dict[str, Callable[[LatencyHistogram], float]] = {
 }
 _TIMES: dict[str, Callable[[Result], LatencyHistogram]] = {
     "": lambda result: result.latencies,
-    "ttfe": lambda result: result.tokens.first_events,
+    "ttfe": lambda result: result.tokens.response_first_events,
     "ttft": lambda result: result.tokens.response_first_tokens,
-    "ttfa": lambda result: result.tokens.first_answers,
+    "ttfa": lambda result: result.tokens.response_first_answers,
     "tpot": lambda result: result.tokens.token_times,
     "gap": lambda result: result.tokens.chunk_gaps,
 }
 """By what stands before a point: nothing, or a time of streams of tokens."""
-RATES: dict[str, tuple[str, Callable[[Result], float]]] = {
+RATES: dict[str, tuple[str, Callable[[Result], float | None]]] = {
     "rate": ("inferences", lambda result: result.inferences_per_s),
-    "tokens": ("output tokens", lambda result: result.output_tokens_per_s),
+    "tokens": ("output tokens", lambda result: result.tokens.output_tokens_per_s),
+    "tokens_per_user": (
+        "output tokens of a user",
+        lambda result: result.tokens.output_tokens_per_s_and_user or None,
+    ),
+    "goodput": ("good requests", lambda result: result.tokens.goodput),
 }
-"""Figures per second: more is better."""
+"""Figures per second; None if unknown."""
 _SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
+    "good": lambda result: (
+        result.tokens.good_streams,
+        result.requests if result.tokens.slo else 0,
+    ),
     "errors": lambda result: (result.measured_failed, result.requests),
     "shed": lambda result: (result.shed, result.due),
     "unsent": lambda result: (result.schedule.unsent, result.due),
 }
 """How many, and of how many."""
+MORE_IS_BETTER = (*RATES, "good")
 _KNOWN = (
     "p50, p99, p99.9 and so on, min, mean, max (times), the same behind ttfe., ttft., ttfa., tpot. "
-    "or gap. (of streams of tokens), errors, shed, unsent (shares), rate, tokens (per second)"
+    "or gap. (of streams of tokens), errors, shed, unsent, good (shares), rate, tokens, "
+    "tokens_per_user, goodput (per second)"
 )
 
 

@@ -11,7 +11,12 @@ from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
-from aibench_fast.cli.options.request import add_request_options, files_read, run_config
+from aibench_fast.cli.options.request import (
+    add_request_options,
+    add_slo_option,
+    files_read,
+    run_config,
+)
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.values import boolean
@@ -54,6 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_size_options(load)
     _add_trace_options(load)
     add_load_options(load)
+    add_slo_option(parser)
     add_statistics_options(parser)
     add_clients_options(parser)
     _add_repeat_options(parser)

@@ -14,7 +14,12 @@ from aibench_fast.cli.options.clients import add_clients_options, check_clients,
 from aibench_fast.cli.options.gridfile import read_grid_file
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.names import with_options
-from aibench_fast.cli.options.request import add_request_options, files_read, run_config
+from aibench_fast.cli.options.request import (
+    add_request_options,
+    add_slo_option,
+    files_read,
+    run_config,
+)
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.servertables import swept_servers
@@ -49,6 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_grid_options(parser)
     add_request_options(parser)
     add_load_options(load := parser.add_argument_group("Load"))
+    add_slo_option(parser)
     load.add_argument(
         "--burn-in-images", type=int, metavar="N",
         help="warm up with N tensors: as many requests as hold them",

@@ -206,6 +206,15 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_slo_option(parser: argparse.ArgumentParser) -> None:
+    """Add the limits that a good request keeps to."""
+    parser.add_argument_group("Goodput").add_argument(
+        "--slo", action="append", default=[], metavar="FIGURE=LIMIT",
+        help="with --prompts: set what a good request keeps to, ttft, ttfa, tpot or latency, such "
+        "as ttft=200ms; can be repeated. Goodput is the good requests a second",
+    )  # fmt: skip
+
+
 def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -> RunConfig:
     """Return the settings of a run: the options whose `dest` is a field of RunConfig, and `own`.
 
@@ -258,6 +267,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         "tls": server.tls_settings() if urls else None,
         "headers": read_headers(server.header),
         "outputs": tuple(options.outputs),
+        "slo": tuple(options.slo),
         "encoding": None if options.encoding == "auto" else Encoding(options.encoding),
         "shared_memory": options.shared_memory and SharedMemory(options.shared_memory),
         "dialect": None if options.dialect == "auto" else Dialect(options.dialect),

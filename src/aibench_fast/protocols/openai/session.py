@@ -4,6 +4,7 @@ from aibench_fast.coretypes import TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.session import AnyHttpSession
+from aibench_fast.protocols.openai.limits import NAMES, parse_limits
 from aibench_fast.protocols.openai.models import listed_models, shown_models
 from aibench_fast.protocols.openai.request import body_of, read_extra
 from aibench_fast.protocols.openai.settings import Api, OpenAiSettings
@@ -57,11 +58,13 @@ class OpenAiSession(AnyHttpSession):
 
     def _plan_of(self, reply: Reply) -> TokenPlan:
         prompts = self._prompts
+        limits = parse_limits(prompts.slo).items()
         return TokenPlan(
             stream_end=prompts.stream_end,
             first_token_timeout_ns=round(prompts.first_token_timeout_s * NS_PER_S),
             token_timeout_ns=round(prompts.token_timeout_s * NS_PER_S),
             min_tokens=prompts.min_tokens,
+            **{NAMES[name]: round(limit_s * NS_PER_S) for name, limit_s in limits},
         )
 
     def _refused(

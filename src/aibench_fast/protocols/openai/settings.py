@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
+from aibench_fast.protocols.openai.limits import parse_limits
 from aibench_fast.protocols.protocol import MAX_PROMPT_TOKENS
 from aibench_fast.protocols.settings import MAX_COUNT, check_range, check_within
 from aibench_fast.units import Range, described_range
@@ -19,6 +20,7 @@ class Api(StrEnum):
 
 
 LEAST_SPEED, MOST_SPEED = 0.001, 1000
+MS_PER_S = 1000
 
 
 class StreamEnd(StrEnum):
@@ -64,6 +66,15 @@ class OpenAiSettings(AnyHttpSettings):
     stream_end: StreamEnd = StreamEnd.USUAL
     """What has to come before the end of a reply."""
 
+    slo: tuple[str, ...] = ()
+    """What a good request keeps to: limits of `ttft`, `ttfa`, `tpot` and `latency`, such as
+    `ttft=200ms`. Under a schedule times count from when the request was due."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Return those limits in milliseconds."""
+        return {figure: limit_s * MS_PER_S for figure, limit_s in parse_limits(self.slo).items()}
+
     def check_prompts(self) -> None:
         """ConfigError where a setting cannot be, or not beside another."""
         others = {
@@ -80,6 +91,7 @@ class OpenAiSettings(AnyHttpSettings):
         if len(given) > 1:
             raise ConfigError(f"{' with '.join(given)}: each says what is sent; give one")
         check_within("min_tokens", self.min_tokens, 0, MAX_COUNT)
+        parse_limits(self.slo)
         self._check_lengths()
         self._check_trace()
         if self.prompts is not None and self.prompts.suffix != ".jsonl":
