@@ -18,8 +18,8 @@ MAX_DRAWN_BYTES = 128 << 20
 """Of all drawn prompts of a kind together, unless a single one is larger."""
 TYPICAL_TOKEN_BYTES = 6
 """A word of the list and a space."""
-BATCH = 500
-"""Prompts that a tokenizer splits at once, on all cores."""
+BATCH_TOKENS = 200_000
+"""Of prompts that a tokenizer splits at once, on all cores; each takes some 200 bytes."""
 
 Bounds = tuple[int, int]
 
@@ -97,18 +97,21 @@ def _read(path: Path) -> "Tokenizer":
 def _exact(texts: Iterator[str], lengths: Sequence[int], tokenizer: "Tokenizer") -> Iterator[str]:
     """Yield each text, of as many words, cut to so many tokens: words have one or more."""
     wanted = iter(lengths)
-    while batch := list(islice(texts, BATCH)):
-        asked = list(islice(wanted, BATCH))
+    while batch := list(islice(texts, max(1, BATCH_TOKENS // max(lengths)))):
+        asked = list(islice(wanted, len(batch)))
         found = tokenizer.encode_batch(batch, add_special_tokens=False)
-        cut = [text[: _end(tokens, n)] for text, tokens, n in zip(batch, found, asked, strict=True)]
-        found = tokenizer.encode_batch(cut, add_special_tokens=False)
-        for text, tokens, length in zip(cut, found, asked, strict=True):
-            if len(tokens) != length:
+        longer = [place for place, one in enumerate(found) if len(one) != asked[place]]
+        for place in longer:
+            batch[place] = batch[place][: _end(found[place], asked[place])]
+        again = tokenizer.encode_batch([batch[place] for place in longer], add_special_tokens=False)
+        for place, tokens in zip(longer, again, strict=True):
+            if len(tokens) != asked[place]:
                 raise ConfigError(
-                    f"`tokenizer` makes {len(tokens)} tokens of {text[:SHOWN_CHARACTERS]!r}..., "
-                    f"where a prompt of {length} was wanted; leave it out for about so many"
+                    f"`tokenizer` makes {len(tokens)} tokens of "
+                    f"{batch[place][:SHOWN_CHARACTERS]!r}..., where a prompt of {asked[place]} was "
+                    "wanted; leave it out for about so many"
                 )
-            yield text
+        yield from batch
 
 
 def _end(tokens: "Encoding", length: int) -> int | None:
