@@ -233,7 +233,10 @@ def test_bad_input_is_one_line_before_anything_is_sent(
 def test_body_without_a_url(cli: Cli) -> None:
     done = cli("run", "--body", "x")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--body, --method, --prompts, --prompt-tokens or --api without --url" in done.stderr
+    assert (
+        "--body, --method, --prompts, --prompt-tokens, --trace or --api without --url"
+        in done.stderr
+    )
 
 
 def test_a_batch_of_bodies_is_refused_from_python(pictures: Path) -> None:

@@ -1,6 +1,10 @@
 """Prompts for OpenAI's API: read from a file or drawn, made into requests, refused if wrong."""
 
 import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,7 @@ import pytest
 from commandline import Cli
 from token_server import DONE, TokenServer, delta, event, token_server, usage, whole
 
-from aibench_fast import Result, RunConfig, run
+from aibench_fast import Result, RunConfig, read_results, run, sweep
 from aibench_fast.tensors import prompts
 from aibench_fast.tensors.strings import WORDS
 from aibench_fast.tensortype import split_strings
@@ -322,3 +326,234 @@ def test_a_model_has_to_be_named(cli: Cli, models: list[str], words: str) -> Non
     line = f"aibench-fast: {words.format(server.address.rpartition(':')[2])}\n"
     assert (done.returncode, done.stderr) == (2, line)
     assert server.asked == []
+
+
+@pytest.mark.parametrize("models", [["b"], ["a", "b"], [str(n) for n in range(12)]])
+def test_a_model_that_the_server_does_not_have(cli: Cli, models: list[str]) -> None:
+    body = b'{"error": {"message": "no such model: llama"}}'
+    head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with token_server(lambda _: [head % len(body) + body], models=models) as server:
+        done = cli(
+            "run", "--url", server.address + CHAT, "--model", "llama", "--prompt-tokens", 5,
+            "--duration", "1s",
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    named = ", ".join(models[:10]) + (" and 2 more" if len(models) > 10 else "")
+    assert f"HTTP 404: no such model: llama; it has the models {named}\n" in done.stderr
+
+
+def answer(body: bytes, kind: str, status: str = "404 Not Found") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@contextmanager
+def stranger(reply: bytes) -> Iterator[int]:
+    """Listen at a port, answer anything alike, and hang up."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(100_000)
+            self.request.sendall(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+STRANGERS = {
+    "a web page": (
+        answer(b"<html><title>Router</title></html>", "text/html", "200 OK"),
+        "the reply is text/html, not text/event-stream",
+    ),
+    "another server's 404": (
+        answer(b"nothing here", "text/plain"), "nothing here: is it a server of OpenAI's API?",
+    ),
+    "an answer that is not a stream": (
+        answer(b'{"choices": [{"text": "a"}]}', "application/json", "200 OK"),
+        "the reply is application/json, not text/event-stream",
+    ),
+    "RedisAI": (b"-ERR unknown command\r\n", "no HTTP"),
+    "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_something_else_at_the_address(cli: Cli, name: str) -> None:
+    reply, words = STRANGERS[name]
+    with stranger(reply) as port:
+        done = cli(
+            "run", "--url", f"http://127.0.0.1:{port}{CHAT}", "--model", "m", "--prompt-tokens", 5,
+            "--duration", "1s",
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("model", ["m", ""])
+def test_tls_at_a_plain_port(cli: Cli, model: str) -> None:
+    with stranger(answer(b"", "text/plain", "400 Bad Request")) as port:
+        done = cli(
+            "run", "--url", f"https://127.0.0.1:{port}{CHAT}", "--prompt-tokens", 5,
+            "--duration", "1s", "--model", model,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "what answers there speaks none; leave it out, or correct the port" in done.stderr
+
+
+@pytest.mark.parametrize("model", ["m", ""])
+def test_nothing_at_the_address(cli: Cli, model: str) -> None:
+    with token_server(lambda _: STREAM) as server:
+        pass
+    done = cli(
+        "run", "--url", server.address + CHAT, "--prompt-tokens", 5, "--duration", "1s",
+        "--model", model,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert f"no server answers at {server.address}: connection refused" in done.stderr
+
+
+MIX = """
+[[request]]
+model = "small"
+prompt-tokens = "5-6"
+output-tokens = 2
+weight = 3
+
+[[request]]
+model = "large"
+prompts = "p.jsonl"
+"""
+
+
+def test_a_mix_of_prompts(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"text": "long"}\n')
+    (tmp_path / "mix.toml").write_text(MIX)
+    with token_server(lambda _: STREAM) as server:
+        done = cli(
+            "run", "--url", server.address + CHAT, "--mix", "mix.toml", "--max-queries", 80,
+            "--output-tokens", 7, "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    small, large = (
+        [one for one in server.asked[2:] if one["model"] == model] for model in ("small", "large")
+    )
+    assert len(small) + len(large) == 80
+    assert len(small) > len(large) > 0
+    assert {len(one.split()) for one in texts(small)} == {5, 6}
+    assert len(set(texts(small))) == len(small)
+    assert {one["max_tokens"] for one in small} == {2}
+    assert set(texts(large)) == {"long"}
+    assert {one["max_tokens"] for one in large} == {7}
+    kinds = json.loads((tmp_path / "r.json").read_text())["Kinds"]
+    assert [(one["Model"], one["Successes"]) for one in kinds] == [
+        ("small", len(small)), ("large", len(large)),
+    ]  # fmt: skip
+
+
+MIXES = {
+    "both": ('prompts = "p.jsonl"\nprompt-tokens = 5', "which prompts? give prompts or prompt-tok"),
+    "neither": ("output-tokens = 5", "which prompts? give prompts or prompt-tokens"),
+    "tensors": ("prompt-tokens = 5\nshape = [3]", "shape with prompts: it is of tensors"),
+    "a file's": ('prompts = "p.jsonl"\noutput-tokens = 5', "output-tokens with prompts: it is for"),
+    "a range": ('prompt-tokens = "5:6"', "'5:6': write a number such as 512, or a range"),
+    "no range": ('prompt-tokens = "9-5"', "prompt-tokens 9-5: it has to be a number"),
+    "of tensors": ("shape = [3]", "prompts are for the --url of OpenAI's API, and nothing else"),
+}
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_a_mix_of_prompts_that_cannot_be(cli: Cli, tmp_path: Path, name: str) -> None:
+    table, words = MIXES[name]
+    (tmp_path / "mix.toml").write_text(f'[[request]]\nmodel = "m"\n{table}\n')
+    assert words in refused(cli, "--mix", "mix.toml")
+
+
+def test_several_servers_share_the_prompts() -> None:
+    with token_server(lambda _: STREAM) as one, token_server(lambda _: STREAM) as other:
+        result = asked_by(
+            one, others=(other.address + CHAT,), prompt_tokens=8, workers=4, max_queries=40
+        )
+    assert (result.successes, result.failures) == (40, {})
+    sent_to = [set(texts(server.asked[1:])) for server in (one, other)]
+    assert all(sent_to)
+    assert not sent_to[0] & sent_to[1]
+    assert len(sent_to[0] | sent_to[1]) == 40
+
+
+def test_servers_of_two_apis_are_refused(cli: Cli) -> None:
+    words = refused(cli, "--url", "http://localhost:1" + PLAIN, "--prompt-tokens", 5)
+    assert "all servers have to have the same API" in words
+
+
+def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
+    with token_server(lambda _: STREAM, models=["llama"]) as server:
+        words = (
+            "sweep", "--url", server.address + CHAT, "--prompt-tokens", "4,6-8", "--output-tokens",
+            "2,3", "--workers", "1,2", "--max-queries", 3, "--results-dir", "swept",
+        )  # fmt: skip
+        done = cli(*words)
+        assert done.returncode == 0, done.stderr
+        asked = len(server.asked)
+        again = cli(*words, "--dry-run")
+        assert len(server.asked) == asked
+    assert "8 runs: 8 done, 0 to do" in again.stdout
+    assert {one["max_tokens"] for one in server.asked} == {2, 3}
+    assert {len(one.split()) for one in texts(server.asked)} >= {4, 6}
+    assert len([*(tmp_path / "swept").glob("JSON_*_prompttokens_6-8_outputtokens_2.json")]) == 2
+    cells = {run.cell.variant for run in read_results([tmp_path / "swept"])}
+    assert cells == {f"tokens {length} in, {most} out" for length in ("4", "6-8") for most in "23"}
+    shown = cli("tables", "--dir", "swept")
+    assert shown.returncode == 0, shown.stderr
+    assert "6-8 in, 3 out" in shown.stdout
+
+
+def test_a_sweep_from_python(tmp_path: Path) -> None:
+    with token_server(lambda _: STREAM) as server:
+        config = RunConfig(
+            file=None, url=server.address + CHAT, model="m", prompt_tokens=4, max_queries=2
+        )
+        done = sweep(config, {"prompt_tokens": [4, (6, 8)], "workers": [1, 2]}, tmp_path)
+    assert [run.result.facts["PromptTokens"] for run in done.runs if run.result] == [
+        "4", "4", "6-8", "6-8",
+    ]  # fmt: skip
+
+
+def test_a_grid_file_of_servers_and_lengths(cli: Cli, tmp_path: Path) -> None:
+    with token_server(lambda _: STREAM) as one, token_server(lambda _: STREAM) as other:
+        (tmp_path / "grid.toml").write_text(
+            f'''
+prompt-tokens = [4, "6-8"]
+max-queries = 2
+[[server]]
+name = "one"
+url = "{one.address}{CHAT}"
+model = "a"
+[[server]]
+name = "other"
+url = "{other.address}{CHAT}"
+model = "b"
+'''
+        )
+        done = cli("sweep", "--grid", "grid.toml", "--results-dir", "swept")
+    assert done.returncode == 0, done.stderr
+    assert ({body["model"] for body in one.asked}, {body["model"] for body in other.asked}) == (
+        {"a"}, {"b"},
+    )  # fmt: skip
+    assert texts(one.asked) == texts(other.asked)
+    assert len(read_results([tmp_path / "swept"])) == 4
+
+
+def test_embeddings_are_bodies(cli: Cli, tmp_path: Path) -> None:
+    lines = ['{"model": "m", "input": ["a", "b"]}', '{"model": "m", "input": "c"}']
+    (tmp_path / "e.jsonl").write_text("\n".join(lines))
+    found = b'{"object": "list", "data": [{"embedding": [0.5]}]}'
+    with token_server(lambda _: [answer(found, "application/json", "200 OK")]) as server:
+        done = cli(
+            "run", "--url", f"{server.address}/v1/embeddings", "--body", "e.jsonl", "--reply",
+            "json", "--max-queries", 4,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Requests: 2 bodies formatted before the run, " in done.stdout
+    assert [json.dumps(one) for one in server.asked[1:]] == lines * 2

@@ -47,6 +47,10 @@ _SETUP_FACTS = (
 )  # fmt: skip
 
 
+_OF_STREAMS = ("streams", "lengths")
+"""The settings of a cell that tensors do not have."""
+
+
 class Cell(NamedTuple):
     """The settings that a sweep varies. Runs of one cell are repeats."""
 
@@ -61,22 +65,29 @@ class Cell(NamedTuple):
     """The name of the server, of several that are compared."""
     streams: bool = False
     """Whether replies are streams of tokens, so that batches are none of its settings."""
+    lengths: str = ""
+    """The lengths of drawn prompts and of answers that were asked for, in words."""
 
     @property
     def variant(self) -> str:
         """Return the cell without its workers, in words."""
-        words = "tokens" if self.streams else f"tensor batch {self.batch_size or 'of a mix'}"
+        batch = f"tensor batch {self.batch_size or 'of a mix'}"
+        words = f"tokens {self.lengths}".rstrip() if self.streams else batch
         words = f"auto-batching {self.autobatching}, {words}" if self.autobatching >= 0 else words
         words = f"{self.server_name}, {words}" if self.server_name else words
         return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
 
     @property
     def values(self) -> dict[str, Any]:
-        """Return the settings by name, those that do not apply as None; `streams` only if so."""
-        values = self._asdict()
-        if not values.pop("streams"):
+        """Return the settings by name, those that do not apply as None.
+
+        `streams` and `lengths` are among them only if they are set.
+        """
+        values = {name: value for name, value in self._asdict().items() if name not in _OF_STREAMS}
+        if not self.streams:
             return values
-        return values | {"autobatching": None, "batch_size": None, "streams": True}
+        own = {name: getattr(self, name) for name in _OF_STREAMS if getattr(self, name)}
+        return values | {"autobatching": None, "batch_size": None} | own
 
     def __str__(self) -> str:
         """Return the whole cell in words."""
@@ -358,6 +369,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             max_rps=values["MaxRps"] or 0,
             server_name=values["ServerName"] or "",
             streams=values["Stream"] is not None,
+            lengths=_lengths(document.get("Facts") or {}),
         ),
         inferences_per_s=rate,
         quantiles_ms=known_ms,
@@ -476,6 +488,14 @@ def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"not a result: {name} is missing")
     return value
+
+
+def _lengths(facts: Mapping[str, Any]) -> str:
+    """Return the lengths of drawn prompts and of answers in words; empty if prompts were given."""
+    if (asked := facts.get("PromptTokens")) is None:
+        return ""
+    most = facts.get("MaxTokens")
+    return f"{asked} in" if most is None else f"{asked} in, {most} out"
 
 
 def _failures(values: Mapping[str, Any]) -> dict[str, tuple[int, str]]:

@@ -18,19 +18,22 @@ class Setting(NamedTuple):
     batch_size: int
     max_rps: float
     streams: bool = False
+    lengths: str = ""
 
     @property
     def variant(self) -> str:
         """The setting without its workers, in words."""
-        words = "tokens" if self.streams else f"tensor batch {self.batch_size}"
+        batch = f"tensor batch {self.batch_size}"
+        words = f"tokens {self.lengths}".rstrip() if self.streams else batch
         if self.autobatching:
             words = f"auto-batching {self.autobatching}, {words}"
         return f"{words}, {self.max_rps:g} requests/s" if self.max_rps else words
 
     @property
     def of_tensors(self) -> dict[str, float]:
-        """Return the settings by name; `streams` is none of tensors."""
-        return {name: value for name, value in self._asdict().items() if name != "streams"}
+        """Return the settings by name, without those of streams."""
+        own = self._asdict().items()
+        return {name: value for name, value in own if name not in ("streams", "lengths")}
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -40,7 +43,9 @@ class Setting(NamedTuple):
 def setting_of(cell: Cell) -> Setting:
     """Return the setting of a cell; a batch size that a server does not report counts as none."""
     autobatching = max(0, cell.autobatching)
-    return Setting(cell.workers, autobatching, cell.batch_size, cell.max_rps, cell.streams)
+    return Setting(
+        cell.workers, autobatching, cell.batch_size, cell.max_rps, cell.streams, cell.lengths
+    )
 
 
 @dataclass(frozen=True)

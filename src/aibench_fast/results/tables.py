@@ -189,6 +189,7 @@ def _stream_setting(cell: Cell) -> dict[str, Any]:
         "Server": cell.server_name,
         "Workers": cell.workers,
         "Limit (requests/s)": f"{cell.max_rps:g}",
+        "Tokens": cell.lengths,
     }
 
 
@@ -293,7 +294,9 @@ def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
                 rows.append(
                     {"table": STREAMS, "server": cell.server_name or None}
                     | {"metric": figure.name, "unit": figure.unit, "workers": cell.workers}
-                    | {"max_rps": cell.max_rps, **_summary(values, figure.best, stat)}
+                    | {"max_rps": cell.max_rps}
+                    | ({"lengths": cell.lengths} if cell.lengths else {})
+                    | _summary(values, figure.best, stat)
                 )
     return rows
 

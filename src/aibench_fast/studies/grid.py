@@ -14,6 +14,7 @@ from typing import Any
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.outcome import described_arrivals
+from aibench_fast.units import Range, described_range
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ class Cell:
     """The number of the repetition, from 1."""
     server_name: str | None = None
     """If several servers are compared."""
+    prompt_tokens: Range | None = None
+    """The length of drawn prompts."""
+    output_tokens: Range | None = None
+    """The most tokens of an answer."""
+
+    @property
+    def lengths(self) -> dict[str, str]:
+        """Return the lengths that the cell has, by their names in file names."""
+        given = {"prompttokens": self.prompt_tokens, "outputtokens": self.output_tokens}
+        return {name: described_range(one) for name, one in given.items() if one is not None}
 
     @property
     def can_fill_a_batch(self) -> bool:
@@ -44,16 +55,18 @@ class Cell:
             f"{server}_{suffix}_{device}_run_{self.run}_workers_{self.workers}"
             f"_autobatching_{self.autobatching}_tensorbatchsize_{self.batch_size}"
             f"_rate_{self.limit_rps:g}"
+            + "".join(f"_{name}_{length}" for name, length in self.lengths.items())
         )
 
     def __str__(self) -> str:
         """Return the cell in words."""
         limit = f", {self.limit_rps:g} requests/s" if self.limit_rps else ""
         server = f"{self.server_name}, " if self.server_name else ""
-        return (
-            f"{server}{self.workers} workers, auto-batching {self.autobatching}, tensor batch "
-            f"{self.batch_size}{limit}, run {self.run}"
-        )
+        if self.lengths:
+            kind = ", ".join(f"{name} {length}" for name, length in self.lengths.items())
+        else:
+            kind = f"auto-batching {self.autobatching}, tensor batch {self.batch_size}"
+        return f"{server}{self.workers} workers, {kind}{limit}, run {self.run}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +78,10 @@ class Grid:
     limit_rps: Sequence[float] = (0.0,)
     autobatching: Sequence[int] | None = None
     """Batch sizes on a RedisAI server; None: the model's own."""
+    prompt_tokens: Sequence[Range | None] = (None,)
+    """Lengths of drawn prompts; None: none are drawn."""
+    output_tokens: Sequence[Range | None] = (None,)
+    """The most tokens of an answer; None: as the server does."""
     runs: int = 1
 
     def __post_init__(self) -> None:
@@ -84,7 +101,8 @@ class Grid:
                 raise ConfigError(f"grid: unknown axis {name}; use {', '.join(known)}")
             if isinstance(values, str) or not len(values):
                 raise ConfigError(f"grid: {name} has to be a list of at least one value")
-        single = {name: (getattr(config, name),) for name in ("workers", "batch_size", "limit_rps")}
+        own = [name for name in known if name != "autobatching"]
+        single = {name: (getattr(config, name),) for name in own}
         return cls(**{**single, **axes}, runs=runs)
 
     def cells(
@@ -96,11 +114,13 @@ class Grid:
         size of the grid are left out, as in aibench.
         """
         cells = [
-            Cell(workers, autobatching, batch_size, limit, run, server_name)
-            for autobatching, batch_size, limit, workers, run in itertools.product(
+            Cell(workers, autobatching, batch_size, limit, run, server_name, asked, answered)
+            for autobatching, batch_size, limit, asked, answered, workers, run in itertools.product(
                 [own_batch_size] if self.autobatching is None else self.autobatching,
                 self.batch_size,
                 self.limit_rps,
+                self.prompt_tokens,
+                self.output_tokens,
                 self.workers,
                 range(1, self.runs + 1),
             )

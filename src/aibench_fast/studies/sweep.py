@@ -140,9 +140,10 @@ def sweep(
 
     Args:
         config: The settings of every run.
-        grid: Values of `workers`, `batch_size`, `limit_rps` (requests per second) and
-            `autobatching` (batch sizes on a RedisAI server; the model is stored again with each,
-            and at the end with its own). Other settings are the config's.
+        grid: Values of `workers`, `batch_size`, `limit_rps` (requests per second), `prompt_tokens`
+            and `output_tokens` (numbers, or ranges such as `(256, 768)`), and `autobatching` (batch
+            sizes on a RedisAI server; the model is stored again with each, and at the end with its
+            own). Other settings are the config's.
         folder: For the results. File names are aibench's.
         runs: How often each combination is run.
         servers: Servers to compare, by the names that results call them: for each the fields of
@@ -336,6 +337,8 @@ class Plan:
             threads=config.threads and min(config.threads, cell.workers),
             batch_size=cell.batch_size,
             limit_rps=cell.limit_rps,
+            prompt_tokens=cell.prompt_tokens,
+            output_tokens=cell.output_tokens,
             metadata_autobatching=cell.autobatching,
             results_so_far=True,
         )

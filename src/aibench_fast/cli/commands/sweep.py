@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_server_address(parser, any_protocol=True, cluster=True)
     add_login(parser)
     add_grid_options(parser)
-    add_request_options(parser)
+    add_request_options(parser, in_grid=True)
     add_load_options(load := parser.add_argument_group("Load"))
     add_slo_option(parser)
     load.add_argument(
@@ -117,6 +117,8 @@ def _common_config(options: argparse.Namespace, server: LoadedServers) -> RunCon
         threads=options.threads and min(options.threads, most_workers),
         batch_size=options.batch_size[0],
         limit_rps=options.limit_rps[0],
+        prompt_tokens=options.prompt_tokens[0],
+        output_tokens=options.output_tokens[0],
     )
 
 

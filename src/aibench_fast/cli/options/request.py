@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,27 @@ from aibench_fast.units import described_size
 _OF_PROMPTS = ("prompts", "prompt_tokens", "trace")
 
 
-def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the model and the tensors of requests."""
+def add_lengths(
+    group: "argparse._ArgumentGroup", kind: Callable[[str], Any], default: Any, several: str
+) -> None:
+    """Add the options for the lengths of prompts and answers; `several` ends their values."""
+    group.add_argument(
+        "--prompt-tokens", type=kind, default=default, metavar=f"N|LOW-HIGH{several}",
+        help="draw prompts of about N tokens from --seed instead, or of lengths spread evenly from "
+        "LOW to HIGH; no two are the same",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-tokens", type=kind, default=default, metavar=f"N|LOW-HIGH{several}",
+        help="ask for N tokens at most, unless a line of --prompts has max_tokens; with "
+        "--prompt-tokens LOW-HIGH draws it for each",
+    )  # fmt: skip
+
+
+def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = False) -> None:
+    """Add the options for the model and the tensors of requests.
+
+    With `in_grid` without the lengths of prompts and answers, which are axes of a grid then.
+    """
     group = parser.add_argument_group("Request")
     group.add_argument(
         "--file", type=Path,
@@ -95,20 +115,12 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         help="with --url .../v1/chat/completions or .../v1/completions: send each line's messages, "
         "prompt or text, and read the streams of tokens",
     )  # fmt: skip
-    group.add_argument(
-        "--prompt-tokens", type=number_range, metavar="N|LOW-HIGH",
-        help="draw prompts of about N tokens from --seed instead, or of lengths spread evenly from "
-        "LOW to HIGH; no two are the same",
-    )  # fmt: skip
+    if not in_grid:
+        add_lengths(group, number_range, None, "")
     group.add_argument(
         "--tokenizer", type=Path, metavar="FILE|FOLDER",
         help="make --prompt-tokens exact by this tokenizer.json, without special tokens and the "
         "chat's template",
-    )  # fmt: skip
-    group.add_argument(
-        "--output-tokens", type=number_range, metavar="N|LOW-HIGH",
-        help="ask for N tokens at most, unless a line of --prompts has max_tokens; with "
-        "--prompt-tokens LOW-HIGH draws it for each",
     )  # fmt: skip
     group.add_argument(
         "--first-token-timeout", type=seconds, default=0.0, metavar="TIME",
@@ -233,7 +245,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
     urls = [*embedded_url(server.embedded, server.protocol).values()] or server.other_urls()
-    given = {**vars(options), **vars(server)}
+    given = {**vars(options), **vars(server), **own}
     if server.embedded == "tokens" and not (mix or any(map(given.get, _OF_PROMPTS))):
         raise ConfigError(
             "--embedded tokens without --prompts, --prompt-tokens or --trace: give what to send"

@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from aibench_fast.cli.options.values import seconds
+from aibench_fast.cli.options.request import add_lengths
+from aibench_fast.cli.options.values import number_range, seconds
+from aibench_fast.units import Range
 
 _RANGE = re.compile(r"(\d+):(\d+):(\d+)")
 
@@ -42,6 +44,10 @@ def _rates(words: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{words!r}: write rates such as 50,100") from error
 
 
+def _lengths(words: str) -> list[Range]:
+    return [number_range(word) for word in words.split(",")]
+
+
 def add_grid_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the grid."""
     group = parser.add_argument_group(
@@ -69,6 +75,7 @@ def add_grid_options(parser: argparse.ArgumentParser) -> None:
         "--limit-rps", type=_rates, default=[0.0], metavar="N,...",
         help="send N requests per second from all workers (default: 0, no limit)",
     )  # fmt: skip
+    add_lengths(group, _lengths, [None], ",...")
     group.add_argument(
         "--runs", type=int, default=1, metavar="N", help="run each combination N times (default: 1)"
     )
