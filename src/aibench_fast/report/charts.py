@@ -4,9 +4,10 @@ A plot's width is its container's; colours come from the theme that it is drawn 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from aibench_fast.report.content import CellSummary, Content
@@ -23,10 +24,13 @@ from aibench_fast.report.plot import (
     tip,
 )
 from aibench_fast.report.servercharts import server_charts, server_choices
-from aibench_fast.results.files import Cell
+from aibench_fast.report.streamcharts import stream_charts, stream_choices
+from aibench_fast.results.files import Cell, RunRecord
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.search import UNITS
 from aibench_fast.results.servers import setting_of
+from aibench_fast.results.streamfigures import time_ms
+from aibench_fast.results.streamnames import TIMES
 from aibench_fast.units import duration_s
 
 HEAT_ROW_HEIGHT = 34
@@ -36,7 +40,8 @@ MAX_NUMBERED = 16
 SEARCH_QUANTILES = {"q50": "p50", "q99": "p99"}
 """Of a search's steps, beside those that its targets name."""
 _TARGET_QUANTILES = {"p95": "q95", "p99.9": "q999", "max": "q100", "min": "q0"}
-_LATENCY_TARGET = re.compile(r"(p[\d.]+|mean|max|min)\s*<=?\s*(\S+)")
+_STREAM_QUANTILES = {"p50": "q50", "p90": "q90", "p99": "q99", "mean": "mean", **_TARGET_QUANTILES}
+_LATENCY_TARGET = re.compile(r"((?:[a-z]+\.)?(?:p[\d.]+|mean|max|min))\s*<=?\s*(\S+)")
 SHOWN_QUANTILES = {"q50": "p50", "q90": "p90", "q99": "p99"}
 
 
@@ -60,6 +65,7 @@ def choices(content: Content) -> dict[str, list[str]]:
         "variant": list(dict.fromkeys(one.cell.variant for one in _with_latencies(content))),
         "cell": [str(one.cell) for one in _timed(content)],
         **server_choices(content),
+        **stream_choices(content),
     }
 
 
@@ -71,6 +77,7 @@ def defaults(content: Content) -> dict[str, int]:
         "cell": str(shown),
         "setting": setting_of(shown).variant,
         "place": str(setting_of(shown)),
+        "stream": shown.variant,
     }
     return {
         name: offered.index(wanted[name]) if wanted[name] in offered else 0
@@ -83,6 +90,7 @@ def charts(content: Content) -> list[Chart]:
     return [
         *(_search(content, place) for place in range(len(content.searches))),
         *_servers(content),
+        *stream_charts(content, choices(content), _choice("stream", content)),
         *(_throughput(content, panel) for panel in _panels(content)),
         *(_heat_map(content, panel) for panel in _panels(content) if _is_grid(panel)),
         *_percentiles(content),
@@ -103,7 +111,11 @@ def _panels(content: Content) -> Iterator[Panel]:
     if len(content.drawn) == 1:
         return  # one dot tells no more than the figure above it
     steps = content.searched
-    cells = [one.cell for one in content.drawn if not all(run.path in steps for run in one.runs)]
+    cells = [
+        one.cell
+        for one in content.drawn
+        if not one.cell.streams and not all(run.path in steps for run in one.runs)
+    ]
     for name in sorted({cell.server_name for cell in cells}):
         panels = _panels_of([cell for cell in cells if cell.server_name == name])
         for panel in panels:
@@ -194,16 +206,38 @@ def _target_layers(targets: Sequence[Target]) -> Rows:
     ]
 
 
+def _searched(targets: Sequence[Target]) -> dict[str, Callable[[RunRecord], float | None]]:
+    """Return what a search's chart has lines of: latencies, or the times of its targets."""
+    named = {times.name: times for times in TIMES}
+    of_streams: dict[str, Callable[[RunRecord], float | None]] = {}
+    for target in targets:
+        of, _, quantile = target.figure.partition(".")
+        if of in named and quantile in _STREAM_QUANTILES:
+            name = _STREAM_QUANTILES[quantile]
+            of_streams[target.figure] = partial(time_ms, times=named[of], quantile=name)
+    if of_streams:
+        return of_streams
+    several = SEARCH_QUANTILES | {
+        _TARGET_QUANTILES[one.figure]: one.figure
+        for one in targets
+        if one.figure in _TARGET_QUANTILES
+    }
+    return {
+        several[name]: partial(_quantile_ms, name=name) for name in QUANTILES if name in several
+    }
+
+
+def _quantile_ms(run: RunRecord, name: str) -> float | None:
+    return run.quantile_ms(name)
+
+
 def _search(content: Content, place: int) -> Chart:
     """Return latency against load: every step of a search, and the edge that it found."""
     found = content.searches[place]
     search = found.search
     records = {run.path: run for run in content.runs}
     targets = list(_latency_targets(search.slo))
-    named = {_TARGET_QUANTILES[one.figure]: one.figure for one in targets
-             if one.figure in _TARGET_QUANTILES}  # fmt: skip
-    several = SEARCH_QUANTILES | named
-    quantiles = {name: several[name] for name in QUANTILES if name in several}
+    quantiles = _searched(targets)
     rows: Rows = [
         {
             "value": step.value,
@@ -214,8 +248,8 @@ def _search(content: Content, place: int) -> Chart:
         }
         for step, file in zip(search.steps, found.files, strict=True)
         if file in records
-        for name, shown in quantiles.items()
-        if (value_ms := records[file].quantile_ms(name)) is not None
+        for shown, value in quantiles.items()
+        if (value_ms := value(records[file])) is not None
     ]
     unit = UNITS[search.over]
     x = {
@@ -227,7 +261,7 @@ def _search(content: Content, place: int) -> Chart:
         "scale": {"type": "log", "nice": False, "padding": 16},
         "axis": {"tickCount": 4, "gridOpacity": FAINT_BETWEEN_DECADES},
     }  # fmt: skip
-    colour = series_colour("", list(quantiles.values()), "quantile")
+    colour = series_colour("", list(quantiles), "quantile")
     shape = {
         "field": "outcome", "type": "nominal", "legend": {"title": None, "orient": "bottom"},
         "scale": {"domain": ["held", "did not hold"], "range": ["circle", "cross"]},
@@ -429,6 +463,20 @@ def _over_time(content: Content) -> Iterator[Chart]:
             "By reporting period, of the run whose rate is the cell's median. Shaded: the warm-up, "
             "excluded from every figure. Red: periods in which requests failed.",
             _timeline_spec(content, rates, "rate", "inferences/s", None),
+            choice="cell",
+        )
+    tokens = [
+        {"cell": place, "s": _seconds(one, point.unix_ms), "tokens": round(point.tokens_per_s, 3)}
+        for place, one in timed
+        for point in one.timeline
+        if point.tokens_per_s is not None
+    ]
+    if tokens:
+        yield Chart(
+            "tokens-over-time",
+            "Output tokens over time",
+            "Tokens that came in each period, of the same run.",
+            _timeline_spec(content, tokens, "tokens", "output tokens/s", None),
             choice="cell",
         )
     latencies = [

@@ -23,6 +23,7 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.parts import Part
 from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
 from aibench_fast.results.servers import Figure, setting_of
+from aibench_fast.results.streamfigures import shown_times, time_histogram
 
 Read = TypeVar("Read")
 
@@ -47,6 +48,9 @@ class CellSummary:
     timeline: Sequence[TimelinePoint]
     cpu: Sequence[CpuPeriod]
     parts: Sequence[Part]
+    times: Mapping[str, LatencyHistogram]
+    """Of streams of tokens, by name, of all runs together; those that are shown over time have
+    them."""
 
     @property
     def rates(self) -> list[float]:
@@ -146,6 +150,15 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: N
             yield readable(run, run.latencies, nothing)
             read_one()
 
+    def stream_times(runs: Sequence[RunRecord]) -> dict[str, LatencyHistogram]:
+        merged = {
+            times.name: LatencyHistogram.merged(
+                readable(run, partial(time_histogram, run, times), nothing) for run in runs
+            )
+            for times in shown_times(runs)
+        }
+        return {name: one for name, one in merged.items() if one.count}
+
     cells = by_cell(loaded.records)
     drawn = _drawn(cells)
     timed = set(_fastest_first(cells, drawn)[:MAX_TIMED])
@@ -166,6 +179,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: N
                 timeline=_thinned(whole or details.timeline),
                 cpu=cpu_periods(details.server_stats, typical.start_unix_ms),
                 parts=details.parts,
+                times=stream_times(runs) if cell in timed else {},
             )
         )
     return Content(

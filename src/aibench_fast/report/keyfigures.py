@@ -1,12 +1,17 @@
 """The figures at the top of a report, each on a card, a search's answer first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from aibench_fast.report.content import CellSummary, Content
+from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
 from aibench_fast.results.search import UNITS
+from aibench_fast.results.streamfigures import figures_of
+
+STREAM_CARDS = ("tokens", "goodput", "ttft.p50", "ttft.p99", "tpot.p99", "gap.p99")
+"""Of streams of tokens, as far as they are known."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,42 @@ def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
     at = f"at {value:,.5g} {UNITS[search.over]}"
     rate = median(run.inferences_per_s for run in runs)
     yield KeyFigure("Throughput", f"{rate:,.1f}", "inferences/s", at)
-    for name, shown in (("q50", "p50"), ("q99", "p99")):
-        known = [one for run in runs if (one := run.quantile_ms(name)) is not None]
-        yield _latency(shown, median(known) if known else None, at)
+    if any(run.stream for run in runs):
+        yield from _of_streams(runs, at)
+    else:
+        for name, shown in (("q50", "p50"), ("q99", "p99")):
+            known = [one for run in runs if (one := run.quantile_ms(name)) is not None]
+            yield _latency(shown, median(known) if known else None, at)
     yield _failed(content)
 
 
+def _of_streams(runs: Sequence[RunRecord], of: str) -> Iterator[KeyFigure]:
+    """Yield the medians of what streams of tokens are judged by."""
+    figures = {one.name: one for one in figures_of(runs)}
+    for name in STREAM_CARDS:
+        if name in figures:
+            known = [one for run in runs if (one := figures[name].value(run)) is not None]
+            unit, title = figures[name].unit, figures[name].title
+            value = f"{median(known):,.1f}" if known else "not known"
+            yield KeyFigure(f"{title[0].upper()}{title[1:]}", value, unit if known else "", of)
+
+
 def _of_cells(content: Content) -> Iterator[KeyFigure]:
-    """Yield figures of the fastest cell and of the one with the lowest p50."""
-    fastest = content.fastest
+    """Yield figures of the fastest cell and of the one with the lowest p50, or of streams of tokens
+    of the fastest.
+    """
+    tensors = [one for one in content.cells if not one.cell.streams]
+    streams = [one for one in content.cells if one.cell.streams]
+    if tensors:
+        yield from _of_tensors(tensors)
+    if streams:
+        fastest = max(streams, key=lambda one: one.rate)
+        yield from _of_streams(fastest.runs, str(fastest.cell))
+    yield _failed(content)
+
+
+def _of_tensors(cells: Sequence[CellSummary]) -> Iterator[KeyFigure]:
+    fastest = max(cells, key=lambda one: one.rate)
     rate = f"{fastest.rate:,.1f}"
     yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
     yield _latency(
@@ -75,12 +107,11 @@ def _of_cells(content: Content) -> Iterator[KeyFigure]:
         fastest.quantile_ms("q99"),
         "of a request, round trip included",
     )
-    yield _lowest_p50(content)
-    yield _failed(content)
+    yield _lowest_p50(cells)
 
 
-def _lowest_p50(content: Content) -> KeyFigure:
-    known = [one for one in content.cells if one.quantile_ms("q50") is not None]
+def _lowest_p50(cells: Sequence[CellSummary]) -> KeyFigure:
+    known = [one for one in cells if one.quantile_ms("q50") is not None]
 
     def p50_ms(one: CellSummary) -> float:
         return one.quantile_ms("q50") or 0.0

@@ -14,6 +14,7 @@ from aibench_fast.report.plot import Chart
 from aibench_fast.results.notation import fact_text, figure_text
 from aibench_fast.results.parts import Part
 from aibench_fast.results.servers import FIGURES, Figure
+from aibench_fast.results.streamfigures import figures_of
 
 Row = TypeVar("Row")
 
@@ -146,7 +147,8 @@ def _limits(content: Content) -> Iterator[str]:
 
 
 _CHOICE_LABELS = {
-    "variant": "Settings", "setting": "Settings", "place": "Settings", "cell": "Cell",
+    "variant": "Settings", "setting": "Settings", "place": "Settings", "stream": "Settings",
+    "cell": "Cell",
 }  # fmt: skip
 
 
@@ -155,11 +157,14 @@ def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[Plots]:
         choice: [one for one in drawn if one.choice == choice] for choice in ("", *_CHOICE_LABELS)
     }
     searches = [one for one in of_choice[""] if one.name.startswith("search-")]
+    streams = [one for one in of_choice[""] if one.name.startswith("streams-")]
     groups = {
         "Search": searches,
         "Servers side by side": of_choice["setting"],
         "Servers' latencies": of_choice["place"],
-        "Throughput": [one for one in of_choice[""] if one not in searches],
+        "Streams of tokens": streams,
+        "Times of streams of tokens": of_choice["stream"],
+        "Throughput": [one for one in of_choice[""] if one not in [*searches, *streams]],
         "Latency": of_choice["variant"],
         "One run over time": of_choice["cell"],
     }
@@ -198,11 +203,19 @@ def _cell_columns(content: Content) -> Columns[CellSummary]:
     if compared:
         columns["Server"] = lambda one: one.cell.server_name
     columns["Workers"] = lambda one: str(one.cell.workers)
+    figures = figures_of(content.runs)
     if any(cell.autobatching >= 0 for cell in cells):
         columns["Auto-batching"] = lambda one: (
-            "not known" if one.cell.autobatching < 0 else str(one.cell.autobatching)
+            ""
+            if one.cell.streams
+            else "not known"
+            if one.cell.autobatching < 0
+            else str(one.cell.autobatching)
         )
-    columns["Tensor batch"] = lambda one: str(one.cell.batch_size or "of a mix")
+    if not all(cell.streams for cell in cells):
+        columns["Tensor batch"] = lambda one: (
+            "" if one.cell.streams else str(one.cell.batch_size or "of a mix")
+        )
     if any(cell.max_rps for cell in cells):
         columns["Limit (requests/s)"] = lambda one: (
             f"{one.cell.max_rps:g}" if one.cell.max_rps else "none"
@@ -212,6 +225,7 @@ def _cell_columns(content: Content) -> Columns[CellSummary]:
         "p50 (ms)": lambda one: figure_text(one.quantile_ms("q50"), ",.3f"),
         "p95 (ms)": lambda one: figure_text(one.quantile_ms("q95"), ",.3f"),
         "p99 (ms)": lambda one: figure_text(one.quantile_ms("q99"), ",.3f"),
+        **{f"{one.name} ({one.unit})": partial(_of_streams, one) for one in figures},
         "Slowest run": lambda one: f"{min(one.rates):,.3f}",
         "Fastest run": lambda one: f"{max(one.rates):,.3f}",
     }
@@ -224,6 +238,10 @@ def _cell_columns(content: Content) -> Columns[CellSummary]:
     columns["Runs"] = lambda one: str(len(one.runs))
     columns["Failed requests"] = lambda one: f"{one.failed:,}"
     return columns
+
+
+def _of_streams(figure: Figure, one: CellSummary) -> str:
+    return _median(figure, one) if one.cell.streams else ""
 
 
 def _median(figure: Figure, one: CellSummary) -> str:

@@ -102,9 +102,16 @@ class Curve:
 
 
 def percentile_chart(
-    name: str, choice: Spec, curves: Sequence[Curve], series: str, domain: Sequence[str | int]
+    name: str,
+    choice: Spec,
+    curves: Sequence[Curve],
+    series: str,
+    domain: Sequence[str | int],
+    of: str = "latency",
 ) -> Chart:
-    """Return latencies by percentile: for each choice a curve for each of `series`, its field."""
+    """Return latencies, or times with other words, by percentile: for each choice a curve for each
+    of `series`, its field.
+    """
     chosen = choice["name"]
     rows: Rows = [
         {chosen: one.place, series: one.series} | point
@@ -121,7 +128,7 @@ def percentile_chart(
         "encoding": {
             "x": PERCENTILE_AXIS,
             "y": {
-                "field": "ms", "type": "quantitative", "title": "latency (ms)",
+                "field": "ms", "type": "quantitative", "title": f"{of} (ms)",
                 "scale": {"type": "log"} if log else {"zero": True},
                 "axis": {"tickCount": 4, "gridOpacity": FAINT_BETWEEN_DECADES} if log else {},
             },
@@ -129,14 +136,14 @@ def percentile_chart(
             "tooltip": [
                 {"field": series, "title": series},
                 {"field": "percentile", "title": "percentile"},
-                tip("ms", "latency (ms)", ",.3f"),
+                tip("ms", f"{of} (ms)", ",.3f"),
             ],
         },
     }  # fmt: skip
     return Chart(
         name,
-        "Latency by percentile",
-        "All measured latencies of a cell's runs together. Each step to the right is ten times "
+        f"{of.capitalize()} by percentile",
+        "All that was measured in a cell's runs together. Each step to the right is ten times "
         "rarer.",
         spec,
         choice=chosen,

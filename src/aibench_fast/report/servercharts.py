@@ -18,8 +18,8 @@ from aibench_fast.results.servers import FIGURES, USE_FIGURES, Figure, setting_o
 
 
 def named(content: Content) -> list[CellSummary]:
-    """Return the cells of servers that are compared."""
-    return [one for one in content.drawn if one.cell.server_name]
+    """Return the cells of servers that are compared by their answers to tensors."""
+    return [one for one in content.drawn if one.cell.server_name and not one.cell.streams]
 
 
 def server_choices(content: Content) -> dict[str, list[str]]:

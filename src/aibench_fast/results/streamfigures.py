@@ -1,12 +1,12 @@
 """Figures of streams of tokens by which runs are tabulated and compared."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from aibench_fast.results.files import RunRecord
+from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.servers import Figure
-from aibench_fast.results.streamnames import RATES, TIMES, NamedTimes
+from aibench_fast.results.streamnames import RATES, TIMES, NamedTimes, key_words
 
 SHOWN_QUANTILES = {"q50": "p50", "q99": "p99"}
 
@@ -17,21 +17,39 @@ def time_ms(run: RunRecord, times: NamedTimes, quantile: str) -> float | None:
     return found[quantile] if found else None
 
 
+def time_histogram(run: RunRecord, times: NamedTimes) -> LatencyHistogram:
+    """Return all values of some times of a run, empty if it has none; ConfigError if unreadable."""
+    encoded = times.encoded(run.stream or {})
+    return LatencyHistogram.decode(encoded) if encoded else LatencyHistogram.empty()
+
+
+def shown_times(runs: Iterable[RunRecord]) -> list[NamedTimes]:
+    """Return the times that any of the runs has, and that others do not repeat."""
+    streams = [run.stream for run in runs if run.stream]
+    return [times for times in TIMES if any(times.is_shown(stream) for stream in streams)]
+
+
 def _per_second(run: RunRecord, key: str) -> float | None:
     return (run.stream or {}).get(key) or None
 
 
+_RATES = [
+    Figure(name, key_words(key), f"{name}/s", partial(_per_second, key=key), max)
+    for name, key in RATES.items()
+]
+
+
 def figures_of(runs: Iterable[RunRecord]) -> list[Figure]:
     """Return the figures that any of the runs has: rates, and the median and p99 of times."""
-    streams = [run.stream for run in runs if run.stream]
-    return [*_figures(streams)] if streams else []
-
-
-def _figures(streams: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
-    for name, key in RATES.items():
-        yield Figure(name, f"{name} per second", f"{name}/s", partial(_per_second, key=key), max)
-    for times in TIMES:
-        if any(times.is_shown(stream) for stream in streams):
-            for quantile, shown in SHOWN_QUANTILES.items():
-                value = partial(time_ms, times=times, quantile=quantile)
-                yield Figure(f"{times.name}.{shown}", f"{times.words}, {shown}", "ms", value, min)
+    several = [run for run in runs if run.stream]
+    return [
+        *(one for one in _RATES if any(one.value(run) is not None for run in several)),
+        *(
+            Figure(
+                f"{times.name}.{shown}", f"{times.words}, {shown}", "ms",
+                partial(time_ms, times=times, quantile=quantile), min,
+            )
+            for times in shown_times(several)
+            for quantile, shown in SHOWN_QUANTILES.items()
+        ),
+    ]  # fmt: skip

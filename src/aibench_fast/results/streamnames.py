@@ -30,6 +30,12 @@ class NamedTimes:
         """
         return stream.get(self.key + FROM_DUE) or stream.get(self.key)
 
+    def encoded(self, stream: Mapping[str, Any]) -> str | None:
+        """Return the histogram of the same times as a result has it; None without any."""
+        histograms = stream.get("Histograms", {})
+        found: str | None = histograms.get(self.key + FROM_DUE) or histograms.get(self.key)
+        return found
+
     def is_shown(self, stream: Mapping[str, Any]) -> bool:
         """Whether there are any and other times do not say the same.
 
