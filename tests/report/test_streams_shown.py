@@ -1,9 +1,11 @@
 """Figures of streams of tokens in all that shows results: by name, and apart from tensors'."""
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import Cli
@@ -11,7 +13,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from resultfiles import changed, our_result, token_result
 
 import aibench_fast
+from aibench_fast.report.charts import charts
+from aibench_fast.report.content import gather
+from aibench_fast.results.folder import load
 from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.search import Search, SearchStep
 from aibench_fast.results.streamnames import TIMES
 from aibench_fast.studies.thresholds import parse_expectation
 
@@ -136,3 +142,72 @@ def test_a_notebook_shows_figures_of_streams(both: Path) -> None:
     assert "<th>ttft.p50 ms</th>" in shown
     compared = aibench_fast.compare(*[aibench_fast.read_results(both)] * 2)._repr_html_()
     assert "tpot.p99, ms" in compared
+
+
+def test_a_report_has_charts_of_tokens(cli: Cli, both: Path, tmp_path: Path) -> None:
+    done = cli("report", both, "--png", "plots", "--out", "report.html")
+    assert done.returncode == 0, done.stderr
+    written = {path.stem for path in (tmp_path / "plots").iterdir()}
+    of_tokens = {f"streams-{name}-workers" for name in ("tokens", "ttfe", "ttft", "tpot", "gap")}
+    assert of_tokens <= written
+    assert {"tokens-over-time", "latency-percentiles"} <= written
+    page = (tmp_path / "report.html").read_text()
+    for card in ("Highest throughput", "Output tokens per second", "Time to first token, p99"):
+        assert card in page
+    assert "ttft.p99 (ms)<" in page
+
+
+def chart(folder: Path, name: str) -> dict[str, Any]:
+    """The specification of a chart of a folder's report."""
+    drawn = {one.name: one for one in charts(gather("", load([folder])))}
+    return drawn[name].spec
+
+
+def test_times_against_the_load_are_medians_of_runs(both: Path) -> None:
+    rows = chart(both, "streams-ttft-workers")["data"]["values"]
+    assert [(row["load"], row["figure"], row["runs"]) for row in rows] == [
+        (4, "p50", 2), (4, "p99", 2), (16, "p50", 2), (16, "p99", 2),
+    ]  # fmt: skip
+    results = aibench_fast.read_results(both, prefix="tokens_16")
+    values = [run.stream["TimeToFirstToken"]["q50"] for run in results]
+    assert (rows[2]["low"], rows[2]["high"]) == (min(values), max(values))
+    assert rows[2]["value"] == pytest.approx(sum(values) / 2)
+
+
+def test_times_against_a_rate_have_a_series_for_each_number_of_workers(tmp_path: Path) -> None:
+    for limit_rps in (2.0, 5.0):
+        for workers in (8, 16):
+            result = token_result(workers=workers, limit_rps=limit_rps)
+            result.save(tmp_path / f"{limit_rps}_{workers}.json")
+    rows = chart(tmp_path, "streams-tpot-rate")["data"]["values"]
+    assert {row["load"] for row in rows} == {2.0, 5.0}
+    assert {row["series"] for row in rows} == {"8 workers, tokens", "16 workers, tokens"}
+
+
+def test_tokens_over_time_are_of_chunks_as_they_came(tmp_path: Path) -> None:
+    result = token_result()
+    intervals = [
+        dataclasses.replace(one, chunks=100 * number)
+        for number, one in enumerate(result.intervals, 1)
+    ]
+    tokens = dataclasses.replace(result.tokens, chunks=result.tokens.output_tokens // 2)
+    dataclasses.replace(result, intervals=intervals, tokens=tokens).save(tmp_path / "r.json")
+    our_result().save(tmp_path / "tensors.json")
+    rows = chart(tmp_path, "tokens-over-time")["data"]["values"]
+    assert len(rows) == len(intervals)
+    assert {row["tokens"] for row in rows} == {200.0}  # 100 chunks a second, of 2 tokens each
+
+
+def test_a_search_for_tokens_draws_its_targets(tmp_path: Path) -> None:
+    steps = []
+    for workers in (4, 16):
+        token_result(workers=workers, ttft_ms=10.0 * workers).save(tmp_path / f"{workers}.json")
+        steps.append(SearchStep(workers, workers == 4, f"{workers}.json"))
+    Search(
+        slo=["ttft.p99<=100ms", "tpot.p50<=50ms"], over="workers", steps=steps, found=4.0,
+        confirmed=True,
+    ).save(tmp_path / "search.json")  # fmt: skip
+    spec = chart(tmp_path, "search-1")
+    assert {row["quantile"] for row in spec["data"]["values"]} == {"ttft.p99", "tpot.p50"}
+    targets = [one["data"]["values"] for one in spec["layer"] if "data" in one]
+    assert [target["ms"] for target in targets[1]] == [100, 50]
