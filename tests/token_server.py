@@ -44,7 +44,8 @@ def whole(*events: bytes) -> list[Piece]:
 class TokenServer:
     """Answers request `number`, from 0 on, with given pieces.
 
-    `asked` has the bodies, and `asked_at` when each was there, in seconds of the monotonic clock.
+    `asked` has the bodies, `asked_at` when each was there, and `ending_at` by its number when the
+    last piece of the answer was about to be sent, in seconds of the monotonic clock.
 
     It lists `models` where it has any, and answers other questions with 404.
     """
@@ -65,6 +66,7 @@ class TokenServer:
         self.heads: list[bytes] = []
         self.asked: list[dict[str, Any]] = []
         self.asked_at: list[float] = []
+        self.ending_at: dict[int, float] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         scheme = "https" if tls else "http"
         self.address = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -99,6 +101,7 @@ class TokenServer:
                         self.asked.append(json.loads(body))
                         self.asked_at.append(time.monotonic())
                     for piece in self._answer(number):
+                        self.ending_at[number] = time.monotonic()
                         if isinstance(piece, float):
                             time.sleep(piece)
                         elif piece == b"":

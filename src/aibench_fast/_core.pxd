@@ -368,6 +368,7 @@ cdef extern from "schedule.h" nogil:
     enum arrivals:
         ARRIVALS_CLOSED_LOOP
         ARRIVALS_CLOSED_LOOP_SHARE
+        ARRIVALS_CONVERSATIONS
         ARRIVALS_EVEN
         ARRIVALS_POISSON
         ARRIVALS_RECORDED
@@ -381,6 +382,10 @@ cdef extern from "schedule.h" nogil:
         uint64_t clients
         uint64_t workers
         uint64_t all_workers
+    struct schedule_conversations:
+        const uint64_t *first_turns
+        uint64_t count
+        const int64_t *delays_ns
     struct schedule_config:
         arrivals arrivals
         schedule_share share
@@ -389,6 +394,7 @@ cdef extern from "schedule.h" nogil:
         uint64_t seed
         const int64_t *offsets_ns
         uint64_t offset_count
+        schedule_conversations conversations
     struct arrival:
         uint64_t number
         int64_t due_ns

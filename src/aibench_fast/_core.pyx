@@ -280,7 +280,12 @@ cdef class JsonTensors:
 # ---- Schedules ----
 
 
-_ARRIVALS = {"even": ARRIVALS_EVEN, "poisson": ARRIVALS_POISSON, "recorded": ARRIVALS_RECORDED}
+_ARRIVALS = {
+    "conversations": ARRIVALS_CONVERSATIONS,
+    "even": ARRIVALS_EVEN,
+    "poisson": ARRIVALS_POISSON,
+    "recorded": ARRIVALS_RECORDED,
+}
 
 
 cdef class _NativeSchedule:
@@ -290,6 +295,8 @@ cdef class _NativeSchedule:
     cdef schedule_segment *_segments
     cdef uint32_t step_count
     cdef bytes _offsets
+    cdef bytes _first_turns
+    cdef bytes _delays
 
     def __cinit__(self, wanted, share=None):
         self.config.arrivals = ARRIVALS_CLOSED_LOOP
@@ -304,6 +311,11 @@ cdef class _NativeSchedule:
         self._offsets = wanted.offsets_ns
         self.config.offsets_ns = <const int64_t *>PyBytes_AS_STRING(self._offsets)
         self.config.offset_count = len(self._offsets) // sizeof(int64_t)
+        self._first_turns, self._delays = wanted.first_turns, wanted.delays_ns
+        self.config.conversations.first_turns = <const uint64_t *>PyBytes_AS_STRING(self._first_turns)
+        if wanted.first_turns:
+            self.config.conversations.count = len(self._first_turns) // sizeof(uint64_t) - 1
+        self.config.conversations.delays_ns = <const int64_t *>PyBytes_AS_STRING(self._delays)
         self._segments = <schedule_segment *>calloc(
             max(1, len(wanted.segments)), sizeof(schedule_segment))
         if self._segments is NULL:
@@ -327,6 +339,7 @@ def taken_requests(wanted, Py_ssize_t most, share=None):
     cdef schedule s
     cdef arrival a
     memset(&s, 0, sizeof(schedule))
+    memset(&a, 0, sizeof(arrival))
     schedule_init(&s, &native.config)
     found = []
     while len(found) < most and schedule_next(&s, &a):
@@ -971,7 +984,7 @@ cdef class LoadGenerator:
         return self._loadgen
 
     cdef bint _scheduled(self):
-        return self._schedule.config.arrivals > ARRIVALS_CLOSED_LOOP_SHARE
+        return self._schedule.config.arrivals > ARRIVALS_CONVERSATIONS
 
     def start(self, int64_t at_ns=0):
         cdef errstr_t errstr

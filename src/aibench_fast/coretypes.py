@@ -235,11 +235,16 @@ class Schedule(NamedTuple):
     """When requests are due; see native/schedule.h."""
 
     arrivals: str
-    """`even`, `poisson` or `recorded`."""
+    """`even`, `poisson` or `recorded`; or `conversations`, in a closed loop."""
     segments: Sequence[Segment] = ()
     seed: int = 0
     offsets_ns: bytes = b""
     """Of recorded arrivals: native 64-bit integers, from the start, ascending."""
+    first_turns: bytes = b""
+    """Of conversations: native 64-bit integers, the number of each one's first request, and at the
+    end of all requests."""
+    delays_ns: bytes = b""
+    """The same of each request: how long it waits after the turn before it."""
 
 
 class Share(Protocol):

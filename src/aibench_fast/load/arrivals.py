@@ -14,28 +14,33 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.recorded import NS_PER_S, read_arrivals
 from aibench_fast.tensors import trace
+from aibench_fast.tensors.conversations import Conversations
 
 
 class Arrivals(NamedTuple):
     """When requests are due, as the load generator takes it."""
 
     schedule: Schedule | None
-    """None: a closed loop."""
+    """None: a closed loop without conversations."""
     burn_in_requests: int
     burn_in_ns: int
     measured_after_ns: int = 0
     """Of one client of several, when the first measured request of any is due; 0: of its own."""
 
 
-def arrivals(config: RunConfig) -> Arrivals:
+def arrivals(config: RunConfig, conversations: Conversations | None = None) -> Arrivals:
     """Make the native schedule; the file of recorded arrivals is read.
 
     ConfigError if the file has no arrivals, or if the warm-up leaves nothing of it.
     """
     whole = _whole(config)
+    if conversations is not None:
+        turns, delays = conversations.first_turns.tobytes(), conversations.delays_ns.tobytes()
+        schedule = Schedule("conversations", first_turns=turns, delays_ns=delays)
+        whole = whole._replace(schedule=schedule)
     if config.share is None:
         return whole
-    if whole.schedule is None:
+    if whole.schedule is None or conversations is not None:
         if whole.burn_in_requests == BURN_IN_UNTIL_MEASURING:
             return whole
         return whole._replace(burn_in_requests=config.share.count(whole.burn_in_requests))

@@ -347,8 +347,13 @@ class RunConfig(ProtocolSettings):
         """Return the kinds of request that are sent: of the mix, or the one."""
         one = InputTensor(self.file, self.shape, self.dtype)
         if self.protocol.has_bodies:
-            protocol, is_trace = self.protocol, self.trace is not None
-            one = body_input(protocol.bodies, protocol.drawn, is_trace=is_trace)
+            protocol = self.protocol
+            one = body_input(
+                protocol.bodies,
+                protocol.drawn,
+                is_prompts=self.prompts is not None,
+                is_trace=self.trace is not None,
+            )
         return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property

@@ -31,7 +31,7 @@ def format_requests(
 
     `place` is the kind's in the session. Where not all requests fit that differ, the first that do
     are sent again and again, if they have strings. ConfigError where none fits, or without strings
-    or of a trace not all, or where JSON has no form for a string.
+    or in an order not all, or where JSON has no form for a string.
     """
     kind, tensor_count = source.kind, source.tensor_count
     different = tensor_count // math.gcd(tensor_count, kind.batch_size)
@@ -48,18 +48,20 @@ def format_requests(
         if used_bytes + parts_bytes > memory_bytes:
             break
         if kind.has_strings and number % REQUESTS_A_STEP == 0:
-            total = min(given, memory_bytes // parts_bytes * kind.batch_size)
+            fitting = memory_bytes // parts_bytes * kind.batch_size
+            total = given if source.is_in_order else min(given, fitting)
             done = min(total, number * kind.batch_size)
             size_bytes = -(-total // kind.batch_size) * parts_bytes
             things = session.facts.get("StringsAre", "tensors")
             observe(Formatting(kind.model, done, total, given, size_bytes, as_json, things))
         formatted.append(parts)
         used_bytes += parts_bytes
-    if len(formatted) < wanted and kind.is_trace:
+    if len(formatted) < wanted and source.is_in_order:
+        all_bytes = (used_bytes + parts_bytes) * wanted // (len(formatted) + 1)
         raise ConfigError(
             f"`json_memory_bytes`: {described_size(memory_bytes)} hold {len(formatted):,} of the "
-            f"{wanted:,} requests of {kind.inputs[0].file}, which are not sent again in place of "
-            "others; allow more, or send the first ones with `max_queries`"
+            f"{wanted:,} requests of {kind.inputs[0].file}, none of which stands in for another; "
+            f"allow about {described_size(all_bytes)}, or send the first with `max_queries`"
         )
     if not formatted or (len(formatted) < wanted and not kind.has_strings):
         raise ConfigError(

@@ -58,8 +58,10 @@ class InputTensor:
     """Whether a request's shape has the batch before this one; else it is along its first axis."""
     is_body: bool = False
     """Whether `file` has bodies of requests, each of which is a tensor of one string."""
+    is_prompts: bool = False
+    """Whether bodies are made from its lines, which may be turns of conversations."""
     is_trace: bool = False
-    """Whether it is a trace, whose lines bodies are made from, to be sent in their order."""
+    """Whether it is a trace, whose lines bodies are made from."""
     drawn: DrawnPrompts | None = None
     """The prompts that are drawn instead of bodies of a file."""
 
@@ -115,11 +117,6 @@ class RequestKind:
     def has_strings(self) -> bool:
         """Return whether an input is of strings, so that each request has a length of its own."""
         return any(one.is_strings for one in self.inputs)
-
-    @property
-    def is_trace(self) -> bool:
-        """Return whether its requests are those of a trace."""
-        return any(one.is_trace for one in self.inputs)
 
     @property
     def has_bodies(self) -> bool:
@@ -270,7 +267,7 @@ def _kind_of_prompts(table: Mapping[str, Any], where: str) -> RequestKind:
         )
     elif found := [key for key in ("output-tokens", "tokenizer") if key in table]:
         raise ConfigError(f"{where}{found[0]} with prompts: it is for drawn ones")
-    one = body_input(None if file is None else Path(file), drawn)
+    one = body_input(None if file is None else Path(file), drawn, is_prompts=drawn is None)
     return RequestKind(table["model"], (one,), weight=float(table.get("weight", 1)))
 
 
@@ -284,11 +281,21 @@ def _bounds(value: int | str, setting: str, most: int) -> tuple[int, int]:
 
 
 def body_input(
-    file: Path | None, drawn: DrawnPrompts | None, *, is_trace: bool = False
+    file: Path | None,
+    drawn: DrawnPrompts | None,
+    *,
+    is_prompts: bool = False,
+    is_trace: bool = False,
 ) -> InputTensor:
-    """Return the input of bodies of a file or a folder, or of a trace, or of drawn prompts."""
+    """Return the input of bodies, prompts or a trace of a file or a folder, or of drawn prompts."""
     return InputTensor(
-        file, BODY_SHAPE, tensortype.STRINGS, is_body=True, is_trace=is_trace, drawn=drawn
+        file,
+        BODY_SHAPE,
+        tensortype.STRINGS,
+        is_body=True,
+        is_prompts=is_prompts,
+        is_trace=is_trace,
+        drawn=drawn,
     )
 
 

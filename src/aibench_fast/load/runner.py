@@ -20,6 +20,7 @@ from aibench_fast.load.serverprocesses import find_servers
 from aibench_fast.load.sources import (
     Sent,
     Source,
+    conversations_of,
     data_digests,
     open_sources,
     read_references,
@@ -62,7 +63,9 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         try:
             digests = ",".join(data_digests(self._sources, observe))
             sent, of_form = as_sent(config, servers.first, self._sources, observe)
-            self._facts = {**_facts(config, servers.first, digests), **of_form}
+            self._facts = {
+                **_facts(config, servers.first, digests), **of_form, **_turns(self._sources)
+            }  # fmt: skip
             self._server_watch = _server_watch(config, servers)
             self._generator = _load_generator(config, servers, self._sources, sent)
             self._surroundings = _surroundings(config, servers)
@@ -208,6 +211,12 @@ def _facts(config: RunConfig, session: Session, digests: str) -> dict[str, Any]:
     }
 
 
+def _turns(sources: Sequence[Source]) -> dict[str, int]:
+    """Return what the result says of conversations."""
+    sent = conversations_of(sources)
+    return {} if sent is None else {"Sessions": sent.count, "Turns": len(sent)}
+
+
 def _load_generator(
     config: RunConfig,
     servers: Servers,
@@ -216,7 +225,7 @@ def _load_generator(
 ) -> _core.LoadGenerator:
     """`sent` are the sources' tensors as they are sent."""
     _allow_connections(config.workers)
-    due = arrivals(config)
+    due = arrivals(config, conversations_of(sources))
     tensor_count = sources[0].tensor_count
     written = servers.written(config.workers)
     kinds = [

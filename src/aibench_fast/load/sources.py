@@ -1,5 +1,6 @@
 """The tensors of a run in memory, from files or generated, and their digests."""
 
+import dataclasses
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,8 @@ from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.events import Digesting, Observer
-from aibench_fast.tensors import bodies, prompts, strings, tensorfile
+from aibench_fast.tensors import bodies, conversations, prompts, strings, tensorfile
+from aibench_fast.tensors.conversations import Conversations
 from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.strings import Strings
@@ -21,6 +23,7 @@ from aibench_fast.tensors.trace import Trace
 from aibench_fast.tensortype import VALUE_BYTES
 from aibench_fast.units import described_size
 
+AnyTensors = _core.Tensors | Strings | Trace | Conversations
 PIECE_BYTES = 1 << 20
 MAX_COMPARED = 100_000
 """Tensors that are compared with the first one."""
@@ -31,7 +34,7 @@ class Source:
     """A kind of request with its tensors."""
 
     kind: RequestKind
-    inputs: Sequence[_core.Tensors | Strings | Trace]
+    inputs: Sequence[AnyTensors]
     """In the kind's order."""
     first: int
     """Which tensor is sent first."""
@@ -72,6 +75,11 @@ class Source:
             ],
             self,
         )
+
+    @property
+    def is_in_order(self) -> bool:
+        """Return whether all of it is sent as it comes, from the first one on."""
+        return any(isinstance(one, Trace | Conversations) for one in self.inputs)
 
     @property
     def all_equal(self) -> bool:
@@ -124,7 +132,7 @@ def none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigErr
     )
 
 
-def _all_equal(tensors: _core.Tensors | Strings | Trace) -> bool:
+def _all_equal(tensors: AnyTensors) -> bool:
     """Most files are done with at the second."""
     first = tensors.read(0, 1)
     compared = range(1, min(len(tensors), MAX_COMPARED))
@@ -134,26 +142,39 @@ def _all_equal(tensors: _core.Tensors | Strings | Trace) -> bool:
 def open_sources(config: RunConfig) -> list[Source]:
     """Map the files and draw what is generated, each input from a seed of its own.
 
-    ConfigError if a file is not a tensor file, or if there is not enough memory.
+    ConfigError if a file is not a tensor file, if there is not enough memory, or if conversations
+    would have to go by a schedule.
     """
     seeds = count(config.seed)
-    return [
-        Source(
-            kind,
-            [_open(one, tensor_count, next(seeds)) for one in kind.inputs],
-            _first(config, kind, tensor_count),
-        )
+    sources = [
+        Source(kind, [_open(one, tensor_count, next(seeds)) for one in kind.inputs], first=0)
         for kind, tensor_count in zip(config.kinds, config.count_tensors(), strict=True)
     ]
+    if config.mix and conversations_of(sources):
+        raise ConfigError("`mix` has prompts with sessions, whose turns go in order: leave it out")
+    if config.is_open_loop and conversations_of(sources):
+        raise ConfigError(
+            f"`prompts` {config.prompts} has sessions, whose turns follow the one before, not a "
+            "schedule: leave out `limit_rps`, `profile` or `arrivals_file`"
+        )
+    return [dataclasses.replace(source, first=_first(config, source)) for source in sources]
 
 
-def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Strings | Trace:
+def conversations_of(sources: Sequence[Source]) -> Conversations | None:
+    """Return the conversations that a run sends; None if it sends none."""
+    found = [one for source in sources for one in source.inputs if isinstance(one, Conversations)]
+    return found[0] if found else None
+
+
+def _open(one: InputTensor, tensor_count: int, seed: int) -> AnyTensors:
     if one.is_trace and one.file is not None:
         return Trace(one.file, seed)
     if drawn := one.drawn:
         return prompts.draw(
             tensor_count, drawn.prompt_tokens, drawn.output_tokens, drawn.tokenizer, seed
         )
+    if one.is_prompts and one.file is not None:
+        return conversations.read(one.file)
     if one.is_body:
         return Strings([[b""]]) if one.file is None else bodies.read(one.file)
     if one.file is None:
@@ -165,10 +186,11 @@ def _open(one: InputTensor, tensor_count: int, seed: int) -> _core.Tensors | Str
     return _core.Tensors.open(one.files, one.tensor_bytes)
 
 
-def _first(config: RunConfig, kind: RequestKind, tensor_count: int) -> int:
-    if config.seed == 0 or kind.is_trace or all(one.file is None for one in kind.inputs):
+def _first(config: RunConfig, source: Source) -> int:
+    generated = all(one.file is None for one in source.kind.inputs)
+    if config.seed == 0 or source.is_in_order or generated:
         return 0
-    return random.Random(config.seed).randrange(tensor_count)
+    return random.Random(config.seed).randrange(source.tensor_count)
 
 
 def data_digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
@@ -186,7 +208,7 @@ def data_digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
                 ) from error
 
 
-def _generated_digest(tensors: _core.Tensors | Strings | Trace, tensor_bytes: int) -> str:
+def _generated_digest(tensors: AnyTensors, tensor_bytes: int) -> str:
     digest = hashlib.sha256()
     step = max(1, PIECE_BYTES // tensor_bytes)
     for first in range(0, len(tensors), step):

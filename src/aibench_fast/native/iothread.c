@@ -295,7 +295,7 @@ int iothread_init(struct iothread *t, struct run_state *run, uint32_t first_work
         snprintf(errstr, ERRSTR_BYTES, "out of memory");
         return -1;
     }
-    if (schedule_is_open(&run->schedule) && waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
+    if (schedule_has_waits(&run->schedule) && waiting_line_open(&t->line, t->epoll_fd, errstr) < 0)
         return -1;
     t->worker_count = worker_count;
     t->workers_running = worker_count;

@@ -193,6 +193,8 @@ bool loadgen_is_ending(struct loadgen *g)
 {
     if (run_is_over(&g->run))
         return true;
+    if (g->run.config.schedule.arrivals == ARRIVALS_CONVERSATIONS)
+        return false; /* a worker may have turns left where another found no conversation */
     bool ending = atomic_load(&g->run.exhausted);
     for (uint32_t i = 0; i < g->run.config.threads; i++)
         ending = ending && !atomic_load(&g->threads[i].waits);

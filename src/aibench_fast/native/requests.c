@@ -309,7 +309,7 @@ void worker_next(struct iothread *t, struct worker *w)
         }
     } while (drop_too_late(t, w, request));
     w->held_up = false;
-    w->waiter.due_ns = request->arrival.due_ns;
+    w->waiter.due_ns = request->arrival.not_before_ns;
     w->late = w->waiter.due_ns < free_ns;
     if (w->waiter.due_ns && !w->late) {
         w->phase = WORKER_WAITING;

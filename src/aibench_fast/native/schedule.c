@@ -94,6 +94,26 @@ static bool next_recorded(struct schedule *s, struct arrival *arrival)
     return true;
 }
 
+/* Take the worker's next turn, or the first one of the next conversation. */
+static void next_turn(struct schedule *s, struct arrival *arrival)
+{
+    const struct schedule_conversations *all = &s->config.conversations;
+    uint64_t turns = all->first_turns[all->count];
+    if (arrival->turns_left > 0) {
+        arrival->turns_left--;
+        arrival->number++;
+        int64_t delay_ns = all->delays_ns[arrival->number % turns];
+        arrival->not_before_ns = delay_ns ? monotonic_ns() + delay_ns : 0;
+        return;
+    }
+    uint64_t next = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+    uint64_t taken = share_number(&s->config.share, next);
+    uint64_t place = taken % all->count;
+    arrival->number = taken / all->count * turns + all->first_turns[place];
+    arrival->turns_left = (uint32_t)(all->first_turns[place + 1] - all->first_turns[place] - 1);
+    arrival->not_before_ns = 0;
+}
+
 static bool next_open(struct schedule *s, struct arrival *arrival)
 {
     pthread_mutex_lock(&s->mutex);
@@ -103,6 +123,7 @@ static bool next_open(struct schedule *s, struct arrival *arrival)
                                                          : next_by_profile(s, arrival);
     if (found)
         atomic_store_explicit(&s->next, next + 1, memory_order_relaxed);
+    arrival->not_before_ns = arrival->due_ns;
     pthread_mutex_unlock(&s->mutex);
     return found;
 }
@@ -111,8 +132,12 @@ bool schedule_next_general(struct schedule *s, struct arrival *arrival)
 {
     if (schedule_is_open(s))
         return next_open(s, arrival);
-    uint64_t next = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
-    arrival->number = share_number(&s->config.share, next);
+    if (s->config.arrivals == ARRIVALS_CONVERSATIONS) {
+        next_turn(s, arrival);
+    } else {
+        uint64_t next = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+        arrival->number = share_number(&s->config.share, next);
+    }
     arrival->due_ns = 0;
     arrival->step = SCHEDULE_NO_STEP;
     return true;

@@ -6,8 +6,12 @@
  * ch. 4.7). A profile is a sequence of segments, each with a constant rate or a ramp. Recorded arrivals are due at
  * their offsets.
  *
+ * In a closed loop of conversations, a worker takes a whole conversation at a time. Its turns are requests with
+ * consecutive numbers, each of which may have to wait for some time after the one before it has ended. After the last
+ * conversation the first one comes again.
+ *
  * If several clients share a schedule, each takes the requests of its share, by their numbers in the whole. Together
- * they take what one client would, each request once.
+ * they take what one client would, each request once. Of conversations each takes its share of those.
  *
  * Memory: schedule_init borrows what the config points to; schedule_close frees nothing of it.
  * Threads: any number may call schedule_next at once.
@@ -24,6 +28,7 @@
 enum arrivals {
     ARRIVALS_CLOSED_LOOP,
     ARRIVALS_CLOSED_LOOP_SHARE, /* the same for one of several clients */
+    ARRIVALS_CONVERSATIONS,     /* a closed loop too */
     ARRIVALS_EVEN,
     ARRIVALS_POISSON,
     ARRIVALS_RECORDED
@@ -47,6 +52,12 @@ struct schedule_share {
     uint64_t all_workers; /* of all clients */
 };
 
+struct schedule_conversations {
+    const uint64_t *first_turns; /* the number of each one's first request, and at the end of all requests */
+    uint64_t count;
+    const int64_t *delays_ns; /* of each request: how long it waits after the turn before it */
+};
+
 struct schedule_config {
     enum arrivals arrivals;
     struct schedule_share share;
@@ -55,18 +66,21 @@ struct schedule_config {
     uint64_t seed;             /* of Poisson arrivals */
     const int64_t *offsets_ns; /* of recorded arrivals, from the start, ascending */
     uint64_t offset_count;
+    struct schedule_conversations conversations;
 };
 
 struct arrival {
     uint64_t number; /* in the whole schedule, from 0 on, in the order of due times */
     int64_t due_ns;  /* 0 in a closed loop */
+    int64_t not_before_ns; /* when it may be sent: due_ns, or after a delay in a conversation; 0: at once */
     uint32_t step;
+    uint32_t turns_left; /* of its conversation, behind it */
 };
 
 struct schedule {
     struct schedule_config config;
     int64_t start_ns; /* set before the threads start */
-    _Atomic uint64_t next; /* of the share's requests */
+    _Atomic uint64_t next; /* of the share's requests, or conversations */
     /* The mutex guards the rest, which only open loops use. */
     pthread_mutex_t mutex;
     uint64_t random;
@@ -84,6 +98,12 @@ void schedule_close(struct schedule *s);
 /* Return whether it is an open loop. */
 static inline bool schedule_is_open(const struct schedule *s)
 {
+    return s->config.arrivals > ARRIVALS_CONVERSATIONS;
+}
+
+/* Return whether a worker may have to wait before it sends its next request. */
+static inline bool schedule_has_waits(const struct schedule *s)
+{
     return s->config.arrivals > ARRIVALS_CLOSED_LOOP_SHARE;
 }
 
@@ -93,7 +113,9 @@ int64_t schedule_end_ns(const struct schedule *s);
 /* schedule_next for everything but the closed loop of a single client. */
 bool schedule_next_general(struct schedule *s, struct arrival *arrival);
 
-/* Take the next request. Return false if there are no more. */
+/* Take the next request. Return false if there are no more. Call it with the arrival of the worker's request before this
+ * one, or with a zeroed one: not_before_ns and turns_left keep their 0 where there are neither due times nor
+ * conversations. */
 static inline bool schedule_next(struct schedule *s, struct arrival *arrival)
 {
     if (s->config.arrivals != ARRIVALS_CLOSED_LOOP)

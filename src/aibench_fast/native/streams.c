@@ -278,7 +278,7 @@ void streams_event(struct iothread *t, struct worker *w, bool readable)
         if (may_begin(t, w)) {
             if (w->resends)
                 resend(t, w);
-            if (w->outstanding == 0 && schedule_is_open(&t->run->schedule)) {
+            if (w->outstanding == 0 && schedule_has_waits(&t->run->schedule)) {
                 worker_next(t, w);
                 return;
             }

@@ -23,12 +23,16 @@ int waiting_line_open(struct waiting_line *line, int epoll_fd, errstr_t errstr)
 
 void waiting_line_push(struct waiting_line *line, struct waiter *waiter)
 {
-    waiter->next = NULL;
-    if (line->first)
-        line->last->next = waiter;
+    struct waiter **place = &line->first;
+    if (line->first && line->last->due_ns <= waiter->due_ns)
+        place = &line->last->next;
     else
-        line->first = waiter;
-    line->last = waiter;
+        while (*place && (*place)->due_ns <= waiter->due_ns)
+            place = &(*place)->next;
+    waiter->next = *place;
+    *place = waiter;
+    if (waiter->next == NULL)
+        line->last = waiter;
 }
 
 struct waiter *waiting_line_pop(struct waiting_line *line, int64_t now_ns)

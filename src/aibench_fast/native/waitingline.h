@@ -1,4 +1,4 @@
-/* The workers of an I/O thread that are free before their request is due.
+/* The workers of an I/O thread that are free before their request is due, or may be sent.
  *
  * Memory: waiting_line_open opens a timer, waiting_line_close closes it. A waiter is part of the caller's own struct;
  * it belongs to the line from waiting_line_push until waiting_line_pop returns it.
@@ -28,7 +28,8 @@ struct waiting_line {
  * reason in `errstr`. */
 int waiting_line_open(struct waiting_line *line, int epoll_fd, errstr_t errstr);
 
-/* Add a waiter at the end. Its due_ns must not be before that of any other in the line. */
+/* Add a waiter, behind those that are due when it is or earlier. Where it is due last, as the requests of a schedule
+ * are, this takes no time; else it goes through those that are due earlier. */
 void waiting_line_push(struct waiting_line *line, struct waiter *waiter);
 
 /* Remove and return the first waiter that is due at `now_ns`; NULL if there is none. */

@@ -147,6 +147,9 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield _json_line(result.facts)
     elif "StringTensors" in result.facts:
         yield _strings_line(result.facts)
+    if "Sessions" in result.facts:
+        facts = result.facts
+        yield f"Conversations: {facts['Sessions']:,}, with {facts['Turns']:,} turns, in their order"
     if "SharedMemory" in result.facts:
         yield _shared_memory_line(result.facts)
     yield from _doubts(result)

@@ -60,6 +60,10 @@ class Facts(TypedDict, total=False):
     """How many tokens requests asked for at most, in the same form. Since 1.10."""
     Tokenizer: str
     """The tokenizer.json by which the lengths of drawn prompts are exact. Since 1.10."""
+    Sessions: int
+    """The conversations of the file of prompts. Since 1.10."""
+    Turns: int
+    """The turns of all of them; a prompt without a session is a conversation of one. Since 1.10."""
     SharedMemory: str
     """What servers on the client's machine mapped instead of sending and receiving it: inputs, or
     all. Since 1.10."""

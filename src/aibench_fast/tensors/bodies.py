@@ -38,6 +38,11 @@ def read(path: Path) -> Strings:
 
 
 def _read(path: Path) -> Sequence[bytes]:
+    return [one for _, one in numbered(path)]
+
+
+def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
+    """Return the bodies with the number of each one's line, or file; ConfigError as `read`."""
     files = files_of(path)
     try:
         size_bytes = sum(file.stat().st_size for file in files)
@@ -50,8 +55,8 @@ def _read(path: Path) -> Sequence[bytes]:
     except OSError as error:
         raise ConfigError(f"bodies {path}: cannot be read: {error.strerror}") from error
     if path.suffix != JSONL_SUFFIX:
-        return bodies
-    lines = [line.strip() for line in bodies[0].split(b"\n")]
-    if not (found := [line for line in lines if line]):
+        return [*enumerate(bodies, 1)]
+    lines = enumerate((line.strip() for line in bodies[0].split(b"\n")), 1)
+    if not (found := [line for line in lines if line[1]]):
         raise ConfigError(f"bodies {path}: has no line; each line is a body")
     return found

@@ -113,7 +113,8 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
     group.add_argument(
         "--prompts", type=Path, metavar="FILE.jsonl",
         help="with --url .../v1/chat/completions or .../v1/completions: send each line's messages, "
-        "prompt or text, and read the streams of tokens",
+        "prompt or text, and read the streams of tokens; lines with equal session are turns of a "
+        "conversation and go in order, with answer as recorded and delay_ms before a turn",
     )  # fmt: skip
     if not in_grid:
         add_lengths(group, number_range, None, "")
