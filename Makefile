@@ -13,7 +13,7 @@
 # make asan    the embedded server's module and the client under AddressSanitizer and UBSan
 # make ubsan   the client under UBSan alone, tsan under ThreadSanitizer, memcheck under valgrind
 # make fuzz    random commands, replies, files and options, a minute each
-# make faults  check that all requests are counted over 40,000 random schedules of faults: two hours
+# make faults  check that all requests and tokens are counted over 60,000 random schedules of faults: four hours
 # make moments check that Ctrl-C and SIGTERM end each command within two seconds, at 20 moments
 # make soak    check that memory and descriptors do not grow over MINUTES of loads and faults
 # make audit   look up known vulnerabilities of the packages in requirements.txt
@@ -116,7 +116,8 @@ lint: $(LINT)
 	CFLAGS=-Werror $(PYTHON) setup.py --quiet build --build-base build/lint
 
 faults: $(TEST)
-	FAULTS=$(FAULTS) $(PYTHON) -m pytest -q tests/faults/test_conservation.py
+	FAULTS=$(FAULTS) $(PYTHON) -m pytest -q tests/faults/test_conservation.py \
+	    tests/tokens/test_stream_conservation.py
 
 moments: $(TEST)
 	MOMENTS=20 $(PYTHON) -m pytest -q tests/run/test_ending.py

@@ -26,7 +26,7 @@ CHANGING = ("garbage", "drop", "double")
 
 CHUNK_BYTES = 1 << 16
 MS_PER_S = 1000
-_INFERENCE = re.compile(rb"AI\.(TENSORSET|DAGRUN|DAGEXECUTE|MODEL)|/infer ")
+_INFERENCE = re.compile(rb"AI\.(TENSORSET|DAGRUN|DAGEXECUTE|MODEL)|/infer |completions ")
 _RESET = struct.pack("ii", 1, 0)  # of SO_LINGER: close with RST
 
 EndOfReply = Callable[[bytes, int], int | None]

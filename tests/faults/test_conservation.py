@@ -3,17 +3,14 @@
 `make faults` has 20,000 of them. One that fails is printed with as few faults as show it.
 """
 
-import math
-import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import conservation
 import pytest
-from ci import examples
 from fake_grpc import FakeGrpc, echo_as_it_is_read
 from fake_inference import Asked, FakeInference, binary_reply, output
 from fake_redisai import OK, FakeRedisAI, array, bulk
@@ -28,6 +25,17 @@ from faultproxy import (
     http_end,
     resp_end,
 )
+from faults.drawn import (
+    A_FAULT_S,
+    AMOUNTS,
+    BUSY_MACHINE_S,
+    CONNECT_TIMEOUT_S,
+    RECONNECT_FOR_S,
+    REPLY_TIMEOUT_S,
+    due,
+    fault,
+    schedules,
+)
 from faults.runs import observed
 from http2frames import WINDOW_BYTES_MAX, Code
 from http2proxy import (
@@ -37,25 +45,18 @@ from http2proxy import (
     FRAME_LOSING,
     Http2FaultProxy,
 )
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import event as count_event
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast import RunConfig, ServerAddress
-from aibench_fast._core import due_times_ns
-from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.load.profile import parse_profile
 
-SCHEDULES = int(os.environ.get("FAULTS", examples(500)))
 RATE_PER_S = 300.0
 VALUES = 4
 TENSOR_BYTES = 4 * VALUES
 TENSORS = [struct.pack(f"<{VALUES}f", *range(n, n + VALUES)) for n in range(11)]
-REPLY_TIMEOUT_S, CONNECT_TIMEOUT_S, RECONNECT_FOR_S = 0.06, 0.2, 0.03
-LONGEST_DOWN_MS = 100
-A_FAULT_S = REPLY_TIMEOUT_S + CONNECT_TIMEOUT_S + RECONNECT_FOR_S + LONGEST_DOWN_MS / 1000
-BUSY_MACHINE_S = 10.0
 GREETING_S = 5.0
 """For a server's SETTINGS: no fault holds them up, as a connection has none before a request."""
 RESENDS_MAX = 3
@@ -189,14 +190,8 @@ def _possible(load: Load) -> Load:
     return load if load.is_open else replace(load, sheds=False)
 
 
-AMOUNTS = {
-    "down": st.integers(30, LONGEST_DOWN_MS),
-    "delay": st.integers(1, 100),
-    "throttle": st.integers(500, 50_000),
-    "split": st.integers(1, 400),
-    "garbage": st.integers(1, 50),
-    "drop": st.integers(1, 300),
-    "double": st.integers(1, 300),
+FRAME_AMOUNTS = {
+    **AMOUNTS,
     "withhold": st.integers(1, 100),
     "reset_stream": st.sampled_from(list(Code)),
     "goaway_below": st.integers(0, 3),
@@ -204,18 +199,6 @@ AMOUNTS = {
 }
 AT_BYTES_ALONE = ("throttle", "split", "garbage", "drop", "double")
 TO_CLIENT_ALONE = (*FRAME_DELAYING, *FRAME_GRACEFUL, "goaway_error", "drop_trailers")
-
-
-@st.composite
-def fault(draw: st.DrawFn) -> Fault:
-    kind = draw(st.sampled_from([*DELAYING, *LOSING, *CHANGING]))
-    return Fault(
-        kind=kind,
-        connection=draw(st.integers(0, 3)),
-        direction=draw(st.sampled_from([REPLIES, REQUESTS])),
-        at_bytes=draw(st.integers(0, 1500)),
-        amount=draw(AMOUNTS.get(kind, st.just(0))),
-    )
 
 
 @st.composite
@@ -229,7 +212,7 @@ def fault_at_frame(draw: st.DrawFn) -> Fault:
         connection=draw(st.integers(0, 3)),
         direction=draw(st.sampled_from([REPLIES, *([REQUESTS] * (kind not in TO_CLIENT_ALONE))])),
         at_frame=draw(st.integers(0, 40)),
-        amount=draw(AMOUNTS.get(kind, st.just(0))),
+        amount=draw(FRAME_AMOUNTS.get(kind, st.just(0))),
     )
 
 
@@ -281,19 +264,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def schedules(test: Callable[..., None]) -> Callable[..., None]:
-    """Have a test try many."""
-    tried = settings(
-        max_examples=SCHEDULES,
-        deadline=None,
-        print_blob=True,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-    return pytest.mark.timeout(0)(tried(test))  # type: ignore[no-any-return]
-
-
-@schedules
+@schedules(500)
 @given(
     load=loads("resp", "dag", "http"),
     faults=st.lists(fault(), min_size=1, max_size=6),
@@ -305,7 +276,7 @@ def test_whatever_happens_counts_are_conserved(
     check(folder, load, faults, others_faults)
 
 
-@schedules
+@schedules(500)
 @given(
     load=loads("grpc"),
     faults=st.lists(FAULT_OVER_HTTP2, min_size=1, max_size=6),
@@ -374,11 +345,3 @@ def check(folder: Path, load: Load, faults: list[Fault], others_faults: list[Fau
         if load.protocol == "grpc" and "client_timeout" not in failed:
             assert failed == set()
             assert result.connections.remade == 0
-
-
-def due(config: RunConfig) -> int:
-    """How many requests the schedule has until the run is over."""
-    schedule = arrivals(config).schedule
-    assert schedule is not None
-    until_ns = round(config.duration_s * 1e9) or math.inf
-    return sum(due_ns < until_ns for due_ns in due_times_ns(schedule, 1000))

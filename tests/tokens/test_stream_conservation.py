@@ -1,0 +1,224 @@
+"""Streams, requests and tokens are conserved, whatever the server and what is before it do."""
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import conservation
+from faultproxy import CHANGING, DELAYING, REQUESTS, Fault, FaultProxy
+from faults.drawn import (
+    A_FAULT_S,
+    BUSY_MACHINE_S,
+    CONNECT_TIMEOUT_S,
+    RECONNECT_FOR_S,
+    REPLY_TIMEOUT_S,
+    due,
+    fault,
+    schedules,
+)
+from faults.runs import observed
+from hypothesis import event as count_event
+from hypothesis import given
+from hypothesis import strategies as st
+from simulation import CAME, DONE, prompts_in, streams, tokens_of
+
+from aibench_fast import Result, RunConfig
+from aibench_fast.load.profile import parse_profile
+from aibench_fast.server.tokenserver import FAILURES, Simulation, TokenServer
+
+RATE_PER_S = 200.0
+MOST_BYTES = 4000
+"""Before a fault: a few streams."""
+TIMEOUTS = {"client_timeout", "first_token_timeout", "token_timeout"}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked for while the faults happen."""
+
+    shape: str = "closed"
+    servers: int = 1
+    workers: int = 1
+    requests: int = 20
+    burn_in: int = 0
+    output_tokens: int = 4
+    is_chat: bool = True
+    stops: bool = False
+    sheds: bool = False
+    limits: tuple[tuple[str, object], ...] = ()
+    """Settings of what a stream has to be."""
+    counts_tokens: bool = False
+    """Whether each has to have as many as it was asked for."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.shape != "closed"
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether a stream that the server ends early is a failure."""
+        return self.counts_tokens or dict(self.limits).get("stream_end") != "http"
+
+
+LIMITS = [
+    (), (), (("first_token_timeout_s", 0.02),), (("token_timeout_s", 0.02),),
+    (("stream_end", "http"),), (("stream_end", "done"),),
+]  # fmt: skip
+loads = st.builds(
+    Load,
+    shape=st.sampled_from(["closed", "even", "poisson", "profile"]),
+    servers=st.sampled_from([1, 1, 2]),
+    workers=st.integers(1, 5),
+    requests=st.integers(8, 30),
+    burn_in=st.sampled_from([0, 5]),
+    output_tokens=st.integers(1, 8),
+    is_chat=st.booleans(),
+    stops=st.sampled_from([False, False, False, True]),
+    sheds=st.booleans(),
+    limits=st.sampled_from(LIMITS),
+    counts_tokens=st.booleans(),
+).map(lambda load: replace(load, burn_in=0) if load.is_open else replace(load, sheds=False))
+shares = st.sampled_from([0.05, 0.1, 0.2])
+simulations = st.builds(
+    Simulation,
+    prefill_s=st.sampled_from([0.0, 0.001, 0.01]),
+    decode_s=st.sampled_from([0.0, 0.0005, 0.002]),
+    batch_limit=st.sampled_from([0, 0, 1, 2]),
+    reasoning_tokens=st.sampled_from([0, 0, 2]),
+    events_per_write=st.sampled_from([1, 1, 3]),
+    segments=st.sampled_from([1, 1, 2, 50]),
+    stall_s=st.sampled_from([0.0, 0.0, 0.0, 0.03, 0.08]),
+    stall_period_s=st.just(0.2),
+    failures=st.dictionaries(st.sampled_from([*FAILURES, "429", "503"]), shares, max_size=3),
+    fail_after=st.integers(0, 4),
+    seed=st.integers(0, 1000),
+)
+
+
+def stream_end(data: bytes, start: int) -> int | None:
+    """Where a reply ends that says its length or is in chunks."""
+    head = data.find(b"\r\n\r\n", start)
+    if head < 0:
+        return None
+    length = re.search(rb"(?i)content-length: *(\d+)", data[start:head])
+    if length:
+        end = head + 4 + int(length[1])
+        return end if end <= len(data) else None
+    last = data.find(b"\r\n0\r\n\r\n", head)
+    return last + 7 if last >= 0 else None
+
+
+def config_of(load: Load, ports: Sequence[int], prompts: Path) -> RunConfig:
+    """A run of this load through the proxies."""
+    path = "/v1/chat/completions" if load.is_chat else "/v1/completions"
+    url, *others = [f"http://127.0.0.1:{port}{path}" for port in ports]
+    when: dict[str, object] = {"max_queries": load.requests, "burn_in": load.burn_in}
+    if load.shape == "profile":
+        when = {"profile": parse_profile("100/s for 50ms, 100/s to 300/s over 60ms")}
+    elif load.is_open:
+        seconds = load.requests / RATE_PER_S
+        when = {"limit_rps": RATE_PER_S, "arrivals": load.shape, "duration_s": seconds}
+    if load.sheds:
+        when |= {"max_lag_s": 0.02, "on_lag": "shed"}
+    return RunConfig(
+        **when, **dict(load.limits),  # type: ignore[arg-type]
+        file=None,
+        url=url,
+        others=tuple(others),
+        prompts=prompts,
+        output_tokens=load.output_tokens,
+        min_tokens=load.output_tokens if load.counts_tokens else 0,
+        model="simulated",
+        workers=max(load.workers, load.servers),
+        threads=min(2, load.workers),
+        on_disconnect="stop" if load.stops else "reconnect",
+        reply_timeout_s=REPLY_TIMEOUT_S,
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        reconnect_for_s=RECONNECT_FOR_S,
+        reporting_period_s=0.02,
+        interval_latencies=True,
+    )  # fmt: skip
+
+
+@schedules(300)
+@given(
+    load=loads,
+    simulation=simulations,
+    faults=st.lists(fault(MOST_BYTES), max_size=4),
+    others_faults=st.lists(fault(MOST_BYTES), max_size=2),
+)
+def test_whatever_happens_tokens_are_conserved(
+    tmp_path_factory: Any,
+    load: Load,
+    simulation: Simulation,
+    faults: list[Fault],
+    others_faults: list[Fault],
+) -> None:
+    folder = tmp_path_factory.mktemp("streams")
+    logs = [folder / f"log{number}" for number in range(load.servers)]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(TokenServer(replace(simulation, log=log))) for log in logs]
+        proxies = [
+            stack.enter_context(FaultProxy(server.port, of_server, end_of_reply=stream_end))
+            for server, of_server in zip(servers, (faults, others_faults), strict=False)
+        ]
+        config = config_of(load, [proxy.port for proxy in proxies], prompts_in(folder))
+        result, intervals = observed(config, lambda: [proxy.arm() for proxy in proxies])
+        for proxy in proxies:
+            proxy.disarm()
+    done = [fault for proxy in proxies for fault in proxy.done]
+    happened = {fault.kind for fault in done}
+    failed = {*result.failures, *result.counts.burn_in_failures}
+    for kind in sorted(happened | failed):
+        count_event(kind)
+
+    assert conservation.broken(result, intervals) == []
+    assert result.duration_s < 0.3 + (len(done) + 1) * A_FAULT_S + BUSY_MACHINE_S
+    if load.is_open and not load.stops and "connect" not in failed:
+        counts = result.counts.all_requests
+        assert due(config) == counts.sent + result.shed + result.schedule.unsent
+    changed = {fault.direction for fault in done if fault.kind in CHANGING}
+    found = [stream for log in logs for stream in streams(log)]
+    check_requests(load, result, found, changed)
+    check_tokens(load, result, found, changed)
+    was_left = result.counts.all_requests.cancelled or failed & {*TIMEOUTS, "connection_lost"}
+    if happened <= {*DELAYING} and not was_left:
+        count_event("all tokens came")
+        assert tokens_of_client(result) == tokens_of_servers(found)
+
+
+def tokens_of_client(result: Result) -> int:
+    """Of all streams: those that are measured, failed, warm up or were cut off."""
+    tokens = result.tokens
+    return tokens.chunks + tokens.failed_chunks + tokens.other_chunks
+
+
+def tokens_of_servers(found: Sequence[Any]) -> int:
+    return sum(len(tokens_of(stream)) for stream in found)
+
+
+def check_requests(load: Load, result: Result, found: Sequence[Any], changed: set[str]) -> None:
+    """Hold the client's count of requests against the servers'."""
+    counts = result.counts.all_requests
+    came = sum(int(stream["flags"][0] == CAME) for stream in found)
+    if REQUESTS not in changed:
+        assert counts.succeeded <= came <= counts.sent + result.connections.resent
+    if not changed and load.is_strict:
+        assert counts.succeeded <= sum(bool((one["flags"] & DONE).any()) for one in found)
+
+
+def check_tokens(load: Load, result: Result, found: Sequence[Any], changed: set[str]) -> None:
+    """Hold the client's count of tokens against itself, and against the servers'."""
+    tokens = result.tokens
+    assert tokens_of_client(result) == result.intervals[-1].chunks
+    assert tokens.first_tokens.count == result.successes
+    assert tokens.chunk_gaps.count == tokens.chunks - result.successes
+    if changed:
+        return
+    assert tokens_of_client(result) <= tokens_of_servers(found)
+    if load.is_strict:
+        assert tokens.chunks == result.successes * load.output_tokens
+        assert tokens.output_tokens == tokens.chunks
