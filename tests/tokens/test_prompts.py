@@ -12,7 +12,8 @@ import pytest
 from commandline import Cli
 from token_server import DONE, TokenServer, delta, event, token_server, usage, whole
 
-from aibench_fast import Result, RunConfig, read_results, run, sweep
+from aibench_fast import Result, RunConfig, read_results, repeat, run, search, sweep
+from aibench_fast.results.files import mixed
 from aibench_fast.tensors import prompts
 from aibench_fast.tensors.strings import WORDS
 from aibench_fast.tensortype import split_strings
@@ -50,7 +51,7 @@ def test_requests_are_made_of_prompts(cli: Cli, tmp_path: Path) -> None:
             "--output-tokens", 9, "--extra-body", "extra.json",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Requests: 3 prompts formatted before the run, " in done.stdout
+    assert "Prompts: 3, formatted before the run, " in done.stdout
     shared = {"model": "llama", "stream": True, "stream_options": None, "temperature": 0}
     messages = [
         [{"role": "user", "content": "one"}],
@@ -123,6 +124,41 @@ def test_a_run_of_more_requests_sends_the_drawn_prompts_in_turn(
     assert len(set(asked)) == 3
     assert result.facts["PromptTokens"] == "8"
     assert result.facts["StringTensors"] == 3
+    assert (
+        "3 drawn prompts were sent again and again: a server that caches prompts had seen th"
+        in (" ".join(one.message for one in result.warnings))
+    )
+
+
+def test_each_run_of_a_study_draws_other_prompts(tmp_path: Path) -> None:
+    """Or a server that caches prompts answers the later runs faster."""
+    with token_server(lambda _: STREAM) as server:
+        config = RunConfig(
+            file=None, url=server.address + CHAT, model="m", prompt_tokens=9, max_queries=5, seed=2
+        )
+        made = repeat(config, 3, file=tmp_path / "r.json")
+        repeated = texts(server.asked)
+        server.asked.clear()
+        repeat(config, 3)
+        assert texts(server.asked) == repeated
+        sweep(config, {"workers": [1, 2]}, tmp_path / "swept", runs=2)
+        swept = texts(server.asked[len(repeated) :])
+    assert len(set(repeated)) == len(repeated) == 18
+    assert len(set(swept)) == len(swept) == 24
+    assert made.results[0].setup.data_seed == 2
+    records = read_results([tmp_path / "r-1.json", tmp_path / "r-2.json"])
+    assert "DataDigest" not in mixed(records)
+
+
+def test_a_search_draws_other_prompts_in_each_step(tmp_path: Path) -> None:
+    with token_server(lambda _: STREAM) as server:
+        config = RunConfig(
+            file=None, url=server.address + CHAT, model="m", prompt_tokens=9, max_queries=20
+        )
+        search(config, ["p50<=10s"], over="workers", highest=2, folder=tmp_path / "search")
+    asked = texts(server.asked)
+    assert len(asked) >= 42
+    assert len(set(asked)) == len(asked)
 
 
 def tokenizer_of_words(file: Path, pieces: bool) -> Path:
@@ -171,7 +207,10 @@ def test_the_result_says_what_was_drawn(
             "--header", "Authorization: env:KEY",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Requests: 6 prompts formatted before the run of about 5-9 tokens" in done.stdout
+    assert (
+        "Prompts: 6 of about 5-9 tokens, drawn from seed 3, formatted before the run, "
+        in done.stdout
+    )
     text = (tmp_path / "r.json").read_text()
     assert "hush" not in text + done.stdout + done.stderr
     assert all(b"Authorization: Bearer hush" in head for head in server.heads)
@@ -555,5 +594,5 @@ def test_embeddings_are_bodies(cli: Cli, tmp_path: Path) -> None:
             "json", "--max-queries", 4,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Requests: 2 bodies formatted before the run, " in done.stdout
+    assert "Bodies: 2, formatted before the run, " in done.stdout
     assert [json.dumps(one) for one in server.asked[1:]] == lines * 2

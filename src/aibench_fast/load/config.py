@@ -1,5 +1,6 @@
 """The settings of a run; they are checked here, before anything native starts."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load.kinds import (
     BODY_SHAPE,
     IMAGE_SHAPE,
+    MAX_KINDS,
     InputTensor,
     RequestKind,
     body_input,
@@ -382,6 +384,20 @@ class RunConfig(ProtocolSettings):
     def measured_s(self) -> float | None:
         """Return how long the run measures, in seconds; None if that is not known beforehand."""
         return self.duration_s or sum(step.duration_s for step in self.profile) or None
+
+    @property
+    def draws_prompts(self) -> bool:
+        """Return whether prompts are drawn, of some kind at least."""
+        return any(kind.is_drawn for kind in self.kinds)
+
+    def with_prompts_of(self, run: int) -> "RunConfig":
+        """Return the settings of a run of this number in a study, from 0 on.
+
+        Drawn prompts are others in each, for a server may have those of earlier runs in its cache.
+        """
+        if not self.draws_prompts:
+            return self
+        return dataclasses.replace(self, seed=self.seed + MAX_KINDS * run)  # each kind has a seed
 
     def count_tensors(self) -> list[int]:
         """Return how many tensors each kind has, from its files or generated.

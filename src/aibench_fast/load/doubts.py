@@ -36,8 +36,9 @@ def warnings(
     if (tls := config.protocol.addresses[0].tls) and tls.insecure:
         yield "insecure", "--insecure: nobody checked which server answered"
     yield from doubts_of_figures(config, result)
+    things = result.facts.get("StringsAre", "tensors")
     if equal_tensors:
-        yield "equal_tensors", "all tensors are equal: caches make that faster than it will be"
+        yield "equal_tensors", f"all {things} are equal: caches make that faster than it will be"
     elif any(len(one) > 1 and len(set(one.values())) == 1 for one in outputs):
         yield (
             "equal_outputs",
@@ -48,8 +49,16 @@ def warnings(
         if sent < given:
             yield (
                 "fewer_tensors",
-                f"{sent:,} of {given:,} tensors were sent again and again: {words} no more fit in "
+                f"{sent:,} of {given:,} {things} were sent again and again: {words} no more fit in "
                 "--json-memory",
+            )
+        elif (
+            form == "String" and 0 < sent < result.counts.all_requests.sent and config.draws_prompts
+        ):
+            yield (
+                "prompts_again",
+                f"{sent:,} drawn prompts were sent again and again: a server that caches prompts "
+                "had seen them",
             )
     if same_cores:
         yield "same_machine", "the server is on this machine: client and server share its cores"

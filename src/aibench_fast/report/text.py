@@ -138,7 +138,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
         yield f"Kind {kind.name}, {kind.tensors}, weight {kind.weight:g}: {line}"
     yield from _server_table(result.servers)
     setup = result.setup
-    if setup.data_seed is not None:
+    if setup.data_seed is not None and "StringsAre" not in result.facts:
         tensor = describe(setup.shape, setup.dtype) if setup.shape else "of each kind"
         yield f"Tensors: {tensor}, generated from seed {setup.data_seed}"
     if "Inputs" in result.facts:
@@ -146,7 +146,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
     if result.facts.get("Encoding") == "json":
         yield _json_line(result.facts)
     elif "StringTensors" in result.facts:
-        yield _strings_line(result.facts)
+        yield _strings_line(result)
     if "Sessions" in result.facts:
         facts = result.facts
         yield f"Conversations: {facts['Sessions']:,}, with {facts['Turns']:,} turns, in their order"
@@ -171,19 +171,18 @@ def _json_line(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _strings_line(facts: Mapping[str, Any]) -> str:
+def _strings_line(result: Result) -> str:
+    facts = result.facts
     things = facts.get("StringsAre")
-    made = f"{facts['StringTensors']:,} {things or 'tensors'} formatted before the run"
-    drawn = f" of {length} tokens" if (length := _drawn_length(facts)) else ""
+    count = f"{facts['StringTensors']:,}"
     size = described_size(facts.get("StringBytes", 0))
-    return f"{'Requests' if things else 'Strings'}: {made}{drawn}, {size}"
-
-
-def _drawn_length(facts: Mapping[str, Any]) -> str | None:
-    """Return the length of drawn prompts in words."""
-    if (length := facts.get("PromptTokens")) is None:
-        return None
-    return length if "Tokenizer" in facts else f"about {length}"
+    if things is None:
+        return f"Strings: {count} tensors formatted before the run, {size}"
+    length, seed = facts.get("PromptTokens"), result.setup.data_seed
+    about = "" if "Tokenizer" in facts else "about "
+    tokens = f" of {about}{length} tokens" if length else ""
+    drawn = f", drawn from seed {seed}" if seed is not None and things == "prompts" else ""
+    return f"{things.capitalize()}: {count}{tokens}{drawn}, formatted before the run, {size}"
 
 
 def _shared_memory_line(facts: Mapping[str, Any]) -> str:

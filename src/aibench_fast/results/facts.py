@@ -53,7 +53,8 @@ class Facts(TypedDict, total=False):
     StringBytes: int
     """The memory that their requests took. Since 1.9."""
     StringsAre: str
-    """What they are if they are not tensors: bodies, or prompts. Since 1.10."""
+    """What they are if they are not tensors: bodies, prompts, or requests without a body. Since
+    1.10."""
     PromptTokens: str
     """The length of drawn prompts: a number, or the least and the largest one. Since 1.10."""
     MaxTokens: str

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.outcome import described_arrivals
 from aibench_fast.units import Range, described_range
+
+MOST_NUMBERS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Cell:
     def can_fill_a_batch(self) -> bool:
         """Whether so many workers can have enough tensors under way for the server's batch."""
         return self.workers * self.batch_size >= self.autobatching
+
+    @property
+    def number(self) -> int:
+        """Return a number of the cell, the same in each sweep that has it, and on each server."""
+        settings = (*self.lengths.values(), self.workers, self.limit_rps, self.run)
+        return crc32(repr(settings).encode()) % MOST_NUMBERS
 
     def name(self, suffix: str, device: str) -> str:
         """Return the part of the file names that identifies the cell."""

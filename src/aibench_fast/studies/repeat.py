@@ -74,11 +74,12 @@ def repeat(
     saved_as = None if file is None else Path(file)
     check_outputs(files_written(saved_as, max(runs, most if until else 0)))
     config = dataclasses.replace(config, results_so_far=file is not None)
-    run = partial(source(client, clients), config)
+    send = source(client, clients)
     observe(Planned(None if until else runs))
 
     def run_once(number: int) -> Result:
         result_file = saved_as and numbered(saved_as, number)
+        run = partial(send, config.with_prompts_of(number - 1))
         return run_and_save(run, f"run {number}", result_file, expected, observe)
 
     made = repeated(run_once, runs, until, most)

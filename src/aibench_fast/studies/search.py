@@ -176,6 +176,7 @@ class _Steps:
         """How long a run of a value has to be whose first was too short to judge all targets."""
         self._until_s = math.inf if within_s is None else time.monotonic() + within_s
         self._is_out_of_time = False
+        self._made = 0
         self._steps: list[SearchStep] = []
         self._results: dict[float, Result] = {}
 
@@ -378,7 +379,8 @@ class _Steps:
 
     def _saved_run(self, value: float, file: Path) -> Result:
         self._check_time(value)
-        run = partial(self._run, self._configured(value))
+        self._made += 1
+        run = partial(self._run, self._configured(value).with_prompts_of(self._made))
         name = f"{self._over} {value:.5g}"
         result = run_and_save(run, name, file, self._targets, self._observe, _save_step)
         if result.interrupted:

@@ -305,6 +305,7 @@ class Plan:
         runs = []
         for cell in self._grid.cells(own, server.name, self._order.shuffle):
             config = server.resolved(self._configured(server.config, cell))
+            config = config.with_prompts_of(cell.number)
             self._check(config)
             model.check(cell, config.max_requests(count))
             file = result_file(cell, self._order.folder, self._order.suffix, self._order.device)

@@ -30,12 +30,15 @@ class AnyHttpSession:
     """A `protocols.session.Session` with such an endpoint."""
 
     encoding = Encoding.BINARY
-    facts: Mapping[str, str | None] = {"Llhttp": LLHTTP_VERSION, "StringsAre": "bodies"}
 
     def __init__(
         self, address: HttpAddress, target: str, settings: AnyHttpSettings, workload: Workload
     ) -> None:
         """Send a request of each kind on trial; ServerError where its reply is not a success."""
+        self.facts: Mapping[str, str] = {
+            "Llhttp": LLHTTP_VERSION,
+            "StringsAre": "requests" if settings.method == "GET" else "bodies",
+        }
         self._address = address
         self._target = target
         self._settings = settings
