@@ -67,9 +67,9 @@ def _against(
     axis: _Axis, cells: Sequence[CellSummary], figures: Mapping[str, Figure]
 ) -> Iterator[Chart]:
     """Yield rates and times against the load."""
-    for name in RATES:
-        if name in figures:
-            yield _chart(axis, cells, name, {"": figures[name]}, figures[name].title)
+    for rate in RATES:
+        if rate.name in figures:
+            yield _chart(axis, cells, rate.name, {"": figures[rate.name]}, rate.words)
     for times in TIMES:
         names = {shown: f"{times.name}.{shown}" for shown in SHOWN_QUANTILES.values()}
         of_times = {shown: figures[name] for shown, name in names.items() if name in figures}

@@ -193,13 +193,15 @@ def _shared_memory_line(facts: Mapping[str, Any]) -> str:
 def format_repeats(made: Repeats) -> str:
     """Return the summary of repeated runs: medians, intervals, and what makes them doubtful."""
     lines = [f"{len(made.results)} runs, medians with 95 % intervals:"]
-    for name, spread in made.spreads().items():
+    spreads = made.spreads()
+    widest = max(5, *map(len, spreads))
+    for name, spread in spreads.items():
         interval = spread.interval
         bounds = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-        lines.append(f"{name:<5}{spread.median:12.3f}{bounds} {spread.unit}")
-    for name, spread in made.spreads().items():
+        lines.append(f"{name:<{widest}}{spread.median:12.3f}{bounds} {spread.unit}")
+    for name, spread in spreads.items():
         lines += [f"The {name} is not stable: {doubt}" for doubt in spread.doubts()]
-    if len(lines) > 1 + len(made.spreads()):
+    if len(lines) > 1 + len(spreads):
         lines.append(
             "Try a longer --duration, more --burn-in, or a machine with nothing else on it"
         )

@@ -8,7 +8,7 @@ from aibench_fast.results.files import RunRecord
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.stream import QUANTILES as STREAM_QUANTILES
 from aibench_fast.results.streamfigures import time_ms
-from aibench_fast.results.streamnames import RATES, TIMES, key_words
+from aibench_fast.results.streamnames import RATES, TIMES
 from aibench_fast.results.tables import to_csv
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ def _stream_families(records: Sequence[RunRecord]) -> Iterator["Metric"]:
     """Yield the figures of streams of tokens, none if no result has any."""
     if not records:
         return
-    for key in RATES.values():
+    for rate in RATES:
         samples: list[Sample] = [
-            (run, {}, value) for run in records if (value := (run.stream or {}).get(key))
+            (run, {}, value)
+            for run in records
+            if (value := (run.stream or {}).get(rate.key)) is not None
         ]
-        words = key_words(key)
+        words = rate.words
         name = f"aibench_{words.replace(' ', '_')}"
         yield _family(name, "gauge", f"{words.capitalize()}.", samples)
     for times in TIMES:

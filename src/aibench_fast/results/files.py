@@ -110,6 +110,8 @@ class RunRecord:
     start_unix_ms: int | None
     duration_s: float | None
     """Burn-in included."""
+    measured_s: float | None
+    """The time that the rate is of."""
     model: str | None
     query_label: str | None
     data_file: str | None
@@ -378,6 +380,7 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         latency=values["Latency"],
         start_unix_ms=_start_unix_ms(values["StartTime"], client),
         duration_s=duration_ms / 1000 if duration_ms else None,
+        measured_s=values["MeasuredSeconds"],
         model=values["Model"],
         query_label=values["Query"],
         data_file=values["DataFile"],

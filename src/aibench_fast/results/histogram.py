@@ -233,6 +233,11 @@ class LatencyHistogram:
     def _mean_us(self) -> float:
         return sum(count * us for us, count in self._filled()) / self.count
 
+    def filled_ms(self) -> Iterator[tuple[float, int]]:
+        """Yield the middle of each filled bucket, in milliseconds, and its count."""
+        for value_us, count in self._filled():
+            yield value_us / US_PER_MS, count
+
     def _filled(self) -> Iterator[tuple[int, int]]:
         """Yield the middle of each filled bucket, in microseconds, and its count.
 

@@ -1,7 +1,7 @@
 """Repeated runs together: medians, intervals, and whether they are stable."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import fmean, median, stdev
@@ -10,6 +10,7 @@ from typing import Any
 from aibench_fast.results.files import RunRecord, record_of
 from aibench_fast.results.histogram import is_known
 from aibench_fast.results.result import Result
+from aibench_fast.results.streamfigures import figures_of
 from aibench_fast.results.trend import trend
 
 LEVEL = 0.95
@@ -119,16 +120,33 @@ class Repeats:
         return Spread([one.inferences_per_s for one in self.results], "inferences/s")
 
     def spreads(self) -> dict[str, Spread]:
-        """Return the rate and the latencies at QUANTILES that all runs have enough requests for."""
+        """Return the rate and the latencies at QUANTILES that all runs have enough requests for.
+
+        Of streams of tokens their figures too, as far as all runs have them.
+        """
         fewest = min(one.latencies.count for one in self.results)
         names = [name for name, quantile in QUANTILES.items() if is_known(quantile, fewest)]
         by_run = [
             one.latencies.quantiles_ms([QUANTILES[name] for name in names]) for one in self.results
         ]
-        return {"rate": self.rate} | {
-            name: Spread(values, "ms")
-            for name, values in zip(names, zip(*by_run, strict=True), strict=True)
-        }
+        return (
+            {"rate": self.rate}
+            | {
+                name: Spread(values, "ms")
+                for name, values in zip(names, zip(*by_run, strict=True), strict=True)
+            }
+            | dict(
+                self._of_streams() if all(one.tokens.output_tokens for one in self.results) else ()
+            )
+        )
+
+    def _of_streams(self) -> Iterator[tuple[str, Spread]]:
+        records = self.records
+        for figure in figures_of(records):
+            values = [figure.value(one) for one in records]
+            known = [value for value in values if value is not None]
+            if len(known) == len(values):
+                yield figure.name, Spread(known, figure.unit)
 
     @property
     def records(self) -> list[RunRecord]:

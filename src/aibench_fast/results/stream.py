@@ -242,7 +242,8 @@ def times_of(found: LatencyHistogram, unit: float = 1.0) -> dict[str, Any] | Non
 
 
 _ONE_TOKEN_MS = 1 / US_PER_MS
-_LENGTHS = ("OutputTokensPerRequest", "InputTokensPerRequest")
+LENGTHS = ("OutputTokensPerRequest", "InputTokensPerRequest")
+"""Figures in tokens; all others with a histogram are times."""
 
 
 def _histograms(
@@ -266,6 +267,15 @@ def _histograms(
     }
 
 
+def stream_histogram(stream: Mapping[str, Any], key: str) -> LatencyHistogram:
+    """Return the histogram of a figure of a result, empty without any; of LENGTHS in microseconds.
+
+    ConfigError if it is none.
+    """
+    encoded, times = stream["Histograms"].get(key), stream.get(key)
+    return LatencyHistogram.decode(encoded) if encoded and times else LatencyHistogram.empty()
+
+
 def stream_figures(
     tokens: Tokens, latencies: LatencyHistogram, service: LatencyHistogram | None
 ) -> Mapping[str, Any] | None:
@@ -281,7 +291,7 @@ def stream_figures(
     found = _histograms(tokens, latencies, service)
     return {
         **{
-            name: times_of(one, _ONE_TOKEN_MS if name in _LENGTHS else 1.0)
+            name: times_of(one, _ONE_TOKEN_MS if name in LENGTHS else 1.0)
             for name, one in found.items()
         },
         "OutputTokens": tokens.output_tokens,

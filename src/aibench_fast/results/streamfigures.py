@@ -6,7 +6,7 @@ from functools import partial
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.servers import Figure
-from aibench_fast.results.streamnames import RATES, TIMES, NamedTimes, key_words
+from aibench_fast.results.streamnames import RATES, TIMES, NamedRate, NamedTimes
 
 SHOWN_QUANTILES = {"q50": "p50", "q99": "p99"}
 
@@ -29,13 +29,12 @@ def shown_times(runs: Iterable[RunRecord]) -> list[NamedTimes]:
     return [times for times in TIMES if any(times.is_shown(stream) for stream in streams)]
 
 
-def _per_second(run: RunRecord, key: str) -> float | None:
-    return (run.stream or {}).get(key) or None
+def _per_second(run: RunRecord, rate: NamedRate) -> float | None:
+    return rate.of(run.stream or {})
 
 
 _RATES = [
-    Figure(name, key_words(key), f"{name}/s", partial(_per_second, key=key), max)
-    for name, key in RATES.items()
+    Figure(rate.name, rate.words, rate.unit, partial(_per_second, rate=rate), max) for rate in RATES
 ]
 
 

@@ -52,8 +52,33 @@ TIMES = (
     NamedTimes("tpot", "TimePerOutputToken"),
     NamedTimes("gap", "ChunkGap"),
 )
-RATES = {"tokens": "OutputTokensPerSecond"}
-"""Keys of figures of which more is better, by name."""
+
+
+@dataclass(frozen=True)
+class NamedRate:
+    """A figure a second, of which more is better."""
+
+    name: str
+    """In options, such as `goodput`."""
+    key: str
+    """In `StreamFigures`."""
+    unit: str
+
+    @property
+    def words(self) -> str:
+        """The key in words, such as `output tokens per second`."""
+        return key_words(self.key)
+
+    def of(self, stream: Mapping[str, Any]) -> float | None:
+        """Return the rate among a result's figures; None without any."""
+        return stream.get(self.key) or None
+
+
+RATES = (
+    NamedRate("tokens", "OutputTokensPerSecond", "tokens/s"),
+    NamedRate("tokens_per_user", "OutputTokensPerSecondPerUser", "tokens/s/user"),
+    NamedRate("goodput", "Goodput", "good requests/s"),
+)
 
 
 def key_words(key: str) -> str:
@@ -79,7 +104,7 @@ def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
 
 def stream_words(stream: Mapping[str, Any]) -> str:
     """Return the rates and medians of figures of streams, for a line."""
-    rates = [f"{value:.1f} {name}/s" for name, key in RATES.items() if (value := stream.get(key))]
+    rates = [f"{value:.1f} {rate.unit}" for rate in RATES if (value := rate.of(stream))]
     medians = [
         f"{times.name} {found['q50']:.3f}"
         for times in TIMES

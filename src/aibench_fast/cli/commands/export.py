@@ -4,8 +4,12 @@ import argparse
 from pathlib import Path
 
 from aibench_fast.cli.options.resultfiles import add_results, load_results, results_read
+from aibench_fast.cli.output import note
+from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.results import export
+from aibench_fast.results.folder import Loaded
+from aibench_fast.results.othertools import TOOLS, like
 
 FORMATS = {"csv": export.format_csv, "openmetrics": export.format_openmetrics}
 
@@ -16,7 +20,13 @@ EXAMPLE = "aibench-fast export results --format openmetrics --out results.prom"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_results(parser)
-    parser.add_argument("--format", choices=FORMATS, required=True, help="write this format")
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--format", choices=FORMATS, help="write this format")
+    form.add_argument(
+        "--like", choices=TOOLS,
+        help="write streams of tokens as JSON with the names and definitions of this tool: vLLM's "
+        "benchmark or AIPerf; of several results one in each line",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write to this file (default: standard output)"
     )
@@ -27,9 +37,19 @@ def _export(options: argparse.Namespace) -> int:
     check_outputs([("--out", options.out)])
     loaded = load_results(options.results, options.prefix)
     check_outputs([("--out", options.out)], results_read(loaded))
-    text = FORMATS[options.format](loaded.records)
+    text = _like(options.like, loaded) if options.like else FORMATS[options.format](loaded.records)
     if options.out:
         write_text(options.out, text)
     else:
         print(text, end="")
     return 0
+
+
+def _like(tool: str, loaded: Loaded) -> str:
+    """Return the results with streams of tokens; note the others on stderr."""
+    streams = [run for run in loaded.records if run.stream]
+    if not streams:
+        raise ConfigError(f"--like {tool}: none of the results has streams of tokens")
+    if others := len(loaded.records) - len(streams):
+        note(f"{others} results are left out: they have no streams of tokens")
+    return like(tool, streams)
