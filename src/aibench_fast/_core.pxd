@@ -75,9 +75,17 @@ cdef extern from "tensormap.h" nogil:
         uint64_t seed, errstr_t errstr)
     void tensormap_close(tensormap *map)
     int tensormap_of_batches(tensormap *map, uint64_t count, uint64_t batch, errstr_t errstr)
+    int tensormap_ring(
+        tensormap *ring, const tensormap *of, uint64_t first, uint64_t count, errstr_t errstr)
     size_t tensormap_batch_bytes(const tensormap *map, uint64_t first, uint64_t batch)
     int tensormap_read(
         const tensormap *map, uint64_t first, uint64_t batch, char *out, errstr_t errstr)
+
+
+cdef extern from "bodymap.h" nogil:
+    int bodymap_open_files(
+        tensormap *map, const char **paths, size_t count, errstr_t errstr)
+    int bodymap_open_lines(tensormap *map, const char *path, errstr_t errstr)
 
 
 cdef extern from "jsontensors.h" nogil:

@@ -95,6 +95,18 @@ class Tensors:
         ConfigError if a file cannot be mapped.
         """
     @staticmethod
+    def open_files(files: Sequence[Path]) -> Tensors:
+        """Map files, each of which is a tensor of its own length, even an empty one.
+
+        ConfigError if one cannot be mapped.
+        """
+    @staticmethod
+    def open_lines(file: Path) -> Tensors:
+        """Map a file whose lines are tensors, without white space around them; none may be there.
+
+        ConfigError if it cannot be mapped.
+        """
+    @staticmethod
     def generate(tensor_count: int, tensor_bytes: int, dtype: str, seed: int) -> Tensors:
         """Generate tensors from a seed without the GIL; see native/tensordata.h.
 
@@ -103,10 +115,18 @@ class Tensors:
     @staticmethod
     def of_batches(batches: Sequence[bytes], batch: int) -> Tensors:
         """Take whole batches of `batch` tensors as they are sent; their lengths may differ."""
+    def ring(self, first: int, count: int) -> Tensors:
+        """Return `count` tensors of files or lines from index `first` on, without a copy.
+
+        The first follows the last.
+        """
     def __len__(self) -> int:
         """Return the number of tensors."""
-    def batch_bytes(self, count: int) -> int:
-        """Return the size of a batch of `count` tensors, in bytes."""
+    def batch_bytes(self, count: int, first: int = 0) -> int:
+        """Return the size of a batch of `count` tensors from index `first` on, in bytes.
+
+        IndexError if there is no tensor `first`.
+        """
     def read(self, first: int, count: int) -> bytes:
         """Return a copy of `count` tensors from index `first` on, wrapping around at the end.
 

@@ -156,14 +156,25 @@ cdef tensor_dtype _dtype(str name) except *:
     return <tensor_dtype><int>_DTYPES[name]
 
 
+cdef const char **_native_paths(list paths) except NULL:
+    """An array of paths, which the caller frees; `paths` keep their bytes alive."""
+    cdef const char **native_paths = <const char **>calloc(len(paths), sizeof(char *))
+    cdef size_t place
+    if native_paths == NULL:
+        raise MemoryError
+    for place, path in enumerate(paths):
+        native_paths[place] = path
+    return native_paths
+
+
 cdef class Tensors:
     """Tensors in memory that requests are sent from; see native/tensormap.h."""
 
     cdef tensormap _map
-    cdef object _batches  # Sequence[bytes], kept alive
+    cdef object _kept  # alive: the bytes of batches, or the Tensors whose pages these are
 
     def __init__(self):
-        raise TypeError("call Tensors.open, Tensors.generate or Tensors.of_batches")
+        raise TypeError("call Tensors.open, Tensors.generate or another of its functions")
 
     def __dealloc__(self):
         tensormap_close(&self._map)
@@ -173,15 +184,35 @@ cdef class Tensors:
         cdef Tensors tensors = Tensors.__new__(Tensors)
         cdef errstr_t errstr
         paths = [os.fsencode(file) for file in files]
-        cdef const char **native_paths = <const char **>calloc(len(paths), sizeof(char *))
-        cdef size_t place
-        if native_paths == NULL:
-            raise MemoryError
-        for place, path in enumerate(paths):
-            native_paths[place] = path
+        cdef const char **native_paths = _native_paths(paths)
         cdef int status = tensormap_open(
             &tensors._map, native_paths, len(paths), tensor_bytes, errstr)
         free(native_paths)
+        if status < 0:
+            raise ConfigError(_text(errstr))
+        return tensors
+
+    @staticmethod
+    def open_files(files):
+        cdef Tensors tensors = Tensors.__new__(Tensors)
+        cdef errstr_t errstr
+        paths = [os.fsencode(file) for file in files]
+        cdef const char **native_paths = _native_paths(paths)
+        cdef int status = bodymap_open_files(&tensors._map, native_paths, len(paths), errstr)
+        free(native_paths)
+        if status < 0:
+            raise ConfigError(_text(errstr))
+        return tensors
+
+    @staticmethod
+    def open_lines(file):
+        cdef Tensors tensors = Tensors.__new__(Tensors)
+        cdef errstr_t errstr
+        path = os.fsencode(file)
+        cdef const char *native_path = path
+        cdef int status
+        with nogil:
+            status = bodymap_open_lines(&tensors._map, native_path, errstr)
         if status < 0:
             raise ConfigError(_text(errstr))
         return tensors
@@ -207,17 +238,29 @@ cdef class Tensors:
             raise InternalError(f"{len(batches)} batches of {batch} tensors: both must be at least 1")
         if tensormap_of_batches(&tensors._map, len(batches), batch, errstr) < 0:
             raise ConfigError(_text(errstr))
-        tensors._batches = [bytes(one) for one in batches]
-        for i, one in enumerate(tensors._batches):
+        tensors._kept = [bytes(one) for one in batches]
+        for i, one in enumerate(tensors._kept):
             tensors._map.batches[i].iov_base = PyBytes_AS_STRING(one)
             tensors._map.batches[i].iov_len = len(one)
+        return tensors
+
+    def ring(self, uint64_t first, uint64_t count):
+        cdef Tensors tensors = Tensors.__new__(Tensors)
+        cdef errstr_t errstr
+        if self._map.batches == NULL or self._map.tensor_count == 0:
+            raise InternalError("a ring is of tensors that each have their own length")
+        if tensormap_ring(&tensors._map, &self._map, first, count, errstr) < 0:
+            raise ConfigError(_text(errstr))
+        tensors._kept = self
         return tensors
 
     def __len__(self):
         return self._map.tensor_count
 
-    def batch_bytes(self, uint64_t count):
-        return tensormap_batch_bytes(&self._map, 0, count)
+    def batch_bytes(self, uint64_t count, uint64_t first=0):
+        if first >= self._map.tensor_count:
+            raise IndexError(f"tensor {first}: there are {self._map.tensor_count}")
+        return tensormap_batch_bytes(&self._map, first, count)
 
     def read(self, uint64_t first, uint64_t count):
         cdef errstr_t errstr

@@ -130,7 +130,7 @@ def test_a_get_has_no_body(cli: Cli, endpoint: Endpoint) -> None:
     ("reply", "options", "words"),
     [
         ((404, b'{"error": "no such path"}', {}), (), "HTTP 404: no such path"),
-        ((302, b"", {"Location": "/other"}), (), "HTTP 302: "),
+        ((302, b"", {"Location": "/other"}), (), "HTTP 302:  (Location: /other)"),
         ((202, b"queued", {}), ("--success", "200,201"), "HTTP 202: queued"),
         ((429, b"", {"Retry-After": "7"}), (), "HTTP 429:  (Retry-After: 7)"),
         ((200, b"<html>", {}), ("--reply", "json"), "the reply is not JSON"),

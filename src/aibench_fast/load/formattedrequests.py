@@ -38,6 +38,7 @@ def format_requests(
     wanted = min(different, requests) if requests else different
     given = min(tensor_count, wanted * kind.batch_size)
     formatted: list[list[bytes]] = []
+    shows = kind.has_strings and not session.sends_bodies
     used_bytes = 0
     for number in range(wanted):
         try:
@@ -47,7 +48,7 @@ def format_requests(
         parts_bytes = sum(map(len, parts))
         if used_bytes + parts_bytes > memory_bytes:
             break
-        if kind.has_strings and number % REQUESTS_A_STEP == 0:
+        if shows and number % REQUESTS_A_STEP == 0:
             fitting = memory_bytes // parts_bytes * kind.batch_size
             total = given if source.is_in_order else min(given, fitting)
             done = min(total, number * kind.batch_size)
@@ -69,6 +70,8 @@ def format_requests(
             f"one of whose requests takes {parts_bytes:,} bytes; allow more"
         )
     inputs = [Tensors.of_batches(one, kind.batch_size) for one in zip(*formatted, strict=True)]
+    if session.sends_bodies:
+        inputs.append(source.bodies.ring(source.first, len(formatted)))
     return Formatted(
         sent=Sent(kind, inputs, first=0, skipped=source.first),
         tensors=min(given, len(formatted) * kind.batch_size),

@@ -40,7 +40,7 @@ def as_sent(
         else:
             made.append(format_source(source, memory_bytes, requests, observe))
         sent.append(made[-1].sent)
-    if not as_json and not any(source.kind.has_strings for source in sources):
+    if session.sends_bodies or (not as_json and not any(one.kind.has_strings for one in sources)):
         return sent, {}
     form = "Json" if as_json else "String"
     return sent, {

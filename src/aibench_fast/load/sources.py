@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from itertools import count
 
 from aibench_fast import _core
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
+from aibench_fast.load.mappedbodies import Bodies, open_bodies
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.results.events import Digesting, Observer
-from aibench_fast.tensors import bodies, conversations, prompts, strings, tensorfile
+from aibench_fast.tensors import conversations, prompts, strings, tensorfile
 from aibench_fast.tensors.conversations import Conversations
 from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.shards import files_of
@@ -23,7 +24,7 @@ from aibench_fast.tensors.trace import Trace
 from aibench_fast.tensortype import VALUE_BYTES
 from aibench_fast.units import described_size
 
-AnyTensors = _core.Tensors | Strings | Trace | Conversations
+AnyTensors = _core.Tensors | Strings | Trace | Conversations | Bodies
 PIECE_BYTES = 1 << 20
 MAX_COMPARED = 100_000
 """Tensors that are compared with the first one."""
@@ -53,6 +54,18 @@ class Source:
         """Return the tensors of the request of this number, from 0 on."""
         first = self.first + number * self.batch_size
         return [tensors.read(first % len(tensors), self.batch_size) for tensors in self.inputs]
+
+    @property
+    def bodies(self) -> _core.Tensors:
+        """Return the bodies of requests in mapped files; InternalError if it has none."""
+        (bodies,) = self.inputs
+        if not isinstance(bodies, Bodies):
+            raise InternalError(f"{self.kind.model} has no bodies that lie in files")
+        return bodies.mapped
+
+    def body_bytes(self, number: int) -> int:
+        """Return the size of the body of the request of this number."""
+        return self.bodies.batch_bytes(1, (self.first + number) % self.tensor_count)
 
     def asked(self) -> AskedKind:
         """Return the kind as a protocol knows it, with the tensors of the request on trial.
@@ -176,7 +189,7 @@ def _open(one: InputTensor, tensor_count: int, seed: int) -> AnyTensors:
     if one.is_prompts and one.file is not None:
         return conversations.read(one.file)
     if one.is_body:
-        return Strings([[b""]]) if one.file is None else bodies.read(one.file)
+        return Strings([[b""]]) if one.file is None else open_bodies(one.file)
     if one.file is None:
         if one.is_strings:
             return strings.generate(tensor_count, one.shape, seed)

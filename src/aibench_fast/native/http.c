@@ -19,6 +19,7 @@
 #define BODY_SPARE_BYTES (1024 * 1024)
 #define FIELD_BYTES 48 /* no header that is read has a longer name */
 #define VALUE_BYTES 32
+#define LOCATION_BYTES 160
 #define LENGTH_DIGITS_MAX 18
 
 struct http_reader {
@@ -31,13 +32,14 @@ struct http_reader {
     size_t headers_bytes;
     char field[FIELD_BYTES];
     size_t field_bytes;
-    char value[VALUE_BYTES];
+    char value[LOCATION_BYTES];
     size_t value_bytes;
     bool has_binary;    /* the reply says how long its JSON is; the outputs follow it */
     bool length_is_wrong; /* this length is not a number, or is given twice */
     size_t json_length; /* as the reply says */
     char retry_after[VALUE_BYTES]; /* as the reply says, or empty */
     char encoding[VALUE_BYTES];    /* of the body, as the reply says; empty: none */
+    char location[LOCATION_BYTES]; /* as the reply of any endpoint says, or empty */
     uint64_t body_bytes;
     char *json; /* the JSON of the body, as far as there is room */
     size_t json_bytes;
@@ -235,6 +237,42 @@ static int on_message_complete(llhttp_t *parser)
     return HPE_PAUSED;
 }
 
+/* on_message_begin for any endpoint. */
+static int on_any_begin(llhttp_t *parser)
+{
+    struct http_reader *r = parser->data;
+    r->location[0] = '\0';
+    return on_message_begin(parser);
+}
+
+/* on_header_value_complete for any endpoint. */
+static int on_any_value_complete(llhttp_t *parser)
+{
+    struct http_reader *r = parser->data;
+    if (FIELD_IS(r, "location"))
+        snprintf(r->location, sizeof r->location, "%.*s", (int)r->value_bytes, r->value);
+    note_header(r);
+    r->field_bytes = 0;
+    r->value_bytes = 0;
+    return 0;
+}
+
+/* on_body for any endpoint: only JSON is kept whole. */
+static int on_any_body(llhttp_t *parser, const char *at, size_t bytes)
+{
+    struct http_reader *r = parser->data;
+    const struct http_plan *plan = plan_of(r);
+    r->body_bytes += bytes;
+    if (r->body_bytes > plan->json_bytes_max) {
+        llhttp_set_error_reason(parser, "a body that is too long");
+        return HPE_USER;
+    }
+    if (plan->body_rule == HTTP_BODY_JSON && bytes > r->json_capacity - r->json_bytes)
+        make_json_room(r, bytes);
+    append(r->json, r->json_capacity, &r->json_bytes, at, bytes);
+    return 0;
+}
+
 static const llhttp_settings_t settings = {
     .on_message_begin = on_message_begin,
     .on_status = count_header,
@@ -244,6 +282,18 @@ static const llhttp_settings_t settings = {
     .on_chunk_extension_name = count_header,
     .on_chunk_extension_value = count_header,
     .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+static const llhttp_settings_t any_settings = {
+    .on_message_begin = on_any_begin,
+    .on_status = count_header,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_any_value_complete,
+    .on_chunk_extension_name = count_header,
+    .on_chunk_extension_value = count_header,
+    .on_body = on_any_body,
     .on_message_complete = on_message_complete,
 };
 
@@ -272,6 +322,17 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     }
     llhttp_init(&r->parser, HTTP_RESPONSE, &settings);
     r->parser.data = r;
+    return r;
+}
+
+/* open_reader for any endpoint. */
+static void *open_any_reader(struct replycheck *check, const struct reader_size *size)
+{
+    struct http_reader *r = open_reader(check, size);
+    if (r != NULL) {
+        llhttp_init(&r->parser, HTTP_RESPONSE, &any_settings);
+        r->parser.data = r;
+    }
     return r;
 }
 
@@ -512,13 +573,18 @@ static void judge_refusal(struct http_reader *r, int status)
     yyjson_doc_free(document);
 }
 
-/* Reported but ignored: a client that slows down for the server would not measure it under load. */
-static void tell_retry_after(struct http_reader *r)
+static void tell_header(struct http_reader *r, const char *name, const char *value)
 {
     char *message = r->check->message;
     size_t used = strlen(message);
-    if (r->retry_after[0])
-        snprintf(message + used, ERRSTR_BYTES - used, " (Retry-After: %s)", r->retry_after);
+    if (value[0])
+        snprintf(message + used, ERRSTR_BYTES - used, " (%s: %s)", name, value);
+}
+
+/* Reported but ignored: a client that slows down for the server would not measure it under load. */
+static void tell_retry_after(struct http_reader *r)
+{
+    tell_header(r, "Retry-After", r->retry_after);
 }
 
 static void settle(void *of)
@@ -564,6 +630,7 @@ static void settle_any(void *of)
     if (!is_success(plan, status)) {
         judge_refusal(r, status);
         tell_retry_after(r);
+        tell_header(r, "Location", r->location);
     } else if (plan->body_rule == HTTP_BODY_SAME_SIZE && r->body_bytes != plan->body_bytes) {
         replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, the trial's had %zu",
                         (unsigned long long)r->body_bytes, plan->body_bytes);
@@ -622,7 +689,7 @@ const struct protocol http_protocol = {
 
 const struct protocol http_any_protocol = {
     .peer_may_close = true,
-    .open = open_reader,
+    .open = open_any_reader,
     .room = room,
     .came = came,
     .judge = judge,

@@ -1,95 +1,50 @@
 #include "tensormap.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "filemap.h"
 #include "mapguard.h"
 
 #ifndef MADV_POPULATE_READ /* glibc before 2.35 */
 #define MADV_POPULATE_READ 22
 #endif
 
-/* Return the size of the pages that a file takes. */
-static size_t page_bytes(size_t bytes)
+/* Find how many tensors each file has; -1 with errno, and `failed`. */
+static int count_tensors(struct tensormap *map, const struct iovec *files, const char *const *paths,
+                         const char **failed)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    return (bytes + page - 1) / page * page;
-}
-
-/* Find how many tensors each file has, and whether there are gaps between files; -1 with errno, and `failed`. */
-static int measure(struct tensormap *map, const char *const *paths, const char **failed)
-{
-    struct stat status;
-    bool seamless = true;
     for (size_t i = 0; i < map->shard_count; i++) {
-        size_t before_bytes = map->tensor_count * map->tensor_bytes;
         *failed = paths[i];
-        if (stat(paths[i], &status) < 0)
-            return -1;
-        if (status.st_size == 0 || map->tensor_bytes == 0 ||
-            (size_t)status.st_size % map->tensor_bytes != 0) {
+        if (files[i].iov_len == 0 || map->tensor_bytes == 0 || files[i].iov_len % map->tensor_bytes != 0) {
             errno = EINVAL;
             return -1;
         }
-        seamless = seamless && map->mapped_bytes == before_bytes;
         map->shards[i].first = map->tensor_count;
-        map->tensor_count += (uint64_t)status.st_size / map->tensor_bytes;
-        map->mapped_bytes += page_bytes((size_t)status.st_size);
+        map->tensor_count += files[i].iov_len / map->tensor_bytes;
     }
     map->shards[map->shard_count].first = map->tensor_count;
-    map->seamless_count = seamless ? map->tensor_count : 0;
     return 0;
 }
 
-/* Map a file of exactly `bytes` bytes, at an address or anywhere; -1 with errno. */
-static int map_file(const char *path, size_t bytes, const char **base)
+/* Map all files; -1 with errno, and `failed`. */
+static int map_files(struct tensormap *map, struct iovec *files, const char *const *paths, const char **failed)
 {
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    void *mapped = MAP_FAILED;
-    if (fd >= 0 && fstat(fd, &status) == 0) {
-        errno = EAGAIN; /* its size changed */
-        if ((size_t)status.st_size == bytes)
-            mapped = mmap((void *)*base, bytes, PROT_READ, MAP_SHARED | (*base ? MAP_FIXED : 0), fd, 0);
-    }
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = error;
-    if (mapped == MAP_FAILED)
+    if (filemap_measure(files, paths, map->shard_count, failed) < 0 ||
+        count_tensors(map, files, paths, failed) < 0 ||
+        filemap_open(files, paths, map->shard_count, &map->mapped_bytes, failed) < 0)
         return -1;
-    *base = mapped;
-    return 0;
-}
-
-/* Map all files into one range of addresses, reserved without memory; -1 as `measure`. */
-static int map_files(struct tensormap *map, const char *const *paths, const char **failed)
-{
-    const char *base = NULL;
-    if (map->shard_count > 1) {
-        void *range = mmap(NULL, map->mapped_bytes, PROT_NONE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (range == MAP_FAILED)
-            return -1;
-        map->base = base = range;
-    }
+    map->base = files->iov_base;
+    map->seamless_count = map->tensor_count;
     for (size_t i = 0; i < map->shard_count; i++) {
-        struct tensormap_shard *shard = &map->shards[i];
-        size_t bytes = (shard[1].first - shard->first) * map->tensor_bytes;
-        *failed = paths[i];
-        shard->base = base;
-        if (map_file(paths[i], bytes, &shard->base) < 0)
-            return -1;
-        base = shard->base + page_bytes(bytes);
+        map->shards[i].base = files[i].iov_base;
+        if (map->shards[i].base != map->base + map->shards[i].first * map->tensor_bytes)
+            map->seamless_count = 0;
     }
-    map->base = map->shards->base;
     return 0;
 }
 
@@ -97,17 +52,19 @@ int tensormap_open(struct tensormap *map, const char *const *paths, size_t path_
                    size_t tensor_bytes, errstr_t errstr)
 {
     const char *failed = *paths;
+    struct iovec *files = calloc(path_count, sizeof *files);
     *map = (struct tensormap){
         .tensor_bytes = tensor_bytes,
         .shards = calloc(path_count + 1, sizeof *map->shards),
         .shard_count = path_count,
     };
-    mapguard_install();
-    if (map->shards && measure(map, paths, &failed) == 0 && map_files(map, paths, &failed) == 0)
-        return 0;
-    snprintf(errstr, ERRSTR_BYTES, "cannot map %s: %s", failed, strerror(errno));
-    tensormap_close(map);
-    return -1;
+    int status = files && map->shards ? map_files(map, files, paths, &failed) : -1;
+    if (status < 0) {
+        snprintf(errstr, ERRSTR_BYTES, "cannot map %s: %s", failed, strerror(errno));
+        tensormap_close(map);
+    }
+    free(files);
+    return status;
 }
 
 int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tensor_bytes,
@@ -146,6 +103,19 @@ int tensormap_of_batches(struct tensormap *map, uint64_t count, uint64_t batch, 
     return -1;
 }
 
+int tensormap_ring(struct tensormap *ring, const struct tensormap *of, uint64_t first, uint64_t count,
+                   errstr_t errstr)
+{
+    if (tensormap_of_batches(ring, count, 1, errstr) < 0)
+        return -1;
+    for (uint64_t i = 0; i < count; i++)
+        ring->batches[i] = of->batches[(first + i) % of->tensor_count];
+    ring->base = of->base;
+    ring->mapped_bytes = of->mapped_bytes;
+    ring->is_borrowed = true;
+    return 0;
+}
+
 void tensormap_populate(const struct tensormap *map)
 {
     size_t memory_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
@@ -155,8 +125,8 @@ void tensormap_populate(const struct tensormap *map)
 
 void tensormap_close(struct tensormap *map)
 {
-    if (map->base != NULL)
-        munmap((void *)map->base, map->mapped_bytes);
+    if (!map->is_borrowed)
+        filemap_close(map->base, map->mapped_bytes);
     free(map->shards);
     free(map->batches);
     map->base = NULL;

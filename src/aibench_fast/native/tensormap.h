@@ -13,6 +13,7 @@
 #ifndef AIBENCH_TENSORMAP_H
 #define AIBENCH_TENSORMAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -35,6 +36,7 @@ struct tensormap {
     struct tensormap_shard *shards; /* with gaps: one for each file, and one more after the last; otherwise NULL */
     size_t shard_count;
     struct iovec *batches; /* with varying lengths: the bytes of each batch, in order; otherwise NULL */
+    bool is_borrowed; /* another map's pages */
 };
 
 /* Map one file or more. Each holds a whole number of tensors of `tensor_bytes`. */
@@ -47,6 +49,11 @@ int tensormap_generate(struct tensormap *map, uint64_t tensor_count, size_t tens
 
 /* Make a map of `count` batches of `batch` tensors each; the caller then fills in `batches`. */
 int tensormap_of_batches(struct tensormap *map, uint64_t count, uint64_t batch, errstr_t errstr);
+
+/* Make a map of `count` batches of `of`, each of one tensor: from `first` on, wrapping around at the end. `of` must outlive
+ * it. */
+int tensormap_ring(struct tensormap *ring, const struct tensormap *of, uint64_t first, uint64_t count,
+                   errstr_t errstr);
 
 /* Enter the map's pages into the process's page table, so that sending causes no page fault; reads the parts of a file
  * that are not in the page cache. Does nothing if the map would fill half the memory, or before Linux 5.14: pages are

@@ -62,6 +62,9 @@ class RequestSource(Protocol):
     def request(self, number: int) -> list[bytes]:
         """Return the tensors of the request of this number, from 0 on."""
 
+    def body_bytes(self, number: int) -> int:
+        """Return the size of the body of the request of this number, from 0 on."""
+
 
 @dataclass(frozen=True)
 class AskedKind:
@@ -135,6 +138,10 @@ class Session(Protocol):
     """How tensors without strings are sent."""
     facts: Mapping[str, Any]
     """For the result: the version of the protocol's library, and how tensors were sent."""
+
+    @property
+    def sends_bodies(self) -> bool:
+        """Return whether a request is its parts and then its body, which lies in a mapped file."""
 
     def label(self, model: str) -> str:
         """Names a model and how it is run, as results do."""

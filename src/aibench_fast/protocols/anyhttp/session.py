@@ -21,6 +21,8 @@ from aibench_fast.tensortype import STRINGS, split_strings
 
 MAX_TRIAL_BYTES = 512 << 20
 MAX_REPLY_BYTES = 512 << 20
+USUAL_REPLY_BYTES = 256 << 10
+"""What is received at once; a longer reply takes several times."""
 TEXT_SPARE_BYTES = 4096
 """Headers of a reply."""
 _JSON_SUFFIXES = (".json", ".jsonl")
@@ -103,7 +105,7 @@ class AnyHttpSession:
             reply=self._settings.reply,
             body_bytes=len(reply.body),
             body_bytes_max=MAX_REPLY_BYTES,
-            text_bytes=len(reply.body) + TEXT_SPARE_BYTES,
+            text_bytes=min(len(reply.body), USUAL_REPLY_BYTES) + TEXT_SPARE_BYTES,
         )
 
     def _refused(
@@ -116,17 +118,24 @@ class AnyHttpSession:
         """Names the endpoint."""
         return f"HTTP {self._method} - {model}"
 
+    @property
+    def sends_bodies(self) -> bool:
+        """Return whether bodies are sent as they lie."""
+        return self._settings.body is not None
+
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return the beginning of the head, which all requests have in common."""
-        return [self._head, b""]
+        return [self._head, b"", b""] if self.sends_bodies else [self._head, b""]
 
     def formats(self, kind: int) -> bool:
         """Return True: bodies differ in length."""
         return True
 
     def parts(self, kind: int, number: int) -> list[bytes]:
-        """Return all that follows the beginning of the head."""
+        """Return what follows the beginning of the head: its end, and a body if none lies there."""
         asked = self._kinds[kind]
+        if self.sends_bodies:
+            return [end_of_head({"Content-Length": asked.tensors.body_bytes(number)})]
         return [self._rest(asked, asked.tensors.request(number)[0])]
 
     def written(self, worker: int) -> None:
@@ -149,7 +158,7 @@ def _wrong(plan: AnyHttpPlan | TokenPlan, reply: HttpReply) -> str | None:
     fields = "".join(
         f"{name}: {value}\r\n"
         for name, value in reply.headers.items()
-        if name in ("content-encoding", "content-type", "retry-after")
+        if name in ("content-encoding", "content-type", "location", "retry-after")
     )
     head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body)}\r\n{fields}\r\n"
     return judge_http(plan, head.encode("latin-1") + reply.body)

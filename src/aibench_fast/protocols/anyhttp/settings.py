@@ -58,6 +58,9 @@ class AnyHttpSettings(ServerSettings):
             raise ConfigError("`method` GET with `body`: a GET has none; leave one of them out")
         if self.method != "GET" and self.body is None:
             raise ConfigError(f"`method` {self.method} without `body`: give what to send")
+        given = self.content_type
+        if given is not None and not (given.isascii() and given.isprintable() and given.strip()):
+            raise ConfigError(f"`content_type` {given!r}: a type is a line of ASCII, as image/jpeg")
         wrong = [status for status in self.success if status not in _STATUSES]
         if wrong:
             raise ConfigError(f"`success` {wrong[0]}: a status is from 200 to 599")

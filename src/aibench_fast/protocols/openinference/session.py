@@ -34,6 +34,8 @@ _LEAST_PATIENCE_S = 1.0
 class OpenInferenceSession:
     """A `protocols.session.Session` with such a server."""
 
+    sends_bodies = False
+
     def __init__(
         self,
         connect: Connect,

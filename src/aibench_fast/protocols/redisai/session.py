@@ -27,6 +27,8 @@ class RedisAiSession:
 
     encoding = Encoding.BINARY
 
+    sends_bodies = False
+
     def __init__(
         self,
         address: ServerAddress,
