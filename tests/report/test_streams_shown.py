@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from commandline import Cli
@@ -15,10 +15,13 @@ from resultfiles import changed, our_result, token_result
 import aibench_fast
 from aibench_fast.report.charts import charts
 from aibench_fast.report.content import gather
+from aibench_fast.report.text import format_repeats, format_summary
 from aibench_fast.results.folder import load
+from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.results.search import Search, SearchStep
-from aibench_fast.results.streamnames import TIMES
+from aibench_fast.results.stream import StreamFigures, Times
+from aibench_fast.results.streamnames import FROM_DUE, RATES, TIMES
 from aibench_fast.studies.thresholds import parse_expectation
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -211,3 +214,43 @@ def test_a_search_for_tokens_draws_its_targets(tmp_path: Path) -> None:
     assert {row["quantile"] for row in spec["data"]["values"]} == {"ttft.p99", "tpot.p50"}
     targets = [one["data"]["values"] for one in spec["layer"] if "data" in one]
     assert [target["ms"] for target in targets[1]] == [100, 50]
+
+
+def test_the_summary_is_as_the_golden_file() -> None:
+    due = token_result(ttft_ms=300.0).tokens.first_tokens
+    reasoned = token_result(ttft_ms=200.0, seed=2).tokens.first_tokens
+    result = changed(
+        token_result(), first_tokens_due=due, first_answers=reasoned, steady_s=30.0, ramp_s=1.5,
+        drain_s=0.75, steady_millitokens=9_000_000, steady_millistreams=180_000,
+        steady_stream_ns=120 * 10**9, slo={"ttft": 100.0, "tpot": 20.0}, good_streams=210,
+        steady_milligood=120_000, failed_chunks=12,
+    )  # fmt: skip
+    lines = format_summary(result).splitlines()
+    (first,) = (at for at, one in enumerate(lines) if one.startswith("Time to first event"))
+    (last,) = (at for at, one in enumerate(lines) if one.startswith("Chunks of failed streams"))
+    shown = "\n".join(lines[first : last + 1]) + "\n"
+    assert shown == (GOLDEN / "summary_tokens.txt").read_text()
+
+
+def test_repeats_have_intervals_of_figures_of_streams() -> None:
+    made = Repeats([token_result(seed=seed) for seed in range(4)])
+    assert format_repeats(made) == (GOLDEN / "repeats_tokens.txt").read_text()
+    assert "ttft" not in format_repeats(Repeats([our_result(), our_result()]))
+
+
+def test_percentiles_are_of_all_values(both: Path) -> None:
+    rows = chart(both, "streams-ttft-percentiles")["data"]["values"]
+    assert {row["workers"] for row in rows} == {4, 16}
+    assert max(row["one_in"] for row in rows) == 600  # 300 of each of two runs
+
+
+def test_every_time_and_rate_that_is_declared_has_a_name() -> None:
+    """But for what other figures say: the latency, the requests, and the lengths of texts."""
+    others = {"EndToEnd", "RequestsPerSecond", "OutputTokensPerRequest", "InputTokensPerRequest"}
+    declared = {
+        key
+        for key, kind in get_type_hints(StreamFigures).items()
+        if (Times in get_args(kind) or "PerSecond" in key or "Goodput" in key)
+        and not key.endswith(FROM_DUE)
+    }
+    assert {one.key for one in (*TIMES, *RATES)} == declared - others

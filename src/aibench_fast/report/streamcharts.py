@@ -20,8 +20,8 @@ from aibench_fast.report.plot import (
 )
 from aibench_fast.results.files import Cell
 from aibench_fast.results.servers import Figure
-from aibench_fast.results.streamfigures import SHOWN_QUANTILES, figures_of
-from aibench_fast.results.streamnames import RATES, TIMES
+from aibench_fast.results.streamfigures import figures_of
+from aibench_fast.results.streamnames import RATES, SHOWN_QUANTILES, TIMES
 
 SPREAD_NOTE = "The median of each cell's runs; a bar reaches from the lowest to the highest."
 
@@ -148,7 +148,7 @@ def _chart(
     }
     against = "workers" if axis.title == "workers" else "rate"
     return Chart(
-        f"streams-{name}-{against}",
+        f"streams-{name}-{against}".replace("_", "-"),
         f"{title[0].upper()}{title[1:]} against {against}",
         SPREAD_NOTE,
         spec,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aibench_fast.report.streamtext import stream_lines
 from aibench_fast.results.connections import connection_words, reply_words, window_words
 from aibench_fast.results.events import BurnInComplete, Digesting, Formatting, SendingFile, Waiting
 from aibench_fast.results.fields import leaves
@@ -13,7 +14,7 @@ from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import Interval, Outage, Result
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
-from aibench_fast.results.stream import stream_lines
+from aibench_fast.results.streamnames import stream_words
 from aibench_fast.tensortype import describe
 from aibench_fast.units import described_size
 
@@ -303,6 +304,8 @@ def _part_line(part: Figures, seconds: float, unsent: int = 0) -> str:
         figures += [f"{response}q50 {q50}", f"q99 {q99}"]
         if part.service_latencies is not None:
             figures.append(f"service q99 {_median_and_p99(part.service_latencies)[1]}")
+        if part.stream:
+            figures.append(stream_words(part.stream))
     doubts = {
         "failed": part.measured_failed,
         "shed": part.shed,

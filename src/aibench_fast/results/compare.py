@@ -83,7 +83,8 @@ METRICS = (
 def _of_streams(figure: Figure) -> Metric:
     """Return the metric of a figure of streams of tokens."""
     return Metric(
-        figure.name, figure.unit, figure.best is max, figure.value,
+        figure.name, figure.unit, figure.best is max,
+        lambda run: figure.value(run) or None,  # 0 has no logarithm
         HISTOGRAM_STEP_MS if figure.unit == "ms" else 0.0,
     )  # fmt: skip
 

@@ -6,9 +6,7 @@ from functools import partial
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.servers import Figure
-from aibench_fast.results.streamnames import RATES, TIMES, NamedRate, NamedTimes
-
-SHOWN_QUANTILES = {"q50": "p50", "q99": "p99"}
+from aibench_fast.results.streamnames import RATES, SHOWN_QUANTILES, TIMES, NamedRate, NamedTimes
 
 
 def time_ms(run: RunRecord, times: NamedTimes, quantile: str) -> float | None:

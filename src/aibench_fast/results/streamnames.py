@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SHOWN_QUANTILES = {"q50": "p50", "q99": "p99"}
+"""Of times, in tables and comparisons."""
 FROM_DUE = "FromDue"
 """Ends the key of times that count from when requests were due."""
 _FIRST_TOKEN, _FIRST_ANSWER = "TimeToFirstToken", "TimeToFirstAnswer"
@@ -41,7 +43,7 @@ class NamedTimes:
 
         The time to the first answer is that to the first token, unless a model reasons.
         """
-        is_repeated = self.key == _FIRST_ANSWER and stream[self.key] == stream[_FIRST_TOKEN]
+        is_repeated = self.key == _FIRST_ANSWER and stream.get(self.key) == stream.get(_FIRST_TOKEN)
         return self.of(stream) is not None and not is_repeated
 
 
@@ -71,7 +73,7 @@ class NamedRate:
 
     def of(self, stream: Mapping[str, Any]) -> float | None:
         """Return the rate among a result's figures; None without any."""
-        return stream.get(self.key) or None
+        return stream.get(self.key)
 
 
 RATES = (
@@ -104,7 +106,7 @@ def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
 
 def stream_words(stream: Mapping[str, Any]) -> str:
     """Return the rates and medians of figures of streams, for a line."""
-    rates = [f"{value:.1f} {rate.unit}" for rate in RATES if (value := rate.of(stream))]
+    rates = [f"{value:.1f} {rate.unit}" for rate in RATES if (value := rate.of(stream)) is not None]
     medians = [
         f"{times.name} {found['q50']:.3f}"
         for times in TIMES
