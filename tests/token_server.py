@@ -64,15 +64,20 @@ class TokenServer:
             status, len(listed), listed,
         )  # fmt: skip
         self.heads: list[bytes] = []
-        self.asked: list[dict[str, Any]] = []
+        self._bodies: list[bytes] = []
         self.asked_at: list[float] = []
         self.ending_at: dict[int, float] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
-        scheme = "https" if tls else "http"
-        self.address = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.port: int = self._listener.getsockname()[1]
+        self.address = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [json.loads(body) for body in self._bodies]
 
     def _accept(self) -> None:
         while True:
@@ -96,9 +101,9 @@ class TokenServer:
                         connection.sendall(self._models)
                         continue
                     with self._lock:
-                        number = len(self.asked)
+                        number = len(self._bodies)
                         self.heads.append(head)
-                        self.asked.append(json.loads(body))
+                        self._bodies.append(body)
                         self.asked_at.append(time.monotonic())
                     for piece in self._answer(number):
                         self.ending_at[number] = time.monotonic()

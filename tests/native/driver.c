@@ -6,7 +6,7 @@
  * Tensors have TENSOR_BYTES, and are generated if TENSOR_FILE is "-". The figures are read every LOOK_EVERY_NS. Both are
  * set when it is compiled. STOP_AFTER_MS 0: the run ends by itself. REQUESTS_PER_S 0: a closed loop; negative: Poisson
  * arrivals, half of them in a step of a ramp, shed when they are 100 ms late. KINDS above 1: a mix of so many.
- * PROTOCOL: resp, http, grpc or stream. With a CA_FILE it uses TLS, and trusts this authority.
+ * PROTOCOL: resp, http, grpc, stream or tokens. With a CA_FILE it uses TLS, and trusts this authority.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed parts. The last one
  * is the number of requests in the figures of all parts.
  */
@@ -90,6 +90,13 @@ static int http_request(char *before, size_t room, const char **after)
                     "POST /v2/models/m/infer HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                     "Inference-Header-Content-Length: %d\r\nContent-Length: %d\r\n\r\n%s",
                     json_bytes, json_bytes + TENSOR_BYTES, json);
+}
+
+static int tokens_request(char *before, size_t room, const char **after)
+{
+    *after = "";
+    return snprintf(before, room, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n",
+                    TENSOR_BYTES);
 }
 
 static void put_field(char **to, const char *name, const char *value)
@@ -188,11 +195,12 @@ int main(int argc, char **argv)
         {"http", &http_protocol, http_request, 4096},
         {"grpc", &grpc_protocol, grpc_request, 256},
         {"stream", &grpc_stream_protocol, stream_request, 256},
+        {"tokens", &tokenstream_protocol, tokens_request, 4096},
     };
     const struct spoken *spoken = all;
     while (strcmp(spoken->name, argv[10]) != 0)
         if (++spoken == all + sizeof all / sizeof all[0])
-            return fail("the protocol is resp, http, grpc or stream");
+            return fail("the protocol is resp, http, grpc, stream or tokens");
     char greeting_bytes[HTTP2_GREETING_BYTES];
     struct greeting greeting = {greeting_bytes, http2_greeting(greeting_bytes), 1};
     struct tls_config trusted = {.ca_file = argv[11], .server_name = "127.0.0.1"};
@@ -213,21 +221,25 @@ int main(int argc, char **argv)
         texts[2 * i + 1] = (struct request_text){after, strlen(after)};
     }
     uint32_t kind_count = (uint32_t)atoi(argv[9]);
+    bool is_grpc = spoken->request == grpc_request || spoken->request == stream_request;
+    size_t output_bytes = spoken->protocol == &tokenstream_protocol ? 0 : OUTPUT_BYTES;
     for (uint32_t i = 0; i < kind_count; i++) {
         kinds[i] = (struct request_kind){
             .inputs = {&tensors},
             .input_count = 1,
             .texts = texts,
             .batch = 1,
-            .output_bytes = OUTPUT_BYTES,
-            .output_bytes_max = OUTPUT_BYTES,
+            .output_bytes = output_bytes,
+            .output_bytes_max = output_bytes,
             .text_bytes = spoken->text_bytes,
             .id_at = spoken->protocol == &grpc_stream_protocol ? ID_AT : 0,
             .weight = 1 + i,
         };
         if (spoken->protocol == &http_protocol)
             kinds[i].http = http_plan;
-        else if (spoken->protocol->streams)
+        else if (spoken->protocol == &tokenstream_protocol)
+            kinds[i].tokens = (struct token_plan){.token_timeout_ns = 200 * NS_PER_MS};
+        else if (is_grpc)
             kinds[i].grpc = http_plan.outputs;
         else
             kinds[i].plan = resp_plan;
@@ -240,7 +252,7 @@ int main(int argc, char **argv)
     struct endpoint server = {.host = "127.0.0.1", .port = atoi(argv[1]), .tls = tls};
     struct loadgen_config config = {
         .protocol = spoken->protocol,
-        .greetings = spoken->protocol->streams ? &greeting : NULL,
+        .greetings = is_grpc ? &greeting : NULL,
         .servers = &server,
         .server_count = 1,
         .kinds = kinds,

@@ -31,6 +31,7 @@ _GRPC = [*_OUTPUTS, "failures", "grpcstatus", "http2", "mempool", "oipmessage", 
 TARGETS = {
     "resp": Target(["hiredis"], ["replycheck", "stringdata"]),
     "http": Target(["llhttp", "yyjson"], [*_OUTPUTS, "jsonvalues", "failures"]),
+    "tokens": Target(["llhttp", "yyjson"], ["replycheck", "failures", "tokenevent"]),
     "grpc": Target(["nghttp2"], _GRPC, ["frames", "response"]),
     "inferences": Target(["nghttp2"], [*_GRPC, "grpc"], ["frames", "response"]),
     "message": Target([], [*_OUTPUTS, "oipmessage", "wire"], ["response"]),

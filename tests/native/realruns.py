@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fake_grpc import FakeGrpc
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output, reply
+from token_server import DONE, Piece, delta, token_server, usage, whole
 
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
@@ -34,6 +35,7 @@ MODEL = "m"
 STRINGS_MODEL = "words"
 TENSOR_BYTES = 602_112
 TENSORS = 20
+TOKENS: list[Piece] = whole(delta(role="assistant"), *[delta(content="a")] * 20, usage(20), DONE)
 
 
 def build(name: str) -> Path:
@@ -48,11 +50,15 @@ def build(name: str) -> Path:
     return folder / "lib"
 
 
-def runs(folder: Path, redisai: str, inference: str, grpc: str) -> dict[str, list[str]]:
+def runs(
+    folder: Path, redisai: str, inference: str, grpc: str, tokens: str
+) -> dict[str, list[str]]:
     """Return command lines that use all native code, by their description."""
     tensors, small = folder / "tensors.out", folder / "small.out"
     tensors.write_bytes(os.urandom(TENSORS * TENSOR_BYTES))
     small.write_bytes(bytes(range(256)) * 30)
+    prompts = folder / "prompts.jsonl"
+    prompts.write_text('{"text": "one"}\n')
     mix = folder / "mix.toml"
     mix.write_text(
         f'[[request]]\nmodel = "{MODEL}"\nfile = "{small}"\nshape = [4]\nweight = 3\n'
@@ -63,6 +69,7 @@ def runs(folder: Path, redisai: str, inference: str, grpc: str) -> dict[str, lis
            "--hdr-log-file", "run.hlog"]  # fmt: skip
     over_resp, over_http = [*run, "--port", redisai], [*run, "--url", inference]
     over_grpc = [*run, "--url", grpc]
+    prompted = [*run, "--url", f"{tokens}/v1/completions", "--prompts", str(prompts)]
     named = ["--model", MODEL]
     whole = [*named, "--file", str(tensors)]
     return {
@@ -84,6 +91,8 @@ def runs(folder: Path, redisai: str, inference: str, grpc: str) -> dict[str, lis
         "HTTP, strings in JSON": [*over_http, "--model", STRINGS_MODEL, "--encoding", "json"],
         "gRPC": [*over_grpc, *named, "--file", str(small)],
         "gRPC, streams of a mix": [*over_grpc, "--mix", str(mix), "--pipeline", "4"],
+        "streams of tokens": [*prompted, *named, "--token-timeout", "5s"],
+        "streams of tokens by a schedule": [*prompted, *named, "--limit-rps", "100"],
         "gRPC by a schedule": [*over_grpc, *named, "--file", str(small), "--limit-rps", "200"],
     }  # fmt: skip
 
@@ -146,12 +155,13 @@ def main() -> int:
         EmbeddedServer(password=None) as server,
         FakeInference(infer=answer, paths={**STRINGS_PATHS}) as inference,
         FakeGrpc() as grpc,
+        token_server(lambda _: TOKENS) as tokens,
     ):
         with Connection(server.address) as connection:
             load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
         url = f"http://127.0.0.1:{inference.port}"
         port = str(server.address.port)
-        for told, words in runs(Path(folder), port, url, grpc.url).items():
+        for told, words in runs(Path(folder), port, url, grpc.url, tokens.address).items():
             done = subprocess.run(
                 [sys.executable, "-m", "aibench_fast", *words],
                 cwd=folder, env=environment, capture_output=True, text=True, check=False,

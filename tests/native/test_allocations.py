@@ -1,4 +1,4 @@
-"""No memory is allocated for a request over gRPC, once the first ones were answered.
+"""No memory is allocated for a request, once the first ones were answered.
 
 Counted in instructions of the I/O threads in the functions that allocate.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fake_grpc import FakeGrpc
 from grpcfaults import well
+from token_server import CHUNKED, DONE, Piece, chunked, delta, token_server, usage
 
 from benchmarks.perf import callgrind, programs
 from vendored_sources import Sources
@@ -46,19 +47,48 @@ def spent_on_allocating(profile: Path) -> int:
     return spent
 
 
+def spent_by(
+    driver: Path, profile: Path, port: int, requests: int, streams: int, protocol: str
+) -> int:
+    """Run two workers; return the instructions of their thread in allocating functions."""
+    words = (port, 2, 1, requests, GENERATED, 0, 0, streams, 1, protocol)
+    done = subprocess.run(
+        ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", "--compress-pos=no",
+         "--compress-strings=no", callgrind.IO_THREADS_ALONE, driver, *map(str, words)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.split()[:2] == [str(requests), str(requests - 2)]
+    return spent_on_allocating(profile)
+
+
 @pytest.mark.parametrize("streams", [1, 8])
-def test_a_request_allocates_nothing(driver: Path, tmp_path: Path, streams: int) -> None:
+def test_a_request_over_grpc_allocates_nothing(driver: Path, tmp_path: Path, streams: int) -> None:
     spent = []
     for requests in (60, 180):
-        profile = tmp_path / f"{requests}.out"
         with FakeGrpc(well) as server:
-            words = (server.port, 2, 1, requests, GENERATED, 0, 0, streams, 1, "grpc")
-            done = subprocess.run(
-                ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}",
-                 "--compress-pos=no", "--compress-strings=no", callgrind.IO_THREADS_ALONE, driver,
-                 *map(str, words)],
-                check=True, capture_output=True, text=True,
-            )  # fmt: skip
-        assert done.stdout.split()[:2] == [str(requests), str(requests - 2)]
-        spent.append(spent_on_allocating(profile))
+            port = server.port
+            spent.append(spent_by(driver, tmp_path / "of", port, requests, streams, "grpc"))
+    assert spent[0] == spent[1]
+
+
+def of_tokens(events: int) -> list[Piece]:
+    """A stream whose events come in segments that cut some of them."""
+    stream = CHUNKED + chunked([*[delta(content="word")] * events, usage(events), DONE])
+    return [stream[at : at + 1000] for at in range(0, len(stream), 1000)]
+
+
+@pytest.mark.parametrize(
+    ("requests", "events"),
+    [((60, 180), (60, 60)), ((60, 60), (60, 180))],
+    ids=["streams", "events"],
+)
+def test_a_stream_of_tokens_allocates_nothing(
+    driver: Path, tmp_path: Path, requests: tuple[int, int], events: tuple[int, int]
+) -> None:
+    spent = []
+    for request_count, event_count in zip(requests, events, strict=True):
+        pieces = of_tokens(event_count)
+        with token_server(lambda _, pieces=pieces: pieces) as server:  # type: ignore[misc]
+            port = server.port
+            spent.append(spent_by(driver, tmp_path / "of", port, request_count, 1, "tokens"))
     assert spent[0] == spent[1]

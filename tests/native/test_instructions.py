@@ -1,4 +1,4 @@
-"""The user-space instructions of a request: a guard that the load of the machine does not move."""
+"""The user-space instructions of a request, and of an event: guards that load does not move."""
 
 import os
 import platform
@@ -11,6 +11,7 @@ import pytest
 from fake_grpc import FakeGrpc
 from fake_inference import FakeInference
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
+from token_server import CHUNKED, DONE, Piece, chunked, event, token_server, usage, whole
 
 from benchmarks.perf import callgrind, programs
 from vendored_sources import Sources
@@ -20,6 +21,8 @@ GENERATED = Path("-")  # in place of a tensor file
 REQUESTS = (200, 1200)
 PINNED = {("gcc", "12", "x86_64"): {"resp": 2000, "http": 3070, "grpc": 13_650}}
 """Counts by compiler, its major version and the machine; kept within 5 %."""
+PINNED_EVENTS = {("gcc", "12", "x86_64"): {"together": 2160, "apart": 2815}}
+"""Of an event that comes in a receive with others, and in one of its own."""
 WITHIN = 0.05
 AT_MOST = 20_000
 """On any other."""
@@ -87,3 +90,50 @@ def test_a_request_costs_no_more_instructions_than_it_did(
         assert counted <= AT_MOST
     else:
         assert counted == pytest.approx(pinned[protocol], rel=WITHIN)
+
+
+def tokens(count: int) -> list[bytes]:
+    """Events as vLLM sends them."""
+    head = {"id": "chatcmpl-8f6f34c5a1f84a1d", "object": "chat.completion.chunk", "model": "llama"}
+    choice = {"index": 0, "delta": {"content": " word"}, "logprobs": None, "finish_reason": None}
+    return [event({**head, "created": 1_700_000_000, "choices": [choice]})] * count
+
+
+def together(count: int) -> list[Piece]:
+    return [CHUNKED + chunked([*tokens(count), usage(count), DONE])]
+
+
+def apart(count: int) -> list[Piece]:
+    """Return events in receives of their own: the client waits for each."""
+    head, *pieces = whole(*tokens(count), usage(count), DONE)
+    return [head, *(part for piece in pieces for part in (0.004, piece))]
+
+
+@pytest.mark.parametrize(
+    ("answer", "requests", "counts"),
+    [(together, (20, 120), (20, 120)), (apart, (2, 7), (10, 50))],
+    ids=["together", "apart"],
+)
+def test_an_event_costs_no_more_instructions_than_it_did(
+    driver: Path,
+    answer: Callable[[int], list[Piece]],
+    requests: tuple[int, int],
+    counts: tuple[int, int],
+) -> None:
+    found = []
+    for count in counts:
+        pieces = answer(count)
+        with token_server(lambda _, pieces=pieces: pieces) as server:  # type: ignore[misc]
+            found.append(
+                callgrind.instructions_per_request(
+                    driver, server.port, GENERATED, workers=1, threads=1, requests=requests,
+                    protocol="tokens",
+                )
+            )  # fmt: skip
+    counted = (found[1] - found[0]) / (counts[1] - counts[0])
+    pinned = PINNED_EVENTS.get((*compiler(), platform.machine()))
+    if pinned is None:
+        assert counted <= AT_MOST
+    else:
+        # Under load some events come together, which costs less.
+        assert counted <= pinned[answer.__name__] * (1 + WITHIN)

@@ -31,8 +31,7 @@ def generator_of(port: int, *, requests: int, entries: int) -> _core.LoadGenerat
 
 def logged(pieces: Sequence[Piece], *, requests: int = 1, entries: int = 100):  # type: ignore[no-untyped-def]
     with token_server(lambda _: pieces) as server:
-        port = int(server.address.rpartition(":")[2])
-        generator = generator_of(port, requests=requests, entries=entries)
+        generator = generator_of(server.port, requests=requests, entries=entries)
         generator.start()
         assert generator.wait(10)
         found, snapshot = generator.event_log(), generator.snapshot()
@@ -77,8 +76,7 @@ def test_without_entries_there_is_no_log() -> None:
 
 def test_a_run_that_is_not_over_has_no_log_yet() -> None:
     with token_server(lambda _: [0.5, *whole(delta(content="a"), DONE)]) as server:
-        port = int(server.address.rpartition(":")[2])
-        generator = generator_of(port, requests=1, entries=1)
+        generator = generator_of(server.port, requests=1, entries=1)
         generator.start()
         with pytest.raises(InternalError, match="not over"):
             generator.event_log()

@@ -20,9 +20,9 @@ CHAT = "/v1/chat/completions"
 A = whole(delta(content="a"))[1]
 
 
-def unread_bytes(address: str) -> int:
+def unread_bytes(server_port: int) -> int:
     """Return how many bytes lie in the sockets that are connected to a server on this machine."""
-    port = f":{int(address.rpartition(':')[2]):04X}"
+    port = f":{server_port:04X}"
     sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(int(one[4].partition(":")[2], 16) for one in sockets if one[2].endswith(port))
 
@@ -44,7 +44,7 @@ def test_tokens_are_stamped_when_they_came_not_when_they_were_read(tmp_path: Pat
         times.append(time.monotonic())
         time.sleep(0.4)
         os.kill(started[0].pid, signal.SIGCONT)
-        while unread_bytes(server.address):
+        while unread_bytes(server.port):
             time.sleep(0.01)
         yield from whole(DONE)[1:]
 

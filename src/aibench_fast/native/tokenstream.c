@@ -6,17 +6,16 @@
 #include <strings.h>
 
 #include <llhttp.h>
-#include <yyjson.h>
 
 #include "clock.h"
 #include "figures.h"
 #include "kind.h"
+#include "tokenevent.h"
 
 #define ROOM_BYTES (64 * 1024)
 #define EVENT_BYTES_MAX (16 << 20)
+#define EVENT_BYTES_USUAL 512
 #define GAPS_MIN 256
-#define JSON_POOL_BYTES (64 * 1024)
-#define POOL_BYTES_A_BYTE 16 /* what parsing takes at most, roughly */
 #define HEADERS_BYTES_MAX (64 * 1024)
 #define REFUSAL_BYTES_MAX 4096 /* of the body of a refusal */
 #define VALUE_BYTES 64
@@ -26,7 +25,7 @@
 /* What the readers of a thread share: each judges all that it received before another receives. */
 struct stream_shared {
     char room[ROOM_BYTES];
-    char json_pool[JSON_POOL_BYTES];
+    char json_pool[TOKENEVENT_POOL_BYTES];
 };
 
 /* Bytes that are kept from one receive to the next. */
@@ -53,6 +52,7 @@ struct stream_reader {
     size_t value_bytes;
     char content_type[VALUE_BYTES];
     char retry_after[VALUE_BYTES];
+    bool is_stream; /* by its head */
     struct kept refusal;
     struct kept line; /* the part of a line that came */
     struct kept data; /* of an event that is not whole yet */
@@ -92,18 +92,13 @@ static bool keep(struct kept *k, const char *at, size_t bytes, size_t most)
         k->bytes = more;
         k->room = 2 * needed;
     }
-    memcpy(k->bytes + k->count, at, bytes);
+    if (bytes > 0)
+        memcpy(k->bytes + k->count, at, bytes);
     k->count = needed;
     return true;
 }
 
 /* ---- Events ---- */
-
-static const char *text_of(yyjson_val *object, const char *name)
-{
-    const char *text = yyjson_get_str(yyjson_obj_get(object, name));
-    return text && *text ? text : NULL;
-}
 
 /* Make room for one gap more. Return false without memory. */
 static bool make_gap_room(struct stream_reader *r)
@@ -138,67 +133,23 @@ static void note_content(struct stream_reader *r, bool is_answer)
         counter_bump(r->chunks_so_far);
 }
 
-static unsigned flags_of_choice(yyjson_val *choice)
-{
-    yyjson_val *delta = yyjson_obj_get(choice, "delta");
-    unsigned flags = 0;
-    if (text_of(delta, "content") || text_of(choice, "text") || text_of(delta, "refusal") ||
-        yyjson_arr_size(yyjson_obj_get(delta, "tool_calls")) > 0)
-        flags |= EVENT_ANSWER;
-    if (text_of(delta, "reasoning_content") || text_of(delta, "reasoning"))
-        flags |= EVENT_REASONING;
-    if (yyjson_is_str(yyjson_obj_get(choice, "finish_reason")))
-        flags |= EVENT_FINISH;
-    return flags;
-}
-
-/* Several choices, of a request for several answers, may come in one event; they are one chunk. */
-static void read_choices(struct stream_reader *r, yyjson_val *choices)
-{
-    size_t place, count;
-    yyjson_val *choice;
-    yyjson_arr_foreach(choices, place, count, choice)
-        r->flags |= flags_of_choice(choice);
-    if (r->flags & (EVENT_ANSWER | EVENT_REASONING))
-        note_content(r, r->flags & EVENT_ANSWER);
-    r->is_finished |= (r->flags & EVENT_FINISH) != 0;
-}
-
-static void read_error(struct stream_reader *r, yyjson_val *error)
-{
-    const char *words = yyjson_is_str(error) ? yyjson_get_str(error) : text_of(error, "message");
-    replycheck_fail(&r->fault, FAILURE_ERROR_EVENT, "after %llu chunks: %.200s", (unsigned long long)r->marks.chunks,
-                    words ? words : "without words");
-}
-
-static void read_usage(struct stream_reader *r, yyjson_val *usage)
-{
-    yyjson_val *output = yyjson_obj_get(usage, "completion_tokens"), *input = yyjson_obj_get(usage, "prompt_tokens");
-    if (yyjson_is_obj(usage))
-        r->flags |= EVENT_USAGE;
-    if (yyjson_is_uint(output))
-        r->marks.output_tokens = yyjson_get_sint(output);
-    if (yyjson_is_uint(input))
-        r->marks.input_tokens = yyjson_get_sint(input);
-}
-
 static void read_json(struct stream_reader *r, const char *data, size_t bytes)
 {
-    yyjson_alc pool;
-    yyjson_alc_pool_init(&pool, r->shared->json_pool, JSON_POOL_BYTES);
-    bool fits = bytes < JSON_POOL_BYTES / POOL_BYTES_A_BYTE;
-    yyjson_doc *document = yyjson_read_opts((char *)data, bytes, 0, fits ? &pool : NULL, NULL);
-    yyjson_val *root = yyjson_doc_get_root(document), *error = yyjson_obj_get(root, "error");
-    if (r->is_error && error == NULL)
-        error = root;
-    if (!yyjson_is_obj(root) && !r->is_error)
+    struct token_event event;
+    struct token_marks *m = &r->marks;
+    if (!tokenevent_read(&event, data, bytes, r->is_error, r->shared->json_pool))
         replycheck_fail(&r->fault, FAILURE_WRONG_REPLY, "an event is not a JSON object: %.*s", (int)(bytes < 60 ? bytes : 60),
                         data);
-    if (r->is_error || (error && !yyjson_is_null(error)))
-        read_error(r, error);
-    read_choices(r, yyjson_obj_get(root, "choices"));
-    read_usage(r, yyjson_obj_get(root, "usage"));
-    yyjson_doc_free(document);
+    if (event.is_error)
+        replycheck_fail(&r->fault, FAILURE_ERROR_EVENT, "after %llu chunks: %.200s", (unsigned long long)m->chunks,
+                        event.words[0] ? event.words : "without words");
+    if (event.flags & (EVENT_ANSWER | EVENT_REASONING))
+        note_content(r, event.flags & EVENT_ANSWER);
+    if (event.output_tokens != TOKENS_UNKNOWN)
+        m->output_tokens = event.output_tokens;
+    if (event.input_tokens != TOKENS_UNKNOWN)
+        m->input_tokens = event.input_tokens;
+    r->flags = event.flags;
 }
 
 static void log_event(struct stream_reader *r)
@@ -220,7 +171,6 @@ static void read_event(struct stream_reader *r, const char *data, size_t bytes)
     m->reads += r->counts_read;
     m->stamped_reads += r->counts_read && r->is_stamped;
     r->counts_read = false;
-    r->flags = 0;
     if (m->first_event_ns == 0)
         m->first_event_ns = r->came_ns;
     if (bytes == strlen(DONE) && memcmp(data, DONE, bytes) == 0) {
@@ -229,6 +179,7 @@ static void read_event(struct stream_reader *r, const char *data, size_t bytes)
     } else {
         read_json(r, data, bytes);
     }
+    r->is_finished |= (r->flags & EVENT_FINISH) != 0;
     if (m->finished_ns == 0 && r->flags & (EVENT_FINISH | EVENT_DONE))
         m->finished_ns = r->came_ns;
     if (r->log)
@@ -395,15 +346,17 @@ static int on_header_value_complete(llhttp_t *parser)
     return 0;
 }
 
-static bool is_stream(struct stream_reader *r)
+static int on_headers_complete(llhttp_t *parser)
 {
-    return llhttp_get_status_code(&r->parser) == 200 && strncasecmp(r->content_type, "text/event-stream", 17) == 0;
+    struct stream_reader *r = parser->data;
+    r->is_stream = llhttp_get_status_code(parser) == 200 && strncasecmp(r->content_type, "text/event-stream", 17) == 0;
+    return 0;
 }
 
 static int on_body(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct stream_reader *r = parser->data;
-    if (is_stream(r))
+    if (r->is_stream)
         read_events(r, at, bytes);
     else if (r->refusal.count < REFUSAL_BYTES_MAX)
         keep(&r->refusal, at, bytes < REFUSAL_BYTES_MAX - r->refusal.count ? bytes : REFUSAL_BYTES_MAX - r->refusal.count,
@@ -429,6 +382,7 @@ static const llhttp_settings_t settings = {
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
     .on_chunk_extension_name = count_header,
     .on_chunk_extension_value = count_header,
     .on_body = on_body,
@@ -470,7 +424,10 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     r->gaps_room = GAPS_MIN;
     r->gaps_ns = malloc(r->gaps_room * sizeof *r->gaps_ns);
     r->pieces = calloc(size->pieces, sizeof *r->pieces);
-    if (r->gaps_ns == NULL || r->pieces == NULL) {
+    r->line.bytes = malloc(EVENT_BYTES_USUAL);
+    r->data.bytes = malloc(EVENT_BYTES_USUAL);
+    r->line.room = r->data.room = EVENT_BYTES_USUAL;
+    if (r->gaps_ns == NULL || r->pieces == NULL || r->line.bytes == NULL || r->data.bytes == NULL) {
         close_reader(r);
         return NULL;
     }
@@ -502,18 +459,14 @@ static void came(void *of, size_t bytes)
 static void judge_refusal(struct stream_reader *r, int status)
 {
     enum failure_kind kind = failure_of_http(status);
-    yyjson_doc *document = yyjson_read(r->refusal.bytes, r->refusal.count, 0);
-    yyjson_val *root = yyjson_doc_get_root(document), *error = yyjson_obj_get(root, "error");
-    const char *words = yyjson_is_str(error) ? yyjson_get_str(error) : text_of(error, "message");
     const char *wait = r->retry_after[0] ? "; Retry-After: " : "";
-    if (words == NULL)
-        words = text_of(root, "message");
-    if (words)
+    errstr_t words = "";
+    tokenevent_error_words(r->refusal.bytes, r->refusal.count, words);
+    if (words[0])
         replycheck_fail(r->check, kind, "HTTP %d: %.160s%s%s", status, words, wait, r->retry_after);
     else
         replycheck_fail(r->check, kind, "HTTP %d: %.*s%s%s", status, (int)(r->refusal.count < 160 ? r->refusal.count : 160),
                         r->refusal.bytes ? r->refusal.bytes : "", wait, r->retry_after);
-    yyjson_doc_free(document);
 }
 
 /* Return what the end of the stream lacks, or NULL. */
@@ -537,7 +490,7 @@ static void settle(void *of)
     uint64_t tokens = token_marks_tokens(&r->marks);
     if (status != 200)
         judge_refusal(r, status);
-    else if (!is_stream(r))
+    else if (!r->is_stream)
         replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, not text/event-stream",
                         r->content_type[0] ? r->content_type : "without a content-type");
     else if (r->fault.kind != FAILURE_NONE)

@@ -20,8 +20,7 @@
 #include <stdint.h>
 
 #include "protocol.h"
-
-#define TOKENS_UNKNOWN (-1)
+#include "tokenevent.h"
 
 /* What has to come before the end of a reply. */
 enum stream_end_rule {

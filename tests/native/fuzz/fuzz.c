@@ -117,7 +117,7 @@ static bool is_last(const struct stream *s, size_t ended)
 {
     const struct protocol *protocol = s->given->protocol;
     if (protocol->streams)
-        return ended == FUZZ_STREAMS;
+        return ended == s->given->requests;
     return protocol->is_last && protocol->is_last(s->reader);
 }
 
@@ -148,6 +148,28 @@ static void check_message(const struct replycheck *check)
         FUZZ_CHECK((unsigned char)check->message[i] >= ' ', "a failure's words are no line of text");
 }
 
+/* Say what came of a stream of tokens, but for times. */
+static void say_marks(struct stream *s)
+{
+    const struct stream_protocol *streams = s->given->protocol->streams;
+    if (streams->marks == NULL)
+        return;
+    const struct token_marks *m = streams->marks(s->reader);
+    const uint64_t counts[] = {
+        m->events,
+        m->chunks,
+        (uint64_t)m->output_tokens,
+        (uint64_t)m->input_tokens,
+        m->first_event_ns != 0,
+        m->first_content_ns != 0,
+        m->first_answer_ns != 0,
+        m->last_content_ns != 0,
+        m->finished_ns != 0,
+        m->ended_ns != 0,
+    };
+    say(s, counts, sizeof counts);
+}
+
 /* Streams that end together may do so in any order: what is said of each is added to what is said of the others. */
 static void add_stream(struct stream *s)
 {
@@ -157,6 +179,7 @@ static void add_stream(struct stream *s)
     else
         s->given->protocol->streams->ended(s->reader, &end);
     say(s, &end.slot, sizeof end.slot);
+    say_marks(s);
     s->said_of_streams += s->said;
     s->said = FNV_OFFSET;
 }
@@ -194,7 +217,8 @@ static uint64_t judge_stream(const struct fuzz_case *given, const char *bytes, s
     s.output = given->copies_output ? malloc(output_room(given)) : NULL;
     s.check.expected = given->kind;
     struct reader_size size = {.unjudged_bytes = output_room(given) + text_bytes, .requests = FUZZ_STREAMS,
-                               .pieces = FUZZ_PIECES};
+                               .pieces = FUZZ_PIECES,
+                               .shared = given->protocol->share ? given->protocol->share() : NULL};
     s.reader = given->protocol->open(&s.check, &size);
     FUZZ_CHECK(s.reader != NULL, "out of memory");
     if (given->protocol->streams)
@@ -214,6 +238,7 @@ static uint64_t judge_stream(const struct fuzz_case *given, const char *bytes, s
     }
     unpoison(&s);
     given->protocol->close(s.reader);
+    free(size.shared);
     free(s.output);
     return s.broke_rules ? ANYTHING : given->protocol->streams ? s.said_of_streams : s.said;
 }

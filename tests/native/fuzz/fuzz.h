@@ -29,6 +29,7 @@ struct fuzz_case {
     bool copies_output; /* the check has somewhere to copy the outputs to */
     bool peer_ends;     /* the peer closes the connection behind the bytes */
     uint64_t cuts_seed;
+    size_t requests; /* of a protocol of streams: how many are under way */
     /* Of a protocol of streams: begin the requests on a new connection, and send what there is to send. */
     void (*begin)(const struct fuzz_case *given, void *reader);
     void (*send)(void *reader);

@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         .copies_output = bytes[0] & 0x80,
         .peer_ends = bytes[1] & 1,
         .cuts_seed = bytes[1],
+        .requests = FUZZ_STREAMS,
         .begin = begin,
         .send = send_all,
         .on_success = on_success,

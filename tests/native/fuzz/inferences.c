@@ -56,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         .kind = kind_of(bytes[0]),
         .peer_ends = bytes[1] & 1,
         .cuts_seed = bytes[1],
+        .requests = FUZZ_STREAMS,
         .begin = begin,
         .send = send_all,
         .on_success = on_success,
