@@ -6,6 +6,7 @@
 # make test-servers  the tests that need servers that others wrote, or a browser
 # make servers those servers, some 3.5 GB under build/servers: KServe, MLServer, BentoML, transformers serve,
 #              guidellm's mock and LiteLLM's proxy
+# make aiperf  NVIDIA's AIPerf for make perf, 1.3 GB under build/servers
 # make dist    sdist and wheel in dist/, installed with all extras in clean environments and tried
 # make fields  the JSON Schema of a result and the page of its fields in docs/, from their declarations
 # make docs    the documentation's site in build/site; dead links are errors
@@ -53,7 +54,7 @@ PYTEST ?=
 # More words for the benchmarks, such as `--rows grpc grpc-small`.
 PERF ?=
 
-.PHONY: bench extras data-vision perf test test-servers servers dist docs fields lint faults moments soak audit clean system \
+.PHONY: bench extras data-vision perf test test-servers servers aiperf dist docs fields lint faults moments soak audit clean system \
     ready installed
 
 bench: ready
@@ -82,12 +83,15 @@ test-servers: $(TEST_SERVERS)
 
 servers: $(patsubst %,$(SERVERS)/%/.installed,kserve mlserver bentoml tokens litellm)
 
+aiperf: $(SERVERS)/aiperf/.installed
+
 $(SERVERS)/kserve/.installed: WANTED := 'kserve==0.21.0'
 $(SERVERS)/mlserver/.installed: WANTED := 'mlserver==1.7.1'
 $(SERVERS)/bentoml/.installed: WANTED := 'bentoml>=1.4'
 # Of this version pip takes the wheel without CUDA where it finds one: 200 MB in place of 5 GB.
 $(SERVERS)/tokens/.installed: WANTED := 'torch==2.13.0' 'transformers[serving]==5.24.0' 'guidellm==0.8.1'
 $(SERVERS)/litellm/.installed: WANTED := 'litellm[proxy]==1.108.7'
+$(SERVERS)/aiperf/.installed: WANTED := 'aiperf==0.13.0'
 $(SERVERS)/%/.installed:
 	$(PYTHON3) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet $(WANTED)

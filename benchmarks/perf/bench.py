@@ -203,6 +203,11 @@ class Bench:
         return programs.compile_c(self.folder / "bare_loop", source, libraries=self.libraries)
 
     @cached_property
+    def bare_stream(self) -> Path:
+        """The bare C loop for streams of tokens."""
+        return programs.compile_c(self.folder / "bare_stream", programs.HERE / "bare_stream.c")
+
+    @cached_property
     def tensors(self) -> Path:
         """The file of distinct tensors."""
         return self.tensor_file(self.effort.tensors)

@@ -5,14 +5,13 @@ Their CPU time is that of the whole process, without that of a run of hardly any
 
 import json
 import re
-import resource
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmarks.perf.programs import output_of
+from benchmarks.perf.programs import cost_of
 from benchmarks.perf.row import Measured
 
 STARTS = 3
@@ -55,7 +54,7 @@ class H2load:
         RuntimeError where a request failed.
         """
         headers = [word for line in self.headers for word in ("-H", line)]
-        printed, cpu_s = _cost(
+        printed, cpu_s = cost_of(
             [self.program, "-c", connections, "-m", streams, "-t", threads, "-n", requests,
              "-d", self.body, *headers, self.url]
         )  # fmt: skip
@@ -97,7 +96,7 @@ class PerfAnalyzer:
         RuntimeError where a request failed.
         """
         before = self._requests()
-        printed, cpu_s = _cost(
+        printed, cpu_s = cost_of(
             [*self.command(), "--concurrency-range", outstanding,
              "--measurement-interval", round(run_s * 1000 / WINDOWS), "--max-trials", WINDOWS,
              "--stability-percentage", 999, *(["-a"] if asynchronous else [])]
@@ -125,15 +124,7 @@ class PerfAnalyzer:
 
 @cache
 def _perf_analyzer_start_cpu_s(perf_analyzer: PerfAnalyzer) -> float:
-    return min(_cost([*perf_analyzer.command(), "--request-count", 1])[1] for _ in range(STARTS))
-
-
-def _cost(command: Sequence[object]) -> tuple[str, float]:
-    """Run a program; return what it printed, and its CPU time in seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    printed = output_of(command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return printed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return min(cost_of([*perf_analyzer.command(), "--request-count", 1])[1] for _ in range(STARTS))
 
 
 def _found(pattern: str, text: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,14 @@ def output_of(command: Sequence[object]) -> str:
         said = done.stderr.strip() or done.stdout.strip()
         raise RuntimeError(f"{' '.join(map(str, command))}: {said}")
     return done.stdout
+
+
+def cost_of(command: Sequence[object]) -> tuple[str, float]:
+    """Run a program; return what it printed, and the CPU time of all its processes in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    printed = output_of(command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return printed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def sanitized(sanitizer: str) -> dict[str, Sequence[str]]:

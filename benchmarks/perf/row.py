@@ -51,17 +51,18 @@ class Row:
 
 
 Setting = TypeVar("Setting")
+Round = TypeVar("Round")
 Rounds = Mapping[str, Sequence[Measured]]
 
 
 def alternate(
-    clients: Mapping[Setting, Callable[[], Measured]], rounds: int
-) -> dict[Setting, list[Measured]]:
+    clients: Mapping[Setting, Callable[[], Round]], rounds: int
+) -> dict[Setting, list[Round]]:
     """Run the clients in turn, every other round in the opposite order.
 
     So a slow moment of the machine, or one that gets slower, hits all of them alike.
     """
-    measured: dict[Setting, list[Measured]] = {name: [] for name in clients}
+    measured: dict[Setting, list[Round]] = {name: [] for name in clients}
     for number in range(rounds):
         for name in list(clients)[:: -1 if number % 2 else 1]:
             measured[name].append(clients[name]())
