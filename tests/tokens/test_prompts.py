@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 from commandline import Cli
+from hypothesis import given
+from hypothesis import strategies as st
 from token_server import DONE, TokenServer, delta, event, token_server, usage, whole
 
 from aibench_fast import Result, RunConfig, read_results, repeat, run, search, sweep
+from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.openai.request import body_of
+from aibench_fast.protocols.openai.settings import Api
 from aibench_fast.results.files import mixed
 from aibench_fast.tensors import prompts
 from aibench_fast.tensors.strings import WORDS
@@ -86,6 +91,13 @@ def test_a_path_of_ones_own(cli: Cli, api: str) -> None:
     assert ("messages" in server.asked[1], "prompt" in server.asked[1]) == (
         api == "openai-chat", api != "openai-chat",
     )  # fmt: skip
+
+
+def test_an_api_as_python_names_it() -> None:
+    bodies = sent(PLAIN, prompt_tokens=3, api="openai-completions")
+    assert all("prompt" in one for one in bodies)
+    with pytest.raises(ConfigError, match="`api` chat: it has to be openai-chat or openai-com"):
+        RunConfig(file=None, url="http://h/", model="m", prompt_tokens=3, api="chat")  # type: ignore[arg-type]
 
 
 def test_drawn_prompts_are_those_of_a_seed() -> None:
@@ -227,15 +239,40 @@ LINES = {
     "no prompt": ('{"words": 1}', 'the line {"words": 1} has no prompt; give one of messages, pro'),
     "no object": ("[1]", "the line [1] has no prompt"),
     "two": ('{"text": "a", "prompt": "b"}', "has prompt and text; give one of mess"),
-    "not JSON": ("{", "the line { is not JSON"),
+    "not JSON": ("{", "--prompts: { is not JSON"),
     "no messages": ('{"messages": "hello"}', "has messages that are not a list of objects"),
     "a number": ('{"text": 5}', "has a text that is not a string"),
     "tokens in a chat": ('{"prompt": [1]}', "has a prompt that is not a string"),
     "no tokens": ('{"text": "a", "max_tokens": 0}', "has max_tokens that are not a whole number"),
     "true": ('{"text": "a", "max_tokens": true}', "has max_tokens that are not a whole number"),
     "nothing": ("", "has no line; each line is a body"),
+    "half a character": ('{"text": "\\ud800"}', "has half a character, a surrogate alone"),
+    "no number": ('{"messages": [{"role": NaN}]}', "NaN is not a number of JSON"),
     "a long line": (f'{{"words": "{"x" * 999}"}}', "xxx... has no prompt"),
 }
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+KEYS = st.sampled_from(["text", "prompt", "messages", "max_tokens", "id"])
+
+
+@given(
+    st.binary() | st.dictionaries(KEYS, JSON, max_size=3).map(lambda one: json.dumps(one).encode()),
+    st.sampled_from([*Api]),
+)
+def test_any_line_becomes_a_body_or_is_refused(line: bytes, api: Api) -> None:
+    try:
+        body = json.loads(body_of(line, api=api, model="m", output_tokens=7, extra={"n": 1}))
+    except ConfigError:
+        return
+    prompt = body["messages"] if api == Api.CHAT else body["prompt"]
+    assert isinstance(prompt, str | list)
+    assert body["stream"] is True
+    assert type(body["max_tokens"]) is int
+    assert body["max_tokens"] >= 1
 
 
 def refused(cli: Cli, *options: object, path: str = CHAT) -> str:
@@ -317,7 +354,7 @@ EXTRA = {
     "stream": ('{"stream": false}', "e.json has stream, which each request has already"),
     "model": ('{"model": "b"}', "has model, which each"),
     "no object": ("[1]", "it has to be a JSON object"),
-    "not JSON": ("{", "cannot read --extra-body e.json: "),
+    "not JSON": ("{", "--extra-body: { is not JSON: "),
 }
 
 
@@ -416,6 +453,18 @@ STRANGERS = {
     "RedisAI": (b"-ERR unknown command\r\n", "no HTTP"),
     "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["RedisAI", "SSH"])
+def test_something_else_at_the_address_without_a_model(cli: Cli, name: str) -> None:
+    reply, words = STRANGERS[name]
+    with stranger(reply) as port:
+        done = cli(
+            "run", "--url", f"http://127.0.0.1:{port}{CHAT}", "--prompt-tokens", 5,
+            "--duration", "1s",
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert f"answered GET /v1/models with {words}" in done.stderr
 
 
 @pytest.mark.parametrize("name", STRANGERS)
@@ -596,3 +645,16 @@ def test_embeddings_are_bodies(cli: Cli, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "formatted" not in done.stdout  # they are sent as they lie
     assert [json.dumps(one) for one in server.asked[1:]] == lines * 2
+
+
+def test_a_body_that_is_not_json(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "e.jsonl").write_text('{"input": "a"')
+    words = refused(cli, "--body", "e.jsonl", path="/v1/embeddings")
+    assert '--body: {"input": "a" is not JSON: ' in words
+    found = answer(b"", "text/plain", "200 OK")
+    with stranger(found) as port:
+        done = cli(
+            "run", "--url", f"http://127.0.0.1:{port}/v1/embeddings", "--body", "e.jsonl",
+            "--content-type", "text/plain", "--max-queries", 1,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openai.request import models_path
 from aibench_fast.protocols.openinference.http.client import HttpClient
@@ -12,17 +12,23 @@ MOST_SHOWN = 10
 
 
 def listed_models(client: HttpClient, target: str) -> list[str] | None:
-    """Return the names that a server lists beside a URL's path; None: it has no such list."""
+    """Return the names that a server lists beside a URL's path; None: it has no such list.
+
+    ServerError if it does not answer as HTTP.
+    """
+    reply = client.ask(models_path(target))
     try:
-        reply = client.ask(models_path(target))
         listed = json.loads(reply.body)["data"] if reply.status == 200 else []
         return [str(one["id"]) for one in listed] or None
-    except (ServerError, ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
 def only_model(address: HttpAddress, target: str) -> str:
-    """Return the only model of a server; ConfigError where it has several, or lists none."""
+    """Return the only model of a server.
+
+    ConfigError where it has several or lists none; ServerError where it does not answer as HTTP.
+    """
     with HttpClient(address) as client:
         found = listed_models(client, target)
     if found is None:

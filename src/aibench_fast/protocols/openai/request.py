@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.anyhttp.jsonbody import read_json, shown
 from aibench_fast.protocols.openai.settings import Api
 
 PATHS = {"/chat/completions": Api.CHAT, "/completions": Api.COMPLETIONS}
 """The ends of URLs; the first one that fits."""
-SHOWN_CHARACTERS = 60
 _GIVEN = ("messages", "prompt", "text")
 _OWN = ("model", "stream", *_GIVEN)
 """The fields that requests have from elsewhere."""
@@ -39,8 +39,8 @@ def read_extra(file: Path | None) -> Mapping[str, Any]:
     if file is None:
         return {}
     try:
-        fields = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        fields = read_json(file.read_bytes(), "extra_body")
+    except OSError as error:
         raise ConfigError(f"cannot read `extra_body` {file}: {error}") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"`extra_body` {file}: it has to be a JSON object")
@@ -56,10 +56,7 @@ def body_of(
     line: bytes, *, api: Api, model: str, output_tokens: int | None, extra: Mapping[str, Any]
 ) -> bytes:
     """Return the body that asks for a stream; ConfigError if the line is not a prompt."""
-    try:
-        prompt = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _wrong(line, f"is not JSON: {error}") from error
+    prompt = read_json(line, "prompts")
     given = [key for key in _GIVEN if isinstance(prompt, dict) and key in prompt]
     if len(given) != 1:
         found = " and ".join(given) or "no prompt"
@@ -77,18 +74,21 @@ def body_of(
         **({} if most is None else {"max_tokens": most}),
         **extra,
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(line, "has half a character, a surrogate alone") from error
 
 
 def _asked(line: bytes, key: str, value: Any, api: Api) -> dict[str, Any]:
     """Return the field of the body that has the prompt."""
     if key == "messages":
-        if api is not Api.CHAT:
+        if api != Api.CHAT:
             raise _wrong(line, f"has messages, which are for {Api.CHAT} alone")
         if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
             raise _wrong(line, "has messages that are not a list of objects")
         return {"messages": value}
-    if api is Api.CHAT:
+    if api == Api.CHAT:
         if not isinstance(value, str):
             raise _wrong(line, f"has a {key} that is not a string")
         return {"messages": [{"role": "user", "content": value}]}
@@ -99,6 +99,4 @@ def _asked(line: bytes, key: str, value: Any, api: Api) -> dict[str, Any]:
 
 
 def _wrong(line: bytes, what: str) -> ConfigError:
-    shown = line[:SHOWN_CHARACTERS].decode("utf-8", "replace")
-    more = "..." if len(line) > SHOWN_CHARACTERS else ""
-    return ConfigError(f"`prompts`: the line {shown}{more} {what}")
+    return ConfigError(f"`prompts`: the line {shown(line)} {what}")

@@ -74,7 +74,10 @@ class OpenAiSession(AnyHttpSession):
         error = super()._refused(client, kind, reply, words)
         if reply.status not in UNKNOWN:
             return error
-        found = listed_models(client, self._target)
+        try:
+            found = listed_models(client, self._target)
+        except ServerError:  # the trial's reply says more
+            found = None
         if found is None and "json" not in reply.headers.get("content-type", ""):
             return ServerError(f"{error}: is it a server of OpenAI's API?")
         if found is None or kind.model in found:
@@ -83,4 +86,4 @@ class OpenAiSession(AnyHttpSession):
 
     def label(self, model: str) -> str:
         """Names the model and how it is asked."""
-        return f"OpenAI {'chat' if self._api is Api.CHAT else 'completion'} - {model} :stream"
+        return f"OpenAI {'chat' if self._api == Api.CHAT else 'completion'} - {model} :stream"

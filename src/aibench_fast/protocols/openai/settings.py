@@ -86,6 +86,8 @@ class OpenAiSettings(AnyHttpSettings):
                 raise ConfigError(
                     f"`{setting}` with prompts of OpenAI's API: requests are made from prompts"
                 )
+        if self.api is not None and self.api not in [*Api]:
+            raise ConfigError(f"`api` {self.api}: it has to be {' or '.join(Api)}")
         named = ("prompts", "prompt_tokens", "trace")
         given = [f"`{name}`" for name in named if getattr(self, name) is not None]
         if len(given) > 1:
