@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.anyhttp.jsonbody import read_json, shown
 from aibench_fast.protocols.openai.settings import Api
 
 PATHS = {"/chat/completions": Api.CHAT, "/completions": Api.COMPLETIONS}
@@ -14,6 +13,7 @@ PATHS = {"/chat/completions": Api.CHAT, "/completions": Api.COMPLETIONS}
 _GIVEN = ("messages", "prompt", "text")
 _OWN = ("model", "stream", *_GIVEN)
 """The fields that requests have from elsewhere."""
+SHOWN_BYTES = 60
 
 
 def api_of(target: str) -> Api | None:
@@ -39,7 +39,7 @@ def read_extra(file: Path | None) -> Mapping[str, Any]:
     if file is None:
         return {}
     try:
-        fields = read_json(file.read_bytes(), "extra_body")
+        fields = _read_json(file.read_bytes(), "extra_body")
     except OSError as error:
         raise ConfigError(f"cannot read `extra_body` {file}: {error}") from error
     if not isinstance(fields, dict):
@@ -56,7 +56,7 @@ def body_of(
     line: bytes, *, api: Api, model: str, output_tokens: int | None, extra: Mapping[str, Any]
 ) -> bytes:
     """Return the body that asks for a stream; ConfigError if the line is not a prompt."""
-    prompt = read_json(line, "prompts")
+    prompt = _read_json(line, "prompts")
     given = [key for key in _GIVEN if isinstance(prompt, dict) and key in prompt]
     if len(given) != 1:
         found = " and ".join(given) or "no prompt"
@@ -99,4 +99,20 @@ def _asked(line: bytes, key: str, value: Any, api: Api) -> dict[str, Any]:
 
 
 def _wrong(line: bytes, what: str) -> ConfigError:
-    return ConfigError(f"`prompts`: the line {shown(line)} {what}")
+    return ConfigError(f"`prompts`: the line {_shown(line)} {what}")
+
+
+def _read_json(text: bytes, setting: str) -> Any:
+    """Return what a setting's file or line is as JSON; ConfigError if it is none."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"`{setting}`: {_shown(text)} is not JSON: {error}") from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _shown(text: bytes) -> str:
+    return text[:SHOWN_BYTES].decode("utf-8", "replace") + ("..." if text[SHOWN_BYTES:] else "")
