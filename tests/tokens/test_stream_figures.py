@@ -1,11 +1,13 @@
 """Figures of streams: the steady window, goodput, and the parts of a run."""
 
+import json
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from ci import examples
-from commandline import Cli
+from commandline import Cli, command
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from token_server import CHUNKED, DONE, Piece, delta, token_server, usage, whole
@@ -243,6 +245,67 @@ def test_a_search_tells_limits_of_requests_from_targets(prompts: Path, tmp_path:
     assert held.good_share == 1
     assert found.search.slo == ["good>=99%", "goodput>=1"]
     assert none.value is None
+
+
+def test_a_killed_run_keeps_the_figures_of_its_last_period(
+    cli: Cli, prompts: Path, tmp_path: Path
+) -> None:
+    """Streams under way are in no figure, and neither is their time."""
+    pieces = stream(first_s=0.05, gap_s=0.01, tokens=6, counted=12)
+    with token_server(lambda _: pieces) as server:
+        words = command(
+            "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
+            "--workers", 4, "--duration", "10m", "--reporting-period", "200ms", "--slo",
+            "ttft=10s", "--json-out-file", "r.json",
+        )  # fmt: skip
+        with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(6):
+                process.stdout.readline()
+            process.kill()
+    done = cli("recover", "r.json.journal")
+    assert (tmp_path / "r.json").exists(), done.stderr
+    found = json.loads((tmp_path / "r.json").read_text())
+    figures = found["Stream"]
+    assert found["Incomplete"]
+    assert figures["OutputTokens"] == 12 * found["Successes"] > 0
+    assert figures["GoodRequests"] == found["Successes"]
+    assert figures["SteadySeconds"] > 0
+    true = 12 * 4 / (figures["EndToEnd"]["mean"] / 1000)
+    assert figures["OutputTokensPerSecond"] == pytest.approx(true, rel=0.15)
+    assert figures["Histograms"].keys() >= {"TimeToFirstToken", "ChunkGap", "EndToEnd"}
+
+
+IMPOSSIBLE = {
+    "goodput without limits": (["--expect", "goodput>5"], "without limits of each request"),
+    "good without limits": (["--expect", "good>99%"], "give --slo too"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_a_run_cannot_have_is_refused_before_anything_is_sent(
+    cli: Cli, prompts: Path, name: str
+) -> None:
+    options, words = IMPOSSIBLE[name]
+    with token_server(lambda _: whole(delta(content="a"), DONE)) as server:
+        to = ("--url", server.address + CHAT, "--prompts", prompts, "--model", "m")
+        done = cli("run", *to, *options)
+        searched = cli("search", *to, "--slo", "goodput=5", "--over", "workers")
+        limits_alone = cli("search", *to, "--slo", "ttft=1s", "--over", "workers")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert words in done.stderr
+    assert searched.returncode == 2
+    assert "--slo 'goodput>=5' without limits of each request" in searched.stderr
+    assert limits_alone.returncode == 2
+    assert "good=99%, beside the limits of each request" in limits_alone.stderr
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("words", ["ttft.p99<1s", "tokens>5", "good>99%"])
+def test_tensors_have_no_figures_of_streams(cli: Cli, words: str) -> None:
+    done = cli("run", "--shape", 16, "--port", 1, "--expect", words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"--expect '{words}': only streams of tokens have it" in done.stderr
 
 
 WRONG = {

@@ -77,6 +77,8 @@ class ServerProtocol(Protocol):
     """Whether what is sent is a body as it lies, and not the tensors of a model."""
     mixes_bodies: ClassVar[bool] = False
     """Whether bodies may be of several kinds."""
+    streams_tokens: ClassVar[bool] = False
+    """Whether replies are streams of tokens."""
     describes_inputs: ClassVar[bool] = False
     """Whether servers say which inputs a model has, so that shapes and dtypes may be left open."""
 

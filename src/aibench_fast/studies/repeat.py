@@ -17,7 +17,7 @@ from aibench_fast.results.result import Result
 from aibench_fast.studies.events import Planned, StudyObserver
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.source import source
-from aibench_fast.studies.thresholds import Expectation, expectations
+from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient
@@ -71,6 +71,7 @@ def repeat(
     if not runs >= 1:
         raise ConfigError(f"runs {runs}: it has to be at least 1")
     expected = expectations(expect)
+    check_possible(expected, config)
     saved_as = None if file is None else Path(file)
     check_outputs(files_written(saved_as, max(runs, most if until else 0)))
     config = dataclasses.replace(config, results_so_far=file is not None)

@@ -27,7 +27,7 @@ from aibench_fast.studies.events import (
 )
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.source import Run, check_split, source
-from aibench_fast.studies.thresholds import Expectation
+from aibench_fast.studies.thresholds import Expectation, check_possible
 from aibench_fast.tensortype import MAX_TENSOR_BYTES
 from aibench_fast.units import described_duration
 
@@ -161,7 +161,9 @@ class _Steps:
         if over != "rate" and config.is_open_loop:
             raise ConfigError(f"over {over} it is a closed loop: leave out `limit_rps`")
         if not targets:
-            raise ConfigError("`slo`: give at least one target, such as p99=50ms")
+            given = ", such as good=99%, beside the limits of each request" if config.slo else ""
+            raise ConfigError(f"`slo`: give at least one target{given or ', such as p99=50ms'}")
+        check_possible(targets, config, "slo")
         self._config = dataclasses.replace(config, results_so_far=True)
         self._targets = targets
         self._over = over

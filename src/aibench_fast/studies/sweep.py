@@ -23,7 +23,7 @@ from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.servers import Server, started
 from aibench_fast.studies.source import Run, check_split, source
 from aibench_fast.studies.sweptmodel import AnyModel, RedisAiModel
-from aibench_fast.studies.thresholds import Expectation, expectations
+from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient
@@ -177,6 +177,8 @@ def sweep(
         swept = [Server(config=config)]
     else:
         swept = [Server.of(config, name, settings) for name, settings in servers.items()]
+    for one in swept:
+        check_possible(expected, one.config)
     plan = Plan(
         compared(swept),
         Grid.of(grid, config, runs),

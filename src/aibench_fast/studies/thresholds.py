@@ -6,11 +6,15 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
+from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.histogram import LatencyHistogram, least_count
 from aibench_fast.results.result import Checked, Result
 from aibench_fast.units import duration_s
+
+if TYPE_CHECKING:
+    from aibench_fast.load.config import RunConfig
 
 MS_PER_S = 1000
 FIGURE = r"(?:[a-z]+\.)?[a-z_]+[\d.]*"
@@ -53,6 +57,8 @@ _SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
 }
 """How many, and of how many."""
 MORE_IS_BETTER = (*RATES, "good")
+_OF_LIMITS = ("goodput", "good")
+_OF_TOKENS = ("tokens", "tokens_per_user", *_OF_LIMITS)
 _KNOWN = (
     "p50, p99, p99.9 and so on, min, mean, max (times), the same behind ttfe., ttft., ttfa., tpot. "
     "or gap. (of streams of tokens), errors, shed, unsent, good (shares), rate, tokens, "
@@ -137,6 +143,24 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
 def expectations(words: Iterable[str | Expectation]) -> list[Expectation]:
     """Return expectations, those that are words parsed; ConfigError if one cannot be."""
     return [parse_expectation(one) if isinstance(one, str) else one for one in words]
+
+
+def check_possible(
+    expected: Iterable[Expectation], config: "RunConfig", setting: str = "expect"
+) -> None:
+    """ConfigError where a run of this config can never have the figure."""
+    for one in expected:
+        of_tokens = one.figure in _OF_TOKENS or _parts(one.figure)[0]
+        if of_tokens and not config.protocol.streams_tokens:
+            raise ConfigError(
+                f"`{setting}` {one.words!r}: only streams of tokens have it; give `prompts`, or "
+                "another figure"
+            )
+        if one.figure in _OF_LIMITS and not config.slo:
+            raise ConfigError(
+                f"`{setting}` {one.words!r} without limits of each request: give `slo` too, such "
+                "as ttft=200ms"
+            )
 
 
 def checked(result: Result, expected: Sequence[Expectation]) -> Result:

@@ -35,7 +35,7 @@ from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.servers import started
 from aibench_fast.studies.source import check_split, source
-from aibench_fast.studies.thresholds import Expectation, expectations
+from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -193,6 +193,7 @@ def _run(options: argparse.Namespace) -> int:
     _check_shown(options)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = expectations(options.expect)
+    check_possible(expected, config)
     made: list[Repeats] = []
     try:
         with (

@@ -25,7 +25,7 @@ from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.progress import progress_bar
 from aibench_fast.studies.search import SEARCH_FILE, Found, search, split_slo
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.thresholds import checked, expectations
+from aibench_fast.studies.thresholds import check_possible, checked, expectations
 from aibench_fast.units import described_duration
 
 RATE_WORKERS = 50
@@ -101,6 +101,7 @@ def _search(options: argparse.Namespace) -> int:
     limits, targets = split_slo(options.slo)
     expected = expectations(options.expect)
     config = run_config(options, server, workers=_workers(options), limit_rps=rate, slo=limits)
+    check_possible(expected, config)
     others = [("--results-dir", options.results_dir / SEARCH_FILE)]  # which the search checks
     check_outputs([("--junit", options.junit)], [*files_read(options, server, config), *others])
     with (

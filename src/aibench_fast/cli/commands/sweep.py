@@ -39,7 +39,7 @@ from aibench_fast.studies.progress import progress_bar
 from aibench_fast.studies.servers import Server
 from aibench_fast.studies.source import check_split, source
 from aibench_fast.studies.sweep import Order, Plan, Sweep, compared
-from aibench_fast.studies.thresholds import expectations
+from aibench_fast.studies.thresholds import check_possible, expectations
 
 EXAMPLE = (
     "aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
@@ -78,6 +78,7 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     servers, reads = [], [("--grid", options.grid)]
     for name, one in named.items():
         config = _common_config(options, one)
+        check_possible(expected, config)
         servers.append(Server(config=config, name=name, embedded=one.embedded))
         reads += files_read(options, one, config)
     reads = [*dict.fromkeys(reads)]

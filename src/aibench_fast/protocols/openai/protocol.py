@@ -22,6 +22,7 @@ class OpenAi(AnyHttp):
     name = "OpenAI's API"
     settings_type = OpenAiSettings
     mixes_bodies = True
+    streams_tokens = True
 
     def __init__(self, settings: OpenAiSettings) -> None:
         """With the settings of a run."""
