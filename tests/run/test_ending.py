@@ -99,7 +99,9 @@ CASES = {
     "sweep": Case(["sweep", *TO, "--runs", 100, "--duration", "300ms"], 2),
     "search": Case(["search", *TO, "--slo", "p99<1s", "--duration", "2s"], 3),
     "selfcheck": Case(["selfcheck"], 6, ENDS_ITSELF),
+    "selfcheck of streams": Case(["selfcheck", "--streams"], 6, ENDS_ITSELF),
     "serve": Case(["serve", "--port", 0], 2, ENDS_ITSELF),
+    "serve tokens": Case(["serve", "--kind", "tokens", "--port", 0], 2, ENDS_ITSELF),
     "prepare": Case(
         ["prepare", "--input", "sample", "--limit", 4000, "--output", "t.out"],
         3,

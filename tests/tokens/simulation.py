@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from aibench_fast import Result, RunConfig, run
+from aibench_fast.server.tokenlog import RECORD, TOKEN, read_log
 from aibench_fast.server.tokenserver import TokenServer
 
-RECORD = np.dtype([("port", "<u2"), ("flags", "<u2"), ("request", "<u4"), ("at_ns", "<i8")])
-ROLE, CONTENT, REASONING, FINISH, USAGE, DONE, CAME = (1 << bit for bit in range(7))
 PROMPT_TOKENS = 5
 
 
@@ -36,7 +35,7 @@ def against(server: TokenServer, prompts: Path, **others: object) -> Result:
 def streams(log: Path) -> list[Any]:
     """The records of each request but the first, the trial, in the order in which they came."""
     found: dict[tuple[int, int], list[Any]] = {}
-    for record in np.fromfile(log, RECORD):
+    for record in read_log(log):
         found.setdefault((int(record["port"]), int(record["request"])), []).append(record)
     _, *others = [np.array(one, RECORD) for one in found.values()]
     return others
@@ -44,4 +43,4 @@ def streams(log: Path) -> list[Any]:
 
 def tokens_of(stream: Any) -> Any:
     """Its records of tokens."""
-    return stream[(stream["flags"] & (CONTENT | REASONING)) != 0]
+    return stream[(stream["flags"] & TOKEN) != 0]

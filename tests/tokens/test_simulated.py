@@ -9,23 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from commandline import Cli
-from simulation import (
+from simulation import PROMPT_TOKENS, against, prompts_in, streams, tokens_of
+
+from aibench_fast.errors import ConfigError
+from aibench_fast.server.tokenlog import (
     CAME,
     CONTENT,
     DONE,
     FINISH,
-    PROMPT_TOKENS,
     REASONING,
-    RECORD,
     ROLE,
     USAGE,
-    against,
-    prompts_in,
-    streams,
-    tokens_of,
+    read_log,
 )
-
-from aibench_fast.errors import ConfigError
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 
 MS = 1_000_000
@@ -63,7 +59,7 @@ def test_requests_beyond_the_limit_wait_for_one_that_ends(prompts: Path, tmp_pat
     simulation = Simulation(prefill_s=0.01, decode_s=0.005, batch_limit=2, log=log)
     with TokenServer(simulation) as server:
         against(server, prompts, workers=6, max_queries=24)
-    records = np.fromfile(log, RECORD)
+    records = read_log(log)
     running = most = 0
     for flags in records["flags"]:
         running += int(flags == ROLE) - int(flags == FINISH)

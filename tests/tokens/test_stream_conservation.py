@@ -23,10 +23,11 @@ from faults.runs import observed
 from hypothesis import event as count_event
 from hypothesis import given
 from hypothesis import strategies as st
-from simulation import CAME, DONE, prompts_in, streams, tokens_of
+from simulation import prompts_in, streams, tokens_of
 
 from aibench_fast import Result, RunConfig
 from aibench_fast.load.profile import parse_profile
+from aibench_fast.server.tokenlog import CAME, DONE
 from aibench_fast.server.tokenserver import FAILURES, Simulation, TokenServer
 
 RATE_PER_S = 200.0

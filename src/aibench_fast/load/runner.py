@@ -224,7 +224,7 @@ def _load_generator(
     sent: Sequence[Sent],
 ) -> _core.LoadGenerator:
     """`sent` are the sources' tensors as they are sent."""
-    _allow_connections(config.workers)
+    allow_connections(config.workers)
     due = arrivals(config, conversations_of(sources))
     tensor_count = sources[0].tensor_count
     written = servers.written(config.workers)
@@ -268,7 +268,7 @@ def _load_generator(
     )
 
 
-def _allow_connections(workers: int) -> None:
+def allow_connections(workers: int) -> None:
     """Let the process open a file for every worker; ConfigError where the system never will."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = workers + OTHER_FILES

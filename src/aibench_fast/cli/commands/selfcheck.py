@@ -9,11 +9,23 @@ from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.cli.options.values import boolean, shape
 from aibench_fast.cli.progress import progress_bar
+from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.studies.selfcheck import MODEL, STEPS, TIMER_RPS, SelfCheck, check_client
+from aibench_fast.studies.selfcheck import (
+    MODEL,
+    STEPS,
+    TIMER_RPS,
+    Machine,
+    SelfCheck,
+    check_client,
+)
+from aibench_fast.studies.streamcheck import (
+    STEPS as STREAM_STEPS,
+)
+from aibench_fast.studies.streamcheck import TOKENS_PER_S, StreamCheck, check_streams
 from aibench_fast.tensortype import DTYPES, canonical, describe
 
 EXAMPLE = "aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2"
@@ -56,6 +68,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="send each request as one DAG instead of three commands",
     )  # fmt: skip
     parser.add_argument(
+        "--streams", action="store_true",
+        help=f"find how many streams of tokens, {TOKENS_PER_S} a second each, the client reads in "
+        "time, against a simulated server on the same cores",
+    )  # fmt: skip
+    parser.add_argument(
         "--json-out-file", type=Path, metavar="FILE",
         help="save the findings as JSON (default: do not)",
     )  # fmt: skip
@@ -65,6 +82,39 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _selfcheck(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", options.json_out_file)])
+    return _of_streams(options) if options.streams else _of_requests(options)
+
+
+def _of_streams(options: argparse.Namespace) -> int:
+    server = ServerOptions.of(options)
+    requests = {
+        "--url, --host, --port or --socket": server.urls or server.is_address_given,
+        "--model": options.model != MODEL,
+        "--shape": options.shape,
+        "--dtype": options.dtype,
+        "--workers": options.workers != 1,
+        "--batch-size": options.batch_size != 1,
+        "--pipeline": options.pipeline != 1,
+        "--use-dag": options.use_dag,
+    }
+    for name, is_given in requests.items():
+        if is_given:
+            raise ConfigError(f"{name} with --streams: streams have none; leave one of them out")
+    with progress_bar(options.quiet, transient=True) as progress:
+        steps = progress.add_task("clock, timer, streams", total=STREAM_STEPS)
+        found = check_streams(options.threads, lambda: progress.advance(steps))
+    _save(options, found)
+    if not options.quiet:
+        print("\n".join([*_machine_lines(found.machine), *_stream_lines(found)]))
+    return 0
+
+
+def _save(options: argparse.Namespace, found: "SelfCheck | StreamCheck") -> None:
+    if options.json_out_file:
+        write_text(options.json_out_file, json.dumps(found.to_json(), indent=2) + "\n")
+
+
+def _of_requests(options: argparse.Namespace) -> int:
     server = ServerOptions.of(options)
     is_given = bool(server.urls) or server.is_address_given
     url = next(iter(server.other_urls()), None)
@@ -88,8 +138,7 @@ def _selfcheck(options: argparse.Namespace) -> int:
     with progress_bar(options.quiet, transient=True) as progress:
         steps = progress.add_task("clock, timer, ceiling, schedule", total=STEPS)
         found = check_client(config, lambda: progress.advance(steps), embedded=not is_given)
-    if options.json_out_file:
-        write_text(options.json_out_file, json.dumps(found.to_json(), indent=2) + "\n")
+    _save(options, found)
     if not options.quiet:
         against = "a model that does nothing, on the same cores"
         if is_given:
@@ -98,14 +147,9 @@ def _selfcheck(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(found: SelfCheck, against: str) -> Iterator[str]:
-    """Yield the findings; `against` says which model the runs were made with."""
-    machine, config, ceiling = found.machine, found.config, found.ceiling
+def _machine_lines(machine: Machine) -> Iterator[str]:
     known = machine.facts
     timer_p50, timer_p99 = machine.timer_errors.quantiles_ms((0.5, 0.99))
-    start_p50, start_p99 = found.scheduled.client.timer_lags.quantiles_ms((0.5, 0.99))
-    (p50,) = ceiling.latencies.quantiles_ms([0.5])
-    request_us = ceiling.client.cpu_s * 1e6 / max(1, ceiling.requests)
     quota = "" if machine.cpu_quota is None else f", a quota of {machine.cpu_quota:g} CPUs"
     yield (
         f"Machine: {known['CpuModel']}, {known['Cores']} cores{quota}, governor "
@@ -116,6 +160,31 @@ def _lines(found: SelfCheck, against: str) -> Iterator[str]:
         f"Timer: wakes {timer_p50:.3f} ms late at p50, {timer_p99:.3f} at p99, "
         f"{machine.timer_errors.max_ms:.3f} at most, {TIMER_RPS} times per second"
     )
+
+
+def _stream_lines(found: StreamCheck) -> Iterator[str]:
+    for step in found.steps:
+        p50, p99, largest = step.errors_ms
+        yield (
+            f"{step.streams:,} streams: {step.events_per_s:,.0f} events/s, times wrong by "
+            f"{p50:.3f} ms at p50, {p99:.3f} at p99, {largest:.3f} at most; {step.cpu_us:.1f} us "
+            f"of CPU an event, busiest thread {step.busiest_thread:.0%}; accuracy {step.accuracy}"
+        )
+    best = found.ceiling
+    most = f"{best.streams:,} streams and {best.events_per_s:,.0f} events/s" if best else "none"
+    yield (
+        f"Ceiling: {most}, with {found.threads} threads against a simulated server on the same "
+        f"cores; {found.beyond}"
+    )
+
+
+def _lines(found: SelfCheck, against: str) -> Iterator[str]:
+    """Yield the findings; `against` says which model the runs were made with."""
+    machine, config, ceiling = found.machine, found.config, found.ceiling
+    start_p50, start_p99 = found.scheduled.client.timer_lags.quantiles_ms((0.5, 0.99))
+    (p50,) = ceiling.latencies.quantiles_ms([0.5])
+    request_us = ceiling.client.cpu_s * 1e6 / max(1, ceiling.requests)
+    yield from _machine_lines(machine)
     yield (
         f"Schedule: requests start {start_p50:.3f} ms late at p50, {start_p99:.3f} at p99, at "
         f"{TIMER_RPS} requests/s"

@@ -24,7 +24,10 @@ DEFAULT_PORT = 6379
 DEFAULT_HTTP_PORT = 8000
 
 
-EXAMPLE = "aibench-fast serve --port 6379"
+EXAMPLE = (
+    "aibench-fast serve --port 6379\n"
+    "  aibench-fast serve --kind tokens --prefill 80ms --decode 10ms --batch-limit 32"
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
