@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rawserver import Listening, read_request
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 Piece = bytes | float
@@ -41,7 +43,7 @@ def whole(*events: bytes) -> list[Piece]:
     return [CHUNKED, *(b"%x\r\n%b\r\n" % (len(one), one) for one in events), b"0\r\n\r\n"]
 
 
-class TokenServer:
+class TokenServer(Listening):
     """Answers request `number`, from 0 on, with given pieces.
 
     `asked` has the bodies, `asked_at` when each was there, and `ending_at` by its number when the
@@ -57,7 +59,6 @@ class TokenServer:
         models: Sequence[str] = (),
     ) -> None:
         self._answer = answer
-        self._tls = tls
         listed = json.dumps({"object": "list", "data": [{"id": one} for one in models]}).encode()
         status = b"200 OK" if models else b"404 Not Found"
         self._models = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -67,35 +68,18 @@ class TokenServer:
         self._bodies: list[bytes] = []
         self.asked_at: list[float] = []
         self.ending_at: dict[int, float] = {}
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.address = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        super().__init__(tls)
 
     @property
     def asked(self) -> list[dict[str, Any]]:
         with self._lock:
             return [json.loads(body) for body in self._bodies]
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-            thread = threading.Thread(target=self._serve, args=(connection,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
             try:
-                while head_and_body := _read(stream):
+                while head_and_body := read_request(stream):
                     head, body = head_and_body
                     if head.startswith(b"GET"):
                         connection.sendall(self._models)
@@ -115,23 +99,6 @@ class TokenServer:
                             connection.sendall(piece)
             except OSError:
                 return
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join()
-
-
-def _read(stream: Any) -> tuple[bytes, bytes] | None:
-    """Return the head and the body of the next request, if there is one."""
-    length, head = 0, b""
-    while (line := stream.readline()) not in (b"\r\n", b""):
-        head += line
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            length = int(value)
-    return (head, bytes(stream.read(length))) if head else None
 
 
 @contextmanager

@@ -2,14 +2,12 @@
 
 import os
 import random
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from commandline import Cli
+from rawserver import RawServer, raw_server
 
 from aibench_fast import ConfigError, RunConfig, run
 from aibench_fast._core import Tensors
@@ -20,74 +18,11 @@ from aibench_fast.results.events import ignore
 MIB = 1 << 20
 
 
-class RawServer:
-    """Answers each request by what `reply` returns of its head and body; None: it closes."""
-
-    def __init__(self, reply: Callable[[bytes, bytes], bytes | None]) -> None:
-        self._reply = reply
-        self.asked: list[tuple[bytes, bytes]] = []
-        self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/p"
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            thread = threading.Thread(target=self._serve, args=(connection,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
-            while True:
-                head = b""
-                while not head.endswith(b"\r\n\r\n"):
-                    line = stream.readline()
-                    if not line:
-                        return
-                    head += line
-                lengths = [
-                    int(line.partition(b":")[2])
-                    for line in head.split(b"\r\n")
-                    if line.lower().startswith(b"content-length:")
-                ]
-                body = stream.read(sum(lengths))
-                self.asked.append((head, body))
-                reply = self._reply(head, body)
-                try:
-                    connection.sendall(reply or b"")
-                except OSError:
-                    return
-                if reply is None or b"Connection: close" in reply or b"HTTP/1.0" in reply:
-                    return
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join()
-
-
-@contextmanager
-def raw_server(reply: Callable[[bytes, bytes], bytes | None]) -> Iterator[RawServer]:
-    server = RawServer(reply)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def endpoint(server: RawServer, body: Path | None, **settings: object) -> RunConfig:
-    usual: dict[str, object] = {"file": None, "url": server.url, "body": body}
+    usual: dict[str, object] = {"file": None, "url": f"{server.address}/p", "body": body}
     return RunConfig(**(usual | settings))  # type: ignore[arg-type]
 
 
@@ -120,7 +55,9 @@ def test_bodies_go_around(folder: Path, seed: int) -> None:
 
 def test_workers_of_several_servers_share_the_bodies(folder: Path) -> None:
     with raw_server(lambda head, body: OK) as one, raw_server(lambda head, body: OK) as other:
-        result = run(endpoint(one, folder, others=(other.url,), workers=4, max_queries=20))
+        result = run(
+            endpoint(one, folder, others=(f"{other.address}/p",), workers=4, max_queries=20)
+        )
     assert (result.successes, result.failures) == (20, {})
     sent = [body for server in (one, other) for _, body in server.asked[1:]]
     assert sorted(sent) == sorted(4 * contents(folder))
@@ -211,7 +148,7 @@ def test_what_cannot_be_mapped_is_one_line(
 ) -> None:
     make(folder)
     with raw_server(lambda head, body: OK) as server:
-        done = cli("run", "--url", server.url, "--body", folder)
+        done = cli("run", "--url", f"{server.address}/p", "--body", folder)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert words in done.stderr
         assert server.asked == []

@@ -20,10 +20,11 @@ from distributed import versions
 from fake_redisai import OK, FakeRedisAI
 from manyclients.conftest import MODEL, WORKERS
 from manyclients.there import change, hide, hide_boot_id, rename_clock_each_time, restore
+from rawserver import raw_server
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast import cluster as dask_cluster
-from aibench_fast.clients import clocks, cluster
+from aibench_fast.clients import clocks, cluster, files
 from aibench_fast.results.events import IntervalLatencies, SendingFile, SoFar
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Interval
@@ -167,6 +168,32 @@ def test_strings_are_those_of_one_client(
             assert counts[0].total() == 120
     quote = "" if name == "lines.jsonl" else '"'
     assert set(counts[0]) == {f"{quote}line {n}{quote}\0".encode() for n in range(50)}
+
+
+def test_a_folder_of_bodies_is_sent_as_its_files(
+    dask: Client, tmp_path: Path, changed: Callable[..., None]
+) -> None:
+    """To clients that lack one of them: an empty one, and one larger than a piece."""
+    folder = tmp_path / "bodies"
+    folder.mkdir()
+    contents = [b"", b"one", os.urandom(files.PIECE_BYTES + 7), b"\r\n"]
+    for number, body in enumerate(contents):
+        (folder / f"{number}.jpg").write_bytes(body)
+    events: list[Any] = []
+    changed(hide, folder / "0.jpg")
+    with raw_server(lambda head, body: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as server:
+        asked = RunConfig(
+            file=None, url=f"{server.address}/p", body=folder, content_type="image/jpeg",
+            workers=WORKERS, max_queries=8,
+        )  # fmt: skip
+        result = run(asked, events.append, client=dask, clients=WORKERS)
+        bodies = [body for _, body in server.asked]
+    assert (result.successes, result.failures) == (8, {})
+    sent = [event for event in events if isinstance(event, SendingFile)]
+    assert sent[-1].done_bytes == sum(map(len, contents))
+    # Each twice, and those of the trials.
+    assert Counter(bodies) - Counter(2 * contents) == Counter([b""] * WORKERS)
+    assert all(b"\r\nContent-Type: image/jpeg\r\n" in head for head, _ in server.asked)
 
 
 def test_a_file_that_differs_on_one_worker_is_told(

@@ -1,7 +1,11 @@
-"""A run's files on the machines of its clients: found by their paths, or sent once through Dask."""
+"""A run's files on the machines of its clients: found by their paths, or sent once through Dask.
+
+A folder is sent as its files one behind another, and taken apart again.
+"""
 
 import dataclasses
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,8 +15,8 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.results.events import Digesting, Observer, SendingFile
+from aibench_fast.tensors import bodies, shards
 from aibench_fast.tensors.digests import digest_of
-from aibench_fast.tensors.shards import files_of
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient
@@ -27,12 +31,13 @@ digest_here = digest_of
 
 
 class _File(NamedTuple):
-    """A file as it is here; a tensor file in shards is one by the name of the whole."""
+    """A file as it is here, or a folder; a tensor file in shards is one by its whole name."""
 
     path: Path
     parts: Sequence[Path]
     digest: str
-    size_bytes: int
+    sizes: Sequence[int]
+    """Of the parts."""
 
 
 def placed(
@@ -83,17 +88,17 @@ def _given(config: RunConfig) -> list[str]:
 
 
 def _read(path: Path, observe: Observer) -> _File:
-    if path.is_dir():
-        raise ConfigError(
-            f"{path}: a folder is not copied to other clients; give a file instead, such as a "
-            ".jsonl file of bodies"
-        )
-    parts = files_of(path)
+    parts = _parts_of(path)
     try:
         digest = digest_of(parts, lambda done, all_: observe(Digesting(done, all_)))
-        return _File(path, parts, digest, sum(part.stat().st_size for part in parts))
+        return _File(path, parts, digest, [part.stat().st_size for part in parts])
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parts_of(path: Path) -> list[Path]:
+    """Return the files of a folder, the shards of a tensor file, or the file itself."""
+    return bodies.files_of(path) if path.is_dir() else shards.files_of(path)
 
 
 def _placed(
@@ -142,16 +147,18 @@ def _send(
 ) -> dict[Place, Path]:
     """Send a file to workers in pieces, each once through the scheduler; where they have it."""
     addresses = [place.address for place in places]
-    done_bytes = 0
-    observe(SendingFile(str(file.path), done_bytes, file.size_bytes, len(places)))
+    done_bytes, all_bytes = 0, sum(file.sizes)
+    observe(SendingFile(str(file.path), done_bytes, all_bytes, len(places)))
     for number, piece in enumerate(_pieces(file.parts)):
         scattered = client.scatter(piece, workers=addresses, broadcast=True, hash=False)
         call = write_piece, file.digest, file.path.suffix, number, scattered
         client.gather(_at_each(client, addresses, *call))
         done_bytes += len(piece)
-        observe(SendingFile(str(file.path), done_bytes, file.size_bytes, len(places)))
-    kept = client.gather(_at_each(client, addresses, keep_file, file.digest, file.path.suffix))
-    return dict(zip(places, kept, strict=True))
+        observe(SendingFile(str(file.path), done_bytes, all_bytes, len(places)))
+    names = [part.name for part in file.parts] if file.path.is_dir() else []
+    members = [*zip(names, file.sizes, strict=False)]
+    kept = _at_each(client, addresses, keep_file, file.digest, file.path.suffix, members)
+    return dict(zip(places, client.gather(kept), strict=True))
 
 
 def _at_each(client: "DaskClient", addresses: Sequence[str], *call: Any) -> list[Any]:
@@ -159,10 +166,17 @@ def _at_each(client: "DaskClient", addresses: Sequence[str], *call: Any) -> list
 
 
 def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:
+    """Yield the joined parts; small ones go together."""
+    gathered = bytearray()
     for part in parts:
         with part.open("rb") as file:
-            while piece := file.read(PIECE_BYTES):
-                yield piece
+            while piece := file.read(PIECE_BYTES - len(gathered)):
+                gathered += piece
+                if len(gathered) == PIECE_BYTES:
+                    yield bytes(gathered)
+                    gathered.clear()
+    if gathered or not any(part.stat().st_size for part in parts):
+        yield bytes(gathered)
 
 
 # What runs in a Dask worker.
@@ -171,7 +185,7 @@ def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:
 def find_file(path: Path, digest: str) -> tuple[Path, str] | None:
     """Return a file's path and SHA-256: its own, or where it was sent to; None: not here."""
     try:
-        return path, digest_here(files_of(path), lambda done, total: None)
+        return path, digest_here(_parts_of(path), lambda done, total: None)
     except OSError:
         received = _received(digest, path.suffix)
         return (received, digest) if received.exists() else None
@@ -193,15 +207,35 @@ def write_piece(digest: str, suffix: str, number: int, piece: bytes) -> None:
         file.write(piece)
 
 
-def keep_file(digest: str, suffix: str) -> Path:
-    """Give a file that was sent whole its name, and return that; ConfigError where it is not."""
-    path = _received(digest, suffix)
-    with _partial(digest, suffix).open("rb") as file:
+def keep_file(digest: str, suffix: str, members: Sequence[tuple[str, int]]) -> Path:
+    """Give a file that was sent whole its name, and return that; ConfigError where it is not.
+
+    `members` are the names and sizes of a folder's files, which it is taken apart into.
+    """
+    path, partial = _received(digest, suffix), _partial(digest, suffix)
+    with partial.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
         raise ConfigError(f"{path}: what was sent has the SHA-256 {found}, not {digest}")
-    _partial(digest, suffix).rename(path)
+    if members:
+        _take_apart(partial, members)
+    partial.rename(path)
     return path
+
+
+def _take_apart(whole: Path, members: Sequence[tuple[str, int]]) -> None:
+    """Make a file a folder of that name."""
+    folder = whole.with_name(f"{whole.name}.parts")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with whole.open("rb") as file:
+        for name, size_bytes in members:
+            with (folder / name).open("wb") as member:
+                left_bytes = size_bytes
+                while piece := file.read(min(left_bytes, PIECE_BYTES)):
+                    left_bytes -= member.write(piece)
+    whole.unlink()
+    folder.rename(whole)
 
 
 def _partial(digest: str, suffix: str) -> Path:
