@@ -11,8 +11,27 @@ from manyclients.there import hide
 from token_server import DONE, delta, token_server, whole
 
 from aibench_fast import RunConfig, run
+from aibench_fast.clients.files import with_files
+from aibench_fast.load.kinds import RequestKind, body_input
+from aibench_fast.protocols.protocol import DrawnPrompts
 
 STREAM = whole(delta(content="a"), DONE)
+
+
+def test_every_file_is_the_one_of_the_client() -> None:
+    own = DrawnPrompts((4, 9), None, Path("of-mix.json"))
+    mix = tuple(RequestKind(name, (body_input(None, own),)) for name in ("a", "b"))
+    asked = RunConfig(file=None, url="http://h/v1/completions", mix=mix, extra_body=Path("e.json"))
+    drawn = RunConfig(
+        file=None, url="http://h/v1/completions", prompt_tokens=5, tokenizer=Path("t.json")
+    )
+    where = {Path(name): Path("/there") / name for name in ("of-mix.json", "e.json", "t.json")}
+    found = with_files(asked, where)
+    assert {one.drawn and one.drawn.tokenizer for kind in found.kinds for one in kind.inputs} == {
+        Path("/there/of-mix.json")
+    }
+    assert found.extra_body == Path("/there/e.json")
+    assert with_files(drawn, where).tokenizer == Path("/there/t.json")
 
 
 @pytest.mark.parametrize("drawn", [True, False])

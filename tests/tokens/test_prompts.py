@@ -18,6 +18,7 @@ from aibench_fast import Result, RunConfig, read_results, repeat, run, search, s
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.openai.request import body_of
 from aibench_fast.protocols.openai.settings import Api
+from aibench_fast.report.content import facts as report_facts
 from aibench_fast.results.files import mixed
 from aibench_fast.tensors import prompts
 from aibench_fast.tensors.strings import WORDS
@@ -534,9 +535,11 @@ def test_a_mix_of_prompts(cli: Cli, tmp_path: Path) -> None:
     assert set(texts(large)) == {"long"}
     assert {one["max_tokens"] for one in large} == {7}
     kinds = json.loads((tmp_path / "r.json").read_text())["Kinds"]
-    assert [(one["Model"], one["Successes"]) for one in kinds] == [
-        ("small", len(small)), ("large", len(large)),
+    assert [(one["Model"], one["Tensors"], one["Successes"]) for one in kinds] == [
+        ("small", "prompts of 5-6 tokens", len(small)), ("large", "lines of p.jsonl", len(large)),
     ]  # fmt: skip
+    assert "Kind small, prompts of 5-6 tokens, weight 3: " in done.stdout
+    assert "Prompts: 81, drawn from seed 0, formatted before the run, " in done.stdout
 
 
 MIXES = {
@@ -594,6 +597,9 @@ def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
     shown = cli("tables", "--dir", "swept")
     assert shown.returncode == 0, shown.stderr
     assert "6-8 in, 3 out" in shown.stdout
+    described = report_facts([*read_results([tmp_path / "swept"])])
+    assert described["Prompts"][0].startswith("generated from seed ")
+    assert "Tensor" not in described
 
 
 def test_a_sweep_from_python(tmp_path: Path) -> None:

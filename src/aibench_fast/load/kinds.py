@@ -18,7 +18,7 @@ from aibench_fast.protocols.protocol import (
 )
 from aibench_fast.protocols.settings import MAX_COUNT, check_range
 from aibench_fast.tensors import bodies, prompts, shards, strings, tensorfile, trace
-from aibench_fast.units import bounds, number_range
+from aibench_fast.units import bounds, described_range, number_range
 
 MAX_KINDS = 64
 MAX_INPUTS = 14
@@ -64,6 +64,13 @@ class InputTensor:
     """Whether it is a trace, whose lines bodies are made from."""
     drawn: DrawnPrompts | None = None
     """The prompts that are drawn instead of bodies of a file."""
+
+    @property
+    def prompts(self) -> str | None:
+        """Return the prompts or bodies in words; None if these are tensors."""
+        if self.drawn is not None:
+            return f"prompts of {described_range(self.drawn.prompt_tokens)} tokens"
+        return f"lines of {self.file}" if self.is_body and self.file is not None else None
 
     @property
     def files(self) -> list[Path]:
@@ -153,9 +160,10 @@ class RequestKind:
 
     @property
     def tensors(self) -> str:
-        """Return the tensors of a request in words."""
+        """Return the tensors of a request in words, or which prompts it is one of."""
         return " and ".join(
-            tensortype.describe(self.request_shape(one), one.dtype) for one in self.inputs
+            one.prompts or tensortype.describe(self.request_shape(one), one.dtype)
+            for one in self.inputs
         )
 
     def check(self, where: str = "") -> None:

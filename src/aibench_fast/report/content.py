@@ -240,15 +240,15 @@ def facts(runs: Sequence[RunRecord]) -> Mapping[str, list[Any]]:
     """Return the set-up of all runs: each fact with its different values, in order."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
-        server = run.server
+        server, things = run.server, run.facts.get("StringsAre", "tensors")
         values = {
             "Client": run.client,
             "Server": server and f"{server.kind} {server.version}",
             "Address": server and server.address,
             "Model": run.model,
             "Request": run.query_label,
-            "Tensor": run.tensor,
-            "Tensors": run.data_file or _generated(run.data_seed),
+            "Tensor": run.tensor if things == "tensors" else None,
+            things.capitalize(): run.data_file or _generated(run.data_seed),
             **{name: value for name, value in run.facts.items() if name != "CommandLine"},
         }
         for name, value in values.items():
