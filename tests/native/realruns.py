@@ -4,6 +4,7 @@ Only the extensions are built with the sanitizer, not the interpreter and the se
 ends a run with the sanitizer's exit code. Leaks are searched in the driver, without Python.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -64,12 +65,24 @@ def runs(
         f'[[request]]\nmodel = "{MODEL}"\nfile = "{small}"\nshape = [4]\nweight = 3\n'
         f'[[request]]\nmodel = "{MODEL}"\nshape = [4]\n'
     )
+    conversations, trace = folder / "conversations.jsonl", folder / "trace.jsonl"
+    turns = [
+        {"session": n % 40, "text": "Go on.", "answer": "Yes.", "delay_ms": 7 * n % 50 * (n >= 40)}
+        for n in range(160)
+    ]
+    conversations.write_text("".join(f"{json.dumps(one)}\n" for one in turns))
+    recorded = [
+        {"timestamp": 8 * n, "input_length": 600, "output_length": 3, "hash_ids": [n % 3, n]}
+        for n in range(200)
+    ]
+    trace.write_text("".join(f"{json.dumps(one)}\n" for one in recorded))
     run = ["run", "--quiet", "--duration", "1s", "--burn-in", "5", "--reporting-period", "200ms",
            "--json-out-file", "result.json", "--workers", "5", "--threads", "2",
            "--hdr-log-file", "run.hlog"]  # fmt: skip
     over_resp, over_http = [*run, "--port", redisai], [*run, "--url", inference]
     over_grpc = [*run, "--url", grpc]
     prompted = [*run, "--url", f"{tokens}/v1/completions", "--prompts", str(prompts)]
+    chats = [*run, "--url", f"{tokens}/v1/chat/completions"]
     named = ["--model", MODEL]
     whole = [*named, "--file", str(tensors)]
     return {
@@ -93,6 +106,8 @@ def runs(
         "gRPC, streams of a mix": [*over_grpc, "--mix", str(mix), "--pipeline", "4"],
         "streams of tokens": [*prompted, *named, "--token-timeout", "5s"],
         "streams of tokens by a schedule": [*prompted, *named, "--limit-rps", "100"],
+        "streams of tokens of conversations": [*chats, *named, "--prompts", str(conversations)],
+        "streams of tokens of a trace": [*chats, *named, "--trace", str(trace)],
         "gRPC by a schedule": [*over_grpc, *named, "--file", str(small), "--limit-rps", "200"],
     }  # fmt: skip
 

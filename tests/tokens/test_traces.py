@@ -123,9 +123,10 @@ def test_the_first_ones_of_a_trace_may_be_sent(cli: Cli, tmp_path: Path) -> None
     with token_server(lambda _: GOOD) as server:
         done = cli(
             "run", "--url", server.address + CHAT, "--trace", trace, "--model", "m",
-            "--max-queries", 5, "--burn-in", 2,
+            "--max-queries", 5, "--burn-in", 2, "--speed", 2.5,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert f"Arrivals: as recorded in {trace}, 2.5 times as fast; " in done.stdout
     assert len(server.asked) == 1 + 5
 
 

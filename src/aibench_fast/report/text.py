@@ -256,6 +256,8 @@ def _arrival_lines(result: Result) -> Iterator[str]:
         )
     else:
         asked = arrivals.get("Profile") or f"as recorded in {arrivals.get('File')}"
+        if (speed := arrivals.get("Speed") or 1) != 1:
+            asked += f", {speed:g} times as fast"
         line = f"Arrivals: {asked}; {result.requests_per_s:.2f} requests/s in all; {late}"
     if result.late_share > MANY_LATE:
         line += f"; {_workers_needed(result, peak_rps)}"
