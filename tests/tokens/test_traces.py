@@ -1,6 +1,7 @@
 """Recorded requests: when they are due, how long they are, and what they share."""
 
 import json
+import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from token_server import DONE, Piece, TokenServer, delta, token_server, whole
 
 from aibench_fast import Result, RunConfig, run
 from aibench_fast.errors import ConfigError
+from aibench_fast.tensors.strings import WORDS
 
 CHAT = "/v1/chat/completions"
 GOOD = whole(delta(content="a"), DONE)
@@ -78,6 +80,32 @@ def test_a_seed_draws_other_words(tmp_path: Path) -> None:
         found.append(sent(server))
     assert found[0] == found[1] != found[2]
     assert [len(text.split()) for text in found[2]] == [9, 8]
+
+
+def test_a_tokenizer_makes_lengths_exact(tmp_path: Path) -> None:
+    """Only words that are one token are drawn, so that blocks stay what they are side by side."""
+    tokenizers = pytest.importorskip("tokenizers")
+    letters = string.ascii_lowercase  # of which all other words are made
+    parts = dict.fromkeys(["?", *WORDS[:50], *letters, *(f"##{letter}" for letter in letters)])
+    known = {part: number for number, part in enumerate(parts)}
+    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(known, unk_token="?"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.save(str(tmp_path / "tokenizer.json"))
+    lengths = [1100, 513, 7]
+    trace = written(tmp_path, [line(0, lengths[0], 1, [1, 2, 3]), line(1, lengths[1], 1, [1, 5]),
+                               line(2, lengths[2], 1, [6])])  # fmt: skip
+    with token_server(lambda _: GOOD) as server:
+        result = against(server, trace, workers=1, tokenizer=tmp_path)
+    assert [len(made.encode(text)) for text in sent(server)] == lengths
+    assert blocks(sent(server)[0])[0] == blocks(sent(server)[1])[0]
+    assert result.facts["Tokenizer"] == str(tmp_path)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    each = {letter: number for number, letter in enumerate(alphabet)}
+    letter_by_letter = tokenizers.Tokenizer(tokenizers.models.BPE(each, []))
+    letter_by_letter.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
+    letter_by_letter.save(str(tmp_path / "letters.json"))
+    with pytest.raises(ConfigError, match="words are one token each, too few"):
+        against(server, trace, tokenizer=tmp_path / "letters.json")
 
 
 @pytest.mark.parametrize("speed", [1.0, 4.0])

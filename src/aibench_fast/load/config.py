@@ -355,6 +355,7 @@ class RunConfig(ProtocolSettings):
                 protocol.drawn,
                 is_prompts=self.prompts is not None,
                 is_trace=self.trace is not None,
+                tokenizer=self.tokenizer if self.trace else None,
             )
         return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 

@@ -62,6 +62,8 @@ class InputTensor:
     """Whether bodies are made from its lines, which may be turns of conversations."""
     is_trace: bool = False
     """Whether it is a trace, whose lines bodies are made from."""
+    tokenizer: Path | None = None
+    """The tokenizer.json that makes the lengths of a trace's prompts exact."""
     drawn: DrawnPrompts | None = None
     """The prompts that are drawn instead of bodies of a file."""
 
@@ -294,6 +296,7 @@ def body_input(
     *,
     is_prompts: bool = False,
     is_trace: bool = False,
+    tokenizer: Path | None = None,
 ) -> InputTensor:
     """Return the input of bodies, prompts or a trace of a file or a folder, or of drawn prompts."""
     return InputTensor(
@@ -303,6 +306,7 @@ def body_input(
         is_body=True,
         is_prompts=is_prompts,
         is_trace=is_trace,
+        tokenizer=tokenizer,
         drawn=drawn,
     )
 

@@ -181,7 +181,7 @@ def conversations_of(sources: Sequence[Source]) -> Conversations | None:
 
 def _open(one: InputTensor, tensor_count: int, seed: int) -> AnyTensors:
     if one.is_trace and one.file is not None:
-        return Trace(one.file, seed)
+        return Trace(one.file, seed, one.tokenizer)
     if drawn := one.drawn:
         return prompts.draw(
             tensor_count, drawn.prompt_tokens, drawn.output_tokens, drawn.tokenizer, seed

@@ -47,7 +47,7 @@ def draw(
     generator = random.Random(seed)
     lengths = [_number(generator, prompt_tokens) for _ in range(count)]
     drawn = (_text(generator, length, number) for number, length in enumerate(lengths))
-    texts = drawn if tokenizer is None else _exact(drawn, lengths, _read(tokenizer))
+    texts = drawn if tokenizer is None else _exact(drawn, lengths, read_tokenizer(tokenizer))
     answers = [output_tokens and _number(generator, output_tokens) for _ in range(count)]
     return Strings([_line(*one)] for one in zip(texts, answers, strict=True))
 
@@ -76,7 +76,7 @@ def _line(text: str, most: int | None) -> bytes:
     return json.dumps({"text": text, "max_tokens": most}).encode()
 
 
-def _read(path: Path) -> "Tokenizer":
+def read_tokenizer(path: Path) -> "Tokenizer":
     """Read a tokenizer.json, or the one of a folder; ConfigError."""
     file = path / "tokenizer.json" if path.is_dir() else path
     try:

@@ -9,12 +9,13 @@ import hashlib
 import json
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.tensors.prompts import read_tokenizer
 from aibench_fast.tensors.strings import WORDS
 from aibench_fast.tensortype import joined_strings
 
@@ -25,7 +26,8 @@ MAX_MS = 366 * 24 * 3600 * 1000
 KEPT_BLOCKS = 4096
 """Texts of blocks that are kept for the requests that share them: some 12 MB."""
 _LENGTHS = ("input_length", "output_length")
-_OF_BYTE = [WORDS[byte % len(WORDS)] for byte in range(256)]
+LEAST_WORDS = 32
+"""A list of so many words makes blocks that differ from the first few words on."""
 
 
 class Line(NamedTuple):
@@ -40,13 +42,25 @@ class Line(NamedTuple):
 class Trace:
     """The requests of a trace, as tensors of one string: a line of JSON with `text`, `max_tokens`.
 
-    A word stands for a token. Texts are made as they are read, from the seed and the hash ids.
+    A word stands for a token, and with a tokenizer is one. Texts are made as they are read, from
+    the seed and the hash ids.
     """
 
-    def __init__(self, file: Path, seed: int) -> None:
-        """Read the trace; ConfigError names the line that is wrong, and how."""
+    def __init__(self, file: Path, seed: int, tokenizer: Path | None = None) -> None:
+        """Read the trace; ConfigError names the line that is wrong, and how.
+
+        ConfigError too if the tokenizer cannot be read, or has too few words of one token.
+        """
         self._lines = [*read_lines(file)]
-        self._block = lru_cache(KEPT_BLOCKS)(lambda hash_id: _words(seed, hash_id))
+        words = WORDS if tokenizer is None else _single(tokenizer)
+        of_byte = [words[byte % len(words)] for byte in range(256)]
+
+        def block(hash_id: int) -> list[str]:
+            """Return its words: the same for an id everywhere, and others for any other id."""
+            digest = hashlib.shake_128(f"{seed} {hash_id}".encode()).digest(BLOCK_TOKENS)
+            return [of_byte[byte] for byte in digest]
+
+        self._block = lru_cache(KEPT_BLOCKS)(block)
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -140,7 +154,17 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 40 else f"{shown[:40]}..."
 
 
-def _words(seed: int, hash_id: int) -> list[str]:
-    """Return the words of a block: the same for an id everywhere, and others for any other id."""
-    digest = hashlib.shake_128(f"{seed} {hash_id}".encode()).digest(BLOCK_TOKENS)
-    return [_OF_BYTE[byte] for byte in digest]
+def _single(path: Path) -> list[str]:
+    """Return the words that are one token wherever they stand; ConfigError if there are too few."""
+    tokenizer = read_tokenizer(path)
+
+    def tokens(words: Sequence[str]) -> int:
+        return len(tokenizer.encode(" ".join(words), add_special_tokens=False))
+
+    found = [word for word in WORDS if tokens([word]) == 1 and tokens([word, word]) == 2]
+    if len(found) < LEAST_WORDS or tokens(found) != len(found):
+        raise ConfigError(
+            f"`tokenizer` {path}: {len(found)} of {len(WORDS)} words are one token each, too few "
+            "for prompts of exactly so many; leave it out for about as many"
+        )
+    return found

@@ -120,8 +120,8 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
         add_lengths(group, number_range, None, "")
     group.add_argument(
         "--tokenizer", type=Path, metavar="FILE|FOLDER",
-        help="make --prompt-tokens exact by this tokenizer.json, without special tokens and the "
-        "chat's template",
+        help="make --prompt-tokens, or the lengths of --trace, exact by this tokenizer.json, "
+        "without special tokens and the chat's template",
     )  # fmt: skip
     group.add_argument(
         "--first-token-timeout", type=seconds, default=0.0, metavar="TIME",

@@ -100,8 +100,10 @@ class OpenAiSettings(AnyHttpSettings):
             raise ConfigError(f"`prompts` {self.prompts}: write them as lines of a .jsonl file")
 
     def _check_lengths(self) -> None:
-        if self.tokenizer is not None and self.prompt_tokens is None:
-            raise ConfigError("`tokenizer` without `prompt_tokens`: it is for drawn prompts")
+        if self.tokenizer is not None and self.prompt_tokens is None and self.trace is None:
+            raise ConfigError(
+                "`tokenizer` without `prompt_tokens` or `trace`: it is for drawn prompts"
+            )
         if self.prompt_tokens is not None:
             check_range("`prompt_tokens`", self.prompt_tokens, MAX_PROMPT_TOKENS)
         if self.output_tokens is None:
