@@ -122,7 +122,11 @@ class BuildNative(build_ext):
         )
         program = Path(self.get_ext_fullpath(ext.name))
         self.compiler.link_executable(
-            [*objects, *ext.extra_objects], program.name, output_dir=str(program.parent)
+            [*objects, *ext.extra_objects],
+            program.name,
+            output_dir=str(program.parent),
+            # As extensions are linked: a sanitizer has to be named there too.
+            extra_preargs=os.environ.get("CFLAGS", "").split(),
         )
 
     def has_openssl(self) -> bool:

@@ -64,6 +64,10 @@ def test_lengths_and_shared_beginnings_are_as_recorded(tmp_path: Path) -> None:
         assert all(longest.startswith(text) for text in found), one
         others = [text for other in texts for text in texts[other] if other != one]
         assert not any(text.startswith(longest[:40]) for text in others), one
+    # The trial is as long, and leaves nothing in a cache.
+    trial = server.asked[0]["messages"][0]["content"]
+    assert len(trial.split()) == lengths[0]
+    assert not any(max(found, key=len)[:40] in trial for one, found in texts.items() if one != 6)
     # As bytes: what two prompts share by their ids, and not a word more.
     begins = [sent(server)[n] for n in (0, 1)]
     shared = len(" ".join(blocks(begins[0])[:2])) + 1
@@ -76,9 +80,10 @@ def test_a_seed_draws_other_words(tmp_path: Path) -> None:
     found = []
     for seed in (0, 0, 1):
         with token_server(lambda _: GOOD) as server:
-            against(server, trace, seed=seed, workers=1)
+            result = against(server, trace, seed=seed, workers=1)
         found.append(sent(server))
     assert found[0] == found[1] != found[2]
+    assert result.setup.data_seed == 1
     assert [len(text.split()) for text in found[2]] == [9, 8]
 
 
@@ -106,6 +111,19 @@ def test_a_tokenizer_makes_lengths_exact(tmp_path: Path) -> None:
     letter_by_letter.save(str(tmp_path / "letters.json"))
     with pytest.raises(ConfigError, match="words are one token each, too few"):
         against(server, trace, tokenizer=tmp_path / "letters.json")
+
+
+def test_repeats_draw_other_words(cli: Cli, tmp_path: Path) -> None:
+    """A server may have those of the run before in its cache."""
+    trace = written(tmp_path, [line(0, 9, 1, [0]), line(1, 9, 1, [0])])
+    with token_server(lambda _: GOOD) as server:
+        done = cli(
+            "run", "--url", server.address + CHAT, "--trace", trace, "--model", "m",
+            "--workers", 1, "--repeats", 2,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    _, *first, _, third, fourth = (one["messages"][0]["content"] for one in server.asked)
+    assert first[0] == first[1] != third == fourth
 
 
 @pytest.mark.parametrize("speed", [1.0, 4.0])

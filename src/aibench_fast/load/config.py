@@ -372,9 +372,9 @@ class RunConfig(ProtocolSettings):
 
     @property
     def data_seed(self) -> int | None:
-        """Return the seed of generated tensors; None if all come from files."""
-        generated = any(one.file is None for kind in self.kinds for one in kind.inputs)
-        return self.seed if generated else None
+        """Return the seed of generated tensors and words; None if all come from files."""
+        inputs = [one for kind in self.kinds for one in kind.inputs]
+        return self.seed if any(one.file is None or one.is_trace for one in inputs) else None
 
     @property
     def tensor_bytes(self) -> int:
@@ -388,8 +388,8 @@ class RunConfig(ProtocolSettings):
 
     @property
     def draws_prompts(self) -> bool:
-        """Return whether prompts are drawn, of some kind at least."""
-        return any(kind.is_drawn for kind in self.kinds)
+        """Return whether prompts are drawn, of some kind at least, or the words of a trace."""
+        return self.trace is not None or any(kind.is_drawn for kind in self.kinds)
 
     def with_prompts_of(self, run: int) -> "RunConfig":
         """Return the settings of a run of this number in a study, from 0 on.

@@ -70,11 +70,13 @@ class Source:
     def asked(self) -> AskedKind:
         """Return the kind as a protocol knows it, with the tensors of the request on trial.
 
-        It is the first one; of drawn prompts the last, which no server should have in a cache when
-        the run sends the first.
+        It is the first one; of drawn prompts the last, and of a trace one of other words, because
+        no server should have in a cache what the run sends first.
         """
         kind = self.kind
         trials = self.request(-1 if kind.is_drawn else 0)
+        if isinstance(self.inputs[0], Trace):
+            trials = [self.inputs[0].trial()]
         return AskedKind(
             kind.model,
             [

@@ -55,9 +55,9 @@ class Trace:
         words = WORDS if tokenizer is None else _single(tokenizer)
         of_byte = [words[byte % len(words)] for byte in range(256)]
 
-        def block(hash_id: int) -> list[str]:
-            """Return its words: the same for an id everywhere, and others for any other id."""
-            digest = hashlib.shake_128(f"{seed} {hash_id}".encode()).digest(BLOCK_TOKENS)
+        def block(name: object) -> list[str]:
+            """Return its words: the same for a name everywhere, and others for any other name."""
+            digest = hashlib.shake_128(f"{seed} {name}".encode()).digest(BLOCK_TOKENS)
             return [of_byte[byte] for byte in digest]
 
         self._block = lru_cache(KEPT_BLOCKS)(block)
@@ -69,10 +69,17 @@ class Trace:
     def read(self, first: int, count: int) -> bytes:
         """Return `count` requests from index `first` on; the first follows the last."""
         lines = (self._lines[place % len(self)] for place in range(first, first + count))
-        return joined_strings([self._prompt(line) for line in lines])
+        return joined_strings([self._prompt(line, line.hash_ids) for line in lines])
 
-    def _prompt(self, line: Line) -> bytes:
-        *whole, last = line.hash_ids
+    def trial(self) -> bytes:
+        """Return a request as long as the first one, of blocks that no request has."""
+        first = self._lines[0]
+        names = [f"trial {one}" for one in first.hash_ids]
+        return joined_strings([self._prompt(first, names)])
+
+    def _prompt(self, line: Line, names: Sequence[object]) -> bytes:
+        """Return a request whose blocks have these names."""
+        *whole, last = names
         rest = line.input_tokens - BLOCK_TOKENS * len(whole)
         words = [" ".join(self._block(one)) for one in whole]
         words.append(" ".join(self._block(last)[:rest]))
