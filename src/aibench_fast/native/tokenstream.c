@@ -36,15 +36,39 @@ struct kept {
 };
 
 struct stream_reader {
+    /* First what each event needs, in a few lines of the cache. */
     llhttp_t parser; /* its data is the reader */
-    struct replycheck *check;
     struct stream_shared *shared;
     size_t unjudged;
-    bool filled_up; /* the last receive filled the room */
     const int64_t *waited_ns; /* of the connection */
-    int64_t came_ns; /* when the last bytes came */
-    bool is_stamped; /* the kernel says so */
-    bool counts_read; /* no event of that receive was seen yet */
+    int64_t came_ns;   /* when the last bytes came */
+    bool filled_up;    /* the last receive filled the room */
+    bool is_stamped;   /* the kernel says when its bytes came */
+    bool counts_read;  /* no event of it was seen yet */
+    bool is_stream;    /* by its head */
+    bool has_data;     /* of an event that is not whole yet */
+    bool is_first_line;
+    bool is_error;     /* the type of the event is */
+    bool is_done;      /* [DONE] came */
+    bool is_finished;  /* a finish_reason came */
+    bool is_whole;     /* the reply */
+    bool is_last;
+    unsigned flags;    /* of the event that is read, enum event_flags */
+    const char *whole_data; /* the only line of data so far, if it lies in what is read; NULL: it is in `data` */
+    size_t whole_data_bytes;
+    struct kept line; /* the part of a line that came */
+    struct kept data; /* of an event that is not whole yet */
+    struct token_marks marks;
+    int64_t *gaps_ns;
+    size_t gaps_room;
+    size_t piece_count;
+    struct iovec *pieces; /* of the request */
+    _Atomic uint64_t *chunks_so_far; /* NULL: nobody counts them */
+    struct event_log *log; /* NULL: none */
+    struct replycheck *check;
+    uint16_t local_port;
+    uint32_t request; /* its number on this connection */
+    uint64_t listed_bytes; /* of all requests of the connection */
     size_t headers_bytes;
     char field[VALUE_BYTES];
     size_t field_bytes;
@@ -52,30 +76,7 @@ struct stream_reader {
     size_t value_bytes;
     char content_type[VALUE_BYTES];
     char retry_after[VALUE_BYTES];
-    bool is_stream; /* by its head */
     struct kept refusal;
-    struct kept line; /* the part of a line that came */
-    struct kept data; /* of an event that is not whole yet */
-    const char *whole_data; /* the only line of it so far, if it lies in what is read; NULL: it is in `data` */
-    size_t whole_data_bytes;
-    bool has_data;
-    bool is_first_line;
-    bool is_error; /* the type of the event is */
-    struct token_marks marks;
-    int64_t *gaps_ns;
-    size_t gaps_room;
-    bool is_done;     /* [DONE] came */
-    bool is_finished; /* a finish_reason came */
-    bool is_whole;    /* the reply */
-    bool is_last;
-    struct iovec *pieces; /* of the request */
-    size_t piece_count;
-    uint64_t listed_bytes; /* of all requests of the connection */
-    _Atomic uint64_t *chunks_so_far; /* NULL: nobody counts them */
-    struct event_log *log; /* NULL: none */
-    uint16_t local_port;
-    uint32_t request; /* its number on this connection */
-    unsigned flags;   /* of the event that is read, enum event_flags */
     struct replycheck fault; /* what is wrong with an event; kind FAILURE_NONE: nothing */
 };
 
