@@ -10,6 +10,8 @@ from commandline import Cli
 from tokenservers import GAP_MS, LIMIT_A_MINUTE, LIMITED, LLAMA, MOCK, TTFT_MS
 
 from aibench_fast import Result, RunConfig, run
+from aibench_fast.tensors import prompts as drawing
+from aibench_fast.tensortype import split_strings
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 TOKENS = 12
@@ -118,6 +120,31 @@ def test_a_limit_of_requests_is_counted_and_not_retried(litellm: str, prompts: P
     assert refused.first_message.startswith("HTTP 429: No deployments available")
 
 
+NAMED = {"transformers": LLAMA, "litellm": f"{MOCK}, {LIMITED}"}
+TEMPLATE = "user: \n"
+"""What the model's template puts around a prompt; each of its tokens is a byte."""
+
+
+@pytest.mark.parametrize(("path", "around"), [(COMPLETIONS, ""), (CHAT, TEMPLATE)])
+def test_drawn_prompts_have_as_many_tokens_as_asked_for(
+    transformers: str, tmp_path_factory: pytest.TempPathFactory, path: str, around: str
+) -> None:
+    tokenizer, *_ = tmp_path_factory.getbasetemp().glob(
+        f"transformers[0-9]*/{LLAMA}/tokenizer.json"
+    )
+    config = RunConfig(
+        file=None, url=transformers + path, prompt_tokens=(40, 60), output_tokens=2, max_queries=30,
+        tokenizer=tokenizer,
+    )  # fmt: skip
+    result = run(config)
+    assert (result.successes, result.setup.model) == (30, LLAMA)
+    drawn = [drawing.draw(31, (40, 60), (2, 2), tokenizer, 0).read(n, 1) for n in range(30)]
+    texts = [json.loads(split_strings(one)[0])["text"] for one in drawn]
+    assert len({len(text) for text in texts}) > 5
+    assert result.tokens.input_tokens == sum(map(len, texts)) + 30 * len(around)
+    assert all(40 <= len(text) <= 60 for text in texts)
+
+
 @pytest.mark.parametrize("server", ["transformers", "litellm"])
 def test_an_unknown_model_is_one_line(
     cli: Cli, server: str, prompts: Path, request: pytest.FixtureRequest
@@ -127,6 +154,7 @@ def test_an_unknown_model_is_one_line(
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "nosuch" in done.stderr
+    assert done.stderr.endswith(f"; it has the models {NAMED[server]}\n")
 
 
 def test_not_a_server_of_tokens(cli: Cli, guidellm: str, prompts: Path) -> None:
