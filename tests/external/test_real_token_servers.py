@@ -133,12 +133,13 @@ def test_drawn_prompts_have_as_many_tokens_as_asked_for(
         f"transformers[0-9]*/{LLAMA}/tokenizer.json"
     )
     config = RunConfig(
-        file=None, url=transformers + path, prompt_tokens=(40, 60), output_tokens=2, max_queries=30,
+        file=None, url=transformers + path, prompt_tokens=(40, 60), output_tokens=TOKENS,
+        max_queries=30,
         tokenizer=tokenizer,
     )  # fmt: skip
     result = run(config)
     assert (result.successes, result.setup.model) == (30, LLAMA)
-    drawn = [drawing.draw(31, (40, 60), (2, 2), tokenizer, 0).read(n, 1) for n in range(30)]
+    drawn = [drawing.draw(31, (40, 60), None, tokenizer, 0).read(n, 1) for n in range(30)]
     texts = [json.loads(split_strings(one)[0])["text"] for one in drawn]
     assert len({len(text) for text in texts}) > 5
     assert result.tokens.input_tokens == sum(map(len, texts)) + 30 * len(around)

@@ -229,7 +229,7 @@ class RunRecord:
             "tokens from": (self.stream or {}).get("TokensFrom", "none"),
             **{name: self.facts.get(name) for name in _SETUP_FACTS},
         }
-        if self.facts.get("StringsAre") == "prompts" and self.data_seed is not None:
+        if self.facts.get("StringsAre") == "prompts" and self.data_file is None:
             del known["DataDigest"]  # each run of a study draws others
         return {name: None if value is None else fact_text(value) for name, value in known.items()}
 
