@@ -41,7 +41,7 @@ void worker_end(struct iothread *t, struct worker *w)
     connection_close(&w->connection);
     w->phase = WORKER_ENDED;
     if (t->tokens != NULL)
-        steady_worker_ended(t->run, monotonic_ns());
+        steady_worker_ended(t->run, w, monotonic_ns());
     t->workers_running--;
 }
 

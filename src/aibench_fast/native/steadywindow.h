@@ -33,8 +33,8 @@ struct steady_part {
 void steady_stream_ended(struct run_state *run, struct worker *w, int64_t started_ns, int64_t ended_ns,
                          struct steady_part *part);
 
-/* A worker has no further request. */
-void steady_worker_ended(struct run_state *run, int64_t now_ns);
+/* A worker has no further request, since its last stream ended. */
+void steady_worker_ended(struct run_state *run, const struct worker *w, int64_t now_ns);
 
 /* Set when the window began, 0 before, and when it ended, which is now if it did not yet. */
 void steady_bounds(struct run_state *run, int64_t now_ns, int64_t *from_ns, int64_t *until_ns);
