@@ -218,12 +218,15 @@ def test_expectations_know_the_figures(cli: Cli, prompts: Path) -> None:
             "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
             "--max-queries", 10, "--slo", "ttft=10s", "--slo", "latency=10s",
             "--expect", "goodput>1", "--expect", "tokens_per_user>1", "--expect", "good>=100%",
-            "--expect", "tokens<1", "--expect", "ttfa.p50<1us",
+            "--expect", "tokens<1", "--expect", "ttfa.p50<1us", "--expect", "out.max<=4",
+            "--expect", "out.p50>4", "--expect", "in.mean<1", "--expect", "requests>0",
         )  # fmt: skip
     assert done.returncode == 1, done.stderr
     for words in (
         "good requests/s, held", "output tokens of a user/s, held", "Expected good>=100%: 100.000%",
-        "output tokens/s, broken", "Expected ttfa.p50<1us: ", "Goodput: ", "Steady for ",
+        "output tokens/s, broken", "Expected ttfa.p50<1us: ", "Goodput: ",
+        "Expected out.max<=4: 4.0 tokens, held", "Expected out.p50>4: 4.0 tokens, broken",
+        "Expected in.mean<1: not known, broken", "requests/s, held", "Steady for ",
     ):  # fmt: skip
         assert words in done.stdout, done.stdout
 

@@ -9,7 +9,7 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.histogram import LatencyHistogram, least_count
+from aibench_fast.results.histogram import US_PER_MS, LatencyHistogram, least_count
 from aibench_fast.results.result import Checked, Result
 from aibench_fast.units import duration_s
 
@@ -34,8 +34,12 @@ _TIMES: dict[str, Callable[[Result], LatencyHistogram]] = {
     "ttfa": lambda result: result.tokens.response_first_answers,
     "tpot": lambda result: result.tokens.token_times,
     "gap": lambda result: result.tokens.chunk_gaps,
+    "out": lambda result: result.tokens.output_lengths,
+    "in": lambda result: result.tokens.input_lengths,
 }
-"""By what stands before a point: nothing, or a time of streams of tokens."""
+"""By what stands before a point: nothing, or a time or length of streams of tokens."""
+_LENGTHS = ("out", "in")
+"""Of those the ones in tokens."""
 RATES: dict[str, tuple[str, Callable[[Result], float | None]]] = {
     "rate": ("inferences", lambda result: result.inferences_per_s),
     "tokens": ("output tokens", lambda result: result.tokens.output_tokens_per_s),
@@ -43,6 +47,7 @@ RATES: dict[str, tuple[str, Callable[[Result], float | None]]] = {
         "output tokens of a user",
         lambda result: result.tokens.output_tokens_per_s_and_user or None,
     ),
+    "requests": ("requests", lambda result: result.tokens.requests_per_s),
     "goodput": ("good requests", lambda result: result.tokens.goodput),
 }
 """Figures per second; None if unknown."""
@@ -58,11 +63,11 @@ _SHARES: dict[str, Callable[[Result], tuple[int, int]]] = {
 """How many, and of how many."""
 MORE_IS_BETTER = (*RATES, "good")
 _OF_LIMITS = ("goodput", "good")
-_OF_TOKENS = ("tokens", "tokens_per_user", *_OF_LIMITS)
+_OF_TOKENS = ("tokens", "tokens_per_user", "requests", *_OF_LIMITS)
 _KNOWN = (
-    "p50, p99, p99.9 and so on, min, mean, max (times), the same behind ttfe., ttft., ttfa., tpot. "
-    "or gap. (of streams of tokens), errors, shed, unsent, good (shares), rate, tokens, "
-    "tokens_per_user, goodput (per second)"
+    "p50, p99, p99.9 and so on, min, mean, max (times), the same behind ttfe., ttft., ttfa., "
+    "tpot., gap. (times of streams of tokens), out. or in. (tokens of a request), errors, shed, "
+    "unsent, good (shares), rate, tokens, tokens_per_user, requests, goodput (per second)"
 )
 
 
@@ -101,18 +106,21 @@ class Expectation:
         times = _TIMES[prefix](result)
         if times.count == 0:
             return None
+        unit = US_PER_MS if prefix in _LENGTHS else 1
         if name in _OF_TIMES:
-            return _OF_TIMES[name](times)
+            return _OF_TIMES[name](times) * unit
         quantile = _quantile(name)
         if quantile is None or times.count < least_count(quantile):
             return None
-        return times.quantiles_ms([quantile])[0]
+        return times.quantiles_ms([quantile])[0] * unit
 
     def _shown(self, value: float) -> str:
         if self.figure in RATES:
             return f"{value:.2f} {RATES[self.figure][0]}/s"
         if self.figure in _SHARES:
             return f"{value:.3%}"
+        if _parts(self.figure)[0] in _LENGTHS:
+            return f"{value:.1f} tokens"
         return f"{value:.3f} ms"
 
 
@@ -131,7 +139,7 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
     elif figure in _SHARES:
         read = _share
     elif _is_time(figure):
-        read = _milliseconds
+        read = _plain if _parts(figure)[0] in _LENGTHS else _milliseconds
     else:
         raise ConfigError(f"{typed}: unknown figure {figure!r}; use {_KNOWN}")
     try:
