@@ -1,5 +1,6 @@
 """Every command of the README and of the tour, in order, as a reader types them."""
 
+import dataclasses
 import hashlib
 import http.server
 import os
@@ -20,6 +21,7 @@ from fake_inference import FakeInference
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.ports import free_port
+from aibench_fast.server.tokenserver import Simulation, TokenServer
 
 # The README's runs of 10 and 30 seconds take one here: the last of several options counts.
 SHORT_RUNS = """
@@ -48,9 +50,33 @@ aibench-fast() {
     esac
 }
 """
+# Runs are short here too, and may break an expectation on a busy machine, or compare as worse. The
+# server of tokens has no embeddings.
+SERVERS_OF_STREAMS = """
+trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
+aibench-fast() {
+    may_end_with=0
+    case "$*" in
+        *--expect* | search* | compare* | *"localhost:$PORT"*) may_end_with=1 ;;
+    esac
+    case "$1 $*" in
+        serve*) exec "$(type -P aibench-fast)" "$@" > serve.log ;;
+        run*--trace* | run*conversations*) ;;
+        run*) set -- "$@" --burn-in 2 --duration 500ms ;;
+        search*) set -- "$@" --from 200 --to 400 --duration 300ms --within 30s ;;
+        sweep*) set -- "$@" --burn-in 2 --duration 300ms ;;
+    esac
+    case "$*" in
+        *"localhost:$PORT"*) until [ -s serve.log ]; do sleep 0.1; done ;;
+    esac
+    command aibench-fast "${@/$URL\\/v1\\/embeddings/$EMBEDDINGS_URL}" ||
+        [ $? = "$may_end_with" ]
+}
+"""
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 TOUR = (ROOT / "docs" / "tour.md").read_text()
+STREAMS = (ROOT / "docs" / "streams.md").read_text()
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -100,7 +126,7 @@ def test_the_readme_runs_with_the_readers_servers_filled_in(tmp_path: Path) -> N
             URL=inference.url, MODEL="m",
             REDISAI=f"redis://{redisai.address.host}:{redisai.address.port}",
         )  # fmt: skip
-    for made in ("first.json", "second.json", "report.html"):
+    for made in ("tokens.json", "tokens.html", "first.json", "second.json", "report.html"):
         assert (tmp_path / made).stat().st_size > 0, made
 
 
@@ -114,6 +140,54 @@ def test_the_tour_runs(tmp_path: Path, model_url: tuple[str, str]) -> None:
     for made in ("vision_tensors.out", "sheet.png", "mobilenet_v1.pb", "report.html"):
         assert (tmp_path / made).stat().st_size > 0, made
     assert len(list((tmp_path / "results").glob("*.json"))) == 12
+
+
+class Embeddings(http.server.BaseHTTPRequestHandler):
+    """Answers each POST with one JSON document."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = b'{"data": [{"embedding": [0.5]}]}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.timeout(300)
+def test_the_page_of_streams_runs(tmp_path: Path) -> None:
+    quick = Simulation(prefill_s=0.002, prefill_token_s=0.0, decode_s=0.0002)
+    with (
+        TokenServer(quick) as server,
+        TokenServer(dataclasses.replace(quick, decode_s=0.0004)) as other,
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), Embeddings) as embeddings,
+    ):
+        threading.Thread(target=embeddings.serve_forever, daemon=True).start()
+        run_blocks(
+            STREAMS, SERVERS_OF_STREAMS, tmp_path,
+            URL=f"http://127.0.0.1:{server.port}", OTHER_URL=f"http://127.0.0.1:{other.port}",
+            EMBEDDINGS_URL=f"http://127.0.0.1:{embeddings.server_port}", MODEL=quick.model,
+            PORT=str(free_port()),
+        )  # fmt: skip
+        embeddings.shutdown()
+    for made in (
+        "first.json", "vllm.json", "profile_export_aiperf.json", "searched/search.json",
+        "report.html", "charts/streams-ttft-workers.png", "charts/streams-ttft-percentiles.png",
+    ):  # fmt: skip
+        assert (tmp_path / made).stat().st_size > 0, made
+    assert len(list((tmp_path / "swept").glob("*.json"))) == 9
+
+
+def test_no_command_of_the_page_of_streams_is_left_out() -> None:
+    """Blocks without a language are what the program prints."""
+    others = re.findall(r"^```\n(.*?)^```", STREAMS, re.DOTALL | re.MULTILINE)
+    assert not any("aibench-fast " in one for one in others)
 
 
 def test_the_servers_of_the_tour_are_a_sweep(cli: Cli, tmp_path: Path) -> None:

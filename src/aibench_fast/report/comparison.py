@@ -29,12 +29,14 @@ def _lines(report: ComparisonReport, a: str, b: str) -> Iterator[str]:
         yield "Set-ups that may differ:"
         yield from (f"  {difference}" for difference in report.unknown)
     cell: Cell | None = None
+    name_width = max(10, *(len(one.metric.name) for one in report.comparisons))
+    unit_width = max(12, *(len(one.metric.unit) for one in report.comparisons))
     for one in report.comparisons:
         if one.cell != cell:
             cell = one.cell
             yield ""
             yield f"{cell} (runs: {one.runs_a} in A, {one.runs_b} in B)"
-        yield _line(one)
+        yield _line(one, name_width, unit_width)
     yield ""
     for name, cells in (("A", report.only_a), ("B", report.only_b)):
         yield from (f"Only in {name}: {cell}" for cell in cells)
@@ -69,11 +71,12 @@ def drift_lines(report: ComparisonReport) -> Iterator[str]:
         )
 
 
-def _line(one: Comparison) -> str:
+def _line(one: Comparison, name_width: int, unit_width: int) -> str:
     interval = f"[{one.interval[0]:.3f}, {one.interval[1]:.3f}]" if one.interval else ""
     a, b, ratio = map(figure_text, (one.a, one.b, one.ratio))
     return (
-        f"  {one.metric.name:<10} {a:>12} -> {b:>12} {one.metric.unit:<12} {ratio:>7} "
+        f"  {one.metric.name:<{name_width}} {a:>12} -> {b:>12} "
+        f"{one.metric.unit:<{unit_width}} {ratio:>7} "
         f"{interval:<18} {one.verdict}"
     )
 
