@@ -57,18 +57,19 @@ trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 aibench-fast() {
     may_end_with=0
     case "$*" in
-        *--expect* | search* | compare* | *"localhost:$PORT"*) may_end_with=1 ;;
+        *--expect* | search* | compare* | *localhost:8001*) may_end_with=1 ;;
     esac
     case "$1 $*" in
-        serve*) exec "$(type -P aibench-fast)" "$@" > serve.log ;;
+        serve*) exec "$(type -P aibench-fast)" "$@" --port "$PORT" > serve.log ;;
         run*--trace* | run*conversations*) ;;
         run*) set -- "$@" --burn-in 2 --duration 500ms ;;
         search*) set -- "$@" --from 200 --to 400 --duration 300ms --within 30s ;;
         sweep*) set -- "$@" --burn-in 2 --duration 300ms ;;
     esac
     case "$*" in
-        *"localhost:$PORT"*) until [ -s serve.log ]; do sleep 0.1; done ;;
+        *localhost:8001*) until [ -s serve.log ]; do sleep 0.1; done ;;
     esac
+    set -- "${@/localhost:8001/localhost:$PORT}"
     command aibench-fast "${@/$URL\\/v1\\/embeddings/$EMBEDDINGS_URL}" ||
         [ $? = "$may_end_with" ]
 }
