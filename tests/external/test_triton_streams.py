@@ -48,3 +48,17 @@ def test_a_model_that_replies_once(cli: Cli, url: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     saved = json.loads((tmp_path / "r.json").read_text())
     assert (saved["Failures"], saved["RepliesPerRequest"]) == ({}, 1)
+
+
+@pytest.mark.parametrize(("what", "outstanding"), [("inputs", 3), ("all", 1)])
+def test_tensors_in_shared_memory(
+    cli: Cli, url: str, tmp_path: Path, what: str, outstanding: int
+) -> None:
+    done = cli(
+        "run", "--url", url, "--model", "mobilenet", "--stream", "--shared-memory", what,
+        "--workers", 2, "--pipeline", outstanding, "--max-queries", 60, "--json-out-file", "r.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["Failures"], saved["RepliesPerRequest"]) == ({}, 1)
+    assert saved["Facts"]["SharedMemory"] == what

@@ -1,6 +1,7 @@
 """ModelStreamInfer: all requests of a connection are messages of one call."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import grpc
 import pytest
 from commandline import Cli
 from generator import VALUES, run
-from service import MODEL, serving
+from service import MODEL, WELL, serving
 from tritonclient.grpc import service_pb2 as triton
 from tritonclient.grpc import service_pb2_grpc
 
@@ -221,6 +222,38 @@ def test_a_run_by_stream(cli: Cli, tmp_path: Path, options: Sequence[object]) ->
     assert saved["RepliesPerRequest"] == 3
     assert 0 < saved["FirstReply"]["q50"] <= saved["OverallQuantiles"]["AllQueries"]["q50"]
     assert "Replies: 3.00 a request, the first one after p50 " in done.stdout
+
+
+@pytest.mark.parametrize("streams", [1, 4])
+def test_strings_by_stream(cli: Cli, tmp_path: Path, streams: int) -> None:
+    """Each request has a length of its own, and an id of its own."""
+    words = ["", "one", "x" * 300, "y" * 40_000, "\u00e4"]
+    (tmp_path / "words.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in words))
+    asked: list[tuple[str, bytes]] = []
+
+    def echo(request: triton.ModelInferRequest) -> Iterator[triton.ModelStreamInferResponse]:
+        (words,) = request.raw_input_contents
+        asked.append((request.id, words[4:]))
+        streamed = reply_to(request, final=True)
+        output = streamed.infer_response.outputs[0]
+        output.datatype, output.shape[:] = "BYTES", [1, 1]
+        streamed.infer_response.raw_output_contents[0] = words
+        yield streamed
+
+    without_metadata = {name: one for name, one in WELL.items() if name != "ModelMetadata"}
+    with serving(without_metadata, streams=echo) as port:
+        done = cli(
+            "run", "--url", f"grpc://127.0.0.1:{port}", "--model", MODEL, "--stream", "--workers",
+            2, "--pipeline", streams, "--max-queries", 200, "--input", "x:BYTES:1=words.jsonl",
+            "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["Failures"], saved["RepliesPerRequest"]) == ({}, 1)
+    _, *sent = asked
+    assert Counter(text for _, text in sent) == {one.encode(): 40 for one in words}
+    # Of each of the two connections.
+    assert max(Counter(id_ for id_, _ in sent).values()) <= 2
 
 
 def test_stream_is_of_grpc_and_of_servers_that_have_it(cli: Cli) -> None:

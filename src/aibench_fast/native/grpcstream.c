@@ -349,7 +349,7 @@ static bool make_head(struct stream_reader *r, struct inference *one, size_t byt
     return grow(&one->head, &one->head_room, bytes);
 }
 
-/* Copy the part of the first text that is the message's beginning, with an id. */
+/* Copy the message's beginning, with an id. */
 static void write_head(struct inference *one, const char *text, size_t bytes, size_t id_at)
 {
     char id[GRPC_ID_BYTES + 1];
@@ -366,7 +366,16 @@ static uint32_t submit(void *of, const struct request_kind *kind, const struct i
         slot++;
     struct inference *one = &r->inferences[slot];
     const char *text = pieces[0].iov_base;
-    size_t fields = http2_head_bytes(text, pieces[0].iov_len), head_bytes = pieces[0].iov_len - fields;
+    size_t fields = http2_head_bytes(text, pieces[0].iov_len), head_bytes = pieces[0].iov_len - fields, used = 2;
+    const char *head = text + fields;
+    struct iovec rest = {0};
+    if (head_bytes == 0) { /* formatted: the message is the next piece */
+        head = pieces[1].iov_base;
+        head_bytes = kind->id_at + GRPC_ID_BYTES;
+        rest = (struct iovec){(void *)(head + head_bytes), pieces[1].iov_len - head_bytes};
+        pieces++;
+        count--;
+    }
     bool has_head = make_head(r, one, head_bytes);
     one->is_busy = true;
     one->id = ++r->numbers;
@@ -381,14 +390,17 @@ static uint32_t submit(void *of, const struct request_kind *kind, const struct i
         end(r, one, false);
         return slot;
     }
-    write_head(one, text + fields, head_bytes, kind->id_at);
+    write_head(one, head, head_bytes, kind->id_at);
     r->pieces[0] = (struct iovec){(void *)text, fields};
     r->pieces[1] = (struct iovec){one->head, head_bytes};
-    memcpy(&r->pieces[2], &pieces[1], (count - 1) * sizeof *pieces);
+    if (rest.iov_len > 0)
+        r->pieces[used++] = rest;
+    memcpy(&r->pieces[used], &pieces[1], (count - 1) * sizeof *pieces);
+    used += count - 1;
     if (r->has_call) {
-        grpc_append(r->call, r->call_slot, kind, r->pieces + 1, count);
+        grpc_append(r->call, r->call_slot, kind, r->pieces + 1, used - 1);
     } else {
-        r->call_slot = grpc_protocol.streams->submit(r->call, kind, r->pieces, count + 1);
+        r->call_slot = grpc_protocol.streams->submit(r->call, kind, r->pieces, used);
         r->taken_bytes = 0;
     }
     r->has_call = true;

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aibench_fast._core import GRPC_STATUSES, HTTP2_GREETING, NGHTTP2_VERSION, GrpcChannel
-from aibench_fast.coretypes import Endpoint, GrpcReply
+from aibench_fast.coretypes import Endpoint, GrpcPlan, GrpcReply
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
@@ -153,9 +153,14 @@ class GrpcClient(Client):
         kind = wanted.kind
         request = InferRequest(kind, version, wanted.outputs, wanted.places, wanted.written)
         reply = self._call(METHOD, request.trial(), "the trial request", MAX_TRIAL_BYTES)
+        return Trial(request, self._plan_of(wanted, reply))
+
+    def _plan_of(self, wanted: Wanted, reply: bytes) -> GrpcPlan:
+        """Return what replies have to be, by that to the trial request."""
+        kind = wanted.kind
         if wanted.written:
-            return Trial(request, written_plan_of(reply, kind.model, wanted.written.outputs))
-        return Trial(request, plan_of(reply, kind.model, wanted.metadata, kind.batch_size))
+            return written_plan_of(reply, kind.model, wanted.written.outputs)
+        return plan_of(reply, kind.model, wanted.metadata, kind.batch_size)
 
     def _ask(self, method: str, asked: bytes, message: Message, what: str) -> dict[str, Any]:
         """Return what a method answers; `what` names what is asked for."""

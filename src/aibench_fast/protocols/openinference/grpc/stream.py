@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ServerError
 from aibench_fast.protocols.openinference.client import MAX_TRIAL_BYTES, Trial, Wanted
 from aibench_fast.protocols.openinference.grpc.client import GrpcClient
 from aibench_fast.protocols.openinference.grpc.messages import INFER_RESPONSE, STREAM_RESPONSE
-from aibench_fast.protocols.openinference.grpc.reply import plan_of
 from aibench_fast.protocols.openinference.grpc.request import STREAM_METHOD, InferRequest
 from aibench_fast.protocols.openinference.grpc.wire import decode
 
@@ -23,14 +22,11 @@ class GrpcStreamClient(GrpcClient):
         request = InferRequest(
             kind, version, wanted.outputs, wanted.places, wanted.written, is_streamed=True
         )
-        if request.is_formatted:
-            raise ConfigError("`stream`: inputs of strings, and shared memory, are sent as calls")
         replies = self._call(
             STREAM_METHOD, request.trial(), "the trial request", MAX_TRIAL_BYTES, has_several=True
         )
         reply = self._first_reply(replies, kind.model)
-        plan = plan_of(reply, kind.model, wanted.metadata, kind.batch_size)
-        return Trial(request, plan._replace(id_at=request.id_at))
+        return Trial(request, self._plan_of(wanted, reply)._replace(id_at=request.id_at))
 
     def _first_reply(self, replies: bytes, model: str) -> bytes:
         """Return the first reply with outputs; ServerError where there is none, or it is wrong."""
