@@ -21,3 +21,13 @@ def test_large_requests_have_more_threads_than_cores(
 ) -> None:
     monkeypatch.setattr(config_module, "available_cores", lambda: 2)
     assert RunConfig(file=None, **settings).io_threads == threads  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (64, 1), (65, 2), (128, 2), (1000, 2)])
+def test_a_thread_reads_many_streams_of_tokens(
+    workers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_module, "available_cores", lambda: 2)
+    url = "http://127.0.0.1:1/v1/chat/completions"
+    config = RunConfig(file=None, url=url, prompt_tokens=1, model="m", workers=workers)
+    assert config.io_threads == threads
