@@ -129,28 +129,29 @@ class TritonServer(Server):
             self._package.parent / "nvidia_pytriton.libs",
             sysconfig.get_config_var("LIBDIR"),
         ]
-        folder = self._folder
         with self._log.open("wb") as log:
             return subprocess.Popen(
-                [
-                    *("sh", "-c", _WITH_LIFELINE, "sh"),
-                    str(program),
-                    f"--model-repository={folder / 'models'}",
-                    f"--backend-directory={folder / 'backends'}",
-                    f"--backend-config=python,shm-region-prefix-name={folder.name}",
-                    f"--http-address={self.host}",
-                    f"--http-port={self.port}",
-                    f"--metrics-address={self.host}",
-                    f"--metrics-port={self.metrics_port}",
-                    f"--grpc-address={self.host}",
-                    f"--grpc-port={self.grpc_port}",
-                ],
+                ["sh", "-c", _WITH_LIFELINE, "sh", str(program), *self._options()],
                 stdin=lifeline,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # the terminal's Ctrl-C does not reach it
                 env={**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))},
             )
+
+    def _options(self) -> list[str]:
+        folder = self._folder
+        return [
+            f"--model-repository={folder / 'models'}",
+            f"--backend-directory={folder / 'backends'}",
+            f"--backend-config=python,shm-region-prefix-name={folder.name}",
+            f"--http-address={self.host}",
+            f"--http-port={self.port}",
+            f"--metrics-address={self.host}",
+            f"--metrics-port={self.metrics_port}",
+            f"--grpc-address={self.host}",
+            f"--grpc-port={self.grpc_port}",
+        ]
 
     def _is_ready(self) -> bool:
         """Return whether its models and its metrics are ready; store its version.
