@@ -1,5 +1,6 @@
 """Streams, requests and tokens are conserved, whatever the server and what is before it do."""
 
+import json
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -56,7 +57,7 @@ class Load:
 
     @property
     def is_open(self) -> bool:
-        return self.shape != "closed"
+        return self.shape not in ("closed", "conversations")
 
     @property
     def is_strict(self) -> bool:
@@ -70,7 +71,7 @@ LIMITS = [
 ]  # fmt: skip
 loads = st.builds(
     Load,
-    shape=st.sampled_from(["closed", "even", "poisson", "profile"]),
+    shape=st.sampled_from(["closed", "conversations", "even", "poisson", "profile", "trace"]),
     servers=st.sampled_from([1, 1, 2]),
     workers=st.integers(1, 5),
     requests=st.integers(8, 30),
@@ -112,25 +113,50 @@ def stream_end(data: bytes, start: int) -> int | None:
     return last + 7 if last >= 0 else None
 
 
-def config_of(load: Load, ports: Sequence[int], prompts: Path) -> RunConfig:
+def sent_of(load: Load, folder: Path) -> dict[str, object]:
+    """What requests are made from: a prompt, turns of conversations, or a trace."""
+    file = folder / "lines.jsonl"
+    length = load.output_tokens
+    if load.shape == "trace":
+        lines: list[dict[str, object]] = [
+            {
+                "timestamp": n * n % 7 + 5 * n, "input_length": 5, "output_length": length,
+                "hash_ids": [n % 3],
+            }
+            for n in range(load.requests)
+        ]  # fmt: skip
+    else:
+        lines = [
+            {"session": n % 3, "text": "go on", "answer": "yes", "delay_ms": n % 5 * (n >= 3)}
+            for n in range(load.requests)
+        ]
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
+    if load.shape == "trace":
+        return {"trace": file}
+    prompts = file if load.shape == "conversations" else prompts_in(folder)
+    return {"prompts": prompts, "output_tokens": length}
+
+
+def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
     """A run of this load through the proxies."""
-    path = "/v1/chat/completions" if load.is_chat else "/v1/completions"
+    chats = load.is_chat or load.shape == "conversations"
+    path = "/v1/chat/completions" if chats else "/v1/completions"
     url, *others = [f"http://127.0.0.1:{port}{path}" for port in ports]
     when: dict[str, object] = {"max_queries": load.requests, "burn_in": load.burn_in}
     if load.shape == "profile":
         when = {"profile": parse_profile("100/s for 50ms, 100/s to 300/s over 60ms")}
+    elif load.shape == "trace":
+        when = {"duration_s": load.requests * 0.004}
     elif load.is_open:
         seconds = load.requests / RATE_PER_S
         when = {"limit_rps": RATE_PER_S, "arrivals": load.shape, "duration_s": seconds}
     if load.sheds:
         when |= {"max_lag_s": 0.02, "on_lag": "shed"}
     return RunConfig(
-        **when, **dict(load.limits),  # type: ignore[arg-type]
+        **when, **dict(load.limits), **sent_of(load, folder),  # type: ignore[arg-type]
         file=None,
         url=url,
         others=tuple(others),
-        prompts=prompts,
-        output_tokens=load.output_tokens,
         min_tokens=load.output_tokens if load.counts_tokens else 0,
         model="simulated",
         workers=max(load.workers, load.servers),
@@ -166,7 +192,7 @@ def test_whatever_happens_tokens_are_conserved(
             stack.enter_context(FaultProxy(server.port, of_server, end_of_reply=stream_end))
             for server, of_server in zip(servers, (faults, others_faults), strict=False)
         ]
-        config = config_of(load, [proxy.port for proxy in proxies], prompts_in(folder))
+        config = config_of(load, [proxy.port for proxy in proxies], folder)
         result, intervals = observed(config, lambda: [proxy.arm() for proxy in proxies])
         for proxy in proxies:
             proxy.disarm()
