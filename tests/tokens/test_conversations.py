@@ -239,13 +239,19 @@ def test_wrong_turns_are_one_line_before_anything_is_sent(
     assert server.asked == []
 
 
-def test_conversations_have_no_schedule(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--limit-rps", "5", "--duration", "1s"],
+        ["run", "--profile", "5/s for 1s"],
+        ["sweep", "--limit-rps", "0,5", "--duration", "1s", "--results-dir", "r"],
+        ["search", "--over", "rate", "--slo", "p99=1s", "--duration", "1s", "--results-dir", "r"],
+    ],
+)
+def test_conversations_have_no_schedule(cli: Cli, tmp_path: Path, words: list[str]) -> None:
     prompts = written(tmp_path, [turn(1, 0), turn(1, 1)])
     with token_server(lambda _: GOOD) as server:
-        done = cli(
-            "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
-            "--limit-rps", 5, "--duration", "1s",
-        )  # fmt: skip
+        done = cli(*words, "--url", server.address + CHAT, "--prompts", prompts, "--model", "m")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "has sessions, whose turns follow the one before, not a schedule" in done.stderr
     assert server.asked == []

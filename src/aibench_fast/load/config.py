@@ -403,6 +403,20 @@ class RunConfig(ProtocolSettings):
             return self
         return dataclasses.replace(self, seed=self.seed + MAX_KINDS * run)  # each kind has a seed
 
+    def check_conversations(self) -> None:
+        """ConfigError if there are conversations where a schedule or a mix says what is next."""
+        if not (self.is_open_loop or self.mix):
+            return
+        if any(one.has_conversations for kind in self.kinds for one in kind.inputs):
+            if self.mix:
+                raise ConfigError(
+                    "`mix` has prompts with sessions, whose turns go in order: leave it out"
+                )
+            raise ConfigError(
+                f"`prompts` {self.prompts} has sessions, whose turns follow the one before, not a "
+                "schedule: leave out `limit_rps`, `profile` or `arrivals_file`"
+            )
+
     def count_tensors(self) -> list[int]:
         """Return how many tensors each kind has, from its files or generated.
 

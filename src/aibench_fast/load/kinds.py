@@ -17,7 +17,7 @@ from aibench_fast.protocols.protocol import (
     KindSpec,
 )
 from aibench_fast.protocols.settings import MAX_COUNT, check_range
-from aibench_fast.tensors import bodies, prompts, shards, strings, tensorfile, trace
+from aibench_fast.tensors import bodies, conversations, prompts, shards, strings, tensorfile, trace
 from aibench_fast.units import bounds, described_range, number_range
 
 MAX_KINDS = 64
@@ -87,6 +87,13 @@ class InputTensor:
         return tensortype.tensor_bytes(self.shape, self.dtype)
 
     @property
+    def has_conversations(self) -> bool:
+        """Return whether its prompts are turns of conversations; ConfigError as `count_tensors`."""
+        if not self.is_prompts or self.file is None:
+            return False
+        return isinstance(conversations.read(self.file), conversations.Conversations)
+
+    @property
     def is_strings(self) -> bool:
         """Return whether its values are strings, so that each tensor has a length of its own."""
         return self.dtype == tensortype.STRINGS
@@ -98,6 +105,8 @@ class InputTensor:
         """
         if self.is_trace and self.file is not None:
             return trace.count(self.file)
+        if self.is_prompts and self.file is not None:
+            return len(conversations.read(self.file))
         if self.drawn is not None:
             return prompts.most_drawn(self.drawn.prompt_tokens)
         if self.is_body:

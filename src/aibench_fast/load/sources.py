@@ -160,18 +160,12 @@ def open_sources(config: RunConfig) -> list[Source]:
     ConfigError if a file is not a tensor file, if there is not enough memory, or if conversations
     would have to go by a schedule.
     """
+    config.check_conversations()
     seeds = count(config.seed)
     sources = [
         Source(kind, [_open(one, tensor_count, next(seeds)) for one in kind.inputs], first=0)
         for kind, tensor_count in zip(config.kinds, config.count_tensors(), strict=True)
     ]
-    if config.mix and conversations_of(sources):
-        raise ConfigError("`mix` has prompts with sessions, whose turns go in order: leave it out")
-    if config.is_open_loop and conversations_of(sources):
-        raise ConfigError(
-            f"`prompts` {config.prompts} has sessions, whose turns follow the one before, not a "
-            "schedule: leave out `limit_rps`, `profile` or `arrivals_file`"
-        )
     return [dataclasses.replace(source, first=_first(config, source)) for source in sources]
 
 

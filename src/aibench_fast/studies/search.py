@@ -26,7 +26,7 @@ from aibench_fast.studies.events import (
     StudyObserver,
 )
 from aibench_fast.studies.saving import run_and_save
-from aibench_fast.studies.source import Run, check_split, source
+from aibench_fast.studies.source import Run, check_run, source
 from aibench_fast.studies.thresholds import Expectation, check_possible
 from aibench_fast.tensortype import MAX_TENSOR_BYTES
 from aibench_fast.units import described_duration
@@ -119,7 +119,7 @@ def search(
     limits, targets = split_slo(slo)
     config = dataclasses.replace(config, slo=(*config.slo, *limits))
     steps = _Steps(config, targets, over, lowest, highest, within_s, Path(folder), observe)
-    check = partial(check_split, over_dask=client is not None, clients=clients)
+    check = partial(check_run, over_dask=client is not None, clients=clients)
     steps.check(check)
     steps.prepare_folder()
     steps.resolve()

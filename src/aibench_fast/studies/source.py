@@ -32,8 +32,9 @@ def source(client: "DaskClient | None", clients: int | None) -> Run:
     return run_there
 
 
-def check_split(config: RunConfig, *, over_dask: bool, clients: int | None) -> None:
-    """ConfigError if a run cannot be split over so many clients; None is not known yet."""
+def check_run(config: RunConfig, *, over_dask: bool, clients: int | None) -> None:
+    """ConfigError if a run cannot be made, or not over so many clients; None is not known yet."""
+    config.check_conversations()
     if over_dask:
         from aibench_fast.clients.split import split
 

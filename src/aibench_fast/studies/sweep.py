@@ -21,7 +21,7 @@ from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver
 from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file, result_file
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.servers import Server, started
-from aibench_fast.studies.source import Run, check_split, source
+from aibench_fast.studies.source import Run, check_run, source
 from aibench_fast.studies.sweptmodel import AnyModel, RedisAiModel
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
@@ -184,7 +184,7 @@ def sweep(
         Grid.of(grid, config, runs),
         Order(folder=Path(folder), shuffle=shuffle, keep_going=keep_going),
         observe,
-        check=partial(check_split, over_dask=client is not None, clients=clients),
+        check=partial(check_run, over_dask=client is not None, clients=clients),
     )
     check_outputs(plan.files_written())
     return plan.carry_out(source(client, clients), expected)

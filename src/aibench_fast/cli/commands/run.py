@@ -34,7 +34,7 @@ from aibench_fast.studies import repeat
 from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
 from aibench_fast.studies.saving import run_and_save
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.source import check_split, source
+from aibench_fast.studies.source import check_run, source
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
     if not server.embedded:
         config = resolve(config)
     check_clients(options)
-    check_split(config, over_dask=options.dask is not None, clients=options.clients)
+    check_run(config, over_dask=options.dask is not None, clients=options.clients)
     _check_shown(options)
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = expectations(options.expect)

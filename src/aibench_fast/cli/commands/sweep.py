@@ -37,7 +37,7 @@ from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.grid import Grid, raw_file
 from aibench_fast.studies.progress import progress_bar
 from aibench_fast.studies.servers import Server
-from aibench_fast.studies.source import check_split, source
+from aibench_fast.studies.source import check_run, source
 from aibench_fast.studies.sweep import Order, Plan, Sweep, compared
 from aibench_fast.studies.thresholds import check_possible, expectations
 
@@ -90,7 +90,7 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             by_name(Grid, options),
             by_name(Order, options),
             show,
-            check=partial(check_split, over_dask=options.dask is not None, clients=options.clients),
+            check=partial(check_run, over_dask=options.dask is not None, clients=options.clients),
             dry=options.dry_run,
         )
         if options.dry_run:
