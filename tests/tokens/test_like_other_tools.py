@@ -1,5 +1,8 @@
 """`export --like`: the names and definitions of other tools, from a result's own histograms."""
 
+import csv
+import dataclasses
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +10,11 @@ from typing import Any
 
 import pytest
 from commandline import Cli
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from resultfiles import our_result, token_result
 from token_server import CHUNKED, DONE, Piece, delta, token_server, usage, whole
 
-from aibench_fast import RunConfig, repeat, run
+from aibench_fast import Result, RunConfig, repeat, run
 from aibench_fast.results.files import record_of
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.othertools import like_aiperf
@@ -131,6 +135,36 @@ def test_results_of_tensors_are_left_out(cli: Cli, folder: Path, tmp_path: Path)
     done = cli("export", tmp_path / "tensors.json", "--like", "aiperf")
     assert done.returncode == 2
     assert "none of the results has streams of tokens" in done.stderr
+
+
+def with_goodput(good: int, seed: int) -> Result:
+    """A result of 300 streams in a window of 10 s, of which so many were good."""
+    result = token_result(seed=seed)
+    tokens = dataclasses.replace(
+        result.tokens, slo={"ttft": 200.0}, good_streams=good, steady_s=10.0,
+        steady_millitokens=15_000_000, steady_millistreams=300_000, steady_milligood=1000 * good,
+        steady_stream_ns=40 * 10**9,
+    )  # fmt: skip
+    return dataclasses.replace(result, tokens=tokens)
+
+
+def test_goodput_is_compared_tabulated_and_exported(cli: Cli, tmp_path: Path) -> None:
+    for run_number in range(5):
+        with_goodput(200 + run_number, run_number).save(tmp_path / "a" / f"{run_number}.json")
+        with_goodput(100 + run_number, run_number).save(tmp_path / "b" / f"{run_number}.json")
+    with_goodput(0, 9).save(tmp_path / "none" / "0.json")
+    compared = cli("compare", tmp_path / "a", tmp_path / "b")
+    (line,) = (one for one in compared.stdout.splitlines() if one.lstrip().startswith("goodput"))
+    before, _, after = line.split()[1:4]
+    assert (float(before), float(after)) == pytest.approx((20.2, 10.2), rel=1e-3)
+    assert line.endswith("worse")
+    rows = cli("export", tmp_path / "a" / "1.json", tmp_path / "none", "--format", "csv").stdout
+    first, none = csv.DictReader(io.StringIO(rows))
+    assert (first["goodput"], none["goodput"]) == ("20.1", "0.0")
+    assert first["output_tokens_per_second_per_user"] == "375.0"
+    text = cli("export", tmp_path / "none", "--format", "openmetrics").stdout
+    families = {one.name: one for one in text_string_to_metric_families(text)}
+    assert [sample.value for sample in families["aibench_goodput"].samples] == [0.0]
 
 
 def test_repeats_have_medians_and_intervals_of_streams(tmp_path: Path) -> None:

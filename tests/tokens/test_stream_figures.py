@@ -10,7 +10,16 @@ from ci import examples
 from commandline import Cli, command
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from token_server import CHUNKED, DONE, Piece, delta, token_server, usage, whole
+from token_server import (
+    CHUNKED,
+    DONE,
+    Piece,
+    TokenServer,
+    delta,
+    token_server,
+    usage,
+    whole,
+)
 
 from aibench_fast import ConfigError, Result, RunConfig, run, search
 from aibench_fast.load.profile import parse_profile
@@ -279,29 +288,75 @@ def test_a_killed_run_keeps_the_figures_of_its_last_period(
     assert figures["Histograms"].keys() >= {"TimeToFirstToken", "ChunkGap", "EndToEnd"}
 
 
+def test_kinds_of_a_mix_have_figures_of_their_own(cli: Cli, tmp_path: Path) -> None:
+    """The server sends as many tokens as a request asks for."""
+    (tmp_path / "mix.toml").write_text(
+        '[[request]]\nmodel = "small"\nprompt-tokens = 3\noutput-tokens = 2\nweight = 3\n'
+        '[[request]]\nmodel = "large"\nprompt-tokens = 9\noutput-tokens = 7\n'
+    )
+    servers: list[TokenServer] = []
+
+    def answer(number: int) -> Sequence[Piece]:
+        tokens = servers[0].asked[number]["max_tokens"]
+        return stream(first_s=0.0, gap_s=0.0, tokens=tokens, counted=10 * tokens)
+
+    with token_server(answer) as server:
+        servers.append(server)
+        done = cli(
+            "run", "--url", server.address + CHAT, "--mix", "mix.toml", "--max-queries", 60,
+            "--workers", 2, "--slo", "tpot=10s", "--json-out-file", "r.json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "r.json").read_text())
+    streams = {kind["Model"]: kind["Stream"] for kind in found["Kinds"]}
+    for model, tokens in (("small", 20), ("large", 70)):
+        lengths = streams[model]["OutputTokensPerRequest"]
+        assert (lengths["q0"], lengths["q100"]) == (tokens, tokens)
+        assert streams[model]["TokensPerChunk"] == 10
+    assert streams["small"]["GoodRequests"] > streams["large"]["GoodRequests"] > 0
+    for name in ("OutputTokens", "GoodRequests"):
+        assert sum(one[name] for one in streams.values()) == found["Stream"][name]
+    for name in ("OutputTokensPerSecond", "RequestsPerSecond", "Goodput"):
+        whole_rate = found["Stream"][name]
+        assert sum(one[name] for one in streams.values()) == pytest.approx(whole_rate)
+
+
+def refused(cli: Cli, command: str, prompts: Path, *options: object) -> str:
+    """Return the one line that refuses a command before its server is asked for anything."""
+    with token_server(lambda _: whole(delta(content="a"), DONE)) as server:
+        done = cli(
+            command, "--url", server.address + CHAT, "--prompts", prompts, "--model", "m", *options
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert server.asked == []
+    return done.stderr
+
+
 IMPOSSIBLE = {
-    "goodput without limits": (["--expect", "goodput>5"], "without limits of each request"),
-    "good without limits": (["--expect", "good>99%"], "give --slo too"),
-}
+    "goodput": ("run", ["--expect", "goodput>5"], "without limits of each request: give --slo too"),
+    "good": ("run", ["--expect", "good>99%"], "without limits of each request: give --slo too"),
+    "a target of goodput": (
+        "search", ["--slo", "goodput=5"], "--slo 'goodput>=5' without limits of each request",
+    ),
+    "limits without a target": (
+        "search", ["--slo", "ttft=1s"], "such as good=99%, beside the limits of each request",
+    ),
+    "a percentile": (
+        "run", ["--slo", "ttft.p99=200ms"],
+        "--slo 'ttft.p99=200ms': give a limit of each request: ttft, ttfa, tpot, latency",
+    ),
+    "no time": ("run", ["--slo", "ttft=fast"], "--slo 'ttft=fast': 'fast' is not a duration"),
+    "nothing": ("run", ["--slo", "ttft=0ms"], "above 0"),
+    "two of one": ("run", ["--slo", "tpot=1s", "--slo", "tpot=3s"], "tpot has a limit already"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_what_a_run_cannot_have_is_refused_before_anything_is_sent(
     cli: Cli, prompts: Path, name: str
 ) -> None:
-    options, words = IMPOSSIBLE[name]
-    with token_server(lambda _: whole(delta(content="a"), DONE)) as server:
-        to = ("--url", server.address + CHAT, "--prompts", prompts, "--model", "m")
-        done = cli("run", *to, *options)
-        searched = cli("search", *to, "--slo", "goodput=5", "--over", "workers")
-        limits_alone = cli("search", *to, "--slo", "ttft=1s", "--over", "workers")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert words in done.stderr
-    assert searched.returncode == 2
-    assert "--slo 'goodput>=5' without limits of each request" in searched.stderr
-    assert limits_alone.returncode == 2
-    assert "good=99%, beside the limits of each request" in limits_alone.stderr
-    assert server.asked == []
+    command, options, words = IMPOSSIBLE[name]
+    assert words in refused(cli, command, prompts, *options)
 
 
 @pytest.mark.parametrize("words", ["ttft.p99<1s", "tokens>5", "good>99%"])
@@ -309,30 +364,6 @@ def test_tensors_have_no_figures_of_streams(cli: Cli, words: str) -> None:
     done = cli("run", "--shape", 16, "--port", 1, "--expect", words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert f"--expect '{words}': only streams of tokens have it" in done.stderr
-
-
-WRONG = {
-    "a percentile": ("ttft.p99=200ms", "give a limit of each request: ttft, ttfa, tpot, latency"),
-    "no time": ("ttft=fast", "not a duration"),
-    "nothing": ("ttft=0ms", "above 0"),
-    "two of one": ("tpot=3s", "tpot has a limit already"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_limits_are_one_line_before_anything_is_sent(
-    cli: Cli, prompts: Path, name: str
-) -> None:
-    slo, words = WRONG[name]
-    with token_server(lambda _: whole(delta(content="a"), DONE)) as server:
-        done = cli(
-            "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
-            "--slo", "tpot=1s", "--slo", slo,
-        )  # fmt: skip
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert words in done.stderr
-    assert "--slo" in done.stderr
-    assert server.asked == []
 
 
 def test_limits_are_of_streams_of_tokens() -> None:
