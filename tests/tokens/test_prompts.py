@@ -392,7 +392,8 @@ def test_the_only_model_is_found(cli: Cli, tmp_path: Path) -> None:
         (["a", "b"], "--model is missing: http://127.0.0.1:{} has a, b; name one"),
         (
             [],
-            "--model is missing, and http://127.0.0.1:{}/v1/models lists none: name the one to run",
+            "--model is missing, and http://127.0.0.1:{}/v1/models lists none (HTTP 404): name the "
+            "one to run",
         ),
     ],
 )
@@ -402,6 +403,20 @@ def test_a_model_has_to_be_named(cli: Cli, models: list[str], words: str) -> Non
     line = f"aibench-fast: {words.format(server.address.rpartition(':')[2])}\n"
     assert (done.returncode, done.stderr) == (2, line)
     assert server.asked == []
+
+
+LISTS = ["[]", "{}", "not JSON", '{"data": 5}', '{"data": [{"id": null}]}', '{"data": ["a"]}']
+
+
+@pytest.mark.parametrize("body", LISTS)
+def test_a_list_that_names_no_model(cli: Cli, body: str) -> None:
+    with stranger(answer(body.encode(), "application/json", "200 OK")) as port:
+        done = cli(
+            "run", "--url", f"http://127.0.0.1:{port}{CHAT}", "--prompt-tokens", 5,
+            "--duration", "1s",
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "lists none (HTTP 200): name the one to run" in done.stderr
 
 
 @pytest.mark.parametrize("models", [["b"], ["a", "b"], [str(n) for n in range(12)]])
