@@ -12,7 +12,7 @@ import pytest
 from commandline import Cli, in_process
 from PIL import Image
 from reportfolders import EVIL, searched, sweep
-from resultfiles import go_document, our_result, write
+from resultfiles import changed, go_document, our_result, token_result, write
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
@@ -393,3 +393,56 @@ def test_runs_at_a_limited_rate_have_a_report_of_their_own_kind(
     doubts = browser.find_element(By.CSS_SELECTOR, ".doubts").text
     assert "limited.json: 25.0% of 1,600" in doubts
     assert browser.get_log("browser") == []
+
+
+@pytest.fixture(scope="module")
+def page_of_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of results of tensors and of streams of tokens."""
+    folder = tmp_path_factory.mktemp("both")
+    for workers in (4, 16):
+        our_result(workers=workers, rate=25.0 * workers).save(folder / f"r/tensors_{workers}.json")
+        result = token_result(workers=workers, ttft_ms=10.0 * workers, gap_ms=10.0 + workers)
+        intervals = [
+            dataclasses.replace(one, chunks=80 * workers * number)
+            for number, one in enumerate(result.intervals, 1)
+        ]
+        changed(result, intervals=intervals).save(folder / f"r/tokens_{workers}.json")
+    assert in_process(folder, "report", "r", "--out", "report.html").returncode == 0
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_tokens_are_beside_tensors(
+    browser: webdriver.Chrome, page_of_both: Path, theme: str, width: int
+) -> None:
+    opened(browser, page_of_both, theme=theme, width=width)
+    assert browser.get_log("browser") == []
+    headings = texts(browser, "h2")
+    for heading in ("Streams of tokens", "Times of streams of tokens", "Throughput"):
+        assert heading in headings
+    points = "#streams-ttft-workers .mark-symbol path"
+    assert len(browser.find_elements(By.CSS_SELECTOR, points)) >= 4  # p50 and p99 of two loads
+    curves = "#streams-tpot-percentiles .mark-line path"
+    assert len(browser.find_elements(By.CSS_SELECTOR, curves)) == 2
+    heads = texts(browser, "#cells th")
+    rows = browser.find_elements(By.CSS_SELECTOR, "#cells tbody tr")
+    cells = [
+        dict(
+            zip(
+                heads,
+                (
+                    one.get_attribute("textContent")
+                    for one in row.find_elements(By.CSS_SELECTOR, "td")
+                ),
+                strict=True,
+            )
+        )
+        for row in rows
+    ]
+    by_kind = {cell["Tensor batch"]: cell["ttft.p50 (ms)"] for cell in cells}
+    assert by_kind["1"] == ""
+    assert float(str(by_kind[""])) > 100
+    inner = "return [document.documentElement.scrollWidth, innerWidth]"
+    scrolled, visible = browser.execute_script(inner)
+    assert scrolled <= visible
+    screenshot(browser, f"tokens-{theme}-{width}")

@@ -48,6 +48,7 @@ def test_streams_of_several_clients_add_up(dask: Client, tmp_path: Path) -> None
     for name in ("first_tokens", "token_times", "chunk_gaps", "output_lengths"):
         parts = [getattr(one, name) for one in clients]
         assert LatencyHistogram.merged(parts).encode() == getattr(result.tokens, name).encode()
+    assert result.intervals[-1].chunks == 3 * 97
     assert result.tokens.good_streams == result.tokens.first_tokens.counts_up_to([150])[0]
     assert 0 < result.tokens.good_streams < 96
     rates = [client.stream["OutputTokensPerSecond"] for client in result.clients if client.stream]

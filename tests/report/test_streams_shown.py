@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -16,6 +17,7 @@ import aibench_fast
 from aibench_fast.report.charts import charts
 from aibench_fast.report.content import gather
 from aibench_fast.report.text import format_repeats, format_summary
+from aibench_fast.results.figures import KindFigures
 from aibench_fast.results.folder import load
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import ServerFacts
@@ -67,6 +69,31 @@ def test_of_named_servers_the_table_has_a_column(cli: Cli, tmp_path: Path) -> No
     table = [*csv.DictReader(rows[:3])]
     assert [one["Server"] for one in table] == ["sglang", "vllm"]
     assert float(table[0]["ttft.p50 (ms)"]) > float(table[1]["ttft.p50 (ms)"])
+
+
+def test_lengths_are_one_column_of_the_table(cli: Cli, tmp_path: Path) -> None:
+    facts = {"PromptTokens": "64-128", "MaxTokens": "32"}
+    token_result(facts=facts).save(tmp_path / "r/1.json")
+    head, row = cli("tables", "--dir", "r").stdout.splitlines()[2:4]
+    assert dict(zip(head.split(","), row.split(","), strict=True))["Tokens"] == "64-128 in 32 out"
+
+
+def test_parts_of_a_run_have_figures_of_streams(cli: Cli, tmp_path: Path) -> None:
+    whole = token_result()
+    kinds = [
+        KindFigures(
+            name=name, tensors="a prompt", batch_size=1, weight=1.0, successes=300,
+            inferences=300, latencies=whole.latencies,
+            tokens=token_result(ttft_ms=ttft_ms).tokens,
+        )
+        for name, ttft_ms in (("small", 40.0), ("large", 400.0))
+    ]  # fmt: skip
+    mixed = changed(whole, kinds=kinds)
+    mixed.save(tmp_path / "r.json")
+    shown = [one for one in format_summary(mixed).splitlines() if one.startswith("Kind ")]
+    assert [re.search(r"ttft (\d+)", one)[1] for one in shown] == ["40", "403"]  # type: ignore[index]
+    assert cli("report", "r.json", "--out", "report.html").returncode == 0
+    assert (tmp_path / "report.html").read_text().count("ttft.p50 (ms)<") == 2  # cells and parts
 
 
 def test_a_comparison_of_tokens_is_as_the_golden_file(cli: Cli, tmp_path: Path) -> None:
@@ -145,6 +172,7 @@ def test_a_notebook_shows_figures_of_streams(both: Path) -> None:
     assert "<th>ttft.p50 ms</th>" in shown
     compared = aibench_fast.compare(*[aibench_fast.read_results(both)] * 2)._repr_html_()
     assert "tpot.p99, ms" in compared
+    assert "time to first token (ms)" in token_result()._repr_html_()
 
 
 def test_a_report_has_charts_of_tokens(cli: Cli, both: Path, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def choices(content: Content) -> dict[str, list[str]]:
     return {
         "variant": list(dict.fromkeys(one.cell.variant for one in _with_latencies(content))),
         "cell": [str(one.cell) for one in _timed(content)],
+        "streamed": [str(one.cell) for one in _timed(content, "streamed")],
         **server_choices(content),
         **stream_choices(content),
     }
@@ -75,6 +76,7 @@ def defaults(content: Content) -> dict[str, int]:
     wanted = {
         "variant": shown.variant,
         "cell": str(shown),
+        "streamed": str(shown),
         "setting": setting_of(shown).variant,
         "place": str(setting_of(shown)),
         "stream": shown.variant,
@@ -426,9 +428,14 @@ def _with_latencies(content: Content) -> list[CellSummary]:
     return [one for one in content.drawn if one.latencies.count]
 
 
-def _timed(content: Content) -> list[CellSummary]:
-    """Return those with at least two points in time, which make a line."""
-    return [one for one in content.drawn if len(one.timeline) > 1 or len(one.cpu) > 1]
+def _timed(content: Content, choice: str = "cell") -> list[CellSummary]:
+    """Return those with at least two points in time, which make a line; `streamed`: of streams."""
+    return [
+        one
+        for one in content.drawn
+        if (len(one.timeline) > 1 or len(one.cpu) > 1)
+        and (one.cell.streams or choice != "streamed")
+    ]
 
 
 def _percentiles(content: Content) -> Iterator[Chart]:
@@ -465,9 +472,11 @@ def _over_time(content: Content) -> Iterator[Chart]:
             _timeline_spec(content, rates, "rate", "inferences/s", None),
             choice="cell",
         )
+    # Beside cells of tensors, which have no tokens, they have a choice of their own.
+    choice = "cell" if all(one.cell.streams for _, one in timed) else "streamed"
     tokens = [
         {"cell": place, "s": _seconds(one, point.unix_ms), "tokens": round(point.tokens_per_s, 3)}
-        for place, one in timed
+        for place, one in enumerate(_timed(content, choice))
         for point in one.timeline
         if point.tokens_per_s is not None
     ]
@@ -476,8 +485,8 @@ def _over_time(content: Content) -> Iterator[Chart]:
             "tokens-over-time",
             "Output tokens over time",
             "Tokens that came in each period, of the same run.",
-            _timeline_spec(content, tokens, "tokens", "output tokens/s", None),
-            choice="cell",
+            _timeline_spec(content, tokens, "tokens", "output tokens/s", None, choice),
+            choice=choice,
         )
     latencies = [
         {
@@ -542,6 +551,7 @@ def _timeline_spec(
     field: str,
     title: str,
     colour: Spec | None,
+    choice: str = "cell",
 ) -> Spec:
     # A cell without a burn-in has one of no width: a scale of a layer without a row has no extent.
     burn_in = [
@@ -552,9 +562,9 @@ def _timeline_spec(
                 (_seconds(one, p.unix_ms) for p in one.timeline if not p.measured), default=0
             ),
         }
-        for place, one in enumerate(_timed(content))
+        for place, one in enumerate(_timed(content, choice))
     ]
-    chosen = [{"filter": "datum.cell == cell"}]
+    chosen = [{"filter": f"datum.cell == {choice}"}]
     x = {"field": "s", "type": "quantitative", "title": "seconds since the start",
          "scale": {"zero": True, "nice": False}, "axis": {"tickCount": 10}}  # fmt: skip
     y = {"field": field, "type": "quantitative", "title": title, "scale": {"zero": True}}
@@ -595,7 +605,7 @@ def _timeline_spec(
     ]
     return base(rows) | {
         "height": 240,
-        "params": [_choice("cell", content)],
+        "params": [_choice(choice, content)],
         "layer": layers,
     }
 

@@ -29,8 +29,16 @@ def html(shown: object) -> str:
 
 @html.register
 def _(result: Result) -> str:
-    """Return the summary as the command line prints it, and the latencies by percentile."""
-    return f"<pre>{escape(text.format_summary(result))}</pre>{_percentiles(result.latencies)}"
+    """Return the summary as the command line prints it, and the latencies by percentile, or times
+    to the first token.
+    """
+    first_tokens = result.tokens.response_first_tokens
+    curve = (
+        _percentiles(first_tokens, "time to first token (ms)")
+        if first_tokens.count
+        else _percentiles(result.latencies, "latency (ms)")
+    )
+    return f"<pre>{escape(text.format_summary(result))}</pre>{curve}"
 
 
 @html.register
@@ -88,7 +96,7 @@ def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _percentiles(latencies: LatencyHistogram) -> str:
+def _percentiles(latencies: LatencyHistogram, title: str) -> str:
     """Return the curve as SVG; nothing without latencies or the plotting library."""
     if latencies.count == 0:
         return ""
@@ -99,7 +107,7 @@ def _percentiles(latencies: LatencyHistogram) -> str:
         "mark": {"type": "line"},
         "encoding": {
             "x": PERCENTILE_AXIS,
-            "y": {"field": "ms", "type": "quantitative", "title": "latency (ms)"},
+            "y": {"field": "ms", "type": "quantitative", "title": title},
         },
     }
     try:

@@ -99,7 +99,10 @@ def page_of(content: Content, drawn: Sequence[Chart]) -> Page:
         limits=[*_limits(content)],
         plots=[*_plots(content, drawn)],
         cells=_cells(content),
-        parts=[(str(one.cell), _table(_PART_COLUMNS, one.parts)) for one in with_parts[:MAX_NAMED]],
+        parts=[
+            (str(one.cell), _table(_part_columns(one.parts), one.parts))
+            for one in with_parts[:MAX_NAMED]
+        ],
         parts_left_out=len(with_parts[MAX_NAMED:]),
         facts=[
             Fact(_FACT_NAMES.get(name, name), _first([_fact_value(value) for value in values]))
@@ -148,7 +151,7 @@ def _limits(content: Content) -> Iterator[str]:
 
 _CHOICE_LABELS = {
     "variant": "Settings", "setting": "Settings", "place": "Settings", "stream": "Settings",
-    "cell": "Cell",
+    "cell": "Cell", "streamed": "Cell",
 }  # fmt: skip
 
 
@@ -166,6 +169,7 @@ def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[Plots]:
         "Times of streams of tokens": of_choice["stream"],
         "Throughput": [one for one in of_choice[""] if one not in [*searches, *streams]],
         "Latency": of_choice["variant"],
+        "Tokens of one run over time": of_choice["streamed"],
         "One run over time": of_choice["cell"],
     }
     offered, first = choices(content), defaults(content)
@@ -248,7 +252,7 @@ def _median(figure: Figure, one: CellSummary) -> str:
     return figure_text(one.median(figure), ",.3f")
 
 
-_PART_COLUMNS: Columns[Part] = {
+_PART_COLUMNS: dict[str, Callable[[Part], str]] = {
     "Part": lambda part: part.what,
     "Name": lambda part: part.name,
     "Requests": lambda part: f"{part.requests:,}",
@@ -259,6 +263,20 @@ _PART_COLUMNS: Columns[Part] = {
     "Shed": lambda part: f"{part.shed:,}",
     "Unsent": lambda part: figure_text(part.unsent, ","),
 }
+
+
+def _part_columns(parts: Sequence[Part]) -> Columns[Part]:
+    """Return the columns of parts, with the figures of streams that any of them has."""
+    units = {name: unit for part in parts for name, (_, unit) in part.stream.items()}
+    return _PART_COLUMNS | {
+        f"{name} ({unit})": partial(_of_part, name) for name, unit in units.items()
+    }
+
+
+def _of_part(name: str, part: Part) -> str:
+    value, _ = part.stream.get(name, (None, ""))
+    return figure_text(value, ",.3f")
+
 
 _FACT_NAMES = {
     "CpuModel": "CPU",

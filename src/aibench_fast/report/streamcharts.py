@@ -55,11 +55,11 @@ def stream_charts(
     steps = content.searched
     streams = [one for one in content.drawn if one.cell.streams]
     cells = [one for one in streams if not all(run.path in steps for run in one.runs)]
-    figures = {one.name: one for one in figures_of(run for cell in cells for run in cell.runs)}
     for axis in _AXES:
         if len({load for one in cells if (load := axis.load(one.cell))}) > 1:
             loaded = [one for one in cells if axis.load(one.cell)]
-            yield from _against(axis, loaded, figures)
+            known = figures_of(run for one in loaded for run in one.runs)
+            yield from _against(axis, loaded, {one.name: one for one in known})
     yield from _percentiles(streams, offered["stream"], chosen)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from aibench_fast.results.fieldjson import number
 from aibench_fast.results.histogram import is_known
+from aibench_fast.results.streamnames import stream_values
 
 _WORDS = {"Steps": "Step", "Kinds": "Kind", "Servers": "Server", "Clients": "Client"}
 
@@ -28,6 +29,8 @@ class Part:
     q50_ms: float | None
     q99_ms: float | None
     """None with fewer than 100 successes, as is the median without any."""
+    stream: Mapping[str, tuple[float, str]]
+    """Figures of streams of tokens that are known, by name, each with its unit."""
 
 
 def read_parts(document: Mapping[str, Any]) -> list[Part]:
@@ -53,6 +56,7 @@ def _of(document: Mapping[str, Any], key: str) -> Iterator[Part]:
             inferences_per_s=number(part, "Inferences") / seconds if seconds > 0 else None,
             q50_ms=number(quantiles, "q50") if successes else None,
             q99_ms=number(quantiles, "q99") if is_known(0.99, successes) else None,
+            stream=stream_values(part.get("Stream") or {}),
         )
 
 

@@ -104,6 +104,20 @@ def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
     return columns | others
 
 
+def stream_values(stream: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+    """Return the rates, medians and p99 that are known, by name, each with its unit."""
+    rates = {
+        rate.name: (value, rate.unit) for rate in RATES if (value := rate.of(stream)) is not None
+    }
+    return rates | {
+        f"{times.name}.{shown}": (value, "ms")
+        for times in TIMES
+        if times.is_shown(stream) and (found := times.of(stream))
+        for quantile, shown in SHOWN_QUANTILES.items()
+        if (value := found[quantile]) is not None
+    }
+
+
 def stream_words(stream: Mapping[str, Any]) -> str:
     """Return the rates and medians of figures of streams, for a line."""
     rates = [f"{value:.1f} {rate.unit}" for rate in RATES if (value := rate.of(stream)) is not None]
