@@ -2,11 +2,15 @@
 
 import hashlib
 import sys
+from collections import Counter
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 
 app = FastAPI()
+seen: Counter[str] = Counter()
+"""How often each picture came."""
 
 
 @app.get("/health")
@@ -14,14 +18,22 @@ def health() -> dict[str, bool]:
     return {"ready": True}
 
 
-@app.post("/pictures/{model}")
-async def picture(model: str, request: Request) -> dict[str, str]:
+@app.post("/predictions/{model}")
+async def predict(model: str, request: Request) -> dict[str, str]:
     body = await request.body()
-    return {
-        "model": model,
-        "type": request.headers["content-type"],
-        "sha256": hashlib.sha256(body).hexdigest(),
-    }
+    digest = hashlib.sha256(body).hexdigest()
+    seen[digest] += 1
+    return {"model": model, "type": request.headers["content-type"], "sha256": digest}
+
+
+@app.get("/seen")
+def seen_so_far() -> dict[str, int]:
+    return seen
+
+
+@app.post("/old/{model}")
+def moved(model: str) -> RedirectResponse:
+    return RedirectResponse(f"/predictions/{model}", status_code=301)
 
 
 @app.post("/sums")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fake_grpc import FakeGrpc
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output, reply
+from rawserver import raw_server
 from token_server import DONE, Piece, delta, token_server, usage, whole
 
 from aibench_fast.models.load import Backend, ModelSpec, load_model
@@ -36,6 +37,7 @@ MODEL = "m"
 STRINGS_MODEL = "words"
 TENSOR_BYTES = 602_112
 TENSORS = 20
+JSON_REPLY = b'HTTP/1.1 200 OK\r\nLocation: /p\r\nContent-Length: 8\r\n\r\n{"n": 1}'
 TOKENS: list[Piece] = whole(delta(role="assistant"), *[delta(content="a")] * 20, usage(20), DONE)
 
 
@@ -52,7 +54,7 @@ def build(name: str) -> Path:
 
 
 def runs(
-    folder: Path, redisai: str, inference: str, grpc: str, tokens: str
+    folder: Path, redisai: str, inference: str, grpc: str, tokens: str, endpoint: str
 ) -> dict[str, list[str]]:
     """Return command lines that use all native code, by their description."""
     tensors, small = folder / "tensors.out", folder / "small.out"
@@ -76,6 +78,11 @@ def runs(
         for n in range(200)
     ]
     trace.write_text("".join(f"{json.dumps(one)}\n" for one in recorded))
+    bodies, lines = folder / "bodies", folder / "lines.jsonl"
+    bodies.mkdir()
+    for size_bytes in (0, 1, 4096, 100_000):
+        (bodies / f"{size_bytes}.bin").write_bytes(os.urandom(size_bytes))
+    lines.write_bytes(b" [1] \r\n\n\n" + b"[2]" * 2000 + b"\n[3]")
     run = ["run", "--quiet", "--duration", "1s", "--burn-in", "5", "--reporting-period", "200ms",
            "--json-out-file", "result.json", "--workers", "5", "--threads", "2",
            "--hdr-log-file", "run.hlog"]  # fmt: skip
@@ -108,6 +115,12 @@ def runs(
         "streams of tokens by a schedule": [*prompted, *named, "--limit-rps", "100"],
         "streams of tokens of conversations": [*chats, *named, "--prompts", str(conversations)],
         "streams of tokens of a trace": [*chats, *named, "--trace", str(trace)],
+        "bodies of a folder": [
+            *run, "--url", endpoint, "--body", str(bodies), "--reply", "json", "--seed", "3"
+        ],
+        "bodies of lines by a schedule": [
+            *run, "--url", endpoint, "--body", str(lines), "--limit-rps", "300"
+        ],
         "gRPC by a schedule": [*over_grpc, *named, "--file", str(small), "--limit-rps", "200"],
     }  # fmt: skip
 
@@ -171,12 +184,14 @@ def main() -> int:
         FakeInference(infer=answer, paths={**STRINGS_PATHS}) as inference,
         FakeGrpc() as grpc,
         token_server(lambda _: TOKENS) as tokens,
+        raw_server(lambda *_: JSON_REPLY) as endpoint,
     ):
         with Connection(server.address) as connection:
             load_model(connection, ModelSpec(name=MODEL, backend=Backend.NULL))
         url = f"http://127.0.0.1:{inference.port}"
         port = str(server.address.port)
-        for told, words in runs(Path(folder), port, url, grpc.url, tokens.address).items():
+        urls = url, grpc.url, tokens.address, f"{endpoint.address}/p"
+        for told, words in runs(Path(folder), port, *urls).items():
             done = subprocess.run(
                 [sys.executable, "-m", "aibench_fast", *words],
                 cwd=folder, env=environment, capture_output=True, text=True, check=False,
