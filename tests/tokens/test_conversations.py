@@ -16,6 +16,7 @@ from token_server import DONE, Piece, TokenServer, delta, token_server, whole
 from aibench_fast import Result, RunConfig, _core, run
 from aibench_fast.coretypes import Schedule
 from aibench_fast.load.share import Share
+from aibench_fast.results.events import Event, Waiting
 
 CHAT = "/v1/chat/completions"
 GOOD = whole(delta(content="a"), DONE)
@@ -32,11 +33,15 @@ def written(folder: Path, lines: Sequence[object]) -> Path:
     return file
 
 
-def against(server: TokenServer, prompts: Path, **others: object) -> Result:
+def config_of(server: TokenServer, prompts: Path, **others: object) -> RunConfig:
     usual: dict[str, object] = {
         "file": None, "url": server.address + CHAT, "prompts": prompts, "model": "m",
     }  # fmt: skip
-    return run(RunConfig(**(usual | others)))  # type: ignore[arg-type]
+    return RunConfig(**(usual | others))  # type: ignore[arg-type]
+
+
+def against(server: TokenServer, prompts: Path, **others: object) -> Result:
+    return run(config_of(server, prompts, **others))
 
 
 def last_text(body: Mapping[str, Any]) -> str:
@@ -87,7 +92,7 @@ def test_messages_are_made_of_earlier_texts_and_recorded_answers(tmp_path: Path)
         {"session": "b", "messages": [{"role": "user", "content": "five"}]},
     ]
     with token_server(lambda _: GOOD) as server:
-        against(server, written(tmp_path, lines))
+        against(server, written(tmp_path, lines), seed=3)  # which chooses no first one here
 
     def said(*words: str) -> list[dict[str, str]]:
         roles = ["user", "assistant"] * len(words)
@@ -176,6 +181,17 @@ def test_a_run_does_not_wait_for_a_turn_that_is_too_late(tmp_path: Path) -> None
         result = against(server, written(tmp_path, lines), duration_s=0.3)
     assert (result.successes, result.schedule.unsent, result.counts.abandoned) == (1, 0, 0)
     assert result.counts.all_requests.sent == 1
+
+
+def test_a_run_is_not_over_while_a_conversation_goes_on(tmp_path: Path) -> None:
+    """One worker finds no more conversations; the other has turns left."""
+    lines = [turn("b", 0), *(turn("a", number) for number in range(4))]
+    seen: list[Event] = []
+    with token_server(lambda number: [0.4 * (number > 2), *GOOD]) as server:
+        config = config_of(server, written(tmp_path, lines), workers=2)
+        result = run(config, observe=seen.append)
+    assert result.successes == 5
+    assert not any(isinstance(one, Waiting) for one in seen)
 
 
 @pytest.mark.parametrize("clients", [1, 2, 3])

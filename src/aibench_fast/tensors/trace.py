@@ -24,7 +24,7 @@ NS_PER_MS = 1_000_000
 MAX_TOKENS = 10_000_000
 MAX_MS = 366 * 24 * 3600 * 1000
 KEPT_BLOCKS = 4096
-"""Texts of blocks that are kept for the requests that share them: some 12 MB."""
+"""Texts of blocks that are kept for the requests that share them: some 17 MB."""
 _LENGTHS = ("input_length", "output_length")
 LEAST_WORDS = 32
 """A list of so many words makes blocks that differ from the first few words on."""
@@ -36,7 +36,7 @@ class Line(NamedTuple):
     timestamp_ms: float
     input_tokens: int
     output_tokens: int
-    hash_ids: "array[int]"
+    hash_ids: Sequence[int]
 
 
 class Trace:
@@ -141,19 +141,17 @@ def _line(where: str, text: bytes) -> Line:
                 f"{where}{name} {_shown(given[name])}: it has to be a whole number of tokens from "
                 f"1 to {MAX_TOKENS}"
             )
-    try:
-        ids = array("q", hash_ids)
-    except (TypeError, OverflowError) as error:
+    if not isinstance(hash_ids, list) or not all(type(one) is int for one in hash_ids):
         raise ConfigError(
             f"{where}hash_ids {_shown(hash_ids)}: it has to be a list of whole numbers"
-        ) from error
+        )
     blocks = math.ceil(given["input_length"] / BLOCK_TOKENS)
-    if len(ids) != blocks:
+    if len(hash_ids) != blocks:
         raise ConfigError(
-            f"{where}{len(ids)} hash_ids, where {given['input_length']} tokens have {blocks} "
+            f"{where}{len(hash_ids)} hash_ids, where {given['input_length']} tokens have {blocks} "
             f"blocks of {BLOCK_TOKENS}; give one for each"
         )
-    return Line(timestamp, given["input_length"], given["output_length"], ids)
+    return Line(timestamp, given["input_length"], given["output_length"], hash_ids)
 
 
 def _shown(value: Any) -> str:
