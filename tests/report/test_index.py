@@ -15,7 +15,7 @@ import pytest
 from ci import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resultfiles import go_document, our_result, write
+from resultfiles import go_document, our_result, token_result, write
 
 from aibench_fast.report import content, html
 from aibench_fast.report import page as page_module
@@ -77,6 +77,17 @@ def test_what_did_not_change_is_not_read_again(many: Folder) -> None:
     first = many.read()
     assert len(many.was_read) == FILES
     assert many.read() == first
+    assert many.was_read == []
+
+
+def test_figures_of_streams_are_in_the_index(many: Folder) -> None:
+    path = many.path / "tokens.json"
+    token_result(facts={"PromptTokens": "64", "MaxTokens": "16"}).save(path)
+    aged(path)
+    first = many.read()["tokens.json"].record
+    assert first is not None
+    assert first.stream is not None
+    assert many.read()["tokens.json"].record == first
     assert many.was_read == []
 
 

@@ -50,7 +50,10 @@ def format_live(interval: Interval) -> str:
         if interval.overall_rate
         else "nothing measured yet"
     )
-    return f"{interval.images:,} images, {interval.instantaneous_rate:.1f}/s, {measured}"
+    count = f"{interval.images:,} images"
+    if interval.chunks:
+        count = f"{interval.requests:,} requests, {interval.chunks:,} chunks"
+    return f"{count}, {interval.instantaneous_rate:.1f}/s, {measured}"
 
 
 def format_digesting(event: Digesting) -> str:
