@@ -45,6 +45,7 @@ class AnyHttpSession:
         self._target = target
         self._settings = settings
         self._kinds = workload.kinds
+        self._ends: dict[int, list[bytes]] = {}
         self._head = open_head(address, self._method, target, self._content_type())
         with HttpClient(address, max(REPLY_TIMEOUT_S, settings.patience_s)) as client:
             replies = [self._try(client, kind) for kind in self._kinds]
@@ -135,8 +136,14 @@ class AnyHttpSession:
         """Return what follows the beginning of the head: its end, and a body if none lies there."""
         asked = self._kinds[kind]
         if self.sends_bodies:
-            return [end_of_head({"Content-Length": asked.tensors.body_bytes(number)})]
+            return self._end_of(asked.tensors.body_bytes(number))
         return [self._rest(asked, asked.tensors.request(number)[0])]
+
+    def _end_of(self, body_bytes: int) -> list[bytes]:
+        """Return the end of a head; bodies that are as long share one, as millions may be."""
+        if body_bytes not in self._ends:
+            self._ends[body_bytes] = [end_of_head({"Content-Length": body_bytes})]
+        return self._ends[body_bytes]
 
     def written(self, worker: int) -> None:
         """Return None: replies are sent."""
