@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 
@@ -37,9 +37,14 @@ class Listening:
     def serve(self, connection: socket.socket) -> None:
         raise NotImplementedError
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
+    def refuse(self) -> None:
+        """Refuse new connections."""
+        with suppress(OSError):  # it may do so already
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def close(self) -> None:
+        self.refuse()
         for thread in self._threads:
             thread.join()
 

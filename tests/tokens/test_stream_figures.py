@@ -103,6 +103,32 @@ def test_a_run_of_one_stream_a_worker_has_no_steady_window(prompts: Path) -> Non
     assert found["OutputTokensPerSecond"] == pytest.approx(6 / result.measured_s)
 
 
+def test_a_worker_without_a_connection_counts_as_one_without_tokens(prompts: Path) -> None:
+    """One of two workers loses its connection for good, and most of the window has one stream."""
+    pieces = stream(first_s=0.02, gap_s=0.005, tokens=5)
+    server_of: list[TokenServer] = []
+
+    def answer(number: int) -> Sequence[Piece]:
+        if number < 5:
+            return pieces
+        if number == 5:
+            server_of[0].refuse()
+            return [b""]
+        return pieces
+
+    with token_server(answer) as server:
+        server_of.append(server)
+        config = RunConfig(
+            file=None, url=server.address + CHAT, prompts=prompts, model="m", workers=2,
+            duration_s=1.0,
+        )  # fmt: skip
+        result = run(config)
+    assert result.failures.keys() == {"connection_lost"}
+    of_one = 5 / (result.latencies.mean_ms / 1000)
+    assert streams_of(result)["SteadySeconds"] == pytest.approx(1.0, abs=0.25)
+    assert 0.9 * of_one < streams_of(result)["OutputTokensPerSecond"] < 1.4 * of_one
+
+
 def test_the_rate_of_an_open_loop_is_of_when_requests_were_due(prompts: Path) -> None:
     """20 streams a second of 0.3 s: six under way from the first end to the last due time."""
     pieces = stream(first_s=0.2, gap_s=0.02, tokens=6)

@@ -41,7 +41,7 @@ void worker_end(struct iothread *t, struct worker *w)
     connection_close(&w->connection);
     w->phase = WORKER_ENDED;
     if (t->tokens != NULL)
-        steady_worker_ended(t->run, w, monotonic_ns());
+        counter_add(&t->tokens[0].counters.steady_worker_ns, steady_worker_ended(t->run, w, monotonic_ns()));
     t->workers_running--;
 }
 

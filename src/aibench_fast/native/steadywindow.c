@@ -57,9 +57,13 @@ void steady_stream_ended(struct run_state *run, struct worker *w, int64_t starte
         part->share = (double)part->stream_ns / (double)(ended_ns - started_ns);
 }
 
-void steady_worker_ended(struct run_state *run, const struct worker *w, int64_t now_ns)
+uint64_t steady_worker_ended(struct run_state *run, const struct worker *w, int64_t now_ns)
 {
-    keep_earliest(&run->steady_until_ns, w->ended_ns ? w->ended_ns : now_ns);
+    keep_earliest(&run->steady_until_ns, now_ns);
+    int64_t begin_ns = from_ns(run);
+    if (schedule_is_open(&run->schedule) || begin_ns == 0)
+        return 0;
+    return (uint64_t)later(0, until_ns(run) - later(begin_ns, w->ended_ns));
 }
 
 void steady_bounds(struct run_state *run, int64_t now_ns, int64_t *begin_ns, int64_t *end_ns)

@@ -8,8 +8,8 @@
  * streams at once, as of a closed loop whose workers are in step, has as many tokens of each, whatever part of its
  * streams it cuts. Both ends are known by the time that a stream ends which they cut, so nothing is kept for later.
  *
- * In a closed loop, a worker's time counts up to the end of its last stream. So the time that rates are divided by has
- * the same streams as the tokens, also while the run goes on and after it was stopped.
+ * In a closed loop, a worker's time counts up to the end of its last stream, and to its own end. So the time that rates
+ * are divided by has the same streams as the tokens, also while the run goes on and after it was stopped.
  *
  * Memory: nothing here allocates. Units: nanoseconds of CLOCK_MONOTONIC.
  * Threads: each worker's I/O thread calls these functions; any thread may call steady_bounds.
@@ -33,8 +33,9 @@ struct steady_part {
 void steady_stream_ended(struct run_state *run, struct worker *w, int64_t started_ns, int64_t ended_ns,
                          struct steady_part *part);
 
-/* A worker has no further request, since its last stream ended. */
-void steady_worker_ended(struct run_state *run, const struct worker *w, int64_t now_ns);
+/* A worker has no further request. Return how much of its time since its last stream lies in the window: it may have been
+ * without a connection. */
+uint64_t steady_worker_ended(struct run_state *run, const struct worker *w, int64_t now_ns);
 
 /* Set when the window began, 0 before, and when it ended, which is now if it did not yet. */
 void steady_bounds(struct run_state *run, int64_t now_ns, int64_t *from_ns, int64_t *until_ns);
