@@ -617,6 +617,18 @@ def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
     assert "Tensor" not in described
 
 
+def test_a_sweep_of_the_lengths_of_answers(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"text": "a"}\n')
+    with token_server(lambda _: STREAM) as server:
+        config = RunConfig(
+            file=None, url=server.address + CHAT, model="m", prompts=tmp_path / "p.jsonl",
+            max_queries=2,
+        )  # fmt: skip
+        done = sweep(config, {"output_tokens": [4, 8]}, tmp_path / "swept")
+    assert [one["max_tokens"] for one in server.asked] == [4] * 3 + [8] * 3
+    assert {run.cell.variant for run in done.results} == {"tokens 4 out", "tokens 8 out"}
+
+
 def test_a_sweep_from_python(tmp_path: Path) -> None:
     with token_server(lambda _: STREAM) as server:
         config = RunConfig(

@@ -81,7 +81,8 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
     )  # fmt: skip
     group.add_argument(
         "--model", default=DEFAULT_MODEL,
-        help="run the model with this key or name (default: %(default)s)",
+        help="run the model with this key or name (default: %(default)s; with prompts, the "
+        "server's only one)",
     )  # fmt: skip
     group.add_argument(
         "--model-version", metavar="V",
@@ -214,7 +215,7 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
     )  # fmt: skip
     group.add_argument(
         "--seed", type=int, default=0, metavar="S",
-        help="generate tensors from this seed; with --file, begin with the tensor that it selects "
+        help="generate tensors or draw prompts from this seed; with --file, begin with the tensor that it selects "
         "(default: 0, the first one)",
     )  # fmt: skip
 
