@@ -608,10 +608,12 @@ def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
     assert {len(one.split()) for one in texts(server.asked)} >= {4, 6}
     assert len([*(tmp_path / "swept").glob("JSON_*_prompttokens_6-8_outputtokens_2.json")]) == 2
     cells = {run.cell.variant for run in read_results([tmp_path / "swept"])}
-    assert cells == {f"tokens {length} in, {most} out" for length in ("4", "6-8") for most in "23"}
+    assert cells == {
+        f"tokens {length} in and {most} out" for length in ("4", "6-8") for most in "23"
+    }
     shown = cli("tables", "--dir", "swept")
     assert shown.returncode == 0, shown.stderr
-    assert "6-8 in, 3 out" in shown.stdout
+    assert "6-8 in and 3 out" in shown.stdout
     described = report_facts([*read_results([tmp_path / "swept"])])
     assert described["Prompts"][0].startswith("generated from seed ")
     assert "Tensor" not in described

@@ -498,7 +498,7 @@ def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _lengths(facts: Mapping[str, Any]) -> str:
     """Return the lengths of prompts and of answers that were asked for, in words."""
     named = {"PromptTokens": "in", "MaxTokens": "out"}
-    return ", ".join(f"{facts[name]} {word}" for name, word in named.items() if name in facts)
+    return " and ".join(f"{facts[name]} {word}" for name, word in named.items() if name in facts)
 
 
 def _failures(values: Mapping[str, Any]) -> dict[str, tuple[int, str]]:

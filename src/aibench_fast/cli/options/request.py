@@ -215,8 +215,8 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
     )  # fmt: skip
     group.add_argument(
         "--seed", type=int, default=0, metavar="S",
-        help="generate tensors or draw prompts from this seed; with --file, begin with the tensor that it selects "
-        "(default: 0, the first one)",
+        help="generate tensors or draw prompts from this seed; with --file, begin with the tensor "
+        "that it selects (default: 0, the first one)",
     )  # fmt: skip
 
 
