@@ -41,6 +41,13 @@ def test_runs_that_are_over_in_a_period_are_not_drawn_over_time(cli: Cli, tmp_pa
     ]  # fmt: skip
 
 
+def test_the_results_of_one_named_server_have_a_report(cli: Cli, tmp_path: Path) -> None:
+    our_result(name="triton").save(tmp_path / "r.json")
+    done = cli("report", "r.json", "--png", "plots")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "plots" / "servers-throughput.png").exists()
+
+
 def test_doubts_of_one_kind_are_one_line(cli: Cli, tmp_path: Path) -> None:
     for number in range(1, 6):
         document = our_result(workers=number, failures=number).to_json()

@@ -75,7 +75,8 @@ def _bars(
     ]
     y = {"type": "quantitative", "title": figure.unit, "scale": {"zero": True}}
     colour = series_colour("", names, "server")
-    colour["legend"] |= {"symbolType": "square", "symbolStrokeWidth": 0}
+    if colour["legend"]:
+        colour["legend"] |= {"symbolType": "square", "symbolStrokeWidth": 0}
     spec = base(rows) | {
         "height": HEIGHT,
         "params": [chosen],
