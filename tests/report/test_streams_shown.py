@@ -75,7 +75,8 @@ def test_lengths_are_one_column_of_the_table(cli: Cli, tmp_path: Path) -> None:
     facts = {"PromptTokens": "64-128", "MaxTokens": "32"}
     token_result(facts=facts).save(tmp_path / "r/1.json")
     head, row = cli("tables", "--dir", "r").stdout.splitlines()[2:4]
-    assert dict(zip(head.split(","), row.split(","), strict=True))["Tokens"] == "64-128 in 32 out"
+    cells = dict(zip(head.split(","), row.split(","), strict=True))
+    assert cells["Tokens"] == "64-128 in and 32 out"
 
 
 def test_parts_of_a_run_have_figures_of_streams(cli: Cli, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def _stream_setting(cell: Cell) -> dict[str, Any]:
         "Server": cell.server_name,
         "Workers": cell.workers,
         "Limit (requests/s)": f"{cell.max_rps:g}",
-        "Tokens": cell.lengths.replace(",", ""),  # which is between columns
+        "Tokens": cell.lengths,
     }
 
 
