@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,10 @@ def test_the_summary_and_the_result_say_that_it_is_simulated(
     assert "Server: simulated-tokens 0.1.0 at http://127.0.0.1:" in done.stdout
     assert "OpenAI chat - simulated :stream" in done.stdout
     assert json.loads((tmp_path / "r.json").read_text())["Server"]["Kind"] == "simulated-tokens"
+    warning = "the server's times are simulated: no model was measured"
+    assert f"Warning: {warning}" in done.stdout
+    assert cli("report", "r.json", "--out", "r.html").returncode == 0
+    assert warning.replace("'", "&#39;") in (tmp_path / "r.html").read_text()
 
 
 WRONG: dict[str, tuple[Sequence[object], str]] = {
@@ -292,3 +297,52 @@ def test_the_command_line_sets_how_it_behaves(cli: Cli) -> None:
         done = cli("serve", "--kind", "tokens", "--port", 0, *words)
         assert done.returncode == 2
         assert error in done.stderr
+
+
+def chat(output_tokens: int) -> bytes:
+    body = json.dumps(
+        {"model": "simulated", "messages": [], "max_tokens": output_tokens, "stream": True}
+    ).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
+def read_stream(client: socket.socket, until: bytes = b"\r\n0\r\n\r\n") -> bytes:
+    got = bytearray()
+    while until not in got[-1000:]:
+        came = client.recv(1 << 20)
+        assert came
+        got += came
+    return bytes(got)
+
+
+def test_a_client_that_does_not_read_holds_up_no_other(quick: TokenServer) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", quick.port)) as slow,
+        socket.create_connection(("127.0.0.1", quick.port)) as other,
+    ):
+        # 40 MB: more than all buffers of a connection hold.
+        slow.sendall(chat(200_000))
+        for _ in range(20):
+            other.sendall(chat(3))
+            assert read_stream(other).count(b" token") == 3
+        assert read_stream(slow).count(b" token") == 200_000
+
+
+def test_a_client_that_leaves_gives_its_place_to_the_next() -> None:
+    with TokenServer(Simulation(prefill_s=0.0, decode_s=60.0, batch_limit=1)) as server:
+        first, second, third = (
+            socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)
+        )
+        first.sendall(chat(2))
+        read_stream(first, until=b" token")
+        second.sendall(chat(2))
+        third.settimeout(0.2)
+        third.sendall(chat(1))
+        with pytest.raises(TimeoutError):
+            third.recv(1)
+        second.close()
+        first.close()
+        third.settimeout(30)
+        assert read_stream(third).count(b" token") == 1
+        third.close()

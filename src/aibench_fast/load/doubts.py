@@ -11,6 +11,8 @@ from aibench_fast.results.trend import trend
 
 MANY_CONNECTS = 0.1
 """The share of the workers' time above which connecting is a part of what is measured."""
+SIMULATED = "simulated-tokens"
+"""How the server of tokens names itself."""
 MANY_WINDOW_WAITS = 0.1
 """The share of the latency above which flow control decides it."""
 
@@ -85,6 +87,8 @@ def server_warnings(
             "more_workers",
             f"--workers {asked_workers}, but {len(records)} ran: one for each server",
         )
+    if any(record.server.kind == SIMULATED for record in records):
+        yield "simulated", "the server's times are simulated: no model was measured"
     for record in records:
         if autobatching != -1 and record.autobatching not in (None, autobatching):
             yield (

@@ -119,7 +119,7 @@ def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> 
     elif embedded == "tokens":
         from aibench_fast.server.tokenserver import Simulation, TokenServer
 
-        with TokenServer(Simulation(model=config.model)) as tokens:
+        with TokenServer(Simulation(model=config.kinds[0].model)) as tokens:
             observe(
                 ServerStarted(
                     f"server of tokens on {tokens.url}, pid {tokens.pid}; {tokens.simulation}"
