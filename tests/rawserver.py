@@ -66,17 +66,21 @@ def read_request(stream: BinaryIO) -> tuple[bytes, bytes] | None:
 class RawServer(Listening):
     """Answers each request with what `reply` makes of its head and body; `asked` has both.
 
-    It closes the connection behind a reply that says so, or is of HTTP/1.0.
+    It closes the connection behind a reply that says so, or is of HTTP/1.0, and behind the
+    `lasts`th one, which does not say so.
     """
 
-    def __init__(self, reply: Callable[[bytes, bytes], bytes]) -> None:
+    def __init__(self, reply: Callable[[bytes, bytes], bytes], lasts: int = 1 << 30) -> None:
         self._reply = reply
+        self._lasts = lasts
         self.asked: list[tuple[bytes, bytes]] = []
         super().__init__()
 
     def serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
-            while asked := read_request(stream):
+            for _ in range(self._lasts):
+                if not (asked := read_request(stream)):
+                    return
                 self.asked.append(asked)
                 reply = self._reply(*asked)
                 try:
@@ -88,8 +92,8 @@ class RawServer(Listening):
 
 
 @contextmanager
-def raw_server(reply: Callable[[bytes, bytes], bytes]) -> Iterator[RawServer]:
-    server = RawServer(reply)
+def raw_server(reply: Callable[[bytes, bytes], bytes], lasts: int = 1 << 30) -> Iterator[RawServer]:
+    server = RawServer(reply, lasts)
     try:
         yield server
     finally:

@@ -194,6 +194,15 @@ def test_replies_of_every_form(name: str, folder: Path) -> None:
     assert server.connections == 1 + connections
 
 
+@pytest.mark.parametrize("lasts", [1, 3])
+def test_a_server_may_close_connections_without_a_word(folder: Path, lasts: int) -> None:
+    with raw_server(lambda head, body: OK, lasts) as server:
+        result = run(endpoint(server, folder, max_queries=30, workers=2))
+    assert (result.successes, result.failures) == (30, {})
+    assert len(server.asked) == 31
+    assert server.connections >= 31 / lasts
+
+
 def test_a_moved_endpoint_is_a_failure_that_says_where(folder: Path) -> None:
     """It is not followed: what is measured is what was asked for."""
     moved = b"HTTP/1.1 301 Moved Permanently\r\nLocation: http://other/p?" + b"x" * 300
