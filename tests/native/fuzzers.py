@@ -30,8 +30,8 @@ _OUTPUTS = ("replycheck", "oip", "stringdata", "tensordata")
 _GRPC = [*_OUTPUTS, "failures", "grpcstatus", "http2", "mempool", "oipmessage", "wire"]
 TARGETS = {
     "resp": Target(["hiredis"], ["replycheck", "stringdata"]),
-    "http": Target(["llhttp", "yyjson"], [*_OUTPUTS, "jsonvalues", "failures"]),
-    "tokens": Target(["llhttp", "yyjson"], ["replycheck", "failures", "tokenevent"]),
+    "http": Target(["llhttp", "yyjson"], [*_OUTPUTS, "httphead", "jsonvalues", "failures"]),
+    "tokens": Target(["llhttp", "yyjson"], ["replycheck", "failures", "httphead", "tokenevent"]),
     "grpc": Target(["nghttp2"], _GRPC, ["frames", "response"]),
     "inferences": Target(["nghttp2"], [*_GRPC, "grpc"], ["frames", "response"]),
     "message": Target([], [*_OUTPUTS, "oipmessage", "wire"], ["response"]),

@@ -5,41 +5,32 @@
 #include <string.h>
 #include <strings.h>
 
-#include <llhttp.h>
 #include <yyjson.h>
 
+#include "httphead.h"
 #include "jsonvalues.h"
 #include "kind.h"
 #include "stringdata.h"
 
 #define LEAST_ROOM_BYTES 512
 #define OUT_OF_LINE __attribute__((noinline, cold))
-#define HEADERS_BYTES_MAX (64 * 1024) /* of one reply, names and values */
 #define JSON_SPARE_BYTES 4096         /* beyond the trial's JSON: numbers and times may be longer */
 #define BODY_SPARE_BYTES (1024 * 1024)
-#define FIELD_BYTES 48 /* no header that is read has a longer name */
 #define VALUE_BYTES 32
-#define LOCATION_BYTES 160
 #define LENGTH_DIGITS_MAX 18
 
 struct http_reader {
-    llhttp_t parser; /* its data is the reader */
-    struct replycheck *check;
+    struct http_head head;
     char *buffer;
     size_t capacity;
     size_t judged; /* so many bytes of the buffer are judged */
     size_t filled;
-    size_t headers_bytes;
-    char field[FIELD_BYTES];
-    size_t field_bytes;
-    char value[LOCATION_BYTES];
-    size_t value_bytes;
     bool has_binary;    /* the reply says how long its JSON is; the outputs follow it */
     bool length_is_wrong; /* this length is not a number, or is given twice */
     size_t json_length; /* as the reply says */
     char retry_after[VALUE_BYTES]; /* as the reply says, or empty */
     char encoding[VALUE_BYTES];    /* of the body, as the reply says; empty: none */
-    char location[LOCATION_BYTES]; /* as the reply of any endpoint says, or empty */
+    char location[HTTP_VALUE_BYTES]; /* as the reply of any endpoint says, or empty */
     uint64_t body_bytes;
     char *json; /* the JSON of the body, as far as there is room */
     size_t json_bytes;
@@ -47,37 +38,23 @@ struct http_reader {
     char *kept; /* the outputs of a reply that has strings in binary */
     size_t kept_bytes;
     size_t kept_capacity;
-    bool is_whole;
-    bool is_last;
 };
 
 static const struct http_plan *plan_of(const struct http_reader *r)
 {
-    return &r->check->expected->http;
+    return &r->head.check->expected->http;
 }
 
 /* Return the most bytes that the outputs of a binary reply may have. */
 static size_t output_bytes_max(const struct http_reader *r)
 {
-    return r->check->expected->output_bytes_max;
-}
-
-/* Append what fits. */
-static void append(char *text, size_t room, size_t *filled, const char *more, size_t bytes)
-{
-    size_t left = *filled < room ? room - *filled : 0;
-    size_t taken = bytes < left ? bytes : left;
-    if (taken > 0)
-        memcpy(text + *filled, more, taken);
-    *filled += taken;
+    return r->head.check->expected->output_bytes_max;
 }
 
 static int on_message_begin(llhttp_t *parser)
 {
     struct http_reader *r = parser->data;
-    r->headers_bytes = 0;
-    r->field_bytes = 0;
-    r->value_bytes = 0;
+    http_head_start(&r->head);
     r->has_binary = false;
     r->length_is_wrong = false;
     r->json_length = 0;
@@ -87,32 +64,6 @@ static int on_message_begin(llhttp_t *parser)
     r->json_bytes = 0;
     r->kept_bytes = 0;
     return 0;
-}
-
-/* Count the bytes around a body that have no limit of their own. */
-static int count_header(llhttp_t *parser, const char *at, size_t bytes)
-{
-    struct http_reader *r = parser->data;
-    (void)at;
-    r->headers_bytes += bytes;
-    if (r->headers_bytes <= HEADERS_BYTES_MAX)
-        return 0;
-    llhttp_set_error_reason(parser, "headers of more than 64 KiB");
-    return HPE_USER;
-}
-
-static int on_header_field(llhttp_t *parser, const char *at, size_t bytes)
-{
-    struct http_reader *r = parser->data;
-    append(r->field, sizeof r->field, &r->field_bytes, at, bytes);
-    return count_header(parser, at, bytes);
-}
-
-static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
-{
-    struct http_reader *r = parser->data;
-    append(r->value, sizeof r->value, &r->value_bytes, at, bytes);
-    return count_header(parser, at, bytes);
 }
 
 /* Accept only digits, and not more than a length has. */
@@ -127,37 +78,30 @@ static bool read_length(const char *text, size_t count, size_t *length)
     return count > 0 && count <= LENGTH_DIGITS_MAX;
 }
 
-static bool field_is(const struct http_reader *r, const char *name, size_t count)
-{
-    return r->field_bytes == count && strncasecmp(r->field, name, count) == 0;
-}
-#define FIELD_IS(r, name) field_is(r, name, sizeof name - 1)
-
 /* Keep a header that explains a failure. */
 static void note_header(struct http_reader *r)
 {
     /* When a server that refuses wants the next request: in seconds, or as a date. */
-    if (FIELD_IS(r, "retry-after"))
-        snprintf(r->retry_after, sizeof r->retry_after, "%.*s", (int)r->value_bytes, r->value);
-    else if (FIELD_IS(r, "content-encoding") &&
-             !(r->value_bytes == 8 && strncasecmp(r->value, "identity", 8) == 0))
-        snprintf(r->encoding, sizeof r->encoding, "%.*s", (int)r->value_bytes, r->value);
+    if (HTTP_HEAD_IS(&r->head, "retry-after"))
+        http_head_copy(&r->head, r->retry_after, sizeof r->retry_after);
+    else if (HTTP_HEAD_IS(&r->head, "content-encoding") &&
+             !(r->head.value_bytes == 8 && strncasecmp(r->head.value, "identity", 8) == 0))
+        http_head_copy(&r->head, r->encoding, sizeof r->encoding);
 }
 
 static int on_header_value_complete(llhttp_t *parser)
 {
     struct http_reader *r = parser->data;
     /* A header after the body comes too late to say where its parts begin. */
-    if (FIELD_IS(r, "inference-header-content-length") && !(parser->flags & F_TRAILING)) {
+    if (HTTP_HEAD_IS(&r->head, "inference-header-content-length") && !(parser->flags & F_TRAILING)) {
         size_t length;
-        bool is_length = read_length(r->value, r->value_bytes, &length);
+        bool is_length = read_length(r->head.value, r->head.value_bytes, &length);
         r->length_is_wrong |= !is_length || (r->has_binary && length != r->json_length);
         r->json_length = length;
         r->has_binary = true;
     }
     note_header(r);
-    r->field_bytes = 0;
-    r->value_bytes = 0;
+    http_head_next(&r->head);
     return 0;
 }
 
@@ -217,24 +161,14 @@ static int on_body(llhttp_t *parser, const char *at, size_t bytes)
         json = bytes;
     if (json > r->json_capacity - r->json_bytes)
         make_json_room(r, json);
-    append(r->json, r->json_capacity, &r->json_bytes, at, json);
-    if (json < bytes && r->check->output != NULL) {
+    http_append(r->json, r->json_capacity, &r->json_bytes, at, json);
+    if (json < bytes && r->head.check->output != NULL) {
         size_t place = (size_t)(before + json - r->json_length);
-        append(r->check->output, output_bytes_max(r), &place, at + json, bytes - json);
+        http_append(r->head.check->output, output_bytes_max(r), &place, at + json, bytes - json);
     }
     if (json < bytes && plan_of(r)->outputs.has_strings)
         keep_outputs(r, (size_t)(before + json - r->json_length), at + json, bytes - json);
     return 0;
-}
-
-static int on_message_complete(llhttp_t *parser)
-{
-    struct http_reader *r = parser->data;
-    if (llhttp_get_status_code(parser) < 200) /* informational: the reply is still to come */
-        return 0;
-    r->is_whole = true;
-    r->is_last = !llhttp_should_keep_alive(parser);
-    return HPE_PAUSED;
 }
 
 /* on_message_begin for any endpoint. */
@@ -249,11 +183,10 @@ static int on_any_begin(llhttp_t *parser)
 static int on_any_value_complete(llhttp_t *parser)
 {
     struct http_reader *r = parser->data;
-    if (FIELD_IS(r, "location"))
-        snprintf(r->location, sizeof r->location, "%.*s", (int)r->value_bytes, r->value);
+    if (HTTP_HEAD_IS(&r->head, "location"))
+        http_head_copy(&r->head, r->location, sizeof r->location);
     note_header(r);
-    r->field_bytes = 0;
-    r->value_bytes = 0;
+    http_head_next(&r->head);
     return 0;
 }
 
@@ -269,32 +202,32 @@ static int on_any_body(llhttp_t *parser, const char *at, size_t bytes)
     }
     if (plan->body_rule == HTTP_BODY_JSON && bytes > r->json_capacity - r->json_bytes)
         make_json_room(r, bytes);
-    append(r->json, r->json_capacity, &r->json_bytes, at, bytes);
+    http_append(r->json, r->json_capacity, &r->json_bytes, at, bytes);
     return 0;
 }
 
 static const llhttp_settings_t settings = {
     .on_message_begin = on_message_begin,
-    .on_status = count_header,
-    .on_header_field = on_header_field,
-    .on_header_value = on_header_value,
+    .on_status = http_head_count,
+    .on_header_field = http_head_field,
+    .on_header_value = http_head_value,
     .on_header_value_complete = on_header_value_complete,
-    .on_chunk_extension_name = count_header,
-    .on_chunk_extension_value = count_header,
+    .on_chunk_extension_name = http_head_count,
+    .on_chunk_extension_value = http_head_count,
     .on_body = on_body,
-    .on_message_complete = on_message_complete,
+    .on_message_complete = http_head_end,
 };
 
 static const llhttp_settings_t any_settings = {
     .on_message_begin = on_any_begin,
-    .on_status = count_header,
-    .on_header_field = on_header_field,
-    .on_header_value = on_header_value,
+    .on_status = http_head_count,
+    .on_header_field = http_head_field,
+    .on_header_value = http_head_value,
     .on_header_value_complete = on_any_value_complete,
-    .on_chunk_extension_name = count_header,
-    .on_chunk_extension_value = count_header,
+    .on_chunk_extension_name = http_head_count,
+    .on_chunk_extension_value = http_head_count,
     .on_body = on_any_body,
-    .on_message_complete = on_message_complete,
+    .on_message_complete = http_head_end,
 };
 
 static void close_reader(void *of)
@@ -311,7 +244,6 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     struct http_reader *r = calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
-    r->check = check;
     r->capacity = size->unjudged_bytes + LEAST_ROOM_BYTES;
     r->json_capacity = size->unjudged_bytes + JSON_SPARE_BYTES;
     r->buffer = malloc(r->capacity);
@@ -320,8 +252,7 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
         close_reader(r);
         return NULL;
     }
-    llhttp_init(&r->parser, HTTP_RESPONSE, &settings);
-    r->parser.data = r;
+    http_head_init(&r->head, check, &settings);
     return r;
 }
 
@@ -329,10 +260,8 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
 static void *open_any_reader(struct replycheck *check, const struct reader_size *size)
 {
     struct http_reader *r = open_reader(check, size);
-    if (r != NULL) {
-        llhttp_init(&r->parser, HTTP_RESPONSE, &any_settings);
-        r->parser.data = r;
-    }
+    if (r != NULL)
+        http_head_init(&r->head, check, &any_settings);
     return r;
 }
 
@@ -357,42 +286,26 @@ static void came(void *of, size_t bytes)
     r->filled += bytes;
 }
 
-/* Interpret the parser's result: it pauses at the end of a reply; anything else is a failure. */
-static enum io_status status_of(struct http_reader *r, llhttp_errno_t error)
-{
-    if (r->is_whole) {
-        r->is_whole = false;
-        llhttp_resume(&r->parser);
-        return IO_DONE;
-    }
-    if (error == HPE_OK)
-        return IO_AGAIN;
-    const char *reason = llhttp_get_error_reason(&r->parser);
-    replycheck_fail(r->check, FAILURE_PROTOCOL, "not an HTTP reply: %s",
-                    reason && *reason ? reason : llhttp_errno_name(error));
-    return IO_FAILED;
-}
-
 static enum io_status judge(void *of)
 {
     struct http_reader *r = of;
     const char *from = r->buffer + r->judged;
-    llhttp_errno_t error = llhttp_execute(&r->parser, from, r->filled - r->judged);
+    llhttp_errno_t error = llhttp_execute(&r->head.parser, from, r->filled - r->judged);
     if (error == HPE_PAUSED)
-        r->judged = (size_t)(llhttp_get_error_pos(&r->parser) - r->buffer);
+        r->judged = (size_t)(llhttp_get_error_pos(&r->head.parser) - r->buffer);
     else
         r->judged = r->filled;
-    return status_of(r, error);
+    return http_head_status(&r->head, error);
 }
 
 /* A reply without a length ends with its connection. */
 static enum io_status ended(void *of)
 {
     struct http_reader *r = of;
-    llhttp_errno_t error = llhttp_finish(&r->parser);
-    if (r->is_whole)
-        return status_of(r, error);
-    replycheck_fail(r->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
+    llhttp_errno_t error = llhttp_finish(&r->head.parser);
+    if (r->head.is_whole)
+        return http_head_status(&r->head, error);
+    replycheck_fail(r->head.check, FAILURE_CONNECTION_LOST, "the server closed the connection");
     return IO_FAILED;
 }
 
@@ -402,21 +315,15 @@ static bool has_unjudged(const void *of)
     return r->judged < r->filled;
 }
 
-static bool is_last(const void *of)
-{
-    const struct http_reader *r = of;
-    return r->is_last;
-}
-
 /* `output`: where to write the values, or NULL. */
 static void judge_values(struct http_reader *r, yyjson_val *data, const struct oip_output *wanted,
                          size_t expected, char *output)
 {
     int64_t count = jsonvalues_read(data, wanted->dtype, output, expected);
     if (count < 0)
-        oip_wrong_value(r->check, wanted);
+        oip_wrong_value(r->head.check, wanted);
     else if ((size_t)count != expected)
-        oip_wrong_count(r->check, wanted, (uint64_t)count, expected);
+        oip_wrong_count(r->head.check, wanted, (uint64_t)count, expected);
 }
 
 /* Read an output's size in binary from the reply; return whether it has one. */
@@ -432,7 +339,7 @@ static void judge_size(struct http_reader *r, yyjson_val *found, const struct oi
 {
     uint64_t bytes;
     if (!read_size(found, &bytes) || bytes != expected)
-        oip_wrong_size(r->check, wanted, bytes, expected);
+        oip_wrong_size(r->head.check, wanted, bytes, expected);
 }
 
 /* Count the strings of an output that starts at byte `place`, and set where it ends. Return -1 if one is invalid or
@@ -440,7 +347,7 @@ static void judge_size(struct http_reader *r, yyjson_val *found, const struct oi
 static int64_t count_strings(struct http_reader *r, yyjson_val *found, size_t place, size_t *end)
 {
     size_t room = output_bytes_max(r) - place, text_bytes;
-    char *output = r->check->output ? r->check->output + place : NULL;
+    char *output = r->head.check->output ? r->head.check->output + place : NULL;
     uint64_t bytes;
     *end = SIZE_MAX;
     if (!r->has_binary) {
@@ -461,17 +368,17 @@ static size_t judge_strings(struct http_reader *r, yyjson_val *found, const stru
     size_t end, came = r->has_binary ? (size_t)(r->body_bytes - r->json_length) : 0;
     int64_t count = count_strings(r, found, place, &end);
     if (end == SIZE_MAX)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has no size, or over %zu bytes",
+        replycheck_fail(r->head.check, FAILURE_WRONG_SIZE, "output %.100s has no size, or over %zu bytes",
                         wanted->name, output_bytes_max(r) - place);
     else if (r->has_binary && end > came)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "output %.100s has %zu bytes, of which %zu came", wanted->name,
-                        end - place, came > place ? came - place : 0);
+        replycheck_fail(r->head.check, FAILURE_WRONG_SIZE, "output %.100s has %zu bytes, of which %zu came",
+                        wanted->name, end - place, came > place ? came - place : 0);
     else if (count < 0 && r->has_binary)
-        oip_broken_string(r->check, wanted);
+        oip_broken_string(r->head.check, wanted);
     else if (count < 0)
-        oip_wrong_value(r->check, wanted);
+        oip_wrong_value(r->head.check, wanted);
     else if ((size_t)count != expected)
-        oip_wrong_count(r->check, wanted, (uint64_t)count, expected);
+        oip_wrong_count(r->head.check, wanted, (uint64_t)count, expected);
     else
         return end;
     return place; /* ignored after a failure */
@@ -510,14 +417,14 @@ static size_t judge_output(struct http_reader *r, yyjson_val *described, const s
     };
     char *odd_shape;
     read_shape(yyjson_obj_get(described, "shape"), &found, &odd_shape);
-    bool as_wanted = oip_judge_found(r->check, wanted, &found, output_bytes_max(r) - place, &values);
+    bool as_wanted = oip_judge_found(r->head.check, wanted, &found, output_bytes_max(r) - place, &values);
     free(odd_shape);
     if (!as_wanted)
         return place; /* ignored after a failure */
     yyjson_val *data = yyjson_obj_get(described, "data");
     if (plan_of(r)->outputs.in_memory) {
         if (data != NULL)
-            oip_unwanted_values(r->check, wanted);
+            oip_unwanted_values(r->head.check, wanted);
         return place + values * value_bytes;
     }
     if (wanted->dtype == TENSOR_STRINGS)
@@ -525,7 +432,7 @@ static size_t judge_output(struct http_reader *r, yyjson_val *described, const s
     if (r->has_binary)
         judge_size(r, described, wanted, values * value_bytes);
     else
-        judge_values(r, data, wanted, values, r->check->output ? r->check->output + place : NULL);
+        judge_values(r, data, wanted, values, r->head.check->output ? r->head.check->output + place : NULL);
     return place + values * value_bytes;
 }
 
@@ -537,17 +444,17 @@ static void judge_outputs(struct http_reader *r)
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, YYJSON_READ_ALLOW_INF_AND_NAN);
     yyjson_val *outputs = yyjson_obj_get(yyjson_doc_get_root(document), "outputs");
     if (document == NULL)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is not JSON");
+        replycheck_fail(r->head.check, FAILURE_WRONG_REPLY, "the reply is not JSON");
     else if (yyjson_arr_size(outputs) != wanted->count)
-        oip_wrong_outputs(r->check, wanted, yyjson_arr_size(outputs));
+        oip_wrong_outputs(r->head.check, wanted, yyjson_arr_size(outputs));
     else
         for (size_t i = 0; i < wanted->count; i++) {
             end = judge_output(r, yyjson_arr_get(outputs, i), &wanted->all[i], end);
             if (i == 0)
-                r->check->first_bytes = end;
+                r->head.check->first_bytes = end;
         }
     if (r->has_binary && binary_bytes != end)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "outputs of %llu bytes, expected %zu",
+        replycheck_fail(r->head.check, FAILURE_WRONG_SIZE, "outputs of %llu bytes, expected %zu",
                         (unsigned long long)binary_bytes, end);
     yyjson_doc_free(document);
 }
@@ -557,7 +464,7 @@ static void judge_refusal(struct http_reader *r, int status)
 {
     enum failure_kind kind = failure_of_http(status);
     if (r->encoding[0]) {
-        replycheck_fail(r->check, kind, "HTTP %d, its message in Content-Encoding: %s", status, r->encoding);
+        replycheck_fail(r->head.check, kind, "HTTP %d, its message in Content-Encoding: %s", status, r->encoding);
         return;
     }
     yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
@@ -567,15 +474,15 @@ static void judge_refusal(struct http_reader *r, int status)
     while ((size_t)line < r->json_bytes && line < ERRSTR_BYTES && strchr("\r\n", r->json[line]) == NULL)
         line++;
     if (words)
-        replycheck_fail(r->check, kind, "HTTP %d: %s", status, words);
+        replycheck_fail(r->head.check, kind, "HTTP %d: %s", status, words);
     else
-        replycheck_fail(r->check, kind, "HTTP %d: %.*s", status, line, r->json);
+        replycheck_fail(r->head.check, kind, "HTTP %d: %.*s", status, line, r->json);
     yyjson_doc_free(document);
 }
 
 static void tell_header(struct http_reader *r, const char *name, const char *value)
 {
-    char *message = r->check->message;
+    char *message = r->head.check->message;
     size_t used = strlen(message);
     if (value[0])
         snprintf(message + used, ERRSTR_BYTES - used, " (%s: %s)", name, value);
@@ -591,7 +498,7 @@ static void settle(void *of)
 {
     struct http_reader *r = of;
     const struct http_plan *plan = plan_of(r);
-    int status = llhttp_get_status_code(&r->parser);
+    int status = llhttp_get_status_code(&r->head.parser);
     uint64_t binary_bytes = r->body_bytes - (r->has_binary ? r->json_length : r->body_bytes);
     if (status < 200 || status > 299) {
         judge_refusal(r, status);
@@ -599,21 +506,21 @@ static void settle(void *of)
         return;
     }
     if (r->encoding[0])
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply has Content-Encoding: %s, which was not requested",
-                        r->encoding);
+        replycheck_fail(r->head.check, FAILURE_WRONG_REPLY,
+                        "the reply has Content-Encoding: %s, which was not requested", r->encoding);
     else if (r->length_is_wrong)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "its Inference-Header-Content-Length is not a length");
+        replycheck_fail(r->head.check, FAILURE_WRONG_REPLY, "its Inference-Header-Content-Length is not a length");
     else if (r->has_binary != (plan->json_bytes > 0))
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, the trial's was not",
+        replycheck_fail(r->head.check, FAILURE_WRONG_REPLY, "the reply is %s, the trial's was not",
                         r->has_binary ? "binary" : "JSON");
     else if (r->has_binary && r->json_length > r->body_bytes)
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, its JSON has %zu",
+        replycheck_fail(r->head.check, FAILURE_WRONG_SIZE, "a body of %llu bytes, its JSON has %zu",
                         (unsigned long long)r->body_bytes, r->json_length);
     else if (!r->has_binary || plan->outputs.has_strings || binary_bytes != plan->outputs.bytes ||
              r->json_bytes != plan->json_bytes || memcmp(r->json, plan->json, plan->json_bytes) != 0)
         judge_outputs(r);
     else
-        r->check->first_bytes = plan->outputs.all[0].bytes;
+        r->head.check->first_bytes = plan->outputs.all[0].bytes;
 }
 
 static bool is_success(const struct http_plan *plan, int status)
@@ -626,21 +533,21 @@ static void settle_any(void *of)
 {
     struct http_reader *r = of;
     const struct http_plan *plan = plan_of(r);
-    int status = llhttp_get_status_code(&r->parser);
+    int status = llhttp_get_status_code(&r->head.parser);
     if (!is_success(plan, status)) {
         judge_refusal(r, status);
         tell_retry_after(r);
         tell_header(r, "Location", r->location);
     } else if (plan->body_rule == HTTP_BODY_SAME_SIZE && r->body_bytes != plan->body_bytes) {
-        replycheck_fail(r->check, FAILURE_WRONG_SIZE, "a body of %llu bytes, the trial's had %zu",
+        replycheck_fail(r->head.check, FAILURE_WRONG_SIZE, "a body of %llu bytes, the trial's had %zu",
                         (unsigned long long)r->body_bytes, plan->body_bytes);
     } else if (plan->body_rule == HTTP_BODY_JSON) {
         yyjson_doc *document = yyjson_read(r->json, r->json_bytes, 0);
         if (document == NULL)
-            replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is not JSON");
+            replycheck_fail(r->head.check, FAILURE_WRONG_REPLY, "the reply is not JSON");
         yyjson_doc_free(document);
     }
-    r->check->first_bytes = 0;
+    r->head.check->first_bytes = 0;
 }
 
 void http_judge(const struct protocol *protocol, struct replycheck *check, const char *bytes, size_t count)
@@ -683,7 +590,7 @@ const struct protocol http_protocol = {
     .ended = ended,
     .has_unjudged = has_unjudged,
     .settle = settle,
-    .is_last = is_last,
+    .is_last = http_head_is_last,
     .close = close_reader,
 };
 
@@ -696,7 +603,7 @@ const struct protocol http_any_protocol = {
     .ended = ended,
     .has_unjudged = has_unjudged,
     .settle = settle_any,
-    .is_last = is_last,
+    .is_last = http_head_is_last,
     .close = close_reader,
 };
 

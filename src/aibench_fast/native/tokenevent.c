@@ -65,7 +65,8 @@ static bool is_escaped(const char *from, const char *at)
 static inline const char *skip_string(const char *at, const char *end)
 {
     const char *quote = at + 1;
-    while ((quote = memchr(quote, '"', (size_t)(end - quote))) != NULL && quote[-1] == '\\' && is_escaped(at + 1, quote))
+    while ((quote = memchr(quote, '"', (size_t)(end - quote))) != NULL && quote[-1] == '\\' &&
+           is_escaped(at + 1, quote))
         quote++;
     return quote ? quote + 1 : NULL;
 }
@@ -155,7 +156,8 @@ static const char *read_tool_calls(struct scan *s, const char *at)
     return skip_value(at, s->end);
 }
 
-static inline const char *read_delta_member(struct scan *s, const char *at, const char *key, size_t key_bytes, unsigned *seen)
+static inline const char *read_delta_member(struct scan *s, const char *at, const char *key, size_t key_bytes,
+                                            unsigned *seen)
 {
     if (KEY_IS("content"))
         return is_first(seen, SEEN_CONTENT) ? read_text(s, at, EVENT_ANSWER) : NULL;
@@ -170,7 +172,8 @@ static inline const char *read_delta_member(struct scan *s, const char *at, cons
     return skip_value(at, s->end);
 }
 
-static inline const char *read_choice_member(struct scan *s, const char *at, const char *key, size_t key_bytes, unsigned *seen)
+static inline const char *read_choice_member(struct scan *s, const char *at, const char *key, size_t key_bytes,
+                                             unsigned *seen)
 {
     if (KEY_IS("delta")) {
         if (!is_first(seen, SEEN_DELTA))
@@ -223,7 +226,8 @@ static const char *read_usage_member(struct scan *s, const char *at, const char 
     return skip_value(at, s->end);
 }
 
-static inline const char *read_root_member(struct scan *s, const char *at, const char *key, size_t key_bytes, unsigned *seen)
+static inline const char *read_root_member(struct scan *s, const char *at, const char *key, size_t key_bytes,
+                                           unsigned *seen)
 {
     if (KEY_IS("choices"))
         return is_first(seen, SEEN_CHOICES) ? read_choices(s, at) : NULL;

@@ -5,9 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include <llhttp.h>
-
 #include "clock.h"
+#include "httphead.h"
 #include "figures.h"
 #include "kind.h"
 #include "tokenevent.h"
@@ -16,8 +15,9 @@
 #define EVENT_BYTES_MAX (16 << 20)
 #define EVENT_BYTES_USUAL 512
 #define GAPS_MIN 256
-#define HEADERS_BYTES_MAX (64 * 1024)
 #define REFUSAL_BYTES_MAX 4096 /* of the body of a refusal */
+#define SHOWN_EVENT_BYTES 60
+#define SHOWN_REFUSAL_BYTES 160
 #define VALUE_BYTES 64
 #define DONE "[DONE]"
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
@@ -37,7 +37,7 @@ struct kept {
 
 struct stream_reader {
     /* First what each event needs, in a few lines of the cache. */
-    llhttp_t parser; /* its data is the reader */
+    struct http_head head;
     struct stream_shared *shared;
     size_t unjudged;
     const int64_t *waited_ns; /* of the connection */
@@ -51,8 +51,6 @@ struct stream_reader {
     bool is_error;     /* the type of the event is */
     bool is_done;      /* [DONE] came */
     bool is_finished;  /* a finish_reason came */
-    bool is_whole;     /* the reply */
-    bool is_last;
     unsigned flags;    /* of the event that is read, enum event_flags */
     const char *whole_data; /* the only line of data so far, if it lies in what is read; NULL: it is in `data` */
     size_t whole_data_bytes;
@@ -65,15 +63,9 @@ struct stream_reader {
     struct iovec *pieces; /* of the request */
     _Atomic uint64_t *chunks_so_far; /* NULL: nobody counts them */
     struct event_log *log; /* NULL: none */
-    struct replycheck *check;
     uint16_t local_port;
     uint32_t request; /* its number on this connection */
     uint64_t listed_bytes; /* of all requests of the connection */
-    size_t headers_bytes;
-    char field[VALUE_BYTES];
-    size_t field_bytes;
-    char value[VALUE_BYTES];
-    size_t value_bytes;
     char content_type[VALUE_BYTES];
     char retry_after[VALUE_BYTES];
     struct kept refusal;
@@ -106,7 +98,8 @@ static bool make_gap_room(struct stream_reader *r)
 {
     int64_t *more = realloc(r->gaps_ns, 2 * r->gaps_room * sizeof *more);
     if (more == NULL) {
-        replycheck_fail(&r->fault, FAILURE_PROTOCOL, "out of memory after %llu chunks", (unsigned long long)r->marks.chunks);
+        replycheck_fail(&r->fault, FAILURE_PROTOCOL, "out of memory after %llu chunks",
+                        (unsigned long long)r->marks.chunks);
         return false;
     }
     r->marks.gaps_ns = r->gaps_ns = more;
@@ -139,8 +132,8 @@ static void read_json(struct stream_reader *r, const char *data, size_t bytes)
     struct token_event event;
     struct token_marks *m = &r->marks;
     if (!tokenevent_read(&event, data, bytes, r->is_error, r->shared->json_pool))
-        replycheck_fail(&r->fault, FAILURE_WRONG_REPLY, "an event is not a JSON object: %.*s", (int)(bytes < 60 ? bytes : 60),
-                        data);
+        replycheck_fail(&r->fault, FAILURE_WRONG_REPLY, "an event is not a JSON object: %.*s",
+                        (int)(bytes < SHOWN_EVENT_BYTES ? bytes : SHOWN_EVENT_BYTES), data);
     if (event.is_error)
         replycheck_fail(&r->fault, FAILURE_ERROR_EVENT, "after %llu chunks: %.200s", (unsigned long long)m->chunks,
                         event.words[0] ? event.words : "without words");
@@ -280,13 +273,6 @@ static void read_events(struct stream_reader *r, const char *at, size_t bytes)
 
 /* ---- The reply ---- */
 
-static void append(char *text, size_t room, size_t *filled, const char *more, size_t bytes)
-{
-    size_t taken = bytes < room - *filled ? bytes : room - *filled;
-    memcpy(text + *filled, more, taken);
-    *filled += taken;
-}
-
 static void start_marks(struct stream_reader *r)
 {
     replycheck_start(&r->fault, NULL);
@@ -297,7 +283,7 @@ static void start_marks(struct stream_reader *r)
 static int on_message_begin(llhttp_t *parser)
 {
     struct stream_reader *r = parser->data;
-    r->headers_bytes = r->field_bytes = r->value_bytes = 0;
+    http_head_start(&r->head);
     r->refusal.count = r->line.count = r->data.count = 0;
     r->content_type[0] = r->retry_after[0] = '\0';
     r->is_done = r->is_finished = r->has_data = r->is_error = false;
@@ -307,43 +293,14 @@ static int on_message_begin(llhttp_t *parser)
     return 0;
 }
 
-static int count_header(llhttp_t *parser, const char *at, size_t bytes)
-{
-    struct stream_reader *r = parser->data;
-    (void)at;
-    r->headers_bytes += bytes;
-    if (r->headers_bytes <= HEADERS_BYTES_MAX)
-        return 0;
-    llhttp_set_error_reason(parser, "headers of more than 64 KiB");
-    return HPE_USER;
-}
-
-static int on_header_field(llhttp_t *parser, const char *at, size_t bytes)
-{
-    struct stream_reader *r = parser->data;
-    append(r->field, sizeof r->field, &r->field_bytes, at, bytes);
-    return count_header(parser, at, bytes);
-}
-
-static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
-{
-    struct stream_reader *r = parser->data;
-    append(r->value, sizeof r->value, &r->value_bytes, at, bytes);
-    return count_header(parser, at, bytes);
-}
-
-static void keep_if(const struct stream_reader *r, const char *name, char to[VALUE_BYTES])
-{
-    if (r->field_bytes == strlen(name) && strncasecmp(r->field, name, r->field_bytes) == 0)
-        snprintf(to, VALUE_BYTES, "%.*s", (int)r->value_bytes, r->value);
-}
-
 static int on_header_value_complete(llhttp_t *parser)
 {
     struct stream_reader *r = parser->data;
-    keep_if(r, "content-type", r->content_type);
-    keep_if(r, "retry-after", r->retry_after);
-    r->field_bytes = r->value_bytes = 0;
+    if (HTTP_HEAD_IS(&r->head, "content-type"))
+        http_head_copy(&r->head, r->content_type, sizeof r->content_type);
+    else if (HTTP_HEAD_IS(&r->head, "retry-after"))
+        http_head_copy(&r->head, r->retry_after, sizeof r->retry_after);
+    http_head_next(&r->head);
     return 0;
 }
 
@@ -354,14 +311,20 @@ static int on_headers_complete(llhttp_t *parser)
     return 0;
 }
 
+/* Without memory it is not kept. */
+static void keep_refusal(struct stream_reader *r, const char *at, size_t bytes)
+{
+    size_t left = REFUSAL_BYTES_MAX - r->refusal.count;
+    keep(&r->refusal, at, bytes < left ? bytes : left, REFUSAL_BYTES_MAX);
+}
+
 static int on_body(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct stream_reader *r = parser->data;
     if (r->is_stream)
         read_events(r, at, bytes);
-    else if (r->refusal.count < REFUSAL_BYTES_MAX)
-        keep(&r->refusal, at, bytes < REFUSAL_BYTES_MAX - r->refusal.count ? bytes : REFUSAL_BYTES_MAX - r->refusal.count,
-             REFUSAL_BYTES_MAX);
+    else
+        keep_refusal(r, at, bytes);
     return 0;
 }
 
@@ -372,20 +335,18 @@ static int on_message_complete(llhttp_t *parser)
         return 0;
     end_event(r); /* some servers forget the empty line behind the last one */
     r->marks.ended_ns = r->came_ns;
-    r->is_whole = true;
-    r->is_last |= !llhttp_should_keep_alive(parser);
-    return HPE_PAUSED;
+    return http_head_end(parser);
 }
 
 static const llhttp_settings_t settings = {
     .on_message_begin = on_message_begin,
-    .on_status = count_header,
-    .on_header_field = on_header_field,
-    .on_header_value = on_header_value,
+    .on_status = http_head_count,
+    .on_header_field = http_head_field,
+    .on_header_value = http_head_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
-    .on_chunk_extension_name = count_header,
-    .on_chunk_extension_value = count_header,
+    .on_chunk_extension_name = http_head_count,
+    .on_chunk_extension_value = http_head_count,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
@@ -415,7 +376,6 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     struct stream_reader *r = calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
-    r->check = check;
     r->shared = size->shared;
     r->waited_ns = size->waited_ns ? size->waited_ns : &not_waited;
     r->log = size->log;
@@ -433,8 +393,7 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
         return NULL;
     }
     start_marks(r);
-    llhttp_init(&r->parser, HTTP_RESPONSE, &settings);
-    r->parser.data = r;
+    http_head_init(&r->head, check, &settings);
     return r;
 }
 
@@ -460,13 +419,14 @@ static void came(void *of, size_t bytes)
 static void judge_refusal(struct stream_reader *r, int status)
 {
     enum failure_kind kind = failure_of_http(status);
+    size_t shown = r->refusal.count < SHOWN_REFUSAL_BYTES ? r->refusal.count : SHOWN_REFUSAL_BYTES;
     const char *wait = r->retry_after[0] ? "; Retry-After: " : "";
     errstr_t words = "";
     tokenevent_error_words(r->refusal.bytes, r->refusal.count, words);
     if (words[0])
-        replycheck_fail(r->check, kind, "HTTP %d: %.160s%s%s", status, words, wait, r->retry_after);
+        replycheck_fail(r->head.check, kind, "HTTP %d: %.160s%s%s", status, words, wait, r->retry_after);
     else
-        replycheck_fail(r->check, kind, "HTTP %d: %.*s%s%s", status, (int)(r->refusal.count < 160 ? r->refusal.count : 160),
+        replycheck_fail(r->head.check, kind, "HTTP %d: %.*s%s%s", status, (int)shown,
                         r->refusal.bytes ? r->refusal.bytes : "", wait, r->retry_after);
 }
 
@@ -485,26 +445,26 @@ static const char *lacking(const struct stream_reader *r, enum stream_end_rule r
 static void settle(void *of)
 {
     struct stream_reader *r = of;
-    const struct token_plan *plan = &r->check->expected->tokens;
+    const struct token_plan *plan = &r->head.check->expected->tokens;
     const char *lacks = lacking(r, plan->end);
-    int status = llhttp_get_status_code(&r->parser);
+    int status = llhttp_get_status_code(&r->head.parser);
     uint64_t tokens = token_marks_tokens(&r->marks);
     if (status != 200)
         judge_refusal(r, status);
     else if (!r->is_stream)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "the reply is %s, not text/event-stream",
+        replycheck_fail(r->head.check, FAILURE_WRONG_REPLY, "the reply is %s, not text/event-stream",
                         r->content_type[0] ? r->content_type : "without a content-type");
     else if (r->fault.kind != FAILURE_NONE)
-        replycheck_fail(r->check, r->fault.kind, "%s", r->fault.message);
+        replycheck_fail(r->head.check, r->fault.kind, "%s", r->fault.message);
     else if (lacks)
-        replycheck_fail(r->check, FAILURE_STREAM_CUT, "the stream ended after %llu chunks, without %s",
+        replycheck_fail(r->head.check, FAILURE_STREAM_CUT, "the stream ended after %llu chunks, without %s",
                         (unsigned long long)r->marks.chunks, lacks);
     else if (tokens < plan->min_tokens)
-        replycheck_fail(r->check, FAILURE_TOO_FEW_TOKENS, "%llu tokens, of at least %llu", (unsigned long long)tokens,
-                        (unsigned long long)plan->min_tokens);
+        replycheck_fail(r->head.check, FAILURE_TOO_FEW_TOKENS, "%llu tokens, of at least %llu",
+                        (unsigned long long)tokens, (unsigned long long)plan->min_tokens);
     else if (r->marks.chunks == 0)
-        replycheck_fail(r->check, FAILURE_WRONG_REPLY, "a stream without content");
-    r->check->first_bytes = 0;
+        replycheck_fail(r->head.check, FAILURE_WRONG_REPLY, "a stream without content");
+    r->head.check->first_bytes = 0;
 }
 
 void tokenstream_judge_times(struct replycheck *check, const struct token_plan *plan, const struct token_marks *marks,
@@ -522,33 +482,18 @@ void tokenstream_judge_times(struct replycheck *check, const struct token_plan *
                         (long long)(plan->token_timeout_ns / NS_PER_MS), (unsigned long long)marks->chunks);
 }
 
-static enum io_status status_of(struct stream_reader *r, llhttp_errno_t error)
-{
-    if (r->is_whole) {
-        r->is_whole = false;
-        llhttp_resume(&r->parser);
-        return IO_DONE;
-    }
-    if (error == HPE_OK)
-        return IO_AGAIN;
-    const char *reason = llhttp_get_error_reason(&r->parser);
-    replycheck_fail(r->check, FAILURE_PROTOCOL, "not an HTTP reply: %s",
-                    reason && *reason ? reason : llhttp_errno_name(error));
-    return IO_FAILED;
-}
-
 /* Each connection has one request, so that nothing may follow its reply. */
 static enum io_status judge(void *of)
 {
     struct stream_reader *r = of;
     const char *from = r->shared->room, *end = from + r->unjudged;
-    llhttp_errno_t error = llhttp_execute(&r->parser, from, r->unjudged);
+    llhttp_errno_t error = llhttp_execute(&r->head.parser, from, r->unjudged);
     r->unjudged = 0;
-    if (error == HPE_PAUSED && llhttp_get_error_pos(&r->parser) < end) {
+    if (error == HPE_PAUSED && llhttp_get_error_pos(&r->head.parser) < end) {
         replycheck_fail(&r->fault, FAILURE_PROTOCOL, "bytes behind the end of the reply");
-        r->is_last = true;
+        r->head.is_last = true;
     }
-    return status_of(r, error);
+    return http_head_status(&r->head, error);
 }
 
 /* A reply without a length ends with its connection. */
@@ -556,15 +501,15 @@ static enum io_status ended(void *of)
 {
     struct stream_reader *r = of;
     r->came_ns = monotonic_ns(); /* the end has no stamp */
-    llhttp_errno_t error = llhttp_finish(&r->parser);
-    r->is_last = true;
-    if (r->is_whole)
-        return status_of(r, error);
+    llhttp_errno_t error = llhttp_finish(&r->head.parser);
+    r->head.is_last = true;
+    if (r->head.is_whole)
+        return http_head_status(&r->head, error);
     if (r->marks.events > 0)
-        replycheck_fail(r->check, FAILURE_STREAM_CUT, "the server closed the connection after %llu chunks",
+        replycheck_fail(r->head.check, FAILURE_STREAM_CUT, "the server closed the connection after %llu chunks",
                         (unsigned long long)r->marks.chunks);
     else
-        replycheck_fail(r->check, FAILURE_CONNECTION_LOST, "the server closed the connection");
+        replycheck_fail(r->head.check, FAILURE_CONNECTION_LOST, "the server closed the connection");
     return IO_FAILED;
 }
 
@@ -572,12 +517,6 @@ static bool has_unjudged(const void *of)
 {
     const struct stream_reader *r = of;
     return r->unjudged > 0;
-}
-
-static bool is_last(const void *of)
-{
-    const struct stream_reader *r = of;
-    return r->is_last;
 }
 
 /* ---- Requests ---- */
@@ -622,7 +561,7 @@ static int64_t cancel(void *of, uint32_t slot)
 {
     struct stream_reader *r = of;
     (void)slot;
-    r->is_last = true;
+    r->head.is_last = true;
     return 0;
 }
 
@@ -662,7 +601,7 @@ const struct protocol tokenstream_protocol = {
     .ended = ended,
     .has_unjudged = has_unjudged,
     .settle = settle,
-    .is_last = is_last,
+    .is_last = http_head_is_last,
     .close = close_reader,
     .streams = &streams,
 };

@@ -1,10 +1,11 @@
 /* Streams of tokens over HTTP/1.1, as OpenAI's API has them: server-sent events whose data is JSON.
  *
- * The time of an event is when its end came: the kernel's stamp of the last segment in the receive that brought it, or, where
- * there is none (TLS, unix sockets), the clock right behind that receive. Nothing is parsed before it is taken.
+ * The time of an event is when its end came: the kernel's stamp of the last segment in the receive that brought it, or,
+ * if there is none (TLS, unix sockets), the clock right behind that receive. Nothing is parsed before it is taken.
  *
- * An event has content if one of its choices has text, reasoning or a tool call; all of these but reasoning are an answer.
- * A reply of another status than 200, an event that is an error, and a stream that breaks a rule of its plan are failures.
+ * An event has content if one of its choices has text, reasoning or a tool call; all of these but reasoning are an
+ * answer. A reply of another status than 200, an event that is an error, and a stream that breaks a rule of its plan are
+ * failures.
  *
  * Requests are streams of protocol.h, of which a connection has one at a time.
  *

@@ -147,11 +147,11 @@ static void on_success(const struct fuzz_case *given, const void *reader, const 
 {
     const struct http_reader *r = reader;
     const struct asked_kind *asked_for = asked_of(given->kind);
-    size_t wanted = asked_for->json ? given->kind->output_bytes : r->check->first_bytes;
+    size_t wanted = asked_for->json ? given->kind->output_bytes : r->head.check->first_bytes;
     char json[JSON_BYTES_MAX];
     FUZZ_CHECK(wanted <= given->kind->output_bytes_max, "a success of more than there is room for");
     FUZZ_CHECK(count > 17 + wanted && memmem(bytes, count, "HTTP/1.", 7), "a success of what is no reply");
-    FUZZ_CHECK(r->parser.status_code / 100 == 2, "a success of another status");
+    FUZZ_CHECK(r->head.parser.status_code / 100 == 2, "a success of another status");
     FUZZ_CHECK(r->has_binary == (given->kind->output_bytes > 0), "a success in the other encoding");
     FUZZ_CHECK(!r->has_binary || r->body_bytes == r->json_length + wanted, "a success of another length");
     FUZZ_CHECK(is_asked(r->json, r->json_bytes, json_of(asked_for, wanted, json)), "a success of another reply");
