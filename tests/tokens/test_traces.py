@@ -148,6 +148,20 @@ def test_requests_are_due_as_recorded(tmp_path: Path, speed: float) -> None:
     assert len(result.facts["DataDigest"]) == 64
 
 
+def test_runs_at_different_speeds_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+    trace = written(tmp_path, [line(n, 4, 1, [n]) for n in range(20)])
+    with token_server(lambda _: GOOD) as server:
+        for speed in (1, 2):
+            done = cli(
+                "run", "--url", server.address + CHAT, "--trace", trace, "--model", "m",
+                "--speed", speed, "--json-out-file", f"{speed}.json",
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+    done = cli("compare", "1.json", "2.json")
+    assert done.returncode == 2
+    assert f"arrivals: recorded, {trace} in A, recorded, {trace}, --speed 2 in B" in done.stderr
+
+
 def test_what_the_server_has_no_time_for_is_late_unsent_or_shed(tmp_path: Path) -> None:
     """One worker and streams of 0.2 s: half of what is due in 0.9 s waits."""
     slow: list[Piece] = [0.2, *GOOD]

@@ -445,6 +445,8 @@ def _arrivals(document: Mapping[str, Any]) -> str | None:
         return CLOSED_LOOP
     words = [str(arrivals["Kind"])]
     words += [str(arrivals[name]) for name in ("Profile", "File") if arrivals.get(name)]
+    if (arrivals.get("Speed") or 1) != 1:
+        words.append(f"--speed {arrivals['Speed']:g}")
     if arrivals.get("MaxLagSeconds"):
         words.append(f"--max-lag {arrivals['MaxLagSeconds']:g}s --on-lag {arrivals['OnLag']}")
     return ", ".join(words)
