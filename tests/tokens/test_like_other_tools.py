@@ -137,6 +137,14 @@ def test_results_of_tensors_are_left_out(cli: Cli, folder: Path, tmp_path: Path)
     assert "none of the results has streams of tokens" in done.stderr
 
 
+def test_a_table_has_the_lengths_of_requests(cli: Cli, folder: Path) -> None:
+    rows = cli("export", folder / "tokens.json", "--format", "csv").stdout
+    (row,) = csv.DictReader(io.StringIO(rows))
+    assert float(row["output_tokens_per_request_mean"]) == pytest.approx(6, rel=NEAR)
+    assert float(row["output_tokens_per_request_q100"]) == 8
+    assert float(row["input_tokens_per_request_q50"]) == 11
+
+
 def with_goodput(good: int, seed: int) -> Result:
     """A result of 300 streams in a window of 10 s, of which so many were good."""
     result = token_result(seed=seed)

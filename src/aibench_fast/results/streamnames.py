@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aibench_fast.results.stream import LENGTHS
+
 SHOWN_QUANTILES = {"q50": "p50", "q99": "p99"}
 """Of times, in tables and comparisons."""
 FROM_DUE = "FromDue"
@@ -88,18 +90,26 @@ def key_words(key: str) -> str:
     return " ".join(re.findall("[A-Z][a-z]*", key)).lower()
 
 
+def _column(key: str) -> str:
+    return key_words(key).replace(" ", "_")
+
+
 def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result's figures of streams as columns of a table, times in milliseconds."""
+    """Return a result's figures of streams as columns of a table; times are in milliseconds."""
     columns = {
         f"{times.name}_{statistic}_ms": value
         for times in TIMES
         if (found := times.of(stream))
         for statistic, value in found.items()
     }
+    columns |= {
+        f"{_column(key)}_{statistic}": value
+        for key in LENGTHS
+        if (found := stream.get(key))
+        for statistic, value in found.items()
+    }
     others = {
-        key_words(key).replace(" ", "_"): value
-        for key, value in stream.items()
-        if isinstance(value, int | float | str)
+        _column(key): value for key, value in stream.items() if isinstance(value, int | float | str)
     }
     return columns | others
 
