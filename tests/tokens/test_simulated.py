@@ -2,7 +2,12 @@
 
 import http.client
 import json
+import re
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ import pytest
 from commandline import Cli
 from simulation import PROMPT_TOKENS, against, prompts_in, streams, tokens_of
 
+from aibench_fast import RunConfig, run
 from aibench_fast.errors import ConfigError
 from aibench_fast.server.tokenlog import (
     CAME,
@@ -346,3 +352,45 @@ def test_a_client_that_leaves_gives_its_place_to_the_next() -> None:
         third.settimeout(30)
         assert read_stream(third).count(b" token") == 1
         third.close()
+
+
+def is_over(pid: int) -> bool:
+    """Whether a process has ended, waited for or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_serve_says_where_it_is_and_leaves_no_process(
+    prompts: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    log = tmp_path / "log"
+    command = [
+        sys.executable, "-m", "aibench_fast", "serve", "--kind", "tokens", "--port", "0",
+        "--model", "llama", "--prefill", "1ms", "--decode", "2ms", "--batch-limit", "3",
+        "--fail", "503=0", "--log", str(log),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.endswith(
+            "; model llama, simulated: prefill 1 ms and 0.1 a token of the prompt, decode 2 ms a "
+            "token, 3 at a time\n"
+        )
+        found = re.fullmatch(r"tokens on (\S+) and (\S+), pid (\d+); .*\n", line)
+        assert found
+        for url in found.groups()[:2]:
+            result = run(
+                RunConfig(file=None, url=url, prompts=prompts, model="llama", output_tokens=2)
+            )
+            assert (result.successes, result.tokens.chunks) == (1, 2)
+        process.send_signal(number)
+        process.wait()
+        deadline_s = time.monotonic() + 60
+        while not is_over(int(found[3])):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+    # Two runs of a trial and a request each. Also a server whose parent was killed writes its log.
+    assert sum(record["flags"] == CAME for record in read_log(log)) == 4

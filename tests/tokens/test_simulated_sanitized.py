@@ -102,6 +102,11 @@ def test_requests_that_nobody_should_send(program: Path) -> None:
                 client.sendall(request[:cut])
                 client.sendall(request[cut:])
                 client.recv(1 << 16)
+        deep = b'{"model": "simulated", "prompt": %b%b}' % (b"[" * 10**6, b"]" * 10**6)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            head = b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+            client.sendall(head % len(deep) + deep)
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
         # It goes on after all of them.
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(REQUEST)

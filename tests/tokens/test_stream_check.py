@@ -1,12 +1,14 @@
 """`selfcheck --streams`: how many streams of tokens this client reads in time."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commandline import Cli
 
+from aibench_fast.cli.commands import selfcheck as selfcheck_command
 from aibench_fast.coretypes import EVENT_LOG_ENTRY
 from aibench_fast.server.tokenlog import CAME, CONTENT, RECORD, ROLE
 from aibench_fast.studies import selfcheck, streamcheck
@@ -78,16 +80,19 @@ def test_the_search_ends_where_streams_are_too_many(monkeypatch: pytest.MonkeyPa
 def test_the_command_prints_and_saves_it(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streamcheck, "LATE_SERVER", 0.0)
+    monkeypatch.setattr(streamcheck, "LATE_SERVER", 1000.0)
+    monkeypatch.setattr(streamcheck, "LARGEST_ERROR_MS", 10_000.0)
+    monkeypatch.setattr(selfcheck_command, "check_streams", partial(check_streams, streams=[32]))
     done = cli("selfcheck", "--streams", "--threads", 1, "--json-out-file", "s.json")
     assert done.returncode == 0, done.stderr
     begun = [line.split(":")[0] for line in done.stdout.splitlines()]
-    assert begun == ["Machine", "Clock", "Timer", "32 streams", "Ceiling"]
+    assert begun == ["Machine", "Clock", "Timer", "32 streams", "Client", "Ceiling"]
     assert "simulated server on the same cores" in done.stdout
     found = json.loads((tmp_path / "s.json").read_text())["StreamCheck"]
     (one,) = found["Steps"]
     assert one["Accuracy"] in ("good", "fair", "poor")
-    assert (one["Streams"], found["Ceiling"], found["Threads"]) == (32, None, 1)
+    assert (one["Streams"], found["Ceiling"], found["Threads"]) == (32, one, 1)
+    assert one["ClientCpuUsPerEvent"] > 0
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,11 @@ def _stream_lines(found: StreamCheck) -> Iterator[str]:
         )
     best = found.ceiling
     most = f"{best.streams:,} streams and {best.events_per_s:,.0f} events/s" if best else "none"
+    if best:
+        yield (
+            f"Client: {best.cpu_us:.1f} us of CPU per event, so {1e6 / best.cpu_us:,.0f} events/s "
+            "on a core of its own"
+        )
     yield (
         f"Ceiling: {most}, with {found.threads} threads against a simulated server on the same "
         f"cores; {found.beyond}"

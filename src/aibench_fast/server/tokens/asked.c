@@ -3,6 +3,7 @@
 #include <yyjson.h>
 
 #define MOST_TOKENS 10000000
+#define DEPTH_MAX 8 /* of a prompt; a deeper one would have no meaning, and no room on the stack */
 
 static int64_t words_of(yyjson_val *text)
 {
@@ -18,20 +19,22 @@ static int64_t words_of(yyjson_val *text)
 }
 
 /* A text, a list of tokens, or a list of texts, of messages or of their parts. */
-static int64_t tokens_of(yyjson_val *prompt)
+static int64_t tokens_of(yyjson_val *prompt, int depth)
 {
+    if (depth == DEPTH_MAX)
+        return 0;
     if (yyjson_is_str(prompt))
         return words_of(prompt);
     if (yyjson_is_num(prompt))
         return 1;
     if (yyjson_is_obj(prompt)) {
         yyjson_val *content = yyjson_obj_get(prompt, "content");
-        return tokens_of(content ? content : yyjson_obj_get(prompt, "text"));
+        return tokens_of(content ? content : yyjson_obj_get(prompt, "text"), depth + 1);
     }
     int64_t tokens = 0;
     yyjson_arr_iter each = yyjson_arr_iter_with(prompt);
     for (yyjson_val *one; (one = yyjson_arr_iter_next(&each)) != NULL;)
-        tokens += tokens_of(one);
+        tokens += tokens_of(one, depth + 1);
     return tokens;
 }
 
@@ -46,7 +49,7 @@ static int read_document(struct asked *asked, yyjson_val *root, const char *mode
         *why = "the model does not exist; /v1/models lists the one that does";
         return 404;
     }
-    asked->prompt_tokens = tokens_of(prompt);
+    asked->prompt_tokens = tokens_of(prompt, 0);
     asked->is_stream = yyjson_is_true(yyjson_obj_get(root, "stream"));
     asked->wants_usage =
         yyjson_is_true(yyjson_obj_get(yyjson_obj_get(root, "stream_options"), "include_usage"));

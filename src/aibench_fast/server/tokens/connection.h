@@ -55,7 +55,7 @@ void connection_flush(struct connection *c);
 /* The reply was given whole: the next request may come. */
 void connection_replied(struct connection *c);
 
-/* End the connection, for the client to see, once all is sent, or at once. */
+/* End the connection at once, for the client to see. It is closed when its last event comes. */
 void connection_end(struct connection *c);
 
 #endif
