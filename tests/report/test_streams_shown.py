@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from commandline import Cli
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from resultfiles import changed, our_result, token_result
+from resultfiles import changed, our_result, token_result, write
 
 import aibench_fast
 from aibench_fast.report.charts import charts
@@ -289,3 +289,13 @@ def test_the_live_line_counts_requests_and_chunks() -> None:
     last = dataclasses.replace(token_result().intervals[-1], chunks=1234, requests=56)
     assert format_live(last).startswith("56 requests, 1,234 chunks, ")
     assert format_live(our_result().intervals[-1]).startswith("2,000 images, ")
+
+
+def test_a_histogram_that_cannot_be_read_is_named(cli: Cli, tmp_path: Path) -> None:
+    document = token_result().to_json()
+    document["Stream"]["Histograms"]["TimeToFirstToken"] = "HISTF-no"
+    write(tmp_path / "r", "broken.json", document)
+    assert cli("report", "r", "--out", "report.html").returncode == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "broken.json: of its details, not its figures: " in page
+    assert "ttft.p99 (ms)<" in page

@@ -81,6 +81,8 @@ def test_the_view_of_tokens_fits(width: int, height: int) -> None:
     for line in (r"tokens +903\.00/s", r"ttft +p50 80\.00 ms", "gap +p50", "outage", "failed"):
         assert re.search(line, words), line
     assert shown[-2] == "7 s left"
+    unknown = lines_at(dataclasses.replace(of_tokens(3), server={}), width, height)
+    assert not any(line.startswith("server") for line in unknown)
 
 
 def test_a_run_shows_tokens_while_it_goes(tmp_path: Path) -> None:

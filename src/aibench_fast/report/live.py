@@ -64,7 +64,9 @@ class LiveView:
         for upper_ms, count, share in rows:
             bar = "█" * round(share * (chart_width - COUNT_WIDTH)) or "▏"
             table.add_row("", f"to {upper_ms:,.3g} ms", f"{bar} {count:,}")
-        table.add_row("server", "", ", ".join(_server(reading.server)) or "not known yet")
+        server = ", ".join(_server(reading.server))
+        if server or reading.streams is None:  # servers of such streams report nothing
+            table.add_row("server", "", server or "not known yet")
         for label, what, words in notes:
             table.add_row(label, what, Text(words, style="red"))
         return Group(Text(_head(reading)), table, *left)
