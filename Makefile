@@ -81,7 +81,7 @@ test-servers: $(TEST_SERVERS)
 	@$(MAKE) --no-print-directory -j 2 servers
 	$(PYTHON) -m pytest -n 2 --dist loadfile tests/external $(PYTEST)
 
-servers: $(patsubst %,$(SERVERS)/%/.installed,kserve mlserver bentoml tokens litellm)
+servers: $(patsubst %,$(SERVERS)/%/.installed,kserve mlserver bentoml tokens litellm numpy1)
 
 aiperf: $(SERVERS)/aiperf/.installed
 
@@ -91,6 +91,8 @@ $(SERVERS)/bentoml/.installed: WANTED := 'bentoml>=1.4'
 # Of this version pip takes the wheel without CUDA where it finds one: 200 MB in place of 5 GB.
 $(SERVERS)/tokens/.installed: WANTED := 'torch==2.13.0' 'transformers[serving]==5.24.0' 'guidellm==0.8.1'
 $(SERVERS)/litellm/.installed: WANTED := 'litellm[proxy]==1.108.7'
+# Triton's Python backend cannot read strings with NumPy 2.
+$(SERVERS)/numpy1/.installed: WANTED := 'numpy<2'
 $(SERVERS)/aiperf/.installed: WANTED := 'aiperf==0.13.0'
 $(SERVERS)/%/.installed:
 	$(PYTHON3) -m venv $(@D)

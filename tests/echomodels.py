@@ -30,15 +30,16 @@ TRITON_MODELS: Models = {
     "fp32": ("FP32",),
     "halves": ("FP16", "BF16"),
     "several": tuple(datatype for datatype in NUMPY_TYPES if datatype not in ("FP16", "BF16")),
-    **({} if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else {"words": ("BYTES", "INT16")}),
+    "words": ("BYTES", "INT16"),
 }
-"""Few, for each is a process of its own; JSON has no form for its halves. With NumPy 2 its Python
-backend cannot read strings."""
+"""Few, for each is a process of its own; JSON has no form for its halves."""
 
 
 def in_memory(array: "npt.NDArray[np.generic]") -> bytes:
-    """The bytes of a tensor as we have it."""
-    return joined_strings(array.ravel()) if array.dtype == object else array.tobytes()
+    """The bytes of a tensor as we have it; strings may be `str`, as a client reads them in JSON."""
+    if array.dtype != object:
+        return array.tobytes()
+    return joined_strings(one.encode() if isinstance(one, str) else one for one in array.ravel())
 
 
 def described(letter: str, datatypes: tuple[str, ...]) -> list[dict[str, object]]:

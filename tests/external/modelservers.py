@@ -6,7 +6,8 @@ environment of its own; without one its tests are skipped or, in CI, fail.
 
 import json
 import socket
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +87,8 @@ class EchoTriton(TritonServer):
     def _write_models(self, folder: Path) -> None:
         super()._write_models(folder)
         for name, datatypes in TRITON_MODELS.items():
-            _write_model(folder, name, "echo_triton.py", _triton_config(datatypes))
+            packages = [_numpy_1()] if "BYTES" in datatypes else []
+            _write_model(folder, name, "echo_triton.py", _triton_config(datatypes), packages)
 
 
 class DecoupledTriton(TritonServer):
@@ -104,9 +106,20 @@ class DecoupledTriton(TritonServer):
         _write_model(folder, "decoupled", "decoupled_triton.py", config)
 
 
-def _write_model(folder: Path, name: str, code: str, config: str) -> None:
+def _numpy_1() -> str:
+    """NumPy 1, without which Triton's Python backend cannot read strings."""
+    python = program("numpy1", "python")
+    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _write_model(
+    folder: Path, name: str, code: str, config: str, packages: Sequence[str] = ()
+) -> None:
+    """Write a model; `packages` are folders of some that its code prefers to ours."""
     version = folder / "models" / name / "1"
-    write_code(version, (HERE / code).read_text())
+    preferred = f"sys.path[:0] = {[*packages]!r}\n"
+    write_code(version, preferred + (HERE / code).read_text())
     (version.parent / "config.pbtxt").write_text(config)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commandline import Cli
-from modelservers import DecoupledTriton
+from echomodels import VALUES
+from modelservers import DecoupledTriton, EchoTriton
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
@@ -62,3 +63,22 @@ def test_tensors_in_shared_memory(
     saved = json.loads((tmp_path / "r.json").read_text())
     assert (saved["Failures"], saved["RepliesPerRequest"]) == ({}, 1)
     assert saved["Facts"]["SharedMemory"] == what
+
+
+@pytest.mark.parametrize("outstanding", [1, 4])
+def test_strings(cli: Cli, tmp_path: Path, outstanding: int) -> None:
+    rows = [[f"{'x' * 50 * n}{place}" for place in range(VALUES)] for n in range(9)]
+    (tmp_path / "words.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    numbers = np.arange(9 * VALUES, dtype=np.int16)
+    numbers.tofile(tmp_path / "numbers.out")
+    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
+    with EchoTriton(model) as server:
+        done = cli(
+            "run", "--url", server.grpc_url, "--model", "words", "--stream", "--input",
+            f"x0:BYTES:{VALUES}=words.jsonl", "--input", f"x1:INT16:{VALUES}=numbers.out",
+            "--pipeline", outstanding, "--workers", 2, "--max-queries", 90, "--json-out-file",
+            "r.json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert (saved["Successes"], saved["Failures"], saved["RepliesPerRequest"]) == (90, {}, 1)
