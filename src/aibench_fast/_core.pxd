@@ -88,6 +88,12 @@ cdef extern from "bodymap.h" nogil:
     int bodymap_open_lines(tensormap *map, const char *path, errstr_t errstr)
 
 
+cdef extern from "jsoncheck.h" nogil:
+    enum:
+        JSONCHECK_ROOM_BYTES
+    int jsoncheck(char *text, size_t bytes, errstr_t errstr)
+
+
 cdef extern from "jsontensors.h" nogil:
     struct jsontensors:
         uint64_t most

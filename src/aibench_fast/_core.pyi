@@ -132,6 +132,11 @@ class Tensors:
 
         ConfigError if a file has shrunk; IndexError if there is no tensor `first`.
         """
+    def first_not_json(self) -> tuple[int, str] | None:
+        """Return the index of the first tensor that is no JSON text, and why; None if all are.
+
+        They are copied one at a time. ConfigError if a file has shrunk.
+        """
 
 class JsonTensors:
     """Tensors formatted as JSON text.

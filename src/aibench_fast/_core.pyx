@@ -6,7 +6,7 @@ together with the memory that it points to. coretypes.py has what goes in and wh
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -274,6 +274,32 @@ cdef class Tensors:
         if status < 0:
             raise ConfigError(_text(errstr))
         return data
+
+    def first_not_json(self):
+        cdef errstr_t errstr
+        cdef uint64_t place, count = self._map.tensor_count
+        cdef size_t bytes, most = 0
+        cdef int status = 0
+        cdef bint is_json
+        for place in range(count):
+            most = max(most, tensormap_batch_bytes(&self._map, place, 1))
+        cdef char *text = <char *>malloc(most + JSONCHECK_ROOM_BYTES)
+        if text == NULL:
+            raise MemoryError
+        try:
+            for place in range(count):
+                bytes = tensormap_batch_bytes(&self._map, place, 1)
+                with nogil:
+                    status = tensormap_read(&self._map, place, 1, text, errstr)
+                    is_json = status < 0 or jsoncheck(text, bytes, errstr) == 0
+                if status < 0:
+                    raise ConfigError(_text(errstr))
+                if not is_json:
+                    return place, _text(errstr)
+                PyErr_CheckSignals()
+        finally:
+            free(text)
+        return None
 
 
 cdef class JsonTensors:

@@ -226,3 +226,51 @@ def test_a_content_type_is_one_line(cli: Cli, folder: Path, text: str) -> None:
     done = cli("run", "--url", "http://127.0.0.1:1/p", "--body", folder, "--content-type", text)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "--content-type" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("l.jsonl", b'{"a": 1}\n\n \r\n[2]\n{"a": 1,}\n[3]', "l.jsonl, line 5: it is not JSON: "),
+        ("l.jsonl", b"[1]\n[2] [3]\n", "l.jsonl, line 2: it is not JSON: "),
+        ("one.json", b'{"a": "\xff"}', "one.json: it is not JSON: "),
+        ("none.json", b"", "none.json: it is not JSON: it is empty"),
+    ],
+)
+def test_a_body_that_is_no_json_is_found_before_anything_is_sent(
+    cli: Cli, tmp_path: Path, name: str, text: bytes, where: str
+) -> None:
+    (tmp_path / name).write_bytes(text)
+    with raw_server(lambda head, body: OK) as server:
+        command = ["run", f"--url={server.address}/p", f"--body={tmp_path / name}"]
+        done = cli(*command)
+        assert server.asked == []
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert where in done.stderr
+        of_its_own = cli(*command, "--content-type=text/plain", "--max-queries=3")
+    assert of_its_own.returncode == 0
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "text/Vnd.x+JSON"])
+def test_files_of_a_folder_are_checked_where_they_are_sent_as_json(
+    content_type: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bodies"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"[1]")
+    (folder / "b").write_bytes(b"[1")
+    with raw_server(lambda head, body: OK) as server:
+        with pytest.raises(ConfigError, match=r"bodies/b: it is not JSON: .* at byte 3; mend it"):
+            run(endpoint(server, folder, content_type=content_type, max_queries=1))
+        assert server.asked == []
+        assert run(endpoint(server, folder, max_queries=2)).successes == 2
+
+
+def test_a_file_that_shrinks_while_it_is_checked_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "one.json"
+    file.write_bytes(b"[" + b"1," * 10_000 + b"1]")
+    mapped = Tensors.open_files([file])
+    os.truncate(file, 0)
+    with pytest.raises(ConfigError, match="cannot read the tensors"):
+        mapped.first_not_json()

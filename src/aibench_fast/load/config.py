@@ -356,6 +356,7 @@ class RunConfig(ProtocolSettings):
             one = body_input(
                 protocol.bodies,
                 protocol.drawn,
+                is_json=protocol.bodies_are_json,
                 is_prompts=self.prompts is not None,
                 is_trace=self.trace is not None,
                 tokenizer=self.tokenizer if self.trace else None,

@@ -58,6 +58,8 @@ class InputTensor:
     """Whether a request's shape has the batch before this one; else it is along its first axis."""
     is_body: bool = False
     """Whether `file` has bodies of requests, each of which is a tensor of one string."""
+    is_json: bool = False
+    """Whether each body has to be JSON."""
     is_prompts: bool = False
     """Whether bodies are made from its lines, which may be turns of conversations."""
     is_trace: bool = False
@@ -303,6 +305,7 @@ def body_input(
     file: Path | None,
     drawn: DrawnPrompts | None,
     *,
+    is_json: bool = False,
     is_prompts: bool = False,
     is_trace: bool = False,
     tokenizer: Path | None = None,
@@ -313,6 +316,7 @@ def body_input(
         BODY_SHAPE,
         tensortype.STRINGS,
         is_body=True,
+        is_json=is_json,
         is_prompts=is_prompts,
         is_trace=is_trace,
         tokenizer=tokenizer,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aibench_fast._core import Tensors
 from aibench_fast.errors import ConfigError
-from aibench_fast.tensors.bodies import are_lines, files_of
+from aibench_fast.tensors.bodies import are_lines, files_of, line_of
 from aibench_fast.tensortype import joined_strings
 
 _MAPS = Path("/proc/sys/vm/max_map_count")
@@ -29,10 +29,11 @@ class Bodies:
         return joined_strings([self.mapped.read(place, 1) for place in places])
 
 
-def open_bodies(path: Path) -> Bodies:
+def open_bodies(path: Path, *, as_json: bool = False) -> Bodies:
     """Map the bodies: each line of a .jsonl file, or each file whole.
 
-    ConfigError if a file cannot be mapped, or if there are more than the system maps.
+    ConfigError if a file cannot be mapped, if there are more than the system maps, or with
+    `as_json` if one is not JSON.
     """
     files = files_of(path)
     most = int(_MAPS.read_text()) - _OTHER_MAPS
@@ -44,6 +45,14 @@ def open_bodies(path: Path) -> Bodies:
     if strange := next((one for one in files if one.exists() and not one.is_file()), None):
         raise ConfigError(f"bodies {strange}: it is no file; leave it out")
     try:
-        return Bodies(Tensors.open_lines(path) if are_lines(path) else Tensors.open_files(files))
+        mapped = Tensors.open_lines(path) if are_lines(path) else Tensors.open_files(files)
+        wrong = mapped.first_not_json() if as_json else None
     except ConfigError as error:
         raise ConfigError(f"bodies {path}: {error}") from error
+    if wrong is not None:
+        place, reason = wrong
+        where = f"{path}, line {line_of(path, place)}" if are_lines(path) else str(files[place])
+        raise ConfigError(
+            f"bodies {where}: it is not JSON: {reason}; mend it, or give its own `content_type`"
+        )
+    return Bodies(mapped)

@@ -185,7 +185,7 @@ def _open(one: InputTensor, tensor_count: int, seed: int) -> AnyTensors:
     if one.is_prompts and one.file is not None:
         return conversations.read(one.file)
     if one.is_body:
-        return Strings([[b""]]) if one.file is None else open_bodies(one.file)
+        return Strings([[b""]]) if one.file is None else open_bodies(one.file, as_json=one.is_json)
     if one.file is None:
         if one.is_strings:
             return strings.generate(tensor_count, one.shape, seed)

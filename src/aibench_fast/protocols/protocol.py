@@ -95,6 +95,11 @@ class ServerProtocol(Protocol):
         return None
 
     @property
+    def bodies_are_json(self) -> bool:
+        """Return whether each body that is sent as it lies has to be JSON."""
+        return False
+
+    @property
     def drawn(self) -> DrawnPrompts | None:
         """Return which prompts are drawn instead of read from `bodies`, if any."""
         return None

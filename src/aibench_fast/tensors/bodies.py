@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
@@ -43,6 +44,13 @@ def count(path: Path) -> int:
     if lines == 0:
         raise _no_line(path)
     return lines
+
+
+def line_of(path: Path, place: int) -> int:
+    """Return the number of the line, from 1 on, that has the body of this index."""
+    with path.open("rb") as file:
+        numbers = (number for number, line in enumerate(file, 1) if line.strip())
+        return next(islice(numbers, place, None))
 
 
 def _no_line(path: Path) -> ConfigError:

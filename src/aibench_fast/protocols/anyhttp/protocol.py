@@ -53,6 +53,12 @@ class AnyHttp(ServerProtocol):
         """Return the bodies' file or folder."""
         return self._settings.body
 
+    @property
+    def bodies_are_json(self) -> bool:
+        """Return whether the bodies' content type is JSON, or a form of it."""
+        name = (self._settings.body_type or "").partition(";")[0].strip().lower()
+        return name == "application/json" or name.endswith("+json")
+
     def model_of(self, given: str) -> str:
         """Return the first URL's path and query."""
         return self.targets[0]

@@ -25,7 +25,6 @@ USUAL_REPLY_BYTES = 256 << 10
 """What is received at once; a longer reply takes several times."""
 TEXT_SPARE_BYTES = 4096
 """Headers of a reply."""
-_JSON_SUFFIXES = (".json", ".jsonl")
 
 
 class AnyHttpSession:
@@ -71,11 +70,8 @@ class AnyHttpSession:
         return self._settings.method or "POST"
 
     def _content_type(self) -> dict[str, str]:
-        body = self._settings.body
-        if body is None:
-            return {}
-        usual = "json" if body.suffix in _JSON_SUFFIXES else "octet-stream"
-        return {"Content-Type": self._settings.content_type or f"application/{usual}"}
+        body_type = self._settings.body_type
+        return {} if body_type is None else {"Content-Type": body_type}
 
     @property
     def _asked(self) -> str:

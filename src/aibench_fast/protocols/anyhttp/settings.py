@@ -10,6 +10,7 @@ from aibench_fast.protocols.settings import ServerSettings
 METHODS = ("GET", "POST", "PUT")
 _CLASS_OF_STATUSES = range(200, 300)
 _STATUSES = range(200, 600)
+_JSON_SUFFIXES = (".json", ".jsonl")
 
 
 class Reply(StrEnum):
@@ -44,6 +45,14 @@ class AnyHttpSettings(ServerSettings):
     def sends_bodies(self) -> bool:
         """Return whether requests go to an endpoint, and not to a model of a server."""
         return self.body is not None or self.method is not None
+
+    @property
+    def body_type(self) -> str | None:
+        """Return the content type of bodies; None without any."""
+        if self.body is None:
+            return None
+        usual = "json" if self.body.suffix in _JSON_SUFFIXES else "octet-stream"
+        return self.content_type or f"application/{usual}"
 
     @property
     def statuses(self) -> tuple[int, ...]:
