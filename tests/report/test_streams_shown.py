@@ -299,3 +299,10 @@ def test_a_histogram_that_cannot_be_read_is_named(cli: Cli, tmp_path: Path) -> N
     page = (tmp_path / "report.html").read_text()
     assert "broken.json: of its details, not its figures: " in page
     assert "ttft.p99 (ms)<" in page
+
+
+def test_cells_of_tokens_are_in_no_chart_of_tensors(both: Path) -> None:
+    rows = chart(both, "throughput-auto-batching")["data"]["values"]
+    assert [(row["workers"], row["runs"]) for row in rows] == [(4, 2)]
+    drawn = {one.name for one in charts(gather("", load([both], "tokens")))}
+    assert not any(name.startswith(("throughput-auto", "throughput-tensor")) for name in drawn)
