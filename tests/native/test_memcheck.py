@@ -6,9 +6,11 @@ from pathlib import Path
 
 import grpcfaults
 import pytest
+import tokenfaults
 from fake_grpc import FakeGrpc
 from fake_inference import Asked, FakeInference, binary_reply, json_reply
 from fake_redisai import OK, FakeRedisAI
+from token_server import token_server
 
 from benchmarks.perf import programs
 from vendored_sources import Sources
@@ -81,3 +83,13 @@ def test_a_run_over_grpc_with_failures(checked: list[object], streams: int) -> N
 
 def test_tensors_survive_as_json(checked: list[object]) -> None:
     assert requests_of(checked) == []
+
+
+def test_streams_of_tokens_with_failures(checked: list[object]) -> None:
+    with token_server(tokenfaults.behave) as server:
+        requests, successes, failures = requests_of(
+            [*checked, server.port, 4, 2, 100, "-", 0, 0, 1, 1, "tokens"]
+        )
+    assert requests == 100
+    assert successes > 0
+    assert failures > 0

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import grpcfaults
 import pytest
+import tokenfaults
 from certificates import Authority, Certificate, has_openssl
 from fake_grpc import FakeGrpc, answer
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
 from fake_redisai import OK, FakeRedisAI
-from token_server import CHUNKED, DONE, Piece, TokenServer, delta, event, token_server, usage, whole
+from token_server import TokenServer, token_server
 
 from benchmarks.perf import programs
 from vendored_sources import Sources
@@ -238,22 +239,7 @@ def test_a_run_of_streams_of_inferences(
 
 @pytest.mark.parametrize("requests_per_s", [0, 400])
 def test_a_run_of_streams_of_tokens(driver: Path, small_tensors: Path, requests_per_s: int) -> None:
-    well = [*whole(delta(role="assistant"), *[delta(content="a")] * 300, usage(7), DONE)]
-    stream = b"".join(well)
-
-    def behave(number: int) -> list[Piece]:
-        odd: dict[int, list[Piece]] = {
-            0: [CHUNKED, well[2], b""],
-            1: [stream[:9000], 0.002, stream[9000:9050], 0.002, stream[9050:]],
-            2: [*whole(delta(content="b"), event({"error": "no"}))],
-            3: [b"garbage\r\n"],
-            4: [CHUNKED, well[2], 0.25, b""],
-            5: [b"HTTP/1.1 429 No\r\nContent-Length: 2\r\nRetry-After: 1\r\n\r\n{}"],
-            6: [stream + b"HTTP"],
-        }
-        return odd.get(number % 20, [stream])
-
-    with token_server(behave) as server:
+    with token_server(tokenfaults.behave) as server:
         requests, successes, failures, *_ = drive(
             driver, server, 7, 2, 300, small_tensors, 0, requests_per_s=requests_per_s
         )

@@ -352,9 +352,11 @@ static void expire_oldest(struct iothread *t, struct worker *w)
 static bool pauses(const struct iothread *t, const struct worker *w, int64_t now_ns)
 {
     const struct token_marks *marks = marks_of(t, w);
-    struct replycheck check = {.kind = FAILURE_NONE};
-    if (marks)
-        tokenstream_judge_times(&check, &oldest(w)->kind->tokens, marks, oldest(w)->started_ns, now_ns);
+    struct replycheck check;
+    if (marks == NULL || !token_plan_has_timeout(&oldest(w)->kind->tokens))
+        return false;
+    replycheck_start(&check, NULL);
+    tokenstream_judge_times(&check, &oldest(w)->kind->tokens, marks, oldest(w)->started_ns, now_ns);
     return check.kind != FAILURE_NONE;
 }
 

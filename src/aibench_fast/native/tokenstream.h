@@ -48,6 +48,11 @@ struct token_plan {
     struct token_limits limits;     /* a stream beyond them is no failure */
 };
 
+static inline bool token_plan_has_timeout(const struct token_plan *plan)
+{
+    return plan->first_token_timeout_ns || plan->token_timeout_ns;
+}
+
 /* What came of a stream, and when; times are 0 for what did not come. */
 struct token_marks {
     int64_t first_event_ns;
