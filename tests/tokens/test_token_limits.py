@@ -99,12 +99,12 @@ def test_a_stream_that_breaks_a_limit_is_counted_by_its_kind(name: str, prompts:
 
 KEPT: dict[str, tuple[Sequence[Piece], dict[str, object]]] = {
     "a limit on the first token alone": (
-        in_steps(A, 0.3, A, A, DONE),
-        {"first_token_timeout_s": 0.2},
+        in_steps(A, 1.0, A, A, DONE),
+        {"first_token_timeout_s": 0.8},
     ),
     "a limit on pauses, after the last token": (
-        in_steps(A, A, A, delta("stop"), 0.3, usage(3), DONE),
-        {"token_timeout_s": 0.2},
+        in_steps(A, A, A, delta("stop"), 1.0, usage(3), DONE),
+        {"token_timeout_s": 0.8},
     ),
     "as many as there have to be": (whole(A, A, A, DONE), {"min_tokens": 3}),
     "an end that has nothing else": (whole(A, A, A), {"stream_end": "http"}),
