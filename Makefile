@@ -4,7 +4,7 @@
 # make perf    compare the client's costs with other programs: a table of ratios, 40 minutes; PERF has its options
 # make test    all tests that need nothing but what make system names, and the twenty slowest of them
 # make test-servers  the tests that need servers that others wrote, or a browser
-# make servers those servers, some 3.5 GB under build/servers: KServe, MLServer, BentoML, transformers serve,
+# make servers those servers, 3.4 GB under build/servers: KServe, MLServer, BentoML, transformers serve,
 #              guidellm's mock and LiteLLM's proxy
 # make aiperf  NVIDIA's AIPerf for make perf, 1.3 GB under build/servers
 # make dist    sdist and wheel in dist/, installed with all extras in clean environments and tried
