@@ -236,10 +236,13 @@ def test_the_result_says_what_was_drawn(
 
 
 LINES = {
-    "no prompt": ('{"words": 1}', 'the line {"words": 1} has no prompt; give one of messages, pro'),
-    "no object": ("[1]", "the line [1] has no prompt"),
+    "no prompt": (
+        '{"words": 1}',
+        'line 1: {"words": 1} has no prompt; give one of messages, pro',
+    ),
+    "no object": ("[1]", "--prompts p.jsonl, line 1: [1] has no prompt"),
     "two": ('{"text": "a", "prompt": "b"}', "has prompt and text; give one of mess"),
-    "not JSON": ("{", "--prompts: { is not JSON"),
+    "not JSON": ("{", "--prompts p.jsonl, line 1: { is not JSON"),
     "no messages": ('{"messages": "hello"}', "has messages that are not a list of objects"),
     "a number": ('{"text": 5}', "has a text that is not a string"),
     "tokens in a chat": ('{"prompt": [1]}', "has a prompt that is not a string"),
@@ -292,11 +295,31 @@ def test_a_line_that_is_not_a_prompt(cli: Cli, tmp_path: Path, name: str) -> Non
 
 
 def test_a_later_line_that_is_not_a_prompt(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "p.jsonl").write_text('{"text": "a"}\n{"text": 5}\n')
-    with token_server(lambda _: STREAM) as server:
-        done = cli("run", "--url", server.address + CHAT, "--prompts", "p.jsonl", "--model", "m")
-    assert (done.returncode, len(server.asked)) == (2, 1)
-    assert 'request 2 to m: --prompts: the line {"text": 5} has a text' in done.stderr
+    """It is named as an editor counts it, and found even if the run would not come to it."""
+    (tmp_path / "p.jsonl").write_text('{"text": "a"}\n\n{"text": 5}\n')
+    words = refused(cli, "--prompts", "p.jsonl", "--model", "m", "--max-queries", "1")
+    assert '--prompts p.jsonl, line 3: {"text": 5} has a text' in words
+
+
+def test_a_turn_that_is_not_a_prompt(cli: Cli, tmp_path: Path) -> None:
+    """Its line is that of the file, where turns of conversations may be mixed."""
+    lines = [
+        '{"session": "a", "text": "1", "answer": "2"}', '{"session": "b", "text": "3"}',
+        '{"session": "a", "text": "5", "max_tokens": 0}',
+    ]  # fmt: skip
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+    words = refused(cli, "--prompts", "p.jsonl", "--model", "m")
+    assert "--prompts p.jsonl, line 3: " in words
+    assert "has max_tokens that are not a whole number" in words
+
+
+def test_a_prompt_of_a_mix_that_is_none(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "good.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"words": "b"}\n')
+    (tmp_path / "mix.toml").write_text(
+        "".join(f'[[request]]\nmodel = "m"\nprompts = "{n}.jsonl"\n' for n in ("good", "bad"))
+    )
+    assert "bad.jsonl, line 2: " in refused(cli, "--mix", "mix.toml")
 
 
 def test_messages_for_plain_completions(cli: Cli, tmp_path: Path) -> None:
@@ -354,7 +377,7 @@ EXTRA = {
     "stream": ('{"stream": false}', "e.json has stream, which each request has already"),
     "model": ('{"model": "b"}', "has model, which each"),
     "no object": ("[1]", "it has to be a JSON object"),
-    "not JSON": ("{", "--extra-body: { is not JSON: "),
+    "not JSON": ("{", "--extra-body e.json: { is not JSON: "),
 }
 
 

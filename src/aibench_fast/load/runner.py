@@ -14,6 +14,7 @@ from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.formatting import as_sent
 from aibench_fast.load.outcome import Background, End, described_model, result_of
+from aibench_fast.load.promptlines import check_prompts
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.serverprocesses import find_servers
@@ -59,6 +60,7 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         self._interrupted = False
         self._is_measured = False
         self._sources = open_sources(config)
+        check_prompts(config, self._sources)
         self._servers = servers = Servers(found, _workloads(config, self._sources, found.count))
         try:
             digests = ",".join(data_digests(self._sources, observe))

@@ -99,6 +99,9 @@ class ServerProtocol(Protocol):
         """Return whether each body that is sent as it lies has to be JSON."""
         return False
 
+    def check_prompt(self, line: bytes) -> None:
+        """ConfigError where a line of prompts cannot become a request."""
+
     @property
     def drawn(self) -> DrawnPrompts | None:
         """Return which prompts are drawn instead of read from `bodies`, if any."""

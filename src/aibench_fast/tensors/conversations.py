@@ -62,6 +62,10 @@ class Conversations:
         """Return `count` turns from index `first` on; the first follows the last."""
         return joined_strings([self._line(n % len(self)) for n in range(first, first + count)])
 
+    def number(self, place: int) -> int:
+        """Return the number of a turn's line."""
+        return self._turns[place].number
+
     def _line(self, place: int) -> bytes:
         *before, last = self._turns[self._begins[place] : place + 1]
         if "text" not in last.fields or not last.fields.isdisjoint(("messages", "prompt")):
@@ -74,6 +78,13 @@ class Conversations:
         fields = json.loads(last.text)
         sent = {name: value for name, value in fields.items() if name not in (*_OWN, "text")}
         return json.dumps({**sent, "messages": _messages(fields, messages)}).encode()
+
+
+def line_of(file: Path, prompts: Strings | Conversations, place: int) -> int:
+    """Return the number of the line in its file, from 1 on, that a prompt comes from."""
+    if isinstance(prompts, Conversations):
+        return prompts.number(place)
+    return bodies.line_of(file, place)
 
 
 def _messages(fields: Mapping[str, Any], before: list[Any]) -> list[Any]:

@@ -39,9 +39,11 @@ def read_extra(file: Path | None) -> Mapping[str, Any]:
     if file is None:
         return {}
     try:
-        fields = _read_json(file.read_bytes(), "extra_body")
+        fields = _read_json(file.read_bytes())
     except OSError as error:
         raise ConfigError(f"cannot read `extra_body` {file}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"`extra_body` {file}: {error}") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"`extra_body` {file}: it has to be a JSON object")
     own = [name for name in _OWN if name in fields]
@@ -56,7 +58,7 @@ def body_of(
     line: bytes, *, api: Api, model: str, output_tokens: int | None, extra: Mapping[str, Any]
 ) -> bytes:
     """Return the body that asks for a stream; ConfigError if the line is not a prompt."""
-    prompt = _read_json(line, "prompts")
+    prompt = _read_json(line)
     given = [key for key in _GIVEN if isinstance(prompt, dict) and key in prompt]
     if len(given) != 1:
         found = " and ".join(given) or "no prompt"
@@ -99,15 +101,15 @@ def _asked(line: bytes, key: str, value: Any, api: Api) -> dict[str, Any]:
 
 
 def _wrong(line: bytes, what: str) -> ConfigError:
-    return ConfigError(f"`prompts`: the line {_shown(line)} {what}")
+    return ConfigError(f"{_shown(line)} {what}")
 
 
-def _read_json(text: bytes, setting: str) -> Any:
-    """Return what a setting's file or line is as JSON; ConfigError if it is none."""
+def _read_json(text: bytes) -> Any:
+    """Return what a file or a line is as JSON; ConfigError if it is none."""
     try:
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"`{setting}`: {_shown(text)} is not JSON: {error}") from error
+        raise ConfigError(f"{_shown(text)} is not JSON: {error}") from error
 
 
 def _no_number(name: str) -> None:
