@@ -187,8 +187,9 @@ def test_the_page_of_streams_runs(tmp_path: Path) -> None:
 
 def test_no_command_of_the_page_of_streams_is_left_out() -> None:
     """Blocks without a language are what the program prints."""
-    others = re.findall(r"^```\n(.*?)^```", STREAMS, re.DOTALL | re.MULTILINE)
-    assert not any("aibench-fast " in one for one in others)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", STREAMS, re.DOTALL | re.MULTILINE)
+    assert any(language == "sh" for language, _ in found)
+    assert not any("aibench-fast " in text for language, text in found if not language)
 
 
 def test_the_servers_of_the_tour_are_a_sweep(cli: Cli, tmp_path: Path) -> None:
