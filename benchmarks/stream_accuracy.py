@@ -68,9 +68,9 @@ class Load:
 
 
 LOADS = (
-    Load(64, 6_400, 100, 0.1, rounds=12, p50_us=50, p99_us=500),
+    Load(64, 6_400, 100, 0.1, rounds=8, p50_us=50, p99_us=500),
     Load(1_000, 20_000, 100, 0.1, rounds=3, p99_us=1_000),
-    Load(10_000, 20_000, 10, 0.5, rounds=4, memory_mb=300),
+    Load(10_000, 20_000, 10, 0.5, rounds=3, memory_mb=300),
 )
 QUICK = (Load(8, 800, 20, 0.05, rounds=4),)
 

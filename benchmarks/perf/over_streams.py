@@ -37,7 +37,6 @@ RUN_TIMES, LEAST_RUN_S = 10, 3.0
 """A run is so many times as long as those of other rows, as a request takes a second."""
 ROUNDS_DIVISOR = 10
 """There are so many times fewer rounds: AIPerf and guidellm take up to half a minute for each."""
-STARTS = 2
 BARE_LOOP_CPU, AIPERF_CPU = 1.15, 30.0
 TOKENS_TO_REACH = (0.98, 1.02)
 GAP_ERROR_MS = 1.0
@@ -77,7 +76,9 @@ def beside_others(bench: Bench) -> Iterator[Row]:
     yield from _cpu_rows(rounds)
     yield from _error_rows(rounds)
     for name, client in clients.items():
-        yield _most_streams_row(bench, name, client, run_s)
+        error_ms = median(one.gap_p99_error_ms for one in rounds[name])
+        compare = partial(_compare, bench, client, run_s=run_s)
+        yield _most_streams_row(name, compare, error_ms, bench.effort.many_workers)
 
 
 def _clients(bench: Bench) -> dict[str, Client]:
@@ -98,7 +99,7 @@ def _as_reported(reported: Reported) -> Callable[[Records], Reported]:
 def _without_start(bench: Bench, client: Aiperf | Guidellm) -> Client:
     """Return a client whose CPU time is without that of a run of one request."""
     with TokenServer(_simulation(bench)) as server:
-        start_s = min(client.start_cpu_s(_url(server)) for _ in range(STARTS))
+        start_s = client.start_cpu_s(_url(server))
 
     def bear(load: Load) -> Callable[[Records], Reported]:
         reported = client.run(load)
@@ -202,25 +203,28 @@ def _error_rows(rounds: Mapping[str, Sequence[Compared]]) -> Iterator[Row]:
             yield Row(name=f"{name}: {figure.partition('the ')[2]}", figure=figure, rounds=values)
 
 
-def _most_streams_row(bench: Bench, name: str, client: Client, run_s: float) -> Row:
-    """Double the streams as long as p99 of the gaps is right, or halve them until it is."""
-    errors: dict[str, float] = {}
+def _most_streams_row(
+    name: str, compare: Callable[[int], Compared], error_ms: float, at_most: int
+) -> Row:
+    """Double the streams as long as p99 of the gaps is right, or halve them until it is.
+
+    `error_ms` is that of STREAMS.
+    """
+    errors = {STREAMS: error_ms}
 
     def is_right(streams: int) -> bool:
-        error_ms = _compare(bench, client, streams, run_s).gap_p99_error_ms
-        errors[f"{streams}:"] = error_ms
-        return error_ms < GAP_ERROR_MS
+        if streams not in errors:
+            errors[streams] = compare(streams).gap_p99_error_ms
+        return errors[streams] < GAP_ERROR_MS
 
     most = STREAMS
-    if is_right(STREAMS):
-        while 2 * most <= bench.effort.many_workers and is_right(2 * most):
-            most *= 2
-    else:
+    while is_right(most) and 2 * most <= at_most and is_right(2 * most):
+        most *= 2
+    while most > 0 and not is_right(most):
         most //= 2
-        while most > 0 and not is_right(most):
-            most //= 2
     return Row(
         name=f"streams, {name}",
         figure=f"the most streams whose p99 of gaps is off by less than {GAP_ERROR_MS:g} ms",
-        rounds=(most,), beside=errors, unit="ms",
+        rounds=(most,), beside={f"{streams}:": error for streams, error in errors.items()},
+        unit="ms",
     )  # fmt: skip

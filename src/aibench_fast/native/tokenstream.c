@@ -19,6 +19,7 @@
 #define SHOWN_EVENT_BYTES 60
 #define SHOWN_REFUSAL_BYTES 160
 #define VALUE_BYTES 64
+#define CACHE_LINE_BYTES 64
 #define DONE "[DONE]"
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
@@ -397,9 +398,18 @@ static void *open_reader(struct replycheck *check, const struct reader_size *siz
     return r;
 }
 
+/* What each event needs comes from memory while the kernel hands over its bytes: of a thousand streams nothing is left in
+ * the cache since the last one. */
+static void prefetch(const struct stream_reader *r)
+{
+    for (size_t at = 0; at < offsetof(struct stream_reader, content_type); at += CACHE_LINE_BYTES)
+        __builtin_prefetch((const char *)r + at, 1);
+}
+
 static char *room(void *of, size_t *bytes)
 {
     struct stream_reader *r = of;
+    prefetch(r);
     *bytes = ROOM_BYTES;
     return r->shared->room;
 }
