@@ -163,6 +163,22 @@ def test_the_summary_and_the_result_say_that_it_is_simulated(
     assert warning.replace("'", "&#39;") in (tmp_path / "r.html").read_text()
 
 
+@pytest.mark.parametrize("most", [[], ["--output-tokens", 2]])
+def test_a_first_run_needs_no_lengths(cli: Cli, tmp_path: Path, most: list[object]) -> None:
+    done = cli(
+        "run", "--embedded", "tokens", *most, "--max-queries", 2, "--json-out-file", "r.json"
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "r.json").read_text())["Facts"]
+    assert (facts["PromptTokens"], facts["MaxTokens"]) == ("128", "2" if most else "64")
+
+
+def test_a_grid_says_its_lengths(cli: Cli) -> None:
+    done = cli("sweep", "--embedded", "tokens", "--workers", "1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--embedded tokens without --prompts" in done.stderr
+
+
 WRONG: dict[str, tuple[Sequence[object], str]] = {
     "an option of tokens alone": (["--decode", "1ms"], "--decode without --kind tokens"),
     "an option of another server": (

@@ -25,6 +25,8 @@ EMBEDDED_TRITON_URLS = {"http": "http://127.0.0.1:8000", "grpc": "grpc://127.0.0
 """By protocol: stands for the URL of a Triton that has not started."""
 EMBEDDED_TOKENS_URL = "http://127.0.0.1:8000/v1/chat/completions"
 """Stands for the URL of a server of tokens that has not started."""
+EMBEDDED_TOKENS_LENGTHS = {"prompt_tokens": 128, "output_tokens": 64}
+"""The settings of what such a server is sent where nothing else is given."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,12 @@ from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openai.settings import Api, StreamEnd
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TRITON_URLS, embedded_url
+from aibench_fast.studies.servers import (
+    EMBEDDED,
+    EMBEDDED_TOKENS_LENGTHS,
+    EMBEDDED_TRITON_URLS,
+    embedded_url,
+)
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 
@@ -54,6 +59,11 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
 
     With `in_grid` without the lengths of prompts and answers, which are axes of a grid then.
     """
+    usual = (
+        "; tokens without prompts: of {prompt_tokens} tokens, asking for {output_tokens}".format(
+            **EMBEDDED_TOKENS_LENGTHS
+        )
+    )
     group = parser.add_argument_group("Request")
     group.add_argument(
         "--file", type=Path,
@@ -207,7 +217,7 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
     group.add_argument(
         "--embedded", nargs="?", choices=EMBEDDED, const=EMBEDDED[0],
         help="start a server for the run and stop it afterwards: with MobileNet V1, or tokens, "
-        f"whose times are simulated (without a name: {EMBEDDED[0]})",
+        f"whose times are simulated (without a name: {EMBEDDED[0]}{'' if in_grid else usual})",
     )  # fmt: skip
     group.add_argument(
         "--protocol", choices=[*EMBEDDED_TRITON_URLS],
@@ -249,9 +259,12 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     urls = [*embedded_url(server.embedded, server.protocol).values()] or server.other_urls()
     given = {**vars(options), **vars(server), **own}
     if server.embedded == "tokens" and not (mix or any(map(given.get, _OF_PROMPTS))):
-        raise ConfigError(
-            "--embedded tokens without --prompts, --prompt-tokens or --trace: give what to send"
-        )
+        if "prompt_tokens" in own:  # a grid's
+            raise ConfigError(
+                "--embedded tokens without --prompts, --prompt-tokens or --trace: give what to send"
+            )
+        lengths = EMBEDDED_TOKENS_LENGTHS.items()
+        given |= {name: usual for name, usual in lengths if given[name] is None}
     if server.embedded == "tokens" and server.model == DEFAULT_MODEL:
         from aibench_fast.server.tokenserver import MODEL
 
