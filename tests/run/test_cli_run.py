@@ -423,6 +423,33 @@ def test_without_a_command_there_is_help(cli: Cli, words: list[str], commands: l
     assert all(one in done.stdout for one in commands)
 
 
+GROUPS = {
+    "Any HTTP endpoint": ["--body", "--content-type", "--method", "--success", "--reply"],
+    "Streams of tokens": ["--prompts", "--tokenizer", "--token-timeout", "--stream-end", "--api"],
+    "Traces": ["--trace", "--speed"],
+}
+
+
+@pytest.mark.parametrize("name", ["run", "sweep", "search"])
+def test_help_has_a_group_for_each_kind_of_request(cli: Cli, name: str) -> None:
+    sections = re.split(r"^(\w[\w ]*):$", cli(name, "--help").stdout, flags=re.MULTILINE)
+    groups = dict(zip(sections[1::2], sections[2::2], strict=True))
+    for title, options in GROUPS.items():
+        if title == "Traces" and name != "run":
+            continue
+        for option in options:
+            found = [
+                one for one, text in groups.items() if re.search(rf"^  {option}\b", text, re.M)
+            ]
+            assert found == [title]
+    assert len(groups["Request"].splitlines()) < 80
+
+
+def test_help_of_the_server_says_that_tokens_are_simulated(cli: Cli) -> None:
+    words = "Run an embedded server (RedisAI, Triton or simulated tokens) until it is interrupted."
+    assert words in cli("serve", "--help").stdout
+
+
 def test_more_workers_than_the_shell_lets_open_files(cli: Cli, tensor_file: Path) -> None:
     with FakeRedisAI() as server:
         arguments = command(

@@ -4,7 +4,9 @@ COMMANDS = {
     "fetch": "Download a model or photographs; resume interrupted downloads and check the files.",
     "prepare": "Convert photographs to a tensor file: scaled, cropped, float32 RGB.",
     "show": "Show a tensor file: figures, or tensors as pictures.",
-    "serve": "Run an embedded server (RedisAI, Triton or tokens) until it is interrupted.",
+    "serve": (
+        "Run an embedded server (RedisAI, Triton or simulated tokens) until it is interrupted."
+    ),
     "model": "Write a model file, or load a model into a server.",
     "run": "Send inference requests and report rates and latencies.",
     "sweep": "Run every combination of settings and save each result; compare several servers.",

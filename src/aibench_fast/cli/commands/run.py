@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
+from aibench_fast.cli.options.endpoint import add_endpoint_options
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
-from aibench_fast.cli.options.request import (
-    add_request_options,
-    add_slo_option,
-    files_read,
-    run_config,
-)
+from aibench_fast.cli.options.request import add_request_options
+from aibench_fast.cli.options.runconfig import files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
+from aibench_fast.cli.options.streams import add_slo_option, add_stream_options
+from aibench_fast.cli.options.traces import add_trace_options
 from aibench_fast.cli.options.values import boolean
 from aibench_fast.cli.output import is_refused
 from aibench_fast.cli.saving import logged, print_unsaved, write_junit
@@ -55,9 +54,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_server_address(parser, several=True, any_protocol=True)
     add_login(parser)
     add_request_options(parser)
+    add_endpoint_options(parser)
+    add_stream_options(parser)
+    add_trace_options(parser)
     load = parser.add_argument_group("Load")
     _add_size_options(load)
-    _add_trace_options(load)
     add_load_options(load)
     add_slo_option(parser)
     add_statistics_options(parser)
@@ -90,19 +91,6 @@ def _add_size_options(group: "argparse._ArgumentGroup") -> None:
         "--arrivals-file", type=Path, metavar="FILE",
         help="send requests at these seconds after the start, one per line; the run ends with the "
         "last",
-    )  # fmt: skip
-
-
-def _add_trace_options(group: "argparse._ArgumentGroup") -> None:
-    group.add_argument(
-        "--trace", type=Path, metavar="FILE.jsonl",
-        help="with --url .../v1/chat/completions or .../v1/completions: send recorded requests, "
-        "each line with timestamp (ms), input_length, output_length and hash_ids, as Mooncake's: "
-        "when, how long and with which shared beginnings",
-    )  # fmt: skip
-    group.add_argument(
-        "--speed", type=float, default=1.0, metavar="X",
-        help="go through --trace X times as fast, such as 2 (default: 1)",
     )  # fmt: skip
 
 

@@ -11,18 +11,16 @@ from typing import Any
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import line_of
 from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
+from aibench_fast.cli.options.endpoint import add_endpoint_options
 from aibench_fast.cli.options.gridfile import read_grid_file
 from aibench_fast.cli.options.load import add_load_options, add_statistics_options
 from aibench_fast.cli.options.names import with_options
-from aibench_fast.cli.options.request import (
-    add_request_options,
-    add_slo_option,
-    files_read,
-    run_config,
-)
+from aibench_fast.cli.options.request import add_request_options
+from aibench_fast.cli.options.runconfig import files_read, run_config
 from aibench_fast.cli.options.server import add_login, add_server_address
 from aibench_fast.cli.options.servers import LoadedServers
 from aibench_fast.cli.options.servertables import swept_servers
+from aibench_fast.cli.options.streams import add_slo_option, add_stream_options
 from aibench_fast.cli.options.sweep import add_grid_options, add_sweep_options
 from aibench_fast.cli.options.values import by_name
 from aibench_fast.cli.output import note
@@ -53,6 +51,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_login(parser)
     add_grid_options(parser)
     add_request_options(parser, in_grid=True)
+    add_endpoint_options(parser)
+    add_stream_options(parser, in_grid=True)
     add_load_options(load := parser.add_argument_group("Load"))
     add_slo_option(parser)
     load.add_argument(

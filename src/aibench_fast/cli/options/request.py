@@ -1,68 +1,29 @@
-"""Options for the requests of a run, a sweep and a search, and the settings made from them."""
+"""Options for the requests of a run, a sweep and a search."""
 
 import argparse
-import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
-from aibench_fast.cli.options.servers import LoadedServers
-from aibench_fast.cli.options.values import (
-    boolean,
-    number_range,
-    seconds,
-    shape,
-    size,
-    statuses,
-)
-from aibench_fast.errors import ConfigError
-from aibench_fast.files import Named
-from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL, RunConfig
-from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
-from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
+from aibench_fast.cli.options.values import boolean, shape, size
+from aibench_fast.load.config import DEFAULT_JSON_BYTES, DEFAULT_MODEL
+from aibench_fast.load.kinds import IMAGE_SHAPE
 from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.openai.settings import Api, StreamEnd
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.studies.servers import (
     EMBEDDED,
     EMBEDDED_TOKENS_LENGTHS,
     EMBEDDED_TRITON_URLS,
-    embedded_url,
 )
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 
-_OF_PROMPTS = ("prompts", "prompt_tokens", "trace")
-
-
-def add_lengths(
-    group: "argparse._ArgumentGroup", kind: Callable[[str], Any], default: Any, several: str
-) -> None:
-    """Add the options for the lengths of prompts and answers; `several` ends their values."""
-    group.add_argument(
-        "--prompt-tokens", type=kind, default=default, metavar=f"N|LOW-HIGH{several}",
-        help="draw prompts of about N tokens from --seed instead, or of lengths spread evenly from "
-        "LOW to HIGH; no two are the same",
-    )  # fmt: skip
-    group.add_argument(
-        "--output-tokens", type=kind, default=default, metavar=f"N|LOW-HIGH{several}",
-        help="ask for N tokens at most, unless a line of --prompts has max_tokens; with "
-        "--prompt-tokens LOW-HIGH draws it for each",
-    )  # fmt: skip
-
 
 def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = False) -> None:
-    """Add the options for the model and the tensors of requests.
-
-    With `in_grid` without the lengths of prompts and answers, which are axes of a grid then.
-    """
+    """Add the options for the model and the tensors of requests; `in_grid` as for streams."""
+    lengths = EMBEDDED_TOKENS_LENGTHS
     usual = (
-        "; tokens without prompts: of {prompt_tokens} tokens, asking for {output_tokens}".format(
-            **EMBEDDED_TOKENS_LENGTHS
-        )
+        f"; tokens without prompts: of {lengths['prompt_tokens']} tokens, asking for "
+        f"{lengths['output_tokens']}"
     )
     group = parser.add_argument_group("Request")
     group.add_argument(
@@ -97,70 +58,6 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
     group.add_argument(
         "--model-version", metavar="V",
         help="with --url: run this version (default: the server's choice)",
-    )  # fmt: skip
-    group.add_argument(
-        "--body", type=Path, metavar="FILE|FOLDER|LINES.jsonl",
-        help="with --url: send each file of a folder, or each line of a .jsonl file, as the body "
-        "of a request to the URL's path, whatever serves it",
-    )  # fmt: skip
-    group.add_argument(
-        "--content-type", metavar="TYPE",
-        help="set the type of each --body (default: application/json for .json and .jsonl, else "
-        "application/octet-stream)",
-    )  # fmt: skip
-    group.add_argument(
-        "--method", choices=METHODS,
-        help="set the method of requests with --body, or send GET without one (default: POST)",
-    )  # fmt: skip
-    group.add_argument(
-        "--success", type=statuses, default=(), metavar="STATUS,...",
-        help="with --body: count these HTTP statuses as successes (default: 200 to 299)",
-    )  # fmt: skip
-    group.add_argument(
-        "--reply", type=Reply, choices=list(Reply), default=Reply.ANY,
-        help="with --body: what the body of a success has to be; same-size is that of the first "
-        "reply (default: any)",
-    )  # fmt: skip
-    group.add_argument(
-        "--prompts", type=Path, metavar="FILE.jsonl",
-        help="with --url .../v1/chat/completions or .../v1/completions: send each line's messages, "
-        "prompt or text, and read the streams of tokens; lines with equal session are turns of a "
-        "conversation and go in order, with answer as recorded and delay_ms before a turn",
-    )  # fmt: skip
-    if not in_grid:
-        add_lengths(group, number_range, None, "")
-    group.add_argument(
-        "--tokenizer", type=Path, metavar="FILE|FOLDER",
-        help="make --prompt-tokens, or the lengths of --trace, exact by this tokenizer.json, "
-        "without special tokens and the chat's template",
-    )  # fmt: skip
-    group.add_argument(
-        "--first-token-timeout", type=seconds, default=0.0, metavar="TIME",
-        dest="first_token_timeout_s",
-        help="with prompts: end a stream that has no token after this time, and count it as "
-        "failed (default: no limit but --dial-read-timeout)",
-    )  # fmt: skip
-    group.add_argument(
-        "--token-timeout", type=seconds, default=0.0, metavar="TIME", dest="token_timeout_s",
-        help="with prompts: end a stream that pauses for longer between two tokens, and count it "
-        "as failed (default: no limit but --dial-read-timeout)",
-    )  # fmt: skip
-    group.add_argument(
-        "--min-tokens", type=int, default=0, metavar="N",
-        help="with prompts: count a stream of fewer tokens as failed",
-    )  # fmt: skip
-    group.add_argument(
-        "--stream-end", type=StreamEnd, choices=list(StreamEnd), default=StreamEnd.USUAL,
-        help="with prompts: what has to come before a reply's end; usual is [DONE] or a "
-        "finish_reason, http is nothing more (default: usual)",
-    )  # fmt: skip
-    group.add_argument(
-        "--extra-body", type=Path, metavar="FILE.json",
-        help="with prompts: add the fields of this JSON object to each request",
-    )  # fmt: skip
-    group.add_argument(
-        "--api", type=Api, choices=list(Api),
-        help="ask for streams of this kind at any path (default: as the path of --url says)",
     )  # fmt: skip
     group.add_argument(
         "--encoding", choices=["auto", *Encoding], default="auto",
@@ -228,99 +125,3 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
         help="generate tensors or draw prompts from this seed; with --file, begin with the tensor "
         "that it selects (default: 0, the first one)",
     )  # fmt: skip
-
-
-def add_slo_option(parser: argparse.ArgumentParser) -> None:
-    """Add the limits that a good request keeps to."""
-    parser.add_argument_group("Goodput").add_argument(
-        "--slo", action="append", default=[], metavar="FIGURE=LIMIT",
-        help="with --prompts: set what a good request keeps to, ttft, ttfa, tpot or latency, such "
-        "as ttft=200ms; can be repeated. Goodput is the good requests a second",
-    )  # fmt: skip
-
-
-def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -> RunConfig:
-    """Return the settings of a run: the options whose `dest` is a field of RunConfig, and `own`.
-
-    ConfigError if they cannot be run, or do not say which tensors to send.
-    """
-    server.check()
-    mix = () if options.mix is None else read_mix(options.mix)
-    if mix and (options.shape or options.dtype or server.model != DEFAULT_MODEL):
-        raise ConfigError(
-            "--mix with --shape, --dtype or --model: the mix sets them for each request"
-        )
-    if options.tolerance is not None and options.reference_file is None:
-        raise ConfigError(
-            f"--tolerance {options.tolerance:g} without --verify: nothing is compared"
-        )
-    if options.inputs and options.shape:
-        raise ConfigError("--input with --shape: each input has its own")
-    urls = [*embedded_url(server.embedded, server.protocol).values()] or server.other_urls()
-    given = {**vars(options), **vars(server), **own}
-    if server.embedded == "tokens" and not (mix or any(map(given.get, _OF_PROMPTS))):
-        if "prompt_tokens" in own:  # a grid's
-            raise ConfigError(
-                "--embedded tokens without --prompts, --prompt-tokens or --trace: give what to send"
-            )
-        lengths = EMBEDDED_TOKENS_LENGTHS.items()
-        given |= {name: usual for name, usual in lengths if given[name] is None}
-    if server.embedded == "tokens" and server.model == DEFAULT_MODEL:
-        from aibench_fast.server.tokenserver import MODEL
-
-        given["model"] = MODEL
-    has_images = bool(server.embedded) and server.embedded != "tokens"
-    if any(map(given.get, ("body", "method", "api", *_OF_PROMPTS))) and not urls:
-        raise ConfigError(
-            "--body, --method, --prompts, --prompt-tokens, --trace or --api without --url: give "
-            "the endpoint's URL"
-        )
-    known = mix or options.inputs or urls or server.embedded
-    if not known and options.file is None and not options.shape:
-        raise ConfigError(
-            "no tensors: give --file FILE, or --shape such as 224,224,3 for generated ones"
-        )
-    addresses = [ServerAddress()] if urls or server.embedded else server.addresses()
-    fields = (one.name for one in dataclasses.fields(RunConfig))
-    settings = {
-        **{name: given[name] for name in fields if name in given},
-        "mix": mix,
-        "shape": options.shape or (IMAGE_SHAPE if has_images else ()),
-        "dtype": options.dtype or ("FLOAT" if has_images else ""),
-        "inputs": tuple(read_input(words) for words in options.inputs),
-        "address": addresses[0],
-        "url": urls[0] if urls else None,
-        "others": tuple(urls[1:] or addresses[1:]),
-        "tls": server.tls_settings() if urls else None,
-        "headers": read_headers(server.header),
-        "outputs": tuple(options.outputs),
-        "slo": tuple(options.slo),
-        "encoding": None if options.encoding == "auto" else Encoding(options.encoding),
-        "shared_memory": options.shared_memory and SharedMemory(options.shared_memory),
-        "dialect": None if options.dialect == "auto" else Dialect(options.dialect),
-        "tolerance": RunConfig.tolerance if options.tolerance is None else options.tolerance,
-        "burn_in": options.burn_in.requests,
-        "burn_in_s": options.burn_in.seconds,
-        "burn_in_until_steady": options.burn_in.until_steady,
-        "command_line": without_secrets(options.command_line),
-    }
-    return RunConfig(**(settings | own))
-
-
-def files_read(
-    options: argparse.Namespace, server: LoadedServers, config: RunConfig
-) -> list[Named]:
-    """Return the files that these options name, so that no output replaces one."""
-    tensors = [file for kind in config.kinds for one in kind.inputs for file in one.files]
-    return [
-        ("--mix", options.mix),
-        ("--verify", options.reference_file),
-        ("--extra-body", options.extra_body),
-        ("--tokenizer", options.tokenizer),
-        ("--password-file", server.password_file),
-        ("--cacert", server.cacert),
-        ("--cert", server.cert),
-        ("--key", server.key),
-        *(("the tensors", file) for file in tensors),
-        *(("--header", file) for file in header_files(server.header)),
-    ]

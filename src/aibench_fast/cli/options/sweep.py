@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from aibench_fast.cli.options.request import add_lengths
+from aibench_fast.cli.options.streams import add_lengths
 from aibench_fast.cli.options.values import number_range, seconds
 from aibench_fast.units import Range
 

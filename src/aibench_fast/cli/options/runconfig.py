@@ -1,0 +1,109 @@
+"""The settings of runs, made from the options of a run, a sweep and a search."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
+from aibench_fast.cli.options.servers import LoadedServers
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import Named
+from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
+from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
+from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openinference.settings import SharedMemory
+from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.studies.servers import (
+    EMBEDDED_TOKENS_LENGTHS,
+    embedded_url,
+)
+
+_OF_PROMPTS = ("prompts", "prompt_tokens", "trace")
+
+
+def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -> RunConfig:
+    """Return the settings of a run: the options whose `dest` is a field of RunConfig, and `own`.
+
+    ConfigError if they cannot be run, or do not say which tensors to send.
+    """
+    server.check()
+    mix = () if options.mix is None else read_mix(options.mix)
+    if mix and (options.shape or options.dtype or server.model != DEFAULT_MODEL):
+        raise ConfigError(
+            "--mix with --shape, --dtype or --model: the mix sets them for each request"
+        )
+    if options.tolerance is not None and options.reference_file is None:
+        raise ConfigError(
+            f"--tolerance {options.tolerance:g} without --verify: nothing is compared"
+        )
+    if options.inputs and options.shape:
+        raise ConfigError("--input with --shape: each input has its own")
+    urls = [*embedded_url(server.embedded, server.protocol).values()] or server.other_urls()
+    given = {**vars(options), **vars(server), **own}
+    if server.embedded == "tokens" and not (mix or any(map(given.get, _OF_PROMPTS))):
+        if "prompt_tokens" in own:  # a grid's
+            raise ConfigError(
+                "--embedded tokens without --prompts, --prompt-tokens or --trace: give what to send"
+            )
+        lengths = EMBEDDED_TOKENS_LENGTHS.items()
+        given |= {name: usual for name, usual in lengths if given[name] is None}
+    if server.embedded == "tokens" and server.model == DEFAULT_MODEL:
+        from aibench_fast.server.tokenserver import MODEL
+
+        given["model"] = MODEL
+    has_images = bool(server.embedded) and server.embedded != "tokens"
+    if any(map(given.get, ("body", "method", "api", *_OF_PROMPTS))) and not urls:
+        raise ConfigError(
+            "--body, --method, --prompts, --prompt-tokens, --trace or --api without --url: give "
+            "the endpoint's URL"
+        )
+    known = mix or options.inputs or urls or server.embedded
+    if not known and options.file is None and not options.shape:
+        raise ConfigError(
+            "no tensors: give --file FILE, or --shape such as 224,224,3 for generated ones"
+        )
+    addresses = [ServerAddress()] if urls or server.embedded else server.addresses()
+    fields = (one.name for one in dataclasses.fields(RunConfig))
+    settings = {
+        **{name: given[name] for name in fields if name in given},
+        "mix": mix,
+        "shape": options.shape or (IMAGE_SHAPE if has_images else ()),
+        "dtype": options.dtype or ("FLOAT" if has_images else ""),
+        "inputs": tuple(read_input(words) for words in options.inputs),
+        "address": addresses[0],
+        "url": urls[0] if urls else None,
+        "others": tuple(urls[1:] or addresses[1:]),
+        "tls": server.tls_settings() if urls else None,
+        "headers": read_headers(server.header),
+        "outputs": tuple(options.outputs),
+        "slo": tuple(options.slo),
+        "encoding": None if options.encoding == "auto" else Encoding(options.encoding),
+        "shared_memory": options.shared_memory and SharedMemory(options.shared_memory),
+        "dialect": None if options.dialect == "auto" else Dialect(options.dialect),
+        "tolerance": RunConfig.tolerance if options.tolerance is None else options.tolerance,
+        "burn_in": options.burn_in.requests,
+        "burn_in_s": options.burn_in.seconds,
+        "burn_in_until_steady": options.burn_in.until_steady,
+        "command_line": without_secrets(options.command_line),
+    }
+    return RunConfig(**(settings | own))
+
+
+def files_read(
+    options: argparse.Namespace, server: LoadedServers, config: RunConfig
+) -> list[Named]:
+    """Return the files that these options name, so that no output replaces one."""
+    tensors = [file for kind in config.kinds for one in kind.inputs for file in one.files]
+    return [
+        ("--mix", options.mix),
+        ("--verify", options.reference_file),
+        ("--extra-body", options.extra_body),
+        ("--tokenizer", options.tokenizer),
+        ("--password-file", server.password_file),
+        ("--cacert", server.cacert),
+        ("--cert", server.cert),
+        ("--key", server.key),
+        *(("the tensors", file) for file in tensors),
+        *(("--header", file) for file in header_files(server.header)),
+    ]
