@@ -8,7 +8,7 @@ from resultfiles import changed, latencies, made
 
 from aibench_fast.report import text
 from aibench_fast.results.clientside import ClientCheck, Verdict
-from aibench_fast.results.events import BurnInComplete, Digesting
+from aibench_fast.results.events import BurnInComplete, Digesting, Drawing
 from aibench_fast.results.figures import (
     ClientFigures,
     Failure,
@@ -255,6 +255,10 @@ def test_live_lines_are_as_the_golden_file() -> None:
         ),
     ]
     assert "\n".join(lines) + "\n" == (GOLDEN / "live_lines.txt").read_text()
+
+
+def test_the_line_while_prompts_are_drawn() -> None:
+    assert text.format_drawing(Drawing(300, 1200)) == "drawing prompts: 25%"
 
 
 def test_the_line_while_the_tensor_file_is_read() -> None:

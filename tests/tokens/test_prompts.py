@@ -1,7 +1,11 @@
 """Prompts for OpenAI's API: read from a file or drawn, made into requests, refused if wrong."""
 
 import json
+import os
+import pty
+import re
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Cli
+from commandline import Cli, command
 from hypothesis import given
 from hypothesis import strategies as st
 from token_server import DONE, TokenServer, delta, event, token_server, usage, whole
@@ -19,6 +23,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.openai.request import body_of
 from aibench_fast.protocols.openai.settings import Api
 from aibench_fast.report.content import facts as report_facts
+from aibench_fast.results.events import Drawing, Event, Formatting
 from aibench_fast.results.files import mixed
 from aibench_fast.tensors import prompts
 from aibench_fast.tensors.strings import WORDS
@@ -117,6 +122,47 @@ def test_no_drawn_prompt_begins_as_another_and_the_trial_has_its_own() -> None:
     beginnings = {tuple(one.split()[:2]) for one in texts(server.asked)}
     assert len(server.asked) == len(beginnings) == 301
     assert all("max_tokens" not in one for one in server.asked)
+
+
+def test_progress_of_drawing_comes_before_that_of_formatting() -> None:
+    events: list[Event] = []
+    with token_server(lambda _: STREAM) as server:
+        settings = {"prompt_tokens": 40, "model": "m", "max_queries": 500}
+        run(RunConfig(file=None, url=server.address + CHAT, **settings), events.append)  # type: ignore[arg-type]
+    drawn = [one for one in events if isinstance(one, Drawing)]
+    assert [(one.done, one.total) for one in drawn] == [(place, 501) for place in range(0, 501, 6)]
+    assert events.index(drawn[-1]) < next(
+        place for place, one in enumerate(events) if isinstance(one, Formatting)
+    )
+
+
+def test_drawing_shows_how_far_it_is_on_a_terminal_alone(cli: Cli) -> None:
+    with token_server(lambda _: STREAM) as server:
+        words = [
+            "run", "--url", server.address + CHAT, "--model", "m", "--prompt-tokens", 5,
+            "--max-queries", 1,
+        ]  # fmt: skip
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            command(*words),
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 65536):
+                shown += part
+        except OSError:  # the other end is closed
+            pass
+        finally:
+            os.close(ours)
+        process.communicate()
+        piped = cli(*words)
+    assert process.returncode == 0
+    assert b"drawing prompts: 50%" in re.sub(rb"\x1b\[[0-9;]*m", b"", shown)
+    assert "drawing" not in piped.stdout + piped.stderr
 
 
 def test_prompts_are_drawn_in_bounded_memory() -> None:

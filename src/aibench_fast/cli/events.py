@@ -13,6 +13,7 @@ from aibench_fast.report import text
 from aibench_fast.results.events import (
     BurnInComplete,
     Digesting,
+    Drawing,
     Formatting,
     Reading,
     Sample,
@@ -148,6 +149,8 @@ def _show_on(live: "Live", event: StudyEvent) -> None:
     match event:
         case Digesting():
             live.update(text.format_digesting(event), refresh=True)
+        case Drawing():
+            live.update(text.format_drawing(event), refresh=True)
         case Formatting():
             print_preparing(event)
             live.update(text.format_formatted(event), refresh=True)

@@ -59,7 +59,7 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         self._observe = observe
         self._interrupted = False
         self._is_measured = False
-        self._sources = open_sources(config)
+        self._sources = open_sources(config, observe)
         check_prompts(config, self._sources)
         self._servers = servers = Servers(found, _workloads(config, self._sources, found.count))
         try:

@@ -14,7 +14,7 @@ from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.load.mappedbodies import Bodies, open_bodies
 from aibench_fast.protocols.record import Output
 from aibench_fast.protocols.session import AskedInput, AskedKind
-from aibench_fast.results.events import Digesting, Observer
+from aibench_fast.results.events import Digesting, Drawing, Observer
 from aibench_fast.tensors import conversations, prompts, strings, tensorfile
 from aibench_fast.tensors.conversations import Conversations
 from aibench_fast.tensors.digests import digest_of
@@ -154,7 +154,7 @@ def _all_equal(tensors: AnyTensors) -> bool:
     return all(tensors.read(place, 1) == first for place in compared)
 
 
-def open_sources(config: RunConfig) -> list[Source]:
+def open_sources(config: RunConfig, observe: Observer) -> list[Source]:
     """Map the files and draw what is generated, each input from a seed of its own.
 
     ConfigError if a file is not a tensor file, if there is not enough memory, or if conversations
@@ -163,7 +163,9 @@ def open_sources(config: RunConfig) -> list[Source]:
     config.check_conversations()
     seeds = count(config.seed)
     sources = [
-        Source(kind, [_open(one, tensor_count, next(seeds)) for one in kind.inputs], first=0)
+        Source(
+            kind, [_open(one, tensor_count, next(seeds), observe) for one in kind.inputs], first=0
+        )
         for kind, tensor_count in zip(config.kinds, config.count_tensors(), strict=True)
     ]
     return [dataclasses.replace(source, first=_first(config, source)) for source in sources]
@@ -175,13 +177,14 @@ def conversations_of(sources: Sequence[Source]) -> Conversations | None:
     return found[0] if found else None
 
 
-def _open(one: InputTensor, tensor_count: int, seed: int) -> AnyTensors:
+def _open(one: InputTensor, tensor_count: int, seed: int, observe: Observer) -> AnyTensors:
     if one.is_trace and one.file is not None:
         return Trace(one.file, seed, one.tokenizer)
     if drawn := one.drawn:
         return prompts.draw(
-            tensor_count, drawn.prompt_tokens, drawn.output_tokens, drawn.tokenizer, seed
-        )
+            tensor_count, drawn.prompt_tokens, drawn.output_tokens, drawn.tokenizer, seed,
+            lambda done, total: observe(Drawing(done, total)),
+        )  # fmt: skip
     if one.is_prompts and one.file is not None:
         return conversations.read(one.file)
     if one.is_body:

@@ -6,7 +6,14 @@ from typing import Any
 
 from aibench_fast.report.streamtext import stream_lines
 from aibench_fast.results.connections import connection_words, reply_words, window_words
-from aibench_fast.results.events import BurnInComplete, Digesting, Formatting, SendingFile, Waiting
+from aibench_fast.results.events import (
+    BurnInComplete,
+    Digesting,
+    Drawing,
+    Formatting,
+    SendingFile,
+    Waiting,
+)
 from aibench_fast.results.fields import leaves
 from aibench_fast.results.figures import ClientFigures, Failure, Figures, ServerFigures
 from aibench_fast.results.forms import LAGS
@@ -59,6 +66,11 @@ def format_live(interval: Interval) -> str:
 def format_digesting(event: Digesting) -> str:
     """Return a line that a terminal overwrites while the tensor file is read before the run."""
     return f"reading the tensor file for its digest: {event.done_bytes / event.total_bytes:.0%}"
+
+
+def format_drawing(event: Drawing) -> str:
+    """Return a line that a terminal overwrites while prompts are drawn."""
+    return f"drawing prompts: {event.done / event.total:.0%}"
 
 
 def format_formatting(event: Formatting) -> str:

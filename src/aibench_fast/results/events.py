@@ -18,6 +18,14 @@ class Digesting:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """Prompts are being drawn, before the load."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Formatting:
     """A model's tensors are being formatted, before the load."""
 
@@ -134,6 +142,7 @@ class SoFar:
 
 Event = (
     Digesting
+    | Drawing
     | Formatting
     | Started
     | BurnInComplete

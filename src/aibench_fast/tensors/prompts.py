@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ TYPICAL_TOKEN_BYTES = 6
 """A word of the list and a space."""
 BATCH_TOKENS = 200_000
 """Of prompts that a tokenizer splits at once, on all cores; each takes some 200 bytes."""
+PROGRESS_PARTS = 100
 
 Bounds = tuple[int, int]
 
@@ -35,12 +36,14 @@ def draw(
     output_tokens: Bounds | None,
     tokenizer: Path | None,
     seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Strings:
     """Return `count` prompts, lines of `text` and `max_tokens`; a seed gives the same ones.
 
     Lengths are even within the bounds. Each prompt begins with words of its own, so that no server
     can answer one from its cache of another's beginning. Without a tokenizer a word stands for a
-    token. With one, each text has as many tokens as drawn, without special tokens.
+    token. With one, each text has as many tokens as drawn, without special tokens. `progress` is
+    called before every hundredth part with how many are done, and `count`.
 
     ConfigError if the tokenizer cannot be read, or has no text of some length.
     """
@@ -49,7 +52,15 @@ def draw(
     drawn = (_text(generator, length, number) for number, length in enumerate(lengths))
     texts = drawn if tokenizer is None else _exact(drawn, lengths, read_tokenizer(tokenizer))
     answers = [output_tokens and _number(generator, output_tokens) for _ in range(count)]
-    return Strings([_line(*one)] for one in zip(texts, answers, strict=True))
+    step = -(-count // PROGRESS_PARTS)
+
+    def lines() -> Iterator[list[bytes]]:
+        for number, one in enumerate(zip(texts, answers, strict=True)):
+            if number % step == 0:
+                progress(number, count)
+            yield [_line(*one)]
+
+    return Strings(lines())
 
 
 def _number(generator: random.Random, within: Bounds) -> int:
