@@ -56,7 +56,9 @@ class AnyHttp(ServerProtocol):
     @property
     def bodies_are_json(self) -> bool:
         """Return whether the bodies' content type is JSON, or a form of it."""
-        name = (self._settings.body_type or "").partition(";")[0].strip().lower()
+        headers = {name.lower(): value for name, value in self._settings.headers}
+        sent = headers.get("content-type", self._settings.body_type or "")
+        name = sent.partition(";")[0].strip().lower()
         return name == "application/json" or name.endswith("+json")
 
     def model_of(self, given: str) -> str:

@@ -48,7 +48,7 @@ class AnyHttpSettings(ServerSettings):
 
     @property
     def body_type(self) -> str | None:
-        """Return the content type of bodies; None without any."""
+        """Return the content type of bodies, unless `headers` has it; None without any."""
         if self.body is None:
             return None
         usual = "json" if self.body.suffix in _JSON_SUFFIXES else "octet-stream"
