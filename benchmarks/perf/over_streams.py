@@ -122,7 +122,7 @@ def _bare_loop(bench: Bench, load: Load) -> Callable[[Records], Reported]:
             gap_p99_ms=np.percentile(streams.gaps_ns, 99) / NS_PER_MS,
             tokens_per_s=closed_loop_tokens_per_s(saw, load.streams, 1),
             cpu_s=cpu_s,
-            threads_cpu_s=cpu_s,
+            token_cpu_s=cpu_s / len(streams_of(saw).first_tokens_ns) / OUTPUT_TOKENS,
         )
 
     return report
@@ -142,7 +142,7 @@ def _compare(bench: Bench, client: Client, streams: int, run_s: float) -> Compar
     tokens = len(streams_of(log).first_tokens_ns) * OUTPUT_TOKENS
     return Compared(
         cpu_us=reported.cpu_s / tokens * US_PER_S,
-        threads_cpu_us=reported.threads_cpu_s / tokens * US_PER_S,
+        threads_cpu_us=reported.token_cpu_s * US_PER_S,
         first_token_error_ms=reported.first_token_ms - did.first_tokens_ns.mean() / NS_PER_MS,
         gap_error_ms=reported.gap_ms - gaps_ns.mean() / NS_PER_MS,
         gap_p99_error_ms=abs(reported.gap_p99_ms - gap_p99_ms),

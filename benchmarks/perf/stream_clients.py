@@ -71,8 +71,8 @@ class Reported:
     tokens_per_s: float
     cpu_s: float
     """Of all its processes, from the start of the load to the end, or of all that they did."""
-    threads_cpu_s: float = 0.0
-    """Of the threads that bear the load, where they are known."""
+    token_cpu_s: float = 0.0
+    """Of the threads that bear the load, for a token, where they are known."""
     gaps_are_means: bool = False
     """A gap is a request's mean: no others are reported."""
 
@@ -114,7 +114,9 @@ def ours(folder: Path, load: Load) -> Reported:
         folder, load.url, load.streams, burn_in=load.warm_up_requests, duration_s=load.run_s
     )
     with PreparedRun(settings, ignore) as prepared:
-        result, cpu_s, threads_cpu_s = measured(prepared)
+        before_s = time.process_time()
+        result = prepared.measure()
+        cpu_s = time.process_time() - before_s
     if result.failed:
         raise RuntimeError(f"requests failed: {result.failures}")
     gaps = result.tokens.chunk_gaps
@@ -126,17 +128,16 @@ def ours(folder: Path, load: Load) -> Reported:
         gap_p99_ms=gap_p99_ms,
         tokens_per_s=result.tokens.output_tokens_per_s,
         cpu_s=cpu_s,
-        threads_cpu_s=threads_cpu_s,
+        token_cpu_s=request_cpu_s(result, load.streams) / OUTPUT_TOKENS,
     )
 
 
-def measured(prepared: PreparedRun) -> tuple[Result, float, float]:
-    """Return the result, the CPU seconds that it took, and those without Python's main thread."""
-    before_s, before_of_python_s = time.process_time(), time.thread_time()
-    result = prepared.measure()
-    of_python_s = time.thread_time() - before_of_python_s
-    cpu_s = time.process_time() - before_s
-    return result, cpu_s, cpu_s - of_python_s
+def request_cpu_s(result: Result, streams: int) -> float:
+    """Return the CPU seconds of the I/O threads for a request.
+
+    They are counted from the first measured reply's end, at which a round of requests is over.
+    """
+    return result.client.cpu_s / (result.requests - streams)
 
 
 def bare_loop(program: Path, folder: Path, load: Load) -> tuple[Records, float]:
