@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 
 from aibench_fast.protocols.address import http_address
+from aibench_fast.server.tokenlog import read_log
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 from benchmarks.perf import programs, stream_clients
 from benchmarks.perf.event_logs import (
-    BARE_RECORD,
     Matched,
     Records,
     closed_loop_tokens_per_s,
     match,
-    read_log,
+    read_bare_log,
     since,
 )
 
@@ -170,7 +170,7 @@ def _run_bare_loop(load: Load, program: Path, folder: Path) -> tuple[Matched, fl
             [program, port, load.streams, load.run_s(load.rounds), sent, saw]
         )
     events, _, cpu_s = map(float, printed.split())
-    found = match(read_log(folder / SERVER_LOG), read_log(saw, BARE_RECORD))
+    found = match(read_log(folder / SERVER_LOG), read_bare_log(saw))
     return found, cpu_s / events * US_PER_S
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-CONTENT, REASONING, DONE, REQUEST = 1 << 1, 1 << 2, 1 << 5, 1 << 6
-"""Flags of records. REQUEST: the request itself, when it came or, at a client, when it was sent."""
-SERVER_RECORD = np.dtype([("port", "<u2"), ("flags", "<u2"), ("request", "<u4"), ("at_ns", "<i8")])
+from aibench_fast.server.tokenlog import CAME, DONE, TOKEN
+
 BARE_RECORD = np.dtype([("port", "<u2"), ("flags", "<u2"), ("request", "<u4"), ("came_ns", "<i8")])
-"""Of the bare loop, which knows no flags but REQUEST."""
+"""Of the bare loop, which knows no flags but CAME: when it sent the request itself."""
 NS_PER_S = 1_000_000_000
 _REQUEST_BITS, _EVENT_BITS = 22, 20
 _TIME_BITS = 46  # 19 hours
@@ -56,9 +55,9 @@ class Streams:
     """Between two chunks of a request, of all requests."""
 
 
-def read_log(path: Path, record: np.dtype[Any] = SERVER_RECORD) -> Records:
-    """Return the records of a log, in the order in which they were written."""
-    return np.fromfile(path, record)
+def read_bare_log(path: Path) -> Records:
+    """Return what the bare loop saw, in that order."""
+    return np.fromfile(path, BARE_RECORD)
 
 
 def since(server: Records, from_ns: int) -> Records:
@@ -71,9 +70,9 @@ def since(server: Records, from_ns: int) -> Records:
 def match(server: Records, client: Records) -> Matched:
     """Hold each of the client's events against the server's own record of it."""
     connections = _connections(server)
-    is_event = (server["flags"] & REQUEST) == 0
+    is_event = (server["flags"] & CAME) == 0
     theirs = _keys(connections[is_event], server["request"][is_event])
-    events = client[(client["flags"] & REQUEST) == 0]
+    events = client[(client["flags"] & CAME) == 0]
     ours = _keys(_known_connections(server, connections, events), events["request"])
     _, at_server, at_client = np.intersect1d(theirs, ours, return_indices=True)
     return Matched(
@@ -89,7 +88,7 @@ def as_bare_loop_saw(server: Records, bare: Records) -> Records:
     matched = match(server, bare)
     events = matched.wrote.copy()
     events["at_ns"] = matched.came_ns
-    requests, sent = (one[(one["flags"] & REQUEST) != 0] for one in (server, bare))
+    requests, sent = (one[(one["flags"] & CAME) != 0] for one in (server, bare))
     keys = [(one["port"].astype(np.int64) << 32) | one["request"] for one in (requests, sent)]
     _, at_server, at_bare = np.intersect1d(*keys, return_indices=True)
     requests = requests[at_server]
@@ -103,7 +102,7 @@ def streams_of(records: Records, last: int | None = None) -> Streams:
     of_request = (connections << _REQUEST_BITS) | records["request"]
     order = np.lexsort((records["at_ns"], of_request))
     records, of_request = records[order], of_request[order]
-    is_request = (records["flags"] & REQUEST) != 0
+    is_request = (records["flags"] & CAME) != 0
     came = is_request & np.isin(of_request, of_request[(records["flags"] & DONE) != 0])
     numbers, came_ns = of_request[came], records["at_ns"][came]
     if last is not None:
@@ -126,7 +125,7 @@ def closed_loop_tokens_per_s(records: Records, streams: int, from_round: int) ->
 
     A round is over when every stream has begun another request. Only whole rounds count.
     """
-    began_ns = np.sort(records["at_ns"][(records["flags"] & REQUEST) != 0])
+    began_ns = np.sort(records["at_ns"][(records["flags"] & CAME) != 0])
     last_round = (len(began_ns) - 1) // streams
     took_ns = began_ns[last_round * streams] - began_ns[from_round * streams]
     chunks = np.count_nonzero(_is_chunk(records)) / len(began_ns)
@@ -134,14 +133,14 @@ def closed_loop_tokens_per_s(records: Records, streams: int, from_round: int) ->
 
 
 def _is_chunk(records: Records) -> npt.NDArray[np.bool_]:
-    return np.asarray((records["flags"] & (CONTENT | REASONING)) != 0)
+    return np.asarray((records["flags"] & TOKEN) != 0)
 
 
 def _connections(server: Records) -> Numbers:
     """Number each record's connection. At one port ordinals rise as long as it is the same."""
     order = np.lexsort((server["at_ns"], server["port"]))
     records = server[order]
-    is_request = np.flatnonzero((records["flags"] & REQUEST) != 0)
+    is_request = np.flatnonzero((records["flags"] & CAME) != 0)
     port, request = records["port"][is_request], records["request"][is_request].astype(np.int64)
     begins = np.zeros(len(records), np.int64)
     begins[is_request] = np.r_[True, (port[1:] != port[:-1]) | (request[1:] <= request[:-1])]

@@ -11,6 +11,7 @@ from statistics import median
 
 import numpy as np
 
+from aibench_fast.server.tokenlog import read_log
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 from benchmarks.perf import stream_clients
 from benchmarks.perf.bench import Bench
@@ -18,7 +19,6 @@ from benchmarks.perf.event_logs import (
     Records,
     as_bare_loop_saw,
     closed_loop_tokens_per_s,
-    read_log,
     streams_of,
 )
 from benchmarks.perf.row import Row, alternate

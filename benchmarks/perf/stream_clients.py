@@ -19,7 +19,7 @@ from aibench_fast.protocols.address import http_address
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.results.events import ignore
 from aibench_fast.results.result import Result
-from benchmarks.perf.event_logs import BARE_RECORD, Records, read_log
+from benchmarks.perf.event_logs import Records, read_bare_log
 from benchmarks.perf.programs import ROOT, cost_of, output_of
 
 CHAT = "/v1/chat/completions"
@@ -146,7 +146,7 @@ def bare_loop(program: Path, folder: Path, load: Load) -> tuple[Records, float]:
     sent.write_bytes(request(load.url))
     port = http_address(load.url).port
     printed = output_of([program, port, load.streams, load.with_warm_up_s, sent, log])
-    return read_log(log, BARE_RECORD), float(printed.split()[2])
+    return read_bare_log(log), float(printed.split()[2])
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from aibench_fast.server.tokenlog import CAME, CONTENT, DONE, REASONING, RECORD, ROLE
 from benchmarks.perf.event_logs import (
     BARE_RECORD,
-    CONTENT,
-    DONE,
-    REASONING,
-    REQUEST,
-    SERVER_RECORD,
     Records,
     as_bare_loop_saw,
     closed_loop_tokens_per_s,
@@ -21,14 +17,13 @@ from benchmarks.perf.event_logs import (
     streams_of,
 )
 
-ROLE = 1
 PORT, OTHER_PORT = 40_000, 65_535
 MS = 1_000_000
 
 
 def server_log(*records: tuple[int, int, int, int]) -> Records:
     """Of port, flags, request and milliseconds."""
-    return np.array([(*one, at * MS) for *one, at in records], SERVER_RECORD)
+    return np.array([(*one, at * MS) for *one, at in records], RECORD)
 
 
 def client_log(*records: tuple[int, int, int]) -> Records:
@@ -39,7 +34,7 @@ def client_log(*records: tuple[int, int, int]) -> Records:
 def reply(port: int, request: int, came: int, *chunks: int) -> list[tuple[int, int, int, int]]:
     """A whole reply: its role with the first chunk, and its end with the last."""
     return [
-        (port, REQUEST, request, came),
+        (port, CAME, request, came),
         (port, ROLE, request, chunks[0]),
         *((port, CONTENT, request, at) for at in chunks),
         (port, DONE, request, chunks[-1]),
@@ -48,7 +43,7 @@ def reply(port: int, request: int, came: int, *chunks: int) -> list[tuple[int, i
 
 def seen(server: Records, late_ms: float, *, without: Sequence[int] = ()) -> Records:
     """What a client logs of all events, but for those at some places."""
-    events = server[(server["flags"] & REQUEST) == 0]
+    events = server[(server["flags"] & CAME) == 0]
     kept = np.delete(np.arange(len(events)), without)
     found = np.empty(len(kept), BARE_RECORD)
     for name in ("port", "request"):
@@ -115,8 +110,8 @@ def test_connections_from_before_are_left_out() -> None:
 def test_times_of_streams() -> None:
     server = server_log(
         *reply(PORT, 0, 0, 100, 110, 130),
-        (PORT, REQUEST, 1, 200), (PORT, CONTENT, 1, 260),  # not whole
-        (OTHER_PORT, REQUEST, 0, 50), (OTHER_PORT, ROLE, 0, 60), (OTHER_PORT, REASONING, 0, 90),
+        (PORT, CAME, 1, 200), (PORT, CONTENT, 1, 260),  # not whole
+        (OTHER_PORT, CAME, 0, 50), (OTHER_PORT, ROLE, 0, 60), (OTHER_PORT, REASONING, 0, 90),
         (OTHER_PORT, DONE, 0, 90),
     )  # fmt: skip
     found = streams_of(shuffled(server))
@@ -131,7 +126,7 @@ def test_times_of_streams() -> None:
 def test_what_the_bare_loop_saw_is_of_its_own_clock() -> None:
     server = server_log(*reply(PORT, 0, 10, 100, 110), *reply(PORT, 1, 120, 200, 220))
     bare = seen(server, 3)
-    sent = np.array([(PORT, REQUEST, 0, 8 * MS), (PORT, REQUEST, 1, 119 * MS)], BARE_RECORD)
+    sent = np.array([(PORT, CAME, 0, 8 * MS), (PORT, CAME, 1, 119 * MS)], BARE_RECORD)
     found = streams_of(as_bare_loop_saw(server, np.concatenate([sent, bare])))
     assert list(found.first_tokens_ns) == [95 * MS, 84 * MS]
     assert list(found.gaps_ns) == [10 * MS, 20 * MS]

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from aibench_fast.load.runner import run
+from aibench_fast.server.tokenlog import read_log
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 from benchmarks.perf import over_streams, stream_clients
 from benchmarks.perf.bench import QUICK, Bench
-from benchmarks.perf.event_logs import read_log, streams_of
+from benchmarks.perf.event_logs import streams_of
 from benchmarks.perf.over_streams import BARE_LOOP, OURS
 from benchmarks.perf.stream_clients import Load
 
@@ -61,8 +62,7 @@ def test_clients_are_compared_with_what_the_server_did(
     assert not [name for name in rows if "AIPerf" in name or "guidellm" in name]
 
 
-def test_all_clients_send_the_same(tmp_path: Path) -> None:
-    """The server's log has each request and its tokens, so that both loops got what they asked."""
+def test_the_bare_loop_asks_for_as_many_tokens_as_the_client(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     with TokenServer(Simulation(prefill_s=0, decode_s=0, log=log)) as server:
         url = f"http://{server.host}:{server.port}"
