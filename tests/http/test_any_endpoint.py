@@ -200,9 +200,9 @@ def test_a_reply_may_be_large(endpoint: Endpoint, pictures: Path) -> None:
 
 
 WRONG = {
-    "no files": (["--body", "empty"], "bodies empty: the folder has no files; give one that has"),
-    "not there": (["--body", "none"], "bodies none: cannot be read: No such file or directory"),
-    "no lines": (["--body", "e.jsonl"], "bodies e.jsonl: has no line; each line is a body"),
+    "no files": (["--body", "empty"], "empty has no files; give a folder that has"),
+    "not there": (["--body", "none"], "cannot read none: No such file or directory"),
+    "no lines": (["--body", "e.jsonl"], "e.jsonl has no lines; each line is a request"),
     "nothing": (["--method", "POST"], "--method POST without --body: give what to send"),
     "GET": (["--method", "GET", "--body", "e.jsonl"], "--method GET with --body: a GET has none"),
     "status": (["--body", "e.jsonl", "--success", "20"], "--success 20: a status is from 200 to"),

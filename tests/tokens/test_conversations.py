@@ -133,6 +133,16 @@ def test_a_delay_is_between_two_turns(tmp_path: Path) -> None:
     assert result.latencies.max_ms < 600
 
 
+def test_a_moment_between_two_turns_is_no_steady_window(tmp_path: Path) -> None:
+    """The last worker's first stream ends while the other one waits, and there is no third."""
+    lines = [turn("a", 0), turn("a", 1, delay_ms=400), turn("b", 0)]
+    late: list[Piece] = [0.1, *GOOD]
+    with token_server(lambda body: late if last_text(body) == "b 0" else GOOD) as server:
+        result = against(server, written(tmp_path, lines), workers=2)
+    assert result.tokens.output_tokens_per_s > 0
+    assert result.tokens.steady_s == 0
+
+
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_server_may_close_the_connection_meanwhile(tmp_path: Path, closes: bool) -> None:
     lines = [turn("a", 0), turn("a", 1, delay_ms=50), turn("a", 2, delay_ms=50)]

@@ -294,7 +294,7 @@ LINES = {
     "tokens in a chat": ('{"prompt": [1]}', "has a prompt that is not a string"),
     "no tokens": ('{"text": "a", "max_tokens": 0}', "has max_tokens that are not a whole number"),
     "true": ('{"text": "a", "max_tokens": true}', "has max_tokens that are not a whole number"),
-    "nothing": ("", "has no line; each line is a body"),
+    "nothing": ("", "has no lines; each line is a request"),
     "half a character": ('{"text": "\\ud800"}', "has half a character, a surrogate alone"),
     "no number": ('{"messages": [{"role": NaN}]}', "NaN is not a number of JSON"),
     "a long line": (f'{{"words": "{"x" * 999}"}}', "xxx... has no prompt"),

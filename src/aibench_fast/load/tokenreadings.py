@@ -45,10 +45,15 @@ class TokenReadings:
 
 
 def _steady_s(config: RunConfig, snapshot: coretypes.Snapshot) -> float:
-    """Return how long the steady window was; of a closed loop the mean of its workers."""
+    """Return how long the steady window was; of a closed loop the mean of its workers.
+
+    A closed loop's needs a second stream of a worker: a moment between two turns has no rate.
+    """
     if not snapshot.steady_from_ns:
         return 0.0
     if config.is_open_loop:
         return max(0, snapshot.steady_until_ns - snapshot.steady_from_ns) / NS_PER_S
-    workers_ns: int = snapshot.measured.counters.get("steady_worker_ns", 0)
-    return workers_ns / config.workers / NS_PER_S
+    counters = snapshot.measured.counters
+    workers_ns: int = counters.get("steady_worker_ns", 0)
+    has_streams = counters.get("steady_stream_ns", 0) > 0
+    return workers_ns / config.workers / NS_PER_S if has_streams else 0.0

@@ -24,10 +24,10 @@ def files_of(path: Path) -> list[Path]:
             return [path]
         names = sorted(path.iterdir())
     except OSError as error:
-        raise ConfigError(f"bodies {path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     found = [one for one in names if not one.is_dir() and not one.name.startswith(".")]
     if not found:
-        raise ConfigError(f"bodies {path}: the folder has no files; give one that has")
+        raise ConfigError(f"{path} has no files; give a folder that has")
     return found
 
 
@@ -40,7 +40,7 @@ def count(path: Path) -> int:
         with path.open("rb") as file:
             lines = sum(1 for line in file if line.strip())
     except OSError as error:
-        raise ConfigError(f"bodies {path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     if lines == 0:
         raise _no_line(path)
     return lines
@@ -55,7 +55,7 @@ def line_of(path: Path, place: int) -> int:
 
 def _no_line(path: Path) -> ConfigError:
     """Return the error for a file that has no body."""
-    return ConfigError(f"bodies {path}: has no line; each line is a body")
+    return ConfigError(f"{path} has no lines; each line is a request")
 
 
 def read(path: Path) -> Strings:
@@ -73,12 +73,12 @@ def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
         size_bytes = sum(file.stat().st_size for file in files)
         if size_bytes > MAX_FILE_BYTES:
             raise ConfigError(
-                f"bodies {path}: {size_bytes:,} bytes, where all that are read have at most "
+                f"{path}: {size_bytes:,} bytes, where all that are read have at most "
                 f"{MAX_FILE_BYTES:,}; leave some of them out"
             )
         bodies = [file.read_bytes() for file in files]
     except OSError as error:
-        raise ConfigError(f"bodies {path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     if not are_lines(path):
         return [*enumerate(bodies, 1)]
     lines = enumerate((line.strip() for line in bodies[0].split(b"\n")), 1)
