@@ -137,7 +137,11 @@ def test_a_moment_between_two_turns_is_no_steady_window(tmp_path: Path) -> None:
     """The last worker's first stream ends while the other one waits, and there is no third."""
     lines = [turn("a", 0), turn("a", 1, delay_ms=400), turn("b", 0)]
     late: list[Piece] = [0.1, *GOOD]
-    with token_server(lambda body: late if last_text(body) == "b 0" else GOOD) as server:
+
+    def answer(number: int) -> list[Piece]:
+        return late if last_text(server.asked[number]) == "b 0" else GOOD
+
+    with token_server(answer) as server:
         result = against(server, written(tmp_path, lines), workers=2)
     assert result.tokens.output_tokens_per_s > 0
     assert result.tokens.steady_s == 0
