@@ -104,9 +104,10 @@ def _pieces(file: Path, size_bytes: int, drop: bool) -> Iterator[memoryview]:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while count := stream.readinto(buffer[: size_bytes - done_bytes]):
             yield buffer[:count]
-            if drop:
-                os.posix_fadvise(stream.fileno(), done_bytes, count, os.POSIX_FADV_DONTNEED)
             done_bytes += count
+            if drop:
+                # From the start: a folio that reaches beyond a range is kept until one holds it.
+                os.posix_fadvise(stream.fileno(), 0, done_bytes, os.POSIX_FADV_DONTNEED)
 
 
 def _folder() -> Path:
