@@ -23,7 +23,7 @@ def test_large_requests_have_more_threads_than_cores(
     assert RunConfig(file=None, **settings).io_threads == threads  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (64, 1), (65, 2), (128, 2), (1000, 2)])
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (1024, 1), (1025, 2), (9000, 2)])
 def test_a_thread_reads_many_streams_of_tokens(
     workers: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,8 +29,9 @@ MAX_OUTSTANDING = 1_000_000
 MAX_SECONDS = 366 * 24 * 3600
 LARGE_REQUEST_BYTES = 256 << 10
 THREADS_A_CORE_LARGE = 8
-STREAMS_A_THREAD = 64
-"""A thread reads 150,000 tokens a second; more threads than needed cost CPU time on each token."""
+STREAMS_A_THREAD = 1024
+"""A thread read 180,000 tokens a second of 1,000 streams with 70 % of a core. More threads than
+needed cost CPU time on each token."""
 MIN_RPS, MAX_RPS = 0.001, 1_000_000
 MIN_PERIOD_S = 0.01
 DEFAULT_JSON_BYTES = 512 << 20

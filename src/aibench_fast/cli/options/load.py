@@ -17,7 +17,7 @@ def add_load_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--threads", type=int, metavar="N",
         help="use N native I/O threads (default: one per core, eight per core for requests of "
-        "256 KiB and more; at most one per worker, and one per 64 streams of tokens)",
+        "256 KiB and more; at most one per worker, and one per 1024 streams of tokens)",
     )  # fmt: skip
     group.add_argument(
         "--arrivals", choices=ARRIVALS, default="even",
