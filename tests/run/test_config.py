@@ -11,7 +11,9 @@ from aibench_fast.load import config as config_module
     [
         ({"workers": 50}, 16),
         ({"workers": 3}, 3),
-        ({"workers": 50, "shape": (16,)}, 2),
+        ({"workers": 64, "shape": (16,)}, 1),
+        ({"workers": 65, "shape": (16,)}, 2),
+        ({"workers": 900, "shape": (16,)}, 2),
         ({"workers": 50, "shape": (16,), "batch_size": 4096}, 16),
         ({"workers": 50, "threads": 5}, 5),
     ],

@@ -29,6 +29,8 @@ MAX_OUTSTANDING = 1_000_000
 MAX_SECONDS = 366 * 24 * 3600
 LARGE_REQUEST_BYTES = 256 << 10
 THREADS_A_CORE_LARGE = 8
+WORKERS_A_THREAD = 64
+"""One thread sends as much as two cores do that the server shares, for less CPU time a request."""
 STREAMS_A_THREAD = 1024
 """A thread read 180,000 tokens a second of 1,000 streams with 70 % of a core. More threads than
 needed cost CPU time on each token."""
@@ -55,14 +57,15 @@ def available_cpus(quota: float | None) -> float:
     return available_cores() if quota is None else min(available_cores(), quota)
 
 
-def default_threads(workers: int, request_bytes: int) -> int:
-    """Return how many I/O threads drive so many workers: one a core, eight for large requests.
+def default_threads(workers: int, request_bytes: int, a_thread: int = WORKERS_A_THREAD) -> int:
+    """Return how many I/O threads drive so many workers: at most one a core, or eight.
 
-    While the kernel copies a large request, its thread can take no other's reply.
-    docs/performance.md has the measurement.
+    The latter is for large requests: while the kernel copies one, its thread takes no other's
+    reply. docs/performance.md has the measurement.
     """
-    large = request_bytes >= LARGE_REQUEST_BYTES
-    return min(workers, available_cores() * (THREADS_A_CORE_LARGE if large else 1))
+    if request_bytes >= LARGE_REQUEST_BYTES:
+        return min(workers, available_cores() * THREADS_A_CORE_LARGE)
+    return min(-(-workers // a_thread), available_cores())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,9 +347,11 @@ class RunConfig(ProtocolSettings):
     @property
     def io_threads(self) -> int:
         """Return how many native I/O threads drive the workers."""
-        largest_bytes = max(kind.request_bytes for kind in self.kinds)
-        groups = -(-self.workers // (STREAMS_A_THREAD if self.protocol.streams_tokens else 1))
-        return self.threads or default_threads(groups, largest_bytes)
+        if self.threads:
+            return self.threads
+        if self.protocol.streams_tokens:
+            return default_threads(self.workers, 0, STREAMS_A_THREAD)
+        return default_threads(self.workers, max(kind.request_bytes for kind in self.kinds))
 
     @property
     def kinds(self) -> tuple[RequestKind, ...]:

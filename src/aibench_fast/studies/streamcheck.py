@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aibench_fast import _core
 from aibench_fast.coretypes import Endpoint, Kind, TokenPlan
 from aibench_fast.errors import ServerError
-from aibench_fast.load.config import MAX_WORKERS, default_threads
+from aibench_fast.load.config import MAX_WORKERS, STREAMS_A_THREAD, default_threads
 from aibench_fast.load.runner import OTHER_FILES, allow_connections
 from aibench_fast.protocols.settings import check_within
 from aibench_fast.server.tokenlog import TOKEN, read_log
@@ -143,11 +143,12 @@ def check_streams(
         if steps and count + OTHER_FILES > machine.open_files:
             break
         allow_connections(count)
-        steps.append(_step(count, threads or default_threads(count, 0)))
+        used = threads or default_threads(count, 0, STREAMS_A_THREAD)
+        steps.append(_step(count, used))
         advance()
         if steps[-1].beyond:
             break
-    return StreamCheck(machine, threads or default_threads(steps[-1].streams, 0), steps)
+    return StreamCheck(machine, used, steps)
 
 
 def _step(streams: int, threads: int) -> StreamStep:

@@ -16,8 +16,9 @@ def add_load_options(group: "argparse._ArgumentGroup") -> None:
     )  # fmt: skip
     group.add_argument(
         "--threads", type=int, metavar="N",
-        help="use N native I/O threads (default: one per core, eight per core for requests of "
-        "256 KiB and more; at most one per worker, and one per 1024 streams of tokens)",
+        help="use N native I/O threads (default: one per 64 workers, or 1024 streams of tokens, "
+        "and at most one per core; for requests of 256 KiB and more one per worker, and at most "
+        "eight per core)",
     )  # fmt: skip
     group.add_argument(
         "--arrivals", choices=ARRIVALS, default="even",
