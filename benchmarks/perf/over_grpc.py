@@ -42,7 +42,6 @@ _MESSAGE = encode(
     },
 )
 SMALL_REPLY = b"\0" + struct.pack(">I", len(_MESSAGE)) + _MESSAGE
-BEST_THREADS = "ours, best threads"
 FIRST_REQUESTS, FIRST_SMALL_REQUESTS = 100, 5000  # until the rate is known
 
 Client = Callable[[], Measured]
@@ -61,17 +60,10 @@ class Target(NamedTuple):
     """The message, and gRPC's five bytes before it."""
     first_requests: int
 
-    def ours(
-        self,
-        tensors: Path,
-        connections: int,
-        streams: int,
-        run_s: float,
-        threads: int | None = None,
-    ) -> Measured:
-        """Run ours for so many seconds; None: with the default number of I/O threads."""
+    def ours(self, tensors: Path, connections: int, streams: int, run_s: float) -> Measured:
+        """Run ours for so many seconds."""
         return clients.ours(
-            self.url, None, connections, run_s, pipeline=streams, model=NULL_MODEL, threads=threads,
+            self.url, None, connections, run_s, pipeline=streams, model=NULL_MODEL,
             inputs=(InputTensor(tensors, self.shape, "FLOAT", NULL_INPUT),),
         )  # fmt: skip
 
@@ -192,13 +184,11 @@ def small(bench: Bench) -> Iterator[Row]:
     url = bench.grpc_server(SMALL_REPLY)
     target = _target(bench, url, SMALL_SHAPE, tensor, FIRST_SMALL_REQUESTS)
     for connections, streams in SMALL_LOADS:
-        ours = partial(target.ours, target.tensor, connections, streams)
-        numbers = [number for number in THREADS if number <= connections]
-        best, _ = fastest({n: partial(ours, bench.effort.probe_s, n) for n in numbers})
         rounds = alternate(
             {
-                "ours": partial(ours, bench.effort.run_s),
-                BEST_THREADS: partial(ours, bench.effort.run_s, best),
+                "ours": partial(
+                    target.ours, target.tensor, connections, streams, bench.effort.run_s
+                ),
                 "h2load": _h2load(bench, target, connections, streams),
                 "bare loop": _bare_loop(bench, target, connections, streams),
             },
@@ -206,12 +196,15 @@ def small(bench: Bench) -> Iterator[Row]:
         )
         name = f"16 floats, {workers_told(connections)}"
         name += f" with {streams} streams" if streams > 1 else ""
-        note = "benchmarks/perf/grpc_server.c"
-        yield from _pair(rounds, "ours", "h2load", name=name, at_least=H2LOAD_TO_REACH, note=note)
-        yield from _pair(
-            rounds, BEST_THREADS, "h2load", name=name, note=f"{note}, {best} threads in ours"
-        )
-        yield from _pair(rounds, "ours", "bare loop", name=name, note=note)
+        for peer, limit in (("h2load", H2LOAD_TO_REACH), ("bare loop", None)):
+            yield from _pair(
+                rounds,
+                "ours",
+                peer,
+                name=name,
+                at_least=limit,
+                note="benchmarks/perf/grpc_server.c",
+            )
 
 
 def _target(
