@@ -3,8 +3,8 @@
  * usage: driver PORT WORKERS THREADS REQUESTS TENSOR_FILE STOP_AFTER_MS REQUESTS_PER_S PIPELINE KINDS PROTOCOL
  *        [CA_FILE]
  * or, to convert tensors to JSON and back: driver
- * Tensors have TENSOR_BYTES, and are generated if TENSOR_FILE is "-". The figures are read every LOOK_EVERY_NS. Both are
- * set when it is compiled. STOP_AFTER_MS 0: the run ends by itself. REQUESTS_PER_S 0: a closed loop; negative: Poisson
+ * Tensors have TENSOR_BYTES, and are generated if TENSOR_FILE is "-". The figures are read every LOOK_EVERY_NS, and a
+ * reply fails after REPLY_TIMEOUT_NS. These are set when it is compiled. STOP_AFTER_MS 0: the run ends by itself. REQUESTS_PER_S 0: a closed loop; negative: Poisson
  * arrivals, half of them in a step of a ramp, shed when they are 100 ms late. KINDS above 1: a mix of so many.
  * PROTOCOL: resp, http, grpc, stream or tokens. With a CA_FILE it uses TLS, and trusts this authority.
  * Prints: requests successes failures abandoned latencies sample service_latencies late_starts shed parts. The last one
@@ -24,6 +24,9 @@
 
 #ifndef TENSOR_BYTES
 #define TENSOR_BYTES 16
+#endif
+#ifndef REPLY_TIMEOUT_NS
+#define REPLY_TIMEOUT_NS (500 * NS_PER_MS)
 #endif
 #ifndef LOOK_EVERY_NS
 #define LOOK_EVERY_NS NS_PER_MS
@@ -271,7 +274,7 @@ int main(int argc, char **argv)
         .max_requests = strtoull(argv[4], NULL, 10),
         .max_lag_ns = per_s < 0 ? 100 * NS_PER_MS : 0,
         .shed_late = true,
-        .reply_timeout_ns = 500 * NS_PER_MS,
+        .reply_timeout_ns = REPLY_TIMEOUT_NS,
         .connect_timeout_ns = 5 * NS_PER_S,
     };
     struct loadgen *g = loadgen_create(&config, errstr);
