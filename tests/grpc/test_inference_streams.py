@@ -188,7 +188,7 @@ def test_a_request_without_an_answer_is_a_timeout_of_its_own() -> None:
 
     with streaming_server(answer) as (port, calls):
         counted = run(port, requests=30, streams=3, timeout_s=0.3, as_stream=True)
-    assert counted.measured.failures == {"client_timeout": (1, "no whole answer within 300 ms")}
+    assert counted.measured.failures == {"client_timeout": (1, "no complete answer within 300 ms")}
     assert counted.measured.counters["successes"] == 29
     assert len(calls) == 1
 

@@ -547,7 +547,7 @@ def test_a_window_that_never_opens_is_a_timeout_of_its_request_alone() -> None:
     kind, times, words = only(counted)
     assert (kind, times) == ("client_timeout", 1)
     assert re.fullmatch(
-        r"no whole answer within 1000 ms; it waited 1\d\d\d ms for the server's window", words
+        r"no complete answer within 1000 ms; it waited 1\d\d\d ms for the server's window", words
     )
     assert counted.measured.counters["successes"] == 119
     (connection,) = server.connections

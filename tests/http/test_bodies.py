@@ -140,7 +140,7 @@ def test_a_ring_begins_anywhere(folder: Path) -> None:
     ("make", "words"),
     [
         (lambda folder: (folder / "gone").symlink_to("nowhere"), "/gone: No such file"),
-        (lambda folder: os.mkfifo(folder / "pipe"), "/pipe: it is no file; leave it out"),
+        (lambda folder: os.mkfifo(folder / "pipe"), "/pipe: it is not a file; leave it out"),
     ],
 )
 def test_what_cannot_be_mapped_is_one_line(

@@ -155,7 +155,7 @@ def mostly_failed(successes: int) -> Result:
                 inferences=4888,
                 failures={
                     "error_reply": Failure(10, "ERR model key is empty"),
-                    "client_timeout": Failure(2, "no whole answer within 90000 ms"),
+                    "client_timeout": Failure(2, "no complete answer within 90000 ms"),
                 },
                 burn_in_failures={"server_timeout": Failure(1, "TIMEDOUT")},
                 abandoned=3,

@@ -77,7 +77,7 @@ BROKEN: dict[str, tuple[Sequence[Piece], dict[str, object], str, str, int]] = {
     ),
     "late altogether": (
         in_steps(A, A, 2.0, A, DONE), {"reply_timeout_s": 0.8},
-        "client_timeout", "no whole answer within 800 ms", 2,
+        "client_timeout", "no complete answer within 800 ms", 2,
     ),
 }  # fmt: skip
 

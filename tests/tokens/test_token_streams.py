@@ -147,6 +147,7 @@ WHOLE = {
         ],
         (3, 2),
     ),
+    "events without data": ([b"data:\n\n", delta(content="a"), b"data: \n\n", DONE], (1, 1)),
     "a null error": ([event({"error": None, "choices": [{"text": "a"}]}), DONE], (1, 1)),
     "a long event": ([delta(content="x" * 100_000), usage(1), DONE], (1, 1)),
     "many tokens": ([*[delta(content="a")] * 9_000, DONE], (9_000, 9_000)),
@@ -226,6 +227,10 @@ FAILED: dict[str, tuple[Sequence[Piece], str, str]] = {
     "end before the end": (
         whole(delta(content="a"), delta(content="b")),
         "stream_cut", "the stream ended after 2 chunks, without [DONE] or a finish_reason",
+    ),
+    "end behind an empty finish_reason": (
+        whole(event({"choices": [{"delta": {"content": "a"}, "finish_reason": ""}]})),
+        "stream_cut", "the stream ended after 1 chunks, without [DONE] or a finish_reason",
     ),
     "closed": (
         [CHUNKED, whole(delta(content="a"))[1], b""],

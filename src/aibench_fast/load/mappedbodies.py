@@ -43,7 +43,7 @@ def open_bodies(path: Path, *, as_json: bool = False) -> Bodies:
             "give a folder with fewer, or raise it by sysctl vm.max_map_count"
         )
     if strange := next((one for one in files if one.exists() and not one.is_file()), None):
-        raise ConfigError(f"bodies {strange}: it is no file; leave it out")
+        raise ConfigError(f"bodies {strange}: it is not a file; leave it out")
     try:
         mapped = Tensors.open_lines(path) if are_lines(path) else Tensors.open_files(files)
         wrong = mapped.first_not_json() if as_json else None

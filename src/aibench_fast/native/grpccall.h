@@ -26,7 +26,8 @@ struct grpccall;
 struct grpccall *grpccall_open(const struct endpoint *endpoint, errstr_t errstr);
 
 /* Begin a call, by its header fields as http2.h has them, and its message without a prefix. The answer has a message of
- * `most_bytes` at most, or with `has_several` several, each behind its prefix. IO_DONE: begun; IO_FAILED: the header fields are malformed, or too many. */
+ * `most_bytes` at most, or with `has_several` several, each behind its prefix. IO_DONE: begun; IO_FAILED: the header
+ * fields are malformed, or too many. */
 enum io_status grpccall_begin(struct grpccall *c, const char *fields, size_t fields_bytes, const char *message,
                               size_t message_bytes, size_t most_bytes, bool has_several);
 

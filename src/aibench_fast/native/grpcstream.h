@@ -4,8 +4,10 @@
  *
  * A request's first text has its id, GRPC_ID_BYTES long, `id_at` of its kind behind the header fields; if that text has
  * nothing else, the piece behind it, `id_at` from its beginning on. What comes before the id is copied for each request
- * outstanding, with an id of its own, and with it the rest of a first text. The latency of a request ends with its last message. All replies but the
- * last are judged when they come; the last one after its latency was taken.
+ * outstanding, with an id of its own, and with it the rest of a first text.
+ *
+ * The latency of a request ends with its last message. All replies but the last are judged when they come; the last one
+ * after its latency was taken.
  *
  * A request that is not answered in time leaves the call to the others, unless a part of it is not sent yet. If the call
  * ends, all requests outstanding end as it does, and the next request begins another one.

@@ -40,8 +40,8 @@ struct http_plan {
 extern const struct protocol http_protocol;
 extern const struct protocol http_any_protocol;
 
-/* Judge one whole reply in the way that a run of a protocol over HTTP/1.1 does. The check is started, and its `expected` is set. Allocates and
- * frees its own memory. */
+/* Judge one whole reply in the way that a run of a protocol over HTTP/1.1 does. The check is started, and its
+ * `expected` is set. Allocates and frees its own memory. */
 void http_judge(const struct protocol *protocol, struct replycheck *check, const char *bytes, size_t count);
 
 /* The version of the llhttp that is linked in. */

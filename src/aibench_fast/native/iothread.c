@@ -84,7 +84,7 @@ static void expire_overdue(struct iothread *t, int64_t now_ns)
                 worker_receive(t, w); /* the reply may have come while this thread had no time */
                 if (w->phase != WORKER_BUSY || !is_overdue(w, config, now_ns))
                     continue;
-                replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms",
+                replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no complete answer within %lld ms",
                                 (long long)(config->reply_timeout_ns / NS_PER_MS));
                 worker_lost(t, w);
             }

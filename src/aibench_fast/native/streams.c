@@ -325,10 +325,10 @@ static void judge_overdue(struct iothread *t, struct worker *w, int64_t waited_n
     long long limit_ms = t->run->config.reply_timeout_ns / NS_PER_MS;
     if (waited_ns)
         replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT,
-                        "no whole answer within %lld ms; it waited %lld ms for the server's window", limit_ms,
+                        "no complete answer within %lld ms; it waited %lld ms for the server's window", limit_ms,
                         (long long)(waited_ns / NS_PER_MS));
     else
-        replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no whole answer within %lld ms", limit_ms);
+        replycheck_fail(&w->check, FAILURE_CLIENT_TIMEOUT, "no complete answer within %lld ms", limit_ms);
 }
 
 /* The oldest request is overdue: end it alone. */

@@ -182,10 +182,8 @@ static inline const char *read_choice_member(struct scan *s, const char *at, con
     }
     if (KEY_IS("text"))
         return is_first(seen, SEEN_TEXT) ? read_text(s, at, EVENT_ANSWER) : NULL;
-    if (KEY_IS("finish_reason")) {
-        s->event->flags |= *at == '"' ? EVENT_FINISH : 0;
-        return is_first(seen, SEEN_FINISH) ? skip_value(at, s->end) : NULL;
-    }
+    if (KEY_IS("finish_reason")) /* some servers send an empty one in each event */
+        return is_first(seen, SEEN_FINISH) ? read_text(s, at, EVENT_FINISH) : NULL;
     return skip_value(at, s->end);
 }
 
@@ -276,7 +274,7 @@ static unsigned flags_of_choice(yyjson_val *choice)
         flags |= EVENT_ANSWER;
     if (is_text(delta, "reasoning_content") || is_text(delta, "reasoning"))
         flags |= EVENT_REASONING;
-    if (yyjson_is_str(yyjson_obj_get(choice, "finish_reason")))
+    if (is_text(choice, "finish_reason"))
         flags |= EVENT_FINISH;
     return flags;
 }

@@ -209,12 +209,13 @@ static void read_data(struct stream_reader *r, const char *at, size_t bytes, boo
     r->has_data = true;
 }
 
-/* The empty line behind an event, or the end of the reply. */
+/* The empty line behind an event, or the end of the reply. An event whose data is empty is none, as the standard of
+ * server-sent events says. */
 static void end_event(struct stream_reader *r)
 {
-    if (r->whole_data)
+    if (r->whole_data_bytes > 0 && r->whole_data)
         read_event(r, r->whole_data, r->whole_data_bytes);
-    else if (r->has_data)
+    else if (r->data.count > 0)
         read_event(r, r->data.bytes, r->data.count);
     r->whole_data = NULL;
     r->has_data = r->is_error = false;

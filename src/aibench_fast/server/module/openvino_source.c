@@ -26,7 +26,7 @@ static int refuse(const SourceFormat *format, size_t bytes, const char *path, Er
 {
     openvino_error(error, format->refusal);
     if (!path || strstr(error->text, path))
-        error_set(error, "%s: these %zu bytes are no whole %s file", format->refusal, bytes,
+        error_set(error, "%s: these %zu bytes are not a complete %s file", format->refusal, bytes,
                   format->suffix);
     return REDISMODULE_ERR;
 }
