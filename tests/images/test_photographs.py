@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.tensors import listing, remote
-from aibench_fast.tensors.photographs import SAMPLE_FOLDER, open_input
+from aibench_fast.tensors import photographs
+from aibench_fast.tensors.photographs import SAMPLE_FOLDER, Entry, Folder, is_hidden, open_input
 
 
 def names(where: Path | str) -> list[str]:
@@ -66,16 +66,16 @@ def test_a_walk_is_in_the_order_of_whole_names(names: set[str]) -> None:
     """Though no more than a folder's names are sorted at a time: `a-b`, `a.b`, `a/b`."""
     files = {name for name in names if not any(other.startswith(f"{name}/") for other in names)}
 
-    class Folder:
-        def entries(self, inside: str) -> set[listing.Entry]:
+    class Names(Folder):
+        def entries(self, inside: str) -> set[Entry]:
             below = [name.removeprefix(inside) for name in files if name.startswith(inside)]
-            return {listing.Entry(one.partition("/")[0], "/" in one) for one in below}
+            return {Entry(one.partition("/")[0], "/" in one) for one in below}
 
         def read(self, name: str) -> bytes:
             return name.encode()
 
-    seen = list(listing.walk(Folder()))
-    expected = sorted(name for name in files if not listing.is_hidden(name))
+    seen = list(Names())
+    expected = sorted(name for name in files if not is_hidden(name))
     assert [photograph.name for photograph in seen] == expected
     assert [photograph.read().decode() for photograph in seen] == expected
 
@@ -100,8 +100,7 @@ def test_an_address_without_photographs(where: str, message: str) -> None:
 
 
 def test_what_is_too_large_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (listing, remote):
-        monkeypatch.setattr(module, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(photographs, "MAX_FILE_BYTES", 1000)
     (tmp_path / "a.jpg").write_bytes(bytes(5000))
     with (
         open_input(f"file://{tmp_path}") as found,
@@ -137,7 +136,7 @@ def test_nothing_to_list(tmp_path: Path, kind: str) -> None:
 def test_zip_member_that_unpacks_to_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(photographs, "MAX_FILE_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.jpg", bytes(100_000))
     with (

@@ -16,7 +16,7 @@ from typing import TypeVar
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors import images
 from aibench_fast.tensors.images import Picture
-from aibench_fast.tensors.listing import Photograph
+from aibench_fast.tensors.photographs import Photograph
 
 Made = TypeVar("Made")
 

@@ -24,12 +24,12 @@ from aibench_fast.cluster import DaskCluster
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.tensors import images, tensorfile
-from aibench_fast.tensors.listing import Photograph
 from aibench_fast.tensors.loading import load_all, usual_threads
 from aibench_fast.tensors.photographs import (
+    Photograph,
     Photographs,
     absolute_input,
-    check_input,
+    find,
     open_input,
 )
 from aibench_fast.tensors.prepare import (
@@ -329,7 +329,7 @@ def trouble_here(probe: Path, where: str) -> str | None:
         return f"does not see what is written to {probe.parent}, which all have to share"
     try:
         check_writable(probe)
-        check_input(where)
+        find(where)
     except ConfigError as error:
         return str(error)
     return None

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors import images
-from aibench_fast.tensors.listing import Photograph
 from aibench_fast.tensors.loading import Skipped, ahead, unusable
+from aibench_fast.tensors.photographs import Photograph
 
 BATCH = 256
 """Photographs of a batch."""
