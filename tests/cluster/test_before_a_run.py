@@ -96,7 +96,7 @@ def test_a_run_may_begin_while_a_slot_is_on_its_way(
 def test_a_model_that_is_not_there_yet_is_told_as_that(
     cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aibench_fast.protocols.redisai.redirects.TRY_AGAIN_FOR_S", 0.2)
+    monkeypatch.setattr("aibench_fast.protocols.redisai.cluster.TRY_AGAIN_FOR_S", 0.2)
     one, two, _ = load_null(cluster)
     with on_its_way(one, two, with_keys=False), pytest.raises(ServerError) as told:
         over(cluster, workers=3, max_queries=30)

@@ -12,7 +12,7 @@ from fake_redisai import FakeRedisAI, array, bulk
 from redis.crc import key_slot as redis_key_slot
 
 from aibench_fast import ServerAddress, ServerError
-from aibench_fast.protocols.redisai import servers
+from aibench_fast.protocols.redisai import session
 from aibench_fast.protocols.redisai.cluster import RedisCluster, key_slot, read_cluster
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server.ports import free_port
@@ -124,11 +124,11 @@ def test_of_a_name_with_several_addresses_the_one_that_listens_is_taken(
 ) -> None:
     """As localhost is, of a server that has no IPv6."""
     told = ["::1", "127.0.0.1"]
-    monkeypatch.setattr(servers, "all_addresses", lambda _host, _port: told)
+    monkeypatch.setattr(session, "all_addresses", lambda _host, _port: told)
     with FakeRedisAI() as fake:
-        found = servers.endpoint_of(ServerAddress("name", fake.port))
+        found = session.endpoint_of(ServerAddress("name", fake.port))
         assert (found.host, found.port) == ("127.0.0.1", fake.port)
-    assert servers.endpoint_of(ServerAddress("name", closed_port)).host == "::1"
+    assert session.endpoint_of(ServerAddress("name", closed_port)).host == "::1"
 
 
 @pytest.mark.parametrize("kind", ["ip", "hostname", "unknown-endpoint"])

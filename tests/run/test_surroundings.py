@@ -22,8 +22,8 @@ from aibench_fast.load.cgroup import QuotaReading
 from aibench_fast.load.machine import CpuTimes, waited_for_cpu_s
 from aibench_fast.load.serverprocesses import ServerProcesses, ServerUse, find_servers
 from aibench_fast.load.surroundings import Reading, Surroundings
-from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverprocess import ProcessReader
+from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.results.result import ServerFacts
 
 LISTEN_TCP = """

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 from aibench_fast.protocols.serverprocess import ProcessReader
-from aibench_fast.protocols.serverwatch import ServerWatch
-from aibench_fast.protocols.statistics import ServerReading
+from aibench_fast.protocols.statistics import ServerReading, ServerWatch
 
 BUSY_CHILD = """
 import subprocess, sys

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.verdict import MUCH_OTHERS
-from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Interval, Result
 from aibench_fast.results.trend import trend
 

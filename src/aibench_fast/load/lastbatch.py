@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from aibench_fast import _core, coretypes
 from aibench_fast.load.readings import histogram
-from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.session import ServerRecord
 
 PATIENCE_S = 1.0
 """Beyond the longest time that any request took."""

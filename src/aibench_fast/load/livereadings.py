@@ -13,7 +13,7 @@ from aibench_fast.load.readings import (
     native_fields,
     outages_of,
 )
-from aibench_fast.protocols.serverwatch import StatisticsWatch
+from aibench_fast.protocols.statistics import StatisticsWatch
 from aibench_fast.results.events import Observer, Reading, StreamReading
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.stream import Tokens

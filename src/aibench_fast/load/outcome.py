@@ -25,7 +25,7 @@ from aibench_fast.load.readings import (
 )
 from aibench_fast.load.tokenreadings import TokenReadings
 from aibench_fast.load.watch import Watch
-from aibench_fast.protocols.record import ServerRecord
+from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.protocols.statistics import ServerStatistics
 from aibench_fast.results.clientside import ClientSide
 from aibench_fast.results.figures import Figures, KindFigures, ServerFigures, StepFigures

@@ -30,9 +30,13 @@ from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.servers import Servers
-from aibench_fast.protocols.serverwatch import LAST_READING_S, NoStatistics, StatisticsWatch
 from aibench_fast.protocols.session import HURRY_S, Session, Workload
-from aibench_fast.protocols.statistics import ServerStatistics
+from aibench_fast.protocols.statistics import (
+    LAST_READING_S,
+    NoStatistics,
+    ServerStatistics,
+    StatisticsWatch,
+)
 from aibench_fast.results.events import Event, Observer, SoFar, Started, ignore
 from aibench_fast.results.result import Interval, Result, ServerFacts
 

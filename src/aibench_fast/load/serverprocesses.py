@@ -13,8 +13,8 @@ from typing import NamedTuple
 from aibench_fast.coretypes import Endpoint
 from aibench_fast.load.cgroup import CpuGroups
 from aibench_fast.load.samemachine import on_same_machine
-from aibench_fast.protocols.record import ServerRecord
 from aibench_fast.protocols.serverprocess import family, family_use, read_process, threads
+from aibench_fast.protocols.session import ServerRecord
 
 _PROC = Path("/proc")
 _FORWARDERS = frozenset(

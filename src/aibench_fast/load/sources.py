@@ -12,8 +12,7 @@ from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.load.mappedbodies import Bodies, open_bodies
-from aibench_fast.protocols.record import Output
-from aibench_fast.protocols.session import AskedInput, AskedKind
+from aibench_fast.protocols.session import AskedInput, AskedKind, Output
 from aibench_fast.results.events import Digesting, Drawing, Observer
 from aibench_fast.tensors import conversations, prompts, strings, tensorfile
 from aibench_fast.tensors.conversations import Conversations

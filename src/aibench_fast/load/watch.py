@@ -19,8 +19,8 @@ from aibench_fast.load.readings import (
 from aibench_fast.load.steadywatch import SteadyWatch
 from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.verdict import Seen, check_client
-from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.serverwatch import StatisticsWatch
+from aibench_fast.protocols.session import ServerRecord
+from aibench_fast.protocols.statistics import StatisticsWatch
 from aibench_fast.results.clientside import ClientCheck
 from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Observer, Sample, Waiting
 from aibench_fast.results.forms import LIVE_QUANTILES

@@ -6,10 +6,8 @@ from typing import Protocol
 
 from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols.record import ServerRecord
-from aibench_fast.protocols.serverwatch import StatisticsWatch, WatchOfSeveral
-from aibench_fast.protocols.session import HURRY_S, Session, Workload
-from aibench_fast.protocols.statistics import Reader
+from aibench_fast.protocols.session import HURRY_S, ServerRecord, Session, Workload
+from aibench_fast.protocols.statistics import Reader, StatisticsWatch, WatchOfSeveral
 
 
 class FoundServers(Protocol):

@@ -1,12 +1,19 @@
-"""A server's own counters, whatever the protocol, and the differences between readings of them.
+"""A server's own counters, whatever the protocol, and what reads them while a run goes on.
 
 Over a stretch of time statistics are the differences of the server's counters, so that nothing has
 to be reset for them. What could not be read is left out, and said in `notes`.
 """
 
-from collections.abc import Mapping, Sequence
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+
+MAX_RAW_READINGS = 200
+LAST_READING_S = 90.0
+"""The timeout of the last reading."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +82,236 @@ class ServerStatistics(NamedTuple):
     """As aibench writes it: by time in ns and `host:port`, INFO's fields as text."""
     each: Sequence[Mapping[str, Any]] = ()
     """Where there are several servers, what each counted overall; `periods` are the first one's."""
+
+
+class StatisticsWatch(Protocol):
+    """Reads a server's statistics during a run, which never waits for it before its end."""
+
+    def start(self) -> None:
+        """Take the first reading."""
+
+    def period_ended(self, unix_ms: int) -> None:
+        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+
+    @property
+    def last_period(self) -> Mapping[str, Any]:
+        """Return the newest statistics of a period; empty before there are any."""
+
+    def so_far(self) -> ServerStatistics:
+        """Return what is known by now; nothing is waited for."""
+
+    def finish(self, patience_s: float) -> ServerStatistics:
+        """Wait for the last reading; return what was counted over all, and in each period."""
+
+
+class NoStatistics:
+    """Of a server that counts nothing that can be read."""
+
+    def start(self) -> None:
+        """Read nothing."""
+
+    def period_ended(self, unix_ms: int) -> None:
+        """Read nothing."""
+
+    @property
+    def last_period(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def so_far(self) -> ServerStatistics:
+        """Nothing was counted."""
+        return ServerStatistics({"overall": {}}, {})
+
+    def finish(self, patience_s: float) -> ServerStatistics:
+        """Nothing was counted."""
+        return self.so_far()
+
+
+class RawReadings:
+    """INFO's fields over a run, in bounded memory: some ten kilobytes a reading add up.
+
+    Where there are too many, every second one is let go, never the first or the last: who takes
+    differences of readings, as aibench's scripts do, gets longer ones.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Readings of the server of this name, such as `host:port`."""
+        self._name = name
+        self._readings: list[tuple[int, Mapping[str, str]]] = []
+
+    def add(self, unix_ns: int, raw: Mapping[str, str]) -> None:
+        """Keep one; an empty one, of a server that did not answer, is none."""
+        if not raw:
+            return
+        self._readings.append((unix_ns, raw))
+        if len(self._readings) > MAX_RAW_READINGS:
+            self._readings = [*self._readings[:-1:2], self._readings[-1]]
+
+    def by_time_ns(self) -> dict[str, dict[str, Mapping[str, str]]]:
+        """Return the readings as aibench's result has them."""
+        return {str(unix_ns): {self._name: raw} for unix_ns, raw in self._readings}
+
+
+class _Source:
+    """One of the readers of a server, and its readings so far."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.first = self.last = self.latest = ServerReading(time.monotonic())
+        self.last_round = -1
+        """When the last reading that has counters was taken."""
+
+    def read(self, number: int) -> dict[str, Any]:
+        """Take the reading of this round; return what was counted since the one before."""
+        self.latest = self.reader.read()
+        if self.latest.counters and not self.last.counters:
+            self.first = self.last = self.latest  # what was counted before is none of the run's
+        counted = between(self.last, self.latest)
+        # One that failed has no counters to count on from.
+        if self.latest.counters:
+            self.last, self.last_round = self.latest, number
+        return counted
+
+    def overall(self) -> dict[str, Any]:
+        """Return what was counted from the first to the last reading."""
+        last, latest = self.last, self.latest  # the thread may put others in their place
+        counted = between(self.first, last)
+        if latest is not last:
+            counted["notes"] = [*counted.get("notes", ()), *latest.notes]
+        return counted
+
+
+def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what several readers read of the same time; of the same name, the first one's."""
+    merged: dict[str, Any] = {}
+    notes: list[str] = []
+    for part in parts:
+        merged = {**part, **merged}
+        notes += part.get("notes", ())
+    return merged | ({"notes": list(dict.fromkeys(notes))} if notes else {})
+
+
+class ServerWatch:
+    """Reads a server's statistics while a run goes on, on connections and a thread of their own.
+
+    The run never waits for it before its end, and no failure of it ends the run.
+    """
+
+    def __init__(self, readers: Sequence[Reader], name: str) -> None:
+        """Watch what `readers` read, of a server of this name; the first has INFO's fields."""
+        self._sources = [_Source(reader) for reader in readers]
+        self._round = 0
+        self._periods: dict[str, Any] = {}
+        self._newest: Mapping[str, Any] = {}
+        self._raw = RawReadings(name)
+        self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
+
+    def start(self) -> None:
+        """Take the first reading; the thread takes the others."""
+        for source in self._sources:
+            source.read(self._round)
+            source.first = source.last = source.latest
+        self._thread.start()
+
+    def period_ended(self, unix_ms: int) -> None:
+        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+        self._asked.put(unix_ms)
+
+    @property
+    def last_period(self) -> Mapping[str, Any]:
+        """Return the newest statistics of a period; empty before there are any."""
+        return self._newest
+
+    def finish(self, patience_s: float) -> ServerStatistics:
+        """Wait for the last reading; return what was counted over all, and in each period.
+
+        What does not come within `patience_s` is left out.
+        """
+        self._asked.put(None)
+        self._thread.join(patience_s)
+        late = ("the last reading did not come in time",) if self._thread.is_alive() else ()
+        return self._counted(late)
+
+    def so_far(self) -> ServerStatistics:
+        """Return what was counted until the newest reading, over all and in each period."""
+        return self._counted(())
+
+    def _counted(self, notes: tuple[str, ...]) -> ServerStatistics:
+        overall = _merged(source.overall() for source in self._sources)
+        if notes:
+            overall["notes"] = [*overall.get("notes", ()), *notes]
+        return ServerStatistics({"overall": overall, **self._periods}, self._raw.by_time_ns())
+
+    def _read(self) -> None:
+        try:
+            while (unix_ms := self._next_period()) is not None:
+                self._newest = self._periods[str(unix_ms)] = self._read_period()
+                self._raw.add(time.time_ns(), self._sources[0].latest.raw)
+        finally:
+            for source in self._sources:
+                source.reader.close()
+
+    def _read_period(self) -> dict[str, Any]:
+        """Return what was counted since the last round; of longer only where no reader has less."""
+        before = [source.last_round for source in self._sources]
+        self._round += 1
+        parts = [source.read(self._round) for source in self._sources]
+        return _merged(
+            part if began == max(before) else {"notes": part.get("notes", ())}
+            for part, began in zip(parts, before, strict=True)
+        )
+
+    def _next_period(self) -> int | None:
+        """Wait for the newest period to read; those that a slow server missed are part of it."""
+        newest = self._asked.get()
+        while newest is not None and not self._asked.empty():
+            following = self._asked.get()
+            if following is None:
+                self._asked.put(None)  # the end comes after the newest period
+                break
+            newest = following
+        return newest
+
+
+class WatchOfSeveral:
+    """A `StatisticsWatch` of several servers; statistics by period are the first one's."""
+
+    def __init__(self, watches: Sequence[StatisticsWatch]) -> None:
+        """Watch each of them."""
+        self._watches = watches
+
+    def start(self) -> None:
+        """Take all first readings."""
+        for watch in self._watches:
+            watch.start()
+
+    def period_ended(self, unix_ms: int) -> None:
+        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+        for watch in self._watches:
+            watch.period_ended(unix_ms)
+
+    @property
+    def last_period(self) -> Mapping[str, Any]:
+        """Return the newest statistics of a period, of the first server."""
+        return self._watches[0].last_period
+
+    def so_far(self) -> ServerStatistics:
+        """Return what is known by now; nothing is waited for."""
+        return _together([watch.so_far() for watch in self._watches])
+
+    def finish(self, patience_s: float) -> ServerStatistics:
+        """Wait for the last readings."""
+        until_s = time.monotonic() + patience_s
+        return _together(
+            [watch.finish(max(0.0, until_s - time.monotonic())) for watch in self._watches]
+        )
+
+
+def _together(statistics: Sequence[ServerStatistics]) -> ServerStatistics:
+    raw = {at_ns: of for one in statistics for at_ns, of in one.raw.items()}
+    return ServerStatistics(
+        periods=statistics[0].periods,
+        raw=dict(sorted(raw.items())),
+        each=[one.periods["overall"] for one in statistics],
+    )

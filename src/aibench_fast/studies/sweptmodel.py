@@ -8,8 +8,7 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
-from aibench_fast.protocols.redisai.leastbatch import check_workers
-from aibench_fast.protocols.redisai.model import StoredModel
+from aibench_fast.protocols.redisai.model import StoredModel, check_workers
 from aibench_fast.results.events import ignore
 from aibench_fast.studies.events import Note, StudyObserver
 from aibench_fast.studies.grid import Cell

@@ -12,10 +12,15 @@ from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
 from aibench_fast.protocols.openinference.http.client import HttpClient
 from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
-from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
-from aibench_fast.protocols.session import AskedKind, Plan, Workload, native_tls
-from aibench_fast.protocols.statistics import Reader
+from aibench_fast.protocols.session import (
+    AskedKind,
+    Output,
+    Plan,
+    ServerRecord,
+    Workload,
+    native_tls,
+)
+from aibench_fast.protocols.statistics import NoStatistics, Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import STRINGS, split_strings
 

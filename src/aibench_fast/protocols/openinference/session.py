@@ -21,10 +21,8 @@ from aibench_fast.protocols.openinference.readers import extensions_of, readers
 from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, SharedMemory
 from aibench_fast.protocols.openinference.sharedoutputs import SharedOutputs
 from aibench_fast.protocols.openinference.sharedtensors import SharedTensors
-from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.serverwatch import NoStatistics, ServerWatch, StatisticsWatch
-from aibench_fast.protocols.session import HURRY_S, Workload
-from aibench_fast.protocols.statistics import Reader
+from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord, Workload
+from aibench_fast.protocols.statistics import NoStatistics, Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
 
 _LEAST_PATIENCE_S = 1.0

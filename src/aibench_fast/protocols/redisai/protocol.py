@@ -69,13 +69,13 @@ class RedisAi(ServerProtocol):
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
         """One, or as many as fill the batches that models wait for."""
-        from aibench_fast.protocols.redisai.servers import least_workers
+        from aibench_fast.protocols.redisai.session import least_workers
 
         return least_workers(self._settings, kinds)
 
     def find_servers(self) -> "FoundServers":
         """Return the servers, of a cluster its primaries."""
-        from aibench_fast.protocols.redisai.servers import RedisAiServers
+        from aibench_fast.protocols.redisai.session import RedisAiServers
 
         return RedisAiServers(self._settings)
 

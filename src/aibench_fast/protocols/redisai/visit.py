@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.record import Output, ServerRecord
-from aibench_fast.protocols.redisai.cluster import RedisCluster
+from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
@@ -29,18 +28,17 @@ from aibench_fast.protocols.redisai.connection import (
     known_commands,
     text,
 )
-from aibench_fast.protocols.redisai.leastbatch import (
+from aibench_fast.protocols.redisai.model import (
+    StoredModel,
     check_workers,
     company,
+    model_refused,
     most_waiting,
     requests_in_batch,
 )
-from aibench_fast.protocols.redisai.model import StoredModel, model_refused
-from aibench_fast.protocols.redisai.redirects import SlotQuestions
 from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
-from aibench_fast.protocols.redisai.request import Request
-from aibench_fast.protocols.redisai.strings import STRING_DTYPE, our_dtype
-from aibench_fast.protocols.session import HURRY_S
+from aibench_fast.protocols.redisai.request import STRING_DTYPE, Request, our_dtype
+from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, describe
 
