@@ -36,7 +36,7 @@ from aibench_fast import RunConfig, ServerAddress
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.results.trend import MAX_P, trend_p
+from aibench_fast.results.significance import MAX_P, trend_p
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.triton import Mobilenet, TritonServer
 

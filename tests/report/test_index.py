@@ -20,10 +20,9 @@ from resultfiles import go_document, our_result, token_result, write
 from aibench_fast.report import content, html
 from aibench_fast.report import page as page_module
 from aibench_fast.results import folder as folder_module
-from aibench_fast.results import index, reading
+from aibench_fast.results import index
 from aibench_fast.results.folder import Loaded, load
-from aibench_fast.results.index import MIN_FILES, NAME, read_by_index
-from aibench_fast.results.reading import ReadFile, read_files
+from aibench_fast.results.index import MIN_FILES, NAME, ReadFile, read_by_index, read_files
 
 AGED_NS = 1_700_000_000 * 10**9
 FILES = 6
@@ -196,8 +195,7 @@ def test_another_process_may_read_the_folder_meanwhile(many: Folder) -> None:
     (many.path / "4.json").unlink()
     program = (
         "import pathlib, sys\n"
-        "from aibench_fast.results.index import read_by_index\n"
-        "from aibench_fast.results.reading import read_files\n"
+        "from aibench_fast.results.index import read_by_index, read_files\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "print(len(read_by_index(folder, sorted(folder.glob('*.json')), read_files)))\n"
     )
@@ -233,7 +231,7 @@ def test_files_are_read_by_several_processes_as_by_one(
     write(many.path, "half.json", {})
     files = sorted(many.path.glob("*.json"))
     by_one = read_files(files)
-    monkeypatch.setattr(reading, "SHARE", 3)
+    monkeypatch.setattr(index, "SHARE", 3)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     told: list[int] = []
     assert read_files(files, told.append) == by_one

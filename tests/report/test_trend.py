@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from aibench_fast.results.trend import trend, trend_p
+from aibench_fast.results.significance import trend, trend_p
 
 
 def test_a_trend_is_as_likely_as_mann_and_kendall_say() -> None:

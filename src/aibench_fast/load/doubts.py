@@ -7,7 +7,7 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.load.verdict import MUCH_OTHERS
 from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Interval, Result
-from aibench_fast.results.trend import trend
+from aibench_fast.results.significance import trend
 
 MANY_CONNECTS = 0.1
 """The share of the workers' time above which connecting is a part of what is measured."""

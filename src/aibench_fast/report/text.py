@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aibench_fast.report.streamtext import stream_lines
-from aibench_fast.results.connections import connection_words, reply_words, window_words
 from aibench_fast.results.events import (
     BurnInComplete,
     Digesting,
@@ -18,6 +17,7 @@ from aibench_fast.results.fields import leaves
 from aibench_fast.results.figures import ClientFigures, Failure, Figures, ServerFigures
 from aibench_fast.results.forms import LAGS
 from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.notation import connection_words, reply_words, window_words
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import Interval, Outage, Result
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms

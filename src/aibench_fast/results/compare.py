@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.drift import Drift
 from aibench_fast.results.files import Cell, RunRecord, by_cell
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import least_count
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.servers import Figure
-from aibench_fast.results.significance import holm, welch_p
+from aibench_fast.results.significance import Drift, holm, welch_p
 from aibench_fast.results.streamfigures import figures_of
 
 CONFIDENCE = 0.95

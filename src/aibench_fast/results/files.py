@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.results.clientside import BUSY_THREAD, Verdict
-from aibench_fast.results.connections import connection_words, window_words
 from aibench_fast.results.fieldjson import from_json, known_values, number
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram, is_known
-from aibench_fast.results.notation import fact_text
+from aibench_fast.results.notation import connection_words, fact_text, window_words
 from aibench_fast.results.parts import Part, read_parts
 from aibench_fast.results.result import WHOLE_PERIOD, Result, ServerFacts
 from aibench_fast.results.search import Search

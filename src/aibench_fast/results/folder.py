@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import RunRecord
-from aibench_fast.results.index import MIN_FILES, read_by_index
+from aibench_fast.results.index import MIN_FILES, ReadFile, read_by_index, read_file, read_files
 from aibench_fast.results.notebook import ShownInNotebooks
-from aibench_fast.results.reading import ReadFile, read_file, read_files
 from aibench_fast.results.search import Search
 
 if TYPE_CHECKING:

@@ -1,19 +1,26 @@
-"""An index of a folder's results: what was read of each file, for as long as the file is the same.
+"""Read many result files: in several processes, and by an index that is left in their folder.
 
-It is an SQLite database in the folder, with a row for each result, and may be removed at any time.
-A row is valid while its file has the same size and time of change. The database is never changed: a
-new one takes its place, so nobody waits for a lock, and the file system need not have any. If it
-is broken, or the folder cannot be written to, the files themselves are read.
+The index has what was read of each file, for as long as the file is the same. It is an SQLite
+database in the folder, with a row for each result, and may be removed at any time. A row is valid
+while its file has the same size and time of change. The database is never changed: a new one takes
+its place, so nobody waits for a lock, and the file system need not have any. If it is broken, or
+the folder cannot be written to, the files themselves are read.
 """
 
 import dataclasses
 import json
 import os
+import pickle
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from itertools import chain
@@ -22,12 +29,19 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
-from aibench_fast.results.files import Cell, RunRecord
-from aibench_fast.results.reading import ReadFile
+from aibench_fast.results.files import (
+    Cell,
+    RunRecord,
+    SearchOfResults,
+    SummaryOfResults,
+    read_record,
+)
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import ServerUse
 
+SHARE = 1000
+"""Files for one process, about a second's work; fewer are not worth starting one."""
 NAME = ".aibench-fast-index.sqlite"
 MIN_FILES = 200
 """Fewer are read as fast as an index is."""
@@ -35,6 +49,69 @@ SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again without another time of change."""
 LAYOUT = "3"
 """Another if the same file would be read into another row."""
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """A file that was read: a result, or the reason why it is not one."""
+
+    record: RunRecord | None = None
+    reason: str = ""
+    is_summary: bool = False
+    """Whether it summarises several results."""
+    search: Search | None = None
+    """The search, if it is one."""
+
+
+def read_file(path: Path) -> ReadFile:
+    """Read one file."""
+    try:
+        return ReadFile(read_record(path))
+    except SearchOfResults as error:
+        return ReadFile(None, str(error), is_summary=True, search=error.search)
+    except SummaryOfResults as error:
+        return ReadFile(None, str(error), is_summary=True)
+    except ConfigError as error:
+        return ReadFile(None, str(error))
+
+
+def read_files(
+    paths: Sequence[Path], done: Callable[[int], None] = lambda files: None
+) -> list[ReadFile]:
+    """Read files in order; call `done` with how many more were read."""
+    found: list[ReadFile] = []
+    for share in _read_shares(paths):
+        found += share
+        done(len(share))
+    return found
+
+
+def _read_shares(paths: Sequence[Path]) -> Iterator[list[ReadFile]]:
+    shares = [paths[first : first + SHARE] for first in range(0, len(paths), SHARE)]
+    processes = min(len(shares), len(os.sched_getaffinity(0)))
+    if processes < 2:
+        yield from ([read_file(path)] for path in paths)
+        return
+    with ThreadPoolExecutor(processes) as pool:
+        yield from pool.map(_read_elsewhere, shares)
+
+
+def _read_elsewhere(paths: Sequence[Path]) -> list[ReadFile]:
+    """Read files in a new process, which shares no threads or locks with this one."""
+    program = f"from {__name__} import read_for_parent; read_for_parent()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps(paths), stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    found: list[ReadFile] = pickle.loads(done.stdout)
+    return found
+
+
+def read_for_parent() -> None:
+    """Run in that process: read the paths from stdin, write what was read to stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    paths = pickle.load(sys.stdin.buffer)
+    pickle.dump([read_file(path) for path in paths], sys.stdout.buffer)
 
 
 class FileState(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any
 from aibench_fast.results.files import RunRecord, record_of
 from aibench_fast.results.histogram import is_known
 from aibench_fast.results.result import Result
+from aibench_fast.results.significance import trend
 from aibench_fast.results.streamfigures import figures_of
-from aibench_fast.results.trend import trend
 
 LEVEL = 0.95
 # Student's t at 97.5 %, by degrees of freedom from 1 on: for so few runs that none of them is far

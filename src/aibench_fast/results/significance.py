@@ -1,12 +1,28 @@
-"""The likelihood of a difference of means by chance, alone and among several."""
+"""The likelihood of differences by chance: of two means, of a trend, of a machine's drift."""
 
 import math
-from collections.abc import Sequence
-from statistics import NormalDist, fmean, variance
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from statistics import NormalDist, fmean, median, variance
+
+from aibench_fast.results.files import RunRecord
 
 _LEAST_FRACTION = 1e-300
 _PRECISION = 1e-14
 _MAX_TERMS = 10_000
+MIN_VALUES = 6
+"""Fewer can fall or rise throughout by chance."""
+MAX_P = 0.01
+LEAST_SHOWN_P = 1e-9
+MIN_CHANGE = 0.05
+"""A rise or fall below this share does not matter, however sure it is."""
+MAX_DRIFT_P = 0.2
+"""Slopes that are likelier by chance are ignored. A missed slope may cause a false alarm; one too
+many only makes the test less sharp."""
+
+Runs = Sequence[RunRecord]
 
 
 def welch_p(a: Sequence[float], b: Sequence[float], known_variance: float = 0.0) -> float:
@@ -80,3 +96,99 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = largest
     return corrected
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A rise or fall that is not by chance, and large enough to matter."""
+
+    change: float
+    """A share: the median of the last third of the values over that of the first, less 1."""
+    p: float
+
+    @property
+    def shown_p(self) -> str:
+        """Its likelihood by chance, in words."""
+        return f"p {self.p:.1g}" if self.p >= LEAST_SHOWN_P else f"p below {LEAST_SHOWN_P:g}"
+
+
+def trend(values: Sequence[float]) -> Trend | None:
+    """Return the trend of values in the order that they were measured, or None."""
+    if len(values) < MIN_VALUES:
+        return None
+    # By thirds: the first and the last value alone are as noisy as any.
+    third = len(values) // 3
+    before, after = median(values[:third]), median(values[-third:])
+    change = after / before - 1 if before else 0.0
+    p = trend_p(values)
+    return Trend(change, p) if p < MAX_P and abs(change) >= MIN_CHANGE else None
+
+
+def trend_p(values: Sequence[float]) -> float:
+    """Return the likelihood of so steady a rise or fall by chance: Mann-Kendall, two-sided, normal.
+
+    H. B. Mann, "Nonparametric tests against trend", Econometrica 13, 1945. 1 for few values.
+    """
+    n = len(values)
+    if n < MIN_VALUES:
+        return 1.0
+    s = 0  # pairs that rise less pairs that fall; a run of a day has too many to go through each
+    earlier: list[float] = []
+    for value in values:
+        s += bisect_left(earlier, value) - (len(earlier) - bisect_right(earlier, value))
+        insort(earlier, value)
+    variance = n * (n - 1) * (2 * n + 5) / 18
+    z = max(0, abs(s) - 1) / math.sqrt(variance)
+    return math.erfc(z / math.sqrt(2))
+
+
+class Drift:
+    """The slope of a figure's logarithm over time that all sides of all cells share."""
+
+    def __init__(
+        self, pairs: Sequence[tuple[Runs, Runs]], value: Callable[[RunRecord], float | None]
+    ) -> None:
+        """Find it by least squares; 0 if it is not sure, or times or values are missing."""
+        self._slope = 0.0
+        known = [_logs_by_time(runs, value) for runs in chain.from_iterable(pairs)]
+        groups = [_centred(group) for group in known if len(group) > 1]
+        points = list(chain.from_iterable(groups))
+        spread = sum(time**2 for time, _ in points)
+        degrees = len(points) - len(groups) - 1
+        if spread == 0 or degrees < 1:
+            return
+        slope = sum(time * log for time, log in points) / spread
+        left = sum((log - slope * time) ** 2 for time, log in points) / degrees
+        if left == 0 or student_p(slope / math.sqrt(left / spread), degrees) < MAX_DRIFT_P:
+            self._slope = slope
+
+    def between(self, a: Runs, b: Runs) -> float:
+        """Return the logarithm of the ratio of B to A that the drift alone would cause.
+
+        At most the drift over the longer side: how it continued between two days is unknown.
+        """
+        if not self._slope:
+            return 0.0
+        times_a, times_b = _times(a), _times(b)
+        if not times_a or not times_b:
+            return 0.0
+        apart = fmean(times_b) - fmean(times_a)
+        longest = max(max(times) - min(times) for times in (times_a, times_b))
+        return self._slope * math.copysign(min(abs(apart), longest), apart)
+
+
+def _times(runs: Runs) -> list[int]:
+    return [run.start_unix_ms for run in runs if run.start_unix_ms is not None]
+
+
+def _logs_by_time(
+    runs: Runs, value: Callable[[RunRecord], float | None]
+) -> list[tuple[float, float]]:
+    """Return when each run began and its value's logarithm, of runs that have both."""
+    pairs = [(run.start_unix_ms, value(run)) for run in runs]
+    return [(time, math.log(one)) for time, one in pairs if time is not None and one is not None]
+
+
+def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    means = [fmean(column) for column in zip(*points, strict=True)]
+    return [(time - means[0], log - means[1]) for time, log in points]
