@@ -368,6 +368,37 @@ def test_a_prompt_of_a_mix_that_is_none(cli: Cli, tmp_path: Path) -> None:
     assert "bad.jsonl, line 2: " in refused(cli, "--mix", "mix.toml")
 
 
+FILES = {
+    "prompts": {"text": "a"},
+    "conversations": {"text": "a", "session": 1, "answer": "b"},
+    "trace": {"timestamp": 0, "input_length": 9, "output_length": 1, "hash_ids": [1]},
+}
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_a_file_is_read_once_before_a_run(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """A long one takes seconds to parse. It is opened again for its digest, and after a change."""
+    file = tmp_path / "p.jsonl"
+    opened, usual = [], Path.open
+
+    def noted(path: Path, *arguments: Any, **named: Any) -> Any:
+        opened.append(path.name)
+        return usual(path, *arguments, **named)
+
+    option = "--trace" if form == "trace" else "--prompts"
+    with token_server(lambda _: STREAM) as server:
+        for lines in (1, 2):
+            file.write_text(f"{json.dumps(FILES[form])}\n" * lines)
+            with monkeypatch.context() as patched:
+                patched.setattr(Path, "open", noted)
+                done = cli("run", "--url", server.address + CHAT, option, file, "--model", "m")
+            assert done.returncode == 0, done.stderr
+            assert opened.count(file.name) == 2 * lines
+    assert len(server.asked) == 5  # with two on trial
+
+
 def test_messages_for_plain_completions(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"messages": []}\n')
     words = refused(cli, "--prompts", "p.jsonl", "--model", "m", path=PLAIN)

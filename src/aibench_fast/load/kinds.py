@@ -106,7 +106,7 @@ class InputTensor:
         ConfigError if the file is not a tensor file.
         """
         if self.is_trace and self.file is not None:
-            return trace.count(self.file)
+            return len(trace.read(self.file))
         if self.is_prompts and self.file is not None:
             return len(conversations.read(self.file))
         if self.drawn is not None:
@@ -117,7 +117,7 @@ class InputTensor:
             most_bytes = MAX_GENERATED_TEXT_BYTES if self.is_strings else MAX_GENERATED_BYTES
             return max(1, min(MAX_GENERATED_TENSORS, most_bytes // self.tensor_bytes))
         if self.is_strings:
-            return strings.count_in_file(self.file, self.shape)
+            return len(strings.read(self.file, self.shape))
         return tensorfile.check(self.file, self.shape, self.dtype)
 
 

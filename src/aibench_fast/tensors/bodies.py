@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.tensors.strings import JSONL_SUFFIX, MAX_FILE_BYTES, Strings
+from aibench_fast.tensors.strings import JSONL_SUFFIX, MAX_FILE_BYTES
 
 
 def are_lines(path: Path) -> bool:
@@ -58,16 +58,11 @@ def _no_line(path: Path) -> ConfigError:
     return ConfigError(f"{path} has no lines; each line is a request")
 
 
-def read(path: Path) -> Strings:
-    """Read the bodies into memory: each line of a .jsonl file, or each file whole.
+def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
+    """Return the bodies with the number of each one's line, or file.
 
     ConfigError if a file cannot be read, if all are larger than allowed, or if there is none.
     """
-    return Strings([one] for _, one in numbered(path))
-
-
-def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
-    """Return the bodies with the number of each one's line, or file; ConfigError as `read`."""
     files = files_of(path)
     try:
         size_bytes = sum(file.stat().st_size for file in files)

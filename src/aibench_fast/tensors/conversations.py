@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors import bodies
+from aibench_fast.tensors.readonce import read_once, state_of
 from aibench_fast.tensors.strings import Strings
 from aibench_fast.tensortype import joined_strings
 
@@ -84,7 +85,7 @@ def line_of(file: Path, prompts: Strings | Conversations, place: int) -> int:
     """Return the number of the line in its file, from 1 on, that a prompt comes from."""
     if isinstance(prompts, Conversations):
         return prompts.number(place)
-    return bodies.line_of(file, place)
+    return bodies.numbered(file)[place][0]
 
 
 def _messages(fields: Mapping[str, Any], before: list[Any]) -> list[Any]:
@@ -97,14 +98,19 @@ def read(file: Path) -> Strings | Conversations:
     """Read a file of prompts; those without sessions stay as they lie.
 
     Lines with equal `session` are the turns of a conversation, and any other line is one by itself.
-    ConfigError as of `bodies.read`, or where a turn is wrong, by its line.
+    ConfigError as of `bodies.numbered`, or where a turn is wrong, by its line.
     """
+    return _read(file, state_of(bodies.files_of(file)))
+
+
+@read_once
+def _read(file: Path, state: object) -> Strings | Conversations:
     sessions: dict[object, list[Turn]] = {}
     for turn, session in _turns(file):
         key = object() if session is None else json.dumps(session)
         sessions.setdefault(key, []).append(turn)
     if not any(isinstance(key, str) for key in sessions):
-        return bodies.read(file)
+        return Strings([turn.text] for (turn,) in sessions.values())
     for turns in sessions.values():
         _check(f"`prompts` {file}, line ", turns)
     return Conversations([*sessions.values()])

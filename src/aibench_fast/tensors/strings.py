@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.tensors.readonce import read_once, state_of
 from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensortype import STRINGS, describe, joined_strings
 
@@ -54,11 +55,6 @@ class Strings:
         return b"".join(self._data[self._ends[n] : self._ends[n + 1]] for n in places)
 
 
-def count_in_file(path: Path, shape: Sequence[int]) -> int:
-    """Return the number of tensors of this shape in a file; ConfigError as `read`."""
-    return sum(1 for _ in _tensors_of(path, shape))
-
-
 def read(path: Path, shape: Sequence[int]) -> Strings:
     """Read a file of tensors of this shape, without a batch dimension.
 
@@ -67,6 +63,11 @@ def read(path: Path, shape: Sequence[int]) -> Strings:
 
     ConfigError if it cannot be read, has no tensor, or has an invalid line.
     """
+    return _read(path, tuple(shape), state_of(files_of(path)))
+
+
+@read_once
+def _read(path: Path, shape: Sequence[int], state: object) -> Strings:
     return Strings(_tensors_of(path, shape))
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors.prompts import read_tokenizer
+from aibench_fast.tensors.readonce import read_once, state_of
 from aibench_fast.tensors.strings import WORDS
 from aibench_fast.tensortype import joined_strings
 
@@ -47,11 +48,11 @@ class Trace:
     """
 
     def __init__(self, file: Path, seed: int, tokenizer: Path | None = None) -> None:
-        """Read the trace; ConfigError names the line that is wrong, and how.
+        """Read the trace; ConfigError as `read`.
 
         ConfigError too if the tokenizer cannot be read, or has too few words of one token.
         """
-        self._lines = [*read_lines(file)]
+        self._lines = read(file)
         words = WORDS if tokenizer is None else _single(tokenizer)
         of_byte = [words[byte % len(words)] for byte in range(256)]
 
@@ -86,22 +87,26 @@ class Trace:
         return json.dumps({"text": " ".join(words), "max_tokens": line.output_tokens}).encode()
 
 
-def count(file: Path) -> int:
-    """Return the number of requests of a trace; ConfigError as `Trace`."""
-    return sum(1 for _ in read_lines(file))
-
-
 def read_arrivals(file: Path, speed: float) -> "array[int]":
     """Return when each request is due, `speed` times as fast as recorded.
 
-    In nanoseconds after the first one. ConfigError as `Trace`.
+    In nanoseconds after the first one. ConfigError as `read`.
     """
-    times_ms = [line.timestamp_ms for line in read_lines(file)]
+    times_ms = [line.timestamp_ms for line in read(file)]
     return array("q", [round((one - times_ms[0]) * NS_PER_MS / speed) for one in times_ms])
 
 
-def read_lines(file: Path) -> Iterator[Line]:
-    """Yield the requests of a trace; ConfigError as `Trace`."""
+def read(file: Path) -> Sequence[Line]:
+    """Return the requests of a trace; ConfigError names the line that is wrong, and how."""
+    return _read(file, state_of([file]))
+
+
+@read_once
+def _read(file: Path, state: object) -> Sequence[Line]:
+    return [*_lines(file)]
+
+
+def _lines(file: Path) -> Iterator[Line]:
     before = None
     try:
         with file.open("rb") as lines:
