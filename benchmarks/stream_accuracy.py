@@ -19,17 +19,10 @@ from typing import Any
 import numpy as np
 
 from aibench_fast.protocols.address import http_address
-from aibench_fast.server.tokenlog import read_log
+from aibench_fast.server.tokenlog import Matched, Records, match, read_log
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 from benchmarks.perf import programs, stream_clients
-from benchmarks.perf.event_logs import (
-    Matched,
-    Records,
-    closed_loop_tokens_per_s,
-    match,
-    read_bare_log,
-    since,
-)
+from benchmarks.perf.event_logs import closed_loop_tokens_per_s, read_bare_log, since
 
 US_PER_S, NS_PER_US, MB = 1e6, 1e3, 1e6
 OUR_LOG, SERVER_LOG = "events.npy", "server.log"

@@ -1,46 +1,21 @@
-"""The events of streams as a server wrote them, held against a client's times of them.
+"""Times of streams from the logs of their events, a server's or a client's.
 
-A server's log has the time right before each event was sent, a client's log when it came, by one
-clock. The n-th event of a request is the same in both. A request is known by the client's port and
-its ordinal on that connection; a port may have had several connections, one after another.
+A request is known by the client's port and its ordinal on that connection; a port may have had
+several connections, one after another.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aibench_fast.server.tokenlog import CAME, DONE, TOKEN
+from aibench_fast.server.tokenlog import CAME, DONE, TOKEN, Numbers, Records, match
 
 BARE_RECORD = np.dtype([("port", "<u2"), ("flags", "<u2"), ("request", "<u4"), ("came_ns", "<i8")])
 """Of the bare loop, which knows no flags but CAME: when it sent the request itself."""
 NS_PER_S = 1_000_000_000
-_REQUEST_BITS, _EVENT_BITS = 22, 20
-_TIME_BITS = 46  # 19 hours
-
-Records = npt.NDArray[Any]
-Numbers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Matched:
-    """The events that both logs have, request by request."""
-
-    wrote: Records
-    """The server's records."""
-    came_ns: Numbers
-    """When the client says that each came."""
-    lost: int
-    """Events of the server that the client does not have."""
-    unknown: int
-    """Events of the client that the server does not have."""
-
-    @property
-    def errors_ns(self) -> Numbers:
-        """How late the client's time of each event is."""
-        return np.asarray(self.came_ns - self.wrote["at_ns"])
+_REQUEST_BITS = 22
 
 
 @dataclass(frozen=True)
@@ -65,22 +40,6 @@ def since(server: Records, from_ns: int) -> Records:
     connections = _connections(server)
     _, first = np.unique(connections, return_index=True)
     return server[server["at_ns"][first][connections] >= from_ns]
-
-
-def match(server: Records, client: Records) -> Matched:
-    """Hold each of the client's events against the server's own record of it."""
-    connections = _connections(server)
-    is_event = (server["flags"] & CAME) == 0
-    theirs = _keys(connections[is_event], server["request"][is_event])
-    events = client[(client["flags"] & CAME) == 0]
-    ours = _keys(_known_connections(server, connections, events), events["request"])
-    _, at_server, at_client = np.intersect1d(theirs, ours, return_indices=True)
-    return Matched(
-        wrote=server[is_event][at_server],
-        came_ns=events["came_ns"][at_client],
-        lost=len(theirs) - len(at_server),
-        unknown=len(ours) - len(at_client),
-    )
 
 
 def as_bare_loop_saw(server: Records, bare: Records) -> Records:
@@ -147,31 +106,3 @@ def _connections(server: Records) -> Numbers:
     numbers = np.empty(len(server), np.int64)
     numbers[order] = np.cumsum(begins) - 1
     return numbers
-
-
-def _known_connections(server: Records, connections: Numbers, events: Records) -> Numbers:
-    """Number the connection of each event of a client: the last of its port that had begun.
-
-    -1: the server does not know it.
-    """
-    _, first = np.unique(connections, return_index=True)
-    ports, starts_ns = server["port"][first].astype(np.int64), server["at_ns"][first]
-    base_ns = min(starts_ns.min(), events["came_ns"].min())
-    began = (ports << _TIME_BITS) | (starts_ns - base_ns)
-    came = (events["port"].astype(np.int64) << _TIME_BITS) | (events["came_ns"] - base_ns)
-    order = np.argsort(began)
-    at = np.searchsorted(began[order], came, side="right") - 1
-    is_known = (at >= 0) & (ports[order][at] == events["port"])
-    return np.where(is_known, connections[first][order][at], -1)
-
-
-def _keys(connections: Numbers, requests: Records) -> Numbers:
-    """Return a number for each event: of its connection, its request, its place in that."""
-    of_request = (connections << _REQUEST_BITS) | requests
-    order = np.argsort(of_request, kind="stable")
-    ordered = of_request[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    places = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
-    keys = np.empty(len(ordered), np.int64)
-    keys[order] = (ordered << _EVENT_BITS) | places
-    return keys

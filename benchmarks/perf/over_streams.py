@@ -11,16 +11,11 @@ from statistics import median
 
 import numpy as np
 
-from aibench_fast.server.tokenlog import read_log
+from aibench_fast.server.tokenlog import Records, read_log
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 from benchmarks.perf import stream_clients
 from benchmarks.perf.bench import Bench
-from benchmarks.perf.event_logs import (
-    Records,
-    as_bare_loop_saw,
-    closed_loop_tokens_per_s,
-    streams_of,
-)
+from benchmarks.perf.event_logs import as_bare_loop_saw, closed_loop_tokens_per_s, streams_of
 from benchmarks.perf.row import Row, alternate
 from benchmarks.perf.stream_clients import (
     OUTPUT_TOKENS,

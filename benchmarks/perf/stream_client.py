@@ -16,8 +16,8 @@ import numpy as np
 from aibench_fast import _core
 from aibench_fast.load.runner import PreparedRun
 from aibench_fast.results.events import ignore
+from aibench_fast.server.tokenlog import DONE, Records
 from benchmarks.perf import stream_clients
-from benchmarks.perf.event_logs import DONE, Records
 
 
 def main() -> None:

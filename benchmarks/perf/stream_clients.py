@@ -19,7 +19,8 @@ from aibench_fast.protocols.address import http_address
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.results.events import ignore
 from aibench_fast.results.result import Result
-from benchmarks.perf.event_logs import Records, read_bare_log
+from aibench_fast.server.tokenlog import Records
+from benchmarks.perf.event_logs import read_bare_log
 from benchmarks.perf.programs import ROOT, cost_of, output_of
 
 CHAT = "/v1/chat/completions"

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from aibench_fast.server.tokenlog import CAME, CONTENT, DONE, REASONING, RECORD, ROLE
+from aibench_fast.server.tokenlog import (
+    CAME,
+    CONTENT,
+    DONE,
+    REASONING,
+    RECORD,
+    ROLE,
+    Records,
+    match,
+)
 from benchmarks.perf.event_logs import (
     BARE_RECORD,
-    Records,
     as_bare_loop_saw,
     closed_loop_tokens_per_s,
-    match,
     since,
     streams_of,
 )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aibench_fast import _core
 from aibench_fast.coretypes import Endpoint, Kind, TokenPlan
@@ -16,7 +15,7 @@ from aibench_fast.errors import ServerError
 from aibench_fast.load.config import MAX_WORKERS, STREAMS_A_THREAD, default_threads
 from aibench_fast.load.runner import OTHER_FILES, allow_connections
 from aibench_fast.protocols.settings import check_within
-from aibench_fast.server.tokenlog import TOKEN, read_log
+from aibench_fast.server.tokenlog import TOKEN, Numbers, Records, match, read_log
 from aibench_fast.server.tokenserver import CHAT, Simulation, TokenServer
 from aibench_fast.studies.selfcheck import Machine, look_at_machine
 
@@ -164,7 +163,7 @@ def _step(streams: int, threads: int) -> StreamStep:
         with TokenServer(simulation) as server:
             found, snapshot = _read(server, streams, threads)
         sent = read_log(Path(folder) / "log")
-    server_ns, client_ns, gap_ns = _matched(sent, found)
+    server_ns, client_ns, gap_ns = _tokens(sent, found)
     if len(client_ns) == 0:
         raise ServerError(f"the client read no token of {streams} streams")
     errors_ms = (client_ns - server_ns) / NS_PER_MS
@@ -180,7 +179,7 @@ def _step(streams: int, threads: int) -> StreamStep:
     )
 
 
-def _read(server: TokenServer, streams: int, threads: int) -> tuple[NDArray[Any], Any]:
+def _read(server: TokenServer, streams: int, threads: int) -> tuple[Records, Any]:
     """Read streams for SECONDS; return the log of their events and the figures."""
     bodies = [*_bodies(server.simulation.model)]
     head = (
@@ -223,24 +222,11 @@ def _bodies(model: str) -> Iterator[bytes]:
         ).encode()
 
 
-def _matched(sent: NDArray[Any], came: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+def _tokens(sent: Records, came: Records) -> tuple[Numbers, Numbers, float]:
     """Return when each token was sent and came, and the server's mean time between two tokens."""
-    sent, came = (
-        one[((one["flags"] & TOKEN) != 0) & (one["request"] >= WARM_UP_REQUESTS)]
-        for one in (sent, came)
-    )
-    sent_keys, sent = _in_order(sent, "at_ns")
-    came_keys, came = _in_order(came, "came_ns")
-    _, at, to = np.intersect1d(sent_keys, came_keys, return_indices=True)
-    is_next = np.diff(sent_keys) == 1
-    gap_ns = float(np.diff(sent["at_ns"])[is_next].mean()) if is_next.any() else 0.0
-    return sent["at_ns"][at], came["came_ns"][to], gap_ns
-
-
-def _in_order(records: NDArray[Any], time: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return records by stream, each with a number of its own: of its stream, and its place."""
-    records = records[np.lexsort((records[time], records["request"], records["port"]))]
-    streams = (records["port"].astype(np.int64) << 32) | records["request"]
-    starts = np.flatnonzero(np.diff(streams, prepend=-1))
-    places = np.arange(len(streams)) - np.repeat(starts, np.diff(starts, append=len(streams)))
-    return (streams << 12) | places, records
+    found = match(sent, came)
+    wrote = found.wrote
+    counts = ((wrote["flags"] & TOKEN) != 0) & (wrote["request"] >= WARM_UP_REQUESTS)
+    sent_ns = wrote["at_ns"][counts]
+    gaps_ns = np.diff(sent_ns)[np.diff(found.requests[counts]) == 0]
+    return sent_ns, found.came_ns[counts], float(gaps_ns.mean()) if len(gaps_ns) else 0.0
