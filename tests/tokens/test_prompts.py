@@ -700,6 +700,7 @@ def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
         )  # fmt: skip
         done = cli(*words)
         assert done.returncode == 0, done.stderr
+        assert "1 workers, prompt tokens 4, output tokens 2, run 1: " in done.stdout
         asked = len(server.asked)
         again = cli(*words, "--dry-run")
         assert len(server.asked) == asked

@@ -42,8 +42,8 @@ class Cell:
 
     @property
     def lengths(self) -> dict[str, str]:
-        """Return the lengths that the cell has, by their names in file names."""
-        given = {"prompttokens": self.prompt_tokens, "outputtokens": self.output_tokens}
+        """Return the lengths that the cell has, by what they are of."""
+        given = {"prompt tokens": self.prompt_tokens, "output tokens": self.output_tokens}
         return {name: described_range(one) for name, one in given.items() if one is not None}
 
     @property
@@ -64,7 +64,7 @@ class Cell:
             f"{server}_{suffix}_{device}_run_{self.run}_workers_{self.workers}"
             f"_autobatching_{self.autobatching}_tensorbatchsize_{self.batch_size}"
             f"_rate_{self.limit_rps:g}"
-            + "".join(f"_{name}_{length}" for name, length in self.lengths.items())
+            + "".join(f"_{of.replace(' ', '')}_{length}" for of, length in self.lengths.items())
         )
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Cell:
         limit = f", {self.limit_rps:g} requests/s" if self.limit_rps else ""
         server = f"{self.server_name}, " if self.server_name else ""
         if self.lengths:
-            kind = ", ".join(f"{name} {length}" for name, length in self.lengths.items())
+            kind = ", ".join(f"{of} {length}" for of, length in self.lengths.items())
         else:
             kind = f"auto-batching {self.autobatching}, tensor batch {self.batch_size}"
         return f"{server}{self.workers} workers, {kind}{limit}, run {self.run}"
