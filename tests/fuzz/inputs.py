@@ -33,7 +33,7 @@ from aibench_fast.load.recorded import read_arrivals
 from aibench_fast.protocols.address import HttpAddress, grpc_address, http_address
 from aibench_fast.protocols.openinference.grpc import messages, wire
 from aibench_fast.protocols.openinference.grpc import reply as grpc_replies
-from aibench_fast.protocols.openinference.grpc.fields import header_fields
+from aibench_fast.protocols.openinference.grpc.request import header_fields
 from aibench_fast.protocols.openinference.http.client import Reply
 from aibench_fast.protocols.openinference.http.reply import plan_of
 from aibench_fast.protocols.openinference.http.request import JSON_LENGTH

@@ -13,7 +13,7 @@ from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.resolve import resolve
-from aibench_fast.protocols.openai.limits import is_limit
+from aibench_fast.protocols.openai.settings import is_limit
 from aibench_fast.results.events import ignore
 from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.result import MAX_NOT_SENT, Result

@@ -71,7 +71,7 @@ class AnyHttp(ServerProtocol):
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""
-        from aibench_fast.protocols.anyhttp.servers import AnyHttpServers
+        from aibench_fast.protocols.anyhttp.session import AnyHttpServers
 
         return AnyHttpServers(self.addresses, self.targets, self._settings)
 

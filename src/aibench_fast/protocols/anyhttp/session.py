@@ -1,6 +1,7 @@
 """The session with an HTTP endpoint, before and after a run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aibench_fast._core import LLHTTP_VERSION, judge_http
 from aibench_fast.coretypes import AnyHttpPlan, Endpoint, TokenPlan
@@ -12,6 +13,7 @@ from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
 from aibench_fast.protocols.openinference.http.client import HttpClient
 from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
+from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import (
     AskedKind,
     Output,
@@ -170,3 +172,27 @@ def _wrong(plan: AnyHttpPlan | TokenPlan, reply: HttpReply) -> str | None:
     )
     head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body)}\r\n{fields}\r\n"
     return judge_http(plan, head.encode("latin-1") + reply.body)
+
+
+class AnyHttpServers(FoundServers):
+    """Those of URLs."""
+
+    def __init__(
+        self,
+        addresses: Sequence[HttpAddress],
+        targets: Sequence[str],
+        settings: Any,
+        session: Callable[[HttpAddress, str, Any, Workload], AnyHttpSession] = AnyHttpSession,
+    ) -> None:
+        """`targets`: the path and query of each URL. `session` takes the settings."""
+        self._addresses = addresses
+        self._targets = targets
+        self._settings = settings
+        self._session = session
+        self.count = len(addresses)
+
+    def visit(self, number: int, workload: Workload) -> AnyHttpSession:
+        """Make a session with one."""
+        return self._session(
+            self._addresses[number], self._targets[number], self._settings, workload
+        )

@@ -83,13 +83,13 @@ class OpenAi(AnyHttp):
 
     def find_model(self) -> str:
         """Return the first server's only model; ConfigError where it has several, or says none."""
-        from aibench_fast.protocols.openai.models import only_model
+        from aibench_fast.protocols.openai.session import only_model
 
         return only_model(self.addresses[0], self.targets[0])
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""
-        from aibench_fast.protocols.anyhttp.servers import AnyHttpServers
+        from aibench_fast.protocols.anyhttp.session import AnyHttpServers
         from aibench_fast.protocols.openai.session import OpenAiSession
 
         session = partial(OpenAiSession, api=self.api)

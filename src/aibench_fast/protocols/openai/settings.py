@@ -1,15 +1,25 @@
-"""The settings of a run that servers of OpenAI's API alone have."""
+"""The settings of a run that servers of OpenAI's API alone have, and the limits of its `slo`."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
-from aibench_fast.protocols.openai.limits import parse_limits
 from aibench_fast.protocols.protocol import MAX_PROMPT_TOKENS
 from aibench_fast.protocols.settings import MAX_COUNT, check_range, check_within
-from aibench_fast.units import Range, described_range
+from aibench_fast.units import Range, described_range, duration_s
+
+LEAST_SPEED, MOST_SPEED = 0.001, 1000
+MS_PER_S = 1000
+NAMES = {
+    "ttft": "first_token_ns", "ttfa": "first_answer_ns", "tpot": "token_ns",
+    "latency": "latency_ns",
+}  # fmt: skip
+"""The figures that can have a limit, and what the native core calls it."""
+_LIMIT = re.compile(rf"\s*({'|'.join(NAMES)})\s*(?:=|<=?)\s*(\S+)\s*")
 
 
 class Api(StrEnum):
@@ -17,10 +27,6 @@ class Api(StrEnum):
 
     CHAT = "openai-chat"
     COMPLETIONS = "openai-completions"
-
-
-LEAST_SPEED, MOST_SPEED = 0.001, 1000
-MS_PER_S = 1000
 
 
 class StreamEnd(StrEnum):
@@ -127,3 +133,30 @@ class OpenAiSettings(AnyHttpSettings):
             )
         if self.output_tokens is not None:
             raise ConfigError("`output_tokens` with `trace`: each of its lines has output_length")
+
+
+def is_limit(words: str) -> bool:
+    """Return whether it is a limit of each request rather than a target of a search."""
+    return _LIMIT.fullmatch(words) is not None
+
+
+def parse_limits(slo: Iterable[str]) -> dict[str, float]:
+    """Return the limit in seconds of each figure; ConfigError for anything else."""
+    limits: dict[str, float] = {}
+    for words in slo:
+        match = _LIMIT.fullmatch(words)
+        if match is None:
+            raise ConfigError(
+                f"`slo` {words!r}: give a limit of each request: {', '.join(NAMES)}, such as "
+                "ttft=200ms"
+            )
+        figure, limit = match.groups()
+        if figure in limits:
+            raise ConfigError(f"`slo` {words!r}: {figure} has a limit already; give one of each")
+        try:
+            limits[figure] = duration_s(limit)
+        except ValueError as error:
+            raise ConfigError(f"`slo` {words!r}: {error}") from error
+        if not limits[figure] > 0:
+            raise ConfigError(f"`slo` {words!r}: it has to be above 0")
+    return limits

@@ -1,4 +1,4 @@
-"""A model's metadata: the names, datatypes and shapes of its inputs and outputs."""
+"""A model's metadata, and the inputs of a run by it: names, datatypes and shapes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.openinference.client import Client, Refusal, Refused
-from aibench_fast.protocols.openinference.datatypes import (
+from aibench_fast.protocols.openinference.tensors import (
     FREE,
     TensorMetadata,
     our_dtype,
     their_datatype,
 )
-from aibench_fast.protocols.protocol import InputSpec
+from aibench_fast.protocols.protocol import InputSpec, KindSpec
 from aibench_fast.tensortype import STRINGS
 
 SHOWN_MODELS = 10
@@ -141,3 +141,53 @@ def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     return len(shape) == len(wanted) and all(
         other in (FREE, length) for length, other in zip(shape, wanted, strict=True)
     )
+
+
+def model_inputs(
+    client: Client, version: str | None, kinds: Sequence[KindSpec]
+) -> list[Sequence[InputSpec]]:
+    """Return the inputs of each kind with names, shapes and dtypes as the models have them.
+
+    ServerError and ConfigError as `ServerProtocol.model_inputs`.
+    """
+    models = {
+        name: ask_model(
+            client,
+            name,
+            version,
+            inputs_are_given=all(
+                one.name and one.shape and one.dtype
+                for kind in kinds
+                for one in (kind.inputs if kind.model == name else ())
+            ),
+        )
+        for name in dict.fromkeys(kind.model for kind in kinds)
+    }
+    return [_resolved(kind, models[kind.model]) for kind in kinds]
+
+
+def _resolved(kind: KindSpec, model: ModelMetadata) -> Sequence[InputSpec]:
+    if len(kind.inputs) == 1 and kind.inputs[0].name is None:
+        if not model.inputs:
+            raise ConfigError(
+                f"the server does not say which inputs the model {model.name} takes: {GIVE}"
+            )
+        if len(model.inputs) > 1:
+            described = ", ".join(map(str, model.inputs))
+            raise ConfigError(
+                f"the model {model.name} has {len(model.inputs)} inputs: {described}; give "
+                "`inputs` for each that is to be sent"
+            )
+        return [resolve_input(kind.inputs[0], model.inputs[0], kind.batch_size)]
+    given = [str(one.name) for one in kind.inputs]
+    for name in given:
+        if given.count(name) > 1:
+            raise ConfigError(f"`inputs` {name} is given more than once")
+    if not model.inputs:  # the trial decides
+        return kind.inputs
+    named = {one.name: one for one in model.inputs}
+    if not named.keys() >= set(given):
+        raise ConfigError(
+            f"`inputs` {', '.join(given)}: the model {model.name} takes {', '.join(named)}"
+        )
+    return [resolve_input(one, named[str(one.name)], kind.batch_size) for one in kind.inputs]

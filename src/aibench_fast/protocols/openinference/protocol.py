@@ -65,7 +65,7 @@ class OpenInference(ServerProtocol):
 
     def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
         """Return the inputs as the first server describes them; ServerError and ConfigError."""
-        from aibench_fast.protocols.openinference.modelinputs import model_inputs
+        from aibench_fast.protocols.openinference.model import model_inputs
 
         settings = self._settings
         with self._connect(self.addresses[0], settings.patience_s) as client:
@@ -73,13 +73,13 @@ class OpenInference(ServerProtocol):
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""
-        from aibench_fast.protocols.openinference.servers import OpenInferenceServers
+        from aibench_fast.protocols.openinference.session import OpenInferenceServers
 
         return OpenInferenceServers(self._connect, self.addresses, self._settings, self._encoding)
 
     def read_statistics(self, model: str) -> "ServerReading":
         """Return a model's counters of the first server; ServerError where it has none."""
-        from aibench_fast.protocols.openinference.readers import read_now
+        from aibench_fast.protocols.openinference.statistics import read_now
 
         return read_now(self._connect, self.addresses[0], self._settings, model)
 
@@ -143,7 +143,6 @@ class OpenInferenceOverGrpc(OpenInference):
 
     @property
     def _connect(self) -> "Connect":
-        from aibench_fast.protocols.openinference.grpc.client import GrpcClient
-        from aibench_fast.protocols.openinference.grpc.stream import GrpcStreamClient
+        from aibench_fast.protocols.openinference.grpc.client import GrpcClient, GrpcStreamClient
 
         return GrpcStreamClient if self._streams else GrpcClient

@@ -17,10 +17,10 @@ from aibench_fast.protocols.openinference.client import (
     Written,
 )
 from aibench_fast.protocols.openinference.model import ModelMetadata, ask_model
-from aibench_fast.protocols.openinference.readers import extensions_of, readers
 from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, SharedMemory
-from aibench_fast.protocols.openinference.sharedoutputs import SharedOutputs
-from aibench_fast.protocols.openinference.sharedtensors import SharedTensors
+from aibench_fast.protocols.openinference.sharedtensors import SharedOutputs, SharedTensors
+from aibench_fast.protocols.openinference.statistics import extensions_of, readers
+from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord, Workload
 from aibench_fast.protocols.statistics import NoStatistics, Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
@@ -194,3 +194,33 @@ def _output(plan: HttpPlan | GrpcPlan) -> Output:
         sum(one.output_bytes for one in plan.outputs),
         any_length=plan.open_bytes > 0,
     )
+
+
+class OpenInferenceServers(FoundServers):
+    """The servers of URLs."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        addresses: Sequence[HttpAddress],
+        settings: OpenInferenceSettings,
+        encoding: Encoding | None,
+    ) -> None:
+        """Those at `addresses`; tensors are in this `encoding`, None: as the first takes them."""
+        self._connect = connect
+        self._addresses = addresses
+        self._settings = settings
+        self._encoding = encoding
+        self._shared = SharedTensors() if settings.shared_memory else None
+        self.count = len(addresses)
+
+    def visit(self, number: int, workload: Workload) -> OpenInferenceSession:
+        """Make a session with one; tensors are sent to all as the first one takes them."""
+        session = OpenInferenceSession(
+            self._connect, self._addresses[number], self._settings, workload, self._encoding,
+            self._shared,
+        )  # fmt: skip
+        self._encoding = session.encoding
+        if self._shared and number == self.count - 1:
+            self._shared.unlink()
+        return session

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aibench_fast._core import GRPC_STATUSES, HTTP2_GREETING, NGHTTP2_VERSION, GrpcChannel
@@ -23,9 +23,14 @@ from aibench_fast.protocols.openinference.client import (
     Wanted,
 )
 from aibench_fast.protocols.openinference.grpc import messages
-from aibench_fast.protocols.openinference.grpc.fields import header_fields
+from aibench_fast.protocols.openinference.grpc.messages import INFER_RESPONSE, STREAM_RESPONSE
 from aibench_fast.protocols.openinference.grpc.reply import plan_of, written_plan_of
-from aibench_fast.protocols.openinference.grpc.request import METHOD, InferRequest
+from aibench_fast.protocols.openinference.grpc.request import (
+    METHOD,
+    STREAM_METHOD,
+    InferRequest,
+    header_fields,
+)
 from aibench_fast.protocols.openinference.grpc.wire import Message, decode, encode
 from aibench_fast.protocols.openinference.reaching import (
     HTTP2,
@@ -58,6 +63,7 @@ _ALLOW_LARGER = (
     "let the server take and send larger messages: MLServer by grpc_max_message_length in its "
     "settings, KServe's by --grpc_max_receive_message_length and --grpc_max_send_message_length"
 )
+_PREFIX_BYTES = 5
 
 
 class GrpcClient(Client):
@@ -250,3 +256,50 @@ def _peer_of(address: HttpAddress, timeout_s: float) -> str:
 
 def _of_model(model: str, version: str | None) -> bytes:
     return encode(messages.MODEL, {"name": model, "version": version or ""})
+
+
+class GrpcStreamClient(GrpcClient):
+    """A `Client` over gRPC for requests that are messages of a stream."""
+
+    infers = STREAM_METHOD
+
+    def _try_one(self, wanted: Wanted, version: str | None) -> Trial:
+        kind = wanted.kind
+        request = InferRequest(
+            kind, version, wanted.outputs, wanted.places, wanted.written, is_streamed=True
+        )
+        replies = self._call(
+            STREAM_METHOD, request.trial(), "the trial request", MAX_TRIAL_BYTES, has_several=True
+        )
+        reply = self._first_reply(replies, kind.model)
+        return Trial(request, self._plan_of(wanted, reply)._replace(id_at=request.id_at))
+
+    def _first_reply(self, replies: bytes, model: str) -> bytes:
+        """Return the first reply with outputs; ServerError where there is none, or it is wrong."""
+        try:
+            for message in _messages(replies):
+                streamed = decode(STREAM_RESPONSE, message)
+                if words := streamed["error_message"]:
+                    raise ServerError(f"{self._address} refused the trial request: {words}")
+                reply: bytes = streamed["infer_response"]
+                if decode(INFER_RESPONSE, reply)["outputs"]:
+                    return reply
+        except ValueError as error:
+            raise ServerError(
+                f"{self._address} answered {STREAM_METHOD} with something else than Triton's "
+                f"protocol has: {error}"
+            ) from error
+        raise ServerError(
+            f"the model {model} had no reply to the trial request, which says what replies have to "
+            "be: give tensors by `file` that it replies to"
+        )
+
+
+def _messages(replies: bytes) -> Iterator[bytes]:
+    """Yield the messages; ValueError where one is cut or compressed."""
+    while replies:
+        end = _PREFIX_BYTES + int.from_bytes(replies[1:_PREFIX_BYTES], "big")
+        if len(replies) < end or replies[0]:
+            raise ValueError("a message is cut or compressed")
+        yield replies[_PREFIX_BYTES:end]
+        replies = replies[end:]

@@ -7,10 +7,9 @@ from typing import Any
 from aibench_fast._core import judge_grpc
 from aibench_fast.coretypes import GrpcPlan, OipOutput
 from aibench_fast.errors import ServerError, misread
-from aibench_fast.protocols.openinference.datatypes import TensorMetadata
 from aibench_fast.protocols.openinference.grpc.messages import INFER_RESPONSE
 from aibench_fast.protocols.openinference.grpc.wire import decode
-from aibench_fast.protocols.openinference.outputs import opened, output_of
+from aibench_fast.protocols.openinference.tensors import TensorMetadata, opened, output_of
 from aibench_fast.tensortype import joined_strings
 
 TEXT_SPARE_BYTES = 4096

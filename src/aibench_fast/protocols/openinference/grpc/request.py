@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from itertools import zip_longest
 from typing import Any
 
@@ -9,10 +11,9 @@ from aibench_fast._core import STREAM_ID_BYTES
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import REQUEST_ID, Place, Places, Written
-from aibench_fast.protocols.openinference.datatypes import their_datatype
-from aibench_fast.protocols.openinference.grpc.fields import header_fields
-from aibench_fast.protocols.openinference.grpc.messages import INFER_REQUEST, RAW_INPUTS
+from aibench_fast.protocols.openinference.grpc.messages import INFER_REQUEST, RAW_INPUTS, SERVICE
 from aibench_fast.protocols.openinference.grpc.wire import encode, opened
+from aibench_fast.protocols.openinference.tensors import their_datatype
 from aibench_fast.protocols.session import AskedKind
 
 METHOD, STREAM_METHOD = "ModelInfer", "ModelStreamInfer"
@@ -23,6 +24,8 @@ _ASK_FOR_THE_END = {"key": "triton_enable_empty_final_response", "value": {"bool
 """A decoupled model may not know which reply is its last one: a message without outputs follows."""
 MESSAGE_BYTES_MAX = (1 << 31) - 1
 """Of protobuf."""
+_AUTHORITY, _USER_AGENT = "host", "user-agent"
+"""The metadata that takes the place of a field."""
 
 
 @dataclass(frozen=True)
@@ -151,3 +154,31 @@ def _prefix(message_bytes: int) -> bytes:
             "most; send smaller batches"
         )
     return b"\0" + message_bytes.to_bytes(4, "big")
+
+
+@cache
+def _own_name() -> str:
+    return f"aibench-fast/{version('aibench-fast')}"
+
+
+def header_fields(address: HttpAddress, method: str) -> bytes:
+    """Return the fields of a call of a method: all names and values, each after its lengths.
+
+    See native/http2.h.
+    """
+    metadata = dict(address.headers)
+    fields = [
+        (":method", "POST"),
+        (":scheme", "https" if address.tls else "http"),
+        (":authority", metadata.get(_AUTHORITY, address.host_field)),
+        (":path", f"/{SERVICE}/{method}"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        (_USER_AGENT, metadata.get(_USER_AGENT, _own_name())),
+        *(one for one in address.headers if one[0] not in (_AUTHORITY, _USER_AGENT)),
+    ]
+    packed = b"".join(
+        len(name).to_bytes(2, "little") + len(value).to_bytes(2, "little") + name + value
+        for name, value in ((name.encode(), value.encode()) for name, value in fields)
+    )
+    return len(packed).to_bytes(4, "little") + packed

@@ -1,6 +1,7 @@
 """A client for questions before a run over HTTP, whose replies are JSON."""
 
 import http.client
+import json
 import re
 import ssl
 from collections.abc import Mapping
@@ -22,7 +23,6 @@ from aibench_fast.protocols.openinference.http.bounded import (
     TooLarge,
     read_body,
 )
-from aibench_fast.protocols.openinference.http.documents import TooMuch, parsed
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.openinference.reaching import (
     SHOWN_CHARACTERS,
@@ -44,6 +44,9 @@ _REFUSALS = {
 }
 """By status."""
 _TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
+MAX_TEXT_BYTES = 64 << 20
+MAX_CONTAINERS = 1 << 20
+"""Arrays and objects; of numbers the text's length is limit enough."""
 
 
 class Reply(NamedTuple):
@@ -235,3 +238,19 @@ def _shown(reply: Reply) -> str:
         return f"a web page ({words!r})" if words else "a web page"
     text = " ".join(reply.body[:SHOWN_CHARACTERS].decode("utf-8", "replace").split())
     return repr(text) if text else "nothing"
+
+
+class TooMuch(ValueError):
+    """A JSON text is too large, or nested too deep."""
+
+
+def parsed(text: bytes) -> Any:
+    """Parse a JSON text; ValueError if it is not JSON, TooMuch if it is too large."""
+    if len(text) > MAX_TEXT_BYTES:
+        raise TooMuch(f"more than {MAX_TEXT_BYTES:,} bytes of JSON")
+    if text.count(b"[") + text.count(b"{") > MAX_CONTAINERS:
+        raise TooMuch(f"more than {MAX_CONTAINERS:,} arrays and objects")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise TooMuch("arrays and objects nested too deep") from error

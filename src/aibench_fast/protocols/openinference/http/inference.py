@@ -20,11 +20,9 @@ from aibench_fast.protocols.openinference.client import (
     Trials,
     Wanted,
 )
-from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, refusal
-from aibench_fast.protocols.openinference.http.documents import parsed
+from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, parsed, refusal
 from aibench_fast.protocols.openinference.http.reply import plan_of, written_plan_of
-from aibench_fast.protocols.openinference.http.request import InferRequest
-from aibench_fast.protocols.openinference.http.sharedrequest import SharedInferRequest
+from aibench_fast.protocols.openinference.http.request import InferRequest, SharedInferRequest
 from aibench_fast.protocols.session import native_tls
 
 _REGIONS = "/v2/systemsharedmemory"

@@ -8,10 +8,9 @@ from aibench_fast._core import judge_http
 from aibench_fast.coretypes import HttpPlan, OipOutput
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.datatypes import TensorMetadata
 from aibench_fast.protocols.openinference.http.client import Reply, json_of
 from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
-from aibench_fast.protocols.openinference.outputs import opened, output_of
+from aibench_fast.protocols.openinference.tensors import TensorMetadata, opened, output_of
 from aibench_fast.tensortype import joined_strings
 
 TEXT_SPARE_BYTES = 4096
