@@ -4,10 +4,11 @@ import os
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from aibench_fast.errors import InternalError
+from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.server.ports import HOST, start_on_port
 from aibench_fast.server.process import end_process, wait_until_ready
 
@@ -19,7 +20,12 @@ class Server(ABC):
     """Of the name of its folder."""
 
     def __init__(self, name: str, port: int) -> None:
-        """Start nothing; messages have the name, and port 0 picks a free one."""
+        """Start nothing; messages have the name, and port 0 picks a free one.
+
+        ConfigError if there is no such port.
+        """
+        if not 0 <= port <= 65535:
+            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
         self._name = name
         self.host = HOST
         self.port = port
@@ -46,7 +52,6 @@ class Server(ABC):
         self.version = ""
         self._temporary = tempfile.TemporaryDirectory(prefix=self._prefix)
         try:
-            self._prepare()
             start_on_port(self.port, self._start_on, self._end_process)
         except BaseException:
             self.stop()
@@ -84,7 +89,7 @@ class Server(ABC):
         return self._folder / "server.log"
 
     def _start_on(self, port: int) -> None:
-        self._choose_ports(port)
+        self.port = port
         lifeline, self._lifeline = os.pipe()
         try:
             self._process = self._launch(lifeline)
@@ -92,17 +97,16 @@ class Server(ABC):
             os.close(lifeline)
         wait_until_ready(self._process, self._name, self._is_ready, self._log)
 
-    def _choose_ports(self, port: int) -> None:
-        """Choose the ports to listen on, of which one is this."""
-        self.port = port
-
     @abstractmethod
-    def _prepare(self) -> None:
-        """Write to the folder what the server needs, whatever its port."""
+    def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
+        """Start the process by `_started`; it gets this end of the pipe and listens on `port`."""
 
-    @abstractmethod
-    def _launch(self, lifeline: int) -> "subprocess.Popen[bytes]":
-        """Start the process, which gets this end of the pipe and writes to the log."""
+    def _started(self, words: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a program that writes to the log, and that the terminal's Ctrl-C does not reach."""
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                words, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **options
+            )
 
     @abstractmethod
     def _is_ready(self) -> bool:

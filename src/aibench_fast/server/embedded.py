@@ -69,8 +69,7 @@ class EmbeddedServer(Server):
         cluster_timeout_ms: int = 0,
     ) -> None:
         """Check the arguments and find the server's parts; start nothing."""
-        if not 0 <= port <= 65535:
-            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
+        super().__init__(str(server_program(valkey)), port)
         if threads_per_queue < 1:
             raise ConfigError(f"--threads-per-queue {threads_per_queue}: give 1 or more")
         if engine_threads < 0:
@@ -81,8 +80,6 @@ class EmbeddedServer(Server):
             raise ConfigError("the password has characters that cannot be printed")
         if data_dir is not None:
             _check_folder(data_dir)
-        self._program = server_program(valkey)
-        super().__init__(str(self._program), port)
         self.socket = socket.absolute() if socket else None
         self._threads_per_queue = threads_per_queue
         self._engine_threads = engine_threads
@@ -132,14 +129,6 @@ class EmbeddedServer(Server):
     def _tcp_address(self) -> ServerAddress:
         return ServerAddress(self.host, self.port, password=self._password)
 
-    def _choose_ports(self, port: int) -> None:
-        super()._choose_ports(port)
-        if self._cluster_timeout_ms:
-            self.cluster_port = free_port()
-
-    def _prepare(self) -> None:
-        """Do nothing: its configuration goes through a pipe."""
-
     def _configuration(self, lifeline: int) -> str:
         """Return the server's configuration file, with strings quoted in its syntax."""
         module = [
@@ -181,21 +170,18 @@ class EmbeddedServer(Server):
             settings.append(["user", "default", "on", f"#{digest}", "~*", "&*", "+@all"])
         return "".join(" ".join([name, *map(_quoted, values)]) + "\n" for name, *values in settings)
 
-    def _launch(self, lifeline: int) -> "subprocess.Popen[bytes]":
+    def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
+        if self._cluster_timeout_ms:
+            self.cluster_port = free_port()
         try:
-            with self._log.open("wb") as log:
-                process = subprocess.Popen(
-                    [str(self._program), "-"],  # reads the configuration from its standard input
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=[lifeline],
-                    # In its own session it does not receive the terminal's Ctrl-C.
-                    start_new_session=True,
-                    env={k: v for k, v in os.environ.items() if k != PASSWORD_VARIABLE},
-                )
+            process = self._started(
+                [self._name, "-"],  # reads the configuration from its standard input
+                stdin=subprocess.PIPE,
+                pass_fds=[lifeline],
+                env={k: v for k, v in os.environ.items() if k != PASSWORD_VARIABLE},
+            )
         except OSError as error:
-            raise ServerError(f"cannot start {self._program}: {error}") from error
+            raise ServerError(f"cannot start {self._name}: {error}") from error
         assert process.stdin is not None
         try:
             with process.stdin as configuration:

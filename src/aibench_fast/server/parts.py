@@ -39,8 +39,14 @@ def server_module() -> Path:
 
 def openvino_library() -> Path | None:
     """Return OpenVINO's C library; None if it is not installed: only NULL models then run."""
-    package = importlib.util.find_spec("openvino")
-    if package is None or not package.submodule_search_locations:
+    package = package_folder("openvino")
+    libraries = package.glob("libs/libopenvino_c.so*") if package else ()
+    return min(libraries, default=None)
+
+
+def package_folder(name: str) -> Path | None:
+    """Return the folder of a package without importing it; None if it is not installed."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
         return None
-    folder = Path(package.submodule_search_locations[0]) / "libs"
-    return next(iter(sorted(folder.glob("libopenvino_c.so*"))), None)
+    return Path(found.submodule_search_locations[0])

@@ -25,13 +25,22 @@ FAILURES = {"error_event": 1, "cut": 2, "end": 3, "hang": 4}
 """How a stream may fail, and the program's numbers of them."""
 STATUSES = range(400, 600)
 MILLION = 1_000_000
-_RANGES: dict[str, tuple[float, float]] = {
-    "prefill_s": (0, LONGEST_S), "prefill_token_s": (0, LONGEST_S), "decode_s": (0, LONGEST_S),
-    "batch_limit": (0, MOST_TOKENS), "output_tokens": (1, MOST_TOKENS),
-    "reasoning_tokens": (0, MOST_TOKENS), "events_per_write": (1, MOST_EVENTS_PER_WRITE),
-    "segments": (1, MOST_TOKENS), "stall_s": (0, LONGEST_S), "stall_period_s": (0, LONGEST_S),
-    "fail_after": (0, MOST_TOKENS), "retry_after_s": (0, MOST_TOKENS), "seed": (0, 2**63 - 1),
-}  # fmt: skip
+_NUMBERS: dict[str, tuple[str, float, float]] = {
+    "prefill_s": ("--prefill-ns", 0, LONGEST_S),
+    "prefill_token_s": ("--prefill-token-ns", 0, LONGEST_S),
+    "decode_s": ("--decode-ns", 0, LONGEST_S),
+    "batch_limit": ("--batch", 0, MOST_TOKENS),
+    "output_tokens": ("--output-tokens", 1, MOST_TOKENS),
+    "reasoning_tokens": ("--reasoning-tokens", 0, MOST_TOKENS),
+    "events_per_write": ("--events-per-write", 1, MOST_EVENTS_PER_WRITE),
+    "segments": ("--segments", 1, MOST_TOKENS),
+    "stall_s": ("--stall-ns", 0, LONGEST_S),
+    "stall_period_s": ("--stall-period-ns", 0, LONGEST_S),
+    "fail_after": ("--fail-after", 0, MOST_TOKENS),
+    "retry_after_s": ("--retry-after", 0, MOST_TOKENS),
+    "seed": ("--seed", 0, 2**63 - 1),
+}
+"""The program's option for each number, and the least and the most that it may be."""
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}")
 
 
@@ -82,7 +91,7 @@ class Simulation:
             raise ConfigError(
                 f"`model` {self.model!r}: write letters, digits and ._:/@+- alone, such as llama"
             )
-        for name, (least, most) in _RANGES.items():
+        for name, (_, least, most) in _NUMBERS.items():
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ConfigError(f"`{name}` {value}: it has to be from {least} to {most}")
@@ -104,29 +113,15 @@ class Simulation:
 
     def words(self) -> list[str]:
         """Return the program's words for it."""
-        words = {
-            "--model": self.model,
-            "--prefill-ns": _ns(self.prefill_s),
-            "--prefill-token-ns": _ns(self.prefill_token_s),
-            "--decode-ns": _ns(self.decode_s),
-            "--batch": self.batch_limit,
-            "--output-tokens": self.output_tokens,
-            "--reasoning-tokens": self.reasoning_tokens,
-            "--events-per-write": self.events_per_write,
-            "--segments": self.segments,
-            "--stall-ns": _ns(self.stall_s),
-            "--stall-period-ns": _ns(self.stall_period_s),
-            "--fail-after": self.fail_after,
-            "--retry-after": self.retry_after_s,
-            "--seed": self.seed,
-        }
+        words: list[tuple[str, object]] = [("--model", self.model)]
+        for name, (option, _, _) in _NUMBERS.items():
+            value = getattr(self, name)
+            words.append((option, round(value * NS_PER_S) if option.endswith("-ns") else value))
         if self.log is not None:
-            words["--log"] = self.log.absolute()
-        failures = (
-            ("--fail", f"{FAILURES.get(kind) or kind}:{round(share * MILLION)}")
-            for kind, share in self.failures.items()
-        )
-        return [str(word) for pair in (*words.items(), *failures) for word in pair]
+            words.append(("--log", self.log.absolute()))
+        for kind, share in self.failures.items():
+            words.append(("--fail", f"{FAILURES.get(kind) or kind}:{round(share * MILLION)}"))
+        return [str(word) for pair in words for word in pair]
 
     def __str__(self) -> str:
         """Return the times in words."""
@@ -152,8 +147,6 @@ class TokenServer(Server):
 
     def __init__(self, simulation: Simulation | None = None, port: int = 0) -> None:
         """Check the arguments; start nothing."""
-        if not 0 <= port <= 65535:
-            raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
         if not PROGRAM.is_file():
             raise InternalError(f"{PROGRAM} is missing: build and install the package again")
         super().__init__("the server of tokens", port)
@@ -180,24 +173,15 @@ class TokenServer(Server):
     def _at(self, path: str) -> str:
         return f"http://{self.host}:{self.port}{path}"
 
-    def _prepare(self) -> None:
-        """Do nothing: its settings are words of its command line."""
-
-    def _launch(self, lifeline: int) -> "subprocess.Popen[bytes]":
-        where = {"--port": self.port, "--lifeline": lifeline, "--version": aibench_fast.__version__}
-        with self._log.open("wb") as log:
-            return subprocess.Popen(
-                [
-                    str(PROGRAM),
-                    *(str(word) for pair in where.items() for word in pair),
-                    *self.simulation.words(),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[lifeline],
-                start_new_session=True,  # the terminal's Ctrl-C does not reach it
-            )
+    def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
+        words = [
+            str(PROGRAM),
+            *("--port", str(self.port)),
+            *("--lifeline", str(lifeline)),
+            *("--version", aibench_fast.__version__),
+            *self.simulation.words(),
+        ]
+        return self._started(words, stdin=subprocess.DEVNULL, pass_fds=[lifeline])
 
     def _is_ready(self) -> bool:
         """Return whether it answers itself, not another server on the port; store its version."""
@@ -209,7 +193,3 @@ class TokenServer(Server):
             return False
         self.version = str(found["version"])
         return True
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * NS_PER_S)

@@ -1,6 +1,5 @@
 """A real Triton from the wheel `nvidia-pytriton`: started, waited for and stopped."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -8,7 +7,6 @@ import site
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 from aibench_fast.errors import ConfigError
 from aibench_fast.server.answers import answer_to_get
 from aibench_fast.server.base import Server
+from aibench_fast.server.parts import package_folder
 from aibench_fast.server.ports import free_port
 from aibench_fast.server.process import STOP_TIMEOUT_S
 
@@ -76,8 +75,11 @@ class TritonServer(Server):
         """The port of its Prometheus metrics."""
         self._mobilenet = mobilenet
         self._engine_threads = engine_threads or len(os.sched_getaffinity(0))
-        self._package = _package()
-        self._stub = _stub(self._package)
+        package = package_folder("pytriton")
+        if package is None:
+            raise ConfigError(f"a Triton needs the package nvidia-pytriton: {INSTALL}")
+        self._package = package
+        self._stub = _stub(package)
 
     @property
     def models(self) -> list[str]:
@@ -103,45 +105,26 @@ class TritonServer(Server):
                 region.unlink(missing_ok=True)
         super().stop()
 
-    def _choose_ports(self, port: int) -> None:
-        super()._choose_ports(port)
-        self.grpc_port = port + 1 if self._wanted_port else free_port()
-        self.metrics_port = free_port()
-
-    def _prepare(self) -> None:
-        self._write_models(self._folder)
-
     def _write_models(self, folder: Path) -> None:
         model = self._mobilenet
+        threads = f'key: "threads" value {{ string_value: "{self._engine_threads}" }}'
         one = _write_model(
             folder / "models" / model.name, "mobilenet", model.input, model.output,
-            {"threads": str(self._engine_threads)},
+            f"parameters {{ {threads} }}\n",
         )  # fmt: skip
         (one / "model.pb").write_bytes(model.graph)
-        _write_model(folder / "models" / NULL_MODEL, "null", NULL_INPUT, NULL_OUTPUT, {})
+        _write_model(folder / "models" / NULL_MODEL, "null", NULL_INPUT, NULL_OUTPUT)
         backend = folder / "backends" / "python"
-        shutil.copytree(self._package / "tritonserver" / "backends" / "python", backend)
+        own = self._package / "tritonserver" / "backends" / "python"
+        shutil.copytree(own, backend, dirs_exist_ok=True)
         shutil.copy2(self._stub, backend)
 
-    def _launch(self, lifeline: int) -> "subprocess.Popen[bytes]":
-        program = self._package / "tritonserver" / "bin" / "tritonserver"
-        libraries = [
-            self._package.parent / "nvidia_pytriton.libs",
-            sysconfig.get_config_var("LIBDIR"),
-        ]
-        with self._log.open("wb") as log:
-            return subprocess.Popen(
-                ["sh", "-c", _WITH_LIFELINE, "sh", str(program), *self._options()],
-                stdin=lifeline,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # the terminal's Ctrl-C does not reach it
-                env={**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))},
-            )
-
-    def _options(self) -> list[str]:
+    def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
         folder = self._folder
-        return [
+        self._write_models(folder)
+        self.grpc_port = self.port + 1 if self._wanted_port else free_port()
+        self.metrics_port = free_port()
+        options = [
             f"--model-repository={folder / 'models'}",
             f"--backend-directory={folder / 'backends'}",
             f"--backend-config=python,shm-region-prefix-name={folder.name}",
@@ -152,6 +135,14 @@ class TritonServer(Server):
             f"--grpc-address={self.host}",
             f"--grpc-port={self.grpc_port}",
         ]
+        program = self._package / "tritonserver" / "bin" / "tritonserver"
+        libraries = self._package.parent / "nvidia_pytriton.libs"
+        path = f"{libraries}:{sysconfig.get_config_var('LIBDIR')}"
+        return self._started(
+            ["sh", "-c", _WITH_LIFELINE, "sh", str(program), *options],
+            stdin=lifeline,
+            env=os.environ | {"LD_LIBRARY_PATH": path},
+        )
 
     def _is_ready(self) -> bool:
         """Return whether its models and its metrics are ready; store its version.
@@ -170,14 +161,6 @@ class TritonServer(Server):
         return True
 
 
-def _package() -> Path:
-    """Return the wheel's folder without importing it."""
-    found = importlib.util.find_spec("pytriton")
-    if found is None or not found.submodule_search_locations:
-        raise ConfigError(f"a Triton needs the package nvidia-pytriton: {INSTALL}")
-    return Path(found.submodule_search_locations[0])
-
-
 def _stub(package: Path) -> Path:
     """Return the program that runs models in an interpreter of this Python's version."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -190,27 +173,23 @@ def _stub(package: Path) -> Path:
 
 
 def write_code(version: Path, code: str) -> None:
-    """Write a model's Python code to the new folder of its version, with the path to packages."""
-    version.mkdir(parents=True)
-    paths: Sequence[str] = [*site.getsitepackages(), site.getusersitepackages()]
+    """Write a model's Python code to the folder of its version, with the path to packages."""
+    version.mkdir(parents=True, exist_ok=True)
+    paths = [*site.getsitepackages(), site.getusersitepackages()]
     (version / "model.py").write_text(f"import sys\n\nsys.path[:0] = {paths!r}\n{code}")
     (version / "arrays.py").write_text((_MODELS / "arrays.py").read_text())
 
 
 def _write_model(
-    folder: Path, source: str, input_name: str, output_name: str, parameters: dict[str, str]
+    folder: Path, source: str, input_name: str, output_name: str, parameters: str = ""
 ) -> Path:
     """Write a model of images to classes; return the folder of its version."""
     version = folder / "1"
     write_code(version, (_MODELS / f"{source}.py").read_text())
-    settings = "".join(
-        f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}\n'
-        for name, value in parameters.items()
-    )
     (folder / "config.pbtxt").write_text(
         'backend: "python"\n'
         f'input [{{ name: "{input_name}" data_type: TYPE_FP32 dims: [ -1, 224, 224, 3 ] }}]\n'
         f'output [{{ name: "{output_name}" data_type: TYPE_FP32 dims: [ -1, 1001 ] }}]\n'
-        f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{settings}"
+        f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{parameters}"
     )
     return version
