@@ -17,7 +17,7 @@ from aibench_fast import cluster as clusters
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.tensors.prepare import PrepareConfig, prepare
 from aibench_fast.tensors.sharding import Sharding, prepare_shards
-from aibench_fast.tensors.shards import files_of, shard_path
+from aibench_fast.tensors.tensorfile import files_of, shard_path
 
 distributed = pytest.importorskip("distributed")
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast._core import Tensors
 from aibench_fast.errors import ConfigError
-from aibench_fast.tensors import shards, tensorfile
+from aibench_fast.tensors import tensorfile
 from aibench_fast.tensors.prepare import PrepareConfig, prepare
 from aibench_fast.tensors.sharding import Sharding, prepare_shards
 
@@ -32,7 +32,7 @@ def write_shards(whole: Path, tensor_bytes: int, counts: Sequence[int]) -> bytes
     ends = [0, *accumulate(counts)]
     for number in range(1, len(counts) + 1):
         begin, end = (place * tensor_bytes for place in ends[number - 1 : number + 1])
-        shards.shard_path(whole, number, len(counts)).write_bytes(data[begin:end])
+        tensorfile.shard_path(whole, number, len(counts)).write_bytes(data[begin:end])
     return data
 
 
@@ -43,11 +43,11 @@ def run_shards(server: FakeRedisAI, file: Path, shape: int, **settings: object) 
 
 @given(tensors=st.integers(1, 500), count=st.integers(1, 50))
 def test_shards_differ_by_one_tensor_at_most(tensors: int, count: int) -> None:
-    bounds = shards.bounds(tensors, count)
+    bounds = tensorfile.shard_bounds(tensors, count)
     sizes = np.diff(bounds)
     assert (bounds[0], bounds[-1], len(sizes)) == (0, tensors, count)
     assert sizes.max() - sizes.min() <= 1
-    assert shards.is_even(list(sizes))
+    assert (np.diff(sizes) <= 0).all()
 
 
 @pytest.mark.parametrize("tensor_bytes", [IN_GAPS, SEAMLESS])
@@ -66,7 +66,7 @@ def test_a_batch_goes_on_in_the_next_shard_and_around(
 ) -> None:
     whole = tmp_path_factory.mktemp("shards") / "t.out"
     data = write_shards(whole, tensor_bytes, counts)
-    tensors = Tensors.open(shards.files_of(whole), tensor_bytes)
+    tensors = Tensors.open(tensorfile.files_of(whole), tensor_bytes)
     first %= sum(counts)
     ring = data * (batch + 1)
     assert len(tensors) == sum(counts)
@@ -133,7 +133,7 @@ def test_a_shard_that_shrinks_ends_the_run(tmp_path: Path) -> None:
 
     def shrink(_: Sequence[bytes], number: int) -> bytes:
         if number == 3:
-            os.truncate(shards.shard_path(tmp_path / "t.out", 2, 2), 0)
+            os.truncate(tensorfile.shard_path(tmp_path / "t.out", 2, 2), 0)
         return OK
 
     with FakeRedisAI(AI_MODELRUN=shrink) as server:
@@ -148,15 +148,15 @@ def test_one_shard_is_a_tensor_file_by_itself(tmp_path: Path) -> None:
 
 
 def remove_second(whole: Path) -> None:
-    shards.shard_path(whole, 2, 3).unlink()
+    tensorfile.shard_path(whole, 2, 3).unlink()
 
 
 def cut_second(whole: Path) -> None:
-    os.truncate(shards.shard_path(whole, 2, 3), 16)
+    os.truncate(tensorfile.shard_path(whole, 2, 3), 16)
 
 
 def add_other_total(whole: Path) -> None:
-    shards.shard_path(whole, 1, 4).write_bytes(bytes(16))
+    tensorfile.shard_path(whole, 1, 4).write_bytes(bytes(16))
 
 
 def add_whole(whole: Path) -> None:
@@ -164,7 +164,7 @@ def add_whole(whole: Path) -> None:
 
 
 def cut_within_a_tensor(whole: Path) -> None:
-    os.truncate(shards.shard_path(whole, 3, 3), 17)
+    os.truncate(tensorfile.shard_path(whole, 3, 3), 17)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_shards_that_are_no_whole(tmp_path: Path, spoil: object, message: str) -
 def test_a_shard_that_is_short_within_what_is_even(photographs: Path, tmp_path: Path) -> None:
     config = PrepareConfig(str(photographs), tmp_path / "t.out", limit=4)
     prepare_shards(config, Sharding(2))
-    os.truncate(shards.shard_path(config.output, 2, 2), IMAGE_BYTES)
+    os.truncate(tensorfile.shard_path(config.output, 2, 2), IMAGE_BYTES)
     with pytest.raises(ConfigError, match=r"1,806,336 bytes together, and t-of-00002\.json says"):
         tensorfile.check(config.output, (224, 224, 3))
 
@@ -218,7 +218,7 @@ def test_shards_of_one_machine_are_the_whole_in_parts(
     assert done.stderr.startswith("skipped 1b.txt: is not an image of a supported kind")
     assert "14 tensors from 5 photographs" in done.stdout
     assert done.stdout.endswith("Data generated to file s.out, in 4 shards\n")
-    files = shards.files_of(tmp_path / "s.out")
+    files = tensorfile.files_of(tmp_path / "s.out")
     assert [file.stat().st_size // IMAGE_BYTES for file in files] == [4, 4, 3, 3]
     assert b"".join(file.read_bytes() for file in files) == (tmp_path / "t.out").read_bytes()
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
@@ -231,7 +231,7 @@ def test_shards_of_one_machine_are_the_whole_in_parts(
 def test_shards_by_size(photographs: Path, tmp_path: Path) -> None:
     config = PrepareConfig(str(photographs), tmp_path / "t.out")
     prepare_shards(config, Sharding(most_bytes=2 * IMAGE_BYTES + 5))
-    files = shards.files_of(tmp_path / "t.out")
+    files = tensorfile.files_of(tmp_path / "t.out")
     assert [file.stat().st_size // IMAGE_BYTES for file in files] == [2, 2, 1]
 
 
@@ -244,7 +244,7 @@ def test_no_more_shards_than_tensors(photographs: Path, tmp_path: Path, sharding
 def test_only_what_is_missing_is_made_again(photographs: Path, tmp_path: Path) -> None:
     config = PrepareConfig(str(photographs), tmp_path / "t.out")
     prepare_shards(config, Sharding(3))
-    first, second, third = shards.files_of(config.output)
+    first, second, third = tensorfile.files_of(config.output)
     made, kept = second.read_bytes(), [first.stat(), third.stat()]
     second.unlink()
     prepare_shards(config, Sharding(3))
@@ -266,11 +266,11 @@ def test_shards_of_another_recipe_are_not_mixed(
 ) -> None:
     config = PrepareConfig(str(photographs), tmp_path / "t.out")
     prepare_shards(config, Sharding(3))
-    shards.files_of(config.output)[1].unlink()
+    tensorfile.files_of(config.output)[1].unlink()
     if settings.pop("changed", False):
         (photographs / "3.png").write_bytes((photographs / "2.png").read_bytes())
     if settings.pop("without", False):
-        shards.recipe_path(config.output, 3).unlink()
+        tensorfile.recipe_path(config.output, 3).unlink()
     other = PrepareConfig(str(photographs), tmp_path / "t.out", **settings)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="--output") as raised:
         prepare_shards(other, Sharding(3))
@@ -308,4 +308,4 @@ def test_photographs_that_change_meanwhile(photographs: Path, tmp_path: Path, ch
     expected = "4.png: was changed" if change == "another" else "files went while it was read"
     with pytest.raises(ConfigError, match=expected):
         prepare_shards(config, Sharding(2), on_progress=act)
-    assert not shards.shard_path(config.output, 2, 2).exists()
+    assert not tensorfile.shard_path(config.output, 2, 2).exists()

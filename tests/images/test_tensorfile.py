@@ -61,9 +61,9 @@ def test_check_of_what_is_no_file(tmp_path: Path, missing: bool) -> None:
 def test_created_file_is_the_tensors_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "t.out"
     tensors = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3)
-    with tensorfile.create(path, 10_000) as writer:
+    with tensorfile.create(path, 10_000) as append:
         for tensor in tensors:
-            writer.append(tensor)
+            append(tensor)
     assert path.read_bytes() == tensors.astype("<f4").tobytes()
     assert list(path.parent.iterdir()) == [path]
 
@@ -72,8 +72,8 @@ def test_created_file_is_the_tensors_and_nothing_else(tmp_path: Path) -> None:
 def test_interrupted_file_leaves_the_old_one(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "t.out"
     path.write_bytes(b"old")
-    with pytest.raises(error), tensorfile.create(path, 48) as writer:
-        writer.append(np.zeros(12, np.float32))
+    with pytest.raises(error), tensorfile.create(path, 48) as append:
+        append(np.zeros(12, np.float32))
         raise error
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

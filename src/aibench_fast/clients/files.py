@@ -15,7 +15,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.results.events import Digesting, Observer, SendingFile
-from aibench_fast.tensors import bodies, shards
+from aibench_fast.tensors import bodies, tensorfile
 from aibench_fast.tensors.digests import digest_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _read(path: Path, observe: Observer) -> _File:
 
 def _parts_of(path: Path) -> list[Path]:
     """Return the files of a folder, the shards of a tensor file, or the file itself."""
-    return bodies.files_of(path) if path.is_dir() else shards.files_of(path)
+    return bodies.files_of(path) if path.is_dir() else tensorfile.files_of(path)
 
 
 def _placed(

@@ -17,7 +17,7 @@ from aibench_fast.protocols.protocol import (
     KindSpec,
 )
 from aibench_fast.protocols.settings import MAX_COUNT, check_range
-from aibench_fast.tensors import bodies, conversations, prompts, shards, strings, tensorfile, trace
+from aibench_fast.tensors import bodies, conversations, prompts, strings, tensorfile, trace
 from aibench_fast.units import bounds, described_range, number_range
 
 MAX_KINDS = 64
@@ -81,7 +81,7 @@ class InputTensor:
         """Return the files that are read; ConfigError if some are missing."""
         if self.file is None:
             return []
-        return bodies.files_of(self.file) if self.is_body else shards.files_of(self.file)
+        return bodies.files_of(self.file) if self.is_body else tensorfile.files_of(self.file)
 
     @property
     def tensor_bytes(self) -> int:

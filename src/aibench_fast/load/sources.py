@@ -17,8 +17,8 @@ from aibench_fast.results.events import Digesting, Drawing, Observer
 from aibench_fast.tensors import conversations, prompts, strings, tensorfile
 from aibench_fast.tensors.conversations import Conversations
 from aibench_fast.tensors.digests import digest_of
-from aibench_fast.tensors.shards import files_of
 from aibench_fast.tensors.strings import Strings
+from aibench_fast.tensors.tensorfile import files_of
 from aibench_fast.tensors.trace import Trace
 from aibench_fast.tensortype import VALUE_BYTES
 from aibench_fast.units import described_size

@@ -22,7 +22,6 @@ from aibench_fast.tensors import images, tensorfile
 from aibench_fast.tensors.images import Crop, Picture
 from aibench_fast.tensors.loading import Skipped, load_all, usual_threads
 from aibench_fast.tensors.photographs import SAMPLE, open_input
-from aibench_fast.tensors.shards import check_place
 from aibench_fast.tensors.tensorfile import Layout, Tensor, ValueRange
 
 CropWriter = Callable[[str, Crop, int, int], None]
@@ -93,14 +92,14 @@ def prepare(
     for an output that cannot be written, and if there are fewer than `limit` tensors; a file that
     the output's name had before then stays.
     """
-    check_place(config.output)
+    tensorfile.check_place(config.output)
     with open_input(config.input) as found, ExitStack() as outputs:
         photographs = list(found)
         factor = crops_per_photograph(config, len(photographs))
         total = count_tensors(config, len(photographs))
 
         crops_file = config.crops_file and outputs.enter_context(crops_writer(config.crops_file))
-        tensors = outputs.enter_context(
+        append = outputs.enter_context(
             tensorfile.create(config.output, total * tensortype.image_bytes(config.crop))
         )
         generator = np.random.RandomState(config.random_seed)
@@ -117,7 +116,7 @@ def prepare(
             height, width, _ = picture.shape
             for _ in range(min(factor, total - done)):
                 crop = images.draw_crop(generator, width, height, config.crop)
-                tensors.append(cut(picture, crop, config))
+                append(cut(picture, crop, config))
                 if crops_file:
                     crops_file(photograph.name, crop, width, height)
                 done += 1

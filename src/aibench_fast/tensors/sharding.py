@@ -42,16 +42,16 @@ from aibench_fast.tensors.prepare import (
     crops_writer,
     cut,
 )
-from aibench_fast.tensors.shards import (
+from aibench_fast.tensors.survey import Survey, look, survey
+from aibench_fast.tensors.tensorfile import (
     MAX_SHARDS,
-    bounds,
     check_place,
     find_shards,
     read_recipe,
     recipe_path,
+    shard_bounds,
     shard_path,
 )
-from aibench_fast.tensors.survey import Survey, look, survey
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -102,7 +102,7 @@ def make_shard(task: ShardTask, *, config: PrepareConfig, factor: int, threads: 
     room_bytes = task.tensor_count * tensortype.image_bytes(config.crop)
     left, crops = task.tensor_count, task.first_crops
     with (
-        tensorfile.create(task.path, room_bytes) as tensors,
+        tensorfile.create(task.path, room_bytes) as append,
         closing(load_all(task.photographs, config.size, threads, None)) as pictures,
     ):
         for (photograph, picture), size in zip(pictures, task.sizes, strict=True):
@@ -111,7 +111,7 @@ def make_shard(task: ShardTask, *, config: PrepareConfig, factor: int, threads: 
                 raise ConfigError(f"{photograph.name}: was changed while tensors were made")
             for _ in range(min(crops, left)):
                 crop = images.draw_crop(generator, width, height, config.crop)
-                tensors.append(cut(picture, crop, config))
+                append(cut(picture, crop, config))
             left, crops = max(0, left - crops), factor
 
 
@@ -144,7 +144,7 @@ def prepare_shards(
         seen = run.survey(photographs, listed, -(-config.limit // factor) if config.limit else None)
         tensor_count = min(expected, seen.usable * factor)
         check_outcome(config, tensor_count, seen.skipped)
-        plan = _Plan(config, factor, bounds(tensor_count, shard_count), seen)
+        plan = _Plan(config, factor, shard_bounds(tensor_count, shard_count), seen)
         _settle_recipe(plan)
         run.make(plan, photographs)
         return Prepared(tensor_count, -(-tensor_count // factor), tuple(seen.skipped))

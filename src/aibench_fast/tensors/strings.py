@@ -11,7 +11,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors.readonce import read_once, state_of
-from aibench_fast.tensors.shards import files_of
+from aibench_fast.tensors.tensorfile import files_of
 from aibench_fast.tensortype import STRINGS, describe, joined_strings
 
 JSONL_SUFFIX = ".jsonl"

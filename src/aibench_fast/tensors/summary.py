@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aibench_fast.tensors.shards import files_of
-from aibench_fast.tensors.tensorfile import DTYPE, Layout, Tensor, check, size_bytes
+from aibench_fast.tensors.tensorfile import DTYPE, Layout, Tensor, check, files_of, size_bytes
 from aibench_fast.tensortype import CHANNELS, MODEL_SIDE, image_bytes, image_shape
 
 USUAL_SIDES = (MODEL_SIDE, 192, 160, 128, 256, 299, 331)

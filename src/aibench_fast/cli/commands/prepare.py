@@ -31,8 +31,7 @@ from aibench_fast.tensors.prepare import (
     prepare,
 )
 from aibench_fast.tensors.sharding import Sharding, prepare_shards
-from aibench_fast.tensors.shards import files_of
-from aibench_fast.tensors.tensorfile import LAYOUTS, VALUE_RANGES
+from aibench_fast.tensors.tensorfile import LAYOUTS, VALUE_RANGES, files_of
 from aibench_fast.tensortype import MODEL_SIDE
 
 OUTPUT = Path("/tmp/bulk_data/vision_tensors.out")
