@@ -31,12 +31,7 @@ from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.servers import Servers
 from aibench_fast.protocols.session import HURRY_S, Session, Workload
-from aibench_fast.protocols.statistics import (
-    LAST_READING_S,
-    NoStatistics,
-    ServerStatistics,
-    StatisticsWatch,
-)
+from aibench_fast.protocols.statistics import LAST_READING_S, ServerStatistics, StatisticsWatch
 from aibench_fast.results.events import Event, Observer, SoFar, Started, ignore
 from aibench_fast.results.result import Interval, Result, ServerFacts
 
@@ -165,7 +160,7 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
 def _server_watch(config: RunConfig, servers: Servers) -> StatisticsWatch:
     """Return what reads the servers' statistics, which one client does for all."""
     if not config.is_first_client:
-        return NoStatistics()
+        return StatisticsWatch()
     return servers.watch(None if config.server_pid is None else ProcessReader(config.server_pid))
 
 

@@ -171,7 +171,7 @@ class Session(Protocol):
     record: ServerRecord
     endpoint: Endpoint
     """Where workers connect to, and what each connection begins with."""
-    encoding: Encoding
+    encoding: Encoding = Encoding.BINARY
     """How tensors without strings are sent."""
     facts: Mapping[str, Any]
     """For the result: the version of the protocol's library, and how tensors were sent."""
@@ -179,6 +179,7 @@ class Session(Protocol):
     @property
     def sends_bodies(self) -> bool:
         """Return whether a request is its parts and then its body, which lies in a mapped file."""
+        return False
 
     def label(self, model: str) -> str:
         """Names a model and how it is run, as results do."""
@@ -202,6 +203,7 @@ class Session(Protocol):
 
     def written(self, worker: int) -> memoryview | None:
         """Return the memory that the server writes a worker's outputs to; None: it sends them."""
+        return None
 
     def plan(self, kind: int) -> Plan:
         """Return the replies that are expected."""
@@ -215,3 +217,4 @@ class Session(Protocol):
 
     def leave(self, patience_s: float) -> None:
         """Take away what the run left in the server, as far as it answers within the time."""
+        return

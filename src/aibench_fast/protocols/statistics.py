@@ -84,8 +84,11 @@ class ServerStatistics(NamedTuple):
     """Where there are several servers, what each counted overall; `periods` are the first one's."""
 
 
-class StatisticsWatch(Protocol):
-    """Reads a server's statistics during a run, which never waits for it before its end."""
+class StatisticsWatch:
+    """Reads a server's statistics during a run, which never waits for it before its end.
+
+    By itself it reads nothing, of a server that counts nothing that can be read.
+    """
 
     def start(self) -> None:
         """Take the first reading."""
@@ -96,60 +99,15 @@ class StatisticsWatch(Protocol):
     @property
     def last_period(self) -> Mapping[str, Any]:
         """Return the newest statistics of a period; empty before there are any."""
-
-    def so_far(self) -> ServerStatistics:
-        """Return what is known by now; nothing is waited for."""
-
-    def finish(self, patience_s: float) -> ServerStatistics:
-        """Wait for the last reading; return what was counted over all, and in each period."""
-
-
-class NoStatistics:
-    """Of a server that counts nothing that can be read."""
-
-    def start(self) -> None:
-        """Read nothing."""
-
-    def period_ended(self, unix_ms: int) -> None:
-        """Read nothing."""
-
-    @property
-    def last_period(self) -> Mapping[str, Any]:
-        """Nothing."""
         return {}
 
     def so_far(self) -> ServerStatistics:
-        """Nothing was counted."""
+        """Return what is known by now, over all and in each period; nothing is waited for."""
         return ServerStatistics({"overall": {}}, {})
 
     def finish(self, patience_s: float) -> ServerStatistics:
-        """Nothing was counted."""
+        """Return the same after the last reading; what does not come in time is left out."""
         return self.so_far()
-
-
-class RawReadings:
-    """INFO's fields over a run, in bounded memory: some ten kilobytes a reading add up.
-
-    Where there are too many, every second one is let go, never the first or the last: who takes
-    differences of readings, as aibench's scripts do, gets longer ones.
-    """
-
-    def __init__(self, name: str) -> None:
-        """Readings of the server of this name, such as `host:port`."""
-        self._name = name
-        self._readings: list[tuple[int, Mapping[str, str]]] = []
-
-    def add(self, unix_ns: int, raw: Mapping[str, str]) -> None:
-        """Keep one; an empty one, of a server that did not answer, is none."""
-        if not raw:
-            return
-        self._readings.append((unix_ns, raw))
-        if len(self._readings) > MAX_RAW_READINGS:
-            self._readings = [*self._readings[:-1:2], self._readings[-1]]
-
-    def by_time_ns(self) -> dict[str, dict[str, Mapping[str, str]]]:
-        """Return the readings as aibench's result has them."""
-        return {str(unix_ns): {self._name: raw} for unix_ns, raw in self._readings}
 
 
 class _Source:
@@ -191,19 +149,20 @@ def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return merged | ({"notes": list(dict.fromkeys(notes))} if notes else {})
 
 
-class ServerWatch:
-    """Reads a server's statistics while a run goes on, on connections and a thread of their own.
+class ServerWatch(StatisticsWatch):
+    """Reads the statistics of one server, on connections and a thread of their own.
 
-    The run never waits for it before its end, and no failure of it ends the run.
+    No failure of it ends the run.
     """
 
     def __init__(self, readers: Sequence[Reader], name: str) -> None:
         """Watch what `readers` read, of a server of this name; the first has INFO's fields."""
         self._sources = [_Source(reader) for reader in readers]
+        self._name = name
         self._round = 0
         self._periods: dict[str, Any] = {}
         self._newest: Mapping[str, Any] = {}
-        self._raw = RawReadings(name)
+        self._raw: list[tuple[int, Mapping[str, str]]] = []
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
 
@@ -215,42 +174,48 @@ class ServerWatch:
         self._thread.start()
 
     def period_ended(self, unix_ms: int) -> None:
-        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+        """Ask the thread for them."""
         self._asked.put(unix_ms)
 
     @property
     def last_period(self) -> Mapping[str, Any]:
-        """Return the newest statistics of a period; empty before there are any."""
+        """Return those of all readers."""
         return self._newest
 
     def finish(self, patience_s: float) -> ServerStatistics:
-        """Wait for the last reading; return what was counted over all, and in each period.
-
-        What does not come within `patience_s` is left out.
-        """
+        """Wait for the thread."""
         self._asked.put(None)
         self._thread.join(patience_s)
-        late = ("the last reading did not come in time",) if self._thread.is_alive() else ()
-        return self._counted(late)
+        found = self.so_far()
+        if self._thread.is_alive():
+            overall = found.periods["overall"]
+            overall["notes"] = [*overall.get("notes", ()), "the last reading did not come in time"]
+        return found
 
     def so_far(self) -> ServerStatistics:
-        """Return what was counted until the newest reading, over all and in each period."""
-        return self._counted(())
-
-    def _counted(self, notes: tuple[str, ...]) -> ServerStatistics:
+        """Return what was counted until the newest reading."""
         overall = _merged(source.overall() for source in self._sources)
-        if notes:
-            overall["notes"] = [*overall.get("notes", ()), *notes]
-        return ServerStatistics({"overall": overall, **self._periods}, self._raw.by_time_ns())
+        raw = {str(unix_ns): {self._name: fields} for unix_ns, fields in self._raw}
+        return ServerStatistics({"overall": overall, **self._periods}, raw)
 
     def _read(self) -> None:
         try:
             while (unix_ms := self._next_period()) is not None:
                 self._newest = self._periods[str(unix_ms)] = self._read_period()
-                self._raw.add(time.time_ns(), self._sources[0].latest.raw)
+                if raw := self._sources[0].latest.raw:
+                    self._keep(time.time_ns(), raw)
         finally:
             for source in self._sources:
                 source.reader.close()
+
+    def _keep(self, unix_ns: int, raw: Mapping[str, str]) -> None:
+        """Keep INFO's fields in bounded memory: some ten kilobytes a reading add up.
+
+        If there are too many, every second one is let go, never the first or the last: who takes
+        differences of readings, as aibench's scripts do, gets longer ones.
+        """
+        kept = [*self._raw, (unix_ns, raw)]
+        self._raw = kept if len(kept) <= MAX_RAW_READINGS else [*kept[:-1:2], kept[-1]]
 
     def _read_period(self) -> dict[str, Any]:
         """Return what was counted since the last round; of longer only where no reader has less."""
@@ -274,8 +239,8 @@ class ServerWatch:
         return newest
 
 
-class WatchOfSeveral:
-    """A `StatisticsWatch` of several servers; statistics by period are the first one's."""
+class WatchOfSeveral(StatisticsWatch):
+    """Reads the statistics of several servers; those by period are the first one's."""
 
     def __init__(self, watches: Sequence[StatisticsWatch]) -> None:
         """Watch each of them."""
@@ -287,21 +252,21 @@ class WatchOfSeveral:
             watch.start()
 
     def period_ended(self, unix_ms: int) -> None:
-        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+        """Ask for those of each."""
         for watch in self._watches:
             watch.period_ended(unix_ms)
 
     @property
     def last_period(self) -> Mapping[str, Any]:
-        """Return the newest statistics of a period, of the first server."""
+        """Return the first one's."""
         return self._watches[0].last_period
 
     def so_far(self) -> ServerStatistics:
-        """Return what is known by now; nothing is waited for."""
+        """Return what is known of each by now."""
         return _together([watch.so_far() for watch in self._watches])
 
     def finish(self, patience_s: float) -> ServerStatistics:
-        """Wait for the last readings."""
+        """Wait for all last readings, so long together."""
         until_s = time.monotonic() + patience_s
         return _together(
             [watch.finish(max(0.0, until_s - time.monotonic())) for watch in self._watches]

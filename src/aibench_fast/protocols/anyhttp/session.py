@@ -1,6 +1,6 @@
 """The session with an HTTP endpoint, before and after a run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aibench_fast._core import LLHTTP_VERSION, judge_http
@@ -8,7 +8,6 @@ from aibench_fast.coretypes import AnyHttpPlan, Endpoint, TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
 from aibench_fast.protocols.openinference.http.client import HttpClient
 from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
@@ -19,10 +18,11 @@ from aibench_fast.protocols.session import (
     Output,
     Plan,
     ServerRecord,
+    Session,
     Workload,
     native_tls,
 )
-from aibench_fast.protocols.statistics import NoStatistics, Reader, ServerWatch, StatisticsWatch
+from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import STRINGS, split_strings
 
@@ -34,16 +34,14 @@ TEXT_SPARE_BYTES = 4096
 """Headers of a reply."""
 
 
-class AnyHttpSession:
-    """A `protocols.session.Session` with such an endpoint."""
-
-    encoding = Encoding.BINARY
+class AnyHttpSession(Session):
+    """The session with such an endpoint."""
 
     def __init__(
         self, address: HttpAddress, target: str, settings: AnyHttpSettings, workload: Workload
     ) -> None:
         """Send a request of each kind on trial; ServerError where its reply is not a success."""
-        self.facts: Mapping[str, str] = {
+        self.facts = {
             "Llhttp": LLHTTP_VERSION,
             "StringsAre": "requests" if settings.method == "GET" else "bodies",
         }
@@ -148,19 +146,13 @@ class AnyHttpSession:
             self._ends[body_bytes] = [end_of_head({"Content-Length": body_bytes})]
         return self._ends[body_bytes]
 
-    def written(self, worker: int) -> None:
-        """Return None: replies are sent."""
-
     def plan(self, kind: int) -> Plan:
         """Return what every reply has to be."""
         return self._plans[kind]
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return a watch of the server's processes, where they are known."""
-        return ServerWatch([process], self._address.authority) if process else NoStatistics()
-
-    def leave(self, patience_s: float) -> None:
-        """Nothing was left."""
+        return ServerWatch([process], self._address.authority) if process else StatisticsWatch()
 
 
 def _wrong(plan: AnyHttpPlan | TokenPlan, reply: HttpReply) -> str | None:

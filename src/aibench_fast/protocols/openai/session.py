@@ -21,7 +21,7 @@ MOST_SHOWN = 10
 
 
 class OpenAiSession(AnyHttpSession):
-    """A `protocols.session.Session` with such a server."""
+    """The session with such a server."""
 
     def __init__(
         self,

@@ -21,18 +21,16 @@ from aibench_fast.protocols.openinference.settings import OpenInferenceSettings,
 from aibench_fast.protocols.openinference.sharedtensors import SharedOutputs, SharedTensors
 from aibench_fast.protocols.openinference.statistics import extensions_of, readers
 from aibench_fast.protocols.servers import FoundServers
-from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord, Workload
-from aibench_fast.protocols.statistics import NoStatistics, Reader, ServerWatch, StatisticsWatch
+from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord, Session, Workload
+from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
 
 _LEAST_PATIENCE_S = 1.0
 """For a server to forget shared memory, also if someone waits for the end: nobody else frees it."""
 
 
-class OpenInferenceSession:
-    """A `protocols.session.Session` with such a server."""
-
-    sends_bodies = False
+class OpenInferenceSession(Session):
+    """The session with such a server."""
 
     def __init__(
         self,
@@ -156,7 +154,7 @@ class OpenInferenceSession:
         found = readers(
             self._connect, self._address, self._settings, self._models, self._server, process
         )
-        return ServerWatch(found, self._address.authority) if found else NoStatistics()
+        return ServerWatch(found, self._address.authority) if found else StatisticsWatch()
 
     def leave(self, patience_s: float) -> None:
         """Have the server forget shared memory."""

@@ -1,14 +1,13 @@
 """The servers of a run over RedisAI, and the session with each before and after a run."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from aibench_fast._core import HIREDIS_VERSION
 from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind, RespPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress, all_addresses
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.protocol import KindSpec
 from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, SlotQuestions, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect, bulk_length, encode
@@ -19,18 +18,14 @@ from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import Trial, leave, read_model, visit
 from aibench_fast.protocols.servers import FoundServers
-from aibench_fast.protocols.session import HURRY_S, AskedKind, ServerRecord, Workload, native_tls
+from aibench_fast.protocols.session import HURRY_S, AskedKind, Session, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 LISTENS_TIMEOUT_S = 1.0
 
 
-class RedisAiSession:
-    """A `protocols.session.Session` with RedisAI."""
-
-    encoding = Encoding.BINARY
-
-    sends_bodies = False
+class RedisAiSession(Session):
+    """The session with a server of RedisAI."""
 
     def __init__(
         self,
@@ -60,8 +55,7 @@ class RedisAiSession:
             )
             for kind in kinds
         ]
-        self.facts: Mapping[str, str | None] = {"Hiredis": HIREDIS_VERSION}
-        self.record: ServerRecord
+        self.facts = {"Hiredis": HIREDIS_VERSION}
         try:
             self.record, self._requests = visit(
                 address, trials, settings.dialect, workers=workload.workers,
@@ -105,9 +99,6 @@ class RedisAiSession:
         asked = self._kinds[kind]
         blobs = map(blob_of, asked.inputs, asked.tensors.request(number))
         return [bulk_length(len(blob)) + blob for blob in blobs]
-
-    def written(self, worker: int) -> None:
-        """Return None: outputs are sent."""
 
     def plan(self, kind: int) -> RespPlan:
         """Return the commands' replies."""
