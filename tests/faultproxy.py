@@ -9,6 +9,7 @@ import asyncio
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -148,10 +149,12 @@ class FaultProxy(LoopThread):
         *,
         end_of_reply: EndOfReply | None = None,
         hold_s: Callable[[], float] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Have these faults happen once armed; count whole replies by where they end.
 
-        `hold_s` says for how long each piece of replies is held up, beside the faults.
+        `hold_s` says for how long each piece of replies is held up, beside the faults. With `tls`
+        clients speak TLS; the server does not, and the faults happen to what lies within.
         """
         self.done: list[Fault] = []
         """What happened, in order."""
@@ -163,6 +166,7 @@ class FaultProxy(LoopThread):
         self._faults = sorted(faults, key=lambda fault: fault.at_bytes)
         self._end_of_reply = end_of_reply
         self._hold_s = hold_s
+        self._tls = tls
         self._armed = threading.Event()
         self._links: dict[Link, list[asyncio.Task[None]]] = {}
         self._counted: list[WholeReplies] = []
@@ -195,7 +199,7 @@ class FaultProxy(LoopThread):
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, limit=CHUNK_BYTES, reuse_port=True
+            self._serve, "127.0.0.1", self.port, limit=CHUNK_BYTES, reuse_port=True, ssl=self._tls
         )
 
     async def _stop(self) -> None:
@@ -235,8 +239,17 @@ class FaultProxy(LoopThread):
                 await asyncio.sleep(self._hold_s())
                 self.held_s.append(time.monotonic() - from_s)
             await self._forward(link, way, data)
-        if not way.is_shut:
+        self._end(way)
+
+    def _end(self, way: Way) -> None:
+        """Close this way; over TLS, both."""
+        if way.is_shut:
+            return
+        way.is_shut = True
+        if way.writer.can_write_eof():
             way.writer.write_eof()
+        else:
+            way.writer.close()
 
     def _number(self, link: Link) -> None:
         link.number = self.numbered
@@ -290,8 +303,7 @@ class FaultProxy(LoopThread):
             self._reset(link)
             raise _Closed
         if fault.kind == "half_close":
-            way.is_shut = True
-            way.writer.write_eof()
+            self._end(way)
         elif fault.kind == "stall":
             await asyncio.Event().wait()
         elif fault.kind == "down":

@@ -1,6 +1,7 @@
 """The proxy of faults, for HTTP/2: what goes wrong with frames, beside what does with bytes."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -112,12 +113,17 @@ class Http2FaultProxy(FaultProxy):
     """Has faults happen at bytes and at frames."""
 
     def __init__(
-        self, server_port: int, faults: Iterable[Fault] = (), *, of_messages: bool = False
+        self,
+        server_port: int,
+        faults: Iterable[Fault] = (),
+        *,
+        of_messages: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Have these faults happen once armed; count calls, or the messages of ModelStreamInfer."""
         self._of_messages = of_messages
         given = list(faults)
-        super().__init__(server_port, [fault for fault in given if fault.at_frame is None])
+        super().__init__(server_port, [fault for fault in given if fault.at_frame is None], tls=tls)
         at_frames = [fault for fault in given if fault.at_frame is not None]
         self._at_frames = sorted(at_frames, key=lambda fault: fault.at_frame or 0)
         self._frames: dict[Way, _Frames] = {}
@@ -150,8 +156,7 @@ class Http2FaultProxy(FaultProxy):
                 came, frames.unread = _read(frames.unread[:end]), frames.unread[end:]
                 await self._take(link, way, frames, came)
         await self._forward(link, way, frames.unread)
-        if not way.is_shut:
-            way.writer.write_eof()
+        self._end(way)
 
     async def _read_more(self, link: Link, way: Way, frames: _Frames) -> bytes:
         """Read; let go what is withheld when its time has come."""

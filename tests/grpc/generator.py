@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from certificates import Authority
 from tritonclient.grpc import service_pb2 as triton
 
 from aibench_fast import _core
@@ -57,6 +58,14 @@ def reply_message() -> bytes:
     reply.outputs.add(name="y", datatype="FP32", shape=[1, VALUES])
     reply.raw_output_contents.append(bytes(4 * VALUES))
     return bytes(reply.SerializeToString())
+
+
+def trusting(authority: Authority) -> _core.Tls:
+    """Return the client's side of TLS that accepts what this authority signed, for HTTP/2."""
+    return _core.Tls(
+        ca_file=authority.file, ca_folder=None, certificate=None, key=None,
+        server_name="127.0.0.1", insecure=False, http2=True,
+    )  # fmt: skip
 
 
 @contextmanager

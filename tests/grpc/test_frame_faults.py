@@ -1,10 +1,13 @@
 """What a proxy does to frames between a client and a server that behaves."""
 
+import ssl
+
 import grpc
 import pytest
+from certificates import Authority, Certificate
 from fake_grpc import FakeGrpc, echo, echo_as_it_is_read
 from faultproxy import REPLIES, REQUESTS, Fault
-from generator import run
+from generator import run, trusting
 from http2frames import Code
 from http2proxy import Http2FaultProxy
 from tritonclient.grpc import service_pb2 as triton
@@ -17,9 +20,11 @@ FRAMES_OF_A_REPLY = 3
 """Head, body, trailers."""
 
 
-def through(*faults: Fault, streams: int = 1, **more: object) -> tuple[Snapshot, Http2FaultProxy]:
+def through(
+    *faults: Fault, streams: int = 1, by: ssl.SSLContext | None = None, **more: object
+) -> tuple[Snapshot, Http2FaultProxy]:
     """Run through a proxy with these faults; all of them happen."""
-    with FakeGrpc(echo) as server, Http2FaultProxy(server.port, faults) as proxy:
+    with FakeGrpc(echo) as server, Http2FaultProxy(server.port, faults, tls=by) as proxy:
         proxy.arm()
         counted = run(proxy.port, requests=REQUESTS_SENT, streams=streams, **more)
         assert sorted(proxy.done, key=repr) == sorted(faults, key=repr)
@@ -135,6 +140,33 @@ def test_a_frame_that_comes_twice_is_found(frame: int, kind: str) -> None:
 def test_a_frame_that_does_not_come_is_found(frame: int, kind: str) -> None:
     counted, _ = through(in_reply("drop_frame", frame))
     assert failures(counted) == {kind: 1}
+
+
+BY_TLS: dict[str, tuple[Fault | None, dict[str, int], int, int]] = {
+    "nothing": (None, {}, 0, 0),
+    "cut between frames": (in_reply("cut", 1), {"connection_lost": 1}, 0, 0),
+    "cut inside a frame": (in_reply("cut_inside", 1), {"connection_lost": 1}, 0, 0),
+    "reset": (in_reply("reset", 2), {"connection_lost": 1}, 0, 0),
+    "byte by byte": (in_reply("split", 0, 2_000), {}, 0, 0),
+    "no trailers": (in_reply("drop_trailers", 1, 1), {"protocol": 1}, 0, 0),
+    "refused": (in_reply("refuse", 0), {}, 1, 0),
+    "graceful GOAWAY": (in_reply("goaway", 1), {}, 0, 1),
+    "GOAWAY for an error": (in_reply("goaway_error", 0), {"connection_lost": 1}, 0, 0),
+    "a frame twice": (in_reply("double_frame", 1), {"wrong_size": 1}, 0, 0),
+}
+"""The fault; failures, requests sent again, and reconnects."""
+
+
+@pytest.mark.parametrize("name", BY_TLS)
+def test_by_tls_each_fault_ends_as_without(
+    name: str, authority: Authority, certificate: Certificate
+) -> None:
+    fault, failed, resent, reconnects = BY_TLS[name]
+    served = certificate.for_server
+    served.set_alpn_protocols(["h2"])
+    counted, _ = through(*[fault] if fault else [], by=served, tls=trusting(authority))
+    assert failures(counted) == failed
+    assert (counted.counters["resent"], counted.counters["reconnects"]) == (resent, reconnects)
 
 
 @pytest.mark.parametrize("streams", [1, 3])

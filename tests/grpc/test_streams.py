@@ -11,11 +11,9 @@ import grpc
 import pytest
 from certificates import Authority, Certificate
 from fake_grpc import Asked, FakeGrpc, answer, message, prefixed
-from generator import VALUES, run
+from generator import VALUES, run, trusting
 from tritonclient.grpc import service_pb2 as triton
 from tritonclient.grpc import service_pb2_grpc
-
-from aibench_fast import _core
 
 STUCK = b"\xff\xff\xff\x42" + bytes(5)
 """The head of a frame of 16 MiB, of an unknown type."""
@@ -83,14 +81,11 @@ def test_all_bytes_arrive_by_tls(
         came.append(request.raw_input_contents[0])
         return reply_to(request)
 
-    trusted = _core.Tls(
-        ca_file=authority.file, ca_folder=None, certificate=None, key=None,
-        server_name="127.0.0.1", insecure=False, http2=True,
-    )  # fmt: skip
     with grpcio_server(infer, certificate) as port:
         counted = run(
-            port, requests=100, workers=2, streams=streams, tensor_bytes=tensor_bytes, tls=trusted
-        )
+            port, requests=100, workers=2, streams=streams, tensor_bytes=tensor_bytes,
+            tls=trusting(authority),
+        )  # fmt: skip
     assert counted.measured.counters["successes"] == 100
     assert sorted(map(came.count, set(came))) == [10] * 10
 
