@@ -3,6 +3,7 @@
 `make faults` has 20,000 of them. One that fails is printed with as few faults as show it.
 """
 
+import ssl
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import conservation
 import pytest
+from certificates import Certificate
 from fake_grpc import FakeGrpc, echo_as_it_is_read
 from fake_inference import Asked, FakeInference, binary_reply, output
 from fake_redisai import OK, FakeRedisAI, array, bulk
@@ -52,13 +54,15 @@ from hypothesis import strategies as st
 from aibench_fast import RunConfig, ServerAddress
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.load.profile import parse_profile
+from aibench_fast.protocols.tls import TlsSettings
 
 RATE_PER_S = 300.0
 VALUES = 4
 TENSOR_BYTES = 4 * VALUES
 TENSORS = [struct.pack(f"<{VALUES}f", *range(n, n + VALUES)) for n in range(11)]
 GREETING_S = 5.0
-"""For a server's SETTINGS: no fault holds them up, as a connection has none before a request."""
+"""For a server's SETTINGS, or its part of a TLS handshake. No fault holds them up, as a connection
+has none before a request."""
 RESENDS_MAX = 3
 """So often one request is sent again over HTTP/2."""
 MODEL_OUTPUT = {"name": "m", "platform": "none",
@@ -149,10 +153,16 @@ class Load:
     """Of a server over HTTP/2, for each request."""
     is_stream: bool = False
     """Whether the requests of a connection are messages of one call over HTTP/2."""
+    by_tls: bool = False
 
     @property
     def is_open(self) -> bool:
         return self.shape != "closed"
+
+    @property
+    def is_greeted(self) -> bool:
+        """Whether a new connection waits for the server's answer, of HTTP/2 or TLS."""
+        return self.protocol == "grpc" or self.by_tls
 
     @property
     def is_verified(self) -> bool:
@@ -160,7 +170,7 @@ class Load:
         return not self.is_mix
 
 
-def loads(*protocols: str) -> st.SearchStrategy[Load]:
+def loads(*protocols: str, by_tls: bool = False) -> st.SearchStrategy[Load]:
     drawn = st.builds(
         Load,
         protocol=st.sampled_from(protocols),
@@ -175,6 +185,7 @@ def loads(*protocols: str) -> st.SearchStrategy[Load]:
         sheds=st.booleans(),
         window_bytes=st.sampled_from([WINDOW_BYTES_MAX, 20, 70]),
         is_stream=st.booleans(),
+        by_tls=st.just(by_tls),
     )
     return drawn.map(_possible)
 
@@ -221,11 +232,14 @@ FAULT_OVER_HTTP2 = st.one_of(fault(), fault_at_frame(), fault_at_frame())
 
 def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
     """A run of this load through the proxies."""
-    address, *others = [ServerAddress("127.0.0.1", port) for port in ports]
+    tls = TlsSettings(insecure=True) if load.by_tls else None
+    address, *others = [ServerAddress("127.0.0.1", port, tls=tls) for port in ports]
+    where: dict[str, object]
     where = {"address": address, "others": tuple(others), "use_dag": load.protocol == "dag"}
     if load.protocol in ("http", "grpc"):
-        url, *urls = [f"{load.protocol}://127.0.0.1:{port}" for port in ports]
-        where = {"url": url, "others": tuple(urls)}
+        scheme = f"{load.protocol}s" if load.by_tls else load.protocol
+        url, *urls = [f"{scheme}://127.0.0.1:{port}" for port in ports]
+        where = {"url": url, "others": tuple(urls), "tls": tls}
     asked: dict[str, object] = {"file": folder / "tensors", "shape": (VALUES,), "dtype": "FLOAT"}
     if load.is_verified:
         asked["reference_file"] = folder / "tensors"
@@ -250,7 +264,7 @@ def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
         stream=load.is_stream,
         on_disconnect="stop" if load.stops else "reconnect",
         reply_timeout_s=REPLY_TIMEOUT_S,
-        connect_timeout_s=GREETING_S if load.protocol == "grpc" else CONNECT_TIMEOUT_S,
+        connect_timeout_s=GREETING_S if load.is_greeted else CONNECT_TIMEOUT_S,
         reconnect_for_s=RECONNECT_FOR_S,
         reporting_period_s=0.02,
         interval_latencies=True,
@@ -288,6 +302,17 @@ def test_whatever_happens_over_http2_counts_are_conserved(
     check(folder, load, faults, others_faults)
 
 
+@schedules(100)
+@given(
+    load=loads("resp", "dag", "http", "grpc", by_tls=True),
+    faults=st.lists(fault(), min_size=1, max_size=6),
+)
+def test_whatever_happens_within_tls_counts_are_conserved(
+    folder: Path, certificate: Certificate, load: Load, faults: list[Fault]
+) -> None:
+    check(folder, load, faults, [], certificate)
+
+
 def server_of(load: Load) -> EchoRedisAI | EchoInference | EchoGrpc:
     """A server of its own, so that it is asked by no run before."""
     if load.protocol == "grpc":
@@ -295,19 +320,35 @@ def server_of(load: Load) -> EchoRedisAI | EchoInference | EchoGrpc:
     return EchoInference() if load.protocol == "http" else EchoRedisAI()
 
 
-def proxy_of(load: Load, port: int, faults: Sequence[Fault]) -> FaultProxy:
+def proxy_of(
+    load: Load, port: int, faults: Sequence[Fault], tls: ssl.SSLContext | None
+) -> FaultProxy:
     if load.protocol == "grpc":
-        return Http2FaultProxy(port, faults, of_messages=load.is_stream)
+        return Http2FaultProxy(port, faults, of_messages=load.is_stream, tls=tls)
     end_of_reply = http_end if load.protocol == "http" else resp_end
-    return FaultProxy(port, faults, end_of_reply=end_of_reply)
+    return FaultProxy(port, faults, end_of_reply=end_of_reply, tls=tls)
 
 
-def check(folder: Path, load: Load, faults: list[Fault], others_faults: list[Fault]) -> None:
+def spoken_by(certificate: Certificate, load: Load) -> ssl.SSLContext:
+    served = certificate.for_server
+    if load.protocol == "grpc":
+        served.set_alpn_protocols(["h2"])
+    return served
+
+
+def check(
+    folder: Path,
+    load: Load,
+    faults: list[Fault],
+    others_faults: list[Fault],
+    certificate: Certificate | None = None,
+) -> None:
     """Have these faults happen to this load; hold the counts against what the servers got."""
     with ExitStack() as stack:
         servers = [stack.enter_context(server_of(load)) for _ in range(load.servers)]
+        tls = spoken_by(certificate, load) if certificate else None
         proxies = [
-            stack.enter_context(proxy_of(load, server.port, of_server))
+            stack.enter_context(proxy_of(load, server.port, of_server, tls))
             for server, of_server in zip(servers, (faults, others_faults), strict=False)
         ]
         config = config_of(load, [proxy.port for proxy in proxies], folder)
