@@ -9,9 +9,11 @@ import pytest
 from commandline import Cli
 from resultfiles import our_result, result_name
 
+from aibench_fast.results.files import Cell
 from aibench_fast.results.folder import read_results
 from aibench_fast.results.result import Result, ServerFacts
-from aibench_fast.results.servers import FIGURES, by_server
+from aibench_fast.results.runfigures import FIGURES
+from aibench_fast.results.servers import by_server, setting_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MIB = 1 << 20
@@ -82,8 +84,8 @@ def test_a_statistic_of_each_server_is_told(cli: Cli, results: Path) -> None:
 
 def test_what_a_server_used_is_worked_out_from_its_statistics(results: Path) -> None:
     grid = by_server(read_results(results))
-    (setting,) = [one for one in grid.settings if one.workers == 4]
-    run = grid.runs[setting, "ours"][0]
+    (setting,) = {one for one, _ in grid if one.workers == 4}
+    run = grid[setting, "ours"][0]
     figures = {figure.name: figure.value(run) for figure in FIGURES}
     document = json.loads(run.path.read_text())
     assert figures["cpu"] == pytest.approx(1.5)
@@ -91,8 +93,13 @@ def test_what_a_server_used_is_worked_out_from_its_statistics(results: Path) -> 
     # All that it answered in the 20 s, burn-in included, for its 30 s of CPU time.
     answered = document["OverallRatesIncludingWarmup"]["overallOpsRate"] * 20
     assert figures["cpu_an_inference"] == pytest.approx(30_000 / answered)
-    (far,) = grid.runs[setting._replace(workers=1), "far"]
+    (far,) = grid[setting._replace(workers=1), "far"]
     assert [figure.value(far) for figure in FIGURES[3:]] == [None, None, 99]
+
+
+def test_a_setting_of_a_mix_has_no_batch_of_zero() -> None:
+    mix = Cell(workers=4, autobatching=0, batch_size=0, max_rps=0, server_name="ours")
+    assert str(setting_of(mix)) == "4 workers, tensor batch of a mix"
 
 
 def test_names_are_in_what_other_programs_get(cli: Cli, results: Path) -> None:

@@ -111,6 +111,14 @@ def test_a_comparison_of_tokens_is_as_the_golden_file(cli: Cli, tmp_path: Path) 
     assert (by_name["ttft.p50"], by_name["tpot.p50"]) == ("worse", "same")
 
 
+def test_a_percentile_of_few_streams_needs_more_requests(cli: Cli, tmp_path: Path) -> None:
+    document = token_result().to_json()
+    document["Stream"]["TimeToFirstToken"]["q99"] = None  # as of fewer than 100 streams
+    write(tmp_path, "few.json", document)
+    done = cli("compare", "few.json", "few.json")
+    assert "no verdict on ttft.p99 of runs with fewer than 100 requests" in done.stderr
+
+
 def test_tokens_are_not_compared_with_tensors(cli: Cli, both: Path) -> None:
     done = cli("compare", both / "tensors_1.json", both / "tokens_4_1.json")
     assert (done.returncode, done.stdout) == (2, "")

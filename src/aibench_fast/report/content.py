@@ -21,9 +21,9 @@ from aibench_fast.results.files import (
 from aibench_fast.results.folder import FoundSearch, Loaded, Skipped
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.parts import Part
+from aibench_fast.results.runfigures import Figure, shown_times
 from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
-from aibench_fast.results.servers import Figure, setting_of
-from aibench_fast.results.streamfigures import shown_times, time_histogram
+from aibench_fast.results.servers import setting_of
 
 Read = TypeVar("Read")
 
@@ -69,7 +69,7 @@ class CellSummary:
 
     def values(self, figure: Figure) -> list[float]:
         """A figure of each run that has it."""
-        return [value for run in self.runs if (value := figure.value(run)) is not None]
+        return figure.known(self.runs)
 
     def median(self, figure: Figure) -> float | None:
         """Its median; None if no run has it."""
@@ -153,7 +153,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: N
     def stream_times(runs: Sequence[RunRecord]) -> dict[str, LatencyHistogram]:
         merged = {
             times.name: LatencyHistogram.merged(
-                readable(run, partial(time_histogram, run, times), nothing) for run in runs
+                readable(run, partial(times.histogram, run.stream or {}), nothing) for run in runs
             )
             for times in shown_times(runs)
         }

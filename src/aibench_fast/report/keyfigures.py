@@ -7,8 +7,8 @@ from statistics import median
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
+from aibench_fast.results.runfigures import figures_of
 from aibench_fast.results.search import UNITS
-from aibench_fast.results.streamfigures import figures_of
 
 STREAM_CARDS = ("tokens", "goodput", "ttft.p50", "ttft.p99", "tpot.p99", "gap.p99")
 """Of streams of tokens, as far as they are known."""

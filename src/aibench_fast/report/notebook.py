@@ -15,7 +15,7 @@ from aibench_fast.results.folder import Loaded
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notation import figure_text
 from aibench_fast.results.result import Result
-from aibench_fast.results.streamfigures import figures_of
+from aibench_fast.results.runfigures import figures_of
 
 WIDTH, HEIGHT = 560, 240
 _NUMBER = "text-align: right; font-variant-numeric: tabular-nums"

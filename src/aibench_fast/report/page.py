@@ -13,8 +13,7 @@ from aibench_fast.report.keyfigures import KeyFigure, key_figures
 from aibench_fast.report.plot import Chart
 from aibench_fast.results.notation import fact_text, figure_text
 from aibench_fast.results.parts import Part
-from aibench_fast.results.servers import FIGURES, Figure
-from aibench_fast.results.streamfigures import figures_of
+from aibench_fast.results.runfigures import USE_FIGURES, Figure, figures_of
 
 Row = TypeVar("Row")
 
@@ -234,11 +233,7 @@ def _cell_columns(content: Content) -> Columns[CellSummary]:
         "Fastest run": lambda one: f"{max(one.rates):,.3f}",
     }
     if compared:
-        columns |= {
-            _USE_HEADS[figure.name]: partial(_median, figure)
-            for figure in FIGURES
-            if figure.name in _USE_HEADS
-        }
+        columns |= {_USE_HEADS[figure.name]: partial(_median, figure) for figure in USE_FIGURES}
     columns["Runs"] = lambda one: str(len(one.runs))
     columns["Failed requests"] = lambda one: f"{one.failed:,}"
     return columns

@@ -14,7 +14,8 @@ from aibench_fast.report.plot import (
     series_colour,
     tip,
 )
-from aibench_fast.results.servers import FIGURES, USE_FIGURES, Figure, setting_of, sources_of_use
+from aibench_fast.results.runfigures import FIGURES, USE_FIGURES, Figure
+from aibench_fast.results.servers import setting_of, sources_of_use
 
 
 def named(content: Content) -> list[CellSummary]:
@@ -111,7 +112,7 @@ def _bars(
         ],
     }  # fmt: skip
     note = "The median of each cell's runs; a line reaches from the lowest to the highest."
-    if figure.name in USE_FIGURES:
+    if figure in USE_FIGURES:
         note += f" {sources_of_use(run for one in cells for run in one.runs)}."
     title = f"{figure.title[0].upper()}{figure.title[1:]}"
     return Chart(f"servers-{figure.name}".replace("_", "-"), title, note, spec, choice="setting")

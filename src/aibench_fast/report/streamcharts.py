@@ -19,8 +19,7 @@ from aibench_fast.report.plot import (
     tip,
 )
 from aibench_fast.results.files import Cell
-from aibench_fast.results.servers import Figure
-from aibench_fast.results.streamfigures import figures_of
+from aibench_fast.results.runfigures import Figure, figures_of
 from aibench_fast.results.streamnames import RATES, SHOWN_QUANTILES, TIMES
 
 SPREAD_NOTE = "The median of each cell's runs; a bar reaches from the lowest to the highest."

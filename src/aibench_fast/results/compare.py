@@ -1,7 +1,7 @@
 """Compare two sets of runs: is B faster than A, and how sure is that?"""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import Cell, RunRecord, by_cell
-from aibench_fast.results.forms import QUANTILES
-from aibench_fast.results.histogram import least_count
 from aibench_fast.results.notebook import ShownInNotebooks
-from aibench_fast.results.servers import Figure
+from aibench_fast.results.runfigures import P50, P95, P99, THROUGHPUT, Figure, figures_of
 from aibench_fast.results.significance import Drift, holm, welch_p
-from aibench_fast.results.streamfigures import figures_of
 
 CONFIDENCE = 0.95
 DEFAULT_THRESHOLD = 0.05
@@ -51,46 +48,7 @@ class ComparisonVerdict(StrEnum):
     """A run has too few requests for the figure, or does not contain it."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A figure of a run that is compared."""
-
-    name: str
-    unit: str
-    higher_is_better: bool
-    value: Callable[[RunRecord], float | None]
-    least_step: float = 0.0
-    """The least difference of two values that differ, in the unit; 0 if they are not rounded."""
-    least_requests: int = 1
-    """Requests that a run needs for the figure to be known."""
-
-
-def _percentile(name: str) -> Metric:
-    quantile = QUANTILES[name]
-    return Metric(
-        name.replace("q", "p"), "ms", False, lambda run: run.quantile_ms(name), HISTOGRAM_STEP_MS,
-        least_count(quantile),
-    )  # fmt: skip
-
-
-METRICS = (
-    Metric("throughput", "inferences/s", True, lambda run: run.inferences_per_s),
-    *map(_percentile, ("q50", "q95", "q99")),
-)
-
-
-def _of_streams(figure: Figure) -> Metric:
-    """Return the metric of a figure of streams of tokens."""
-    return Metric(
-        figure.name, figure.unit, figure.best is max,
-        lambda run: figure.value(run) or None,  # 0 has no logarithm
-        HISTOGRAM_STEP_MS if figure.unit == "ms" else 0.0,
-    )  # fmt: skip
-
-
-def _metrics(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Metric]:
-    """Return what is compared of a cell's runs."""
-    return [*METRICS, *map(_of_streams, figures_of([*a, *b]))]
+METRICS = (THROUGHPUT, P50, P95, P99)
 
 
 @dataclass(frozen=True)
@@ -98,7 +56,7 @@ class Comparison:
     """One figure of one cell."""
 
     cell: Cell
-    metric: Metric
+    metric: Figure
     a: float | None
     """The geometric mean of A's runs; None if any run's figure is unknown."""
     b: float | None
@@ -184,7 +142,7 @@ def compare(
             f"{_lacking(cells_a, cells_b)}"
         )
     pairs = [(cells_a[cell], cells_b[cell]) for cell in common]
-    metrics = [_metrics(*pair) for pair in pairs]
+    metrics = [[*METRICS, *figures_of(chain(*pair))] for pair in pairs]
     drifts = {one.name: Drift(pairs, one.value) for one in chain.from_iterable(metrics)}
     comparisons = [
         _compare_cell(cell, metric, *pair, drifts[metric.name].between(*pair))
@@ -227,7 +185,7 @@ def _judged_together(comparisons: Sequence[Comparison], threshold: float) -> lis
 
 
 def _compare_cell(
-    cell: Cell, metric: Metric, a: Sequence[RunRecord], b: Sequence[RunRecord], drift: float
+    cell: Cell, metric: Figure, a: Sequence[RunRecord], b: Sequence[RunRecord], drift: float
 ) -> Comparison:
     """Compare one figure of one cell, without a verdict.
 
@@ -238,13 +196,9 @@ def _compare_cell(
     if logs_a is not None and logs_b is not None:
         ratio = math.exp(logs_b.mean() - logs_a.mean())
         if min(len(a), len(b)) >= MIN_RUNS:
-            steps = [
-                metric.least_step
-                and max(HISTOGRAM_SHARE, metric.least_step / math.exp(logs.mean()))
-                for logs in (logs_a, logs_b)
-            ]
-            interval = ratio_interval(logs_a, logs_b, (steps[0], steps[1]))
-            p = welch_p([*logs_a], [*logs_b], _rounding((steps[0], steps[1])) + drift**2)
+            steps = _step(metric, logs_a), _step(metric, logs_b)
+            interval = ratio_interval(logs_a, logs_b, steps)
+            p = welch_p([*logs_a], [*logs_b], _rounding(steps) + drift**2)
     return Comparison(
         cell=cell,
         metric=metric,
@@ -261,10 +215,18 @@ def _compare_cell(
     )
 
 
-def _logs(metric: Metric, runs: Sequence[RunRecord]) -> Floats | None:
-    values = [metric.value(run) for run in runs]
-    known = [value for value in values if value is not None]
-    return np.log(known) if len(known) == len(values) else None
+def _logs(metric: Figure, runs: Sequence[RunRecord]) -> Floats | None:
+    """Return the logarithms of the runs' values; None if any is unknown, or 0, which has none."""
+    values = metric.known(runs)
+    return np.log(values) if len(values) == len(runs) and all(values) else None
+
+
+def _step(metric: Figure, logs: Floats) -> float:
+    """Return how far values are rounded, as a share of them: histograms round milliseconds."""
+    if metric.unit != "ms":
+        return 0.0
+    step: float = max(HISTOGRAM_SHARE, HISTOGRAM_STEP_MS / math.exp(logs.mean()))
+    return step
 
 
 def ratio_interval(
@@ -323,7 +285,7 @@ def _verdict(one: Comparison, threshold: float) -> ComparisonVerdict:
     if is_sure and abs(one.ratio - 1) > threshold:
         return (
             ComparisonVerdict.BETTER
-            if (one.ratio > 1) == one.metric.higher_is_better
+            if (one.ratio > 1) == (one.metric.best is max)
             else ComparisonVerdict.WORSE
         )
     if 1 - threshold <= low and high <= 1 + threshold:

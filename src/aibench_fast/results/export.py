@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.forms import QUANTILES
+from aibench_fast.results.runfigures import time_ms
 from aibench_fast.results.stream import QUANTILES as STREAM_QUANTILES
-from aibench_fast.results.streamfigures import time_ms
 from aibench_fast.results.streamnames import RATES, TIMES
 from aibench_fast.results.tables import to_csv
 

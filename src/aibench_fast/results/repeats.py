@@ -10,8 +10,8 @@ from typing import Any
 from aibench_fast.results.files import RunRecord, record_of
 from aibench_fast.results.histogram import is_known
 from aibench_fast.results.result import Result
+from aibench_fast.results.runfigures import figures_of
 from aibench_fast.results.significance import trend
-from aibench_fast.results.streamfigures import figures_of
 
 LEVEL = 0.95
 # Student's t at 97.5 %, by degrees of freedom from 1 on: for so few runs that none of them is far
@@ -143,9 +143,8 @@ class Repeats:
     def _of_streams(self) -> Iterator[tuple[str, Spread]]:
         records = self.records
         for figure in figures_of(records):
-            values = [figure.value(one) for one in records]
-            known = [value for value in values if value is not None]
-            if len(known) == len(values):
+            known = figure.known(records)
+            if len(known) == len(records):
                 yield figure.name, Spread(known, figure.unit)
 
     @property

@@ -167,8 +167,6 @@ class Drift:
 
         At most the drift over the longer side: how it continued between two days is unknown.
         """
-        if not self._slope:
-            return 0.0
         times_a, times_b = _times(a), _times(b)
         if not times_a or not times_b:
             return 0.0
@@ -184,9 +182,9 @@ def _times(runs: Runs) -> list[int]:
 def _logs_by_time(
     runs: Runs, value: Callable[[RunRecord], float | None]
 ) -> list[tuple[float, float]]:
-    """Return when each run began and its value's logarithm, of runs that have both."""
+    """Return when each run began and its value's logarithm, of runs that have both; 0 has none."""
     pairs = [(run.start_unix_ms, value(run)) for run in runs]
-    return [(time, math.log(one)) for time, one in pairs if time is not None and one is not None]
+    return [(time, math.log(one)) for time, one in pairs if time is not None and one]
 
 
 def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

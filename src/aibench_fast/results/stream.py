@@ -272,7 +272,7 @@ def stream_histogram(stream: Mapping[str, Any], key: str) -> LatencyHistogram:
 
     ConfigError if it is none.
     """
-    encoded, times = stream["Histograms"].get(key), stream.get(key)
+    encoded, times = stream.get("Histograms", {}).get(key), stream.get(key)
     return LatencyHistogram.decode(encoded) if encoded and times else LatencyHistogram.empty()
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aibench_fast.results.stream import LENGTHS
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.stream import LENGTHS, stream_histogram
 
 SHOWN_QUANTILES = {"q50": "p50", "q99": "p99"}
 """Of times, in tables and comparisons."""
@@ -34,11 +35,10 @@ class NamedTimes:
         """
         return stream.get(self.key + FROM_DUE) or stream.get(self.key)
 
-    def encoded(self, stream: Mapping[str, Any]) -> str | None:
-        """Return the histogram of the same times as a result has it; None without any."""
-        histograms = stream.get("Histograms", {})
-        found: str | None = histograms.get(self.key + FROM_DUE) or histograms.get(self.key)
-        return found
+    def histogram(self, stream: Mapping[str, Any]) -> LatencyHistogram:
+        """Return all values of the same times, empty without any; ConfigError if unreadable."""
+        due = self.key + FROM_DUE
+        return stream_histogram(stream, due if stream.get(due) else self.key)
 
     def is_shown(self, stream: Mapping[str, Any]) -> bool:
         """Whether there are any and other times do not say the same.
