@@ -14,9 +14,8 @@ from run.test_text import result
 from aibench_fast import Result, RunConfig
 from aibench_fast._core import Histogram
 from aibench_fast.clients.clocks import SAME_CLOCK
-from aibench_fast.clients.merge import Client, merge
+from aibench_fast.clients.merge import Client, ClientReport, decode, encode, merge
 from aibench_fast.clients.periods import Periods
-from aibench_fast.clients.report import ClientReport, decode, encode
 from aibench_fast.clients.split import split
 from aibench_fast.report import text
 from aibench_fast.results.clientside import ClientCheck, Verdict

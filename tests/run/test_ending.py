@@ -31,7 +31,7 @@ from aibench_fast.results.events import Observer, SoFar, ignore
 from aibench_fast.results.journal import Journal
 from aibench_fast.results.result import Result
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.studies.saving import run_and_save
+from aibench_fast.studies.runs import run_and_save
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "results"
 MOMENTS = int(os.environ.get("MOMENTS", "1"))

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibench_fast import ConfigError, read_results
-from aibench_fast.studies.edge import MAX_STEPS, OutOfTime, find_edge, longest, parse_target
+from aibench_fast.studies.edge import MAX_STEPS, OutOfTime, find_edge, longest
+from aibench_fast.studies.thresholds import parse_target
 
 SEEDS = range(20)
 

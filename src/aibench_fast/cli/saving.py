@@ -14,7 +14,7 @@ from aibench_fast.results.events import IntervalLatencies
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.result import Result
 from aibench_fast.studies.events import StudyObserver
-from aibench_fast.studies.saving import written
+from aibench_fast.studies.runs import written
 
 
 @contextmanager

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from aibench_fast import errors
 from aibench_fast.clients import clocks, drive
-from aibench_fast.clients.cluster import choose
 from aibench_fast.clients.files import placed, with_files
 from aibench_fast.clients.mailbox import Letter, Mailbox
-from aibench_fast.clients.merge import Client, merge
+from aibench_fast.clients.merge import Client, ClientReport, decode, merge
 from aibench_fast.clients.periods import Periods
-from aibench_fast.clients.report import ClientReport, decode
-from aibench_fast.clients.split import split
+from aibench_fast.clients.split import choose, split
 from aibench_fast.cluster import Place, ask
 from aibench_fast.errors import ServerError
 from aibench_fast.load.config import RunConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 from aibench_fast import coretypes
 from aibench_fast.clients.clocks import NS_PER_S, clock_id
-from aibench_fast.clients.report import ClientReport, encode
+from aibench_fast.clients.merge import ClientReport, encode
 from aibench_fast.errors import AibenchError, ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.runner import PreparedRun

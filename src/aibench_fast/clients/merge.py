@@ -1,14 +1,17 @@
-"""Merge the results of several clients: counts add up, percentiles come from all latencies."""
+"""What clients report, and one result of it: counts add up, percentiles are of all latencies."""
 
 import dataclasses
+import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aibench_fast.clients.clocks import NS_PER_S, Offset
-from aibench_fast.clients.report import ClientReport
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import KINDS_OF_FIGURES, doubts_of_figures
+from aibench_fast.results.fieldjson import from_json, to_json
+from aibench_fast.results.fields import figure
 from aibench_fast.results.figures import ClientFigures, Figures
 from aibench_fast.results.merging import merged
 from aibench_fast.results.result import Interval, Outage, Result, Warned
@@ -17,6 +20,23 @@ MS_PER_S = 1000
 MAX_UNEVEN = 0.1
 """The share of the measured time that a client may miss without a warning."""
 MAX_START_LAG_S = 0.005
+
+
+@dataclass(frozen=True)
+class ClientReport:
+    """A client's measurements up to a reporting period's end, or its own."""
+
+    result: Result = figure("Result")
+    """Without reporting periods: those of all clients are made of the figures at their ends."""
+    measured_after_s: float | None = figure("MeasuredAfterSeconds")
+    """From the agreed start until its first request is measured; None before that is known."""
+    start_lag_s: float = figure("StartLagSeconds")
+    """How long after the agreed start its first thread began."""
+
+    @property
+    def measured_until_s(self) -> float:
+        """From the agreed start to its last measured answer."""
+        return (self.measured_after_s or 0.0) + self.result.measured_s
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,17 @@ class Client:
     """None before the first."""
     lost: str | None = None
     """How it was lost, if it was."""
+
+
+def encode(report: ClientReport) -> bytes:
+    """Return it as bytes, for the same version of this program to read."""
+    return zlib.compress(json.dumps(to_json(report, exact=True)).encode())
+
+
+def decode(encoded: bytes) -> ClientReport:
+    """Read what `encode` made."""
+    report: ClientReport = from_json(ClientReport, json.loads(zlib.decompress(encoded)))
+    return report
 
 
 def merge(

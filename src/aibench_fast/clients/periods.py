@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from aibench_fast.clients.merge import measured_span_s
-from aibench_fast.clients.report import ClientReport
+from aibench_fast.clients.merge import ClientReport, measured_span_s
 from aibench_fast.results.forms import LIVE_QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import WHOLE_PERIOD, Interval

@@ -1,37 +1,16 @@
 """The edge between loads that hold and loads that do not: bracketed, bisected, confirmed."""
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
-
-from aibench_fast.studies.thresholds import (
-    FIGURE,
-    MORE_IS_BETTER,
-    Expectation,
-    parse_expectation,
-)
 
 PRECISION = 0.02
 """The relative distance of the two sides of an edge, if values need not be whole."""
 CONFIRMATIONS = 3
 """Runs on each side of the edge; most of them have to agree."""
 MAX_STEPS = 100
-_TARGET = re.compile(rf"\s*({FIGURE})\s*=\s*(\S+)\s*")
-
-
-def parse_target(words: str) -> Expectation:
-    """Read a target: `p99=50ms` and `errors=0.1%` are upper limits, `rate=200` a lower one.
-
-    `p99<50ms` is read as it is. ConfigError if it is not a target.
-    """
-    typed = f"`slo` {words!r}"
-    if match := _TARGET.fullmatch(words):
-        figure, limit = match.groups()
-        words = f"{figure}{'>=' if figure in MORE_IS_BETTER else '<='}{limit}"
-    return parse_expectation(words, typed)
 
 
 class OutOfTime(Exception):

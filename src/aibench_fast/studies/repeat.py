@@ -15,8 +15,7 @@ from aibench_fast.results.journal import journal_of
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import Result
 from aibench_fast.studies.events import Planned, StudyObserver
-from aibench_fast.studies.saving import run_and_save
-from aibench_fast.studies.source import source
+from aibench_fast.studies.runs import run_and_save, source
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 if TYPE_CHECKING:

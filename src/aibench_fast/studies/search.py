@@ -13,21 +13,19 @@ from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
 from aibench_fast.load.resolve import resolve
-from aibench_fast.protocols.openai.settings import is_limit
 from aibench_fast.results.events import ignore
 from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.result import MAX_NOT_SENT, Result
 from aibench_fast.results.search import UNITS, Search, SearchStep
-from aibench_fast.studies.edge import Edge, OutOfTime, find_edge, longest, parse_target
+from aibench_fast.studies.edge import Edge, OutOfTime, find_edge, longest
 from aibench_fast.studies.events import (
     Progress,
     SearchPlanned,
     StepFinished,
     StudyObserver,
 )
-from aibench_fast.studies.saving import run_and_save
-from aibench_fast.studies.source import Run, check_run, source
-from aibench_fast.studies.thresholds import Expectation, check_possible
+from aibench_fast.studies.runs import Run, check_run, run_and_save, source
+from aibench_fast.studies.thresholds import Expectation, check_possible, split_slo
 from aibench_fast.tensortype import MAX_TENSOR_BYTES
 from aibench_fast.units import described_duration
 
@@ -125,20 +123,6 @@ def search(
     steps.resolve()
     steps.check(check)
     return steps.search(source(client, clients))
-
-
-def split_slo(
-    slo: Sequence[str | Expectation],
-) -> tuple[tuple[str, ...], list[Expectation]]:
-    """Return the limits of each request, such as `ttft=200ms`, and the targets of all requests.
-
-    ConfigError for words that are neither.
-    """
-    limits = tuple(one for one in slo if isinstance(one, str) and is_limit(one))
-    targets = [
-        parse_target(one) if isinstance(one, str) else one for one in slo if one not in limits
-    ]
-    return limits, targets
 
 
 class _Steps:

@@ -19,9 +19,8 @@ from aibench_fast.results.journal import journal_of
 from aibench_fast.results.result import Result
 from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver
 from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file, result_file
-from aibench_fast.studies.saving import run_and_save
+from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.servers import Server, started
-from aibench_fast.studies.source import Run, check_run, source
 from aibench_fast.studies.sweptmodel import AnyModel, RedisAiModel
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 

@@ -9,6 +9,7 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.openai.settings import is_limit
 from aibench_fast.results.histogram import US_PER_MS, LatencyHistogram, least_count
 from aibench_fast.results.result import Checked, Result
 from aibench_fast.units import duration_s
@@ -20,6 +21,7 @@ MS_PER_S = 1000
 FIGURE = r"(?:[a-z]+\.)?[a-z_]+[\d.]*"
 """The name of a figure, as a regular expression."""
 _WORDS = re.compile(rf"\s*({FIGURE})\s*(<=|>=|<|>)\s*(\S+)\s*")
+_TARGET = re.compile(rf"\s*({FIGURE})\s*=\s*(\S+)\s*")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _OF_TIMES: dict[str, Callable[[LatencyHistogram], float]] = {
@@ -146,6 +148,32 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
         return Expectation(words.strip(), figure, comparison, read(limit))
     except ValueError as error:
         raise ConfigError(f"{typed}: {error}") from error
+
+
+def parse_target(words: str) -> Expectation:
+    """Read a target: `p99=50ms` and `errors=0.1%` are upper limits, `rate=200` a lower one.
+
+    `p99<50ms` is read as it is. ConfigError if it is not a target.
+    """
+    typed = f"`slo` {words!r}"
+    if match := _TARGET.fullmatch(words):
+        figure, limit = match.groups()
+        words = f"{figure}{'>=' if figure in MORE_IS_BETTER else '<='}{limit}"
+    return parse_expectation(words, typed)
+
+
+def split_slo(
+    slo: Sequence[str | Expectation],
+) -> tuple[tuple[str, ...], list[Expectation]]:
+    """Return the limits of each request, such as `ttft=200ms`, and the targets of all requests.
+
+    ConfigError for words that are neither.
+    """
+    limits = tuple(one for one in slo if isinstance(one, str) and is_limit(one))
+    targets = [
+        parse_target(one) if isinstance(one, str) else one for one in slo if one not in limits
+    ]
+    return limits, targets
 
 
 def expectations(words: Iterable[str | Expectation]) -> list[Expectation]:

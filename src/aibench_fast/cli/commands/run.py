@@ -31,9 +31,8 @@ from aibench_fast.results.journal import journal_of
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.studies import repeat
 from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
-from aibench_fast.studies.saving import run_and_save
+from aibench_fast.studies.runs import check_run, run_and_save, source
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.source import check_run, source
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from aibench_fast.results.search import UNITS, Search
 from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.progress import progress_bar
-from aibench_fast.studies.search import SEARCH_FILE, Found, search, split_slo
+from aibench_fast.studies.search import SEARCH_FILE, Found, search
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.thresholds import check_possible, checked, expectations
+from aibench_fast.studies.thresholds import check_possible, checked, expectations, split_slo
 from aibench_fast.units import described_duration
 
 RATE_WORKERS = 50

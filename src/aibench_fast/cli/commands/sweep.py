@@ -34,8 +34,8 @@ from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.grid import Grid, raw_file
 from aibench_fast.studies.progress import progress_bar
+from aibench_fast.studies.runs import check_run, source
 from aibench_fast.studies.servers import Server
-from aibench_fast.studies.source import check_run, source
 from aibench_fast.studies.sweep import Order, Plan, Sweep, compared
 from aibench_fast.studies.thresholds import check_possible, expectations
 
