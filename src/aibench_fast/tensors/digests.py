@@ -62,18 +62,10 @@ def digest_of(files: Sequence[Path], progress: Progress) -> str:
 
 
 def _key(files: Sequence[Path]) -> _Key:
-    return tuple(map(_status, files))
-
-
-def _status(file: Path) -> _Status:
-    found = file.stat()
-    return _Status(
-        str(file.resolve()),
-        found.st_dev,
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
+    found = [(str(file.resolve()), file.stat()) for file in files]
+    return tuple(
+        _Status(path, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
+        for path, one in found
     )
 
 

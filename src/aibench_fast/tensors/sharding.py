@@ -1,6 +1,6 @@
 """Makes the shards of a tensor file from photographs: the same bytes on one machine or on many.
 
-A survey of all photographs (`survey.py`) finds where in the sequence of crops each shard begins.
+A survey of all photographs (`loading.py`) finds where in the sequence of crops each shard begins.
 Then each shard is made independently, and gets its name when it is complete. A repeated command
 continues a stopped one, checked by the recipe beside the shards.
 """
@@ -24,7 +24,7 @@ from aibench_fast.cluster import DaskCluster
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
 from aibench_fast.tensors import images, tensorfile
-from aibench_fast.tensors.loading import load_all, usual_threads
+from aibench_fast.tensors.loading import Survey, load_all, look, survey, usual_threads
 from aibench_fast.tensors.photographs import (
     Photograph,
     Photographs,
@@ -42,7 +42,6 @@ from aibench_fast.tensors.prepare import (
     crops_writer,
     cut,
 )
-from aibench_fast.tensors.survey import Survey, look, survey
 from aibench_fast.tensors.tensorfile import (
     MAX_SHARDS,
     check_place,
@@ -57,6 +56,8 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, the items done and their total."""
+_Measured = tuple[Photograph, tuple[int, int]]
+"""A photograph, and its scaled width and height from the survey."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ class ShardTask:
 
     path: Path
     tensor_count: int
-    photographs: list[Photograph]
-    sizes: list[tuple[int, int]]
-    """Scaled width and height of each, from the survey."""
+    photographs: list[_Measured]
     first_crops: int
     """Tensors of the first photograph; each of the others gives all of its crops."""
     generator_state: Any
@@ -101,11 +100,12 @@ def make_shard(task: ShardTask, *, config: PrepareConfig, factor: int, threads: 
     generator.set_state(task.generator_state)
     room_bytes = task.tensor_count * tensortype.image_bytes(config.crop)
     left, crops = task.tensor_count, task.first_crops
+    photographs, sizes = zip(*task.photographs, strict=True)
     with (
         tensorfile.create(task.path, room_bytes) as append,
-        closing(load_all(task.photographs, config.size, threads, None)) as pictures,
+        closing(load_all(photographs, config.size, threads, None)) as pictures,
     ):
-        for (photograph, picture), size in zip(pictures, task.sizes, strict=True):
+        for (photograph, picture), size in zip(pictures, sizes, strict=True):
             height, width, _ = picture.shape
             if (width, height) != size:
                 raise ConfigError(f"{photograph.name}: was changed while tensors were made")
@@ -130,23 +130,46 @@ def prepare_shards(
     config = dataclasses.replace(
         config, input=absolute_input(config.input), output=config.output.absolute()
     )
-    run = _Run(config, cluster, on_progress)
+    map_items = cluster.map if cluster else _map_here
+    threads = 1 if cluster else usual_threads()  # on a cluster many tasks run at one time
+    is_skipping = config.on_error == "skip"
     with open_input(config.input) as photographs:
         listed = sum(1 for _ in photographs)
         expected = count_tensors(config, listed)
-        shard_count = sharding.shards(expected, run.tensor_bytes)
+        shard_count = sharding.shards(expected, tensortype.image_bytes(config.crop))
         check_place(config.output, shard_count)
         check_writable(config.output)
         if cluster is not None:
             _check_shared(cluster, config)
 
         factor = crops_per_photograph(config, listed)
-        seen = run.survey(photographs, listed, -(-config.limit // factor) if config.limit else None)
+        seen = survey(
+            photographs,
+            wanted=-(-config.limit // factor) if config.limit else None,
+            is_skipping=is_skipping,
+            look_at=partial(
+                map_items,
+                partial(look, size=config.size, is_thorough=is_skipping, threads=threads),
+            ),
+            on_progress=lambda done: on_progress("photographs", done, listed),
+        )
         tensor_count = min(expected, seen.usable * factor)
         check_outcome(config, tensor_count, seen.skipped)
         plan = _Plan(config, factor, shard_bounds(tensor_count, shard_count), seen)
         _settle_recipe(plan)
-        run.make(plan, photographs)
+
+        wanted = plan.missing()
+        on_progress("shards", shard_count - len(wanted), shard_count)
+        with ExitStack() as opened:
+            file = config.crops_file
+            write_crop = opened.enter_context(crops_writer(file)) if file else lambda *_: None
+            made = map_items(
+                partial(make_shard, config=config, factor=factor, threads=threads),
+                plan.tasks(photographs, wanted, write_crop),
+            )
+            first_made = shard_count - len(wanted) + 1
+            for done, _ in enumerate(opened.enter_context(closing(made)), first_made):
+                on_progress("shards", done, shard_count)
         return Prepared(tensor_count, -(-tensor_count // factor), tuple(seen.skipped))
 
 
@@ -175,7 +198,7 @@ class _Plan:
         return {
             number
             for number, (begin, end) in enumerate(pairwise(self.bounds), 1)
-            if _size_bytes(self.path(number)) != (end - begin) * one_bytes
+            if not _has_size(self.path(number), (end - begin) * one_bytes)
         }
 
     def tasks(
@@ -184,7 +207,7 @@ class _Plan:
         """Yield the tasks of the wanted shards; draws all crops in order."""
         generator = np.random.RandomState(self.config.random_seed)
         usable = self._usable(photographs)
-        held: list[tuple[Photograph, tuple[int, int]]] = []
+        held: list[_Measured] = []
         for number, (begin, end) in enumerate(pairwise(self.bounds), 1):
             state = generator.get_state()
             first, behind = begin // self.factor, -(-end // self.factor)
@@ -200,59 +223,14 @@ class _Plan:
                 yield ShardTask(
                     path=self.path(number),
                     tensor_count=end - begin,
-                    photographs=[photograph for photograph, _ in held],
-                    sizes=[size for _, size in held],
+                    photographs=held,
                     first_crops=self.factor - begin % self.factor,
                     generator_state=state,
                 )
 
-    def _usable(self, photographs: Photographs) -> Iterator[tuple[Photograph, tuple[int, int]]]:
+    def _usable(self, photographs: Photographs) -> Iterator[_Measured]:
         sizes = zip(self.seen.widths, self.seen.heights, strict=True)
         return (one for one in zip(photographs, sizes, strict=False) if one[1][0] > 0)
-
-
-class _Run:
-    """Where the work is done, and the observer of its progress."""
-
-    def __init__(
-        self, config: PrepareConfig, cluster: DaskCluster | None, on_progress: Progress
-    ) -> None:
-        self._config = config
-        self._on_progress = on_progress
-        self._map = cluster.map if cluster else _map_here
-        # On a cluster many tasks run at one time.
-        self._threads = 1 if cluster else usual_threads()
-        self.tensor_bytes = tensortype.image_bytes(config.crop)
-
-    def survey(self, photographs: Photographs, listed: int, wanted: int | None) -> Survey:
-        is_skipping = self._config.on_error == "skip"
-        return survey(
-            photographs,
-            wanted=wanted,
-            is_skipping=is_skipping,
-            look_at=partial(
-                self._map,
-                partial(
-                    look, size=self._config.size, is_thorough=is_skipping, threads=self._threads
-                ),
-            ),
-            on_progress=lambda done: self._on_progress("photographs", done, listed),
-        )
-
-    def make(self, plan: _Plan, photographs: Photographs) -> None:
-        wanted = plan.missing()
-        done = plan.shard_count - len(wanted)
-        self._on_progress("shards", done, plan.shard_count)
-        with ExitStack() as opened:
-            file = self._config.crops_file
-            write_crop = opened.enter_context(crops_writer(file)) if file else lambda *_: None
-            made = self._map(
-                partial(make_shard, config=self._config, factor=plan.factor, threads=self._threads),
-                plan.tasks(photographs, wanted, write_crop),
-            )
-            for _ in opened.enter_context(closing(made)):
-                done += 1
-                self._on_progress("shards", done, plan.shard_count)
 
 
 def _map_here(
@@ -262,11 +240,8 @@ def _map_here(
         yield function(item)
 
 
-def _size_bytes(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
+def _has_size(path: Path, size_bytes: int) -> bool:
+    return path.exists() and path.stat().st_size == size_bytes
 
 
 def _settle_recipe(plan: _Plan) -> None:

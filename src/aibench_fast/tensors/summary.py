@@ -1,5 +1,6 @@
-"""Summarises the values of a tensor file, for people who look at one."""
+"""Shows people what a tensor file holds: figures of its values, and its tensors as pictures."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from aibench_fast.tensors.tensorfile import DTYPE, Layout, Tensor, check, files_of, size_bytes
 from aibench_fast.tensortype import CHANNELS, MODEL_SIDE, image_bytes, image_shape
 
 USUAL_SIDES = (MODEL_SIDE, 192, 160, 128, 256, 299, 331)
 """Heights and widths that image models take, the likeliest first."""
+GAP_PIXELS = 4
+"""Between the pictures of a sheet."""
 
 
 class MappedTensors:
@@ -59,10 +63,8 @@ def guess_side(path: Path) -> int:
     Raises ConfigError if a file cannot be read.
     """
     total_bytes = size_bytes(path)
-    for side in USUAL_SIDES:
-        if total_bytes % image_bytes(side) == 0:
-            return side
-    return MODEL_SIDE  # `check` then reports the bytes left over
+    # Of a size that fits none, `check` reports the bytes left over.
+    return next((one for one in USUAL_SIDES if total_bytes % image_bytes(one) == 0), MODEL_SIDE)
 
 
 def guess_layout(tensor: Tensor, side: int) -> Layout:
@@ -102,3 +104,33 @@ def summarise(path: Path, side: int, layout: Layout | None = None) -> Summary:
         total += float(tensor.mean(dtype=np.float64))
     guessed = layout or guess_layout(tensors[0], side)
     return Summary(len(tensors), side, guessed, smallest, largest, total / len(tensors))
+
+
+def black_and_white(smallest: float, largest: float) -> tuple[float, float]:
+    """Return the values of black and white, judged by the range of the values."""
+    if smallest < 0:
+        return -1.0, 1.0
+    return (0.0, 1.0) if largest <= 1 else (0.0, 255.0)
+
+
+def to_picture(tensor: Tensor, side: int, layout: Layout) -> Image.Image:
+    """Return the picture of a flat tensor of side * side * 3 values, clipped to the range."""
+    black, white = black_and_white(float(tensor.min()), float(tensor.max()))
+    bytes_ = np.nan_to_num((tensor - black) * (255 / (white - black))).clip(0, 255).round()
+    if layout == "nhwc":
+        pixels = bytes_.reshape(side, side, CHANNELS)
+    else:
+        pixels = bytes_.reshape(CHANNELS, side, side).transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8))
+
+
+def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Lay out pictures of one size, at least one, in rows on a roughly square grey sheet."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    width, height = (side + GAP_PIXELS for side in pictures[0].size)
+    sheet = Image.new("RGB", (columns * width + GAP_PIXELS, rows * height + GAP_PIXELS), "grey")
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        sheet.paste(picture, (column * width + GAP_PIXELS, row * height + GAP_PIXELS))
+    return sheet

@@ -10,7 +10,6 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.tensors import summary as tensorsummary
 from aibench_fast.tensors import tensorfile
-from aibench_fast.tensors.contactsheet import contact_sheet, to_picture
 
 INDEX = "0:16"
 MAX_PICTURES = 1024
@@ -77,7 +76,9 @@ def _write_sheet(options: argparse.Namespace, side: int) -> None:
     tensors = tensorsummary.open_mapped(options.file, side)
     layout = options.layout or tensorsummary.guess_layout(tensors[0], side)
     chosen = _chosen(options.index or INDEX, len(tensors))
-    sheet = contact_sheet([to_picture(tensors[one], side, layout) for one in chosen])
+    sheet = tensorsummary.contact_sheet(
+        [tensorsummary.to_picture(tensors[one], side, layout) for one in chosen]
+    )
     with replacing(options.out) as file:
         sheet.save(file, form)
     print(f"{len(chosen)} tensors drawn in {options.out}")
