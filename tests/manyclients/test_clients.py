@@ -24,7 +24,8 @@ from rawserver import raw_server
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast import cluster as dask_cluster
-from aibench_fast.clients import clocks, cluster, files
+from aibench_fast.clients import clocks, files
+from aibench_fast.clients.split import choose
 from aibench_fast.results.events import IntervalLatencies, SendingFile, SoFar
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Interval
@@ -201,7 +202,7 @@ def test_a_file_that_differs_on_one_worker_is_told(
 ) -> None:
     file = tmp_path / "tensors.out"
     file.write_bytes(bytes(640))
-    other = cluster.choose(dask, None, WORKERS)[1]
+    other = choose(dask, None, WORKERS)[1]
     changed(change, workers=[other.address])
     with pytest.raises(ConfigError, match=f"{file} differs on the Dask worker {other.name} on"):
         run(config(server, file=file), client=dask)
@@ -232,7 +233,7 @@ def test_clients_that_cannot_read_their_boot_id_start(
 def test_a_client_that_cannot_begin_ends_the_run(
     server: EmbeddedServer, dask: Client, changed: Callable[..., object]
 ) -> None:
-    place = cluster.choose(dask, None, WORKERS)[1]
+    place = choose(dask, None, WORKERS)[1]
     changed(rename_clock_each_time, workers=[place.address])
     with pytest.raises(ServerError, match=f"{place.name} on .* could not begin the run: KeyError"):
         run(config(server, max_queries=30), client=dask)
@@ -259,7 +260,7 @@ def test_a_client_that_is_killed_is_lost_and_no_more(
     server: EmbeddedServer, dask: Client, worker_pids: dict[str, int]
 ) -> None:
     """What it had told is kept; the others go on with their own share; the result says so."""
-    place = cluster.choose(dask, None, WORKERS)[0]
+    place = choose(dask, None, WORKERS)[0]
     told: list[Interval] = []
 
     def observe(event: Any) -> None:
