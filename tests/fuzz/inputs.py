@@ -23,9 +23,8 @@ from PIL import Image
 from aibench_fast.cli.commands import sweep
 from aibench_fast.cli.commands.fetch import name_in
 from aibench_fast.cli.options import goflags
-from aibench_fast.cli.options.gridfile import read_grid_file
+from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.parser import Parser
-from aibench_fast.cli.options.servertables import swept_servers
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile

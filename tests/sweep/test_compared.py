@@ -14,7 +14,7 @@ from redisclient import load_into
 
 from aibench_fast import ConfigError, RunConfig, ServerAddress
 from aibench_fast.cli import build_parser
-from aibench_fast.cli.options.servertables import swept_servers
+from aibench_fast.cli.options.gridfile import swept_servers
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.studies.servers import Server

@@ -8,9 +8,12 @@ import errno
 import io
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aibench_fast.cli.options.names import with_options
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 _ESCAPED = "backslashreplace"
 """How characters are shown that the encoding of a stream lacks."""
@@ -90,3 +93,27 @@ def is_refused() -> bool:
     sys.stdout.flush()
     refusal = sys.stdout.refusal if isinstance(sys.stdout, _Stream) else None
     return refusal is not None and refusal.errno != errno.EPIPE
+
+
+def progress_bar(
+    quiet: bool, *amount: "ProgressColumn | str", transient: bool = False
+) -> "Progress":
+    """Return a bar on standard error, unless that is not a terminal or --quiet is given.
+
+    It has a description, an amount and the time left. `amount` are the columns of the amount
+    (default: a count). A transient bar disappears when done.
+    """
+    # Imported here, because messages need neither.
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        *(amount or (progress.MofNCompleteColumn(),)),
+        progress.TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=transient,
+    )

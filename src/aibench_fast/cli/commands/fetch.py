@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from aibench_fast.cli.options.parser import add_command, add_quiet, add_subcommands
-from aibench_fast.cli.progress import progress_bar
+from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.fetch import download, path_of
 from aibench_fast.files import check_outputs

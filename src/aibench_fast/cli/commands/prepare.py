@@ -18,7 +18,7 @@ from rich.progress import (
 
 from aibench_fast.cli.options.parser import add_quiet
 from aibench_fast.cli.options.values import by_name, size
-from aibench_fast.cli.progress import progress_bar
+from aibench_fast.cli.output import progress_bar
 from aibench_fast.cluster import connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs

@@ -10,7 +10,7 @@ from aibench_fast.cli.options.resultfiles import (
     note_mixed,
     results_read,
 )
-from aibench_fast.cli.progress import progress_bar
+from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_folder, check_outputs
 from aibench_fast.report.content import gather

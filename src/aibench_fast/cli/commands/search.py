@@ -8,15 +8,21 @@ from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
-from aibench_fast.cli.options.clients import add_clients_options, check_clients, dask_client
-from aibench_fast.cli.options.endpoint import add_endpoint_options
-from aibench_fast.cli.options.load import add_load_options, add_statistics_options
+from aibench_fast.cli.options.load import (
+    add_clients_options,
+    add_load_options,
+    add_statistics_options,
+    check_clients,
+    dask_client,
+)
 from aibench_fast.cli.options.names import with_options
-from aibench_fast.cli.options.request import add_request_options
+from aibench_fast.cli.options.request import (
+    add_endpoint_options,
+    add_request_options,
+    add_stream_options,
+)
 from aibench_fast.cli.options.runconfig import files_read, run_config
-from aibench_fast.cli.options.server import add_login, add_server_address
-from aibench_fast.cli.options.servers import LoadedServers
-from aibench_fast.cli.options.streams import add_stream_options
+from aibench_fast.cli.options.server import LoadedServers, add_login, add_server_address
 from aibench_fast.cli.options.values import BurnIn, seconds
 from aibench_fast.cli.output import note
 from aibench_fast.cli.saving import print_unsaved, write_junit

@@ -8,7 +8,7 @@ from pathlib import Path
 from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
 from aibench_fast.cli.options.values import boolean, shape
-from aibench_fast.cli.progress import progress_bar
+from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig

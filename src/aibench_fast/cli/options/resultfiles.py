@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from aibench_fast.cli.output import note
-from aibench_fast.cli.progress import progress_bar
+from aibench_fast.cli.output import note, progress_bar
 from aibench_fast.files import Named
 from aibench_fast.results.autobatching import batching_doubts
 from aibench_fast.results.files import mixed

@@ -5,7 +5,7 @@ import dataclasses
 from typing import Any
 
 from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
-from aibench_fast.cli.options.servers import LoadedServers
+from aibench_fast.cli.options.server import LoadedServers
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig

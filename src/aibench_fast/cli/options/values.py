@@ -1,13 +1,16 @@
 """Types of option values, the same in every command."""
 
 import argparse
+import re
+from collections.abc import Callable
 from dataclasses import fields
 from typing import NamedTuple, TypeVar
 
 from aibench_fast import units
-from aibench_fast.units import duration_s, size_bytes
 
 Settings = TypeVar("Settings")
+Value = TypeVar("Value")
+_RANGE = re.compile(r"(\d+):(\d+):(\d+)")
 
 
 def by_name(kind: type[Settings], options: argparse.Namespace) -> Settings:
@@ -16,22 +19,65 @@ def by_name(kind: type[Settings], options: argparse.Namespace) -> Settings:
     return kind(**values)
 
 
-def ports(words: str) -> tuple[int, ...]:
-    """Read a port, or several separated by commas."""
-    try:
-        return tuple(int(word) for word in words.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{words!r} is not a port; write a number, or several separated by commas"
-        ) from error
+def _type(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Return the type of options that `read` reads; its ValueErrors are messages."""
+
+    def read_option(words: str) -> Value:
+        try:
+            return read(words)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read_option
 
 
-def seconds(words: str) -> float:
-    """Read a duration in Go's notation (`1000ms`, `1s`, `1m30s`, `0`), in seconds."""
-    try:
-        return duration_s(words)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+seconds = _type(units.duration_s)
+size = _type(units.size_bytes)
+number_range = _type(units.number_range)
+
+
+def _several(kind: Callable[[str], Value], mistake: str) -> Callable[[str], tuple[Value, ...]]:
+    """Return the type of values separated by commas; `mistake` is what to say of others."""
+
+    def read(words: str) -> tuple[Value, ...]:
+        try:
+            return tuple(kind(word) for word in words.split(","))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{words!r}{mistake}") from error
+
+    return read
+
+
+ports = _several(int, " is not a port; write a number, or several separated by commas")
+statuses = _several(int, " is not a status; write numbers separated by commas, such as 200,202")
+shape = _several(int, " is not a shape; write numbers separated by commas, such as 224,224,3")
+rates = _several(float, ": write rates such as 50,100")
+_integers = _several(int, ": write numbers such as 1,8,16, or MIN:MAX:STEP")
+
+
+def number_ranges(words: str) -> list[units.Range]:
+    """Read ranges separated by commas: `512`, or `128,256-768`."""
+    return [number_range(word) for word in words.split(",")]
+
+
+def axis(least: int) -> Callable[[str], list[int]]:
+    """Return a reader of an axis: `1,8,16`, or `MIN:MAX:STEP` as aibench's scripts count.
+
+    In a range a number below `least` is read as `least`: 0:50:10 is 1,10,20,... workers.
+    """
+
+    def read(words: str) -> list[int]:
+        if match := _RANGE.fullmatch(words):
+            first, last, step = map(int, match.groups())
+            if step < 1 or last < first:
+                raise argparse.ArgumentTypeError(f"{words!r} is empty: write MIN:MAX:STEP")
+            return list(dict.fromkeys(max(n, least) for n in range(first, last + 1, step)))
+        found = [*_integers(words)]
+        if min(found) < least:
+            raise argparse.ArgumentTypeError(f"{words!r}: each has to be at least {least}")
+        return found
+
+    return read
 
 
 class BurnIn(NamedTuple):
@@ -49,42 +95,6 @@ def burn_in(words: str) -> BurnIn:
     if words.lstrip("-").isdecimal():
         return BurnIn(requests=int(words))
     return BurnIn(seconds=seconds(words))
-
-
-def size(words: str) -> int:
-    """Read a size such as `512MiB`, in bytes."""
-    try:
-        return size_bytes(words)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def number_range(words: str) -> units.Range:
-    """Read a number such as `512`, or a range such as `256-768`."""
-    try:
-        return units.number_range(words)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def statuses(words: str) -> tuple[int, ...]:
-    """Read HTTP statuses: `200`, or `200,202`."""
-    try:
-        return tuple(int(word) for word in words.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{words!r} is not a status; write numbers separated by commas, such as 200,202"
-        ) from error
-
-
-def shape(words: str) -> tuple[int, ...]:
-    """Read the shape of a tensor: `16`, or `224,224,3`."""
-    try:
-        return tuple(int(word) for word in words.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{words!r} is not a shape; write numbers separated by commas, such as 224,224,3"
-        ) from error
 
 
 def boolean(word: str) -> bool:
