@@ -29,9 +29,9 @@ class Place(NamedTuple):
     """Its name in Dask."""
     name: str
     host: str
-    version: str | None
+    version: str | None = None
     """Of this package there; None where it cannot be imported."""
-    missing: str
+    missing: str = ""
     """Why not."""
 
     def __str__(self) -> str:
@@ -70,7 +70,11 @@ def places(client: "Client") -> list[Place]:
     if not addresses:
         raise ServerError("the Dask cluster has no workers: start some with `dask worker`")
     answers = ask(client, _prober(), workers=addresses)
-    return [_place(address, answers[address]) for address in addresses]
+    for address, answer in answers.items():
+        if isinstance(answer, Exception):
+            line = " ".join(str(answer).split()) or type(answer).__name__
+            raise ServerError(f"the Dask worker {address} does not answer: {line}")
+    return [Place(address, **answers[address]) for address in addresses]
 
 
 def _prober() -> Callable[..., dict[str, str]]:
@@ -90,15 +94,6 @@ def _prober() -> Callable[..., dict[str, str]]:
         return {**described, "version": __version__}
 
     return probe
-
-
-def _place(address: str, answer: Any) -> Place:
-    if isinstance(answer, Exception):
-        line = " ".join(str(answer).split()) or type(answer).__name__
-        raise ServerError(f"the Dask worker {address} does not answer: {line}")
-    return Place(
-        address, answer["name"], answer["host"], answer.get("version"), answer.get("missing", "")
-    )  # fmt: skip
 
 
 class DaskCluster:

@@ -1,6 +1,7 @@
 """Downloads files: resumes and checks them, and names them only when they are complete."""
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,9 @@ def download(
     ConfigError if an argument is wrong or the file cannot be written, ServerError if the server
     refuses, does not answer, or serves another file.
     """
-    _check_arguments(url, sha256)
+    path_of(url)
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ConfigError(f"{sha256!r} is not a SHA-256; give its 64 hexadecimal digits")
     checkable = sha256 is not None or size is not None
     if checkable and destination.is_file() and _mismatch(destination, sha256, size) is None:
         return
@@ -81,14 +84,6 @@ def path_of(url: str) -> str:
             f"cannot fetch {shown_url(url)}: an address with a user or a password is not supported"
         )
     return parts.path
-
-
-def _check_arguments(url: str, sha256: str | None) -> None:
-    path_of(url)
-    if sha256 is not None and (
-        len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef")
-    ):
-        raise ConfigError(f"{sha256!r} is not a SHA-256; give its 64 hexadecimal digits")
 
 
 def _mismatch(file: Path, sha256: str | None, size: int | None) -> str | None:

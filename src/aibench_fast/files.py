@@ -28,20 +28,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     # With the machine's name: several machines may write to one folder.
     temporary = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}.part")
     _remove_stale(target)
-    try:
-        # Opened inside `try`, so that an interrupt at any moment leaves no file.
-        with temporary.open("wb") as file:
-            with suppress(OSError):  # file systems without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        temporary.replace(target)
-    except BaseException as error:
-        with suppress(OSError):  # a read-only file system, without such a file
-            temporary.unlink(missing_ok=True)
-        # Only errors of this file: other OSErrors of the block are not about `path`.
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            raise unwritable(path, error) from error
-        raise
+    with _named_later(path, target, temporary) as file:
+        with suppress(OSError):  # file systems without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
 
 
 @contextmanager
@@ -52,22 +42,26 @@ def growing(path: Path) -> Iterator[BinaryIO]:
     partial file stays if anything was written to it. ConfigError as `replacing`.
     """
     target = _prepared(path)
-    partial = partial_of(target)
-    try:
-        file = partial.open("wb")
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
+    with _named_later(path, target, partial_of(target), is_kept=True) as file:
         yield file
-        file.close()
-        partial.replace(target)
+
+
+@contextmanager
+def _named_later(
+    path: Path, target: Path, temporary: Path, *, is_kept: bool = False
+) -> Iterator[BinaryIO]:
+    """Open a temporary file, which is renamed to `target` at the end; an error removes it."""
+    try:
+        # Opened inside `try`, so that an interrupt at any moment leaves no file.
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(target)
     except BaseException as error:
-        with suppress(OSError):
-            file.close()
-        with suppress(OSError):
-            if partial.stat().st_size == 0:
-                partial.unlink()
-        if isinstance(error, OSError) and error.filename in (None, str(partial)):
+        with suppress(OSError):  # a read-only file system, without such a file
+            if not is_kept or temporary.stat().st_size == 0:
+                temporary.unlink()
+        # Only errors of this file: other OSErrors of the block are not about `path`.
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise unwritable(path, error) from error
         raise
 
@@ -127,26 +121,17 @@ def write_text(path: Path, text: str) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise ConfigError if `path` cannot be written later; leave no file."""
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"cannot write {path}: it exists and is not a regular file; name another")
+    check_folder(_prepared(path).parent, path)
+
+
+def check_folder(folder: Path, path: Path | None = None) -> None:
+    """Raise ConfigError, about `path` if given, if files cannot be written into a folder later."""
     try:
-        _try_folder(path.resolve().parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def check_folder(folder: Path) -> None:
-    """Raise ConfigError if files cannot be written into a folder later."""
-    try:
-        _try_folder(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-
-
-def _try_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+        raise unwritable(path or folder, error) from error
 
 
 Named = tuple[str, Path | None]

@@ -14,8 +14,7 @@ from commandline import Cli
 from token_server import DONE, Piece, TokenServer, delta, token_server, whole
 
 from aibench_fast import Result, RunConfig, _core, run
-from aibench_fast.coretypes import Schedule
-from aibench_fast.load.share import Share
+from aibench_fast.coretypes import Schedule, Share
 from aibench_fast.results.events import Event, Waiting
 
 CHAT = "/v1/chat/completions"

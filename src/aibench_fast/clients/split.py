@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aibench_fast.cluster import Place, places
+from aibench_fast.coretypes import Share
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.share import Share
 
 if TYPE_CHECKING:
     from distributed import Client as DaskClient

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aibench_fast import tensortype
+from aibench_fast.coretypes import Share
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.kinds import (
     BODY_SHAPE,
@@ -18,7 +19,6 @@ from aibench_fast.load.kinds import (
     check_weights,
 )
 from aibench_fast.load.profile import Step
-from aibench_fast.load.share import Share
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 from aibench_fast.protocols.registry import ProtocolSettings, no_such_setting, protocol_of
 from aibench_fast.protocols.settings import MAX_COUNT, check_within
