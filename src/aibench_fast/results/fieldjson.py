@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -34,7 +35,7 @@ def to_json(value: Any, *, exact: bool = False) -> dict[str, Any]:
         declared = leaf.declared
         if not (declared.is_saved or exact):
             continue
-        plain = _plain(leaf.kind, leaf.of(value), declared.form, exact=exact)
+        plain = _plain(leaf.of(value), declared.form, exact=exact)
         if declared.form is not None and declared.form.spread_over:
             document |= plain
         else:
@@ -42,7 +43,7 @@ def to_json(value: Any, *, exact: bool = False) -> dict[str, Any]:
     return document
 
 
-def _plain(kind: Any, value: Any, form: Form | None, *, exact: bool) -> Any:
+def _plain(value: Any, form: Form | None, *, exact: bool) -> Any:
     if value is None:
         return None
     if form is not None:
@@ -52,12 +53,12 @@ def _plain(kind: Any, value: Any, form: Form | None, *, exact: bool) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        of_values = get_args(without_none(kind))[1]
-        if not dataclasses.is_dataclass(of_values):
-            return dict(value)
-        return {name: to_json(one, exact=exact) for name, one in value.items()}
+        return {
+            name: to_json(one, exact=exact) if dataclasses.is_dataclass(one) else one
+            for name, one in value.items()
+        }
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(Any, one, None, exact=exact) for one in value]
+        return [_plain(one, None, exact=exact) for one in value]
     return value
 
 
@@ -67,8 +68,9 @@ def from_json(kind: Any, document: Mapping[str, Any], **known: Any) -> Any:
     `known` are fields that are not in the JSON. Missing keys have the default. KeyError, TypeError
     or ValueError if it is something else.
     """
-    for name, declared in declared_fields(kind).items():
-        if name in known:
+    for field in dataclasses.fields(kind):
+        name, declared = field.name, declared_fields(kind).get(field.name)
+        if name in known or declared is None:
             continue
         of_type, form = hints(kind)[name], declared.form
         if declared.is_group:
@@ -77,20 +79,12 @@ def from_json(kind: Any, document: Mapping[str, Any], **known: Any) -> Any:
             known[name] = form.read(document)
         elif declared.key in document:
             known[name] = _value(of_type, document[declared.key], form)
-        elif not _has_default(kind, name):
+        elif field.default is MISSING and field.default_factory is MISSING:
             raise KeyError(declared.key)
     return kind(**known)
 
 
-def _has_default(kind: Any, name: str) -> bool:
-    (field,) = (one for one in dataclasses.fields(kind) if one.name == name)
-    missing = dataclasses.MISSING
-    return field.default is not missing or field.default_factory is not missing
-
-
 def _value(kind: Any, plain: Any, form: Form | None) -> Any:
-    if form is not None and form.reads_null:
-        return form.read(plain)
     if plain is None and isinstance(kind, UnionType):
         return None
     if form is not None:

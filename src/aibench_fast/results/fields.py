@@ -40,8 +40,6 @@ class Form:
     """The JSON Schema; of a spread form that of each key."""
     spread_over: tuple[str, ...] = ()
     """Keys in the object around it, if it has no key of its own."""
-    reads_null: bool = False
-    """Whether null is passed to `read`, instead of standing for None."""
     name: str = ""
     """Its definition's name in the schema, if several fields share it."""
     values: Any = None
@@ -156,6 +154,13 @@ class Leaf:
         """Whether null is allowed."""
         return isinstance(self.kind, UnionType)
 
+    @property
+    def inner(self) -> Sequence["Leaf"]:
+        """The leaves of a group; otherwise the leaf itself."""
+        if not self.declared.is_group:
+            return [self]
+        return [dataclasses.replace(one, path=self.path + one.path) for one in leaves(self.kind)]
+
     def of(self, value: Any) -> Any:
         """Return the value that a dataclass has there."""
         for name in self.path:
@@ -180,22 +185,20 @@ def declared_fields(kind: Any) -> Mapping[str, Declared]:
 def leaves(kind: Any) -> tuple[Leaf, ...]:
     """Return all values in a dataclass's JSON, in order."""
     here = next((one for one in vars(kind).values() if isinstance(one, InheritedHere)), _FIRST)
-    found: list[tuple[tuple[int, int], list[Leaf]]] = []
-    for name, declared in declared_fields(kind).items():
-        of_type = hints(kind)[name]
-        inner = (
-            [dataclasses.replace(one, path=(name, *one.path)) for one in leaves(of_type)]
-            if declared.is_group
-            else [Leaf((name,), of_type, declared, _owner(kind, name), is_computed=False)]
-        )
-        found.append((_place(declared, here, is_own=name in kind.__annotations__), inner))
-    for name, getter in _getters(kind):
-        declared = getattr(getter, _DECLARED)
-        leaf = Leaf(
-            (name,), hints(getter)["return"], declared, _owner(kind, name), is_computed=True
-        )
-        found.append((_place(declared, here, is_own=name in vars(kind)), [leaf]))
-    ordered = [leaf for _, inner in sorted(found, key=lambda one: one[0]) for leaf in inner]
+
+    def place(leaf: Leaf) -> tuple[int, int]:
+        order = leaf.declared.order
+        return (order, 0) if leaf.owner is kind else (here.order, order)
+
+    own = [
+        Leaf((name,), hints(kind)[name], declared, _owner(kind, name), is_computed=False)
+        for name, declared in declared_fields(kind).items()
+    ]
+    own += [
+        Leaf((name,), hints(getter)["return"], declared, _owner(kind, name), is_computed=True)
+        for name, getter, declared in _getters(kind)
+    ]
+    ordered = [leaf for one in sorted(own, key=place) for leaf in one.inner]
     for key, after in here.moved.items():
         keys = [one.declared.key for one in ordered]
         leaf = ordered.pop(keys.index(key))
@@ -204,11 +207,11 @@ def leaves(kind: Any) -> tuple[Leaf, ...]:
     return tuple(ordered)
 
 
-def _getters(kind: Any) -> Iterator[tuple[str, Any]]:
+def _getters(kind: Any) -> Iterator[tuple[str, Any, Declared]]:
     for name in dir(kind):
         getter = getattr(getattr(kind, name, None), "fget", None)
         if hasattr(getter, _DECLARED):
-            yield name, getter
+            yield name, getter, getattr(getter, _DECLARED)
 
 
 def _owner(kind: Any, name: str) -> Any:
@@ -216,10 +219,6 @@ def _owner(kind: Any, name: str) -> Any:
     return next(
         one for one in kind.__mro__ if name in vars(one).get("__annotations__", {}) | vars(one)
     )
-
-
-def _place(declared: Declared, here: InheritedHere, *, is_own: bool) -> tuple[int, int]:
-    return (declared.order, 0) if is_own else (here.order, declared.order)
 
 
 def native_names(kind: Any) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.results.clientside import BUSY_THREAD, Verdict
 from aibench_fast.results.fieldjson import from_json, known_values, number
+from aibench_fast.results.fields import declared_fields, figure
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram, is_known
 from aibench_fast.results.notation import connection_words, fact_text, window_words
@@ -95,7 +96,10 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """One result file. Latencies are milliseconds; None or empty: the file does not contain it."""
+    """One result file. Latencies are milliseconds; None or empty: the file does not contain it.
+
+    Fields with a key are the value of that key.
+    """
 
     path: Path
     client: str
@@ -104,22 +108,22 @@ class RunRecord:
     inferences_per_s: float
     quantiles_ms: Mapping[str, float]
     """By the JSON's names: q0, q50, q95, q99, q999, q100, as far as known. q50 always is."""
-    latency: str
+    latency: str = figure("Latency")
     """`service`, from the actual start of a request, or `response`, from the intended one."""
     start_unix_ms: int | None
     duration_s: float | None
     """Burn-in included."""
-    measured_s: float | None
+    measured_s: float | None = figure("MeasuredSeconds")
     """The time that the rate is of."""
-    model: str | None
-    query_label: str | None
-    data_file: str | None
-    data_seed: int | None
+    model: str | None = figure("Model")
+    query_label: str | None = figure("Query")
+    data_file: str | None = figure("DataFile")
+    data_seed: int | None = figure("DataSeed")
     """The seed of generated tensors."""
     tensor: str
     """One tensor in words, such as `224 x 224 x 3 FLOAT`."""
-    threads: int | None
-    pipeline: int
+    threads: int | None = figure("Threads")
+    pipeline: int = figure("Pipeline")
     """Requests outstanding on each connection."""
     servers: int
     """How many servers the run loaded at once."""
@@ -129,14 +133,14 @@ class RunRecord:
     """Over the time that `server_use` is of."""
     facts: Mapping[str, Any]
     """Host, CpuModel, ModelDigest, CommandLine and so on."""
-    requests: int | None
+    requests: int | None = figure("Requests")
     """Measured requests."""
     successes: int | None
     arrivals: str | None
     """How requests were due, apart from the rate, in words."""
     not_sent: int
     """Due requests that were shed, or found no free worker before the end."""
-    late_starts: int
+    late_starts: int = figure("LateStarts")
     """Requests that started late because no worker was free."""
     connections: str | None
     """Why connections were made in the run, and how long that took, in words."""
@@ -149,7 +153,7 @@ class RunRecord:
     interrupted: bool
     verdict: str | None
     """Whether client or server set the figures, and why, as the run itself judged."""
-    stream: Mapping[str, Any] | None
+    stream: Mapping[str, Any] | None = figure("Stream")
     """The figures of streams of tokens, as `StreamFigures` declares them; None of other replies."""
     encoded_latencies: str | None = field(repr=False)
     """The histogram as the file has it."""
@@ -275,13 +279,9 @@ class RunDetails:
 class SummaryOfResults(ConfigError):
     """A file summarises several results and is not a result itself."""
 
-
-class SearchOfResults(SummaryOfResults):
-    """The file is a search."""
-
-    def __init__(self, search: Search) -> None:
-        """Keep the search that the file holds."""
-        super().__init__("a search: name the results of its steps")
+    def __init__(self, message: str, search: Search | None = None) -> None:
+        """Keep the search, if the file is one."""
+        super().__init__(message)
         self.search = search
 
 
@@ -304,7 +304,7 @@ def read_details(path: Path) -> RunDetails:
         values = known_values(Result, document)
         readings = values["ServerRunTimeStats"] or {}
         return RunDetails(
-            timeline=_with_tokens(values, _timeline(values["ClientRunTimeStats"] or {})),
+            timeline=_timeline(values),
             server_stats=values["ServerPeriods"] or readings,
             # Before format 1.3 the key had our own statistics.
             raw_server_stats={} if OVERALL in readings else readings,
@@ -339,7 +339,8 @@ def median_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     if "Search" in document:
-        raise SearchOfResults(Search.from_json(document))
+        search = Search.from_json(document)
+        raise SummaryOfResults("a search: name the results of its steps", search)
     if "Repeats" in document:
         raise SummaryOfResults("a summary of repeated runs: name the runs' own results")
     version = str(document.get("ResultFormatVersion") or GO_VERSION)
@@ -362,7 +363,12 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         raise ConfigError("it measured nothing: no request succeeded after the warm-up")
     client = OURS if int(major) >= 1 else GO_AIBENCH
     server, duration_ms = values["Server"], values["DurationMillis"]
+    rates = values["OverallRatesIncludingWarmup"]  # aibench has it from 2020-12-04 on
+    successes = [one for one in (values["Successes"], values["Requests"]) if one is not None]
+    start = values["StartTime"]
+    start_unit_ms = 1000 if client == GO_AIBENCH else 1  # the Go tool's are whole seconds
     return RunRecord(
+        **{name: values[one.key] for name, one in declared_fields(RunRecord).items()},
         path=path,
         client=client,
         cell=Cell(
@@ -376,27 +382,17 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         ),
         inferences_per_s=rate,
         quantiles_ms=known_ms,
-        latency=values["Latency"],
-        start_unix_ms=_start_unix_ms(values["StartTime"], client),
+        start_unix_ms=None if start is None else int(start) * start_unit_ms,
         duration_s=duration_ms / 1000 if duration_ms else None,
-        measured_s=values["MeasuredSeconds"],
-        model=values["Model"],
-        query_label=values["Query"],
-        data_file=values["DataFile"],
-        data_seed=values["DataSeed"],
         tensor=_tensor(values),
-        threads=values["Threads"],
-        pipeline=values["Pipeline"],
         servers=len(values["Servers"] or ()) or 1,
         server=server and from_json(ServerFacts, server),
         server_use=server_use((values["ServerPeriods"] or {}).get(OVERALL, {})),
-        inferences_per_s_with_burn_in=_rate_with_burn_in(values),
+        inferences_per_s_with_burn_in=number(rates, "overallOpsRate") if rates else None,
         facts=values["Facts"] or {},
-        requests=values["Requests"],
-        successes=_successes(values),
+        successes=min(successes, default=None),
         arrivals=_arrivals(document),
         not_sent=values["Shed"] + values["Unsent"],
-        late_starts=values["LateStarts"],
         connections=connection_words(
             values["Reconnects"],
             values["RemadeConnections"],
@@ -408,25 +404,13 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         warnings=[str(one["Message"]) for one in values["Warnings"] or ()],
         interrupted=bool(values["Interrupted"]),
         verdict=_verdict(values),
-        stream=values["Stream"],
         encoded_latencies=str(encoded) if encoded else None,
     )
-
-
-def _rate_with_burn_in(values: Mapping[str, Any]) -> float | None:
-    """Return None if it is missing: aibench has it from 2020-12-04 on."""
-    rates = values["OverallRatesIncludingWarmup"]
-    return number(rates, "overallOpsRate") if rates else None
 
 
 def _is_known_ms(quantile: Any) -> bool:
     """Whether it is known: null is not, nor is 0, of aibench and of ours before format 1.9."""
     return quantile not in (None, 0)
-
-
-def _successes(values: Mapping[str, Any]) -> int | None:
-    known = [values[name] for name in ("Successes", "Requests") if values[name] is not None]
-    return min(known, default=None)
 
 
 def _tensor(values: Mapping[str, Any]) -> str:
@@ -459,12 +443,6 @@ def _verdict(values: Mapping[str, Any]) -> str | None:
     if busiest > BUSY_THREAD:
         return f"{Verdict.CLIENT_BOUND}: an I/O thread was on a CPU {busiest:.0%} of the time"
     return None
-
-
-def _start_unix_ms(start: float | None, client: str) -> int | None:
-    if start is None:
-        return None
-    return int(start) * (1000 if client == GO_AIBENCH else 1)  # the Go tool's are whole seconds
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -532,45 +510,39 @@ def _go_period(key: str, period: Mapping[str, Any]) -> TimelinePoint:
     )
 
 
-def _timeline(periods: Mapping[str, Mapping[str, Any]]) -> list[TimelinePoint]:
+def _timeline(values: Mapping[str, Any]) -> list[TimelinePoint]:
+    """Return the reporting periods; tokens of streams are of chunks, as they came."""
+    periods: Mapping[str, Mapping[str, Any]] = values["ClientRunTimeStats"] or {}
+    stream = values["Stream"]
     points = []
-    failed_before = 0
+    failed_before, chunks_before, before_ms = 0, 0, values["StartTime"]
     for key, period in periods.items():
         if "InferenceRate" in period:
             points.append(_go_period(key, period))
             continue
-        failed = int(period.get("failed", failed_before))
+        unix_ms, failed = int(key), int(period.get("failed", failed_before))
+        tokens_per_s = None
+        if stream:
+            chunks, length_s = int(period["chunks"]), (unix_ms - before_ms) / MS_PER_S
+            if length_s > 0:
+                tokens_per_s = (chunks - chunks_before) * stream["TokensPerChunk"] / length_s
+            chunks_before = chunks
+        measured = period["overallRate"] > 0
         points.append(
             TimelinePoint(
-                unix_ms=int(key),
+                unix_ms=unix_ms,
                 rate=number(period, "instantaneousRate"),
-                measured=period["overallRate"] > 0,
+                measured=measured,
                 failed=failed - failed_before,
-                quantiles_ms=_period_quantiles(period) if period["overallRate"] > 0 else {},
+                quantiles_ms=_period_quantiles(period) if measured else {},
                 is_partial=bool(period.get("partial")),
+                tokens_per_s=tokens_per_s,
             )
         )
-        failed_before = failed
+        failed_before, before_ms = failed, unix_ms
     if not any("partial" in period for period in periods.values()):
         return _with_short_end(points)
     return points
-
-
-def _with_tokens(values: Mapping[str, Any], points: list[TimelinePoint]) -> list[TimelinePoint]:
-    """Return the points with the tokens of streams: of chunks, as they came."""
-    stream, periods = values["Stream"], values["ClientRunTimeStats"] or {}
-    if not stream:
-        return points
-    ends_ms = [values["StartTime"], *(point.unix_ms for point in points)]
-    chunks = [0, *(int(period["chunks"]) for period in periods.values())]
-    lengths_s = [(end - begin) / MS_PER_S for begin, end in pairwise(ends_ms)]
-    counts = [later - earlier for earlier, later in pairwise(chunks)]
-    return [
-        dataclasses.replace(point, tokens_per_s=count * stream["TokensPerChunk"] / length_s)
-        if length_s > 0
-        else point
-        for point, count, length_s in zip(points, counts, lengths_s, strict=True)
-    ]
 
 
 def _with_short_end(points: list[TimelinePoint]) -> list[TimelinePoint]:

@@ -90,7 +90,6 @@ LAGS = Form(
             "count": {"type": "integer", "minimum": 1},
         },
     },
-    reads_null=True,
     name="Delays",
 )
 """Delays: a few percentiles, null without any. Only exact JSON has the histogram."""

@@ -29,13 +29,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
-from aibench_fast.results.files import (
-    Cell,
-    RunRecord,
-    SearchOfResults,
-    SummaryOfResults,
-    read_record,
-)
+from aibench_fast.results.files import Cell, RunRecord, SummaryOfResults, read_record
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import ServerUse
@@ -49,6 +43,8 @@ SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again without another time of change."""
 LAYOUT = "3"
 """Another if the same file would be read into another row."""
+_State = tuple[int, int]
+"""Size and time of change, which show whether a file is still the same."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,8 @@ def read_file(path: Path) -> ReadFile:
     """Read one file."""
     try:
         return ReadFile(read_record(path))
-    except SearchOfResults as error:
-        return ReadFile(None, str(error), is_summary=True, search=error.search)
     except SummaryOfResults as error:
-        return ReadFile(None, str(error), is_summary=True)
+        return ReadFile(None, str(error), is_summary=True, search=error.search)
     except ConfigError as error:
         return ReadFile(None, str(error))
 
@@ -114,13 +108,6 @@ def read_for_parent() -> None:
     pickle.dump([read_file(path) for path in paths], sys.stdout.buffer)
 
 
-class FileState(NamedTuple):
-    """Size and time of change, which show whether a file is still the same."""
-
-    size_bytes: int
-    changed_ns: int
-
-
 class _Row(NamedTuple):
     file: bytes
     size_bytes: int
@@ -129,10 +116,6 @@ class _Row(NamedTuple):
     facts: str
     """Apart, for most results of a folder have the same."""
     checksum: int
-
-    @property
-    def state(self) -> FileState:
-        return FileState(self.size_bytes, self.changed_ns)
 
 
 _COLUMNS = ", ".join(_Row._fields)
@@ -156,7 +139,7 @@ def read_by_index(
     return {file: found[file] if file in found else read_now[file] for file in files}
 
 
-def _states(folder: Path) -> dict[bytes, FileState]:
+def _states(folder: Path) -> dict[bytes, _State]:
     """The state of each file by name, of those old enough to be known by it."""
     settled_ns = time.time_ns() - SETTLED_NS
     found = {}
@@ -165,14 +148,14 @@ def _states(folder: Path) -> dict[bytes, FileState]:
             status = entry.stat()
             if status.st_mtime_ns <= settled_ns:
                 name = os.fsencode(entry.name)
-                found[name] = FileState(status.st_size, status.st_mtime_ns)
+                found[name] = status.st_size, status.st_mtime_ns
     return found
 
 
 class _Index:
     """The index as it was found, held open: another program may replace it meanwhile."""
 
-    def __init__(self, path: Path, states: Mapping[bytes, FileState], ends: ExitStack) -> None:
+    def __init__(self, path: Path, states: Mapping[bytes, _State], ends: ExitStack) -> None:
         self._path = path
         self._states = states
         self._database: sqlite3.Connection | None = None
@@ -207,7 +190,7 @@ class _Index:
                 yield row
 
     def _is_valid(self, row: _Row) -> bool:
-        return self._states.get(row.file) == row.state
+        return self._states.get(row.file) == (row.size_bytes, row.changed_ns)
 
     def update(self, read: Mapping[Path, ReadFile]) -> None:
         """Write it anew, without what is outdated and with what was read, if there is any."""

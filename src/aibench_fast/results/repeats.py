@@ -1,16 +1,15 @@
 """Repeated runs together: medians, intervals, and whether they are stable."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import fmean, median, stdev
 from typing import Any
 
 from aibench_fast.results.files import RunRecord, record_of
-from aibench_fast.results.histogram import is_known
 from aibench_fast.results.result import Result
-from aibench_fast.results.runfigures import figures_of
+from aibench_fast.results.runfigures import P50, P95, P99, figures_of
 from aibench_fast.results.significance import trend
 
 LEVEL = 0.95
@@ -20,7 +19,6 @@ _T = (12.706, 4.303, 3.182, 2.776)
 UNSTABLE_DEVIATION = 0.10
 UNSTABLE_EXTREME = 0.50
 """As pyperf warns: a deviation of a tenth of the mean, or a value half as much off."""
-QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True)
@@ -120,32 +118,20 @@ class Repeats:
         return Spread([one.inferences_per_s for one in self.results], "inferences/s")
 
     def spreads(self) -> dict[str, Spread]:
-        """Return the rate and the latencies at QUANTILES that all runs have enough requests for.
+        """Return the rate, and the latencies that all runs have enough requests for.
 
         Of streams of tokens their figures too, as far as all runs have them.
         """
-        fewest = min(one.latencies.count for one in self.results)
-        names = [name for name, quantile in QUANTILES.items() if is_known(quantile, fewest)]
-        by_run = [
-            one.latencies.quantiles_ms([QUANTILES[name] for name in names]) for one in self.results
-        ]
-        return (
-            {"rate": self.rate}
-            | {
-                name: Spread(values, "ms")
-                for name, values in zip(names, zip(*by_run, strict=True), strict=True)
-            }
-            | dict(
-                self._of_streams() if all(one.tokens.output_tokens for one in self.results) else ()
-            )
-        )
-
-    def _of_streams(self) -> Iterator[tuple[str, Spread]]:
+        found = {"rate": self.rate}
+        if not all(one.latencies.count and one.inferences_per_s for one in self.results):
+            return found
         records = self.records
-        for figure in figures_of(records):
+        has_streams = all(one.tokens.output_tokens for one in self.results)
+        for figure in (P50, P95, P99, *(figures_of(records) if has_streams else ())):
             known = figure.known(records)
             if len(known) == len(records):
-                yield figure.name, Spread(known, figure.unit)
+                found[figure.name] = Spread(known, figure.unit)
+        return found
 
     @property
     def records(self) -> list[RunRecord]:

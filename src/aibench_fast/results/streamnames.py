@@ -16,18 +16,23 @@ _FIRST_TOKEN, _FIRST_ANSWER = "TimeToFirstToken", "TimeToFirstAnswer"
 
 
 @dataclass(frozen=True)
-class NamedTimes:
-    """Times among the figures of streams."""
+class Named:
+    """A figure, or times, among the figures of streams."""
 
     name: str
-    """In options, such as `ttft`."""
+    """In options, such as `goodput` or `ttft`."""
     key: str
     """In `StreamFigures`."""
+    unit: str = "ms"
 
     @property
     def words(self) -> str:
         """The key in words, such as `time to first token`."""
-        return key_words(self.key)
+        return " ".join(re.findall("[A-Z][a-z]*", self.key)).lower()
+
+
+class NamedTimes(Named):
+    """Times among the figures of streams."""
 
     def of(self, stream: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the times of a result's figures, from when requests were due if they were; None
@@ -58,40 +63,16 @@ TIMES = (
 )
 
 
-@dataclass(frozen=True)
-class NamedRate:
-    """A figure a second, of which more is better."""
-
-    name: str
-    """In options, such as `goodput`."""
-    key: str
-    """In `StreamFigures`."""
-    unit: str
-
-    @property
-    def words(self) -> str:
-        """The key in words, such as `output tokens per second`."""
-        return key_words(self.key)
-
-    def of(self, stream: Mapping[str, Any]) -> float | None:
-        """Return the rate among a result's figures; None without any."""
-        return stream.get(self.key)
-
-
 RATES = (
-    NamedRate("tokens", "OutputTokensPerSecond", "tokens/s"),
-    NamedRate("tokens_per_user", "OutputTokensPerSecondPerUser", "tokens/s/user"),
-    NamedRate("goodput", "Goodput", "good requests/s"),
+    Named("tokens", "OutputTokensPerSecond", "tokens/s"),
+    Named("tokens_per_user", "OutputTokensPerSecondPerUser", "tokens/s/user"),
+    Named("goodput", "Goodput", "good requests/s"),
 )
-
-
-def key_words(key: str) -> str:
-    """Return a key in words, such as `chunk gap`."""
-    return " ".join(re.findall("[A-Z][a-z]*", key)).lower()
+"""Figures a second, of which more is better."""
 
 
 def _column(key: str) -> str:
-    return key_words(key).replace(" ", "_")
+    return Named("", key).words.replace(" ", "_")
 
 
 def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,24 +97,24 @@ def stream_columns(stream: Mapping[str, Any]) -> dict[str, Any]:
 
 def stream_values(stream: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
     """Return the rates, medians and p99 that are known, by name, each with its unit."""
-    rates = {
-        rate.name: (value, rate.unit) for rate in RATES if (value := rate.of(stream)) is not None
-    }
-    return rates | {
-        f"{times.name}.{shown}": (value, "ms")
+    rates = {rate.name: (stream.get(rate.key), rate.unit) for rate in RATES}
+    quantiles = {
+        f"{times.name}.{shown}": (found[quantile], times.unit)
         for times in TIMES
         if times.is_shown(stream) and (found := times.of(stream))
         for quantile, shown in SHOWN_QUANTILES.items()
-        if (value := found[quantile]) is not None
     }
+    known = (rates | quantiles).items()
+    return {name: (value, unit) for name, (value, unit) in known if value is not None}
 
 
 def stream_words(stream: Mapping[str, Any]) -> str:
     """Return the rates and medians of figures of streams, for a line."""
-    rates = [f"{value:.1f} {rate.unit}" for rate in RATES if (value := rate.of(stream)) is not None]
+    values = stream_values(stream)
+    rates = [f"{value:.1f} {unit}" for value, unit in values.values() if unit != "ms"]
     medians = [
-        f"{times.name} {found['q50']:.3f}"
-        for times in TIMES
-        if times.is_shown(stream) and (found := times.of(stream))
+        f"{name.removesuffix('.p50')} {value:.3f}"
+        for name, (value, _) in values.items()
+        if name.endswith(".p50")
     ]
     return ", ".join([*rates, *([f"p50 of {', '.join(medians)} ms"] if medians else [])])
