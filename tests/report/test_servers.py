@@ -9,11 +9,11 @@ import pytest
 from commandline import Cli
 from resultfiles import our_result, result_name
 
+from aibench_fast.results.cells import by_server, setting_of
 from aibench_fast.results.files import Cell
 from aibench_fast.results.folder import read_results
 from aibench_fast.results.result import Result, ServerFacts
 from aibench_fast.results.runfigures import FIGURES
-from aibench_fast.results.servers import by_server, setting_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MIB = 1 << 20

@@ -23,8 +23,8 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.openai.request import body_of
 from aibench_fast.protocols.openai.settings import Api
 from aibench_fast.report.content import facts as report_facts
+from aibench_fast.results.cells import mixed
 from aibench_fast.results.events import Drawing, Event, Formatting
-from aibench_fast.results.files import mixed
 from aibench_fast.tensors import prompts
 from aibench_fast.tensors.strings import WORDS
 from aibench_fast.tensortype import split_strings

@@ -25,11 +25,11 @@ from aibench_fast.report.plot import (
 )
 from aibench_fast.report.servercharts import server_charts, server_choices
 from aibench_fast.report.streamcharts import stream_charts, stream_choices
+from aibench_fast.results.cells import setting_of
 from aibench_fast.results.files import Cell, RunRecord
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.runfigures import time_ms
 from aibench_fast.results.search import UNITS
-from aibench_fast.results.servers import setting_of
 from aibench_fast.results.streamnames import TIMES
 from aibench_fast.units import duration_s
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from aibench_fast.report.content import Content
-from aibench_fast.results.autobatching import batching_doubts
-from aibench_fast.results.files import RunRecord, mixed
+from aibench_fast.results.cells import batching_doubts, mixed
+from aibench_fast.results.files import RunRecord
 
 MAX_NAMED = 8
 LATE_SHARE = 0.01

@@ -14,8 +14,8 @@ from aibench_fast.report.plot import (
     series_colour,
     tip,
 )
+from aibench_fast.results.cells import setting_of, sources_of_use
 from aibench_fast.results.runfigures import FIGURES, USE_FIGURES, Figure
-from aibench_fast.results.servers import setting_of, sources_of_use
 
 
 def named(content: Content) -> list[CellSummary]:

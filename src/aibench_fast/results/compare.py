@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.files import Cell, RunRecord, by_cell
+from aibench_fast.results.cells import by_cell
+from aibench_fast.results.files import Cell, RunRecord
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.runfigures import P50, P95, P99, THROUGHPUT, Figure, figures_of
 from aibench_fast.results.significance import Drift, holm, welch_p

@@ -6,7 +6,7 @@ a file and which few callers need.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -310,31 +310,6 @@ def read_details(path: Path) -> RunDetails:
             raw_server_stats={} if OVERALL in readings else readings,
             parts=read_parts(document),
         )
-
-
-def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
-    """Return the runs of each cell, cells in order."""
-    cells: dict[Cell, list[RunRecord]] = {}
-    for record in records:
-        cells.setdefault(record.cell, []).append(record)
-    return dict(sorted(cells.items()))
-
-
-def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
-    """Return the facts that differ between runs of the same cell, and their values."""
-    found: dict[str, set[str]] = {}
-    for runs in by_cell(records).values():
-        setups = [run.setup for run in runs]
-        for name in setups[0]:
-            values = {value for setup in setups if (value := setup[name]) is not None}
-            if len(values) > 1:
-                found.setdefault(name, set()).update(values)
-    return {name: sorted(values) for name, values in found.items()}
-
-
-def median_run(runs: Sequence[RunRecord]) -> RunRecord:
-    """Return the run whose rate is the median; of two in the middle the slower."""
-    return sorted(runs, key=lambda run: run.inferences_per_s)[(len(runs) - 1) // 2]
 
 
 def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:

@@ -54,7 +54,7 @@ USE_FIGURES = (
     ),
     Figure("memory", "memory of the server", "MiB", _memory_mib, min),
 )  # fmt: skip
-"""Figures of the server's own resources; `servers.sources_of_use` says who counted them."""
+"""Figures of the server's own resources; `cells.sources_of_use` says who counted them."""
 FIGURES = (THROUGHPUT, P50, P99, *USE_FIGURES)
 """Figures by which servers are compared."""
 

@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.files import Cell, RunDetails, RunRecord, by_cell
+from aibench_fast.results.cells import by_cell, by_server
+from aibench_fast.results.files import Cell, RunDetails, RunRecord
 from aibench_fast.results.notation import NOT_AVAILABLE
 from aibench_fast.results.runfigures import FIGURES, P50, P99, THROUGHPUT, Figure, figures_of
-from aibench_fast.results.servers import by_server
 
 RULE = "-------------------"
 SETTING_COLUMNS = {

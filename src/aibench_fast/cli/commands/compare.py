@@ -9,6 +9,7 @@ from pathlib import Path
 from aibench_fast.cli.options.resultfiles import load_results
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
+from aibench_fast.results.cells import SERVER_FACTS, of_server
 from aibench_fast.results.compare import (
     MIN_RUNS,
     RECOMMENDED_RUNS,
@@ -17,7 +18,6 @@ from aibench_fast.results.compare import (
     compare,
 )
 from aibench_fast.results.files import RunRecord
-from aibench_fast.results.servers import SERVER_FACTS, of_server
 
 EXIT_WORSE = 1
 PERCENT = 100

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from aibench_fast.cli.output import note, progress_bar
 from aibench_fast.files import Named
-from aibench_fast.results.autobatching import batching_doubts
-from aibench_fast.results.files import mixed
+from aibench_fast.results.cells import batching_doubts, mixed
 from aibench_fast.results.folder import Loaded, load
 
 

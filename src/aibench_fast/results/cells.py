@@ -1,4 +1,4 @@
-"""Servers side by side: their runs at the same settings."""
+"""Runs in groups: by cell, and by server at the same settings."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -8,6 +8,62 @@ from aibench_fast.results.files import Cell, RunRecord
 
 SERVER_FACTS = ("server", "server version", "request", "ServerConfig", "ModelDigest")
 """Facts of a setup that naturally differ between servers."""
+
+
+def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
+    """Return the runs of each cell, cells in order."""
+    cells: dict[Cell, list[RunRecord]] = {}
+    for record in records:
+        cells.setdefault(record.cell, []).append(record)
+    return dict(sorted(cells.items()))
+
+
+def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
+    """Return the facts that differ between runs of the same cell, and their values."""
+    found: dict[str, set[str]] = {}
+    for runs in by_cell(records).values():
+        setups = [run.setup for run in runs]
+        for name in setups[0]:
+            values = {value for setup in setups if (value := setup[name]) is not None}
+            if len(values) > 1:
+                found.setdefault(name, set()).update(values)
+    return {name: sorted(values) for name, values in found.items()}
+
+
+def median_run(runs: Sequence[RunRecord]) -> RunRecord:
+    """Return the run whose rate is the median; of two in the middle the slower."""
+    return sorted(runs, key=lambda run: run.inferences_per_s)[(len(runs) - 1) // 2]
+
+
+def batching_doubts(records: Iterable[RunRecord]) -> list[str]:
+    """Return warnings for results of RedisAI whose MetadataAutobatching is -1.
+
+    Results of other servers always have -1: the Open Inference Protocol has no such setting.
+    """
+    alike: dict[Cell, list[RunRecord]] = {}
+    for run in records:
+        alike.setdefault(run.cell._replace(autobatching=0), []).append(run)
+    apart: list[RunRecord] = []
+    together: list[RunRecord] = []
+    for runs in alike.values():
+        unknown = [run for run in runs if run.lacks_autobatching]
+        if any(run.cell.autobatching >= 0 for run in runs):
+            apart += unknown
+        elif len(unknown) > 1:
+            together += unknown
+    return [
+        f"{_named(unknown)}, so {what}"
+        for unknown, what in (
+            (apart, "they are kept apart from those of the same settings that say it"),
+            (together, "runs of models with different BATCHSIZEs may be taken together"),
+        )
+        if unknown
+    ]
+
+
+def _named(runs: Sequence[RunRecord]) -> str:
+    others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    return f"{runs[0].path.name}{others}: the model's auto-batching is not known (-1)"
 
 
 def setting_of(cell: Cell) -> Cell:
