@@ -612,6 +612,9 @@ def test_stats_shows_what_a_server_counts(cli: Cli) -> None:
         none = cli("stats", "--url", server.url, "--model", "m")
     assert (none.returncode, none.stdout, none.stderr.count("\n")) == (3, "", 1)
     assert "has no counters of the model m" in none.stderr
+    prompts = cli("stats", "--url", "http://localhost:1/v1/completions", "--model", "m")
+    assert (prompts.returncode, prompts.stdout) == (2, "")
+    assert "OpenAI's API has no statistics of models" in prompts.stderr
 
 
 def test_the_port_of_grpc_is_named(cli: Cli) -> None:

@@ -14,9 +14,9 @@ from redisclient import load_into
 
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.protocols.redisai.request import Request, Tensor
-from aibench_fast.protocols.redisai.visit import Trial, visit
+from aibench_fast.protocols.redisai.settings import RedisAiSettings
+from aibench_fast.protocols.redisai.visit import visit
+from aibench_fast.protocols.session import AskedInput, AskedKind, Workload
 from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112
@@ -104,7 +104,8 @@ def test_a_model_larger_than_what_is_received_at_once() -> None:
 
 def digest_of(address: ServerAddress, model: str) -> str | None:
     """The model's digest as a visit tells it."""
-    request = Request(dialect=Dialect.MODELRUN, model=model, inputs=[Tensor("FLOAT", (1, 1))])
-    record, _ = visit(address, [Trial(request, [bytes(4)])], None, workers=range(1), all_workers=1)
+    kind = AskedKind(model, [AskedInput("FLOAT", (1, 1), trial=bytes(4))])
+    settings = RedisAiSettings(address=address, dialect=None)
+    record, _ = visit(address, settings, Workload(kinds=[kind]))
     (digest,) = record.model_digests
     return digest

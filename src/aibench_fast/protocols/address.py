@@ -176,15 +176,10 @@ def http_address(
     With `https` it has TLS, by these settings or the usual ones.
     """
     usual = "http://HOST:PORT or https://HOST:PORT, with a path behind it or none"
-    parts, host = _server_of(url, setting, tuple(HTTP_PORTS), tls, usual)
+    parts, host, tls = _server_of(url, setting, tuple(HTTP_PORTS), tls, usual)
     _check_headers(headers)
-    return HttpAddress(
-        host,
-        parts.port or HTTP_PORTS[parts.scheme],
-        parts.path.rstrip("/"),
-        tuple(headers),
-        (tls or TlsSettings()) if parts.scheme == "https" else None,
-    )
+    port = parts.port or HTTP_PORTS[parts.scheme]
+    return HttpAddress(host, port, parts.path.rstrip("/"), tuple(headers), tls)
 
 
 def grpc_address(
@@ -195,35 +190,37 @@ def grpc_address(
     With `grpcs` it has TLS, as in `http_address`. The headers become metadata.
     """
     usual = "grpc://HOST:PORT or grpcs://HOST:PORT, and nothing behind it"
-    parts, host = _server_of(url, "url", GRPC_SCHEMES, tls, usual)
+    parts, host, tls = _server_of(url, "url", GRPC_SCHEMES, tls, usual)
     if not parts.port or parts.path not in ("", "/"):
         raise ConfigError(f"`url` {shown_url(url)}: write {usual}")
     metadata = [(name.lower(), value) for name, value in headers]
     _check_metadata(metadata)
-    return GrpcAddress(
-        host,
-        parts.port,
-        headers=tuple(metadata),
-        tls=(tls or TlsSettings()) if parts.scheme == "grpcs" else None,
-    )
+    return GrpcAddress(host, parts.port, headers=tuple(metadata), tls=tls)
 
 
 def _server_of(
     url: str, setting: str, schemes: Sequence[str], tls: TlsSettings | None, usual: str
-) -> tuple[SplitResult, str]:
-    """Return the parts of a URL of these schemes, and its host; `usual` is how it is written."""
+) -> tuple[SplitResult, str, TlsSettings | None]:
+    """Return the parts of a URL of these schemes, its host, and its TLS if its scheme has any.
+
+    `usual` is how such a URL is written.
+    """
     parts = url_parts(url, setting)
+    host = parts.hostname
     if parts.username or parts.password:
         raise ConfigError(
             f"`{setting}` with a user or a password: give `headers` instead, from a file"
         )
-    if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in schemes or not host or parts.query or parts.fragment:
         raise ConfigError(f"`{setting}` {shown_url(url)}: write {usual}")
     plain, with_tls = schemes
     if tls and parts.scheme == plain:
         raise ConfigError(f"`tls` with `{setting}` {shown_url(url)}: write {with_tls}://")
-    _check_host(parts.hostname, setting)
-    return parts, parts.hostname
+    try:
+        host.encode("idna" if ":" not in host else "ascii")
+    except UnicodeError as error:
+        raise ConfigError(f"`{setting}`: {host!r} cannot be the name of a host") from error
+    return parts, host, (tls or TlsSettings()) if parts.scheme == with_tls else None
 
 
 def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
@@ -281,11 +278,3 @@ def _is_base64(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _check_host(host: str, setting: str) -> None:
-    """Raise ConfigError if the domain name system cannot have such a name."""
-    try:
-        host.encode("idna" if ":" not in host else "ascii")
-    except UnicodeError as error:
-        raise ConfigError(f"`{setting}`: {host!r} cannot be the name of a host") from error

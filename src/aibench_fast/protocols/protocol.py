@@ -69,6 +69,7 @@ class ServerProtocol(Protocol):
     """The schemes of its servers' URLs, without TLS and with it."""
     settings_type: ClassVar[type[ServerSettings]]
     """Its fields are the settings that it has."""
+    _settings: Any
     has_pipelines: bool = False
     """Whether a connection may have several requests under way."""
     has_json: ClassVar[bool] = False
@@ -81,6 +82,10 @@ class ServerProtocol(Protocol):
     """Whether replies are streams of tokens."""
     describes_inputs: ClassVar[bool] = False
     """Whether servers say which inputs a model has, so that shapes and dtypes may be left open."""
+
+    def __init__(self, settings: Any) -> None:
+        """With the settings of a run, of `settings_type`."""
+        self._settings = settings
 
     @property
     def addresses(self) -> Sequence[ServerAddress | HttpAddress]:
@@ -101,6 +106,7 @@ class ServerProtocol(Protocol):
 
     def check_prompt(self, line: bytes) -> None:
         """ConfigError where a line of prompts cannot become a request."""
+        return
 
     @property
     def drawn(self) -> DrawnPrompts | None:
@@ -134,4 +140,8 @@ class ServerProtocol(Protocol):
         """Return the servers as they are now, of a cluster its primaries; ServerError."""
 
     def read_statistics(self, model: str) -> "ServerReading":
-        """Return a model's counters of the first server; ServerError where it has none."""
+        """Return the first server's counters of a model; ServerError or ConfigError without any."""
+        raise ConfigError(
+            f"{self.name} has no statistics of models: name a server of RedisAI or of the Open "
+            "Inference Protocol"
+        )

@@ -1,6 +1,7 @@
 """The protocols that there are, and which of them a run's settings choose."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aibench_fast.errors import ConfigError, shown_url
@@ -23,14 +24,7 @@ class ProtocolSettings(RedisAiSettings, HttpSettings, GrpcSettings, OpenAiSettin
     """The settings of all protocols."""
 
 
-AnyProtocol = (
-    type[RedisAi]
-    | type[OpenInferenceOverHttp]
-    | type[OpenInferenceOverGrpc]
-    | type[AnyHttp]
-    | type[OpenAi]
-)
-PROTOCOLS: tuple[AnyProtocol, ...] = (RedisAi, OpenInferenceOverHttp, OpenInferenceOverGrpc)
+PROTOCOLS: Sequence[type[ServerProtocol]] = (RedisAi, OpenInferenceOverHttp, OpenInferenceOverGrpc)
 
 
 def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
@@ -38,7 +32,7 @@ def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
 
     ConfigError where the address is of none, or a setting is given that its protocol does not have.
     """
-    chosen: AnyProtocol = RedisAi
+    chosen: type[ServerProtocol] = RedisAi
     if speaks_openai(settings):
         chosen = OpenAi
     elif settings.url is not None:
@@ -56,7 +50,7 @@ def no_such_setting(setting: str, settings: ProtocolSettings, protocol: str) -> 
     return ConfigError(f"`{setting}` {url}: {protocol} has no such setting")
 
 
-def protocol_of_url(url: str) -> AnyProtocol:
+def protocol_of_url(url: str) -> type[ServerProtocol]:
     """Return the protocol of a URL's scheme; ConfigError where it is none of the known ones."""
     scheme = url_parts(url).scheme
     found = [one for one in PROTOCOLS if scheme in one.schemes]

@@ -62,19 +62,18 @@ def family_use(pid: int) -> FamilyUse | None:
 
     OSError where it cannot be read, for instance because no more files can be opened.
     """
-    user = system = pages = 0
-    found = False
-    for one in family(pid):
-        fields = read_process(one, "stat").rpartition(")")[2].split()
-        if not fields:
-            continue
-        found = True
-        user += int(fields[_USER]) + int(fields[_ENDED_USER])
-        system += int(fields[_SYS]) + int(fields[_ENDED_SYS])
-        pages += int(fields[_RSS_PAGES])
-    if not found:
+    stats = [fields for one in family(pid) if (fields := stat_fields(one))]
+    if not stats:
         return None
+    user = sum(int(one[_USER]) + int(one[_ENDED_USER]) for one in stats)
+    system = sum(int(one[_SYS]) + int(one[_ENDED_SYS]) for one in stats)
+    pages = sum(int(one[_RSS_PAGES]) for one in stats)
     return FamilyUse(user / _TICKS_PER_S, system / _TICKS_PER_S, pages * _PAGE_BYTES)
+
+
+def stat_fields(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat behind the name; none if it has ended or is hidden."""
+    return read_process(pid, "stat").rpartition(")")[2].split()
 
 
 def family(pid: int) -> Iterator[int]:

@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.serverprocess import read_process
+from aibench_fast.protocols.serverprocess import stat_fields
 from aibench_fast.units import described_size
 
 _FOLDER = Path("/dev/shm")
 _PREFIX = "aibench-fast"
-_NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d{{1,9}})-(\d+)-\d+")
+_NAME = re.compile(rf"{_PREFIX}-(?P<namespace>\d+)-(?P<pid>\d{{1,9}})-(?P<started>\d+)-\d+")
 """The namespace of the owner's process id, that id, when the process started, and a number. An id
 alone is not enough: a later process may have the same."""
 _STATE, _START = 0, 19
@@ -32,9 +32,9 @@ class Region:
         """Reserve its memory; ConfigError if there is not so much."""
         self.size_bytes = size_bytes
         pid = os.getpid()
+        started = stat_fields(pid)[_START]
         # All of a process's names are of one length, so that requests that have them are too.
-        number = f"{next(_numbers):06}"
-        self.name = "-".join(map(str, (_PREFIX, _namespace(), pid, _stat(pid)[_START], number)))
+        self.name = f"{_PREFIX}-{_namespace()}-{pid}-{started}-{next(_numbers):06}"
         self._path = _FOLDER / self.name
         self._file = -1
         try:
@@ -93,20 +93,12 @@ def is_abandoned(name: str) -> bool:
     Of processes in other namespaces, such as other containers, that is not known.
     """
     found = _NAME.fullmatch(name)
-    if found is None:
+    if found is None or found["namespace"] != str(_namespace()):
         return False
-    namespace, pid, started = found.groups()
-    if namespace != str(_namespace()):
-        return False
-    fields = _stat(int(pid))
-    if not fields:
-        return not _exists(int(pid))
-    return fields[_START] != started or fields[_STATE] == "Z"
-
-
-def _stat(pid: int) -> list[str]:
-    """Return the fields behind a process's name; none if it has ended or is hidden."""
-    return read_process(pid, "stat").rpartition(")")[2].split()
+    pid = int(found["pid"])
+    if fields := stat_fields(pid):
+        return fields[_START] != found["started"] or fields[_STATE] == "Z"
+    return not _exists(pid)
 
 
 def _exists(pid: int) -> bool:

@@ -23,10 +23,7 @@ class AnyHttp(ServerProtocol):
     schemes = ("http", "https")
     settings_type = AnyHttpSettings
     has_bodies = True
-
-    def __init__(self, settings: AnyHttpSettings) -> None:
-        """With the settings of a run."""
-        self._settings = settings
+    _settings: AnyHttpSettings
 
     @property
     def addresses(self) -> Sequence[HttpAddress]:

@@ -80,6 +80,8 @@ class Connection(AbstractContextManager["Connection"]):
                 self.call(*login)
             if (pong := self.call("PING")) != b"PONG":
                 raise self._not_understood("PING", text(pong).encode())
+            self.peer = "" if address.socket else str(self._socket.getpeername()[0])
+            """The server's numeric address; empty for a unix socket."""
         except ServerError as error:
             self.close()
             stuck = isinstance(error.__cause__, TimeoutError)
@@ -108,11 +110,6 @@ class Connection(AbstractContextManager["Connection"]):
     def be_patient(self, patience_s: float) -> None:
         """Set the timeout of each whole reply from now on."""
         self._patience_s = patience_s
-
-    @property
-    def peer(self) -> str:
-        """Return the server's numeric address; empty for a unix socket."""
-        return "" if self.address.socket else str(self._socket.getpeername()[0])
 
     def call(self, *command: Any) -> Any:
         """Ask one question that has to be answered; ServerError names it where it is not."""

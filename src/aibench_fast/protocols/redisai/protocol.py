@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError, shown_url
@@ -23,10 +24,7 @@ class RedisAi(ServerProtocol):
     schemes = ("redis", "rediss")
     settings_type = RedisAiSettings
     has_pipelines = True
-
-    def __init__(self, settings: RedisAiSettings) -> None:
-        """With the settings of a run."""
-        self._settings = settings
+    _settings: RedisAiSettings
 
     @property
     def addresses(self) -> list[ServerAddress]:
@@ -69,9 +67,9 @@ class RedisAi(ServerProtocol):
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
         """One, or as many as fill the batches that models wait for."""
-        from aibench_fast.protocols.redisai.session import least_workers
+        from aibench_fast.protocols.redisai.session import RedisAiServers
 
-        return least_workers(self._settings, kinds)
+        return RedisAiServers(self._settings).least_workers(kinds)
 
     def find_servers(self) -> "FoundServers":
         """Return the servers, of a cluster its primaries."""
@@ -81,8 +79,7 @@ class RedisAi(ServerProtocol):
 
     def read_statistics(self, model: str) -> "ServerReading":
         """Return a model's counters and the server's; what could not be read is in the notes."""
-        from aibench_fast.protocols.redisai.connection import Connection
-        from aibench_fast.protocols.redisai.statistics import PROBE_TIMEOUT_S, read_server
+        from aibench_fast.protocols.redisai.statistics import RedisAiReader
 
-        with Connection(self.addresses[0], PROBE_TIMEOUT_S) as connection:
-            return read_server(connection, [model])
+        with closing(RedisAiReader(self.addresses[0], [model])) as reader:
+            return reader.read()

@@ -4,7 +4,9 @@ A reply is bytes, int, None, or a list of these; an error reply is a Refusal. RE
 and number are read too, although they are never asked for.
 """
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 MAX_LINE_BYTES = 64 << 10
@@ -16,7 +18,8 @@ MAX_DEPTH = 32
 KEPT_WHEN_SKIMMED_BYTES = 64 << 10
 SHOWN_BYTES = 60
 SHOWN_ITEMS = 4
-_LONGEST_NUMBER = 20
+_NUMBER = re.compile(rb"[+-]?\d{1,19}")
+_CONSTANTS_OF_RESP3 = {b"_": None, b"#t": True, b"#f": False}
 
 
 class Refusal(Exception):
@@ -51,6 +54,9 @@ class ReplyReader:
         self._buffer = bytearray()
         self._at = 0
         """Where the unread part of the buffer begins."""
+        self._take: Callable[[bytes], None] | None = None
+        """Takes the bytes of bulk strings that are longer than `_most_kept_bytes`; None: no one."""
+        self._most_kept_bytes = 0
         self._elements = 0
         self._kept_bytes = 0
 
@@ -59,18 +65,21 @@ class ReplyReader:
 
         Short is up to KEPT_WHEN_SKIMMED_BYTES.
         """
-        self._elements = self._kept_bytes = 0
-        return self._reply(0, skim)
+        return self._next((lambda _: None) if skim else None, KEPT_WHEN_SKIMMED_BYTES)
 
     def stream(self, take: Callable[[bytes], None]) -> int | None:
         """Hand on the bytes of a bulk string or an array of them as they come; return how many.
 
         None where the reply is something else.
         """
-        self._elements = 0
-        return self._streamed(0, take)
+        return _skimmed_bytes(self._next(take, -1))
 
-    def _reply(self, depth: int, skim: bool) -> Any:
+    def _next(self, take: Callable[[bytes], None] | None, most_kept_bytes: int) -> Any:
+        self._take, self._most_kept_bytes = take, most_kept_bytes
+        self._elements = self._kept_bytes = 0
+        return self._reply(0)
+
+    def _reply(self, depth: int) -> Any:
         line = self._line()
         self._keep(len(line))
         kind, rest = line[:1], line[1:]
@@ -81,33 +90,17 @@ class ReplyReader:
         if kind in (b":", b"("):
             return _number(line)
         if kind == b"$":
-            return self._bulk(_length(line), skim)
+            return self._bulk(_length(line))
         if kind == b"*":
             count = self._count(_length(line), depth)
-            return None if count is None else [self._reply(depth + 1, skim) for _ in range(count)]
+            return None if count is None else [self._reply(depth + 1) for _ in range(count)]
         return _scalar_of_resp3(line)
 
-    def _streamed(self, depth: int, take: Callable[[bytes], None]) -> int | None:
-        line = self._line()
-        if line[:1] == b"*":
-            count = self._count(_length(line), depth) or 0
-            sizes = [self._streamed(depth + 1, take) for _ in range(count)]
-            whole = [size for size in sizes if size is not None]
-            return sum(whole) if sizes and len(whole) == len(sizes) else None
-        if line[:1] == b"$":
-            size = _length(line)
-            if size is not None:
-                self._pass_on(size, take)
-            return size
-        if line[:1] in (b"+", b"-", b":"):
-            return None
-        raise BrokenReply(line)
-
-    def _bulk(self, size: int | None, skim: bool) -> bytes | Skimmed | None:
+    def _bulk(self, size: int | None) -> bytes | Skimmed | None:
         if size is None:
             return None
-        if skim and size > KEPT_WHEN_SKIMMED_BYTES:
-            self._pass_on(size, lambda _: None)
+        if self._take and size > self._most_kept_bytes:
+            self._pass_on(size, self._take)
             return Skimmed(size)
         self._keep(size)
         kept = bytearray()
@@ -171,6 +164,15 @@ class ReplyReader:
         self._buffer += self._receive()
 
 
+def _skimmed_bytes(reply: Any) -> int | None:
+    """Return the size of a skimmed bulk string or an array of them; None of anything else."""
+    if isinstance(reply, Skimmed):
+        return reply.size_bytes
+    sizes = [_skimmed_bytes(one) for one in reply] if isinstance(reply, list) else []
+    whole = [size for size in sizes if size is not None]
+    return sum(whole) if sizes and len(whole) == len(sizes) else None
+
+
 def _length(line: bytes) -> int | None:
     """Return a bulk string's or an array's length, None of one that is null."""
     length = _number(line)
@@ -180,25 +182,17 @@ def _length(line: bytes) -> int | None:
 
 
 def _number(line: bytes) -> int:
-    digits = line[1:]
-    if len(digits) > _LONGEST_NUMBER or not digits.lstrip(b"+-").isdigit():
+    if not _NUMBER.fullmatch(line[1:]):
         raise BrokenReply(line)
-    try:
-        return int(digits)
-    except ValueError as error:
-        raise BrokenReply(line) from error
+    return int(line[1:])
 
 
 def _scalar_of_resp3(line: bytes) -> bool | float | None:
-    if line == b"_":
-        return None
-    if line in (b"#t", b"#f"):
-        return line == b"#t"
+    if line in _CONSTANTS_OF_RESP3:
+        return _CONSTANTS_OF_RESP3[line]
     if line[:1] == b",":
-        try:
+        with suppress(ValueError):
             return float(line[1:])
-        except ValueError:
-            pass
     raise BrokenReply(line)
 
 

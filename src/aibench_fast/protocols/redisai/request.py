@@ -7,7 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from aibench_fast.coretypes import RespPlan, RespStrings
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -15,7 +15,6 @@ from aibench_fast.protocols.session import AskedInput
 from aibench_fast.tensortype import STRINGS, split_strings, tensor_bytes
 
 STRING_DTYPE = "STRING"
-UNKNOWN_DTYPE = "invalid data type"
 SHOWN_BYTES = 60
 (ASKING,) = commands.encode(["ASKING"])
 
@@ -44,13 +43,6 @@ def blob_of(one: AskedInput, tensor: bytes) -> bytes:
     return b"".join(string + b"\0" for string in strings)
 
 
-def unknown(error: ServerError) -> ServerError | None:
-    """Return a clearer error if the server has no tensors of strings; otherwise None."""
-    if UNKNOWN_DTYPE not in str(error):
-        return None
-    return ServerError(f"{error}; RedisAI knows {STRING_DTYPE} tensors from 1.2.5 on")
-
-
 class Tensor(NamedTuple):
     """One input of a request."""
 
@@ -71,6 +63,8 @@ class Request:
     model: str
     inputs: Sequence[Tensor]
     """In the model's order."""
+    wanted: Sequence[str] = ()
+    """The outputs to fetch, by name or number; none: all."""
     output_count: int = 1
     """How many outputs the model has."""
     fetched: Sequence[int] = (0,)

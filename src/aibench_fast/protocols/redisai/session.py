@@ -9,19 +9,20 @@ from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind, RespPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.protocol import KindSpec
-from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, SlotQuestions, read_cluster
-from aibench_fast.protocols.redisai.commands import Dialect, bulk_length, encode
+from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions, read_cluster
+from aibench_fast.protocols.redisai.commands import bulk_length, encode
 from aibench_fast.protocols.redisai.connection import Connection, log_in_command
 from aibench_fast.protocols.redisai.model import most_waiting
-from aibench_fast.protocols.redisai.request import Request, Tensor, blob_of, their_dtype, unknown
+from aibench_fast.protocols.redisai.request import STRING_DTYPE, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
-from aibench_fast.protocols.redisai.visit import Trial, leave, read_model, visit
+from aibench_fast.protocols.redisai.visit import leave, read_model, visit
 from aibench_fast.protocols.servers import FoundServers
-from aibench_fast.protocols.session import HURRY_S, AskedKind, Session, Workload, native_tls
+from aibench_fast.protocols.session import HURRY_S, Session, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 LISTENS_TIMEOUT_S = 1.0
+UNKNOWN_DTYPE = "invalid data type"
 
 
 class RedisAiSession(Session):
@@ -32,41 +33,21 @@ class RedisAiSession(Session):
         address: ServerAddress,
         settings: RedisAiSettings,
         workload: Workload,
-        cluster: RedisCluster | None = None,
+        cluster: RedisCluster | None,
     ) -> None:
-        """Visit the server; ServerError where something that is needed is refused.
-
-        With a `cluster` it is the primary of a shard.
-        """
+        """Visit the server, in a `cluster` a primary; errors as of `visit`."""
         self._cluster = cluster
-        self._kinds = kinds = workload.kinds
-        shard = (
-            next((one for one in cluster.shards if one.primary == address), None)
-            if cluster
-            else None
-        )
+        self._kinds = workload.kinds
         self._address = address
         self._workers = workload.workers
-        trials = [
-            Trial(
-                _request(settings, kind, shard),
-                [blob_of(one, one.trial) for one in kind.inputs],
-                settings.outputs,
-            )
-            for kind in kinds
-        ]
         self.facts = {"Hiredis": HIREDIS_VERSION}
         try:
-            self.record, self._requests = visit(
-                address, trials, settings.dialect, workers=workload.workers,
-                all_workers=workload.all_workers, cluster=cluster if shard else None,
-                most_requests=workload.most_requests,
-                reset_stats=settings.reset_stats and workload.is_first_client,
-                patience_s=settings.patience_s,
-            )  # fmt: skip
+            self.record, self.requests = visit(address, settings, workload, cluster)
         except ServerError as error:
-            if any(kind.has_strings for kind in kinds) and (explained := unknown(error)):
-                raise explained from error
+            if UNKNOWN_DTYPE in str(error) and any(kind.has_strings for kind in self._kinds):
+                raise ServerError(
+                    f"{error}; RedisAI knows {STRING_DTYPE} tensors from 1.2.5 on"
+                ) from error
             raise
         self.endpoint = Endpoint(
             self.record.peer,
@@ -80,15 +61,15 @@ class RedisAiSession(Session):
         """Return the first commands of a connection: a log-in, and in a cluster a probe."""
         command = log_in_command(self._address)
         login = [] if command is None else encode(command)
-        return login + (self._requests[0].probe(asking=asking) if self._cluster else [])
+        return login + (self.requests[0].probe(asking=asking) if self._cluster else [])
 
     def label(self, model: str) -> str:
         """Names a model and the command that runs it, as aibench does."""
-        return replace(self._requests[0], model=model).label
+        return replace(self.requests[0], model=model).label
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return the commands of a worker's requests, around the tensors."""
-        return self._requests[kind].texts(worker)
+        return self.requests[kind].texts(worker)
 
     def formats(self, kind: int) -> bool:
         """Return whether a kind has strings."""
@@ -102,19 +83,11 @@ class RedisAiSession(Session):
 
     def plan(self, kind: int) -> RespPlan:
         """Return the commands' replies."""
-        return self._requests[kind].plan()
-
-    def asking_texts(self, kind: int, worker: int) -> list[bytes]:
-        """As `texts`, for a slot of a cluster that is on its way to another node."""
-        return self._requests[kind].texts(worker, asking=True)
-
-    def asking_plan(self, kind: int) -> RespPlan:
-        """Return the replies to them."""
-        return self._requests[kind].plan(asking=True)
+        return self.requests[kind].plan()
 
     def watch(self, process: Reader | None) -> ServerWatch:
         """Return a watch of INFO, AI.INFO and the processes; ServerError if nothing answers."""
-        models = list(dict.fromkeys(request.model_key for request in self._requests))
+        models = list(dict.fromkeys(request.model_key for request in self.requests))
         readers: list[Reader] = [RedisAiReader(self._address, models)]
         readers += [process] if process else []
         return ServerWatch(readers, str(self._address))
@@ -122,8 +95,8 @@ class RedisAiSession(Session):
     def leave(self, patience_s: float) -> None:
         """Delete what the workers stored."""
         cluster = self._cluster
-        done = leave(self._address, self._requests, self._workers, patience_s, cluster)
-        shard = self._requests[0].shard
+        done = leave(self._address, self.requests, self._workers, patience_s, cluster)
+        shard = self.requests[0].shard
         if done or cluster is None or shard is None or patience_s <= HURRY_S:
             return
         others = [node for node in cluster.nodes if node != self._address]
@@ -131,19 +104,7 @@ class RedisAiSession(Session):
             owner = read_cluster(others).owner(shard.tag)
         except ServerError:
             return
-        leave(owner, self._requests, self._workers, patience_s, cluster)
-
-
-def _request(settings: RedisAiSettings, kind: AskedKind, shard: Shard | None) -> Request:
-    return Request(
-        dialect=settings.dialect or Dialect.MODELRUN,
-        model=kind.model,
-        inputs=[Tensor(their_dtype(one.dtype), one.shape) for one in kind.inputs],
-        use_dag=settings.use_dag,
-        persist=settings.persist_results,
-        timeout_ms=settings.timeout_ms,
-        shard=shard,
-    )
+        leave(owner, self.requests, self._workers, patience_s, cluster)
 
 
 class RedisAiServers(FoundServers):
@@ -176,13 +137,33 @@ class RedisAiServers(FoundServers):
             nodes=[(name, endpoint_of(node)) for name, node in self._cluster.named_nodes],
             asking_kinds=[
                 kind._replace(
-                    requests=[owner.asking_texts(place, n) for n, owner in enumerate(owners)],
-                    plan=sessions[0].asking_plan(place),
+                    requests=[
+                        owner.requests[place].texts(worker, asking=True)
+                        for worker, owner in enumerate(owners)
+                    ],
+                    plan=sessions[0].requests[place].plan(asking=True),
                 )
                 for place, kind in enumerate(kinds)
             ],
             asking_greetings=[one.greeting(asking=True) for one in sessions],
         )
+
+    def least_workers(self, kinds: Sequence[KindSpec]) -> int:
+        """Return one, or as many workers as fill the batches that models wait for.
+
+        ServerError where a model is not there; ConfigError where no number of workers fills its
+        batch.
+        """
+        key = self._cluster.shards[0].key if self._cluster else str
+        with (
+            Connection(self._addresses[0], self._settings.patience_s) as connection,
+            SlotQuestions(connection, self._cluster) as questions,
+        ):
+            models = {
+                kind.model: read_model(questions, kind.model, key(kind.model)) for kind in kinds
+            }
+        waiting = most_waiting({(models[kind.model], kind.batch_size) for kind in kinds})
+        return 1 if waiting == 0 else (waiting + 1) * self.count
 
 
 def endpoint_of(node: ServerAddress) -> Endpoint:
@@ -201,24 +182,3 @@ def _listens(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def least_workers(settings: RedisAiSettings, kinds: Sequence[KindSpec]) -> int:
-    """Return one, or as many workers as fill the batches that models wait for.
-
-    ServerError where a model is not there; ConfigError where no number of workers fills its batch.
-    """
-    servers = addresses(settings)
-    cluster = read_cluster(servers) if settings.cluster_mode else None
-    shards = cluster.shards if cluster else []
-    address = shards[0].primary if shards else settings.address
-    with (
-        Connection(address, settings.patience_s) as connection,
-        SlotQuestions(connection, cluster) as questions,
-    ):
-        models = {
-            name: read_model(questions, name, shards[0].key(name) if shards else name)
-            for name in {kind.model: None for kind in kinds}
-        }
-    waiting = most_waiting({(models[kind.model], kind.batch_size) for kind in kinds})
-    return 1 if waiting == 0 else (waiting + 1) * len(shards or servers)

@@ -53,36 +53,48 @@ _MODEL_NAMES = {
 }
 
 
-def read_server(connection: Connection, models: Sequence[str]) -> ServerReading:
-    """Read all counters in one exchange, those of several models added up.
+class RedisAiReader:
+    """Reads a server's counters on a connection of its own, those of several models added up."""
 
-    Nothing is raised: what fails is in the notes.
-    """
-    now_s = time.monotonic()
-    # INFO's `all` leaves the modules out, and servers before 6.0 know no `everything`.
-    of_models = [("AI.INFO", model) for model in models]
-    asked = (*of_models, ("INFO", "all"), ("INFO", "modules"))
-    try:
-        replies = connection.exchange(asked)
-    except ServerError as error:
-        return ServerReading(now_s, notes=(f"no reading: {error}",))
-    parsed = [*map(fields, replies[:-2]), *map(info, replies[-2:])]
-    notes = [
-        f"{' '.join(command)}: {_why_nothing(reply)}"
-        for command, reply, found in zip(asked, replies, parsed, strict=True)
-        if not found
-    ]
-    of_server = {**parsed[-2], **parsed[-1]}
-    counters: dict[str, float] = {}
-    levels: dict[str, float] = {}
-    counted = _added_up(parsed[:-2])
-    for theirs, count in counted.items():
-        _note(counters, _MODEL_NAMES[theirs], count)
-    for name, value in of_server.items():
-        _read_field(name, value, counters, levels)
-    of_models_raw = {f"ai_info.{name}": count for name, count in counted.items()}
-    raw = {**of_server, **of_models_raw} if of_server else {}
-    return ServerReading(now_s, counters, levels, tuple(notes), raw)
+    def __init__(self, address: ServerAddress, models: Sequence[str]) -> None:
+        """Connect; ServerError where nothing answers."""
+        self._address = address
+        self._models = models
+        self._connection = Connection(address, PROBE_TIMEOUT_S)
+
+    def read(self) -> ServerReading:
+        """Read all counters in one exchange, on a new connection where the old one was spoilt."""
+        now_s = time.monotonic()
+        # INFO's `all` leaves the modules out, and servers before 6.0 know no `everything`.
+        of_models = [("AI.INFO", model) for model in self._models]
+        asked = (*of_models, ("INFO", "all"), ("INFO", "modules"))
+        try:
+            if self._connection.is_spoilt:
+                self._connection = Connection(self._address, PROBE_TIMEOUT_S)
+            replies = self._connection.exchange(asked)
+        except ServerError as error:
+            return ServerReading(now_s, notes=(f"no reading: {error}",))
+        parsed = [*map(fields, replies[:-2]), *map(info, replies[-2:])]
+        notes = [
+            f"{' '.join(command)}: {_why_nothing(reply)}"
+            for command, reply, found in zip(asked, replies, parsed, strict=True)
+            if not found
+        ]
+        of_server = {**parsed[-2], **parsed[-1]}
+        counters: dict[str, float] = {}
+        levels: dict[str, float] = {}
+        counted = _added_up(parsed[:-2])
+        for theirs, count in counted.items():
+            _note(counters, _MODEL_NAMES[theirs], count)
+        for name, value in of_server.items():
+            _read_field(name, value, counters, levels)
+        of_models_raw = {f"ai_info.{name}": count for name, count in counted.items()}
+        raw = {**of_server, **of_models_raw} if of_server else {}
+        return ServerReading(now_s, counters, levels, tuple(notes), raw)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 def _added_up(of_models: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -124,13 +136,9 @@ def _read_field(
 def _note(numbers: dict[str, float], name: str, value: str) -> None:
     """Keep a count or a time; what is not a number, such as RedisAI's N/A, is left out."""
     with suppress(ValueError, OverflowError):
-        numbers[name] = int(value) if value.isdecimal() else _finite(float(value))
-
-
-def _finite(number: float) -> float:
-    if not math.isfinite(number):
-        raise ValueError(number)
-    return number
+        number = int(value) if value.isdecimal() else float(value)
+        if math.isfinite(number):
+            numbers[name] = number
 
 
 def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
@@ -181,26 +189,3 @@ def request_time(
         "inference_ms": execution_ms,
     }
     return {**known, "queue_and_network_ms": max(0.0, latency_ms - sum(known.values()))}
-
-
-class RedisAiReader:
-    """Reads the counters of a server on a connection of its own."""
-
-    def __init__(self, address: ServerAddress, models: Sequence[str]) -> None:
-        """Connect; ServerError where nothing answers."""
-        self._address = address
-        self._models = models
-        self._connection = Connection(address, PROBE_TIMEOUT_S)
-
-    def read(self) -> ServerReading:
-        """Read on, on a new connection where the last question spoilt the old one."""
-        if self._connection.is_spoilt:
-            try:
-                self._connection = Connection(self._address, PROBE_TIMEOUT_S)
-            except ServerError as error:
-                return ServerReading(time.monotonic(), notes=(f"no reading: {error}",))
-        return read_server(self._connection, self._models)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()

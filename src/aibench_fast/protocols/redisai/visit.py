@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions
+from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, SlotQuestions
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
@@ -37,20 +37,18 @@ from aibench_fast.protocols.redisai.model import (
     requests_in_batch,
 )
 from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
-from aibench_fast.protocols.redisai.request import STRING_DTYPE, Request, our_dtype
-from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord
+from aibench_fast.protocols.redisai.request import (
+    STRING_DTYPE,
+    Request,
+    Tensor,
+    blob_of,
+    our_dtype,
+    their_dtype,
+)
+from aibench_fast.protocols.redisai.settings import RedisAiSettings
+from aibench_fast.protocols.session import HURRY_S, AskedKind, Output, ServerRecord, Workload
 from aibench_fast.results.result import ServerFacts
 from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, describe
-
-
-class Trial(NamedTuple):
-    """A request to try, and the bytes of its tensors, whole batches."""
-
-    request: Request
-    tensors: Sequence[bytes]
-    outputs: Sequence[str] = ()
-    """The outputs that are fetched, by name or number; none: all."""
-
 
 REDISAI_MODULE = "ai"
 MAX_OUTPUTS_TRIED = 64
@@ -88,89 +86,99 @@ _MODULE_CONFIG = (
 
 def visit(
     address: ServerAddress,
-    trials: Sequence[Trial],
-    dialect: Dialect | None,
-    *,
-    workers: Sequence[int],
-    all_workers: int,
+    settings: RedisAiSettings,
+    workload: Workload,
     cluster: RedisCluster | None = None,
-    most_requests: int = 0,
-    reset_stats: bool = False,
-    patience_s: float = REPLY_TIMEOUT_S,
 ) -> tuple[ServerRecord, list[Request]]:
     """Ask all that a run takes for granted, then send one request of each kind on trial.
 
-    The requests are what workers will send; without a `dialect` they are returned in the newest
-    that the server knows. The trial also makes the server compile the model for this shape before
-    anything is measured. Last come what each worker needs in the server, and its statistics set to
-    0 where that is asked for.
+    The requests are what workers will send, in a `cluster` to the primary of a shard. The trial
+    also makes the server compile the model for this shape before anything is measured: it has
+    REPLY_TIMEOUT_S where that is more than the settings' patience. Last come what each worker needs
+    in the server, and its statistics set to 0 where that is asked for.
 
     ServerError, with the server's own words, where something that is needed is refused; what is
     optional is then absent. ConfigError where there are too few workers or requests for a model
-    that waits until a batch is large enough. `workers` are those of this server, by their numbers,
-    `all_workers` says how many all clients have there, and `most_requests` how many they send, 0
-    for no limit. `patience_s` is how long each answer is waited for, but those of the trials, for
-    which a model may have to be compiled: REPLY_TIMEOUT_S is waited for them where that is more.
+    that waits until a batch is large enough.
     """
+    kinds, workers, patience_s = workload.kinds, workload.workers, settings.patience_s
+    shards = cluster.shards if cluster else []
+    shard = next((one for one in shards if one.primary == address), None)
     with (
         Connection(address, patience_s) as connection,
         SlotQuestions(connection, cluster, patience_s) as questions,
     ):
         server, modules, pid = _server(connection)
-        spoken = dialect or ask_dialect(connection)
-        requests = [dataclasses.replace(trial.request, dialect=spoken) for trial in trials]
+        dialect = settings.dialect or ask_dialect(connection)
+        requests = [_request(settings, dialect, kind, shard) for kind in kinds]
         _check_commands(connection, server, requests[0])
-        if requests[0].timeout_ms is not None and EMBEDDED_VERSION not in modules:
-            _check_timeout(connection, requests[0].timeout_ms)
+        if settings.timeout_ms is not None and EMBEDDED_VERSION not in modules:
+            _check_timeout(connection, settings.timeout_ms)
         names = {request.model_key: request.model for request in requests}
         models = {key: read_model(questions, name, key) for key, name in names.items()}
-        for place, trial in enumerate(trials):
-            model = models[requests[place].model_key]
+        for place, request in enumerate(requests):
+            model = models[request.model_key]
             if model.outputs:
-                requests[place] = _fetching(requests[place], model, trial, len(model.outputs))
+                requests[place] = _fetching(request, model, len(model.outputs))
         batched = _batched(models, requests)
-        check_workers(batched, all_workers, most_requests)
-        if most_requests and all_workers > len(workers) and most_waiting(batched):
+        check_workers(batched, workload.all_workers, workload.most_requests)
+        is_shared = workload.all_workers > len(workers)
+        if workload.most_requests and is_shared and most_waiting(batched):
             raise ConfigError(
                 "a model that waits for MINBATCHSIZE rows, over several clients: the last client "
                 "to send its share may be too few; give `duration_s` and no `max_queries`"
             )
-        sizes = {model.batch_size for model in models.values()}
-        record = ServerRecord(
-            server=server,
-            peer=connection.peer,
-            config=_server_config(connection, modules),
-            model_digests=[_model_digest(questions, key) for key in models],
-            outputs=(),
-            autobatching=sizes.pop() if len(sizes) == 1 else None,
-            most_waiting=most_waiting(batched),
-            pid=pid,
-        )
+        config = _server_config(connection, modules)
+        digests = [_model_digest(questions, key) for key in models]
         questions.be_patient(max(REPLY_TIMEOUT_S, patience_s))
+        outputs, trials_s = [], []
         try:
-            outputs = []
-            trial_s = 0.0
-            for place, trial in enumerate(trials):
-                model = models[requests[place].model_key]
+            for place, (kind, request) in enumerate(zip(kinds, requests, strict=True)):
                 began_s = time.monotonic()
-                requests[place], output = _trial(
-                    questions, requests[place], workers[0], trial, model
-                )
-                trial_s = max(trial_s, time.monotonic() - began_s)
+                model = models[request.model_key]
+                requests[place], output = _trial(questions, request, workers[0], kind, model)
+                trials_s.append(time.monotonic() - began_s)
                 outputs.append(output)
             for worker in workers:
                 for request in requests:
                     first = request.placeholders(worker) if questions.is_moving else []
                     for command in [*first, *request.setup(worker)]:
                         questions.call(*command)
-            if reset_stats:
+            if settings.reset_stats and workload.is_first_client:
                 connection.call("CONFIG", "RESETSTAT")
                 for key in models:
                     questions.call("AI.INFO", key, "RESETSTAT")
         except BaseException:
             leave(address, requests, workers, HURRY_S, cluster)
             raise
-    return dataclasses.replace(record, outputs=outputs, trial_s=trial_s), requests
+    sizes = {model.batch_size for model in models.values()}
+    record = ServerRecord(
+        server=server,
+        peer=connection.peer,
+        config=config,
+        model_digests=digests,
+        outputs=outputs,
+        autobatching=sizes.pop() if len(sizes) == 1 else None,
+        most_waiting=most_waiting(batched),
+        trial_s=max(trials_s),
+        pid=pid,
+    )
+    return record, requests
+
+
+def _request(
+    settings: RedisAiSettings, dialect: Dialect, kind: AskedKind, shard: Shard | None
+) -> Request:
+    return Request(
+        dialect=dialect,
+        model=kind.model,
+        inputs=[Tensor(their_dtype(one.dtype), one.shape) for one in kind.inputs],
+        wanted=settings.outputs,
+        use_dag=settings.use_dag,
+        persist=settings.persist_results,
+        timeout_ms=settings.timeout_ms,
+        shard=shard,
+    )
 
 
 def leave(
@@ -289,9 +297,9 @@ def _batched(
     return [(models[request.model_key], request.rows) for request in alike.values()]
 
 
-def _fetching(request: Request, model: StoredModel, trial: Trial, count: int) -> Request:
+def _fetching(request: Request, model: StoredModel, count: int) -> Request:
     """Return the request to a model that has so many outputs."""
-    places = model.places(trial.outputs, count)
+    places = model.places(request.wanted, count)
     return dataclasses.replace(request, output_count=count, fetched=places)
 
 
@@ -316,7 +324,7 @@ def _model_digest(questions: SlotQuestions, key: str) -> str | None:
 
 
 def _trial(
-    questions: SlotQuestions, request: Request, worker: int, trial: Trial, model: StoredModel
+    questions: SlotQuestions, request: Request, worker: int, kind: AskedKind, model: StoredModel
 ) -> tuple[Request, Output]:
     """Run the model once on the run's own data; return the request with what came out.
 
@@ -324,11 +332,12 @@ def _trial(
     """
     separate = dataclasses.replace(request, use_dag=False)
     try:
-        for command, tensor in zip(separate.commands(worker), trial.tensors, strict=False):
+        for command, one in zip(separate.commands(worker), kind.inputs, strict=False):
+            tensor = blob_of(one, one.trial)
             sent = [tensor if part is TENSOR_BLOB else part for part in command]
             _check_ok(questions, command, questions.call(*sent))
         count = _run(questions, separate, worker, model)
-        request = _fetching(request, model, trial, count)
+        request = _fetching(request, model, count)
         found = [_fetched(questions, key) for key in request.fetched_keys(worker)]
     except ConnectionClosed as error:
         tensors = " and ".join(describe(one.shape, one.dtype) for one in request.inputs)
@@ -336,17 +345,13 @@ def _trial(
             f"{error}, the trial request of {tensors} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
-    sizes = [one.size_bytes for one in found]
-    first = found[0]
-    return (
-        dataclasses.replace(request, output_bytes=[one.expected for one in found]),
-        Output(
-            our_dtype(first.dtype),
-            first.size_bytes,
-            sum(sizes),
-            any_length=any(one.dtype == STRING_DTYPE for one in found),
-        ),
+    output = Output(
+        our_dtype(found[0].dtype),
+        found[0].size_bytes,
+        sum(one.size_bytes for one in found),
+        any_length=any(one.dtype == STRING_DTYPE for one in found),
     )
+    return dataclasses.replace(request, output_bytes=[one.expected for one in found]), output
 
 
 def _run(questions: SlotQuestions, request: Request, worker: int, model: StoredModel) -> int:
@@ -386,17 +391,9 @@ class _Fetched(NamedTuple):
     """An output of the trial."""
 
     dtype: str
-    values: int
-    """How many it has."""
     size_bytes: int
-
-    @property
-    def expected(self) -> int | RespStrings:
-        """Return the size that each reply has, or its number of strings of any length."""
-        if self.dtype != STRING_DTYPE:
-            return self.size_bytes
-        most = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * self.size_bytes)
-        return RespStrings(self.values, self.size_bytes, most)
+    expected: int | RespStrings
+    """The size that each reply has, or its number of strings of any length."""
 
 
 def _fetched(questions: SlotQuestions, key: str) -> _Fetched:
@@ -409,8 +406,11 @@ def _fetched(questions: SlotQuestions, key: str) -> _Fetched:
             f"{questions.place.connection.address} answered AI.TENSORGET META BLOB of the trial's "
             f"output with {shown_reply(reply)}, which is not a tensor"
         )
+    size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
+    if text(dtype) != STRING_DTYPE:
+        return _Fetched(text(dtype), size_bytes, size_bytes)
     shape = found.get("shape")
     lengths = shape if isinstance(shape, list) else []
-    values = math.prod(length for length in lengths if isinstance(length, int))
-    size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
-    return _Fetched(text(dtype), values, size_bytes)
+    strings = math.prod(length for length in lengths if isinstance(length, int))
+    most_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * size_bytes)
+    return _Fetched(STRING_DTYPE, size_bytes, RespStrings(strings, size_bytes, most_bytes))
