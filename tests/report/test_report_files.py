@@ -48,6 +48,16 @@ def test_the_results_of_one_named_server_have_a_report(cli: Cli, tmp_path: Path)
     assert (tmp_path / "plots" / "servers-throughput.png").exists()
 
 
+def test_no_servers_name_leads_out_of_the_folder_of_pictures(cli: Cli, tmp_path: Path) -> None:
+    for workers, batch_size in ((1, 1), (2, 1), (1, 8), (2, 8)):
+        result = our_result(workers=workers, batch_size=batch_size, name="/../../a/b")
+        result.save(tmp_path / f"r/{workers}_{batch_size}.json")
+    assert cli("report", "r", "--png", "plots").returncode == 0
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert "throughput--..-..-a-b-tensor-batching.png" in names
+    assert {path.name for path in tmp_path.iterdir()} == {"r", "plots"}
+
+
 def test_doubts_of_one_kind_are_one_line(cli: Cli, tmp_path: Path) -> None:
     for number in range(1, 6):
         document = our_result(workers=number, failures=number).to_json()

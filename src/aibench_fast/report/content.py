@@ -56,22 +56,22 @@ class CellSummary:
 
     def quantile_ms(self, name: str) -> float | None:
         """The median of the runs' latencies at q50, q95 or q99, in ms; None if no run has one."""
-        values = [value for run in self.runs if (value := run.quantile_ms(name)) is not None]
-        return median(values) if values else None
+        return known_median(run.quantile_ms(name) for run in self.runs)
 
     def values(self, figure: Figure) -> list[float]:
         """A figure of each run that has it."""
         return figure.known(self.runs)
 
-    def median(self, figure: Figure) -> float | None:
-        """Its median; None if no run has it."""
-        values = self.values(figure)
-        return median(values) if values else None
-
     @property
     def failed(self) -> int:
         """Failed requests of all runs."""
         return sum(run.failed for run in self.runs)
+
+
+def known_median(values: Iterable[float | None]) -> float | None:
+    """Return the median of those that are known; None without any."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,12 @@ class Content:
         return {file for found in self.searches for file in found.files}
 
     @property
+    def swept(self) -> list[CellSummary]:
+        """Those of the drawn cells that are not made of steps of a search alone."""
+        searched = self.searched
+        return [one for one in self.drawn if not all(run.path in searched for run in one.runs)]
+
+    @property
     def is_search(self) -> bool:
         """Whether all results are steps of searches."""
         searched = self.searched
@@ -108,8 +114,7 @@ class Content:
     def featured(self) -> CellSummary:
         """The cell that is shown first: a search's answer, or the fastest."""
         for found in self.searches:
-            steps = zip(found.search.steps, found.files, strict=True)
-            files = {file for step, file in steps if step.value == found.search.found}
+            files = files_at(found, found.search.found)
             for cell in self.drawn:
                 if any(run.path in files for run in cell.runs):
                     return cell
@@ -119,6 +124,12 @@ class Content:
     def fastest(self) -> CellSummary:
         """The cell with the highest throughput."""
         return max(self.cells, key=lambda cell: cell.rate)
+
+
+def files_at(found: FoundSearch, value: float | None) -> set[Path]:
+    """Return the results of a search's steps at a value."""
+    steps = zip(found.search.steps, found.files, strict=True)
+    return {file for step, file in steps if step.value == value}
 
 
 def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: None) -> Content:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from statistics import median
 
-from aibench_fast.report.content import CellSummary, Content
+from aibench_fast.report.content import CellSummary, Content, files_at, known_median
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
 from aibench_fast.results.runfigures import figures_of
@@ -55,8 +56,7 @@ def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
     """Yield the medians of the runs at the highest value that held."""
     search = found.search
     value = search.found if search.found is not None else search.fails_at
-    steps = zip(search.steps, found.files, strict=True)
-    files = {file for step, file in steps if step.value == value}
+    files = files_at(found, value)
     runs = [run for run in content.runs if run.path in files]
     if value is None or not runs:
         yield from _of_cells(content)
@@ -68,8 +68,8 @@ def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
         yield from _of_streams(runs, at)
     else:
         for name, shown in (("q50", "p50"), ("q99", "p99")):
-            known = [one for run in runs if (one := run.quantile_ms(name)) is not None]
-            yield _latency(shown, median(known) if known else None, at)
+            ms = known_median(run.quantile_ms(name) for run in runs)
+            yield _known(shown, ms, ",.2f", "ms", at)
     yield _failed(content)
 
 
@@ -77,11 +77,9 @@ def _of_streams(runs: Sequence[RunRecord], of: str) -> Iterator[KeyFigure]:
     """Yield the medians of what streams of tokens are judged by."""
     figures = {one.name: one for one in figures_of(runs)}
     for name in STREAM_CARDS:
-        if name in figures:
-            known = [one for run in runs if (one := figures[name].value(run)) is not None]
-            unit, title = figures[name].unit, figures[name].title
-            value = f"{median(known):,.1f}" if known else "not known"
-            yield KeyFigure(f"{title[0].upper()}{title[1:]}", value, unit if known else "", of)
+        if figure := figures.get(name):
+            title = f"{figure.title[0].upper()}{figure.title[1:]}"
+            yield _known(title, known_median(map(figure.value, runs)), ",.1f", figure.unit, of)
 
 
 def _of_cells(content: Content) -> Iterator[KeyFigure]:
@@ -102,30 +100,18 @@ def _of_tensors(cells: Sequence[CellSummary]) -> Iterator[KeyFigure]:
     fastest = max(cells, key=lambda one: one.rate)
     rate = f"{fastest.rate:,.1f}"
     yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
-    yield _latency(
-        "p99 at the highest throughput",
-        fastest.quantile_ms("q99"),
-        "of a request, round trip included",
-    )
-    yield _lowest_p50(cells)
+    p99_ms, of = fastest.quantile_ms("q99"), "of a request, round trip included"
+    yield _known("p99 at the highest throughput", p99_ms, ",.2f", "ms", of)
+    p50s = [(p50, str(one.cell)) for one in cells if (p50 := one.quantile_ms("q50")) is not None]
+    p50_ms, of = min(p50s, key=itemgetter(0), default=(None, "no run reports it"))
+    yield _known("Lowest p50", p50_ms, ",.2f", "ms", of)
 
 
-def _lowest_p50(cells: Sequence[CellSummary]) -> KeyFigure:
-    known = [one for one in cells if one.quantile_ms("q50") is not None]
-
-    def p50_ms(one: CellSummary) -> float:
-        return one.quantile_ms("q50") or 0.0
-
-    quickest = min(known, key=p50_ms, default=None)
-    if quickest is None:
-        return _latency("Lowest p50", None, "no run reports it")
-    return _latency("Lowest p50", p50_ms(quickest), str(quickest.cell))
-
-
-def _latency(name: str, value_ms: float | None, of: str) -> KeyFigure:
-    if value_ms is None:
+def _known(name: str, value: float | None, form: str, unit: str, of: str) -> KeyFigure:
+    """Return the card of a figure that may be unknown, which then has no unit."""
+    if value is None:
         return KeyFigure(name, "not known", "", of)
-    return KeyFigure(name, f"{value_ms:,.2f}", "ms", of)
+    return KeyFigure(name, format(value, form), unit, of)
 
 
 def _failed(content: Content) -> KeyFigure:

@@ -1,15 +1,13 @@
 """The context of the report's template, page.html, in the order of the page."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from aibench_fast.report.charts import choices, defaults
-from aibench_fast.report.content import CellSummary, Content, commands, facts
+from aibench_fast.report.content import CellSummary, Content, commands, facts, known_median
 from aibench_fast.report.doubts import doubts
-from aibench_fast.report.keyfigures import KeyFigure, key_figures
+from aibench_fast.report.keyfigures import key_figures
 from aibench_fast.report.plot import Chart
 from aibench_fast.results.notation import fact_text, figure_text
 from aibench_fast.results.parts import Part
@@ -24,91 +22,36 @@ MAX_ROWS = 2000
 MAX_COMMANDS = 50
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Column heads, and rows of as many values."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A choice of what a group of plots shows."""
-
-    name: str
-    """The plots' parameter."""
-    label: str
-    offered: Sequence[str]
-    first: int
-    """The place of what is shown first."""
-
-
-@dataclass(frozen=True)
-class Plots:
-    """Plots under one heading, all with the same choice or none."""
-
-    heading: str
-    charts: Sequence[Chart]
-    choice: Choice | None
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether each plot has a line to itself."""
-        return self.choice is not None and self.choice.name != "setting"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One fact of the set-up, with its different values: texts, or lists of settings."""
-
-    name: str
-    values: Sequence[str | Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that the page shows."""
-
-    source: str
-    summary: Sequence[str]
-    doubts: Sequence[tuple[str, Sequence[str]]]
-    """Headings with their lines."""
-    figures: Sequence[KeyFigure]
-    limits: Sequence[str]
-    """Sentences on what is left out of very many cells."""
-    plots: Sequence[Plots]
-    cells: Table
-    parts: Sequence[tuple[str, Table]]
-    """By cell."""
-    parts_left_out: int
-    """Of further cells."""
-    facts: Sequence[Fact]
-    commands: Sequence[str]
-
-
-def page_of(content: Content, drawn: Sequence[Chart]) -> Page:
-    """Return the page of a report with these plots."""
+def page_of(content: Content, drawn: Sequence[Chart]) -> dict[str, Any]:
+    """Return what the page shows of a report with these plots."""
     with_parts = [one for one in content.cells if one.parts]
-    return Page(
-        source=content.source,
-        summary=[*_summary(content)],
-        doubts=[(words, _first(lines)) for words, lines in doubts(content) if lines],
-        figures=key_figures(content),
-        limits=[*_limits(content)],
-        plots=[*_plots(content, drawn)],
-        cells=_cells(content),
-        parts=[
+    runs = content.runs
+    return {
+        "source": content.source,
+        "summary": [*_summary(content)],
+        "doubts": [(words, _first(lines)) for words, lines in doubts(content) if lines],
+        "figures": key_figures(content),
+        "limits": [*_limits(content)],
+        "plots": _plots(drawn),
+        "cells": _cells(content),
+        "parts": [
             (str(one.cell), _table(_part_columns(one.parts), one.parts))
             for one in with_parts[:MAX_NAMED]
         ],
-        parts_left_out=len(with_parts[MAX_NAMED:]),
-        facts=[
-            Fact(_FACT_NAMES.get(name, name), _first([_fact_value(value) for value in values]))
-            for name, values in facts(content.runs).items()
+        "parts_left_out": len(with_parts[MAX_NAMED:]),
+        "facts": [
+            (_FACT_NAMES.get(name, name), _first([_fact_value(value) for value in values]))
+            for name, values in facts(runs).items()
         ],
-        commands=_first(commands(content.runs), MAX_COMMANDS),
-    )
+        "commands": _first(commands(runs), MAX_COMMANDS),
+    }
 
 
 def _first(lines: Sequence[Row], most: int = MAX_NAMED) -> list[Row | str]:
@@ -148,35 +91,28 @@ def _limits(content: Content) -> Iterator[str]:
         )
 
 
-_CHOICE_LABELS = {
-    "variant": "Settings", "setting": "Settings", "place": "Settings", "stream": "Settings",
-    "cell": "Cell", "streamed": "Cell",
-}  # fmt: skip
+_HEADINGS = {
+    "search": "Search",
+    "setting": "Servers side by side",
+    "place": "Servers' latencies",
+    "streams": "Streams of tokens",
+    "stream": "Times of streams of tokens",
+    "throughput": "Throughput",
+    "heatmap": "Throughput",
+    "variant": "Latency",
+    "streamed": "Tokens of one run over time",
+    "cell": "One run over time",
+}
+"""Of plots with a choice by its name, of others by the first word of theirs; in order."""
 
 
-def _plots(content: Content, drawn: Sequence[Chart]) -> Iterator[Plots]:
-    of_choice = {
-        choice: [one for one in drawn if one.choice == choice] for choice in ("", *_CHOICE_LABELS)
-    }
-    searches = [one for one in of_choice[""] if one.name.startswith("search-")]
-    streams = [one for one in of_choice[""] if one.name.startswith("streams-")]
-    groups = {
-        "Search": searches,
-        "Servers side by side": of_choice["setting"],
-        "Servers' latencies": of_choice["place"],
-        "Streams of tokens": streams,
-        "Times of streams of tokens": of_choice["stream"],
-        "Throughput": [one for one in of_choice[""] if one not in [*searches, *streams]],
-        "Latency": of_choice["variant"],
-        "Tokens of one run over time": of_choice["streamed"],
-        "One run over time": of_choice["cell"],
-    }
-    offered, first = choices(content), defaults(content)
-    for heading, group in groups.items():
-        if group:
-            name = group[0].choice
-            choice = name and Choice(name, _CHOICE_LABELS[name], offered[name], first[name])
-            yield Plots(heading, group, choice or None)
+def _plots(drawn: Iterable[Chart]) -> list[tuple[str, list[Chart]]]:
+    """Return headings with their plots, which all have the same choice or none."""
+    groups: dict[str, list[Chart]] = {heading: [] for heading in _HEADINGS.values()}
+    for one in drawn:
+        kind = one.choice.name if one.choice else one.name.partition("-")[0]
+        groups[_HEADINGS[kind]].append(one)
+    return [(heading, group) for heading, group in groups.items() if group]
 
 
 Columns = Mapping[str, Callable[[Row], str]]
@@ -244,7 +180,7 @@ def _of_streams(figure: Figure, one: CellSummary) -> str:
 
 
 def _median(figure: Figure, one: CellSummary) -> str:
-    return figure_text(one.median(figure), ",.3f")
+    return figure_text(known_median(map(figure.value, one.runs)), ",.3f")
 
 
 _PART_COLUMNS: dict[str, Callable[[Part], str]] = {
@@ -269,8 +205,7 @@ def _part_columns(parts: Sequence[Part]) -> Columns[Part]:
 
 
 def _of_part(name: str, part: Part) -> str:
-    value, _ = part.stream.get(name, (None, ""))
-    return figure_text(value, ",.3f")
+    return figure_text(part.stream[name][0] if name in part.stream else None, ",.3f")
 
 
 _FACT_NAMES = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aibench_fast.files import replacing
 from aibench_fast.report import themes
-from aibench_fast.report.charts import charts, choices, defaults
+from aibench_fast.report.charts import charts
 from aibench_fast.report.content import Content
 from aibench_fast.report.vegalite import to_png
 
@@ -15,13 +15,12 @@ def write_pictures(folder: Path, content: Content) -> list[Path]:
     Where a page would offer a choice, what it shows first is drawn, and the title says which.
     ConfigError if a file cannot be written or the plotting library is not installed.
     """
-    chosen = defaults(content)
     written = []
     for chart in charts(content):
         title = chart.title
         if chart.choice:
-            title += f" ({choices(content)[chart.choice][chosen[chart.choice]]})"
-        path = folder / f"{chart.name}.png"
+            title += f" ({chart.choice.offered[chart.choice.first]})"
+        path = folder / f"{chart.name.replace('/', '-')}.png"
         with replacing(path) as file:
             file.write(to_png(chart.spec, title, themes.LIGHT))
         written.append(path)
