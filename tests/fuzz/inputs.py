@@ -29,13 +29,15 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.recorded import read_arrivals
-from aibench_fast.protocols.address import HttpAddress, grpc_address, http_address
+from aibench_fast.protocols.address import grpc_address, http_address
+from aibench_fast.protocols.openinference.client import Wanted
 from aibench_fast.protocols.openinference.grpc import messages, wire
 from aibench_fast.protocols.openinference.grpc import reply as grpc_replies
 from aibench_fast.protocols.openinference.grpc.request import header_fields
-from aibench_fast.protocols.openinference.http.client import Reply
+from aibench_fast.protocols.openinference.http.bounded import Reply
 from aibench_fast.protocols.openinference.http.reply import plan_of
 from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
+from aibench_fast.protocols.session import AskedKind
 from aibench_fast.results.files import read_details, read_record
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.studies.thresholds import parse_expectation
@@ -44,6 +46,7 @@ from aibench_fast.units import duration_s, size_bytes
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "results").glob("*.json"))
 SIDE = 8
+KIND = AskedKind("m", [])
 V2_COMPRESSED = 0x1C849304
 FLAGS: dict[str, str | bool] = {"file": "", "workers": "8", "use-dag": False}
 DEEP = 50_000
@@ -196,11 +199,10 @@ def trial_reply(data: bytes) -> None:
     """A server's first reply to an inference request: status, length of the JSON, and the body."""
     if len(data) < 3:
         return
-    address = HttpAddress("127.0.0.1", 8000)
     headers = {JSON_LENGTH.lower(): str(data[1])} if data[1] else {}
-    status = (200, 302, 404, 500)[data[0] % 4]
+    reply = Reply((200, 302, 404, 500)[data[0] % 4], headers, data[2:])
     with one_line(ConfigError, ServerError):
-        plan_of(address, "/v2/models/m/infer", Reply(status, headers, data[2:]), "m")
+        plan_of("http://127.0.0.1:8000/v2/models/m/infer", reply, Wanted(KIND, metadata=()))
 
 
 def grpc_messages(data: bytes) -> None:
@@ -212,7 +214,7 @@ def grpc_messages(data: bytes) -> None:
         with one_line(ValueError):
             wire.decode(message, data)
     with one_line(ConfigError, ServerError):
-        grpc_replies.plan_of(data, "m", None, 1)
+        grpc_replies.plan_of(data, Wanted(KIND))
 
 
 def request(data: bytes) -> None:

@@ -9,8 +9,8 @@ from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
+from aibench_fast.protocols.openinference.http.bounded import Reply
 from aibench_fast.protocols.openinference.http.client import HttpClient
-from aibench_fast.protocols.openinference.http.client import Reply as HttpReply
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import (
@@ -83,7 +83,7 @@ class AnyHttpSession(Session):
         """What messages call a request."""
         return f"{self._method} {self._target}"
 
-    def _try(self, client: HttpClient, kind: AskedKind) -> HttpReply:
+    def _try(self, client: HttpClient, kind: AskedKind) -> Reply:
         """Send a request on trial."""
         (one,) = kind.inputs
         return client.exchange(
@@ -101,7 +101,7 @@ class AnyHttpSession(Session):
         """Return a request's body; None: it has none."""
         return None if self._settings.body is None else given
 
-    def _plan_of(self, reply: HttpReply) -> AnyHttpPlan | TokenPlan:
+    def _plan_of(self, reply: Reply) -> AnyHttpPlan | TokenPlan:
         return AnyHttpPlan(
             statuses=self._settings.statuses,
             reply=self._settings.reply,
@@ -111,7 +111,7 @@ class AnyHttpSession(Session):
         )
 
     def _refused(
-        self, client: HttpClient, kind: AskedKind, reply: HttpReply, words: str
+        self, client: HttpClient, kind: AskedKind, reply: Reply, words: str
     ) -> ServerError:
         """Return the error for a trial that a run would take for a failure."""
         return ServerError(f"{self._address} answered {self._asked} on trial with {words}")
@@ -155,7 +155,7 @@ class AnyHttpSession(Session):
         return ServerWatch([process], self._address.authority) if process else StatisticsWatch()
 
 
-def _wrong(plan: AnyHttpPlan | TokenPlan, reply: HttpReply) -> str | None:
+def _wrong(plan: AnyHttpPlan | TokenPlan, reply: Reply) -> str | None:
     """Return why a run would take a reply for a failure; None if it is a success."""
     fields = "".join(
         f"{name}: {value}\r\n"

@@ -1,9 +1,8 @@
 """The interface of a connection for questions before and after a run, over HTTP or gRPC."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan, OipOutput
 from aibench_fast.errors import ServerError
@@ -17,6 +16,9 @@ REPLY_TIMEOUT_S = 90.0
 REQUEST_ID = "1"
 """One for all requests: KServe's server answers 500 without, and a reply that is always the same is
 judged at once."""
+TRIAL, A_REGION = "the trial request", "a region of shared memory"
+"""As messages call them."""
+GIVE_TOKEN = "give a token that may, such as `headers` 'Authorization: env:TOKEN'"
 MAX_ANSWER_BYTES = 4 << 20
 MAX_TRIAL_BYTES = 512 << 20
 """Of the answer to an inference request, which has the model's outputs."""
@@ -59,30 +61,31 @@ class Written(NamedTuple):
     """As a trial's reply had them, which are as large as they can be."""
     places: Places
     """By a worker's number."""
-    worker: int
-    """The one whose place the trial uses."""
 
 
 class Wanted(NamedTuple):
     """A kind of request, and the outputs that it asks for."""
 
     kind: AskedKind
-    outputs: Sequence[str]
+    outputs: Sequence[str] = ()
     """By name; none: all."""
-    metadata: Sequence[TensorMetadata] | None
+    metadata: Sequence[TensorMetadata] | None = None
     """Of outputs, whose lengths may be open; None: unknown."""
     places: Places | None = None
     """Where inputs are in shared memory; None: they are sent."""
     written: Written | None = None
-    """Where outputs go; None: replies have them."""
+    """Where outputs go, of inputs in shared memory; None: replies have them."""
+    worker: int = 0
+    """The one whose place for outputs the trial uses."""
+
+    @property
+    def is_formatted(self) -> bool:
+        """Return whether requests differ in more than tensors of a size, by `Request.part`."""
+        return self.kind.has_strings or self.places is not None
 
 
 class Request(Protocol):
     """The inference request of every worker."""
-
-    @property
-    def is_formatted(self) -> bool:
-        """Return whether requests differ in more than their tensors, by `part`."""
 
     def texts(self, address: HttpAddress, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return a worker's texts around tensors of this total size, or around such a `part`."""
@@ -106,11 +109,11 @@ class Trials(NamedTuple):
 
     each: Sequence[Trial]
     encoding: Encoding
-    facts: Mapping[str, str | None]
+    facts: Mapping[str, Any]
     """For the result: the version of the library, and how tensors are sent."""
 
 
-class Client(AbstractContextManager["Client"], Protocol):
+class Client(Protocol):
     """A connection to a server; documents are as the HTTP API has them, whatever the transport.
 
     Its methods raise ServerError where the server does not answer, and Refused, in its words, where
@@ -165,6 +168,10 @@ class Client(AbstractContextManager["Client"], Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+    def __enter__(self) -> Self:
+        """Return itself, connected."""
+        return self
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""

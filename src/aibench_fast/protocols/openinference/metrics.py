@@ -16,13 +16,13 @@ import math
 import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import GrpcAddress, HttpAddress
-from aibench_fast.protocols.openinference.http.bounded import TooLarge, read_body
-from aibench_fast.protocols.openinference.http.client import http_connection
+from aibench_fast.protocols.openinference.http.bounded import BoundedConnection, TooLarge
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.statistics import ServerReading
 
@@ -154,22 +154,18 @@ def _whole(value: float) -> float:
 
 def _fetched(address: HttpAddress) -> str:
     """Return the answer; OSError or HTTPException if there is none, or none soon enough."""
-    connection = http_connection(address, TIME_ALLOWED_S)
-    head = open_head(address, "GET", "") + end_of_head()
-    try:
-        connection.connect()
-    except ssl.SSLError as error:
-        raise handshake.explained(address, error, address.host) from error
-    try:
-        response = connection.exchange(head, TIME_ALLOWED_S, MAX_BYTES)
-        body = read_body(response)
-    except TooLarge as error:
-        raise ServerError(f"it has {error}") from error
-    finally:
-        connection.close()
-    if response.status != http.HTTPStatus.OK:
-        raise ServerError(f"it answers HTTP {response.status}")
-    return body.decode("utf-8", "replace")
+    with closing(BoundedConnection(address, TIME_ALLOWED_S)) as connection:
+        try:
+            connection.connect()
+        except ssl.SSLError as error:
+            raise handshake.explained(address, error, address.host) from error
+        try:
+            reply = connection.exchange(open_head(address, "GET", "") + end_of_head(), MAX_BYTES)
+        except TooLarge as error:
+            raise ServerError(f"it has {error}") from error
+    if reply.status != http.HTTPStatus.OK:
+        raise ServerError(f"it answers HTTP {reply.status}")
+    return reply.body.decode("utf-8", "replace")
 
 
 def given_reader(address: HttpAddress, models: Sequence[str], version: str | None) -> MetricsReader:

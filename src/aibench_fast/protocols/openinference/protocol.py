@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError, shown_url
@@ -143,6 +144,6 @@ class OpenInferenceOverGrpc(OpenInference):
 
     @property
     def _connect(self) -> "Connect":
-        from aibench_fast.protocols.openinference.grpc.client import GrpcClient, GrpcStreamClient
+        from aibench_fast.protocols.openinference.grpc.client import GrpcClient
 
-        return GrpcStreamClient if self._streams else GrpcClient
+        return partial(GrpcClient, streams=self._streams)

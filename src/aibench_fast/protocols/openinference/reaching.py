@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Sequence
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
@@ -19,14 +20,13 @@ _SETTINGS = 4
 _GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-def connected(address: HttpAddress, timeout_s: float, protocol: str) -> socket.socket:
-    """Connect for a `protocol`, by its name in TLS, which an address may have; ServerError."""
-    try:
-        if address.tls is None:
-            return socket.create_connection((address.host, address.port), timeout_s)
-        return handshake.connected(address.host, address.port, address.tls, timeout_s, (protocol,))
-    except OSError as error:
-        raise unreachable(address, error) from error
+def connected(
+    address: HttpAddress, timeout_s: float, protocols: Sequence[str] = ()
+) -> socket.socket:
+    """Connect, by TLS for one of these `protocols`; OSError, which `unreachable` explains."""
+    if address.tls is None:
+        return socket.create_connection((address.host, address.port), timeout_s)
+    return handshake.connected(address.host, address.port, address.tls, timeout_s, protocols)
 
 
 def unreachable(address: HttpAddress, error: OSError) -> ServerError:

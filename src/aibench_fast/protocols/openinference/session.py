@@ -1,9 +1,8 @@
 """The session with a server of the Open Inference Protocol, before and after a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any
+from functools import cache, partial
 
 from aibench_fast.coretypes import GrpcPlan, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
@@ -22,6 +21,7 @@ from aibench_fast.protocols.openinference.sharedtensors import SharedOutputs, Sh
 from aibench_fast.protocols.openinference.statistics import extensions_of, readers
 from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord, Session, Workload
+from aibench_fast.protocols.sharedmemory import Region
 from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
 
@@ -53,16 +53,17 @@ class OpenInferenceSession(Session):
         self._shared = shared
         self._shared_outputs: SharedOutputs | None = None
         kinds, version = workload.kinds, settings.model_version
+        self._models = list(dict.fromkeys(kind.model for kind in kinds))
         try:
             with connect(address, settings.patience_s) as client:
-                server = client.server()
+                server = self._server = client.server()
                 extensions = extensions_of(server)
                 models = [
                     ask_model(client, kind.model, version, inputs_are_given=True) for kind in kinds
                 ]
                 if shared:
                     shared.offer(client, address, workload, extensions)
-                wanted = [
+                self._wanted = [
                     Wanted(
                         kind,
                         _outputs(settings.outputs, model),
@@ -74,27 +75,26 @@ class OpenInferenceSession(Session):
                 # A model may be compiled.
                 client.be_patient(max(REPLY_TIMEOUT_S, settings.patience_s))
                 self._trials, self.encoding, facts = client.try_requests(
-                    wanted, version, encoding, extensions
+                    self._wanted, version, encoding, extensions
                 )
                 if shared and settings.shared_memory is SharedMemory.ALL:
-                    wanted = self._offer_outputs(client, wanted, workload.workers)
-                    self._trials, _, _ = client.try_requests(wanted, version, encoding, extensions)
+                    self._offer_outputs(client, workload.workers)
+                    self._trials, _, _ = client.try_requests(
+                        self._wanted, version, encoding, extensions
+                    )
                 self.endpoint = client.endpoint()
                 self._infers = client.infers
         except BaseException:
             self.leave(HURRY_S)
             raise
-        self.facts: Mapping[str, Any] = facts
-        if shared:
-            outputs_bytes = self._shared_outputs.size_bytes if self._shared_outputs else 0
+        self.facts = facts
+        if self.regions:
             self.facts = {
                 **facts,
                 "SharedMemory": settings.shared_memory,
-                "SharedMemoryBytes": shared.size_bytes + outputs_bytes,
+                "SharedMemoryBytes": sum(region.size_bytes for region in self.regions),
             }
-        self._texts: dict[tuple[int, int], list[bytes]] = {}
-        self._server = server
-        self._models = list(dict.fromkeys(kind.model for kind in kinds))
+        self._texts = cache(self._make_texts)
         self.record = ServerRecord(
             server=ServerFacts(
                 kind=str(server.get("name", "unknown")),
@@ -111,27 +111,29 @@ class OpenInferenceSession(Session):
         """Names a model and how it is run."""
         return f"Open Inference Query - {model} :{self._infers}"
 
-    def _offer_outputs(
-        self, client: Client, wanted: Sequence[Wanted], workers: Sequence[int]
-    ) -> list[Wanted]:
+    @property
+    def regions(self) -> list[Region]:
+        """Return the shared memory that the server may have mapped."""
+        return [one.region for one in (self._shared, self._shared_outputs) if one and one.region]
+
+    def _offer_outputs(self, client: Client, workers: Sequence[int]) -> None:
         """Have the server map memory for its outputs, whose sizes the trials say."""
         each = [one.plan.outputs for one in self._trials]
         self._shared_outputs = shared = SharedOutputs(each, workers)
         shared.offer(client)
-        return [
-            one._replace(written=Written(outputs, partial(shared.places, number), workers[0]))
-            for number, (one, outputs) in enumerate(zip(wanted, each, strict=True))
+        self._wanted = [
+            one._replace(
+                written=Written(outputs, partial(shared.places, number)), worker=workers[0]
+            )
+            for number, (one, outputs) in enumerate(zip(self._wanted, each, strict=True))
         ]
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return the same for every worker, unless each has a place for outputs."""
-        request = self._trials[kind].request
-        if self._shared_outputs:
-            return request.texts(self._address, worker, tensors_bytes)
-        key = (kind, tensors_bytes)
-        if key not in self._texts:
-            self._texts[key] = request.texts(self._address, worker, tensors_bytes)
-        return self._texts[key]
+        return self._texts(kind, worker if self._shared_outputs else 0, tensors_bytes)
+
+    def _make_texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
+        return self._trials[kind].request.texts(self._address, worker, tensors_bytes)
 
     def written(self, worker: int) -> memoryview | None:
         """Return a worker's place for outputs in shared memory."""
@@ -139,7 +141,7 @@ class OpenInferenceSession(Session):
 
     def formats(self, kind: int) -> bool:
         """Return whether a kind has strings, or its tensors are in shared memory."""
-        return self._trials[kind].request.is_formatted
+        return self._wanted[kind].is_formatted
 
     def parts(self, kind: int, number: int) -> list[bytes]:
         """Return all that differs from one request to the next."""
@@ -158,17 +160,14 @@ class OpenInferenceSession(Session):
 
     def leave(self, patience_s: float) -> None:
         """Have the server forget shared memory."""
-        if self._shared is None or not self._shared.close():
-            return
-        if self._shared_outputs:
-            self._shared_outputs.close()
-        with (
-            suppress(ServerError),
-            self._connect(self._address, max(patience_s, _LEAST_PATIENCE_S)) as client,
-        ):
-            self._shared.withdraw(client)
-            if self._shared_outputs:
-                self._shared_outputs.withdraw(client)
+        regions = self.regions
+        for region in regions:
+            region.close()
+        if regions:
+            patience_s = max(patience_s, _LEAST_PATIENCE_S)
+            with suppress(ServerError), self._connect(self._address, patience_s) as client:
+                for region in regions:
+                    client.unregister_region(region.name)
 
 
 def _outputs(given: Sequence[str], model: ModelMetadata) -> list[str]:
@@ -219,6 +218,7 @@ class OpenInferenceServers(FoundServers):
             self._shared,
         )  # fmt: skip
         self._encoding = session.encoding
-        if self._shared and number == self.count - 1:
-            self._shared.unlink()
+        if number == self.count - 1:
+            for region in session.regions:
+                region.unlink()  # if this process is killed, nothing is left outside the servers
         return session

@@ -23,7 +23,8 @@ class SharedTensors:
     def __init__(self) -> None:
         """Take no memory yet."""
         self._inputs: list[list[_Input]] = []
-        self._region: Region | None = None
+        self.region: Region | None = None
+        """None before a server was offered it."""
 
     def offer(
         self, client: Client, address: HttpAddress, workload: Workload, extensions: Sequence[str]
@@ -41,7 +42,7 @@ class SharedTensors:
         found = client.regions()
         for name in filter(is_abandoned, found):
             client.unregister_region(name)
-        region = self._region or self._fill(workload)
+        region = self.region or self._fill(workload)
         if region.name not in found:  # by another address of the same server
             register(client, region)
 
@@ -54,43 +55,16 @@ class SharedTensors:
                 inputs.append(_Input(kind, number, workload.most_requests, aligned(end)))
                 end = inputs[-1].end
             self._inputs.append(inputs)
-        self._region = Region(end)
+        self.region = Region(end)
         for inputs in self._inputs:
             for one in inputs:
-                one.store_in(self._region)
-        return self._region
-
-    @property
-    def size_bytes(self) -> int:
-        """Return the size of the region; 0 before a server was offered it."""
-        return self._region.size_bytes if self._region else 0
+                one.store_in(self.region)
+        return self.region
 
     def places(self, kind: int, number: int) -> list[Place]:
         """Return where the inputs of a kind's request are."""
-        assert self._region is not None
-        return [Place(self._region.name, *one.place(number)) for one in self._inputs[kind]]
-
-    def withdraw(self, client: Client) -> None:
-        """Have a server forget the region; ServerError if it does not answer."""
-        if self._region is not None:
-            client.unregister_region(self._region.name)
-
-    def unlink(self) -> None:
-        """Take the region's name away, after the last server has mapped it.
-
-        If this process is killed then, nothing is left outside those servers.
-        """
-        if self._region is not None:
-            self._region.unlink()
-
-    def close(self) -> bool:
-        """Free the region as far as this process can; may be called again.
-
-        Return whether there was one, which a server may have mapped.
-        """
-        if self._region is not None:
-            self._region.close()
-        return self._region is not None
+        assert self.region is not None
+        return [Place(self.region.name, *one.place(number)) for one in self._inputs[kind]]
 
 
 def register(client: Client, region: Region) -> None:
@@ -168,29 +142,20 @@ class SharedOutputs:
         self._offsets = [_laid_out(outputs) for outputs in kinds]
         self._slots = {worker: slot for slot, worker in enumerate(workers)}
         self._slot_bytes = aligned(max(offsets[-1] for offsets in self._offsets))
-        self._region = Region(self._slot_bytes * len(workers))
-        self._memory = self._region.memory()
-
-    @property
-    def size_bytes(self) -> int:
-        """Return the size of the region."""
-        return self._region.size_bytes
+        self.region = Region(self._slot_bytes * len(workers))
+        self._memory = self.region.memory()
 
     def offer(self, client: Client) -> None:
         """Have the server map the region; ServerError if it cannot."""
-        register(client, self._region)
-        self._region.unlink()
-
-    def withdraw(self, client: Client) -> None:
-        """Have the server forget the region; ServerError if it does not answer."""
-        client.unregister_region(self._region.name)
+        register(client, self.region)
+        self.region.unlink()
 
     def places(self, kind: int, worker: int) -> list[Place]:
         """Return where the outputs of a kind go in a worker's slot."""
         slot = self._slots[worker] * self._slot_bytes
         *starts, _ = offsets = self._offsets[kind]
         return [
-            Place(self._region.name, slot + start, offset - start)
+            Place(self.region.name, slot + start, offset - start)
             for start, offset in zip(starts, offsets[1:], strict=True)
         ]
 
@@ -198,10 +163,6 @@ class SharedOutputs:
         """Return a worker's slot."""
         slot = self._slots[worker] * self._slot_bytes
         return self._memory[slot : slot + self._slot_bytes]
-
-    def close(self) -> None:
-        """Free the region as far as this process can; may be called again."""
-        self._region.close()
 
 
 def _laid_out(outputs: Sequence[OipOutput]) -> list[int]:

@@ -1,12 +1,13 @@
 """Tensors as servers describe them, and the outputs that the reply to a trial request has."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aibench_fast._core import ANY_LENGTH
 from aibench_fast.coretypes import OipOutput
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.tensortype import DTYPE_BYTES, OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS
 
 FREE = -1
@@ -63,6 +64,42 @@ def output_of(
     dtype = our_dtype(datatype, f"output {name}")
     size_bytes = strings_bytes() if dtype == STRINGS else math.prod(lengths) * DTYPE_BYTES[dtype]
     return OipOutput(name, datatype, dtype, lengths, size_bytes)
+
+
+@contextmanager
+def trial_reply(model: str) -> Iterator[None]:
+    """Raise ServerError if the reply to the trial request of a model cannot be read as one."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ServerError(
+            f"the reply to the trial request of the model {model} does not follow the protocol: "
+            f"{misread(error)}"
+        ) from error
+
+
+def values_of(
+    model: str, found: Sequence[OipOutput], reply_bytes: int, tensors_bytes: int | None
+) -> int:
+    """Return how many values the trial's outputs have; ServerError if so many did not come.
+
+    `tensors_bytes` came as they are in memory; None: values are in another form.
+    """
+    total = sum(one.output_bytes for one in found)
+    values = sum(math.prod(one.shape) for one in found)
+    if not found or (values > reply_bytes if tensors_bytes is None else total != tensors_bytes):
+        came = reply_bytes if tensors_bytes is None else tensors_bytes
+        raise ServerError(
+            f"the trial request of the model {model} was answered with {len(found)} outputs of "
+            f"{total} bytes, and {came} bytes came"
+        )
+    return values
+
+
+def check_judged(model: str, wrong: str | None) -> None:
+    """ServerError if a run would take the trial's reply for a failure, as the judge says."""
+    if wrong:
+        raise ServerError(f"the trial request of the model {model} was answered wrongly: {wrong}")
 
 
 def opened(

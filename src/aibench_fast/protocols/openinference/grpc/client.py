@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aibench_fast._core import GRPC_STATUSES, HTTP2_GREETING, NGHTTP2_VERSION, GrpcChannel
-from aibench_fast.coretypes import Endpoint, GrpcPlan, GrpcReply
+from aibench_fast.coretypes import Endpoint, GrpcReply
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import (
+    A_REGION,
     CONNECT_TIMEOUT_S,
+    GIVE_TOKEN,
     MAX_ANSWER_BYTES,
     MAX_TRIAL_BYTES,
+    TRIAL,
     Client,
     Refusal,
     Refused,
@@ -24,7 +27,7 @@ from aibench_fast.protocols.openinference.client import (
 )
 from aibench_fast.protocols.openinference.grpc import messages
 from aibench_fast.protocols.openinference.grpc.messages import INFER_RESPONSE, STREAM_RESPONSE
-from aibench_fast.protocols.openinference.grpc.reply import plan_of, written_plan_of
+from aibench_fast.protocols.openinference.grpc.reply import plan_of
 from aibench_fast.protocols.openinference.grpc.request import (
     METHOD,
     STREAM_METHOD,
@@ -40,6 +43,7 @@ from aibench_fast.protocols.openinference.reaching import (
     is_http2,
     scheme_there,
     spoken,
+    unreachable,
 )
 from aibench_fast.protocols.session import native_tls
 
@@ -50,14 +54,13 @@ _REFUSALS = {
     "INVALID_ARGUMENT": Refusal.NOT_THERE,
     "UNAVAILABLE": Refusal.BUSY,
 }
-_A_REGION = "a region of shared memory"
 _READY = re.compile(r"\bREADY$")
 _TOO_LARGE = "larger than max"
 """In the words of every gRPC library of Google's."""
 _ADVICE = {
     "UNIMPLEMENTED": f"does it have {messages.SERVICE}, the Open Inference Protocol's service?",
-    "UNAUTHENTICATED": "give a token that may, such as `headers` 'Authorization: env:TOKEN'",
-    "PERMISSION_DENIED": "give a token that may, such as `headers` 'Authorization: env:TOKEN'",
+    "UNAUTHENTICATED": GIVE_TOKEN,
+    "PERMISSION_DENIED": GIVE_TOKEN,
 }
 _ALLOW_LARGER = (
     "let the server take and send larger messages: MLServer by grpc_max_message_length in its "
@@ -69,10 +72,12 @@ _PREFIX_BYTES = 5
 class GrpcClient(Client):
     """A `Client` over gRPC."""
 
-    infers = METHOD
+    def __init__(self, address: HttpAddress, timeout_s: float, *, streams: bool = False) -> None:
+        """Connect; ServerError where nothing answers, or not by HTTP/2.
 
-    def __init__(self, address: HttpAddress, timeout_s: float) -> None:
-        """Connect; ServerError where nothing answers, or not by HTTP/2."""
+        `streams`: a run's requests are messages of a stream, Triton's ModelStreamInfer.
+        """
+        self.infers = STREAM_METHOD if streams else METHOD
         self._address = address
         self._timeout_s = timeout_s
         connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
@@ -131,18 +136,18 @@ class GrpcClient(Client):
 
     def regions(self) -> list[str]:
         """As `Client.regions`."""
-        found = self._ask("SystemSharedMemoryStatus", b"", messages.REGIONS, _A_REGION)
+        found = self._ask("SystemSharedMemoryStatus", b"", messages.REGIONS, A_REGION)
         return [one["key"] for one in found["regions"]]
 
     def register_region(self, name: str, key: str, size_bytes: int) -> None:
         """As `Client.register_region`."""
         region = {"name": name, "key": key, "byte_size": size_bytes}
-        self._call("SystemSharedMemoryRegister", encode(messages.REGION, region), _A_REGION)
+        self._call("SystemSharedMemoryRegister", encode(messages.REGION, region), A_REGION)
 
     def unregister_region(self, name: str) -> None:
         """As `Client.unregister_region`."""
         asked = encode(messages.REGION, {"name": name})
-        self._call("SystemSharedMemoryUnregister", asked, _A_REGION)
+        self._call("SystemSharedMemoryUnregister", asked, A_REGION)
 
     def try_requests(
         self,
@@ -156,17 +161,31 @@ class GrpcClient(Client):
         return Trials(trials, Encoding.BINARY, {"Nghttp2": NGHTTP2_VERSION})
 
     def _try_one(self, wanted: Wanted, version: str | None) -> Trial:
-        kind = wanted.kind
-        request = InferRequest(kind, version, wanted.outputs, wanted.places, wanted.written)
-        reply = self._call(METHOD, request.trial(), "the trial request", MAX_TRIAL_BYTES)
-        return Trial(request, self._plan_of(wanted, reply))
+        request = InferRequest(wanted, version, self.infers)
+        reply = self._call(self.infers, request.trial(), TRIAL, MAX_TRIAL_BYTES)
+        if self.infers == STREAM_METHOD:
+            reply = self._first_reply(reply, wanted.kind.model)
+        return Trial(request, plan_of(reply, wanted)._replace(id_at=request.id_at))
 
-    def _plan_of(self, wanted: Wanted, reply: bytes) -> GrpcPlan:
-        """Return what replies have to be, by that to the trial request."""
-        kind = wanted.kind
-        if wanted.written:
-            return written_plan_of(reply, kind.model, wanted.written.outputs)
-        return plan_of(reply, kind.model, wanted.metadata, kind.batch_size)
+    def _first_reply(self, replies: bytes, model: str) -> bytes:
+        """Return the first reply with outputs; ServerError where there is none, or it is wrong."""
+        try:
+            for message in _messages(replies):
+                streamed = decode(STREAM_RESPONSE, message)
+                if words := streamed["error_message"]:
+                    raise ServerError(f"{self._address} refused the trial request: {words}")
+                reply: bytes = streamed["infer_response"]
+                if decode(INFER_RESPONSE, reply)["outputs"]:
+                    return reply
+        except ValueError as error:
+            raise ServerError(
+                f"{self._address} answered {STREAM_METHOD} with something else than Triton's "
+                f"protocol has: {error}"
+            ) from error
+        raise ServerError(
+            f"the model {model} had no reply to the trial request, which says what replies have to "
+            "be: give tensors by `file` that it replies to"
+        )
 
     def _ask(self, method: str, asked: bytes, message: Message, what: str) -> dict[str, Any]:
         """Return what a method answers; `what` names what is asked for."""
@@ -180,19 +199,14 @@ class GrpcClient(Client):
             ) from error
 
     def _call(
-        self,
-        method: str,
-        message: bytes,
-        what: str,
-        most_bytes: int = MAX_ANSWER_BYTES,
-        *,
-        has_several: bool = False,
+        self, method: str, message: bytes, what: str, most_bytes: int = MAX_ANSWER_BYTES
     ) -> bytes:
-        """Call a method, and return the message that it answers, or several with their prefixes.
+        """Call a method, and return the message that it answers; of a stream all, with prefixes.
 
         Refused where it answers another status than OK, ServerError where it does not answer.
         """
         fields = header_fields(self._address, method)
+        has_several = method == STREAM_METHOD
         try:
             reply = self._channel.call(fields, message, self._timeout_s, most_bytes, has_several)
         except ServerError as error:
@@ -202,22 +216,18 @@ class GrpcClient(Client):
         raise self._refused(reply, method, what)
 
     def _refused(self, reply: GrpcReply, method: str, what: str) -> ServerError:
-        where = f"{self._address}"
         if reply.status is None:
             return ServerError(
-                f"{where} answered {method} with HTTP {reply.http_status} and no grpc-status: does "
-                "it speak gRPC?"
+                f"{self._address} answered {method} with HTTP {reply.http_status} and no "
+                "grpc-status: does it speak gRPC?"
             )
-        known = range(len(GRPC_STATUSES))
-        name = (
-            GRPC_STATUSES[reply.status] if reply.status in known else f"grpc-status {reply.status}"
-        )
+        known = reply.status in range(len(GRPC_STATUSES))
+        name = GRPC_STATUSES[reply.status] if known else f"grpc-status {reply.status}"
         advice = _ALLOW_LARGER if _TOO_LARGE in reply.words else _ADVICE.get(name)
         said = reply.words.strip().removesuffix(".") or "it says no more"
-        words = f"{where} answered {name} for {what}: {said}"
-        return Refused(
-            f"{words}; {advice}" if advice else words, _REFUSALS.get(name, Refusal.OTHER)
-        )
+        words = f"{self._address} answered {name} for {what}: {said}"
+        advised = f"{words}; {advice}" if advice else words
+        return Refused(advised, _REFUSALS.get(name, Refusal.OTHER))
 
     def endpoint(self) -> Endpoint:
         """As `Client.endpoint`."""
@@ -230,7 +240,11 @@ class GrpcClient(Client):
 
 def _peer_of(address: HttpAddress, timeout_s: float) -> str:
     """Return the numeric address where a server speaks HTTP/2; ServerError where none does."""
-    with connected(address, timeout_s, HTTP2) as opened:
+    try:
+        opened = connected(address, timeout_s, (HTTP2,))
+    except OSError as error:
+        raise unreachable(address, error) from error
+    with opened:
         peer: str = opened.getpeername()[0]
         try:
             answer = first_answer(opened, HTTP2_PREFACE)
@@ -256,43 +270,6 @@ def _peer_of(address: HttpAddress, timeout_s: float) -> str:
 
 def _of_model(model: str, version: str | None) -> bytes:
     return encode(messages.MODEL, {"name": model, "version": version or ""})
-
-
-class GrpcStreamClient(GrpcClient):
-    """A `Client` over gRPC for requests that are messages of a stream."""
-
-    infers = STREAM_METHOD
-
-    def _try_one(self, wanted: Wanted, version: str | None) -> Trial:
-        kind = wanted.kind
-        request = InferRequest(
-            kind, version, wanted.outputs, wanted.places, wanted.written, is_streamed=True
-        )
-        replies = self._call(
-            STREAM_METHOD, request.trial(), "the trial request", MAX_TRIAL_BYTES, has_several=True
-        )
-        reply = self._first_reply(replies, kind.model)
-        return Trial(request, self._plan_of(wanted, reply)._replace(id_at=request.id_at))
-
-    def _first_reply(self, replies: bytes, model: str) -> bytes:
-        """Return the first reply with outputs; ServerError where there is none, or it is wrong."""
-        try:
-            for message in _messages(replies):
-                streamed = decode(STREAM_RESPONSE, message)
-                if words := streamed["error_message"]:
-                    raise ServerError(f"{self._address} refused the trial request: {words}")
-                reply: bytes = streamed["infer_response"]
-                if decode(INFER_RESPONSE, reply)["outputs"]:
-                    return reply
-        except ValueError as error:
-            raise ServerError(
-                f"{self._address} answered {STREAM_METHOD} with something else than Triton's "
-                f"protocol has: {error}"
-            ) from error
-        raise ServerError(
-            f"the model {model} had no reply to the trial request, which says what replies have to "
-            "be: give tensors by `file` that it replies to"
-        )
 
 
 def _messages(replies: bytes) -> Iterator[bytes]:

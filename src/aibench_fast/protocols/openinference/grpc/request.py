@@ -10,11 +10,10 @@ from typing import Any
 from aibench_fast._core import STREAM_ID_BYTES
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import REQUEST_ID, Place, Places, Written
+from aibench_fast.protocols.openinference.client import REQUEST_ID, Place, Wanted
 from aibench_fast.protocols.openinference.grpc.messages import INFER_REQUEST, RAW_INPUTS, SERVICE
 from aibench_fast.protocols.openinference.grpc.wire import encode, opened
 from aibench_fast.protocols.openinference.tensors import their_datatype
-from aibench_fast.protocols.session import AskedKind
 
 METHOD, STREAM_METHOD = "ModelInfer", "ModelStreamInfer"
 _STREAM_ID = "0" * STREAM_ID_BYTES
@@ -32,17 +31,14 @@ _AUTHORITY, _USER_AGENT = "host", "user-agent"
 class InferRequest:
     """The inference request of every worker."""
 
-    kind: AskedKind
+    wanted: Wanted
     version: str | None
-    outputs: Sequence[str]
-    """The outputs that are asked for; none: all that the server answers."""
+    method: str = METHOD
+    """Or STREAM_METHOD: a message of a stream, with an id that the native core replaces."""
 
-    places: Places | None = None
-    """Where inputs are in shared memory; None: they are sent."""
-    written: Written | None = None
-    """Where outputs go, of inputs in shared memory; None: replies have them."""
-    is_streamed: bool = False
-    """Whether it is a message of a stream, with an id that the native core replaces."""
+    @property
+    def _is_streamed(self) -> bool:
+        return self.method == STREAM_METHOD
 
     @property
     def id_at(self) -> int:
@@ -50,31 +46,25 @@ class InferRequest:
 
         0 for calls.
         """
-        if not self.is_streamed:
+        if not self._is_streamed:
             return 0
         return len(_prefix(0)) + len(encode(INFER_REQUEST, self._model())) + _TAG_BYTES
 
-    @property
-    def is_formatted(self) -> bool:
-        """Return whether an input is of strings, or all are in shared memory."""
-        return self.kind.has_strings or self.places is not None
-
     def trial(self) -> bytes:
         """Return the message of the first request."""
-        if self.places:
-            worker = self.written.worker if self.written else 0
-            return self._inputs(self.places(0)) + self._outputs(worker)
-        return self._with_tensors([one.trial for one in self.kind.inputs])
+        if self.wanted.places:
+            return self._inputs(self.wanted.places(0)) + self._outputs(self.wanted.worker)
+        return self._with_tensors([one.trial for one in self.wanted.kind.inputs])
 
     def texts(self, address: HttpAddress, worker: int, tensors_bytes: int) -> list[bytes]:
         """Return a worker's texts around tensors of this total size, or around a `part`.
 
         ConfigError where a message would be larger than protobuf allows.
         """
-        fields = header_fields(address, STREAM_METHOD if self.is_streamed else METHOD)
-        if self.is_formatted:
-            return [fields, self._outputs(worker) if self.written else b""]
-        first, *others = self._openings([len(one.trial) for one in self.kind.inputs])
+        fields = header_fields(address, self.method)
+        if self.wanted.is_formatted:
+            return [fields, self._outputs(worker) if self.wanted.written else b""]
+        first, *others = self._openings([len(one.trial) for one in self.wanted.kind.inputs])
         message_bytes = len(first) + sum(map(len, others)) + tensors_bytes
         return [fields + _prefix(message_bytes) + first, *others, b""]
 
@@ -83,14 +73,14 @@ class InferRequest:
 
         It is the same for every server.
         """
-        if not self.places:
-            message = self._with_tensors(self.kind.tensors.request(number))
+        if not self.wanted.places:
+            message = self._with_tensors(self.wanted.kind.tensors.request(number))
             return _prefix(len(message)) + message
-        inputs = self._inputs(self.places(number))
-        if not self.written:
+        inputs = self._inputs(self.wanted.places(number))
+        if not self.wanted.written:
             inputs += self._outputs(0)
             return _prefix(len(inputs)) + inputs
-        outputs_bytes = len(self._outputs(self.written.worker))  # all workers' are as long
+        outputs_bytes = len(self._outputs(self.wanted.worker))  # all workers' are as long
         return _prefix(len(inputs) + outputs_bytes) + inputs
 
     def _with_tensors(self, tensors: Sequence[bytes]) -> bytes:
@@ -106,14 +96,14 @@ class InferRequest:
         """Return the message without tensors up to its outputs."""
         inputs = [
             {"name": one.name, "datatype": their_datatype(one.dtype), "shape": one.shape}
-            for one in self.kind.inputs
+            for one in self.wanted.kind.inputs
         ]
         return encode(
             INFER_REQUEST,
             {
                 **self._model(),
-                "id": _STREAM_ID if self.is_streamed else REQUEST_ID,
-                "parameters": [_ASK_FOR_THE_END] if self.is_streamed else [],
+                "id": _STREAM_ID if self._is_streamed else REQUEST_ID,
+                "parameters": [_ASK_FOR_THE_END] if self._is_streamed else [],
                 "inputs": [
                     {**one, "parameters": _parameters(place)}
                     for one, place in zip_longest(inputs, places)
@@ -122,14 +112,13 @@ class InferRequest:
         )
 
     def _model(self) -> dict[str, str]:
-        return {"model_name": self.kind.model, "model_version": self.version or ""}
+        return {"model_name": self.wanted.kind.model, "model_version": self.version or ""}
 
     def _outputs(self, worker: int) -> bytes:
         """Return the outputs that are asked for, and where they go."""
-        if self.written is None:
-            outputs: list[dict[str, Any]] = [{"name": name} for name in self.outputs]
-        else:
-            pairs = zip(self.written.outputs, self.written.places(worker), strict=True)
+        outputs: list[dict[str, Any]] = [{"name": name} for name in self.wanted.outputs]
+        if written := self.wanted.written:
+            pairs = zip(written.outputs, written.places(worker), strict=True)
             outputs = [{"name": one.name, "parameters": _parameters(place)} for one, place in pairs]
         return encode(INFER_REQUEST, {"outputs": outputs})
 

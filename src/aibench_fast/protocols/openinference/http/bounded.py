@@ -11,7 +11,11 @@ import select
 import socket
 import ssl
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.openinference.reaching import connected
 
 READ_BYTES = 1 << 16
 LATE_ANSWER_S = 1.0
@@ -30,60 +34,42 @@ class TooLarge(http.client.HTTPException):
     """An answer has more bytes than it may have."""
 
 
-class Bounds:
-    """The time and bytes that are left for an answer, headers and framing included."""
+class Reply(NamedTuple):
+    """A reply."""
 
-    def __init__(self, allowed_s: float, most_bytes: int) -> None:
-        """The time counts from now on."""
+    status: int
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    body: bytes
+
+
+class _Answer(io.RawIOBase):
+    """What comes on a socket as a file, all that HTTPResponse takes of a socket.
+
+    The whole, headers and framing included, comes within a time from now on and has so many bytes.
+    """
+
+    def __init__(self, opened: socket.socket, allowed_s: float, most_bytes: int) -> None:
+        self._socket = opened
         self._until_s = time.monotonic() + allowed_s
         self._most_bytes = self._left_bytes = most_bytes
 
-    @property
-    def left_s(self) -> float:
-        """Return the time that is left; TimeoutError where there is none."""
-        left_s = self._until_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        return left_s
-
-    def take(self, count: int) -> None:
-        """Count bytes that came; TooLarge where they are too many."""
-        self._left_bytes -= count
-        if self._left_bytes < 0:
-            raise TooLarge(f"more than {self._most_bytes:,} bytes")
-
-
-class _BoundedFile(io.RawIOBase):
-    """A socket's bytes as a file."""
-
-    def __init__(self, connected: socket.socket, bounds: Bounds) -> None:
-        self._socket = connected
-        self._file = connected.makefile("rb", buffering=0)
-        self._bounds = bounds
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self, READ_BYTES)
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        self._socket.settimeout(self._bounds.left_s)
-        count = self._file.readinto(buffer)
-        self._bounds.take(count or 0)
+    def readinto(self, buffer: Any) -> int:
+        left_s = self._until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left_s)
+        count = self._socket.recv_into(buffer)
+        self._left_bytes -= count
+        if self._left_bytes < 0:
+            raise TooLarge(f"more than {self._most_bytes:,} bytes")
         return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class _BoundedSocket:
-    """All that HTTPResponse takes of a socket."""
-
-    def __init__(self, connected: socket.socket, bounds: Bounds) -> None:
-        self._socket = connected
-        self._bounds = bounds
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedFile(self._socket, self._bounds), READ_BYTES)
 
 
 class _FinalResponse(http.client.HTTPResponse):
@@ -98,29 +84,29 @@ class _FinalResponse(http.client.HTTPResponse):
                 pass
 
 
-def _send(connected: socket.socket, request: bytes, allowed_s: float) -> bool:
+def _send(opened: socket.socket, request: bytes, allowed_s: float) -> bool:
     """Send a request; False where an answer came before the end of it, so that the rest is owed.
 
     By TLS what comes cannot be looked at without reading it, so all is sent, or sending fails.
     """
-    if isinstance(connected, ssl.SSLSocket):
-        connected.sendall(request)
+    if isinstance(opened, ssl.SSLSocket):
+        opened.sendall(request)
         return True
     left = memoryview(request)
     until_s = time.monotonic() + allowed_s
     waits_for = select.POLLOUT | select.POLLIN
     while left:
         poll = select.poll()
-        poll.register(connected, waits_for)
+        poll.register(opened, waits_for)
         ready = poll.poll(max(0.0, until_s - time.monotonic()) * MS_PER_S)
         if not ready:
             raise TimeoutError
         if ready[0][1] & select.POLLIN:
-            if _has_final_status(connected.recv(READ_BYTES, socket.MSG_PEEK)):
+            if _has_final_status(opened.recv(READ_BYTES, socket.MSG_PEEK)):
                 return False
             waits_for = select.POLLOUT
         else:
-            left = left[connected.send(left[:READ_BYTES]) :]
+            left = left[opened.send(left[:READ_BYTES]) :]
     return True
 
 
@@ -128,45 +114,62 @@ def _has_final_status(answer: bytes) -> bool:
     return any(status[0] != INTERIM for status in _STATUS.findall(answer))
 
 
-class BoundedConnection(http.client.HTTPConnection):
-    """A connection whose answers keep to limits in time and bytes."""
+class BoundedConnection:
+    """A connection to a server whose answers keep to limits in time and bytes."""
 
-    _answered_on: socket.socket | None = None
-    """Where the last answer came."""
+    def __init__(self, address: HttpAddress, timeout_s: float) -> None:
+        """Connect later, by `connect` or with the first request."""
+        self._address = address
+        self.timeout_s = timeout_s
+        """Of connecting, and of each whole answer."""
+        self.socket: socket.socket | None = None
+        self._answered_on: socket.socket | None = None
+        """Where the last answer came."""
 
-    def exchange(
-        self, request: bytes, allowed_s: float, most_bytes: int
-    ) -> http.client.HTTPResponse:
-        """Send a request, connecting where that is to do, and return its final answer's head.
+    def connect(self) -> socket.socket:
+        """Connect, by TLS if the address says so; OSError."""
+        self.socket = connected(self._address, self.timeout_s)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self.socket
+
+    def exchange(self, request: bytes, most_bytes: int) -> Reply:
+        """Send a request, connecting where that is to do, and return its final answer.
 
         An answer that came before all of the request was sent counts, where it is one of failure,
         also where sending failed then: a server may refuse what it has not read. OSError or
-        HTTPException where there is no such answer within the time. A server may have closed the
-        connection after the answer before: then a new one is made, once.
+        HTTPException where there is no such answer within the time; then, and if the server says
+        so, the connection is closed. A server may have closed it after the answer before: then a
+        new one is made, once.
         """
-        is_kept = self.sock is not None and self.sock is self._answered_on
+        is_kept = self.socket is not None and self.socket is self._answered_on
         try:
-            return self._exchange_once(request, allowed_s, most_bytes)
-        except ConnectionError:
-            if not is_kept:
-                raise
+            try:
+                response = self._answer(request, most_bytes)
+            except ConnectionError:
+                if not is_kept:
+                    raise
+                self.close()
+                response = self._answer(request, most_bytes)
+            body = _read_body(response)
+        except (OSError, http.client.HTTPException):
             self.close()
-            return self._exchange_once(request, allowed_s, most_bytes)
+            raise
+        if response.will_close:
+            self.close()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, headers, body)
 
-    def _exchange_once(
-        self, request: bytes, allowed_s: float, most_bytes: int
-    ) -> http.client.HTTPResponse:
-        if self.sock is None:
-            self.connect()
-        self.sock.settimeout(allowed_s)
+    def _answer(self, request: bytes, most_bytes: int) -> http.client.HTTPResponse:
+        opened = self.socket or self.connect()
+        opened.settimeout(self.timeout_s)
         unsent: OSError | None = None
         try:
-            all_sent = _send(self.sock, request, allowed_s)
+            all_sent = _send(opened, request, self.timeout_s)
         except OSError as error:
             unsent, all_sent = error, False
-        bounds = Bounds(LATE_ANSWER_S if unsent else allowed_s, most_bytes)
-        bounded: Any = _BoundedSocket(self.sock, bounds)
-        response = _FinalResponse(bounded, method=request.split(b" ", 1)[0].decode())
+        allowed_s = LATE_ANSWER_S if unsent else self.timeout_s
+        answer: Any = _Answer(opened, allowed_s, most_bytes)
+        response = _FinalResponse(answer, method=request.split(b" ", 1)[0].decode())
         try:
             response.begin()
         except (OSError, http.client.HTTPException):
@@ -177,11 +180,17 @@ class BoundedConnection(http.client.HTTPConnection):
             response.will_close = True  # the rest of the request is owed
             if response.status < FIRST_FAILURE:
                 raise unsent or AnsweredEarly("it answered before the request was sent")
-        self._answered_on = self.sock
+        self._answered_on = opened
         return response
 
+    def close(self) -> None:
+        """Close the connection; may be called again."""
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = None
 
-def read_body(response: http.client.HTTPResponse) -> bytes:
+
+def _read_body(response: http.client.HTTPResponse) -> bytes:
     """Read all of an answer; HTTPException where its end is missing, or there is too much of it."""
     pieces = []
     # In pieces, because memory for all that is announced would be taken at once.

@@ -4,15 +4,17 @@ import http.client
 import json
 import re
 import ssl
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, Self
 
+from aibench_fast._core import judge_http
+from aibench_fast.coretypes import AnyHttpPlan, HttpPlan, TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import (
     CONNECT_TIMEOUT_S,
+    GIVE_TOKEN,
     MAX_ANSWER_BYTES,
     REPLY_TIMEOUT_S,
     Refusal,
@@ -20,8 +22,8 @@ from aibench_fast.protocols.openinference.client import (
 )
 from aibench_fast.protocols.openinference.http.bounded import (
     BoundedConnection,
+    Reply,
     TooLarge,
-    read_body,
 )
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.openinference.reaching import (
@@ -31,7 +33,6 @@ from aibench_fast.protocols.openinference.reaching import (
     spoken,
     unreachable,
 )
-from aibench_fast.protocols.tls import TlsSettings
 
 CLOSING_TIMEOUT_S = 0.05
 """How long after its reply a server is given to close the connection."""
@@ -49,58 +50,25 @@ MAX_CONTAINERS = 1 << 20
 """Arrays and objects; of numbers the text's length is limit enough."""
 
 
-class Reply(NamedTuple):
-    """A reply."""
-
-    status: int
-    headers: Mapping[str, str]
-    """By their names in lower case."""
-    body: bytes
-
-
-class _TlsConnection(BoundedConnection):
-    """As HTTPSConnection, with settings of ours, which may name the server."""
-
-    def __init__(self, address: HttpAddress, settings: TlsSettings) -> None:
-        super().__init__(address.host, address.port)
-        self._settings = settings
-
-    def connect(self) -> None:
-        timeout_s = self.timeout or CONNECT_TIMEOUT_S
-        self.sock = handshake.connected(self.host, self.port, self._settings, timeout_s)
-
-
-def http_connection(address: HttpAddress, timeout_s: float) -> BoundedConnection:
-    """Return a connection that is not made yet; by TLS where the address says so."""
-    if address.tls:
-        connection: BoundedConnection = _TlsConnection(address, address.tls)
-    else:
-        connection = BoundedConnection(address.host, address.port)
-    connection.timeout = timeout_s
-    return connection
-
-
-class HttpClient(AbstractContextManager["HttpClient"]):
+class HttpClient:
     """One connection to a server; ServerError where it does not answer as HTTP."""
 
     def __init__(self, address: HttpAddress, timeout_s: float = REPLY_TIMEOUT_S) -> None:
         """Connect; ServerError where nothing answers."""
         self._address = address
         self._has_answered = False
-        self._connection = http_connection(address, CONNECT_TIMEOUT_S)
+        self._connection = BoundedConnection(address, CONNECT_TIMEOUT_S)
         try:
-            self._connection.connect()
+            opened = self._connection.connect()
         except OSError as error:
-            self._connection.close()
             raise unreachable(address, error) from error
-        self.be_patient(timeout_s)
-        self.peer: str = self._connection.sock.getpeername()[0]
+        self.peer: str = opened.getpeername()[0]
         """The numeric address that answers."""
+        self.be_patient(timeout_s)
 
     def be_patient(self, timeout_s: float) -> None:
         """Set the timeout of each whole reply from now on."""
-        self._timeout_s = timeout_s
-        self._connection.timeout = timeout_s  # of a connection that it opens again
+        self._connection.timeout_s = timeout_s
 
     def ask(
         self,
@@ -123,24 +91,17 @@ class HttpClient(AbstractContextManager["HttpClient"]):
         The answer has at most `most_bytes`, its headers among them.
         """
         try:
-            response = self._connection.exchange(request, self._timeout_s, most_bytes)
-            found = read_body(response)
-            if response.will_close:
-                self.close()
+            reply = self._connection.exchange(request, most_bytes)
         except TimeoutError as error:
-            self.close()
             raise ServerError(f"{self._address} did not answer {what} in time") from error
         except TooLarge as error:
-            self.close()
             raise ServerError(
                 f"{self._address} answered {what} with {error}: is it the server that you mean?"
             ) from error
         except (http.client.HTTPException, OSError) as error:
-            self.close()
             raise self._no_http(what, error) from error
         self._has_answered = True
-        names = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, names, found)
+        return reply
 
     def _no_http(self, asked: str, error: http.client.HTTPException | OSError) -> ServerError:
         address = self._address
@@ -160,11 +121,11 @@ class HttpClient(AbstractContextManager["HttpClient"]):
 
         `what` names what was asked for.
         """
-        return json_of(self._address, path, self.ask(path), what)
+        return json_of(f"{self._address}{path}", self.ask(path), what)
 
     def is_closed_by_server(self) -> bool:
         """Return whether the server closed the connection after its last reply unannounced."""
-        opened = self._connection.sock
+        opened = self._connection.socket
         if opened is None:  # it said so
             return False
         opened.settimeout(CLOSING_TIMEOUT_S)
@@ -179,17 +140,20 @@ class HttpClient(AbstractContextManager["HttpClient"]):
         """Close the connection."""
         self._connection.close()
 
+    def __enter__(self) -> Self:
+        """Return itself, connected."""
+        return self
+
     def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
 
 
-def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[str, Any]:
-    """Return a reply's JSON object; ServerError where it is a redirect or something else.
+def json_of(where: str, reply: Reply, what: str) -> dict[str, Any]:
+    """Return the JSON object that a URL replied; ServerError if it is a redirect or something else.
 
-    Refused, a ServerError too, where it is an error.
+    Refused, a ServerError too, if it is an error.
     """
-    where = f"{address}{path}"
     if 300 <= reply.status < 400:
         raise ServerError(
             f"{where} redirects to {reply.headers.get('location', 'another place')}: name that "
@@ -210,7 +174,7 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
     if reply.status >= 400:
         message = f"{where} answered HTTP {reply.status} for {what}: {_words(document, reply)}"
         if reply.status == 401:
-            message += "; give a token that may, such as `headers` 'Authorization: env:TOKEN'"
+            message += f"; {GIVE_TOKEN}"
         raise Refused(message, refusal(reply.status))
     if not isinstance(document, dict):
         raise ServerError(
@@ -218,6 +182,20 @@ def json_of(address: HttpAddress, path: str, reply: Reply, what: str) -> dict[st
             "the Open Inference Protocol?"
         )
     return document
+
+
+def judged(
+    plan: HttpPlan | AnyHttpPlan | TokenPlan, reply: Reply, status: int, names: Collection[str]
+) -> str | None:
+    """Return why a run would take a reply for a failure; None: it is a success.
+
+    It has this status, and of its headers those of these names.
+    """
+    head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(reply.body)}\r\n"
+    for name in names:
+        if name in reply.headers:
+            head += f"{name}: {reply.headers[name]}\r\n"
+    return judge_http(plan, f"{head}\r\n".encode("latin-1") + reply.body)
 
 
 def refusal(status: int) -> Refusal:

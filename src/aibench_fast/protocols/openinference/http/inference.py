@@ -9,9 +9,9 @@ from urllib.parse import quote
 from aibench_fast._core import LLHTTP_VERSION
 from aibench_fast.coretypes import Endpoint
 from aibench_fast.errors import ConfigError, ServerError, misread
-from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import (
+    A_REGION,
     MAX_TRIAL_BYTES,
     Client,
     Refusal,
@@ -21,7 +21,7 @@ from aibench_fast.protocols.openinference.client import (
     Wanted,
 )
 from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, parsed, refusal
-from aibench_fast.protocols.openinference.http.reply import plan_of, written_plan_of
+from aibench_fast.protocols.openinference.http.reply import plan_of
 from aibench_fast.protocols.openinference.http.request import InferRequest, SharedInferRequest
 from aibench_fast.protocols.session import native_tls
 
@@ -29,24 +29,15 @@ _REGIONS = "/v2/systemsharedmemory"
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
 
 
-class HttpInference(Client):
+class HttpInference(HttpClient, Client):
     """A `Client` over HTTP."""
 
     infers = "infer"
 
-    def __init__(self, address: HttpAddress, timeout_s: float) -> None:
-        """Connect; ServerError where nothing answers."""
-        self._address = address
-        self._client = HttpClient(address, timeout_s)
-
-    def be_patient(self, timeout_s: float) -> None:
-        """As `Client.be_patient`."""
-        self._client.be_patient(timeout_s)
-
     def server(self) -> Mapping[str, Any]:
         """As `Client.server`."""
         try:
-            return self._client.ask_json("/v2", "the server")
+            return self.ask_json("/v2", "the server")
         except Refused as error:
             if error.refusal is Refusal.NO_SUCH_CALL:
                 return {}
@@ -54,12 +45,12 @@ class HttpInference(Client):
 
     def model(self, model: str, version: str | None) -> Mapping[str, Any]:
         """As `Client.model`."""
-        return self._client.ask_json(_path(model, version), f"the model {model}")
+        return self.ask_json(_path(model, version), f"the model {model}")
 
     def check_ready(self, model: str, version: str | None) -> None:
         """As `Client.check_ready`."""
         path = f"{_path(model, version)}/ready"
-        status = self._client.ask(path).status
+        status = self.ask(path).status
         if status != http.HTTPStatus.OK and refusal(status) is not Refusal.NO_SUCH_CALL:
             raise ServerError(f"the model {model} is not ready: HTTP {status} from {path}")
 
@@ -71,18 +62,18 @@ class HttpInference(Client):
         """
         content = {"Content-Type": "application/json"}
         try:
-            index = self._client.ask("/v2/repository/index", b"{}", content)
+            index = self.ask("/v2/repository/index", b"{}", content)
             if index.status == http.HTTPStatus.OK:
                 names = [one["name"] for one in parsed(index.body) if one.get("state") == "READY"]
             else:
-                names = self._client.ask_json("/v2/models", "its models")["models"]
+                names = self.ask_json("/v2/models", "its models")["models"]
             return sorted({str(name) for name in names})
         except (ServerError, ValueError, LookupError, TypeError, AttributeError):
             return None
 
     def statistics(self, model: str, version: str | None) -> Mapping[str, Any]:
         """As `Client.statistics`."""
-        return self._client.ask_json(f"{_path(model, version)}/stats", "statistics")
+        return self.ask_json(f"{_path(model, version)}/stats", "statistics")
 
     def regions(self) -> list[str]:
         """As `Client.regions`."""
@@ -105,9 +96,9 @@ class HttpInference(Client):
 
     def _answer(self, path: str, body: bytes | None = None) -> bytes:
         """GET a path of regions, or POST to it; Refused, with the server's words, if it refuses."""
-        reply = self._client.ask(path, body, {"Content-Type": "application/json"})
+        reply = self.ask(path, body, {"Content-Type": "application/json"})
         if reply.status != http.HTTPStatus.OK:
-            json_of(self._address, path, reply, "a region of shared memory")
+            json_of(f"{self._address}{path}", reply, A_REGION)
         return reply.body
 
     def try_requests(
@@ -129,7 +120,7 @@ class HttpInference(Client):
         except ServerError as refused:
             if isinstance(refused, Refused) and refused.refusal is Refusal.BUSY:
                 raise  # that says nothing about encodings
-            self._client.close()  # what could not be read may have spoilt the connection
+            self.close()  # what could not be read may have spoilt the connection
             try:
                 return self._try(wanted, version, Encoding.JSON, str(refused))
             except ConfigError:
@@ -151,32 +142,21 @@ class HttpInference(Client):
         return Trials([self._try_one(one, version, encoding) for one in wanted], encoding, facts)
 
     def _try_one(self, wanted: Wanted, version: str | None, encoding: Encoding) -> Trial:
-        kind = wanted.kind
-        path = f"{_path(kind.model, version)}/infer"
-        request: InferRequest | SharedInferRequest
-        if wanted.places is None:
-            request = InferRequest(path, kind, wanted.outputs, encoding)
-        else:
-            request = SharedInferRequest(path, kind, wanted.outputs, wanted.places, wanted.written)
-        whole = request.trial(self._address)
-        reply = self._client.exchange(whole, f"POST {path}", MAX_TRIAL_BYTES)
-        of = self._address, path, reply, kind.model
-        if wanted.written:
-            return Trial(request, written_plan_of(*of, wanted.written.outputs))
-        return Trial(request, plan_of(*of, wanted.metadata, kind.batch_size))
+        path = f"{_path(wanted.kind.model, version)}/infer"
+        request: InferRequest | SharedInferRequest = InferRequest(path, wanted, encoding)
+        if wanted.places:
+            request = SharedInferRequest(path, wanted, wanted.places)
+        reply = self.exchange(request.trial(self._address), f"POST {path}", MAX_TRIAL_BYTES)
+        return Trial(request, plan_of(f"{self._address}{path}", reply, wanted))
 
     def endpoint(self) -> Endpoint:
         """As `Client.endpoint`."""
         return Endpoint(
-            self._client.peer,
+            self.peer,
             self._address.port,
             tls=native_tls(self._address.tls, self._address.host),
-            closes_each=self._client.is_closed_by_server(),
+            closes_each=self.is_closed_by_server(),
         )
-
-    def close(self) -> None:
-        """As `Client.close`."""
-        self._client.close()
 
 
 def _path(model: str, version: str | None) -> str:

@@ -1,113 +1,73 @@
 """The reply to a trial request, and the plan that it makes for every reply of a run."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from aibench_fast._core import judge_http
 from aibench_fast.coretypes import HttpPlan, OipOutput
-from aibench_fast.errors import ConfigError, ServerError, misread
-from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.http.client import Reply, json_of
+from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.openinference.client import TRIAL, Wanted
+from aibench_fast.protocols.openinference.http.bounded import Reply
+from aibench_fast.protocols.openinference.http.client import json_of, judged
 from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
-from aibench_fast.protocols.openinference.tensors import TensorMetadata, opened, output_of
+from aibench_fast.protocols.openinference.tensors import (
+    check_judged,
+    opened,
+    output_of,
+    trial_reply,
+    values_of,
+)
 from aibench_fast.tensortype import joined_strings
 
 TEXT_SPARE_BYTES = 4096
 """Headers, and what of a reply's JSON may differ from the trial's."""
 JSON_VALUE_BYTES_MAX = 32
 """The longest number, and what may stand around it."""
+_JUDGED = (JSON_LENGTH.lower(),)
+"""The headers of a reply that count."""
 
 
-class _Parts(NamedTuple):
-    """A reply taken apart."""
+def plan_of(where: str, reply: Reply, wanted: Wanted) -> HttpPlan:
+    """Derive from the trial's reply, of a URL, what every reply has to be; see `tensors.opened`.
 
-    document: Mapping[str, Any]
-    """Its JSON."""
-    text: bytes
-    """The same as it came; empty where all of the reply is JSON."""
-    binary_bytes: int
-    """The bytes after the JSON."""
-
-
-def plan_of(
-    address: HttpAddress,
-    path: str,
-    reply: Reply,
-    model: str,
-    outputs: Sequence[TensorMetadata] | None = (),
-    batch_size: int = 1,
-) -> HttpPlan:
-    """Derive from the trial's reply what every reply has to be.
-
-    `outputs` is what the model's metadata says of them: axes that it leaves open may have another
-    length in each reply. None: there is no metadata, and every axis is open. A first axis that is
-    as long as a batch of several is the batch, which stays. ServerError where the trial's reply is
-    not good, ConfigError where an output is of a type that cannot be judged.
+    ServerError where the trial's reply is not good, ConfigError where an output is of a type that
+    cannot be judged.
     """
-    parts = _parts_of(address, path, reply)
-    is_binary = bool(parts.text)
-    try:
-        found = [_output(one) for one in parts.document["outputs"]]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ServerError(
-            f"the reply to the trial request of the model {model} does not follow the protocol: "
-            f"{misread(error)}"
-        ) from error
-    total = sum(one.output_bytes for one in found)
-    values = sum(math.prod(one.shape) for one in found)
-    if not found or (total != parts.binary_bytes if is_binary else values > len(reply.body)):
-        raise ServerError(
-            f"the trial request of the model {model} was answered with {len(found)} outputs of "
-            f"{total} bytes, and {parts.binary_bytes if is_binary else len(reply.body)} bytes came"
-        )
+    model = wanted.kind.model
+    if wanted.written:
+        json_of(where, reply, TRIAL)
+        text_bytes = len(reply.body) + TEXT_SPARE_BYTES
+        plan = HttpPlan(b"", wanted.written.outputs, text_bytes, in_memory=True)
+        check_judged(model, judged(plan, reply, 200, _JUDGED))
+        return plan
+    document, text = _taken_apart(where, reply)
+    with trial_reply(model):
+        found = [_output(one) for one in document["outputs"]]
+    binary_bytes = len(reply.body) - len(text) if text else None
+    values = values_of(model, found, len(reply.body), binary_bytes)
     for one in found:
-        if one.dtype == "BF16" and not is_binary:
+        if one.dtype == "BF16" and not text:
             raise ConfigError(f"output {one.name} is BF16 in JSON, which has no form for it")
-    text_bytes = len(parts.text) + TEXT_SPARE_BYTES
-    if not is_binary:
+    text_bytes = len(text) + TEXT_SPARE_BYTES
+    if not text:
         text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
-    _judge(HttpPlan(b"-" if is_binary else b"", found, text_bytes), reply, model)
-    expected, open_bytes = opened(found, outputs, batch_size, text_bytes)
-    return HttpPlan(parts.text, expected, text_bytes, open_bytes)
+    plan = HttpPlan(b"-" if text else b"", found, text_bytes)
+    check_judged(model, judged(plan, reply, 200, _JUDGED))
+    expected, open_bytes = opened(found, wanted.metadata, wanted.kind.batch_size, text_bytes)
+    return HttpPlan(text, expected, text_bytes, open_bytes)
 
 
-def written_plan_of(
-    address: HttpAddress, path: str, reply: Reply, model: str, outputs: Sequence[OipOutput]
-) -> HttpPlan:
-    """Return the plan of replies whose `outputs` are in shared memory, by the trial's.
-
-    ServerError where the trial's reply is not good.
-    """
-    json_of(address, path, reply, "the trial request")
-    text_bytes = len(reply.body) + TEXT_SPARE_BYTES
-    found = HttpPlan(b"", outputs, text_bytes, in_memory=True)
-    _judge(found, reply, model)
-    return found
-
-
-def _judge(plan: HttpPlan, reply: Reply, model: str) -> None:
-    """ServerError where a run would take the trial's reply for a failure."""
-    length = reply.headers.get(JSON_LENGTH.lower())
-    more = "" if length is None else f"{JSON_LENGTH}: {length}\r\n"
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(reply.body)}\r\n{more}\r\n"
-    if wrong := judge_http(plan, head.encode() + reply.body):
-        raise ServerError(f"the trial request of the model {model} was answered wrongly: {wrong}")
-
-
-def _parts_of(address: HttpAddress, path: str, reply: Reply) -> _Parts:
-    what = "the trial request"
+def _taken_apart(where: str, reply: Reply) -> tuple[Mapping[str, Any], bytes]:
+    """Return a reply's JSON, and its text where tensors in binary follow; empty if none do."""
     length = reply.headers.get(JSON_LENGTH.lower())
     if length is None or reply.status >= 300:
-        return _Parts(json_of(address, path, reply, what), b"", 0)
+        return json_of(where, reply, TRIAL), b""
     if not length.isdecimal() or int(length) > len(reply.body):
         raise ServerError(
-            f"{address}{path} answered {what} with {JSON_LENGTH} {length}, and a body of "
+            f"{where} answered {TRIAL} with {JSON_LENGTH} {length}, and a body of "
             f"{len(reply.body)} bytes"
         )
     text = reply.body[: int(length)]
-    document = json_of(address, path, reply._replace(body=text), what)
-    return _Parts(document, text, len(reply.body) - len(text))
+    return json_of(where, reply._replace(body=text), TRIAL), text
 
 
 def _output(described: Mapping[str, Any]) -> OipOutput:
