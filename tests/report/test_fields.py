@@ -13,7 +13,7 @@ from resultfiles import latencies, our_result
 from aibench_fast import Result
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.fieldjson import from_json, known_values, to_json
-from aibench_fast.results.fields import counter, declared_fields, leaves
+from aibench_fast.results.fields import counter, declared_fields, leaves, merged
 from aibench_fast.results.figures import (
     ClientFigures,
     Failure,
@@ -21,7 +21,6 @@ from aibench_fast.results.figures import (
     ServerFigures,
     StepFigures,
 )
-from aibench_fast.results.merging import merged
 from aibench_fast.results.result import (
     FORMAT_VERSION,
     Checked,

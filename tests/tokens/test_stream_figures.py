@@ -23,7 +23,7 @@ from token_server import (
 
 from aibench_fast import ConfigError, Result, RunConfig, run, search
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.results.merging import merged
+from aibench_fast.results.fields import merged
 from aibench_fast.results.stream import Tokens, stream_figures
 
 CHAT = "/v1/chat/completions"

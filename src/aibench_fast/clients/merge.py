@@ -11,9 +11,8 @@ from aibench_fast.clients.clocks import NS_PER_S, Offset
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import KINDS_OF_FIGURES, doubts_of_figures
 from aibench_fast.results.fieldjson import from_json, to_json
-from aibench_fast.results.fields import figure
+from aibench_fast.results.fields import figure, merged
 from aibench_fast.results.figures import ClientFigures, Figures
-from aibench_fast.results.merging import merged
 from aibench_fast.results.result import Interval, Outage, Result, Warned
 
 MS_PER_S = 1000

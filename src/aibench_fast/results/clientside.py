@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from aibench_fast.results.fields import figure, total
+from aibench_fast.results.fields import figure, greatest, least, nested, total
 from aibench_fast.results.forms import delays
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.merging import greatest, least, nested
 
 BUSY_THREAD = 0.9
 """The share of a core above which a client's thread may be what limits the rate."""

@@ -5,8 +5,9 @@
 
 The declaration has the JSON key, the format version that added it, and how the values of several
 clients become one. The type and the docstring are the field's own. Everything else follows: the
-JSON, its reader and checks (`fieldjson`), the merge of clients (`merging`), the schema and the
-documentation's table (`tools/result_fields.py`).
+JSON, its reader and checks (`fieldjson`), the merge of clients, the schema and the documentation's
+table (`tools/result_fields.py`). Percentiles are never averaged: they come from the latencies of
+all clients.
 
 The keys of a `group`, a nested dataclass, are in the object around it: the JSON stays flat.
 """
@@ -19,9 +20,12 @@ from itertools import count
 from types import UnionType
 from typing import Any, TypeVar, get_type_hints
 
+from aibench_fast.results.histogram import LatencyHistogram
+
 Merge = Callable[[Sequence[Any], str], Any]
 """Returns the value of several owners of a field together, by the field's name."""
 Getter = TypeVar("Getter", bound=Callable[[Any], Any])
+Several = TypeVar("Several")
 _DECLARED = "declared"
 FIRST = "1.0"
 """The first version of the format."""
@@ -61,6 +65,61 @@ def total(owners: Sequence[Any], name: str) -> Any:
     return sum(getattr(one, name) for one in owners)
 
 
+def nested(owners: Sequence[Any], name: str) -> Any:
+    """Merge dataclasses field by field."""
+    return merged([getattr(one, name) for one in owners])
+
+
+def part_by_part(owners: Sequence[Any], name: str) -> list[Any]:
+    """Merge lists of dataclasses by their places in the lists."""
+    lists = [getattr(one, name) for one in owners]
+    return [merged(parts) for parts in zip(*lists, strict=False)]
+
+
+def least(owners: Sequence[Any], name: str) -> Any:
+    """Return the least known value."""
+    return min(_known(owners, name), default=None)
+
+
+def greatest(owners: Sequence[Any], name: str) -> Any:
+    """Return the greatest known value."""
+    return max(_known(owners, name), default=None)
+
+
+def _known(owners: Sequence[Any], name: str) -> list[Any]:
+    return [value for one in owners if (value := getattr(one, name)) is not None]
+
+
+def any_of(owners: Sequence[Any], name: str) -> bool:
+    """Return whether any is true."""
+    return any(getattr(one, name) for one in owners)
+
+
+def together(owners: Sequence[Any], name: str) -> LatencyHistogram:
+    """Merge histograms."""
+    return LatencyHistogram.merged(getattr(one, name) for one in owners)
+
+
+def by_key(owners: Sequence[Any], name: str) -> dict[str, Any]:
+    """Merge mappings of dataclasses by their keys."""
+    found: dict[str, list[Any]] = {}
+    for one in owners:
+        for key, value in getattr(one, name).items():
+            found.setdefault(key, []).append(value)
+    return {key: merged(values) for key, values in found.items()}
+
+
+def agreed(owners: Sequence[Any], name: str) -> dict[str, Any]:
+    """Return each key's value if all have the same; otherwise all values, in words."""
+    several: list[Mapping[str, Any]] = [getattr(one, name) for one in owners]
+    facts: dict[str, Any] = {}
+    for key in first(owners, name):
+        values = [one.get(key) for one in several]
+        are_equal = all(value == values[0] for value in values)
+        facts[key] = values[0] if are_equal else ", ".join(sorted({*map(str, values)}))
+    return facts
+
+
 @dataclass(frozen=True)
 class Declared:
     """The declaration of a field."""
@@ -98,9 +157,9 @@ def figure(key: str, *, default_factory: Any = MISSING, **declared: Any) -> Any:
     return dataclasses.field(default=declared.get("default", MISSING), metadata=metadata)
 
 
-def group() -> Any:
+def group(**declared: Any) -> Any:
     """Declare a nested dataclass whose keys are in the object around it."""
-    return figure("", is_group=True)
+    return figure("", merge=nested, is_group=True, **declared)
 
 
 def counter(key: str, **declared: Any) -> Any:
@@ -225,3 +284,10 @@ def native_names(kind: Any) -> dict[str, str]:
     """Return the fields of a dataclass that the native core fills, and its name for each."""
     fields = declared_fields(kind).items()
     return {name: declared.native or name for name, declared in fields if declared.is_native}
+
+
+def merged(several: Sequence[Several]) -> Several:
+    """Merge dataclasses of the same type, each field as declared."""
+    kind: Any = type(several[0])
+    values = {name: one.merge(several, name) for name, one in declared_fields(kind).items()}
+    return kind(**values)  # type: ignore[no-any-return]

@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from aibench_fast.results.clientside import ClientCheck
-from aibench_fast.results.fields import InheritedHere, computed, counter, figure, total
+from aibench_fast.results.fields import (
+    InheritedHere,
+    by_key,
+    computed,
+    counter,
+    figure,
+    greatest,
+    together,
+    total,
+)
 from aibench_fast.results.forms import LATENCIES
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.merging import by_key, greatest, together
 from aibench_fast.results.stream import SINCE as STREAMS_SINCE
 from aibench_fast.results.stream import StreamFigures, Tokens, stream_figures
 
@@ -62,7 +70,7 @@ class Figures:
     )
     """Latencies of the successes from the actual start; None if that is the intended one."""
 
-    tokens: Tokens = figure("", is_group=True, default_factory=Tokens)
+    tokens: Tokens = group(default_factory=Tokens)
     """Streams of tokens."""
 
     @property

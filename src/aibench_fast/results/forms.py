@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aibench_fast.results.fieldjson import from_json, to_json
-from aibench_fast.results.fields import Form, figure
+from aibench_fast.results.fields import Form, figure, together
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.merging import together
 
 MS_PER_S = 1000
 QUANTILES = {"q0": 0.0, "q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999, "q100": 1.0}

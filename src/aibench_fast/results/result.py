@@ -24,11 +24,18 @@ from aibench_fast.results.facts import Arrivals, Facts
 from aibench_fast.results.fieldjson import from_json, to_json
 from aibench_fast.results.fields import (
     InheritedHere,
+    agreed,
+    any_of,
     by_coordinator,
+    by_key,
     computed,
     counter,
     figure,
+    greatest,
     group,
+    nested,
+    part_by_part,
+    together,
     total,
 )
 from aibench_fast.results.figures import (
@@ -50,15 +57,6 @@ from aibench_fast.results.forms import (
     delays,
 )
 from aibench_fast.results.histogram import LOWEST_US, US_PER_MS, LatencyHistogram
-from aibench_fast.results.merging import (
-    agreed,
-    any_of,
-    by_key,
-    greatest,
-    nested,
-    part_by_part,
-    together,
-)
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.stream import SINCE as STREAMS_SINCE
 from aibench_fast.tensortype import image_shape
@@ -332,7 +330,6 @@ class Result(Figures, ShownInNotebooks):
         return FORMAT_VERSION
 
     setup: Setup = group()
-    """The settings of the run."""
     start_unix_ms: int = figure("StartTime", merge=by_coordinator)
     """When the first request was sent, as Unix time in milliseconds."""
     end_unix_ms: int = figure("EndTime", merge=by_coordinator)
@@ -377,13 +374,9 @@ class Result(Figures, ShownInNotebooks):
         ConnectShare="ConnectTime", SaturatedLatencies="ConnectShare",
     )  # fmt: skip
     counts: Counts = group()
-    """Counts of the whole run, warm-up included."""
     connections: Connections = group()
-    """Outages, reconnects and redirects."""
     streamed: Streamed = group()
-    """Replies of requests that may have several."""
     schedule: Schedule = group()
-    """When requests were due, and which were not sent."""
     steps: Sequence[StepFigures] = figure("Steps", since="1.4", merge=part_by_part, default=())
     """Figures of each step of a profile; together they are the whole."""
     kinds: Sequence[KindFigures] = figure("Kinds", since="1.4", merge=part_by_part, default=())
@@ -397,9 +390,7 @@ class Result(Figures, ShownInNotebooks):
     )
     """Figures of each of several clients; together they are the whole."""
     client: ClientSide = group()
-    """The client's use of its machine."""
     server: ServerSide = group()
-    """The server, and its own statistics."""
     facts: Mapping[str, Any] = figure("Facts", since="1.1", described_by=Facts, merge=agreed)
     """Facts about machine, software, model and data."""
     expectations: Sequence[Checked] = figure("Expectations", since="1.4", default=())

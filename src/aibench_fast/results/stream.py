@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from aibench_fast.results.fields import counter, figure
+from aibench_fast.results.fields import counter, figure, greatest
 from aibench_fast.results.forms import delays
 from aibench_fast.results.histogram import US_PER_MS, LatencyHistogram
-from aibench_fast.results.merging import greatest
 
 SINCE = "1.10"
 QUANTILES = {

@@ -39,10 +39,10 @@ class Stat(StrEnum):
 
 
 class Column(NamedTuple):
-    """A column of a grid over an axis."""
+    """A column of a grid by batching."""
 
     batching: int
-    """The auto-batching or the tensor batch size, whichever the axis varies."""
+    """The auto-batching or the tensor batch size."""
     autobatching_unknown: bool = False
     """Whether the auto-batching of its results is unknown; in other columns it is 0."""
 
@@ -52,25 +52,6 @@ class Column(NamedTuple):
         return " (auto-batching not known)" if self.autobatching_unknown else ""
 
 
-@dataclass(frozen=True)
-class Axis:
-    """The setting that a group of tables varies along its columns, and the one that it fixes."""
-
-    name: str
-    column: Callable[[Cell], Column]
-    holds: Callable[[Cell], bool]
-
-
-AXES = (
-    Axis(
-        "Auto-batching", lambda cell: Column(cell.autobatching), lambda cell: cell.batch_size == 1
-    ),
-    Axis(
-        "Tensor-batching",
-        lambda cell: Column(cell.batch_size, cell.autobatching < 0),
-        lambda cell: cell.autobatching <= 0,
-    ),
-)
 METRICS = (
     replace(
         THROUGHPUT,
@@ -134,29 +115,7 @@ class Grid:
                 yield self.named(row, column, figure), figure, runs
 
 
-def _by_axis(axis: Axis, records: Sequence[RunRecord], workers: Sequence[int]) -> Grid:
-    runs: dict[tuple[int, Column], list[RunRecord]] = {}
-    for run in records:
-        if axis.holds(run.cell):
-            runs.setdefault((run.cell.workers, axis.column(run.cell)), []).append(run)
-    columns = sorted({column for _, column in runs})
-    return Grid(
-        f"{axis.name} ",
-        {one.title: one for one in METRICS},
-        ["Workers"],
-        {number: [f"{number} workers"] for number in workers},
-        {one: f"{axis.name} {one.batching}{one.note}" for one in columns},
-        runs,
-        lambda number, column, figure: {
-            "table": axis.name + column.note,
-            "metric": figure.name,
-            "workers": number,
-            "batching": column.batching,
-        },
-    )
-
-
-def _by_axes(records: Sequence[RunRecord]) -> list[Grid]:
+def _by_batching(records: Iterable[RunRecord]) -> list[Grid]:
     """Return the auto-batching results (tensor batch 1), and the tensor-batching ones
     (auto-batching 0), of servers without a name.
 
@@ -164,11 +123,43 @@ def _by_axes(records: Sequence[RunRecord]) -> list[Grid]:
     may be in both grids, and one that is in neither is in no table. Every worker count is a row.
     """
     unnamed = [run for run in records if not (run.cell.server_name or run.cell.streams)]
-    if not unnamed:
-        return []
-    in_any = [run for run in unnamed if any(axis.holds(run.cell) for axis in AXES)]
-    workers = sorted({run.cell.workers for run in in_any})
-    return [_by_axis(axis, in_any, workers) for axis in AXES]
+    of_batch_1 = [run for run in unnamed if run.cell.batch_size == 1]
+    alone = [run for run in unnamed if run.cell.autobatching <= 0]
+    workers = sorted({run.cell.workers for run in (*of_batch_1, *alone)})
+    grids = [
+        _grid("Auto-batching", workers, of_batch_1, lambda cell: Column(cell.autobatching)),
+        _grid(
+            "Tensor-batching", workers, alone,
+            lambda cell: Column(cell.batch_size, cell.autobatching < 0),
+        ),
+    ]  # fmt: skip
+    return grids if unnamed else []
+
+
+def _grid(
+    name: str,
+    workers: Iterable[int],
+    records: Iterable[RunRecord],
+    column_of: Callable[[Cell], Column],
+) -> Grid:
+    runs: dict[tuple[int, Column], list[RunRecord]] = {}
+    for run in records:
+        runs.setdefault((run.cell.workers, column_of(run.cell)), []).append(run)
+    columns = sorted({column for _, column in runs})
+    return Grid(
+        f"{name} ",
+        {one.title: one for one in METRICS},
+        ["Workers"],
+        {number: [f"{number} workers"] for number in workers},
+        {one: f"{name} {one.batching}{one.note}" for one in columns},
+        runs,
+        lambda number, column, figure: {
+            "table": name + column.note,
+            "metric": figure.name,
+            "workers": number,
+            "batching": column.batching,
+        },
+    )
 
 
 def _by_servers(records: Sequence[RunRecord]) -> list[Grid]:
@@ -202,7 +193,7 @@ def _of_streams(records: Iterable[RunRecord]) -> list[RunRecord]:
 
 def _groups(records: Sequence[RunRecord], stat: Stat) -> Iterator[list[Table]]:
     """Yield tables, those of one subject together."""
-    for grid in (*_by_axes(records), *_by_servers(records)):
+    for grid in (*_by_batching(records), *_by_servers(records)):
         yield [grid.table(title, _shown(one, stat)) for title, one in grid.figures.items()]
     if streams := _of_streams(records):
         yield [_stream_table(streams, stat)]
@@ -269,7 +260,7 @@ def _shown(figure: Figure, stat: Stat) -> Show:
 
 def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
     """Return the tables' cells, one a row: the chosen value, and the spread of the runs."""
-    grids = (*_by_axes(records), *_by_servers(records))
+    grids = (*_by_batching(records), *_by_servers(records))
     return [
         names
         | {
@@ -339,6 +330,6 @@ def format_server_stat(
         raise ConfigError(f"--server-stat {name}: servers of streams of tokens report none")
     tables = [
         *(grid.table(name, show) for grid in _by_servers(records)),
-        *(grid.table(f"{name} variation", show) for grid in _by_axes(records)),
+        *(grid.table(f"{name} variation", show) for grid in _by_batching(records)),
     ]
     return "".join([f"{RULE}\n{BEST_RUN_NOTE}\n", *map(_ruled, tables)])
