@@ -12,6 +12,7 @@ from aibench_fast.results.fields import (
     counter,
     figure,
     greatest,
+    group,
     together,
     total,
 )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.files import write_text
+from aibench_fast.results import forms
 from aibench_fast.results.clientside import ClientSide
 from aibench_fast.results.facts import Arrivals, Facts
 from aibench_fast.results.fieldjson import from_json, to_json
@@ -45,16 +46,6 @@ from aibench_fast.results.figures import (
     KindFigures,
     ServerFigures,
     StepFigures,
-)
-from aibench_fast.results.forms import (
-    LATENCIES,
-    MILLISECONDS,
-    NAMED_QUANTILES,
-    RATE,
-    SPREAD_QUANTILES,
-    WHOLE_IF_WHOLE,
-    by_time,
-    delays,
 )
 from aibench_fast.results.histogram import LOWEST_US, US_PER_MS, LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
@@ -93,7 +84,7 @@ class Setup:
     """Images a request; 0 if the kinds of a mix differ."""
     workers: int = figure("Workers", merge=total, least=1)
     """Closed loops, each with a connection of its own."""
-    limit_rps: float = figure("MaxRps", form=WHOLE_IF_WHOLE)
+    limit_rps: float = figure("MaxRps", form=forms.WHOLE_IF_WHOLE)
     """The limit in requests a second; 0 for none."""
     model: str = figure("Model")
     """The model's name."""
@@ -191,9 +182,9 @@ class Connections:
     """MOVED redirects to another node of a cluster that were followed."""
     asked: int = counter("Asked", since="1.7")
     """ASK redirects to another node of a cluster that were followed."""
-    times: LatencyHistogram = delays("ConnectTime", since="1.9", native="connect_times")
+    times: LatencyHistogram = forms.delays("ConnectTime", since="1.9", native="connect_times")
     """Time to connect, with TLS and log-in, in milliseconds, of the measured part."""
-    window_waits: LatencyHistogram = delays("WindowWait", since="1.10")
+    window_waits: LatencyHistogram = forms.delays("WindowWait", since="1.10")
     """How long each success over HTTP/2 waited for the server's flow-control windows, in
     milliseconds, of the measured part; None over other protocols."""
 
@@ -204,7 +195,7 @@ class Streamed:
 
     replies: int = counter("Replies", since="1.10")
     """Replies to requests of streams, of which each may have several or none; 0 of other runs."""
-    first_replies: LatencyHistogram = delays("FirstReply", since="1.10")
+    first_replies: LatencyHistogram = forms.delays("FirstReply", since="1.10")
     """Latency of the first reply, in milliseconds, from the actual start of each request that had
     one; the other latencies end with the last one. None of other runs."""
 
@@ -266,7 +257,7 @@ class Interval:
     """Images answered a second in this period."""
     overall_rate: float = figure("overallRate")
     """Measured images a second so far; 0 during the warm-up."""
-    quantiles_ms: Sequence[float] = figure("", form=SPREAD_QUANTILES)
+    quantiles_ms: Sequence[float] = figure("", form=forms.SPREAD_QUANTILES)
     """Percentiles of the latencies measured so far, in milliseconds; null, before 1.9 0, before
     any."""
     failed: int = figure("failed", since="1.1", default=0)
@@ -274,7 +265,7 @@ class Interval:
     requests: int = figure("requests", since="1.6", default=0)
     """Requests that ended since the start, warm-up included."""
     period_quantiles_ms: Sequence[float] = figure(
-        "period", since="1.1", form=NAMED_QUANTILES, default=()
+        "period", since="1.1", form=forms.NAMED_QUANTILES, default=()
     )
     """Percentiles of the latencies measured in this period alone, in milliseconds; empty without
     any."""
@@ -334,20 +325,20 @@ class Result(Figures, ShownInNotebooks):
     """When the first request was sent, as Unix time in milliseconds."""
     end_unix_ms: int = figure("EndTime", merge=by_coordinator)
     """When the run ended, as Unix time in milliseconds."""
-    duration_s: float = figure("DurationMillis", form=MILLISECONDS, merge=greatest)
+    duration_s: float = figure("DurationMillis", form=forms.MILLISECONDS, merge=greatest)
     """From the first request to the end, warm-up included."""
     measured_s: float = figure("MeasuredSeconds", merge=by_coordinator)
     """The time that rates are divided by: the schedule's time; in a closed loop from the end of the
     warm-up to the last answer, without the time that a stuck server added."""
 
     @property
-    @computed("OverallRates", form=RATE)
+    @computed("OverallRates", form=forms.RATE)
     def inferences_per_s(self) -> float:
         """Measured images a second of measured time."""
         return self.inferences / self.measured_s if self.measured_s > 0 else 0.0
 
     @property
-    @computed("OverallRatesIncludingWarmup", form=RATE)
+    @computed("OverallRatesIncludingWarmup", form=forms.RATE)
     def inferences_per_s_with_burn_in(self) -> float:
         """Images a second of the whole run, warm-up included."""
         images = self.counts.inferences_with_burn_in
@@ -361,12 +352,12 @@ class Result(Figures, ShownInNotebooks):
         return "service" if self.service_latencies is None else "response"
 
     latencies: LatencyHistogram = figure(
-        "OverallQuantiles", form=LATENCIES, merge=together, is_native=True
+        "OverallQuantiles", form=forms.LATENCIES, merge=together, is_native=True
     )
     """Latencies of the measured successes, from the intended start. In a closed loop that is the
     actual start, unless a request waited for a new connection."""
     intervals: Sequence[Interval] = figure(
-        "ClientRunTimeStats", form=by_time(Interval), merge=by_coordinator
+        "ClientRunTimeStats", form=forms.by_time(Interval), merge=by_coordinator
     )
     """Figures by the end of each reporting period as Unix time in milliseconds."""
     inherited = InheritedHere(
