@@ -106,8 +106,8 @@ class LatencyHistogram:
                 total.add(one._histogram)
                 extremes.append(one.extremes_us)
         if extremes:  # the library uses the edges of their buckets
-            total.min_value = min(least for least, _ in extremes)
-            total.max_value = max(greatest for _, greatest in extremes)
+            least, greatest = zip(*extremes, strict=True)
+            total.min_value, total.max_value = min(least), max(greatest)
         return cls(total)
 
     def since(self, earlier: "LatencyHistogram") -> "LatencyHistogram":
@@ -143,8 +143,7 @@ class LatencyHistogram:
 
     def encode(self) -> str:
         """Return HdrHistogram's V2 compressed form in base64, once."""
-        encoded: bytes = self._histogram.encode()
-        return encoded.decode("ascii")
+        return str(self._histogram.encode(), "ascii")
 
     @property
     def _counts(self) -> "memoryview[int]":
@@ -154,8 +153,7 @@ class LatencyHistogram:
     @property
     def count(self) -> int:
         """The number of latencies."""
-        total: int = self._histogram.total_count
-        return total
+        return int(self._histogram.total_count)
 
     def quantiles_ms(self, quantiles: Iterable[float]) -> list[float]:
         """Return the latency at each quantile (0 to 1), in milliseconds; 0.0 without any."""
@@ -192,14 +190,8 @@ class LatencyHistogram:
     def counts_up_to(self, limits_ms: Iterable[float]) -> list[int]:
         """Return how many latencies are at or below each limit, to the width of a bucket."""
         up_to = [*accumulate(self._counts)]
-        indexes = (self._index(limit_ms) for limit_ms in limits_ms)
-        return [up_to[index] for index in indexes]
-
-    def _index(self, latency_ms: float) -> int:
-        """Return the index of the bucket of a latency."""
-        value_us = min(max(LOWEST_US, round(latency_ms * US_PER_MS)), HIGHEST_US)
-        index: int = self._histogram._counts_index_for(value_us)
-        return index
+        limits_us = (min(max(LOWEST_US, round(ms * US_PER_MS)), HIGHEST_US) for ms in limits_ms)
+        return [up_to[self._histogram._counts_index_for(limit_us)] for limit_us in limits_us]
 
     @property
     def extremes_us(self) -> tuple[int, int]:
@@ -234,9 +226,8 @@ class LatencyHistogram:
         return sum(count * us for us, count in self._filled()) / self.count
 
     def filled_ms(self) -> Iterator[tuple[float, int]]:
-        """Yield the middle of each filled bucket, in milliseconds, and its count."""
-        for value_us, count in self._filled():
-            yield value_us / US_PER_MS, count
+        """Return the middle of each filled bucket, in milliseconds, and its count."""
+        return ((value_us / US_PER_MS, count) for value_us, count in self._filled())
 
     def _filled(self) -> Iterator[tuple[int, int]]:
         """Yield the middle of each filled bucket, in microseconds, and its count.

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 NOT_AVAILABLE = "n/a"
+Quantiles = Mapping[str, float | int | None]
+"""Milliseconds, as results have delays."""
 
 
 def figure_text(value: float | None, form: str = ".3f") -> str:
@@ -16,53 +18,37 @@ def fact_text(value: object) -> str:
 
 
 def connection_words(
-    reconnects: int,
-    remade: int,
-    times_ms: Mapping[str, float | int | None] | None,
-    share: float,
+    reconnects: int, remade: int, times_ms: Quantiles | None, share: float
 ) -> str | None:
-    """Return the words; None if no connection was made.
-
-    `times_ms` are a result's `ConnectTime`, of the measured part; `share` is its `ConnectShare`.
-    """
+    """Return the words of a result's `ConnectTime` and `ConnectShare`; None without connections."""
     counts = {
         "after the server closed one between requests": reconnects,
         "after one was lost": remade,
     }
-    counted = [f"{count} made {why}" for why, count in counts.items() if count]
-    if not counted:
-        return None
-    if times_ms is None:
-        return ", ".join(counted)
-    return (
-        f"{', '.join(counted)}; in the measured time connecting took {_quantiles(times_ms)} ms, "
-        f"{share:.1%} of the workers' time"
-    )
+    words = ", ".join(f"{count} made {why}" for why, count in counts.items() if count)
+    if words and times_ms is not None:
+        words += (
+            f"; in the measured time connecting took {_quantiles(times_ms)} ms, "
+            f"{share:.1%} of the workers' time"
+        )
+    return words or None
 
 
-def window_words(times_ms: Mapping[str, float | int | None] | None, share: float) -> str | None:
-    """Return how long requests waited for the server's windows; None if it has no such windows.
-
-    `times_ms` are a result's `WindowWait`; `share` is its `WindowShare`.
-    """
+def window_words(times_ms: Quantiles | None, share: float) -> str | None:
+    """Return the words of `WindowWait` and `WindowShare`; None if servers have no such windows."""
     if times_ms is None:
         return None
     return f"{_quantiles(times_ms)} ms, {share:.1%} of the latency"
 
 
-def reply_words(
-    times_ms: Mapping[str, float | int | None] | None, per_request: float
-) -> str | None:
-    """Return how many replies a request had and when the first one came; None if it has one.
-
-    `times_ms` are a result's `FirstReply`; `per_request` is its `RepliesPerRequest`.
-    """
+def reply_words(times_ms: Quantiles | None, per_request: float) -> str | None:
+    """Return the words of `FirstReply` and `RepliesPerRequest`; None if requests have one each."""
     if times_ms is None:
         return None
     return f"{per_request:.2f} a request, the first one after {_quantiles(times_ms)} ms"
 
 
-def _quantiles(times_ms: Mapping[str, float | int | None]) -> str:
+def _quantiles(times_ms: Quantiles) -> str:
     return ", ".join(
         f"{name} {ms:.2f}"
         for name, key in (("p50", "q50"), ("p99", "q99"), ("max", "q100"))

@@ -132,38 +132,25 @@ def cpu_periods(stats: Mapping[str, Any], start_unix_ms: float | None) -> list[C
     before: dict[str, float] = {}
     before_ms = None if cumulative else start_unix_ms
     for key, period in stats.items():
-        if not key.isdecimal():
-            continue
-        now_ms = _unix_ms(key)
-        seconds = _cpu_seconds(period)
+        seconds = _cpu_seconds(period) if key.isdecimal() else {}
         if not seconds:
             continue
+        now_ms = _unix_ms(key)
         if before_ms is not None and now_ms > before_ms:
-            used = _grown(before, seconds) if cumulative else seconds
-            found.append(_cpu_period(before_ms, (now_ms - before_ms) / _MS_PER_S, used))
+            used_s = _grown(before, seconds) if cumulative else seconds
+            length_s = (now_ms - before_ms) / _MS_PER_S
+            percent = {name: value / length_s * 100 for name, value in used_s.items()}
+            total, main_thread = percent.pop("total", 0.0), percent.pop("main thread", None)
+            found.append(CpuPeriod(before_ms, length_s, total, main_thread, percent))
         before, before_ms = seconds, now_ms
     return found
 
 
 def _grown(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
-    """Return the growth of counters, without those that went back.
-
-    Such a counter was reset, or is that of RedisAI's main thread, which at times has another one's
-    fraction.
-    """
+    # One that went back was reset, or is RedisAI's main thread, which at times has another one's
+    # fraction.
     grown = {name: value - before.get(name, 0.0) for name, value in now.items()}
     return {name: value for name, value in grown.items() if value >= 0}
-
-
-def _cpu_period(start_ms: float, length_s: float, used_s: Mapping[str, float]) -> CpuPeriod:
-    percent = {name: value / length_s * 100 for name, value in used_s.items()}
-    return CpuPeriod(
-        start_unix_ms=start_ms,
-        seconds=length_s,
-        total=percent.pop("total", 0.0),
-        main_thread=percent.pop("main thread", None),
-        queues=percent,
-    )
 
 
 def _cpu_seconds(period: Any) -> dict[str, float]:

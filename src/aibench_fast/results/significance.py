@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from statistics import NormalDist, fmean, median, variance
 
 from aibench_fast.results.files import RunRecord
@@ -23,6 +23,7 @@ MAX_DRIFT_P = 0.2
 many only makes the test less sharp."""
 
 Runs = Sequence[RunRecord]
+Value = Callable[[RunRecord], float | None]
 
 
 def welch_p(a: Sequence[float], b: Sequence[float], known_variance: float = 0.0) -> float:
@@ -89,13 +90,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     that level. S. Holm, "A simple sequentially rejective multiple test procedure",
     Scandinavian Journal of Statistics 6, 1979.
     """
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    smallest_first = sorted(range(len(p_values)), key=lambda place: p_values[place])
-    for rank, place in enumerate(smallest_first):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
-    return corrected
+    places = sorted(range(len(p_values)), key=p_values.__getitem__)
+    others = range(len(p_values), 0, -1)
+    scaled = (min(1.0, n * p_values[place]) for n, place in zip(others, places, strict=True))
+    corrected = dict(zip(places, accumulate(scaled, max), strict=True))
+    return [corrected[place] for place in range(len(p_values))]
 
 
 @dataclass(frozen=True)
@@ -145,9 +144,7 @@ def trend_p(values: Sequence[float]) -> float:
 class Drift:
     """The slope of a figure's logarithm over time that all sides of all cells share."""
 
-    def __init__(
-        self, pairs: Sequence[tuple[Runs, Runs]], value: Callable[[RunRecord], float | None]
-    ) -> None:
+    def __init__(self, pairs: Sequence[tuple[Runs, Runs]], value: Value) -> None:
         """Find it by least squares; 0 if it is not sure, or times or values are missing."""
         self._slope = 0.0
         known = [_logs_by_time(runs, value) for runs in chain.from_iterable(pairs)]
@@ -179,9 +176,7 @@ def _times(runs: Runs) -> list[int]:
     return [run.start_unix_ms for run in runs if run.start_unix_ms is not None]
 
 
-def _logs_by_time(
-    runs: Runs, value: Callable[[RunRecord], float | None]
-) -> list[tuple[float, float]]:
+def _logs_by_time(runs: Runs, value: Value) -> list[tuple[float, float]]:
     """Return when each run began and its value's logarithm, of runs that have both; 0 has none."""
     pairs = [(run.start_unix_ms, value(run)) for run in runs]
     return [(time, math.log(one)) for time, one in pairs if time is not None and one]
