@@ -13,10 +13,10 @@ from run.test_text import result
 
 from aibench_fast import Result, RunConfig
 from aibench_fast._core import Histogram
-from aibench_fast.clients.clocks import SAME_CLOCK
 from aibench_fast.clients.merge import Client, ClientReport, decode, encode, merge
 from aibench_fast.clients.periods import Periods
 from aibench_fast.clients.split import split
+from aibench_fast.cluster import Place
 from aibench_fast.report import text
 from aibench_fast.results.clientside import ClientCheck, Verdict
 from aibench_fast.results.figures import Failure
@@ -55,10 +55,8 @@ def report(values_us: Sequence[int] = (5,), **changes: Any) -> ClientReport:
 def merged(*reports: ClientReport | None, **changes: Any) -> Result:
     clients = [
         Client(
-            name=f"w{number}",
-            host="here",
+            Place(f"tcp://{number}", f"w{number}", "here", None, ""),
             config=share,
-            offset=SAME_CLOCK,
             report=one,
             lost="gone" if one is None else None,
         )
@@ -196,7 +194,7 @@ def test_periods_are_those_of_all_clients_at_one_time() -> None:
     periods.lose(2)
     (first,) = periods.made()
     assert (first.interval.unix_ms, first.interval.images) == (2000, 6)
-    assert first.latencies.encode() == recorded([1] * 4 + [3] * 2).encode()
+    assert first.latencies.latencies.encode() == recorded([1] * 4 + [3] * 2).encode()
     periods.add(1, report([3] * 5, duration_s=1.4), is_over=True)
     periods.add(0, report([1] * 9, duration_s=2.0))
     (second,) = periods.made()

@@ -19,12 +19,12 @@ def hide(file: Path) -> None:
             raise FileNotFoundError(file)
         return digest_of(parts, progress)
 
-    files.digest_here = seen
+    files.digest_of = seen
 
 
 def change() -> None:
     """Be on a machine whose files are others."""
-    files.digest_here = lambda parts, progress: "0" * 64
+    files.digest_of = lambda parts, progress: "0" * 64
 
 
 def hide_boot_id() -> None:
@@ -40,7 +40,7 @@ def rename_clock_each_time() -> None:
 
 def restore() -> None:
     """Be on this machine again."""
-    files.digest_here = digest_of
+    files.digest_of = digest_of
     clocks._BOOT_ID = BOOT_ID
     drive.clock_id = clocks.clock_id
     clocks.clock_id.cache_clear()

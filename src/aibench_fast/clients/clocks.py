@@ -66,10 +66,5 @@ def offset(exchanges: Iterable[Exchange]) -> Offset:
 
 def measure(ask: Callable[[], int]) -> Offset:
     """Return the offset of the clock that `ask` reads, by some exchanges."""
-    return offset(_exchange(ask) for _ in range(EXCHANGES))
-
-
-def _exchange(ask: Callable[[], int]) -> Exchange:
-    sent_ns = time.monotonic_ns()
-    there_ns = ask()
-    return Exchange(sent_ns, there_ns, time.monotonic_ns())
+    now_ns = time.monotonic_ns
+    return offset(Exchange(now_ns(), ask(), now_ns()) for _ in range(EXCHANGES))

@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,15 @@ from aibench_fast import errors
 from aibench_fast.clients import clocks, drive
 from aibench_fast.clients.files import placed, with_files
 from aibench_fast.clients.mailbox import Letter, Mailbox
-from aibench_fast.clients.merge import Client, ClientReport, decode, merge
-from aibench_fast.clients.periods import Periods
+from aibench_fast.clients.merge import Client, decode, merge
+from aibench_fast.clients.periods import Period, Periods
 from aibench_fast.clients.split import choose, split
 from aibench_fast.cluster import Place, ask
 from aibench_fast.errors import ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.watch import unix_ms
-from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Observer, SoFar, Started
+from aibench_fast.results.events import BurnInComplete, Observer, SoFar, Started
 from aibench_fast.results.result import Result, ServerFacts
 
 if TYPE_CHECKING:
@@ -42,37 +42,35 @@ class RunOverClients:
     """The coordinator of one run."""
 
     def __init__(
-        self, config: RunConfig, observe: Observer, client: "DaskClient", count: int | None
+        self, config: RunConfig, observe: Observer, dask: "DaskClient", count: int | None
     ) -> None:
         """Check what can be checked before anything is sent to the workers."""
         self._config = config = resolve(config)
         self._observe = observe
-        self._client = client
+        self._dask = dask
         config.count_tensors()
-        self._places = choose(client, count, config.workers)
-        self._shares = split(config, len(self._places))
+        self._places = choose(dask, count, config.workers)
+        shares = split(config, len(self._places))
+        self._clients = [Client(*one) for one in zip(self._places, shares, strict=True)]
         self._run_id = f"aibench-fast-{secrets.token_hex(8)}"
-        self._offsets = [clocks.SAME_CLOCK] * len(self._places)
-        self._reports: dict[int, ClientReport] = {}
-        self._lost: dict[int, str] = {}
-        self._running = set(range(len(self._places)))
+        self._running = set(range(len(self._clients)))
         self._interrupted = False
         self._start_unix_ms = 0
 
     def run(self) -> Result:
         """Do it all."""
-        where = placed(self._client, self._places, self._config, self._observe)
-        configs = [with_files(*one) for one in zip(self._shares, where, strict=True)]
-        self._mailbox = Mailbox(self._client, self._run_id, self._places)
+        where = placed(self._dask, self._places, self._config, self._observe)
+        self._mailbox = Mailbox(self._dask, self._run_id, self._places)
         futures = [
-            self._client.submit(
+            self._dask.submit(
                 drive.drive,
-                drive.Assignment(self._run_id, config),
-                workers=[place.address],
+                self._run_id,
+                with_files(one.config, files),
+                workers=[one.place.address],
                 pure=False,
                 retries=0,
             )
-            for config, place in zip(configs, self._places, strict=True)
+            for one, files in zip(self._clients, where, strict=True)
         ]
         try:
             server = self._await_ready()
@@ -87,17 +85,16 @@ class RunOverClients:
         with suppress(Exception):  # the cluster may be gone
             if self._running:
                 self._call(drive.halt)
-            self._client.cancel(futures)
+            self._dask.cancel(futures)
             self._call(drive.forget)
         self._mailbox.close()
 
-    def _call(self, function: Any, *more: Any) -> dict[Place, Exception]:
+    def _call(self, function: Any, *more: Any) -> dict[int, Exception]:
         """Call a function in each client that is left; return which of them failed, and how."""
-        places = [place for number, place in enumerate(self._places) if number not in self._lost]
-        addresses = [place.address for place in places]
-        answers = ask(self._client, function, self._run_id, *more, workers=addresses)
-        found = {place: answers[place.address] for place in places}
-        return {place: one for place, one in found.items() if isinstance(one, Exception)}
+        left = {n: one.place.address for n, one in enumerate(self._clients) if one.lost is None}
+        answers = ask(self._dask, function, self._run_id, *more, workers=left.values())
+        found = {number: answers[address] for number, address in left.items()}
+        return {number: one for number, one in found.items() if isinstance(one, Exception)}
 
     def _await_ready(self) -> ServerFacts:
         """Wait until every client is; raise what one could not do."""
@@ -132,24 +129,26 @@ class RunOverClients:
         """Agree on the moment of the start, and send it to each client by its own clock."""
         by_clock = {clocks.clock_id(): clocks.SAME_CLOCK}
         theirs = self._ask(drive.which_clock, *self._places)
-        for clock, place in zip(theirs, self._places, strict=True):
+        for one, clock in zip(self._clients, theirs, strict=True):
             if clock not in by_clock:
-                by_clock[clock] = clocks.measure(partial(self._read_clock, place))
-        self._offsets = [by_clock[clock] for clock in theirs]
-        lead_s = LEAD_S + LEAD_A_CLIENT_S * len(self._places)
+                by_clock[clock] = clocks.measure(partial(self._read_clock, one.place))
+            one.offset = by_clock[clock]
+        lead_s = LEAD_S + LEAD_A_CLIENT_S * len(self._clients)
         at_ns = time.monotonic_ns() + round(lead_s * clocks.NS_PER_S)
         self._start_unix_ms = unix_ms() + round(lead_s * MS_PER_S)
         starts_ns = {clock: offset.there(at_ns) for clock, offset in by_clock.items()}
-        for place, error in self._call(drive.begin, starts_ns).items():
-            raise ServerError(f"{place} could not begin the run: {type(error).__name__}: {error}")
+        for number, error in self._call(drive.begin, starts_ns).items():
+            raise ServerError(
+                f"{self._places[number]} could not begin the run: {type(error).__name__}: {error}"
+            )
 
     def _read_clock(self, place: Place) -> int:
-        (now_ns,) = self._ask(drive.read_clock, place)
+        (now_ns,) = self._ask(time.monotonic_ns, place)
         return int(now_ns)
 
     def _ask(self, function: Callable[[], Any], *places: Place) -> list[Any]:
         """Ask each about its clock; ServerError if one does not answer."""
-        answers = ask(self._client, function, workers=[place.address for place in places])
+        answers = ask(self._dask, function, workers=[place.address for place in places])
         for place in places:
             if isinstance(answers[place.address], Exception):
                 raise ServerError(f"{place} does not report its clock: {answers[place.address]}")
@@ -158,7 +157,7 @@ class RunOverClients:
     def _measure(self) -> Result:
         """Follow the clients to their end, or to Ctrl-C."""
         self._periods = Periods(
-            len(self._places), self._config.reporting_period_s, self._start_unix_ms
+            len(self._clients), self._config.reporting_period_s, self._start_unix_ms
         )
         self._is_burning_in = bool(self._config.burn_in or self._config.burn_in_s)
         try:
@@ -167,16 +166,19 @@ class RunOverClients:
         except KeyboardInterrupt:
             self._interrupted = True
             self._hurry()
-        if not self._reports:
+        if not self._results:
             raise ServerError(
-                f"all {len(self._places)} clients were lost before their first report: "
-                f"{self._places[0]}: {self._lost.get(0, 'it was stopped')}"
+                f"all {len(self._clients)} clients were lost before their first report: "
+                f"{self._places[0]}: {self._clients[0].lost}"
             )
-        for period in self._periods.rest(
-            max(report.result.duration_s for report in self._reports.values())
-        ):
+        for period in self._periods.rest(max(result.duration_s for result in self._results)):
             self._show(period)
         return self._merged()
+
+    @property
+    def _results(self) -> list[Result]:
+        """The newest results of the clients that have reported."""
+        return [one.report.result for one in self._clients if one.report is not None]
 
     def _hurry(self) -> None:
         """Stop all clients, and wait no longer for what they say than a user does."""
@@ -203,11 +205,10 @@ class RunOverClients:
         if number not in self._running:
             return
         match letter["what"]:
-            case "so_far" | "done":
-                is_over = letter["what"] == "done"
-                report = self._reports[number] = decode(letter["report"])
-                self._periods.add(number, report, is_over=is_over)
-                if is_over:
+            case "so_far" | "done" as what:
+                report = self._clients[number].report = decode(letter["report"])
+                self._periods.add(number, report, is_over=what == "done")
+                if what == "done":
                     self._running.discard(number)
                     self._end_others(report.result)
             case "failed":
@@ -218,7 +219,7 @@ class RunOverClients:
             self._show(period)
 
     def _lose(self, number: int, how: str) -> None:
-        self._lost[number] = how
+        self._clients[number].lost = how
         self._running.discard(number)
         self._periods.lose(number)
 
@@ -226,54 +227,34 @@ class RunOverClients:
         """Where one client's run was ended by what one client's alone would have been, end all."""
         config = self._config
         is_cut = config.on_disconnect == "stop" and "connection_lost" in result.failures
-        if (
-            result.schedule.lag_exceeded
-            or is_cut
-            or (result.failed and not config.continue_on_error)
-        ):
-            for place, error in self._call(drive.halt).items():
-                if (number := self._places.index(place)) in self._running:
+        is_failed = result.failed and not config.continue_on_error
+        if result.schedule.lag_exceeded or is_cut or is_failed:
+            for number, error in self._call(drive.halt).items():
+                if number in self._running:
                     self._lose(number, f"it could not be stopped: {error}")
 
-    def _show(self, period: Any) -> None:
+    def _show(self, period: Period) -> None:
         """Send a reporting period of the whole run to the observer."""
         if self._is_burning_in and period.interval.overall_rate:
             self._is_burning_in = False
             requests = self._config.burn_in or sum(
-                report.result.counts.burn_in_requests for report in self._reports.values()
+                result.counts.burn_in_requests for result in self._results
             )
             self._observe(BurnInComplete(requests, self._config.workers))
         self._observe(period.interval)
         if self._config.interval_latencies:
-            self._observe(
-                IntervalLatencies(
-                    period.started_ms / MS_PER_S,
-                    period.interval.unix_ms / MS_PER_S,
-                    period.latencies.since(period.before),
-                )
-            )
+            self._observe(period.latencies)
         if self._config.results_so_far and self._running:
             self._observe(SoFar(self._merged(incomplete=True)))
 
     def _merged(self, *, incomplete: bool = False) -> Result:
         merged = merge(
             self._config,
-            list(self._clients()),
+            self._clients,
             start_unix_ms=self._start_unix_ms,
             intervals=self._periods.intervals,
             interrupted=self._interrupted,
             incomplete=incomplete,
         )
-        of_all = {"Clients": len(self._places), "CoordinatorBytes": self._mailbox.received_bytes}
+        of_all = {"Clients": len(self._clients), "CoordinatorBytes": self._mailbox.received_bytes}
         return dataclasses.replace(merged, facts={**merged.facts, **of_all})
-
-    def _clients(self) -> Iterator[Client]:
-        for number, (place, config) in enumerate(zip(self._places, self._shares, strict=True)):
-            yield Client(
-                name=place.name,
-                host=place.host,
-                config=config,
-                offset=self._offsets[number],
-                report=self._reports.get(number),
-                lost=self._lost.get(number),
-            )

@@ -2,10 +2,8 @@
 
 import dataclasses
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from aibench_fast import coretypes
@@ -19,21 +17,6 @@ from aibench_fast.results.result import Result
 from aibench_fast.results.serverperiods import OVERALL
 
 LOOK_S = 0.5  # how late it is noticed that nobody waits for the run any more
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A client's part of a run."""
-
-    run_id: str
-    config: RunConfig = field(repr=False)
-    """Of the client; see `split`."""
-
-    @property
-    def client(self) -> int:
-        """Return which client it is."""
-        assert self.config.share is not None
-        return self.config.share.client
 
 
 class _Orders:
@@ -80,27 +63,26 @@ def forget(run_id: str) -> None:
         _orders.pop(run_id, None)
 
 
-def read_clock() -> int:
-    """Return the monotonic clock here."""
-    return time.monotonic_ns()
-
-
 def which_clock() -> str:
-    """Return which one that is: see `clocks.clock_id`."""
+    """Return which clock is here: see `clocks.clock_id`."""
     return clock_id()
 
 
-def drive(assignment: Assignment) -> None:
-    """Be a client: get ready, start on order, and report through the run's Dask queue."""
+def drive(run_id: str, config: RunConfig) -> None:
+    """Be a client: get ready, start on order, and report through the run's Dask queue.
+
+    `config` is of this client; see `split`.
+    """
     from distributed import Queue
 
-    queue = Queue(assignment.run_id)
+    assert config.share is not None
+    client, queue = config.share.client, Queue(run_id)
 
     def report(what: str, **more: Any) -> None:
-        queue.put({"client": assignment.client, "what": what, **more})
+        queue.put({"client": client, "what": what, **more})
 
     try:
-        _drive(assignment, report)
+        _drive(run_id, config, report)
     except AibenchError as error:
         report("failed", kind=type(error).__name__, message=str(error))
     except Exception as error:
@@ -109,14 +91,14 @@ def drive(assignment: Assignment) -> None:
         queue.close()
 
 
-def _drive(assignment: Assignment, send: Any) -> None:
-    orders = _orders_of(assignment.run_id)
+def _drive(run_id: str, config: RunConfig, send: Any) -> None:
+    orders = _orders_of(run_id)
 
     def observe(event: Event) -> None:
         if isinstance(event, SoFar):
             send("so_far", report=encode(_report(event.result, run.snapshot(), orders.at_ns)))
 
-    with PreparedRun(assignment.config, observe) as run, _under(orders, run, assignment.run_id):
+    with PreparedRun(config, observe) as run, _under(orders, run, run_id):
         send("ready", server=dataclasses.asdict(run.server))
         orders.is_ordered.wait()
         if orders.is_halted:

@@ -27,7 +27,6 @@ _FILES = (
 )  # fmt: skip
 """The settings that are files."""
 PIECE_BYTES = 32 << 20
-digest_here = digest_of
 
 
 class _File(NamedTuple):
@@ -185,7 +184,7 @@ def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:
 def find_file(path: Path, digest: str) -> tuple[Path, str] | None:
     """Return a file's path and SHA-256: its own, or where it was sent to; None: not here."""
     try:
-        return path, digest_here(_parts_of(path), lambda done, total: None)
+        return path, digest_of(_parts_of(path), lambda done, total: None)
     except OSError:
         received = _received(digest, path.suffix)
         return (received, digest) if received.exists() else None

@@ -5,9 +5,9 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from aibench_fast.clients.clocks import NS_PER_S, Offset
+from aibench_fast.clients.clocks import NS_PER_S, SAME_CLOCK, Offset
+from aibench_fast.cluster import Place
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import KINDS_OF_FIGURES, doubts_of_figures
 from aibench_fast.results.fieldjson import from_json, to_json
@@ -38,14 +38,13 @@ class ClientReport:
         return (self.measured_after_s or 0.0) + self.result.measured_s
 
 
-@dataclass(frozen=True)
+@dataclass
 class Client:
     """One client, and its last report."""
 
-    name: str
-    host: str
+    place: Place
     config: RunConfig
-    offset: Offset
+    offset: Offset = SAME_CLOCK
     report: ClientReport | None = None
     """None before the first."""
     lost: str | None = None
@@ -106,7 +105,7 @@ def _named(client: Client, report: ClientReport) -> Result:
     """Return a client's result, with the client's name in its verdict."""
     result = report.result
     check = result.client.check
-    named = dataclasses.replace(check, reason=f"client {client.name}: {check.reason}")
+    named = dataclasses.replace(check, reason=f"client {client.place.name}: {check.reason}")
     return dataclasses.replace(result, client=dataclasses.replace(result.client, check=named))
 
 
@@ -154,30 +153,26 @@ def _outages(results: Sequence[Result]) -> tuple[list[Outage], int]:
 
 
 def _figures(client: Client) -> ClientFigures:
-    report = client.report
-    of_client: dict[str, Any] = {
-        "name": client.name,
-        "host": client.host,
-        "workers": client.config.workers,
-        "threads": client.config.io_threads,
-        "clock_offset_s": client.offset.ns / NS_PER_S,
-        "clock_uncertainty_s": client.offset.uncertainty_ns / NS_PER_S,
-        "lost": client.lost,
-    }
-    if report is None:
-        return ClientFigures(**of_client)
-    result = report.result
-    measured: dict[str, Any] = {
-        one.name: getattr(result, one.name) for one in dataclasses.fields(Figures)
-    }
-    return ClientFigures(
-        **of_client,
-        **measured,
+    figures = ClientFigures(
+        name=client.place.name,
+        host=client.place.host,
+        workers=client.config.workers,
+        threads=client.config.io_threads,
+        clock_offset_s=client.offset.ns / NS_PER_S,
+        clock_uncertainty_s=client.offset.uncertainty_ns / NS_PER_S,
+        lost=client.lost,
+    )
+    if client.report is None:
+        return figures
+    result = client.report.result
+    return dataclasses.replace(
+        figures,
+        **{one.name: getattr(result, one.name) for one in dataclasses.fields(Figures)},
         measured_s=result.measured_s,
         cpu_s=result.client.cpu_s,
         busiest_thread=result.client.busiest_thread,
         check=result.client.check,
-        start_lag_s=report.start_lag_s,
+        start_lag_s=client.report.start_lag_s,
     )
 
 
@@ -195,8 +190,8 @@ def _warnings(config: RunConfig, whole: Result, clients: Sequence[Client]) -> It
             answered = client.report.result.successes if client.report else 0
             yield Warned(
                 "lost_client",
-                f"client {client.name} was lost: {client.lost}; only the {answered} answers that "
-                "it had reported are counted",
+                f"client {client.place.name} was lost: {client.lost}; only the {answered} answers "
+                "that it had reported are counted",
             )
     uneven = [
         one.name

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aibench_fast.clients.merge import ClientReport, measured_span_s
+from aibench_fast.results.events import IntervalLatencies
 from aibench_fast.results.forms import LIVE_QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import WHOLE_PERIOD, Interval
@@ -15,7 +17,7 @@ MAX_WAIT = 3
 
 
 @dataclass
-class _Told:
+class _Reported:
     """One client's reports, by period."""
 
     by_period: dict[int, ClientReport] = field(default_factory=dict)
@@ -26,26 +28,18 @@ class _Told:
         return max(self.by_period, default=0)
 
     def at(self, period: int) -> ClientReport | None:
-        """Return the newest report up to a period's end."""
-        known = [one for one in self.by_period if one <= period]
-        return self.by_period[max(known)] if known else None
-
-    def forget_before(self, period: int) -> None:
-        known = [one for one in self.by_period if one <= period]
-        for one in sorted(known)[:-1]:
+        """Return the newest report up to a period's end, and forget those before it."""
+        known = sorted(one for one in self.by_period if one <= period)
+        for one in known[:-1]:
             del self.by_period[one]
+        return self.by_period[known[-1]] if known else None
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(NamedTuple):
     """A reporting period of the whole run."""
 
     interval: Interval
-    started_ms: int
-    latencies: LatencyHistogram
-    """All that were measured up to its end."""
-    before: LatencyHistogram
-    """And up to the end of the one before."""
+    latencies: IntervalLatencies
 
 
 class Periods:
@@ -58,7 +52,7 @@ class Periods:
     def __init__(self, clients: int, period_s: float, start_unix_ms: int) -> None:
         """Begin, with clients that are numbered from 0 on."""
         self.intervals: list[Interval] = []
-        self._reported = [_Told() for _ in range(clients)]
+        self._reported = [_Reported() for _ in range(clients)]
         self._period_s = period_s
         self._start_unix_ms = start_unix_ms
         self._made = 0
@@ -98,14 +92,16 @@ class Periods:
 
     def _period(self, until_s: float) -> Period:
         reports = [report for one in self._reported if (report := one.at(self._made)) is not None]
-        for one in self._reported:
-            one.forget_before(self._made)
         results = [one.result for one in reports]
         latencies = LatencyHistogram.merged(one.latencies for one in results)
         images = sum(one.counts.inferences_with_burn_in for one in results)
         counts = [one.counts.all_requests for one in results]
         images_before = self.intervals[-1].images if self.intervals else 0
-        started_ms = self._unix_ms(self._until_s)
+        of_period = IntervalLatencies(
+            start_unix_s=self._unix_ms(self._until_s) / MS_PER_S,
+            end_unix_s=self._unix_ms(until_s) / MS_PER_S,
+            latencies=latencies.since(self._before),
+        )
         interval = Interval(
             unix_ms=self._unix_ms(until_s),
             images=images,
@@ -118,10 +114,9 @@ class Periods:
             chunks=sum(one.counts.chunks_so_far for one in results),
             is_partial=until_s - self._until_s < WHOLE_PERIOD * self._period_s,
         )
-        period = Period(interval, started_ms, latencies, self._before)
         self.intervals.append(interval)
         self._before, self._until_s = latencies, until_s
-        return period
+        return Period(interval, of_period)
 
     def _unix_ms(self, after_s: float) -> int:
         return self._start_unix_ms + round(after_s * MS_PER_S)
