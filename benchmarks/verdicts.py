@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.load.cgroup import CpuGroups
-from aibench_fast.load.machine import CpuTimes
+from aibench_fast.load.machine import CpuGroups, CpuTimes
 from aibench_fast.load.verdict import MUCH_STEAL
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.results.clientside import Verdict

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from aibench_fast.load import facts
+from aibench_fast.load.machine import host_facts
 from benchmarks.perf import (
     against_redis_benchmark,
     cluster,
@@ -107,7 +107,7 @@ def measure(name: str, bench: Bench) -> list[Row]:
 
 def write(rows: list[Row], folder: Path) -> None:
     """Print the table, and leave it as text, JSON and a picture."""
-    host = facts.host_facts()
+    host = host_facts()
     printed = table.text(rows, host)
     print(printed, end="")
     folder.mkdir(parents=True, exist_ok=True)

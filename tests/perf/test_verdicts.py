@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aibench_fast.load.cgroup import CpuGroups
+from aibench_fast.load.machine import CpuGroups
 from aibench_fast.results.clientside import Verdict
 from benchmarks import verdicts
 from benchmarks.verdicts import SETUPS, Missing, Outcome, Setup

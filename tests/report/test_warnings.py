@@ -15,7 +15,7 @@ from resultfiles import our_result
 
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.load.doubts import doubts_of_figures, warnings
-from aibench_fast.load.samemachine import on_same_machine
+from aibench_fast.load.serverprocesses import on_same_machine
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results.result import Interval

@@ -9,8 +9,8 @@ from commandline import Cli
 from fake_redisai import META, FakeRedisAI
 
 from aibench_fast.cli.options.secrets import read_headers, read_password
+from aibench_fast.load.arrivals import read_arrivals
 from aibench_fast.load.kinds import read_mix
-from aibench_fast.load.recorded import read_arrivals
 from aibench_fast.tensors import strings
 
 

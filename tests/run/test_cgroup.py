@@ -13,7 +13,7 @@ import pytest
 from fake_redisai import FakeRedisAI
 
 from aibench_fast import RunConfig, ServerAddress, run
-from aibench_fast.load.cgroup import CpuGroups, QuotaReading
+from aibench_fast.load.machine import CpuGroups, QuotaReading
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.report.text import format_summary

@@ -14,9 +14,8 @@ from resultfiles import changed, latencies
 
 from aibench_fast import ConfigError, RunConfig, ServerAddress, run
 from aibench_fast._core import timer_errors
-from aibench_fast.load.cgroup import QuotaUse
 from aibench_fast.load.config import available_cores
-from aibench_fast.load.machine import CpuShares, CpuTimes
+from aibench_fast.load.machine import CpuShares, CpuTimes, QuotaUse
 from aibench_fast.load.steady import FIRST_WINDOW_S, MAX_WINDOWS, SteadyState, Window
 from aibench_fast.load.surroundings import Shares
 from aibench_fast.load.verdict import MUCH_OTHERS, MUCH_STEAL, Seen, check_client
@@ -343,7 +342,7 @@ def test_an_automatic_burn_in_ends_when_the_server_is_warm(
     limit_rps: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Between cold and warm there is a factor of six; what else the machine does is less.
-    monkeypatch.setattr("aibench_fast.load.steadywatch.STEADY_TOLERANCE", 0.3)
+    monkeypatch.setattr("aibench_fast.load.steady.STEADY_TOLERANCE", 0.3)
     warm_s = time.monotonic() + 1.5
 
     async def warm_up(_: Sequence[bytes], number: int) -> bytes:
@@ -367,7 +366,7 @@ def test_an_automatic_burn_in_ends_when_the_server_is_warm(
 def test_a_burn_in_that_never_gets_steady_is_warned_of(
     tensor_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aibench_fast.load.steadywatch.MAX_UNSTEADY_S", 2.5)
+    monkeypatch.setattr("aibench_fast.load.steady.MAX_UNSTEADY_S", 2.5)
 
     async def slower_and_slower(_: Sequence[bytes], number: int) -> bytes:
         await asyncio.sleep(0.001 * 1.003**number)

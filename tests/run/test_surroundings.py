@@ -18,8 +18,7 @@ from fake_redisai import FakeRedisAI
 
 from aibench_fast import RunConfig, ServerAddress, run
 from aibench_fast.coretypes import Endpoint
-from aibench_fast.load.cgroup import QuotaReading
-from aibench_fast.load.machine import CpuTimes, waited_for_cpu_s
+from aibench_fast.load.machine import CpuTimes, QuotaReading, waited_for_cpu_s
 from aibench_fast.load.serverprocesses import ServerProcesses, ServerUse, find_servers
 from aibench_fast.load.surroundings import Reading, Surroundings
 from aibench_fast.protocols.serverprocess import ProcessReader

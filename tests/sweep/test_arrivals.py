@@ -17,8 +17,8 @@ from scipy import stats
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, run
 from aibench_fast._core import due_times_ns
 from aibench_fast.coretypes import Schedule, Segment
+from aibench_fast.load.arrivals import read_arrivals
 from aibench_fast.load.profile import parse_profile
-from aibench_fast.load.recorded import read_arrivals
 from aibench_fast.results.files import read_record
 
 NS_PER_S = 1e9

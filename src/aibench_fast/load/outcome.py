@@ -14,6 +14,7 @@ from aibench_fast.load.kinds import described
 from aibench_fast.load.readings import (
     NS_PER_S,
     Taken,
+    TokenReadings,
     all_failed,
     answered_s,
     burn_in_ended,
@@ -23,7 +24,6 @@ from aibench_fast.load.readings import (
     native_fields,
     outages_of,
 )
-from aibench_fast.load.tokenreadings import TokenReadings
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.protocols.statistics import ServerStatistics

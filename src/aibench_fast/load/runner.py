@@ -9,12 +9,11 @@ from typing import Any
 
 from aibench_fast import _core, coretypes
 from aibench_fast.errors import ConfigError
-from aibench_fast.load import facts
 from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.formatting import as_sent
+from aibench_fast.load.machine import host_facts
 from aibench_fast.load.outcome import Background, End, described_model, result_of
-from aibench_fast.load.promptlines import check_prompts
 from aibench_fast.load.readings import NS_PER_S, Taken
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.serverprocesses import find_servers
@@ -59,7 +58,6 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         self._interrupted = False
         self._is_measured = False
         self._sources = open_sources(config, observe)
-        check_prompts(config, self._sources)
         self._servers = servers = Servers(found, _workloads(config, self._sources, found.count))
         try:
             digests = ",".join(data_digests(self._sources, observe))
@@ -202,7 +200,7 @@ def _facts(config: RunConfig, session: Session, digests: str) -> dict[str, Any]:
     record = session.record
     models = record.model_digests
     return {
-        **facts.host_facts(),
+        **host_facts(),
         **session.facts,
         **({"Inputs": config.kinds[0].tensors} if config.inputs else {}),
         "ServerConfig": record.config,

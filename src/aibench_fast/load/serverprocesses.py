@@ -4,15 +4,16 @@ A server is found by the socket that it listens on: the process number that it r
 inside a container, which here belongs to another program.
 """
 
+import ipaddress
 import os
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from aibench_fast.coretypes import Endpoint
-from aibench_fast.load.cgroup import CpuGroups
-from aibench_fast.load.samemachine import on_same_machine
+from aibench_fast.load.machine import CpuGroups
 from aibench_fast.protocols.serverprocess import family, family_use, read_process, threads
 from aibench_fast.protocols.session import ServerRecord
 
@@ -174,3 +175,22 @@ def _target(file: Path) -> str:
 
 def _all_pids() -> Iterator[int]:
     yield from (int(one.name) for one in _PROC.iterdir() if one.name.isdecimal())
+
+
+def on_same_machine(peer: str) -> bool:
+    """Return whether a server is here, by its numeric address, which is empty for a unix socket."""
+    if not peer:
+        return True
+    address = ipaddress.ip_address(peer)
+    return address.is_loopback or _own_address_towards(address) == peer
+
+
+def _own_address_towards(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return from where a connection to it would come; nothing is sent."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((str(address), 9))
+        except OSError:
+            return ""
+        return str(asking.getsockname()[0])

@@ -18,10 +18,8 @@ from aibench_fast.tensors import conversations, prompts, strings, tensorfile
 from aibench_fast.tensors.conversations import Conversations
 from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.strings import Strings
-from aibench_fast.tensors.tensorfile import files_of
 from aibench_fast.tensors.trace import Trace
-from aibench_fast.tensortype import VALUE_BYTES
-from aibench_fast.units import described_size
+from aibench_fast.tensortype import VALUE_BYTES, split_strings
 
 AnyTensors = _core.Tensors | Strings | Trace | Conversations | Bodies
 PIECE_BYTES = 1 << 20
@@ -36,7 +34,7 @@ class Source:
     kind: RequestKind
     inputs: Sequence[AnyTensors]
     """In the kind's order."""
-    first: int
+    first: int = 0
     """Which tensor is sent first."""
 
     @property
@@ -76,19 +74,11 @@ class Source:
         trials = self.request(-1 if kind.is_drawn else 0)
         if isinstance(self.inputs[0], Trace):
             trials = [self.inputs[0].trial()]
-        return AskedKind(
-            kind.model,
-            [
-                AskedInput(
-                    dtype=one.dtype,
-                    shape=kind.request_shape(one),
-                    trial=trial,
-                    name=one.name,
-                )
-                for one, trial in zip(kind.inputs, trials, strict=True)
-            ],
-            self,
-        )
+        inputs = [
+            AskedInput(one.dtype, kind.request_shape(one), trial, one.name)
+            for one, trial in zip(kind.inputs, trials, strict=True)
+        ]
+        return AskedKind(kind.model, inputs, self)
 
     @property
     def is_in_order(self) -> bool:
@@ -99,6 +89,13 @@ class Source:
     def all_equal(self) -> bool:
         """Return whether no tensor of any input differs from the first, where there are several."""
         return all(len(tensors) > 1 and _all_equal(tensors) for tensors in self.inputs)
+
+
+def _all_equal(tensors: AnyTensors) -> bool:
+    """Most files are done with at the second."""
+    first = tensors.read(0, 1)
+    compared = range(1, min(len(tensors), MAX_COMPARED))
+    return all(tensors.read(place, 1) == first for place in compared)
 
 
 @dataclass(frozen=True)
@@ -119,82 +116,65 @@ class Sent:
         return sum(tensors.batch_bytes(self.kind.batch_size) for tensors in self.inputs)
 
 
-def as_they_are(source: Source) -> Sent:
-    """Return a kind without strings, whose tensors are sent as they are in memory."""
-    inputs = [one for one in source.inputs if isinstance(one, _core.Tensors)]
-    return Sent(source.kind, inputs, source.first)
-
-
-@dataclass(frozen=True)
-class Formatted:
-    """A kind of request whose tensors were formatted before the run: the first ones that fit."""
-
-    sent: Sent
-    tensors: int
-    """How many of each input are sent."""
-    given: int
-    """How many would be sent if all fitted."""
-    memory_bytes: int
-    """Of the formatted tensors."""
-
-
-def none_fits(source: Source, memory_bytes: int, needed_bytes: int) -> ConfigError:
-    """Return the error for a memory limit that is too low for one request or tensor."""
-    return ConfigError(
-        f"`json_memory_bytes`: there are {described_size(memory_bytes)} for {source.kind.model}, "
-        f"one of whose tensors takes {needed_bytes:,} bytes as JSON; allow more"
-    )
-
-
-def _all_equal(tensors: AnyTensors) -> bool:
-    """Most files are done with at the second."""
-    first = tensors.read(0, 1)
-    compared = range(1, min(len(tensors), MAX_COMPARED))
-    return all(tensors.read(place, 1) == first for place in compared)
-
-
 def open_sources(config: RunConfig, observe: Observer) -> list[Source]:
     """Map the files and draw what is generated, each input from a seed of its own.
 
-    ConfigError if a file is not a tensor file, if there is not enough memory, or if conversations
-    would have to go by a schedule.
+    ConfigError if a file is not a tensor file or has a line that cannot become a request, if there
+    is not enough memory, or if conversations would have to go by a schedule.
     """
     config.check_conversations()
     seeds = count(config.seed)
     sources = [
-        Source(
-            kind, [_open(one, tensor_count, next(seeds), observe) for one in kind.inputs], first=0
-        )
+        Source(kind, [_open(one, tensor_count, next(seeds), observe) for one in kind.inputs])
         for kind, tensor_count in zip(config.kinds, config.count_tensors(), strict=True)
     ]
+    _check_prompts(config, sources)
     return [dataclasses.replace(source, first=_first(config, source)) for source in sources]
 
 
 def conversations_of(sources: Sequence[Source]) -> Conversations | None:
     """Return the conversations that a run sends; None if it sends none."""
-    found = [one for source in sources for one in source.inputs if isinstance(one, Conversations)]
-    return found[0] if found else None
+    found = (one for source in sources for one in source.inputs if isinstance(one, Conversations))
+    return next(found, None)
 
 
 def _open(one: InputTensor, tensor_count: int, seed: int, observe: Observer) -> AnyTensors:
-    if one.is_trace and one.file is not None:
-        return Trace(one.file, seed, one.tokenizer)
     if drawn := one.drawn:
         return prompts.draw(
             tensor_count, drawn.prompt_tokens, drawn.output_tokens, drawn.tokenizer, seed,
             lambda done, total: observe(Drawing(done, total)),
         )  # fmt: skip
-    if one.is_prompts and one.file is not None:
-        return conversations.read(one.file)
-    if one.is_body:
-        return Strings([[b""]]) if one.file is None else open_bodies(one.file, as_json=one.is_json)
     if one.file is None:
+        if one.is_body:
+            return Strings([[b""]])
         if one.is_strings:
             return strings.generate(tensor_count, one.shape, seed)
         return _core.Tensors.generate(tensor_count, one.tensor_bytes, one.dtype, seed)
+    if one.is_trace:
+        return Trace(one.file, seed, one.tokenizer)
+    if one.is_prompts:
+        return conversations.read(one.file)
+    if one.is_body:
+        return open_bodies(one.file, as_json=one.is_json)
     if one.is_strings:
         return strings.read(one.file, one.shape)
     return _core.Tensors.open(one.files, one.tensor_bytes)
+
+
+def _check_prompts(config: RunConfig, sources: Sequence[Source]) -> None:
+    """ConfigError, with file and line, where a prompt cannot become a request."""
+    protocol = config.protocol
+    for source in sources:
+        file, found = source.kind.inputs[0].file, source.inputs[0]
+        if file is None or not source.kind.inputs[0].is_prompts:
+            continue
+        for place in range(len(found)):
+            (line,) = split_strings(found.read(place, 1))
+            try:
+                protocol.check_prompt(line)
+            except ConfigError as error:
+                number = conversations.line_of(file, place)
+                raise ConfigError(f"`prompts` {file}, line {number}: {error}") from error
 
 
 def _first(config: RunConfig, source: Source) -> int:
@@ -253,7 +233,8 @@ def read_references(
             f"{config.reference_file} has {count} reference outputs for {tensor_count} tensors: "
             "there has to be one for each"
         )
-    references = b"".join(file.read_bytes() for file in files_of(config.reference_file))
+    files = tensorfile.files_of(config.reference_file)
+    references = b"".join(file.read_bytes() for file in files)
     skipped_bytes, sent_bytes = sent.skipped * output_bytes, len(sent.inputs[0]) * output_bytes
     ring = references[skipped_bytes:] + references[:skipped_bytes]
     return (ring * -(-sent_bytes // len(ring)))[:sent_bytes]

@@ -5,8 +5,15 @@ import time
 from collections.abc import Set
 from typing import NamedTuple
 
-from aibench_fast.load.cgroup import CpuGroups, QuotaReading, QuotaUse
-from aibench_fast.load.machine import PRESSURE, CpuShares, CpuTimes, waited_for_cpu_s
+from aibench_fast.load.machine import (
+    PRESSURE,
+    CpuGroups,
+    CpuShares,
+    CpuTimes,
+    QuotaReading,
+    QuotaUse,
+    waited_for_cpu_s,
+)
 from aibench_fast.load.serverprocesses import ServerProcesses, ServerUse
 
 LOOK_EVERY_S = 0.5

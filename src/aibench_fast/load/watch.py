@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig, available_cpus
-from aibench_fast.load.lastbatch import LastBatch
 from aibench_fast.load.livereadings import LiveReadings
 from aibench_fast.load.readings import (
     NS_PER_S,
@@ -16,7 +15,7 @@ from aibench_fast.load.readings import (
     histogram,
     overall_rate,
 )
-from aibench_fast.load.steadywatch import SteadyWatch
+from aibench_fast.load.steady import SteadyWatch
 from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.verdict import Seen, check_client
 from aibench_fast.protocols.session import ServerRecord
@@ -33,6 +32,7 @@ NS_PER_MS = 1_000_000
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the warm-up's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
 WAITING_SAID_AFTER_S = 1.0  # that a run which is over waits for answers
+PATIENCE_S = 1.0  # with a batch that nobody fills, beyond the longest time of any request
 MAX_OUTPUTS = 100  # to look at for whether they are all alike
 
 
@@ -241,3 +241,43 @@ def _first_of(output: bytes, dtype: str, batch_size: int) -> bytes:
         count = len(strings) if len(strings) % batch_size else len(strings) // batch_size
         return joined_strings(strings[:count])
     return output if len(output) % batch_size else output[: len(output) // batch_size]
+
+
+class LastBatch:
+    """Notices that the last requests of a run will not be answered.
+
+    A model with a least batch and no time limit runs once enough requests are there. When a run
+    begins no more of them, fewer may be left than a batch takes. They are given the time that the
+    longest request took, and a second more: a batch that runs is answered by then.
+    """
+
+    def __init__(
+        self, generator: _core.LoadGenerator, records: Sequence[ServerRecord], pipeline: int
+    ) -> None:
+        """Watch a load generator on these servers."""
+        self._generator = generator
+        self._most_left = pipeline * sum(record.most_waiting for record in records)
+        self._trial_s = max(record.trial_s for record in records)
+        self._seen = (0, 0)
+        self._since_s = 0.0
+
+    def is_stuck(self) -> bool:
+        """Return whether what is left now waits in vain; to be asked again and again."""
+        if not self._most_left or not self._generator.is_ending():
+            return False
+        snapshot = self._generator.snapshot()
+        seen = begun, ended = snapshot.counters["begun"], snapshot.counters["requests"]
+        if seen != self._seen:
+            self._seen, self._since_s = seen, time.monotonic()
+        left = begun - ended
+        longest_s = max(self._trial_s, _longest_s(snapshot)) + PATIENCE_S
+        return 0 < left <= self._most_left and time.monotonic() - self._since_s > longest_s
+
+
+def _longest_s(snapshot: coretypes.Snapshot) -> float:
+    """Return the longest latency until now, in seconds."""
+    of_any = [
+        histogram(one.get("service_latencies", one["latencies"]))
+        for one in (snapshot.measured.histograms, snapshot.burn_in.histograms)
+    ]
+    return max(one.max_ms if one.count else 0.0 for one in of_any) / MS_PER_S

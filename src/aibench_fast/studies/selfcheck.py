@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast import _core
-from aibench_fast.load import facts
-from aibench_fast.load.cgroup import CpuGroups
 from aibench_fast.load.config import RunConfig, available_cores, available_cpus
+from aibench_fast.load.machine import CpuGroups, host_facts
 from aibench_fast.load.readings import histogram
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.runner import OTHER_FILES, run
@@ -153,7 +152,7 @@ def _whole(result: Result) -> Result:
 def look_at_machine() -> Machine:
     """Measure clock and timer, in about TIMER_WAITS / TIMER_RPS seconds, and read the limits."""
     return Machine(
-        facts=facts.host_facts(),
+        facts=host_facts(),
         clock_cost_ns=_core.clock_cost_ns(CLOCK_READINGS),
         timer_errors=LatencyHistogram.merged(
             histogram(_core.timer_errors(WAITS_AT_A_TIME, NS_PER_S // TIMER_RPS))

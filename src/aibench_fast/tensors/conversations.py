@@ -81,8 +81,9 @@ class Conversations:
         return json.dumps({**sent, "messages": _messages(fields, messages)}).encode()
 
 
-def line_of(file: Path, prompts: Strings | Conversations, place: int) -> int:
-    """Return the number of the line in its file, from 1 on, that a prompt comes from."""
+def line_of(file: Path, place: int) -> int:
+    """Return the number of the line, from 1 on, that the prompt of this index comes from."""
+    prompts = read(file)
     if isinstance(prompts, Conversations):
         return prompts.number(place)
     return bodies.numbered(file)[place][0]
