@@ -68,7 +68,12 @@ def small_sets(bench: Bench) -> Iterator[Row]:
 def small_dags(bench: Bench) -> Iterator[Row]:
     """One AI.DAGRUN of a tensor of 16 floats a request, 16 outstanding, to the NULL backend."""
     server = bench.null_server
-    command = commands.dag_run(Dialect.MODELRUN, MODEL, {"in": ("FLOAT", SMALL_SHAPE)}, ["out"])
+    steps = [
+        commands.tensor_set("in", "FLOAT", SMALL_SHAPE),
+        commands.model_run(Dialect.MODELRUN, MODEL, ["in"], ["out"]),
+        commands.tensor_get("out"),
+    ]
+    command = commands.dag_run(Dialect.MODELRUN, steps, ["out"])
     blob = "x" * SMALL_BYTES  # an argument of a program has no bytes that are 0
     sent = [blob if argument is TENSOR_BLOB else str(argument) for argument in command]
     for workers in SMALL_WORKERS:

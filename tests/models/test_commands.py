@@ -18,12 +18,22 @@ from aibench_fast.protocols.redisai.commands import (
     tensor_get,
     tensor_set,
 )
+from aibench_fast.protocols.redisai.request import Request, Tensor
 
 IMAGE = (1, 224, 224, 3)
 
 
 def words(command: Command) -> str:
     return " ".join("<tensor>" if a is TENSOR_BLOB else str(a) for a in command)
+
+
+def steps(dialect: Dialect) -> list[Command]:
+    """The commands of a request for one image."""
+    return [
+        tensor_set("in", "FLOAT", IMAGE),
+        model_run(dialect, "m", ["in"], ["out"]),
+        tensor_get("out"),
+    ]
 
 
 def test_tensor_commands() -> None:
@@ -81,15 +91,17 @@ def test_model_run(dialect: Dialect, timeout_ms: int | None, expected: str) -> N
     ],
 )
 def test_dag_run(dialect: Dialect, persist: bool, timeout_ms: int | None, expected: str) -> None:
-    command = dag_run(
-        dialect, "m", {"in": ("FLOAT", IMAGE)}, ["out"], persist=persist, timeout_ms=timeout_ms
-    )
+    command = dag_run(dialect, steps(dialect), ["out"], persist=persist, timeout_ms=timeout_ms)
     assert words(command) == expected
 
 
 def test_a_dag_sets_all_inputs_before_it_runs() -> None:
-    inputs = {"ids": ("INT64", (1, 8)), "mask": ("BOOL", (1, 8))}
-    assert words(dag_run(Dialect.MODELRUN, "m", inputs, ["out"])) == (
+    inputs = [Tensor("INT64", (1, 8)), Tensor("BOOL", (1, 8))]
+    request = Request(dialect=Dialect.MODELRUN, model="m", inputs=inputs, use_dag=True)
+    (command,) = request.commands(0)
+    (ids, mask), (out,) = request.keys(0)
+    told = words(command).replace(ids, "ids").replace(mask, "mask").replace(out, "out")
+    assert told == (
         "AI.DAGRUN |> AI.TENSORSET ids INT64 1 8 BLOB <tensor> "
         "|> AI.TENSORSET mask BOOL 1 8 BLOB <tensor> "
         "|> AI.MODELRUN m INPUTS ids mask OUTPUTS out |> AI.TENSORGET out BLOB"
@@ -99,7 +111,7 @@ def test_a_dag_sets_all_inputs_before_it_runs() -> None:
 @pytest.mark.parametrize("persist", [False, True])
 @pytest.mark.parametrize("dialect", Dialect)
 def test_every_key_that_a_dag_loads_is_set_up(dialect: Dialect, persist: bool) -> None:
-    command = dag_run(dialect, "m{t}", {"in{t}": ("FLOAT", IMAGE)}, ["out{t}"], persist=persist)
+    command = dag_run(dialect, steps(dialect), ["out{t}"], persist=persist)
     loaded = [command[command.index("LOAD") + 2]] if "LOAD" in command else []
     stored = [setup[1] for setup in dag_setup(dialect, ["out{t}"], persist=persist)]
     assert stored == loaded

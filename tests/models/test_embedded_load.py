@@ -103,9 +103,12 @@ def test_a_dag_answers_as_the_three_commands_do(
     for command in dag_setup(dialect, ["out"], persist=persist):
         assert send(client, command) == b"OK"
     before = set(client.keys())
-    command = dag_run(
-        dialect, "m", {"in": ("FLOAT", SHAPE)}, ["out"], persist=persist, timeout_ms=60_000
-    )
+    steps = [
+        tensor_set("in", "FLOAT", SHAPE),
+        model_run(dialect, "m", ["in"], ["out"]),
+        tensor_get("out"),
+    ]
+    command = dag_run(dialect, steps, ["out"], persist=persist, timeout_ms=60_000)
     stored, ran, output = send(client, command, images)
     assert (stored, ran) == (b"OK", b"OK")
     assert close(output, expected)

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.protocols.address import HttpAddress, ServerAddress
 from aibench_fast.protocols.tls import TlsSettings
 
 _EXPIRED = 10
 _WRONG_NAMES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+_NOT_SPOKEN = "what answers there speaks none; leave it out, or correct the port"
 _CERTIFICATE_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
 
 
@@ -52,13 +54,9 @@ def connected(
     if protocols:
         made.set_alpn_protocols(protocols)
     plain = socket.create_connection((host, port), timeout_s)
-    try:
-        return made.wrap_socket(
-            plain, server_hostname=settings.server_name or host, suppress_ragged_eofs=False
-        )
-    except BaseException:
-        plain.close()
-        raise
+    return made.wrap_socket(  # which closes it where that fails
+        plain, server_hostname=settings.server_name or host, suppress_ragged_eofs=False
+    )
 
 
 class _EncryptedKey(Exception):
@@ -84,11 +82,9 @@ def _why_no_pair(error: Exception) -> str:
     return "they are not a certificate and its key, as PEM"
 
 
-def not_spoken(address: object) -> str:
-    """Return the message for a server that does not speak TLS."""
-    return (
-        f"no TLS with {address}: what answers there speaks none; leave it out, or correct the port"
-    )
+def not_spoken(address: ServerAddress) -> ServerError:
+    """Return the error for a server that does not speak TLS."""
+    return ServerError(f"no TLS with {address}: {_NOT_SPOKEN}")
 
 
 ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -105,38 +101,37 @@ def wanted_certificate(settings: TlsSettings | None) -> str:
     return "; if it wants a client certificate, give `certificate` and `key`"
 
 
-def explained(address: object, error: ssl.SSLError | TimeoutError, name: str) -> ServerError:
-    """Return why a handshake failed, and what to do; `name` is the one that was expected."""
-    where = f"no TLS with {address}"
+def explained(
+    address: ServerAddress | HttpAddress, error: ssl.SSLError | TimeoutError
+) -> ServerError:
+    """Return why a handshake failed, and what to do."""
+    return ServerError(f"no TLS with {address}: {_why(address, error)}")
+
+
+def _why(address: ServerAddress | HttpAddress, error: ssl.SSLError | TimeoutError) -> str:
     if isinstance(error, TimeoutError):
-        return ServerError(
-            f"{where}: nothing within the time allowed; does it speak TLS on that port?"
-        )
+        return "nothing within the time allowed; does it speak TLS on that port?"
     if isinstance(error, ssl.SSLCertVerificationError):
-        words = error.verify_message
         if error.verify_code == _EXPIRED:
-            return ServerError(f"{where}: the server's certificate has expired; renew it")
+            return "the server's certificate has expired; renew it"
         if error.verify_code in _WRONG_NAMES:
-            return ServerError(
-                f"{where}: the server's certificate is not for {name}; connect by a name that it "
-                "is for, or give `server_name`"
+            name = (address.tls and address.tls.server_name) or address.host
+            return (
+                f"the server's certificate is not for {name}; connect by a name that it is for, or "
+                "give `server_name`"
             )
-        return ServerError(
-            f"{where}: the server's certificate is not trusted ({words}); give its authority's by "
-            "`ca_file`"
+        return (
+            f"the server's certificate is not trusted ({error.verify_message}); give its "
+            "authority's by `ca_file`"
         )
     reason = error.reason or ""
     # A server that speaks none, as Triton, may just cut the connection, which older Pythons report
     # as an end that was said.
     if isinstance(error, ENDS) or any(one in reason for one in _NOT_TLS):
-        return ServerError(not_spoken(address))
+        return _NOT_SPOKEN
     if wants_certificate(error):
-        return ServerError(
-            f"{where}: the server wants a certificate of ours that it trusts; give `certificate` "
-            "and `key`"
-        )
-    words = reason.replace("_", " ").lower() or str(error)
-    return ServerError(f"{where}: {words}")
+        return "the server wants a certificate of ours that it trusts; give `certificate` and `key`"
+    return reason.replace("_", " ").lower() or str(error)
 
 
 def wants_certificate(error: OSError) -> bool:

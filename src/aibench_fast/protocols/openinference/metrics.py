@@ -158,7 +158,7 @@ def _fetched(address: HttpAddress) -> str:
         try:
             connection.connect()
         except ssl.SSLError as error:
-            raise handshake.explained(address, error, address.host) from error
+            raise handshake.explained(address, error) from error
         try:
             reply = connection.exchange(open_head(address, "GET", "") + end_of_head(), MAX_BYTES)
         except TooLarge as error:

@@ -32,7 +32,7 @@ def connected(
 def unreachable(address: HttpAddress, error: OSError) -> ServerError:
     """Return why no connection could be made, and what to do."""
     if address.tls and isinstance(error, ssl.SSLError):
-        return handshake.explained(address, error, address.tls.server_name or address.host)
+        return handshake.explained(address, error)
     return ServerError(
         f"no server answers at {address}: {reason(error)}; start one, or correct `url`"
     )

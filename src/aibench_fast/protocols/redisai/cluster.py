@@ -10,7 +10,7 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -206,7 +206,7 @@ class Place(NamedTuple):
         return [["ASKING"], [*command]] if self.asking else [[*command]]
 
 
-class SlotQuestions(AbstractContextManager["SlotQuestions"]):
+class SlotQuestions(ExitStack):
     """Asks for keys of one slot, and follows MOVED and ASK as a run's workers do.
 
     Without a cluster there is but the one server. The connections to other nodes are closed at the
@@ -218,9 +218,11 @@ class SlotQuestions(AbstractContextManager["SlotQuestions"]):
         home: Connection,
         cluster: RedisCluster | None,
         patience_s: float = REPLY_TIMEOUT_S,
-        try_again_for_s: float = TRY_AGAIN_FOR_S,
+        *,
+        tries_again: bool = True,
     ) -> None:
         """Ask first on `home`, which is the caller's to close."""
+        super().__init__()
         self.place = Place(home)
         """Where the last question was answered."""
         self.is_moving = False
@@ -228,13 +230,8 @@ class SlotQuestions(AbstractContextManager["SlotQuestions"]):
         self.cluster = cluster
         self._home = home
         self._patience_s = patience_s
-        self._try_again_for_s = try_again_for_s
+        self._tries_again = tries_again
         self._others: dict[ServerAddress, Connection] = {}
-        self._stack = ExitStack()
-
-    def __exit__(self, *_: object) -> None:
-        """Close the connections to other nodes."""
-        self._stack.close()
 
     def be_patient(self, patience_s: float) -> None:
         """Wait for replies no longer than that from now on."""
@@ -260,7 +257,7 @@ class SlotQuestions(AbstractContextManager["SlotQuestions"]):
 
     def ask(self, command: Sequence[Any], *, skim: bool = False) -> Any:
         """Ask one question; an error reply that cannot be followed is returned as a Refusal."""
-        until_s = time.monotonic() + self._try_again_for_s
+        until_s = time.monotonic() + TRY_AGAIN_FOR_S * self._tries_again
         place, redirects = Place(self._home), 0
         while True:
             self.place = place
@@ -281,7 +278,7 @@ class SlotQuestions(AbstractContextManager["SlotQuestions"]):
         sender = self.place.connection.address
         node = cluster.node(host, int(port), sender)
         if node not in self._others:
-            self._others[node] = self._stack.enter_context(Connection(node, self._patience_s))
+            self._others[node] = self.enter_context(Connection(node, self._patience_s))
         if word == "ASK":
             self.is_moving = True
         else:

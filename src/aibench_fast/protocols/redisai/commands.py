@@ -4,7 +4,7 @@ Where a tensor's bytes belong, a list holds TENSOR_BLOB, so that a client can fo
 and send the bytes from where they lie.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum, StrEnum
 from typing import Literal
 
@@ -85,20 +85,17 @@ def dag_setup(dialect: Dialect, outputs: Sequence[str], *, persist: bool) -> lis
 
 def dag_run(
     dialect: Dialect,
-    model: str,
-    inputs: Mapping[str, tuple[str, Sequence[int]]],
+    steps: Sequence[Command],
     outputs: Sequence[str],
-    fetched: Sequence[str] | None = None,
     *,
     persist: bool = False,
     timeout_ms: int | None = None,
 ) -> Command:
-    """Set tensors, run a model on them and get the result, in one command with an array of replies.
+    """Run commands as one, which is answered by an array of their replies.
 
-    `inputs` are dtype and shape by key, and `outputs` keys, in the model's order; those of the
-    latter that are `fetched` are answered, by default all. The tensors exist within the command
-    alone, but for the outputs where `persist` is set. `timeout_ms` holds for the whole command: a
-    step of a DAG has none of its own.
+    `outputs` are the keys that the model writes. Tensors exist within the command alone, but for
+    the outputs where `persist` is set. `timeout_ms` holds for the whole command: a step of a DAG
+    has none of its own.
     """
     # DAGEXECUTE wants LOAD, PERSIST or ROUTING, and what ROUTING is called changed between 1.2.3
     # and 1.2.4. Loading a stored tensor of one value works in all of them, copies nothing, writes
@@ -110,17 +107,7 @@ def dag_run(
         options = ["LOAD", 1, _anchor(outputs[0])]
     if timeout_ms is not None:
         options += ["TIMEOUT", timeout_ms]
-    return [
-        dialect.dag_command,
-        *options,
-        *(word for key, spec in inputs.items() for word in ("|>", *tensor_set(key, *spec))),
-        *("|>", *model_run(dialect, model, [*inputs], outputs)),
-        *(
-            word
-            for key in (outputs if fetched is None else fetched)
-            for word in ("|>", *tensor_get(key))
-        ),
-    ]
+    return [dialect.dag_command, *options, *(word for step in steps for word in ("|>", *step))]
 
 
 def model_set(

@@ -20,6 +20,7 @@ from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Command, Dialect, encode
 from aibench_fast.protocols.redisai.replies import BrokenReply, Refusal, ReplyReader, shown_reply
+from aibench_fast.protocols.tls import TlsSettings
 
 Reply = TypeVar("Reply")
 
@@ -71,27 +72,24 @@ class Connection(AbstractContextManager["Connection"]):
         self._patience_s = patience_s
         self._allowed_s = patience_s
         """The timeout of the newest question, in seconds."""
-        self._until_s = time.monotonic() + patience_s
+        self._until_s = 0.0
         """When that answer has to be whole."""
         self._replies = ReplyReader(self._receive)
         self._socket = _connected(address, min(CONNECT_TIMEOUT_S, patience_s))
         try:
-            if login := log_in_command(address):
-                self.call(*login)
+            for command in log_in_commands(address):
+                self.call(*command)
             if (pong := self.call("PING")) != b"PONG":
-                raise self._not_understood("PING", text(pong).encode())
+                raise self._not_understood("PING", BrokenReply(text(pong).encode()))
             self.peer = "" if address.socket else str(self._socket.getpeername()[0])
             """The server's numeric address; empty for a unix socket."""
-        except ServerError as error:
+        except BaseException as error:
             self.close()
-            stuck = isinstance(error.__cause__, TimeoutError)
-            if self.is_spoilt and not stuck and _wants_tls(address, patience_s):
+            is_stuck = isinstance(error.__cause__, TimeoutError)
+            if self.is_spoilt and not is_stuck and _wants_tls(address, patience_s):
                 raise ServerError(
                     f"the server at {address} speaks TLS: give `tls`, or rediss:// as its `url`"
                 ) from error
-            raise
-        except BaseException:
-            self.close()
             raise
 
     def __exit__(self, *_: object) -> None:
@@ -155,7 +153,7 @@ class Connection(AbstractContextManager["Connection"]):
 
     def _send(self, name: str, request: bytes, patience_s: float | None = None) -> None:
         """Ask; the answer has so long from now on to be whole, or as long as any other."""
-        self._allowed_s = self._patience_s if patience_s is None else patience_s
+        self._allowed_s = left_s = self._patience_s if patience_s is None else patience_s
         try:
             self._socket.settimeout(self._allowed_s)
             self._socket.sendall(request)
@@ -164,9 +162,8 @@ class Connection(AbstractContextManager["Connection"]):
         except OSError as error:
             # The server may have refused what it did not read, or say why by a TLS alert.
             self._unsent = error
-            self._until_s = time.monotonic() + min(LATE_ANSWER_S, self._allowed_s)
-        else:
-            self._until_s = time.monotonic() + self._allowed_s
+            left_s = min(LATE_ANSWER_S, left_s)
+        self._until_s = time.monotonic() + left_s
 
     def _read(self, name: str, read: Callable[[], Reply]) -> Reply:
         """Return what `read` makes of the answer to a question, by what `_receive` gives it."""
@@ -174,28 +171,13 @@ class Connection(AbstractContextManager["Connection"]):
             reply = read()
             if self._unsent and not isinstance(reply, Refusal):
                 raise self._unsent
-            self.is_spoilt = self.is_spoilt or self._unsent is not None
-            return reply
-        except ssl.SSLError as error:
-            raise self._ended(name, error) from error
-        except OSError as error:
-            lost = self._unsent or error
+        except (OSError, EOFError) as error:
+            lost = error if isinstance(error, ssl.SSLError) else self._unsent or error
             raise self._ended(name, lost) from lost
-        except EOFError as error:
-            if self._unsent:
-                raise self._ended(name, self._unsent) from self._unsent
-            self.is_spoilt = True
-            raise ConnectionClosed(
-                f"the server at {self.address} closed the connection at {name}{self._hint()}"
-            ) from error
         except BrokenReply as error:
-            if not error.excess:
-                raise self._not_understood(name, error.shown) from error
-            self.is_spoilt = True
-            raise ServerError(
-                f"the server at {self.address} answered {name} with {error.excess}: is it the "
-                "server that you mean?"
-            ) from error
+            raise self._not_understood(name, error) from error
+        self.is_spoilt = self.is_spoilt or self._unsent is not None
+        return reply
 
     def _receive(self) -> bytes:
         """Some bytes of the answer; OSError, and EOFError at the end of the connection."""
@@ -209,25 +191,32 @@ class Connection(AbstractContextManager["Connection"]):
         self._has_answered = True
         return data
 
-    def _hint(self) -> str:
-        return "" if self._has_answered else handshake.wanted_certificate(self.address.tls)
-
-    def _ended(self, name: str, error: OSError) -> ServerError:
+    def _ended(self, name: str, error: OSError | EOFError) -> ServerError:
         self.is_spoilt = True
+        hint = "" if self._has_answered else handshake.wanted_certificate(self.address.tls)
+        if isinstance(error, EOFError):
+            return ConnectionClosed(
+                f"the server at {self.address} closed the connection at {name}{hint}"
+            )
         if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
-            return handshake.explained(self.address, error, self.address.host)
+            return handshake.explained(self.address, error)
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
                 f"{self._allowed_s:g} s; is it busy or stuck?"
             )
         return ConnectionClosed(
-            f"the connection to {self.address} was lost at {name}: {_words(error)}{self._hint()}"
+            f"the connection to {self.address} was lost at {name}: {_words(error)}{hint}"
         )
 
-    def _not_understood(self, name: str, data: bytes = b"") -> ServerError:
+    def _not_understood(self, name: str, reply: BrokenReply) -> ServerError:
         self.is_spoilt = True
-        shown = f" with {shown_reply(data)}" if data else ""
+        if reply.excess:
+            return ServerError(
+                f"the server at {self.address} answered {name} with {reply.excess}: is it the "
+                "server that you mean?"
+            )
+        shown = f" with {shown_reply(reply.shown)}" if reply.shown else ""
         return ServerError(
             f"what answers at {self.address} is not a Redis server: it answered {name}{shown}"
         )
@@ -237,7 +226,9 @@ def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
     try:
         if address.socket:
             return _over_unix_socket(address.socket, timeout_s)
-        return _over_tcp(address, timeout_s)
+        if address.tls:
+            return _over_tls(address, address.tls, timeout_s)
+        return socket.create_connection((address.host, address.port), timeout_s)
     except socket.gaierror as error:
         raise ServerError(
             f"no server answers at {address}: there is no host {address.host} "
@@ -252,33 +243,29 @@ def _connected(address: ServerAddress, timeout_s: float) -> socket.socket:
 
 def _over_unix_socket(path: Path, timeout_s: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(timeout_s)
     try:
+        connection.settimeout(timeout_s)
         connection.connect(str(path))
-    except PermissionError as error:
-        connection.close()
-        raise ServerError(
-            f"no permission for the unix socket {path}: it takes the right to write to it, and to "
-            "search its folders; ask the server's owner (unixsocketperm)"
-        ) from error
     except BaseException as error:
         connection.close()
+        if isinstance(error, PermissionError):
+            raise ServerError(
+                f"no permission for the unix socket {path}: it takes the right to write to it, and "
+                "to search its folders; ask the server's owner (unixsocketperm)"
+            ) from error
         if isinstance(error, ConnectionRefusedError) and not path.is_socket():
             raise ServerError(f"{path} is not a unix socket: is `socket` right?") from error
         raise
     return connection
 
 
-def _over_tcp(address: ServerAddress, timeout_s: float) -> socket.socket:
-    if address.tls is None:
-        return socket.create_connection((address.host, address.port), timeout_s)
+def _over_tls(address: ServerAddress, tls: TlsSettings, timeout_s: float) -> socket.socket:
     try:
-        return handshake.connected(address.host, address.port, address.tls, timeout_s)
+        return handshake.connected(address.host, address.port, tls, timeout_s)
     except (ssl.SSLError, TimeoutError) as error:
         if isinstance(error, TimeoutError) and _is_plain(address, timeout_s):
-            raise ServerError(handshake.not_spoken(address)) from error
-        name = address.tls.server_name or address.host
-        raise handshake.explained(address, error, name) from error
+            raise handshake.not_spoken(address) from error
+        raise handshake.explained(address, error) from error
 
 
 def _wants_tls(address: ServerAddress, patience_s: float) -> bool:
@@ -312,12 +299,12 @@ def _name(command: Sequence[Any]) -> str:
     return " ".join(words) if words[0] in _WITH_SUBCOMMANDS else words[0]
 
 
-def log_in_command(address: ServerAddress) -> Command | None:
-    """Return the command that a connection of our own begins with; None without a password."""
+def log_in_commands(address: ServerAddress) -> list[Command]:
+    """Return the commands that a connection of our own begins with: none without a password."""
     if address.password is None:
-        return None
+        return []
     who = [] if address.user is None else [address.user]
-    return ["AUTH", *who, address.password]
+    return [["AUTH", *who, address.password]]
 
 
 def known_commands(connection: Connection, names: Iterable[str]) -> frozenset[str] | None:

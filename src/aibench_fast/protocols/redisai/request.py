@@ -139,35 +139,24 @@ class Request:
 
     def run(self, worker: int) -> commands.Command:
         """Return the command that runs the model on the tensors that were set before."""
-        sources, targets = self.keys(worker)
-        return commands.model_run(self.dialect, self.model_key, sources, targets, self.timeout_ms)
+        timeout_ms = None if self.use_dag else self.timeout_ms
+        return commands.model_run(self.dialect, self.model_key, *self.keys(worker), timeout_ms)
 
     def commands(self, worker: int) -> list[commands.Command]:
         """Return the commands of a worker's request; TENSOR_BLOB stands for a tensor's bytes."""
         sources, targets = self.keys(worker)
-        if self.use_dag:
-            return [
-                commands.dag_run(
-                    self.dialect,
-                    self.model_key,
-                    {
-                        key: (one.dtype, one.shape)
-                        for key, one in zip(sources, self.inputs, strict=True)
-                    },
-                    targets,
-                    self.fetched_keys(worker),
-                    persist=self.persist,
-                    timeout_ms=self.timeout_ms,
-                )
-            ]
-        return [
-            *(
-                commands.tensor_set(key, one.dtype, one.shape)
-                for key, one in zip(sources, self.inputs, strict=True)
-            ),
+        inputs = zip(sources, self.inputs, strict=True)
+        steps = [
+            *(commands.tensor_set(key, one.dtype, one.shape) for key, one in inputs),
             self.run(worker),
             *map(commands.tensor_get, self.fetched_keys(worker)),
         ]
+        if not self.use_dag:
+            return steps
+        dag = commands.dag_run(
+            self.dialect, steps, targets, persist=self.persist, timeout_ms=self.timeout_ms
+        )
+        return [dag]
 
     def texts(self, worker: int, *, asking: bool = False) -> list[bytes]:
         """Return the bytes before, between and after the tensors of a worker's request, by RESP.

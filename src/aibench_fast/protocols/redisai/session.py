@@ -11,7 +11,7 @@ from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.protocol import KindSpec
 from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions, read_cluster
 from aibench_fast.protocols.redisai.commands import bulk_length, encode
-from aibench_fast.protocols.redisai.connection import Connection, log_in_command
+from aibench_fast.protocols.redisai.connection import Connection, log_in_commands
 from aibench_fast.protocols.redisai.model import most_waiting
 from aibench_fast.protocols.redisai.request import STRING_DTYPE, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
@@ -59,8 +59,7 @@ class RedisAiSession(Session):
 
     def greeting(self, *, asking: bool = False) -> list[bytes]:
         """Return the first commands of a connection: a log-in, and in a cluster a probe."""
-        command = log_in_command(self._address)
-        login = [] if command is None else encode(command)
+        login = [text for one in log_in_commands(self._address) for text in encode(one)]
         return login + (self.requests[0].probe(asking=asking) if self._cluster else [])
 
     def label(self, model: str) -> str:

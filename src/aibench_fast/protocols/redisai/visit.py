@@ -200,7 +200,7 @@ def leave(
     try:
         with (
             Connection(address, patience_s) as connection,
-            SlotQuestions(connection, cluster, patience_s, try_again_for_s=0) as questions,
+            SlotQuestions(connection, cluster, patience_s, tries_again=False) as questions,
         ):
             for first in range(0, len(keys), DELETED_AT_ONCE):
                 _delete(questions, keys[first : first + DELETED_AT_ONCE])

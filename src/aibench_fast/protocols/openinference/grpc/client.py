@@ -255,7 +255,7 @@ def _peer_of(address: HttpAddress, timeout_s: float) -> str:
             ) from error
         except OSError as error:
             if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
-                raise handshake.explained(address, error, address.host) from error
+                raise handshake.explained(address, error) from error
             answer = b""
     if is_http2(answer):
         return peer

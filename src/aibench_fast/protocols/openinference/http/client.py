@@ -109,7 +109,7 @@ class HttpClient:
             hint = "" if self._has_answered else handshake.wanted_certificate(address.tls)
             return ServerError(f"{address} closed the connection at {asked}{hint}")
         if isinstance(error, ssl.SSLError):
-            return handshake.explained(address, error, address.host)
+            return handshake.explained(address, error)
         if (there := scheme_there(address)) not in (None, "http"):
             return ServerError(f"{address} {spoken(address, there)}")
         return ServerError(
