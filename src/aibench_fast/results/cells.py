@@ -52,18 +52,14 @@ def batching_doubts(records: Iterable[RunRecord]) -> list[str]:
         elif len(unknown) > 1:
             together += unknown
     return [
-        f"{_named(unknown)}, so {what}"
+        f"{unknown[0].path.name}{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}: the "
+        f"model's auto-batching is not known (-1), so {what}"
         for unknown, what in (
             (apart, "they are kept apart from those of the same settings that say it"),
             (together, "runs of models with different BATCHSIZEs may be taken together"),
         )
         if unknown
     ]
-
-
-def _named(runs: Sequence[RunRecord]) -> str:
-    others = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-    return f"{runs[0].path.name}{others}: the model's auto-batching is not known (-1)"
 
 
 def setting_of(cell: Cell) -> Cell:

@@ -13,7 +13,7 @@ The keys of a `group`, a nested dataclass, are in the object around it: the JSON
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from functools import cache
 from itertools import count
@@ -253,10 +253,15 @@ def leaves(kind: Any) -> tuple[Leaf, ...]:
         Leaf((name,), hints(kind)[name], declared, _owner(kind, name), is_computed=False)
         for name, declared in declared_fields(kind).items()
     ]
+    getters = {name: getattr(getattr(kind, name, None), "fget", None) for name in dir(kind)}
     own += [
-        Leaf((name,), hints(getter)["return"], declared, _owner(kind, name), is_computed=True)
-        for name, getter, declared in _getters(kind)
-    ]
+        Leaf(
+            (name,), hints(getter)["return"], getattr(getter, _DECLARED), _owner(kind, name),
+            is_computed=True,
+        )
+        for name, getter in getters.items()
+        if hasattr(getter, _DECLARED)
+    ]  # fmt: skip
     ordered = [leaf for one in sorted(own, key=place) for leaf in one.inner]
     for key, after in here.moved.items():
         keys = [one.declared.key for one in ordered]
@@ -264,13 +269,6 @@ def leaves(kind: Any) -> tuple[Leaf, ...]:
         keys.remove(key)
         ordered.insert(keys.index(after) + 1, leaf)
     return tuple(ordered)
-
-
-def _getters(kind: Any) -> Iterator[tuple[str, Any, Declared]]:
-    for name in dir(kind):
-        getter = getattr(getattr(kind, name, None), "fget", None)
-        if hasattr(getter, _DECLARED):
-            yield name, getter, getattr(getter, _DECLARED)
 
 
 def _owner(kind: Any, name: str) -> Any:

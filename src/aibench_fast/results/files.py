@@ -47,10 +47,6 @@ _SETUP_FACTS = (
 )  # fmt: skip
 
 
-_OF_STREAMS = ("streams", "lengths")
-"""The settings of a cell that tensors do not have."""
-
-
 class Cell(NamedTuple):
     """The settings that a sweep varies. Runs of one cell are repeats."""
 
@@ -79,15 +75,14 @@ class Cell(NamedTuple):
 
     @property
     def values(self) -> dict[str, Any]:
-        """Return the settings by name, those that do not apply as None.
-
-        `streams` and `lengths` are among them only if they are set.
+        """Return the settings by name; those that tensors have alone are None of streams of tokens,
+        and `streams` and `lengths` are among them only if they are set.
         """
-        values = {name: value for name, value in self._asdict().items() if name not in _OF_STREAMS}
-        if not self.streams:
-            return values
-        own = {name: getattr(self, name) for name in _OF_STREAMS if getattr(self, name)}
-        return values | {"autobatching": None, "batch_size": None} | own
+        values = self._asdict()
+        if self.streams:
+            values |= {"autobatching": None, "batch_size": None}
+        own = ("streams", "lengths")
+        return {name: one for name, one in values.items() if one or name not in own}
 
     def __str__(self) -> str:
         """Return the whole cell in words."""
@@ -249,9 +244,8 @@ class TimelinePoint:
     failed: int
     """Requests that failed in this period; 0 if unknown."""
     quantiles_ms: Mapping[str, float]
-    """q50, q90, q95, q99, q99999 of the latencies measured in the period; empty without any.
-
-    Before format 1.1 of all latencies measured up to the period's end.
+    """q50, q90, q95, q99, q99999 of the latencies measured in the period; empty without any. Before
+    format 1.1 of all latencies measured up to the period's end.
     """
     is_partial: bool = False
     """Whether there was load in only a part of it, so that its rate is not the load's."""

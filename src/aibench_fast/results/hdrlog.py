@@ -24,19 +24,19 @@ class HdrLog:
 
     def append(self, interval: IntervalLatencies) -> None:
         """Write one reporting period, which is in the file then; the first one is the start."""
+        begin_unix_s, lines = interval.start_unix_s, []
         if self._start_unix_s is None:
-            self._start_unix_s = interval.start_unix_s
-            self._write(f"#[Histogram log format version {FORMAT_VERSION}]")
-            self._write("#[aibench-fast: measured latencies, values in microseconds]")
-            start = datetime.fromtimestamp(interval.start_unix_s, UTC).isoformat(" ", "seconds")
-            self._write(f"#[StartTime: {interval.start_unix_s:.3f} (seconds since epoch), {start}]")
-            self._write(LEGEND)
-        self._write(
-            f"{interval.start_unix_s - self._start_unix_s:.3f},"
-            f"{interval.end_unix_s - interval.start_unix_s:.3f},"
+            self._start_unix_s = begin_unix_s
+            start = datetime.fromtimestamp(begin_unix_s, UTC).isoformat(" ", "seconds")
+            lines = [
+                f"#[Histogram log format version {FORMAT_VERSION}]",
+                "#[aibench-fast: measured latencies, values in microseconds]",
+                f"#[StartTime: {begin_unix_s:.3f} (seconds since epoch), {start}]",
+                LEGEND,
+            ]
+        lines.append(
+            f"{begin_unix_s - self._start_unix_s:.3f},{interval.end_unix_s - begin_unix_s:.3f},"
             f"{interval.latencies.max_ms:.3f},{interval.latencies.encode()}"
         )
+        self._file.writelines(f"{line}\n".encode() for line in lines)
         self._file.flush()
-
-    def _write(self, line: str) -> None:
-        self._file.write(f"{line}\n".encode())

@@ -261,19 +261,16 @@ def _to_json(read: ReadFile) -> tuple[str, str]:
 
 def _from_json(path: Path, values: dict[str, Any], facts: Mapping[str, Any]) -> ReadFile:
     search, record = values.pop("search", None), values.pop("record", None)
+    if record:
+        server, failures = record["server"], record["failures"]
+        record |= {
+            "cell": Cell(*record["cell"]),
+            "server": server and ServerFacts(*server),
+            "server_use": ServerUse(*record["server_use"]),
+            "failures": {kind: (count, first) for kind, (count, first) in failures.items()},
+        }
     return ReadFile(
         **values,
         search=search and Search.from_json(search),
-        record=record and _record(path, record, facts),
+        record=record and RunRecord(path=path, facts=facts, **record),
     )
-
-
-def _record(path: Path, values: dict[str, Any], facts: Mapping[str, Any]) -> RunRecord:
-    server = values["server"]
-    values |= {
-        "cell": Cell(*values["cell"]),
-        "server": server and ServerFacts(*server),
-        "server_use": ServerUse(*values["server_use"]),
-        "failures": {kind: (count, first) for kind, (count, first) in values["failures"].items()},
-    }
-    return RunRecord(path=path, facts=facts, **values)

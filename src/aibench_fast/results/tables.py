@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.cells import by_cell, by_server
-from aibench_fast.results.files import Cell, RunDetails, RunRecord
+from aibench_fast.results.files import Cell, RunRecord, read_details
 from aibench_fast.results.notation import NOT_AVAILABLE
 from aibench_fast.results.runfigures import FIGURES, P50, P99, THROUGHPUT, Figure, figures_of
 
@@ -23,7 +23,7 @@ SETTING_COLUMNS = {
     "batch_size": "Tensor-batching",
     "max_rps": "Limit (requests/s)",
 }
-"""Of tables by server: settings of a cell."""
+"""Of tables by server: the first settings of a cell."""
 BEST_RUN_NOTE = (
     "Using the Overall inferences/sec to decide which result is the best per test variation"
 )
@@ -165,15 +165,11 @@ def _grid(
 def _by_servers(records: Sequence[RunRecord]) -> list[Grid]:
     """Return the results of servers that have a name: a row for each setting, if there are any."""
     runs = by_server(run for run in records if not run.cell.streams)
-
-    def settings(cell: Cell) -> dict[str, float]:
-        return {name: getattr(cell, name) for name in SETTING_COLUMNS}
-
     grid = Grid(
         "By server: ",
         {f"{one.title} ({one.unit})": one for one in FIGURES},
         [*SETTING_COLUMNS.values()],
-        {cell: [*settings(cell).values()] for cell in sorted({cell for cell, _ in runs})},
+        {cell: cell[: len(SETTING_COLUMNS)] for cell in sorted({cell for cell, _ in runs})},
         {name: name for name in sorted({name for _, name in runs})},
         runs,
         lambda cell, name, figure: {
@@ -181,7 +177,7 @@ def _by_servers(records: Sequence[RunRecord]) -> list[Grid]:
             "server": name,
             "metric": figure.name,
             "unit": figure.unit,
-            **settings(cell),
+            **dict(zip(SETTING_COLUMNS, cell, strict=False)),
         },
     )
     return [grid] if runs else []
@@ -313,18 +309,14 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def format_server_stat(
-    records: Sequence[RunRecord], name: str, read: Callable[[RunRecord], RunDetails]
-) -> str:
-    """Return one server statistic of each cell's fastest run, from its last reporting period.
-
-    As aibench's redisai_produce_server_stats_results_table.py prints it. `read` returns a
-    run's details; only the fastest runs are asked for theirs. ConfigError if none can have one.
+def format_server_stat(records: Sequence[RunRecord], name: str) -> str:
+    """Return one server statistic of each cell's fastest run, from its last reporting period, as
+    aibench's redisai_produce_server_stats_results_table.py prints it; ConfigError if none has any.
     """
 
     def show(runs: Sequence[RunRecord]) -> str:
         fastest = max(runs, key=lambda run: run.inferences_per_s, default=None)
-        return (fastest and read(fastest).server_value(name)) or NOT_AVAILABLE
+        return (fastest and read_details(fastest.path).server_value(name)) or NOT_AVAILABLE
 
     if all(run.cell.streams for run in records):
         raise ConfigError(f"--server-stat {name}: servers of streams of tokens report none")

@@ -61,9 +61,7 @@ def _tables(options: argparse.Namespace) -> int:
     note_mixed(loaded)
     records = loaded.records
     if options.server_stat:
-        shown = tables.format_server_stat(
-            records, options.server_stat, lambda run: read_details(run.path)
-        )
+        shown = tables.format_server_stat(records, options.server_stat)
     else:
         shown = FORMATS[options.format](records, options.stat)
     print(shown, end="")
