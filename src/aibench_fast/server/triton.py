@@ -120,11 +120,21 @@ class TritonServer(Server):
         shutil.copy2(self._stub, backend)
 
     def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
-        folder = self._folder
-        self._write_models(folder)
+        self._write_models(self._folder)
         self.grpc_port = self.port + 1 if self._wanted_port else free_port()
         self.metrics_port = free_port()
-        options = [
+        program = self._package / "tritonserver" / "bin" / "tritonserver"
+        libraries = self._package.parent / "nvidia_pytriton.libs"
+        path = f"{libraries}:{sysconfig.get_config_var('LIBDIR')}"
+        return self._started(
+            ["sh", "-c", _WITH_LIFELINE, "sh", str(program), *self._options()],
+            stdin=lifeline,
+            env=os.environ | {"LD_LIBRARY_PATH": path},
+        )
+
+    def _options(self) -> list[str]:
+        folder = self._folder
+        return [
             f"--model-repository={folder / 'models'}",
             f"--backend-directory={folder / 'backends'}",
             f"--backend-config=python,shm-region-prefix-name={folder.name}",
@@ -135,14 +145,6 @@ class TritonServer(Server):
             f"--grpc-address={self.host}",
             f"--grpc-port={self.grpc_port}",
         ]
-        program = self._package / "tritonserver" / "bin" / "tritonserver"
-        libraries = self._package.parent / "nvidia_pytriton.libs"
-        path = f"{libraries}:{sysconfig.get_config_var('LIBDIR')}"
-        return self._started(
-            ["sh", "-c", _WITH_LIFELINE, "sh", str(program), *options],
-            stdin=lifeline,
-            env=os.environ | {"LD_LIBRARY_PATH": path},
-        )
 
     def _is_ready(self) -> bool:
         """Return whether its models and its metrics are ready; store its version.
