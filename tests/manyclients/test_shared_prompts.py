@@ -20,7 +20,7 @@ STREAM = whole(delta(content="a"), DONE)
 
 def test_every_file_is_the_one_of_the_client() -> None:
     own = DrawnPrompts((4, 9), None, Path("of-mix.json"))
-    mix = tuple(RequestKind(name, (body_input(None, own),)) for name in ("a", "b"))
+    mix = tuple(RequestKind(name, (body_input(None, drawn=own),)) for name in ("a", "b"))
     asked = RunConfig(file=None, url="http://h/v1/completions", mix=mix, extra_body=Path("e.json"))
     drawn = RunConfig(
         file=None, url="http://h/v1/completions", prompt_tokens=5, tokenizer=Path("t.json")

@@ -361,7 +361,7 @@ class RunConfig(ProtocolSettings):
             protocol = self.protocol
             one = body_input(
                 protocol.bodies,
-                protocol.drawn,
+                drawn=protocol.drawn,
                 is_json=protocol.bodies_are_json,
                 is_prompts=self.prompts is not None,
                 is_trace=self.trace is not None,

@@ -1,24 +1,15 @@
-"""Kinds of request: which model is asked, with which tensors, and how often; a mix of them."""
+"""Kinds of request: which model is asked, with which tensors, and how often."""
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aibench_fast import tensortype
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import read_text
-from aibench_fast.load.toml import check_keys, shown
-from aibench_fast.protocols.protocol import (
-    MAX_PROMPT_TOKENS,
-    DrawnPrompts,
-    InputSpec,
-    KindSpec,
-)
-from aibench_fast.protocols.settings import MAX_COUNT, check_range
+from aibench_fast.protocols.protocol import DrawnPrompts, InputSpec, KindSpec
 from aibench_fast.tensors import bodies, conversations, prompts, strings, tensorfile, trace
-from aibench_fast.units import bounds, described_range, number_range
+from aibench_fast.units import described_range
 
 MAX_KINDS = 64
 MAX_INPUTS = 14
@@ -32,14 +23,6 @@ MAX_GENERATED_TEXT_BYTES = 16 << 20
 """The same of strings, which take longer to make."""
 IMAGE_SHAPE = tensortype.image_shape()
 BODY_SHAPE = (1,)
-_INPUT_KEYS = {"name": str, "file": str, "shape": list, "dtype": str}
-_PROMPT_KEYS = {
-    "prompts": str, "prompt-tokens": (int, str), "output-tokens": (int, str), "tokenizer": str,
-}  # fmt: skip
-_REQUEST_KEYS = {
-    "model": str, "file": str, "shape": list, "dtype": str, "batch-size": int,
-    "weight": (int, float), "inputs": list, **_PROMPT_KEYS,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,20 +88,25 @@ class InputTensor:
 
         ConfigError if the file is not a tensor file.
         """
-        if self.is_trace and self.file is not None:
-            return len(trace.read(self.file))
-        if self.is_prompts and self.file is not None:
-            return len(conversations.read(self.file))
         if self.drawn is not None:
             return prompts.most_drawn(self.drawn.prompt_tokens)
-        if self.is_body:
-            return 1 if self.file is None else bodies.count(self.file)
         if self.file is None:
             most_bytes = MAX_GENERATED_TEXT_BYTES if self.is_strings else MAX_GENERATED_BYTES
-            return max(1, min(MAX_GENERATED_TENSORS, most_bytes // self.tensor_bytes))
+            generated = max(1, min(MAX_GENERATED_TENSORS, most_bytes // self.tensor_bytes))
+            return 1 if self.is_body else generated
+        if self.is_trace:
+            return len(trace.read(self.file))
+        if self.is_prompts:
+            return len(conversations.read(self.file))
+        if self.is_body:
+            return bodies.count(self.file)
         if self.is_strings:
             return len(strings.read(self.file, self.shape))
         return tensorfile.check(self.file, self.shape, self.dtype)
+
+
+body_input = partial(InputTensor, shape=BODY_SHAPE, dtype=tensortype.STRINGS, is_body=True)
+"""Makes the input of bodies, prompts or a trace of a file or a folder, or of drawn prompts."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +154,7 @@ class RequestKind:
     @property
     def spec(self) -> KindSpec:
         """Return the kind as a protocol knows it."""
-        inputs = [
-            InputSpec(one.name, tuple(one.shape), one.dtype, one.is_batched) for one in self.inputs
-        ]
+        inputs = [InputSpec(one.name, one.shape, one.dtype, one.is_batched) for one in self.inputs]
         return KindSpec(self.model, self.batch_size, inputs)
 
     @property
@@ -215,27 +201,6 @@ def _named(setting: str, where: str) -> str:
     return f"{where}{setting.replace('_', '-')}" if where else f"`{setting}`"
 
 
-def read_mix(file: Path) -> tuple[RequestKind, ...]:
-    """Read a TOML file of [[request]] tables; ConfigError names the one that is wrong, and how."""
-    try:
-        document = tomllib.loads(read_text(file))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read `mix` {file}: {error}") from error
-    tables = document.pop("request", None)
-    if document or not isinstance(tables, list) or not tables:
-        found = ", ".join(document) or "nothing"
-        raise ConfigError(f"`mix` {file} has to have [[request]] tables alone; it has {found}")
-    if len(tables) > MAX_KINDS:
-        raise ConfigError(f"`mix` {file} has {len(tables)} requests; there are at most {MAX_KINDS}")
-    kinds = []
-    for number, table in enumerate(tables, 1):
-        where = f"`mix` {file}, request {number}: "
-        kinds.append(_kind(table, where))
-        kinds[-1].check(where)
-    check_weights(kinds, f"`mix` {file}: ")
-    return tuple(kinds)
-
-
 def check_weights(kinds: Sequence[RequestKind], where: str) -> None:
     """ConfigError where the weights of a mix are so far apart that a kind would never be sent."""
     least, most = (pick(kinds, key=lambda kind: kind.weight) for pick in (min, max))
@@ -245,121 +210,3 @@ def check_weights(kinds: Sequence[RequestKind], where: str) -> None:
             f"({most.model}) are too far apart: the largest may be at most {MAX_WEIGHT_RATIO:g} "
             "times the smallest"
         )
-
-
-def _kind(table: Any, where: str) -> RequestKind:
-    check_keys(table, _REQUEST_KEYS, where)
-    if "model" not in table:
-        raise ConfigError(f"{where}model is missing")
-    several = table.get("inputs")
-    if any(key in table for key in _PROMPT_KEYS):
-        return _kind_of_prompts(table, where)
-    if several is None:
-        inputs = [table]
-    else:
-        own = [key for key in _INPUT_KEYS if key in table]
-        if own:
-            raise ConfigError(f"{where}{own[0]} beside inputs: each of them has its own")
-        for one in several:
-            check_keys(one, _INPUT_KEYS, f"{where}inputs: ")
-        inputs = several
-    return RequestKind(
-        model=table["model"],
-        inputs=tuple(_input(one, where) for one in inputs),
-        batch_size=table.get("batch-size", 1),
-        weight=float(table.get("weight", 1)),
-    )
-
-
-def _kind_of_prompts(table: Mapping[str, Any], where: str) -> RequestKind:
-    allowed = {*_PROMPT_KEYS, "model", "weight"}
-    if others := [key for key in table if key not in allowed]:
-        raise ConfigError(f"{where}{others[0]} with prompts: it is of tensors")
-    file, length = table.get("prompts"), table.get("prompt-tokens")
-    if (file is None) == (length is None):
-        raise ConfigError(f"{where}which prompts? give prompts or prompt-tokens")
-    drawn = None
-    if length is not None:
-        most, tokenizer = table.get("output-tokens"), table.get("tokenizer")
-        drawn = DrawnPrompts(
-            _bounds(length, f"{where}prompt-tokens", MAX_PROMPT_TOKENS),
-            None if most is None else _bounds(most, f"{where}output-tokens", MAX_COUNT),
-            None if tokenizer is None else Path(tokenizer),
-        )
-    elif found := [key for key in ("output-tokens", "tokenizer") if key in table]:
-        raise ConfigError(f"{where}{found[0]} with prompts: it is for drawn ones")
-    one = body_input(None if file is None else Path(file), drawn, is_prompts=drawn is None)
-    return RequestKind(table["model"], (one,), weight=float(table.get("weight", 1)))
-
-
-def _bounds(value: int | str, setting: str, most: int) -> tuple[int, int]:
-    try:
-        found = number_range(str(value))
-    except ValueError as error:
-        raise ConfigError(f"{setting}: {error}") from error
-    check_range(setting, found, most)
-    return bounds(found)
-
-
-def body_input(
-    file: Path | None,
-    drawn: DrawnPrompts | None,
-    *,
-    is_json: bool = False,
-    is_prompts: bool = False,
-    is_trace: bool = False,
-    tokenizer: Path | None = None,
-) -> InputTensor:
-    """Return the input of bodies, prompts or a trace of a file or a folder, or of drawn prompts."""
-    return InputTensor(
-        file,
-        BODY_SHAPE,
-        tensortype.STRINGS,
-        is_body=True,
-        is_json=is_json,
-        is_prompts=is_prompts,
-        is_trace=is_trace,
-        tokenizer=tokenizer,
-        drawn=drawn,
-    )
-
-
-def _input(table: Mapping[str, Any], where: str) -> InputTensor:
-    file, shape = table.get("file"), table.get("shape")
-    if file is None and shape is None:
-        raise ConfigError(f"{where}which tensors? give file, or shape for generated ones")
-    if shape is not None and not all(type(one) is int for one in shape):
-        raise ConfigError(f"{where}shape {shown(shape)}: it has to be whole numbers")
-    return InputTensor(
-        file=None if file is None else Path(file),
-        shape=IMAGE_SHAPE if shape is None else tuple(shape),
-        dtype=tensortype.canonical(str(table.get("dtype", "FLOAT"))),
-        name=table.get("name"),
-    )
-
-
-def read_input(words: str) -> InputTensor:
-    """Read NAME:DTYPE:SHAPE[=FILE], such as `ids:INT64:128=ids.bin`.
-
-    ConfigError where it is something else.
-    """
-    spec, _, file = words.partition("=")
-    name, dtype, lengths = [*spec.split(":"), "", ""][:3]
-    try:
-        shape = tuple(int(length) for length in lengths.split(","))
-    except ValueError:
-        shape = ()
-    if not name or spec.count(":") != 2 or not shape:
-        raise ConfigError(
-            f"`inputs` {words!r}: write NAME:DTYPE:SHAPE, or with =FILE behind it, such as "
-            "ids:INT64:128=ids.bin"
-        )
-    one = InputTensor(Path(file) if file else None, shape, tensortype.canonical(dtype), name)
-    tensortype.check(one.shape, one.dtype, f"`inputs` {name}: ")
-    return one
-
-
-def described(kinds: Sequence[RequestKind]) -> str:
-    """Return the models of a mix, each once."""
-    models = ", ".join(dict.fromkeys(kind.model for kind in kinds))
-    return f"mix of {models}"

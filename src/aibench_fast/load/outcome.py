@@ -10,7 +10,6 @@ from typing import Any
 from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import server_warnings, warnings
-from aibench_fast.load.kinds import described
 from aibench_fast.load.readings import (
     NS_PER_S,
     Taken,
@@ -250,7 +249,8 @@ def described_arrivals(config: RunConfig) -> dict[str, Any] | None:
 
 def described_model(config: RunConfig) -> str:
     """Return the model as a result names it; of a mix all of them."""
-    return described(config.mix) if config.mix else config.model
+    models = dict.fromkeys(kind.model for kind in config.mix)
+    return f"mix of {', '.join(models)}" if config.mix else config.model
 
 
 def _batch_size(config: RunConfig) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from aibench_fast.cli.options.server import LoadedServers, is_tls
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import read_text
-from aibench_fast.load.toml import check_keys, shown
+from aibench_fast.load.mix import check_keys, shown
 from aibench_fast.studies.servers import EMBEDDED, NAME, NAME_RULE, check_protocol
 
 SERVERS = "server"

@@ -9,7 +9,8 @@ from aibench_fast.cli.options.server import LoadedServers
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
-from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
+from aibench_fast.load.kinds import IMAGE_SHAPE
+from aibench_fast.load.mix import read_input, read_mix
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import SharedMemory
