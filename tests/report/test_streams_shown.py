@@ -16,7 +16,7 @@ from resultfiles import changed, our_result, token_result, write
 import aibench_fast
 from aibench_fast.report.charts import charts
 from aibench_fast.report.content import gather
-from aibench_fast.report.text import format_live, format_repeats, format_summary
+from aibench_fast.report.text import format_repeats, format_summary, live_line
 from aibench_fast.results.figures import KindFigures
 from aibench_fast.results.folder import load
 from aibench_fast.results.repeats import Repeats
@@ -295,8 +295,8 @@ def test_every_time_and_rate_that_is_declared_has_a_name() -> None:
 
 def test_the_live_line_counts_requests_and_chunks() -> None:
     last = dataclasses.replace(token_result().intervals[-1], chunks=1234, requests=56)
-    assert format_live(last).startswith("56 requests, 1,234 chunks, ")
-    assert format_live(our_result().intervals[-1]).startswith("2,000 images, ")
+    assert live_line(last).startswith("56 requests, 1,234 chunks, ")
+    assert live_line(our_result().intervals[-1]).startswith("2,000 images, ")
 
 
 def test_a_histogram_that_cannot_be_read_is_named(cli: Cli, tmp_path: Path) -> None:

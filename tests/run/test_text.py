@@ -248,9 +248,9 @@ def test_what_the_servers_parts_are_of_is_told() -> None:
 def test_live_lines_are_as_the_golden_file() -> None:
     lines = [
         text.CSV_HEADER,
-        text.format_interval(Interval(1_596_741_778_590, 56, 55.9, 0.0, (0.0,) * 5)),
-        text.format_burn_in(BurnInComplete(100, 1)),
-        text.format_interval(
+        text.line_of(Interval(1_596_741_778_590, 56, 55.9, 0.0, (0.0,) * 5)),
+        text.line_of(BurnInComplete(100, 1)),
+        text.line_of(
             Interval(1_596_741_778_690, 115, 59.0, 57.4, (16.77, 17.86, 17.862, 18.98, 18.98))
         ),
     ]
@@ -258,9 +258,9 @@ def test_live_lines_are_as_the_golden_file() -> None:
 
 
 def test_the_line_while_prompts_are_drawn() -> None:
-    assert text.format_drawing(Drawing(300, 1200)) == "drawing prompts: 25%"
+    assert text.live_line(Drawing(300, 1200)) == "drawing prompts: 25%"
 
 
 def test_the_line_while_the_tensor_file_is_read() -> None:
-    line = text.format_digesting(Digesting(300, 1200))
+    line = text.live_line(Digesting(300, 1200))
     assert line == "reading the tensor file for its digest: 25%"

@@ -5,6 +5,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from aibench_fast.cli.output import note
 from aibench_fast.report import text
 from aibench_fast.results.events import (
     BurnInComplete,
-    Digesting,
-    Drawing,
     Formatting,
     Reading,
     Sample,
@@ -65,35 +64,17 @@ def _runs_shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
         yield _print_event
 
 
-def line_of(event: StudyEvent) -> str | None:
-    """Return the line that an event is in a file; None if it is none."""
-    match event:
-        case Started():
-            return text.CSV_HEADER
-        case Interval():
-            return text.format_interval(event)
-        case BurnInComplete():
-            return text.format_burn_in(event)
-        case Formatting(done=0):  # before it is done: how much memory tensors as JSON take
-            return text.format_formatting(event)
-        case SendingFile(done_bytes=0):
-            return text.format_sending(event)
-        case Waiting():
-            return text.format_waiting(event)
-    return None
-
-
 def _print_event(event: StudyEvent) -> None:
     if isinstance(event, Sample):
         _print_sample(event)
-    elif line := line_of(event):
+    elif line := text.line_of(event):
         is_figure = isinstance(event, Started | Interval | BurnInComplete)
         print(line, file=sys.stdout if is_figure else sys.stderr, flush=True)
 
 
 def print_preparing(event: StudyEvent) -> None:
     """Print once what takes time before a run: formatting, and sending files to clients."""
-    if isinstance(event, Formatting | SendingFile) and (line := line_of(event)):
+    if isinstance(event, Formatting | SendingFile) and (line := text.line_of(event)):
         print(line, file=sys.stderr, flush=True)
 
 
@@ -130,36 +111,19 @@ def _live_line() -> Iterator[StudyObserver]:
     from rich.live import Live
 
     with Live(console=Console(), transient=True, auto_refresh=False) as live:
-
-        def show(event: StudyEvent) -> None:
-            match event:
-                case SendingFile():
-                    print_preparing(event)
-                    live.update(text.format_sent(event), refresh=True)
-                case Interval():
-                    live.update(text.format_live(event), refresh=True)
-                case _:
-                    _show_on(live, event)
-
-        yield show
+        yield partial(_show_on, live)
 
 
 def _show_on(live: "Live", event: StudyEvent) -> None:
-    """Show what the live line and the live view have in common."""
+    print_preparing(event)
     match event:
-        case Digesting():
-            live.update(text.format_digesting(event), refresh=True)
-        case Drawing():
-            live.update(text.format_drawing(event), refresh=True)
-        case Formatting():
-            print_preparing(event)
-            live.update(text.format_formatted(event), refresh=True)
-        case BurnInComplete():
-            live.console.print(text.format_burn_in(event), highlight=False)
+        case BurnInComplete() | Waiting():
+            live.console.print(text.line_of(event), highlight=False)
         case Sample():
             _print_sample(event)
-        case Waiting():
-            live.console.print(text.format_waiting(event), highlight=False)
+        case _:
+            if line := text.live_line(event):
+                live.update(line, refresh=True)
 
 
 @contextmanager
@@ -173,11 +137,10 @@ def _live_view() -> Iterator[StudyObserver]:
         view = LiveView()
 
         def show(event: StudyEvent) -> None:
-            match event:
-                case Reading():
-                    drawn = view.updated(event, live.console.width, live.console.height)
-                    live.update(drawn, refresh=True)
-                case _:
-                    _show_on(live, event)
+            if isinstance(event, Reading):
+                drawn = view.updated(event, live.console.width, live.console.height)
+                live.update(drawn, refresh=True)
+            elif not isinstance(event, Interval):  # which the live line has of it
+                _show_on(live, event)
 
         yield show

@@ -27,6 +27,7 @@ from aibench_fast.report.searchcharts import search_charts
 from aibench_fast.report.servercharts import server_charts
 from aibench_fast.report.streamcharts import stream_charts
 from aibench_fast.results.files import Cell
+from aibench_fast.results.runfigures import P50, P99
 
 HEAT_ROW_HEIGHT = 34
 MAX_NUMBERED = 16
@@ -131,8 +132,8 @@ def _throughput(content: Content, panel: Panel) -> Chart:
             "workers": one.cell.workers,
             "series": panel.series[one.cell],
             **spread("rate", one.rates),
-            "p50": one.quantile_ms("q50"),
-            "p99": one.quantile_ms("q99"),
+            "p50": one.median(P50),
+            "p99": one.median(P99),
         }
         for one in content.drawn
         if one.cell in panel.series

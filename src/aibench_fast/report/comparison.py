@@ -9,6 +9,8 @@ from aibench_fast.results.compare import CONFIDENCE, Comparison, ComparisonRepor
 from aibench_fast.results.files import Cell
 from aibench_fast.results.notation import figure_text
 
+_FIGURES = ("a", "b", "runs_a", "runs_b", "ratio", "interval", "p", "corrected_p", "drift")
+
 
 def format_comparison(report: ComparisonReport, a: str, b: str) -> str:
     """Return all cells' figures with their verdicts; `a` and `b` name the sides."""
@@ -92,20 +94,9 @@ def comparison_json(report: ComparisonReport) -> dict[str, Any]:
         "leave_out_1_by_chance": report.by_chance,
         "comparisons": [
             one.cell.values
-            | {
-                "metric": one.metric.name,
-                "unit": one.metric.unit,
-                "a": one.a,
-                "b": one.b,
-                "runs_a": one.runs_a,
-                "runs_b": one.runs_b,
-                "ratio": one.ratio,
-                "interval": one.interval,
-                "p": one.p,
-                "corrected_p": one.corrected_p,
-                "drift": one.drift,
-                "verdict": str(one.verdict),
-            }
+            | {"metric": one.metric.name, "unit": one.metric.unit}
+            | {name: getattr(one, name) for name in _FIGURES}
+            | {"verdict": str(one.verdict)}
             for one in report.comparisons
         ],
         "only_a": [cell.values for cell in report.only_a],

@@ -54,13 +54,9 @@ class CellSummary:
         """The median of the runs' inferences a second."""
         return median(self.rates)
 
-    def quantile_ms(self, name: str) -> float | None:
-        """The median of the runs' latencies at q50, q95 or q99, in ms; None if no run has one."""
-        return known_median(run.quantile_ms(name) for run in self.runs)
-
-    def values(self, figure: Figure) -> list[float]:
-        """A figure of each run that has it."""
-        return figure.known(self.runs)
+    def median(self, figure: Figure) -> float | None:
+        """The median of the runs that have a figure; None if none has it."""
+        return median_of(figure, self.runs)
 
     @property
     def failed(self) -> int:
@@ -68,9 +64,9 @@ class CellSummary:
         return sum(run.failed for run in self.runs)
 
 
-def known_median(values: Iterable[float | None]) -> float | None:
-    """Return the median of those that are known; None without any."""
-    known = [value for value in values if value is not None]
+def median_of(figure: Figure, runs: Iterable[RunRecord]) -> float | None:
+    """Return the median of the runs that have a figure; None if none has it."""
+    known = figure.known(runs)
     return median(known) if known else None
 
 

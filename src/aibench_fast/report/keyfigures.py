@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from statistics import median
 
-from aibench_fast.report.content import CellSummary, Content, files_at, known_median
+from aibench_fast.report.content import CellSummary, Content, files_at, median_of
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
-from aibench_fast.results.runfigures import figures_of
+from aibench_fast.results.runfigures import P50, P99, figures_of
 from aibench_fast.results.search import UNITS
 
 STREAM_CARDS = ("tokens", "goodput", "ttft.p50", "ttft.p99", "tpot.p99", "gap.p99")
@@ -67,9 +67,8 @@ def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
     if any(run.stream for run in runs):
         yield from _of_streams(runs, at)
     else:
-        for name, shown in (("q50", "p50"), ("q99", "p99")):
-            ms = known_median(run.quantile_ms(name) for run in runs)
-            yield _known(shown, ms, ",.2f", "ms", at)
+        for figure in (P50, P99):
+            yield _known(figure.name, median_of(figure, runs), ",.2f", "ms", at)
     yield _failed(content)
 
 
@@ -79,7 +78,7 @@ def _of_streams(runs: Sequence[RunRecord], of: str) -> Iterator[KeyFigure]:
     for name in STREAM_CARDS:
         if figure := figures.get(name):
             title = f"{figure.title[0].upper()}{figure.title[1:]}"
-            yield _known(title, known_median(map(figure.value, runs)), ",.1f", figure.unit, of)
+            yield _known(title, median_of(figure, runs), ",.1f", figure.unit, of)
 
 
 def _of_cells(content: Content) -> Iterator[KeyFigure]:
@@ -100,9 +99,9 @@ def _of_tensors(cells: Sequence[CellSummary]) -> Iterator[KeyFigure]:
     fastest = max(cells, key=lambda one: one.rate)
     rate = f"{fastest.rate:,.1f}"
     yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
-    p99_ms, of = fastest.quantile_ms("q99"), "of a request, round trip included"
+    p99_ms, of = fastest.median(P99), "of a request, round trip included"
     yield _known("p99 at the highest throughput", p99_ms, ",.2f", "ms", of)
-    p50s = [(p50, str(one.cell)) for one in cells if (p50 := one.quantile_ms("q50")) is not None]
+    p50s = [(p50, str(one.cell)) for one in cells if (p50 := one.median(P50)) is not None]
     p50_ms, of = min(p50s, key=itemgetter(0), default=(None, "no run reports it"))
     yield _known("Lowest p50", p50_ms, ",.2f", "ms", of)
 

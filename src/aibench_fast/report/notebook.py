@@ -15,7 +15,7 @@ from aibench_fast.results.folder import Loaded
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notation import figure_text
 from aibench_fast.results.result import Result
-from aibench_fast.results.runfigures import figures_of
+from aibench_fast.results.runfigures import P50, P99, figures_of
 
 WIDTH, HEIGHT = 560, 240
 _NUMBER = "text-align: right; font-variant-numeric: tabular-nums"
@@ -44,19 +44,15 @@ def _(result: Result) -> str:
 @html.register
 def _(loaded: Loaded) -> str:
     """Return one row a result, and the files that were skipped."""
-    figures = figures_of(loaded.records)
-    header = (
-        "file", "client", "cell", "inferences/s", "p50 ms", "p99 ms",
-        *(f"{one.name} {one.unit}" for one in figures), "failed",
-    )  # fmt: skip
+    figures = [P50, P99, *figures_of(loaded.records)]
+    names = (f"{one.name} {one.unit}" for one in figures)
+    header = ("file", "client", "cell", "inferences/s", *names, "failed")
     rows = [
         (
             run.path.name,
             run.client,
             str(run.cell),
             f"{run.inferences_per_s:.3f}",
-            figure_text(run.quantile_ms("q50")),
-            figure_text(run.quantile_ms("q99")),
             *(figure_text(one.value(run)) for one in figures),
             str(run.failed),
         )
@@ -74,9 +70,7 @@ def _(report: compare.ComparisonReport) -> str:
         (
             str(one.cell),
             f"{one.metric.name}, {one.metric.unit}",
-            figure_text(one.a),
-            figure_text(one.b),
-            figure_text(one.ratio),
+            *map(figure_text, (one.a, one.b, one.ratio)),
             "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}",
             str(one.verdict),
         )

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from aibench_fast.report.content import CellSummary, Content, commands, facts, known_median
+from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.doubts import doubts
 from aibench_fast.report.keyfigures import key_figures
 from aibench_fast.report.plot import Chart
 from aibench_fast.results.notation import fact_text, figure_text
 from aibench_fast.results.parts import Part
-from aibench_fast.results.runfigures import USE_FIGURES, Figure, figures_of
+from aibench_fast.results.runfigures import P50, P95, P99, USE_FIGURES, Figure, figures_of
 
 Row = TypeVar("Row")
 
@@ -161,9 +161,7 @@ def _cell_columns(content: Content) -> Columns[CellSummary]:
         )
     columns |= {
         "Inferences/s": lambda one: f"{one.rate:,.3f}",
-        "p50 (ms)": lambda one: figure_text(one.quantile_ms("q50"), ",.3f"),
-        "p95 (ms)": lambda one: figure_text(one.quantile_ms("q95"), ",.3f"),
-        "p99 (ms)": lambda one: figure_text(one.quantile_ms("q99"), ",.3f"),
+        **{f"{one.name} (ms)": partial(_median, one) for one in (P50, P95, P99)},
         **{f"{one.name} ({one.unit})": partial(_of_streams, one) for one in figures},
         "Slowest run": lambda one: f"{min(one.rates):,.3f}",
         "Fastest run": lambda one: f"{max(one.rates):,.3f}",
@@ -180,7 +178,7 @@ def _of_streams(figure: Figure, one: CellSummary) -> str:
 
 
 def _median(figure: Figure, one: CellSummary) -> str:
-    return figure_text(known_median(map(figure.value, one.runs)), ",.3f")
+    return figure_text(one.median(figure), ",.3f")
 
 
 _PART_COLUMNS: dict[str, Callable[[Part], str]] = {

@@ -29,7 +29,7 @@ def server_charts(content: Content) -> Iterator[Chart]:
     variants = unique(setting_of(one.cell).variant for one in cells)
     choice = Choice("setting", "Settings", variants, first.variant)
     for figure in FIGURES:
-        if any(one.values(figure) for one in cells):
+        if any(figure.known(one.runs) for one in cells):
             yield _bars(figure, cells, names, choice)
     curves = [
         Curve(str(setting_of(one.cell)), one.cell.server_name, one.latencies)
@@ -52,7 +52,7 @@ def _bars(
             **spread("value", values),
         }
         for one in cells
-        if (values := one.values(figure))
+        if (values := figure.known(one.runs))
     ]
     y = {"type": "quantitative", "title": figure.unit, "scale": {"zero": True}}
     colour = series_colour("", names, "server")

@@ -78,7 +78,7 @@ def _chart(
         }
         for one in cells
         for shown, figure in figures.items()
-        if (values := one.values(figure))
+        if (values := figure.known(one.runs))
     ]
     series = unique(row["series"] for row in rows)
     unit = next(iter(figures.values())).unit

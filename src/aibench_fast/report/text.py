@@ -11,6 +11,7 @@ from aibench_fast.results.events import (
     Drawing,
     Formatting,
     SendingFile,
+    Started,
     Waiting,
 )
 from aibench_fast.results.fields import leaves
@@ -40,81 +41,67 @@ MS_PER_S = 1000
 MANY_LATE = 0.01  # the share of late starts above which the asked rate is not what was sent
 
 
-def format_interval(interval: Interval) -> str:
-    """Return one CSV line; rates are whole images a second."""
-    quantiles = ",".join(f"{value:.2f}" for value in interval.quantiles_ms)
-    return (
-        f"{interval.unix_ms},{interval.images},{interval.instantaneous_rate:.0f},"
-        f"{interval.overall_rate:.0f},{quantiles}"
-    )
+def line_of(event: object) -> str | None:
+    """Return the line that an event of a run or a study is in a file; None if it has none."""
+    match event:
+        case Started():
+            return CSV_HEADER
+        case Interval():  # rates are whole images a second
+            quantiles = ",".join(f"{value:.2f}" for value in event.quantiles_ms)
+            return (
+                f"{event.unix_ms},{event.images},{event.instantaneous_rate:.0f},"
+                f"{event.overall_rate:.0f},{quantiles}"
+            )
+        case BurnInComplete():
+            return f"burn-in complete after {event.requests} queries with {event.workers} workers"
+        case Formatting(done=0):  # before it is done: how much memory formatted tensors take
+            is_less = event.total < event.given
+            fewer = f" of {event.given:,}, as many as --json-memory allows," if is_less else ""
+            return (
+                f"{event.model}: {event.total:,}{fewer} {event.things} are "
+                f"formatted{_as_json(event)}, in about {described_size(event.memory_bytes)} of "
+                "memory"
+            )
+        case SendingFile(done_bytes=0):
+            clients = f"{event.clients} client{'' if event.clients == 1 else 's'}"
+            return f"{event.file} is sent to {clients} without it: {event.total_bytes:,} bytes"
+        case Waiting():
+            requests = f"{event.requests} request{'' if event.requests == 1 else 's'}"
+            return (
+                f"the load is over; {requests} under way: waiting for the server, "
+                f"{event.seconds_left:.0f} s at most (--dial-read-timeout); Ctrl-C abandons them"
+            )
+    return None
 
 
-def format_live(interval: Interval) -> str:
-    """Return a line that a terminal overwrites."""
-    q50, _, _, q99, _ = interval.quantiles_ms
-    measured = (
-        f"{interval.overall_rate:.1f}/s overall, q50 {q50:.2f} ms, q99 {q99:.2f} ms"
-        if interval.overall_rate
-        else "nothing measured yet"
-    )
-    count = f"{interval.images:,} images"
-    if interval.chunks:
-        count = f"{interval.requests:,} requests, {interval.chunks:,} chunks"
-    return f"{count}, {interval.instantaneous_rate:.1f}/s, {measured}"
-
-
-def format_digesting(event: Digesting) -> str:
-    """Return a line that a terminal overwrites while the tensor file is read before the run."""
-    return f"reading the tensor file for its digest: {event.done_bytes / event.total_bytes:.0%}"
-
-
-def format_drawing(event: Drawing) -> str:
-    """Return a line that a terminal overwrites while prompts are drawn."""
-    return f"drawing prompts: {event.done / event.total:.0%}"
-
-
-def format_formatting(event: Formatting) -> str:
-    """Return how much memory formatted tensors take."""
-    is_less = event.total < event.given
-    fewer = f" of {event.given:,}, as many as --json-memory allows," if is_less else ""
-    return (
-        f"{event.model}: {event.total:,}{fewer} {event.things} are formatted{_as_json(event)}, in "
-        f"about {described_size(event.memory_bytes)} of memory"
-    )
-
-
-def format_formatted(event: Formatting) -> str:
-    """Return a line that a terminal overwrites while tensors are formatted."""
-    return f"formatting {event.things}{_as_json(event)}: {event.done / event.total:.0%}"
+def live_line(event: object) -> str | None:
+    """Return the line that a terminal overwrites by an event; None if it has none."""
+    match event:
+        case Digesting():
+            share = event.done_bytes / event.total_bytes
+            return f"reading the tensor file for its digest: {share:.0%}"
+        case Drawing():
+            return f"drawing prompts: {event.done / event.total:.0%}"
+        case Formatting():
+            return f"formatting {event.things}{_as_json(event)}: {event.done / event.total:.0%}"
+        case SendingFile():
+            return f"sending {event.file}: {event.done_bytes / event.total_bytes:.0%}"
+        case Interval():
+            q50, _, _, q99, _ = event.quantiles_ms
+            measured = (
+                f"{event.overall_rate:.1f}/s overall, q50 {q50:.2f} ms, q99 {q99:.2f} ms"
+                if event.overall_rate
+                else "nothing measured yet"
+            )
+            count = f"{event.images:,} images"
+            if event.chunks:
+                count = f"{event.requests:,} requests, {event.chunks:,} chunks"
+            return f"{count}, {event.instantaneous_rate:.1f}/s, {measured}"
+    return None
 
 
 def _as_json(event: Formatting) -> str:
     return " as JSON" if event.as_json else ""
-
-
-def format_sending(event: SendingFile) -> str:
-    """Return which file is sent to the clients that lack it."""
-    clients = f"{event.clients} client{'' if event.clients == 1 else 's'}"
-    return f"{event.file} is sent to {clients} without it: {event.total_bytes:,} bytes"
-
-
-def format_sent(event: SendingFile) -> str:
-    """Return a line that a terminal overwrites while a file is sent."""
-    return f"sending {event.file}: {event.done_bytes / event.total_bytes:.0%}"
-
-
-def format_waiting(event: Waiting) -> str:
-    """Return why a run goes on after its load is over."""
-    requests = f"{event.requests} request{'' if event.requests == 1 else 's'}"
-    return (
-        f"the load is over; {requests} under way: waiting for the server, {event.seconds_left:.0f} "
-        "s at most (--dial-read-timeout); Ctrl-C abandons them"
-    )
-
-
-def format_burn_in(event: BurnInComplete) -> str:
-    """Return the line after which requests are measured."""
-    return f"burn-in complete after {event.requests} queries with {event.workers} workers"
 
 
 def format_summary(result: Result) -> str:
@@ -132,16 +119,18 @@ def _summary_lines(result: Result) -> Iterator[str]:
         for kind in ("server_timeout", "client_timeout")
         if kind in result.failures
     )
+    if result.service_latencies is None:
+        shown = {"Inference execution latency": result.latencies}
+    else:
+        shown = {
+            "Response latency, from the intended start": result.latencies,
+            "Service latency, from the actual start": result.service_latencies,
+        }
     for label in (ALL_QUERIES, result.setup.query_label):
         yield f"{label:<{len(result.setup.query_label)}}:"
-        if result.service_latencies is None:
-            yield "+ Inference execution latency (statistical histogram):"
-            yield f"\t{_latency_line(result.latencies, timed_out)}"
-        else:
-            yield "+ Response latency, from the intended start (statistical histogram):"
-            yield f"\t{_latency_line(result.latencies, timed_out)}"
-            yield "+ Service latency, from the actual start (statistical histogram):"
-            yield f"\t{_latency_line(result.service_latencies, timed_out)}"
+        for name, latencies in shown.items():
+            yield f"+ {name} (statistical histogram):"
+            yield f"\t{_latency_line(latencies, timed_out)}"
         yield ""
     if result.schedule.arrivals is None:
         yield CLOSED_LOOP
@@ -153,21 +142,7 @@ def _summary_lines(result: Result) -> Iterator[str]:
         line = _part_line(kind, result.measured_s)
         yield f"Kind {kind.name}, {kind.tensors}, weight {kind.weight:g}: {line}"
     yield from _server_table(result.servers)
-    setup = result.setup
-    if setup.data_seed is not None and "StringsAre" not in result.facts:
-        tensor = describe(setup.shape, setup.dtype) if setup.shape else "of each kind"
-        yield f"Tensors: {tensor}, generated from seed {setup.data_seed}"
-    if "Inputs" in result.facts:
-        yield f"Inputs: {result.facts['Inputs']}"
-    if result.facts.get("Encoding") == "json":
-        yield _json_line(result.facts)
-    elif "StringTensors" in result.facts:
-        yield _strings_line(result)
-    if "Sessions" in result.facts:
-        facts = result.facts
-        yield f"Conversations: {facts['Sessions']:,}, with {facts['Turns']:,} turns, in their order"
-    if "SharedMemory" in result.facts:
-        yield _shared_memory_line(result.facts)
+    yield from _input_lines(result)
     yield from _doubts(result)
     yield from _server_lines(result)
     yield from _clients_table(result.clients)
@@ -178,32 +153,41 @@ def _summary_lines(result: Result) -> Iterator[str]:
     yield f"Took: {result.duration_s:8.3f} sec"
 
 
-def _json_line(facts: Mapping[str, Any]) -> str:
-    refused = facts.get("BinaryRefused")
-    reason = f"; binary was refused: {refused}" if refused else ""
-    return (
-        f"Encoding: JSON, {facts.get('JsonTensors'):,} tensors formatted before the run, "
-        f"{described_size(facts.get('JsonBytes', 0))}{reason}"
-    )
+def _input_lines(result: Result) -> Iterator[str]:
+    """Yield what was sent, and how, as far as that is not the tensors of a file."""
+    setup, facts = result.setup, result.facts
+    if setup.data_seed is not None and "StringsAre" not in facts:
+        tensor = describe(setup.shape, setup.dtype) if setup.shape else "of each kind"
+        yield f"Tensors: {tensor}, generated from seed {setup.data_seed}"
+    if "Inputs" in facts:
+        yield f"Inputs: {facts['Inputs']}"
+    if facts.get("Encoding") == "json":
+        refused = facts.get("BinaryRefused")
+        reason = f"; binary was refused: {refused}" if refused else ""
+        yield (
+            f"Encoding: JSON, {facts.get('JsonTensors'):,} tensors formatted before the run, "
+            f"{described_size(facts.get('JsonBytes', 0))}{reason}"
+        )
+    elif "StringTensors" in facts:
+        yield _strings_line(facts, setup.data_seed)
+    if "Sessions" in facts:
+        yield f"Conversations: {facts['Sessions']:,}, with {facts['Turns']:,} turns, in their order"
+    if "SharedMemory" in facts:
+        size = described_size(facts.get("SharedMemoryBytes", 0))
+        yield f"Shared memory: {facts['SharedMemory']}, {size}; requests say where they are"
 
 
-def _strings_line(result: Result) -> str:
-    facts = result.facts
+def _strings_line(facts: Mapping[str, Any], seed: int | None) -> str:
     things = facts.get("StringsAre")
     count = f"{facts['StringTensors']:,}"
     size = described_size(facts.get("StringBytes", 0))
     if things is None:
         return f"Strings: {count} tensors formatted before the run, {size}"
-    length, seed = facts.get("PromptTokens"), result.setup.data_seed
+    length = facts.get("PromptTokens")
     about = "" if "Tokenizer" in facts else "about "
     tokens = f" of {about}{length} tokens" if length else ""
     drawn = f", drawn from seed {seed}" if seed is not None and things == "prompts" else ""
     return f"{things.capitalize()}: {count}{tokens}{drawn}, formatted before the run, {size}"
-
-
-def _shared_memory_line(facts: Mapping[str, Any]) -> str:
-    size = described_size(facts.get("SharedMemoryBytes", 0))
-    return f"Shared memory: {facts['SharedMemory']}, {size}; requests say where they are"
 
 
 def format_repeats(made: Repeats) -> str:
@@ -378,14 +362,16 @@ def _connection_lines(result: Result) -> Iterator[str]:
     """Yield what came of the run's connections: new ones, waits, replies, redirects."""
     made = result.connections
     times_ms = LAGS.write(made.times, False)
-    line = connection_words(made.reconnects, made.remade, times_ms, result.connect_share)
-    if line:
-        yield f"Connections: {line}"
-    if waits := window_words(LAGS.write(made.window_waits, False), result.window_share):
-        yield f"Waits for the server's flow-control windows: {waits}"
+    waits_ms = LAGS.write(made.window_waits, False)
     first_ms = LAGS.write(result.streamed.first_replies, False)
-    if replies := reply_words(first_ms, result.replies_per_request):
-        yield f"Replies: {replies}"
+    lines = {
+        "Connections": connection_words(
+            made.reconnects, made.remade, times_ms, result.connect_share
+        ),
+        "Waits for the server's flow-control windows": window_words(waits_ms, result.window_share),
+        "Replies": reply_words(first_ms, result.replies_per_request),
+    }
+    yield from (f"{title}: {words}" for title, words in lines.items() if words)
     if made.moved or made.asked:
         yield f"Redirects: {made.moved} MOVED and {made.asked} ASK were followed"
 

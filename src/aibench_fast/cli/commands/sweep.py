@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import line_of
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.load import (
     add_clients_options,
@@ -259,7 +258,7 @@ class _Lines:
                 self._raw.close()
                 self._print_ended(event.name, f"failed: {with_options(str(event.error))}")
             case _:
-                if line := line_of(event):
+                if line := text.line_of(event):
                     self._write(line)
 
     def _print_ended(self, name: str, outcome: str) -> None:
