@@ -36,9 +36,8 @@ def median_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 
 def batching_doubts(records: Iterable[RunRecord]) -> list[str]:
-    """Return warnings for results of RedisAI whose MetadataAutobatching is -1.
-
-    Results of other servers always have -1: the Open Inference Protocol has no such setting.
+    """Return warnings for results of RedisAI whose MetadataAutobatching is -1, as it always is of
+    other servers: the Open Inference Protocol has no such setting.
     """
     alike: dict[Cell, list[RunRecord]] = {}
     for run in records:
@@ -91,10 +90,7 @@ def _settings(records: Sequence[RunRecord]) -> list[Cell]:
 
 
 def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
-    """Return the runs of the server of this name, in cells without a name, to be compared.
-
-    ConfigError if there are none.
-    """
+    """Return the runs of the server of this name, in cells without a name; ConfigError if none."""
     several = list(records)
     found = [run for run in several if run.cell.server_name == name]
     if not found:

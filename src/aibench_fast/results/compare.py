@@ -131,9 +131,9 @@ class ComparisonReport(ShownInNotebooks):
 def compare(
     a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float = DEFAULT_THRESHOLD
 ) -> ComparisonReport:
-    """Compare the cells that both sides have; a ratio within 1 +- `threshold` counts as no change.
+    """Compare the cells that both sides have; ConfigError if there are none.
 
-    ConfigError if they have no cell in common.
+    A ratio within 1 +- `threshold` counts as no change.
     """
     cells_a, cells_b = by_cell(a), by_cell(b)
     common = sorted(cells_a.keys() & cells_b.keys())
@@ -188,10 +188,7 @@ def _judged_together(comparisons: Sequence[Comparison], threshold: float) -> lis
 def _compare_cell(
     cell: Cell, metric: Figure, a: Sequence[RunRecord], b: Sequence[RunRecord], drift: float
 ) -> Comparison:
-    """Compare one figure of one cell, without a verdict.
-
-    To the test, the machine's drift is an error like any other.
-    """
+    """Compare a figure of a cell, without a verdict; the test takes drift for another error."""
     logs_a, logs_b = _logs(metric, a), _logs(metric, b)
     interval, ratio, p = None, None, None
     if logs_a is not None and logs_b is not None:
@@ -263,9 +260,8 @@ def ratio_interval(
 
 
 def _rounding(steps: tuple[float, float]) -> float:
-    """Return the variance that rounding alone gives to the difference of means.
-
-    Runs in one bucket have the same rounding, so more of them do not reduce it.
+    """Return the variance that rounding alone gives to the difference of means, of any number of
+    runs: those in one bucket have the same rounding.
     """
     return sum(step**2 / 12 for step in steps)
 

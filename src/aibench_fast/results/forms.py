@@ -1,6 +1,6 @@
 """The JSON of values that are neither numbers nor text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from aibench_fast.results.fieldjson import from_json, to_json
@@ -147,12 +147,9 @@ NAMED_QUANTILES = Form(
 
 def by_time(kind: Any) -> Form:
     """Return the form of dataclasses whose keys are their `unix_ms`."""
-
-    def write(several: Iterable[Any], exact: bool) -> dict[str, Any]:
-        return {str(one.unix_ms): to_json(one, exact=exact) for one in several}
-
-    def read(plain: Mapping[str, Any]) -> Sequence[Any]:
-        return tuple(from_json(kind, one, unix_ms=int(key)) for key, one in plain.items())
-
-    schema = {"type": "object", "propertyNames": {"pattern": "^[0-9]+$"}}
-    return Form(write, read, schema, values=kind)
+    return Form(
+        lambda several, exact: {str(one.unix_ms): to_json(one, exact=exact) for one in several},
+        lambda plain: tuple(from_json(kind, one, unix_ms=int(key)) for key, one in plain.items()),
+        {"type": "object", "propertyNames": {"pattern": "^[0-9]+$"}},
+        values=kind,
+    )

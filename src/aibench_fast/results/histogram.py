@@ -12,7 +12,7 @@ import re
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from operator import sub
 
@@ -111,9 +111,8 @@ class LatencyHistogram:
         return cls(total)
 
     def since(self, earlier: "LatencyHistogram") -> "LatencyHistogram":
-        """Return the latencies after `earlier`, a copy of this histogram at an earlier time.
-
-        Their least and greatest are known to the width of a bucket.
+        """Return the latencies after `earlier`, a copy of this histogram at an earlier time; their
+        least and greatest are known to the width of a bucket.
         """
         counts = array("q", map(sub, self._counts, earlier._counts))
         filled = [index for index, count in enumerate(counts) if count]
@@ -132,14 +131,7 @@ class LatencyHistogram:
 
         It makes no histogram: those are freed late, and a run calls this every reporting period.
         """
-        counts = zip(self._counts, earlier._counts, strict=True)
-        came = [
-            (index, now - before) for index, (now, before) in enumerate(counts) if now != before
-        ]
-        if not came:
-            return []
-        up_to = [*accumulate(count for _, count in came)]
-        return self._at_quantiles_ms(quantiles, [index for index, _ in came], up_to)
+        return self._at_quantiles_ms(quantiles, map(sub, self._counts, earlier._counts))
 
     def encode(self) -> str:
         """Return HdrHistogram's V2 compressed form in base64, once."""
@@ -157,10 +149,8 @@ class LatencyHistogram:
 
     def quantiles_ms(self, quantiles: Iterable[float]) -> list[float]:
         """Return the latency at each quantile (0 to 1), in milliseconds; 0.0 without any."""
-        if not self.count:
-            return [0.0 for _ in quantiles]
-        up_to = [*accumulate(self._counts)]
-        return self._at_quantiles_ms(quantiles, range(len(up_to)), up_to)
+        wanted = [*quantiles]
+        return self._at_quantiles_ms(wanted, self._counts) or [0.0 for _ in wanted]
 
     def known_quantiles_ms(self, quantiles: Iterable[float]) -> list[float | None]:
         """Return `quantiles_ms`, with None for quantiles that need more latencies."""
@@ -170,17 +160,16 @@ class LatencyHistogram:
             for quantile, value in zip(wanted, self.quantiles_ms(wanted), strict=True)
         ]
 
-    def _at_quantiles_ms(
-        self, quantiles: Iterable[float], indexes: Sequence[int], up_to: Sequence[int]
-    ) -> list[float]:
-        """Return the latency at each quantile, from the cumulative counts of these buckets.
+    def _at_quantiles_ms(self, quantiles: Iterable[float], counts: Iterable[int]) -> list[float]:
+        """Return the latency at each quantile of the counts of all buckets; empty without any.
 
         The library gives the same, but goes through all buckets in Python, which takes far longer.
         """
+        up_to = [*accumulate(counts)]
         found = []
-        for quantile in quantiles:
+        for quantile in quantiles if up_to[-1] else ():
             wanted = max(1, int(quantile * 100 * up_to[-1] / 100 + 0.5))
-            value = self._histogram.get_value_from_index(indexes[bisect_left(up_to, wanted)])
+            value = self._histogram.get_value_from_index(bisect_left(up_to, wanted))
             if quantile:
                 value = self._histogram.get_highest_equivalent_value(value)
             # A bucket's upper edge may lie above the largest value that was seen.
@@ -230,9 +219,8 @@ class LatencyHistogram:
         return ((value_us / US_PER_MS, count) for value_us, count in self._filled())
 
     def _filled(self) -> Iterator[tuple[int, int]]:
-        """Yield the middle of each filled bucket, in microseconds, and its count.
-
-        The library's iterators go through all buckets and take a hundred times as long.
+        """Yield the middle of each filled bucket, in microseconds, and its count; the library's
+        iterators take a hundred times as long.
         """
         for index, count in enumerate(self._counts):
             if count:

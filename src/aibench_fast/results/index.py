@@ -136,7 +136,8 @@ def read_by_index(
         others = [file for file in files if file not in found]
         read_now = dict(zip(others, read(others), strict=True))
         index.update(read_now)
-    return {file: found[file] if file in found else read_now[file] for file in files}
+    found |= read_now
+    return {file: found[file] for file in files}
 
 
 def _states(folder: Path) -> dict[bytes, _State]:

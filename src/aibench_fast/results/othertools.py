@@ -76,9 +76,8 @@ class _Values:
 
 
 def like(tool: str, records: Sequence[RunRecord]) -> str:
-    """Return results as JSON of a tool of TOOLS: of one an object, of several one in each line.
-
-    ConfigError if a result has no streams of tokens, or no histograms of them.
+    """Return results in the form of one of TOOLS, a line of JSON for each; ConfigError if a result
+    has no streams of tokens, or no histograms of them.
     """
     return "".join(f"{json.dumps(TOOLS[tool](run))}\n" for run in records)
 

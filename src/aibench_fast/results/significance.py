@@ -160,9 +160,8 @@ class Drift:
             self._slope = slope
 
     def between(self, a: Runs, b: Runs) -> float:
-        """Return the logarithm of the ratio of B to A that the drift alone would cause.
-
-        At most the drift over the longer side: how it continued between two days is unknown.
+        """Return the logarithm of the ratio of B to A that the drift alone would cause; at most
+        that over the longer side: how it continued between two days is unknown.
         """
         times_a, times_b = _times(a), _times(b)
         if not times_a or not times_b:

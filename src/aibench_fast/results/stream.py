@@ -232,11 +232,10 @@ def times_of(found: LatencyHistogram, unit: float = 1.0) -> dict[str, Any] | Non
     """Return times as results have them; None without any. `unit`: in how many milliseconds."""
     if found.count == 0:
         return None
-    known = found.known_quantiles_ms(QUANTILES.values())
-    quantiles = dict(zip(QUANTILES, known, strict=True)) | {"q100": found.max_ms}
+    values = [found.mean_ms, *found.known_quantiles_ms(QUANTILES.values())]
     return {
         name: value if value is None else value / unit
-        for name, value in ({"mean": found.mean_ms} | quantiles).items()
+        for name, value in zip(("mean", *QUANTILES), values, strict=True)
     }
 
 
@@ -245,32 +244,8 @@ LENGTHS = ("OutputTokensPerRequest", "InputTokensPerRequest")
 """Figures in tokens; all others with a histogram are times."""
 
 
-def _histograms(
-    tokens: Tokens, latencies: LatencyHistogram, service: LatencyHistogram | None
-) -> dict[str, LatencyHistogram]:
-    """Return all histograms by the names of their figures."""
-    none = LatencyHistogram.empty()
-    return {
-        "TimeToFirstEvent": tokens.first_events,
-        "TimeToFirstEventFromDue": tokens.first_events_due,
-        "TimeToFirstToken": tokens.first_tokens,
-        "TimeToFirstTokenFromDue": tokens.first_tokens_due,
-        "TimeToFirstAnswer": tokens.first_answers,
-        "TimeToFirstAnswerFromDue": tokens.first_answers_due,
-        "TimePerOutputToken": tokens.token_times,
-        "ChunkGap": tokens.chunk_gaps,
-        "EndToEnd": service or latencies,
-        "EndToEndFromDue": none if service is None else latencies,
-        "OutputTokensPerRequest": tokens.output_lengths,
-        "InputTokensPerRequest": tokens.input_lengths,
-    }
-
-
 def stream_histogram(stream: Mapping[str, Any], key: str) -> LatencyHistogram:
-    """Return the histogram of a figure of a result, empty without any; of LENGTHS in microseconds.
-
-    ConfigError if it is none.
-    """
+    """Return a figure's histogram, empty without any; of LENGTHS in us. ConfigError if broken."""
     encoded, times = stream.get("Histograms", {}).get(key), stream.get(key)
     return LatencyHistogram.decode(encoded) if encoded and times else LatencyHistogram.empty()
 
@@ -287,7 +262,20 @@ def stream_figures(
         return None
     uncounted = tokens.uncounted_streams
     stamped = tokens.stamped_reads
-    found = _histograms(tokens, latencies, service)
+    found = {
+        "TimeToFirstEvent": tokens.first_events,
+        "TimeToFirstEventFromDue": tokens.first_events_due,
+        "TimeToFirstToken": tokens.first_tokens,
+        "TimeToFirstTokenFromDue": tokens.first_tokens_due,
+        "TimeToFirstAnswer": tokens.first_answers,
+        "TimeToFirstAnswerFromDue": tokens.first_answers_due,
+        "TimePerOutputToken": tokens.token_times,
+        "ChunkGap": tokens.chunk_gaps,
+        "EndToEnd": service or latencies,
+        "EndToEndFromDue": LatencyHistogram.empty() if service is None else latencies,
+        "OutputTokensPerRequest": tokens.output_lengths,
+        "InputTokensPerRequest": tokens.input_lengths,
+    }
     return {
         **{
             name: times_of(one, _ONE_TOKEN_MS if name in LENGTHS else 1.0)

@@ -35,9 +35,7 @@ class NamedTimes(Named):
     """Times among the figures of streams."""
 
     def of(self, stream: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the times of a result's figures, from when requests were due if they were; None
-        without any.
-        """
+        """Return the times of a result, from when requests were due if known; None without any."""
         return stream.get(self.key + FROM_DUE) or stream.get(self.key)
 
     def histogram(self, stream: Mapping[str, Any]) -> LatencyHistogram:
@@ -46,9 +44,8 @@ class NamedTimes(Named):
         return stream_histogram(stream, due if stream.get(due) else self.key)
 
     def is_shown(self, stream: Mapping[str, Any]) -> bool:
-        """Whether there are any and other times do not say the same.
-
-        The time to the first answer is that to the first token, unless a model reasons.
+        """Whether there are any and other times do not say the same: the time to the first answer
+        is that to the first token, unless a model reasons.
         """
         is_repeated = self.key == _FIRST_ANSWER and stream.get(self.key) == stream.get(_FIRST_TOKEN)
         return self.of(stream) is not None and not is_repeated
