@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resultfiles import go_document, our_result, token_result, write
 
-from aibench_fast.report import content, html
+from aibench_fast.report import content, output
 from aibench_fast.report import page as page_module
 from aibench_fast.results import folder as folder_module
 from aibench_fast.results import index
@@ -316,7 +316,7 @@ def test_a_report_by_an_index_is_the_same_page(tmp_path: Path, few_are_many: Non
             aged(path)
     pages = []
     for _ in range(2):
-        html.write_report(tmp_path / "page.html", content.gather("results", load([results])))
+        output.write_report(tmp_path / "page.html", content.gather("results", load([results])))
         pages.append((tmp_path / "page.html").read_text())
     assert (results / NAME).exists()
     assert pages[0] == pages[1]
@@ -341,7 +341,7 @@ def test_of_very_many_cells_the_page_shows_the_fastest_and_says_so(
     monkeypatch.setattr(content, "MAX_TIMED", 2)
     monkeypatch.setattr(page_module, "MAX_ROWS", 7)
     loaded = loaded_cells(tmp_path, autobatchings=4, workers=2)
-    html.write_report(tmp_path / "page.html", content.gather("results", loaded))
+    output.write_report(tmp_path / "page.html", content.gather("results", loaded))
     page = (tmp_path / "page.html").read_text()
     assert "8 results" in page
     assert "Of 8 cells the plots show 4: those of the settings with the highest throughput" in page

@@ -216,7 +216,7 @@ def _reached(package: str) -> set[str]:
     "module",
     [
         "results.result", "results.files", "results.tables", "results.compare", "results.export",
-        "results.histogram", "report.text", "report.html", "report.pictures",
+        "results.histogram", "report.text", "report.output",
         "tensors.tensorfile", "load.config", "protocols.redisai.commands", "coretypes",
     ],
 )  # fmt: skip

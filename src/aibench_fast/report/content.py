@@ -101,12 +101,6 @@ class Content:
         return [one for one in self.drawn if not all(run.path in searched for run in one.runs)]
 
     @property
-    def is_search(self) -> bool:
-        """Whether all results are steps of searches."""
-        searched = self.searched
-        return bool(searched) and all(run.path in searched for run in self.runs)
-
-    @property
     def featured(self) -> CellSummary:
         """The cell that is shown first: a search's answer, or the fastest."""
         for found in self.searches:
@@ -114,11 +108,6 @@ class Content:
             for cell in self.drawn:
                 if any(run.path in files for run in cell.runs):
                     return cell
-        return self.fastest
-
-    @property
-    def fastest(self) -> CellSummary:
-        """The cell with the highest throughput."""
         return max(self.cells, key=lambda cell: cell.rate)
 
 

@@ -31,7 +31,8 @@ class KeyFigure:
 def key_figures(content: Content) -> list[KeyFigure]:
     """Return the cards of a report, in order."""
     answers = [_answer(found) for found in content.searches]
-    if len(content.searches) == 1 and content.is_search:
+    searched = content.searched
+    if len(answers) == 1 and all(run.path in searched for run in content.runs):
         return [*answers, *_at_the_edge(content, content.searches[0])]
     return [*answers, *_of_cells(content)]
 

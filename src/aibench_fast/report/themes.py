@@ -6,7 +6,6 @@ Config = dict[str, Any]
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
 
-
 SERIES = (
     "#4269d0", "#ef9f18", "#e8503a", "#3fb5a3", "#3c9a46", "#f075a6", "#a463f2", "#6fa3e8",
     "#9c6b4e", "#8a929e",
@@ -14,18 +13,16 @@ SERIES = (
 """Distinct hues, on light and on dark. More series than these get a continuous scheme."""
 
 
-def _config(
-    *,
-    text: str,
-    muted: str,
-    grid: str,
-    shade: str,
-    failed: str,
-    first: str,
-    heat: tuple[float, float],
-    on_low: str,
-    on_high: str,
-) -> Config:
+def _config(theme: int) -> Config:
+    """Return the light one, 0, or the dark one, 1."""
+    text = ("#1c2430", "#e6eaf0")[theme]
+    muted = ("#5a6472", "#9aa5b4")[theme]
+    grid = ("#e4e8ee", "#2b3442")[theme]
+    shade = ("#eef1f5", "#222a36")[theme]
+    failed = ("#d62839", "#ff6b74")[theme]
+    first = ("#2f5fd0", "#7aa2ff")[theme]
+    on_high = ("#ffffff", "#10151d")[theme]
+    heat = ([0.05, 0.95], [1.0, 0.25])[theme]
     return {
         "background": "transparent",
         "font": FONT,
@@ -50,8 +47,8 @@ def _config(
         "text": {"fontSize": 12},
         "range": {
             "ordinal": list(SERIES),
-            "heatmap": {"scheme": "blues", "extent": list(heat)},
-            "ramp": {"scheme": "blues", "extent": list(heat)},
+            "heatmap": {"scheme": "blues", "extent": heat},
+            "ramp": {"scheme": "blues", "extent": heat},
         },
         "style": {
             "burn-in": {"color": shade, "opacity": 1},
@@ -60,29 +57,8 @@ def _config(
             "edge": {"color": text, "strokeDash": [6, 4], "strokeWidth": 2},
             "failed": {"color": failed, "size": 120, "strokeWidth": 2.5, "opacity": 1},
         },
-        "params": [{"name": "onLow", "value": on_low}, {"name": "onHigh", "value": on_high}],
+        "params": [{"name": "onLow", "value": text}, {"name": "onHigh", "value": on_high}],
     }  # fmt: skip
 
 
-LIGHT = _config(
-    text="#1c2430",
-    muted="#5a6472",
-    grid="#e4e8ee",
-    shade="#eef1f5",
-    failed="#d62839",
-    first="#2f5fd0",
-    heat=(0.05, 0.95),
-    on_low="#1c2430",
-    on_high="#ffffff",
-)
-DARK = _config(
-    text="#e6eaf0",
-    muted="#9aa5b4",
-    grid="#2b3442",
-    shade="#222a36",
-    failed="#ff6b74",
-    first="#7aa2ff",
-    heat=(1.0, 0.25),
-    on_low="#e6eaf0",
-    on_high="#10151d",
-)
+LIGHT, DARK = _config(0), _config(1)

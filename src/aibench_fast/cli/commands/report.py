@@ -14,8 +14,7 @@ from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_folder, check_outputs
 from aibench_fast.report.content import gather
-from aibench_fast.report.html import write_report
-from aibench_fast.report.pictures import write_pictures
+from aibench_fast.report.output import write_pictures, write_report
 
 EXAMPLE = "aibench-fast report results --out report.html"
 

@@ -1,14 +1,14 @@
-"""The report as one HTML file that needs no network."""
+"""The report as files: one HTML page that needs no network, or PNG pictures."""
 
 from importlib.resources import files
 from pathlib import Path
 
-from aibench_fast.files import write_text
+from aibench_fast.files import replacing, write_text
 from aibench_fast.report import themes
 from aibench_fast.report.charts import charts
 from aibench_fast.report.content import Content
 from aibench_fast.report.page import page_of
-from aibench_fast.report.vegalite import imported, script_bundle
+from aibench_fast.report.vegalite import imported, script_bundle, to_png
 
 
 def write_report(path: Path, content: Content) -> None:
@@ -16,10 +16,6 @@ def write_report(path: Path, content: Content) -> None:
 
     ConfigError if it cannot be written or a package of the extra `report` is not installed.
     """
-    write_text(path, _rendered(content))
-
-
-def _rendered(content: Content) -> str:
     jinja2 = imported("jinja2", "Jinja2")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -37,8 +33,26 @@ def _rendered(content: Content) -> str:
         script=_asset("page.js"),
         vega=script_bundle().replace("</script", "<\\/script"),
     )
-    return text
+    write_text(path, text)
 
 
 def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def write_pictures(folder: Path, content: Content) -> list[Path]:
+    """Draw every plot into the folder, each under its name; return the files.
+
+    Where a page would offer a choice, what it shows first is drawn, and the title says which.
+    ConfigError if a file cannot be written or the plotting library is not installed.
+    """
+    written = []
+    for chart in charts(content):
+        title = chart.title
+        if chart.choice:
+            title += f" ({chart.choice.offered[chart.choice.first]})"
+        path = folder / f"{chart.name.replace('/', '-')}.png"
+        with replacing(path) as file:
+            file.write(to_png(chart.spec, title, themes.LIGHT))
+        written.append(path)
+    return written
