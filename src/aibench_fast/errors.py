@@ -41,7 +41,7 @@ def misread(error: Exception) -> str:
         return f"{error.args[0]} is missing"
     if isinstance(error, (TypeError, AttributeError)):
         return "a value is of another type than expected"
-    return str(error)
+    return getattr(error, "strerror", None) or str(error)
 
 
 def shown_url(url: str) -> str:

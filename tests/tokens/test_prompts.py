@@ -447,7 +447,7 @@ def test_a_path_of_neither(cli: Cli) -> None:
 def test_an_end_is_needed_for_drawn_prompts(cli: Cli) -> None:
     done = cli("run", "--url", "http://localhost:1" + CHAT, "--model", "m", "--prompt-tokens", 5)
     assert done.returncode == 2
-    assert "--prompt-tokens has no one pass of its tensors: give --duration" in done.stderr
+    assert "--prompt-tokens needs --duration or --max-queries" in done.stderr
 
 
 EXTRA = {

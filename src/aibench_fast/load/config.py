@@ -446,11 +446,13 @@ class RunConfig(ProtocolSettings):
         if self.max_queries == 0 and (self.duration_s or self.profile or self.is_recorded):
             return 0
         if self.mix or self.kinds[0].is_drawn:
-            if not self.max_queries > self.burn_in:
-                given = "`mix` has" if self.mix else "`prompt_tokens` has"
+            if self.max_queries == 0:
+                given = "`mix`" if self.mix else "`prompt_tokens`"
+                raise ConfigError(f"{given} needs `duration_s` or `max_queries`")
+            if self.burn_in >= self.max_queries:
                 raise ConfigError(
-                    f"{given} no one pass of its tensors: give `duration_s`, or more "
-                    f"`max_queries` than the {self.burn_in} of the warm-up"
+                    f"`burn_in` {self.burn_in} requests, but `max_queries` is {self.max_queries}: "
+                    "nothing would be left to measure"
                 )
             return self.max_queries
         tensors = self.max_queries or tensor_count

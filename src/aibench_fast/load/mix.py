@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast import tensortype
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
 from aibench_fast.load.kinds import (
     IMAGE_SHAPE,
@@ -35,7 +35,7 @@ def read_mix(file: Path) -> tuple[RequestKind, ...]:
     try:
         document = tomllib.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read `mix` {file}: {error}") from error
+        raise ConfigError(f"cannot read `mix` {file}: {misread(error)}") from error
     tables = document.pop("request", None)
     if document or not isinstance(tables, list) or not tables:
         found = ", ".join(document) or "nothing"

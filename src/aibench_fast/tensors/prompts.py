@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 from aibench_fast.tensors.strings import SHOWN_CHARACTERS, WORDS, Strings
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def read_tokenizer(path: Path) -> "Tokenizer":
     try:
         tokenizer = Tokenizer.from_str(file.read_text("utf-8"))
     except Exception as error:  # the package raises nothing more special
-        raise ConfigError(f"cannot read `tokenizer` {file}: {error}") from error
+        raise ConfigError(f"cannot read `tokenizer` {file}: {misread(error)}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.options.server import LoadedServers, is_tls
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
 from aibench_fast.load.mix import check_keys, shown
 from aibench_fast.studies.servers import EMBEDDED, NAME, NAME_RULE, check_protocol
@@ -28,7 +28,7 @@ def read_grid_file(file: Path, parser: argparse.ArgumentParser) -> tuple[dict[st
     try:
         document = tomllib.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read --grid {file}: {error}") from error
+        raise ConfigError(f"cannot read --grid {file}: {misread(error)}") from error
     servers = document.pop(SERVERS, [])
     values = {}
     for key, value in document.items():

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"
@@ -50,7 +50,7 @@ def _header(words: str) -> tuple[str, str]:
         try:
             return name, read_text(Path(where)).strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--header {name}: cannot read {where}: {error}") from error
+            raise ConfigError(f"--header {name}: cannot read {where}: {misread(error)}") from error
     if name.lower() in SECRET_HEADERS and value:
         raise ConfigError(
             f"--header {name}: process lists would show its value: give '{name}: env:VARIABLE' or "
@@ -96,7 +96,7 @@ def _password(file: Path | None, *, ask: bool) -> str | None:
             _warn_of_readers(file)
             return read_text(file).partition("\n")[0] or None
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read --password-file {file}: {error}") from error
+            raise ConfigError(f"cannot read --password-file {file}: {misread(error)}") from error
     if ask:
         if not sys.stdin.isatty():
             raise ConfigError(

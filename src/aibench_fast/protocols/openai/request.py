@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 from aibench_fast.protocols.openai.settings import Api
 
 PATHS = {"/chat/completions": Api.CHAT, "/completions": Api.COMPLETIONS}
@@ -41,9 +41,9 @@ def read_extra(file: Path | None) -> Mapping[str, Any]:
     try:
         fields = _read_json(file.read_bytes())
     except OSError as error:
-        raise ConfigError(f"cannot read `extra_body` {file}: {error}") from error
+        raise ConfigError(f"cannot read `extra_body` {file}: {misread(error)}") from error
     except ConfigError as error:
-        raise ConfigError(f"`extra_body` {file}: {error}") from error
+        raise ConfigError(f"`extra_body` {file}: {misread(error)}") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"`extra_body` {file}: it has to be a JSON object")
     own = [name for name in _OWN if name in fields]
