@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.resultfiles import load_results
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
@@ -34,33 +35,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "b", type=Path, metavar="B", help="what is compared with it: a result or a folder"
     )
-    parser.add_argument(
-        "--prefix-a", default="", metavar="NAME",
-        help="read only files of folder A whose names begin with NAME",
-    )  # fmt: skip
-    parser.add_argument(
-        "--prefix-b", default="", metavar="NAME",
-        help="read only files of folder B whose names begin with NAME",
-    )  # fmt: skip
-    parser.add_argument(
-        "--server-a", metavar="NAME", help="read only results of this server from A"
+    add_all(
+        parser,
+        {
+            "--prefix-a NAME": "read only files of folder A whose names begin with NAME",
+            "--prefix-b NAME": "read only files of folder B whose names begin with NAME",
+            "--server-a NAME": "read only results of this server from A",
+            "--server-b NAME": "read only results of this server from B; A and B can be the same "
+            "folder",
+            "--threshold PERCENT": "ignore changes of up to this percentage (default: 5)",
+            "--force": "compare even if host, server, model, data or settings differ",
+            "--format": "print in this format (default: text)",
+        },
+        prefix_a={"default": ""},
+        prefix_b={"default": ""},
+        threshold={"type": _percent, "default": 5.0},
+        format={"choices": ["text", "json"], "default": "text"},
     )
-    parser.add_argument(
-        "--server-b", metavar="NAME",
-        help="read only results of this server from B; A and B can be the same folder",
-    )  # fmt: skip
-    parser.add_argument(
-        "--threshold", type=_percent, default=5.0, metavar="PERCENT",
-        help="ignore changes of up to this percentage (default: 5)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--force", action="store_true",
-        help="compare even if host, server, model, data or settings differ",
-    )  # fmt: skip
-    parser.add_argument(
-        "--format", choices=["text", "json"], default="text",
-        help="print in this format (default: text)",
-    )  # fmt: skip
     parser.set_defaults(handler=_compare)
 
 

@@ -1,8 +1,8 @@
 """`aibench-fast export`."""
 
 import argparse
-from pathlib import Path
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.resultfiles import add_results, load_results, results_read
 from aibench_fast.cli.output import note
 from aibench_fast.errors import ConfigError
@@ -21,15 +21,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_results(parser)
     form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument("--format", choices=FORMATS, help="write this format")
-    form.add_argument(
-        "--like", choices=TOOLS,
-        help="write streams of tokens as JSON with the names and definitions of this tool: vLLM's "
-        "benchmark or AIPerf; of several results one in each line",
-    )  # fmt: skip
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write to this file (default: standard output)"
+    add_all(
+        form,
+        {
+            "--format": "write this format",
+            "--like": "write streams of tokens as JSON with the names and definitions of this "
+            "tool: vLLM's benchmark or AIPerf; of several results one in each line",
+        },
+        format={"choices": FORMATS},
+        like={"choices": TOOLS},
     )
+    add_all(parser, {"--out FILE": "write to this file (default: standard output)"})
     parser.set_defaults(handler=_export)
 
 

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from aibench_fast.cli.options.parser import add_command, add_quiet, add_subcommands
+from aibench_fast.cli.options.parser import add_all, add_command, add_quiet, add_subcommands
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.fetch import download, path_of
@@ -32,11 +32,13 @@ def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         "aibench-fast fetch model https://example.org/mobilenet_v1.pb --sha256 HEX",
     )
     parser.add_argument("url", metavar="URL", help="download this file")
-    parser.add_argument(
-        "--sha256", required=True, metavar="HEX", help="expect this SHA-256, 64 hexadecimal digits"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write this file (default: the name in the URL)"
+    add_all(
+        parser,
+        {
+            "--sha256 HEX": "expect this SHA-256, 64 hexadecimal digits",
+            "--out FILE": "write this file (default: the name in the URL)",
+        },
+        sha256={"required": True},
     )
     add_quiet(parser)
     parser.set_defaults(handler=fetch_model)
@@ -68,11 +70,15 @@ def add_coco_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "Download and unpack COCO 2017's 5,000 validation photographs (816 MB).",
         "aibench-fast fetch coco --dest coco",
     )
-    parser.add_argument(
-        "--dest", type=Path, required=True, metavar="DIR",
-        help="write val2017.zip and, unpacked, val2017/ to this folder",
-    )  # fmt: skip
-    parser.add_argument("--url", default=coco.URL, help="download from here (default: %(default)s)")
+    add_all(
+        parser,
+        {
+            "--dest DIR": "write val2017.zip and, unpacked, val2017/ to this folder",
+            "--url URL": "download from here (default: %(default)s)",
+        },
+        dest={"required": True},
+        url={"default": coco.URL},
+    )
     add_quiet(parser)
     parser.set_defaults(handler=fetch_coco)
 

@@ -4,10 +4,9 @@ import argparse
 import dataclasses
 import hashlib
 import sys
-from pathlib import Path
 
-from aibench_fast.cli.options.parser import add_command, add_subcommands
-from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
+from aibench_fast.cli.options.parser import add_all, add_command, add_subcommands
+from aibench_fast.cli.options.server import ServerOptions, add_server_options
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
@@ -34,11 +33,16 @@ def add_write_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         "Write MobileNet V1 1.0 224 with random weights from a seed.",
         "aibench-fast model write --format onnx --out mobilenet_v1.onnx",
     )
-    parser.add_argument(
-        "--format", required=True, choices=[*ModelFormat], help="write this kind of model file"
+    add_all(
+        parser,
+        {
+            "--format": "write this kind of model file",
+            "--out FILE": "write this file",
+            "--quiet": "print no closing line",
+        },
+        format={"required": True, "choices": [*ModelFormat]},
+        out={"required": True},
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="write this file")
-    parser.add_argument("--quiet", action="store_true", help="print no closing line")
     parser.set_defaults(handler=write)
 
 
@@ -50,44 +54,33 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "Load a model into a server, or into each of several.",
         "aibench-fast model load --host localhost --port 6379 --backend TF --batchsize 32",
     )
-    add_server_address(parser, several=True)
-    add_login(parser)
-    parser.add_argument(
-        "--model", default=DEFAULT_MODEL, metavar="NAME",
-        help="store the model under this key (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--backend", type=str.upper, choices=[*Backend], default=Backend.TF,
-        help="run the model with this backend (default: TF); NULL of the embedded server runs "
-        "nothing",
-    )  # fmt: skip
-    parser.add_argument(
-        "--device", type=str.lower, choices=["cpu", "gpu"], default="cpu",
-        help="run the model on this device (default: cpu)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model-file", type=Path, metavar="FILE",
-        help="load this model file (default: the built-in MobileNet V1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--batchsize", type=int, default=0, metavar="N",
-        help="auto-batching: run up to N rows of waiting requests as one (default: 0, none)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--minbatchsize", type=int, default=0, metavar="N",
-        help="auto-batching: wait for at least N rows (default: 0, do not wait)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--minbatchtimeout", type=int, default=0, metavar="MS",
-        help="auto-batching: wait at most N milliseconds (default: 0, no limit)",
-    )  # fmt: skip
-    parser.add_argument("--tag", metavar="T", help="store this version tag with the model")
-    parser.add_argument(
-        "--dialect", choices=["auto", *Dialect], default="auto",
-        help="store the model with AI.MODELSET (modelrun) or AI.MODELSTORE (modelexecute); auto "
-        "asks the server (default: auto)",
-    )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="print no closing line")
+    add_server_options(parser, several=True)
+    add_all(
+        parser,
+        {
+            "--model NAME": "store the model under this key (default: %(default)s)",
+            "--backend": "run the model with this backend (default: TF); NULL of the embedded "
+            "server runs nothing",
+            "--device": "run the model on this device (default: cpu)",
+            "--model-file FILE": "load this model file (default: the built-in MobileNet V1)",
+            "--batchsize N": "auto-batching: run up to N rows of waiting requests as one (default: "
+            "0, none)",
+            "--minbatchsize N": "auto-batching: wait for at least N rows (default: 0, do not wait)",
+            "--minbatchtimeout MS": "auto-batching: wait at most N milliseconds (default: 0, no "
+            "limit)",
+            "--tag T": "store this version tag with the model",
+            "--dialect": "store the model with AI.MODELSET (modelrun) or AI.MODELSTORE "
+            "(modelexecute); auto asks the server (default: auto)",
+            "--quiet": "print no closing line",
+        },
+        model={"default": DEFAULT_MODEL},
+        backend={"type": str.upper, "choices": [*Backend], "default": Backend.TF},
+        device={"type": str.lower, "choices": ["cpu", "gpu"], "default": "cpu"},
+        batchsize={"default": 0},
+        minbatchsize={"default": 0},
+        minbatchtimeout={"default": 0},
+        dialect={"choices": ["auto", *Dialect], "default": "auto"},
+    )
     parser.set_defaults(handler=load)
 
 

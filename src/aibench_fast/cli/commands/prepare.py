@@ -16,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from aibench_fast.cli.options.parser import add_quiet
+from aibench_fast.cli.options.parser import add_all, add_quiet
 from aibench_fast.cli.options.values import by_name, size
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.cluster import connect
@@ -24,15 +24,12 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
 from aibench_fast.tensors.photographs import local_input
 from aibench_fast.tensors.prepare import (
-    RANDOM_SEED,
-    SMALLER_SIDE,
     PrepareConfig,
     Prepared,
     prepare,
 )
 from aibench_fast.tensors.sharding import Sharding, prepare_shards
 from aibench_fast.tensors.tensorfile import LAYOUTS, VALUE_RANGES, files_of
-from aibench_fast.tensortype import MODEL_SIDE
 
 OUTPUT = Path("/tmp/bulk_data/vision_tensors.out")
 
@@ -42,62 +39,41 @@ EXAMPLE = "aibench-fast prepare --input sample --limit 200"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument(
-        "--input", required=True, metavar="DIR|ZIP|ADDRESS|sample",
-        help="read photographs from a folder or zip archive, local or at an address such as "
-        "s3://bucket/folder (fsspec extra), or use the sample photographs",
-    )  # fmt: skip
-    parser.add_argument(
-        "--output", type=Path, default=OUTPUT, metavar="FILE",
-        help="write this file (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--random-seed", type=int, default=RANDOM_SEED, metavar="S",
-        help="draw the crops from this seed, as aibench does (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--re-use-factor", type=int, metavar="N",
-        help="take N crops of each photograph (default: as many as --limit needs, otherwise 1, or "
-        "20 of the sample photographs)",
-    )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="make exactly N tensors")
-    parser.add_argument(
-        "--size", type=int, default=SMALLER_SIDE, metavar="PIXELS",
-        help="scale the smaller side of each photograph to this (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--crop", type=int, default=MODEL_SIDE, metavar="PIXELS",
-        help="set height and width of a tensor (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--layout", choices=LAYOUTS, default="nhwc",
-        help="set the order of the axes (default: %(default)s)",
-    )  # fmt: skip
     # Otherwise argparse reads the value -1..1 as an option, until Python 3.14.
     parser._negative_number_matcher = re.compile(r"-\d")
-    parser.add_argument(
-        "--scale", choices=VALUE_RANGES, default="0..1",
-        help="set the range of the values (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--crops-file", type=Path, metavar="CSV",
-        help="save the crop of each tensor: name, x, y, scaled width and height",
-    )  # fmt: skip
-    parser.add_argument(
-        "--on-error", choices=("fail", "skip"), default="fail",
-        help="if a file is not a photograph, stop, or skip the file and list it "
-        "(default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--shards", type=_sharding, metavar="N|SIZE",
-        help="write N files, or files of at most a size such as 4GiB: tensors-00001-of-00010.out "
-        "and so on; `run --file` reads them by the name of --output",
-    )  # fmt: skip
-    parser.add_argument(
-        "--dask", metavar="ADDRESS",
-        help="make the shards on the workers of this Dask scheduler, such as "
-        "tcp://scheduler:8786; they must share the folders of --input and --output",
-    )  # fmt: skip
+    add_all(
+        parser,
+        {
+            "--input DIR|ZIP|ADDRESS|sample": "read photographs from a folder or zip archive, "
+            "local or at an address such as s3://bucket/folder (fsspec extra), or use the sample "
+            "photographs",
+            "--output FILE": "write this file (default: %(default)s)",
+            "--random-seed S": "draw the crops from this seed, as aibench does (default: "
+            "%(default)s)",
+            "--re-use-factor N": "take N crops of each photograph (default: as many as --limit "
+            "needs, otherwise 1, or 20 of the sample photographs)",
+            "--limit N": "make exactly N tensors",
+            "--size PIXELS": "scale the smaller side of each photograph to this (default: "
+            "%(default)s)",
+            "--crop PIXELS": "set height and width of a tensor (default: %(default)s)",
+            "--layout": "set the order of the axes (default: %(default)s)",
+            "--scale": "set the range of the values (default: %(default)s)",
+            "--crops-file CSV": "save the crop of each tensor: name, x, y, scaled width and height",
+            "--on-error": "if a file is not a photograph, stop, or skip the file and list it "
+            "(default: %(default)s)",
+            "--shards N|SIZE": "write N files, or files of at most a size such as 4GiB: "
+            "tensors-00001-of-00010.out and so on; `run --file` reads them by the name of --output",
+            "--dask ADDRESS": "make the shards on the workers of this Dask scheduler, such as "
+            "tcp://scheduler:8786; they must share the folders of --input and --output",
+        },
+        PrepareConfig,
+        input={"required": True, "type": None},
+        output={"default": OUTPUT},
+        layout={"choices": LAYOUTS},
+        scale={"choices": VALUE_RANGES},
+        on_error={"choices": ("fail", "skip")},
+        shards={"type": _sharding},
+    )
     add_quiet(parser)
     parser.set_defaults(handler=_prepare)
 

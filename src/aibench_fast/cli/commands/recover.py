@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.saving import print_unsaved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, remove_written
@@ -22,10 +23,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "journal", type=Path, metavar="JOURNAL",
         help="recover this journal; it is removed once the result is saved, unless it is damaged",
     )  # fmt: skip
-    parser.add_argument(
-        "--json-out-file", type=Path, metavar="FILE",
-        help=f"save the result to this file (default: the journal's name without {SUFFIX})",
-    )  # fmt: skip
+    of_journal = f"the journal's name without {SUFFIX}"
+    add_all(
+        parser, {"--json-out-file FILE": f"save the result to this file (default: {of_journal})"}
+    )
     parser.set_defaults(handler=_recover)
 
 

@@ -1,9 +1,8 @@
 """`aibench-fast report`."""
 
 import argparse
-from pathlib import Path
 
-from aibench_fast.cli.options.parser import add_quiet
+from aibench_fast.cli.options.parser import add_all, add_quiet
 from aibench_fast.cli.options.resultfiles import (
     add_results,
     load_results,
@@ -22,9 +21,12 @@ EXAMPLE = "aibench-fast report results --out report.html"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_results(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the HTML page to this file")
-    parser.add_argument(
-        "--png", type=Path, metavar="FOLDER", help="write each chart to this folder as PNG"
+    add_all(
+        parser,
+        {
+            "--out FILE": "write the HTML page to this file",
+            "--png FOLDER": "write each chart to this folder as PNG",
+        },
     )
     add_quiet(parser)
     parser.set_defaults(handler=_report)

@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
 from aibench_fast.cli.options.load import (
-    add_clients_options,
     add_load_options,
-    add_statistics_options,
+    add_reporting_options,
     check_clients,
     dask_client,
 )
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.request import (
-    add_endpoint_options,
     add_request_options,
     add_slo_option,
-    add_stream_options,
     add_trace_options,
 )
 from aibench_fast.cli.options.runconfig import files_read, run_config
-from aibench_fast.cli.options.server import LoadedServers, add_login, add_server_address
-from aibench_fast.cli.options.values import boolean
+from aibench_fast.cli.options.server import LoadedServers, add_server_options
 from aibench_fast.cli.output import is_refused
 from aibench_fast.cli.saving import logged, print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
@@ -57,61 +54,67 @@ EXAMPLE = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    add_server_address(parser, several=True, any_protocol=True)
-    add_login(parser)
+    add_server_options(parser, several=True, any_protocol=True)
     add_request_options(parser)
-    add_endpoint_options(parser)
-    add_stream_options(parser)
     add_trace_options(parser)
     load = parser.add_argument_group("Load")
-    _add_size_options(load)
+    add_all(
+        load,
+        {
+            "--workers N": "use N workers, each on its own connection; at least one per server "
+            "(default: 1)",
+            "--batch-size B": "send B tensors per request, as one tensor with a batch dimension "
+            "(default: 1)",
+            "--limit-rps N": "send N requests per second from all workers; latencies then start "
+            "when a request was due (default: 0, no limit)",
+            "--profile STEPS": "change the rate over time, such as '10/s for 30s, 20/s to 80/s "
+            "over 1m'; the run ends with the profile",
+            "--arrivals-file FILE": "send requests at these seconds after the start, one per line; "
+            "the run ends with the last",
+        },
+        RunConfig,
+        limit_rps={"type": float},
+        profile={"default": None},
+    )
     add_load_options(load)
     add_slo_option(parser)
-    add_statistics_options(parser)
-    add_clients_options(parser)
-    _add_repeat_options(parser)
-    _add_output_options(parser)
+    add_reporting_options(parser)
+    add_all(
+        parser.add_argument_group("Repeats"),
+        {
+            "--repeats N": "run N times on fresh connections, print medians with 95%% intervals, "
+            "and number the result files",
+            "--until PERCENT": "repeat until the interval of the rate is this narrow on either "
+            f"side, such as 2%%, at most {repeat.MOST_RUNS} times",
+        },
+        repeats={"type": _at_least_2},
+        until={"type": _share},
+    )
+    add_all(
+        parser.add_argument_group("Output"),
+        {
+            "--json-out-file FILE": "save the result; until then FILE.journal holds it, for "
+            "`aibench-fast recover` (default: do not)",
+            f"{HISTOGRAM_OPTION} FILE": "save the percentile table of latencies, as aibench does "
+            "(default: do not)",
+            "--hdr-log-file FILE": "save the latencies of every reporting period as an "
+            "HdrHistogram log (microseconds); FILE.partial during the run",
+            "--metadata-autobatching N": "record this as the model's batch size on the server "
+            "(default: what RedisAI reports, otherwise -1, unknown)",
+            "--print-responses true|false": "print the top classes of one reply per reporting "
+            "period to stderr",
+            "--live": "on a terminal, draw rate and latency over time, a histogram, failures, and "
+            "the server's CPU and memory (default: one line)",
+            "--quiet": "print no lines during the run",
+        },
+        RunConfig,
+        output_file_stats_hdr_response_latency_hist={
+            "dest": "histogram_file",
+            "type": lambda word: Path(word) if word else None,
+        },
+        print_responses={"dest": "sample_responses"},
+    )
     parser.set_defaults(handler=_run)
-
-
-def _add_size_options(group: "argparse._ArgumentGroup") -> None:
-    group.add_argument(
-        "--workers", type=int, default=1, metavar="N",
-        help="use N workers, each on its own connection; at least one per server (default: 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--batch-size", type=int, default=1, metavar="B",
-        help="send B tensors per request, as one tensor with a batch dimension (default: 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--limit-rps", type=float, default=0.0, metavar="N",
-        help="send N requests per second from all workers; latencies then start when a request was "
-        "due (default: 0, no limit)",
-    )  # fmt: skip
-    group.add_argument(
-        "--profile", metavar="STEPS",
-        help="change the rate over time, such as '10/s for 30s, 20/s to 80/s over 1m'; the run "
-        "ends with the profile",
-    )  # fmt: skip
-    group.add_argument(
-        "--arrivals-file", type=Path, metavar="FILE",
-        help="send requests at these seconds after the start, one per line; the run ends with the "
-        "last",
-    )  # fmt: skip
-
-
-def _add_repeat_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("Repeats")
-    group.add_argument(
-        "--repeats", type=_at_least_2, metavar="N",
-        help="run N times on fresh connections, print medians with 95%% intervals, and number the "
-        "result files",
-    )  # fmt: skip
-    group.add_argument(
-        "--until", type=_share, metavar="PERCENT",
-        help="repeat until the interval of the rate is this narrow on either side, such as 2%%, at "
-        f"most {repeat.MOST_RUNS} times",
-    )  # fmt: skip
 
 
 def _at_least_2(word: str) -> int:
@@ -129,41 +132,6 @@ def _share(word: str) -> float:
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"{word!r} is not a percentage above 0 and below 100")
     return share
-
-
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("Output")
-    group.add_argument(
-        "--json-out-file", type=Path, metavar="FILE",
-        help="save the result; until then FILE.journal holds it, for `aibench-fast recover` "
-        "(default: do not)",
-    )  # fmt: skip
-    group.add_argument(
-        HISTOGRAM_OPTION, type=lambda word: Path(word) if word else None, metavar="FILE",
-        dest="histogram_file",
-        help="save the percentile table of latencies, as aibench does (default: do not)",
-    )  # fmt: skip
-    group.add_argument(
-        "--hdr-log-file", type=Path, metavar="FILE",
-        help="save the latencies of every reporting period as an HdrHistogram log (microseconds); "
-        "FILE.partial during the run",
-    )  # fmt: skip
-    group.add_argument(
-        "--metadata-autobatching", type=int, default=-1, metavar="N",
-        help="record this as the model's batch size on the server (default: what RedisAI reports, "
-        "otherwise -1, unknown)",
-    )  # fmt: skip
-    group.add_argument(
-        "--print-responses", type=boolean, nargs="?", const=True, default=False,
-        metavar="true|false", dest="sample_responses",
-        help="print the top classes of one reply per reporting period to stderr",
-    )  # fmt: skip
-    group.add_argument(
-        "--live", action="store_true",
-        help="on a terminal, draw rate and latency over time, a histogram, failures, and the "
-        "server's CPU and memory (default: one line)",
-    )  # fmt: skip
-    group.add_argument("--quiet", action="store_true", help="print no lines during the run")
 
 
 def _run(options: argparse.Namespace) -> int:

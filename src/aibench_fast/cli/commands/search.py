@@ -9,25 +9,24 @@ from pathlib import Path
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
 from aibench_fast.cli.options.load import (
-    add_clients_options,
     add_load_options,
-    add_statistics_options,
+    add_reporting_options,
     check_clients,
     dask_client,
 )
 from aibench_fast.cli.options.names import with_options
+from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.request import (
-    add_endpoint_options,
     add_request_options,
-    add_stream_options,
 )
 from aibench_fast.cli.options.runconfig import files_read, run_config
-from aibench_fast.cli.options.server import LoadedServers, add_login, add_server_address
-from aibench_fast.cli.options.values import BurnIn, seconds
+from aibench_fast.cli.options.server import LoadedServers, add_server_options
+from aibench_fast.cli.options.values import BurnIn
 from aibench_fast.cli.output import note
 from aibench_fast.cli.saving import print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
+from aibench_fast.load.config import RunConfig
 from aibench_fast.results.search import UNITS, Search
 from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
@@ -50,53 +49,40 @@ EXAMPLE = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    add_server_address(parser, several=True, any_protocol=True)
-    add_login(parser)
-    group = parser.add_argument_group("Search")
-    group.add_argument(
-        "--slo", action="append", required=True, metavar="FIGURE=LIMIT",
-        help="set a target, such as p99=50ms, errors=0.1%% or rate=200; can be repeated, and all "
-        "targets have to hold. ttft=200ms is a limit of each request: `good=99%%` and `goodput=5` "
-        "are targets of those within all limits",
-    )  # fmt: skip
-    group.add_argument(
-        "--over", choices=UNITS, default="rate",
-        help="raise this: requests per second, or one of the others in a closed loop (default: "
-        "rate)",
-    )  # fmt: skip
-    group.add_argument(
-        "--from", type=float, metavar="VALUE", dest="lowest",
-        help="begin with this value (default: 1; for a rate, a quarter of what one worker reaches)",
-    )  # fmt: skip
-    group.add_argument(
-        "--to", type=float, metavar="VALUE", dest="highest",
-        help="end with this value (default: the largest that a run accepts)",
-    )  # fmt: skip
-    group.add_argument(
-        "--within", type=seconds, metavar="TIME",
-        help="end after this time, such as 10m, with what is known by then (default: when the edge "
-        "is confirmed)",
-    )  # fmt: skip
-    group.add_argument(
-        "--workers", type=int, metavar="N",
-        help=f"use N workers (default: 1; for a rate {RATE_WORKERS})",
-    )  # fmt: skip
-    group.add_argument(
-        "--batch-size", type=int, default=1, metavar="B",
-        help="send B tensors per request (default: 1)",
-    )  # fmt: skip
+    add_server_options(parser, several=True, any_protocol=True)
+    add_all(
+        parser.add_argument_group("Search"),
+        {
+            "--slo FIGURE=LIMIT": "set a target, such as p99=50ms, errors=0.1%% or rate=200; can "
+            "be repeated, and all targets have to hold. ttft=200ms is a limit of each request: "
+            "`good=99%%` and `goodput=5` are targets of those within all limits",
+            "--over": "raise this: requests per second, or one of the others in a closed loop "
+            "(default: rate)",
+            "--from VALUE": "begin with this value (default: 1; for a rate, a quarter of what one "
+            "worker reaches)",
+            "--to VALUE": "end with this value (default: the largest that a run accepts)",
+            "--within TIME": "end after this time, such as 10m, with what is known by then "
+            "(default: when the edge is confirmed)",
+            "--workers N": f"use N workers (default: 1; for a rate {RATE_WORKERS})",
+            "--batch-size B": "send B tensors per request (default: 1)",
+        },
+        RunConfig,
+        slo={**REPEATED, "required": True},
+        over={"choices": UNITS, "default": "rate"},
+        **{"from": {"dest": "lowest"}, "to": {"dest": "highest"}},
+        workers={"default": None},
+    )
     add_request_options(parser)
-    add_endpoint_options(parser)
-    add_stream_options(parser)
     add_load_options(parser.add_argument_group("Load"))
-    add_statistics_options(parser)
-    add_clients_options(parser)
-    parser.add_argument(
-        "--results-dir", type=Path, default=Path("search"), metavar="FOLDER",
-        help=f"write {SEARCH_FILE} and the result of each step here (default: search)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--quiet", action="store_true", help="print no progress, only the last line"
+    add_reporting_options(parser)
+    add_all(
+        parser,
+        {
+            "--results-dir FOLDER": f"write {SEARCH_FILE} and the result of each step here "
+            "(default: search)",
+            "--quiet": "print no progress, only the last line",
+        },
+        results_dir={"default": Path("search")},
     )
     parser.set_defaults(handler=_search, duration_s=10.0, burn_in=BurnIn(seconds=1.0))
 
@@ -127,7 +113,7 @@ def _search(options: argparse.Namespace) -> int:
             over=options.over,
             lowest=options.lowest,
             highest=options.highest,
-            within_s=options.within,
+            within_s=options.within_s,
             observe=show,
             client=client,
             clients=options.clients,
@@ -191,7 +177,7 @@ def _print_event(event: StudyEvent, options: argparse.Namespace) -> None:
         case events.Progress():
             print(with_options(event.words), flush=True)
         case events.SearchPlanned():
-            print(f"the search: {_length(event, options.within)}", flush=True)
+            print(f"the search: {_length(event, options.within_s)}", flush=True)
         case events.StepFinished():
             print(_step(event, options.over), flush=True)
         case _:

@@ -3,11 +3,11 @@
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.secrets import read_headers
-from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
-from aibench_fast.cli.options.values import boolean, shape
+from aibench_fast.cli.options.server import ServerOptions, add_server_options
+from aibench_fast.cli.options.values import shape
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, write_text
@@ -33,50 +33,31 @@ EXAMPLE = "aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    add_server_address(parser, any_protocol=True)
-    add_login(parser)
-    parser.add_argument(
-        "--model", default=MODEL, metavar="NAME",
-        help="with a server: run its model with this key or name (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--shape", type=shape, default=(), metavar="N,...",
-        help="set the shape of one tensor, without the batch "
-        f"(default: {','.join(map(str, IMAGE_SHAPE))}, or with --url the model's)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--dtype", type=canonical, default="",
-        help=f"set the data type: {', '.join(DTYPES)} (default: FLOAT, or with --url the model's)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N",
-        help="use N workers, each on its own connection (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="use N native I/O threads (default: as in a run)"
+    add_server_options(parser, any_protocol=True)
+    add_all(
+        parser,
+        {
+            "--model NAME": "with a server: run its model with this key or name (default: "
+            "%(default)s)",
+            "--shape N,...": "set the shape of one tensor, without the batch (default: "
+            f"{','.join(map(str, IMAGE_SHAPE))}, or with --url the model's)",
+            "--dtype DTYPE": f"set the data type: {', '.join(DTYPES)} (default: FLOAT, or with "
+            "--url the model's)",
+            "--workers N": "use N workers, each on its own connection (default: 1)",
+            "--threads N": "use N native I/O threads (default: as in a run)",
+            "--batch-size B": "send B tensors per request (default: 1)",
+            "--pipeline N": "keep N requests outstanding on each connection (default: 1)",
+            "--use-dag true|false": "send each request as one DAG instead of three commands",
+            "--streams": f"find how many streams of tokens, {TOKENS_PER_S} a second each, the "
+            "client reads in time, against a simulated server on the same cores",
+            "--json-out-file FILE": "save the findings as JSON (default: do not)",
+            "--quiet": "print no progress and no lines",
+        },
+        RunConfig,
+        model={"default": MODEL},
+        shape={"type": shape},
+        dtype={"type": canonical},
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=1, metavar="B",
-        help="send B tensors per request (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--pipeline", type=int, default=1, metavar="N",
-        help="keep N requests outstanding on each connection (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--use-dag", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
-        help="send each request as one DAG instead of three commands",
-    )  # fmt: skip
-    parser.add_argument(
-        "--streams", action="store_true",
-        help=f"find how many streams of tokens, {TOKENS_PER_S} a second each, the client reads in "
-        "time, against a simulated server on the same cores",
-    )  # fmt: skip
-    parser.add_argument(
-        "--json-out-file", type=Path, metavar="FILE",
-        help="save the findings as JSON (default: do not)",
-    )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="print no progress and no lines")
     parser.set_defaults(handler=_selfcheck)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.tensors import summary as tensorsummary
@@ -22,25 +23,19 @@ EXAMPLE = "aibench-fast show /tmp/bulk_data/vision_tensors.out --index 0:16 --ou
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("file", type=Path, metavar="FILE", help="show this tensor file")
-    parser.add_argument(
-        "--summary", action="store_true",
-        help="print count, shape, and the least, greatest and mean value (default without --out)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--index", metavar="A:B", help=f"draw tensors A to B-1, or one (default: {INDEX})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--out", type=Path, metavar="IMAGE",
-        help="write the drawn tensors as one picture, such as .png",
-    )  # fmt: skip
-    parser.add_argument(
-        "--crop", type=int, metavar="PIXELS",
-        help="set height and width of a tensor (default: guessed from the file size)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--layout", choices=tensorfile.LAYOUTS,
-        help="set the order of the axes (default: guessed from the values)",
-    )  # fmt: skip
+    add_all(
+        parser,
+        {
+            "--summary": "print count, shape, and the least, greatest and mean value (default "
+            "without --out)",
+            "--index A:B": f"draw tensors A to B-1, or one (default: {INDEX})",
+            "--out IMAGE": "write the drawn tensors as one picture, such as .png",
+            "--crop PIXELS": "set height and width of a tensor (default: guessed from the file "
+            "size)",
+            "--layout": "set the order of the axes (default: guessed from the values)",
+        },
+        layout={"choices": tensorfile.LAYOUTS},
+    )
     parser.set_defaults(handler=_show)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.secrets import read_headers
-from aibench_fast.cli.options.server import ServerOptions, add_login, add_server_address
+from aibench_fast.cli.options.server import ServerOptions, add_server_options
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.protocols.address import ServerAddress
@@ -25,24 +26,19 @@ EXAMPLE = "aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    add_server_address(parser, any_protocol=True)
-    add_login(parser)
-    parser.add_argument(
-        "--model", default=DEFAULT_MODEL, metavar="NAME",
-        help="show the statistics of the model with this key or name (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model-version", metavar="V",
-        help="with --url: of this version (default: the server's choice)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--result", type=Path, metavar="FILE",
-        help="show where the time of requests went in this result",
-    )  # fmt: skip
-    parser.add_argument(
-        "--format", choices=("text", "json"), default="text",
-        help="print in this format (default: text)",
-    )  # fmt: skip
+    add_server_options(parser, any_protocol=True)
+    add_all(
+        parser,
+        {
+            "--model NAME": "show the statistics of the model with this key or name (default: "
+            "%(default)s)",
+            "--model-version V": "with --url: of this version (default: the server's choice)",
+            "--result FILE": "show where the time of requests went in this result",
+            "--format": "print in this format (default: text)",
+        },
+        model={"default": DEFAULT_MODEL},
+        format={"choices": ("text", "json"), "default": "text"},
+    )
     parser.set_defaults(handler=_stats)
 
 

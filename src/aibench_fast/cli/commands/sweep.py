@@ -12,23 +12,21 @@ from typing import Any
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.load import (
-    add_clients_options,
     add_load_options,
-    add_statistics_options,
+    add_reporting_options,
     check_clients,
     dask_client,
 )
 from aibench_fast.cli.options.names import with_options
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.request import (
-    add_endpoint_options,
-    add_lengths,
+    LENGTHS,
     add_request_options,
     add_slo_option,
-    add_stream_options,
 )
 from aibench_fast.cli.options.runconfig import files_read, run_config
-from aibench_fast.cli.options.server import LoadedServers, add_login, add_server_address
-from aibench_fast.cli.options.values import axis, by_name, number_ranges, rates, seconds
+from aibench_fast.cli.options.server import LoadedServers, add_server_options
+from aibench_fast.cli.options.values import axis, by_name, number_ranges, rates
 from aibench_fast.cli.output import note
 from aibench_fast.cli.saving import print_unsaved, printed, write_junit
 from aibench_fast.files import check_outputs
@@ -53,90 +51,59 @@ EXAMPLE = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    add_server_address(parser, any_protocol=True, cluster=True)
-    add_login(parser)
-    _add_grid_options(parser)
+    add_server_options(parser, any_protocol=True, cluster=True)
+    of_grid = {f"{name} N|LOW-HIGH,...": text for name, text in LENGTHS.items()}
+    add_all(
+        parser.add_argument_group(
+            "Grid", "Write numbers as 1,8,16 or MIN:MAX:STEP; 0:50:10 is 1,10,20,30,40,50."
+        ),
+        {
+            "--grid FILE": "read options from a TOML file, by their names; typed options take "
+            "precedence. [[server]] tables compare servers: name, model, and url, host, port, "
+            "socket or embedded",
+            "--workers N,...": "use so many workers, each on its own connection (default: 1)",
+            "--autobatching N,...": "store the model again with each batch size, and at the end "
+            "with its own (default: do not change it)",
+            "--batch-size B,...": "send B tensors per request (default: 1)",
+            "--limit-rps N,...": "send N requests per second from all workers (default: 0, no "
+            "limit)",
+            **of_grid,
+            "--runs N": "run each combination N times (default: 1)",
+        },
+        Grid,
+        workers={"type": axis(1)},
+        autobatching={"type": axis(0)},
+        batch_size={"type": axis(1)},
+        limit_rps={"type": rates},
+        prompt_tokens={"type": number_ranges},
+        output_tokens={"type": number_ranges},
+    )
     add_request_options(parser, in_grid=True)
-    add_endpoint_options(parser)
-    add_stream_options(parser, in_grid=True)
     add_load_options(load := parser.add_argument_group("Load"))
     add_slo_option(parser)
-    load.add_argument(
-        "--burn-in-images", type=int, metavar="N",
-        help="warm up with N tensors: as many requests as hold them",
-    )  # fmt: skip
-    add_statistics_options(parser)
-    add_clients_options(parser)
-    _add_sweep_options(parser)
+    add_all(load, {"--burn-in-images N": "warm up with N tensors: as many requests as hold them"})
+    add_reporting_options(parser)
+    add_all(
+        parser.add_argument_group("Sweep"),
+        {
+            "--results-dir FOLDER": "write JSON_... and RAW_... files here (default: results)",
+            "--suffix TEXT": "put this into the file names, such as v1.2_",
+            "--device": "put this device into the file names (default: cpu)",
+            "--shuffle SEED": "run the cells in random order (default: in order)",
+            "--sleep TIME": "pause between two runs (default: do not)",
+            "--keep-going": "continue after a failed run, and without a server that cannot be "
+            "reached (default: stop)",
+            "--allow-flush": "empty the whole server before each run and store the model again",
+            "--dry-run": "print the runs without making them",
+            "--quiet": "print no progress and no lines",
+        },
+        Order,
+        results_dir={"dest": "folder", "default": Path("results")},
+        device={"type": str.lower, "choices": ["cpu", "gpu"]},
+        shuffle={"type": int, "nargs": "?", "const": 1},
+        sleep={"dest": "pause_s"},
+    )
     parser.set_defaults(handler=partial(_sweep, parser))
-
-
-def _add_grid_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the grid."""
-    group = parser.add_argument_group(
-        "Grid", "Write numbers as 1,8,16 or MIN:MAX:STEP; 0:50:10 is 1,10,20,30,40,50."
-    )
-    group.add_argument(
-        "--grid", type=Path, metavar="FILE",
-        help="read options from a TOML file, by their names; typed options take precedence. "
-        "[[server]] tables compare servers: name, model, and url, host, port, socket or embedded",
-    )  # fmt: skip
-    group.add_argument(
-        "--workers", type=axis(1), default=[1], metavar="N,...",
-        help="use so many workers, each on its own connection (default: 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--autobatching", type=axis(0), metavar="N,...",
-        help="store the model again with each batch size, and at the end with its own (default: do "
-        "not change it)",
-    )  # fmt: skip
-    group.add_argument(
-        "--batch-size", type=axis(1), default=[1], metavar="B,...",
-        help="send B tensors per request (default: 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--limit-rps", type=rates, default=[0.0], metavar="N,...",
-        help="send N requests per second from all workers (default: 0, no limit)",
-    )  # fmt: skip
-    add_lengths(group, number_ranges, [None], ",...")
-    group.add_argument(
-        "--runs", type=int, default=1, metavar="N", help="run each combination N times (default: 1)"
-    )
-
-
-def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the order of the runs, and for their files."""
-    group = parser.add_argument_group("Sweep")
-    group.add_argument(
-        "--results-dir", type=Path, default=Path("results"), metavar="FOLDER", dest="folder",
-        help="write JSON_... and RAW_... files here (default: results)",
-    )  # fmt: skip
-    group.add_argument(
-        "--suffix", default="", metavar="TEXT", help="put this into the file names, such as v1.2_"
-    )
-    group.add_argument(
-        "--device", type=str.lower, choices=["cpu", "gpu"], default="cpu",
-        help="put this device into the file names (default: cpu)",
-    )  # fmt: skip
-    group.add_argument(
-        "--shuffle", type=int, nargs="?", const=1, metavar="SEED",
-        help="run the cells in random order (default: in order)",
-    )  # fmt: skip
-    group.add_argument(
-        "--sleep", type=seconds, default=0.0, metavar="TIME", dest="pause_s",
-        help="pause between two runs (default: do not)",
-    )  # fmt: skip
-    group.add_argument(
-        "--keep-going", action="store_true",
-        help="continue after a failed run, and without a server that cannot be reached (default: "
-        "stop)",
-    )  # fmt: skip
-    group.add_argument(
-        "--allow-flush", action="store_true",
-        help="empty the whole server before each run and store the model again",
-    )  # fmt: skip
-    group.add_argument("--dry-run", action="store_true", help="print the runs without making them")
-    group.add_argument("--quiet", action="store_true", help="print no progress and no lines")
 
 
 def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
 from aibench_fast.results import tables
@@ -24,28 +25,28 @@ EXAMPLE = "aibench-fast tables --dir results --prefix JSON_redisai_v1.0"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--dir", type=Path, metavar="FOLDER", help="read the results in this folder"
+    add_all(
+        source,
+        {
+            "--dir FOLDER": "read the results in this folder",
+            "--cpu RESULT": "print the server's CPU use by reporting period of this result",
+        },
+        cpu={"type": Path},
     )
-    source.add_argument(
-        "--cpu", type=Path, metavar="RESULT",
-        help="print the server's CPU use by reporting period of this result",
-    )  # fmt: skip
     add_prefix(parser)
-    parser.add_argument(
-        "--stat", type=Stat, choices=list(Stat), default=Stat.BEST,
-        help="summarize repeated runs by the best, as aibench does, or by median, least and "
-        "greatest (default: best)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--format", choices=FORMATS, default="text",
-        help="print in this format: text as aibench's script does, csv and json with one cell per "
-        "row (default: text)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--server-stat", metavar="NAME",
-        help="print this server statistic of each cell's fastest run, such as used_memory_human",
-    )  # fmt: skip
+    add_all(
+        parser,
+        {
+            "--stat": "summarize repeated runs by the best, as aibench does, or by median, least "
+            "and greatest (default: best)",
+            "--format": "print in this format: text as aibench's script does, csv and json with "
+            "one cell per row (default: text)",
+            "--server-stat NAME": "print this server statistic of each cell's fastest run, such as "
+            "used_memory_human",
+        },
+        stat={"type": Stat, "choices": list(Stat), "default": Stat.BEST},
+        format={"choices": FORMATS, "default": "text"},
+    )
     parser.set_defaults(handler=_tables)
 
 

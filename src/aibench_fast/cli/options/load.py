@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aibench_fast.cli.options.values import BurnIn, boolean, burn_in, seconds
+from aibench_fast.cli.options.parser import REPEATED, add_all
+from aibench_fast.cli.options.values import BurnIn, burn_in
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.config import ARRIVALS, ON_DISCONNECT, ON_LAG
+from aibench_fast.load.config import ARRIVALS, ON_DISCONNECT, ON_LAG, RunConfig
 from aibench_fast.protocols.settings import LEAST_PATIENCE_S
 
 if TYPE_CHECKING:
@@ -17,100 +17,68 @@ if TYPE_CHECKING:
 
 def add_load_options(group: "argparse._ArgumentGroup") -> None:
     """Add the options of a load that all three have, to a group of them."""
-    group.add_argument(
-        "--pipeline", type=int, default=1, metavar="N",
-        help="keep N requests outstanding on each connection (default: 1)",
-    )  # fmt: skip
-    group.add_argument(
-        "--threads", type=int, metavar="N",
-        help="use N native I/O threads (default: one per 64 workers, or 1024 streams of tokens, "
-        "and at most one per core; for requests of 256 KiB and more one per worker, and at most "
-        "eight per core)",
-    )  # fmt: skip
-    group.add_argument(
-        "--arrivals", choices=ARRIVALS, default="even",
-        help="spread requests of --limit-rps or --profile evenly, or at random by --seed "
-        "(default: even)",
-    )  # fmt: skip
-    group.add_argument(
-        "--max-lag", type=seconds, default=0.0, metavar="TIME", dest="max_lag_s",
-        help="limit how late a request may start after it was due (default: no limit)",
-    )  # fmt: skip
-    group.add_argument(
-        "--on-lag", choices=ON_LAG, default="stop",
-        help="if a request would start later than --max-lag, stop the run, or shed the request and "
-        "count it (default: stop)",
-    )  # fmt: skip
-    group.add_argument(
-        "--burn-in", type=burn_in, default=BurnIn(), metavar="N|TIME|auto",
-        help="warm up first: N requests, a time such as 5s, or until rate and p50 are steady, at "
-        "most a minute; excluded from every figure (default: 0)",
-    )  # fmt: skip
-    group.add_argument(
-        "--max-queries", type=int, default=0, metavar="N",
-        help="send N tensors in whole batches, warm-up included (default: each tensor once, or no "
-        "limit with --duration)",
-    )  # fmt: skip
-    group.add_argument(
-        "--duration", type=seconds, default=0.0, metavar="TIME", dest="duration_s",
-        help="measure for this time after the warm-up, such as 30s (default: no limit)",
-    )  # fmt: skip
-    group.add_argument(
-        "--dial-read-timeout", type=seconds, default=90.0, metavar="TIME",
-        dest="reply_timeout_s",
-        help="set the timeout of a request (default: 90s); before the run the server has at least "
-        f"{LEAST_PATIENCE_S:g}s to answer",
-    )  # fmt: skip
-    group.add_argument(
-        "--on-disconnect", choices=ON_DISCONNECT, default="reconnect",
-        help="reconnect after a lost connection, or stop the run (default: reconnect)",
-    )  # fmt: skip
-    group.add_argument(
-        "--reconnect-for", type=seconds, default=30.0, metavar="TIME", dest="reconnect_for_s",
-        help="give up a worker that cannot reconnect for this time (default: 30s)",
-    )  # fmt: skip
-    group.add_argument(
-        "--continue-on-error", type=boolean, nargs="?", const=True, default=True,
-        metavar="true|false",
-        help="continue after failed requests; false stops at the first (default: true)",
-    )  # fmt: skip
+    add_all(
+        group,
+        {
+            "--pipeline N": "keep N requests outstanding on each connection (default: 1)",
+            "--threads N": "use N native I/O threads (default: one per 64 workers, or 1024 streams "
+            "of tokens, and at most one per core; for requests of 256 KiB and more one per worker, "
+            "and at most eight per core)",
+            "--arrivals": "spread requests of --limit-rps or --profile evenly, or at random by "
+            "--seed (default: even)",
+            "--max-lag TIME": "limit how late a request may start after it was due (default: no "
+            "limit)",
+            "--on-lag": "if a request would start later than --max-lag, stop the run, or shed the "
+            "request and count it (default: stop)",
+            "--burn-in N|TIME|auto": "warm up first: N requests, a time such as 5s, or until rate "
+            "and p50 are steady, at most a minute; excluded from every figure (default: 0)",
+            "--max-queries N": "send N tensors in whole batches, warm-up included (default: each "
+            "tensor once, or no limit with --duration)",
+            "--duration TIME": "measure for this time after the warm-up, such as 30s (default: no "
+            "limit)",
+            "--dial-read-timeout TIME": "set the timeout of a request (default: 90s); before the "
+            f"run the server has at least {LEAST_PATIENCE_S:g}s to answer",
+            "--on-disconnect": "reconnect after a lost connection, or stop the run (default: "
+            "reconnect)",
+            "--reconnect-for TIME": "give up a worker that cannot reconnect for this time "
+            "(default: 30s)",
+            "--continue-on-error true|false": "continue after failed requests; false stops at the "
+            "first (default: true)",
+        },
+        RunConfig,
+        arrivals={"choices": ARRIVALS},
+        on_lag={"choices": ON_LAG},
+        burn_in={"type": burn_in, "default": BurnIn()},
+        dial_read_timeout={"dest": "reply_timeout_s"},
+        on_disconnect={"choices": ON_DISCONNECT},
+    )
 
 
-def add_statistics_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for what is reported, and checked."""
-    group = parser.add_argument_group("Reporting")
-    group.add_argument(
-        "--reporting-period", type=seconds, default=1.0, metavar="TIME",
-        dest="reporting_period_s",
-        help="print a line after each such time, such as 1000ms (default: 1s)",
-    )  # fmt: skip
-    group.add_argument(
-        "--expect", action="append", default=[], metavar="FIGURE<LIMIT",
-        help="exit with code 1 unless this holds, such as 'p99<50ms', 'errors<0.1%%' or "
-        "'rate>200'; can be repeated",
-    )  # fmt: skip
-    group.add_argument(
-        "--junit", type=Path, metavar="FILE",
-        help="save the outcome of each --expect as JUnit XML (default: do not)",
-    )  # fmt: skip
-    group.add_argument(
-        "--reset-stats", action="store_true",
-        help="reset the server's statistics before the run, for all its users (default: do not)",
-    )  # fmt: skip
-
-
-def add_clients_options(parser: argparse.ArgumentParser) -> None:
-    """Add --dask and --clients, which `dask_client` reads."""
-    group = parser.add_argument_group("Clients")
-    group.add_argument(
-        "--dask", metavar="ADDRESS",
-        help="send from the workers of the Dask cluster with this scheduler, such as "
-        "tcp://HOST:8786 (default: from this process)",
-    )  # fmt: skip
-    group.add_argument(
-        "--clients", type=int, metavar="N",
-        help="with --dask: use N of its workers (default: all, but at most --workers)",
-    )  # fmt: skip
+def add_reporting_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what is reported and checked, and for where the load comes from."""
+    add_all(
+        parser.add_argument_group("Reporting"),
+        {
+            "--reporting-period TIME": "print a line after each such time, such as 1000ms "
+            "(default: 1s)",
+            "--expect FIGURE<LIMIT": "exit with code 1 unless this holds, such as 'p99<50ms', "
+            "'errors<0.1%%' or 'rate>200'; can be repeated",
+            "--junit FILE": "save the outcome of each --expect as JUnit XML (default: do not)",
+            "--reset-stats": "reset the server's statistics before the run, for all its users "
+            "(default: do not)",
+        },
+        RunConfig,
+        expect=REPEATED,
+    )
+    add_all(
+        parser.add_argument_group("Clients"),
+        {
+            "--dask ADDRESS": "send from the workers of the Dask cluster with this scheduler, such "
+            "as tcp://HOST:8786 (default: from this process)",
+            "--clients N": "with --dask: use N of its workers (default: all, but at most "
+            "--workers)",
+        },
+    )
 
 
 def check_clients(options: argparse.Namespace) -> None:

@@ -1,11 +1,26 @@
 """The parser of the command line: one-line errors, and the help of a command with an example."""
 
 import argparse
-from collections.abc import Sequence
-from typing import NoReturn
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, NoReturn
 
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE
+from aibench_fast.cli.options.values import boolean, seconds, size
 from aibench_fast.errors import ConfigError, escaped
+
+_TYPES: dict[str, Callable[[str], Any]] = {
+    "N": int, "B": int, "S": int, "MS": int, "PIXELS": int, "SECONDS": int,
+    "X": float, "VALUE": float, "TIME": seconds, "SIZE": size,
+    "FILE": Path, "FOLDER": Path, "DIR": Path, "PATH": Path, "CSV": Path, "IMAGE": Path,
+}  # fmt: skip
+"""By the first word that stands for a value in help; other values are texts."""
+_UNITS = {"TIME": "_s", "SECONDS": "_s", "SIZE": "_bytes"}
+_BOOLEAN = "true|false"
+REPEATED = {"action": "append", "default": []}
+"""Details of an option that can be given several times."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,6 +66,35 @@ def add_command(
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def add_all(
+    group: "argparse._ActionsContainer",
+    helps: Mapping[str, str],
+    settings: type[Any] | None = None,
+    **details: Mapping[str, Any],
+) -> None:
+    """Add options to a parser, or to a group of one.
+
+    `helps` has the help of each option by its name and the word that stands for its value, such as
+    `--threads N`. That word says the type; an option without a value is a switch. Its `dest` is its
+    name and the unit, and the default is that of the field of the dataclass `settings` with this
+    name. `details` are other arguments of `add_argument`, by the options' names.
+    """
+    defaults = {one.name: one.default for one in fields(settings)} if settings else {}
+    for words, text in helps.items():
+        option, _, metavar = words.partition(" ")
+        name = option.removeprefix("--").replace("-", "_")
+        how = {"dest": name + _UNITS.get(metavar, ""), **details.get(name, {})}
+        if (default := defaults.get(how["dest"], MISSING)) is not MISSING:
+            how.setdefault("default", default)
+        if metavar == _BOOLEAN:
+            how |= {"metavar": metavar, "type": boolean, "nargs": "?", "const": True}
+        elif metavar:
+            how = {"metavar": metavar, "type": _TYPES.get(re.split(r"\W", metavar)[0]), **how}
+        elif "choices" not in how:
+            how["action"] = "store_true"
+        group.add_argument(option, help=text, **how)
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

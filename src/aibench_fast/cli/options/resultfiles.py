@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
+from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.output import note, progress_bar
 from aibench_fast.files import Named
 from aibench_fast.results.cells import batching_doubts, mixed
@@ -21,10 +22,11 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:
     """Add --prefix, which selects results of a folder."""
-    parser.add_argument(
-        "--prefix", default="", metavar="NAME",
-        help="read only files of a folder whose names begin with NAME (default: all)",
-    )  # fmt: skip
+    add_all(
+        parser,
+        {"--prefix NAME": "read only files of a folder whose names begin with NAME (default: all)"},
+        prefix={"default": ""},
+    )
 
 
 def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loaded:

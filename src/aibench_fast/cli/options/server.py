@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.cli.options.values import by_name, ports
 from aibench_fast.errors import ConfigError, shown_url
@@ -19,114 +20,86 @@ from aibench_fast.studies.servers import check_protocol
 DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379
 
 
-def add_server_address(
+def add_server_options(
     parser: argparse.ArgumentParser,
     *,
     several: bool = False,
     any_protocol: bool = False,
     cluster: bool = False,
 ) -> None:
-    """Add --host, --port, --socket, --url and those of TLS; see `ServerOptions`.
+    """Add the options for addresses, TLS and login; see `ServerOptions`.
 
     With `several` or `cluster` the server may be a node of a Redis Cluster. With `any_protocol` the
     URL may name a server of the Open Inference Protocol, over HTTP or gRPC.
     """
-    group = parser.add_argument_group("Server")
-    or_several = ", or several" if several else ""
-    group.add_argument(
-        "--host", default=DEFAULT_HOST, metavar="HOST[:PORT],..." if several else "HOST",
-        help=f"connect to this host{or_several} (default: localhost)",
-    )  # fmt: skip
-    group.add_argument(
-        "--port", type=ports, default=(DEFAULT_PORT,), metavar="PORT,..." if several else "PORT",
-        help=f"connect to this port{', or one for each host' if several else ''} (default: 6379)",
-    )  # fmt: skip
-    group.add_argument(
-        "--socket", type=Path, metavar="PATH", help="connect to this unix socket instead of a host"
-    )
-    group.add_argument(
-        "--url", metavar="URL", action="append", default=[], dest="urls",
-        help="connect to redis://HOST:PORT, or rediss:// with TLS"
-        + (
-            "; to http://, https://, grpc:// or grpcs:// of Triton, KServe, MLServer and others"
-            if any_protocol
-            else ""
-        )
-        + ("; can be repeated" if several else ""),
-    )  # fmt: skip
-    parser.set_defaults(several=several, cluster_mode=False, all_addresses=False)
+    hosts = {
+        "--host HOST": "connect to this host (default: localhost)",
+        "--port PORT": "connect to this port (default: 6379)",
+    }
+    if several:
+        hosts = {
+            "--host HOST[:PORT],...": "connect to this host, or several (default: localhost)",
+            "--port PORT,...": "connect to this port, or one for each host (default: 6379)",
+        }
+    http = "; to http://, https://, grpc:// or grpcs:// of Triton, KServe, MLServer and others"
+    helps = {
+        **hosts,
+        "--socket PATH": "connect to this unix socket instead of a host",
+        "--url URL": "connect to redis://HOST:PORT, or rediss:// with "
+        f"TLS{http if any_protocol else ''}{'; can be repeated' if several else ''}",
+    }
     if several or cluster:
-        group.add_argument(
-            "--cluster-mode", action="store_true",
-            help="use all primaries of a Redis Cluster, of which the server is a node; each has a "
-            "copy of the model with a hash tag after its name",
-        )  # fmt: skip
+        helps["--cluster-mode"] = (
+            "use all primaries of a Redis Cluster, of which the server is a node; each has a copy "
+            "of the model with a hash tag after its name"
+        )
     if several and any_protocol:
-        group.add_argument(
-            "--all-addresses", action="store_true",
-            help="load every address of a host name as a server of its own",
-        )  # fmt: skip
+        helps["--all-addresses"] = "load every address of a host name as a server of its own"
     if any_protocol:
-        _add_header(group)
-    _add_tls(parser)
-
-
-def _add_header(group: "argparse._ArgumentGroup") -> None:
-    group.add_argument(
-        "--metrics-url", metavar="http://HOST:PORT/metrics",
-        help="read the server's Prometheus metrics here (default: its /metrics, and port 8082 of "
-        "MLServer, if they exist)",
-    )  # fmt: skip
-    group.add_argument(
-        "--header", action="append", default=[], metavar="'NAME: VALUE'",
-        help="send this header with every request; env:VARIABLE or "
-        "file:PATH as the value keeps secrets out of process lists; can be repeated",
-    )  # fmt: skip
-
-
-def _add_tls(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "TLS", "The server's certificate is checked against the system's trusted certificates."
+        helps |= {
+            "--metrics-url http://HOST:PORT/metrics": "read the server's Prometheus metrics here "
+            "(default: its /metrics, and port 8082 of MLServer, if they exist)",
+            "--header 'NAME: VALUE'": "send this header with every request; env:VARIABLE or "
+            "file:PATH as the value keeps secrets out of process lists; can be repeated",
+        }
+    parser.set_defaults(several=several, cluster_mode=False, all_addresses=False)
+    add_all(
+        parser.add_argument_group("Server"),
+        helps,
+        host={"default": DEFAULT_HOST},
+        port={"type": ports, "default": (DEFAULT_PORT,)},
+        url={"dest": "urls", **REPEATED},
+        header=REPEATED,
     )
-    group.add_argument(
-        "--tls", action="store_true", help="use TLS, as rediss://, https:// and grpcs:// do"
+    add_all(
+        parser.add_argument_group(
+            "TLS", "The server's certificate is checked against the system's trusted certificates."
+        ),
+        {
+            "--tls": "use TLS, as rediss://, https:// and grpcs:// do",
+            "--cacert FILE": "trust these certificates instead (PEM)",
+            "--cert FILE": "present this client certificate if the server asks for one (PEM)",
+            "--key FILE": "use this private key of --cert (PEM)",
+            "--tls-server-name NAME": "expect this name in the server's certificate (default: the "
+            "host)",
+            "--insecure": "skip certificate checks (recorded as a warning)",
+        },
     )
-    group.add_argument(
-        "--cacert", type=Path, metavar="FILE", help="trust these certificates instead (PEM)"
+    add_all(
+        parser.add_argument_group(
+            "Login", f"The password comes from {PASSWORD_VARIABLE}, a file or a prompt."
+        ),
+        {
+            "--user NAME": "log in as this user (default: default)",
+            "--password-file FILE": "read the password from the first line of this file",
+            "--ask-password": "prompt for the password",
+        },
     )
-    group.add_argument(
-        "--cert", type=Path, metavar="FILE",
-        help="present this client certificate if the server asks for one (PEM)",
-    )  # fmt: skip
-    group.add_argument(
-        "--key", type=Path, metavar="FILE", help="use this private key of --cert (PEM)"
-    )
-    group.add_argument(
-        "--tls-server-name", metavar="NAME",
-        help="expect this name in the server's certificate (default: the host)",
-    )  # fmt: skip
-    group.add_argument(
-        "--insecure", action="store_true",
-        help="skip certificate checks (recorded as a warning)",
-    )  # fmt: skip
-
-
-def add_login(parser: argparse.ArgumentParser) -> None:
-    """Add --user, --password-file and --ask-password; see `ServerOptions`."""
-    group = parser.add_argument_group(
-        "Login", f"The password comes from {PASSWORD_VARIABLE}, a file or a prompt."
-    )
-    group.add_argument("--user", metavar="NAME", help="log in as this user (default: default)")
-    group.add_argument(
-        "--password-file", type=Path, metavar="FILE",
-        help="read the password from the first line of this file",
-    )  # fmt: skip
-    group.add_argument("--ask-password", action="store_true", help="prompt for the password")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """The values of the options of `add_server_address` and `add_login`, by their names."""
+    """The values of the options of `add_server_options`, by their names."""
 
     urls: Sequence[str]
     host: str

@@ -2,11 +2,12 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import NamedTuple, TypeVar
 
 from aibench_fast import units
+from aibench_fast.errors import ConfigError
 
 Settings = TypeVar("Settings")
 Value = TypeVar("Value")
@@ -17,6 +18,13 @@ def by_name(kind: type[Settings], options: argparse.Namespace) -> Settings:
     """Return a dataclass whose fields are options with the same `dest`."""
     values = {one.name: getattr(options, one.name) for one in fields(kind)}  # type: ignore[arg-type]
     return kind(**values)
+
+
+def refuse(options: Mapping[str, object], why: str) -> None:
+    """Raise ConfigError for the first of these options that is given: its name, and why."""
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"{name} {why}")
 
 
 def _type(read: Callable[[str], Value]) -> Callable[[str], Value]:
