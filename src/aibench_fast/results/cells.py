@@ -2,20 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import Cell, RunRecord
 
+Key = TypeVar("Key")
 SERVER_FACTS = ("server", "server version", "request", "ServerConfig", "ModelDigest")
 """Facts of a setup that naturally differ between servers."""
 
 
+def grouped(pairs: Iterable[tuple[Key, RunRecord]]) -> dict[Key, list[RunRecord]]:
+    """Return the runs of each key, of pairs of both."""
+    found: dict[Key, list[RunRecord]] = {}
+    for key, run in pairs:
+        found.setdefault(key, []).append(run)
+    return found
+
+
 def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
     """Return the runs of each cell, cells in order."""
-    cells: dict[Cell, list[RunRecord]] = {}
-    for record in records:
-        cells.setdefault(record.cell, []).append(record)
-    return dict(sorted(cells.items()))
+    return dict(sorted(grouped((run.cell, run) for run in records).items()))
 
 
 def mixed(records: Iterable[RunRecord]) -> dict[str, list[str]]:
@@ -39,9 +46,7 @@ def batching_doubts(records: Iterable[RunRecord]) -> list[str]:
     """Return warnings for results of RedisAI whose MetadataAutobatching is -1, as it always is of
     other servers: the Open Inference Protocol has no such setting.
     """
-    alike: dict[Cell, list[RunRecord]] = {}
-    for run in records:
-        alike.setdefault(run.cell._replace(autobatching=0), []).append(run)
+    alike = grouped((run.cell._replace(autobatching=0), run) for run in records)
     apart: list[RunRecord] = []
     together: list[RunRecord] = []
     for runs in alike.values():
@@ -69,10 +74,8 @@ def setting_of(cell: Cell) -> Cell:
 def by_server(records: Iterable[RunRecord]) -> dict[tuple[Cell, str], list[RunRecord]]:
     """Return the runs of servers that have a name, by setting and name."""
     named = [run for run in records if run.cell.server_name]
-    found: dict[tuple[Cell, str], list[RunRecord]] = {}
-    for run, setting in zip(named, _settings(named), strict=True):
-        found.setdefault((setting, run.cell.server_name), []).append(run)
-    return found
+    settings = zip(_settings(named), named, strict=True)
+    return grouped(((setting, run.cell.server_name), run) for setting, run in settings)
 
 
 def _settings(records: Sequence[RunRecord]) -> list[Cell]:

@@ -1,7 +1,7 @@
 """Compare two sets of runs: is B faster than A, and how sure is that?"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
@@ -70,11 +70,11 @@ class Comparison:
     p: float | None
     """The likelihood of so large a difference without any change but the machine's drift, by
     Welch's test; None as above."""
-    corrected_p: float | None
-    """The same, corrected for all comparisons that have one (Holm)."""
     drift: float
     """The ratio from the machine's drift alone, by the runs' order within A and within B."""
     verdict: ComparisonVerdict
+    corrected_p: float | None = None
+    """`p`, corrected for all comparisons that have one (Holm)."""
 
     @property
     def leaves_out_1(self) -> bool:
@@ -150,9 +150,10 @@ def compare(
         for cell, pair, of_cell in zip(common, pairs, metrics, strict=True)
         for metric in of_cell
     ]
+    corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
     differences, unknown = _differences(pairs)
     return ComparisonReport(
-        comparisons=_judged_together(comparisons, threshold),
+        comparisons=[_judged(one, corrected, threshold) for one in comparisons],
         only_a=sorted(cells_a.keys() - cells_b.keys()),
         only_b=sorted(cells_b.keys() - cells_a.keys()),
         differences=differences,
@@ -175,23 +176,15 @@ def _words(cells: Iterable[Cell]) -> str:
     return f"{first} and {len(others)} more" if others else str(first)
 
 
-def _judged_together(comparisons: Sequence[Comparison], threshold: float) -> list[Comparison]:
-    """Return the comparisons with corrected p-values and the verdicts by those."""
-    corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
-    found = []
-    for one in comparisons:
-        judged = replace(one, corrected_p=None if one.p is None else next(corrected))
-        found.append(replace(judged, verdict=_verdict(judged, threshold)))
-    return found
-
-
 def _compare_cell(
     cell: Cell, metric: Figure, a: Sequence[RunRecord], b: Sequence[RunRecord], drift: float
 ) -> Comparison:
     """Compare a figure of a cell, without a verdict; the test takes drift for another error."""
     logs_a, logs_b = _logs(metric, a), _logs(metric, b)
     interval, ratio, p = None, None, None
+    verdict = ComparisonVerdict.NOT_KNOWN
     if logs_a is not None and logs_b is not None:
+        verdict = ComparisonVerdict.TOO_FEW_RUNS
         ratio = math.exp(logs_b.mean() - logs_a.mean())
         if min(len(a), len(b)) >= MIN_RUNS:
             steps = _step(metric, logs_a), _step(metric, logs_b)
@@ -207,9 +200,8 @@ def _compare_cell(
         ratio=ratio,
         interval=interval,
         p=p,
-        corrected_p=None,
         drift=math.exp(drift),
-        verdict=ComparisonVerdict.NOT_KNOWN,
+        verdict=verdict,
     )
 
 
@@ -272,22 +264,19 @@ def _standard_error(a: Floats, b: Floats, rounding: float) -> Floats:
     return np.sqrt(variance + rounding)
 
 
-def _verdict(one: Comparison, threshold: float) -> ComparisonVerdict:
-    if one.ratio is None:
-        return ComparisonVerdict.NOT_KNOWN
-    if one.interval is None or one.corrected_p is None:
-        return ComparisonVerdict.TOO_FEW_RUNS
+def _judged(one: Comparison, corrected: Iterator[float], threshold: float) -> Comparison:
+    """Return a comparison with its verdict, by the next corrected p-value if it has one."""
+    if one.ratio is None or one.interval is None:
+        return one
+    corrected_p = next(corrected)
     low, high = one.interval
-    is_sure = one.leaves_out_1 and one.corrected_p < 1 - CONFIDENCE
-    if is_sure and abs(one.ratio - 1) > threshold:
-        return (
-            ComparisonVerdict.BETTER
-            if (one.ratio > 1) == (one.metric.best is max)
-            else ComparisonVerdict.WORSE
-        )
-    if 1 - threshold <= low and high <= 1 + threshold:
-        return ComparisonVerdict.SAME
-    return ComparisonVerdict.UNCLEAR
+    verdict = ComparisonVerdict.UNCLEAR
+    if one.leaves_out_1 and corrected_p < 1 - CONFIDENCE and abs(one.ratio - 1) > threshold:
+        is_better = (one.ratio > 1) == (one.metric.best is max)
+        verdict = ComparisonVerdict.BETTER if is_better else ComparisonVerdict.WORSE
+    elif 1 - threshold <= low and high <= 1 + threshold:
+        verdict = ComparisonVerdict.SAME
+    return replace(one, corrected_p=corrected_p, verdict=verdict)
 
 
 def _differences(

@@ -99,9 +99,8 @@ def _labels(run: RunRecord) -> dict[str, str]:
         "model": run.model or "",
         "server": f"{run.server.kind} {run.server.version}" if run.server else "",
     }
-    return {name: _utf8(str(value)) for name, value in labels.items() if value is not None}
-
-
-def _utf8(text: str) -> str:
-    """The text with escapes for what is not UTF-8 in a file's name."""
-    return text.encode(errors="backslashreplace").decode()
+    return {  # with escapes for what is not UTF-8 in a file's name
+        name: str(value).encode(errors="backslashreplace").decode()
+        for name, value in labels.items()
+        if value is not None
+    }

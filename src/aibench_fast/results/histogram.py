@@ -16,11 +16,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from operator import sub
 
-from hdrh.codec import (
-    HdrCookieException,
-    HdrHistogramSettingsException,
-    HdrLengthException,
-)
+from hdrh import codec
 from hdrh.histogram import HdrHistogram
 
 from aibench_fast.errors import ConfigError, InternalError
@@ -31,9 +27,9 @@ SIGNIFICANT_DIGITS = 3
 US_PER_MS = 1000.0
 _ENCODED_START = "HISTF"  # the format's cookie, in base64
 _DECODE_ERRORS = (
-    HdrCookieException,
-    HdrHistogramSettingsException,
-    HdrLengthException,
+    codec.HdrCookieException,
+    codec.HdrHistogramSettingsException,
+    codec.HdrLengthException,
     TypeError,
     IndexError,
 )

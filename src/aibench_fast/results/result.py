@@ -50,7 +50,7 @@ from aibench_fast.results.figures import (
 from aibench_fast.results.histogram import LOWEST_US, US_PER_MS, LatencyHistogram
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.stream import SINCE as STREAMS_SINCE
-from aibench_fast.tensortype import image_shape
+from aibench_fast.tensortype import DTYPES, image_shape
 
 MIN_FOR_P99 = 100
 """With fewer values, none has to be beyond the 99th percentile."""
@@ -66,10 +66,6 @@ AIBENCH_KEYS = (
     "ServerPeriods",
 )  # fmt: skip
 """These come first, in aibench's order, with our keys that belong to them."""
-_DTYPES = (
-    "FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "BOOL", "FP16", "BF16",
-    "UINT32", "UINT64", "BYTES", "",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +92,7 @@ class Setup:
     """The seed of generated tensors; None if they came from a file."""
     shape: Sequence[int] = figure("Shape", since="1.2", default=image_shape())
     """The shape of one tensor, without the batch; empty for a mix."""
-    dtype: str = figure("Dtype", since="1.2", default="FLOAT", schema={"enum": _DTYPES})
+    dtype: str = figure("Dtype", since="1.2", default="FLOAT", schema={"enum": (*DTYPES, "")})
     """RedisAI's name for the type of the tensors' values; empty for a mix."""
     threads: int = figure("Threads", merge=total, least=1)
     """Native I/O threads of the client."""

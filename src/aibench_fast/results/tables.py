@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.cells import by_cell, by_server
+from aibench_fast.results.cells import by_cell, by_server, grouped
 from aibench_fast.results.files import Cell, RunRecord, read_details
 from aibench_fast.results.notation import NOT_AVAILABLE
 from aibench_fast.results.runfigures import FIGURES, P50, P99, THROUGHPUT, Figure, figures_of
@@ -142,9 +142,7 @@ def _grid(
     records: Iterable[RunRecord],
     column_of: Callable[[Cell], Column],
 ) -> Grid:
-    runs: dict[tuple[int, Column], list[RunRecord]] = {}
-    for run in records:
-        runs.setdefault((run.cell.workers, column_of(run.cell)), []).append(run)
+    runs = grouped(((run.cell.workers, column_of(run.cell)), run) for run in records)
     columns = sorted({column for _, column in runs})
     return Grid(
         f"{name} ",
