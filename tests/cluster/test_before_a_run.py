@@ -105,6 +105,19 @@ def test_a_model_that_is_not_there_yet_is_told_as_that(
     assert words.endswith("the slot is on its way to another node: wait until that is over")
 
 
+def test_the_only_node_of_a_cluster_may_refuse_to_delete() -> None:
+    with FakeRedisAI(DEL=lambda *_: b"-NOPERM no DEL\r\n") as node:
+        serving = array(bulk(b""), b":%d\r\n" % node.port, bulk(b"a"))
+        slots = array(array(b":0\r\n", b":16383\r\n", serving))
+        state = bulk(b"cluster_state:ok\r\n")
+        node.behave("CLUSTER", lambda words, _: state if words[1] == b"INFO" else slots)
+        address = ServerAddress("127.0.0.1", node.port)
+        config = RunConfig(
+            file=None, shape=SHAPE, model="m", address=address, cluster_mode=True, max_queries=20
+        )
+        assert run(config).successes == 20
+
+
 @pytest.mark.parametrize("named", ["127.0.0.1", ""])
 def test_a_slot_that_moved_since_the_cluster_was_read_is_followed(named: str) -> None:
     with FakeRedisAI() as old, FakeRedisAI() as new:

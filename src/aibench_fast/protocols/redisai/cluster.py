@@ -209,34 +209,35 @@ class Place(NamedTuple):
 class SlotQuestions(ExitStack):
     """Asks for keys of one slot, and follows MOVED and ASK as a run's workers do.
 
-    Without a cluster there is but the one server. The connections to other nodes are closed at the
-    end of a `with` block.
+    Without a cluster there is but the one server. Connections are closed at the end of a `with`
+    block.
     """
 
     def __init__(
         self,
-        home: Connection,
+        address: ServerAddress,
         cluster: RedisCluster | None,
         patience_s: float = REPLY_TIMEOUT_S,
         *,
         tries_again: bool = True,
     ) -> None:
-        """Ask first on `home`, which is the caller's to close."""
+        """Connect to the node that is asked first; ServerError as `Connection`."""
         super().__init__()
-        self.place = Place(home)
+        self.home = self.enter_context(Connection(address, patience_s))
+        """The connection to the node that is asked first."""
+        self.place = Place(self.home)
         """Where the last question was answered."""
         self.is_moving = False
         """Whether an ASK was followed: the slot is on its way."""
         self.cluster = cluster
-        self._home = home
         self._patience_s = patience_s
         self._tries_again = tries_again
-        self._others: dict[ServerAddress, Connection] = {}
+        self._nodes = {address: self.home}
 
     def be_patient(self, patience_s: float) -> None:
         """Wait for replies no longer than that from now on."""
         self._patience_s = patience_s
-        for connection in (self._home, *self._others.values()):
+        for connection in self._nodes.values():
             connection.be_patient(patience_s)
 
     def call(self, *command: Any, skim: bool = False) -> Any:
@@ -258,7 +259,7 @@ class SlotQuestions(ExitStack):
     def ask(self, command: Sequence[Any], *, skim: bool = False) -> Any:
         """Ask one question; an error reply that cannot be followed is returned as a Refusal."""
         until_s = time.monotonic() + TRY_AGAIN_FOR_S * self._tries_again
-        place, redirects = Place(self._home), 0
+        place, redirects = Place(self.home), 0
         while True:
             self.place = place
             *_, reply = place.connection.exchange(place.commands(command), skim=skim)
@@ -266,7 +267,7 @@ class SlotQuestions(ExitStack):
                 return reply
             if str(reply).startswith("TRYAGAIN") and time.monotonic() < until_s:
                 time.sleep(TRY_AGAIN_EVERY_S)
-                place, redirects = Place(self._home), 0
+                place, redirects = Place(self.home), 0
                 continue
             named = _REDIRECT.match(str(reply))
             if named is None or redirects == MAX_REDIRECTS:
@@ -277,13 +278,13 @@ class SlotQuestions(ExitStack):
     def _elsewhere(self, cluster: RedisCluster, word: str, host: str, port: str) -> Place:
         sender = self.place.connection.address
         node = cluster.node(host, int(port), sender)
-        if node not in self._others:
-            self._others[node] = self.enter_context(Connection(node, self._patience_s))
+        if node not in self._nodes:
+            self._nodes[node] = self.enter_context(Connection(node, self._patience_s))
         if word == "ASK":
             self.is_moving = True
         else:
-            self._home = self._others[node]
-        return Place(self._others[node], asking=word == "ASK")
+            self.home = self._nodes[node]
+        return Place(self._nodes[node], asking=word == "ASK")
 
     def stream(self, command: Command, take: Callable[[bytes], None]) -> int | None:
         """`Connection.stream`, where the last question was answered."""

@@ -24,11 +24,6 @@ def their_dtype(dtype: str) -> str:
     return STRING_DTYPE if dtype == STRINGS else dtype
 
 
-def our_dtype(dtype: str) -> str:
-    """Our name of a type that RedisAI names."""
-    return STRINGS if dtype == STRING_DTYPE else dtype
-
-
 def blob_of(one: AskedInput, tensor: bytes) -> bytes:
     """Return the bytes of an input's tensor; ConfigError where a string has a NUL in it."""
     if one.dtype != STRINGS:

@@ -11,14 +11,14 @@ from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.protocol import KindSpec
 from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions, read_cluster
 from aibench_fast.protocols.redisai.commands import bulk_length, encode
-from aibench_fast.protocols.redisai.connection import Connection, log_in_commands
+from aibench_fast.protocols.redisai.connection import log_in_commands
 from aibench_fast.protocols.redisai.model import most_waiting
 from aibench_fast.protocols.redisai.request import STRING_DTYPE, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import leave, read_model, visit
 from aibench_fast.protocols.servers import FoundServers
-from aibench_fast.protocols.session import HURRY_S, Session, Workload, native_tls
+from aibench_fast.protocols.session import Session, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 LISTENS_TIMEOUT_S = 1.0
@@ -93,17 +93,7 @@ class RedisAiSession(Session):
 
     def leave(self, patience_s: float) -> None:
         """Delete what the workers stored."""
-        cluster = self._cluster
-        done = leave(self._address, self.requests, self._workers, patience_s, cluster)
-        shard = self.requests[0].shard
-        if done or cluster is None or shard is None or patience_s <= HURRY_S:
-            return
-        others = [node for node in cluster.nodes if node != self._address]
-        try:
-            owner = read_cluster(others).owner(shard.tag)
-        except ServerError:
-            return
-        leave(owner, self.requests, self._workers, patience_s, cluster)
+        leave(self._address, self.requests, self._workers, patience_s, self._cluster)
 
 
 class RedisAiServers(FoundServers):
@@ -154,10 +144,8 @@ class RedisAiServers(FoundServers):
         batch.
         """
         key = self._cluster.shards[0].key if self._cluster else str
-        with (
-            Connection(self._addresses[0], self._settings.patience_s) as connection,
-            SlotQuestions(connection, self._cluster) as questions,
-        ):
+        patience_s = self._settings.patience_s
+        with SlotQuestions(self._addresses[0], self._cluster, patience_s) as questions:
             models = {
                 kind.model: read_model(questions, kind.model, key(kind.model)) for kind in kinds
             }

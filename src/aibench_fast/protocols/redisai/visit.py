@@ -11,12 +11,13 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, SlotQuestions
+from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, SlotQuestions, read_cluster
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
@@ -42,13 +43,12 @@ from aibench_fast.protocols.redisai.request import (
     Request,
     Tensor,
     blob_of,
-    our_dtype,
     their_dtype,
 )
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.session import HURRY_S, AskedKind, Output, ServerRecord, Workload
 from aibench_fast.results.result import ServerFacts
-from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, describe
+from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, canonical, describe
 
 REDISAI_MODULE = "ai"
 MAX_OUTPUTS_TRIED = 64
@@ -104,10 +104,8 @@ def visit(
     kinds, workers, patience_s = workload.kinds, workload.workers, settings.patience_s
     shards = cluster.shards if cluster else []
     shard = next((one for one in shards if one.primary == address), None)
-    with (
-        Connection(address, patience_s) as connection,
-        SlotQuestions(connection, cluster, patience_s) as questions,
-    ):
+    with SlotQuestions(address, cluster, patience_s) as questions:
+        connection = questions.home
         server, modules, pid = _server(connection)
         dialect = settings.dialect or ask_dialect(connection)
         requests = [_request(settings, dialect, kind, shard) for kind in kinds]
@@ -186,34 +184,36 @@ def leave(
     requests: Sequence[Request],
     workers: Sequence[int],
     patience_s: float,
-    cluster: RedisCluster | None = None,
-) -> bool:
-    """Delete what the workers stored, but for results to keep.
+    cluster: RedisCluster | None,
+) -> None:
+    """Delete what the workers stored, but for results to keep, as far as servers answer in time.
 
-    False where the server does not answer within `patience_s`, or has none of them any more.
+    In a `cluster` the primary may have lost the slot, which its new owner is then asked for.
     """
     keys = [request.probe_key for request in requests if request.shard]
     for request, worker in itertools.product(requests, workers):
         sources, targets = request.keys(worker)
         keys += sources if request.persist else [*sources, *targets]
         keys += [str(command[1]) for command in request.setup(worker)]
-    try:
-        with (
-            Connection(address, patience_s) as connection,
-            SlotQuestions(connection, cluster, patience_s, tries_again=False) as questions,
-        ):
-            for first in range(0, len(keys), DELETED_AT_ONCE):
-                _delete(questions, keys[first : first + DELETED_AT_ONCE])
-    except ServerError:
-        return False
-    return True
+    with suppress(ServerError):
+        _delete(address, keys, patience_s, cluster)
+        return
+    others = [node for node in cluster.nodes if node != address] if cluster else []
+    shard = requests[0].shard
+    if others and shard and patience_s > HURRY_S:
+        with suppress(ServerError):
+            _delete(read_cluster(others).owner(shard.tag), keys, patience_s, cluster)
 
 
-def _delete(questions: SlotQuestions, keys: Sequence[str]) -> None:
-    """Delete keys: one by one where a slot's are on two nodes."""
-    if isinstance(questions.ask(["DEL", *keys]), Refusal):
-        for key in keys:
-            questions.call("DEL", key)
+def _delete(
+    address: ServerAddress, keys: Sequence[str], patience_s: float, cluster: RedisCluster | None
+) -> None:
+    with SlotQuestions(address, cluster, patience_s, tries_again=False) as questions:
+        for first in range(0, len(keys), DELETED_AT_ONCE):
+            some = keys[first : first + DELETED_AT_ONCE]
+            if isinstance(questions.ask(["DEL", *some]), Refusal):
+                for key in some:  # a slot's keys may be on two nodes
+                    questions.call("DEL", key)
 
 
 def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str], int | None]:
@@ -346,7 +346,7 @@ def _trial(
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
     output = Output(
-        our_dtype(found[0].dtype),
+        canonical(found[0].dtype),
         found[0].size_bytes,
         sum(one.size_bytes for one in found),
         any_length=any(one.dtype == STRING_DTYPE for one in found),
