@@ -24,7 +24,7 @@ def without_parameters(message: wire.Message) -> wire.Message:
 
 
 PAIRS: list[tuple[wire.Message, type[Protobuf]]] = [
-    (messages.EMPTY, triton.ServerMetadataRequest),
+    ({}, triton.ServerMetadataRequest),
     (messages.MODEL, triton.ModelReadyRequest),
     (messages.MODEL, triton.ModelMetadataRequest),
     (messages.MODEL, triton.ModelStatisticsRequest),

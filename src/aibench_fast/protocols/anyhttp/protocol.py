@@ -13,8 +13,6 @@ from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 if TYPE_CHECKING:
     from aibench_fast.protocols.servers import FoundServers
 
-OWN_HEADERS = ("content-type",)
-
 
 class AnyHttp(ServerProtocol):
     """Any endpoint that speaks HTTP, on one server or several."""
@@ -28,12 +26,23 @@ class AnyHttp(ServerProtocol):
     @property
     def addresses(self) -> Sequence[HttpAddress]:
         """Return the servers of the URLs, without paths; ConfigError where one is wrong."""
-        return [self._address(str(url)) for url in (self._settings.url, *self._settings.others)]
+        return [
+            http_address(
+                urlunsplit((parts.scheme, parts.netloc, "", "", parts.fragment)),
+                self._settings.headers,
+                self._settings.tls,
+            )
+            for parts in map(urlsplit, self._urls)
+        ]
 
     @property
     def targets(self) -> Sequence[str]:
         """Return what each server is asked for: the path of its URL, and the query."""
-        return [target_of(str(url)) for url in (self._settings.url, *self._settings.others)]
+        return [target_of(url) for url in self._urls]
+
+    @property
+    def _urls(self) -> Sequence[str]:
+        return [str(url) for url in (self._settings.url, *self._settings.others)]
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where a setting is wrong, or requests are batches."""
@@ -41,7 +50,7 @@ class AnyHttp(ServerProtocol):
         _ = self.addresses  # a wrong one shows
         if any(kind.batch_size != 1 for kind in kinds):
             raise ConfigError("`batch_size` with `body`: a body is sent alone")
-        named = [name for name, _ in self._settings.headers if name.lower() in OWN_HEADERS]
+        named = [name for name, _ in self._settings.headers if name.lower() == "content-type"]
         if named and self._settings.content_type is not None:
             raise ConfigError(f"`headers` {named[0]} with `content_type`: give one of them")
 
@@ -71,11 +80,6 @@ class AnyHttp(ServerProtocol):
         from aibench_fast.protocols.anyhttp.session import AnyHttpServers
 
         return AnyHttpServers(self.addresses, self.targets, self._settings)
-
-    def _address(self, url: str) -> HttpAddress:
-        parts = urlsplit(url)
-        bare = urlunsplit((parts.scheme, parts.netloc, "", "", parts.fragment))
-        return http_address(bare, self._settings.headers, self._settings.tls)
 
 
 def target_of(url: str) -> str:

@@ -1,16 +1,17 @@
 """The session with an HTTP endpoint, before and after a run."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
-from aibench_fast._core import LLHTTP_VERSION, judge_http
+from aibench_fast._core import LLHTTP_VERSION
 from aibench_fast.coretypes import AnyHttpPlan, Endpoint, TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
 from aibench_fast.protocols.openinference.http.bounded import Reply
-from aibench_fast.protocols.openinference.http.client import HttpClient
+from aibench_fast.protocols.openinference.http.client import HttpClient, judged
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import (
@@ -32,6 +33,7 @@ USUAL_REPLY_BYTES = 256 << 10
 """What is received at once; a longer reply takes several times."""
 TEXT_SPARE_BYTES = 4096
 """Headers of a reply."""
+JUDGED_HEADERS = ("content-encoding", "content-type", "location", "retry-after")
 
 
 class AnyHttpSession(Session):
@@ -49,17 +51,22 @@ class AnyHttpSession(Session):
         self._target = target
         self._settings = settings
         self._kinds = workload.kinds
-        self._ends: dict[int, list[bytes]] = {}
+        self._end_of = cache(_end_of)
+        self._method = settings.method or "POST"
+        self._asked = f"{self._method} {target}"
+        """As messages call a request."""
         self._head = open_head(address, self._method, target, self._content_type())
         with HttpClient(address, max(REPLY_TIMEOUT_S, settings.patience_s)) as client:
             replies = [self._try(client, kind) for kind in self._kinds]
             self._plans = [self._plan_of(reply) for reply in replies]
             for kind, plan, reply in zip(self._kinds, self._plans, replies, strict=True):
-                if wrong := _wrong(plan, reply):
+                if wrong := judged(plan, reply, reply.status, JUDGED_HEADERS):
                     raise self._refused(client, kind, reply, wrong)
-            tls = native_tls(address.tls, address.host)
             self.endpoint = Endpoint(
-                client.peer, address.port, tls=tls, closes_each=client.is_closed_by_server()
+                client.peer,
+                address.port,
+                tls=native_tls(address.tls, address.host),
+                closes_each=client.is_closed_by_server(),
             )
         name, _, version = replies[0].headers.get("server", "unknown").partition("/")
         self.record = ServerRecord(
@@ -70,25 +77,15 @@ class AnyHttpSession(Session):
             outputs=[Output(STRINGS, 0, 0, any_length=True)] * len(replies),
         )
 
-    @property
-    def _method(self) -> str:
-        return self._settings.method or "POST"
-
     def _content_type(self) -> dict[str, str]:
         body_type = self._settings.body_type
         return {} if body_type is None else {"Content-Type": body_type}
 
-    @property
-    def _asked(self) -> str:
-        """What messages call a request."""
-        return f"{self._method} {self._target}"
-
     def _try(self, client: HttpClient, kind: AskedKind) -> Reply:
         """Send a request on trial."""
         (one,) = kind.inputs
-        return client.exchange(
-            self._head + self._rest(kind, one.trial), self._asked, MAX_TRIAL_BYTES
-        )
+        whole = self._head + self._rest(kind, one.trial)
+        return client.exchange(whole, self._asked, MAX_TRIAL_BYTES)
 
     def _rest(self, kind: AskedKind, tensor: bytes) -> bytes:
         """Return the end of a request's head, and its body, by the string that is given for it."""
@@ -140,12 +137,6 @@ class AnyHttpSession(Session):
             return self._end_of(asked.tensors.body_bytes(number))
         return [self._rest(asked, asked.tensors.request(number)[0])]
 
-    def _end_of(self, body_bytes: int) -> list[bytes]:
-        """Return the end of a head; bodies that are as long share one, as millions may be."""
-        if body_bytes not in self._ends:
-            self._ends[body_bytes] = [end_of_head({"Content-Length": body_bytes})]
-        return self._ends[body_bytes]
-
     def plan(self, kind: int) -> Plan:
         """Return what every reply has to be."""
         return self._plans[kind]
@@ -155,15 +146,9 @@ class AnyHttpSession(Session):
         return ServerWatch([process], self._address.authority) if process else StatisticsWatch()
 
 
-def _wrong(plan: AnyHttpPlan | TokenPlan, reply: Reply) -> str | None:
-    """Return why a run would take a reply for a failure; None if it is a success."""
-    fields = "".join(
-        f"{name}: {value}\r\n"
-        for name, value in reply.headers.items()
-        if name in ("content-encoding", "content-type", "location", "retry-after")
-    )
-    head = f"HTTP/1.1 {reply.status} -\r\nContent-Length: {len(reply.body)}\r\n{fields}\r\n"
-    return judge_http(plan, head.encode("latin-1") + reply.body)
+def _end_of(body_bytes: int) -> list[bytes]:
+    """Return the end of a head; bodies that are as long share one, as millions may be."""
+    return [end_of_head({"Content-Length": body_bytes})]
 
 
 class AnyHttpServers(FoundServers):
@@ -177,14 +162,11 @@ class AnyHttpServers(FoundServers):
         session: Callable[[HttpAddress, str, Any, Workload], AnyHttpSession] = AnyHttpSession,
     ) -> None:
         """`targets`: the path and query of each URL. `session` takes the settings."""
-        self._addresses = addresses
-        self._targets = targets
+        self._places = list(zip(addresses, targets, strict=True))
         self._settings = settings
         self._session = session
         self.count = len(addresses)
 
     def visit(self, number: int, workload: Workload) -> AnyHttpSession:
         """Make a session with one."""
-        return self._session(
-            self._addresses[number], self._targets[number], self._settings, workload
-        )
+        return self._session(*self._places[number], self._settings, workload)

@@ -24,14 +24,11 @@ class OpenAi(AnyHttp):
     mixes_bodies = True
     streams_tokens = True
 
-    def __init__(self, settings: OpenAiSettings) -> None:
-        """With the settings of a run."""
-        super().__init__(settings)
-        self._prompts = settings
+    _settings: OpenAiSettings
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where a setting is wrong, or requests are batches."""
-        self._prompts.check_prompts()
+        self._settings.check_prompts()
         _ = self.addresses  # a wrong one shows
         _ = self.api
         if any(kind.batch_size != 1 for kind in kinds):
@@ -40,8 +37,8 @@ class OpenAi(AnyHttp):
     @property
     def api(self) -> Api:
         """Return what all servers are asked for; ConfigError where no path says it."""
-        if self._prompts.api is not None:
-            return self._prompts.api
+        if self._settings.api is not None:
+            return self._settings.api
         found = {api_of(target): target for target in self.targets}
         if None in found:
             ends = " or ".join(f"/v1{end}" for end in PATHS)
@@ -58,7 +55,7 @@ class OpenAi(AnyHttp):
     @property
     def bodies(self) -> Path | None:
         """Return the file of prompts, or the trace."""
-        return self._prompts.prompts or self._prompts.trace
+        return self._settings.prompts or self._settings.trace
 
     def check_prompt(self, line: bytes) -> None:
         """ConfigError where a line of prompts cannot become a request."""
@@ -67,10 +64,9 @@ class OpenAi(AnyHttp):
     @property
     def drawn(self) -> DrawnPrompts | None:
         """Return the prompts to draw."""
-        settings = self._prompts
+        settings, most = self._settings, self._settings.output_tokens
         if settings.prompt_tokens is None:
             return None
-        most = settings.output_tokens
         return DrawnPrompts(
             prompt_tokens=bounds(settings.prompt_tokens),
             output_tokens=None if most is None else bounds(most),
@@ -93,7 +89,7 @@ class OpenAi(AnyHttp):
         from aibench_fast.protocols.openai.session import OpenAiSession
 
         session = partial(OpenAiSession, api=self.api)
-        return AnyHttpServers(self.addresses, self.targets, self._prompts, session)
+        return AnyHttpServers(self.addresses, self.targets, self._settings, session)
 
 
 def speaks_openai(settings: OpenAiSettings) -> bool:

@@ -24,6 +24,8 @@ MOST_SHOWN = 10
 class OpenAiSession(AnyHttpSession):
     """The session with such a server."""
 
+    _settings: OpenAiSettings
+
     def __init__(
         self,
         address: HttpAddress,
@@ -34,7 +36,6 @@ class OpenAiSession(AnyHttpSession):
         api: Api,
     ) -> None:
         """Send a request of each kind on trial; ServerError if its reply is not a whole stream."""
-        self._prompts = settings
         self._api = api
         self._extra = read_extra(settings.extra_body)
         super().__init__(address, target, settings, workload)
@@ -50,23 +51,20 @@ class OpenAiSession(AnyHttpSession):
         return {"Content-Type": "application/json"}
 
     def _body(self, kind: AskedKind, given: bytes) -> bytes:
-        most = self._prompts.output_tokens
+        given_most = self._settings.output_tokens
+        most = given_most if isinstance(given_most, int) else None
         return body_of(
-            given,
-            api=self._api,
-            model=kind.model,
-            output_tokens=most if isinstance(most, int) else None,
-            extra=self._extra,
+            given, api=self._api, model=kind.model, output_tokens=most, extra=self._extra
         )
 
     def _plan_of(self, reply: Reply) -> TokenPlan:
-        prompts = self._prompts
-        limits = parse_limits(prompts.slo).items()
+        settings = self._settings
+        limits = parse_limits(settings.slo).items()
         return TokenPlan(
-            stream_end=prompts.stream_end,
-            first_token_timeout_ns=round(prompts.first_token_timeout_s * NS_PER_S),
-            token_timeout_ns=round(prompts.token_timeout_s * NS_PER_S),
-            min_tokens=prompts.min_tokens,
+            stream_end=settings.stream_end,
+            first_token_timeout_ns=round(settings.first_token_timeout_s * NS_PER_S),
+            token_timeout_ns=round(settings.token_timeout_s * NS_PER_S),
+            min_tokens=settings.min_tokens,
             **{NAMES[name]: round(limit_s * NS_PER_S) for name, limit_s in limits},
         )
 
@@ -78,26 +76,18 @@ class OpenAiSession(AnyHttpSession):
         if reply.status not in UNKNOWN:
             return error
         try:
-            found = listed_models(client, self._target)
+            found = _listed_models(client.ask(models_path(self._target)))
         except ServerError:  # the trial's reply says more
             found = None
         if found is None and "json" not in reply.headers.get("content-type", ""):
             return ServerError(f"{error}: is it a server of OpenAI's API?")
         if found is None or kind.model in found:
             return error
-        return ServerError(f"{error}; it has the models {shown_models(found)}")
+        return ServerError(f"{error}; it has the models {_shown(found)}")
 
     def label(self, model: str) -> str:
         """Names the model and how it is asked."""
         return f"OpenAI {'chat' if self._api == Api.CHAT else 'completion'} - {model} :stream"
-
-
-def listed_models(client: HttpClient, target: str) -> list[str] | None:
-    """Return the names that a server lists beside a URL's path; None: it has no such list.
-
-    ServerError if it does not answer as HTTP.
-    """
-    return _names(client.ask(models_path(target)))
 
 
 def only_model(address: HttpAddress, target: str) -> str:
@@ -108,19 +98,19 @@ def only_model(address: HttpAddress, target: str) -> str:
     path = models_path(target)
     with HttpClient(address) as client:
         reply = client.ask(path)
-    found = _names(reply)
+    found = _listed_models(reply)
     if found is None:
         raise ConfigError(
             f"`model` is missing, and {address}{path} lists none (HTTP {reply.status}): name the "
             "one to run"
         )
     if len(found) > 1:
-        raise ConfigError(f"`model` is missing: {address} has {shown_models(found)}; name one")
+        raise ConfigError(f"`model` is missing: {address} has {_shown(found)}; name one")
     return found[0]
 
 
-def _names(reply: Reply) -> list[str] | None:
-    """Return the names in a reply; None if it is not such a list, or empty."""
+def _listed_models(reply: Reply) -> list[str] | None:
+    """Return the names of a server's models by its reply; None if it lists none."""
     if reply.status != 200:
         return None
     try:
@@ -130,7 +120,7 @@ def _names(reply: Reply) -> list[str] | None:
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
-def shown_models(models: Sequence[str]) -> str:
+def _shown(models: Sequence[str]) -> str:
     """Return the names of models for a message."""
     more = f" and {len(models) - MOST_SHOWN} more" if len(models) > MOST_SHOWN else ""
     return ", ".join(models[:MOST_SHOWN]) + more

@@ -24,6 +24,7 @@ from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import GrpcAddress, HttpAddress
 from aibench_fast.protocols.openinference.http.bounded import BoundedConnection, TooLarge
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
+from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, metrics_address
 from aibench_fast.protocols.statistics import ServerReading
 
 if TYPE_CHECKING:
@@ -98,28 +99,25 @@ class MetricsReader:
     def read(self) -> ServerReading:
         """Read once, for no more than a short while; the notes name what fails."""
         now_s = time.monotonic()
+        counters: dict[str, float] = {}
+        levels: dict[str, float] = {}
         try:
-            found = _parsed(filter(self._is_of_interest, _fetched(self.address).split("\n")))
+            for one in _parsed(filter(self._is_of_interest, _fetched(self.address).split("\n"))):
+                if not math.isfinite(one.value) or not self._is_asked(one.labels):
+                    continue
+                if one.name in _LEVELS:
+                    levels[_LEVELS[one.name]] = _whole(one.value)
+                else:
+                    ours, factor = _COUNTERS[one.name]
+                    counters[ours] = counters.get(ours, 0) + _whole(one.value * factor)
+            if not counters:
+                raise ServerError("it has no metric of a known name")
         except (OSError, http.client.HTTPException, ServerError) as error:
             why = str(error).strip() or type(error).__name__
             if isinstance(error, handshake.ENDS):
                 hint = handshake.wanted_certificate(self.address.tls)
                 why = f"it closed the connection{hint}"
             return ServerReading(now_s, notes=(f"no reading of {self.address}: {why}",))
-        counters: dict[str, float] = {}
-        levels: dict[str, float] = {}
-        for one in found:
-            if not math.isfinite(one.value) or not self._is_asked(one.labels):
-                continue
-            if one.name in _LEVELS:
-                levels[_LEVELS[one.name]] = _whole(one.value)
-            else:
-                ours, factor = _COUNTERS[one.name]
-                counters[ours] = counters.get(ours, 0) + _whole(one.value * factor)
-        if not counters:
-            return ServerReading(
-                now_s, notes=(f"no reading of {self.address}: it has no metric of a known name",)
-            )
         return ServerReading(now_s, counters, levels)
 
     def close(self) -> None:
@@ -168,21 +166,21 @@ def _fetched(address: HttpAddress) -> str:
     return reply.body.decode("utf-8", "replace")
 
 
-def given_reader(address: HttpAddress, models: Sequence[str], version: str | None) -> MetricsReader:
-    """Return a reader of what `metrics_url` names; ServerError if no metrics are there."""
-    reader = MetricsReader(_with_path(address), models, version)
-    if reading := reader.read().notes:
-        raise ServerError(f"`metrics_url`: {reading[0]}")
-    return reader
-
-
-def found_reader(
-    server: HttpAddress, kind: str, models: Sequence[str], version: str | None
+def metrics_reader(
+    server: HttpAddress, settings: OpenInferenceSettings, kind: str, models: Sequence[str]
 ) -> MetricsReader | None:
-    """Return a reader of the usual address of such a server's metrics; None if there are none.
+    """Return a reader of `metrics_url`, or of the usual address of such a server's metrics.
 
-    They have to name the model: another program may answer there.
+    None if there are none at the usual one. They have to name the model: another program may answer
+    there. ServerError if no metrics are at `metrics_url`.
     """
+    version = settings.model_version
+    if given := metrics_address(settings, server):
+        given = dataclasses.replace(given, path=given.path or PATH)
+        reader = MetricsReader(given, models, version)
+        if notes := reader.read().notes:
+            raise ServerError(f"`metrics_url`: {notes[0]}")
+        return reader
     if server.path:
         return None  # behind something that has metrics of its own
     places = [] if isinstance(server, GrpcAddress) else [(server.port, server.headers)]
@@ -194,9 +192,3 @@ def found_reader(
         if "model_calls" in reader.read().counters:
             return reader
     return None
-
-
-def _with_path(address: HttpAddress) -> HttpAddress:
-    if address.path:
-        return address
-    return dataclasses.replace(address, path=PATH)

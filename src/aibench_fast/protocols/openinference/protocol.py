@@ -1,13 +1,12 @@
 """The Open Inference Protocol as a run knows it before it visits a server."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import (
-    GrpcAddress,
     HttpAddress,
     grpc_address,
     http_address,
@@ -34,11 +33,17 @@ class OpenInference(ServerProtocol):
     """The Open Inference Protocol, for one server or several; a subclass has the transport."""
 
     describes_inputs = True
+    _address: ClassVar[Callable[..., HttpAddress]]
+    """Reads a URL of the transport's schemes; ConfigError."""
 
-    def __init__(self, settings: OpenInferenceSettings, encoding: Encoding | None = None) -> None:
-        """With the settings of a run, and how tensors are sent; None: as the first server does."""
+    def __init__(self, settings: OpenInferenceSettings) -> None:
+        """With the settings of a run."""
         self._settings = settings
-        self._encoding = encoding
+
+    @property
+    def _encoding(self) -> Encoding | None:
+        """Return how tensors are sent; None: as the first server takes them."""
+        return None
 
     @property
     def addresses(self) -> Sequence[HttpAddress]:
@@ -50,7 +55,7 @@ class OpenInference(ServerProtocol):
                     f"`url` {shown_url(urls[0])} and {shown_url(url)} in one run: it speaks one "
                     "protocol"
                 )
-        return [self._address(url) for url in urls]
+        return [self._address(url, self._settings.headers, self._settings.tls) for url in urls]
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where a URL or a header is wrong."""
@@ -84,10 +89,6 @@ class OpenInference(ServerProtocol):
 
         return read_now(self._connect, self.addresses[0], self._settings, model)
 
-    @abstractmethod
-    def _address(self, url: str) -> HttpAddress:
-        """Return the address of a URL of the transport's schemes; ConfigError."""
-
     @property
     @abstractmethod
     def _connect(self) -> "Connect":
@@ -101,20 +102,18 @@ class OpenInferenceOverHttp(OpenInference):
     schemes = ("http", "https")
     settings_type = HttpSettings
     has_json = True
+    _address = staticmethod(http_address)
+    _settings: HttpSettings
 
-    def __init__(self, settings: HttpSettings) -> None:
-        """With the settings of a run."""
-        super().__init__(settings, Encoding.BINARY if settings.shared_memory else settings.encoding)
-        self._asked_encoding = settings.encoding
+    @property
+    def _encoding(self) -> Encoding | None:
+        return Encoding.BINARY if self._settings.shared_memory else self._settings.encoding
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """As `OpenInference.check`, and ConfigError where JSON would have to be in memory."""
         super().check(kinds)
-        if self._settings.shared_memory and self._asked_encoding is Encoding.JSON:
+        if self._settings.shared_memory and self._settings.encoding is Encoding.JSON:
             raise ConfigError("`encoding` json with `shared_memory`: values are as in memory there")
-
-    def _address(self, url: str) -> HttpAddress:
-        return http_address(url, self._settings.headers, self._settings.tls)
 
     @property
     def _connect(self) -> "Connect":
@@ -130,20 +129,18 @@ class OpenInferenceOverGrpc(OpenInference):
     schemes = ("grpc", "grpcs")
     settings_type = GrpcSettings
     has_pipelines = True
+    _address = staticmethod(grpc_address)
+    _settings: GrpcSettings
 
     def __init__(self, settings: GrpcSettings) -> None:
         """With the settings of a run."""
         super().__init__(settings)
-        self._streams = settings.stream
         if settings.shared_memory is SharedMemory.ALL:  # a worker has one place for outputs
             self.has_pipelines = False
             self.name = f"{self.name} with `shared_memory` all"
-
-    def _address(self, url: str) -> GrpcAddress:
-        return grpc_address(url, self._settings.headers, self._settings.tls)
 
     @property
     def _connect(self) -> "Connect":
         from aibench_fast.protocols.openinference.grpc.client import GrpcClient
 
-        return partial(GrpcClient, streams=self._streams)
+        return partial(GrpcClient, streams=self._settings.stream)

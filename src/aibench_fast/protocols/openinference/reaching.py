@@ -55,11 +55,6 @@ def is_http2(answer: bytes) -> bool:
     return len(answer) >= _FRAME_HEAD_BYTES and answer[3] == _SETTINGS and not any(answer[5:9])
 
 
-def is_http1(answer: bytes) -> bool:
-    """Return whether a server's first bytes are those of HTTP/1."""
-    return answer.startswith(b"HTTP/1.")
-
-
 def scheme_there(address: HttpAddress) -> str | None:
     """Return the scheme of what answers at an address that was not answered as it should be.
 
@@ -81,7 +76,7 @@ def scheme_there(address: HttpAddress) -> str | None:
             continue
         if is_http2(answer):
             return "grpc"
-        if is_http1(answer):
+        if answer.startswith(b"HTTP/1."):
             return "http"
     return None
 

@@ -17,9 +17,9 @@ from typing import Any
 from aibench_fast.errors import ServerError, misread
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import Client, Connect
-from aibench_fast.protocols.openinference.metrics import MetricsReader, found_reader, given_reader
+from aibench_fast.protocols.openinference.metrics import metrics_reader
 from aibench_fast.protocols.openinference.model import ask_model
-from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, metrics_address
+from aibench_fast.protocols.openinference.settings import OpenInferenceSettings
 from aibench_fast.protocols.statistics import Reader, ServerReading
 
 EXTENSION = "statistics"
@@ -57,18 +57,15 @@ class TritonReader:
             for name in self._models:
                 for model in self._client.statistics(name, self._version)["model_stats"]:
                     _add(counters, model)
-        except ServerError as error:
-            return self._failed(now_s, str(error))
-        except (KeyError, TypeError, AttributeError) as error:
-            return self._failed(
-                now_s,
-                f"{self._address} has no statistics of {name} as Triton does: {misread(error)}",
-            )
+        except (ServerError, KeyError, TypeError, AttributeError) as error:
+            self.close()
+            why = str(error)
+            if not isinstance(error, ServerError):
+                why = (
+                    f"{self._address} has no statistics of {name} as Triton does: {misread(error)}"
+                )
+            return ServerReading(now_s, notes=(f"no reading: {why}",))
         return ServerReading(now_s, counters)
-
-    def _failed(self, now_s: float, why: str) -> ServerReading:
-        self.close()
-        return ServerReading(now_s, notes=(f"no reading: {why}",))
 
     def close(self) -> None:
         """Close the connection."""
@@ -108,24 +105,12 @@ def readers(
     `server` is its metadata. Beside them are its processes, by `process`, or where they are not
     known its Prometheus metrics; ServerError where it has none at `metrics_url`.
     """
-    version = settings.model_version
-    beside = process or _metrics_reader(address, settings, models, server)
+    kind = str(server.get("name"))
+    beside = process or metrics_reader(address, settings, kind, models)
     found: list[Reader] = [beside] if beside else []
     if EXTENSION in extensions_of(server):
-        found.insert(0, TritonReader(connect, address, models, version))
+        found.insert(0, TritonReader(connect, address, models, settings.model_version))
     return found
-
-
-def _metrics_reader(
-    address: HttpAddress,
-    settings: OpenInferenceSettings,
-    models: Sequence[str],
-    server: Mapping[str, Any],
-) -> MetricsReader | None:
-    given, version = metrics_address(settings, address), settings.model_version
-    if given is not None:
-        return given_reader(given, models, version)
-    return found_reader(address, str(server.get("name")), models, version)
 
 
 def read_now(

@@ -11,8 +11,6 @@ SERVICE = "inference.GRPCInferenceService"
 RAW_INPUTS = 7
 """The field of ModelInferRequest that has a tensor as it is in memory, once for each input."""
 
-EMPTY: Message = {}
-"""ServerMetadataRequest."""
 MODEL: Message = {"name": Field(1, Scalar.TEXT), "version": Field(2, Scalar.TEXT)}
 """ModelReadyRequest, ModelMetadataRequest and ModelStatisticsRequest."""
 READY: Message = {"ready": Field(1, Scalar.BOOL)}
