@@ -45,7 +45,9 @@ def test_a_request_over_http_is_read_back(
         inputs = [one for one in inputs if one.dtype != "BF16"] or [
             AskedInput("INT8", [1], b"\0", "x")
         ]
-    request = InferRequest("/v2/models/m/infer", Wanted(AskedKind("m", inputs), outputs), encoding)
+    request = InferRequest(
+        "/v2/models/m/infer", Wanted(AskedKind("m", inputs), outputs=outputs), encoding
+    )
     address = HttpAddress("127.0.0.1", 1, headers=tuple(more.items()))
     trial_head, _, body = request.trial(address).partition(b"\r\n\r\n")
     parts = request.parts([one.trial for one in inputs])

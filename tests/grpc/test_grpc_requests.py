@@ -188,7 +188,7 @@ def test_a_message_of_more_than_protobuf_allows_is_refused(tmp_path: Path) -> No
     from aibench_fast.protocols.session import AskedInput, AskedKind
 
     asked = AskedKind(MODEL, [AskedInput("FLOAT", (1, VALUES), bytes(16), "x")])
-    request = InferRequest(Wanted(asked), None)
+    request = InferRequest(Wanted(asked))
     address = grpc_address("grpc://localhost:1")
     first, last = request.texts(address, 0, 16)
     assert last == b""

@@ -67,6 +67,8 @@ class Wanted(NamedTuple):
     """A kind of request, and the outputs that it asks for."""
 
     kind: AskedKind
+    version: str | None = None
+    """Of the model; None: the server's choice."""
     outputs: Sequence[str] = ()
     """By name; none: all."""
     metadata: Sequence[TensorMetadata] | None = None
@@ -151,11 +153,7 @@ class Client(Protocol):
         """Have the server forget a region; it may be forgotten already."""
 
     def try_requests(
-        self,
-        wanted: Sequence[Wanted],
-        version: str | None,
-        encoding: Encoding | None,
-        extensions: Sequence[str],
+        self, wanted: Sequence[Wanted], encoding: Encoding | None, extensions: Sequence[str]
     ) -> Trials:
         """Send one request of each kind on trial; ConfigError if one cannot be made or judged.
 

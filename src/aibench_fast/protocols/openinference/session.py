@@ -66,6 +66,7 @@ class OpenInferenceSession(Session):
                 self._wanted = [
                     Wanted(
                         kind,
+                        version,
                         _outputs(settings.outputs, model),
                         () if workload.has_references else model.outputs,
                         partial(shared.places, number) if shared else None,
@@ -75,13 +76,11 @@ class OpenInferenceSession(Session):
                 # A model may be compiled.
                 client.be_patient(max(REPLY_TIMEOUT_S, settings.patience_s))
                 self._trials, self.encoding, facts = client.try_requests(
-                    self._wanted, version, encoding, extensions
+                    self._wanted, encoding, extensions
                 )
                 if shared and settings.shared_memory is SharedMemory.ALL:
                     self._offer_outputs(client, workload.workers)
-                    self._trials, _, _ = client.try_requests(
-                        self._wanted, version, encoding, extensions
-                    )
+                    self._trials, _, _ = client.try_requests(self._wanted, encoding, extensions)
                 self.endpoint = client.endpoint()
                 self._infers = client.infers
         except BaseException:

@@ -1,9 +1,10 @@
 """Tensors as servers describe them, and the outputs that the reply to a trial request has."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aibench_fast._core import ANY_LENGTH
 from aibench_fast.coretypes import OipOutput
@@ -51,18 +52,23 @@ class TensorMetadata:
 
 
 def output_of(
-    name: str, datatype: str, shape: Iterable[int | str], strings_bytes: Callable[[], int]
+    described: Mapping[str, Any], strings_bytes: Callable[[Mapping[str, Any]], int]
 ) -> OipOutput:
-    """Return an output of the trial's reply; `strings_bytes` is asked for its size in binary.
+    """Return an output of the trial's reply; `strings_bytes` returns its size in binary.
 
-    ValueError where it is none, ConfigError where it is of a type that cannot be judged.
+    KeyError, TypeError or ValueError where it is none, ConfigError where it is of a type that
+    cannot be judged.
     """
-    lengths = [int(length) for length in shape]
+    name, datatype = str(described["name"]), str(described["datatype"])
+    lengths = [int(length) for length in described["shape"]]
     name.encode()  # ValueError if that is not text
     if len(lengths) > MAX_RANK or any(length < 0 for length in lengths):
         raise ValueError(f"shape {lengths[:MAX_RANK]}")
     dtype = our_dtype(datatype, f"output {name}")
-    size_bytes = strings_bytes() if dtype == STRINGS else math.prod(lengths) * DTYPE_BYTES[dtype]
+    if dtype == STRINGS:
+        size_bytes = strings_bytes(described)
+    else:
+        size_bytes = math.prod(lengths) * DTYPE_BYTES[dtype]
     return OipOutput(name, datatype, dtype, lengths, size_bytes)
 
 

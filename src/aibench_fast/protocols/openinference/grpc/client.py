@@ -150,18 +150,14 @@ class GrpcClient(Client):
         self._call("SystemSharedMemoryUnregister", asked, A_REGION)
 
     def try_requests(
-        self,
-        wanted: Sequence[Wanted],
-        version: str | None,
-        encoding: Encoding | None,
-        extensions: Sequence[str],
+        self, wanted: Sequence[Wanted], encoding: Encoding | None, extensions: Sequence[str]
     ) -> Trials:
         """As `Client.try_requests`; tensors are sent as they are in memory."""
-        trials = [self._try_one(one, version) for one in wanted]
+        trials = [self._try_one(one) for one in wanted]
         return Trials(trials, Encoding.BINARY, {"Nghttp2": NGHTTP2_VERSION})
 
-    def _try_one(self, wanted: Wanted, version: str | None) -> Trial:
-        request = InferRequest(wanted, version, self.infers)
+    def _try_one(self, wanted: Wanted) -> Trial:
+        request = InferRequest(wanted, self.infers)
         reply = self._call(self.infers, request.trial(), TRIAL, MAX_TRIAL_BYTES)
         if self.infers == STREAM_METHOD:
             reply = self._first_reply(reply, wanted.kind.model)

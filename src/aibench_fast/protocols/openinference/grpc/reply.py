@@ -1,10 +1,11 @@
 """The reply to a trial request over gRPC, and the plan that it makes for every reply of a run."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aibench_fast._core import judge_grpc
-from aibench_fast.coretypes import GrpcPlan, OipOutput
+from aibench_fast.coretypes import GrpcPlan
 from aibench_fast.protocols.openinference.client import Wanted
 from aibench_fast.protocols.openinference.grpc.messages import INFER_RESPONSE
 from aibench_fast.protocols.openinference.grpc.wire import decode
@@ -39,7 +40,8 @@ def plan_of(message: bytes, wanted: Wanted) -> GrpcPlan:
         document = decode(INFER_RESPONSE, message)
         raw = document["raw_output_contents"]
         found = [
-            _output(one, raw[place : place + 1]) for place, one in enumerate(document["outputs"])
+            output_of(one, partial(_strings_bytes, raw[place : place + 1]))
+            for place, one in enumerate(document["outputs"])
         ]
     came = sum(map(len, raw))
     values = values_of(model, found, len(message), came if raw else None)
@@ -51,12 +53,6 @@ def plan_of(message: bytes, wanted: Wanted) -> GrpcPlan:
     return GrpcPlan(expected, text_bytes, open_bytes)
 
 
-def _output(described: Mapping[str, Any], raw: Sequence[bytes]) -> OipOutput:
-    """Return an output; `raw` has its bytes, if they came as they are in memory."""
-    strings = described["contents"]["bytes_contents"]
-    return output_of(
-        described["name"],
-        described["datatype"],
-        described["shape"],
-        lambda: len(raw[0]) if raw else len(joined_strings(strings)),
-    )
+def _strings_bytes(raw: Sequence[bytes], described: Mapping[str, Any]) -> int:
+    """Return the size of an output of strings; `raw` has its bytes, if they came as in memory."""
+    return len(raw[0] if raw else joined_strings(described["contents"]["bytes_contents"]))

@@ -32,7 +32,6 @@ class InferRequest:
     """The inference request of every worker."""
 
     wanted: Wanted
-    version: str | None
     method: str = METHOD
     """Or STREAM_METHOD: a message of a stream, with an id that the native core replaces."""
 
@@ -112,7 +111,7 @@ class InferRequest:
         )
 
     def _model(self) -> dict[str, str]:
-        return {"model_name": self.wanted.kind.model, "model_version": self.version or ""}
+        return {"model_name": self.wanted.kind.model, "model_version": self.wanted.version or ""}
 
     def _outputs(self, worker: int) -> bytes:
         """Return the outputs that are asked for, and where they go."""

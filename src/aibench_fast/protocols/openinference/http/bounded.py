@@ -44,9 +44,9 @@ class Reply(NamedTuple):
 
 
 class _Answer(io.RawIOBase):
-    """What comes on a socket as a file, all that HTTPResponse takes of a socket.
+    """The bytes of a socket as a file, which is all that HTTPResponse takes of one.
 
-    The whole, headers and framing included, comes within a time from now on and has so many bytes.
+    All of them, headers and framing included, come within a time from now on.
     """
 
     def __init__(self, opened: socket.socket, allowed_s: float, most_bytes: int) -> None:

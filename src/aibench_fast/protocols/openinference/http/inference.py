@@ -102,11 +102,7 @@ class HttpInference(HttpClient, Client):
         return reply.body
 
     def try_requests(
-        self,
-        wanted: Sequence[Wanted],
-        version: str | None,
-        encoding: Encoding | None,
-        extensions: Sequence[str],
+        self, wanted: Sequence[Wanted], encoding: Encoding | None, extensions: Sequence[str]
     ) -> Trials:
         """Try all kinds in this encoding; None: in binary and then as JSON.
 
@@ -114,15 +110,15 @@ class HttpInference(HttpClient, Client):
         that it takes that.
         """
         if encoding is not None:
-            return self._try(wanted, version, encoding, None)
+            return self._try(wanted, encoding)
         try:
-            return self._try(wanted, version, Encoding.BINARY, None)
+            return self._try(wanted, Encoding.BINARY)
         except ServerError as refused:
             if isinstance(refused, Refused) and refused.refusal is Refusal.BUSY:
                 raise  # that says nothing about encodings
             self.close()  # what could not be read may have spoilt the connection
             try:
-                return self._try(wanted, version, Encoding.JSON, str(refused))
+                return self._try(wanted, Encoding.JSON, str(refused))
             except ConfigError:
                 raise refused from None
             except ServerError as also:
@@ -130,19 +126,15 @@ class HttpInference(HttpClient, Client):
                 raise (refused if takes_binary else also) from None
 
     def _try(
-        self,
-        wanted: Sequence[Wanted],
-        version: str | None,
-        encoding: Encoding,
-        binary_refused: str | None,
+        self, wanted: Sequence[Wanted], encoding: Encoding, binary_refused: str | None = None
     ) -> Trials:
         facts: dict[str, str | None] = {"Llhttp": LLHTTP_VERSION, "Encoding": encoding}
         if encoding is Encoding.JSON:  # why, where that was not asked for
             facts["BinaryRefused"] = binary_refused
-        return Trials([self._try_one(one, version, encoding) for one in wanted], encoding, facts)
+        return Trials([self._try_one(one, encoding) for one in wanted], encoding, facts)
 
-    def _try_one(self, wanted: Wanted, version: str | None, encoding: Encoding) -> Trial:
-        path = f"{_path(wanted.kind.model, version)}/infer"
+    def _try_one(self, wanted: Wanted, encoding: Encoding) -> Trial:
+        path = f"{_path(wanted.kind.model, wanted.version)}/infer"
         request: InferRequest | SharedInferRequest = InferRequest(path, wanted, encoding)
         if wanted.places:
             request = SharedInferRequest(path, wanted, wanted.places)

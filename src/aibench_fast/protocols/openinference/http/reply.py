@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aibench_fast.coretypes import HttpPlan, OipOutput
+from aibench_fast.coretypes import HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.openinference.client import TRIAL, Wanted
 from aibench_fast.protocols.openinference.http.bounded import Reply
@@ -41,7 +41,7 @@ def plan_of(where: str, reply: Reply, wanted: Wanted) -> HttpPlan:
         return plan
     document, text = _taken_apart(where, reply)
     with trial_reply(model):
-        found = [_output(one) for one in document["outputs"]]
+        found = [output_of(one, _strings_bytes) for one in document["outputs"]]
     binary_bytes = len(reply.body) - len(text) if text else None
     values = values_of(model, found, len(reply.body), binary_bytes)
     for one in found:
@@ -68,15 +68,6 @@ def _taken_apart(where: str, reply: Reply) -> tuple[Mapping[str, Any], bytes]:
         )
     text = reply.body[: int(length)]
     return json_of(where, reply._replace(body=text), TRIAL), text
-
-
-def _output(described: Mapping[str, Any]) -> OipOutput:
-    return output_of(
-        str(described["name"]),
-        str(described["datatype"]),
-        described["shape"],
-        lambda: _strings_bytes(described),
-    )
 
 
 def _strings_bytes(described: Mapping[str, Any]) -> int:
