@@ -5,8 +5,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import ge, gt, le, lt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.openai.settings import is_limit
@@ -87,43 +88,16 @@ class Expectation:
     @property
     def least_requests(self) -> int:
         """The number of measured requests that the figure needs."""
-        quantile = _quantile(_parts(self.figure)[1])
-        return 1 if quantile is None else least_count(quantile)
+        return _figure(self.figure).least_requests
 
     def check(self, result: Result) -> Checked:
         """Check a result; a figure that is not known does not hold."""
-        value = self._value(result)
+        figure = _figure(self.figure)
+        value = figure.value(result)
         if value is None:
             return Checked(self.words, None, held=False, found="not known")
         held = _COMPARE[self.comparison](value, self.limit)
-        return Checked(self.words, value, held=held, found=self._shown(value))
-
-    def _value(self, result: Result) -> float | None:
-        if self.figure in RATES:
-            return RATES[self.figure][1](result)
-        if self.figure in _SHARES:
-            count, of = _SHARES[self.figure](result)
-            return count / of if of else None
-        prefix, name = _parts(self.figure)
-        times = _TIMES[prefix](result)
-        if times.count == 0:
-            return None
-        unit = US_PER_MS if prefix in _LENGTHS else 1
-        if name in _OF_TIMES:
-            return _OF_TIMES[name](times) * unit
-        quantile = _quantile(name)
-        if quantile is None or times.count < least_count(quantile):
-            return None
-        return times.quantiles_ms([quantile])[0] * unit
-
-    def _shown(self, value: float) -> str:
-        if self.figure in RATES:
-            return f"{value:.2f} {RATES[self.figure][0]}/s"
-        if self.figure in _SHARES:
-            return f"{value:.3%}"
-        if _parts(self.figure)[0] in _LENGTHS:
-            return f"{value:.1f} tokens"
-        return f"{value:.3f} ms"
+        return Checked(self.words, value, held=held, found=figure.shown.format(value))
 
 
 def parse_expectation(words: str, typed: str | None = None) -> Expectation:
@@ -136,16 +110,8 @@ def parse_expectation(words: str, typed: str | None = None) -> Expectation:
     if match is None:
         raise ConfigError(f"{typed}: write a figure, < or >, and a limit: p99<50ms")
     figure, comparison, limit = match.groups()
-    if figure in RATES:
-        read = _plain
-    elif figure in _SHARES:
-        read = _share
-    elif _is_time(figure):
-        read = _plain if _parts(figure)[0] in _LENGTHS else _milliseconds
-    else:
-        raise ConfigError(f"{typed}: unknown figure {figure!r}; use {_KNOWN}")
     try:
-        return Expectation(words.strip(), figure, comparison, read(limit))
+        return Expectation(words.strip(), figure, comparison, _figure(figure).read(limit))
     except ValueError as error:
         raise ConfigError(f"{typed}: {error}") from error
 
@@ -210,14 +176,44 @@ def _parts(figure: str) -> tuple[str, str]:
     return (of, name) if point and of in _TIMES else ("", figure)
 
 
-def _is_time(figure: str) -> bool:
-    _, name = _parts(figure)
-    return name in _OF_TIMES or _quantile(name) is not None
+class _Figure(NamedTuple):
+    """How a figure's limit is read, and how it is found and shown."""
+
+    read: Callable[[str], float]
+    value: Callable[[Result], float | None]
+    shown: str
+    least_requests: int = 1
 
 
-def _quantile(figure: str) -> float | None:
-    match = _QUANTILE.fullmatch(figure)
-    return None if match is None else float(match[1]) / 100
+def _figure(name: str) -> _Figure:
+    """Return the figure of this name; ValueError if it is unknown."""
+    if name in RATES:
+        unit, value = RATES[name]
+        return _Figure(_plain, value, f"{{:.2f}} {unit}/s")
+    if name in _SHARES:
+        return _Figure(_share, partial(_share_of, _SHARES[name]), "{:.3%}")
+    of, statistic = _parts(name)
+    quantile = _QUANTILE.fullmatch(statistic)
+    if not quantile and statistic not in _OF_TIMES:
+        raise ValueError(f"unknown figure {name!r}; use {_KNOWN}")
+    share = float(quantile[1]) / 100 if quantile else 0.0
+    least = least_count(share) if quantile else 1
+    is_length = of in _LENGTHS
+
+    def value_of(result: Result) -> float | None:
+        times = _TIMES[of](result)
+        if times.count < least:
+            return None
+        found = times.quantiles_ms([share])[0] if quantile else _OF_TIMES[statistic](times)
+        return found * US_PER_MS if is_length else found
+
+    shown = "{:.1f} tokens" if is_length else "{:.3f} ms"
+    return _Figure(_plain if is_length else _milliseconds, value_of, shown, least)
+
+
+def _share_of(counts: Callable[[Result], tuple[int, int]], result: Result) -> float | None:
+    count, of = counts(result)
+    return count / of if of else None
 
 
 def _milliseconds(limit: str) -> float:
