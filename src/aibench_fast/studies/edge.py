@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import NamedTuple
+
+from aibench_fast.studies.events import SearchPlanned
 
 PRECISION = 0.02
 """The relative distance of the two sides of an edge, if values need not be whole."""
@@ -27,6 +28,7 @@ class Edge:
     """The lowest that did not; None if the highest did."""
     confirmed: bool
     """Whether most of CONFIRMATIONS runs on either side say so."""
+    out_of_time: bool = False
 
 
 @dataclass
@@ -86,7 +88,7 @@ def find_edge(
     try:
         return _settled(trials, lowest, highest, whole)
     except OutOfTime:
-        return Edge(trials.holds_at, trials.fails_at, confirmed=False)
+        return Edge(trials.holds_at, trials.fails_at, confirmed=False, out_of_time=True)
 
 
 def _settled(trials: Trials, lowest: float, highest: float, whole: bool) -> Edge:
@@ -116,16 +118,9 @@ def _between(low: float, high: float, whole: bool) -> float | None:
     return None if high <= low * (1 + PRECISION) else middle
 
 
-class Length(NamedTuple):
-    """How long a search may take."""
-
-    runs: int
-    seconds: float
-
-
 def longest(
     lowest: float, highest: float, *, whole: bool, seconds: Callable[[float], float]
-) -> Length:
+) -> SearchPlanned:
     """How long a search takes at most while runs of one value agree.
 
     `seconds` is how long one run of a value takes.
@@ -138,7 +133,7 @@ def longest(
         low = doubled[max(0, place - 1)]
         more = _halvings(low, high, whole) + 2 * (CONFIRMATIONS - 1)
         spent_s = sum(map(seconds, doubled[: place + 1])) + more * max(seconds(low), seconds(high))
-        lengths.append(Length(place + 1 + more, spent_s))
+        lengths.append(SearchPlanned(place + 1 + more, spent_s))
     return max(lengths, key=lambda one: one.seconds)
 
 

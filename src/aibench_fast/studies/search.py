@@ -4,10 +4,10 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
@@ -20,7 +20,6 @@ from aibench_fast.results.search import UNITS, Search, SearchStep
 from aibench_fast.studies.edge import Edge, OutOfTime, find_edge, longest
 from aibench_fast.studies.events import (
     Progress,
-    SearchPlanned,
     StepFinished,
     StudyObserver,
 )
@@ -115,31 +114,33 @@ def search(
         >>> print(f"{found.value:.0f} requests/s")
     """
     limits, targets = split_slo(slo)
-    config = dataclasses.replace(config, slo=(*config.slo, *limits))
+    config = dataclasses.replace(config, slo=(*config.slo, *limits), results_so_far=True)
     steps = _Steps(config, targets, over, lowest, highest, within_s, Path(folder), observe)
-    check = partial(check_run, over_dask=client is not None, clients=clients)
-    steps.check(check)
-    steps.prepare_folder()
-    steps.resolve()
-    steps.check(check)
+    steps.prepare(partial(check_run, over_dask=client is not None, clients=clients))
     return steps.search(source(client, clients))
 
 
+@dataclass
 class _Steps:
     """Makes the runs of a search, and keeps their results as files."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        targets: Sequence[Expectation],
-        over: str,
-        lowest: float | None,
-        highest: float | None,
-        within_s: float | None,
-        folder: Path,
-        observe: StudyObserver,
-    ) -> None:
+    config: RunConfig
+    targets: Sequence[Expectation]
+    over: str
+    lowest: float | None
+    highest: float | None
+    within_s: float | None
+    folder: Path
+    observe: StudyObserver
+    longer_s: dict[float, float] = field(default_factory=dict)
+    """How long a run of a value has to be whose first was too short to judge all targets."""
+    runs: int = 0
+    made: list[SearchStep] = field(default_factory=list)
+    results: dict[float, Result] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
         """ConfigError for settings that no model allows."""
+        config, over, targets = self.config, self.over, self.targets
         if over not in UNITS:
             raise ConfigError(f"`over` {over!r}: it has to be {', '.join(UNITS)}")
         if over != "rate" and config.is_open_loop:
@@ -148,60 +149,45 @@ class _Steps:
             given = ", such as good=99%, beside the limits of each request" if config.slo else ""
             raise ConfigError(f"`slo`: give at least one target{given or ', such as p99=50ms'}")
         check_possible(targets, config, "slo")
-        self._config = dataclasses.replace(config, results_so_far=True)
-        self._targets = targets
-        self._over = over
-        self._given = {"lowest": lowest, "highest": highest}
-        self._within_s = within_s
-        self._folder = folder
-        self._observe = observe
-        self._run: Run
-        self._judges_errors = any(target.figure == "errors" for target in targets)
-        self._judging_requests = SPARE_REQUESTS * max(one.least_requests for one in targets)
-        self._longer_s: dict[float, float] = {}
-        """How long a run of a value has to be whose first was too short to judge all targets."""
-        self._until_s = math.inf if within_s is None else time.monotonic() + within_s
-        self._is_out_of_time = False
-        self._made = 0
-        self._steps: list[SearchStep] = []
-        self._results: dict[float, Result] = {}
+        self.judges_errors = any(target.figure == "errors" for target in targets)
+        self.judging_requests = SPARE_REQUESTS * max(one.least_requests for one in targets)
+        self.until_s = math.inf if self.within_s is None else time.monotonic() + self.within_s
 
-    def check(self, check: Callable[[RunConfig], None]) -> None:
-        """ConfigError if the lowest or the highest value cannot be run, also by `check`.
+    def prepare(self, check: Callable[[RunConfig], None]) -> None:
+        """Create the folder, and ask the server for the model's shapes where they are not known.
 
-        Does nothing while the shapes of the model are not known.
+        ConfigError if the folder has a search already, or if the lowest or the highest value cannot
+        be run, also by `check`; other errors as `search`.
         """
-        if self._config.is_resolved:
+        self._check_values(check)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"`folder` {self.folder}: {error.strerror}") from error
+        if (self.folder / SEARCH_FILE).exists():
+            raise ConfigError(
+                f"`folder` {self.folder} has a search already: choose another, or remove it"
+            )
+        check_outputs([("`folder`", self.folder / SEARCH_FILE)])
+        self.config = resolve(self.config)
+        self.config.count_tensors()
+        self._check_values(check)
+
+    def _check_values(self, check: Callable[[RunConfig], None]) -> None:
+        if self.config.is_resolved:
             for value in self._limits():
                 if value is not None:
                     check(self._configured(value))
 
-    def prepare_folder(self) -> None:
-        """Create the folder; ConfigError if it cannot be, or has a search already."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"`folder` {self._folder}: {error.strerror}") from error
-        if (self._folder / SEARCH_FILE).exists():
-            raise ConfigError(
-                f"`folder` {self._folder} has a search already: choose another, or remove it"
-            )
-        check_outputs([("`folder`", self._folder / SEARCH_FILE)])
-
-    def resolve(self) -> None:
-        """Ask the server for the model's shapes where they are not known; errors as `search`."""
-        self._config = resolve(self._config)
-        self._config.count_tensors()
-
     def search(self, run: Run) -> Found:
         """Find the edge by such runs, and save what was found."""
-        self._run = run
+        self.run = run
         lowest, highest = self._limits()
         try:
             if lowest is None:
                 lowest = min(self._probe() * PROBE_SHARE, highest)
             self._plan(lowest, highest)
-            edge = find_edge(self._measure, lowest, highest, whole=self._over != "rate")
+            edge = find_edge(self._measure, lowest, highest, whole=self.over != "rate")
         except KeyboardInterrupt:
             return self._found(None)
         except AibenchError:  # such as a lost server: keep what was measured
@@ -211,49 +197,47 @@ class _Steps:
 
     def _limits(self) -> tuple[float | None, float]:
         """Return the lowest value, None if it has to be found out, and the highest."""
-        largest_bytes = max(one.tensor_bytes for one in self._config.kinds[0].inputs)
+        largest_bytes = max(one.tensor_bytes for one in self.config.kinds[0].inputs)
         most = {
             "rate": float(MAX_RPS),
-            "workers": min(MAX_WORKERS, MAX_OUTSTANDING // self._config.pipeline),
+            "workers": min(MAX_WORKERS, MAX_OUTSTANDING // self.config.pipeline),
             "batch-size": MAX_TENSOR_BYTES // largest_bytes,
-            "pipeline": MAX_OUTSTANDING // self._config.workers,
-        }[self._over]
-        is_rate = self._over == "rate"
+            "pipeline": MAX_OUTSTANDING // self.config.workers,
+        }[self.over]
+        is_rate = self.over == "rate"
         least = MIN_RPS if is_rate else 1
-        for name, value in self._given.items():
-            if value is None:
+        lowest, highest = self.lowest, self.highest
+        for name, value in (("lowest", lowest), ("highest", highest)):
+            if value is None or (least <= value <= most and (is_rate or value == int(value))):
                 continue
-            if not least <= value <= most or not (is_rate or value == int(value)):
-                raise ConfigError(
-                    f"`{name}` {value:g}: over {self._over} it has to be a "
-                    f"{'number' if is_rate else 'whole number'} from {least:g} to {most:g}"
-                )
-        lowest, highest = self._given["lowest"], self._given["highest"] or most
+            raise ConfigError(
+                f"`{name}` {value:g}: over {self.over} it has to be a "
+                f"{'number' if is_rate else 'whole number'} from {least:g} to {most:g}"
+            )
+        highest = highest or most
         if lowest is not None and lowest > highest:
             raise ConfigError(f"`lowest` {lowest:g} is above `highest` {highest:g}")
         return lowest or (None if is_rate else 1), highest
 
     def _configured(self, value: float) -> RunConfig:
         """Return the settings of a run of one value."""
-        config = self._config
-        duration_s = max(config.duration_s, self._longer_s.get(value, 0.0))
-        if self._over == "rate":
+        config = self.config
+        duration_s = max(config.duration_s, self.longer_s.get(value, 0.0))
+        if self.over == "rate":
             if config.duration_s or not config.max_queries:  # requests alone may end it
-                duration_s = max(duration_s, self._judging_requests / value)
+                duration_s = max(duration_s, self.judging_requests / value)
             return dataclasses.replace(config, limit_rps=value, duration_s=duration_s)
-        config = dataclasses.replace(config, duration_s=duration_s)
-        if self._over == "workers":
-            threads = config.threads and min(config.threads, int(value))
-            return dataclasses.replace(config, workers=int(value), threads=threads)
-        if self._over == "pipeline":
-            return dataclasses.replace(config, pipeline=int(value))
-        return dataclasses.replace(config, batch_size=int(value))
+        number = int(value)
+        changes: dict[str, Any] = {self.over.replace("-", "_"): number}
+        if self.over == "workers" and config.threads:
+            changes["threads"] = min(config.threads, number)
+        return dataclasses.replace(config, duration_s=duration_s, **changes)
 
     def _probe(self) -> float:
         """Return the rate of a closed loop of one worker, or of as many as the model waits for."""
-        workers = self._config.protocol.least_workers(self._config.kind_specs)
+        workers = self.config.protocol.least_workers(self.config.kind_specs)
         fewest = dataclasses.replace(
-            self._config,
+            self.config,
             workers=workers,
             threads=None,
             duration_s=1.0,
@@ -263,7 +247,7 @@ class _Steps:
             on_lag="stop",
             results_so_far=False,
         )
-        result = self._run(fewest, self._observe)
+        result = self.run(fewest, self.observe)
         if result.interrupted:
             raise KeyboardInterrupt
         _check_clients(result)
@@ -274,58 +258,57 @@ class _Steps:
             )
         rate = result.requests_per_s
         who = "one worker" if workers == 1 else f"{workers} workers"
-        self._observe(Progress(f"{who} in a closed loop: {rate:.5g} requests/s"))
+        self.observe(Progress(f"{who} in a closed loop: {rate:.5g} requests/s"))
         return rate
 
     def _plan(self, lowest: float, highest: float) -> None:
         """Report how long the search may take; ConfigError if `within_s` is too short for a run."""
-        within_s, one_s = self._within_s, self._seconds(lowest)
-        if within_s is not None and one_s > self._until_s - time.monotonic():
+        within_s, one_s = self.within_s, self._seconds(lowest)
+        if within_s is not None and one_s > self.until_s - time.monotonic():
             raise ConfigError(
-                f"`within_s` {described_duration(within_s)}: a run of {self._over} {lowest:.5g} "
+                f"`within_s` {described_duration(within_s)}: a run of {self.over} {lowest:.5g} "
                 f"takes {described_duration(one_s)}; allow more, or give a shorter `duration_s`"
             )
-        whole = self._over != "rate"
-        length = longest(lowest, highest, whole=whole, seconds=self._seconds)
-        self._observe(SearchPlanned(length.runs, length.seconds))
+        whole = self.over != "rate"
+        self.observe(longest(lowest, highest, whole=whole, seconds=self._seconds))
 
     def _measure(self, value: float) -> bool:
         """Make one run of a value; whether it held. KeyboardInterrupt if it was interrupted."""
-        number = len(self._steps) + 1
-        file = self._folder / f"step-{number:02}-{self._over}-{value:.5g}.json"
+        number = len(self.made) + 1
+        file = self.folder / f"step-{number:02}-{self.over}-{value:.5g}.json"
         result = self._saved_run(value, file)
-        if not self._config.max_queries and (too_few := self._too_few(result)):
-            longer_s = self._judging_requests * result.measured_s / result.successes
-            self._longer_s[value] = longer_s
+        if not self.config.max_queries and (too_few := self._too_few(result)):
+            longer_s = self.judging_requests * result.measured_s / result.successes
+            self.longer_s[value] = longer_s
             self._check_time(value)
             words = f"{too_few}: once more, for {longer_s:.3g} s"
-            self._observe(Progress(f"step {number}: {self._over} {value:.5g}: {words}"))
+            self.observe(Progress(f"step {number}: {self.over} {value:.5g}: {words}"))
             result = self._saved_run(value, file)
         if too_few := self._too_few(result):
             raise ConfigError(f"{too_few}: use a longer `duration_s`, or more `max_queries`")
         reason = self._why_not(result)
         held = result.held and reason is None
-        self._results[value] = result
-        self._steps.append(SearchStep(value, held, file.name))
-        self._observe(StepFinished(number, value, result, held, reason))
+        self.results[value] = result
+        self.made.append(SearchStep(value, held, file.name))
+        self.observe(StepFinished(number, value, result, held, reason))
         return held
 
     def _found(self, edge: Edge | None) -> Found:
         """Save the search, if it had a step; `edge` is None if it did not finish."""
         known = edge or Edge(None, None, confirmed=False)
         search = Search(
-            slo=[target.words for target in self._targets],
-            over=self._over,
-            steps=self._steps,
+            slo=[target.words for target in self.targets],
+            over=self.over,
+            steps=self.made,
             found=known.holds_at,
             fails_at=known.fails_at,
             confirmed=known.confirmed,
             interrupted=edge is None,
         )
-        if self._steps:
-            search.save(self._folder / SEARCH_FILE)
-        best = None if known.holds_at is None else self._results[known.holds_at]
-        return Found(search, self._folder, best, self._is_out_of_time)
+        if self.made:
+            search.save(self.folder / SEARCH_FILE)
+        best = None if known.holds_at is None else self.results[known.holds_at]
+        return Found(search, self.folder, best, known.out_of_time)
 
     def _seconds(self, value: float) -> float:
         """Return the duration of one run, warm-up included; 0 if only requests end it."""
@@ -338,8 +321,7 @@ class _Steps:
 
     def _check_time(self, value: float) -> None:
         """OutOfTime if a run of this value would end too late."""
-        if time.monotonic() + self._seconds(value) > self._until_s:
-            self._is_out_of_time = True
+        if time.monotonic() + self._seconds(value) > self.until_s:
             raise OutOfTime
 
     def _why_not(self, result: Result) -> str | None:
@@ -350,7 +332,7 @@ class _Steps:
             return f"{result.not_sent_share:.1%} of the requests that were due were not sent"
         failed = result.measured_failed
         # Latencies exclude failures, so few are allowed without a limit for errors.
-        if not self._judges_errors and failed > MAX_FAILED * result.requests:
+        if not self.judges_errors and failed > MAX_FAILED * result.requests:
             return (
                 f"{failed / result.requests:.1%} of the requests failed; `slo` errors=... allows it"
             )
@@ -365,10 +347,10 @@ class _Steps:
 
     def _saved_run(self, value: float, file: Path) -> Result:
         self._check_time(value)
-        self._made += 1
-        run = partial(self._run, self._configured(value).with_prompts_of(self._made))
-        name = f"{self._over} {value:.5g}"
-        result = run_and_save(run, name, file, self._targets, self._observe, _save_step)
+        self.runs += 1
+        run = partial(self.run, self._configured(value).with_prompts_of(self.runs))
+        name = f"{self.over} {value:.5g}"
+        result = run_and_save(run, name, file, self.targets, self.observe, _save_step)
         if result.interrupted:
             raise KeyboardInterrupt
         return result
