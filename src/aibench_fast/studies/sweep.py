@@ -21,7 +21,7 @@ from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver
 from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file, result_file
 from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.servers import Server, started
-from aibench_fast.studies.sweptmodel import AnyModel, RedisAiModel
+from aibench_fast.studies.sweptmodel import RedisAiModel, SweptModel
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def sweep(
     for one in swept:
         check_possible(expected, one.config)
     plan = Plan(
-        compared(swept),
+        swept,
         Grid.of(grid, config, runs),
         Order(folder=Path(folder), shuffle=shuffle, keep_going=keep_going),
         observe,
@@ -195,19 +195,14 @@ def compared(servers: Sequence[Server]) -> list[Server]:
     A server without a name is not compared and stays as it is.
     """
     stay = [one.name for one in servers if one.name and not one.embedded and _is_here(one.config)]
-    return [
-        one
-        if one.name is None
-        else dataclasses.replace(
-            one,
-            config=dataclasses.replace(
-                one.config,
-                server_name=one.name,
-                servers_meanwhile=tuple(str(name) for name in stay if name != one.name),
-            ),
-        )
-        for one in servers
-    ]
+    named = []
+    for one in servers:
+        config = one.config
+        if one.name:
+            meanwhile = tuple(name for name in stay if name != one.name)
+            config = dataclasses.replace(config, server_name=one.name, servers_meanwhile=meanwhile)
+        named.append(dataclasses.replace(one, config=config))
+    return named
 
 
 def _is_here(config: RunConfig) -> bool:
@@ -244,7 +239,7 @@ class Plan:
         self._check = check
         self._planned: list[tuple[Server, list[PlannedRun]]] = []
         self._left_out: list[str] = []
-        for server in servers:
+        for server in compared(servers):
             try:
                 self._planned.append((server, self._runs_of(server, dry=dry)))
             except ServerError as error:
@@ -273,13 +268,18 @@ class Plan:
     def carry_out(self, run: Run, expected: Sequence[Expectation]) -> Sweep:
         """Make the runs that are not done; errors as `sweep`."""
         made = Sweep([one.file for one in self.runs], len(self._done), [], self._left_out)
+
+        def make(one: PlannedRun) -> Result:
+            there = partial(run, one.config)
+            return run_and_save(there, str(one.cell), one.file, expected, self._observe)
+
         for file in self._done:  # of a sweep that was killed just after it saved the result
             remove_written(journal_of(file))
         self._observe(Planned(len(made.files), made.done))
         try:
             for server, runs in self._turns():
                 left = [one for one in runs if not self.is_done(one)]
-                if left and not self._take_turn(server, left, run, expected, made):
+                if left and not self._take_turn(server, left, make, made):
                     break
         except KeyboardInterrupt:
             made.interrupted = True
@@ -298,7 +298,7 @@ class Plan:
         if of_redisai and server.config.others and not server.config.cluster_mode:
             raise ConfigError("`autobatching` and `allow_flush` change one server: name one")
         if server.embedded or (dry and batches):
-            model: AnyModel | RedisAiModel = AnyModel()
+            model: SweptModel = SweptModel()
         else:
             model = self._model(server.config)
         own = 0 if server.embedded == "redisai" else model.batch_size
@@ -315,9 +315,9 @@ class Plan:
             raise ConfigError("no run is left: no number of `workers` can fill `autobatching`")
         return runs
 
-    def _model(self, config: RunConfig) -> AnyModel | RedisAiModel:
+    def _model(self, config: RunConfig) -> SweptModel:
         if config.url is not None:
-            return AnyModel()
+            return SweptModel()
         return RedisAiModel(
             config,
             has_to_batch=any(self._grid.autobatching or ()),
@@ -362,8 +362,7 @@ class Plan:
         self,
         server: Server,
         runs: Sequence[PlannedRun],
-        run: Run,
-        expected: Sequence[Expectation],
+        make: Callable[[PlannedRun], Result],
         made: Sweep,
     ) -> bool:
         """Make runs on one server; whether the sweep continues."""
@@ -373,8 +372,13 @@ class Plan:
                 self._model(there) as model,
             ):
                 for one in runs:
+                    if made.runs:
+                        time.sleep(self._order.pause_s)
                     planned = one.at(there) if server.embedded else one
-                    if not self._make(model, planned, run, expected, made):
+                    made.runs.append(done := self._made(planned, model, make))
+                    if done.result and done.result.interrupted:
+                        raise KeyboardInterrupt
+                    if not (done.went_well or self._order.keep_going):
                         return False
         except ServerError as error:
             if not self._order.keep_going or len(self._planned) == 1:
@@ -382,30 +386,16 @@ class Plan:
             self._leave_out(server, error)
         return True
 
-    def _make(
-        self,
-        model: AnyModel | RedisAiModel,
-        planned: PlannedRun,
-        run: Run,
-        expected: Sequence[Expectation],
-        made: Sweep,
-    ) -> bool:
-        """Make one run; whether the sweep continues. KeyboardInterrupt if it was interrupted."""
+    def _made(
+        self, planned: PlannedRun, model: SweptModel, make: Callable[[PlannedRun], Result]
+    ) -> SweptRun:
+        """Make one run, also if it fails and the sweep goes on."""
         cell, file = planned.cell, planned.file
-        if made.runs:
-            time.sleep(self._order.pause_s)
         try:
             model.prepare(cell.autobatching)
-            result = run_and_save(
-                partial(run, planned.config), str(cell), file, expected, self._observe
-            )
+            return SweptRun(cell, file, make(planned))
         except ServerError as error:
             if not self._order.keep_going:
                 raise
-            made.runs.append(SweptRun(cell, file, None, error))
             self._observe(RunFailed(str(cell), error))
-            return True
-        made.runs.append(SweptRun(cell, file, result))
-        if result.interrupted:
-            raise KeyboardInterrupt
-        return made.runs[-1].went_well or self._order.keep_going
+            return SweptRun(cell, file, None, error)

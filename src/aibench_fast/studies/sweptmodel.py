@@ -21,11 +21,11 @@ HURRY_S = 1.0
 """Timeout of the restore after an interrupt."""
 
 
-class AnyModel(AbstractContextManager["AnyModel"]):
-    """A model that stays as it is."""
+class SweptModel(AbstractContextManager["SweptModel"]):
+    """A model, which stays as it is unless its server is a RedisAI."""
 
     batch_size = -1
-    """Not reported by the server."""
+    """The batch size that the model was found with; -1: not reported by the server."""
 
     def check(self, cell: Cell, most_requests: int) -> None:
         """Allow every cell."""
@@ -33,11 +33,11 @@ class AnyModel(AbstractContextManager["AnyModel"]):
     def prepare(self, batch_size: int) -> None:
         """Change nothing."""
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Change nothing."""
 
 
-class RedisAiModel(AbstractContextManager["RedisAiModel"]):
+class RedisAiModel(SweptModel):
     """A model of RedisAI, which is stored again when a cell needs another batch size.
 
     In a cluster each shard has a copy, all equal to the first one. At the end of a `with` block the
@@ -67,17 +67,13 @@ class RedisAiModel(AbstractContextManager["RedisAiModel"]):
         with Connection(first) as connection:
             spec = stored_model(connection, key, in_cluster=self._in_cluster)
         self._spec = dataclasses.replace(spec, name=config.model)
+        self.batch_size = spec.batch_size
         self._stored = self._spec
         if has_to_batch and not _batched(self._spec, 1).batches:
             raise ConfigError(
                 f"`autobatching`: the model {config.model} runs on {self._spec.backend}, which "
                 "does not batch requests; leave it out"
             )
-
-    @property
-    def batch_size(self) -> int:
-        """The batch size that the model was found with."""
-        return self._spec.batch_size
 
     def check(self, cell: Cell, most_requests: int) -> None:
         """ConfigError if the requests of a cell would wait for a batch that never fills."""
@@ -87,7 +83,7 @@ class RedisAiModel(AbstractContextManager["RedisAiModel"]):
                 f"`workers` {cell.workers} in a cluster of {servers} primaries: each needs at "
                 "least one; use more"
             )
-        spec = self._at(cell.autobatching)
+        spec = _batched(self._spec, cell.autobatching)
         model = StoredModel(
             spec.name,
             batch_size=spec.batch_size,
@@ -98,11 +94,7 @@ class RedisAiModel(AbstractContextManager["RedisAiModel"]):
 
     def prepare(self, batch_size: int) -> None:
         """Store the model with this batch size, in an emptied server if that is allowed."""
-        self._store(self._at(batch_size))
-
-    def _at(self, batch_size: int) -> "ModelSpec":
-        own = batch_size == self.batch_size
-        return self._spec if own else _batched(self._spec, batch_size)
+        self._store(_batched(self._spec, batch_size))
 
     def _store(self, wanted: "ModelSpec", patience_s: float = REPLY_TIMEOUT_S) -> None:
         if wanted == self._stored and not self._flush:

@@ -40,7 +40,7 @@ from aibench_fast.studies.grid import Grid, raw_file
 from aibench_fast.studies.progress import progress_bar
 from aibench_fast.studies.runs import check_run, source
 from aibench_fast.studies.servers import Server
-from aibench_fast.studies.sweep import Order, Plan, Sweep, compared
+from aibench_fast.studies.sweep import Order, Plan, Sweep
 from aibench_fast.studies.thresholds import check_possible, expectations
 
 EXAMPLE = (
@@ -127,7 +127,7 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     check_outputs([("--junit", options.junit)], reads)
     with _shown(options) as show:
         plan = Plan(
-            compared(servers),
+            servers,
             by_name(Grid, options),
             by_name(Order, options),
             show,
