@@ -160,7 +160,6 @@ def url_parts(url: str, setting: str = "url") -> SplitResult:
 
 
 def _is_bare_ipv6(url: str) -> bool:
-    """Return whether a URL's host is an IPv6 address without brackets."""
     authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
     return re.fullmatch(r"[0-9a-fA-F.]*:[0-9a-fA-F.]*:[0-9a-fA-F:.]*", authority) is not None
 
@@ -171,10 +170,7 @@ def http_address(
     tls: TlsSettings | None = None,
     setting: str = "url",
 ) -> HttpAddress:
-    """Read `http://HOST:PORT`, with a path or none; ConfigError where it is something else.
-
-    With `https` it has TLS, by these settings or the usual ones.
-    """
+    """Read a URL of http, or of https with these or the usual settings of TLS; ConfigError."""
     usual = "http://HOST:PORT or https://HOST:PORT, with a path behind it or none"
     parts, host, tls = _server_of(url, setting, tuple(HTTP_PORTS), tls, usual)
     _check_headers(headers)
@@ -185,10 +181,7 @@ def http_address(
 def grpc_address(
     url: str, headers: Sequence[tuple[str, str]] = (), tls: TlsSettings | None = None
 ) -> GrpcAddress:
-    """Read `grpc://HOST:PORT`; ConfigError where it is something else.
-
-    With `grpcs` it has TLS, as in `http_address`. The headers become metadata.
-    """
+    """Read a URL of grpc or grpcs, as `http_address`; the headers become metadata."""
     usual = "grpc://HOST:PORT or grpcs://HOST:PORT, and nothing behind it"
     parts, host, tls = _server_of(url, "url", GRPC_SCHEMES, tls, usual)
     if not parts.port or parts.path not in ("", "/"):
@@ -242,10 +235,7 @@ def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
 
 
 def _check_metadata(metadata: Sequence[tuple[str, str]]) -> None:
-    """Raise ConfigError if one cannot be metadata of gRPC; names are in lower case.
-
-    `host` is sent as `:authority`.
-    """
+    """Raise ConfigError if one cannot be metadata of gRPC, in which `host` is `:authority`."""
     names = [name for name, _ in metadata]
     size_bytes = sum(len(name) + len(value) for name, value in metadata)
     if len(metadata) > _MAX_METADATA or size_bytes > _MAX_METADATA_BYTES:

@@ -9,6 +9,8 @@ from aibench_fast.errors import ServerError
 from aibench_fast.protocols.session import HURRY_S, ServerRecord, Session, Workload
 from aibench_fast.protocols.statistics import Reader, StatisticsWatch, WatchOfSeveral
 
+_LEAST_PATIENCE_S = 0.01
+
 
 class FoundServers(Protocol):
     """The servers of a run that are not visited yet."""
@@ -16,10 +18,7 @@ class FoundServers(Protocol):
     count: int
 
     def visit(self, number: int, workload: Workload) -> Session:
-        """Make a session with one, by its number; they are visited in order.
-
-        ServerError where something that is needed is refused; ConfigError.
-        """
+        """Make a session with one, by its number and in order; ServerError, ConfigError."""
 
     def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
         """Return what workers need to follow their keys in a cluster; None where there is none."""
@@ -35,7 +34,7 @@ class Servers:
         ServerError and ConfigError as `FoundServers.visit`, and ServerError where the models of one
         answer otherwise than the first one's.
         """
-        self._found = found
+        self.cluster_nodes = found.cluster_nodes
         self.sessions: list[Session] = []
         try:
             for number, workload in enumerate(workloads):
@@ -72,10 +71,6 @@ class Servers:
         places = [place for place in found if place is not None]
         return places or None
 
-    def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
-        """As `FoundServers.cluster_nodes`."""
-        return self._found.cluster_nodes(kinds, workers)
-
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return a watch of all servers' statistics; `process` as in `Session.watch`."""
         watches = [session.watch(process) for session in self.sessions]
@@ -86,9 +81,6 @@ class Servers:
         until_s = time.monotonic() + patience_s
         for session in self.sessions:
             session.leave(max(_LEAST_PATIENCE_S, until_s - time.monotonic()))
-
-
-_LEAST_PATIENCE_S = 0.01
 
 
 def _check_alike(first: ServerRecord, other: ServerRecord) -> None:

@@ -88,10 +88,7 @@ def remove_abandoned() -> None:
 
 
 def is_abandoned(name: str) -> bool:
-    """Return whether a region is one of this program's, and its process has ended.
-
-    Of processes in other namespaces, such as other containers, that is not known.
-    """
+    """Return whether a region is this program's, and its process, in this namespace, has ended."""
     found = _NAME.fullmatch(name)
     if found is None or found["namespace"] != str(_namespace()):
         return False

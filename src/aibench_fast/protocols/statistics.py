@@ -31,10 +31,9 @@ class ServerReading:
 
 
 def between(before: ServerReading, after: ServerReading) -> dict[str, Any]:
-    """Return the statistics of the time from one reading to another, by the names above.
+    """Return the statistics of the time from one reading to another, by their counters' names.
 
-    A counter that was not there before started at 0; one that went back was reset meanwhile, which
-    is noted, and it is left out.
+    A counter that is new started at 0; one that went back was reset, which is noted instead.
     """
     stats: dict[str, Any] = {"period_s": round(after.monotonic_s - before.monotonic_s, 6)}
     reset = []
@@ -150,10 +149,7 @@ def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class ServerWatch(StatisticsWatch):
-    """Reads the statistics of one server, on connections and a thread of their own.
-
-    No failure of it ends the run.
-    """
+    """Reads one server's statistics on a thread of its own; no failure of it ends the run."""
 
     def __init__(self, readers: Sequence[Reader], name: str) -> None:
         """Watch what `readers` read, of a server of this name; the first has INFO's fields."""

@@ -9,7 +9,7 @@ import binascii
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import Any, NamedTuple
@@ -122,7 +122,6 @@ def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
 
 
 def _read_slots(address: ServerAddress, reply: Any) -> RedisCluster:
-    """Read the reply of a node at this address to CLUSTER SLOTS."""
     owners: list[_Node | None] = [None] * SLOTS
     nodes: dict[str, _Node] = {}
     try:
@@ -143,7 +142,13 @@ def _read_slots(address: ServerAddress, reply: Any) -> RedisCluster:
             f"first is {owners.index(None)}: assign them (CLUSTER ADDSLOTSRANGE), or bring their "
             "primary back"
         )
-    _check_apart(address, nodes.values())
+    at: dict[ServerAddress, str] = {}
+    for node in nodes.values():
+        if at.setdefault(node.address, node.id) != node.id:
+            raise ServerError(
+                f"the cluster at {address} announces no hosts, and two of its nodes have port "
+                f"{node.address.port}: set their cluster-announce-ip or -hostname"
+            )
     addresses = [node.address for node in by_slot]
     primaries = list(dict.fromkeys(addresses))
     return RedisCluster(
@@ -157,8 +162,7 @@ def _read_slots(address: ServerAddress, reply: Any) -> RedisCluster:
 def _node(asked: ServerAddress, host: Any, port: int, node_id: bytes, *more: Any) -> _Node:
     """Return a node, which is spoken to as the one that was asked.
 
-    Servers from 7.0 on add its other names after its id. One that announces no host is where
-    the one that was asked is.
+    Servers from 7.0 on add its other names after its id. Without a host it is where the asked is.
     """
     others = fields(more[0]) if more else {}
     ip = others.get("ip")
@@ -171,17 +175,6 @@ def _node(asked: ServerAddress, host: Any, port: int, node_id: bytes, *more: Any
         dataclasses.replace(asked, host=known, port=int(port), socket=None),
         names,
     )
-
-
-def _check_apart(address: ServerAddress, nodes: Iterable[_Node]) -> None:
-    """Raise ServerError if two nodes have the same address."""
-    seen: dict[ServerAddress, str] = {}
-    for node in nodes:
-        if seen.setdefault(node.address, node.id) != node.id:
-            raise ServerError(
-                f"the cluster at {address} announces no hosts, and two of its nodes have port "
-                f"{node.address.port}: set their cluster-announce-ip or -hostname"
-            )
 
 
 def _tag(owners: Sequence[ServerAddress], primary: ServerAddress) -> str:

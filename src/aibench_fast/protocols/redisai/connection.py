@@ -29,6 +29,8 @@ REPLY_TIMEOUT_S = 90.0
 RECEIVE_BYTES = 1 << 16
 _WITH_SUBCOMMANDS = {"INFO", "CONFIG", "COMMAND", "MODULE", "AI.INFO", "AI.CONFIG"}
 NODE_OF_CLUSTER = "it is a node of a cluster: give `cluster_mode`"
+LATE_ANSWER_S = 1.0
+"""For an answer that was on its way when sending failed."""
 _ADVICE = {
     "LOADING": "try again once it has loaded its data",
     "ASK": NODE_OF_CLUSTER,
@@ -43,10 +45,6 @@ _ADVICE = {
     "WRONGPASS": "see whether `user` and the password are right",
 }
 """Advice for a refusal, by its first word."""
-
-
-LATE_ANSWER_S = 1.0
-"""For an answer that was on its way when sending failed."""
 
 
 def known_advice(refusal: Refusal) -> str | None:
@@ -75,7 +73,8 @@ class Connection(AbstractContextManager["Connection"]):
         self._until_s = 0.0
         """When that answer has to be whole."""
         self._replies = ReplyReader(self._receive)
-        self._socket = _connected(address, min(CONNECT_TIMEOUT_S, patience_s))
+        timeout_s = min(CONNECT_TIMEOUT_S, patience_s)
+        self._socket = _connected(address, timeout_s)
         try:
             for command in log_in_commands(address):
                 self.call(*command)
@@ -86,7 +85,8 @@ class Connection(AbstractContextManager["Connection"]):
         except BaseException as error:
             self.close()
             is_stuck = isinstance(error.__cause__, TimeoutError)
-            if self.is_spoilt and not is_stuck and _wants_tls(address, patience_s):
+            may_want_tls = self.is_spoilt and not (is_stuck or address.socket or address.tls)
+            if may_want_tls and handshake.speaks_tls(address.host, address.port, timeout_s):
                 raise ServerError(
                     f"the server at {address} speaks TLS: give `tls`, or rediss:// as its `url`"
                 ) from error
@@ -131,9 +131,8 @@ class Connection(AbstractContextManager["Connection"]):
     def exchange(self, commands: Sequence[Sequence[Any]], *, skim: bool = False) -> list[Any]:
         """Ask several questions at once; an error reply is a Refusal among the replies.
 
-        With `skim` a long bulk string is not kept: it is `Skimmed`, with its size.
-
-        ServerError where the connection ends, or the bytes are not a reply.
+        With `skim` a long bulk string is not kept: it is `Skimmed`, with its size. ServerError
+        where the connection ends, or the bytes are not a reply.
         """
         self._send(_name(commands[0]), b"".join(encode([*command])[0] for command in commands))
         return [
@@ -266,13 +265,6 @@ def _over_tls(address: ServerAddress, tls: TlsSettings, timeout_s: float) -> soc
         if isinstance(error, TimeoutError) and _is_plain(address, timeout_s):
             raise handshake.not_spoken(address) from error
         raise handshake.explained(address, error) from error
-
-
-def _wants_tls(address: ServerAddress, patience_s: float) -> bool:
-    """Return whether a server that did not answer as it should would do so by TLS."""
-    if address.socket or address.tls:
-        return False
-    return handshake.speaks_tls(address.host, address.port, min(CONNECT_TIMEOUT_S, patience_s))
 
 
 def _is_plain(address: ServerAddress, timeout_s: float) -> bool:

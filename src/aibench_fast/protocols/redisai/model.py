@@ -101,7 +101,6 @@ def model_refused(
 
 
 def _is_node(connection: Connection) -> bool:
-    """Return whether the server is a node of a cluster."""
     found = info(connection.optional("INFO", "server"))
     return "cluster" in (found.get("redis_mode"), found.get("server_mode"))
 
@@ -111,10 +110,7 @@ def _count(value: Any) -> int:
 
 
 def requests_in_batch(model: StoredModel, rows: int) -> int:
-    """Return how many requests of so many rows have to be there at a time; 1: each runs by itself.
-
-    ConfigError where no number of them makes a batch that runs.
-    """
+    """Return how many requests of so many rows make a batch that runs; ConfigError if none do."""
     least = model.min_batch_size
     if not model.batch_size or model.min_batch_timeout_ms or rows >= least:
         return 1
@@ -136,10 +132,7 @@ def most_waiting(asked: Collection[tuple[StoredModel, int]]) -> int:
 def check_workers(
     asked: Collection[tuple[StoredModel, int]], workers: int, most_requests: int = 0
 ) -> None:
-    """ConfigError where so many workers of a server cannot fill the least batches.
-
-    `most_requests` are all that will be sent, 0 being no limit.
-    """
+    """ConfigError where a server's workers, or all requests (0: no limit), fill no least batch."""
     needed = most_waiting(asked) + 1
     if workers >= needed and (needed == 1 or not most_requests or most_requests >= needed):
         return

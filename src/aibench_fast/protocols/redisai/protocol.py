@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
-from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
+from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.settings import MAX_COUNT, check_within
 from aibench_fast.tensortype import REDISAI_DTYPES
 
@@ -29,7 +29,8 @@ class RedisAi(ServerProtocol):
     @property
     def addresses(self) -> list[ServerAddress]:
         """Return the servers that are named, of a cluster some of its nodes."""
-        return addresses(self._settings)
+        others = [one for one in self._settings.others if isinstance(one, ServerAddress)]
+        return [self._settings.address, *others]
 
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where a setting or a type is not RedisAI's, or not a cluster's."""
@@ -69,13 +70,13 @@ class RedisAi(ServerProtocol):
         """One, or as many as fill the batches that models wait for."""
         from aibench_fast.protocols.redisai.session import RedisAiServers
 
-        return RedisAiServers(self._settings).least_workers(kinds)
+        return RedisAiServers(self.addresses, self._settings).least_workers(kinds)
 
     def find_servers(self) -> "FoundServers":
         """Return the servers, of a cluster its primaries."""
         from aibench_fast.protocols.redisai.session import RedisAiServers
 
-        return RedisAiServers(self._settings)
+        return RedisAiServers(self.addresses, self._settings)
 
     def read_statistics(self, model: str) -> "ServerReading":
         """Return a model's counters and the server's; what could not be read is in the notes."""

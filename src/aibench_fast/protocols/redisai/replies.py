@@ -61,17 +61,11 @@ class ReplyReader:
         self._kept_bytes = 0
 
     def read(self, *, skim: bool = False) -> Any:
-        """Read a reply; with `skim` a bulk string is Skimmed unless it is short.
-
-        Short is up to KEPT_WHEN_SKIMMED_BYTES.
-        """
+        """Read a reply; with `skim` a bulk of more than KEPT_WHEN_SKIMMED_BYTES is Skimmed."""
         return self._next((lambda _: None) if skim else None, KEPT_WHEN_SKIMMED_BYTES)
 
     def stream(self, take: Callable[[bytes], None]) -> int | None:
-        """Hand on the bytes of a bulk string or an array of them as they come; return how many.
-
-        None where the reply is something else.
-        """
+        """Hand on the bytes of a bulk or an array of them; return how many, None of others."""
         return _skimmed_bytes(self._next(take, -1))
 
     def _next(self, take: Callable[[bytes], None] | None, most_kept_bytes: int) -> Any:
@@ -125,7 +119,6 @@ class ReplyReader:
         return count
 
     def _line(self) -> bytes:
-        """Return the next line without its end."""
         searched = 0
         while (end := self._buffer.find(b"\r\n", self._at + searched)) < 0:
             unread = len(self._buffer) - self._at

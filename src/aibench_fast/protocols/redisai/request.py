@@ -120,8 +120,7 @@ class Request:
     def placeholders(self, worker: int) -> list[commands.Command]:
         """Return commands that make the outputs' keys exist before they are written to.
 
-        While a slot is on its way, a node takes no command of several keys of which some are
-        missing.
+        While a slot is on its way, a node takes a command of several keys only if all are there.
         """
         _, targets = self.keys(worker)
         return [] if self.use_dag and not self.persist else [*map(_placeholder, targets)]

@@ -14,7 +14,7 @@ from aibench_fast.protocols.redisai.commands import bulk_length, encode
 from aibench_fast.protocols.redisai.connection import log_in_commands
 from aibench_fast.protocols.redisai.model import most_waiting
 from aibench_fast.protocols.redisai.request import STRING_DTYPE, blob_of
-from aibench_fast.protocols.redisai.settings import RedisAiSettings, addresses
+from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import leave, read_model, visit
 from aibench_fast.protocols.servers import FoundServers
@@ -99,13 +99,12 @@ class RedisAiSession(Session):
 class RedisAiServers(FoundServers):
     """The servers that are named, or the primaries of a cluster."""
 
-    def __init__(self, settings: RedisAiSettings) -> None:
+    def __init__(self, addresses: Sequence[ServerAddress], settings: RedisAiSettings) -> None:
         """Ask for the primaries of a cluster; ServerError as `read_cluster`."""
         self._settings = settings
-        self._addresses = addresses(settings)
-        self._cluster = read_cluster(self._addresses) if settings.cluster_mode else None
-        if self._cluster:
-            self._addresses = [shard.primary for shard in self._cluster.shards]
+        self._cluster = read_cluster(addresses) if settings.cluster_mode else None
+        shards = self._cluster.shards if self._cluster else []
+        self._addresses = [shard.primary for shard in shards] or addresses
         self._sessions: list[RedisAiSession] = []
         self.count = len(self._addresses)
 
@@ -138,11 +137,7 @@ class RedisAiServers(FoundServers):
         )
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
-        """Return one, or as many workers as fill the batches that models wait for.
-
-        ServerError where a model is not there; ConfigError where no number of workers fills its
-        batch.
-        """
+        """Return one, or as many workers as fill the batches that models wait for."""
         key = self._cluster.shards[0].key if self._cluster else str
         patience_s = self._settings.patience_s
         with SlotQuestions(self._addresses[0], self._cluster, patience_s) as questions:

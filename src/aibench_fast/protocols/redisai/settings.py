@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.settings import ServerSettings
 
@@ -23,9 +22,3 @@ class RedisAiSettings(ServerSettings):
     """The server's own limit on the time that a request waits in its queue."""
     reset_stats: bool = False
     """Set the server's statistics to 0 before the run, for everyone who reads them."""
-
-
-def addresses(settings: RedisAiSettings) -> list[ServerAddress]:
-    """Return all servers that are named; of a cluster some of its nodes."""
-    others = [one for one in settings.others if isinstance(one, ServerAddress)]
-    return [settings.address, *others]

@@ -153,11 +153,10 @@ def derived(stats: Mapping[str, Any]) -> dict[str, float | None]:
     process_s = _sum(stats, "process_cpu_user_s", "process_cpu_sys_s")
     main_s = _sum(stats, "main_thread_cpu_user_s", "main_thread_cpu_sys_s")
     main_share = min(1.0, main_s / process_s) if process_s and main_s is not None else None
+    duration_ms = None if duration_us is None else duration_us / US_PER_MS
     return {
         "mean_batch": None if not calls or samples is None else samples / calls,
-        "execution_ms": None
-        if not calls or duration_us is None
-        else duration_us / calls / US_PER_MS,
+        "execution_ms": None if not calls or duration_ms is None else duration_ms / calls,
         "main_thread_share": main_share,
         "background_threads_share": None if main_share is None else 1 - main_share,
     }

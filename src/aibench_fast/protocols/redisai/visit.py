@@ -1,7 +1,6 @@
 """The visits to a server before a run, to learn about it, and after, to delete keys.
 
-Which server is it, does it know the commands and the model, does one request work, and what else
-do the figures depend on? Both visits have a connection of their own and close it.
+Both have a connection of their own and close it.
 """
 
 import dataclasses
@@ -263,7 +262,6 @@ def _check_commands(connection: Connection, server: ServerFacts, request: Reques
 
 
 def _check_timeout(connection: Connection, timeout_ms: int) -> None:
-    """ServerError where RedisAI is too old to limit a request's time in its queue."""
     version = _module_version(connection)
     if version != UNKNOWN and _numbers(version) < _numbers(TIMEOUT_FROM):
         raise ServerError(
