@@ -83,12 +83,8 @@ class OpenAiSettings(AnyHttpSettings):
 
     def check_prompts(self) -> None:
         """ConfigError where a setting cannot be, or not beside another."""
-        others = {
-            "body": self.body, "method": self.method, "content_type": self.content_type,
-            "success": self.success, "reply": self.reply if self.reply != "any" else None,
-        }  # fmt: skip
-        for setting, value in others.items():
-            if value:
+        for setting in ("body", "method", "content_type", "success", "reply"):
+            if getattr(self, setting) != getattr(AnyHttpSettings, setting):
                 raise ConfigError(
                     f"`{setting}` with prompts of OpenAI's API: requests are made from prompts"
                 )

@@ -24,7 +24,6 @@ class ModelMetadata:
     """A model."""
 
     name: str
-    platform: str
     inputs: Sequence[TensorMetadata]
     """Empty where the server names none: then any may be sent."""
     outputs: Sequence[TensorMetadata] | None
@@ -60,7 +59,6 @@ def ask_model(
     try:
         return ModelMetadata(
             name=model,
-            platform=str(document.get("platform", "")),
             inputs=_tensors(document.get("inputs") or ()),
             outputs=_tensors(document.get("outputs") or ()) or None,
         )
@@ -99,8 +97,8 @@ def resolve_input(given: InputSpec, wanted: TensorMetadata, batch_size: int) -> 
         shape, is_batched = _own_shape(wanted, batch_size)
         return InputSpec(wanted.name, tuple(shape), found, is_batched)
     shape = given.shape
-    is_batched = _fits((batch_size, *shape), wanted.shape)
-    is_alone = batch_size == 1 and _fits(shape, wanted.shape)
+    is_batched = wanted.fits((batch_size, *shape))
+    is_alone = batch_size == 1 and wanted.fits(shape)
     is_list = _is_list(wanted) and len(shape) == 1
     if not is_batched and not is_alone and not is_list:
         sent = " x ".join(map(str, (batch_size, *shape)))
@@ -135,12 +133,6 @@ def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], 
 def _is_list(wanted: TensorMetadata) -> bool:
     """Return whether it takes any number of strings along its one axis, which is the batch."""
     return wanted.datatype == STRINGS and list(wanted.shape) == [FREE]
-
-
-def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(
-        other in (FREE, length) for length, other in zip(shape, wanted, strict=True)
-    )
 
 
 def model_inputs(

@@ -45,6 +45,12 @@ class TensorMetadata:
     shape: Sequence[int]
     """FREE where any length will do."""
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Return whether it may have this shape."""
+        return len(shape) == len(self.shape) and all(
+            wanted in (FREE, length) for length, wanted in zip(shape, self.shape, strict=True)
+        )
+
     def __str__(self) -> str:
         """Return it in words."""
         lengths = " x ".join("any" if length == FREE else str(length) for length in self.shape)
@@ -131,18 +137,13 @@ def opened(
 def _open_shape(
     output: OipOutput, metadata: Sequence[TensorMetadata] | None, batch_size: int
 ) -> Sequence[int]:
-    lengths = [ANY_LENGTH] * len(output.shape) if metadata is None else _described(output, metadata)
+    lengths = output.shape
+    if metadata is None:
+        lengths = [ANY_LENGTH] * len(output.shape)
+    for one in metadata or ():
+        if one.name == output.name and one.fits(output.shape):
+            lengths = [ANY_LENGTH if length == FREE else length for length in one.shape]
+            break
     if batch_size > 1 and output.shape[:1] == [batch_size]:
         return [batch_size, *lengths[1:]]
     return lengths
-
-
-def _described(output: OipOutput, metadata: Sequence[TensorMetadata]) -> Sequence[int]:
-    for one in metadata:
-        pairs = list(zip(output.shape, one.shape, strict=False))
-        fits = len(one.shape) == len(output.shape) and all(
-            wanted in (FREE, length) for length, wanted in pairs
-        )
-        if one.name == output.name and fits:
-            return [ANY_LENGTH if wanted == FREE else length for length, wanted in pairs]
-    return output.shape

@@ -22,24 +22,19 @@ SERVER: Message = {
 }
 """ServerMetadataResponse."""
 
-_TENSOR = {
+_TENSOR: Message = {
     "name": Field(1, Scalar.TEXT),
     "datatype": Field(2, Scalar.TEXT),
     "shape": Field(3, Scalar.INT64, is_repeated=True),
 }
-_STRINGS: Message = {"bytes_contents": Field(8, Scalar.BYTES, is_repeated=True)}
 MODEL_METADATA: Message = {
-    "platform": Field(3, Scalar.TEXT),
     "inputs": Field(4, _TENSOR, is_repeated=True),
     "outputs": Field(5, _TENSOR, is_repeated=True),
 }
 """ModelMetadataResponse."""
 
-INDEX: Message = {
-    "models": Field(
-        1, {"name": Field(1, Scalar.TEXT), "state": Field(3, Scalar.TEXT)}, is_repeated=True
-    )
-}
+_INDEXED: Message = {"name": Field(1, Scalar.TEXT), "state": Field(3, Scalar.TEXT)}
+INDEX: Message = {"models": Field(1, _INDEXED, is_repeated=True)}
 """RepositoryIndexResponse."""
 
 _DURATION: Message = {"count": Field(1, Scalar.UINT64), "ns": Field(2, Scalar.UINT64)}
@@ -51,17 +46,12 @@ _INFERENCES: Message = {
     "compute_infer": Field(5, _DURATION),
     "compute_output": Field(6, _DURATION),
 }
-STATISTICS: Message = {
-    "model_stats": Field(
-        1,
-        {
-            "inference_count": Field(4, Scalar.UINT64),
-            "execution_count": Field(5, Scalar.UINT64),
-            "inference_stats": Field(6, _INFERENCES),
-        },
-        is_repeated=True,
-    )
+_COUNTED: Message = {
+    "inference_count": Field(4, Scalar.UINT64),
+    "execution_count": Field(5, Scalar.UINT64),
+    "inference_stats": Field(6, _INFERENCES),
 }
+STATISTICS: Message = {"model_stats": Field(1, _COUNTED, is_repeated=True)}
 """ModelStatisticsResponse."""
 
 REGION: Message = {
@@ -78,22 +68,21 @@ _PARAMETER: Message = {
     "int64_param": Field(2, Scalar.WIDE_INT64),
     "string_param": Field(3, Scalar.TEXT),
 }
-_PARAMETERS: Message = {"key": Field(1, Scalar.TEXT), "value": Field(2, _PARAMETER)}
+_PARAMETERS = Field(
+    4, {"key": Field(1, Scalar.TEXT), "value": Field(2, _PARAMETER)}, is_repeated=True
+)
+_INPUT: Message = {**_TENSOR, "parameters": _PARAMETERS}
+_OUTPUT: Message = {"name": Field(1, Scalar.TEXT), "parameters": _PARAMETERS._replace(number=2)}
 INFER_REQUEST: Message = {
     "model_name": Field(1, Scalar.TEXT),
     "model_version": Field(2, Scalar.TEXT),
     "id": Field(3, Scalar.TEXT),
-    "parameters": Field(4, _PARAMETERS, is_repeated=True),
-    "inputs": Field(
-        5, {**_TENSOR, "parameters": Field(4, _PARAMETERS, is_repeated=True)}, is_repeated=True
-    ),
-    "outputs": Field(
-        6,
-        {"name": Field(1, Scalar.TEXT), "parameters": Field(2, _PARAMETERS, is_repeated=True)},
-        is_repeated=True,
-    ),
+    "parameters": _PARAMETERS,
+    "inputs": Field(5, _INPUT, is_repeated=True),
+    "outputs": Field(6, _OUTPUT, is_repeated=True),
 }
 """ModelInferRequest without its tensors, which stand behind: see RAW_INPUTS."""
+_STRINGS: Message = {"bytes_contents": Field(8, Scalar.BYTES, is_repeated=True)}
 INFER_RESPONSE: Message = {
     "outputs": Field(5, {**_TENSOR, "contents": Field(5, _STRINGS)}, is_repeated=True),
     "raw_output_contents": Field(6, Scalar.BYTES, is_repeated=True),

@@ -17,6 +17,7 @@ from aibench_fast.tensortype import STRINGS, split_strings
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 SHOWN_BYTES = 60
+_DATA = b'"data":['
 _DIGITS = 16
 """Of an offset or a size, with spaces before it: all requests of a kind are of one length."""
 
@@ -43,29 +44,23 @@ class InferRequest:
         return end_of_head({**of_json, "Content-Length": body_bytes})
 
     def parts(self, tensors: Sequence[bytes]) -> list[bytes]:
-        """Return the body's text before, between and after tensors of the sizes of these."""
-        if self.encoding is Encoding.JSON:
-            return self._json_parts()
-        document = {
-            "id": REQUEST_ID,
-            "inputs": [
+        """Return the body's text before, between and after tensors of the sizes of these.
+
+        In JSON they stand between the brackets of their inputs' data.
+        """
+        document: dict[str, Any] = {"id": REQUEST_ID}
+        if self.encoding is Encoding.BINARY:
+            document["inputs"] = [
                 {**_described(one), "parameters": {"binary_data_size": len(tensor)}}
                 for one, tensor in zip(self._inputs, tensors, strict=True)
-            ],
-            **_binary_outputs(self.wanted.outputs),
-        }
-        return [_dumped(document), *([b""] * len(self._inputs))]
-
-    def _json_parts(self) -> list[bytes]:
-        """Return the parts around tensors that stand between the brackets of their inputs' data."""
-        opened = [_dumped(_described(one))[:-1] + b',"data":[' for one in self._inputs]
-        outputs = b',"outputs":' + _dumped([{"name": name} for name in self.wanted.outputs])
-        first, *others = opened
-        return [
-            b'{"id":"%b","inputs":[%b' % (REQUEST_ID.encode(), first),
-            *(b"]},%b" % one for one in others),
-            b"]}]%b}" % (outputs if self.wanted.outputs else b""),
-        ]
+            ]
+            document |= _binary_outputs(self.wanted.outputs)
+            return [_dumped(document), *([b""] * len(self._inputs))]
+        document["inputs"] = [{**_described(one), "data": []} for one in self._inputs]
+        if self.wanted.outputs:
+            document["outputs"] = [{"name": name} for name in self.wanted.outputs]
+        *opened, end = _dumped(document).split(_DATA)  # a name has no quote that is not escaped
+        return [*(text + _DATA for text in opened), end]
 
     def trial(self, address: HttpAddress) -> bytes:
         """Return the first request as a whole, as a run sends it."""
