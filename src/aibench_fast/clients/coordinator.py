@@ -19,8 +19,8 @@ from aibench_fast.clients.split import choose, split
 from aibench_fast.cluster import Place, ask
 from aibench_fast.errors import ServerError
 from aibench_fast.load.config import RunConfig
+from aibench_fast.load.readings import unix_ms
 from aibench_fast.load.resolve import resolve
-from aibench_fast.load.watch import unix_ms
 from aibench_fast.results.events import BurnInComplete, Observer, SoFar, Started
 from aibench_fast.results.result import Result, ServerFacts
 

@@ -2,26 +2,24 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
-from aibench_fast import _core, coretypes
+from aibench_fast import coretypes
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.doubts import server_warnings, warnings
 from aibench_fast.load.readings import (
     NS_PER_S,
+    Measurement,
     Taken,
     TokenReadings,
-    all_failed,
     answered_s,
-    burn_in_ended,
     ended,
+    failed,
     failures_by_kind,
     histogram,
     native_fields,
-    outages_of,
 )
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.session import ServerRecord
@@ -53,34 +51,8 @@ class End(Enum):
     """It goes on: only a run that is killed is left with such a result."""
 
 
-@dataclass(frozen=True)
-class Background:
-    """The part of a run's result that is known before its first request."""
-
-    config: RunConfig
-    asked_workers: int
-    """More are made where there are more servers."""
-    query_label: str
-    records: Sequence[ServerRecord]
-    """Of each server."""
-    facts: Mapping[str, Any]
-    equal_tensors: bool
-    """Whether some kind's tensors do not differ at all."""
-    start_unix_ms: int
-
-    @property
-    def record(self) -> ServerRecord:
-        """Of the first server."""
-        return self.records[0]
-
-
 def result_of(
-    run: Background,
-    generator: _core.LoadGenerator,
-    watch: Watch,
-    taken: Taken,
-    server_stats: ServerStatistics,
-    end: End = End.AHEAD,
+    run: Measurement, watch: Watch, taken: Taken, stats: ServerStatistics, end: End = End.AHEAD
 ) -> Result:
     """Return the result of what was counted.
 
@@ -88,32 +60,25 @@ def result_of(
     what the histogram holds, and the sums of requests are made of that. At the end each counter
     stands for itself, and all agree.
     """
-    config, record, snapshot = run.config, run.record, taken.snapshot
+    config, snapshot = run.config, taken.snapshot
     duration_s = (taken.at_ns - snapshot.started_ns) / NS_PER_S
-    addresses = [one.server.address for one in run.records]
-    outage_count, outages = outages_of(
-        generator, snapshot.started_ns, taken.at_ns, run.start_unix_ms, addresses
-    )
-    measured, batch_size = snapshot.measured, _batch_size(config)
-    whole = _part(measured, batch_size, end)
-    seconds = _measured_s(config, snapshot, whole["service_latencies"] or whole["latencies"], end)
+    outage_count, outages = run.outages(taken)
+    parts = _Parts(run, snapshot, end)
     all_requests = _all_requests(config, snapshot, end)
-    parts = generator.parts()
-    tokens = TokenReadings(config, snapshot, seconds)
     result = Result(
-        setup=_setup(run, batch_size),
+        setup=_setup(run),
         start_unix_ms=run.start_unix_ms,
         end_unix_ms=run.start_unix_ms + round(duration_s * MS_PER_S),
         duration_s=duration_s,
-        measured_s=seconds,
-        **whole,
+        measured_s=parts.measured_s,
+        **parts.figures(snapshot.measured),
         counts=Counts(
             **native_fields(Counts, snapshot),
-            burn_in_requests=burn_in_ended(snapshot),
+            burn_in_requests=ended(snapshot.burn_in),
             burn_in_failures=failures_by_kind(snapshot.burn_in.failures),
             abandoned=all_requests.cancelled,
             all_requests=all_requests,
-            saturated=measured.histograms["latencies"].saturated,
+            saturated=snapshot.measured.histograms["latencies"].saturated,
         ),
         connections=Connections(
             **native_fields(Connections, snapshot),
@@ -121,15 +86,14 @@ def result_of(
             outages=outages,
         ),
         streamed=Streamed(**native_fields(Streamed, snapshot)),
-        tokens=tokens.of(measured),
         schedule=Schedule(
-            **native_fields(Schedule, measured),
+            **native_fields(Schedule, snapshot.measured),
             arrivals=described_arrivals(config),
             lag_exceeded=snapshot.lag_exceeded,
         ),
-        steps=_steps(config, snapshot, parts, tokens, end),
-        kinds=_kinds(config, measured, parts, tokens, end),
-        servers=_servers(run, seconds, parts, tokens, server_stats, end),
+        steps=parts.steps(),
+        kinds=parts.kinds(),
+        servers=parts.servers(stats),
         intervals=tuple(watch.intervals),
         client=ClientSide(
             **native_fields(ClientSide, snapshot),
@@ -140,27 +104,26 @@ def result_of(
             most_worker_requests=snapshot.most_worker_requests,
         ),
         server=ServerSide(
-            facts=record.server,
+            facts=run.records[0].server,
             name=config.server_name,
-            periods=server_stats.periods,
-            readings=server_stats.raw,
+            periods=stats.periods,
+            readings=stats.raw,
         ),
         facts=run.facts,
         interrupted=end is not End.REACHED,
         incomplete=end is End.AHEAD,
     )
-    same_cores = watch.surroundings.same_cores
     found = [
         *warnings(
-            config, result, same_cores, watch.outputs, run.equal_tensors, watch.unsteady,
-            watch.unfilled,
+            config, result, run.surroundings.same_cores, watch.outputs, run.equal_tensors,
+            watch.unsteady, watch.unfilled,
         ),
         *server_warnings(run.records, run.asked_workers, config.metadata_autobatching),
     ]  # fmt: skip
     return dataclasses.replace(result, warnings=[Warned(*one) for one in found])
 
 
-def _setup(run: Background, batch_size: int) -> Setup:
+def _setup(run: Measurement) -> Setup:
     config = run.config
     return Setup(
         model=described_model(config),
@@ -171,7 +134,7 @@ def _setup(run: Background, batch_size: int) -> Setup:
         dtype="" if config.mix else config.dtype,
         workers=config.workers,
         threads=config.io_threads,
-        batch_size=batch_size,
+        batch_size=_batch_size(config),
         pipeline=config.pipeline,
         max_queries=config.max_queries,
         limit_rps=config.limit_rps,
@@ -211,21 +174,22 @@ def _measured_s(
 
 
 def _all_requests(config: RunConfig, snapshot: coretypes.Snapshot, end: End) -> RequestCounts:
-    failed, counters = all_failed(snapshot), snapshot.counters
+    parts, counters = (snapshot.burn_in, snapshot.measured), snapshot.counters
+    failures = failed(*parts)
     if end is not End.AHEAD:
         return RequestCounts(
             sent=counters["begun"],
-            succeeded=counters["requests"] - failed,
-            failed=failed,
+            succeeded=counters["requests"] - failures,
+            failed=failures,
             cancelled=counters["abandoned"],
         )
-    over = ended(snapshot)
+    over = ended(*parts)
     # Without those that began while the others were read.
     under_way = min(counters["begun"] - over, config.workers * config.pipeline)
     return RequestCounts(
         sent=over + under_way,
-        succeeded=over - failed,
-        failed=failed,
+        succeeded=over - failures,
+        failed=failures,
         cancelled=under_way,
     )
 
@@ -259,89 +223,80 @@ def _batch_size(config: RunConfig) -> int:
     return sizes.pop() if len(sizes) == 1 else 0
 
 
-def _part(
-    figures: coretypes.Figures, batch_size: int, end: End, kind: type[Figures] = Figures
-) -> dict[str, Any]:
-    """Return the figures of a part of the requests; a `batch_size` of 0 means that they differ."""
-    found = native_fields(kind, figures)
-    if end is End.AHEAD:
-        found["successes"] = successes = found["latencies"].count
-        found["inferences"] = successes * batch_size if batch_size else found["inferences"]
-    service = figures.histograms.get("service_latencies")
-    return {
-        **found,
-        "failures": failures_by_kind(figures.failures),
-        "service_latencies": service and histogram(service),
-    }
+class _Parts:
+    """The figures of a run by what its requests belong to."""
 
+    def __init__(self, run: Measurement, snapshot: coretypes.Snapshot, end: End) -> None:
+        self._run, self._config, self._snapshot, self._end = run, run.config, snapshot, end
+        self._parts = run.generator.parts()
+        figures = snapshot.measured.histograms
+        service = histogram(figures.get("service_latencies", figures["latencies"]))
+        self.measured_s = _measured_s(run.config, snapshot, service, end)
+        self._tokens = TokenReadings(run.config, snapshot, self.measured_s)
 
-def _of(parts: Sequence[coretypes.Part], dimension: str) -> list[coretypes.Figures]:
-    return [part.figures for part in parts if part.dimension == dimension]
+    def _of(self, dimension: str) -> list[coretypes.Figures]:
+        return [part.figures for part in self._parts if part.dimension == dimension]
 
+    def figures(
+        self,
+        figures: coretypes.Figures,
+        kind: type[Figures] = Figures,
+        batch_size: int | None = None,
+        step_s: float | None = None,
+    ) -> dict[str, Any]:
+        """Return the figures of a part of the requests, by default of all kinds."""
+        found = native_fields(kind, figures)
+        if self._end is End.AHEAD:
+            batch_size = _batch_size(self._config) if batch_size is None else batch_size
+            found["successes"] = successes = found["latencies"].count
+            found["inferences"] = successes * batch_size if batch_size else found["inferences"]
+        service = figures.histograms.get("service_latencies")
+        return {
+            **found,
+            "failures": failures_by_kind(figures.failures),
+            "service_latencies": service and histogram(service),
+            "tokens": self._tokens.of(figures, step_s),
+        }
 
-def _kinds(
-    config: RunConfig,
-    measured: coretypes.Figures,
-    parts: Sequence[coretypes.Part],
-    tokens: TokenReadings,
-    end: End,
-) -> list[KindFigures]:
-    """Of a mix; the only kind of one has the figures of the whole."""
-    return [
-        KindFigures(
-            name=kind.model,
-            tensors=kind.tensors,
-            batch_size=kind.batch_size,
-            weight=kind.weight,
-            tokens=tokens.of(figures),
-            **_part(figures, kind.batch_size, end),
-        )
-        for kind, figures in zip(config.mix, _of(parts, "kind") or [measured], strict=False)
-    ]
+    def kinds(self) -> list[KindFigures]:
+        """Of a mix; the only kind of one has the figures of the whole."""
+        each = self._of("kind") or [self._snapshot.measured]
+        return [
+            KindFigures(
+                name=kind.model,
+                tensors=kind.tensors,
+                batch_size=kind.batch_size,
+                weight=kind.weight,
+                **self.figures(figures, batch_size=kind.batch_size),
+            )
+            for kind, figures in zip(self._config.mix, each, strict=False)
+        ]
 
+    def servers(self, stats: ServerStatistics) -> list[ServerFigures]:
+        """Of several; the only one has the figures of the whole."""
+        count = len(self._run.records)
+        each = zip(self._run.records, self._of("server"), stats.each or [{}] * count, strict=False)
+        return [
+            ServerFigures(
+                name=record.server.address,
+                kind=record.server.kind,
+                version=record.server.version,
+                workers=len(range(number, self._config.workers, count)),
+                measured_s=self.measured_s,
+                server_stats=own_stats,
+                **self.figures(figures),
+            )
+            for number, (record, figures, own_stats) in enumerate(each)
+        ]
 
-def _servers(
-    run: Background,
-    seconds: float,
-    parts: Sequence[coretypes.Part],
-    tokens: TokenReadings,
-    server_stats: ServerStatistics,
-    end: End,
-) -> list[ServerFigures]:
-    """Of several; the only one has the figures of the whole."""
-    config, count = run.config, len(run.records)
-    each = server_stats.each or [{}] * count
-    return [
-        ServerFigures(
-            name=record.server.address,
-            kind=record.server.kind,
-            version=record.server.version,
-            workers=len(range(number, config.workers, count)),
-            measured_s=seconds,
-            server_stats=stats,
-            tokens=tokens.of(figures),
-            **_part(figures, _batch_size(config), end),
-        )
-        for number, (record, figures, stats) in enumerate(
-            zip(run.records, _of(parts, "server"), each, strict=False)
-        )
-    ]
-
-
-def _steps(
-    config: RunConfig,
-    snapshot: coretypes.Snapshot,
-    parts: Sequence[coretypes.Part],
-    tokens: TokenReadings,
-    end: End,
-) -> list[StepFigures]:
-    """Of a profile, as far as the run went through it."""
-    left_s = snapshot.cut_after_ns / NS_PER_S if snapshot.cut_after_ns else math.inf
-    steps = []
-    for step, figures in zip(config.profile, _of(parts, "step"), strict=True):
-        seconds = max(0.0, min(step.duration_s, left_s))
-        left_s -= seconds
-        part = _part(figures, _batch_size(config), end, StepFigures)
-        of_step = tokens.of_step(figures, seconds)
-        steps.append(StepFigures(name=str(step), seconds=seconds, tokens=of_step, **part))
-    return steps
+    def steps(self) -> list[StepFigures]:
+        """Of a profile, as far as the run went through it."""
+        cut_ns = self._snapshot.cut_after_ns
+        left_s = cut_ns / NS_PER_S if cut_ns else math.inf
+        steps = []
+        for step, figures in zip(self._config.profile, self._of("step"), strict=True):
+            seconds = max(0.0, min(step.duration_s, left_s))
+            left_s -= seconds
+            found = self.figures(figures, StepFigures, step_s=seconds)
+            steps.append(StepFigures(name=str(step), seconds=seconds, **found))
+        return steps

@@ -2,11 +2,16 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
 from aibench_fast import _core, coretypes
 from aibench_fast.load.config import RunConfig
+from aibench_fast.load.surroundings import Surroundings
+from aibench_fast.protocols.session import ServerRecord
+from aibench_fast.protocols.statistics import StatisticsWatch
+from aibench_fast.results.events import Observer
 from aibench_fast.results.fields import native_names
 from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
@@ -30,24 +35,64 @@ class Taken(NamedTuple):
         return cls(generator.snapshot(), time.monotonic_ns())
 
 
-def burn_in_ended(snapshot: coretypes.Snapshot) -> int:
-    """Requests of the warm-up that ended in any way, by what is kept of each."""
-    return _ended(snapshot.burn_in)
+def unix_ms() -> int:
+    """Return the wall clock, in milliseconds."""
+    return time.time_ns() // NS_PER_MS
 
 
-def ended(snapshot: coretypes.Snapshot) -> int:
-    """Return the same of all requests."""
-    return _ended(snapshot.burn_in) + _ended(snapshot.measured)
+@dataclass(frozen=True)
+class Measurement:
+    """A run that begins, and what is known of it before its first request."""
+
+    config: RunConfig
+    generator: _core.LoadGenerator
+    records: Sequence[ServerRecord]
+    """Of each server."""
+    server_watch: StatisticsWatch
+    surroundings: Surroundings
+    observe: Observer
+    max_requests: int
+    """0: no limit."""
+    asked_workers: int
+    """More are made where there are more servers."""
+    query_label: str
+    facts: Mapping[str, Any]
+    equal_tensors: bool
+    """Whether some kind's tensors do not differ at all."""
+    start_ns: int
+    """Of CLOCK_MONOTONIC."""
+    start_unix_ms: int
+
+    def unix_ms(self, at_ns: int) -> int:
+        """Return a time by the wall clock of the start, which may be set meanwhile."""
+        return self.start_unix_ms + round((at_ns - self.start_ns) / NS_PER_MS)
+
+    def outages(self, taken: Taken) -> tuple[int, list[Outage]]:
+        """Return how many outages there were and the first; one that goes on lasts until now."""
+        count, outages = self.generator.outages()
+        started_ns = taken.snapshot.started_ns
+        return count, [
+            Outage(
+                start_unix_ms=self.start_unix_ms + round((one.from_ns - started_ns) / NS_PER_MS),
+                after_s=(one.from_ns - started_ns) / NS_PER_S,
+                seconds=((one.to_ns or taken.at_ns) - one.from_ns) / NS_PER_S,
+                is_over=one.to_ns != 0,
+                attempts=one.attempts,
+                server=self.records[one.server].server.address if len(self.records) > 1 else None,
+            )
+            for one in outages
+        ]
 
 
-def _ended(figures: coretypes.Figures) -> int:
-    answered: int = sum(memoryview(figures.histograms["latencies"].counts).cast("q"))
-    return answered + total_failed(figures.failures)
+def ended(*parts: coretypes.Figures) -> int:
+    """Return how many requests of these parts ended in any way, by what is kept of each."""
+    counts = [memoryview(part.histograms["latencies"].counts).cast("q") for part in parts]
+    return sum(map(sum, counts)) + failed(*parts)
 
 
-def all_failed(snapshot: coretypes.Snapshot) -> int:
-    """Return how many requests failed, burn-in included."""
-    return total_failed(snapshot.burn_in.failures) + total_failed(snapshot.measured.failures)
+def failed(*parts: coretypes.Figures) -> int:
+    """Return how many requests of these parts failed."""
+    return sum(count for part in parts for count, _ in part.failures.values())
 
 
 def answered_s(snapshot: coretypes.Snapshot) -> float:
@@ -64,11 +109,6 @@ def overall_rate(snapshot: coretypes.Snapshot, now_ns: int) -> float:
         return 0.0
     seconds = (now_ns - snapshot.measured_from_ns) / NS_PER_S
     return snapshot.measured.counters["inferences"] / seconds
-
-
-def total_failed(failures: NativeFailures) -> int:
-    """Return the failed requests of all kinds."""
-    return sum(count for count, _ in failures.values())
 
 
 def failures_by_kind(*parts: NativeFailures) -> dict[str, Failure]:
@@ -95,61 +135,30 @@ def native_fields(kind: type, counted: coretypes.Snapshot | coretypes.Figures) -
     }
 
 
-def outages_of(
-    generator: _core.LoadGenerator,
-    started_ns: int,
-    now_ns: int,
-    start_unix_ms: int,
-    addresses: Sequence[str],
-) -> tuple[int, list[Outage]]:
-    """Return how many outages there were and the first ones; one that goes on lasts until now."""
-    count, outages = generator.outages()
-    return count, [
-        Outage(
-            start_unix_ms=start_unix_ms + round((one.from_ns - started_ns) / NS_PER_MS),
-            after_s=(one.from_ns - started_ns) / NS_PER_S,
-            seconds=((one.to_ns or now_ns) - one.from_ns) / NS_PER_S,
-            is_over=one.to_ns != 0,
-            attempts=one.attempts,
-            server=addresses[one.server] if len(addresses) > 1 else None,
-        )
-        for one in outages
-    ]
-
-
 class TokenReadings:
     """The streams of a run at a time, whole and by parts."""
 
     def __init__(self, config: RunConfig, snapshot: coretypes.Snapshot, measured_s: float) -> None:
         """`measured_s`: the time that rates are divided by without a steady window."""
-        self._slo = config.limits or None
-        self._measured_s = measured_s
-        self._window: Mapping[str, Any] = {}
+        self._of_all: dict[str, Any] = {"span_s": measured_s, "slo": config.limits or None}
         steady_s = _steady_s(config, snapshot)
         if steady_s > 0:
             began_ns, from_ns = snapshot.began_ns, snapshot.steady_from_ns
             after_ns = snapshot.last_completed_ns - snapshot.steady_until_ns
-            self._window = {
+            self._of_all |= {
                 "steady_s": steady_s,
                 "ramp_s": max(0, from_ns - began_ns) / NS_PER_S,
                 "drain_s": max(0, after_ns) / NS_PER_S,
             }
 
-    def of(self, figures: coretypes.Figures) -> Tokens:
-        """Return the figures of the whole, of a kind or of a server."""
-        return self._tokens(figures, self._measured_s, self._window)
-
-    def of_step(self, figures: coretypes.Figures, seconds: float) -> Tokens:
-        """Return those of a step: its rates are of its own time."""
-        return self._tokens(figures, seconds, {})
-
-    def _tokens(
-        self, figures: coretypes.Figures, span_s: float, window: Mapping[str, Any]
-    ) -> Tokens:
+    def of(self, figures: coretypes.Figures, step_s: float | None = None) -> Tokens:
+        """Return the figures of a part of the run; the rates of a step are of its own time."""
         if "output_tokens" not in figures.counters:
             return Tokens()
-        counted = native_fields(Tokens, figures)
-        return Tokens(**counted, **window, span_s=span_s, slo=self._slo)
+        own = self._of_all
+        if step_s is not None:
+            own = {"span_s": step_s, "slo": own["slo"]}
+        return Tokens(**native_fields(Tokens, figures), **own)
 
 
 def _steady_s(config: RunConfig, snapshot: coretypes.Snapshot) -> float:

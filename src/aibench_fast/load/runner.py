@@ -13,8 +13,8 @@ from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.formatting import as_sent
 from aibench_fast.load.machine import host_facts
-from aibench_fast.load.outcome import Background, End, described_model, result_of
-from aibench_fast.load.readings import NS_PER_S, Taken
+from aibench_fast.load.outcome import End, described_model, result_of
+from aibench_fast.load.readings import NS_PER_MS, NS_PER_S, Measurement, Taken, unix_ms
 from aibench_fast.load.resolve import resolve
 from aibench_fast.load.serverprocesses import find_servers
 from aibench_fast.load.sources import (
@@ -26,7 +26,7 @@ from aibench_fast.load.sources import (
     read_references,
 )
 from aibench_fast.load.surroundings import Surroundings
-from aibench_fast.load.watch import NS_PER_MS, Watch, unix_ms
+from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.servers import Servers
 from aibench_fast.protocols.session import HURRY_S, Session, Workload
@@ -98,28 +98,32 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         """Measure, once, from `at_ns` of CLOCK_MONOTONIC on, which is waited for; 0: from now."""
         config, servers, generator = self._config, self._servers, self._generator
         self._is_measured = True
-        server_watch = self._server_watch
-        server_watch.start()
-        until_start_ns = at_ns - time.monotonic_ns() if at_ns else 0
-        background = Background(
-            config=config,
-            asked_workers=self._asked_workers,
-            query_label=servers.first.label(described_model(config)),
-            records=servers.records,
-            facts=self._facts,
-            equal_tensors=any(source.all_equal for source in self._sources),
-            start_unix_ms=unix_ms() + until_start_ns // NS_PER_MS,
-        )
+        equal_tensors = any(source.all_equal for source in self._sources)
+        self._server_watch.start()
+        now_ns = time.monotonic_ns()
 
         def report(event: Event) -> None:
             self._observe(event)
             if config.results_so_far and isinstance(event, Interval):
-                stats = server_watch.so_far()
-                self._observe(SoFar(result_of(background, generator, watch, watch.taken, stats)))
+                stats = self._server_watch.so_far()
+                self._observe(SoFar(result_of(measurement, watch, watch.taken, stats)))
 
-        watch = Watch(
-            config, servers.records, generator, report, server_watch, self._surroundings, at_ns
+        measurement = Measurement(
+            config=config,
+            generator=generator,
+            records=servers.records,
+            server_watch=self._server_watch,
+            surroundings=self._surroundings,
+            observe=report,
+            max_requests=config.max_requests(self._sources[0].tensor_count),
+            asked_workers=self._asked_workers,
+            query_label=servers.first.label(described_model(config)),
+            facts=self._facts,
+            equal_tensors=equal_tensors,
+            start_ns=at_ns or now_ns,
+            start_unix_ms=unix_ms() + (at_ns and (at_ns - now_ns) // NS_PER_MS),
         )
+        watch = Watch(measurement)
         try:
             self._await(at_ns)
             self._observe(Started(self.server))
@@ -128,7 +132,7 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         except BaseException:  # the observer's: it ends the run
             generator.close()
             servers.leave(HURRY_S)
-            server_watch.finish(HURRY_S)
+            self._server_watch.finish(HURRY_S)
             raise
         at_end = Taken.now(generator)
         try:
@@ -137,7 +141,7 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
             interrupted = True
             server_stats = self._left(HURRY_S)
         end = End.INTERRUPTED if interrupted else End.REACHED
-        return result_of(background, generator, watch, at_end, server_stats, end)
+        return result_of(measurement, watch, at_end, server_stats, end)
 
     def _left(self, patience_s: float) -> ServerStatistics:
         """Leave the servers, and return what they counted, as far as they answer in time."""

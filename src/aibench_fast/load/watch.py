@@ -1,34 +1,30 @@
 """Watches a running load generator: once per slice of time, and once per reporting period."""
 
 import time
-from collections.abc import Sequence
 
-from aibench_fast import _core, coretypes
-from aibench_fast.load.config import RunConfig, available_cpus
+from aibench_fast import coretypes
+from aibench_fast.load.config import available_cpus
 from aibench_fast.load.livereadings import LiveReadings
 from aibench_fast.load.readings import (
     NS_PER_S,
+    Measurement,
     Taken,
-    all_failed,
     answered_s,
     ended,
+    failed,
     histogram,
     overall_rate,
 )
 from aibench_fast.load.steady import SteadyWatch
-from aibench_fast.load.surroundings import Surroundings
 from aibench_fast.load.verdict import Seen, check_client
-from aibench_fast.protocols.session import ServerRecord
-from aibench_fast.protocols.statistics import StatisticsWatch
 from aibench_fast.results.clientside import ClientCheck
-from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Observer, Sample, Waiting
+from aibench_fast.results.events import BurnInComplete, IntervalLatencies, Sample, Waiting
 from aibench_fast.results.forms import LIVE_QUANTILES
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import WHOLE_PERIOD, Interval
 from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
 MS_PER_S = 1000
-NS_PER_MS = 1_000_000
 WAIT_SLICE_S = 0.05  # how late Ctrl-C, the warm-up's end and the run's end may be noticed
 STOP_WAIT_S = 0.5
 WAITING_SAID_AFTER_S = 1.0  # that a run which is over waits for answers
@@ -36,61 +32,35 @@ PATIENCE_S = 1.0  # with a batch that nobody fills, beyond the longest time of a
 MAX_OUTPUTS = 100  # to look at for whether they are all alike
 
 
-def unix_ms() -> int:
-    """Return the wall clock, in milliseconds."""
-    return time.time_ns() // NS_PER_MS
-
-
 class Watch:
     """Watches a running load generator, and reports what happens to the observer."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        records: Sequence[ServerRecord],
-        generator: _core.LoadGenerator,
-        observe: Observer,
-        server_watch: StatisticsWatch,
-        surroundings: Surroundings,
-        at_ns: int = 0,
-    ) -> None:
-        """Watch `generator`, which is started next, for `at_ns` of the monotonic clock or now."""
-        self._start_unix_ms, self._start_ns = unix_ms(), time.monotonic_ns()
-        self._at_ns = at_ns
+    def __init__(self, run: Measurement) -> None:
+        """Watch the generator, which is started next."""
+        self._run, self._config, self._generator = run, run.config, run.generator
         self.intervals: list[Interval] = []
-        self._outputs = records[0].outputs
+        self._outputs = run.records[0].outputs
         self.outputs: list[dict[int, bytes]] = [{} for _ in self._outputs]
         """A sample of each kind's outputs for different tensors, by the tensors' index."""
-        self._config = config
-        self._generator = generator
-        self._observe = observe
-        self._server_watch = server_watch
-        self.taken = Taken.now(generator)
+        self.taken = Taken.now(self._generator)
         """The counts at the end of the newest reporting period."""
         self.unsteady: str | None = None
         """How the warm-up ended without a steady state, if it was to reach one."""
         self.unfilled = False
         """Whether the last requests were abandoned, for a batch that nobody was left to fill."""
-        self._last_batch = LastBatch(generator, records, config.pipeline)
-        self._burning_in = bool(config.burn_in or config.burn_in_s or config.burn_in_until_steady)
-        self._steady = SteadyWatch(generator) if config.burn_in_until_steady else None
-        self.surroundings = surroundings
-        self._around_from = self._around_to = surroundings.read()
+        self._last_batch = LastBatch(run)
+        until_steady = self._config.burn_in_until_steady
+        self._burning_in = bool(self._config.burn_in or self._config.burn_in_s or until_steady)
+        self._steady = SteadyWatch(self._generator) if until_steady else None
+        self._around_from = self._around_to = run.surroundings.read()
         """At the beginning and the end of the measured time."""
-        addresses = [one.server.address for one in records]
-        self._live = (
-            LiveReadings(config, generator, observe, server_watch, addresses)
-            if config.live_readings
-            else None
-        )
+        self._live = LiveReadings(run) if self._config.live_readings else None
         self._begin_at_ns = 0  # when a warm-up of some time ends in a closed loop; 0: not here
-        self._last_images = 0
-        self._last_ns = 0
         self._last_unix_ms = 0
         self._last_latencies = LatencyHistogram.empty()
         self._over_ns = 0  # when it was seen that the load is over
         self._said_waiting = False
-        generator.want_sample()  # before it starts: a short run may be over before it is watched
+        self._generator.want_sample()  # before it starts: a short run may be over at once
 
     def until_the_end(self) -> bool:
         """Wait until the run is over; return whether Ctrl-C ended it."""
@@ -105,18 +75,19 @@ class Watch:
         return False
 
     def _wait(self) -> None:
-        self._around_from = self.surroundings.read()
-        self._last_ns = self._at_ns or time.monotonic_ns()
-        self._last_unix_ms = self._unix_ms()
+        self._around_from = self._run.surroundings.read()
+        start_ns = max(self._run.start_ns, time.monotonic_ns())
+        self.taken = Taken(self.taken.snapshot, start_ns)
+        self._last_unix_ms = self._run.unix_ms(start_ns)
         if self._config.burn_in_s and not self._config.is_open_loop:
-            self._begin_at_ns = self._last_ns + round(self._config.burn_in_s * NS_PER_S)
+            self._begin_at_ns = start_ns + round(self._config.burn_in_s * NS_PER_S)
         period_ns = round(self._config.reporting_period_s * NS_PER_S)
-        next_ns = self._last_ns + period_ns
+        next_ns = start_ns + period_ns
         while not self._generator.wait(
             min(WAIT_SLICE_S, max(0.0, (next_ns - time.monotonic_ns()) / NS_PER_S))
         ):
             self._note_burn_in()
-            self.surroundings.look()
+            self._run.surroundings.look()
             if not self.unfilled and self._last_batch.is_stuck():
                 self.unfilled = True
                 self._generator.stop()
@@ -130,10 +101,6 @@ class Watch:
                 # Where the process was stopped for a while, one line stands for all of it.
                 next_ns = max(next_ns + period_ns, time.monotonic_ns())
 
-    def _unix_ms(self) -> int:
-        """Return the time by the wall clock of the start, which may be set meanwhile."""
-        return self._start_unix_ms + (time.monotonic_ns() - self._start_ns) // NS_PER_MS
-
     def _note_burn_in(self) -> None:
         if 0 < self._begin_at_ns <= time.monotonic_ns():
             self._begin_at_ns = 0
@@ -144,9 +111,9 @@ class Watch:
             self._generator.begin_measuring()
         if self._burning_in and self._generator.measuring():
             self._burning_in = False
-            self._around_from = self.surroundings.read()
+            self._around_from = self._run.surroundings.read()
             requests = self._config.burn_in or self._generator.snapshot().counters["requests"]
-            self._observe(BurnInComplete(requests, self._config.workers))
+            self._run.observe(BurnInComplete(requests, self._config.workers))
 
     def _note_waiting(self) -> None:
         """Say once what the run waits for, where it goes on for a while after the load's end."""
@@ -158,51 +125,51 @@ class Watch:
             self._said_waiting = True
             counters = self._generator.snapshot().counters
             seconds_left = max(0.0, self._config.reply_timeout_s - waited_s)
-            self._observe(Waiting(counters["begun"] - counters["requests"], seconds_left))
+            self._run.observe(Waiting(counters["begun"] - counters["requests"], seconds_left))
 
     def _look(self) -> None:
         """Report the period that ends now."""
         self._note_burn_in()
-        self._around_to = self.surroundings.read()
-        self.taken = Taken.now(self._generator)
+        self._around_to = self._run.surroundings.read()
+        before, self.taken = self.taken, Taken.now(self._generator)
         snapshot, now_ns = self.taken
+        parts = snapshot.burn_in, snapshot.measured
         images = snapshot.counters["answered_tensors"]
+        new_images = images - before.snapshot.counters["answered_tensors"]
         latencies = histogram(snapshot.measured.histograms["latencies"])
         interval = Interval(
-            unix_ms=self._unix_ms(),
+            unix_ms=self._run.unix_ms(now_ns),
             images=images,
-            instantaneous_rate=(images - self._last_images) * NS_PER_S / (now_ns - self._last_ns),
+            instantaneous_rate=new_images * NS_PER_S / (now_ns - before.at_ns),
             overall_rate=overall_rate(snapshot, now_ns),
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
-            failed=all_failed(snapshot),
-            requests=ended(snapshot),
+            failed=failed(*parts),
+            requests=ended(*parts),
             period_quantiles_ms=latencies.quantiles_since_ms(self._last_latencies, LIVE_QUANTILES),
             chunks=snapshot.counters["chunks_so_far"],
-            is_partial=self._is_partial(snapshot, now_ns),
+            is_partial=self._is_partial(snapshot, before.at_ns, now_ns),
         )
-        self._server_watch.period_ended(interval.unix_ms)
+        self._run.server_watch.period_ended(interval.unix_ms)
         self.intervals.append(interval)
-        self._observe(interval)
+        self._run.observe(interval)
         if self._config.interval_latencies:
             start_unix_s, end_unix_s = self._last_unix_ms / MS_PER_S, interval.unix_ms / MS_PER_S
             recent = latencies.since(self._last_latencies)
-            self._observe(IntervalLatencies(start_unix_s, end_unix_s, recent))
-        self._last_latencies = latencies
-        self._last_images, self._last_ns = images, now_ns
-        self._last_unix_ms = interval.unix_ms
+            self._run.observe(IntervalLatencies(start_unix_s, end_unix_s, recent))
+        self._last_latencies, self._last_unix_ms = latencies, interval.unix_ms
         self._take_sample()
 
-    def _is_partial(self, snapshot: coretypes.Snapshot, now_ns: int) -> bool:
+    def _is_partial(self, snapshot: coretypes.Snapshot, from_ns: int, now_ns: int) -> bool:
         """Return whether there was load in only a part of the period that ends now."""
         until_ns = min(now_ns, snapshot.cut_ns or self._over_ns or now_ns)
-        loaded_s = (until_ns - self._last_ns) / NS_PER_S
+        loaded_s = (until_ns - from_ns) / NS_PER_S
         return loaded_s < WHOLE_PERIOD * self._config.reporting_period_s
 
     def check_client(self, snapshot: coretypes.Snapshot) -> ClientCheck:
         """Judge the client by what it did in the measured time, once that is over."""
         latencies = histogram(snapshot.measured.histograms["latencies"])
         service = snapshot.measured.histograms.get("service_latencies")
-        around = self.surroundings.between(self._around_from, self._around_to)
+        around = self._run.surroundings.between(self._around_from, self._around_to)
         seconds = answered_s(snapshot)
         usable_s = seconds * available_cpus(around.quota and around.quota.cpus)
         wait_s = snapshot.longest_cpu_wait_ns / NS_PER_S
@@ -216,7 +183,7 @@ class Watch:
                 cpu_share=snapshot.cpu_ns / NS_PER_S / usable_s if usable_s else 0.0,
                 cpu_wait=wait_s / seconds if wait_s >= 0 and seconds else None,
                 measured_s=seconds,
-                same_cores=self.surroundings.same_cores,
+                same_cores=self._run.surroundings.same_cores,
                 around=around,
             )
         )
@@ -230,7 +197,7 @@ class Watch:
             if len(self.outputs[kind]) < MAX_OUTPUTS and dtype != STRINGS:
                 self.outputs[kind][tensor] = first
             if self._config.sample_responses:
-                self._observe(Sample(tensor, dtype, first))
+                self._run.observe(Sample(tensor, dtype, first))
         self._generator.want_sample()
 
 
@@ -251,13 +218,12 @@ class LastBatch:
     longest request took, and a second more: a batch that runs is answered by then.
     """
 
-    def __init__(
-        self, generator: _core.LoadGenerator, records: Sequence[ServerRecord], pipeline: int
-    ) -> None:
-        """Watch a load generator on these servers."""
-        self._generator = generator
-        self._most_left = pipeline * sum(record.most_waiting for record in records)
-        self._trial_s = max(record.trial_s for record in records)
+    def __init__(self, run: Measurement) -> None:
+        """Watch the generator of a run."""
+        self._generator = run.generator
+        waiting = sum(record.most_waiting for record in run.records)
+        self._most_left = run.config.pipeline * waiting
+        self._trial_s = max(record.trial_s for record in run.records)
         self._seen = (0, 0)
         self._since_s = 0.0
 
