@@ -12,8 +12,7 @@ import pytest
 from simulation import prompts_in
 
 from aibench_fast import RunConfig, run
-from aibench_fast.server.answers import answer_to_get
-from aibench_fast.server.ports import free_port
+from aibench_fast.server.ports import answer_to_get, free_port
 from aibench_fast.server.tokenserver import FAILURES, Simulation
 from benchmarks.perf import programs
 from vendored_sources import Sources

@@ -7,22 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from aibench_fast.report import plot
 from aibench_fast.report.content import CellSummary, Content
-from aibench_fast.report.plot import (
-    Chart,
-    Choice,
-    Curve,
-    Rows,
-    Spec,
-    against_load,
-    base,
-    number,
-    percentile_chart,
-    series_colour,
-    spread,
-    spread_tips,
-    unique,
-)
 from aibench_fast.report.searchcharts import search_charts
 from aibench_fast.report.servercharts import server_charts
 from aibench_fast.report.streamcharts import stream_charts
@@ -48,10 +34,10 @@ class Panel:
     @property
     def domain(self) -> list[str]:
         """The series, each once."""
-        return unique(self.series.values())
+        return plot.unique(self.series.values())
 
 
-def charts(content: Content) -> list[Chart]:
+def charts(content: Content) -> list[plot.Chart]:
     """Return all plots that the results have data for, in the report's order."""
     panels = [*_panels(content)]
     return [
@@ -126,12 +112,12 @@ def _is_grid(panel: Panel) -> bool:
     return len(panel.domain) > 1 and len({cell.workers for cell in panel.series}) > 1
 
 
-def _throughput(content: Content, panel: Panel) -> Chart:
-    rows: Rows = [
+def _throughput(content: Content, panel: Panel) -> plot.Chart:
+    rows: plot.Rows = [
         {
             "workers": one.cell.workers,
             "series": panel.series[one.cell],
-            **spread("rate", one.rates),
+            **plot.spread("rate", one.rates),
             "p50": one.median(P50),
             "p99": one.median(P99),
         }
@@ -139,24 +125,26 @@ def _throughput(content: Content, panel: Panel) -> Chart:
         if one.cell in panel.series
     ]
     tips = [
-        number("workers", "workers", format="d"),
+        plot.number("workers", "workers", format="d"),
         {"field": "series", "title": panel.series_title},
-        *spread_tips("rate", "inferences/s", "slowest", "fastest"),
-        number("p50", "p50 (ms)", format=",.2f"),
-        number("p99", "p99 (ms)", format=",.2f"),
+        *plot.spread_tips("rate", "inferences/s", "slowest", "fastest"),
+        plot.number("p50", "p50 (ms)", format=",.2f"),
+        plot.number("p99", "p99 (ms)", format=",.2f"),
     ]
-    y = number("rate", "inferences/s", scale={"zero": True})
-    apart = {"color": series_colour(panel.series_title, panel.domain)}
-    return Chart(
+    y = plot.number("rate", "inferences/s", scale={"zero": True})
+    apart = {"color": plot.series_colour(panel.series_title, panel.domain)}
+    return plot.Chart(
         f"throughput-{panel.name}",
         panel.title.format(" against workers"),
         "The median of each cell's runs; a bar reaches from the slowest to the fastest.",
-        against_load(rows, number("workers", "workers"), y, number("low"), apart, tips),
+        plot.against_load(
+            rows, plot.number("workers", "workers"), y, plot.number("low"), apart, tips
+        ),
     )
 
 
-def _heat_map(content: Content, panel: Panel) -> Chart:
-    rows: Rows = [
+def _heat_map(content: Content, panel: Panel) -> plot.Chart:
+    rows: plot.Rows = [
         {"workers": one.cell.workers, "series": panel.series[one.cell], "rate": one.rate}
         for one in content.drawn
         if one.cell in panel.series
@@ -164,7 +152,7 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
     rates = [row["rate"] for row in rows]
     middle = (min(rates) + max(rates)) / 2
     form = ".3s" if max(rates) >= 1000 else ".1f"
-    spec = base(rows) | {
+    spec = plot.base(rows) | {
         "height": max(3, len({row["workers"] for row in rows})) * HEAT_ROW_HEIGHT,
         "encoding": {
             "x": {
@@ -173,15 +161,15 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
             },
             "y": {"field": "workers", "type": "ordinal", "title": "workers"},
             "tooltip": [
-                number("workers", "workers", format="d"),
+                plot.number("workers", "workers", format="d"),
                 {"field": "series", "title": panel.series_title},
-                number("rate", "inferences/s", format=",.2f"),
+                plot.number("rate", "inferences/s", format=",.2f"),
             ],
         },
         "layer": [
             {
                 "mark": {"type": "rect", "cornerRadius": 3},
-                "encoding": {"color": number("rate", legend=None, scale={"zero": False})},
+                "encoding": {"color": plot.number("rate", legend=None, scale={"zero": False})},
             },
             {
                 "mark": {
@@ -189,11 +177,11 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
                     "opacity": 1 if len(panel.domain) <= MAX_NUMBERED else 0,
                     "color": {"expr": f"datum.rate > {middle!r} ? onHigh : onLow"},
                 },
-                "encoding": {"text": number("rate", format=form)},
+                "encoding": {"text": plot.number("rate", format=form)},
             },
         ],
     }  # fmt: skip
-    return Chart(
+    return plot.Chart(
         f"heatmap-{panel.name}",
         panel.title.format(" of the sweep"),
         "Inferences a second, the median of each cell's runs.",
@@ -201,52 +189,52 @@ def _heat_map(content: Content, panel: Panel) -> Chart:
     )
 
 
-def _percentiles(content: Content) -> Iterator[Chart]:
+def _percentiles(content: Content) -> Iterator[plot.Chart]:
     curves = [
-        Curve(one.cell.variant, one.cell.workers, one.latencies)
+        plot.Curve(one.cell.variant, one.cell.workers, one.latencies)
         for one in content.drawn
         if one.latencies.count
     ]
     if curves:
-        offered = unique(one.shown for one in curves)
-        choice = Choice("variant", "Settings", offered, content.featured.cell.variant)
+        offered = plot.unique(one.shown for one in curves)
+        choice = plot.Choice("variant", "Settings", offered, content.featured.cell.variant)
         workers = sorted({one.series for one in curves})
-        yield percentile_chart("latency-percentiles", choice, curves, "workers", workers)
+        yield plot.percentile_chart("latency-percentiles", choice, curves, "workers", workers)
 
 
 class _Timed(NamedTuple):
     """Cells whose runs are shown over time, and the choice of one."""
 
     cells: Sequence[CellSummary]
-    choice: Choice
+    choice: plot.Choice
 
 
-def _over_time(content: Content) -> Iterator[Chart]:
+def _over_time(content: Content) -> Iterator[plot.Chart]:
     # At least two points in time make a line.
     cells = [one for one in content.drawn if len(one.timeline) > 1 or len(one.cpu) > 1]
     streams = [one for one in cells if one.cell.streams]
     featured = str(content.featured.cell)
-    timed = _Timed(cells, Choice("cell", "Cell", [str(one.cell) for one in cells], featured))
+    timed = _Timed(cells, plot.Choice("cell", "Cell", [str(one.cell) for one in cells], featured))
     yield from _timeline(
         timed,
         "throughput-over-time",
         "Throughput over time",
         "By reporting period, of the run whose rate is the cell's median. Shaded: the warm-up, "
         "excluded from every figure. Red: periods in which requests failed.",
-        number("rate", "inferences/s"),
+        plot.number("rate", "inferences/s"),
         lambda one: (
             {"s": _seconds(one, point.unix_ms), "rate": point.rate, "failed": point.failed}
             for point in one.timeline
         ),
     )
     # Beside cells of tensors, which have no tokens, they have a choice of their own.
-    own = Choice("streamed", "Cell", [str(one.cell) for one in streams], featured)
+    own = plot.Choice("streamed", "Cell", [str(one.cell) for one in streams], featured)
     yield from _timeline(
         timed if len(streams) == len(cells) else _Timed(streams, own),
         "tokens-over-time",
         "Output tokens over time",
         "Tokens that came in each period, of the same run.",
-        number("tokens", "output tokens/s"),
+        plot.number("tokens", "output tokens/s"),
         lambda one: (
             {"s": _seconds(one, point.unix_ms), "tokens": point.tokens_per_s}
             for point in one.timeline
@@ -260,7 +248,7 @@ def _over_time(content: Content) -> Iterator[Chart]:
         "Percentiles of each period's latencies, of the same run. A point that stands for "
         "several periods has the highest. Results older than format 1.1 have those of all "
         "latencies up to then.",
-        number("ms", "latency (ms)"),
+        plot.number("ms", "latency (ms)"),
         lambda one: (
             {"s": _seconds(one, point.unix_ms), "ms": point.quantiles_ms[name], "quantile": shown}
             for point in one.timeline
@@ -275,7 +263,7 @@ def _over_time(content: Content) -> Iterator[Chart]:
         "server-cpu",
         "Server CPU",
         "In percent of one core, by reporting period, of the same run.",
-        number("percent", "% of a core"),
+        plot.number("percent", "% of a core"),
         lambda one: (
             {
                 "s": _seconds(one, period.start_unix_ms + period.seconds * 1000),
@@ -304,17 +292,17 @@ def _timeline(
     name: str,
     title: str,
     note: str,
-    figure: Spec,
+    figure: plot.Spec,
     points: Callable[[CellSummary], Iterable[dict[str, Any]]],
     series: str = "",
     domain: Sequence[str] = (),
-) -> Iterator[Chart]:
+) -> Iterator[plot.Chart]:
     """Yield a figure over the seconds `s` of a cell's points, told apart by `series`, a field.
 
     `domain` has the values of that field in order, unless they are in order already.
     """
     field = figure["field"]
-    rows: Rows = [
+    rows: plot.Rows = [
         {"cell": place, **point, field: round(point[field], 3)}
         for place, one in enumerate(timed.cells)
         for point in points(one)
@@ -329,28 +317,28 @@ def _timeline(
     ]
     chosen = [{"filter": f"datum.cell == {timed.choice.name}"}]
     seconds = {"scale": {"zero": True, "nice": False}, "axis": {"tickCount": 10}}
-    x = number("s", "seconds since the start", **seconds)
+    x = plot.number("s", "seconds since the start", **seconds)
     y = figure | {"scale": {"zero": True}}
-    tips = [number("s", "second", format=",.1f"), figure | {"format": ",.2f"}]
-    line: Spec = {"x": x, "y": y, "tooltip": tips}
+    tips = [plot.number("s", "second", format=",.1f"), figure | {"format": ",.2f"}]
+    line: plot.Spec = {"x": x, "y": y, "tooltip": tips}
     if series:
-        domain = domain or unique(row[series] for row in rows)
-        line["color"] = series_colour("", domain, series)
+        domain = domain or plot.unique(row[series] for row in rows)
+        line["color"] = plot.series_colour("", domain, series)
         tips.insert(1, {"field": series, "title": "series"})
-    layers: Rows = [
+    layers: plot.Rows = [
         {
             "data": {"values": burn_in},
             "transform": chosen,
             "mark": {"type": "rect", "style": "burn-in"},
             "encoding": {
-                "x": number("from"),
+                "x": plot.number("from"),
                 "x2": {"field": "to"},
                 "tooltip": {"value": "warm-up, excluded from every figure"},
             },
         }
     ]
     if any(row.get("failed") for row in rows):
-        tips.append(number("failed", "failed requests", format=",d"))
+        tips.append(plot.number("failed", "failed requests", format=",d"))
         # Shown or not by opacity, for the same reason.
         seen = {"condition": {"test": "datum.failed > 0", "value": 1}, "value": 0}
         layers.append(
@@ -363,4 +351,4 @@ def _timeline(
     dots = {"filled": True, "size": 22}
     layers.append({"transform": chosen, "mark": {"type": "line", "point": dots}, "encoding": line})
     shown = {"height": 240, "params": [timed.choice.parameter], "layer": layers}
-    yield Chart(name, title, note, base(rows) | shown, timed.choice)
+    yield plot.Chart(name, title, note, plot.base(rows) | shown, timed.choice)

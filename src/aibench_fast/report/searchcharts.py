@@ -8,17 +8,8 @@ from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
 
+from aibench_fast.report import plot
 from aibench_fast.report.content import Content
-from aibench_fast.report.plot import (
-    HEIGHT,
-    LOG_AXIS,
-    PADDED,
-    Chart,
-    Rows,
-    base,
-    number,
-    series_colour,
-)
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
 from aibench_fast.results.forms import QUANTILES
@@ -43,7 +34,7 @@ class Target(NamedTuple):
     words: str
 
 
-def search_charts(content: Content) -> Iterator[Chart]:
+def search_charts(content: Content) -> Iterator[plot.Chart]:
     """Yield a plot of each search."""
     records = {run.path: run for run in content.runs}
     for place, found in enumerate(content.searches, 1):
@@ -57,12 +48,12 @@ def _latency_targets(slo: Sequence[str]) -> Iterator[Target]:
                 yield Target(match[1], duration_s(match[2]) * MS_PER_S, words)
 
 
-def _target_layers(targets: Sequence[Target]) -> Rows:
+def _target_layers(targets: Sequence[Target]) -> plot.Rows:
     """Return a line at each target, with its words."""
     if not targets:
         return []
     data = {"values": [one._asdict() for one in targets]}
-    y = number("ms")
+    y = plot.number("ms")
     text = {"type": "text", "style": "target", "align": "left", "dx": 6, "dy": -7, "x": 0}
     words = {"field": "words", "type": "nominal"}
     return [
@@ -96,12 +87,12 @@ def _shown(targets: Sequence[Target]) -> dict[str, Callable[[RunRecord], float |
     }
 
 
-def _search(name: str, found: FoundSearch, records: Mapping[Path, RunRecord]) -> Chart:
+def _search(name: str, found: FoundSearch, records: Mapping[Path, RunRecord]) -> plot.Chart:
     """Return latency against load: every step of a search, and the edge that it found."""
     search = found.search
     targets = list(_latency_targets(search.slo))
     lines = _shown(targets)
-    rows: Rows = [
+    rows: plot.Rows = [
         {
             "value": step.value,
             "quantile": shown,
@@ -115,29 +106,29 @@ def _search(name: str, found: FoundSearch, records: Mapping[Path, RunRecord]) ->
         if (value_ms := value(records[file])) is not None
     ]
     unit = UNITS[search.over]
-    log = {"type": "log", **PADDED}
-    x = number("value", unit, scale=log)
-    y = number("ms", "latency (ms)", scale=log, axis=LOG_AXIS)
-    colour = series_colour("", list(lines), "quantile")
+    log = {"type": "log", **plot.PADDED}
+    x = plot.number("value", unit, scale=log)
+    y = plot.number("ms", "latency (ms)", scale=log, axis=plot.LOG_AXIS)
+    colour = plot.series_colour("", list(lines), "quantile")
     shape = {
         "field": "outcome", "type": "nominal", "legend": {"title": None, "orient": "bottom"},
         "scale": {"domain": ["held", "did not hold"], "range": ["circle", "cross"]},
     }  # fmt: skip
     tips = [
-        number("value", unit, format=",.5~g"),
+        plot.number("value", unit, format=",.5~g"),
         {"field": "quantile", "title": "percentile"},
-        number("ms", "latency (ms)", format=",.3f"),
-        number("rate", "inferences/s", format=",.2f"),
+        plot.number("ms", "latency (ms)", format=",.3f"),
+        plot.number("rate", "inferences/s", format=",.2f"),
         {"field": "outcome", "title": "target"},
     ]
     # A search that found nothing has an edge that is not shown: a layer needs a row for its scale.
     edge = {"value": search.found or search.steps[0].value}
-    edge_tip = number("value", "the edge", format=",.5~g")
-    layers: Rows = [
+    edge_tip = plot.number("value", "the edge", format=",.5~g")
+    layers: plot.Rows = [
         {
             "data": {"values": [edge]},
             "mark": {"type": "rule", "style": "edge", "opacity": 1 if search.found else 0},
-            "encoding": {"x": number("value"), "tooltip": edge_tip},
+            "encoding": {"x": plot.number("value"), "tooltip": edge_tip},
         },
         {
             "mark": {"type": "line"},
@@ -150,11 +141,11 @@ def _search(name: str, found: FoundSearch, records: Mapping[Path, RunRecord]) ->
         },
     ]
     edge_words = f"the edge is at {search.found:.5g} {unit}" if search.found else "no value held"
-    return Chart(
+    return plot.Chart(
         name,
         f"Search over {search.over}: latency against load",
         "Every step, and the medians of each value; the target is "
         f"{' and '.join(search.slo)}, and {edge_words}"
         f"{'' if search.confirmed else ', which is not confirmed'}.",
-        base(rows) | {"height": HEIGHT, "layer": layers},
+        plot.base(rows) | {"height": plot.HEIGHT, "layer": layers},
     )

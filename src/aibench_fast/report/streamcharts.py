@@ -3,23 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from aibench_fast.report import plot
 from aibench_fast.report.content import CellSummary, Content
-from aibench_fast.report.plot import (
-    FROM_ZERO,
-    PADDED,
-    Chart,
-    Choice,
-    Curve,
-    Rows,
-    against_load,
-    from_zero_or_log,
-    number,
-    percentile_chart,
-    series_colour,
-    spread,
-    spread_tips,
-    unique,
-)
 from aibench_fast.results.files import Cell
 from aibench_fast.results.runfigures import Figure, figures_of
 from aibench_fast.results.streamnames import RATES, TIMES
@@ -43,7 +28,7 @@ _AXES = (
 )
 
 
-def stream_charts(content: Content) -> Iterator[Chart]:
+def stream_charts(content: Content) -> Iterator[plot.Chart]:
     """Yield the plots of streams of tokens."""
     for axis in _AXES:
         cells = [one for one in content.swept if one.cell.streams and axis.load(one.cell)]
@@ -67,57 +52,57 @@ def _chart(
     name: str,
     figures: Mapping[str, Figure],
     title: str,
-) -> Chart:
+) -> plot.Chart:
     """Return figures, by what tells them apart, against the load."""
-    rows: Rows = [
+    rows: plot.Rows = [
         {
             "load": axis.load(one.cell),
             "series": axis.series(one.cell),
             "figure": shown,
-            **spread("value", values),
+            **plot.spread("value", values),
         }
         for one in cells
         for shown, figure in figures.items()
         if (values := figure.known(one.runs))
     ]
-    series = unique(row["series"] for row in rows)
+    series = plot.unique(row["series"] for row in rows)
     unit = next(iter(figures.values())).unit
     apart = {
-        "color": series_colour("", series) if len(series) > 1
-        else series_colour("", list(figures), "figure"),
+        "color": plot.series_colour("", series) if len(series) > 1
+        else plot.series_colour("", list(figures), "figure"),
     }  # fmt: skip
     if len(series) > 1 and len(figures) > 1:
         apart["strokeDash"] = {
             "field": "figure", "type": "nominal", "legend": {"title": None, "orient": "bottom"},
         }  # fmt: skip
     medians = [row["value"] for row in rows]
-    scale = from_zero_or_log(medians, **PADDED) if unit == "ms" else FROM_ZERO
-    y, low = number("value", unit, **scale), number("low", unit, **scale)
+    scale = plot.from_zero_or_log(medians, **plot.PADDED) if unit == "ms" else plot.FROM_ZERO
+    y, low = plot.number("value", unit, **scale), plot.number("low", unit, **scale)
     tips = [
-        number("load", axis.unit, format=",.5~g"),
+        plot.number("load", axis.unit, format=",.5~g"),
         {"field": "series", "title": "settings"},
         *([{"field": "figure", "title": "percentile"}] if len(figures) > 1 else []),
-        *spread_tips("value", unit),
+        *plot.spread_tips("value", unit),
     ]
-    return Chart(
+    return plot.Chart(
         f"streams-{name}-{axis.name}".replace("_", "-"),
         f"{title[0].upper()}{title[1:]} against {axis.name}",
         "The median of each cell's runs; a bar reaches from the lowest to the highest.",
-        against_load(rows, number("load", axis.unit), y, low, apart, tips),
+        plot.against_load(rows, plot.number("load", axis.unit), y, low, apart, tips),
     )
 
 
-def _percentiles(content: Content) -> Iterator[Chart]:
+def _percentiles(content: Content) -> Iterator[plot.Chart]:
     cells = [one for one in content.drawn if one.cell.streams]
     workers = sorted({one.cell.workers for one in cells})
-    variants = unique(one.cell.variant for one in cells if one.times)
-    choice = Choice("stream", "Settings", variants, content.featured.cell.variant)
+    variants = plot.unique(one.cell.variant for one in cells if one.times)
+    choice = plot.Choice("stream", "Settings", variants, content.featured.cell.variant)
     for times in TIMES:
         curves = [
-            Curve(one.cell.variant, one.cell.workers, one.times[times.name])
+            plot.Curve(one.cell.variant, one.cell.workers, one.times[times.name])
             for one in cells
             if times.name in one.times
         ]
         if curves:
             name = f"streams-{times.name}-percentiles"
-            yield percentile_chart(name, choice, curves, "workers", workers, times.words)
+            yield plot.percentile_chart(name, choice, curves, "workers", workers, times.words)

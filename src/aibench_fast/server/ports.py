@@ -1,13 +1,16 @@
-"""Ports of embedded servers."""
+"""Ports of embedded servers: free ones, and the answers that come from them."""
 
+import http.client
 import re
 import socket
 from collections.abc import Callable
+from contextlib import closing, suppress
 
 from aibench_fast.errors import ServerError
 
 HOST = "127.0.0.1"
 PORT_ATTEMPTS = 5
+ANSWER_TIMEOUT_S = 1.0
 
 
 def free_port() -> int:
@@ -41,3 +44,15 @@ def start_on_port(wanted: int, start: Callable[[int], None], end: Callable[[], N
             if not attempts_left:
                 raise
             end()
+
+
+def answer_to_get(host: str, port: int, path: str) -> bytes | None:
+    """Return the body of the answer to a GET; None without an answer of status 200."""
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_TIMEOUT_S)
+    with closing(connection), suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        body = reply.read()
+        if reply.status == 200:
+            return body
+    return None
