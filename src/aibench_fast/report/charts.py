@@ -73,27 +73,21 @@ def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
         limited = [cell for cell in cells if cell.max_rps == max_rps]
         suffix = f", limited to {max_rps:g} requests/s" if max_rps else ""
         name = f"-{max_rps:g}-rps".replace(".", "_") if max_rps else ""
-        shown: list[set[Cell]] = []
-        axes = {
-            "auto-batching": {
-                cell: "not known" if cell.autobatching < 0 else str(cell.autobatching)
-                for cell in limited
-                if cell.batch_size == 1
-            },
-            "tensor-batching": _by_tensor_batch(
-                [cell for cell in limited if cell.autobatching <= 0]
-            ),
+        auto = {
+            cell: "not known" if cell.autobatching < 0 else str(cell.autobatching)
+            for cell in limited
+            if cell.batch_size == 1
         }
-        for axis, series in axes.items():
-            others = [set(other) for other in axes.values() if other is not series]
-            repeats = set(series) in shown or any(set(series) < other for other in others)
-            if series and not repeats:
-                shown.append(set(series))
-                panel = Panel(axis + name, f"Throughput{{}}{suffix}", axis, series)
-                if len(panel.domain) > 1:
-                    panel = replace(panel, title=f"{axis.capitalize()}: throughput{{}}{suffix}")
-                yield panel
-        rest = {cell: cell.variant for cell in limited if not any(cell in one for one in shown)}
+        tensor = _by_tensor_batch([cell for cell in limited if cell.autobatching <= 0])
+        rest = {cell: cell.variant for cell in limited if cell not in auto and cell not in tensor}
+        for axis, series, is_new in (
+            ("auto-batching", auto, not auto.keys() < tensor.keys()),
+            ("tensor-batching", tensor, not tensor.keys() <= auto.keys()),
+        ):
+            if series and is_new:
+                is_grid = len(set(series.values())) > 1
+                words = f"{axis.capitalize()}: throughput" if is_grid else "Throughput"
+                yield Panel(axis + name, f"{words}{{}}{suffix}", axis, series)
         if rest:
             yield Panel(f"other{name}", f"Other settings: throughput{{}}{suffix}", "settings", rest)
 
@@ -101,11 +95,8 @@ def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
 def _by_tensor_batch(cells: Sequence[Cell]) -> dict[Cell, str]:
     """Return the series by batch size, cells of unknown auto-batching apart from others."""
     some_known = any(cell.autobatching >= 0 for cell in cells)
-    return {
-        cell: f"{cell.batch_size}"
-        + (" (auto-batching not known)" if some_known and cell.autobatching < 0 else "")
-        for cell in cells
-    }
+    apart = " (auto-batching not known)" if some_known else ""
+    return {cell: f"{cell.batch_size}{apart if cell.autobatching < 0 else ''}" for cell in cells}
 
 
 def _is_grid(panel: Panel) -> bool:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
@@ -207,10 +207,9 @@ def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:
     step = -(-len(points) // MAX_PERIODS)
     groups = [points[first : first + step] for first in range(0, len(points), step or 1)]
     return [
-        TimelinePoint(
-            unix_ms=group[-1].unix_ms,
+        replace(
+            group[-1],
             rate=fmean(point.rate for point in group),
-            measured=group[-1].measured,
             failed=sum(point.failed for point in group),
             tokens_per_s=fmean(known)
             if (known := [one.tokens_per_s for one in group if one.tokens_per_s is not None])
@@ -236,17 +235,14 @@ def facts(runs: Sequence[RunRecord]) -> Mapping[str, list[Any]]:
             "Model": run.model,
             "Request": run.query_label,
             "Tensor": run.tensor if things == "tensors" else None,
-            things.capitalize(): run.data_file or _generated(run.data_seed),
+            things.capitalize(): run.data_file
+            or (None if run.data_seed is None else f"generated from seed {run.data_seed}"),
             **{name: value for name, value in run.facts.items() if name != "CommandLine"},
         }
         for name, value in values.items():
             if value not in (None, ""):
                 found.setdefault(name, {})[str(value)] = value
     return {name: list(values.values()) for name, values in found.items()}
-
-
-def _generated(seed: int | None) -> str | None:
-    return None if seed is None else f"generated from seed {seed}"
 
 
 def commands(runs: Sequence[RunRecord]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from statistics import median
 
-from aibench_fast.report.content import CellSummary, Content, files_at, median_of
+from aibench_fast.report.content import Content, files_at, median_of
 from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
 from aibench_fast.results.runfigures import P50, P99, figures_of
@@ -89,22 +89,18 @@ def _of_cells(content: Content) -> Iterator[KeyFigure]:
     tensors = [one for one in content.cells if not one.cell.streams]
     streams = [one for one in content.cells if one.cell.streams]
     if tensors:
-        yield from _of_tensors(tensors)
+        fastest = max(tensors, key=lambda one: one.rate)
+        rate = f"{fastest.rate:,.1f}"
+        yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
+        p99_ms, of = fastest.median(P99), "of a request, round trip included"
+        yield _known("p99 at the highest throughput", p99_ms, ",.2f", "ms", of)
+        p50s = [(ms, str(one.cell)) for one in tensors if (ms := one.median(P50)) is not None]
+        p50_ms, of = min(p50s, key=itemgetter(0), default=(None, "no run reports it"))
+        yield _known("Lowest p50", p50_ms, ",.2f", "ms", of)
     if streams:
         fastest = max(streams, key=lambda one: one.rate)
         yield from _of_streams(fastest.runs, str(fastest.cell))
     yield _failed(content)
-
-
-def _of_tensors(cells: Sequence[CellSummary]) -> Iterator[KeyFigure]:
-    fastest = max(cells, key=lambda one: one.rate)
-    rate = f"{fastest.rate:,.1f}"
-    yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
-    p99_ms, of = fastest.median(P99), "of a request, round trip included"
-    yield _known("p99 at the highest throughput", p99_ms, ",.2f", "ms", of)
-    p50s = [(p50, str(one.cell)) for one in cells if (p50 := one.median(P50)) is not None]
-    p50_ms, of = min(p50s, key=itemgetter(0), default=(None, "no run reports it"))
-    yield _known("Lowest p50", p50_ms, ",.2f", "ms", of)
 
 
 def _known(name: str, value: float | None, form: str, unit: str, of: str) -> KeyFigure:

@@ -44,7 +44,7 @@ class LiveView:
         """
         lines = [*_lines(reading)]
         shown = [self._added(line) for line in lines]
-        notes = [*_outages(reading), *_failures(reading)]
+        notes = [*_notes(reading)]
         value_width = max(VALUE_WIDTH, *map(len, shown), *(len(what) for _, what, _ in notes))
         chart_width = max(MIN_CHART_WIDTH, width - LABEL_WIDTH - value_width - 4)
         table = Table.grid(padding=(0, 1))
@@ -69,7 +69,9 @@ class LiveView:
             table.add_row("server", "", server or "not known yet")
         for label, what, words in notes:
             table.add_row(label, what, Text(words, style="red"))
-        return Group(Text(_head(reading)), table, *left)
+        state = "measuring" if reading.is_measuring else "warming up, excluded from every figure"
+        head = f"{state}, {reading.seconds:.0f} s, {reading.requests:,} requests"
+        return Group(Text(head), table, *left)
 
     def _added(self, line: "_Line") -> str:
         """Take the newest value of a line; return it as text."""
@@ -128,13 +130,8 @@ def histogram_rows(
     return [(end, found, found / most) for end, found in zip(ends, counts, strict=True)]
 
 
-def _head(reading: Reading) -> str:
-    state = "measuring" if reading.is_measuring else "warming up, excluded from every figure"
-    return f"{state}, {reading.seconds:.0f} s, {reading.requests:,} requests"
-
-
-def _outages(reading: Reading) -> Iterator[Note]:
-    """Yield those that go on, or the last one."""
+def _notes(reading: Reading) -> Iterator[Note]:
+    """Yield the outages that go on, or the last one, and the failures."""
     last = [one for one in reading.outages if not one.is_over] or [*reading.outages[-1:]]
     for one in last:
         if one.is_over:
@@ -144,9 +141,6 @@ def _outages(reading: Reading) -> Iterator[Note]:
         if one.server:
             words = f"{one.server}: {words}"
         yield "outage", what, f"{words}, {one.attempts:,} attempts"
-
-
-def _failures(reading: Reading) -> Iterator[Note]:
     for kind, failure in reading.failures.items():
         yield "failed", kind, f"{failure.count:,}, first: {failure.first_message}"
 

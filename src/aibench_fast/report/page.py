@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.doubts import doubts
@@ -137,40 +137,34 @@ _USE_HEADS = {
 
 def _cell_columns(content: Content) -> Columns[CellSummary]:
     cells = [one.cell for one in content.cells]
-    compared = any(cell.server_name for cell in cells)
-    columns: dict[str, Callable[[CellSummary], str]] = {}
-    if compared:
-        columns["Server"] = lambda one: one.cell.server_name
-    columns["Workers"] = lambda one: str(one.cell.workers)
-    figures = figures_of(content.runs)
-    if any(cell.autobatching >= 0 for cell in cells):
-        columns["Auto-batching"] = lambda one: (
-            ""
-            if one.cell.streams
-            else "not known"
-            if one.cell.autobatching < 0
-            else str(one.cell.autobatching)
-        )
-    if not all(cell.streams for cell in cells):
-        columns["Tensor batch"] = lambda one: (
-            "" if one.cell.streams else str(one.cell.batch_size or "of a mix")
-        )
-    if any(cell.max_rps for cell in cells):
-        columns["Limit (requests/s)"] = lambda one: (
-            f"{one.cell.max_rps:g}" if one.cell.max_rps else "none"
-        )
-    columns |= {
+    is_compared = any(cell.server_name for cell in cells)
+    columns: dict[str, Literal[False] | Callable[[CellSummary], str]] = {
+        "Server": is_compared and (lambda one: one.cell.server_name),
+        "Workers": lambda one: str(one.cell.workers),
+        "Auto-batching": any(cell.autobatching >= 0 for cell in cells) and _autobatching,
+        "Tensor batch": not all(cell.streams for cell in cells)
+        and (lambda one: "" if one.cell.streams else str(one.cell.batch_size or "of a mix")),
+        "Limit (requests/s)": any(cell.max_rps for cell in cells)
+        and (lambda one: f"{one.cell.max_rps:g}" if one.cell.max_rps else "none"),
         "Inferences/s": lambda one: f"{one.rate:,.3f}",
         **{f"{one.name} (ms)": partial(_median, one) for one in (P50, P95, P99)},
-        **{f"{one.name} ({one.unit})": partial(_of_streams, one) for one in figures},
+        **{
+            f"{one.name} ({one.unit})": partial(_of_streams, one)
+            for one in figures_of(content.runs)
+        },
         "Slowest run": lambda one: f"{min(one.rates):,.3f}",
         "Fastest run": lambda one: f"{max(one.rates):,.3f}",
+        **{_USE_HEADS[one.name]: is_compared and partial(_median, one) for one in USE_FIGURES},
+        "Runs": lambda one: str(len(one.runs)),
+        "Failed requests": lambda one: f"{one.failed:,}",
     }
-    if compared:
-        columns |= {_USE_HEADS[figure.name]: partial(_median, figure) for figure in USE_FIGURES}
-    columns["Runs"] = lambda one: str(len(one.runs))
-    columns["Failed requests"] = lambda one: f"{one.failed:,}"
-    return columns
+    return {head: value for head, value in columns.items() if value}
+
+
+def _autobatching(one: CellSummary) -> str:
+    if one.cell.streams:
+        return ""
+    return "not known" if one.cell.autobatching < 0 else str(one.cell.autobatching)
 
 
 def _of_streams(figure: Figure, one: CellSummary) -> str:

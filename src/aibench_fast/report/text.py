@@ -20,7 +20,7 @@ from aibench_fast.results.forms import LAGS
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.notation import connection_words, reply_words, window_words
 from aibench_fast.results.repeats import Repeats
-from aibench_fast.results.result import Interval, Outage, Result
+from aibench_fast.results.result import Interval, Result
 from aibench_fast.results.serverperiods import OVERALL, server_parts_ms
 from aibench_fast.results.streamnames import stream_words
 from aibench_fast.tensortype import describe
@@ -347,13 +347,20 @@ def _doubts(result: Result) -> Iterator[str]:
         yield "Failures during the warm-up, excluded from every figure above"
         yield from _failure_lines(result.counts.burn_in_failures.items())
     for outage in result.connections.outages:
-        yield _outage_line(outage)
+        end = "" if outage.is_over else ", to the run's end"
+        yield (
+            f"Outage: {outage.server or 'the server'} could not be reached for "
+            f"{outage.seconds:.2f} s{end}, {outage.after_s:.2f} s after the start; "
+            f"{outage.attempts} attempts to connect failed"
+        )
     if (more := result.connections.outage_count - len(result.connections.outages)) > 0:
         yield f"Outages: {more} more"
     if result.stream:
         yield from stream_lines(result.stream)
     yield from _connection_lines(result)
-    yield from _counter_lines(result)
+    for leaf in leaves(Result):
+        if leaf.declared.summary and (count := leaf.of(result)):
+            yield leaf.declared.summary.format(count)
     for warned in result.warnings:
         yield f"Warning: {warned.message}"
 
@@ -374,22 +381,6 @@ def _connection_lines(result: Result) -> Iterator[str]:
     yield from (f"{title}: {words}" for title, words in lines.items() if words)
     if made.moved or made.asked:
         yield f"Redirects: {made.moved} MOVED and {made.asked} ASK were followed"
-
-
-def _counter_lines(result: Result) -> Iterator[str]:
-    """Yield a line for each counter that is not 0 and whose declaration has one."""
-    for leaf in leaves(Result):
-        if leaf.declared.summary and (count := leaf.of(result)):
-            yield leaf.declared.summary.format(count)
-
-
-def _outage_line(outage: Outage) -> str:
-    whose = "the server" if outage.server is None else outage.server
-    end = "" if outage.is_over else ", to the run's end"
-    return (
-        f"Outage: {whose} could not be reached for {outage.seconds:.2f} s{end}, "
-        f"{outage.after_s:.2f} s after the start; {outage.attempts} attempts to connect failed"
-    )
 
 
 def _server_lines(result: Result) -> Iterator[str]:

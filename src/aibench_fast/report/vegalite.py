@@ -5,6 +5,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError
 
+_LIBRARY = ("vl_convert", "vl-convert-python")
 PICTURE_WIDTH = 900
 PICTURE_SCALE = 2.0
 
@@ -19,29 +20,25 @@ def imported(module: str, package: str) -> Any:
         ) from error
 
 
-def _library() -> Any:
-    return imported("vl_convert", "vl-convert-python")
-
-
 def script_bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that sets `vegaEmbed`.
 
     ConfigError if the library is not installed.
     """
-    bundle: str = _library().javascript_bundle()
+    bundle: str = imported(*_LIBRARY).javascript_bundle()
     return bundle
 
 
 def to_svg(spec: dict[str, Any], config: dict[str, Any]) -> str:
     """Draw one plot as SVG; ConfigError if the library is not installed."""
-    picture: str = _library().vegalite_to_svg(spec, config=config, allowed_base_urls=[])
+    picture: str = imported(*_LIBRARY).vegalite_to_svg(spec, config=config, allowed_base_urls=[])
     return picture
 
 
 def to_png(spec: dict[str, Any], title: str, config: dict[str, Any]) -> bytes:
     """Draw one plot as a PNG picture; ConfigError if the library is not installed."""
     sized = spec | {"width": PICTURE_WIDTH, "title": title, "background": "white", "padding": 20}
-    picture: bytes = _library().vegalite_to_png(
+    picture: bytes = imported(*_LIBRARY).vegalite_to_png(
         sized, scale=PICTURE_SCALE, config=config, allowed_base_urls=[]
     )
     return picture

@@ -1,6 +1,7 @@
 """What embedded servers have in common: a process on a port, with a folder of its own."""
 
 import os
+import re
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
@@ -8,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from aibench_fast.errors import ConfigError, InternalError
-from aibench_fast.server.ports import HOST, start_on_port
+from aibench_fast.errors import ConfigError, InternalError, ServerError
+from aibench_fast.server import ports
 from aibench_fast.server.process import end_process, wait_until_ready
+
+PORT_ATTEMPTS = 5
 
 
 class Server(ABC):
@@ -27,7 +30,7 @@ class Server(ABC):
         if not 0 <= port <= 65535:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
         self._name = name
-        self.host = HOST
+        self.host = ports.HOST
         self.port = port
         self.version = ""
         """The version of the running server."""
@@ -52,7 +55,7 @@ class Server(ABC):
         self.version = ""
         self._temporary = tempfile.TemporaryDirectory(prefix=self._prefix)
         try:
-            start_on_port(self.port, self._start_on, self._end_process)
+            self._start_on_port()
         except BaseException:
             self.stop()
             raise
@@ -88,8 +91,29 @@ class Server(ABC):
     def _log(self) -> Path:
         return self._folder / "server.log"
 
-    def _start_on(self, port: int) -> None:
-        self.port = port
+    def _start_on_port(self) -> None:
+        """Start it on its port; without one on any, on another if that was taken meanwhile."""
+        wanted = self.port
+        for attempts_left in reversed(range(PORT_ATTEMPTS)):
+            self.port = wanted or ports.free_port()
+            try:
+                self._start_process()
+                return
+            except ServerError as error:
+                if "in use" not in str(error):
+                    raise
+                if wanted:
+                    # A server may listen on several.
+                    named = re.search(rf"{self.host}:(\d+)[^|]* in use", str(error))
+                    raise ServerError(
+                        f"port {named[1] if named else wanted} of {self.host} is in use by "
+                        "another program: choose another, or 0 for any that is free"
+                    ) from error
+                if not attempts_left:
+                    raise
+                self._end_process()
+
+    def _start_process(self) -> None:
         lifeline, self._lifeline = os.pipe()
         try:
             self._process = self._launch(lifeline)

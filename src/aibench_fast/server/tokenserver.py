@@ -155,12 +155,12 @@ class TokenServer(Server):
     @property
     def url(self) -> str:
         """The URL of chats."""
-        return self._at(CHAT)
+        return f"http://{self.host}:{self.port}{CHAT}"
 
     @property
     def completions_url(self) -> str:
         """The URL of plain completions."""
-        return self._at(COMPLETIONS)
+        return f"http://{self.host}:{self.port}{COMPLETIONS}"
 
     def stop(self) -> None:
         """Stop the server once its log is written, and remove its temporary files."""
@@ -169,9 +169,6 @@ class TokenServer(Server):
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_TIMEOUT_S)
         super().stop()
-
-    def _at(self, path: str) -> str:
-        return f"http://{self.host}:{self.port}{path}"
 
     def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
         words = [
