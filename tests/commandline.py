@@ -1,10 +1,13 @@
 """The command line as a user calls it, in this process or in one of its own."""
 
+import io
 import os
+import pty
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -15,7 +18,10 @@ from aibench_fast.studies.signals import ENDING_SIGNALS
 
 Completed = subprocess.CompletedProcess[str]
 Cli = Callable[..., Completed]
-"""Run `aibench-fast` in an empty folder with the arguments given, its output into pipes."""
+"""Run `aibench-fast` in an empty folder with the arguments given, its output into pipes.
+
+`code=0` holds its exit code against the one that is expected.
+"""
 
 SIGNALS = (*ENDING_SIGNALS, signal.SIGALRM)
 
@@ -25,9 +31,11 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "aibench_fast", *map(str, arguments)]
 
 
-def as_process(folder: Path, *arguments: object, **options: object) -> Completed:
+def as_process(
+    folder: Path, *arguments: object, code: int | None = None, **options: object
+) -> Completed:
     """Run `aibench-fast` in `folder` as a process of its own."""
-    return subprocess.run(
+    done = subprocess.run(
         command(*arguments),
         cwd=folder,
         capture_output=True,
@@ -36,6 +44,12 @@ def as_process(folder: Path, *arguments: object, **options: object) -> Completed
         check=False,
         **options,  # type: ignore[call-overload]
     )
+    return _ended(done, code)
+
+
+def _ended(done: Completed, code: int | None) -> Completed:
+    assert code in (None, done.returncode), done.stdout + done.stderr
+    return done
 
 
 def in_process(
@@ -43,6 +57,7 @@ def in_process(
     *arguments: object,
     stdin: bytes = b"",
     program: Callable[[Sequence[str]], int] = main,
+    code: int | None = None,
 ) -> Completed:
     """Run `aibench-fast`, or another program, in `folder` without starting a process.
 
@@ -55,10 +70,10 @@ def in_process(
         with tempfile.TemporaryFile() as err:
             with _standard_streams(given, out, err), signals_kept(), chdir(folder):
                 try:
-                    code = program(words)
-                except SystemExit as ended:
-                    code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-            return Completed(words, code, _text(out), _text(err))
+                    ended = program(words)
+                except SystemExit as exit_:
+                    ended = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
+            return _ended(Completed(words, ended, _text(out), _text(err)), code)
 
 
 def _text(file: IO[bytes]) -> str:
@@ -106,6 +121,29 @@ def signals_kept() -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook
+
+
+def on_a_terminal(*words: object, code: int = 0) -> str:
+    """What a command writes to a terminal."""
+    own, its = pty.openpty()
+    output = io.BytesIO()
+
+    def read() -> None:
+        try:
+            while piece := os.read(own, 65536):
+                output.write(piece)
+        except OSError:  # its other end was closed
+            pass
+
+    reader = threading.Thread(target=read)
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "50"}
+    process = subprocess.Popen(command(*words), stdout=its, stderr=its, stdin=its, env=environment)
+    os.close(its)
+    reader.start()
+    assert process.wait(60) == code
+    reader.join(10)
+    os.close(own)
+    return output.getvalue().decode()
 
 
 def without_coverage() -> dict[str, str]:

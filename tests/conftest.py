@@ -12,9 +12,11 @@ from certificates import Authority, Certificate, has_openssl
 from ci import examples, missing
 from commandline import Cli, as_process, in_process, signals_kept
 from hypothesis import settings
+from redisclient import load_into
 
 import vendored_sources
-from aibench_fast.server import ports
+from aibench_fast.models.load import Backend, ModelSpec
+from aibench_fast.server import EmbeddedServer, ports
 
 settings.register_profile("examples", max_examples=examples(100), deadline=None)
 settings.load_profile("examples")
@@ -80,6 +82,14 @@ def taken_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         found, find = iter([port]), ports.free_port
         monkeypatch.setattr(ports, "free_port", lambda: next(found, None) or find())
         yield port
+
+
+@pytest.fixture(scope="module")
+def null_server() -> Iterator[EmbeddedServer]:
+    """A server whose model `null` answers at once."""
+    with EmbeddedServer(password=None) as server:
+        load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
+        yield server
 
 
 @pytest.fixture(scope="session")

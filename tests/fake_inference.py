@@ -157,6 +157,11 @@ class FakeInference(LoopThread):
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of a run against it."""
+        return {"url": self.url, "model": "m"}
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         inferences = 0

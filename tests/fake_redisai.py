@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from loopthread import LoopThread
 
+from aibench_fast import ServerAddress
+
 OK = b"+OK\r\n"
 OUTPUT_BYTES = 4004
 
@@ -96,6 +98,15 @@ class FakeRedisAI(LoopThread):
             self._serve, self.host, self.port, limit=1 << 20, ssl=self.tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
+
+    @property
+    def address(self) -> ServerAddress:
+        return ServerAddress(self.host, self.port)
+
+    @property
+    def settings(self) -> dict[str, ServerAddress]:
+        """Those of a run against it."""
+        return {"address": self.address}
 
     def behaviour(self, command: str) -> Behaviour:
         """What a command answers now."""

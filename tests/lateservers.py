@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from fake_inference import OUTPUT_BYTES, Asked, FakeInference, binary_reply, json_reply, output
 from fake_redisai import OK, FakeRedisAI
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import Result, RunConfig, run
 from aibench_fast.results.events import Event
 
 PROTOCOLS = ("redisai", "binary", "json")
@@ -28,7 +28,7 @@ def run_late(
             return asyncio.sleep(delay_s(number), OK)
 
         with FakeRedisAI(AI_MODELRUN=behave) as redisai:
-            address = ServerAddress("127.0.0.1", redisai.port)
+            address = redisai.address
             return _run(observe, address=address, **settings)
     zeros = {"outputs": [{**output(), "data": [0.0] * (OUTPUT_BYTES // 4)}]}
     answer = binary_reply() if protocol == "binary" else json_reply(zeros)

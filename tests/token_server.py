@@ -11,6 +11,7 @@ from typing import Any
 
 from rawserver import Listening, read_request
 
+CHAT = "/v1/chat/completions"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 Piece = bytes | float
@@ -70,6 +71,11 @@ class TokenServer(Listening):
         self.ending_at: dict[int, float] = {}
         self._lock = threading.Lock()
         super().__init__(tls)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Those of a run against it."""
+        return {"url": self.address + CHAT, "model": "m"}
 
     @property
     def asked(self) -> list[dict[str, Any]]:

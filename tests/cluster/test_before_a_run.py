@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI, array, bulk
+from smallruns import against
 from test_cluster import SHAPE, keys, load_null, over
 
-from aibench_fast import ConfigError, RunConfig, ServerAddress, ServerError, run
+from aibench_fast import ConfigError, ServerAddress, ServerError
 from aibench_fast.models.load import Backend, ModelSpec, load_model, stored_model
 from aibench_fast.protocols.redisai.cluster import Shard, key_slot, read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -130,12 +131,7 @@ def test_a_slot_that_moved_since_the_cluster_was_read_is_followed(named: str) ->
         state = bulk(b"cluster_state:ok\r\n")
         old.behave("CLUSTER", lambda words, _: state if words[1] == b"INFO" else slots)
         new.behave("ASKING", lambda *_: OK)
-        result = run(
-            RunConfig(
-                file=None, shape=SHAPE, model="m", address=ServerAddress("127.0.0.1", old.port),
-                cluster_mode=True, max_queries=20,
-            )
-        )  # fmt: skip
+        result = against(old, shape=SHAPE, model="m", cluster_mode=True, max_queries=20)
         assert new.counts["AI.MODELRUN"] == 20 + 1
         assert new.counts["DEL"] == 1
     assert (result.failures, result.successes) == ({}, 20)
@@ -151,12 +147,7 @@ def test_redirects_in_a_circle_end_the_trial_in_one_line() -> None:
         state = bulk(b"cluster_state:ok\r\n")
         fake.behave("CLUSTER", lambda words, _: state if words[1] == b"INFO" else slots)
         with pytest.raises(ServerError, match=r"from one to the other.*do they agree on who has"):
-            run(
-                RunConfig(
-                    file=None, shape=SHAPE, model="m", cluster_mode=True, max_queries=20,
-                    address=ServerAddress("127.0.0.1", fake.port),
-                )
-            )  # fmt: skip
+            against(fake, shape=SHAPE, model="m", cluster_mode=True, max_queries=20)
 
 
 @pytest.mark.parametrize("coverage", ["yes", "no"])

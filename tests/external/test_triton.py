@@ -77,9 +77,8 @@ def test_what_triton_counted_agrees_with_what_was_sent(
 ) -> None:
     done = cli(
         "run", "--url", server.url, "--model", "null", "--workers", 3, "--max-queries", 200,
-        "--shape", "224,224,3", "--burn-in", 10, "--quiet", "--json-out-file", "r.json",
+        "--shape", "224,224,3", "--burn-in", 10, "--quiet", "--json-out-file", "r.json", code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "A mean request's " in done.stdout
     told = json.loads((tmp_path / "r.json").read_text())
     counted = told["ServerPeriods"]["overall"]
@@ -105,9 +104,8 @@ def test_triton_says_what_is_wrong(cli: Cli, server: TritonServer) -> None:
 def test_a_run_starts_its_own_and_ends_it(cli: Cli, protocol: str) -> None:
     done = cli(
         "run", "--embedded", "triton", "--protocol", protocol, "--model", "null",
-        "--max-queries", 20, "--workers", 2,
+        "--max-queries", 20, "--workers", 2, code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "Run complete after 20 inferences" in done.stdout
     assert "Server: triton " in done.stdout
     assert "serving mobilenet_v1_100_224_cpu, null\n" in done.stderr
@@ -127,8 +125,7 @@ def test_embedded_servers_are_there_while_they_are_measured_alone(
         '[[server]]\nname = "triton"\nembedded = "triton"\n'
         '[[server]]\nname = "triton-grpc"\nembedded = "triton"\nprotocol = "grpc"\n'
     )
-    done = cli("sweep", "--grid", "grid.toml")
-    assert done.returncode == 0, done.stderr
+    done = cli("sweep", "--grid", "grid.toml", code=0)
     for pid in (int(line.split("pid ")[1].split(";")[0]) for line in done.stderr.splitlines()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -42,11 +42,10 @@ def answered(result: Result) -> int:
 
 def test_several_addresses(cli: Cli, server: TritonServer, tmp_path: Path) -> None:
     other = server.grpc_url.replace("127.0.0.1", "localhost")
-    done = cli(
+    cli(
         "run", "--url", server.grpc_url, "--url", other, "--model", "null", "--workers", 2,
-        "--pipeline", 3, "--max-queries", QUERIES, "--quiet", "--json-out-file", "r.json",
+        "--pipeline", 3, "--max-queries", QUERIES, "--quiet", "--json-out-file", "r.json", code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     servers = json.loads((tmp_path / "r.json").read_text())["Servers"]
     assert [one["Address"] for one in servers] == [server.grpc_url, other]
     assert sum(one["Requests"] for one in servers) == QUERIES
@@ -80,25 +79,22 @@ def test_a_search_a_sweep_and_a_self_check(
     cli: Cli, server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = ("--url", server.grpc_url, "--model", "null", "--quiet")
-    done = cli(
+    cli(
         "search", *where, "--slo", "p50=10s", "--over", "workers", "--to", 2,
-        "--duration", "200ms", "--burn-in", 0, "--results-dir", "searched",
+        "--duration", "200ms", "--burn-in", 0, "--results-dir", "searched", code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "searched/search.json").read_text())["Search"]["Found"] == 2
     (tmp_path / "grid.toml").write_text(
         'model = "null"\nworkers = [1, 2]\nmax-queries = 20\nburn-in = 2\n'
         f'[[server]]\nname = "http"\nurl = "{server.url}"\n'
         f'[[server]]\nname = "grpc"\nurl = "{server.grpc_url}"\n'
     )
-    done = cli("sweep", "--grid", "grid.toml", "--results-dir", "swept", "--quiet")
-    assert done.returncode == 0, done.stderr
+    cli("sweep", "--grid", "grid.toml", "--results-dir", "swept", "--quiet", code=0)
     swept = [json.loads(path.read_text()) for path in (tmp_path / "swept").glob("*.json")]
     assert sorted(one["ServerName"] for one in swept) == ["grpc", "grpc", "http", "http"]
     for name in ("BURN_IN_S", "CEILING_S", "SCHEDULED_S"):
         monkeypatch.setattr(selfcheck, name, 0.2)
-    done = cli("selfcheck", "--url", server.grpc_url)
-    assert done.returncode == 0, done.stderr
+    done = cli("selfcheck", "--url", server.grpc_url, code=0)
     assert f"against the model null of {server.grpc_url}" in done.stdout
 
 

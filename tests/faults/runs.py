@@ -5,7 +5,7 @@ from collections.abc import Callable
 import conservation
 from fake_redisai import FakeRedisAI
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import Result, RunConfig, run
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.results.events import Event, IntervalLatencies, Started
 from aibench_fast.results.histogram import LatencyHistogram
@@ -40,4 +40,4 @@ def conserved(at_start: Callable[[], object] = lambda: None, **settings: object)
 
 def redisai(server: FakeRedisAI) -> dict[str, object]:
     """Where it is."""
-    return {"address": ServerAddress("127.0.0.1", server.port)}
+    return {"address": server.address}

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import conservation
 import pytest
 from certificates import Certificate
 from fake_grpc import FakeGrpc, echo_as_it_is_read
@@ -27,18 +26,8 @@ from faultproxy import (
     http_end,
     resp_end,
 )
-from faults.drawn import (
-    A_FAULT_S,
-    AMOUNTS,
-    BUSY_MACHINE_S,
-    CONNECT_TIMEOUT_S,
-    RECONNECT_FOR_S,
-    REPLY_TIMEOUT_S,
-    due,
-    fault,
-    schedules,
-)
-from faults.runs import observed
+from faults import drawn
+from faults.drawn import AMOUNTS, DRAWN, fault, run_through, schedules
 from http2frames import WINDOW_BYTES_MAX, Code
 from http2proxy import (
     FRAME_CHANGING,
@@ -47,13 +36,11 @@ from http2proxy import (
     FRAME_LOSING,
     Http2FaultProxy,
 )
-from hypothesis import event as count_event
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast import RunConfig, ServerAddress
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.load.profile import parse_profile
 from aibench_fast.protocols.tls import TlsSettings
 
 RATE_PER_S = 300.0
@@ -136,28 +123,17 @@ class EchoGrpc(FakeGrpc):
 
 
 @dataclass(frozen=True)
-class Load:
-    """What is asked for while the faults happen."""
+class Load(drawn.Load):
+    """What is asked for of a model."""
 
     protocol: str = "resp"
-    shape: str = "closed"
-    servers: int = 1
-    workers: int = 1
-    requests: int = 30
-    burn_in: int = 0
     pipeline: int = 1
     is_mix: bool = False
-    stops: bool = False
-    sheds: bool = False
     window_bytes: int = WINDOW_BYTES_MAX
     """Of a server over HTTP/2, for each request."""
     is_stream: bool = False
     """Whether the requests of a connection are messages of one call over HTTP/2."""
     by_tls: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.shape != "closed"
 
     @property
     def is_greeted(self) -> bool:
@@ -171,23 +147,20 @@ class Load:
 
 
 def loads(*protocols: str, by_tls: bool = False) -> st.SearchStrategy[Load]:
-    drawn = st.builds(
+    loads = st.builds(
         Load,
+        **DRAWN,
         protocol=st.sampled_from(protocols),
         shape=st.sampled_from(["closed", "even", "poisson", "profile"]),
-        servers=st.sampled_from([1, 1, 2]),
         workers=st.integers(1, 4),
         requests=st.integers(10, 40),
-        burn_in=st.sampled_from([0, 5]),
         pipeline=st.sampled_from([1, 3]),
         is_mix=st.booleans(),
-        stops=st.sampled_from([False, False, False, True]),
-        sheds=st.booleans(),
         window_bytes=st.sampled_from([WINDOW_BYTES_MAX, 20, 70]),
         is_stream=st.booleans(),
         by_tls=st.just(by_tls),
     )
-    return drawn.map(_possible)
+    return loads.map(_possible)
 
 
 def _possible(load: Load) -> Load:
@@ -196,9 +169,7 @@ def _possible(load: Load) -> Load:
         load = replace(load, is_stream=False)
     if load.is_open or load.protocol == "http":
         load = replace(load, pipeline=1)
-    if load.is_open:
-        load = replace(load, burn_in=0)
-    return load if load.is_open else replace(load, sheds=False)
+    return load.possible()
 
 
 FRAME_AMOUNTS = {
@@ -247,27 +218,11 @@ def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
         tensors = (InputTensor(None, (VALUES,), "FLOAT", "x"),)
         kinds = (RequestKind("m", tensors, weight=3.0), RequestKind("m", tensors, batch_size=2))
         asked = {"file": None, "mix": kinds}
-    when: dict[str, object] = {"max_queries": load.requests, "burn_in": load.burn_in}
-    if load.shape == "profile":
-        when = {"profile": parse_profile("100/s for 50ms, 100/s to 400/s over 80ms")}
-    elif load.is_open:
-        seconds = load.requests / RATE_PER_S
-        when = {"limit_rps": RATE_PER_S, "arrivals": load.shape, "duration_s": seconds}
-    if load.sheds:
-        when |= {"max_lag_s": 0.02, "on_lag": "shed"}
+    usual = load.settings(RATE_PER_S, "100/s for 50ms, 100/s to 400/s over 80ms")
+    if load.is_greeted:
+        usual["connect_timeout_s"] = GREETING_S
     return RunConfig(
-        **where, **asked, **when,  # type: ignore[arg-type]
-        model="m",
-        workers=load.workers,
-        threads=min(2, load.workers),
-        pipeline=load.pipeline,
-        stream=load.is_stream,
-        on_disconnect="stop" if load.stops else "reconnect",
-        reply_timeout_s=REPLY_TIMEOUT_S,
-        connect_timeout_s=GREETING_S if load.is_greeted else CONNECT_TIMEOUT_S,
-        reconnect_for_s=RECONNECT_FOR_S,
-        reporting_period_s=0.02,
-        interval_latencies=True,
+        **where, **asked, **usual, model="m", pipeline=load.pipeline, stream=load.is_stream  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -352,19 +307,10 @@ def check(
             for server, of_server in zip(servers, (faults, others_faults), strict=False)
         ]
         config = config_of(load, [proxy.port for proxy in proxies], folder)
-        result, intervals = observed(config, lambda: [proxy.arm() for proxy in proxies])
-        for proxy in proxies:
-            proxy.disarm()
+        result, done, failed = run_through(proxies, load, config)
     trials = load.servers * (2 if load.is_mix else 1)
     asked = sum(server.inferences for server in servers) - trials
-    done = [fault for proxy in proxies for fault in proxy.done]
     happened = {fault.kind for fault in done}
-    failed = {*result.failures, *result.counts.burn_in_failures}
-    for kind in sorted(happened | failed):
-        count_event(kind)
-
-    assert conservation.broken(result, intervals) == []
-    assert result.duration_s < 0.3 + (len(done) + 1) * A_FAULT_S + BUSY_MACHINE_S
     counts = result.counts.all_requests
     changing, delaying = {*CHANGING, *FRAME_CHANGING}, {*DELAYING, *FRAME_DELAYING}
     changed = {fault.direction for fault in done if fault.kind in changing}
@@ -377,8 +323,6 @@ def check(
         assert counts.succeeded <= asked <= counts.sent + result.connections.resent
     if happened <= delaying and not failed & {"client_timeout", "connection_lost"}:
         assert asked == counts.sent
-    if load.is_open and not load.stops and "connect" not in failed:
-        assert due(config) == counts.sent + result.shed + result.schedule.unsent
     graceful = sum(one.kind in FRAME_GRACEFUL for one in done)
     if happened <= delaying | {*FRAME_GRACEFUL} and graceful <= RESENDS_MAX:
         assert failed <= {"client_timeout", "connection_lost"}  # a pause may be long enough for it

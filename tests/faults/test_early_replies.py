@@ -2,17 +2,18 @@
 
 import gzip
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import smallruns
 from certificates import Authority, Certificate
 from commandline import Cli
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output, reply
 from fake_redisai import TOO_LARGE as BULK_TOO_LARGE
 from fake_redisai import FakeRedisAI
 
-from aibench_fast import Result, RunConfig, ServerError, run
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast import ServerError
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.tls import TlsSettings
 
@@ -44,11 +45,7 @@ def one_tensor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def against(fake: FakeInference, **settings: object) -> Result:
-    usual: dict[str, object] = {"file": None, "url": fake.url, "model": "m", "max_queries": 8,
-        "reply_timeout_s": 10,
-    }  # fmt: skip
-    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+against = partial(smallruns.against, max_queries=8, reply_timeout_s=10)
 
 
 def from_third(answer: bytes) -> Callable[[int], bytes | None]:
@@ -127,12 +124,7 @@ def test_a_server_that_only_cuts_a_large_request_lost_the_connection(one_tensor:
     assert (result.successes, list(result.failures)) == (2, ["connection_lost"])
 
 
-def to_redis(fake: FakeRedisAI, **settings: object) -> Result:
-    usual = {
-        "file": None, "model": "m", "shape": LARGE, "max_queries": 12,
-        "address": ServerAddress("127.0.0.1", fake.port),
-    }  # fmt: skip
-    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+to_redis = partial(smallruns.against, model="m", shape=LARGE, max_queries=12)
 
 
 def test_an_early_error_of_redis_is_that_error(one_tensor: Path) -> None:

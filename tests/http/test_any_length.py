@@ -2,15 +2,18 @@
 
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import smallruns
 from commandline import Cli
 from fake_inference import Asked, Behaviour, FakeInference, binary_reply, json_reply, output, reply
+from smallruns import config_of
 
-from aibench_fast import Result, RunConfig, ServerError, run
+from aibench_fast import ServerError, run
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.results.events import Sample
 
@@ -35,9 +38,7 @@ def boxes(count: int, encoding: Encoding) -> bytes:
     return json_reply({"outputs": [{**told, "data": found.tolist()}]})
 
 
-def against(server: FakeInference, **settings: object) -> Result:
-    usual: dict[str, object] = {"file": None, "url": server.url, "model": "m", "max_queries": 20}
-    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+against = partial(smallruns.against, max_queries=20)
 
 
 @BOTH
@@ -66,10 +67,7 @@ def test_a_sample_is_as_long_as_its_reply(encoding: Encoding) -> None:
         found.extend([event.output] if isinstance(event, Sample) else [])
 
     with FakeInference(infer=lambda *_: next(answers), model=detector()) as server:
-        config = RunConfig(
-            file=None, url=server.url, model="m", duration_s=0.3, encoding=encoding,
-            sample_responses=True,
-        )  # fmt: skip
+        config = config_of(server, duration_s=0.3, encoding=encoding, sample_responses=True)
         assert run(config, observe).failures == {}
     assert found[0] == np.arange(50 * ROW, dtype="<f4").tobytes()
 

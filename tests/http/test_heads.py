@@ -2,22 +2,21 @@
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+import smallruns
 from commandline import Cli
 from fake_inference import Asked, FakeInference, json_reply, output
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibench_fast import ConfigError, Result, RunConfig, run
+from aibench_fast import ConfigError
 from aibench_fast.protocols.address import http_address
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
 
-
-def against(server: FakeInference, **settings: object) -> Result:
-    usual: dict[str, object] = {"file": None, "url": server.url, "model": "m", "max_queries": 3}
-    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+against = partial(smallruns.against, max_queries=3)
 
 
 def in_json(asked: Asked, number: int) -> bytes:

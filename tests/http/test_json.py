@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import smallruns
 from commandline import Cli
 from echomodels import NUMPY_TYPES
 from fake_inference import Asked, Behaviour, FakeInference, binary_reply, json_reply, output, reply
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibench_fast import ConfigError, Result, RunConfig, ServerError, run
+from aibench_fast import ConfigError, RunConfig, ServerError, run
 from aibench_fast._core import JsonTensors, Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.encoding import Encoding
@@ -40,12 +42,7 @@ def refusing_binary(asked: Asked, number: int) -> bytes:
     return zeros(asked, number)
 
 
-def against(server: FakeInference, **settings: object) -> Result:
-    usual: dict[str, object] = {
-        "file": None, "url": server.url, "model": "m", "max_queries": 20,
-        "encoding": Encoding.JSON,
-    }  # fmt: skip
-    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+against = partial(smallruns.against, max_queries=20, encoding=Encoding.JSON)
 
 
 def values(asked: Asked, place: int = 0) -> "npt.NDArray[np.float32]":

@@ -17,8 +17,8 @@ from fake_inference import (
     output,
     reply,
 )
+from smallruns import against
 
-from aibench_fast import RunConfig, run
 from aibench_fast.load.kinds import InputTensor
 from aibench_fast.protocols import sharedmemory
 from aibench_fast.protocols.openinference.settings import SharedMemory
@@ -134,12 +134,10 @@ def test_strings_are_placed_by_their_lengths(tmp_path: Path, batch_size: int) ->
         "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 1001]}],
     }  # fmt: skip
     with FakeInference(paths=paths, model=model, infer=infer) as server:
-        result = run(
-            RunConfig(
-                file=None, url=server.url, model="m", shared_memory=SharedMemory.INPUTS,
-                inputs=(InputTensor(tmp_path / "lines.txt", (1,), "BYTES", "TEXT"),),
-                batch_size=batch_size, max_queries=10 * batch_size,
-            )
+        result = against(
+            server, shared_memory=SharedMemory.INPUTS,
+            inputs=(InputTensor(tmp_path / "lines.txt", (1,), "BYTES", "TEXT"),),
+            batch_size=batch_size, max_queries=10 * batch_size,
         )  # fmt: skip
         lengths = {len(asked.body) for asked in server.asked}
     assert (result.successes, len(lengths), paths.files) == (10, 1, {})

@@ -2,13 +2,15 @@
 
 import itertools
 import json
+from functools import partial
 from typing import Any
 
 import pytest
+import smallruns
 from commandline import Cli
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output, reply
 
-from aibench_fast import Result, RunConfig, ServerError, run
+from aibench_fast import ServerError
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.encoding import Encoding
 
@@ -17,13 +19,7 @@ NOT_IMPLEMENTED = json_reply({"error": "unimplemented"}, "501 Not Implemented")
 INFER = "/v2/models/m/infer"
 
 
-def against(server: FakeInference, **settings: object) -> Result:
-    usual: dict[str, object] = {
-        "file": None, "url": server.url, "model": "m", "max_queries": 5,
-        "inputs": (InputTensor(None, (4,), "FLOAT", "x"),),
-    }  # fmt: skip
-    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
-
+against = partial(smallruns.against, max_queries=5, inputs=(InputTensor(None, (4,), "FLOAT", "x"),))
 
 SPARSE: dict[str, tuple[dict[str, Any] | None, dict[str, bytes]]] = {
     "no inputs and outputs": ({"name": "m", "platform": "", "inputs": [], "outputs": []}, {}),

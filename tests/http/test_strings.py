@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import smallruns
 from commandline import Cli
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output, reply
 
-from aibench_fast import ConfigError, Result, RunConfig, run
+from aibench_fast import ConfigError, RunConfig, run
 from aibench_fast._core import Tensors
 from aibench_fast.load.kinds import InputTensor
 from aibench_fast.protocols.encoding import Encoding
@@ -36,9 +38,7 @@ def answer(asked: Asked, number: int) -> bytes:
     return json_reply({"model_name": "m", "outputs": [{**output(), "data": [0.0] * 1001}]})
 
 
-def against(server: FakeInference, **settings: object) -> Result:
-    usual = {"file": None, "url": server.url, "model": "m", "max_queries": 20}
-    return run(RunConfig(**(usual | settings)))  # type: ignore[arg-type]
+against = partial(smallruns.against, max_queries=20)
 
 
 def sent(asked: Asked, place: int = 0) -> list[bytes]:
@@ -164,8 +164,7 @@ def test_generated_ones_are_words_of_the_seed(cli: Cli, tmp_path: Path) -> None:
     with FakeInference(infer=answer, model=text_model()) as server:
         words = ("run", "--url", server.url, "--model", "m", "--max-queries", 200, "--quiet")
         for seed in (1, 1, 2):
-            done = cli(*words, "--seed", seed, "--json-out-file", "r.json")
-            assert done.returncode == 0, done.stderr
+            done = cli(*words, "--seed", seed, "--json-out-file", "r.json", code=0)
         runs = [[sent(one)[0] for one in server.asked[n + 1 : n + 201]] for n in (0, 201, 402)]
     told = json.loads((tmp_path / "r.json").read_text())
     assert runs[0] == runs[1] != runs[2]

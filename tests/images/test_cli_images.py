@@ -1,7 +1,6 @@
 """The commands `prepare` and `show` as they are typed."""
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commandline import Cli, command
+from commandline import Cli, command, on_a_terminal
 from pictures import encode, noise
 from PIL import Image
 
@@ -37,31 +36,16 @@ def test_prepare_takes_the_negative_scale_as_a_value(
 
 
 def test_prepare_shows_count_and_rate_on_a_terminal(photographs: Path, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    arguments = ("prepare", "--input", photographs, "--output", tmp_path / "t.out", "--limit", 50)
-    process = subprocess.Popen(
-        command(*arguments),
-        stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"},
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 65536):
-            shown += part
-    except OSError:  # the other end is closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait(60) == 0
-    assert b"50/50" in shown
-    assert b"tensors/s" in shown
+    output = tmp_path / "t.out"
+    shown = on_a_terminal("prepare", "--input", photographs, "--output", output, "--limit", 50)
+    assert "50/50" in shown
+    assert "tensors/s" in shown
 
 
 def test_prepare_lists_what_it_skipped(cli: Cli, photographs: Path, tmp_path: Path) -> None:
     (photographs / "a.txt").write_bytes(b"no photograph")
     arguments = ("prepare", "--input", photographs, "--output", tmp_path / "t.out")
-    skipped = cli(*arguments, "--on-error", "skip")
-    assert skipped.returncode == 0
+    skipped = cli(*arguments, "--on-error", "skip", code=0)
     assert skipped.stderr.startswith("skipped a.txt: is not an image of a supported kind")
     assert "5 tensors from 5 photographs" in skipped.stdout
 
@@ -88,8 +72,7 @@ def test_prepare_names_the_bad_file_in_one_line(
     folder = tmp_path / "in"
     folder.mkdir()
     make(folder)  # type: ignore[operator]
-    done = cli("prepare", "--input", folder, "--output", tmp_path / "t.out")
-    assert done.returncode == 2
+    done = cli("prepare", "--input", folder, "--output", tmp_path / "t.out", code=2)
     assert done.stderr.startswith("aibench-fast: ")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

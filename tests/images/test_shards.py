@@ -14,7 +14,7 @@ from fake_redisai import META, OK, OUTPUT_BYTES, FakeRedisAI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import Result, RunConfig, run
 from aibench_fast._core import Tensors
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors import tensorfile
@@ -37,7 +37,7 @@ def write_shards(whole: Path, tensor_bytes: int, counts: Sequence[int]) -> bytes
 
 
 def run_shards(server: FakeRedisAI, file: Path, shape: int, **settings: object) -> Result:
-    address = ServerAddress("127.0.0.1", server.port)
+    address = server.address
     return run(RunConfig(file=file, shape=(shape,), dtype="FLOAT", address=address, **settings))  # type: ignore[arg-type]
 
 

@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 
 def load(server: KnownRedisAI, spec: ModelSpec) -> None:
-    address = ServerAddress("127.0.0.1", server.port)
+    address = server.address
     load_into(address, spec)
 
 

@@ -34,7 +34,7 @@ def checked(
     ]  # fmt: skip
 
 
-def requests_of(command: list[object]) -> list[int]:
+def counts_of(command: list[object]) -> list[int]:
     """The counts of requests, successes and failures."""
     done = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, timeout=100, check=False
@@ -43,17 +43,21 @@ def requests_of(command: list[object]) -> list[int]:
     return [int(number) for number in done.stdout.split()[:3]]
 
 
+def check_run(checked: list[object], protocol: str, port: int, *how: int, most: int = 200) -> None:
+    """Run with so many requests, of which some fail; `how` is the pipeline and the kinds."""
+    words = [*checked, port, 4, 2, most, "-", 0, 0, *(how or (1, 1)), protocol]
+    requests, successes, failures = counts_of(words)
+    assert requests == most
+    assert successes > 0
+    assert failures > 0
+
+
 def test_a_mix_over_resp_with_failures(checked: list[object]) -> None:
     def behave(_: object, number: int) -> bytes | None:
         return {0: None, 1: b"-ERR no\r\n", 2: b"garbage\r\n"}.get(number % 20, OK)
 
     with FakeRedisAI(AI_MODELRUN=behave) as server:
-        requests, successes, failures = requests_of(
-            [*checked, server.port, 4, 2, 200, "-", 0, 0, 3, 3, "resp"]
-        )
-    assert requests == 200
-    assert successes > 0
-    assert failures > 0
+        check_run(checked, "resp", server.port, 3, 3)
 
 
 def test_a_run_over_http_with_failures(checked: list[object]) -> None:
@@ -62,34 +66,19 @@ def test_a_run_over_http_with_failures(checked: list[object]) -> None:
         return replies.get(number % 20, binary_reply())
 
     with FakeInference(infer=behave) as server:
-        requests, successes, failures = requests_of(
-            [*checked, server.port, 4, 2, 200, "-", 0, 0, 1, 1, "http"]
-        )
-    assert requests == 200
-    assert successes > 0
-    assert failures > 0
+        check_run(checked, "http", server.port)
 
 
 @pytest.mark.parametrize("streams", [1, 4])
 def test_a_run_over_grpc_with_failures(checked: list[object], streams: int) -> None:
     with FakeGrpc(grpcfaults.behave) as server:
-        requests, successes, failures = requests_of(
-            [*checked, server.port, 4, 2, 200, "-", 0, 0, streams, 1, "grpc"]
-        )
-    assert requests == 200
-    assert successes > 0
-    assert failures > 0
+        check_run(checked, "grpc", server.port, streams, 1)
 
 
 def test_tensors_survive_as_json(checked: list[object]) -> None:
-    assert requests_of(checked) == []
+    assert counts_of(checked) == []
 
 
 def test_streams_of_tokens_with_failures(checked: list[object]) -> None:
     with token_server(tokenfaults.behave) as server:
-        requests, successes, failures = requests_of(
-            [*checked, server.port, 4, 2, 100, "-", 0, 0, 1, 1, "tokens"]
-        )
-    assert requests == 100
-    assert successes > 0
-    assert failures > 0
+        check_run(checked, "tokens", server.port, most=100)

@@ -64,8 +64,7 @@ def test_noise_is_neither_better_nor_the_same(cli: Cli, tmp_path: Path) -> None:
 
 def test_too_few_runs_are_no_verdict(cli: Cli, tmp_path: Path) -> None:
     a, b = runs(tmp_path / "a", 100, 20, count=2), runs(tmp_path / "b", 50, 40, count=5)
-    done = cli("compare", a, b)
-    assert done.returncode == 0
+    done = cli("compare", a, b, code=0)
     assert done.stdout.count("too few runs") == 5
     assert "[" not in done.stdout.partition("runs:")[2]
     assert "fewer than 3 runs" in done.stderr
@@ -112,8 +111,7 @@ def test_unlike_set_ups_are_refused_with_what_differs(
     done = cli("compare", a, b)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert words in done.stderr
-    forced = cli("compare", a, b, "--force")
-    assert forced.returncode == 0
+    forced = cli("compare", a, b, "--force", code=0)
     assert "Different set-ups, compared anyway:" in forced.stdout
 
 
@@ -125,8 +123,7 @@ def test_facts_of_host_model_and_data_have_to_be_alike(cli: Cli, tmp_path: Path,
     for folder, value in ((a, "one"), (b, "other")):
         for path in folder.iterdir():
             path.write_text(json.dumps(json.loads(path.read_text()) | {"Facts": {fact: value}}))
-    done = cli("compare", a, b)
-    assert done.returncode == 2
+    done = cli("compare", a, b, code=2)
     assert f"{fact}: one in A, other in B" in done.stderr
 
 
@@ -145,16 +142,14 @@ def test_a_fact_that_one_side_does_not_tell_is_named(cli: Cli, tmp_path: Path) -
     for path in b.iterdir():
         document = json.loads(path.read_text()) | {"Facts": {"ModelDigest": "12ab"}}
         path.write_text(json.dumps(document))
-    done = cli("compare", a, b)
-    assert done.returncode == 0
+    done = cli("compare", a, b, code=0)
     assert "Set-ups that may differ:\n  ModelDigest: unknown in A, 12ab in B" in done.stdout
 
 
 def test_runs_of_different_tensors_are_not_alike(cli: Cli, tmp_path: Path) -> None:
     a = save_ours(tmp_path / "a")
     b = save_ours(tmp_path / "b", shape=(16,), dtype="INT8", data_file=None, data_seed=1)
-    done = cli("compare", a, b)
-    assert done.returncode == 2
+    done = cli("compare", a, b, code=2)
     assert "tensor: 224 x 224 x 3 FLOAT in A, 16 INT8 in B" in done.stderr
 
 
@@ -179,8 +174,7 @@ def test_how_requests_were_due_has_to_be_alike(
 ) -> None:
     save_ours(tmp_path / "a", arrivals=schedule())
     save_ours(tmp_path / "b", arrivals=b, shed=7, unsent=2)
-    done = cli("compare", "a", "b")
-    assert done.returncode == 2
+    done = cli("compare", "a", "b", code=2)
     assert words in done.stderr
     assert "b/0.json has 9 due requests that were not sent, excluded from latencies" in done.stderr
 
@@ -241,8 +235,7 @@ def test_rounded_latencies_hold_the_true_ratio_too(p50_ms: float, deviation: flo
 
 
 def test_our_results_and_the_go_tools_are_not_alike(cli: Cli, tmp_path: Path) -> None:
-    done = cli("compare", runs(tmp_path / "a", 100, 20), save_ours(tmp_path / "b"))
-    assert done.returncode == 2
+    done = cli("compare", runs(tmp_path / "a", 100, 20), save_ours(tmp_path / "b"), code=2)
     assert "client: aibench in A, aibench-fast in B" in done.stderr
 
 

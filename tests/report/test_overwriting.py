@@ -105,8 +105,7 @@ def content(folder: Path) -> dict[Path, bytes]:
 def refused(cli: Cli, words: list[object], folder: Path) -> str:
     """What a refused command says; nothing is changed by it, and nothing started."""
     before = content(folder)
-    done = cli(*words)
-    assert done.returncode == 2, done.stderr
+    done = cli(*words, code=2)
     assert done.stderr.count("\n") == 1
     assert content(folder) == before
     return done.stderr
@@ -153,16 +152,14 @@ def test_a_folder_is_no_output(cli: Cli, inputs: Path, name: str) -> None:
 
 def test_a_report_may_be_among_the_results(cli: Cli, inputs: Path) -> None:
     for _ in range(2):
-        done = cli("report", "in/results", "--out", "in/results/report.html", "--quiet")
-        assert done.returncode == 0, done.stderr
+        cli("report", "in/results", "--out", "in/results/report.html", "--quiet", code=0)
 
 
 def test_results_of_one_name_are_series_of_their_own(cli: Cli, tmp_path: Path) -> None:
     for folder in ("before", "after"):
         (tmp_path / folder).mkdir()
         our_result().save(tmp_path / folder / "r.json")
-    done = cli("export", "before", "after", "--format", "openmetrics")
-    assert done.returncode == 0, done.stderr
+    done = cli("export", "before", "after", "--format", "openmetrics", code=0)
     for family in text_string_to_metric_families(done.stdout):
         series = [tuple(sorted(sample.labels.items())) for sample in family.samples]
         assert len(series) == len(set(series)) > 0

@@ -43,8 +43,7 @@ def test_runs_that_are_over_in_a_period_are_not_drawn_over_time(cli: Cli, tmp_pa
 
 def test_the_results_of_one_named_server_have_a_report(cli: Cli, tmp_path: Path) -> None:
     our_result(name="triton").save(tmp_path / "r.json")
-    done = cli("report", "r.json", "--png", "plots")
-    assert done.returncode == 0, done.stderr
+    cli("report", "r.json", "--png", "plots", code=0)
     assert (tmp_path / "plots" / "servers-throughput.png").exists()
 
 
@@ -72,8 +71,7 @@ def test_doubts_of_one_kind_are_one_line(cli: Cli, tmp_path: Path) -> None:
 
 def test_pictures_are_the_same_plots(cli: Cli, tmp_path: Path) -> None:
     sweep(tmp_path / "results")
-    done = cli("report", "results", "--png", "plots")
-    assert done.returncode == 0
+    cli("report", "results", "--png", "plots", code=0)
     written = sorted(path.name for path in (tmp_path / "plots").iterdir())
     assert written == [
         "heatmap-auto-batching.png",

@@ -12,8 +12,8 @@ from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
 from redisclient import load_into
 from resultfiles import go_document, latencies, our_result, result_name, write
+from smallruns import against
 
-from aibench_fast import RunConfig, run
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.report.content import facts
@@ -126,8 +126,7 @@ def test_each_broken_file_is_named_and_the_others_are_tabulated(cli: Cli, go_res
     for name, (text, _) in BROKEN.items():
         (go_results / name).write_text(text, encoding="latin-1")
     (go_results / "RAW_redisai_cpu.txt").write_text("no result")
-    done = cli("tables", "--dir", go_results)
-    assert done.returncode == 0
+    done = cli("tables", "--dir", go_results, code=0)
     assert done.stdout == (GOLDEN / "tables.txt").read_text()
     lines = done.stderr.splitlines()
     assert len(lines) == len(BROKEN)
@@ -194,9 +193,7 @@ def test_a_thousand_results_cost_little_more_than_parsing_them(tmp_path: Path) -
 def test_the_schema_describes_what_a_run_saves(tensor_file: Path) -> None:
     with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
-        result = run(
-            RunConfig(file=tensor_file, address=server.address, model="null", max_queries=200)
-        )
+        result = against(server, tensor_file, model="null", max_queries=200)
     document = result.to_json()
     jsonschema.validate(document, SCHEMA)
     assert document.keys() <= SCHEMA["properties"].keys()
@@ -281,9 +278,8 @@ def test_a_run_without_a_success_tells_no_latency(cli: Cli, tmp_path: Path) -> N
     with FakeRedisAI(AI_MODELRUN=answer, AI_DAGRUN=answer) as server:
         done = cli(
             "run", "--port", server.port, "--shape", 16, "--max-queries", 20, "--burn-in", 0,
-            "--json-out-file", "r.json", "--reporting-period", "10ms",
+            "--json-out-file", "r.json", "--reporting-period", "10ms", code=1,
         )  # fmt: skip
-    assert done.returncode == 1, done.stderr
     (line,) = {line for line in done.stdout.splitlines() if line.startswith("\tmin:")}
     assert line.count("not known") == 8
     assert " 0.00" not in line

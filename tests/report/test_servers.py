@@ -116,8 +116,7 @@ def test_unlike_servers_are_not_taken_for_repetitions(cli: Cli, results: Path) -
 
 
 def test_one_server_is_compared_with_another_of_the_same_sweep(cli: Cli, results: Path) -> None:
-    done = cli("compare", results, results, "--server-a", "ours", "--server-b", "triton")
-    assert done.returncode == 0, done.stderr
+    done = cli("compare", results, results, "--server-a", "ours", "--server-b", "triton", code=0)
     assert f"A: {results}, server ours\nB: {results}, server triton\n" in done.stdout
     assert "server: ours in A, triton in B" in done.stdout
     assert "4 workers, auto-batching 0, tensor batch 1 (runs: 2 in A, 2 in B)" in done.stdout

@@ -110,8 +110,7 @@ def test_more_runs_are_advised_where_few_tell_nothing(cli: Cli, tmp_path: Path) 
                 tmp_path / side, result_name("", (1, 0, 1), run),
                 go_document(1, 0, 1, rate, 1000 / rate),
             )  # fmt: skip
-    done = cli("compare", "a", "b")
-    assert done.returncode == 0
+    done = cli("compare", "a", "b", code=0)
     (line,) = done.stderr.splitlines()
     assert "make 5 runs on each side, or more" in line
     low, high = (float(word) for word in line.split("as wide as ")[1].split(":")[0].split(" to "))

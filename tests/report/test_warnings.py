@@ -12,8 +12,9 @@ import pytest
 from commandline import Cli
 from fake_redisai import OUTPUT_BYTES, FakeRedisAI, bulk
 from resultfiles import our_result
+from smallruns import against
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import Result, RunConfig, run
 from aibench_fast.load.doubts import doubts_of_figures, warnings
 from aibench_fast.load.serverprocesses import on_same_machine
 from aibench_fast.models.load import Backend, ModelSpec, load_model
@@ -26,11 +27,6 @@ TENSOR_BYTES = 602_112
 
 def kinds(result: Result) -> set[str]:
     return {one.kind for one in result.warnings}
-
-
-def measured(server: FakeRedisAI, file: Path, **settings: object) -> Result:
-    address = ServerAddress("127.0.0.1", server.port)
-    return run(RunConfig(file=file, address=address, **settings))  # type: ignore[arg-type]
 
 
 def answering(arguments: Sequence[bytes], number: int) -> bytes:
@@ -50,9 +46,9 @@ def answering(arguments: Sequence[bytes], number: int) -> bytes:
 
 def test_a_model_that_answers_all_inputs_alike(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        alike = measured(server, tensor_file, max_queries=1000, seed=3)
+        alike = against(server, tensor_file, max_queries=1000, seed=3)
     with FakeRedisAI(AI_TENSORGET=answering) as server:
-        different = measured(server, tensor_file, max_queries=1000)
+        different = against(server, tensor_file, max_queries=1000)
     assert "equal_outputs" in kinds(alike)
     assert "equal_outputs" not in kinds(different)
     assert "few_requests" not in kinds(alike) | kinds(different)
@@ -109,10 +105,10 @@ def test_equal_tensors_in_the_whole_file(tmp_path: Path) -> None:
     equal.write_bytes(3 * tensor)
     one_other.write_bytes(2 * tensor + os.urandom(TENSOR_BYTES))
     with FakeRedisAI() as server:
-        found = kinds(measured(server, equal))
+        found = kinds(against(server, equal))
         assert "equal_tensors" in found
         assert "equal_outputs" not in found  # for the tensors are no others
-        assert "equal_tensors" not in kinds(measured(server, one_other))
+        assert "equal_tensors" not in kinds(against(server, one_other))
 
 
 def test_few_requests_tell_no_p99(cli: Cli, tensor_file: Path, tmp_path: Path) -> None:
@@ -125,8 +121,7 @@ def test_few_requests_tell_no_p99(cli: Cli, tensor_file: Path, tmp_path: Path) -
     assert "Warning: 20 measured requests are too few for a p99: measure 100" in done.stdout
     saved = json.loads((tmp_path / "r.json").read_text())["Warnings"]
     assert "few_requests" in [one["Kind"] for one in saved]
-    report = cli("report", "r.json", "--out", "page.html")
-    assert report.returncode == 0
+    cli("report", "r.json", "--out", "page.html", code=0)
     page = (tmp_path / "page.html").read_text()
     assert "20 measured requests are too few for a p99" in page
     assert re.search(r"p99 at the highest throughput.{,80}not known", page, re.DOTALL)

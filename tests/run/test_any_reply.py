@@ -11,7 +11,7 @@ from fake_redisai import FakeRedisAI, array, bulk
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aibench_fast import Result, RunConfig, ServerAddress, ServerError, run
+from aibench_fast import Result, RunConfig, ServerError, run
 
 SHOWN = settings(
     max_examples=examples(30),
@@ -73,7 +73,7 @@ def answered(
     if then_close:  # or a reply that is never whole is waited for
         server.close_after = name
     try:
-        address = ServerAddress("127.0.0.1", server.port)
+        address = server.address
         return run(RunConfig(file=tensor_file, address=address, max_queries=3))
     except ServerError as error:
         return error

@@ -11,8 +11,9 @@ import pytest
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
 from resultfiles import changed, latencies
+from smallruns import against, config_of
 
-from aibench_fast import ConfigError, RunConfig, ServerAddress, run
+from aibench_fast import ConfigError, RunConfig, run
 from aibench_fast._core import timer_errors
 from aibench_fast.load.config import available_cores
 from aibench_fast.load.machine import CpuShares, CpuTimes, QuotaUse
@@ -292,9 +293,8 @@ def test_a_slow_server_is_what_limits_a_run(cli: Cli, tensor_file: Path, tmp_pat
     with FakeRedisAI(AI_MODELRUN=lambda *_: asyncio.sleep(0.05, OK)) as server:
         done = cli(
             "run", "--file", tensor_file, "--port", server.port, "--workers", 2,
-            "--max-queries", 20, "--limit-rps", 30, "--quiet", "--json-out-file", "r.json",
+            "--max-queries", 20, "--limit-rps", 30, "--quiet", "--json-out-file", "r.json", code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "schedule lag p50 " in done.stdout
     check = json.loads((tmp_path / "r.json").read_text())["ClientCheck"]
     # Others that take the cores meanwhile may hold up the client, or make any verdict unclear.
@@ -350,11 +350,9 @@ def test_an_automatic_burn_in_ends_when_the_server_is_warm(
         return OK
 
     with FakeRedisAI(AI_MODELRUN=warm_up) as server:
-        result = run(
-            RunConfig(
-                file=None, shape=(4,), address=ServerAddress("127.0.0.1", server.port), workers=4,
-                burn_in_until_steady=True, duration_s=0.7, limit_rps=limit_rps,
-            )
+        result = against(
+            server, shape=(4,), workers=4, burn_in_until_steady=True, duration_s=0.7,
+            limit_rps=limit_rps,
         )  # fmt: skip
     assert result.counts.burn_in_requests > 60
     assert result.successes > 50
@@ -373,12 +371,7 @@ def test_a_burn_in_that_never_gets_steady_is_warned_of(
         return OK
 
     with FakeRedisAI(AI_MODELRUN=slower_and_slower) as server:
-        result = run(
-            RunConfig(
-                file=tensor_file, address=ServerAddress("127.0.0.1", server.port),
-                burn_in_until_steady=True, duration_s=0.2,
-            )
-        )  # fmt: skip
+        result = against(server, tensor_file, burn_in_until_steady=True, duration_s=0.2)
     (warned,) = [one for one in result.warnings if one.kind == "unsteady"]
     assert "the warm-up never became steady: its last windows had" in warned.message
 
@@ -405,8 +398,7 @@ def short_selfcheck(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_selfcheck")
 def test_selfcheck_tells_the_ceiling_and_what_bounds_it(cli: Cli, tmp_path: Path) -> None:
-    done = cli("selfcheck", "--shape", 16, "--workers", 2, "--json-out-file", "s.json")
-    assert done.returncode == 0, done.stderr
+    done = cli("selfcheck", "--shape", 16, "--workers", 2, "--json-out-file", "s.json", code=0)
     begun = [line.split(":")[0] for line in done.stdout.splitlines()]
     assert begun[:7] == [
         "Machine", "Clock", "Timer", "Schedule", "Ceiling", "Client", "Limits",
@@ -429,9 +421,7 @@ def test_selfcheck_advises_on_a_quota(quota_cpus: float | None, expected: bool) 
         cpu_quota=quota_cpus, socket_limits={},
     )  # fmt: skip
     with FakeRedisAI() as server:
-        config = RunConfig(
-            file=None, shape=(4,), address=ServerAddress("127.0.0.1", server.port), max_queries=9
-        )
+        config = config_of(server, shape=(4,), max_queries=9)
         ceiling = changed(run(config), busiest_thread=0.95)
     advised = "\n".join(advice(machine, config, ceiling))
     assert ("a quota of 0.5 CPUs" in advised) == expected
@@ -440,7 +430,6 @@ def test_selfcheck_advises_on_a_quota(quota_cpus: float | None, expected: bool) 
 
 @pytest.mark.usefixtures("short_selfcheck")
 def test_selfcheck_says_what_to_change(cli: Cli) -> None:
-    done = cli("selfcheck", "--shape", "1024,1024,3", "--batch-size", 2)
-    assert done.returncode == 0, done.stderr
+    done = cli("selfcheck", "--shape", "1024,1024,3", "--batch-size", 2, code=0)
     assert "Change: net.ipv4.tcp_wmem allows" in done.stdout
     assert "a request has 25,165,824" in done.stdout

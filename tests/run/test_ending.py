@@ -22,11 +22,9 @@ import pytest
 from commandline import command
 from dask.distributed import LocalCluster
 from fake_redisai import FakeRedisAI
-from redisclient import load_into
 from resultfiles import our_result
 
 from aibench_fast.cli.ending import EXIT_INTERRUPTED
-from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.results.events import Observer, SoFar, ignore
 from aibench_fast.results.journal import Journal
 from aibench_fast.results.result import Result
@@ -49,13 +47,6 @@ class Case(NamedTuple):
     """Its moments are from the start of its process until then."""
     codes: frozenset[int] = frozenset({EXIT_INTERRUPTED})
     longest_s: float = 2.0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(password=None) as running:
-        load_into(running.address, ModelSpec(name="null", backend=Backend.NULL))
-        yield running
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -141,10 +132,10 @@ def started(words: list[object], folder: Path) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_signal_ends_a_command_at_any_moment(
-    server: EmbeddedServer, tmp_path: Path, name: str, request: pytest.FixtureRequest
+    null_server: EmbeddedServer, tmp_path: Path, name: str, request: pytest.FixtureRequest
 ) -> None:
     case = CASES[name]
-    given: dict[str, object] = {"PORT": server.port, "RESULT": GOLDEN / "ours_1.2.json"}
+    given: dict[str, object] = {"PORT": null_server.port, "RESULT": GOLDEN / "ours_1.2.json"}
     if "SLOW" in case.words:
         given["SLOW"] = request.getfixturevalue("slow_url")
     if "SCHEDULER" in case.words:

@@ -238,10 +238,8 @@ def test_a_sweep_tells_of_a_cell_that_cannot_be_run_before_its_first(
     assert "2 x --batch-size 1 is too few; use at least 4 --workers" in done.stderr
     assert not (tmp_path / "results").exists()
     # A batch size of the sweep's own is the most that is waited for.
-    done = cli(*usual, "--workers", 2, "--autobatching", 2, "--batch-size", 1)
-    assert done.returncode == 0, done.stderr
-    done = cli(*usual, "--workers", "4,8")
-    assert done.returncode == 0, done.stderr
+    cli(*usual, "--workers", 2, "--autobatching", 2, "--batch-size", 1, code=0)
+    cli(*usual, "--workers", "4,8", code=0)
     assert len([*(tmp_path / "results").glob("JSON_*")]) == 3
 
 
@@ -260,7 +258,6 @@ def test_loading_such_a_model_says_what_it_takes(cli: Cli, open_server: Embedded
         "model", "load", *where(open_server)[:-1], "other", "--backend", "NULL", "--batchsize", 8,
         "--minbatchsize", 4,
     )  # fmt: skip
-    done = cli(*usual)
-    assert done.returncode == 0, done.stderr
+    done = cli(*usual, code=0)
     assert "requests wait for 4 rows without a time limit" in done.stderr
     assert cli(*usual, "--minbatchtimeout", 20).stderr == ""

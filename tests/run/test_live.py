@@ -3,15 +3,11 @@
 import asyncio
 import dataclasses
 import io
-import os
-import pty
 import re
-import subprocess
-import threading
 from pathlib import Path
 
 import pytest
-from commandline import Cli, command
+from commandline import Cli, on_a_terminal
 from fake_redisai import OK, FakeRedisAI
 from resultfiles import latencies
 from rich.console import Console
@@ -208,29 +204,6 @@ def test_the_histogram_has_every_latency_in_one_row() -> None:
     assert [end for end, _, _ in rows] == sorted(end for end, _, _ in rows)
     assert sum(count for _, count, _ in histogram_rows(latencies(7.0))) == 1
     assert histogram_rows(latencies()) == []
-
-
-def on_a_terminal(*words: object, code: int = 0) -> str:
-    """What a command writes to a terminal."""
-    own, its = pty.openpty()
-    output = io.BytesIO()
-
-    def read() -> None:
-        try:
-            while piece := os.read(own, 65536):
-                output.write(piece)
-        except OSError:  # its other end was closed
-            pass
-
-    reader = threading.Thread(target=read)
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "50"}
-    process = subprocess.Popen(command(*words), stdout=its, stderr=its, stdin=its, env=environment)
-    os.close(its)
-    reader.start()
-    assert process.wait(60) == code
-    reader.join(10)
-    os.close(own)
-    return output.getvalue().decode()
 
 
 def test_on_a_terminal_it_is_drawn_a_few_times_a_second(tmp_path: Path) -> None:

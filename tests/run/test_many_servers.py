@@ -14,6 +14,7 @@ from commandline import Cli
 from conservation import broken
 from fake_inference import FakeInference
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, array, bulk
+from smallruns import against
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast.cli import build_parser
@@ -104,12 +105,10 @@ def test_one_that_comes_back_has_its_outage_and_the_others_none() -> None:
                 started.append(again.__enter__())
 
         started: list[FakeRedisAI] = []
-        config = RunConfig(
-            file=None, shape=(4,), address=ServerAddress("127.0.0.1", stays.port),
-            others=(ServerAddress("127.0.0.1", port),), workers=2, limit_rps=200.0, duration_s=2.0,
-            reporting_period_s=0.1,
+        result = against(
+            stays, observe=come_back, shape=(4,), others=(ServerAddress("127.0.0.1", port),),
+            workers=2, limit_rps=200.0, duration_s=2.0, reporting_period_s=0.1,
         )  # fmt: skip
-        result = run(config, come_back)
         for one in started:
             one.__exit__()
     (outage,) = result.connections.outages
@@ -203,8 +202,7 @@ def test_a_run_speaks_one_protocol() -> None:
 @pytest.mark.parametrize("command", ["sweep", "stats"])
 def test_a_command_for_one_server_takes_no_two(cli: Cli, command: str) -> None:
     needed = ["--shape", "4", "--workers", "1"] if command == "sweep" else []
-    done = cli(command, "--host", "a,b", *needed)
-    assert done.returncode == 2
+    done = cli(command, "--host", "a,b", *needed, code=2)
     assert "2 servers: this command is for one, name one" in done.stderr
 
 
@@ -246,11 +244,10 @@ def test_the_option_for_all_addresses(
         two = FakeRedisAI()
         two.host, two.port = "127.0.0.2", one.port
         with two:
-            done = cli(
+            cli(
                 "run", "--host", "many", "--port", one.port, "--all-addresses", "--shape", 4,
-                "--max-queries", 8, "--quiet", "--json-out-file", "r.json",
+                "--max-queries", 8, "--quiet", "--json-out-file", "r.json", code=0,
             )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     servers = json.loads((tmp_path / "r.json").read_text())["Servers"]
     found = [server["Address"] for server in servers]
     assert found == [f"127.0.0.1:{one.port}", f"127.0.0.2:{one.port}"]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
 from lateservers import PROTOCOLS, run_late
+from smallruns import against
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import RunConfig, run
 from aibench_fast.errors import ServerError
 from aibench_fast.load.watch import Watch
 from aibench_fast.results.events import BurnInComplete, Event, Sample, SoFar
@@ -33,11 +34,6 @@ def late(delay_s: Callable[[int], float], reply: bytes = OK) -> Behaviour:
 def failing(reply: bytes | None, numbers: Sequence[int]) -> Behaviour:
     """Answer some requests with `reply`, the others with OK."""
     return lambda _, number: reply if number in numbers else OK
-
-
-def run_against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
-    address = ServerAddress("127.0.0.1", server.port)
-    return run(RunConfig(file=file, address=address, **settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -83,7 +79,7 @@ def test_burn_in_is_in_no_figure(protocol: str) -> None:
 
 def test_failures_during_the_burn_in_are_reported_apart(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=failing(b"-ERR cold\r\n", (1, 2))) as server:
-        result = run_against(server, tensor_file, burn_in=5, max_queries=10)
+        result = against(server, tensor_file, burn_in=5, max_queries=10)
     assert not result.failures
     assert result.counts.burn_in_failures["error_reply"].count == 2
     assert result.failed == 2
@@ -109,7 +105,7 @@ def test_a_failure_is_counted_by_kind_and_is_no_latency(
     tensor_file: Path, kind: str, command: str, reply: bytes | None, words: str
 ) -> None:
     with FakeRedisAI(**{command: failing(reply, (3, 5))}) as server:
-        result = run_against(server, tensor_file, max_queries=10)
+        result = against(server, tensor_file, max_queries=10)
     assert result.failures.keys() == {kind}
     assert result.failures[kind].count == 2
     assert words in result.failures[kind].first_message
@@ -133,7 +129,7 @@ def test_an_output_that_is_not_the_models_is_a_failure(
         return reply if number == 2 else bulk(bytes(4004))
 
     with FakeRedisAI(AI_TENSORGET=behave) as server:
-        result = run_against(server, tensor_file, max_queries=5)
+        result = against(server, tensor_file, max_queries=5)
     assert result.failures.keys() == {kind}
     assert (result.failures[kind].count, result.latencies.count) == (1, 4)
 
@@ -147,7 +143,7 @@ def test_an_unasked_reply_is_a_failure_and_shifts_no_later_one(tensor_file: Path
             return whole + OK if number == 2 else get(arguments, number)  # type: ignore[return-value]
 
         server.behave("AI.TENSORGET", behave)
-        result = run_against(server, tensor_file, max_queries=6)
+        result = against(server, tensor_file, max_queries=6)
     assert result.failures["protocol"].count == 1
     assert "more replies" in result.failures["protocol"].first_message
     assert result.successes == 5
@@ -163,7 +159,7 @@ def test_a_silent_server_is_a_client_timeout(protocol: str) -> None:
 
 def test_a_lost_connection_is_opened_again(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=failing(None, (3,))) as server:
-        result = run_against(server, tensor_file, max_queries=10)
+        result = against(server, tensor_file, max_queries=10)
         # The visit before, statistics, worker twice, the visit after.
         assert server.connections == 5
     assert result.successes == 9
@@ -172,7 +168,7 @@ def test_a_lost_connection_is_opened_again(tensor_file: Path) -> None:
 def test_a_server_that_goes_away_ends_the_run(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
         server.leave_after("AI.MODELRUN", 3)
-        result = run_against(server, tensor_file, max_queries=1_000_000, reconnect_for_s=0.2)
+        result = against(server, tensor_file, max_queries=1_000_000, reconnect_for_s=0.2)
     assert result.failures["connection_lost"].count >= 1
     assert result.failures["connect"].count == 1
     assert result.successes == 2
@@ -181,7 +177,7 @@ def test_a_server_that_goes_away_ends_the_run(tensor_file: Path) -> None:
 def test_a_server_that_only_hangs_up_is_not_stormed(tensor_file: Path) -> None:
     hang_up = failing(None, range(1, 10**9))
     with FakeRedisAI(AI_MODELRUN=hang_up) as server:
-        result = run_against(server, tensor_file, duration_s=1, workers=2)
+        result = against(server, tensor_file, duration_s=1, workers=2)
     assert 2 <= result.failures["connection_lost"].count <= 2 * 1000 / 50 + 2
 
 
@@ -195,7 +191,7 @@ def test_a_tensor_file_that_shrinks_ends_the_run(tensor_file: Path, tmp_path: Pa
         return OK
 
     with FakeRedisAI(AI_MODELRUN=truncate) as server:
-        result = run_against(server, copy, duration_s=60)
+        result = against(server, copy, duration_s=60)
     assert result.failures["tensor_file"].count == 1
     assert "was changed" in result.failures["tensor_file"].first_message
     assert result.successes == 3
@@ -203,7 +199,7 @@ def test_a_tensor_file_that_shrinks_ends_the_run(tensor_file: Path, tmp_path: Pa
 
 def test_stop_at_the_first_failure(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=failing(b"-ERR no\r\n", range(4, 1000))) as server:
-        result = run_against(server, tensor_file, max_queries=1000, continue_on_error=False)
+        result = against(server, tensor_file, max_queries=1000, continue_on_error=False)
     assert (result.successes, result.failures["error_reply"].count) == (3, 1)
 
 
@@ -211,13 +207,13 @@ def test_a_refused_trial_starts_nothing(tensor_file: Path) -> None:
     refusing = failing(b"-ERR INPUT has the wrong shape\r\n", range(1000))
     with FakeRedisAI(AI_MODELRUN=refusing) as server:
         with pytest.raises(ServerError, match="INPUT has the wrong shape"):
-            run_against(server, tensor_file)
+            against(server, tensor_file)
         assert server.counts["AI.TENSORSET"] == 1
 
 
 def test_duration_bounds_the_measured_time(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.02)) as server:
-        result = run_against(server, tensor_file, duration_s=0.5, burn_in=3)
+        result = against(server, tensor_file, duration_s=0.5, burn_in=3)
     assert 0.4 <= result.measured_s <= 1.5
     assert result.requests > 7  # the file of seven was cycled
     assert result.counts.abandoned == 0
@@ -227,14 +223,14 @@ def test_each_request_carries_the_next_tensors_of_the_file(tensor_file: Path) ->
     tensors = tensor_file.read_bytes()
     ring = tensors * 4
     with FakeRedisAI() as server:
-        run_against(server, tensor_file, batch_size=3, max_queries=15)
+        against(server, tensor_file, batch_size=3, max_queries=15)
     sent = server.blobs[1:]  # the first was the trial's
     assert sent == [ring[n * 3 * TENSOR_BYTES : (n + 1) * 3 * TENSOR_BYTES] for n in range(5)]
 
 
 def test_one_pass_of_the_file_is_the_default(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        run_against(server, tensor_file, workers=3)
+        against(server, tensor_file, workers=3)
     assert sorted(server.blobs[1:]) == sorted(
         tensor_file.read_bytes()[n * TENSOR_BYTES : (n + 1) * TENSOR_BYTES] for n in range(7)
     )
@@ -244,7 +240,7 @@ def test_a_seed_chooses_the_first_tensor(tensor_file: Path) -> None:
     firsts = []
     for seed in (1, 1, 2):
         with FakeRedisAI() as server:
-            run_against(server, tensor_file, seed=seed, max_queries=2)
+            against(server, tensor_file, seed=seed, max_queries=2)
         firsts.append(server.blobs[1])
     assert firsts[0] == firsts[1] != firsts[2]
 
@@ -262,7 +258,7 @@ def test_python_goes_on_while_the_load_runs(tensor_file: Path) -> None:
     try:
         with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.05)) as server:
             # The server answers from a Python thread of this very process.
-            result = run_against(server, tensor_file, max_queries=20, workers=2)
+            result = against(server, tensor_file, max_queries=20, workers=2)
     finally:
         done.set()
         other.join()
@@ -278,13 +274,9 @@ def test_every_period_is_reported_the_last_one_too(tensor_file: Path) -> None:
             intervals.append(event)
 
     with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.05)) as server:
-        config = RunConfig(
-            file=tensor_file,
-            address=ServerAddress("127.0.0.1", server.port),
-            max_queries=14,
-            reporting_period_s=0.3,
+        result = against(
+            server, tensor_file, observe=observe, max_queries=14, reporting_period_s=0.3
         )
-        result = run(config, observe)
     assert [interval.images for interval in intervals] == sorted(i.images for i in intervals)
     assert intervals[-1].images == 14
     assert len(intervals) >= 3
@@ -295,7 +287,7 @@ def test_every_period_is_reported_the_last_one_too(tensor_file: Path) -> None:
 
 def test_result_file_has_the_keys_of_aibench(tensor_file: Path, tmp_path: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=failing(b"-ERR x\r\n", (3,))) as server:
-        result = run_against(
+        result = against(
             server, tensor_file, workers=2, burn_in=1, max_queries=7, metadata_autobatching=5
         )
     result.save(tmp_path / "new" / "result.json")
@@ -320,7 +312,7 @@ def test_what_a_run_came_to_so_far_adds_up_in_every_period(tensor_file: Path) ->
     seen: list[Event] = []
     numbers = range(5, 10_000, 7)
     with FakeRedisAI(AI_MODELRUN=failing(b"-ERR out of luck\r\n", numbers)) as server:
-        address = ServerAddress("127.0.0.1", server.port)
+        address = server.address
         result = run(
             RunConfig(
                 file=tensor_file, address=address, workers=4, burn_in=50, duration_s=1.0,
@@ -357,11 +349,9 @@ def test_a_run_that_is_over_before_it_is_watched_has_its_sample(
     monkeypatch.setattr(Watch, "_wait", late)
     samples: list[Event] = []
     with FakeRedisAI() as server:
-        run(
-            RunConfig(
-                file=tensor_file, address=ServerAddress("127.0.0.1", server.port), max_queries=1,
-                sample_responses=True,
-            ),
-            lambda event: samples.append(event) if isinstance(event, Sample) else None,
+        against(
+            server, tensor_file,
+            observe=lambda event: samples.append(event) if isinstance(event, Sample) else None,
+            max_queries=1, sample_responses=True,
         )  # fmt: skip
     assert len(samples) == 1

@@ -4,27 +4,22 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import smallruns
 from commandline import Cli
 from fake_inference import Answer, Asked, Behaviour, FakeInference, binary_reply
 
-from aibench_fast import Result, RunConfig, run
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.report.content import gather
 from aibench_fast.report.text import format_summary
-from aibench_fast.results.events import Event, Waiting, ignore
+from aibench_fast.results.events import Event, Waiting
 from aibench_fast.results.files import read_details
 from aibench_fast.results.folder import load
 
-
-def against(
-    server: FakeInference, observe: Callable[[Event], None] = ignore, **settings: object
-) -> Result:
-    usual: dict[str, object] = {"file": None, "url": server.url, "model": "m", "workers": 2}
-    return run(RunConfig(**(usual | settings)), observe)  # type: ignore[arg-type]
+against = partial(smallruns.against, workers=2)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +86,7 @@ def test_a_stuck_server_is_waited_for_and_not_in_the_rate(settings: dict[str, ob
             events.append(event)
 
     with FakeInference(frozen(after=20, seconds=2)) as server:
-        result = against(server, observe, duration_s=0.5, reply_timeout_s=60.0, **settings)
+        result = against(server, observe=observe, duration_s=0.5, reply_timeout_s=60.0, **settings)
     assert result.duration_s > 1.5
     assert result.measured_s < 0.6
     assert result.inferences_per_s == pytest.approx(result.inferences / result.measured_s)
@@ -105,9 +100,8 @@ def test_what_a_run_waits_for_is_said_once(cli: Cli, is_quiet: bool) -> None:
     with FakeInference(frozen(after=5, seconds=2)) as server:
         done = cli(
             "run", "--url", server.url, "--model", "m", "--duration", "300ms",
-            *["--quiet"] * is_quiet,
+            *["--quiet"] * is_quiet, code=0,
         )  # fmt: skip
-    assert done.returncode == 0
     words = "the load is over; 1 request under way: waiting for the server, "
     assert done.stderr.count(words) == (not is_quiet)
 

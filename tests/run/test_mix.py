@@ -10,8 +10,9 @@ from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
 from onnx import TensorProto, helper
 from redisclient import load_into
+from smallruns import against
 
-from aibench_fast import ConfigError, RunConfig, ServerAddress, run
+from aibench_fast import ConfigError, RunConfig, run
 from aibench_fast._core import Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.load.mix import read_mix
@@ -117,11 +118,9 @@ def test_each_kind_is_sent_by_weight_and_has_figures_of_its_own(mix: Path, use_d
         return OK
 
     with FakeRedisAI(AI_MODELRUN=note) as server:
-        result = run(
-            RunConfig(
-                file=None, mix=read_mix(mix), workers=3, max_queries=1000, seed=5, use_dag=use_dag,
-                burn_in=100, address=ServerAddress("127.0.0.1", server.port),
-            )
+        result = against(
+            server, mix=read_mix(mix), workers=3, max_queries=1000, seed=5, use_dag=use_dag,
+            burn_in=100,
         )  # fmt: skip
     if use_dag:  # a DAG of two inputs answers an array of four, which this server does not
         _, light = result.kinds
@@ -153,7 +152,7 @@ def test_a_seed_draws_the_same_requests_again(mix: Path) -> None:
             return OK
 
         with FakeRedisAI(AI_MODELRUN=note) as server:
-            address = ServerAddress("127.0.0.1", server.port)
+            address = server.address
             run(RunConfig(file=None, mix=read_mix(mix), max_queries=60, seed=seed, address=address))
         return asked
 
@@ -163,7 +162,7 @@ def test_a_seed_draws_the_same_requests_again(mix: Path) -> None:
 def test_inputs_arrive_in_order_with_the_bytes_that_were_drawn(mix: Path) -> None:
     (_, light) = read_mix(mix)
     with FakeRedisAI() as server:
-        address = ServerAddress("127.0.0.1", server.port)
+        address = server.address
         run(RunConfig(file=None, mix=(light,), max_queries=1, seed=9, address=address))
         keys = server.last["AI.MODELRUN"]
     sources = keys[keys.index(b"INPUTS") + 1 : keys.index(b"OUTPUTS")]
@@ -198,13 +197,11 @@ def test_a_mix_of_two_models_on_a_real_server(
         load_into(server.address, ModelSpec(name="light", backend=Backend.ONNX, blob=adding()))
         done = cli(
             "run", "--mix", mix, "--port", server.port, "--workers", 4, "--max-queries", 2000,
-            "--quiet", "--json-out-file", "r.json", *words,
+            "--quiet", "--json-out-file", "r.json", *words, code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "Kind light, 5 x 8 FLOAT and 5 x 8 FLOAT, weight 1: " in done.stdout
     told = json.loads((tmp_path / "r.json").read_text())
     assert sum(kind["Requests"] for kind in told["Kinds"]) == told["Requests"] == 2000
     assert told["ServerPeriods"]["overall"]["model_calls"] == 2000  # of both models
-    shown = cli("report", "r.json", "--out", "r.html")
-    assert shown.returncode == 0, shown.stderr
+    cli("report", "r.json", "--out", "r.html", code=0)
     assert "5 x 8 FLOAT and 5 x 8 FLOAT" in (tmp_path / "r.html").read_text()

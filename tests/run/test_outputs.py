@@ -42,8 +42,7 @@ def test_a_run_replaces_no_file_of_its_own(
 def test_what_is_read_and_prepared_stays_too(cli: Cli, tmp_path: Path) -> None:
     result = tmp_path / "r.json"
     with FakeRedisAI() as server:
-        ran = cli("run", "--shape", 4, "--port", server.port, "--json-out-file", result)
-    assert ran.returncode == 0, ran.stderr
+        cli("run", "--shape", 4, "--port", server.port, "--json-out-file", result, code=0)
     before = result.read_bytes()
     for command in (
         ("export", result, "--format", "csv", "--out", result),
@@ -71,6 +70,5 @@ def test_what_a_command_wrote_before_is_written_again(cli: Cli, tmp_path: Path) 
     with FakeRedisAI() as server:
         cli("run", "--shape", 4, "--port", server.port, "--json-out-file", "r.json")
     for _ in range(2):
-        done = cli("export", *tmp_path.glob("*"), "--format", "csv", "--out", "all.csv")
-        assert done.returncode == 0, done.stderr
+        cli("export", *tmp_path.glob("*"), "--format", "csv", "--out", "all.csv", code=0)
         assert cli("report", *tmp_path.glob("*"), "--out", "r.html").returncode == 0

@@ -13,19 +13,15 @@ import pytest
 from commandline import Cli
 from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
 from redisclient import load_into
+from smallruns import against
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import RunConfig
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 
 TENSOR_BYTES = 602_112
 OUTPUT_BYTES = 4004
-
-
-def run_against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
-    address = ServerAddress("127.0.0.1", server.port)
-    return run(RunConfig(file=file, address=address, **settings))  # type: ignore[arg-type]
 
 
 def at(numbers: Sequence[int], reply: bytes | None) -> Behaviour:
@@ -38,7 +34,7 @@ def test_a_request_waits_for_those_before_it_on_its_connection(tensor_file: Path
         return asyncio.sleep(0.05, OK)
 
     with FakeRedisAI(AI_MODELRUN=behave) as server:
-        result = run_against(server, tensor_file, pipeline=4, burn_in=4, max_queries=24)
+        result = against(server, tensor_file, pipeline=4, burn_in=4, max_queries=24)
     # The server takes 50 ms a request, one after another, and each waits for three before it.
     (p50,) = result.latencies.quantiles_ms([0.5])
     assert p50 >= 200
@@ -72,15 +68,13 @@ def test_each_reply_is_judged_as_its_own_requests(tensor_file: Path, tmp_path: P
             return bulk(output_of(server.blobs[-1]))
 
         server.behave("AI.TENSORGET", tensor_get)
-        result = run_against(
-            server, tensor_file, pipeline=3, max_queries=50, reference_file=references
-        )
+        result = against(server, tensor_file, pipeline=3, max_queries=50, reference_file=references)
     assert (result.successes, result.failures) == (50, {})
 
 
 def test_a_refused_request_alone_fails(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=at((3, 7), b"-ERR no\r\n")) as server:
-        result = run_against(server, tensor_file, pipeline=4, max_queries=20)
+        result = against(server, tensor_file, pipeline=4, max_queries=20)
     assert {kind: failure.count for kind, failure in result.failures.items()} == {"error_reply": 2}
     assert result.successes == result.latencies.count == 18
 
@@ -98,7 +92,7 @@ def test_a_lost_connection_fails_all_that_were_outstanding(
     # Late, so that the client has taken the replies before it and sent as many requests again.
     late: Behaviour = lambda _, number: asyncio.sleep(0.3, reply) if number == 5 else OK  # noqa: E731
     with FakeRedisAI(AI_MODELRUN=late) as server:
-        result = run_against(server, tensor_file, pipeline=4, max_queries=20)
+        result = against(server, tensor_file, pipeline=4, max_queries=20)
     failed = {kind: failure.count for kind, failure in result.failures.items()}
     assert failed.pop(kind) + failed.pop("connection_lost", 0) == 4
     assert not failed
@@ -109,7 +103,7 @@ def test_a_lost_connection_fails_all_that_were_outstanding(
 def test_a_silent_server_times_all_out(tensor_file: Path) -> None:
     silent: Behaviour = lambda _, number: OK if number == 0 else asyncio.sleep(60, OK)  # noqa: E731
     with FakeRedisAI(AI_MODELRUN=silent) as server:
-        result = run_against(server, tensor_file, pipeline=3, max_queries=3, reply_timeout_s=0.3)
+        result = against(server, tensor_file, pipeline=3, max_queries=3, reply_timeout_s=0.3)
     assert {kind: failure.count for kind, failure in result.failures.items()} == {
         "client_timeout": 1,
         "connection_lost": 2,
@@ -135,7 +129,7 @@ def test_requests_outstanding_at_the_end_are_abandoned(tensor_file: Path) -> Non
 
         thread = threading.Thread(target=interrupt)
         thread.start()
-        result = run_against(server, tensor_file, pipeline=5, max_queries=1000)
+        result = against(server, tensor_file, pipeline=5, max_queries=1000)
         ended.set()
         thread.join()
     assert result.interrupted
@@ -146,16 +140,7 @@ def test_many_large_requests_on_few_connections(tensor_file: Path) -> None:
     """More than any socket holds, so that a request is sent in many parts behind another."""
     with EmbeddedServer(password=None) as server:
         load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
-        result = run(
-            RunConfig(
-                file=tensor_file,
-                address=server.address,
-                model="null",
-                workers=3,
-                pipeline=50,
-                max_queries=700,
-            )
-        )
+        result = against(server, tensor_file, model="null", workers=3, pipeline=50, max_queries=700)
     assert (result.successes, result.failures, result.setup.pipeline) == (700, {}, 50)
     assert result.client.least_worker_requests > 0
     assert result.client.least_worker_requests <= 700 / 3 <= result.client.most_worker_requests
@@ -170,7 +155,6 @@ def test_a_pipeline_under_a_rate_limit_is_refused(tensor_file: Path) -> None:
 def test_a_pipeline_out_of_range_is_one_line(
     cli: Cli, tensor_file: Path, words: tuple[str, ...]
 ) -> None:
-    done = cli("run", "--file", tensor_file, *words)
-    assert done.returncode == 2
+    done = cli("run", "--file", tensor_file, *words, code=2)
     assert f"--pipeline {words[1]}: it has to be from 1 to" in done.stderr
     assert done.stderr.count("\n") == 1

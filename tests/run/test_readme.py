@@ -195,8 +195,7 @@ def test_no_command_of_the_page_of_streams_is_left_out() -> None:
 def test_the_servers_of_the_tour_are_a_sweep(cli: Cli, tmp_path: Path) -> None:
     (servers,) = blocks(TOUR, "toml")
     (tmp_path / "servers.toml").write_text(servers)
-    done = cli("sweep", "--grid", "servers.toml", "--shape", "224,224,3", "--dry-run")
-    assert done.returncode == 0, done.stderr
+    done = cli("sweep", "--grid", "servers.toml", "--shape", "224,224,3", "--dry-run", code=0)
     assert done.stdout.endswith("24 runs: 0 done, 24 to do\n")
     assert {line.split()[1].split("_")[0] for line in done.stdout.splitlines()[:-1]} == {
         "embedded", "triton",

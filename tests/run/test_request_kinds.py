@@ -9,17 +9,13 @@ from pathlib import Path
 import pytest
 from commandline import Cli
 from fake_redisai import OK, OUTPUT_BYTES, Behaviour, FakeRedisAI, array, bulk
+from smallruns import against
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import ServerAddress
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.redisai.commands import Dialect
 
 OUTPUT = bulk(bytes(OUTPUT_BYTES))
-
-
-def run_against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
-    address = ServerAddress("127.0.0.1", server.port)
-    return run(RunConfig(**{"file": file, "address": address, **settings}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +38,7 @@ def test_a_dag_is_one_command(
     tensor_file: Path, settings: dict[str, object], command: str, head: list[bytes], label: str
 ) -> None:
     with FakeRedisAI() as server:
-        result = run_against(server, tensor_file, use_dag=True, **settings)
+        result = against(server, tensor_file, use_dag=True, **settings)
     assert (result.successes, result.failed) == (7, 0)
     assert server.counts[command] == 7
     words = [re.sub(rb"\{\w+-w", b"{ID-w", word) for word in server.last[command]]
@@ -70,14 +66,14 @@ def test_a_dag_is_one_command(
 def test_a_dag_is_judged_element_by_element(tensor_file: Path, reply: bytes, kind: str) -> None:
     whole = array(OK, OK, OUTPUT)
     with FakeRedisAI(AI_DAGRUN=lambda _, n: reply if n in (2, 4) else whole) as server:
-        result = run_against(server, tensor_file, use_dag=True)
+        result = against(server, tensor_file, use_dag=True)
     assert {k: f.count for k, f in result.failures.items()} == {kind: 2}
     assert (result.successes, result.latencies.count) == (5, 5)
 
 
 def test_the_newest_dialect_is_asked_for_once(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        result = run_against(server, tensor_file, dialect=None, workers=3)
+        result = against(server, tensor_file, dialect=None, workers=3)
     assert result.setup.query_label.endswith(":AI.MODELEXECUTE")
     assert server.counts["AI.MODELEXECUTE"] == 8
     assert server.counts["AI.MODELRUN"] == 0
@@ -90,12 +86,10 @@ def test_the_older_dialect_is_fallen_back_to(tensor_file: Path) -> None:
         return array(*known)
 
     with FakeRedisAI(COMMAND=older) as server:
-        assert run_against(server, tensor_file, dialect=None).setup.query_label.endswith(
-            ":AI.MODELRUN"
-        )
+        assert against(server, tensor_file, dialect=None).setup.query_label.endswith(":AI.MODELRUN")
         told = r"not know AI\.MODELEXECUTE: `dialect` modelexecute takes RedisAI 1\.2\.3 or newer"
         with pytest.raises(ServerError, match=told):
-            run_against(server, tensor_file, dialect=Dialect.MODELEXECUTE)
+            against(server, tensor_file, dialect=Dialect.MODELEXECUTE)
 
 
 @pytest.mark.parametrize("use_dag", [False, True])
@@ -108,26 +102,26 @@ def test_timeout_of_a_redisai_that_is_too_old(tensor_file: Path, use_dag: bool) 
     with FakeRedisAI(MODULE=version(10002)) as server:
         told = "`timeout_ms` 9 takes RedisAI 1.2.1 or newer, and the server at .* has 1.0.2"
         with pytest.raises(ServerError, match=told):
-            run_against(server, tensor_file, timeout_ms=9, use_dag=use_dag)
+            against(server, tensor_file, timeout_ms=9, use_dag=use_dag)
         assert not server.counts["AI.MODELRUN"] + server.counts["AI.DAGRUN"]
         server.behave("MODULE", version(10201))
-        assert run_against(server, tensor_file, timeout_ms=9, use_dag=use_dag).successes
+        assert against(server, tensor_file, timeout_ms=9, use_dag=use_dag).successes
 
 
 def test_timeout_stands_where_each_dialect_has_it(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        run_against(server, tensor_file, timeout_ms=9)
-        run_against(server, tensor_file, timeout_ms=9, dialect=Dialect.MODELEXECUTE)
+        against(server, tensor_file, timeout_ms=9)
+        against(server, tensor_file, timeout_ms=9, dialect=Dialect.MODELEXECUTE)
     assert server.last["AI.MODELRUN"][2:4] == [b"TIMEOUT", b"9"]
     assert server.last["AI.MODELEXECUTE"][-2:] == [b"TIMEOUT", b"9"]
 
 
 def test_results_to_keep_are_not_deleted(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        run_against(server, tensor_file, workers=2)
+        against(server, tensor_file, workers=2)
         kinds = [key.partition(b":")[0] for key in server.last["DEL"][1:]]
         assert kinds == [b"imageTensor", b"classificationTensor"] * 2
-        run_against(server, tensor_file, workers=2, persist_results=True)
+        against(server, tensor_file, workers=2, persist_results=True)
         assert [key.partition(b":")[0] for key in server.last["DEL"][1:]] == [b"imageTensor"] * 2
 
 
@@ -150,7 +144,7 @@ def test_every_connection_logs_in(
 ) -> None:
     with GuardedRedisAI(*words) as server:
         address = ServerAddress("127.0.0.1", server.port, user=user, password="secret")
-        result = run_against(server, tensor_file, address=address, workers=3)
+        result = against(server, tensor_file, address=address, workers=3)
         assert result.successes == 7
         # The visit before, statistics, three workers, the visit after.
         assert server.counts["AUTH"] == 6
@@ -161,7 +155,7 @@ def test_a_worker_that_connects_again_logs_in_again(tensor_file: Path) -> None:
     with GuardedRedisAI(b"secret") as server:
         server.behave("AI.MODELRUN", lambda _, number: None if number == 3 else OK)
         address = ServerAddress("127.0.0.1", server.port, password="secret")
-        result = run_against(server, tensor_file, address=address)
+        result = against(server, tensor_file, address=address)
         assert result.failures["connection_lost"].count == 1
         assert (result.successes, server.counts["AUTH"]) == (6, 5)
 
@@ -171,7 +165,7 @@ def test_a_log_in_refused_to_a_worker_starts_nothing(tensor_file: Path) -> None:
         server.behave("AUTH", lambda _, n: OK if n < 2 else b"-ERR max number of clients\r\n")
         address = ServerAddress("127.0.0.1", server.port, password="secret")
         with pytest.raises(ServerError, match="max number of clients"):
-            run_against(server, tensor_file, address=address, workers=2)
+            against(server, tensor_file, address=address, workers=2)
         assert server.counts["AI.TENSORSET"] == 1  # the trial's
 
 
@@ -185,8 +179,7 @@ def test_the_password_comes_from_the_environment_or_a_file(
         monkeypatch.setenv("AIBENCH_PASSWORD", "secret")
         assert cli(*arguments).returncode == 0
         monkeypatch.setenv("AIBENCH_PASSWORD", "wrong")
-        refused = cli(*arguments)
-    assert refused.returncode == 3
+        refused = cli(*arguments, code=3)
     assert "invalid password" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
@@ -207,7 +200,7 @@ def test_outputs_are_compared_with_their_references(tensor_file: Path, tmp_path:
     # The server answers zeros; tensors 2 and 5 ought to have given something else.
     references.write_bytes(outputs(0, 5e-5, 0.5, 0, 0, float("nan"), 0))
     with FakeRedisAI() as server:
-        result = run_against(server, tensor_file, reference_file=references, max_queries=14)
+        result = against(server, tensor_file, reference_file=references, max_queries=14)
     assert result.failures.keys() == {"wrong_output"}
     assert result.failures["wrong_output"].count == 4
     message = result.failures["wrong_output"].first_message
@@ -227,7 +220,7 @@ def test_batches_are_compared_row_by_row(tensor_file: Path, tmp_path: Path) -> N
         return array(bulk(b"dtype"), bulk(b"FLOAT"), bulk(b"shape"), shape, bulk(b"blob"), whole)
 
     with FakeRedisAI(AI_TENSORGET=get) as server:
-        result = run_against(
+        result = against(
             server, tensor_file, reference_file=references, max_queries=12, batch_size=3
         )
     assert result.failures["wrong_output"].count == 1  # of 0-2, 3-5, 6-8 (6 0 1), 9-11
@@ -241,9 +234,9 @@ def test_references_for_another_file_are_refused(tensor_file: Path, tmp_path: Pa
         FakeRedisAI() as server,
         pytest.raises(ConfigError, match="2 reference outputs for 7 tensors"),
     ):
-        run_against(server, tensor_file, reference_file=references)
+        against(server, tensor_file, reference_file=references)
     with pytest.raises(ConfigError, match=r"none\.out"), FakeRedisAI() as server:
-        run_against(server, tensor_file, reference_file=tmp_path / "none.out")
+        against(server, tensor_file, reference_file=tmp_path / "none.out")
 
 
 def test_a_file_that_is_no_whole_number_of_outputs_is_refused(
@@ -251,7 +244,7 @@ def test_a_file_that_is_no_whole_number_of_outputs_is_refused(
 ) -> None:
     (tmp_path / "cut.out").write_bytes(os.urandom(5000))
     with FakeRedisAI() as server, pytest.raises(ConfigError, match=r"cut\.out"):
-        run_against(server, tensor_file, reference_file=tmp_path / "cut.out")
+        against(server, tensor_file, reference_file=tmp_path / "cut.out")
 
 
 @pytest.mark.parametrize(("dtype", "output_bytes"), [("FLOAT", 0), ("INT64", 8), ("FLOAT", 4)])
@@ -269,19 +262,19 @@ def test_outputs_that_cannot_be_compared_are_refused(
         FakeRedisAI(AI_TENSORGET=get) as server,
         pytest.raises(ConfigError, match=f"{output_bytes} bytes of {dtype} to 8 images"),
     ):
-        run_against(server, tensor_file, reference_file=tmp_path / "references.out", batch_size=8)
+        against(server, tensor_file, reference_file=tmp_path / "references.out", batch_size=8)
 
 
 def test_runs_at_the_same_time_do_not_share_keys(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        run_against(server, tensor_file)
+        against(server, tensor_file)
         first = server.last["DEL"]
-        run_against(server, tensor_file)
+        against(server, tensor_file)
         assert not set(first[1:]) & set(server.last["DEL"][1:])
 
 
 def test_a_refused_trial_leaves_no_key(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=lambda *_: b"-ERR no\r\n") as server:
         with pytest.raises(ServerError):
-            run_against(server, tensor_file)
+            against(server, tensor_file)
         assert server.last["AI.TENSORSET"][1] in server.last["DEL"]

@@ -216,7 +216,7 @@ def test_outputs_that_the_server_does_not_name_are_counted_on_trial(
     words: bytes, dialect: Dialect
 ) -> None:
     with FakeRedisAI(**of_count(words, 3)) as fake:  # type: ignore[arg-type]
-        address = ServerAddress("127.0.0.1", fake.port)
+        address = fake.address
         result = asked(address, dialect=dialect)
         assert (result.failures, result.successes) == ({}, 60)
         assert fake.counts["AI.TENSORGET"] == 3 * (60 + 1)
@@ -240,7 +240,7 @@ def test_a_size_that_is_not_the_trials_is_a_failure_of_its_output() -> None:
         return usual(arguments, number)  # type: ignore[no-any-return,operator]
 
     with FakeRedisAI(**answers | {"AI_TENSORGET": short}) as fake:  # type: ignore[arg-type]
-        result = asked(ServerAddress("127.0.0.1", fake.port))
+        result = asked(fake.address)
     failure = result.failures["wrong_size"]
     assert (failure.count, failure.first_message) == (60, "an output of 7 bytes, expected 8")
 
@@ -249,7 +249,7 @@ def test_another_refusal_is_not_tried_again() -> None:
     words = b"Please fix either the inputs/outputs or the model."
     with FakeRedisAI(**of_count(words, 99)) as fake:  # type: ignore[arg-type]
         with pytest.raises(ServerError, match=r"refused AI.MODELRUN: Please fix either"):
-            asked(ServerAddress("127.0.0.1", fake.port))
+            asked(fake.address)
         assert fake.counts["AI.MODELRUN"] == 1
 
 
@@ -257,7 +257,7 @@ def test_more_outputs_than_are_fetched_are_chosen_from() -> None:
     names = array(*(bulk(b"o%d" % n) for n in range(20)))
     meta = array(bulk(b"outputs"), names)
     with FakeRedisAI(AI_MODELGET=lambda *_: meta) as fake:
-        address = ServerAddress("127.0.0.1", fake.port)
+        address = fake.address
         with pytest.raises(ConfigError, match="20 outputs of the model detector: at most 16"):
             asked(address)
         result = asked(address, outputs=tuple(f"o{n}" for n in range(4, 20)))

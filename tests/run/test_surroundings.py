@@ -16,7 +16,7 @@ import pytest
 from fake_inference import FakeInference
 from fake_redisai import FakeRedisAI
 
-from aibench_fast import RunConfig, ServerAddress, run
+from aibench_fast import RunConfig, run
 from aibench_fast.coretypes import Endpoint
 from aibench_fast.load.machine import CpuTimes, QuotaReading, waited_for_cpu_s
 from aibench_fast.load.serverprocesses import ServerProcesses, ServerUse, find_servers
@@ -246,9 +246,7 @@ def test_a_run_tells_how_long_its_threads_waited_for_a_cpu(tensor_file: Path) ->
         os.sched_setaffinity(0, [core])
         busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
-            config = RunConfig(
-                file=tensor_file, address=ServerAddress("127.0.0.1", server.port), duration_s=1.0
-            )
+            config = RunConfig(file=tensor_file, address=server.address, duration_s=1.0)
             result = run(config)
         finally:
             busy.kill()

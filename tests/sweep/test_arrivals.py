@@ -13,8 +13,9 @@ from fake_redisai import OK, FakeRedisAI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from smallruns import against
 
-from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, run
+from aibench_fast import ConfigError
 from aibench_fast._core import due_times_ns
 from aibench_fast.coretypes import Schedule, Segment
 from aibench_fast.load.arrivals import read_arrivals
@@ -74,11 +75,6 @@ def test_even_arrivals_do_not_drift() -> None:
     assert times[-1] == int(99_999 / 3.0 * NS_PER_S)
 
 
-def against(server: FakeRedisAI, file: Path, **settings: object) -> Result:
-    address = ServerAddress("127.0.0.1", server.port)
-    return run(RunConfig(file=file, address=address, **settings))  # type: ignore[arg-type]
-
-
 def test_a_server_that_freezes_shows_in_response_latency(tensor_file: Path) -> None:
     """For half a second in five, under an open loop of 100 requests a second."""
     started = time.monotonic()
@@ -109,9 +105,8 @@ def test_a_profile_has_figures_for_each_step(tensor_file: Path, cli: Cli) -> Non
     with FakeRedisAI() as server:
         done = cli(
             "run", "--file", tensor_file, "--port", server.port, "--workers", 4, "--burn-in", 10,
-            "--profile", profile,
+            "--profile", profile, code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "Step 40/s for 500ms: 20 requests, 40.00/s, response q50 " in done.stdout
     assert "q99 not known, service q99 not known" in done.stdout
     assert "Step 40/s to 120/s over 500ms: 40 requests, 80.00/s, " in done.stdout
@@ -191,9 +186,8 @@ def test_a_request_that_is_too_late_ends_the_run(tensor_file: Path, cli: Cli) ->
     with FakeRedisAI(AI_MODELRUN=stalling) as server:
         done = cli(
             "run", "--file", tensor_file, "--port", server.port, "--limit-rps", 100,
-            "--max-queries", 100, "--max-lag", "100ms", "--quiet",
+            "--max-queries", 100, "--max-lag", "100ms", "--quiet", code=1,
         )  # fmt: skip
-    assert done.returncode == 1
     assert "Ended: a request was more than 0.1 s late" in done.stdout
 
 

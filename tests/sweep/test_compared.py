@@ -139,8 +139,7 @@ def test_servers_take_turns_and_their_names_are_in_what_is_left(
             f'[[server]]\nname = "a"\nport = {server.port}\nmodel = "null"\n'
             f'[[server]]\nname = "b"\nurl = "{fake.url}"\nmodel = "m"\n'
         )
-        done = cli("sweep", "--grid", "grid.toml")
-        assert done.returncode == 0, done.stderr
+        done = cli("sweep", "--grid", "grid.toml", code=0)
         told = [line.split(" ", 1)[1].split(", auto")[0] for line in done.stdout.splitlines()]
         assert told == ["a, 1 workers", "a, 2 workers", "b, 1 workers", "b, 2 workers"] * 2
         again = cli("sweep", "--grid", "grid.toml")

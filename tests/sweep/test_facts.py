@@ -77,7 +77,7 @@ def test_a_model_in_chunks_and_over_a_unix_socket(server: EmbeddedServer, tmp_pa
         return array(bulk(b"first "), bulk(b"second"))
 
     with FakeRedisAI(AI_MODELGET=chunks) as fake:
-        digest = digest_of(ServerAddress("127.0.0.1", fake.port), "any")
+        digest = digest_of(fake.address, "any")
     assert digest == hashlib.sha256(b"first second").hexdigest()
     path = tmp_path / "s"
     with EmbeddedServer(socket=path, password=PASSWORD) as guarded:
@@ -92,13 +92,13 @@ def test_a_model_that_is_not_given_out_has_no_digest() -> None:
         return b"-NOPERM no blob\r\n" if words[-1] == b"BLOB" else array()
 
     with FakeRedisAI(AI_MODELGET=meta_alone) as fake:
-        assert digest_of(ServerAddress("127.0.0.1", fake.port), "any") is None
+        assert digest_of(fake.address, "any") is None
 
 
 def test_a_model_larger_than_what_is_received_at_once() -> None:
     blob = os.urandom(300_000)
     with FakeRedisAI(AI_MODELGET=lambda *_: array(bulk(blob), bulk(blob))) as fake:
-        digest = digest_of(ServerAddress("127.0.0.1", fake.port), "any")
+        digest = digest_of(fake.address, "any")
     assert digest == hashlib.sha256(2 * blob).hexdigest()
 
 

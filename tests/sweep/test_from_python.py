@@ -122,13 +122,11 @@ def test_a_run_that_fails_ends_a_sweep_or_is_left_behind(tmp_path: Path) -> None
         return b"-ERR no\r\n" if number == 8 else OK  # the trial request of the second run
 
     with FakeRedisAI(AI_MODELGET=lambda *_: META, AI_MODELRUN=refuse) as fake:
-        config = RunConfig(
-            file=None, shape=(4,), address=ServerAddress("127.0.0.1", fake.port), max_queries=7
-        )
+        config = RunConfig(file=None, shape=(4,), address=fake.address, max_queries=7)
         with pytest.raises(ServerError):
             aibench_fast.sweep(config, {"workers": [1, 2, 3]}, tmp_path / "a")
     with FakeRedisAI(AI_MODELGET=lambda *_: META, AI_MODELRUN=refuse) as fake:
-        config = dataclasses.replace(config, address=ServerAddress("127.0.0.1", fake.port))
+        config = dataclasses.replace(config, address=fake.address)
         seen: list[StudyEvent] = []
         made = aibench_fast.sweep(
             config, {"workers": [1, 2, 3]}, tmp_path / "b", keep_going=True, observe=seen.append

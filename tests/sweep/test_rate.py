@@ -10,11 +10,11 @@ from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
 from lateservers import PROTOCOLS, run_late
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import Result, RunConfig, run
 
 
 def limited(server: FakeRedisAI, file: Path, limit_rps: float, **settings: object) -> Result:
-    address = ServerAddress("127.0.0.1", server.port)
+    address = server.address
     config = RunConfig(file=file, address=address, limit_rps=limit_rps, **settings)  # type: ignore[arg-type]
     return run(config)
 
@@ -80,8 +80,7 @@ def test_the_result_says_which_latencies_it_has(
     with FakeRedisAI() as server:
         for name, more in (("open", ("--limit-rps", 100)), ("closed", ())):
             arguments = ("--file", tensor_file, "--port", server.port, "--quiet")
-            done = cli("run", *arguments, *more, "--json-out-file", f"{name}.json")
-            assert done.returncode == 0
+            done = cli("run", *arguments, *more, "--json-out-file", f"{name}.json", code=0)
             assert ("Response latency" in done.stdout) == (name == "open")
     opened = json.loads((tmp_path / "open.json").read_text())
     closed = json.loads((tmp_path / "closed.json").read_text())

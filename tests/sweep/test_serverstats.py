@@ -10,7 +10,7 @@ import redis
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI, bulk
 
-from aibench_fast import Result, RunConfig, ServerAddress, run
+from aibench_fast import Result, RunConfig, run
 from aibench_fast.protocols.redisai.statistics import derived, request_time
 from aibench_fast.protocols.statistics import ServerReading, between
 from aibench_fast.server import EmbeddedServer
@@ -72,7 +72,7 @@ def test_a_server_that_refuses_statistics_is_measured_all_the_same(tensor_file: 
     with FakeRedisAI() as server:
         info = server.behaviour("INFO")
         server.behave("INFO", lambda words, n: info(words, n) if words[1] == b"server" else refused)
-        address = ServerAddress("127.0.0.1", server.port)
+        address = server.address
         result = run(RunConfig(file=tensor_file, address=address))
     assert (result.successes, result.failed) == (7, 0)
     notes = result.server.periods["overall"]["notes"]
@@ -83,7 +83,7 @@ def test_a_server_that_refuses_statistics_is_measured_all_the_same(tensor_file: 
 def test_a_probe_without_an_answer_neither_ends_nor_delays_the_run(tensor_file: Path) -> None:
     with FakeRedisAI(AI_MODELRUN=lambda *_: asyncio.sleep(0.05, OK)) as server:
         server.behave("AI.INFO", lambda _, number: asyncio.sleep(3600 if number else 0, OK))
-        address = ServerAddress("127.0.0.1", server.port)
+        address = server.address
         config = RunConfig(
             file=tensor_file, address=address, max_queries=20, reporting_period_s=0.1
         )
@@ -108,7 +108,7 @@ def test_every_queue_of_every_device(tensor_file: Path) -> None:
                 else info(words, n)
             ),
         )
-        address = ServerAddress("127.0.0.1", server.port)
+        address = server.address
         overall = run(RunConfig(file=tensor_file, address=address)).server.periods["overall"]
     assert overall["queue_CPU_thread_1_cpu_s"] > 0
     assert overall["queue_GPU:1_thread_2_cpu_s"] == 2 * overall["queue_CPU_thread_1_cpu_s"]

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from commandline import Cli
-from token_server import DONE, Piece, TokenServer, delta, token_server, whole
+from smallruns import against, config_of
+from token_server import CHAT, DONE, Piece, TokenServer, delta, token_server, whole
 
-from aibench_fast import Result, RunConfig, _core, run
+from aibench_fast import _core, run
 from aibench_fast.coretypes import Schedule, Share
 from aibench_fast.results.events import Event, Waiting
 
-CHAT = "/v1/chat/completions"
 GOOD = whole(delta(content="a"), DONE)
 
 
@@ -30,17 +30,6 @@ def written(folder: Path, lines: Sequence[object]) -> Path:
     file = folder / "prompts.jsonl"
     file.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
     return file
-
-
-def config_of(server: TokenServer, prompts: Path, **others: object) -> RunConfig:
-    usual: dict[str, object] = {
-        "file": None, "url": server.address + CHAT, "prompts": prompts, "model": "m",
-    }  # fmt: skip
-    return RunConfig(**(usual | others))  # type: ignore[arg-type]
-
-
-def against(server: TokenServer, prompts: Path, **others: object) -> Result:
-    return run(config_of(server, prompts, **others))
 
 
 def last_text(body: Mapping[str, Any]) -> str:
@@ -69,7 +58,7 @@ def test_turns_go_in_order_each_after_the_one_before(tmp_path: Path) -> None:
         return [0.01, *GOOD]
 
     with token_server(answer) as server:
-        result = against(server, written(tmp_path, lines), workers=3)
+        result = against(server, prompts=written(tmp_path, lines), workers=3)
     assert (result.successes, result.failures) == (12, {})
     for turns in by_session(server).values():
         assert [place for place, _ in turns] == [0, 1, 2, 3]
@@ -91,7 +80,7 @@ def test_messages_are_made_of_earlier_texts_and_recorded_answers(tmp_path: Path)
         {"session": "b", "messages": [{"role": "user", "content": "five"}]},
     ]
     with token_server(lambda _: GOOD) as server:
-        against(server, written(tmp_path, lines), seed=3)  # which chooses no first one here
+        against(server, prompts=written(tmp_path, lines), seed=3)  # which chooses no first one here
 
     def said(*words: str) -> list[dict[str, str]]:
         roles = ["user", "assistant"] * len(words)
@@ -114,7 +103,7 @@ def test_a_delay_is_between_two_turns(tmp_path: Path) -> None:
         turn("fast", 0), turn("fast", 1, delay_ms=20.5), turn("fast", 2, delay_ms=20),
     ]  # fmt: skip
     with token_server(lambda _: GOOD) as server:
-        result = against(server, written(tmp_path, lines), workers=2, threads=1)
+        result = against(server, prompts=written(tmp_path, lines), workers=2, threads=1)
     assert result.successes == 6
     found = by_session(server)
     waits_s = {
@@ -141,7 +130,7 @@ def test_a_moment_between_two_turns_is_no_steady_window(tmp_path: Path) -> None:
         return late if last_text(server.asked[number]) == "b 0" else GOOD
 
     with token_server(answer) as server:
-        result = against(server, written(tmp_path, lines), workers=2)
+        result = against(server, prompts=written(tmp_path, lines), workers=2)
     assert result.tokens.output_tokens_per_s > 0
     assert result.tokens.steady_s == 0
 
@@ -151,7 +140,7 @@ def test_a_server_may_close_the_connection_meanwhile(tmp_path: Path, closes: boo
     lines = [turn("a", 0), turn("a", 1, delay_ms=50), turn("a", 2, delay_ms=50)]
     pieces: list[Piece] = [*GOOD, b""] if closes else [*GOOD]
     with token_server(lambda _: pieces) as server:
-        result = against(server, written(tmp_path, lines))
+        result = against(server, prompts=written(tmp_path, lines))
     assert (result.successes, result.failures) == (3, {})
     assert result.connections.reconnects == (2 if closes else 0)
 
@@ -164,7 +153,7 @@ def test_after_a_failed_turn_the_others_still_go(tmp_path: Path) -> None:
         return cut if number and last_text(server.asked[number]) == "a 1" else GOOD
 
     with token_server(answer) as server:
-        result = against(server, written(tmp_path, lines))
+        result = against(server, prompts=written(tmp_path, lines))
     assert {kind: one.count for kind, one in result.failures.items()} == {"stream_cut": 1}
     assert result.successes == 5
     assert [place for place, _ in by_session(server)["a"]] == [0, 1, 2]
@@ -173,7 +162,7 @@ def test_after_a_failed_turn_the_others_still_go(tmp_path: Path) -> None:
 def test_conversations_begin_again_until_the_time_is_over(tmp_path: Path) -> None:
     lines = [turn("a", number) for number in range(3)] + [turn("b", number) for number in range(2)]
     with token_server(lambda _: GOOD) as server:
-        result = against(server, written(tmp_path, lines), duration_s=0.4, max_queries=400)
+        result = against(server, prompts=written(tmp_path, lines), duration_s=0.4, max_queries=400)
     assert result.successes + result.counts.abandoned >= 11
     places = [last_text(body) for body in server.asked[1:]]
     again = [last for number in range(3) for last in [f"a {number}"]] + ["b 0", "b 1"]
@@ -183,7 +172,7 @@ def test_conversations_begin_again_until_the_time_is_over(tmp_path: Path) -> Non
 def test_the_first_turns_may_be_sent(tmp_path: Path) -> None:
     lines = [turn(session, number) for session in ("a", "b", "c") for number in range(3)]
     with token_server(lambda _: GOOD) as server:
-        against(server, written(tmp_path, lines), workers=2, max_queries=5)
+        against(server, prompts=written(tmp_path, lines), workers=2, max_queries=5)
     found = by_session(server)
     assert {name: len(turns) for name, turns in found.items()} == {"a": 3, "b": 2}
 
@@ -191,7 +180,7 @@ def test_the_first_turns_may_be_sent(tmp_path: Path) -> None:
 def test_a_run_does_not_wait_for_a_turn_that_is_too_late(tmp_path: Path) -> None:
     lines = [turn("a", 0), turn("a", 1, delay_ms=3_600_000)]
     with token_server(lambda _: GOOD) as server:
-        result = against(server, written(tmp_path, lines), duration_s=0.3)
+        result = against(server, prompts=written(tmp_path, lines), duration_s=0.3)
     assert (result.successes, result.schedule.unsent, result.counts.abandoned) == (1, 0, 0)
     assert result.counts.all_requests.sent == 1
 
@@ -201,7 +190,7 @@ def test_a_run_is_not_over_while_a_conversation_goes_on(tmp_path: Path) -> None:
     lines = [turn("b", 0), *(turn("a", number) for number in range(4))]
     seen: list[Event] = []
     with token_server(lambda number: [0.4 * (number > 2), *GOOD]) as server:
-        config = config_of(server, written(tmp_path, lines), workers=2)
+        config = config_of(server, prompts=written(tmp_path, lines), workers=2)
         result = run(config, observe=seen.append)
     assert result.successes == 5
     assert not any(isinstance(one, Waiting) for one in seen)
@@ -302,9 +291,8 @@ def test_conversations_that_do_not_fit_are_refused(cli: Cli, tmp_path: Path) -> 
     with token_server(lambda _: GOOD) as server:
         done = cli(
             "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
-            "--json-memory", "5KiB",
+            "--json-memory", "5KiB", code=2,
         )  # fmt: skip
-    assert done.returncode == 2
     said, wrong, end = done.stderr.split("\n")
     assert (said.startswith("m: 50 prompts are formatted"), end) == (True, ""), done.stderr
     assert "hold 10 of the 50 requests of" in wrong

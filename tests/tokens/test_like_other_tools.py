@@ -12,14 +12,13 @@ import pytest
 from commandline import Cli
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from resultfiles import our_result, token_result
-from token_server import CHUNKED, DONE, Piece, delta, token_server, usage, whole
+from token_server import CHAT, CHUNKED, DONE, Piece, delta, token_server, usage, whole
 
 from aibench_fast import Result, RunConfig, repeat, run
 from aibench_fast.results.files import record_of
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.othertools import like_aiperf
 
-CHAT = "/v1/chat/completions"
 NEAR = 2e-3
 """Histograms keep three digits."""
 
@@ -52,8 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(cli: Cli, tool: str, *results: Path) -> list[Any]:
-    done = cli("export", *results, "--like", tool)
-    assert done.returncode == 0, done.stderr
+    done = cli("export", *results, "--like", tool, code=0)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -132,8 +130,7 @@ def test_results_of_tensors_are_left_out(cli: Cli, folder: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 2
     assert "1 results are left out: they have no streams of tokens" in done.stderr
-    done = cli("export", tmp_path / "tensors.json", "--like", "aiperf")
-    assert done.returncode == 2
+    done = cli("export", tmp_path / "tensors.json", "--like", "aiperf", code=2)
     assert "none of the results has streams of tokens" in done.stderr
 
 

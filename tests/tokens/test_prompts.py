@@ -1,24 +1,24 @@
 """Prompts for OpenAI's API: read from a file or drawn, made into requests, refused if wrong."""
 
 import json
-import os
-import pty
 import re
 import socketserver
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Cli, command
+import smallruns
+from commandline import Cli, on_a_terminal
 from hypothesis import given
 from hypothesis import strategies as st
-from token_server import DONE, TokenServer, delta, event, token_server, usage, whole
+from smallruns import config_of
+from token_server import CHAT, DONE, delta, event, token_server, usage, whole
 
-from aibench_fast import Result, RunConfig, read_results, repeat, run, search, sweep
+from aibench_fast import RunConfig, read_results, repeat, run, search, sweep
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.openai.request import body_of
 from aibench_fast.protocols.openai.settings import Api
@@ -29,13 +29,11 @@ from aibench_fast.tensors import prompts
 from aibench_fast.tensors.strings import WORDS
 from aibench_fast.tensortype import split_strings
 
-CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
+PLAIN = "/v1/completions"
 STREAM = whole(delta(content="a"), usage(1), DONE)
 
 
-def asked_by(server: TokenServer, **settings: Any) -> Result:
-    usual = {"file": None, "url": server.address + CHAT, "model": "m", "max_queries": 4}
-    return run(RunConfig(**(usual | settings)))
+asked_by = partial(smallruns.against, max_queries=4)
 
 
 def sent(path: str = CHAT, **settings: Any) -> list[dict[str, Any]]:
@@ -59,9 +57,8 @@ def test_requests_are_made_of_prompts(cli: Cli, tmp_path: Path) -> None:
     with token_server(lambda _: STREAM) as server:
         done = cli(
             "run", "--url", server.address + CHAT, "--prompts", "p.jsonl", "--model", "llama",
-            "--output-tokens", 9, "--extra-body", "extra.json",
+            "--output-tokens", 9, "--extra-body", "extra.json", code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "Prompts: 3, formatted before the run, " in done.stdout
     shared = {"model": "llama", "stream": True, "stream_options": None, "temperature": 0}
     messages = [
@@ -88,11 +85,10 @@ def test_plain_completions_have_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("api", ["openai-chat", "openai-completions"])
 def test_a_path_of_ones_own(cli: Cli, api: str) -> None:
     with token_server(lambda _: STREAM) as server:
-        done = cli(
+        cli(
             "run", "--url", f"{server.address}/generate?key=1", "--api", api, "--model", "m",
-            "--prompt-tokens", 3, "--max-queries", 2,
+            "--prompt-tokens", 3, "--max-queries", 2, code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert server.heads[1].startswith(b"POST /generate?key=1 HTTP/1.1")
     assert ("messages" in server.asked[1], "prompt" in server.asked[1]) == (
         api == "openai-chat", api != "openai-chat",
@@ -142,26 +138,9 @@ def test_drawing_shows_how_far_it_is_on_a_terminal_alone(cli: Cli) -> None:
             "run", "--url", server.address + CHAT, "--model", "m", "--prompt-tokens", 5,
             "--max-queries", 1,
         ]  # fmt: skip
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            command(*words),
-            stdout=theirs,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "TERM": "xterm"},
-        )
-        os.close(theirs)
-        shown = b""
-        try:
-            while part := os.read(ours, 65536):
-                shown += part
-        except OSError:  # the other end is closed
-            pass
-        finally:
-            os.close(ours)
-        process.communicate()
+        shown = on_a_terminal(*words)
         piped = cli(*words)
-    assert process.returncode == 0
-    assert b"drawing prompts: 50%" in re.sub(rb"\x1b\[[0-9;]*m", b"", shown)
+    assert "drawing prompts: 50%" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert "drawing" not in piped.stdout + piped.stderr
 
 
@@ -192,9 +171,7 @@ def test_a_run_of_more_requests_sends_the_drawn_prompts_in_turn(
 def test_each_run_of_a_study_draws_other_prompts(tmp_path: Path) -> None:
     """Or a server that caches prompts answers the later runs faster."""
     with token_server(lambda _: STREAM) as server:
-        config = RunConfig(
-            file=None, url=server.address + CHAT, model="m", prompt_tokens=9, max_queries=5, seed=2
-        )
+        config = config_of(server, prompt_tokens=9, max_queries=5, seed=2)
         made = repeat(config, 3, file=tmp_path / "r.json")
         repeated = texts(server.asked)
         repeat(config, 3)
@@ -210,9 +187,7 @@ def test_each_run_of_a_study_draws_other_prompts(tmp_path: Path) -> None:
 
 def test_a_search_draws_other_prompts_in_each_step(tmp_path: Path) -> None:
     with token_server(lambda _: STREAM) as server:
-        config = RunConfig(
-            file=None, url=server.address + CHAT, model="m", prompt_tokens=9, max_queries=20
-        )
+        config = config_of(server, prompt_tokens=9, max_queries=20)
         search(config, ["p50<=10s"], over="workers", highest=2, folder=tmp_path / "search")
     asked = texts(server.asked)
     assert len(asked) >= 42
@@ -262,9 +237,8 @@ def test_the_result_says_what_was_drawn(
         done = cli(
             "run", "--url", server.address + CHAT, "--model", "m", "--prompt-tokens", "5-9",
             "--output-tokens", "4", "--seed", 3, "--max-queries", 6, "--json-out-file", "r.json",
-            "--header", "Authorization: env:KEY",
+            "--header", "Authorization: env:KEY", code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert (
         "Prompts: 6 of about 5-9 tokens, drawn from seed 3, formatted before the run, "
         in done.stdout
@@ -432,8 +406,7 @@ def test_options_that_do_not_go_together(cli: Cli, tmp_path: Path, name: str) ->
 
 
 def test_a_length_that_is_not_a_number(cli: Cli) -> None:
-    done = cli("run", "--url", "http://localhost:1" + CHAT, "--prompt-tokens", "512:64")
-    assert done.returncode == 2
+    done = cli("run", "--url", "http://localhost:1" + CHAT, "--prompt-tokens", "512:64", code=2)
     assert "write a number such as 512, or a range such as 256-768" in done.stderr
 
 
@@ -477,11 +450,10 @@ def test_a_tokenizer_that_cannot_be_read(cli: Cli, tmp_path: Path, text: str | N
 
 def test_the_only_model_is_found(cli: Cli, tmp_path: Path) -> None:
     with token_server(lambda _: STREAM, models=["org/llama"]) as server:
-        done = cli(
+        cli(
             "run", "--url", server.address + CHAT, "--prompt-tokens", 5, "--max-queries", 2,
-            "--json-out-file", "r.json",
+            "--json-out-file", "r.json", code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert {one["model"] for one in server.asked} == {"org/llama"}
     assert json.loads((tmp_path / "r.json").read_text())["Model"] == "org/llama"
 
@@ -513,9 +485,8 @@ def test_a_list_that_names_no_model(cli: Cli, body: str) -> None:
     with stranger(answer(body.encode(), "application/json", "200 OK")) as port:
         done = cli(
             "run", "--url", f"http://127.0.0.1:{port}{CHAT}", "--prompt-tokens", 5,
-            "--duration", "1s",
+            "--duration", "1s", code=2,
         )  # fmt: skip
-    assert done.returncode == 2
     assert "lists none (HTTP 200): name the one to run" in done.stderr
 
 
@@ -636,9 +607,8 @@ def test_a_mix_of_prompts(cli: Cli, tmp_path: Path) -> None:
     with token_server(lambda _: STREAM) as server:
         done = cli(
             "run", "--url", server.address + CHAT, "--mix", "mix.toml", "--max-queries", 80,
-            "--output-tokens", 7, "--json-out-file", "r.json",
+            "--output-tokens", 7, "--json-out-file", "r.json", code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     small, large = (
         [one for one in server.asked[2:] if one["model"] == model] for model in ("small", "large")
     )
@@ -698,8 +668,7 @@ def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
             "sweep", "--url", server.address + CHAT, "--prompt-tokens", "4,6-8", "--output-tokens",
             "2,3", "--workers", "1,2", "--max-queries", 3, "--results-dir", "swept",
         )  # fmt: skip
-        done = cli(*words)
-        assert done.returncode == 0, done.stderr
+        done = cli(*words, code=0)
         assert "1 workers, prompt tokens 4, output tokens 2, run 1: " in done.stdout
         asked = len(server.asked)
         again = cli(*words, "--dry-run")
@@ -712,8 +681,7 @@ def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
     assert cells == {
         f"tokens {length} in and {most} out" for length in ("4", "6-8") for most in "23"
     }
-    shown = cli("tables", "--dir", "swept")
-    assert shown.returncode == 0, shown.stderr
+    shown = cli("tables", "--dir", "swept", code=0)
     assert "6-8 in and 3 out" in shown.stdout
     described = report_facts([*read_results([tmp_path / "swept"])])
     assert described["Prompts"][0].startswith("generated from seed ")
@@ -723,10 +691,7 @@ def test_a_sweep_of_lengths(cli: Cli, tmp_path: Path) -> None:
 def test_a_sweep_of_the_lengths_of_answers(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"text": "a"}\n')
     with token_server(lambda _: STREAM) as server:
-        config = RunConfig(
-            file=None, url=server.address + CHAT, model="m", prompts=tmp_path / "p.jsonl",
-            max_queries=2,
-        )  # fmt: skip
+        config = config_of(server, prompts=tmp_path / "p.jsonl", max_queries=2)
         done = sweep(config, {"output_tokens": [4, 8]}, tmp_path / "swept")
     assert [one["max_tokens"] for one in server.asked] == [4] * 3 + [8] * 3
     assert {run.cell.variant for run in done.results} == {"tokens 4 out", "tokens 8 out"}
@@ -734,9 +699,7 @@ def test_a_sweep_of_the_lengths_of_answers(tmp_path: Path) -> None:
 
 def test_a_sweep_from_python(tmp_path: Path) -> None:
     with token_server(lambda _: STREAM) as server:
-        config = RunConfig(
-            file=None, url=server.address + CHAT, model="m", prompt_tokens=4, max_queries=2
-        )
+        config = config_of(server, prompt_tokens=4, max_queries=2)
         done = sweep(config, {"prompt_tokens": [4, (6, 8)], "workers": [1, 2]}, tmp_path)
     assert [run.result.facts["PromptTokens"] for run in done.runs if run.result] == [
         "4", "4", "6-8", "6-8",
@@ -759,8 +722,7 @@ url = "{other.address}{CHAT}"
 model = "b"
 '''
         )
-        done = cli("sweep", "--grid", "grid.toml", "--results-dir", "swept")
-    assert done.returncode == 0, done.stderr
+        cli("sweep", "--grid", "grid.toml", "--results-dir", "swept", code=0)
     assert ({body["model"] for body in one.asked}, {body["model"] for body in other.asked}) == (
         {"a"}, {"b"},
     )  # fmt: skip
@@ -775,8 +737,7 @@ def test_embeddings_are_bodies(cli: Cli, tmp_path: Path) -> None:
     with token_server(lambda _: [answer(found, "application/json", "200 OK")]) as server:
         done = cli(
             "run", "--url", f"{server.address}/v1/embeddings", "--body", "e.jsonl", "--reply",
-            "json", "--max-queries", 4,
+            "json", "--max-queries", 4, code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "formatted" not in done.stdout  # they are sent as they lie
     assert [json.dumps(one) for one in server.asked[1:]] == lines * 2

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from smallruns import against
 from token_server import Piece, token_server
 
-from aibench_fast import Result, RunConfig, run
+from aibench_fast import Result
 
 STREAMS = Path(__file__).parent / "streams"
 WHOLE = sorted(STREAMS.glob("*-chat.http")) + sorted(STREAMS.glob("*-completions.http"))
@@ -86,12 +87,8 @@ def replay(answer: Callable[[int], Sequence[Piece]], folder: Path, path: str, co
     prompts = folder / "prompts.jsonl"
     prompts.write_text('{"text": "one"}\n')
     with token_server(answer) as server:
-        return run(
-            RunConfig(
-                file=None, url=f"{server.address}/v1{path}", prompts=prompts, model="m",
-                max_queries=count,
-            )
-        )  # fmt: skip
+        url = f"{server.address}/v1{path}"
+        return against(server, url=url, prompts=prompts, max_queries=count)
 
 
 def path_of(file: Path) -> str:

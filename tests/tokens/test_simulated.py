@@ -150,9 +150,8 @@ def test_the_summary_and_the_result_say_that_it_is_simulated(
 ) -> None:
     done = cli(
         "run", "--embedded", "tokens", "--prompts", prompts, "--output-tokens", 3,
-        "--max-queries", 2, "--json-out-file", "r.json",
+        "--max-queries", 2, "--json-out-file", "r.json", code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "server of tokens on http://127.0.0.1:" in done.stderr
     assert "Server: simulated-tokens 0.1.0 at http://127.0.0.1:" in done.stdout
     assert "OpenAI chat - simulated :stream" in done.stdout
@@ -199,8 +198,7 @@ def test_wrong_options_are_one_line(cli: Cli, name: str) -> None:
 
 
 def test_a_port_in_use_is_an_error_of_one_line(cli: Cli, quick: TokenServer) -> None:
-    done = cli("serve", "--kind", "tokens", "--port", quick.port)
-    assert done.returncode == 3
+    done = cli("serve", "--kind", "tokens", "--port", quick.port, code=3)
     assert f"port {quick.port} of 127.0.0.1 is in use" in done.stderr
 
 
@@ -316,8 +314,7 @@ def test_the_command_line_sets_how_it_behaves(cli: Cli) -> None:
         ("--events-per-write", 65): "--events-per-write 65: it has to be from 1 to 64",
     }
     for words, error in wrong.items():
-        done = cli("serve", "--kind", "tokens", "--port", 0, *words)
-        assert done.returncode == 2
+        done = cli("serve", "--kind", "tokens", "--port", 0, *words, code=2)
         assert error in done.stderr
 
 

@@ -87,8 +87,7 @@ def test_the_command_prints_and_saves_it(
     monkeypatch.setattr(streamcheck, "LATE_SERVER", 1000.0)
     monkeypatch.setattr(streamcheck, "LARGEST_ERROR_MS", 10_000.0)
     monkeypatch.setattr(selfcheck_command, "check_streams", partial(check_streams, streams=[32]))
-    done = cli("selfcheck", "--streams", "--threads", 1, "--json-out-file", "s.json")
-    assert done.returncode == 0, done.stderr
+    done = cli("selfcheck", "--streams", "--threads", 1, "--json-out-file", "s.json", code=0)
     begun = [line.split(":")[0] for line in done.stdout.splitlines()]
     assert begun == ["Machine", "Clock", "Timer", "32 streams", "Client", "Ceiling"]
     assert "simulated server on the same cores" in done.stdout
@@ -108,6 +107,5 @@ def test_the_command_prints_and_saves_it(
     ],
 )
 def test_what_is_not_for_streams_is_refused(cli: Cli, words: list[str], error: str) -> None:
-    done = cli("selfcheck", "--streams", *words)
-    assert done.returncode == 2
+    done = cli("selfcheck", "--streams", *words, code=2)
     assert error in done.stderr

@@ -8,26 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import conservation
 from faultproxy import CHANGING, DELAYING, REQUESTS, Fault, FaultProxy
-from faults.drawn import (
-    A_FAULT_S,
-    BUSY_MACHINE_S,
-    CONNECT_TIMEOUT_S,
-    RECONNECT_FOR_S,
-    REPLY_TIMEOUT_S,
-    due,
-    fault,
-    schedules,
-)
-from faults.runs import observed
+from faults import drawn
+from faults.drawn import DRAWN, fault, run_through, schedules
 from hypothesis import event as count_event
 from hypothesis import given
 from hypothesis import strategies as st
 from simulation import prompts_in, streams, tokens_of
 
 from aibench_fast import Result, RunConfig
-from aibench_fast.load.profile import parse_profile
 from aibench_fast.server.tokenlog import CAME, DONE
 from aibench_fast.server.tokenserver import FAILURES, Simulation, TokenServer
 
@@ -38,26 +27,15 @@ TIMEOUTS = {"client_timeout", "first_token_timeout", "token_timeout"}
 
 
 @dataclass(frozen=True)
-class Load:
-    """What is asked for while the faults happen."""
+class Load(drawn.Load):
+    """What is asked for of a model of tokens."""
 
-    shape: str = "closed"
-    servers: int = 1
-    workers: int = 1
-    requests: int = 20
-    burn_in: int = 0
     output_tokens: int = 4
     is_chat: bool = True
-    stops: bool = False
-    sheds: bool = False
     limits: tuple[tuple[str, object], ...] = ()
     """Settings of what a stream has to be."""
     counts_tokens: bool = False
     """Whether each has to have as many as it was asked for."""
-
-    @property
-    def is_open(self) -> bool:
-        return self.shape not in ("closed", "conversations")
 
     @property
     def is_strict(self) -> bool:
@@ -76,18 +54,15 @@ LIMITS = [
 ]  # fmt: skip
 loads = st.builds(
     Load,
+    **DRAWN,
     shape=st.sampled_from(["closed", "conversations", "even", "poisson", "profile", "trace"]),
-    servers=st.sampled_from([1, 1, 2]),
     workers=st.integers(1, 5),
     requests=st.integers(8, 30),
-    burn_in=st.sampled_from([0, 5]),
     output_tokens=st.integers(1, 8),
     is_chat=st.booleans(),
-    stops=st.sampled_from([False, False, False, True]),
-    sheds=st.booleans(),
     limits=st.sampled_from(LIMITS),
     counts_tokens=st.booleans(),
-).map(lambda load: replace(load, burn_in=0) if load.is_open else replace(load, sheds=False))
+).map(Load.possible)
 shares = st.sampled_from([0.05, 0.1, 0.2])
 simulations = st.builds(
     Simulation,
@@ -147,31 +122,17 @@ def config_of(load: Load, ports: Sequence[int], folder: Path) -> RunConfig:
     chats = load.is_chat or load.shape == "conversations"
     path = "/v1/chat/completions" if chats else "/v1/completions"
     url, *others = [f"http://127.0.0.1:{port}{path}" for port in ports]
-    when: dict[str, object] = {"max_queries": load.requests, "burn_in": load.burn_in}
-    if load.shape == "profile":
-        when = {"profile": parse_profile("100/s for 50ms, 100/s to 300/s over 60ms")}
-    elif load.shape == "trace":
-        when = {"duration_s": load.requests * 0.004}
-    elif load.is_open:
-        seconds = load.requests / RATE_PER_S
-        when = {"limit_rps": RATE_PER_S, "arrivals": load.shape, "duration_s": seconds}
-    if load.sheds:
-        when |= {"max_lag_s": 0.02, "on_lag": "shed"}
+    usual = load.settings(RATE_PER_S, "100/s for 50ms, 100/s to 300/s over 60ms")
+    if load.shape == "trace":
+        usual |= {"limit_rps": 0.0, "arrivals": "even", "duration_s": load.requests * 0.004}
+    usual["workers"] = max(load.workers, load.servers)
     return RunConfig(
-        **when, **dict(load.limits), **sent_of(load, folder),  # type: ignore[arg-type]
+        **usual, **dict(load.limits), **sent_of(load, folder),  # type: ignore[arg-type]
         file=None,
         url=url,
         others=tuple(others),
         min_tokens=load.output_tokens if load.counts_tokens else 0,
         model="simulated",
-        workers=max(load.workers, load.servers),
-        threads=min(2, load.workers),
-        on_disconnect="stop" if load.stops else "reconnect",
-        reply_timeout_s=REPLY_TIMEOUT_S,
-        connect_timeout_s=CONNECT_TIMEOUT_S,
-        reconnect_for_s=RECONNECT_FOR_S,
-        reporting_period_s=0.02,
-        interval_latencies=True,
     )  # fmt: skip
 
 
@@ -198,20 +159,8 @@ def test_whatever_happens_tokens_are_conserved(
             for server, of_server in zip(servers, (faults, others_faults), strict=False)
         ]
         config = config_of(load, [proxy.port for proxy in proxies], folder)
-        result, intervals = observed(config, lambda: [proxy.arm() for proxy in proxies])
-        for proxy in proxies:
-            proxy.disarm()
-    done = [fault for proxy in proxies for fault in proxy.done]
+        result, done, failed = run_through(proxies, load, config)
     happened = {fault.kind for fault in done}
-    failed = {*result.failures, *result.counts.burn_in_failures}
-    for kind in sorted(happened | failed):
-        count_event(kind)
-
-    assert conservation.broken(result, intervals) == []
-    assert result.duration_s < 0.3 + (len(done) + 1) * A_FAULT_S + BUSY_MACHINE_S
-    if load.is_open and not load.stops and "connect" not in failed:
-        counts = result.counts.all_requests
-        assert due(config) == counts.sent + result.shed + result.schedule.unsent
     changed = {fault.direction for fault in done if fault.kind in CHANGING}
     found = [stream for log in logs for stream in streams(log)]
     check_requests(load, result, found, changed)

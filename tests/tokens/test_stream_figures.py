@@ -10,7 +10,9 @@ from ci import examples
 from commandline import Cli, command
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from smallruns import against, config_of
 from token_server import (
+    CHAT,
     CHUNKED,
     DONE,
     Piece,
@@ -21,19 +23,10 @@ from token_server import (
     whole,
 )
 
-from aibench_fast import ConfigError, Result, RunConfig, run, search
+from aibench_fast import ConfigError, Result, RunConfig, search
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.results.fields import merged
 from aibench_fast.results.stream import Tokens, stream_figures
-
-CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture(scope="module")
-def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
-    file.write_text('{"text": "one"}\n')
-    return file
 
 
 def stream(*, first_s: float, gap_s: float, tokens: int, counted: int | None = None) -> list[Piece]:
@@ -46,10 +39,8 @@ def stream(*, first_s: float, gap_s: float, tokens: int, counted: int | None = N
 
 
 def of(answer: Callable[[int], Sequence[Piece]], prompts: Path, **others: object) -> Result:
-    usual: dict[str, object] = {"file": None, "prompts": prompts, "model": "m"}
     with token_server(answer) as server:
-        url = {"url": server.address + CHAT}
-        return run(RunConfig(**(usual | url | others)))  # type: ignore[arg-type]
+        return against(server, prompts=prompts, **others)
 
 
 def streams_of(result: Result) -> dict[str, object]:
@@ -118,11 +109,7 @@ def test_a_worker_without_a_connection_counts_as_one_without_tokens(prompts: Pat
 
     with token_server(answer) as server:
         server_of.append(server)
-        config = RunConfig(
-            file=None, url=server.address + CHAT, prompts=prompts, model="m", workers=2,
-            duration_s=1.0,
-        )  # fmt: skip
-        result = run(config)
+        result = against(server, prompts=prompts, workers=2, duration_s=1.0)
     assert result.failures.keys() == {"connection_lost"}
     of_one = 5 / (result.latencies.mean_ms / 1000)
     assert streams_of(result)["SteadySeconds"] == pytest.approx(1.0, abs=0.25)
@@ -191,11 +178,10 @@ def test_under_a_schedule_a_good_request_is_good_from_when_it_was_due(prompts: P
 def test_servers_and_steps_have_figures_of_their_own(prompts: Path) -> None:
     short, long = (stream(first_s=0.01, gap_s=0.0, tokens=tokens) for tokens in (2, 5))
     with token_server(lambda _: short) as one, token_server(lambda _: long) as other:
-        config = RunConfig(
-            file=None, url=one.address + CHAT, others=(other.address + CHAT,), prompts=prompts,
-            model="m", workers=2, profile=parse_profile("20/s for 300ms, 40/s for 300ms"),
+        result = against(
+            one, others=(other.address + CHAT,), prompts=prompts, workers=2,
+            profile=parse_profile("20/s for 300ms, 40/s for 300ms"),
         )  # fmt: skip
-        result = run(config)
     servers = [server.stream for server in result.servers]
     assert [server["OutputTokensPerRequest"]["q100"] for server in servers] == [2, 5]
     assert [server["ChunkGap"] is None for server in servers] == [False, False]
@@ -254,9 +240,8 @@ def test_expectations_know_the_figures(cli: Cli, prompts: Path) -> None:
             "--max-queries", 10, "--slo", "ttft=10s", "--slo", "latency=10s",
             "--expect", "goodput>1", "--expect", "tokens_per_user>1", "--expect", "good>=100%",
             "--expect", "tokens<1", "--expect", "ttfa.p50<1us", "--expect", "out.max<=4",
-            "--expect", "out.p50>4", "--expect", "in.mean<1", "--expect", "requests>0",
+            "--expect", "out.p50>4", "--expect", "in.mean<1", "--expect", "requests>0", code=1,
         )  # fmt: skip
-    assert done.returncode == 1, done.stderr
     for words in (
         "good requests/s, held", "output tokens of a user/s, held", "Expected good>=100%: 100.000%",
         "output tokens/s, broken", "Expected ttfa.p50<1us: ", "Goodput: ",
@@ -269,9 +254,7 @@ def test_expectations_know_the_figures(cli: Cli, prompts: Path) -> None:
 def test_a_search_tells_limits_of_requests_from_targets(prompts: Path, tmp_path: Path) -> None:
     pieces = stream(first_s=0.01, gap_s=0.0, tokens=2)
     with token_server(lambda _: pieces) as server:
-        config = RunConfig(
-            file=None, url=server.address + CHAT, prompts=prompts, model="m", duration_s=0.2
-        )
+        config = config_of(server, prompts=prompts, duration_s=0.2)
         slo = ["ttft=10s", "good=99%", "goodput=1"]
         found = search(config, slo, over="workers", highest=2, folder=tmp_path / "search")
         held = found.best
@@ -328,11 +311,10 @@ def test_kinds_of_a_mix_have_figures_of_their_own(cli: Cli, tmp_path: Path) -> N
 
     with token_server(answer) as server:
         servers.append(server)
-        done = cli(
+        cli(
             "run", "--url", server.address + CHAT, "--mix", "mix.toml", "--max-queries", 60,
-            "--workers", 2, "--slo", "tpot=10s", "--json-out-file", "r.json",
+            "--workers", 2, "--slo", "tpot=10s", "--json-out-file", "r.json", code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "r.json").read_text())
     streams = {kind["Model"]: kind["Stream"] for kind in found["Kinds"]}
     for model, tokens in (("small", 20), ("large", 70)):

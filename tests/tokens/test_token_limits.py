@@ -5,20 +5,13 @@ from pathlib import Path
 
 import pytest
 from commandline import Cli
-from token_server import CHUNKED, DONE, Piece, delta, token_server, usage, whole
+from smallruns import against, config_of
+from token_server import CHAT, CHUNKED, DONE, Piece, delta, token_server, usage, whole
 
 from aibench_fast import Result, RunConfig, run
 from aibench_fast.errors import ConfigError, ServerError
 
-CHAT = "/v1/chat/completions"
 A = delta(content="a")
-
-
-@pytest.fixture(scope="module")
-def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
-    file.write_text('{"text": "one"}\n')
-    return file
 
 
 def in_steps(*steps: bytes | float) -> list[Piece]:
@@ -31,12 +24,7 @@ def of(bad: Sequence[Piece], prompts: Path, **settings: object) -> Result:
     """Run four streams, of which one is bad."""
     good = whole(A, A, A, delta("stop"), DONE)
     with token_server(lambda number: bad if number == 2 else good) as server:
-        return run(
-            RunConfig(
-                file=None, url=server.address + CHAT, prompts=prompts, model="m", max_queries=4,
-                **settings,  # type: ignore[arg-type]
-            )
-        )  # fmt: skip
+        return against(server, prompts=prompts, max_queries=4, **settings)
 
 
 BROKEN: dict[str, tuple[Sequence[Piece], dict[str, object], str, str, int]] = {
@@ -120,9 +108,7 @@ def test_a_stream_within_its_limits_succeeds(name: str, prompts: Path) -> None:
 
 def test_the_trial_has_the_same_limits(prompts: Path) -> None:
     with token_server(lambda _: whole(A, DONE)) as server:
-        config = RunConfig(
-            file=None, url=server.address + CHAT, prompts=prompts, model="m", min_tokens=2
-        )
+        config = config_of(server, prompts=prompts, min_tokens=2)
         with pytest.raises(ServerError, match="on trial with 1 tokens, of at least 2"):
             run(config)
 
@@ -133,9 +119,8 @@ def test_the_command_line_has_the_limits(cli: Cli, prompts: Path) -> None:
         done = cli(
             "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
             "--max-queries", 3, "--first-token-timeout", "800ms", "--token-timeout", "1m",
-            "--min-tokens", 2, "--stream-end", "done",
+            "--min-tokens", 2, "--stream-end", "done", code=1,
         )  # fmt: skip
-    assert done.returncode == 1
     assert "first_token_timeout" in done.stdout
     assert "no token within 800 ms" in done.stdout
 

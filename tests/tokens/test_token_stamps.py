@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import cast
 
 from certificates import Certificate
-from token_server import CHUNKED, DONE, Piece, delta, token_server, whole
+from smallruns import against
+from token_server import CHAT, CHUNKED, DONE, Piece, delta, token_server, whole
 
-from aibench_fast import RunConfig, run
 from aibench_fast.protocols.tls import TlsSettings
 
-CHAT = "/v1/chat/completions"
 A = whole(delta(content="a"))[1]
 
 
@@ -71,12 +70,9 @@ def test_tokens_are_stamped_when_they_came_not_when_they_were_read(tmp_path: Pat
 def test_over_tls_the_client_takes_the_times(tmp_path: Path, certificate: Certificate) -> None:
     (tmp_path / "p.jsonl").write_text('{"text": "one"}\n')
     with token_server(lambda _: whole(delta(content="a"), DONE), certificate.for_server) as server:
-        result = run(
-            RunConfig(
-                file=None, url=server.address + CHAT, prompts=tmp_path / "p.jsonl", model="m",
-                max_queries=4, tls=TlsSettings(insecure=True),
-            )
-        )  # fmt: skip
+        result = against(
+            server, prompts=tmp_path / "p.jsonl", max_queries=4, tls=TlsSettings(insecure=True)
+        )
     assert result.stream is not None
     assert result.stream["StampedBy"] == "client"
     assert result.tokens.chunks == 4

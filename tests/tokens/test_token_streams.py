@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
+import smallruns
 from commandline import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_server import (
+    CHAT,
     CHUNKED,
     DONE,
     HEAD,
     Piece,
-    TokenServer,
     chunked,
     delta,
     event,
@@ -22,10 +24,8 @@ from token_server import (
     whole,
 )
 
-from aibench_fast import Result, RunConfig, run, search
+from aibench_fast import Result, RunConfig, search
 from aibench_fast.results.stream import Tokens
-
-CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +35,12 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def against(server: TokenServer, prompts: Path, **others: object) -> Result:
-    usual: dict[str, object] = {
-        "file": None, "url": server.address + CHAT, "prompts": prompts, "model": "m",
-        "max_queries": 4,
-    }  # fmt: skip
-    return run(RunConfig(**(usual | others)))  # type: ignore[arg-type]
+against = partial(smallruns.against, max_queries=4)
 
 
 def of(pieces: Sequence[Piece], prompts: Path, **others: object) -> Result:
     with token_server(lambda _: pieces) as server:
-        return against(server, prompts, **others)
+        return against(server, prompts=prompts, **others)
 
 
 def test_times_are_those_of_content(prompts: Path) -> None:
@@ -262,7 +257,7 @@ def test_streams_that_fail_are_counted_by_kind(name: str, prompts: Path) -> None
     good = whole(delta(content="a"), DONE)
     # The first request is the trial.
     with token_server(lambda number: pieces if number % 2 else good) as server:
-        result = against(server, prompts)
+        result = against(server, prompts=prompts)
     assert (result.successes, result.tokens.chunks) == (2, 2)
     assert {key: one.count for key, one in result.failures.items()} == {kind: 2}
     assert result.failures[kind].first_message == words
@@ -273,7 +268,7 @@ def test_tokens_of_failed_streams_stand_apart(prompts: Path) -> None:
     good = whole(delta(content="a"), DONE)
     bad = whole(*[delta(content="x")] * 5)
     with token_server(lambda number: bad if number == 2 else good) as server:
-        result = against(server, prompts)
+        result = against(server, prompts=prompts)
     assert (result.tokens.output_tokens, result.tokens.failed_chunks) == (3, 5)
 
 
@@ -292,7 +287,7 @@ def test_a_stream_that_stalls_is_a_timeout(prompts: Path) -> None:
     good = whole(delta(content="a"), DONE)
     stalls: list[Piece] = [CHUNKED, whole(delta(content="a"))[1], 1.5, b""]
     with token_server(lambda number: stalls if number == 1 else good) as server:
-        result = against(server, prompts, reply_timeout_s=0.5)
+        result = against(server, prompts=prompts, reply_timeout_s=0.5)
     assert {key: one.count for key, one in result.failures.items()} == {"client_timeout": 1}
     assert result.successes == 3
 
@@ -304,9 +299,8 @@ def test_the_summary_and_the_result_have_the_figures(
         done = cli(
             "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
             "--max-queries", 100, "--json-out-file", "r.json", "--expect", "ttft.p99<10s",
-            "--expect", "gap.p50<10s", "--expect", "tokens>100000000",
+            "--expect", "gap.p50<10s", "--expect", "tokens>100000000", code=1,
         )  # fmt: skip
-    assert done.returncode == 1, done.stderr
     for words in (
         "Time to first token: mean ", "Time per output token: mean ", "Chunk gap: mean ",
         "Output tokens: 200, ", "counted from chunks", "Expected ttft.p99<10s: ",

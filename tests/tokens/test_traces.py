@@ -3,18 +3,18 @@
 import json
 import string
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import smallruns
 from commandline import Cli
-from token_server import DONE, Piece, TokenServer, delta, token_server, whole
+from token_server import CHAT, DONE, Piece, TokenServer, delta, token_server, whole
 
-from aibench_fast import Result, RunConfig, run
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors.strings import WORDS
 
-CHAT = "/v1/chat/completions"
 GOOD = whole(delta(content="a"), DONE)
 BLOCK = 512
 
@@ -29,11 +29,7 @@ def written(folder: Path, lines: Sequence[object]) -> Path:
     return file
 
 
-def against(server: TokenServer, trace: Path, **others: object) -> Result:
-    usual: dict[str, object] = {
-        "file": None, "url": server.address + CHAT, "trace": trace, "model": "m", "workers": 4,
-    }  # fmt: skip
-    return run(RunConfig(**(usual | others)))  # type: ignore[arg-type]
+against = partial(smallruns.against, workers=4)
 
 
 def sent(server: TokenServer) -> list[str]:
@@ -52,7 +48,7 @@ def test_lengths_and_shared_beginnings_are_as_recorded(tmp_path: Path) -> None:
     lengths = [1100, 1536, 1000, 600, 1537]
     lines = [line(20 * n, lengths[n], n + 2, ids[n]) for n in range(5)]
     with token_server(lambda _: GOOD) as server:
-        against(server, written(tmp_path, lines), workers=1)
+        against(server, trace=written(tmp_path, lines), workers=1)
     prompts = [blocks(text) for text in sent(server)]
     assert [sum(len(one.split()) for one in prompt) for prompt in prompts] == lengths
     assert [one["max_tokens"] for one in server.asked[1:]] == [2, 3, 4, 5, 6]
@@ -81,7 +77,7 @@ def test_a_seed_draws_other_words(tmp_path: Path) -> None:
     found = []
     for seed in (0, 0, 1):
         with token_server(lambda _: GOOD) as server:
-            result = against(server, trace, seed=seed, workers=1)
+            result = against(server, trace=trace, seed=seed, workers=1)
         found.append(sent(server))
     assert found[0] == found[1] != found[2]
     assert result.setup.data_seed == 1
@@ -101,7 +97,7 @@ def test_a_tokenizer_makes_lengths_exact(tmp_path: Path) -> None:
     trace = written(tmp_path, [line(0, lengths[0], 1, [1, 2, 3]), line(1, lengths[1], 1, [1, 5]),
                                line(2, lengths[2], 1, [6])])  # fmt: skip
     with token_server(lambda _: GOOD) as server:
-        result = against(server, trace, workers=1, tokenizer=tmp_path)
+        result = against(server, trace=trace, workers=1, tokenizer=tmp_path)
     assert [len(made.encode(text)) for text in sent(server)] == lengths
     assert blocks(sent(server)[0])[0] == blocks(sent(server)[1])[0]
     assert result.facts["Tokenizer"] == str(tmp_path)
@@ -111,18 +107,17 @@ def test_a_tokenizer_makes_lengths_exact(tmp_path: Path) -> None:
     letter_by_letter.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
     letter_by_letter.save(str(tmp_path / "letters.json"))
     with pytest.raises(ConfigError, match="words are one token each, too few"):
-        against(server, trace, tokenizer=tmp_path / "letters.json")
+        against(server, trace=trace, tokenizer=tmp_path / "letters.json")
 
 
 def test_repeats_draw_other_words(cli: Cli, tmp_path: Path) -> None:
     """A server may have those of the run before in its cache."""
     trace = written(tmp_path, [line(0, 9, 1, [0]), line(1, 9, 1, [0])])
     with token_server(lambda _: GOOD) as server:
-        done = cli(
+        cli(
             "run", "--url", server.address + CHAT, "--trace", trace, "--model", "m",
-            "--workers", 1, "--repeats", 2,
+            "--workers", 1, "--repeats", 2, code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     _, *first, _, third, fourth = (one["messages"][0]["content"] for one in server.asked)
     assert first[0] == first[1] != third == fourth
 
@@ -133,7 +128,7 @@ def test_requests_are_due_as_recorded(tmp_path: Path, speed: float) -> None:
     times_ms = [5000, 5000, 5100, 5300, 5301.5, 5700]
     trace = written(tmp_path, [line(ms, 4, 1, [0]) for ms in times_ms])
     with token_server(lambda _: GOOD) as server:
-        result = against(server, trace, speed=speed)
+        result = against(server, trace=trace, speed=speed)
     assert result.successes == len(times_ms)
     worst_s = result.latencies.max_ms / 1000
     first, *others = server.asked_at[1:]
@@ -154,11 +149,9 @@ def test_runs_at_different_speeds_are_told_apart(cli: Cli, tmp_path: Path) -> No
         for speed in (1, 2):
             done = cli(
                 "run", "--url", server.address + CHAT, "--trace", trace, "--model", "m",
-                "--speed", speed, "--json-out-file", f"{speed}.json",
+                "--speed", speed, "--json-out-file", f"{speed}.json", code=0,
             )  # fmt: skip
-            assert done.returncode == 0, done.stderr
-    done = cli("compare", "1.json", "2.json")
-    assert done.returncode == 2
+    done = cli("compare", "1.json", "2.json", code=2)
     assert f"arrivals: recorded, {trace} in A, recorded, {trace}, --speed 2 in B" in done.stderr
 
 
@@ -167,9 +160,9 @@ def test_what_the_server_has_no_time_for_is_late_unsent_or_shed(tmp_path: Path) 
     slow: list[Piece] = [0.2, *GOOD]
     trace = written(tmp_path, [line(100 * n, 4, 1, [n]) for n in range(10)])
     with token_server(lambda _: slow) as server:
-        late = against(server, trace, workers=1)
-        cut = against(server, trace, workers=1, duration_s=0.5)
-        shed = against(server, trace, workers=1, max_lag_s=0.15, on_lag="shed")
+        late = against(server, trace=trace, workers=1)
+        cut = against(server, trace=trace, workers=1, duration_s=0.5)
+        shed = against(server, trace=trace, workers=1, max_lag_s=0.15, on_lag="shed")
     assert late.successes == 10
     assert late.latencies.max_ms >= late.service_latencies.max_ms + 500
     assert late.tokens.first_tokens_due.max_ms >= 700
@@ -184,9 +177,8 @@ def test_the_first_ones_of_a_trace_may_be_sent(cli: Cli, tmp_path: Path) -> None
     with token_server(lambda _: GOOD) as server:
         done = cli(
             "run", "--url", server.address + CHAT, "--trace", trace, "--model", "m",
-            "--max-queries", 5, "--burn-in", 2, "--speed", 2.5,
+            "--max-queries", 5, "--burn-in", 2, "--speed", 2.5, code=0,
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert f"Arrivals: as recorded in {trace}, 2.5 times as fast; " in done.stdout
     assert len(server.asked) == 1 + 5
 
@@ -197,7 +189,7 @@ def test_a_trace_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         token_server(lambda _: GOOD) as server,
         pytest.raises(ConfigError, match="hold 3 of the 9 requests"),
     ):
-        against(server, trace, json_memory_bytes=20_000)
+        against(server, trace=trace, json_memory_bytes=20_000)
 
 
 WRONG: dict[str, tuple[str, str]] = {
