@@ -113,10 +113,8 @@ def test_the_only_node_of_a_cluster_may_refuse_to_delete() -> None:
         state = bulk(b"cluster_state:ok\r\n")
         node.behave("CLUSTER", lambda words, _: state if words[1] == b"INFO" else slots)
         address = ServerAddress("127.0.0.1", node.port)
-        config = RunConfig(
-            file=None, shape=SHAPE, model="m", address=address, cluster_mode=True, max_queries=20
-        )
-        assert run(config).successes == 20
+        settings = {"address": address, "shape": SHAPE, "model": "m", "cluster_mode": True}
+        assert against(node, **settings, max_queries=20).successes == 20
 
 
 @pytest.mark.parametrize("named", ["127.0.0.1", ""])
