@@ -184,6 +184,7 @@ def test_hosts_and_ports_are_paired_or_one_is_for_all(words: list[str], found: l
         (["--host", "a,b,c", "--port", "1,2"], "3 hosts and --port 2 ports: give as many, or one"),
         (["--host", "a:1,b", "--port", "1,2"], "'a:1' has its own"),
         (["--host", "a", "--port", "0,1"], "--port 0: a port is a number from 1 to 65535"),
+        (["--url", "redis://a:0"], "redis://a:0: a port is a number from 1 to 65535"),
         (["--url", "redis://me@a", "--url", "redis://you@b"], "me, you: name one"),
         (["--url", "redis://a", "--host", "b"], "name one server"),
     ],

@@ -4,10 +4,8 @@ import argparse
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from heapq import nlargest
-from typing import TYPE_CHECKING
 
 from aibench_fast.cli.output import note
 from aibench_fast.report import text
@@ -24,9 +22,6 @@ from aibench_fast.results.result import Interval
 from aibench_fast.studies.events import Note, ServerStarted, StudyEvent, StudyObserver
 from aibench_fast.tensortype import STRINGS, split_strings
 
-if TYPE_CHECKING:
-    from rich.live import Live
-
 TOP_CLASSES = 5
 SHOWN_BYTES = 60
 """Of each string in a reply."""
@@ -35,7 +30,12 @@ SHOWN_BYTES = 60
 @contextmanager
 def shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
     """Show the events of runs: a live line on a terminal, CSV into a pipe."""
-    with _runs_shown(options) as show:
+    with ExitStack() as opened:
+        show: StudyObserver = _print_event
+        if options.quiet:
+            show = _print_sample
+        elif sys.stdout.isatty():
+            show = opened.enter_context(_live(full=options.live))
 
         def show_all(event: StudyEvent) -> None:
             match event:
@@ -50,24 +50,9 @@ def shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
         yield show_all
 
 
-@contextmanager
-def _runs_shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
-    if options.quiet:
-        yield _print_sample
-    elif sys.stdout.isatty() and options.live:
-        with _live_view() as show:
-            yield show
-    elif sys.stdout.isatty():
-        with _live_line() as show:
-            yield show
-    else:
-        yield _print_event
-
-
 def _print_event(event: StudyEvent) -> None:
-    if isinstance(event, Sample):
-        _print_sample(event)
-    elif line := text.line_of(event):
+    _print_sample(event)
+    if line := text.line_of(event):
         is_figure = isinstance(event, Started | Interval | BurnInComplete)
         print(line, file=sys.stdout if is_figure else sys.stderr, flush=True)
 
@@ -105,29 +90,9 @@ def _shown_strings(strings: Sequence[bytes]) -> str:
 
 
 @contextmanager
-def _live_line() -> Iterator[StudyObserver]:
+def _live(*, full: bool) -> Iterator[StudyObserver]:
+    """Show events as a line that changes, or with `full` as a view of charts and figures."""
     # Imported here to save memory in runs into a pipe.
-    from rich.console import Console
-    from rich.live import Live
-
-    with Live(console=Console(), transient=True, auto_refresh=False) as live:
-        yield partial(_show_on, live)
-
-
-def _show_on(live: "Live", event: StudyEvent) -> None:
-    print_preparing(event)
-    match event:
-        case BurnInComplete() | Waiting():
-            live.console.print(text.line_of(event), highlight=False)
-        case Sample():
-            _print_sample(event)
-        case _:
-            if line := text.live_line(event):
-                live.update(line, refresh=True)
-
-
-@contextmanager
-def _live_view() -> Iterator[StudyObserver]:
     from rich.console import Console
     from rich.live import Live
 
@@ -137,10 +102,17 @@ def _live_view() -> Iterator[StudyObserver]:
         view = LiveView()
 
         def show(event: StudyEvent) -> None:
-            if isinstance(event, Reading):
-                drawn = view.updated(event, live.console.width, live.console.height)
-                live.update(drawn, refresh=True)
-            elif not isinstance(event, Interval):  # which the live line has of it
-                _show_on(live, event)
+            print_preparing(event)
+            _print_sample(event)
+            match event:
+                case BurnInComplete() | Waiting():
+                    live.console.print(text.line_of(event), highlight=False)
+                case Reading():
+                    drawn = view.updated(event, live.console.width, live.console.height)
+                    live.update(drawn, refresh=True)
+                case Interval() if full:
+                    pass  # the readings have it
+                case _ if line := text.live_line(event):
+                    live.update(line, refresh=True)
 
         yield show

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.resultfiles import load_results
+from aibench_fast.cli.output import note
 from aibench_fast.errors import ConfigError
 from aibench_fast.report.comparison import comparison_json, format_comparison
 from aibench_fast.results.cells import SERVER_FACTS, of_server
@@ -89,7 +89,7 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         print(format_comparison(report, words_a, words_b), end="")
     for words in _advice(report):
-        print(f"aibench-fast: {words}", file=sys.stderr)
+        note(words)
     return EXIT_WORSE if report.worse else 0
 
 

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from aibench_fast.cli.options.parser import add_all, add_command, add_quiet, add_subcommands
+from aibench_fast.cli.options.parser import QUIET, add_all, add_command, add_subcommands
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.fetch import download, path_of
@@ -18,34 +18,44 @@ EXAMPLE = "aibench-fast fetch coco --dest coco"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    subcommands = add_subcommands(parser, "subcommand")
-    add_model_parser(subcommands)
-    add_coco_parser(subcommands)
-
-
-def add_model_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `fetch model`."""
-    parser = add_command(
+    commands = add_subcommands(parser, "subcommand")
+    model = add_command(
         commands,
         "model",
         "Download a model file, for `aibench-fast model load --model-file`.",
         "aibench-fast fetch model https://example.org/mobilenet_v1.pb --sha256 HEX",
     )
-    parser.add_argument("url", metavar="URL", help="download this file")
+    model.add_argument("url", metavar="URL", help="download this file")
     add_all(
-        parser,
+        model,
         {
             "--sha256 HEX": "expect this SHA-256, 64 hexadecimal digits",
             "--out FILE": "write this file (default: the name in the URL)",
+            **QUIET,
         },
         sha256={"required": True},
     )
-    add_quiet(parser)
-    parser.set_defaults(handler=fetch_model)
+    model.set_defaults(handler=_fetch_model)
+    photographs = add_command(
+        commands,
+        "coco",
+        "Download and unpack COCO 2017's 5,000 validation photographs (816 MB).",
+        "aibench-fast fetch coco --dest coco",
+    )
+    add_all(
+        photographs,
+        {
+            "--dest DIR": "write val2017.zip and, unpacked, val2017/ to this folder",
+            "--url URL": "download from here (default: %(default)s)",
+            **QUIET,
+        },
+        dest={"required": True},
+        url={"default": coco.URL},
+    )
+    photographs.set_defaults(handler=_fetch_coco)
 
 
-def fetch_model(options: argparse.Namespace) -> int:
-    """Download a model file."""
+def _fetch_model(options: argparse.Namespace) -> int:
     destination = options.out or name_in(options.url)
     check_outputs([("--out", destination)])
     with progress_bar(options.quiet, DownloadColumn(), TransferSpeedColumn()) as progress:
@@ -62,29 +72,7 @@ def fetch_model(options: argparse.Namespace) -> int:
     return 0
 
 
-def add_coco_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `fetch coco`."""
-    parser = add_command(
-        commands,
-        "coco",
-        "Download and unpack COCO 2017's 5,000 validation photographs (816 MB).",
-        "aibench-fast fetch coco --dest coco",
-    )
-    add_all(
-        parser,
-        {
-            "--dest DIR": "write val2017.zip and, unpacked, val2017/ to this folder",
-            "--url URL": "download from here (default: %(default)s)",
-        },
-        dest={"required": True},
-        url={"default": coco.URL},
-    )
-    add_quiet(parser)
-    parser.set_defaults(handler=fetch_coco)
-
-
-def fetch_coco(options: argparse.Namespace) -> int:
-    """Download and unpack COCO's validation photographs."""
+def _fetch_coco(options: argparse.Namespace) -> int:
     with progress_bar(options.quiet, DownloadColumn(), TransferSpeedColumn()) as progress:
         task = progress.add_task("val2017.zip", total=None)
         archive = coco.fetch_archive(

@@ -20,21 +20,15 @@ EXAMPLE = "aibench-fast model load --backend ONNX --batchsize 32"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    subcommands = add_subcommands(parser, "subcommand")
-    add_write_parser(subcommands)
-    add_load_parser(subcommands)
-
-
-def add_write_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `model write`."""
-    parser = add_command(
+    commands = add_subcommands(parser, "subcommand")
+    write = add_command(
         commands,
         "write",
         "Write MobileNet V1 1.0 224 with random weights from a seed.",
         "aibench-fast model write --format onnx --out mobilenet_v1.onnx",
     )
     add_all(
-        parser,
+        write,
         {
             "--format": "write this kind of model file",
             "--out FILE": "write this file",
@@ -43,20 +37,16 @@ def add_write_parser(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         format={"required": True, "choices": [*ModelFormat]},
         out={"required": True},
     )
-    parser.set_defaults(handler=write)
-
-
-def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `model load`."""
-    parser = add_command(
+    write.set_defaults(handler=_write)
+    load = add_command(
         commands,
         "load",
         "Load a model into a server, or into each of several.",
         "aibench-fast model load --host localhost --port 6379 --backend TF --batchsize 32",
     )
-    add_server_options(parser, several=True)
+    add_server_options(load, several=True)
     add_all(
-        parser,
+        load,
         {
             "--model NAME": "store the model under this key (default: %(default)s)",
             "--backend": "run the model with this backend (default: TF); NULL of the embedded "
@@ -81,11 +71,10 @@ def add_load_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         minbatchtimeout={"default": 0},
         dialect={"choices": ["auto", *Dialect], "default": "auto"},
     )
-    parser.set_defaults(handler=load)
+    load.set_defaults(handler=_load)
 
 
-def write(options: argparse.Namespace) -> int:
-    """Write the built-in model."""
+def _write(options: argparse.Namespace) -> int:
     check_outputs([("--out", options.out)])
     blob = built_in_model(ModelFormat(options.format))
     with replacing(options.out) as file:
@@ -96,7 +85,7 @@ def write(options: argparse.Namespace) -> int:
     return 0
 
 
-def load(options: argparse.Namespace) -> int:
+def _load(options: argparse.Namespace) -> int:
     """Load a model into every server of the list, or every primary of a cluster."""
     servers = ServerOptions.of(options).addresses()
     if options.cluster_mode:

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from aibench_fast.cli.options.parser import add_all, add_quiet
+from aibench_fast.cli.options.parser import QUIET, add_all
 from aibench_fast.cli.options.values import by_name, size
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.cluster import connect
@@ -65,6 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             "tensors-00001-of-00010.out and so on; `run --file` reads them by the name of --output",
             "--dask ADDRESS": "make the shards on the workers of this Dask scheduler, such as "
             "tcp://scheduler:8786; they must share the folders of --input and --output",
+            **QUIET,
         },
         PrepareConfig,
         input={"required": True, "type": None},
@@ -74,7 +75,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         on_error={"choices": ("fail", "skip")},
         shards={"type": _sharding},
     )
-    add_quiet(parser)
     parser.set_defaults(handler=_prepare)
 
 

@@ -1,10 +1,10 @@
 """`aibench-fast recover`."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from aibench_fast.cli.options.parser import add_all
+from aibench_fast.cli.output import note
 from aibench_fast.cli.saving import print_unsaved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, remove_written
@@ -43,7 +43,7 @@ def _recover(options: argparse.Namespace) -> int:
     print(text.format_summary(result))
     print(f"Recovered {options.journal}, the result is {file}", flush=True)
     if lost:
-        print(f"aibench-fast: {lost[0]}; {options.journal} is kept", file=sys.stderr)
+        note(f"{lost[0]}; {options.journal} is kept")
     else:
         remove_written(options.journal)
     return EXIT_INCOMPLETE

@@ -2,7 +2,7 @@
 
 import argparse
 
-from aibench_fast.cli.options.parser import add_all, add_quiet
+from aibench_fast.cli.options.parser import QUIET, add_all
 from aibench_fast.cli.options.resultfiles import (
     add_results,
     load_results,
@@ -26,9 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         {
             "--out FILE": "write the HTML page to this file",
             "--png FOLDER": "write each chart to this folder as PNG",
+            **QUIET,
         },
     )
-    add_quiet(parser)
     parser.set_defaults(handler=_report)
 
 

@@ -2,10 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
@@ -23,6 +21,7 @@ from aibench_fast.cli.options.request import (
 )
 from aibench_fast.cli.options.runconfig import files_read, run_config
 from aibench_fast.cli.options.server import LoadedServers, add_server_options
+from aibench_fast.cli.options.values import refuse
 from aibench_fast.cli.output import is_refused
 from aibench_fast.cli.saving import logged, print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
@@ -37,10 +36,7 @@ from aibench_fast.studies import repeat
 from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
 from aibench_fast.studies.runs import check_run, run_and_save, source
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
-
-if TYPE_CHECKING:
-    from distributed import Client
+from aibench_fast.studies.thresholds import check_possible, expectations
 
 HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
 MAX_REPEATS = 1000
@@ -152,54 +148,45 @@ def _run(options: argparse.Namespace) -> int:
         config = resolve(config)
     check_clients(options)
     check_run(config, over_dask=options.dask is not None, clients=options.clients)
-    _check_shown(options)
+    if options.dask:
+        live = {"--live": options.live, "--print-responses": options.sample_responses}
+        refuse(live, "with --dask: clients do not report this; leave it out")
     config.count_tensors()  # what is wrong with the file shows before a server is started
     expected = expectations(options.expect)
     check_possible(expected, config)
-    made: list[Repeats] = []
+    made: Repeats | None = None
     try:
         with (
             shown(options) as show,
             dask_client(options) as client,
             started(config, server.embedded, show) as config,
-            logged(options.hdr_log_file, partial(_observe, options, show)) as observe,
+            logged(options.hdr_log_file, partial(_report, options, show)) as observe,
         ):
-            made.append(_made(options, config, client, expected, observe))
-            if made[0].interrupted:
+            if _is_repeated(options):
+                made = repeat.repeat(
+                    config,
+                    options.repeats or repeat.LEAST_RUNS,
+                    until=options.until,
+                    file=options.json_out_file,
+                    expect=expected,
+                    observe=observe,
+                    client=client,
+                    clients=options.clients,
+                )
+            else:
+                run = partial(source(client, options.clients), config)
+                result = run_and_save(run, "run", options.json_out_file, expected, observe)
+                made = Repeats([result], interrupted=result.interrupted)
+            if made.interrupted:
                 raise KeyboardInterrupt  # so that an embedded server is not waited for
     except KeyboardInterrupt:
-        if not made:
+        if made is None:
             raise
-    return _concluded(made[0], options)
+    return _concluded(made, options)
 
 
 def _is_repeated(options: argparse.Namespace) -> bool:
     return options.repeats is not None or options.until is not None
-
-
-def _made(
-    options: argparse.Namespace,
-    config: RunConfig,
-    client: "Client | None",
-    expected: Sequence[Expectation],
-    observe: StudyObserver,
-) -> Repeats:
-    """Make the run, or all its repeats."""
-    file, clients = options.json_out_file, options.clients
-    if _is_repeated(options):
-        return repeat.repeat(
-            config,
-            options.repeats or repeat.LEAST_RUNS,
-            until=options.until,
-            file=file,
-            expect=expected,
-            observe=observe,
-            client=client,
-            clients=clients,
-        )
-    run = partial(source(client, clients), config)
-    result = run_and_save(run, "run", file, expected, observe)
-    return Repeats([result], interrupted=result.interrupted)
 
 
 def _concluded(made: Repeats, options: argparse.Namespace) -> int:
@@ -232,33 +219,23 @@ def _files_written(options: argparse.Namespace) -> list[Named]:
     return written
 
 
-def _check_shown(options: argparse.Namespace) -> None:
-    shown = {"--live": options.live, "--print-responses": options.sample_responses}
-    for option, is_given in shown.items():
-        if is_given and options.dask:
-            raise ConfigError(f"{option} with --dask: clients do not report this; leave it out")
-
-
-def _observe(options: argparse.Namespace, show: StudyObserver, event: StudyEvent) -> None:
+def _report(options: argparse.Namespace, show: StudyObserver, event: StudyEvent) -> None:
+    """Show an event; print a result and save its histogram, then raise what could not be saved."""
     show(event)
-    if isinstance(event, RunFinished):
-        _report(options, event)
-
-
-def _report(options: argparse.Namespace, run: RunFinished) -> None:
-    """Print a result and save its histogram; then raise what could not be saved."""
-    unsaved = run.unsaved
+    if not isinstance(event, RunFinished):
+        return
+    unsaved = event.unsaved
     if unsaved:
-        print_unsaved(run.result)
+        print_unsaved(event.result)
     histogram: Path | None = options.histogram_file
     if histogram and _is_repeated(options):
-        histogram = repeat.numbered(histogram, int(run.name.split()[-1]))
+        histogram = repeat.numbered(histogram, int(event.name.split()[-1]))
     if histogram:
         try:
-            write_text(histogram, run.result.latencies.percentile_table())
+            write_text(histogram, event.result.latencies.percentile_table())
         except ConfigError as error:
             unsaved = unsaved or error
-    summary = text.format_summary(run.result)
+    summary = text.format_summary(event.result)
     print(summary)
     if is_refused() and not options.json_out_file:
         print(summary, file=sys.stderr)  # or all of the run would be lost

@@ -91,13 +91,19 @@ def _search(options: argparse.Namespace) -> int:
     if options.over != "rate" and (options.arrivals != "even" or options.max_lag_s):
         given = "--max-lag" if options.max_lag_s else f"--arrivals {options.arrivals}"
         raise ConfigError(f"{given} with --over {options.over}: only --over rate has a schedule")
-    _check_not_fixed(options)
+    value = getattr(options, options.over.replace("-", "_"), None)
+    if value is not None and (options.over == "workers" or value != 1):
+        raise ConfigError(
+            f"--{options.over} {value} with --over {options.over}: give --from and --to instead"
+        )
     check_clients(options)
     server = LoadedServers.of(options)
-    rate = ANY_RPS if options.over == "rate" else 0.0
+    workers, rate = (RATE_WORKERS, ANY_RPS) if options.over == "rate" else (1, 0.0)
+    if options.workers is not None:
+        workers = options.workers
     limits, targets = split_slo(options.slo)
     expected = expectations(options.expect)
-    config = run_config(options, server, workers=_workers(options), limit_rps=rate, slo=limits)
+    config = run_config(options, server, workers=workers, limit_rps=rate, slo=limits)
     check_possible(expected, config)
     others = [("--results-dir", options.results_dir / SEARCH_FILE)]  # which the search checks
     check_outputs([("--junit", options.junit)], [*files_read(options, server, config), *others])
@@ -132,26 +138,6 @@ def _search(options: argparse.Namespace) -> int:
     return 0 if best.held and found.search.confirmed else EXIT_FAILURES
 
 
-def _check_not_fixed(options: argparse.Namespace) -> None:
-    """ConfigError if what is searched over is given as one value."""
-    values = {
-        "workers": options.workers,
-        "batch-size": options.batch_size,
-        "pipeline": options.pipeline,
-    }
-    value = values.get(options.over)
-    if value is not None and (options.over == "workers" or value != 1):
-        raise ConfigError(
-            f"--{options.over} {value} with --over {options.over}: give --from and --to instead"
-        )
-
-
-def _workers(options: argparse.Namespace) -> int:
-    if options.workers is not None:
-        return int(options.workers)
-    return RATE_WORKERS if options.over == "rate" else 1
-
-
 @contextmanager
 def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
     """Print a line for each step, and on a terminal a bar."""
@@ -164,24 +150,20 @@ def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
                     note(event.words)
                 case events.RunFinished(unsaved=error) if error:
                     print_unsaved(event.result)
-                case _ if not options.quiet:
-                    _print_event(event, options)
+                case _ if options.quiet:
+                    pass
+                case events.ServerStarted():
+                    print(event.description, file=sys.stderr)
+                case events.Progress():
+                    print(with_options(event.words), flush=True)
+                case events.SearchPlanned():
+                    print(f"the search: {_length(event, options.within_s)}", flush=True)
+                case events.StepFinished():
+                    print(_step(event, options.over), flush=True)
+                case _:
+                    print_preparing(event)
 
         yield show
-
-
-def _print_event(event: StudyEvent, options: argparse.Namespace) -> None:
-    match event:
-        case events.ServerStarted():
-            print(event.description, file=sys.stderr)
-        case events.Progress():
-            print(with_options(event.words), flush=True)
-        case events.SearchPlanned():
-            print(f"the search: {_length(event, options.within_s)}", flush=True)
-        case events.StepFinished():
-            print(_step(event, options.over), flush=True)
-        case _:
-            print_preparing(event)
 
 
 def _length(planned: events.SearchPlanned, within_s: float | None) -> str:

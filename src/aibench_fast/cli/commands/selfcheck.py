@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import ServerOptions, add_server_options
-from aibench_fast.cli.options.values import shape
+from aibench_fast.cli.options.values import by_name, refuse, shape
 from aibench_fast.cli.output import progress_bar
-from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
-from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.studies.selfcheck import (
     MODEL,
     STEPS,
@@ -63,13 +61,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _selfcheck(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", options.json_out_file)])
-    return _of_streams(options) if options.streams else _of_requests(options)
+    found, lines = _of_streams(options) if options.streams else _of_requests(options)
+    if options.json_out_file:
+        write_text(options.json_out_file, json.dumps(found.to_json(), indent=2) + "\n")
+    if not options.quiet:
+        print("\n".join(lines))
+    return 0
 
 
-def _of_streams(options: argparse.Namespace) -> int:
+def _of_streams(options: argparse.Namespace) -> tuple[StreamCheck, Iterator[str]]:
     server = ServerOptions.of(options)
     requests = {
-        "--url, --host, --port or --socket": server.urls or server.is_address_given,
+        "--url, --host, --port or --socket": server.is_given,
         "--model": options.model != MODEL,
         "--shape": options.shape,
         "--dtype": options.dtype,
@@ -78,54 +81,30 @@ def _of_streams(options: argparse.Namespace) -> int:
         "--pipeline": options.pipeline != 1,
         "--use-dag": options.use_dag,
     }
-    for name, is_given in requests.items():
-        if is_given:
-            raise ConfigError(f"{name} with --streams: streams have none; leave one of them out")
+    refuse(requests, "with --streams: streams have none; leave one of them out")
     with progress_bar(options.quiet, transient=True) as progress:
         steps = progress.add_task("clock, timer, streams", total=STREAM_STEPS)
         found = check_streams(options.threads, lambda: progress.advance(steps))
-    _save(options, found)
-    if not options.quiet:
-        print("\n".join([*_machine_lines(found.machine), *_stream_lines(found)]))
-    return 0
+    return found, _stream_lines(found)
 
 
-def _save(options: argparse.Namespace, found: "SelfCheck | StreamCheck") -> None:
-    if options.json_out_file:
-        write_text(options.json_out_file, json.dumps(found.to_json(), indent=2) + "\n")
-
-
-def _of_requests(options: argparse.Namespace) -> int:
+def _of_requests(options: argparse.Namespace) -> tuple[SelfCheck, Iterator[str]]:
     server = ServerOptions.of(options)
-    is_given = bool(server.urls) or server.is_address_given
-    url = next(iter(server.other_urls()), None)
-    (address,) = [ServerAddress()] if url or not is_given else server.addresses()
-    config = RunConfig(
+    config = by_name(
+        RunConfig,
+        options,
         file=None,
-        address=address,
-        url=url,
-        tls=server.tls_settings() if url else None,
+        **(server.located() if server.is_given else {"tls": None}),
         headers=read_headers(options.header),
-        metrics_url=options.metrics_url,
-        model=options.model,
-        shape=options.shape,
-        dtype=options.dtype,
-        workers=options.workers,
-        threads=options.threads,
-        batch_size=options.batch_size,
-        pipeline=options.pipeline,
-        use_dag=options.use_dag,
+        command_line=None,
     )
     with progress_bar(options.quiet, transient=True) as progress:
         steps = progress.add_task("clock, timer, ceiling, schedule", total=STEPS)
-        found = check_client(config, lambda: progress.advance(steps), embedded=not is_given)
-    _save(options, found)
-    if not options.quiet:
-        against = "a model that does nothing, on the same cores"
-        if is_given:
-            against = f"the model {options.model} of {found.ceiling.server.facts.address}"
-        print("\n".join(_lines(found, against)))
-    return 0
+        found = check_client(config, lambda: progress.advance(steps), embedded=not server.is_given)
+    against = "a model that does nothing, on the same cores"
+    if server.is_given:
+        against = f"the model {options.model} of {found.ceiling.server.facts.address}"
+    return found, _lines(found, against)
 
 
 def _machine_lines(machine: Machine) -> Iterator[str]:
@@ -144,6 +123,7 @@ def _machine_lines(machine: Machine) -> Iterator[str]:
 
 
 def _stream_lines(found: StreamCheck) -> Iterator[str]:
+    yield from _machine_lines(found.machine)
     for step in found.steps:
         p50, p99, largest = step.errors_ms
         yield (

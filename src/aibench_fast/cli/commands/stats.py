@@ -9,6 +9,7 @@ from typing import Any
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import ServerOptions, add_server_options
+from aibench_fast.cli.options.values import by_name
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.protocols.address import ServerAddress
@@ -43,20 +44,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    server = ServerOptions.of(options)
-    url = next(iter(server.other_urls()), None)
-    (address,) = [ServerAddress()] if url else server.addresses()
-    settings = ProtocolSettings(
-        address=address,
-        url=url,
-        tls=server.tls_settings() if url else None,
+    settings = by_name(
+        ProtocolSettings,
+        options,
+        **ServerOptions.of(options).located(),
         headers=read_headers(options.header),
-        metrics_url=options.metrics_url,
-        model_version=options.model_version,
     )
     request = _request_time(options.result) if options.result else None
     stats = since_start(protocol_of(settings).read_statistics(options.model))
-    replies = list(_counters(stats) if url else _replies(address, options.model))
+    replies = list(_counters(stats) if settings.url else _replies(settings.address, options.model))
     if options.format == "json":
         shown = {"Statistics": stats, "Derived": derived(stats), "RequestTime": request}
         print(json.dumps(shown, indent=2))

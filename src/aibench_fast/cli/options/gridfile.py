@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.options.server import LoadedServers, is_tls
+from aibench_fast.cli.options.values import refuse
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
 from aibench_fast.load.mix import check_keys, shown
@@ -96,7 +97,18 @@ def swept_servers(options: argparse.Namespace, tables: Any) -> dict[str | None, 
     where = f"--grid {options.grid}"
     if not isinstance(tables, list):
         raise ConfigError(f"{where}: server has to be tables, written [[server]]")
-    _check_usual(usual)
+    given = {
+        "--url": usual.urls,
+        "--header": usual.header,
+        "--metrics-url": usual.metrics_url is not None,
+        "--model-version": usual.model_version is not None,
+        "--host, --port or --socket": usual.is_address_given,
+        "--tls": usual.tls,
+        "--cluster-mode": usual.cluster_mode,
+        "--embedded": usual.embedded,
+        "--protocol": usual.protocol is not None,
+    }
+    refuse(given, "with [[server]] tables: each of them has its own")
     servers: dict[str | None, LoadedServers] = {}
     for number, table in enumerate(tables, 1):
         name = _name(table, f"{where}, server {number}: ")
@@ -104,23 +116,6 @@ def swept_servers(options: argparse.Namespace, tables: Any) -> dict[str | None, 
             raise ConfigError(f"{where}: two servers are called {name}")
         servers[name] = _server(table, f"{where}, server {number}: ", usual)
     return servers
-
-
-def _check_usual(usual: LoadedServers) -> None:
-    given = {
-        "--url": bool(usual.urls),
-        "--header": bool(usual.header),
-        "--metrics-url": usual.metrics_url is not None,
-        "--model-version": usual.model_version is not None,
-        "--host, --port or --socket": usual.is_address_given,
-        "--tls": usual.tls,
-        "--cluster-mode": usual.cluster_mode,
-        "--embedded": bool(usual.embedded),
-        "--protocol": usual.protocol is not None,
-    }
-    for option, is_given in given.items():
-        if is_given:
-            raise ConfigError(f"{option} with [[server]] tables: each of them has its own")
 
 
 def _name(table: Any, where: str) -> str:
@@ -136,21 +131,13 @@ def _name(table: Any, where: str) -> str:
 def _server(table: Mapping[str, Any], where: str, usual: LoadedServers) -> LoadedServers:
     """Return the server of a table that has a name; what it leaves out is as in the options."""
     _check_place(table, where)
-    urls = [table["url"]] if "url" in table else []
-    server = dataclasses.replace(
-        usual,
-        embedded=table.get("embedded"),
-        protocol=table.get("protocol"),
-        urls=urls,
-        host=table.get("host", usual.host),
-        port=(table["port"],) if "port" in table else usual.port,
-        socket=Path(table["socket"]) if "socket" in table else None,
-        cluster_mode=table.get("cluster-mode", False),
-        model=table.get("model", usual.model),
-        model_version=table.get("model-version"),
-        header=table.get("header", []),
-        metrics_url=table.get("metrics-url"),
-    )
+    own = {key.replace("-", "_"): value for key, value in table.items() if key != "name"}
+    urls = [own.pop("url")] if "url" in own else []
+    if "port" in own:
+        own["port"] = (own["port"],)
+    if "socket" in own:
+        own["socket"] = Path(own["socket"])
+    server = dataclasses.replace(usual, urls=urls, **own)
     if any(map(is_tls, urls)):
         return server
     # --cacert and its like are for the servers that speak TLS.

@@ -1,8 +1,7 @@
 """Options for the load and the reporting of a run, a sweep and a search."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from aibench_fast.cli.options.parser import REPEATED, add_all
@@ -92,13 +91,10 @@ def check_clients(options: argparse.Namespace) -> None:
         )
 
 
-@contextmanager
-def dask_client(options: argparse.Namespace) -> Iterator["Client | None"]:
-    """Yield a client of the Dask cluster, None without one; ServerError if it cannot be reached."""
+def dask_client(options: argparse.Namespace) -> "AbstractContextManager[Client | None]":
+    """Return a client of the Dask cluster, or None; ServerError if it cannot be reached."""
     if options.dask is None:
-        yield None
-        return
+        return nullcontext()
     from aibench_fast.cluster import connected
 
-    with connected(options.dask) as client:
-        yield client
+    return connected(options.dask)

@@ -21,6 +21,8 @@ _UNITS = {"TIME": "_s", "SECONDS": "_s", "SIZE": "_bytes"}
 _BOOLEAN = "true|false"
 REPEATED = {"action": "append", "default": []}
 """Details of an option that can be given several times."""
+QUIET = {"--quiet": "print no progress and no closing line"}
+"""The option of commands with a progress bar."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,13 +97,6 @@ def add_all(
         elif "choices" not in how:
             how["action"] = "store_true"
         group.add_argument(option, help=text, **how)
-
-
-def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """Add --quiet of a command with a progress bar."""
-    parser.add_argument(
-        "--quiet", action="store_true", help="print no progress and no closing line"
-    )
 
 
 def add_subcommands(

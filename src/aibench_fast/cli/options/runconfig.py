@@ -1,17 +1,16 @@
 """The settings of runs, made from the options of a run, a sweep and a search."""
 
 import argparse
-import dataclasses
 from typing import Any
 
 from aibench_fast.cli.options.secrets import header_files, read_headers, without_secrets
 from aibench_fast.cli.options.server import LoadedServers
+from aibench_fast.cli.options.values import by_name
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
 from aibench_fast.load.mix import read_input, read_mix
-from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
@@ -40,7 +39,8 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         )
     if options.inputs and options.shape:
         raise ConfigError("--input with --shape: each input has its own")
-    urls = [*embedded_url(server.embedded, server.protocol).values()] or server.other_urls()
+    own_url = embedded_url(server.embedded, server.protocol)
+    urls = own_url or server.other_urls()
     given = {**vars(options), **vars(server), **own}
     if server.embedded == "tokens" and not (mix or any(map(given.get, _OF_PROMPTS))):
         if "prompt_tokens" in own:  # a grid's
@@ -64,18 +64,12 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         raise ConfigError(
             "no tensors: give --file FILE, or --shape such as 224,224,3 for generated ones"
         )
-    addresses = [ServerAddress()] if urls or server.embedded else server.addresses()
-    fields = (one.name for one in dataclasses.fields(RunConfig))
     settings = {
-        **{name: given[name] for name in fields if name in given},
         "mix": mix,
         "shape": options.shape or (IMAGE_SHAPE if has_images else ()),
         "dtype": options.dtype or ("FLOAT" if has_images else ""),
         "inputs": tuple(read_input(words) for words in options.inputs),
-        "address": addresses[0],
-        "url": urls[0] if urls else None,
-        "others": tuple(urls[1:] or addresses[1:]),
-        "tls": server.tls_settings() if urls else None,
+        **({"tls": None, **own_url} if server.embedded else server.located()),
         "headers": read_headers(server.header),
         "outputs": tuple(options.outputs),
         "slo": tuple(options.slo),
@@ -88,7 +82,7 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
         "burn_in_until_steady": options.burn_in.until_steady,
         "command_line": without_secrets(options.command_line),
     }
-    return RunConfig(**(settings | own))
+    return by_name(RunConfig, argparse.Namespace(**given), **(settings | own))
 
 
 def files_read(

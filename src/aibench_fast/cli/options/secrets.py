@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from aibench_fast.cli.output import note
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
 
@@ -93,7 +94,8 @@ def read_password(file: Path | None, *, ask: bool) -> str | None:
 def _password(file: Path | None, *, ask: bool) -> str | None:
     if file:
         try:
-            _warn_of_readers(file)
+            if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):  # perhaps meant, in a container
+                note(f"--password-file {file}: others can read it; chmod 600 it")
             return read_text(file).partition("\n")[0] or None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read --password-file {file}: {misread(error)}") from error
@@ -104,15 +106,6 @@ def _password(file: Path | None, *, ask: bool) -> str | None:
             )
         return getpass.getpass() or None
     return os.environ.get(PASSWORD_VARIABLE) or None
-
-
-def _warn_of_readers(file: Path) -> None:
-    """Warn if others can read the file, which may be intended, as in a container."""
-    if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        print(
-            f"aibench-fast: --password-file {file}: others can read it; chmod 600 it",
-            file=sys.stderr,
-        )
 
 
 def _keep_out_of_core_dumps() -> None:

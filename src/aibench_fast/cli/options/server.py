@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
-from aibench_fast.cli.options.values import by_name, ports
+from aibench_fast.cli.options.values import by_name, ports, refuse
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import ServerAddress, url_parts
 from aibench_fast.protocols.redisai.protocol import RedisAi
@@ -128,39 +129,41 @@ class ServerOptions:
         default = (DEFAULT_HOST, (DEFAULT_PORT,), None)
         return (self.host, self.port, self.socket) != default
 
+    @property
+    def is_given(self) -> bool:
+        """Whether an option names the server."""
+        return bool(self.urls) or self.is_address_given
+
     def tls_settings(self) -> TlsSettings | None:
         """Return the TLS settings, None without TLS; ConfigError if a part is wrong."""
-        parts = {
-            "--cacert": self.cacert,
-            "--cert": self.cert,
-            "--key": self.key,
-            "--tls-server-name": self.tls_server_name,
-            "--insecure": self.insecure,
+        parts: dict[str, Any] = {
+            "ca_file": self.cacert,
+            "certificate": self.cert,
+            "key": self.key,
+            "server_name": self.tls_server_name,
+            "insecure": self.insecure,
         }
-        if not self.tls and not any(map(is_tls, self.urls)):
-            given = [name for name, value in parts.items() if value]
-            if given:
-                raise ConfigError(
-                    f"{given[0]} without TLS: add --tls, or give a rediss://, https:// or grpcs:// "
-                    "--url"
-                )
-            return None
-        return TlsSettings(
-            ca_file=self.cacert,
-            certificate=self.cert,
-            key=self.key,
-            server_name=self.tls_server_name,
-            insecure=self.insecure,
+        if self.tls or any(map(is_tls, self.urls)):
+            return TlsSettings(**parts)
+        refuse(
+            {f"`{name}`": value for name, value in parts.items()},
+            "without TLS: add --tls, or give a rediss://, https:// or grpcs:// --url",
         )
+        return None
+
+    def located(self) -> dict[str, Any]:
+        """Return the settings of a run that say where its servers are; ConfigError as they do."""
+        if urls := self.other_urls():
+            return {"url": urls[0], "others": tuple(urls[1:]), "tls": self.tls_settings()}
+        first, *others = self.addresses()
+        return {"address": first, "others": tuple(others), "tls": None}
 
     def other_urls(self) -> list[str]:
         """Return the URLs of servers that are not of RedisAI; ConfigError if both are named."""
         found = [url for url in self.urls if _scheme(url) not in RedisAi.schemes]
         if found and len(found) < len(self.urls):
             raise ConfigError("--url of redis:// and of others in one run: it speaks one protocol")
-        if found and self.is_address_given:
-            raise ConfigError("--url with --host, --port or --socket: name one server")
-        self._check_count(found)
+        self._check(found)
         return found
 
     def addresses(self) -> list[ServerAddress]:
@@ -168,37 +171,34 @@ class ServerOptions:
 
         An IPv6 address with a port is in brackets: [::1]:6379.
         """
-        user, password = self._login()
+        urls = [_redis_url(url) for url in self.urls]
+        user, password = self._login(urls)
         tls = self.tls_settings()
-        if self.urls:
-            if self.is_address_given:
-                raise ConfigError("--url with --host, --port or --socket: name one server")
-            found = []
-            for url in self.urls:
-                parts = _redis_url(url)
-                if tls and parts.scheme != "rediss":
-                    raise ConfigError(f"--tls with --url {url}: write rediss://")
-                host, port = str(parts.hostname), parts.port or DEFAULT_PORT
-                found.append(ServerAddress(host, port, None, user, password, tls))
-            self._check_count(found)
-            return found
-        if self.socket:
-            return [ServerAddress(socket=self.socket, user=user, password=password, tls=tls)]
-        return [
-            ServerAddress(host, port, user=user, password=password, tls=tls)
-            for host, port in self._hosts_and_ports()
-        ]
+        for url in self.urls if tls else ():
+            if _scheme(url) != "rediss":
+                raise ConfigError(f"--tls with --url {url}: write rediss://")
+        address = partial(ServerAddress, user=user, password=password, tls=tls)
+        if urls:
+            found = [address(str(one.hostname), one.port or DEFAULT_PORT) for one in urls]
+        elif self.socket:
+            found = [address(socket=self.socket)]
+        else:
+            found = [address(host, port) for host, port in self._hosts_and_ports()]
+        self._check(found)
+        return found
 
-    def _check_count(self, servers: Sequence[object]) -> None:
-        """ConfigError if there are more servers than the command takes."""
+    def _check(self, servers: Sequence[object]) -> None:
+        """ConfigError if they are named in two ways, or are more than the command takes."""
+        if self.urls and self.is_address_given:
+            raise ConfigError("--url with --host, --port or --socket: name one server")
         if len(servers) > 1 and not self.several:
             raise ConfigError(f"{len(servers)} servers: this command is for one, name one")
 
-    def _login(self) -> tuple[str | None, str | None]:
+    def _login(self, urls: Sequence[SplitResult]) -> tuple[str | None, str | None]:
         """Return the user, of --user or the URLs, and the password."""
         password = read_password(self.password_file, ask=self.ask_password)
         user = self.user
-        named = {unquote(name) for url in self.urls if (name := _redis_url(url).username)}
+        named = {unquote(url.username) for url in urls if url.username}
         if named:
             if user or len(named) > 1:
                 names = ", ".join(sorted(named | ({user} if user else set())))
@@ -214,13 +214,14 @@ class ServerOptions:
     def _hosts_and_ports(self) -> list[tuple[str, int]]:
         """Return --host and --port in pairs, where one of either is for all of the other."""
         hosts, ports = self.host.split(","), [*self.port]
-        if len(hosts) != len(ports) and 1 not in (len(hosts), len(ports)):
+        if len(hosts) == 1:
+            hosts *= len(ports)
+        if len(ports) == 1:
+            ports *= len(hosts)
+        if len(hosts) != len(ports):
             raise ConfigError(
                 f"--host has {len(hosts)} hosts and --port {len(ports)} ports: give as many, or one"
             )
-        count = max(len(hosts), len(ports))
-        hosts = hosts * count if len(hosts) == 1 else hosts
-        ports = ports * count if len(ports) == 1 else ports
         found = []
         for item, usual_port in zip(hosts, ports, strict=True):
             # A bare IPv6 address has more colons than a host and a port.
@@ -241,7 +242,6 @@ class ServerOptions:
             if not 1 <= port <= 65535:
                 raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
             found.append((host, port))
-        self._check_count(found)
         return found
 
 
@@ -297,4 +297,6 @@ def _redis_url(url: str) -> SplitResult:
         raise ConfigError(f"--url {shown}: write redis://HOST:PORT, or rediss:// for TLS")
     if parts.path not in ("", "/", "/0") or parts.query or parts.fragment:
         raise ConfigError(f"--url {shown}: leave out what is behind the port; it is database 0")
+    if parts.port == 0:
+        raise ConfigError(f"--url {shown}: a port is a number from 1 to 65535")
     return parts

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aibench_fast import units
 from aibench_fast.errors import ConfigError
@@ -14,10 +14,10 @@ Value = TypeVar("Value")
 _RANGE = re.compile(r"(\d+):(\d+):(\d+)")
 
 
-def by_name(kind: type[Settings], options: argparse.Namespace) -> Settings:
-    """Return a dataclass whose fields are options with the same `dest`."""
-    values = {one.name: getattr(options, one.name) for one in fields(kind)}  # type: ignore[arg-type]
-    return kind(**values)
+def by_name(kind: type[Settings], options: argparse.Namespace, **own: Any) -> Settings:
+    """Return a dataclass whose fields are `own`, or options with the same `dest`."""
+    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in vars(options).items() if name in names} | own)
 
 
 def refuse(options: Mapping[str, object], why: str) -> None:
