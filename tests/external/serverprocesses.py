@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ci import missing
 
-from aibench_fast.server.process import end_process, wait_until_ready
+from aibench_fast.server.base import end_process, wait_until_ready
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -21,7 +21,7 @@ from modelservers import port_of_triton
 from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server import ports, process, triton
+from aibench_fast.server import base, ports, triton
 from aibench_fast.server.ports import free_port
 from aibench_fast.server.triton import Mobilenet, TritonServer
 
@@ -222,8 +222,8 @@ def test_one_that_ends_while_it_starts_leaves_nothing_behind(
         groups.append(server.pid)
         return False
 
-    monkeypatch.setattr(process, "START_TIMEOUT_S", after_s)
-    monkeypatch.setattr(process, "STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(base, "START_TIMEOUT_S", after_s)
+    monkeypatch.setattr(base, "STOP_TIMEOUT_S", 0.05)
     monkeypatch.setattr(TritonServer, "_is_ready", never_ready)
     with (
         pytest.raises(ServerError, match="Triton is not ready after"),

@@ -36,10 +36,9 @@ def stream_charts(content: Content) -> Iterator[plot.Chart]:
             figures = figures_of(run for one in cells for run in one.runs)
             for named in (*RATES, *TIMES):
                 shown = {
-                    quantile: one
+                    one.name.partition(".")[2]: one
                     for one in figures
-                    for name, _, quantile in [one.name.partition(".")]
-                    if name == named.name
+                    if one.name.partition(".")[0] == named.name
                 }
                 if shown:
                     yield _chart(axis, cells, named.name, shown, named.words)

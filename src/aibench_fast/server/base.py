@@ -2,18 +2,28 @@
 
 import os
 import re
+import signal
 import subprocess
+import sys
 import tempfile
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aibench_fast.errors import ConfigError, InternalError, ServerError
 from aibench_fast.server import ports
-from aibench_fast.server.process import end_process, wait_until_ready
 
 PORT_ATTEMPTS = 5
+START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
+STOP_TIMEOUT_S = 15.0
+HURRY_S = 0.5
+"""The time that a server has to end after Ctrl-C or another signal."""
+POLL_S = 0.02
+LOG_LINES = 5
+_OF_A_TABLE = ("|", "+")
 
 
 class Server(ABC):
@@ -143,3 +153,41 @@ class Server(ABC):
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes], name: str, is_ready: Callable[[], bool], log: Path
+) -> None:
+    """Return once `is_ready`; ServerError, with the last lines of its log, if it never is."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None:
+        if is_ready():
+            return
+        if time.monotonic() > deadline_s:
+            raise ServerError(
+                f"{name} is not ready after {START_TIMEOUT_S:.0f} s; its log ends with: "
+                f"{log_end(log)}"
+            )
+        time.sleep(POLL_S)
+    raise ServerError(f"{name} did not start; its log ends with: {log_end(log)}")
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Terminate the process, then kill what is left of its session.
+
+    A Triton that ends during its start leaves the processes of its models.
+    """
+    is_hurried = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(HURRY_S if is_hurried else STOP_TIMEOUT_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def log_end(log: Path, count: int = LOG_LINES) -> str:
+    """Return the last lines of a server's log as one line."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    messages = [line for line in lines if line and not line.startswith(_OF_A_TABLE)]
+    return " | ".join(messages[-count:]) or "nothing"

@@ -11,10 +11,9 @@ import aibench_fast
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, ConnectionClosed, info
-from aibench_fast.server.base import Server
+from aibench_fast.server.base import Server, log_end
 from aibench_fast.server.parts import openvino_library, server_module, server_program
 from aibench_fast.server.ports import free_port
-from aibench_fast.server.process import log_end
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # for the client and `serve`; the server does not need it
 MAX_SOCKET_PATH_BYTES = 107  # size of sockaddr_un's path

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError
-from aibench_fast.server.base import Server
+from aibench_fast.server.base import STOP_TIMEOUT_S, Server
 from aibench_fast.server.ports import answer_to_get
-from aibench_fast.server.process import STOP_TIMEOUT_S
 
 MODEL = "simulated"
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"

@@ -12,10 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.server.base import Server
+from aibench_fast.server.base import STOP_TIMEOUT_S, Server
 from aibench_fast.server.parts import package_folder
 from aibench_fast.server.ports import answer_to_get, free_port
-from aibench_fast.server.process import STOP_TIMEOUT_S
 
 INSTALL = "pip install 'aibench-fast[server,triton]'"
 NULL_MODEL, NULL_INPUT, NULL_OUTPUT = "null", "input", "output"
