@@ -169,6 +169,15 @@ def test_inputs_that_there_are_not_are_one_line(cli: Cli, words: list[str], told
     assert told in done.stderr
 
 
+@pytest.mark.parametrize("length", ["1e400", "NaN", '"x"', "[]"])
+def test_metadata_with_a_length_that_is_not_one_is_one_line(cli: Cli, length: str) -> None:
+    told = f'{{"inputs": [{{"name": "x", "datatype": "FP32", "shape": [{length}]}}]}}'
+    with FakeInference(paths={"/v2/models/m": reply(told.encode())}) as server:
+        done = cli("run", "--url", server.url, "--model", "m")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "the metadata of the model m does not follow the protocol" in done.stderr
+
+
 def data_reply(shape: str, data: str, datatype: str = "FP32") -> bytes:
     told = json.dumps({"name": "y", "datatype": datatype})[:-1]
     return reply(f'{{"outputs": [{told}, "shape": {shape}, "data": {data}}}]}}'.encode())

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from aibench_fast._core import LLHTTP_VERSION
-from aibench_fast.coretypes import AnyHttpPlan, Endpoint, TokenPlan
+from aibench_fast.coretypes import AnyHttpPlan, TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
@@ -21,7 +21,6 @@ from aibench_fast.protocols.session import (
     ServerRecord,
     Session,
     Workload,
-    native_tls,
 )
 from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
@@ -62,12 +61,7 @@ class AnyHttpSession(Session):
             for kind, plan, reply in zip(self._kinds, self._plans, replies, strict=True):
                 if wrong := judged(plan, reply, reply.status, JUDGED_HEADERS):
                     raise self._refused(client, kind, reply, wrong)
-            self.endpoint = Endpoint(
-                client.peer,
-                address.port,
-                tls=native_tls(address.tls, address.host),
-                closes_each=client.is_closed_by_server(),
-            )
+            self.endpoint = client.endpoint()
         name, _, version = replies[0].headers.get("server", "unknown").partition("/")
         self.record = ServerRecord(
             server=ServerFacts(kind=name, version=version or "unknown", address=str(address)),

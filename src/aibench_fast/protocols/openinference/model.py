@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aibench_fast.errors import ConfigError, ServerError, misread
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.openinference.client import Client, Refusal, Refused
 from aibench_fast.protocols.openinference.tensors import (
     FREE,
     TensorMetadata,
+    following_protocol,
     our_dtype,
     their_datatype,
 )
@@ -56,16 +57,12 @@ def ask_model(
         client.check_ready(model, version)
     except ServerError as not_ready:
         raise refused or not_ready from None
-    try:
+    with following_protocol(f"the metadata of the model {model}"):
         return ModelMetadata(
             name=model,
             inputs=_tensors(document.get("inputs") or ()),
             outputs=_tensors(document.get("outputs") or ()) or None,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServerError(
-            f"the metadata of the model {model} does not follow the protocol: {misread(error)}"
-        ) from error
 
 
 def _shown(models: Sequence[str]) -> str:
@@ -142,19 +139,11 @@ def model_inputs(
 
     ServerError and ConfigError as `ServerProtocol.model_inputs`.
     """
-    models = {
-        name: ask_model(
-            client,
-            name,
-            version,
-            inputs_are_given=all(
-                one.name and one.shape and one.dtype
-                for kind in kinds
-                for one in (kind.inputs if kind.model == name else ())
-            ),
-        )
-        for name in dict.fromkeys(kind.model for kind in kinds)
-    }
+    models = {}
+    for name in dict.fromkeys(kind.model for kind in kinds):
+        inputs = [one for kind in kinds if kind.model == name for one in kind.inputs]
+        are_given = all(one.name and one.shape and one.dtype for one in inputs)
+        models[name] = ask_model(client, name, version, inputs_are_given=are_given)
     return [_resolved(kind, models[kind.model]) for kind in kinds]
 
 

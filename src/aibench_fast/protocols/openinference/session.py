@@ -53,7 +53,6 @@ class OpenInferenceSession(Session):
         self._shared = shared
         self._shared_outputs: SharedOutputs | None = None
         kinds, version = workload.kinds, settings.model_version
-        self._models = list(dict.fromkeys(kind.model for kind in kinds))
         try:
             with connect(address, settings.patience_s) as client:
                 server = self._server = client.server()
@@ -152,9 +151,8 @@ class OpenInferenceSession(Session):
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return a watch of what the server's readers read; ServerError as of `readers`."""
-        found = readers(
-            self._connect, self._address, self._settings, self._models, self._server, process
-        )
+        models = list(dict.fromkeys(one.kind.model for one in self._wanted))
+        found = readers(self._connect, self._address, self._settings, models, self._server, process)
         return ServerWatch(found, self._address.authority) if found else StatisticsWatch()
 
     def leave(self, patience_s: float) -> None:

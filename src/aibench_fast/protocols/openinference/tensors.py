@@ -79,15 +79,12 @@ def output_of(
 
 
 @contextmanager
-def trial_reply(model: str) -> Iterator[None]:
-    """Raise ServerError if the reply to the trial request of a model cannot be read as one."""
+def following_protocol(answer: str) -> Iterator[None]:
+    """Raise ServerError if an answer, which messages call so, does not follow the protocol."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ServerError(
-            f"the reply to the trial request of the model {model} does not follow the protocol: "
-            f"{misread(error)}"
-        ) from error
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise ServerError(f"{answer} does not follow the protocol: {misread(error)}") from error
 
 
 def values_of(

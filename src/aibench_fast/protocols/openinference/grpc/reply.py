@@ -6,14 +6,14 @@ from typing import Any
 
 from aibench_fast._core import judge_grpc
 from aibench_fast.coretypes import GrpcPlan
-from aibench_fast.protocols.openinference.client import Wanted
+from aibench_fast.protocols.openinference.client import TRIAL, Wanted
 from aibench_fast.protocols.openinference.grpc.messages import INFER_RESPONSE
 from aibench_fast.protocols.openinference.grpc.wire import decode
 from aibench_fast.protocols.openinference.tensors import (
     check_judged,
+    following_protocol,
     opened,
     output_of,
-    trial_reply,
     values_of,
 )
 from aibench_fast.tensortype import joined_strings
@@ -36,7 +36,7 @@ def plan_of(message: bytes, wanted: Wanted) -> GrpcPlan:
         plan = GrpcPlan(wanted.written.outputs, text_bytes, in_memory=True)
         check_judged(model, judge_grpc(plan, message))
         return plan
-    with trial_reply(model):
+    with following_protocol(f"the reply to {TRIAL} of the model {model}"):
         document = decode(INFER_RESPONSE, message)
         raw = document["raw_output_contents"]
         found = [

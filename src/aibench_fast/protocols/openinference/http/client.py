@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from aibench_fast._core import judge_http
-from aibench_fast.coretypes import AnyHttpPlan, HttpPlan, TokenPlan
+from aibench_fast.coretypes import AnyHttpPlan, Endpoint, HttpPlan, TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
@@ -33,6 +33,7 @@ from aibench_fast.protocols.openinference.reaching import (
     spoken,
     unreachable,
 )
+from aibench_fast.protocols.session import native_tls
 
 CLOSING_TIMEOUT_S = 0.05
 """How long after its reply a server is given to close the connection."""
@@ -62,8 +63,7 @@ class HttpClient:
             opened = self._connection.connect()
         except OSError as error:
             raise unreachable(address, error) from error
-        self.peer: str = opened.getpeername()[0]
-        """The numeric address that answers."""
+        self._peer: str = opened.getpeername()[0]
         self.be_patient(timeout_s)
 
     def be_patient(self, timeout_s: float) -> None:
@@ -123,7 +123,17 @@ class HttpClient:
         """
         return json_of(f"{self._address}{path}", self.ask(path), what)
 
-    def is_closed_by_server(self) -> bool:
+    def endpoint(self) -> Endpoint:
+        """Return where workers connect to, as was found so far."""
+        address = self._address
+        return Endpoint(
+            self._peer,
+            address.port,
+            tls=native_tls(address.tls, address.host),
+            closes_each=self._is_closed_by_server(),
+        )
+
+    def _is_closed_by_server(self) -> bool:
         """Return whether the server closed the connection after its last reply unannounced."""
         opened = self._connection.socket
         if opened is None:  # it said so

@@ -7,8 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aibench_fast._core import LLHTTP_VERSION
-from aibench_fast.coretypes import Endpoint
-from aibench_fast.errors import ConfigError, ServerError, misread
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import (
     A_REGION,
@@ -23,7 +22,7 @@ from aibench_fast.protocols.openinference.client import (
 from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, parsed, refusal
 from aibench_fast.protocols.openinference.http.reply import plan_of
 from aibench_fast.protocols.openinference.http.request import InferRequest, SharedInferRequest
-from aibench_fast.protocols.session import native_tls
+from aibench_fast.protocols.openinference.tensors import following_protocol
 
 _REGIONS = "/v2/systemsharedmemory"
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
@@ -78,12 +77,8 @@ class HttpInference(HttpClient, Client):
     def regions(self) -> list[str]:
         """As `Client.regions`."""
         path = f"{_REGIONS}/status"
-        try:
+        with following_protocol(f"what {path} answers"):
             return [str(one["name"]) for one in parsed(self._answer(path))]
-        except (ValueError, LookupError, TypeError) as error:
-            raise ServerError(
-                f"what {path} answers does not follow the protocol: {misread(error)}"
-            ) from error
 
     def register_region(self, name: str, key: str, size_bytes: int) -> None:
         """As `Client.register_region`."""
@@ -140,15 +135,6 @@ class HttpInference(HttpClient, Client):
             request = SharedInferRequest(path, wanted, wanted.places)
         reply = self.exchange(request.trial(self._address), f"POST {path}", MAX_TRIAL_BYTES)
         return Trial(request, plan_of(f"{self._address}{path}", reply, wanted))
-
-    def endpoint(self) -> Endpoint:
-        """As `Client.endpoint`."""
-        return Endpoint(
-            self.peer,
-            self._address.port,
-            tls=native_tls(self._address.tls, self._address.host),
-            closes_each=self.is_closed_by_server(),
-        )
 
 
 def _path(model: str, version: str | None) -> str:

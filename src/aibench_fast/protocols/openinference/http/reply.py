@@ -11,9 +11,9 @@ from aibench_fast.protocols.openinference.http.client import json_of, judged
 from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
 from aibench_fast.protocols.openinference.tensors import (
     check_judged,
+    following_protocol,
     opened,
     output_of,
-    trial_reply,
     values_of,
 )
 from aibench_fast.tensortype import joined_strings
@@ -40,7 +40,7 @@ def plan_of(where: str, reply: Reply, wanted: Wanted) -> HttpPlan:
         check_judged(model, judged(plan, reply, 200, _JUDGED))
         return plan
     document, text = _taken_apart(where, reply)
-    with trial_reply(model):
+    with following_protocol(f"the reply to {TRIAL} of the model {model}"):
         found = [output_of(one, _strings_bytes) for one in document["outputs"]]
     binary_bytes = len(reply.body) - len(text) if text else None
     values = values_of(model, found, len(reply.body), binary_bytes)
