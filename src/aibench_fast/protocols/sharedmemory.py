@@ -40,16 +40,15 @@ class Region:
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             os.posix_fallocate(self._file, 0, size_bytes)
-        except OSError as error:
+        except BaseException as error:
             self.close()
+            if not isinstance(error, OSError):
+                raise
             raise ConfigError(
                 f"`shared_memory`: no region of {described_size(size_bytes)} in {_FOLDER}, which "
                 f"has {_room()}: {error.strerror}; make it larger (a container's: --shm-size), or "
                 "send fewer tensors with `max_queries`"
             ) from error
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def key(self) -> str:

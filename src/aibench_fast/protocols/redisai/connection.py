@@ -68,10 +68,8 @@ class Connection(AbstractContextManager["Connection"]):
         self._unsent: OSError | None = None
         """Why the last question was not sent as a whole."""
         self._patience_s = patience_s
-        self._allowed_s = patience_s
-        """The timeout of the newest question, in seconds."""
         self._until_s = 0.0
-        """When that answer has to be whole."""
+        """When the newest answer has to be whole."""
         self._replies = ReplyReader(self._receive)
         timeout_s = min(CONNECT_TIMEOUT_S, patience_s)
         self._socket = _connected(address, timeout_s)
@@ -145,16 +143,13 @@ class Connection(AbstractContextManager["Connection"]):
 
         None where the reply is something else. A reply is never in memory as a whole.
         """
-        name = _name(command)
-        # It may be a model of many megabytes.
-        self._send(name, encode(command)[0], max(self._patience_s, REPLY_TIMEOUT_S))
-        return self._read(name, lambda: self._replies.stream(take))
+        self._send(_name(command), encode(command)[0])
+        return self._read(_name(command), lambda: self._replies.stream(take))
 
-    def _send(self, name: str, request: bytes, patience_s: float | None = None) -> None:
-        """Ask; the answer has so long from now on to be whole, or as long as any other."""
-        self._allowed_s = left_s = self._patience_s if patience_s is None else patience_s
+    def _send(self, name: str, request: bytes) -> None:
+        left_s = self._patience_s
         try:
-            self._socket.settimeout(self._allowed_s)
+            self._socket.settimeout(left_s)
             self._socket.sendall(request)
         except TimeoutError as error:
             raise self._ended(name, error) from error
@@ -202,7 +197,7 @@ class Connection(AbstractContextManager["Connection"]):
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
-                f"{self._allowed_s:g} s; is it busy or stuck?"
+                f"{self._patience_s:g} s; is it busy or stuck?"
             )
         return ConnectionClosed(
             f"the connection to {self.address} was lost at {name}: {_words(error)}{hint}"

@@ -6,8 +6,8 @@ queue, whatever is pipelined on it.
 """
 
 import threading
-import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -159,25 +159,15 @@ def company(address: ServerAddress, commands: Sequence[Command], count: int) -> 
     over = threading.Event()
     with ExitStack() as stack:
         connections = [stack.enter_context(Connection(address)) for _ in range(count)]
-        threads = [
-            threading.Thread(
-                target=_accompany, args=(one, commands, over), name="aibench-trial", daemon=True
-            )
-            for one in connections
-        ]
-        for thread in threads:
-            thread.start()
+        threads = stack.enter_context(ThreadPoolExecutor(count or 1, "aibench-trial"))
+        sent = [threads.submit(_accompany, one, commands, over) for one in connections]
         try:
             yield
         finally:
             over.set()
-            until_s = time.monotonic() + LAST_REPLIES_S
-            for thread in threads:
-                thread.join(max(0.0, until_s - time.monotonic()))
+            wait(sent, LAST_REPLIES_S)
             for one in connections:
                 one.cut()
-            for thread in threads:
-                thread.join()
 
 
 def _accompany(connection: Connection, commands: Sequence[Command], over: threading.Event) -> None:

@@ -126,8 +126,9 @@ def visit(
                 "to send its share may be too few; give `duration_s` and no `max_queries`"
             )
         config = _server_config(connection, modules)
-        digests = [_model_digest(questions, key) for key in models]
+        # Models may be of many megabytes, and the trial may have them compiled.
         questions.be_patient(max(REPLY_TIMEOUT_S, patience_s))
+        digests = [_model_digest(questions, key) for key in models]
         outputs, trials_s = [], []
         try:
             for place, (kind, request) in enumerate(zip(kinds, requests, strict=True)):
