@@ -123,12 +123,9 @@ def _found(
     client: "DaskClient", file: _File, candidates: Mapping[Place, Path]
 ) -> dict[Place, Path]:
     """Who has the file, and where; ConfigError where a candidate is another one."""
-    asked = [
-        client.submit(find_file, path, file.digest, workers=[place.address], pure=False, retries=0)
-        for place, path in candidates.items()
-    ]
+    calls = {place: (find_file, path, file.digest) for place, path in candidates.items()}
     there = {}
-    for place, found in zip(candidates, client.gather(asked), strict=True):
+    for place, found in _called(client, calls).items():
         if found is None:
             continue
         path, digest = found
@@ -151,17 +148,22 @@ def _send(
     for number, piece in enumerate(_pieces(file.parts)):
         scattered = client.scatter(piece, workers=addresses, broadcast=True, hash=False)
         call = write_piece, file.digest, file.path.suffix, number, scattered
-        client.gather(_at_each(client, addresses, *call))
+        _called(client, dict.fromkeys(places, call))
         done_bytes += len(piece)
         observe(SendingFile(str(file.path), done_bytes, all_bytes, len(places)))
     names = [part.name for part in file.parts] if file.path.is_dir() else []
     members = [*zip(names, file.sizes, strict=False)]
-    kept = _at_each(client, addresses, keep_file, file.digest, file.path.suffix, members)
-    return dict(zip(places, client.gather(kept), strict=True))
+    keep = keep_file, file.digest, file.path.suffix, members
+    return _called(client, dict.fromkeys(places, keep))
 
 
-def _at_each(client: "DaskClient", addresses: Sequence[str], *call: Any) -> list[Any]:
-    return [client.submit(*call, workers=[address], pure=False, retries=0) for address in addresses]
+def _called(client: "DaskClient", calls: Mapping[Place, tuple[Any, ...]]) -> dict[Place, Any]:
+    """Return what calls return, a function and its arguments for each worker."""
+    begun = [
+        client.submit(*call, workers=[place.address], pure=False, retries=0)
+        for place, call in calls.items()
+    ]
+    return dict(zip(calls, client.gather(begun), strict=True))
 
 
 def _pieces(parts: Sequence[Path]) -> Iterator[bytes]:

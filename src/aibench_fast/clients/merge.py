@@ -80,7 +80,7 @@ def merge(
     whole = merged(results)
     from_s, until_s = measured_span_s(reports)
     measured_s = max(0.0, until_s - from_s)
-    outages, hidden_outages = _outages(results)
+    outages, hidden_outages = _outages(results, start_unix_ms)
     whole = dataclasses.replace(
         whole,
         start_unix_ms=start_unix_ms,
@@ -88,7 +88,7 @@ def merge(
         measured_s=measured_s,
         connections=dataclasses.replace(
             whole.connections,
-            outages=[_since(start_unix_ms, one) for one in outages],
+            outages=outages,
             outage_count=len(outages) + hidden_outages,
         ),
         servers=[dataclasses.replace(one, measured_s=measured_s) for one in whole.servers],
@@ -121,34 +121,28 @@ def measured_span_s(reports: Iterable[ClientReport]) -> tuple[float, float]:
     return min(start for start, _ in spans), max(end for _, end in spans)
 
 
-def _since(start_unix_ms: int, outage: Outage) -> Outage:
-    """Return an outage by the coordinator's clock."""
-    after_ms = round(outage.after_s * MS_PER_S)
-    return dataclasses.replace(outage, start_unix_ms=start_unix_ms + after_ms)
+def _outages(results: Sequence[Result], start_unix_ms: int) -> tuple[list[Outage], int]:
+    """Merge outages that overlap; return them, and how many more there were than are listed.
 
-
-def _outages(results: Sequence[Result]) -> tuple[list[Outage], int]:
-    """Merge outages that overlap; return them, and how many more there were than are listed."""
-    seen = sorted(
-        (one for result in results for one in result.connections.outages), key=lambda o: o.after_s
-    )
+    Their times are of the coordinator's clock, at which the run began at `start_unix_ms`.
+    """
+    connections = [result.connections for result in results]
+    seen = [one for each in connections for one in each.outages]
     found: list[Outage] = []
-    last_of: dict[str | None, int] = {}
-    for one in seen:
-        place = last_of.get(one.server)
-        if place is not None and one.after_s <= found[place].after_s + found[place].seconds:
-            last = found[place]
+    for one in sorted(seen, key=lambda o: (o.server or "", o.after_s)):
+        last = found[-1] if found else one
+        if found and last.server == one.server and one.after_s <= last.after_s + last.seconds:
             until_s = max(last.after_s + last.seconds, one.after_s + one.seconds)
-            found[place] = dataclasses.replace(
+            found[-1] = dataclasses.replace(
                 last,
                 seconds=until_s - last.after_s,
                 is_over=last.is_over and one.is_over,
                 attempts=last.attempts + one.attempts,
             )
         else:
-            last_of[one.server] = len(found)
-            found.append(one)
-    connections = [result.connections for result in results]
+            after_ms = round(one.after_s * MS_PER_S)
+            found.append(dataclasses.replace(one, start_unix_ms=start_unix_ms + after_ms))
+    found.sort(key=lambda o: o.after_s)
     return found, sum(one.outage_count - len(one.outages) for one in connections)
 
 

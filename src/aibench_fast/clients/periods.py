@@ -1,7 +1,7 @@
 """The reporting periods of all clients as those of the whole run."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -93,6 +93,8 @@ class Periods:
     def _period(self, until_s: float) -> Period:
         reports = [report for one in self._reported if (report := one.at(self._made)) is not None]
         results = [one.result for one in reports]
+        from_s, _ = measured_span_s(reports)
+        inferences = sum(one.inferences for one in results)
         latencies = LatencyHistogram.merged(one.latencies for one in results)
         images = sum(one.counts.inferences_with_burn_in for one in results)
         counts = [one.counts.all_requests for one in results]
@@ -106,7 +108,7 @@ class Periods:
             unix_ms=self._unix_ms(until_s),
             images=images,
             instantaneous_rate=(images - images_before) / (until_s - self._until_s),
-            overall_rate=_overall_rate(reports, until_s),
+            overall_rate=inferences / (until_s - from_s) if until_s > from_s else 0.0,
             quantiles_ms=latencies.quantiles_ms(LIVE_QUANTILES),
             failed=sum(one.failed for one in counts),
             requests=sum(one.succeeded + one.failed for one in counts),
@@ -120,9 +122,3 @@ class Periods:
 
     def _unix_ms(self, after_s: float) -> int:
         return self._start_unix_ms + round(after_s * MS_PER_S)
-
-
-def _overall_rate(reports: Sequence[ClientReport], until_s: float) -> float:
-    from_s, _ = measured_span_s(reports)
-    inferences = sum(one.result.inferences for one in reports)
-    return inferences / (until_s - from_s) if inferences and until_s > from_s else 0.0

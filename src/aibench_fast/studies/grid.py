@@ -141,11 +141,6 @@ class Grid:
         return cells
 
 
-def result_file(cell: Cell, folder: Path, suffix: str, device: str) -> Path:
-    """Return where the result of a cell goes."""
-    return folder / f"JSON_{cell.name(suffix, device)}.json"
-
-
 def raw_file(result: Path) -> Path:
     """Return the file of the lines that a run prints, beside its result."""
     return result.with_name(f"RAW_{result.stem.removeprefix('JSON_')}.txt")
@@ -176,7 +171,16 @@ def is_done(file: Path, config: RunConfig) -> bool:
 
 def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
     """Return the settings that a file's name does not have, as its JSON or its facts have them."""
-    settings: dict[str, Any] = {
+    # The number of requests of other warm-ups is not known beforehand.
+    counts_burn_in = not (config.burn_in_s or config.burn_in_until_steady)
+    if_given = {
+        "Inputs": config.kinds[0].tensors if config.inputs else None,
+        "Encoding": config.encoding,
+        "Stream": config.stream or None,
+        "SharedMemory": config.shared_memory or None,
+        "BurnInRequests": config.burn_in if counts_burn_in else None,
+    }
+    return {
         "ServerName": config.server_name,
         "Model": config.model,
         "DataFile": config.data_file,
@@ -186,16 +190,5 @@ def _unnamed_settings(config: RunConfig) -> dict[str, Any]:
         "Pipeline": config.pipeline,
         "Limit": config.max_queries,
         "Arrivals": described_arrivals(config),
+        **{name: value for name, value in if_given.items() if value is not None},
     }
-    if config.inputs:
-        settings["Inputs"] = config.kinds[0].tensors
-    if config.encoding is not None:
-        settings["Encoding"] = config.encoding
-    if config.stream:
-        settings["Stream"] = True
-    if config.shared_memory:
-        settings["SharedMemory"] = config.shared_memory
-    # The number of requests of other warm-ups is not known beforehand.
-    if not (config.burn_in_s or config.burn_in_until_steady):
-        settings["BurnInRequests"] = config.burn_in
-    return settings

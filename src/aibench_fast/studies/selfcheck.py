@@ -151,6 +151,7 @@ def _whole(result: Result) -> Result:
 
 def look_at_machine() -> Machine:
     """Measure clock and timer, in about TIMER_WAITS / TIMER_RPS seconds, and read the limits."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Machine(
         facts=host_facts(),
         clock_cost_ns=_core.clock_cost_ns(CLOCK_READINGS),
@@ -158,7 +159,7 @@ def look_at_machine() -> Machine:
             histogram(_core.timer_errors(WAITS_AT_A_TIME, NS_PER_S // TIMER_RPS))
             for _ in range(TIMER_WAITS // WAITS_AT_A_TIME)
         ),
-        open_files=_open_files(),
+        open_files=NO_LIMIT_FILES if hard == resource.RLIM_INFINITY else hard,
         cpu_quota=CpuGroups().read().cpus,
         socket_limits={
             name: tuple(int(word) for word in file.read_text().split())
@@ -166,11 +167,6 @@ def look_at_machine() -> Machine:
             if file.exists()
         },
     )
-
-
-def _open_files() -> int:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return NO_LIMIT_FILES if hard == resource.RLIM_INFINITY else hard
 
 
 def advice(machine: Machine, config: RunConfig, ceiling: Result) -> Iterator[str]:

@@ -18,7 +18,7 @@ from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.journal import journal_of
 from aibench_fast.results.result import Result
 from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver
-from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file, result_file
+from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file
 from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.servers import Server, started
 from aibench_fast.studies.sweptmodel import RedisAiModel, SweptModel
@@ -309,8 +309,8 @@ class Plan:
             config = config.with_prompts_of(cell.number)
             self._check(config)
             model.check(cell, config.max_requests(count))
-            file = result_file(cell, self._order.folder, self._order.suffix, self._order.device)
-            runs.append(PlannedRun(cell, config, file))
+            name = cell.name(self._order.suffix, self._order.device)
+            runs.append(PlannedRun(cell, config, self._order.folder / f"JSON_{name}.json"))
         if not runs:
             raise ConfigError("no run is left: no number of `workers` can fill `autobatching`")
         return runs
