@@ -69,10 +69,7 @@ def which_clock() -> str:
 
 
 def drive(run_id: str, config: RunConfig) -> None:
-    """Be a client: get ready, start on order, and report through the run's Dask queue.
-
-    `config` is of this client; see `split`.
-    """
+    """Be the client of a config: get ready, start on order, and report by the run's Dask queue."""
     from distributed import Queue
 
     assert config.share is not None

@@ -26,12 +26,12 @@ class Mailbox:
 
         self.received_bytes = 0
         """Of all reports."""
-        self._client = client
-        self._places = places
         self._queue = Queue(run_id, client=client)
         self._letters: queue.Queue[Letter] = queue.Queue()
         self._is_closing = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="aibench-mailbox", daemon=True)
+        self._thread = threading.Thread(
+            target=self._read, args=(client, places), name="aibench-mailbox", daemon=True
+        )
         self._thread.start()
 
     def next(self, timeout_s: float) -> Letter | None:
@@ -47,8 +47,8 @@ class Mailbox:
         self._thread.join()
         self._queue.close()
 
-    def _read(self) -> None:
-        present = {place.address for place in self._places}
+    def _read(self, client: "DaskClient", places: Sequence[Place]) -> None:
+        present = {place.address: number for number, place in enumerate(places)}
         rounds = 0
         try:
             while not self._is_closing.wait(LOOK_S):
@@ -57,13 +57,7 @@ class Mailbox:
                     self._letters.put(letter)
                 rounds += 1
                 if rounds % round(PRESENCE_S / LOOK_S) == 0:
-                    gone = present - set(self._client.nthreads())
-                    present -= gone
-                    self._report(gone)
+                    for address in present.keys() - client.nthreads().keys():
+                        self._letters.put({"client": present.pop(address), "what": "gone"})
         except Exception as error:  # the scheduler is gone, and all clients with it
             self._letters.put({"what": "cut", "message": str(error) or type(error).__name__})
-
-    def _report(self, gone: set[str]) -> None:
-        for number, place in enumerate(self._places):
-            if place.address in gone:
-                self._letters.put({"client": number, "what": "gone"})

@@ -121,10 +121,7 @@ def _between(low: float, high: float, whole: bool) -> float | None:
 def longest(
     lowest: float, highest: float, *, whole: bool, seconds: Callable[[float], float]
 ) -> SearchPlanned:
-    """How long a search takes at most while runs of one value agree.
-
-    `seconds` is how long one run of a value takes.
-    """
+    """How long a search takes while runs of one value agree, by the `seconds` of one run."""
     doubled = [lowest]
     while doubled[-1] < highest:
         doubled.append(min(2 * doubled[-1], highest))

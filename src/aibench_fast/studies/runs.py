@@ -5,6 +5,7 @@ Results are saved even if the program is killed or the disk is full.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -92,7 +93,7 @@ def run_and_save(
             if journal:
                 journal.remove()
 
-    try:
+    with closing(journal) if journal else nullcontext():
         try:
             keep(run(written(observe, SoFar, write, [])))
         except KeyboardInterrupt:
@@ -104,10 +105,6 @@ def run_and_save(
                     journal.remove()
                 raise
             return dataclasses.replace(kept[0], interrupted=True)
-    except BaseException:
-        if journal:
-            journal.close()
-        raise
     return kept[0]
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +71,7 @@ class Server:
         return cls(config=dataclasses.replace(config, **own), name=name, embedded=embedded)
 
     def resolved(self, config: RunConfig) -> RunConfig:
-        """Return a config of this server with the names and shapes of its model.
-
-        The config of an embedded server stays as it is. ServerError and ConfigError as `resolve`.
-        """
+        """Return a config of this server as `resolve` does; of an embedded one as it is."""
         return config if self.embedded else resolve(config)
 
 
@@ -107,51 +104,41 @@ def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> 
     Without `embedded` the config is yielded as it is. ConfigError if the server or its model is not
     installed, ServerError if it does not start.
     """
+    if embedded is None:
+        yield config
+        return
+    with ExitStack() as running:
+        changes, description = _start(config, embedded, running)
+        observe(ServerStarted(description))
+        yield dataclasses.replace(config, **changes)
+
+
+def _start(config: RunConfig, embedded: str, running: ExitStack) -> tuple[dict[str, Any], str]:
+    """Start a server; return the settings that differ with it, and its description."""
     if embedded == "triton":
-        with triton_server(config.model) as server:
-            is_grpc = config.url == EMBEDDED_TRITON_URLS["grpc"]
-            url = server.grpc_url if is_grpc else server.url
-            observe(
-                ServerStarted(
-                    f"Triton {server.version} on {url}, pid {server.pid}; "
-                    f"serving {', '.join(server.models)}"
-                )
-            )
-            yield dataclasses.replace(config, url=url, server_pid=server.pid)
-    elif embedded == "tokens":
+        triton = running.enter_context(triton_server(config.model))
+        url = triton.grpc_url if config.url == EMBEDDED_TRITON_URLS["grpc"] else triton.url
+        served = f"Triton {triton.version} on {url}, pid {triton.pid}; serving "
+        return {"url": url, "server_pid": triton.pid}, served + ", ".join(triton.models)
+    if embedded == "tokens":
         from aibench_fast.server.tokenserver import Simulation, TokenServer
 
-        with TokenServer(Simulation(model=config.kinds[0].model)) as tokens:
-            observe(
-                ServerStarted(
-                    f"server of tokens on {tokens.url}, pid {tokens.pid}; {tokens.simulation}"
-                )
-            )
-            yield dataclasses.replace(config, url=tokens.url, server_pid=tokens.pid)
-    elif embedded:
-        with _redisai(config, observe) as config:
-            yield config
-    else:
-        yield config
-
-
-@contextmanager
-def _redisai(config: RunConfig, observe: StudyObserver) -> Iterator[RunConfig]:
+        tokens = running.enter_context(TokenServer(Simulation(model=config.kinds[0].model)))
+        described = f"server of tokens on {tokens.url}, pid {tokens.pid}; {tokens.simulation}"
+        return {"url": tokens.url, "server_pid": tokens.pid}, described
     from aibench_fast.models import ModelFormat, built_in_model
     from aibench_fast.models.load import ModelSpec, load_model
     from aibench_fast.server import EmbeddedServer
 
     model = built_in_model(ModelFormat.PB)
-    with EmbeddedServer() as server:
-        with Connection(server.address) as connection:
-            load_model(connection, ModelSpec(name=config.model, blob=model))
-        observe(
-            ServerStarted(
-                f"embedded server on {server.address}, pid {server.pid}; "
-                f"loaded {config.model}: MobileNet V1, {len(model):,} bytes"
-            )
-        )
-        yield dataclasses.replace(config, address=server.address, server_pid=server.pid)
+    server = running.enter_context(EmbeddedServer())
+    with Connection(server.address) as connection:
+        load_model(connection, ModelSpec(name=config.model, blob=model))
+    described = (
+        f"embedded server on {server.address}, pid {server.pid}; "
+        f"loaded {config.model}: MobileNet V1, {len(model):,} bytes"
+    )
+    return {"address": server.address, "server_pid": server.pid}, described
 
 
 def triton_server(model: str, port: int = 0, engine_threads: int = 0) -> "TritonServer":

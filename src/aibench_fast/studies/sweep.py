@@ -111,10 +111,7 @@ class Sweep:
 
     @property
     def results(self) -> Loaded:
-        """The results of all cells that are there, as `read_results` returns them.
-
-        ConfigError if there are none.
-        """
+        """The results of all cells that are there, as `read_results`; ConfigError without any."""
         return read_results([file for file in self.files if file.exists()] or self.files)
 
 

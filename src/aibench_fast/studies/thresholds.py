@@ -131,10 +131,7 @@ def parse_target(words: str) -> Expectation:
 def split_slo(
     slo: Sequence[str | Expectation],
 ) -> tuple[tuple[str, ...], list[Expectation]]:
-    """Return the limits of each request, such as `ttft=200ms`, and the targets of all requests.
-
-    ConfigError for words that are neither.
-    """
+    """Return limits of each request, such as `ttft=200ms`, and targets; ConfigError for others."""
     limits = tuple(one for one in slo if isinstance(one, str) and is_limit(one))
     targets = [
         parse_target(one) if isinstance(one, str) else one for one in slo if one not in limits
