@@ -16,7 +16,7 @@ from typing import Any
 from aibench_fast import RunConfig
 from aibench_fast.load.runner import PreparedRun
 from aibench_fast.protocols.address import http_address
-from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
+from aibench_fast.protocols.openinference.http.exchange import end_of_head, open_head
 from aibench_fast.results.events import ignore
 from aibench_fast.results.result import Result
 from aibench_fast.server.tokenlog import Records

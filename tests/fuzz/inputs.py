@@ -33,10 +33,9 @@ from aibench_fast.protocols.address import grpc_address, http_address
 from aibench_fast.protocols.openinference.client import Wanted
 from aibench_fast.protocols.openinference.grpc import messages, wire
 from aibench_fast.protocols.openinference.grpc import reply as grpc_replies
-from aibench_fast.protocols.openinference.grpc.request import header_fields
-from aibench_fast.protocols.openinference.http.bounded import Reply
-from aibench_fast.protocols.openinference.http.reply import plan_of
-from aibench_fast.protocols.openinference.http.request import JSON_LENGTH
+from aibench_fast.protocols.openinference.grpc.infer import header_fields
+from aibench_fast.protocols.openinference.http.exchange import Reply
+from aibench_fast.protocols.openinference.http.infer import JSON_LENGTH, plan_of
 from aibench_fast.protocols.session import AskedKind
 from aibench_fast.results.files import read_details, read_record
 from aibench_fast.results.histogram import LatencyHistogram

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import Wanted
-from aibench_fast.protocols.openinference.http.request import JSON_LENGTH, InferRequest
+from aibench_fast.protocols.openinference.http.infer import JSON_LENGTH, InferRequest
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.session import AskedInput, AskedKind

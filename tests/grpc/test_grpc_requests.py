@@ -184,7 +184,7 @@ def test_strings_come_back_in_any_length() -> None:
 def test_a_message_of_more_than_protobuf_allows_is_refused(tmp_path: Path) -> None:
     from aibench_fast.protocols.address import grpc_address
     from aibench_fast.protocols.openinference.client import Wanted
-    from aibench_fast.protocols.openinference.grpc.request import InferRequest
+    from aibench_fast.protocols.openinference.grpc.infer import InferRequest
     from aibench_fast.protocols.session import AskedInput, AskedKind
 
     asked = AskedKind(MODEL, [AskedInput("FLOAT", (1, VALUES), bytes(16), "x")])

@@ -9,8 +9,8 @@ from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.session import AnyHttpSession
 from aibench_fast.protocols.openai.request import body_of, models_path, read_extra
 from aibench_fast.protocols.openai.settings import NAMES, Api, OpenAiSettings, parse_limits
-from aibench_fast.protocols.openinference.http.bounded import Reply
 from aibench_fast.protocols.openinference.http.client import HttpClient
+from aibench_fast.protocols.openinference.http.exchange import Reply
 from aibench_fast.protocols.session import AskedKind, Workload
 from aibench_fast.units import described_range
 

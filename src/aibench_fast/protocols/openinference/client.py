@@ -8,7 +8,7 @@ from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan, OipOutput
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.openinference.tensors import TensorMetadata
+from aibench_fast.protocols.openinference.oiptensors import TensorMetadata
 from aibench_fast.protocols.session import AskedKind
 
 CONNECT_TIMEOUT_S = 5.0

@@ -22,8 +22,12 @@ from typing import TYPE_CHECKING
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import GrpcAddress, HttpAddress
-from aibench_fast.protocols.openinference.http.bounded import BoundedConnection, TooLarge
-from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
+from aibench_fast.protocols.openinference.http.exchange import (
+    BoundedConnection,
+    TooLarge,
+    end_of_head,
+    open_head,
+)
 from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, metrics_address
 from aibench_fast.protocols.statistics import ServerReading
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.openinference.client import Client, Refusal, Refused
-from aibench_fast.protocols.openinference.tensors import (
+from aibench_fast.protocols.openinference.oiptensors import (
     FREE,
     TensorMetadata,
     following_protocol,

@@ -11,6 +11,7 @@ from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.openinference import reaching
 from aibench_fast.protocols.openinference.client import (
     A_REGION,
     CONNECT_TIMEOUT_S,
@@ -26,25 +27,14 @@ from aibench_fast.protocols.openinference.client import (
     Wanted,
 )
 from aibench_fast.protocols.openinference.grpc import messages
-from aibench_fast.protocols.openinference.grpc.messages import INFER_RESPONSE, STREAM_RESPONSE
-from aibench_fast.protocols.openinference.grpc.reply import plan_of
-from aibench_fast.protocols.openinference.grpc.request import (
+from aibench_fast.protocols.openinference.grpc.infer import (
     METHOD,
     STREAM_METHOD,
     InferRequest,
     header_fields,
+    plan_of,
 )
 from aibench_fast.protocols.openinference.grpc.wire import Message, decode, encode
-from aibench_fast.protocols.openinference.reaching import (
-    HTTP2,
-    HTTP2_PREFACE,
-    connected,
-    first_answer,
-    is_http2,
-    scheme_there,
-    spoken,
-    unreachable,
-)
 from aibench_fast.protocols.session import native_tls
 
 OK = 0
@@ -167,11 +157,11 @@ class GrpcClient(Client):
         """Return the first reply with outputs; ServerError where there is none, or it is wrong."""
         try:
             for message in _messages(replies):
-                streamed = decode(STREAM_RESPONSE, message)
+                streamed = decode(messages.STREAM_RESPONSE, message)
                 if words := streamed["error_message"]:
                     raise ServerError(f"{self._address} refused the trial request: {words}")
                 reply: bytes = streamed["infer_response"]
-                if decode(INFER_RESPONSE, reply)["outputs"]:
+                if decode(messages.INFER_RESPONSE, reply)["outputs"]:
                     return reply
         except ValueError as error:
             raise ServerError(
@@ -237,13 +227,13 @@ class GrpcClient(Client):
 def _peer_of(address: HttpAddress, timeout_s: float) -> str:
     """Return the numeric address where a server speaks HTTP/2; ServerError where none does."""
     try:
-        opened = connected(address, timeout_s, (HTTP2,))
+        opened = reaching.connected(address, timeout_s, (reaching.HTTP2,))
     except OSError as error:
-        raise unreachable(address, error) from error
+        raise reaching.unreachable(address, error) from error
     with opened:
         peer: str = opened.getpeername()[0]
         try:
-            answer = first_answer(opened, HTTP2_PREFACE)
+            answer = reaching.first_answer(opened, reaching.HTTP2_PREFACE)
         except TimeoutError as error:
             raise ServerError(
                 f"{address} did not answer in time what every client of gRPC says first: is the "
@@ -253,11 +243,11 @@ def _peer_of(address: HttpAddress, timeout_s: float) -> str:
             if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
                 raise handshake.explained(address, error) from error
             answer = b""
-    if is_http2(answer):
+    if reaching.is_http2(answer):
         return peer
-    there = scheme_there(address)
+    there = reaching.scheme_there(address)
     if there is not None and not str(address).startswith(f"{there}:"):
-        raise ServerError(f"{address} {spoken(address, there)}")
+        raise ServerError(f"{address} {reaching.spoken(address, there)}")
     hint = handshake.wanted_certificate(address.tls)
     raise ServerError(
         f"{address} does not speak HTTP/2, which gRPC is over: is the port right?{hint}"

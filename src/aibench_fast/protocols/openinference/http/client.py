@@ -12,6 +12,7 @@ from aibench_fast.coretypes import AnyHttpPlan, Endpoint, HttpPlan, TokenPlan
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
+from aibench_fast.protocols.openinference import reaching
 from aibench_fast.protocols.openinference.client import (
     CONNECT_TIMEOUT_S,
     GIVE_TOKEN,
@@ -20,18 +21,12 @@ from aibench_fast.protocols.openinference.client import (
     Refusal,
     Refused,
 )
-from aibench_fast.protocols.openinference.http.bounded import (
+from aibench_fast.protocols.openinference.http.exchange import (
     BoundedConnection,
     Reply,
     TooLarge,
-)
-from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
-from aibench_fast.protocols.openinference.reaching import (
-    SHOWN_CHARACTERS,
-    reason,
-    scheme_there,
-    spoken,
-    unreachable,
+    end_of_head,
+    open_head,
 )
 from aibench_fast.protocols.session import native_tls
 
@@ -62,7 +57,7 @@ class HttpClient:
         try:
             opened = self._connection.connect()
         except OSError as error:
-            raise unreachable(address, error) from error
+            raise reaching.unreachable(address, error) from error
         self._peer: str = opened.getpeername()[0]
         self.be_patient(timeout_s)
 
@@ -110,10 +105,11 @@ class HttpClient:
             return ServerError(f"{address} closed the connection at {asked}{hint}")
         if isinstance(error, ssl.SSLError):
             return handshake.explained(address, error)
-        if (there := scheme_there(address)) not in (None, "http"):
-            return ServerError(f"{address} {spoken(address, there)}")
+        if (there := reaching.scheme_there(address)) not in (None, "http"):
+            return ServerError(f"{address} {reaching.spoken(address, there)}")
+        why = reaching.reason(error)
         return ServerError(
-            f"{address} answered {asked} with no HTTP ({reason(error)}): is it another protocol?"
+            f"{address} answered {asked} with no HTTP ({why}): is it another protocol?"
         )
 
     def ask_json(self, path: str, what: str) -> dict[str, Any]:
@@ -222,9 +218,9 @@ def _words(document: Any, reply: Reply) -> str:
 def _shown(reply: Reply) -> str:
     if reply.headers.get("content-type", "").startswith("text/html"):
         title = _TITLE.search(reply.body[:PAGE_BYTES].decode("utf-8", "replace"))
-        words = " ".join(title[1].split())[:SHOWN_CHARACTERS] if title else ""
+        words = " ".join(title[1].split())[: reaching.SHOWN_CHARACTERS] if title else ""
         return f"a web page ({words!r})" if words else "a web page"
-    text = " ".join(reply.body[:SHOWN_CHARACTERS].decode("utf-8", "replace").split())
+    text = " ".join(reply.body[: reaching.SHOWN_CHARACTERS].decode("utf-8", "replace").split())
     return repr(text) if text else "nothing"
 
 

@@ -20,9 +20,12 @@ from aibench_fast.protocols.openinference.client import (
     Wanted,
 )
 from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, parsed, refusal
-from aibench_fast.protocols.openinference.http.reply import plan_of
-from aibench_fast.protocols.openinference.http.request import InferRequest, SharedInferRequest
-from aibench_fast.protocols.openinference.tensors import following_protocol
+from aibench_fast.protocols.openinference.http.infer import (
+    InferRequest,
+    SharedInferRequest,
+    plan_of,
+)
+from aibench_fast.protocols.openinference.oiptensors import following_protocol
 
 _REGIONS = "/v2/systemsharedmemory"
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")

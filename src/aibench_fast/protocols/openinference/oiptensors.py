@@ -111,7 +111,7 @@ def check_judged(model: str, wrong: str | None) -> None:
         raise ServerError(f"the trial request of the model {model} was answered wrongly: {wrong}")
 
 
-def opened(
+def open_outputs(
     found: Sequence[OipOutput],
     metadata: Sequence[TensorMetadata] | None,
     batch_size: int,

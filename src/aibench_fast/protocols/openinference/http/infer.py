@@ -1,25 +1,33 @@
-"""An inference request as bytes: what goes around the tensors, in one encoding or the other."""
+"""An inference request as bytes, in one encoding or the other, and what replies have to be."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aibench_fast._core import JsonTensors
-from aibench_fast.errors import ConfigError
+from aibench_fast.coretypes import HttpPlan
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.openinference.client import REQUEST_ID, Places, Wanted
-from aibench_fast.protocols.openinference.http.head import end_of_head, open_head
-from aibench_fast.protocols.openinference.tensors import their_datatype
+from aibench_fast.protocols.openinference import oiptensors
+from aibench_fast.protocols.openinference.client import REQUEST_ID, TRIAL, Places, Wanted
+from aibench_fast.protocols.openinference.http.client import json_of, judged
+from aibench_fast.protocols.openinference.http.exchange import Reply, end_of_head, open_head
 from aibench_fast.protocols.session import AskedInput
-from aibench_fast.tensortype import STRINGS, split_strings
+from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 SHOWN_BYTES = 60
 _DATA = b'"data":['
 _DIGITS = 16
 """Of an offset or a size, with spaces before it: all requests of a kind are of one length."""
+TEXT_SPARE_BYTES = 4096
+"""Headers, and what of a reply's JSON may differ from the trial's."""
+JSON_VALUE_BYTES_MAX = 32
+"""The longest number, and what may stand around it."""
+_JUDGED = (JSON_LENGTH.lower(),)
+"""The headers of a reply that count."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,11 @@ def _binary_outputs(outputs: Sequence[str]) -> dict[str, Any]:
 
 def _described(one: AskedInput) -> dict[str, Any]:
     """Return an input without its values."""
-    return {"name": one.name, "shape": list(one.shape), "datatype": their_datatype(one.dtype)}
+    return {
+        "name": one.name,
+        "shape": list(one.shape),
+        "datatype": oiptensors.their_datatype(one.dtype),
+    }
 
 
 def _dumped(document: object) -> bytes:
@@ -178,3 +190,64 @@ def _json_strings(one: AskedInput, tensor: bytes) -> bytes:
             "strings; `encoding` binary sends it, if the server takes that"
         ) from error
     return json.dumps(strings, ensure_ascii=False)[1:-1].encode()
+
+
+def plan_of(where: str, reply: Reply, wanted: Wanted) -> HttpPlan:
+    """Derive from the trial's reply, of a URL, what every reply has to be, lengths included.
+
+    ServerError where the trial's reply is not good, ConfigError where an output is of a type that
+    cannot be judged.
+    """
+    model = wanted.kind.model
+    if wanted.written:
+        json_of(where, reply, TRIAL)
+        text_bytes = len(reply.body) + TEXT_SPARE_BYTES
+        plan = HttpPlan(b"", wanted.written.outputs, text_bytes, in_memory=True)
+        oiptensors.check_judged(model, judged(plan, reply, 200, _JUDGED))
+        return plan
+    document, text = _taken_apart(where, reply)
+    with oiptensors.following_protocol(f"the reply to {TRIAL} of the model {model}"):
+        found = [oiptensors.output_of(one, _strings_bytes) for one in document["outputs"]]
+    binary_bytes = len(reply.body) - len(text) if text else None
+    values = oiptensors.values_of(model, found, len(reply.body), binary_bytes)
+    for one in found:
+        if one.dtype == "BF16" and not text:
+            raise ConfigError(f"output {one.name} is BF16 in JSON, which has no form for it")
+    text_bytes = len(text) + TEXT_SPARE_BYTES
+    if not text:
+        text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
+    plan = HttpPlan(b"-" if text else b"", found, text_bytes)
+    oiptensors.check_judged(model, judged(plan, reply, 200, _JUDGED))
+    expected, open_bytes = oiptensors.open_outputs(
+        found, wanted.metadata, wanted.kind.batch_size, text_bytes
+    )
+    return HttpPlan(text, expected, text_bytes, open_bytes)
+
+
+def _taken_apart(where: str, reply: Reply) -> tuple[Mapping[str, Any], bytes]:
+    """Return a reply's JSON, and its text where tensors in binary follow; empty if none do."""
+    length = reply.headers.get(JSON_LENGTH.lower())
+    if length is None or reply.status >= 300:
+        return json_of(where, reply, TRIAL), b""
+    if not length.isdecimal() or int(length) > len(reply.body):
+        raise ServerError(
+            f"{where} answered {TRIAL} with {JSON_LENGTH} {length}, and a body of "
+            f"{len(reply.body)} bytes"
+        )
+    text = reply.body[: int(length)]
+    return json_of(where, reply._replace(body=text), TRIAL), text
+
+
+def _strings_bytes(described: Mapping[str, Any]) -> int:
+    """Return the size of an output of strings in binary."""
+    if "data" not in described:
+        return int(described["parameters"]["binary_data_size"])
+    return len(joined_strings(one.encode() for one in _flat(described["data"])))
+
+
+def _flat(data: Any) -> Iterator[str]:
+    if isinstance(data, list):
+        for one in data:
+            yield from _flat(one)
+    else:
+        yield str(data)

@@ -1,19 +1,21 @@
-"""An inference request over gRPC as bytes: what goes around the tensors."""
+"""An inference request over gRPC as bytes, and what replies have to be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import zip_longest
 from typing import Any
 
-from aibench_fast._core import STREAM_ID_BYTES
+from aibench_fast._core import STREAM_ID_BYTES, judge_grpc
+from aibench_fast.coretypes import GrpcPlan
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.client import REQUEST_ID, Place, Wanted
-from aibench_fast.protocols.openinference.grpc.messages import INFER_REQUEST, RAW_INPUTS, SERVICE
-from aibench_fast.protocols.openinference.grpc.wire import encode, opened
-from aibench_fast.protocols.openinference.tensors import their_datatype
+from aibench_fast.protocols.openinference import oiptensors
+from aibench_fast.protocols.openinference.client import REQUEST_ID, TRIAL, Place, Wanted
+from aibench_fast.protocols.openinference.grpc import messages
+from aibench_fast.protocols.openinference.grpc.wire import decode, encode, opened
+from aibench_fast.tensortype import joined_strings
 
 METHOD, STREAM_METHOD = "ModelInfer", "ModelStreamInfer"
 _STREAM_ID = "0" * STREAM_ID_BYTES
@@ -25,6 +27,10 @@ MESSAGE_BYTES_MAX = (1 << 31) - 1
 """Of protobuf."""
 _AUTHORITY, _USER_AGENT = "host", "user-agent"
 """The metadata that takes the place of a field."""
+TEXT_SPARE_BYTES = 4096
+"""What of a reply beside its tensors may differ from the trial's."""
+TYPED_VALUE_BYTES_MAX = 10
+"""The longest number in a reply that has not its tensors as they are in memory."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class InferRequest:
         """
         if not self._is_streamed:
             return 0
-        return len(_prefix(0)) + len(encode(INFER_REQUEST, self._model())) + _TAG_BYTES
+        return len(_prefix(0)) + len(encode(messages.INFER_REQUEST, self._model())) + _TAG_BYTES
 
     def trial(self) -> bytes:
         """Return the message of the first request."""
@@ -88,17 +94,17 @@ class InferRequest:
 
     def _openings(self, sizes: Sequence[int]) -> list[bytes]:
         """Return what stands before each tensor, of these sizes in bytes."""
-        first, *others = [opened(RAW_INPUTS, size) for size in sizes]
+        first, *others = [opened(messages.RAW_INPUTS, size) for size in sizes]
         return [self._inputs() + self._outputs(0) + first, *others]
 
     def _inputs(self, places: Sequence[Place] = ()) -> bytes:
         """Return the message without tensors up to its outputs."""
         inputs = [
-            {"name": one.name, "datatype": their_datatype(one.dtype), "shape": one.shape}
+            {"name": one.name, "datatype": oiptensors.their_datatype(one.dtype), "shape": one.shape}
             for one in self.wanted.kind.inputs
         ]
         return encode(
-            INFER_REQUEST,
+            messages.INFER_REQUEST,
             {
                 **self._model(),
                 "id": _STREAM_ID if self._is_streamed else REQUEST_ID,
@@ -119,7 +125,7 @@ class InferRequest:
         if written := self.wanted.written:
             pairs = zip(written.outputs, written.places(worker), strict=True)
             outputs = [{"name": one.name, "parameters": _parameters(place)} for one, place in pairs]
-        return encode(INFER_REQUEST, {"outputs": outputs})
+        return encode(messages.INFER_REQUEST, {"outputs": outputs})
 
 
 def _parameters(place: Place | None) -> list[dict[str, Any]]:
@@ -159,7 +165,7 @@ def header_fields(address: HttpAddress, method: str) -> bytes:
         (":method", "POST"),
         (":scheme", "https" if address.tls else "http"),
         (":authority", metadata.get(_AUTHORITY, address.host_field)),
-        (":path", f"/{SERVICE}/{method}"),
+        (":path", f"/{messages.SERVICE}/{method}"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
         (_USER_AGENT, metadata.get(_USER_AGENT, _own_name())),
@@ -170,3 +176,39 @@ def header_fields(address: HttpAddress, method: str) -> bytes:
         for name, value in ((name.encode(), value.encode()) for name, value in fields)
     )
     return len(packed).to_bytes(4, "little") + packed
+
+
+def plan_of(message: bytes, wanted: Wanted) -> GrpcPlan:
+    """Derive from the trial's reply what every reply has to be; see `oiptensors.open_outputs`.
+
+    ServerError where the trial's reply is not good, ConfigError where an output is of a type that
+    cannot be judged.
+    """
+    model = wanted.kind.model
+    if wanted.written:
+        text_bytes = len(message) + TEXT_SPARE_BYTES
+        plan = GrpcPlan(wanted.written.outputs, text_bytes, in_memory=True)
+        oiptensors.check_judged(model, judge_grpc(plan, message))
+        return plan
+    with oiptensors.following_protocol(f"the reply to {TRIAL} of the model {model}"):
+        document = decode(messages.INFER_RESPONSE, message)
+        raw = document["raw_output_contents"]
+        found = [
+            oiptensors.output_of(one, partial(_strings_bytes, raw[place : place + 1]))
+            for place, one in enumerate(document["outputs"])
+        ]
+    came = sum(map(len, raw))
+    values = oiptensors.values_of(model, found, len(message), came if raw else None)
+    text_bytes = len(message) - came + TEXT_SPARE_BYTES
+    if not raw:
+        text_bytes += TYPED_VALUE_BYTES_MAX * values
+    oiptensors.check_judged(model, judge_grpc(GrpcPlan(found, text_bytes), message))
+    expected, open_bytes = oiptensors.open_outputs(
+        found, wanted.metadata, wanted.kind.batch_size, text_bytes
+    )
+    return GrpcPlan(expected, text_bytes, open_bytes)
+
+
+def _strings_bytes(raw: Sequence[bytes], described: Mapping[str, Any]) -> int:
+    """Return the size of an output of strings; `raw` has its bytes, if they came as in memory."""
+    return len(raw[0] if raw else joined_strings(described["contents"]["bytes_contents"]))

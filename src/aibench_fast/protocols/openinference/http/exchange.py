@@ -1,7 +1,8 @@
-"""HTTP answers within bounds: the whole of one has a limit in time and in bytes.
+"""Requests and answers of HTTP: the head that all requests have, and answers within bounds.
 
-`http.client` alone limits how long one byte takes, the length of a line, and the number of headers.
-Interim answers, trailers and chunks have no limit there.
+The whole of an answer has a limit in time and in bytes. `http.client` alone limits how long one
+byte takes, the length of a line, and the number of headers. Interim answers, trailers and chunks
+have no limit there.
 """
 
 import http.client
@@ -11,8 +12,9 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.reaching import connected
@@ -24,6 +26,7 @@ FIRST_FAILURE = 300
 INTERIM = ord("1")
 MS_PER_S = 1000
 _STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3})", re.MULTILINE)
+_KEPT_IN_PATHS = "/%:@!$&'()*+,;=~"
 
 
 class AnsweredEarly(http.client.HTTPException):
@@ -199,3 +202,29 @@ def _read_body(response: http.client.HTTPResponse) -> bytes:
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
     return b"".join(pieces)
+
+
+def open_head(
+    address: HttpAddress, method: str, path: str, more: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the request line and all headers but the body's lengths.
+
+    A header of the address's that is set here too, or in `more`, takes its place, whatever the case
+    of its name; see `address.http_address` for those that may be given.
+    """
+    given = {name.lower(): value for name, value in address.headers}
+    own = {"Host": address.host_field, "Accept-Encoding": "identity", **(more or {})}
+    headers = [(name, given.get(name.lower(), value)) for name, value in own.items()]
+    set_here = {name.lower() for name in own}
+    headers += [one for one in address.headers if one[0].lower() not in set_here]
+    at = quote(address.path, safe=_KEPT_IN_PATHS) + path
+    return f"{method} {at or '/'} HTTP/1.1\r\n".encode("ascii") + _lines(headers)
+
+
+def end_of_head(lengths: Mapping[str, int] | None = None) -> bytes:
+    """Return the lengths of the body, by the names of their headers, and the empty line."""
+    return _lines((lengths or {}).items()) + b"\r\n"
+
+
+def _lines(headers: Iterable[tuple[str, object]]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii")
