@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast.errors import InternalError
+from aibench_fast.models.load import Backend, ModelSpec, model_set
 from aibench_fast.protocols.redisai.commands import (
     TENSOR_BLOB,
     Command,
@@ -14,7 +15,6 @@ from aibench_fast.protocols.redisai.commands import (
     dag_setup,
     encode,
     model_run,
-    model_set,
     tensor_get,
     tensor_set,
 )
@@ -120,20 +120,11 @@ def test_every_key_that_a_dag_loads_is_set_up(dialect: Dialect, persist: bool) -
 
 def test_model_set_with_every_option() -> None:
     def stored(dialect: Dialect) -> str:
-        command = model_set(
-            dialect,
-            "m",
-            "TF",
-            "CPU",
-            tag="v1",
-            batch_size=8,
-            min_batch_size=2,
-            min_batch_timeout_ms=50,
-            inputs=["a"],
-            outputs=["c"],
-            chunks=[b"x", b"y"],
-        )
-        return words(command)
+        spec = ModelSpec(
+            name="m", tag="v1", batch_size=8, min_batch_size=2, min_batch_timeout_ms=50,
+            inputs=("a",), outputs=("c",), blob=b"xy",
+        )  # fmt: skip
+        return words(model_set(dialect, spec, 1))
 
     options = "m TF CPU TAG v1 BATCHSIZE 8 MINBATCHSIZE 2 MINBATCHTIMEOUT 50"
     assert stored(Dialect.MODELRUN) == (f"AI.MODELSET {options} INPUTS a OUTPUTS c BLOB b'x' b'y'")
@@ -143,7 +134,8 @@ def test_model_set_with_every_option() -> None:
 
 
 def test_model_set_leaves_out_what_is_not_given() -> None:
-    assert words(model_set(Dialect.MODELRUN, "m", "NULL", "CPU")) == "AI.MODELSET m NULL CPU"
+    spec = ModelSpec(name="m", backend=Backend.NULL)
+    assert words(model_set(Dialect.MODELRUN, spec, 1)) == "AI.MODELSET m NULL CPU"
 
 
 def packed(*arguments: str | bytes | int) -> bytes:

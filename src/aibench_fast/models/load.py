@@ -7,7 +7,7 @@ from pathlib import Path
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.protocols.redisai.commands import Dialect, model_set
+from aibench_fast.protocols.redisai.commands import Command, Dialect, named
 from aibench_fast.protocols.redisai.connection import Connection, ask_dialect, fields, text
 from aibench_fast.protocols.redisai.model import model_refused
 from aibench_fast.protocols.redisai.replies import Refusal, shown_reply
@@ -107,22 +107,30 @@ def load_model(connection: Connection, spec: ModelSpec, dialect: Dialect | None 
     """
     dialect = dialect or ask_dialect(connection)
     step = chunk_bytes(connection) if spec.blob else 1
-    graph = spec.backend is Backend.TF
-    command = model_set(
-        dialect,
-        spec.name,
-        spec.backend,
-        spec.device,
-        tag=spec.tag,
-        batch_size=spec.batch_size if spec.batches else 0,
-        min_batch_size=spec.min_batch_size if spec.batches else 0,
-        min_batch_timeout_ms=spec.min_batch_timeout_ms if spec.batches else 0,
-        inputs=spec.inputs if graph else (),
-        outputs=spec.outputs if graph else (),
-        chunks=[spec.blob[start : start + step] for start in range(0, len(spec.blob), step)],
-    )
-    connection.call(*command)
+    connection.call(*model_set(dialect, spec, step))
     return dialect
+
+
+def model_set(dialect: Dialect, spec: ModelSpec, step: int) -> Command:
+    """Return the command that stores a model, in chunks of `step` bytes.
+
+    The TF backend needs the names of the graph's inputs and outputs, the others refuse them.
+    """
+    command: Command = [dialect.model_set_command, spec.name, spec.backend, spec.device]
+    if spec.tag is not None:
+        command += ["TAG", spec.tag]
+    if spec.batches:
+        command += ["BATCHSIZE", spec.batch_size]
+        if spec.min_batch_size:
+            command += ["MINBATCHSIZE", spec.min_batch_size]
+        if spec.min_batch_timeout_ms:
+            command += ["MINBATCHTIMEOUT", spec.min_batch_timeout_ms]
+    if spec.backend is Backend.TF and (spec.inputs or spec.outputs):
+        command += named(dialect, "INPUTS", spec.inputs) + named(dialect, "OUTPUTS", spec.outputs)
+    if spec.blob:
+        chunks = [spec.blob[start : start + step] for start in range(0, len(spec.blob), step)]
+        command += ["BLOB", *chunks]
+    return command
 
 
 def stored_model(connection: Connection, name: str, *, in_cluster: bool = False) -> ModelSpec:

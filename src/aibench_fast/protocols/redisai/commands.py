@@ -58,6 +58,13 @@ def tensor_get(key: str) -> Command:
     return ["AI.TENSORGET", key, "BLOB"]
 
 
+def named(dialect: Dialect, keyword: str, names: Sequence[str]) -> Command:
+    """Return INPUTS or OUTPUTS with its names, which the newer dialect counts."""
+    if dialect is Dialect.MODELRUN:
+        return [keyword, *names]
+    return [keyword, len(names), *names]
+
+
 def model_run(
     dialect: Dialect,
     model: str,
@@ -70,7 +77,7 @@ def model_run(
     `timeout_ms` bounds the time in the server's queue; RedisAI knows it from 1.2.1.
     """
     timeout: Command = [] if timeout_ms is None else ["TIMEOUT", timeout_ms]
-    keys = [*_names(dialect, "INPUTS", inputs), *_names(dialect, "OUTPUTS", outputs)]
+    keys = [*named(dialect, "INPUTS", inputs), *named(dialect, "OUTPUTS", outputs)]
     if dialect is Dialect.MODELRUN:
         return [dialect.model_run_command, model, *timeout, *keys]
     return [dialect.model_run_command, model, *keys, *timeout]
@@ -110,40 +117,6 @@ def dag_run(
     return [dialect.dag_command, *options, *(word for step in steps for word in ("|>", *step))]
 
 
-def model_set(
-    dialect: Dialect,
-    model: str,
-    backend: str,
-    device: str,
-    *,
-    tag: str | None = None,
-    batch_size: int = 0,
-    min_batch_size: int = 0,
-    min_batch_timeout_ms: int = 0,
-    inputs: Sequence[str] = (),
-    outputs: Sequence[str] = (),
-    chunks: Sequence[bytes] = (),
-) -> Command:
-    """Store a model given as one or more chunks of its bytes; 0 leaves a batching option out.
-
-    The TF backend needs the names of the graph's inputs and outputs, the others refuse them.
-    """
-    command: Command = [dialect.model_set_command, model, backend, device]
-    if tag is not None:
-        command += ["TAG", tag]
-    if batch_size:
-        command += ["BATCHSIZE", batch_size]
-    if min_batch_size:
-        command += ["MINBATCHSIZE", min_batch_size]
-    if min_batch_timeout_ms:
-        command += ["MINBATCHTIMEOUT", min_batch_timeout_ms]
-    if inputs or outputs:
-        command += [*_names(dialect, "INPUTS", inputs), *_names(dialect, "OUTPUTS", outputs)]
-    if chunks:
-        command += ["BLOB", *chunks]
-    return command
-
-
 def encode(arguments: Command, *blobs_bytes: int | None) -> list[bytes]:
     """Return a command as RESP: the texts before, between and after its tensors.
 
@@ -171,13 +144,6 @@ def encode(arguments: Command, *blobs_bytes: int | None) -> list[bytes]:
 def bulk_length(size_bytes: int) -> bytes:
     """Return the length that RESP has before an argument."""
     return b"$%d\r\n" % size_bytes
-
-
-def _names(dialect: Dialect, keyword: str, names: Sequence[str]) -> Command:
-    """INPUTS or OUTPUTS with its names, which the newer dialect counts."""
-    if dialect is Dialect.MODELRUN:
-        return [keyword, *names]
-    return [keyword, len(names), *names]
 
 
 def _anchor(output_key: str) -> str:
