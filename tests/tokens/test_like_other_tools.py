@@ -15,9 +15,9 @@ from resultfiles import our_result, token_result
 from token_server import CHAT, CHUNKED, DONE, Piece, delta, token_server, usage, whole
 
 from aibench_fast import Result, RunConfig, repeat, run
+from aibench_fast.results.export import like_aiperf
 from aibench_fast.results.files import record_of
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.othertools import like_aiperf
 
 NEAR = 2e-3
 """Histograms keep three digits."""

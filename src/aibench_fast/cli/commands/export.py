@@ -9,7 +9,6 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.results import export
 from aibench_fast.results.folder import Loaded
-from aibench_fast.results.othertools import TOOLS, like
 
 FORMATS = {"csv": export.format_csv, "openmetrics": export.format_openmetrics}
 
@@ -29,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             "tool: vLLM's benchmark or AIPerf; of several results one in each line",
         },
         format={"choices": FORMATS},
-        like={"choices": TOOLS},
+        like={"choices": export.TOOLS},
     )
     add_all(parser, {"--out FILE": "write to this file (default: standard output)"})
     parser.set_defaults(handler=_export)
@@ -54,4 +53,4 @@ def _like(tool: str, loaded: Loaded) -> str:
         raise ConfigError(f"--like {tool}: none of the results has streams of tokens")
     if others := len(loaded.records) - len(streams):
         note(f"{others} results are left out: they have no streams of tokens")
-    return like(tool, streams)
+    return export.like(tool, streams)
