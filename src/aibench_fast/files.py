@@ -54,7 +54,12 @@ def _named_later(
     try:
         # Opened inside `try`, so that an interrupt at any moment leaves no file.
         with temporary.open("wb") as file:
-            yield file
+            try:
+                yield file
+            except BaseException:
+                with suppress(OSError):  # of what is buffered yet; the block's error is raised
+                    file.close()
+                raise
         temporary.replace(target)
     except BaseException as error:
         with suppress(OSError):  # a read-only file system, without such a file
