@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import test_requests
 from PIL import Image
 
+from aibench_fast.cli.aibench import parse_flags
 from aibench_fast.cli.commands import sweep
 from aibench_fast.cli.commands.fetch import name_in
-from aibench_fast.cli.options import goflags
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.parser import Parser
 from aibench_fast.errors import ConfigError, ServerError
@@ -118,7 +118,7 @@ def metadata(data: bytes) -> None:
 
 def go_flags(data: bytes) -> None:
     with one_line(ConfigError):
-        found = goflags.parse(data.decode(errors="surrogateescape").split("\n"), FLAGS)
+        found = parse_flags(data.decode(errors="surrogateescape").split("\n"), FLAGS)
         assert found.keys() == FLAGS.keys()
 
 

@@ -249,6 +249,15 @@ def test_options_that_do_not_go_together_are_told(
     assert told in capsys.readouterr().err
 
 
+def test_a_server_that_a_sweep_starts_is_not_loaded_over_dask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "grid.toml"
+    grid.write_text('[[server]]\nname = "own"\nembedded = "redisai"\n')
+    assert main(["sweep", f"--grid={grid}", "--shape=16", "--dask=tcp://127.0.0.1:1"]) == 2
+    assert "--embedded with --dask" in capsys.readouterr().err
+
+
 def test_without_the_extra_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     (tmp_path / "distributed.py").write_text("raise ImportError('none here')\n")
     done = subprocess.run(

@@ -10,7 +10,6 @@ import pytest
 from commandline import Cli, in_process
 
 from aibench_fast.cli import aibench as aibench_program
-from aibench_fast.cli.options import goflags
 from aibench_fast.errors import ConfigError
 from aibench_fast.server import EmbeddedServer
 
@@ -62,12 +61,12 @@ ALL_FLAGS = [
     ],
 )
 def test_flags_are_read_as_go_reads_them(words: list[str]) -> None:
-    found = goflags.parse(words, DEFAULTS)
+    found = aibench_program.parse_flags(words, DEFAULTS)
     assert found == {"workers": "4", "file": "", "use-dag": True, "keep": True}
 
 
 def test_a_value_may_have_equals_signs_and_a_dash() -> None:
-    found = goflags.parse(["-file=a=b", "-workers", "-1", "-keep=false"], DEFAULTS)
+    found = aibench_program.parse_flags(["-file=a=b", "-workers", "-1", "-keep=false"], DEFAULTS)
     assert (found["file"], found["workers"], found["keep"]) == ("a=b", "-1", False)
 
 
@@ -85,7 +84,7 @@ def test_a_value_may_have_equals_signs_and_a_dash() -> None:
 )
 def test_what_go_would_refuse_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        goflags.parse(words, DEFAULTS)
+        aibench_program.parse_flags(words, DEFAULTS)
 
 
 @pytest.fixture

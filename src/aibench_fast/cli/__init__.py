@@ -88,27 +88,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_command(typed: Sequence[str]) -> int:
     import shlex
 
+    from aibench_fast.cli.output import note
+
     options = build_parser(typed).parse_args(typed)
     options.command_line = shlex.join(["aibench-fast", *typed])
     end_in_order()
     try:
         code: int = options.handler(options)
         return code
-    except AibenchError as error:
-        _print_error(error, str(error), options.debug)
-        return error.exit_code
     except Exception as error:
-        words = f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback"
-        _print_error(error, words, options.debug)
-        return InternalError.exit_code
+        if options.debug:
+            import traceback
 
-
-def _print_error(error: Exception, line: str, debug: bool) -> None:
-    from aibench_fast.cli.output import note
-
-    if debug:
-        import traceback
-
-        traceback.print_exception(error)
-    else:
-        note(line)
+            traceback.print_exception(error)
+        elif isinstance(error, AibenchError):
+            note(str(error))
+        else:
+            bug = f"this is a bug: {type(error).__name__}: {error}"
+            note(f"{bug}; --debug shows the traceback")
+        return error.exit_code if isinstance(error, AibenchError) else InternalError.exit_code

@@ -4,6 +4,7 @@ Flags of all its versions are accepted and passed to `aibench-fast run`. Flags w
 here are reported as having no effect.
 """
 
+import re
 import shlex
 import shutil
 import sys
@@ -15,13 +16,15 @@ from pathlib import Path
 from aibench_fast import __version__
 from aibench_fast.cli import build_parser
 from aibench_fast.cli.ending import EXIT_INTERRUPTED, end_in_order, leave
-from aibench_fast.cli.options import goflags
 from aibench_fast.cli.output import note, open_streams
 from aibench_fast.errors import AibenchError, ConfigError
 from aibench_fast.files import unwritable
 
 PROGRAM = "aibench_run_inference_redisai_vision"
 COPY_BYTES = 1 << 20
+_FLAG = re.compile(r"--?([^-=][^=]*)(?:=(.*))?", re.DOTALL)
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 # Defaults of the Go program, in Go's notation.
 _SAME: dict[str, str | bool] = {
@@ -39,9 +42,8 @@ _SAME: dict[str, str | bool] = {
     "print-responses": False,
     "continue-on-error": True,
 }
-_SWITCHES = {"cluster-mode": False}
-"""Flags that become options without a value."""
 _OTHERWISE: dict[str, str | bool] = {
+    "cluster-mode": False,
     "host": "localhost",
     "port": "6379",
     "file": "",
@@ -87,7 +89,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(typed: list[str]) -> int:
     try:
-        flags = goflags.parse(typed, {**_SAME, **_SWITCHES, **_OTHERWISE, **_WITHOUT_EFFECT})
+        flags = parse_flags(typed, {**_SAME, **_OTHERWISE, **_WITHOUT_EFFECT})
         if flags["h"] or flags["help"]:
             print(_HELP + _flag_list(), end="")
             return 0
@@ -107,8 +109,43 @@ def _run(typed: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
+def parse_flags(words: Sequence[str], defaults: Mapping[str, str | bool]) -> dict[str, str | bool]:
+    """Return the value of every flag: the last one given, or its default.
+
+    Flags are those of Go's package: -name=value, -name value or --name=value. One whose default is
+    a bool takes a value only after `=`, others also as the next word. ConfigError for an unknown
+    flag, a missing or bad value, or a word that is not a flag.
+    """
+    values = dict(defaults)
+    rest = iter(words)
+    for word in rest:
+        match = _FLAG.fullmatch(word)
+        if match is None:
+            raise ConfigError(f"{word!r} is not a flag; write -name=value or -name value")
+        name, value = match.groups()
+        if name not in defaults:
+            raise ConfigError(f"flag provided but not defined: -{name}; see -help")
+        if isinstance(defaults[name], bool):
+            values[name] = _boolean(name, "true" if value is None else value)
+            continue
+        if value is None:
+            value = next(rest, None)
+        if value is None:
+            raise ConfigError(f"flag needs an argument: -{name}")
+        values[name] = value
+    return values
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise ConfigError(f"-{name}={value}: a boolean is true or false")
+
+
 def _flag_list() -> str:
-    known = {**_SAME, **_SWITCHES, **_OTHERWISE}
+    known = {**_SAME, **_OTHERWISE}
     return "".join(f"  -{name} (default {value})\n" for name, value in sorted(known.items())) + (
         f"without effect: {', '.join(f'-{name}' for name in sorted(_WITHOUT_EFFECT))}\n"
     )
@@ -126,7 +163,8 @@ def _run_options(flags: Mapping[str, str | bool], file: Path) -> list[str]:
     for name in _SAME:
         value = flags[name]
         options.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
-    options += [f"--{name}" for name in _SWITCHES if flags[name]]
+    if flags["cluster-mode"]:
+        options.append("--cluster-mode")
     for name in ("json-out-file", "output-file-stats-hdr-response-latency-hist"):
         if flags[name]:
             options.append(f"--{name}={flags[name]}")

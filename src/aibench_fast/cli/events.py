@@ -80,10 +80,9 @@ def _print_sample(event: StudyEvent) -> None:
 
 def _shown_strings(strings: Sequence[bytes]) -> str:
     """Return the beginnings of the first strings, escaped to fit on a line."""
-    texts = [one[:SHOWN_BYTES].decode(errors="replace") for one in strings[:TOP_CLASSES]]
     words = [
-        repr(text) + ("..." if len(one) > SHOWN_BYTES else "")
-        for text, one in zip(texts, strings, strict=False)
+        repr(one[:SHOWN_BYTES].decode(errors="replace")) + ("..." if len(one) > SHOWN_BYTES else "")
+        for one in strings[:TOP_CLASSES]
     ]
     more = len(strings) - len(words)
     return f"{', '.join(words) or 'no string'}{f' and {more} more' if more else ''}"

@@ -3,10 +3,10 @@
 import argparse
 
 from aibench_fast.cli.options.parser import add_all
-from aibench_fast.cli.options.resultfiles import add_results, load_results, results_read
+from aibench_fast.cli.options.resultfiles import add_results, load_results
 from aibench_fast.cli.output import note
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_outputs, write_text
+from aibench_fast.files import write_text
 from aibench_fast.results import export
 from aibench_fast.results.folder import Loaded
 
@@ -35,9 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    check_outputs([("--out", options.out)])
-    loaded = load_results(options.results, options.prefix)
-    check_outputs([("--out", options.out)], results_read(loaded))
+    loaded = load_results(options.results, options.prefix, out=options.out)
     text = _like(options.like, loaded) if options.like else FORMATS[options.format](loaded.records)
     if options.out:
         write_text(options.out, text)

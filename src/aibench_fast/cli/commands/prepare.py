@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -110,7 +110,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
 def _prepare_one(config: PrepareConfig, options: argparse.Namespace) -> Prepared:
     console = Console(stderr=True)
-    progress = Progress(
+    with Progress(
         TextColumn("[progress.percentage]{task.percentage:>3.0f}%"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -118,8 +118,7 @@ def _prepare_one(config: PrepareConfig, options: argparse.Namespace) -> Prepared
         TextColumn("{task.fields[rate]}"),
         console=console,
         disable=options.quiet or not console.is_terminal,
-    )
-    with progress:
+    ) as progress:
         task = progress.add_task("", total=None, rate="")
 
         def show(done: int, total: int) -> None:
@@ -132,9 +131,8 @@ def _prepare_one(config: PrepareConfig, options: argparse.Namespace) -> Prepared
 
 
 def _prepare_shards(config: PrepareConfig, options: argparse.Namespace) -> Prepared:
-    with ExitStack() as opened:
-        cluster = opened.enter_context(connect(options.dask)) if options.dask else None
-        progress = opened.enter_context(progress_bar(options.quiet))
+    connected = connect(options.dask) if options.dask else nullcontext()
+    with connected as cluster, progress_bar(options.quiet) as progress:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:

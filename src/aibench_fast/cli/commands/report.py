@@ -3,15 +3,10 @@
 import argparse
 
 from aibench_fast.cli.options.parser import QUIET, add_all
-from aibench_fast.cli.options.resultfiles import (
-    add_results,
-    load_results,
-    note_mixed,
-    results_read,
-)
+from aibench_fast.cli.options.resultfiles import add_results, load_results, note_mixed
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import check_folder, check_outputs
+from aibench_fast.files import check_folder
 from aibench_fast.report.content import gather
 from aibench_fast.report.output import write_pictures, write_report
 
@@ -35,11 +30,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _report(options: argparse.Namespace) -> int:
     if not options.out and not options.png:
         raise ConfigError("nothing to write: give --out for a page, or --png for pictures")
-    check_outputs([("--out", options.out)])
     if options.png:
         check_folder(options.png)
-    loaded = load_results(options.results, options.prefix, options.quiet)
-    check_outputs([("--out", options.out)], results_read(loaded))
+    loaded = load_results(options.results, options.prefix, quiet=options.quiet, out=options.out)
     note_mixed(loaded)
     source = ", ".join(map(str, options.results))
     if options.prefix:

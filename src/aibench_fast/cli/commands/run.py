@@ -7,12 +7,7 @@ from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
-from aibench_fast.cli.options.load import (
-    add_load_options,
-    add_reporting_options,
-    check_clients,
-    dask_client,
-)
+from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.request import (
     add_request_options,
@@ -146,7 +141,6 @@ def _run(options: argparse.Namespace) -> int:
     )
     if not server.embedded:
         config = resolve(config)
-    check_clients(options)
     check_run(config, over_dask=options.dask is not None, clients=options.clients)
     if options.dask:
         live = {"--live": options.live, "--print-responses": options.sample_responses}

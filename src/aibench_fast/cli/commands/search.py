@@ -8,12 +8,7 @@ from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
-from aibench_fast.cli.options.load import (
-    add_load_options,
-    add_reporting_options,
-    check_clients,
-    dask_client,
-)
+from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
 from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.request import (
@@ -96,7 +91,6 @@ def _search(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"--{options.over} {value} with --over {options.over}: give --from and --to instead"
         )
-    check_clients(options)
     server = LoadedServers.of(options)
     workers, rate = (RATE_WORKERS, ANY_RPS) if options.over == "rate" else (1, 0.0)
     if options.workers is not None:

@@ -5,18 +5,14 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
-from aibench_fast.cli.options.load import (
-    add_load_options,
-    add_reporting_options,
-    check_clients,
-    dask_client,
-)
+from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
 from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.request import (
@@ -114,7 +110,6 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         parser.set_defaults(**values, command_line=command_line)
         options = parser.parse_args(shlex.split(command_line)[2:])  # what is typed wins
     expected = expectations(options.expect)
-    check_clients(options)
     named = swept_servers(options, tables)
     servers, reads = [], [("--grid", options.grid)]
     for name, one in named.items():
@@ -152,16 +147,10 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def _common_config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
     """Return the settings of one server's runs; those of the grid are the first cell's."""
     most_workers = max(options.workers)
-    return run_config(
-        options,
-        server,
-        workers=most_workers,
-        threads=options.threads and min(options.threads, most_workers),
-        batch_size=options.batch_size[0],
-        limit_rps=options.limit_rps[0],
-        prompt_tokens=options.prompt_tokens[0],
-        output_tokens=options.output_tokens[0],
-    )
+    threads = options.threads and min(options.threads, most_workers)
+    axes = ("batch_size", "limit_rps", "prompt_tokens", "output_tokens")
+    first = {name: getattr(options, name)[0] for name in axes}
+    return run_config(options, server, workers=most_workers, threads=threads, **first)
 
 
 def _print_plan(plan: Plan, options: argparse.Namespace) -> int:
@@ -190,16 +179,16 @@ def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
         yield _Lines(bar, raw, options.quiet)
 
 
+@dataclass
 class _Lines:
     """Shows the runs of a sweep as lines, and writes what a run would print to its RAW file."""
 
-    def __init__(self, bar: StudyObserver, raw: ExitStack, quiet: bool) -> None:
-        self._bar = bar
-        self._raw = raw
-        self._write: Callable[[str], None]
-        self._quiet = quiet
-        self._runs: int | None = None
-        self._ended = 0
+    _bar: StudyObserver
+    _raw: ExitStack
+    _quiet: bool
+    _runs: int | None = None
+    _ended: int = 0
+    _write: Callable[[str], None] = field(init=False)
 
     def __call__(self, event: StudyEvent) -> None:
         self._bar(event)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.values import BurnIn, burn_in
-from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import ARRIVALS, ON_DISCONNECT, ON_LAG, RunConfig
 from aibench_fast.protocols.settings import LEAST_PATIENCE_S
 
@@ -78,17 +77,6 @@ def add_reporting_options(parser: argparse.ArgumentParser) -> None:
             "--workers)",
         },
     )
-
-
-def check_clients(options: argparse.Namespace) -> None:
-    """ConfigError if the options for clients contradict others."""
-    if options.dask is None and options.clients is not None:
-        raise ConfigError(f"--clients {options.clients} without --dask: of which cluster?")
-    if options.dask is not None and options.embedded:
-        raise ConfigError(
-            "--embedded with --dask: that server is of this machine alone; start one with "
-            "`aibench-fast serve`, and name it"
-        )
 
 
 def dask_client(options: argparse.Namespace) -> "AbstractContextManager[Client | None]":

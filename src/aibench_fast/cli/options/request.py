@@ -11,11 +11,7 @@ from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openai.settings import Api, StreamEnd
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.studies.servers import (
-    EMBEDDED,
-    EMBEDDED_TOKENS_LENGTHS,
-    EMBEDDED_TRITON_URLS,
-)
+from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TOKENS_LENGTHS, EMBEDDED_TRITON_URLS
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size
 

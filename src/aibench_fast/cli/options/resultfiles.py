@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.output import note, progress_bar
-from aibench_fast.files import Named
+from aibench_fast.files import check_outputs
 from aibench_fast.results.cells import batching_doubts, mixed
 from aibench_fast.results.folder import Loaded, load
 
@@ -29,11 +29,14 @@ def add_prefix(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loaded:
+def load_results(
+    paths: Iterable[Path], prefix: str, *, quiet: bool = False, out: Path | None = None
+) -> Loaded:
     """Read results; note skipped files and doubtful results on stderr.
 
-    ConfigError if no usable result is left.
+    ConfigError if no usable result is left, or if the output `--out` would replace one.
     """
+    check_outputs([("--out", out)])
     with progress_bar(quiet, transient=True) as progress:
         reading = progress.add_task("reading files", total=None)
         loaded = load(
@@ -53,13 +56,9 @@ def load_results(paths: Iterable[Path], prefix: str, quiet: bool = False) -> Loa
                 f"{run.path} has {run.not_sent} due requests that were not sent, excluded from "
                 "latencies"
             )
-    return loaded
-
-
-def results_read(loaded: Loaded) -> list[Named]:
-    """Return the files of the results, so that no output replaces one."""
     files = [one.path for one in loaded.records] + [one.path for one in loaded.searches]
-    return [("a result", file) for file in files]
+    check_outputs([("--out", out)], [("a result", file) for file in files])
+    return loaded
 
 
 def note_mixed(loaded: Loaded) -> None:

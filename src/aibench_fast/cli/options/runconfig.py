@@ -14,10 +14,7 @@ from aibench_fast.load.mix import read_input, read_mix
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.studies.servers import (
-    EMBEDDED_TOKENS_LENGTHS,
-    embedded_url,
-)
+from aibench_fast.studies.servers import EMBEDDED_TOKENS_LENGTHS, embedded_url
 
 _OF_PROMPTS = ("prompts", "prompt_tokens", "trace")
 
@@ -28,6 +25,13 @@ def run_config(options: argparse.Namespace, server: LoadedServers, **own: Any) -
     ConfigError if they cannot be run, or do not say which tensors to send.
     """
     server.check()
+    if options.dask is None and options.clients is not None:
+        raise ConfigError(f"--clients {options.clients} without --dask: of which cluster?")
+    if options.dask is not None and server.embedded:
+        raise ConfigError(
+            "--embedded with --dask: that server is of this machine alone; start one with "
+            "`aibench-fast serve`, and name it"
+        )
     mix = () if options.mix is None else read_mix(options.mix)
     if mix and (options.shape or options.dtype or server.model != DEFAULT_MODEL):
         raise ConfigError(
