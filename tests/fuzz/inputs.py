@@ -31,8 +31,8 @@ from aibench_fast.load.mix import read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.protocols.address import grpc_address, http_address
 from aibench_fast.protocols.openinference.client import Wanted
+from aibench_fast.protocols.openinference.grpc import infer as grpc_infer
 from aibench_fast.protocols.openinference.grpc import messages, wire
-from aibench_fast.protocols.openinference.grpc import reply as grpc_replies
 from aibench_fast.protocols.openinference.grpc.infer import header_fields
 from aibench_fast.protocols.openinference.http.exchange import Reply
 from aibench_fast.protocols.openinference.http.infer import JSON_LENGTH, plan_of
@@ -213,7 +213,7 @@ def grpc_messages(data: bytes) -> None:
         with one_line(ValueError):
             wire.decode(message, data)
     with one_line(ConfigError, ServerError):
-        grpc_replies.plan_of(data, Wanted(KIND))
+        grpc_infer.plan_of(data, Wanted(KIND))
 
 
 def request(data: bytes) -> None:
