@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
+from aibench_fast.protocols.redisai.request import Request, Tensor
 from benchmarks.perf import clients
 from benchmarks.perf.bench import MODEL, TENSOR_BYTES, Bench, server_version
 from benchmarks.perf.row import (
@@ -68,12 +68,9 @@ def small_sets(bench: Bench) -> Iterator[Row]:
 def small_dags(bench: Bench) -> Iterator[Row]:
     """One AI.DAGRUN of a tensor of 16 floats a request, 16 outstanding, to the NULL backend."""
     server = bench.null_server
-    steps = [
-        commands.tensor_set("in", "FLOAT", SMALL_SHAPE),
-        commands.model_run(Dialect.MODELRUN, MODEL, ["in"], ["out"]),
-        commands.tensor_get("out"),
-    ]
-    command = commands.dag_run(Dialect.MODELRUN, steps, ["out"])
+    inputs = [Tensor("FLOAT", SMALL_SHAPE)]
+    request = Request(dialect=Dialect.MODELRUN, model=MODEL, inputs=inputs, use_dag=True)
+    (command,) = request.commands(0)
     blob = "x" * SMALL_BYTES  # an argument of a program has no bytes that are 0
     sent = [blob if argument is TENSOR_BLOB else str(argument) for argument in command]
     for workers in SMALL_WORKERS:

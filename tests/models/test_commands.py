@@ -1,5 +1,8 @@
 """The AI.* commands as servers of each version expect them, and their encoding."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import hiredis
 import pytest
 from hypothesis import given
@@ -7,17 +10,7 @@ from hypothesis import strategies as st
 
 from aibench_fast.errors import InternalError
 from aibench_fast.models.load import Backend, ModelSpec, model_set
-from aibench_fast.protocols.redisai.commands import (
-    TENSOR_BLOB,
-    Command,
-    Dialect,
-    dag_run,
-    dag_setup,
-    encode,
-    model_run,
-    tensor_get,
-    tensor_set,
-)
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
 from aibench_fast.protocols.redisai.request import Request, Tensor
 
 IMAGE = (1, 224, 224, 3)
@@ -27,20 +20,22 @@ def words(command: Command) -> str:
     return " ".join("<tensor>" if a is TENSOR_BLOB else str(a) for a in command)
 
 
-def steps(dialect: Dialect) -> list[Command]:
-    """The commands of a request for one image."""
-    return [
-        tensor_set("in", "FLOAT", IMAGE),
-        model_run(dialect, "m", ["in"], ["out"]),
-        tensor_get("out"),
-    ]
+def asked(
+    names: Sequence[str], inputs: Sequence[Tensor] = (Tensor("FLOAT", IMAGE),), **more: Any
+) -> list[str]:
+    """The commands of a request, which have these names for its keys."""
+    request = Request(model="m", inputs=inputs, **more)
+    sources, targets = request.keys(0)
+    commands = [words(command) for command in request.commands(0)]
+    for key, name in zip([*sources, *targets], names, strict=True):
+        commands = [command.replace(key, name) for command in commands]
+    return commands
 
 
 def test_tensor_commands() -> None:
-    assert words(tensor_set("in", "FLOAT", IMAGE)) == (
-        "AI.TENSORSET in FLOAT 1 224 224 3 BLOB <tensor>"
-    )
-    assert words(tensor_get("out")) == "AI.TENSORGET out BLOB"
+    first, _, last = asked(["in", "out"], dialect=Dialect.MODELRUN)
+    assert first == "AI.TENSORSET in FLOAT 1 224 224 3 BLOB <tensor>"
+    assert last == "AI.TENSORGET out BLOB"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +48,9 @@ def test_tensor_commands() -> None:
     ],
 )
 def test_model_run(dialect: Dialect, timeout_ms: int | None, expected: str) -> None:
-    assert words(model_run(dialect, "m", ["a", "b"], ["c"], timeout_ms)) == expected
+    inputs = [Tensor("FLOAT", IMAGE)] * 2
+    commands = asked(["a", "b", "c"], inputs, dialect=dialect, timeout_ms=timeout_ms)
+    assert commands[2] == expected
 
 
 @pytest.mark.parametrize(
@@ -91,16 +88,13 @@ def test_model_run(dialect: Dialect, timeout_ms: int | None, expected: str) -> N
     ],
 )
 def test_dag_run(dialect: Dialect, persist: bool, timeout_ms: int | None, expected: str) -> None:
-    command = dag_run(dialect, steps(dialect), ["out"], persist=persist, timeout_ms=timeout_ms)
-    assert words(command) == expected
+    dag = {"dialect": dialect, "use_dag": True, "persist": persist, "timeout_ms": timeout_ms}
+    assert asked(["in", "out"], **dag) == [expected]
 
 
 def test_a_dag_sets_all_inputs_before_it_runs() -> None:
     inputs = [Tensor("INT64", (1, 8)), Tensor("BOOL", (1, 8))]
-    request = Request(dialect=Dialect.MODELRUN, model="m", inputs=inputs, use_dag=True)
-    (command,) = request.commands(0)
-    (ids, mask), (out,) = request.keys(0)
-    told = words(command).replace(ids, "ids").replace(mask, "mask").replace(out, "out")
+    (told,) = asked(["ids", "mask", "out"], inputs, dialect=Dialect.MODELRUN, use_dag=True)
     assert told == (
         "AI.DAGRUN |> AI.TENSORSET ids INT64 1 8 BLOB <tensor> "
         "|> AI.TENSORSET mask BOOL 1 8 BLOB <tensor> "
@@ -111,11 +105,13 @@ def test_a_dag_sets_all_inputs_before_it_runs() -> None:
 @pytest.mark.parametrize("persist", [False, True])
 @pytest.mark.parametrize("dialect", Dialect)
 def test_every_key_that_a_dag_loads_is_set_up(dialect: Dialect, persist: bool) -> None:
-    command = dag_run(dialect, steps(dialect), ["out{t}"], persist=persist)
+    inputs = [Tensor("FLOAT", IMAGE)]
+    request = Request(dialect=dialect, model="m", inputs=inputs, use_dag=True, persist=persist)
+    (command,) = request.commands(0)
     loaded = [command[command.index("LOAD") + 2]] if "LOAD" in command else []
-    stored = [setup[1] for setup in dag_setup(dialect, ["out{t}"], persist=persist)]
+    stored = [setup[1] for setup in request.setup(0)]
     assert stored == loaded
-    assert all("{t}" in str(key) for key in stored)
+    assert all(f"{{{request.run_id}-w0}}" in str(key) for key in stored)
 
 
 def test_model_set_with_every_option() -> None:

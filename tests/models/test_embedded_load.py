@@ -13,20 +13,13 @@ from redisclient import connect
 
 from aibench_fast.cli import main
 from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.protocols.redisai.commands import (
-    TENSOR_BLOB,
-    Command,
-    Dialect,
-    dag_run,
-    dag_setup,
-    model_run,
-    tensor_get,
-    tensor_set,
-)
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
+from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.server import EmbeddedServer
 
 BATCH = 2
 SHAPE = (BATCH, 224, 224, 3)
+INPUTS = [Tensor("FLOAT", SHAPE)]
 MIB = 1 << 20
 
 
@@ -84,9 +77,10 @@ def test_each_backend_computes_the_same(
     dialect: Dialect,
 ) -> None:
     assert load(server, "--backend", backend, "--dialect", dialect) == 0
-    assert send(client, tensor_set("in", "FLOAT", SHAPE), images) == b"OK"
-    assert send(client, model_run(dialect, "m", ["in"], ["out"])) == b"OK"
-    assert close(send(client, tensor_get("out")), expected)
+    request = Request(dialect=dialect, model="m", inputs=INPUTS)
+    stored, ran, output = (send(client, command, images) for command in request.commands(0))
+    assert (stored, ran) == (b"OK", b"OK")
+    assert close(output, expected)
 
 
 @pytest.mark.parametrize("persist", [False, True])
@@ -100,19 +94,18 @@ def test_a_dag_answers_as_the_three_commands_do(
     persist: bool,
 ) -> None:
     assert load(server) == 0
-    for command in dag_setup(dialect, ["out"], persist=persist):
+    request = Request(
+        dialect=dialect, model="m", inputs=INPUTS, use_dag=True, persist=persist, timeout_ms=60_000
+    )
+    for command in request.setup(0):
         assert send(client, command) == b"OK"
     before = set(client.keys())
-    steps = [
-        tensor_set("in", "FLOAT", SHAPE),
-        model_run(dialect, "m", ["in"], ["out"]),
-        tensor_get("out"),
-    ]
-    command = dag_run(dialect, steps, ["out"], persist=persist, timeout_ms=60_000)
+    (command,) = request.commands(0)
     stored, ran, output = send(client, command, images)
     assert (stored, ran) == (b"OK", b"OK")
     assert close(output, expected)
-    assert set(client.keys()) - before == ({b"out"} if persist else set())
+    output_keys = {key.encode() for key in request.fetched_keys(0)}
+    assert set(client.keys()) - before == (output_keys if persist else set())
 
 
 @pytest.mark.parametrize("dialect", Dialect)
@@ -151,9 +144,9 @@ def test_a_model_above_the_bulk_limit(
         assert load(server) == 0
     finally:
         client.config_set("proto-max-bulk-len", 512 * MIB)
-    send(client, tensor_set("in", "FLOAT", SHAPE), images)
-    send(client, model_run(Dialect.MODELRUN, "m", ["in"], ["out"]))
-    assert close(send(client, tensor_get("out")), expected)
+    request = Request(dialect=Dialect.MODELRUN, model="m", inputs=INPUTS)
+    *_, output = [send(client, command, images) for command in request.commands(0)]
+    assert close(output, expected)
 
 
 def test_a_file_that_is_no_model(

@@ -1,4 +1,4 @@
-"""The AI.* commands of each server dialect, as lists of arguments; nothing here does I/O.
+"""Commands of each server dialect, as lists of arguments, and as bytes; nothing here does I/O.
 
 Where a tensor's bytes belong, a list holds TENSOR_BLOB, so that a client can format the rest once
 and send the bytes from where they lie.
@@ -48,73 +48,11 @@ class Dialect(StrEnum):
         return "AI.DAGRUN" if self is Dialect.MODELRUN else "AI.DAGEXECUTE"
 
 
-def tensor_set(key: str, dtype: str, shape: Sequence[int]) -> Command:
-    """Store a tensor from its bytes; `dtype` is RedisAI's name, such as FLOAT."""
-    return ["AI.TENSORSET", key, dtype, *shape, "BLOB", TENSOR_BLOB]
-
-
-def tensor_get(key: str) -> Command:
-    """Fetch a tensor's bytes alone, which is one bulk string in every version."""
-    return ["AI.TENSORGET", key, "BLOB"]
-
-
 def named(dialect: Dialect, keyword: str, names: Sequence[str]) -> Command:
     """Return INPUTS or OUTPUTS with its names, which the newer dialect counts."""
     if dialect is Dialect.MODELRUN:
         return [keyword, *names]
     return [keyword, len(names), *names]
-
-
-def model_run(
-    dialect: Dialect,
-    model: str,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    timeout_ms: int | None = None,
-) -> Command:
-    """Run a model on stored tensors.
-
-    `timeout_ms` bounds the time in the server's queue; RedisAI knows it from 1.2.1.
-    """
-    timeout: Command = [] if timeout_ms is None else ["TIMEOUT", timeout_ms]
-    keys = [*named(dialect, "INPUTS", inputs), *named(dialect, "OUTPUTS", outputs)]
-    if dialect is Dialect.MODELRUN:
-        return [dialect.model_run_command, model, *timeout, *keys]
-    return [dialect.model_run_command, model, *keys, *timeout]
-
-
-def dag_setup(dialect: Dialect, outputs: Sequence[str], *, persist: bool) -> list[Command]:
-    """Commands to send once before the first `dag_run` with the same arguments."""
-    if dialect is Dialect.MODELRUN or persist:
-        return []
-    return [["AI.TENSORSET", _anchor(outputs[0]), "FLOAT", 1, "VALUES", 0]]
-
-
-def dag_run(
-    dialect: Dialect,
-    steps: Sequence[Command],
-    outputs: Sequence[str],
-    *,
-    persist: bool = False,
-    timeout_ms: int | None = None,
-) -> Command:
-    """Run commands as one, which is answered by an array of their replies.
-
-    `outputs` are the keys that the model writes. Tensors exist within the command alone, but for
-    the outputs where `persist` is set. `timeout_ms` holds for the whole command: a step of a DAG
-    has none of its own.
-    """
-    # DAGEXECUTE wants LOAD, PERSIST or ROUTING, and what ROUTING is called changed between 1.2.3
-    # and 1.2.4. Loading a stored tensor of one value works in all of them, copies nothing, writes
-    # nothing, and gives a cluster the slot.
-    options: Command = []
-    if persist:
-        options = ["PERSIST", len(outputs), *outputs]
-    elif dialect is Dialect.MODELEXECUTE:
-        options = ["LOAD", 1, _anchor(outputs[0])]
-    if timeout_ms is not None:
-        options += ["TIMEOUT", timeout_ms]
-    return [dialect.dag_command, *options, *(word for step in steps for word in ("|>", *step))]
 
 
 def encode(arguments: Command, *blobs_bytes: int | None) -> list[bytes]:
@@ -144,8 +82,3 @@ def encode(arguments: Command, *blobs_bytes: int | None) -> list[bytes]:
 def bulk_length(size_bytes: int) -> bytes:
     """Return the length that RESP has before an argument."""
     return b"$%d\r\n" % size_bytes
-
-
-def _anchor(output_key: str) -> str:
-    """Return the key of the one-value tensor that a DAG loads, with `output_key`'s hash tag."""
-    return f"{output_key}:dag"

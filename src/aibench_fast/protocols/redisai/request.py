@@ -8,15 +8,14 @@ from typing import NamedTuple
 
 from aibench_fast.coretypes import RespPlan, RespStrings
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.redisai import commands
 from aibench_fast.protocols.redisai.cluster import Shard
-from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode, named
 from aibench_fast.protocols.session import AskedInput
 from aibench_fast.tensortype import STRINGS, split_strings, tensor_bytes
 
 STRING_DTYPE = "STRING"
 SHOWN_BYTES = 60
-(ASKING,) = commands.encode(["ASKING"])
+(ASKING,) = encode(["ASKING"])
 
 
 def their_dtype(dtype: str) -> str:
@@ -117,7 +116,7 @@ class Request:
         _, targets = self.keys(worker)
         return [targets[place] for place in self.fetched]
 
-    def placeholders(self, worker: int) -> list[commands.Command]:
+    def placeholders(self, worker: int) -> list[Command]:
         """Return commands that make the outputs' keys exist before they are written to.
 
         While a slot is on its way, a node takes a command of several keys only if all are there.
@@ -125,32 +124,52 @@ class Request:
         _, targets = self.keys(worker)
         return [] if self.use_dag and not self.persist else [*map(_placeholder, targets)]
 
-    def setup(self, worker: int) -> list[commands.Command]:
+    def setup(self, worker: int) -> list[Command]:
         """Return the commands to send once before a worker's first request."""
-        if not self.use_dag:
+        _, targets = self.keys(worker)
+        if not self.use_dag or self.persist or self.dialect is Dialect.MODELRUN:
             return []
-        return commands.dag_setup(self.dialect, self.keys(worker)[1], persist=self.persist)
+        return [["AI.TENSORSET", _anchor(targets), "FLOAT", 1, "VALUES", 0]]
 
-    def run(self, worker: int) -> commands.Command:
-        """Return the command that runs the model on the tensors that were set before."""
-        timeout_ms = None if self.use_dag else self.timeout_ms
-        return commands.model_run(self.dialect, self.model_key, *self.keys(worker), timeout_ms)
+    def run(self, worker: int) -> Command:
+        """Return the command that runs the model on the tensors that were set before.
 
-    def commands(self, worker: int) -> list[commands.Command]:
-        """Return the commands of a worker's request; TENSOR_BLOB stands for a tensor's bytes."""
+        RedisAI knows its time limit from 1.2.1; a step of a DAG has none of its own.
+        """
         sources, targets = self.keys(worker)
-        inputs = zip(sources, self.inputs, strict=True)
-        steps = [
-            *(commands.tensor_set(key, one.dtype, one.shape) for key, one in inputs),
-            self.run(worker),
-            *map(commands.tensor_get, self.fetched_keys(worker)),
+        keys = named(self.dialect, "INPUTS", sources) + named(self.dialect, "OUTPUTS", targets)
+        limit = [] if self.use_dag else self._time_limit()
+        options = limit + keys if self.dialect is Dialect.MODELRUN else keys + limit
+        return [self.dialect.model_run_command, self.model_key, *options]
+
+    def _time_limit(self) -> Command:
+        return [] if self.timeout_ms is None else ["TIMEOUT", self.timeout_ms]
+
+    def commands(self, worker: int) -> list[Command]:
+        """Return the commands of a worker's request, or one that runs them as a DAG.
+
+        TENSOR_BLOB stands for a tensor's bytes. A DAG is answered by an array of the replies; its
+        tensors exist within it alone, but for the outputs where `persist` is set.
+        """
+        sources, targets = self.keys(worker)
+        sets: list[Command] = [
+            ["AI.TENSORSET", key, one.dtype, *one.shape, "BLOB", TENSOR_BLOB]
+            for key, one in zip(sources, self.inputs, strict=True)
         ]
+        gets: list[Command] = [["AI.TENSORGET", key, "BLOB"] for key in self.fetched_keys(worker)]
+        steps = [*sets, self.run(worker), *gets]
         if not self.use_dag:
             return steps
-        dag = commands.dag_run(
-            self.dialect, steps, targets, persist=self.persist, timeout_ms=self.timeout_ms
-        )
-        return [dag]
+        # DAGEXECUTE wants LOAD, PERSIST or ROUTING, and what ROUTING is called changed between
+        # 1.2.3 and 1.2.4. Loading a stored tensor of one value works in all of them, copies
+        # nothing, writes nothing, and gives a cluster the slot.
+        options: Command = []
+        if self.persist:
+            options = ["PERSIST", len(targets), *targets]
+        elif self.dialect is Dialect.MODELEXECUTE:
+            options = ["LOAD", 1, _anchor(targets)]
+        words = (word for step in steps for word in ("|>", *step))
+        return [[self.dialect.dag_command, *options, *self._time_limit(), *words]]
 
     def texts(self, worker: int, *, asking: bool = False) -> list[bytes]:
         """Return the bytes before, between and after the tensors of a worker's request, by RESP.
@@ -164,16 +183,14 @@ class Request:
         )
         texts = [b""]
         for command in self.commands(worker):
-            first, *more = commands.encode(
-                command, *islice(sizes, command.count(commands.TENSOR_BLOB))
-            )
+            first, *more = encode(command, *islice(sizes, command.count(TENSOR_BLOB)))
             texts[-1] += ASKING * asking + first
             texts += more
         return texts
 
     def probe(self, *, asking: bool = False) -> list[bytes]:
         """Commands that are answered by OK, by the node alone that takes the shard's requests."""
-        (text,) = commands.encode(_placeholder(self.probe_key))
+        (text,) = encode(_placeholder(self.probe_key))
         return [ASKING, text] if asking else [text]
 
     def plan(self, *, asking: bool = False) -> RespPlan:
@@ -184,7 +201,12 @@ class Request:
         return RespPlan([one for reply in replies for one in ([None] * asking + [reply])])
 
 
-def _placeholder(key: str) -> commands.Command:
+def _anchor(targets: Sequence[str]) -> str:
+    """Return the key of the one-value tensor that a DAG loads, in the slot of its outputs."""
+    return f"{targets[0]}:dag"
+
+
+def _placeholder(key: str) -> Command:
     return ["AI.TENSORSET", key, "UINT8", 1, "VALUES", 0]
 
 
