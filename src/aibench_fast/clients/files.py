@@ -46,12 +46,10 @@ def placed(
 
     ConfigError where one cannot be read, or is another one at its path there.
     """
-    found: list[dict[Path, Path]] = [{} for _ in places]
-    for path in _files(config):
-        there = _placed(client, places, _read(path, observe), observe)
-        for where, path_there in zip(found, there, strict=True):
-            where[path] = path_there
-    return found
+    there = {
+        path: _placed(client, places, _read(path, observe), observe) for path in _files(config)
+    }
+    return [{path: where[place] for path, where in there.items()} for place in places]
 
 
 def with_files(config: RunConfig, where: Mapping[Path, Path]) -> RunConfig:
@@ -102,14 +100,14 @@ def _parts_of(path: Path) -> list[Path]:
 
 def _placed(
     client: "DaskClient", places: Sequence[Place], file: _File, observe: Observer
-) -> list[Path]:
+) -> dict[Place, Path]:
     there = _found(client, file, {place: file.path.absolute() for place in places})
     there |= _found(client, file, _seen_by_others(places, there))
     while missing := [place for place in places if place not in there]:
         one_a_host = list({place.host: place for place in reversed(missing)}.values())
         there |= _send(client, one_a_host, file, observe)
         there |= _found(client, file, _seen_by_others(places, there))
-    return [there[place] for place in places]
+    return there
 
 
 def _seen_by_others(places: Sequence[Place], there: Mapping[Place, Path]) -> dict[Place, Path]:

@@ -85,29 +85,26 @@ def find_edge(
     `measure` raises OutOfTime, the edge is what is known by then, not confirmed.
     """
     trials = Trials(measure)
+    out_of_time = False
     try:
-        return _settled(trials, lowest, highest, whole)
+        trials.run(lowest)
+        while trials.count < MAX_STEPS:
+            low, high = trials.holds_at, trials.fails_at
+            if low is None:
+                if not trials.confirm(lowest):
+                    return Edge(None, lowest, confirmed=True)
+            elif high is None:
+                if low < highest:
+                    trials.run(min(2 * low, highest))
+                elif trials.confirm(highest):
+                    return Edge(highest, None, confirmed=True)
+            elif (middle := _between(low, high, whole)) is not None:
+                trials.run(middle)
+            elif trials.confirm(low) and not trials.confirm(high):
+                return Edge(low, high, confirmed=True)
     except OutOfTime:
-        return Edge(trials.holds_at, trials.fails_at, confirmed=False, out_of_time=True)
-
-
-def _settled(trials: Trials, lowest: float, highest: float, whole: bool) -> Edge:
-    trials.run(lowest)
-    while trials.count < MAX_STEPS:
-        low, high = trials.holds_at, trials.fails_at
-        if low is None:
-            if not trials.confirm(lowest):
-                return Edge(None, lowest, confirmed=True)
-        elif high is None:
-            if low < highest:
-                trials.run(min(2 * low, highest))
-            elif trials.confirm(highest):
-                return Edge(highest, None, confirmed=True)
-        elif (middle := _between(low, high, whole)) is not None:
-            trials.run(middle)
-        elif trials.confirm(low) and not trials.confirm(high):
-            return Edge(low, high, confirmed=True)
-    return Edge(trials.holds_at, trials.fails_at, confirmed=False)
+        out_of_time = True
+    return Edge(trials.holds_at, trials.fails_at, confirmed=False, out_of_time=out_of_time)
 
 
 def _between(low: float, high: float, whole: bool) -> float | None:

@@ -47,11 +47,6 @@ class Cell:
         return {name: described_range(one) for name, one in given.items() if one is not None}
 
     @property
-    def can_fill_a_batch(self) -> bool:
-        """Whether so many workers can have enough tensors under way for the server's batch."""
-        return self.workers * self.batch_size >= self.autobatching
-
-    @property
     def number(self) -> int:
         """Return a number of the cell, the same in each sweep that has it, and on each server."""
         settings = (*self.lengths.values(), self.workers, self.limit_rps, self.run)
@@ -135,7 +130,7 @@ class Grid:
             )
         ]
         if self.autobatching is not None:
-            cells = [cell for cell in cells if cell.can_fill_a_batch]
+            cells = [cell for cell in cells if cell.workers * cell.batch_size >= cell.autobatching]
         if shuffle is not None:
             random.Random(shuffle).shuffle(cells)
         return cells

@@ -40,12 +40,9 @@ LATE_TIMER_MS = 0.1
 NS_PER_S = 1_000_000_000
 GOVERNOR = "performance"
 NO_LIMIT_FILES = 1 << 30
-_SOCKET_LIMITS = {
-    "net.core.somaxconn": Path("/proc/sys/net/core/somaxconn"),
-    "net.ipv4.tcp_wmem": Path("/proc/sys/net/ipv4/tcp_wmem"),
-    "net.ipv4.tcp_rmem": Path("/proc/sys/net/ipv4/tcp_rmem"),
-    "net.ipv4.ip_local_port_range": Path("/proc/sys/net/ipv4/ip_local_port_range"),
-}
+_SOCKET_LIMITS = (
+    "net.core.somaxconn", "net.ipv4.tcp_wmem", "net.ipv4.tcp_rmem", "net.ipv4.ip_local_port_range",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,8 +160,8 @@ def look_at_machine() -> Machine:
         cpu_quota=CpuGroups().read().cpus,
         socket_limits={
             name: tuple(int(word) for word in file.read_text().split())
-            for name, file in _SOCKET_LIMITS.items()
-            if file.exists()
+            for name in _SOCKET_LIMITS
+            if (file := Path("/proc/sys", *name.split("."))).exists()
         },
     )
 

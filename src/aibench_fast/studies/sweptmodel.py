@@ -9,7 +9,6 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
 from aibench_fast.protocols.redisai.model import StoredModel, check_workers
-from aibench_fast.results.events import ignore
 from aibench_fast.studies.events import Note, StudyObserver
 from aibench_fast.studies.grid import Cell
 
@@ -50,7 +49,7 @@ class RedisAiModel(SweptModel):
         *,
         has_to_batch: bool,
         allow_flush: bool,
-        observe: StudyObserver = ignore,
+        observe: StudyObserver,
     ) -> None:
         """Read the model from its server; ConfigError if it has to batch and cannot."""
         from aibench_fast.models.load import stored_model
