@@ -1,6 +1,7 @@
 """HTTP endpoints as a run knows them before it visits one."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -77,9 +78,10 @@ class AnyHttp(ServerProtocol):
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""
-        from aibench_fast.protocols.anyhttp.session import AnyHttpServers
+        from aibench_fast.protocols.anyhttp.session import AnyHttpServers, AnyHttpSession
 
-        return AnyHttpServers(self.addresses, self.targets, self._settings)
+        session = partial(AnyHttpSession, self._settings)
+        return AnyHttpServers(self.addresses, self.targets, session)
 
 
 def target_of(url: str) -> str:

@@ -1,8 +1,8 @@
 """The session with an HTTP endpoint, before and after a run."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from aibench_fast._core import LLHTTP_VERSION
 from aibench_fast.coretypes import AnyHttpPlan, TokenPlan
@@ -38,7 +38,7 @@ class AnyHttpSession(Session):
     """The session with such an endpoint."""
 
     def __init__(
-        self, address: HttpAddress, target: str, settings: AnyHttpSettings, workload: Workload
+        self, settings: AnyHttpSettings, address: HttpAddress, target: str, workload: Workload
     ) -> None:
         """Send a request of each kind on trial; ServerError where its reply is not a success."""
         self.facts = {
@@ -144,22 +144,19 @@ def _end_of(body_bytes: int) -> list[bytes]:
     return [end_of_head({"Content-Length": body_bytes})]
 
 
+@dataclass
 class AnyHttpServers(FoundServers):
-    """Those of URLs."""
+    """The servers of URLs."""
 
-    def __init__(
-        self,
-        addresses: Sequence[HttpAddress],
-        targets: Sequence[str],
-        settings: Any,
-        session: Callable[[HttpAddress, str, Any, Workload], AnyHttpSession] = AnyHttpSession,
-    ) -> None:
-        """`targets`: the path and query of each URL. `session` takes the settings."""
-        self._places = list(zip(addresses, targets, strict=True))
-        self._settings = settings
-        self._session = session
-        self.count = len(addresses)
+    addresses: Sequence[HttpAddress]
+    targets: Sequence[str]
+    """The path and query of each URL."""
+    session: Callable[[HttpAddress, str, Workload], AnyHttpSession]
+
+    def __post_init__(self) -> None:
+        """Count them."""
+        self.count = len(self.addresses)
 
     def visit(self, number: int, workload: Workload) -> AnyHttpSession:
         """Make a session with one."""
-        return self._session(*self._places[number], self._settings, workload)
+        return self.session(self.addresses[number], self.targets[number], workload)

@@ -88,8 +88,8 @@ class OpenAi(AnyHttp):
         from aibench_fast.protocols.anyhttp.session import AnyHttpServers
         from aibench_fast.protocols.openai.session import OpenAiSession
 
-        session = partial(OpenAiSession, api=self.api)
-        return AnyHttpServers(self.addresses, self.targets, self._settings, session)
+        session = partial(OpenAiSession, self._settings, api=self.api)
+        return AnyHttpServers(self.addresses, self.targets, session)
 
 
 def speaks_openai(settings: OpenAiSettings) -> bool:

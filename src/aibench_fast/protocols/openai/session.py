@@ -28,9 +28,9 @@ class OpenAiSession(AnyHttpSession):
 
     def __init__(
         self,
+        settings: OpenAiSettings,
         address: HttpAddress,
         target: str,
-        settings: OpenAiSettings,
         workload: Workload,
         *,
         api: Api,
@@ -38,7 +38,7 @@ class OpenAiSession(AnyHttpSession):
         """Send a request of each kind on trial; ServerError if its reply is not a whole stream."""
         self._api = api
         self._extra = read_extra(settings.extra_body)
-        super().__init__(address, target, settings, workload)
+        super().__init__(settings, address, target, workload)
         asked = {"PromptTokens": settings.prompt_tokens, "MaxTokens": settings.output_tokens}
         self.facts = {
             **self.facts,
@@ -91,10 +91,7 @@ class OpenAiSession(AnyHttpSession):
 
 
 def only_model(address: HttpAddress, target: str) -> str:
-    """Return the only model of a server.
-
-    ConfigError where it has several or lists none; ServerError where it does not answer as HTTP.
-    """
+    """Return a server's only model; ConfigError if it has several or lists none, ServerError."""
     path = models_path(target)
     with HttpClient(address) as client:
         reply = client.ask(path)

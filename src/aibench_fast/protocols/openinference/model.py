@@ -81,10 +81,7 @@ def _tensors(described: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:
 
 
 def resolve_input(given: InputSpec, wanted: TensorMetadata, batch_size: int) -> InputSpec:
-    """Compare what is given with what the model takes; what is left open is the model's.
-
-    ConfigError says what was given and what was found, or which length is free.
-    """
+    """Return an input as given, the rest as the model has it; ConfigError if that does not fit."""
     found = our_dtype(wanted.datatype, f"input {wanted.name}")
     if given.dtype and given.dtype != found:
         raise ConfigError(
@@ -135,10 +132,7 @@ def _is_list(wanted: TensorMetadata) -> bool:
 def model_inputs(
     client: Client, version: str | None, kinds: Sequence[KindSpec]
 ) -> list[Sequence[InputSpec]]:
-    """Return the inputs of each kind with names, shapes and dtypes as the models have them.
-
-    ServerError and ConfigError as `ServerProtocol.model_inputs`.
-    """
+    """Return each kind's inputs as the models have them; ServerError and ConfigError."""
     models = {}
     for name in dict.fromkeys(kind.model for kind in kinds):
         inputs = [one for kind in kinds if kind.model == name for one in kind.inputs]

@@ -56,10 +56,7 @@ def is_http2(answer: bytes) -> bool:
 
 
 def scheme_there(address: HttpAddress) -> str | None:
-    """Return the scheme of what answers at an address that was not answered as it should be.
-
-    None where it is none of the known ones.
-    """
+    """Return the scheme of what answers at an address; None: none of the known ones."""
     at = address.host, address.port
     anyone = TlsSettings(insecure=True)
     try:  # first, for servers of HTTPS answer plain HTTP too: that it is wrong
@@ -92,10 +89,7 @@ def spoken(address: HttpAddress, scheme: str) -> str:
 
 
 def first_answer(opened: socket.socket, question: bytes) -> bytes:
-    """Send a question, and return the first bytes of what is answered; OSError.
-
-    They are few where the connection is closed behind them. TimeoutError if they do not come.
-    """
+    """Send a question, and return the first bytes of its answer, few if it ends there; OSError."""
     opened.sendall(question)
     answer = b""
     while len(answer) < _FRAME_HEAD_BYTES and (more := opened.recv(_FRAME_HEAD_BYTES)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, partial
 
 from aibench_fast.coretypes import GrpcPlan, HttpPlan
@@ -190,31 +191,28 @@ def _output(plan: HttpPlan | GrpcPlan) -> Output:
     )
 
 
+@dataclass
 class OpenInferenceServers(FoundServers):
     """The servers of URLs."""
 
-    def __init__(
-        self,
-        connect: Connect,
-        addresses: Sequence[HttpAddress],
-        settings: OpenInferenceSettings,
-        encoding: Encoding | None,
-    ) -> None:
-        """Those at `addresses`; tensors are in this `encoding`, None: as the first takes them."""
-        self._connect = connect
-        self._addresses = addresses
-        self._settings = settings
-        self._encoding = encoding
-        self._shared = SharedTensors() if settings.shared_memory else None
-        self.count = len(addresses)
+    connect: Connect
+    addresses: Sequence[HttpAddress]
+    settings: OpenInferenceSettings
+    encoding: Encoding | None
+    """Of tensors; None: as the first one takes them."""
+
+    def __post_init__(self) -> None:
+        """Count them; nothing is shared yet."""
+        self.count = len(self.addresses)
+        self._shared = SharedTensors() if self.settings.shared_memory else None
 
     def visit(self, number: int, workload: Workload) -> OpenInferenceSession:
         """Make a session with one; tensors are sent to all as the first one takes them."""
         session = OpenInferenceSession(
-            self._connect, self._addresses[number], self._settings, workload, self._encoding,
+            self.connect, self.addresses[number], self.settings, workload, self.encoding,
             self._shared,
         )  # fmt: skip
-        self._encoding = session.encoding
+        self.encoding = session.encoding
         if number == self.count - 1:
             for region in session.regions:
                 region.unlink()  # if this process is killed, nothing is left outside the servers

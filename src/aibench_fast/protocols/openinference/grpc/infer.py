@@ -47,10 +47,7 @@ class InferRequest:
 
     @property
     def id_at(self) -> int:
-        """Return where the id of a message of a stream is, behind its prefix and the header fields.
-
-        0 for calls.
-        """
+        """Return how far behind the header fields a stream's message has its id; 0: a call."""
         if not self._is_streamed:
             return 0
         return len(_prefix(0)) + len(encode(messages.INFER_REQUEST, self._model())) + _TAG_BYTES
@@ -62,10 +59,7 @@ class InferRequest:
         return self._with_tensors([one.trial for one in self.wanted.kind.inputs])
 
     def texts(self, address: HttpAddress, worker: int, tensors_bytes: int) -> list[bytes]:
-        """Return a worker's texts around tensors of this total size, or around a `part`.
-
-        ConfigError where a message would be larger than protobuf allows.
-        """
+        """As `Request.texts`; ConfigError where a message would be larger than protobuf allows."""
         fields = header_fields(address, self.method)
         if self.wanted.is_formatted:
             return [fields, self._outputs(worker) if self.wanted.written else b""]
@@ -74,10 +68,7 @@ class InferRequest:
         return [fields + _prefix(message_bytes) + first, *others, b""]
 
     def part(self, number: int) -> bytes:
-        """Return the body of the request of this number, but for the end that is the worker's.
-
-        It is the same for every server.
-        """
+        """As `Request.part`, without the end that is the worker's."""
         if not self.wanted.places:
             message = self._with_tensors(self.wanted.kind.tensors.request(number))
             return _prefix(len(message)) + message
@@ -156,10 +147,7 @@ def _own_name() -> str:
 
 
 def header_fields(address: HttpAddress, method: str) -> bytes:
-    """Return the fields of a call of a method: all names and values, each after its lengths.
-
-    See native/http2.h.
-    """
+    """Return a call's fields: all names and values, each after its lengths; see native/http2.h."""
     metadata = dict(address.headers)
     fields = [
         (":method", "POST"),

@@ -98,10 +98,7 @@ def varint(value: int, least_bytes: int = 1) -> bytes:
 
 
 def decode(message: Message, data: bytes) -> dict[str, Any]:
-    """Return the values of a message; those that are not in it have their defaults.
-
-    Fields that are not described are left out. ValueError where it is malformed.
-    """
+    """Return a message's values by name, defaults for what is missing; ValueError if malformed."""
     by_number = {field.number: name for name, field in message.items()}
     found: dict[str, list[bytes | int]] = {name: [] for name in message}
     for number, value in _fields(data):

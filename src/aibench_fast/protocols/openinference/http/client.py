@@ -47,7 +47,7 @@ MAX_CONTAINERS = 1 << 20
 
 
 class HttpClient:
-    """One connection to a server; ServerError where it does not answer as HTTP."""
+    """One connection to a server, another after an error; ServerError if it does not speak HTTP."""
 
     def __init__(self, address: HttpAddress, timeout_s: float = REPLY_TIMEOUT_S) -> None:
         """Connect; ServerError where nothing answers."""
@@ -71,20 +71,14 @@ class HttpClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """GET a path, or POST to it; ServerError if the reply is not HTTP.
-
-        After an error the next question goes out on a new connection.
-        """
+        """GET a path, or POST to it; ServerError if the reply is not HTTP."""
         method = "GET" if body is None else "POST"
         lengths = {} if body is None else {"Content-Length": len(body)}
         head = open_head(self._address, method, path, headers) + end_of_head(lengths)
         return self.exchange(head + (body or b""), f"{method} {path}")
 
     def exchange(self, request: bytes, what: str, most_bytes: int = MAX_ANSWER_BYTES) -> Reply:
-        """Send a whole request, which messages call `what`; else as `ask`.
-
-        The answer has at most `most_bytes`, its headers among them.
-        """
+        """Send a whole request, which messages call `what`; the answer has `most_bytes` at most."""
         try:
             reply = self._connection.exchange(request, most_bytes)
         except TimeoutError as error:
@@ -113,10 +107,7 @@ class HttpClient:
         )
 
     def ask_json(self, path: str, what: str) -> dict[str, Any]:
-        """GET a path that answers a JSON object; ServerError, with the server's words, else.
-
-        `what` names what was asked for.
-        """
+        """GET a JSON object, `what` in messages; ServerError, with the server's words, else."""
         return json_of(f"{self._address}{path}", self.ask(path), what)
 
     def endpoint(self) -> Endpoint:

@@ -23,9 +23,8 @@ READ_BYTES = 1 << 16
 LATE_ANSWER_S = 1.0
 """For an answer that was on its way when sending failed."""
 FIRST_FAILURE = 300
-INTERIM = ord("1")
 MS_PER_S = 1000
-_STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3})", re.MULTILINE)
+_FINAL_STATUS = re.compile(rb"^HTTP/1\.[01] [02-9]\d\d", re.MULTILINE)
 _KEPT_IN_PATHS = "/%:@!$&'()*+,;=~"
 
 
@@ -105,16 +104,12 @@ def _send(opened: socket.socket, request: bytes, allowed_s: float) -> bool:
         if not ready:
             raise TimeoutError
         if ready[0][1] & select.POLLIN:
-            if _has_final_status(opened.recv(READ_BYTES, socket.MSG_PEEK)):
+            if _FINAL_STATUS.search(opened.recv(READ_BYTES, socket.MSG_PEEK)):
                 return False
             waits_for = select.POLLOUT
         else:
             left = left[opened.send(left[:READ_BYTES]) :]
     return True
-
-
-def _has_final_status(answer: bytes) -> bool:
-    return any(status[0] != INTERIM for status in _STATUS.findall(answer))
 
 
 class BoundedConnection:

@@ -52,10 +52,7 @@ class InferRequest:
         return end_of_head({**of_json, "Content-Length": body_bytes})
 
     def parts(self, tensors: Sequence[bytes]) -> list[bytes]:
-        """Return the body's text before, between and after tensors of the sizes of these.
-
-        In JSON they stand between the brackets of their inputs' data.
-        """
+        """Return the body's text around tensors of these sizes; in JSON around their values."""
         document: dict[str, Any] = {"id": REQUEST_ID}
         if self.encoding is Encoding.BINARY:
             document["inputs"] = [
