@@ -194,10 +194,7 @@ def grpc_address(
 def _server_of(
     url: str, setting: str, schemes: Sequence[str], tls: TlsSettings | None, usual: str
 ) -> tuple[SplitResult, str, TlsSettings | None]:
-    """Return the parts of a URL of these schemes, its host, and its TLS if its scheme has any.
-
-    `usual` is how such a URL is written.
-    """
+    """Return the parts of a URL of these schemes, its host, and its TLS if its scheme has any."""
     parts = url_parts(url, setting)
     host = parts.hostname
     if parts.username or parts.password:

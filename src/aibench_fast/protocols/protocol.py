@@ -127,8 +127,7 @@ class ServerProtocol(Protocol):
     def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
         """Return each kind's inputs as the server describes them, or as given if it does not.
 
-        ServerError where the server or a model is not there; ConfigError where what is given is not
-        what a model takes.
+        ServerError where the server or a model is missing; ConfigError where a model takes others.
         """
         return [kind.inputs for kind in kinds]
 

@@ -28,10 +28,7 @@ PROTOCOLS: Sequence[type[ServerProtocol]] = (RedisAi, OpenInferenceOverHttp, Ope
 
 
 def protocol_of(settings: ProtocolSettings) -> ServerProtocol:
-    """Return the protocol that a run's servers speak, by their address.
-
-    ConfigError where the address is of none, or a setting is given that its protocol does not have.
-    """
+    """Return the protocol of a run's servers; ConfigError for none, or another's setting."""
     chosen: type[ServerProtocol] = RedisAi
     if speaks_openai(settings):
         chosen = OpenAi

@@ -68,8 +68,7 @@ class Servers:
         """Return the memory that each worker's server writes outputs to; None: they send them."""
         count = len(self.sessions)
         found = [self.sessions[worker % count].written(worker) for worker in range(workers)]
-        places = [place for place in found if place is not None]
-        return places or None
+        return [place for place in found if place is not None] or None
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return a watch of all servers' statistics; `process` as in `Session.watch`."""

@@ -195,10 +195,9 @@ class Session(Protocol):
         """Return whether requests are formatted one by one before the clock starts, by `parts`."""
 
     def parts(self, kind: int, number: int) -> list[bytes]:
-        """Return what the request of this number has between its texts.
+        """Return what the request of this number has between its texts, of every worker and server.
 
-        It is the same for every worker and every server. ConfigError where a string has no form in
-        the encoding.
+        ConfigError where a string has no form in the encoding.
         """
 
     def written(self, worker: int) -> memoryview | None:
@@ -211,8 +210,7 @@ class Session(Protocol):
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return what reads the server's statistics; ServerError where it answers no more.
 
-        `process` reads its processes, where they are known; otherwise what else the server offers
-        may be read instead.
+        `process` reads its processes, where they are known; else what the server offers for them.
         """
 
     def leave(self, patience_s: float) -> None:

@@ -88,10 +88,7 @@ def check_name(model: str) -> None:
 
 
 def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
-    """Ask the first node that answers for the slots of its cluster.
-
-    ServerError where none answers, where it is not a cluster, and where slots are not served.
-    """
+    """Ask the first node that answers for the cluster's slots; ServerError if not all are served."""
     address, *others = addresses
     try:
         with Connection(address) as connection:
@@ -160,10 +157,7 @@ def _read_slots(address: ServerAddress, reply: Any) -> RedisCluster:
 
 
 def _node(asked: ServerAddress, host: Any, port: int, node_id: bytes, *more: Any) -> _Node:
-    """Return a node, which is spoken to as the one that was asked.
-
-    Servers from 7.0 on add its other names after its id. Without a host it is where the asked is.
-    """
+    """Return a node of CLUSTER SLOTS; servers from 7.0 on add its other names after its id."""
     others = fields(more[0]) if more else {}
     ip = others.get("ip")
     names = [text(one) for one in (host, ip, others.get("hostname")) if one]
@@ -187,18 +181,6 @@ def key_slot(tag: str) -> int:
     return binascii.crc_hqx(tag.encode(), 0) % SLOTS
 
 
-class Place(NamedTuple):
-    """Where a question is asked."""
-
-    connection: Connection
-    asking: bool = False
-    """Whether ASKING has to come before it."""
-
-    def commands(self, command: Sequence[Any]) -> list[Command]:
-        """Return the command as it is sent there."""
-        return [["ASKING"], [*command]] if self.asking else [[*command]]
-
-
 class SlotQuestions(ExitStack):
     """Asks for keys of one slot, and follows MOVED and ASK as a run's workers do.
 
@@ -218,8 +200,10 @@ class SlotQuestions(ExitStack):
         super().__init__()
         self.home = self.enter_context(Connection(address, patience_s))
         """The connection to the node that is asked first."""
-        self.place = Place(self.home)
-        """Where the last question was answered."""
+        self.connection = self.home
+        """To the node that answered the last question."""
+        self._is_asking = False
+        """Whether ASKING has to come before each command there."""
         self.is_moving = False
         """Whether an ASK was followed: the slot is on its way."""
         self.cluster = cluster
@@ -245,42 +229,45 @@ class SlotQuestions(ExitStack):
         if self.cluster and _REDIRECT.match(str(refusal)):
             return ServerError(
                 f"the nodes of the cluster send {command[0]} from one to the other, at last by "
-                f"{self.place.connection.address}: {refusal}; do they agree on who has the slot?"
+                f"{self.connection.address}: {refusal}; do they agree on who has the slot?"
             )
-        return self.place.connection.refused(command, refusal)
+        return self.connection.refused(command, refusal)
 
     def ask(self, command: Sequence[Any], *, skim: bool = False) -> Any:
         """Ask one question; an error reply that cannot be followed is returned as a Refusal."""
         until_s = time.monotonic() + TRY_AGAIN_FOR_S * self._tries_again
-        place, redirects = Place(self.home), 0
+        self.connection, self._is_asking, redirects = self.home, False, 0
         while True:
-            self.place = place
-            *_, reply = place.connection.exchange(place.commands(command), skim=skim)
+            *_, reply = self.connection.exchange(self.commands(command), skim=skim)
             if self.cluster is None or not isinstance(reply, Refusal):
                 return reply
             if str(reply).startswith("TRYAGAIN") and time.monotonic() < until_s:
                 time.sleep(TRY_AGAIN_EVERY_S)
-                place, redirects = Place(self.home), 0
+                self.connection, self._is_asking, redirects = self.home, False, 0
                 continue
             named = _REDIRECT.match(str(reply))
             if named is None or redirects == MAX_REDIRECTS:
                 return reply
-            place = self._elsewhere(self.cluster, *named.groups())
+            self._follow(self.cluster, *named.groups())
             redirects += 1
 
-    def _elsewhere(self, cluster: RedisCluster, word: str, host: str, port: str) -> Place:
-        sender = self.place.connection.address
-        node = cluster.node(host, int(port), sender)
+    def commands(self, command: Sequence[Any]) -> list[Command]:
+        """Return a command as it is sent where the last question was answered."""
+        return [["ASKING"], [*command]] if self._is_asking else [[*command]]
+
+    def _follow(self, cluster: RedisCluster, word: str, host: str, port: str) -> None:
+        node = cluster.node(host, int(port), self.connection.address)
         if node not in self._nodes:
             self._nodes[node] = self.enter_context(Connection(node, self._patience_s))
-        if word == "ASK":
+        self.connection = self._nodes[node]
+        self._is_asking = word == "ASK"
+        if self._is_asking:
             self.is_moving = True
         else:
-            self.home = self._nodes[node]
-        return Place(self._nodes[node], asking=word == "ASK")
+            self.home = self.connection
 
     def stream(self, command: Command, take: Callable[[bytes], None]) -> int | None:
         """`Connection.stream`, where the last question was answered."""
-        if self.place.asking:
-            self.place.connection.call("ASKING")
-        return self.place.connection.stream(command, take)
+        if self._is_asking:
+            self.connection.call("ASKING")
+        return self.connection.stream(command, take)

@@ -139,10 +139,7 @@ class Connection(AbstractContextManager["Connection"]):
         ]
 
     def stream(self, command: Command, take: Callable[[bytes], None]) -> int | None:
-        """Ask for bulks, one or an array, and take their bytes as they come; return how many.
-
-        None where the reply is something else. A reply is never in memory as a whole.
-        """
+        """Take the bytes of a bulk or an array of them as they come; return how many, or None."""
         self._send(_name(command), encode(command)[0])
         return self._read(_name(command), lambda: self._replies.stream(take))
 

@@ -62,10 +62,7 @@ class StoredModel:
         )
 
     def places(self, wanted: Sequence[str], count: int) -> list[int]:
-        """Return which of its `count` outputs these are, by name or by number from 1; all for none.
-
-        ConfigError where it has no such output, or where there are too many of them.
-        """
+        """Return the places of outputs, given by name or number from 1; none: all. ConfigError."""
         places = [self._place(word, count) for word in wanted] or [*range(count)]
         if len(places) > MAX_FETCHED:
             raise ConfigError(

@@ -172,10 +172,9 @@ class Request:
         return [[self.dialect.dag_command, *options, *self._time_limit(), *words]]
 
     def texts(self, worker: int, *, asking: bool = False) -> list[bytes]:
-        """Return the bytes before, between and after the tensors of a worker's request, by RESP.
+        """Return the bytes around the tensors of a worker's request; strings bring their lengths.
 
-        With strings each tensor comes with its length. `asking`: with an ASKING before each
-        command, for a slot that is on its way to a node.
+        `asking`: with an ASKING before each command, for a slot that is on its way to a node.
         """
         varies = any(one.dtype == STRING_DTYPE for one in self.inputs)
         sizes = iter(

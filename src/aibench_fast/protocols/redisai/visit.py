@@ -280,7 +280,7 @@ def read_model(questions: SlotQuestions, name: str, key: str) -> StoredModel:
     reply = questions.ask(["AI.MODELGET", key, "META"])
     if isinstance(reply, Refusal):
         raise model_refused(
-            questions.place.connection, key, reply, in_cluster=questions.cluster is not None
+            questions.connection, key, reply, in_cluster=questions.cluster is not None
         )
     return StoredModel.of(name, reply)
 
@@ -365,8 +365,8 @@ def _run(questions: SlotQuestions, request: Request, worker: int, model: StoredM
         attempt = dataclasses.replace(request, output_count=count)
         for placeholder in attempt.placeholders(worker) if questions.is_moving else ():
             questions.call(*placeholder)
-        command, place = attempt.run(worker), questions.place
-        with company(place.connection.address, place.commands(command), others):
+        command = attempt.run(worker)
+        with company(questions.connection.address, questions.commands(command), others):
             reply = questions.ask(command)
         if not isinstance(reply, Refusal):
             _check_ok(questions, command, reply)
@@ -381,7 +381,7 @@ def _run(questions: SlotQuestions, request: Request, worker: int, model: StoredM
 def _check_ok(questions: SlotQuestions, command: Command, reply: Any) -> None:
     if reply != b"OK":
         raise ServerError(
-            f"{questions.place.connection.address} answered {command[0]!s} on trial with "
+            f"{questions.connection.address} answered {command[0]!s} on trial with "
             f"{shown_reply(reply)}, expected OK"
         )
 
@@ -402,7 +402,7 @@ def _fetched(questions: SlotQuestions, key: str) -> _Fetched:
     dtype, blob = found.get("dtype"), found.get("blob")
     if not isinstance(blob, bytes | Skimmed) or not isinstance(dtype, bytes):
         raise ServerError(
-            f"{questions.place.connection.address} answered AI.TENSORGET META BLOB of the trial's "
+            f"{questions.connection.address} answered AI.TENSORGET META BLOB of the trial's "
             f"output with {shown_reply(reply)}, which is not a tensor"
         )
     size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
