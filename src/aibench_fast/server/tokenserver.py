@@ -5,8 +5,9 @@ import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError
@@ -24,23 +25,12 @@ FAILURES = {"error_event": 1, "cut": 2, "end": 3, "hang": 4}
 """How a stream may fail, and the program's numbers of them."""
 STATUSES = range(400, 600)
 MILLION = 1_000_000
-_NUMBERS: dict[str, tuple[str, float, float]] = {
-    "prefill_s": ("--prefill-ns", 0, LONGEST_S),
-    "prefill_token_s": ("--prefill-token-ns", 0, LONGEST_S),
-    "decode_s": ("--decode-ns", 0, LONGEST_S),
-    "batch_limit": ("--batch", 0, MOST_TOKENS),
-    "output_tokens": ("--output-tokens", 1, MOST_TOKENS),
-    "reasoning_tokens": ("--reasoning-tokens", 0, MOST_TOKENS),
-    "events_per_write": ("--events-per-write", 1, MOST_EVENTS_PER_WRITE),
-    "segments": ("--segments", 1, MOST_TOKENS),
-    "stall_s": ("--stall-ns", 0, LONGEST_S),
-    "stall_period_s": ("--stall-period-ns", 0, LONGEST_S),
-    "fail_after": ("--fail-after", 0, MOST_TOKENS),
-    "retry_after_s": ("--retry-after", 0, MOST_TOKENS),
-    "seed": ("--seed", 0, 2**63 - 1),
-}
-"""The program's option for each number, and the least and the most that it may be."""
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}")
+
+
+def _number(default: float, option: str, least: float, most: float) -> Any:
+    """Declare a number: the program's option for it, and the least and the most that it may be."""
+    return field(default=default, metadata={"option": option, "least": least, "most": most})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,37 +39,37 @@ class Simulation:
 
     model: str = MODEL
     """The name of the only model, which requests have to give."""
-    prefill_s: float = 0.05
+    prefill_s: float = _number(0.05, "--prefill-ns", 0, LONGEST_S)
     """From a request to its first token, for any prompt."""
-    prefill_token_s: float = 0.0001
+    prefill_token_s: float = _number(0.0001, "--prefill-token-ns", 0, LONGEST_S)
     """The same in addition, for each token of the prompt: a word, or a number of a list."""
-    decode_s: float = 0.01
+    decode_s: float = _number(0.01, "--decode-ns", 0, LONGEST_S)
     """Between two tokens of an answer."""
-    batch_limit: int = 0
+    batch_limit: int = _number(0, "--batch", 0, MOST_TOKENS)
     """The most requests that have a prefill or a decode at a time; others wait. 0: no limit."""
-    output_tokens: int = 128
+    output_tokens: int = _number(128, "--output-tokens", 1, MOST_TOKENS)
     """Tokens of an answer whose request has no `max_tokens`."""
-    reasoning_tokens: int = 0
+    reasoning_tokens: int = _number(0, "--reasoning-tokens", 0, MOST_TOKENS)
     """The first tokens of each chat's answer that are reasoning."""
-    events_per_write: int = 1
+    events_per_write: int = _number(1, "--events-per-write", 1, MOST_EVENTS_PER_WRITE)
     """Tokens whose events are sent in one write, when the last of them is due; the first token's
     event is sent alone."""
-    segments: int = 1
+    segments: int = _number(1, "--segments", 1, MOST_TOKENS)
     """How many pieces each write is sent in."""
-    stall_s: float = 0.0
+    stall_s: float = _number(0.0, "--stall-ns", 0, LONGEST_S)
     """For how long the server does nothing at the end of each `stall_period_s`; what would have
     been due comes that much later."""
-    stall_period_s: float = 10.0
+    stall_period_s: float = _number(10.0, "--stall-period-ns", 0, LONGEST_S)
     failures: Mapping[str, float] = field(default_factory=dict)
     """The shares of requests that fail, from 0 to 1: by a status of HTTP in place of a stream, such
     as `429`; by an `error_event`; by a `cut`, where the server closes the connection; by an `end`
     of the reply without a finish_reason; or by a `hang`, where nothing more comes. The first
     request does not, as clients send it on trial."""
-    fail_after: int = 1
+    fail_after: int = _number(1, "--fail-after", 0, MOST_TOKENS)
     """Tokens before a stream fails."""
-    retry_after_s: int = 1
+    retry_after_s: int = _number(1, "--retry-after", 0, MOST_TOKENS)
     """What a reply of status 429 asks for."""
-    seed: int = 0
+    seed: int = _number(0, "--seed", 0, 2**63 - 1)
     """Chooses which requests fail."""
     log: Path | None = None
     """A file for the time of each event, written at the end."""
@@ -90,10 +80,10 @@ class Simulation:
             raise ConfigError(
                 f"`model` {self.model!r}: write letters, digits and ._:/@+- alone, such as llama"
             )
-        for name, (_, least, most) in _NUMBERS.items():
-            value = getattr(self, name)
+        for one, value in self._numbers():
+            least, most = one.metadata["least"], one.metadata["most"]
             if not least <= value <= most:
-                raise ConfigError(f"`{name}` {value}: it has to be from {least} to {most}")
+                raise ConfigError(f"`{one.name}` {value}: it has to be from {least} to {most}")
         if self.stall_s and not self.stall_s < self.stall_period_s:
             raise ConfigError(
                 f"`stall_s` {self.stall_s:g} with `stall_period_s` {self.stall_period_s:g}: it has "
@@ -110,11 +100,14 @@ class Simulation:
         if (total := sum(self.failures.values())) > 1:
             raise ConfigError(f"`failures`: their shares come to {total:g}; they may be 1 together")
 
+    def _numbers(self) -> list[tuple[Field[Any], float]]:
+        return [(one, getattr(self, one.name)) for one in fields(self) if one.metadata]
+
     def words(self) -> list[str]:
         """Return the program's words for it."""
         words: list[tuple[str, object]] = [("--model", self.model)]
-        for name, (option, _, _) in _NUMBERS.items():
-            value = getattr(self, name)
+        for one, value in self._numbers():
+            option = one.metadata["option"]
             words.append((option, round(value * NS_PER_S) if option.endswith("-ns") else value))
         if self.log is not None:
             words.append(("--log", self.log.absolute()))

@@ -104,17 +104,27 @@ class TritonServer(Server):
         super().stop()
 
     def _write_models(self, folder: Path) -> None:
-        model = self._mobilenet
+        """Write both models, of images to classes, and the backend that runs them."""
+        own = self._mobilenet
+        images = "data_type: TYPE_FP32 dims: [ -1, 224, 224, 3 ]"
         threads = f'key: "threads" value {{ string_value: "{self._engine_threads}" }}'
-        one = _write_model(
-            folder / "models" / model.name, "mobilenet", model.input, model.output,
-            f"parameters {{ {threads} }}\n",
-        )  # fmt: skip
-        (one / "model.pb").write_bytes(model.graph)
-        _write_model(folder / "models" / NULL_MODEL, "null", NULL_INPUT, NULL_OUTPUT)
+        for name, source, input_name, output_name in (
+            (own.name, "mobilenet", own.input, own.output),
+            (NULL_MODEL, "null", NULL_INPUT, NULL_OUTPUT),
+        ):
+            version = folder / "models" / name / "1"
+            write_code(version, (_MODELS / f"{source}.py").read_text())
+            (version.parent / "config.pbtxt").write_text(
+                'backend: "python"\n'
+                f'input [{{ name: "{input_name}" {images} }}]\n'
+                f'output [{{ name: "{output_name}" data_type: TYPE_FP32 dims: [ -1, 1001 ] }}]\n'
+                "instance_group [{ count: 1 kind: KIND_CPU }]\n"
+                f"parameters {{ {threads} }}\n"
+            )
+        (folder / "models" / own.name / "1" / "model.pb").write_bytes(own.graph)
         backend = folder / "backends" / "python"
-        own = self._package / "tritonserver" / "backends" / "python"
-        shutil.copytree(own, backend, dirs_exist_ok=True)
+        of_wheel = self._package / "tritonserver" / "backends" / "python"
+        shutil.copytree(of_wheel, backend, dirs_exist_ok=True)
         shutil.copy2(self._stub, backend)
 
     def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
@@ -178,18 +188,3 @@ def write_code(version: Path, code: str) -> None:
     paths = [*site.getsitepackages(), site.getusersitepackages()]
     (version / "model.py").write_text(f"import sys\n\nsys.path[:0] = {paths!r}\n{code}")
     (version / "arrays.py").write_text((_MODELS / "arrays.py").read_text())
-
-
-def _write_model(
-    folder: Path, source: str, input_name: str, output_name: str, parameters: str = ""
-) -> Path:
-    """Write a model of images to classes; return the folder of its version."""
-    version = folder / "1"
-    write_code(version, (_MODELS / f"{source}.py").read_text())
-    (folder / "config.pbtxt").write_text(
-        'backend: "python"\n'
-        f'input [{{ name: "{input_name}" data_type: TYPE_FP32 dims: [ -1, 224, 224, 3 ] }}]\n'
-        f'output [{{ name: "{output_name}" data_type: TYPE_FP32 dims: [ -1, 1001 ] }}]\n'
-        f"instance_group [{{ count: 1 kind: KIND_CPU }}]\n{parameters}"
-    )
-    return version
