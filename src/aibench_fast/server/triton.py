@@ -124,11 +124,12 @@ class TritonServer(Server):
         (folder / "models" / own.name / "1" / "model.pb").write_bytes(own.graph)
         backend = folder / "backends" / "python"
         of_wheel = self._package / "tritonserver" / "backends" / "python"
-        shutil.copytree(of_wheel, backend, dirs_exist_ok=True)
+        shutil.copytree(of_wheel, backend)
         shutil.copy2(self._stub, backend)
 
     def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
-        self._write_models(self._folder)
+        if not (self._folder / "models").exists():  # at another port they are there, and in use
+            self._write_models(self._folder)
         self.grpc_port = self.port + 1 if self._wanted_port else free_port()
         self.metrics_port = free_port()
         program = self._package / "tritonserver" / "bin" / "tritonserver"
@@ -183,8 +184,8 @@ def _stub(package: Path) -> Path:
 
 
 def write_code(version: Path, code: str) -> None:
-    """Write a model's Python code to the folder of its version, with the path to packages."""
-    version.mkdir(parents=True, exist_ok=True)
+    """Write a model's Python code to the new folder of its version, with the path to packages."""
+    version.mkdir(parents=True)
     paths = [*site.getsitepackages(), site.getusersitepackages()]
     (version / "model.py").write_text(f"import sys\n\nsys.path[:0] = {paths!r}\n{code}")
     (version / "arrays.py").write_text((_MODELS / "arrays.py").read_text())
