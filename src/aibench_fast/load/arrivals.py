@@ -102,28 +102,23 @@ def read_arrivals(file: Path) -> "array[int]":
     try:
         with file.open(encoding=TEXT_ENCODING) as lines:
             for number, line in enumerate(lines, start=1):
-                if words := line.partition("#")[0].strip():
-                    offsets_ns.append(_offset_ns(file, number, words))
-                    if len(offsets_ns) > 1 and offsets_ns[-1] < offsets_ns[-2]:
-                        raise ConfigError(
-                            f"`arrivals_file` {file}, line {number}: {words} s is before the line "
-                            "above it; offsets go up"
-                        )
+                words = line.partition("#")[0].strip()
+                if not words:
+                    continue
+                where = f"`arrivals_file` {file}, line {number}: "
+                try:
+                    offset_s = float(words)
+                except ValueError:
+                    offset_s = math.nan
+                if not 0 <= offset_s < 1e9:
+                    raise ConfigError(f"{where}{words!r} is not an offset in seconds from 0 on")
+                offsets_ns.append(_ns(offset_s))
+                if len(offsets_ns) > 1 and offsets_ns[-1] < offsets_ns[-2]:
+                    raise ConfigError(
+                        f"{where}{words} s is before the line above it; offsets go up"
+                    )
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"`arrivals_file` {file}: cannot be read: {error}") from error
     if not offsets_ns:
         raise ConfigError(f"`arrivals_file` {file}: it has no offset; write one a line, in seconds")
     return offsets_ns
-
-
-def _offset_ns(file: Path, number: int, words: str) -> int:
-    try:
-        offset_s = float(words)
-    except ValueError:
-        offset_s = math.nan
-    if not 0 <= offset_s < 1e9:
-        raise ConfigError(
-            f"`arrivals_file` {file}, line {number}: {words!r} is not an offset in seconds "
-            "from 0 on"
-        )
-    return round(offset_s * NS_PER_S)

@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,19 +38,14 @@ class CpuTimes(NamedTuple):
     @classmethod
     def read(cls, cores: Collection[int] | None = None) -> "CpuTimes | None":
         """Read the counters of these cores, or of all; None if the system has none."""
+        names = {"cpu"} if cores is None else {f"cpu{core}" for core in cores}
         try:
-            lines = _STAT.read_text().splitlines()
-            times = [
-                [int(word) for word in words[1:9]]
-                for words in map(str.split, lines)
-                if words and _is_of(words[0], cores)
-            ]
-        except (OSError, ValueError):
+            lines = map(str.split, _STAT.read_text().splitlines())
+            times = [[*map(int, words[1:9])] for words in lines if words and words[0] in names]
+            fields = [sum(column) for column in zip(*times, strict=True)]
+            idle, waiting, steal = fields[3], fields[4], fields[7]
+        except (OSError, ValueError, IndexError):
             return None
-        if not times or any(len(fields) < 8 for fields in times):
-            return None
-        fields = [sum(column) for column in zip(*times, strict=True)]
-        idle, waiting, steal = fields[3], fields[4], fields[7]
         return cls(sum(fields), idle + waiting, steal)
 
     def since(self, earlier: "CpuTimes") -> CpuShares | None:
@@ -71,22 +67,13 @@ class CpuTimes(NamedTuple):
         return (self.total - self.idle - self.steal) / _TICKS_PER_S
 
 
-def _is_of(name: str, cores: Collection[int] | None) -> bool:
-    if cores is None:
-        return name == "cpu"
-    return name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in cores
-
-
 def waited_for_cpu_s(files: Iterable[Path]) -> float | None:
     """For how long some program had to wait for a CPU, in all: by the first of these files with the
     kernel's pressure stall information that can be read; None where none can."""
     for file in files:
-        try:
-            lines = file.read_text().splitlines()
-            some = next(line for line in lines if line.startswith("some "))
-            return int(some.rpartition("total=")[2]) / US_PER_S
-        except (OSError, ValueError, StopIteration):
-            continue
+        with suppress(OSError, ValueError):
+            if found := re.search(r"^some .*total=(\d+)$", file.read_text(), re.MULTILINE):
+                return int(found[1]) / US_PER_S
     return None
 
 
@@ -129,16 +116,14 @@ class QuotaReading(NamedTuple):
         if not self.groups or seconds <= 0:
             return None
         before = {one.folder: one.throttled_periods for one in earlier.groups}
-        throttled, negative_cpus, folder = max(
-            (
-                max(0, one.throttled_periods - before.get(one.folder, 0)) * one.period_s / seconds,
-                -one.cpus,
-                one.folder,
-            )
-            for one in self.groups
-        )
-        cpus = min(one.cpus for one in self.groups)
-        return QuotaUse(cpus, min(1.0, throttled), -negative_cpus, folder)
+
+        def throttled(one: GroupReading) -> float:
+            periods = max(0, one.throttled_periods - before.get(one.folder, 0))
+            return periods * one.period_s / seconds
+
+        most = max(self.groups, key=lambda one: (throttled(one), -one.cpus))
+        tightest = min(one.cpus for one in self.groups)
+        return QuotaUse(tightest, min(1.0, throttled(most)), most.cpus, most.folder)
 
 
 class CpuGroups:
@@ -146,7 +131,7 @@ class CpuGroups:
 
     def __init__(self, process: Path = _SELF) -> None:
         """Find those of the process whose folder in /proc this is."""
-        self.folders = [*_folders(process)]
+        self.folders = _folders(process)
 
     @property
     def pressure_file(self) -> Path | None:
@@ -158,16 +143,17 @@ class CpuGroups:
         return QuotaReading([one for folder in self.folders for one in _readings(folder)])
 
 
-def _folders(process: Path) -> Iterator[Path]:
+def _folders(process: Path) -> list[Path]:
     found = _place(process)
     if found is None:
-        return
+        return []
     mount, path = found
     folder = mount.joinpath(*path.parts[1:])
     # A path that is not below the mount belongs to a group that cannot be seen from here.
-    is_seen = ".." not in path.parts and folder.is_dir()
-    folders = [folder, *folder.parents] if is_seen else [mount]
-    yield from folders[: folders.index(mount) + 1]
+    if ".." in path.parts or not folder.is_dir():
+        return [mount]
+    folders = [folder, *folder.parents]
+    return folders[: folders.index(mount) + 1]
 
 
 def _place(process: Path) -> tuple[Path, Path] | None:
@@ -206,27 +192,14 @@ def _unescaped(name: str) -> str:
 
 
 def _readings(folder: Path) -> Iterator[GroupReading]:
-    try:
-        limit = _limit_us(folder)
+    with suppress(OSError, ValueError, KeyError):
         stat = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines())
         throttled = int(stat["nr_throttled"])
-    except (OSError, ValueError, KeyError):
-        return
-    if limit is not None:
-        quota_us, period_us = limit
-        yield GroupReading(folder, quota_us / period_us, period_us / US_PER_S, throttled)
-
-
-def _limit_us(folder: Path) -> tuple[int, int] | None:
-    """Return the quota and its period; None where the group has none."""
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()
-    except OSError:
-        quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-        period = (folder / "cpu.cfs_period_us").read_text()
-    if quota in ("max", "-1") or int(quota) <= 0 or int(period) <= 0:
-        return None
-    return int(quota), int(period)
+        is_of_2 = (folder / "cpu.max").exists()
+        names = ["cpu.max"] if is_of_2 else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        quota, period = " ".join((folder / name).read_text() for name in names).split()
+        if quota != "max" and (quota_us := int(quota)) > 0 and (period_us := int(period)) > 0:
+            yield GroupReading(folder, quota_us / period_us, period_us / US_PER_S, throttled)
 
 
 def host_facts() -> dict[str, Any]:
@@ -246,22 +219,16 @@ def host_facts() -> dict[str, Any]:
 
 def _cpu_model() -> str | None:
     try:
-        lines = _CPU_INFO.read_text().splitlines()
+        found = re.search(r"^model name\s*:(.*)$", _CPU_INFO.read_text(), re.MULTILINE)
     except OSError:
         return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() == "model name":
-            return value.strip()
-    return os.uname().machine  # ARM names none
+    return found[1].strip() if found else os.uname().machine  # ARM names none
 
 
 def _governor() -> str | None:
     """Return the frequency governor of the cores; several are joined by commas."""
-    found = set()
-    for file in _GOVERNORS.glob("cpu[0-9]*/cpufreq/scaling_governor"):
-        try:
-            found.add(file.read_text().strip())
-        except OSError:
-            return None
-    return ",".join(sorted(found)) or None
+    try:
+        files = _GOVERNORS.glob("cpu[0-9]*/cpufreq/scaling_governor")
+        return ",".join(sorted({file.read_text().strip() for file in files})) or None
+    except OSError:
+        return None

@@ -176,22 +176,13 @@ def _measured_s(
 def _all_requests(config: RunConfig, snapshot: coretypes.Snapshot, end: End) -> RequestCounts:
     parts, counters = (snapshot.burn_in, snapshot.measured), snapshot.counters
     failures = failed(*parts)
-    if end is not End.AHEAD:
-        return RequestCounts(
-            sent=counters["begun"],
-            succeeded=counters["requests"] - failures,
-            failed=failures,
-            cancelled=counters["abandoned"],
-        )
-    over = ended(*parts)
-    # Without those that began while the others were read.
-    under_way = min(counters["begun"] - over, config.workers * config.pipeline)
-    return RequestCounts(
-        sent=over + under_way,
-        succeeded=over - failures,
-        failed=failures,
-        cancelled=under_way,
-    )
+    sent, over, cancelled = counters["begun"], counters["requests"], counters["abandoned"]
+    if end is End.AHEAD:
+        over = ended(*parts)
+        # Without those that began while the others were read.
+        cancelled = min(sent - over, config.workers * config.pipeline)
+        sent = over + cancelled
+    return RequestCounts(sent=sent, succeeded=over - failures, failed=failures, cancelled=cancelled)
 
 
 def described_arrivals(config: RunConfig) -> dict[str, Any] | None:

@@ -65,9 +65,13 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
             self._facts = {
                 **_facts(config, servers.first, digests), **of_form, **_turns(self._sources)
             }  # fmt: skip
-            self._server_watch = _server_watch(config, servers)
+            # One client reads the servers' statistics for all.
+            process = None if config.server_pid is None else ProcessReader(config.server_pid)
+            is_first = config.is_first_client
+            self._server_watch = servers.watch(process) if is_first else StatisticsWatch()
             self._generator = _load_generator(config, servers, self._sources, sent)
-            self._surroundings = _surroundings(config, servers)
+            near = find_servers(servers.endpoints, servers.records, config.server_pid)
+            self._surroundings = Surroundings(near, is_only_client=config.share is None)
         except BaseException:
             servers.leave(HURRY_S)
             raise
@@ -157,18 +161,6 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
             if left_s <= 0:
                 return
             time.sleep(min(left_s, NATIVE_WAIT_S))
-
-
-def _server_watch(config: RunConfig, servers: Servers) -> StatisticsWatch:
-    """Return what reads the servers' statistics, which one client does for all."""
-    if not config.is_first_client:
-        return StatisticsWatch()
-    return servers.watch(None if config.server_pid is None else ProcessReader(config.server_pid))
-
-
-def _surroundings(config: RunConfig, servers: Servers) -> Surroundings:
-    found = find_servers(servers.endpoints, servers.records, config.server_pid)
-    return Surroundings(found, is_only_client=config.share is None)
 
 
 def _workloads(config: RunConfig, sources: Sequence[Source], servers: int) -> list[Workload]:

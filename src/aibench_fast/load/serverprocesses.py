@@ -6,6 +6,7 @@ inside a container, which here belongs to another program.
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -67,16 +68,14 @@ class ServerProcesses:
 
     def read(self) -> ServerUse | None:
         """Return what they used until now; None where that cannot be read at the moment."""
-        with suppress(OSError):
-            return self._read()
-        return None
-
-    def _read(self) -> ServerUse:
-        uses = [use for pid in self.pids if (use := family_use(pid))]
-        for tid in self._threads():
-            words = read_process(tid, "schedstat").split()
-            if len(words) > 1:  # otherwise it has ended, or the kernel does not count
-                self._waited_ns[tid] = int(words[1])
+        try:
+            uses = [use for pid in self.pids if (use := family_use(pid))]
+            for tid in self._threads():
+                words = read_process(tid, "schedstat").split()
+                if len(words) > 1:  # otherwise it has ended, or the kernel does not count
+                    self._waited_ns[tid] = int(words[1])
+        except OSError:
+            return None
         waited_s = sum(self._waited_ns.values()) / NS_PER_S if self._waited_ns else None
         return ServerUse(sum(use.user_s + use.system_s for use in uses), waited_s)
 
@@ -94,27 +93,21 @@ def find_servers(
     """
     if started_pid is not None:
         return ServerProcesses([started_pid])
-    try:
-        return _found(endpoints, records)
-    except OSError:
-        return None
-
-
-def _found(
-    endpoints: Sequence[Endpoint], records: Sequence[ServerRecord]
-) -> ServerProcesses | None:
     found: set[int] = set()
-    for endpoint, record in zip(endpoints, records, strict=True):
-        if not on_same_machine(record.peer):
-            continue
-        sockets = {f"socket:[{inode}]" for inode in _listening(endpoint)}
-        reported = [] if record.pid is None else [record.pid]
-        pids = [*_holders(sockets, reported)] or [*_holders(sockets, _all_pids())]
-        if not pids or _passes_on(pids, record.pid):
-            return None
-        found.update(pids)
-    below = {one for pid in found for one in family(pid) if one != pid}
-    return ServerProcesses(sorted(found - below))
+    with suppress(OSError):
+        for endpoint, record in zip(endpoints, records, strict=True):
+            if not on_same_machine(record.peer):
+                continue
+            sockets = {f"socket:[{inode}]" for inode in _listening(endpoint)}
+            reported = [] if record.pid is None else [record.pid]
+            every = (int(one.name) for one in _PROC.iterdir() if one.name.isdecimal())
+            pids = [*_holders(sockets, reported)] or [*_holders(sockets, every)]
+            if not pids or _passes_on(pids, record.pid):
+                return None
+            found.update(pids)
+        below = {one for pid in found for one in family(pid) if one != pid}
+        return ServerProcesses(sorted(found - below))
+    return None
 
 
 def _listening(endpoint: Endpoint) -> Iterator[str]:
@@ -160,10 +153,8 @@ def _passes_on(pids: Sequence[int], reported_pid: int | None) -> bool:
 
 def _own_number(pid: int) -> int:
     """Return the number that a process has for itself: in the innermost of its namespaces."""
-    for line in read_process(pid, "status").splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return pid
+    found = re.search(r"^NSpid:.*\s(\d+)$", read_process(pid, "status"), re.MULTILINE)
+    return int(found[1]) if found else pid
 
 
 def _target(file: Path) -> str:
@@ -173,24 +164,15 @@ def _target(file: Path) -> str:
         return ""
 
 
-def _all_pids() -> Iterator[int]:
-    yield from (int(one.name) for one in _PROC.iterdir() if one.name.isdecimal())
-
-
 def on_same_machine(peer: str) -> bool:
     """Return whether a server is here, by its numeric address, which is empty for a unix socket."""
     if not peer:
         return True
     address = ipaddress.ip_address(peer)
-    return address.is_loopback or _own_address_towards(address) == peer
-
-
-def _own_address_towards(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """Return from where a connection to it would come; nothing is sent."""
+    if address.is_loopback:
+        return True
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:
-        try:
-            asking.connect((str(address), 9))
-        except OSError:
-            return ""
-        return str(asking.getsockname()[0])
+    with socket.socket(family, socket.SOCK_DGRAM) as asking, suppress(OSError):
+        asking.connect((peer, 9))  # nothing is sent: this finds the way there
+        return str(asking.getsockname()[0]) == peer
+    return False

@@ -105,19 +105,19 @@ class Surroundings:
         if seconds <= 0:
             return Shares()
         quota = later.quota.since(earlier.quota, seconds)
-        pressure = others = server_others = None
+        pressure = others = server_others = waited = None
         if earlier.pressure_s is not None and later.pressure_s is not None:
             pressure = min(1.0, (later.pressure_s - earlier.pressure_s) / seconds)
-        if earlier.servers is not None and later.servers is not None and self._is_only_client:
+        if earlier.servers is not None and later.servers is not None:
+            if later.servers.waited_s is not None:
+                waited = (later.servers.waited_s - (earlier.servers.waited_s or 0.0)) / seconds
             client_s = later.client_cpu_s - earlier.client_cpu_s
             server_s = later.servers.cpu_s - earlier.servers.cpu_s
-            both_s = client_s + server_s
-            others = _others(
-                earlier.client_cores, later.client_cores, both_s if self.same_cores else client_s
-            )
-            server_others = _others(
-                earlier.server_cores, later.server_cores, both_s if self.same_cores else server_s
-            )
+            if self.same_cores:
+                client_s = server_s = client_s + server_s
+            if self._is_only_client:
+                others = _others(earlier.client_cores, later.client_cores, client_s)
+                server_others = _others(earlier.server_cores, later.server_cores, server_s)
         return Shares(
             machine=_shares(earlier.machine, later.machine),
             client_cores=_shares(earlier.client_cores, later.client_cores),
@@ -126,19 +126,12 @@ class Surroundings:
             pressure=pressure,
             others=others,
             server_others=server_others,
-            server_cpu_wait=_server_cpu_wait(earlier, later),
+            server_cpu_wait=waited,
         )
 
 
 def _shares(earlier: CpuTimes | None, later: CpuTimes | None) -> CpuShares | None:
     return later.since(earlier) if earlier is not None and later is not None else None
-
-
-def _server_cpu_wait(earlier: Reading, later: Reading) -> float | None:
-    if earlier.servers is None or later.servers is None:
-        return None
-    from_s, to_s = earlier.servers.waited_s, later.servers.waited_s
-    return None if to_s is None else (to_s - (from_s or 0.0)) / (later.at_s - earlier.at_s)
 
 
 def _others(earlier: CpuTimes | None, later: CpuTimes | None, ours_s: float) -> float | None:
