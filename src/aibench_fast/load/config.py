@@ -41,10 +41,6 @@ DEFAULT_MODEL = "mobilenet_v1_100_224_cpu"
 ARRIVALS = ("even", "poisson")
 ON_LAG = ("stop", "shed")
 ON_DISCONNECT = ("reconnect", "stop")
-_NO_TENSORS = {
-    "file": None, "shape": (), "dtype": "", "inputs": (), "mix": (), "model": DEFAULT_MODEL,
-}  # fmt: skip
-"""What settings are where none is given."""
 
 
 def available_cores() -> int:
@@ -179,39 +175,36 @@ class RunConfig(ProtocolSettings):
         self._check_burn_in()
         check_within("max_queries", self.max_queries, 0, MAX_COUNT)
         check_within("seed", self.seed, 0, MAX_COUNT)
-        _seconds("duration_s", self.duration_s, or_zero=True)
-        _seconds("reporting_period_s", self.reporting_period_s, least=MIN_PERIOD_S)
-        _seconds("reply_timeout_s", self.reply_timeout_s)
-        _seconds("first_token_timeout_s", self.first_token_timeout_s, or_zero=True)
-        _seconds("token_timeout_s", self.token_timeout_s, or_zero=True)
-        _seconds("connect_timeout_s", self.connect_timeout_s)
-        _seconds("reconnect_for_s", self.reconnect_for_s, or_zero=True)
-        _one_of("on_disconnect", self.on_disconnect, ON_DISCONNECT)
+        self._check_seconds("duration_s", or_zero=True)
+        self._check_seconds("reporting_period_s", least=MIN_PERIOD_S)
+        for setting in ("reply_timeout_s", "connect_timeout_s"):
+            self._check_seconds(setting)
+        for setting in ("first_token_timeout_s", "token_timeout_s", "reconnect_for_s"):
+            self._check_seconds(setting, or_zero=True)
+        self._check_choice("on_disconnect", ON_DISCONNECT)
 
     def _check_bodies(self) -> None:
+        protocol = self.protocol
         model = "" if self.model == DEFAULT_MODEL else self.model
-        tensors = {
-            "file": (self.file, None), "shape": (self.shape, BODY_SHAPE),
-            "dtype": (self.dtype, tensortype.STRINGS), "inputs": (self.inputs, ()),
-            "mix": (self.mix, self.mix if self.protocol.mixes_bodies else ()),
-            "model": (self.model, self.protocol.model_of(model)),
+        usual = {
+            "file": None, "shape": BODY_SHAPE, "dtype": tensortype.STRINGS, "inputs": (),
+            "mix": self.mix if protocol.mixes_bodies else (), "model": protocol.model_of(model),
         }  # fmt: skip
-        for setting, (given, usual) in tensors.items():
-            if given not in (_NO_TENSORS[setting], usual):
+        for setting, value in usual.items():
+            if getattr(self, setting) not in (getattr(RunConfig, setting, None), value):
                 what = (
-                    f"the `url` of {self.protocol.name}: prompts are sent there"
-                    if self.protocol.mixes_bodies
+                    f"the `url` of {protocol.name}: prompts are sent there"
+                    if protocol.mixes_bodies
                     else "`body` or `method`: a body is sent as it lies"
                 )
                 raise ConfigError(f"`{setting}` with {what}")
-            object.__setattr__(self, setting, usual)
-        sources = [one for kind in self.mix for one in kind.inputs]
-        own = [self.protocol.bodies, self.protocol.drawn]
-        if self.protocol.mixes_bodies and not (sources or any(own)):
+            object.__setattr__(self, setting, value)
+        own = protocol.bodies or protocol.drawn
+        if protocol.mixes_bodies and not (self.mix or own):
             raise ConfigError(
-                f"`url` of {self.protocol.name} without prompts: give `prompts` or `prompt_tokens`"
+                f"`url` of {protocol.name} without prompts: give `prompts` or `prompt_tokens`"
             )
-        if sources and any(own):
+        if self.mix and own:
             raise ConfigError("`mix` with `prompts` or `prompt_tokens`: the mix says what is sent")
 
     def _check_tensors(self) -> None:
@@ -256,7 +249,7 @@ class RunConfig(ProtocolSettings):
 
     def _check_burn_in(self) -> None:
         check_within("burn_in", self.burn_in, 0, MAX_COUNT)
-        _seconds("burn_in_s", self.burn_in_s, or_zero=True)
+        self._check_seconds("burn_in_s", or_zero=True)
         if bool(self.burn_in) + bool(self.burn_in_s) + self.burn_in_until_steady > 1:
             raise ConfigError("`burn_in`, `burn_in_s` and `burn_in_until_steady`: give one of them")
         if self.burn_in_until_steady:
@@ -280,22 +273,17 @@ class RunConfig(ProtocolSettings):
         for step in self.profile:
             if max(step.from_per_s, step.to_per_s) > MAX_RPS:
                 raise ConfigError(f"`profile`: {step} is above {MAX_RPS} requests a second")
-        given = {
-            "`limit_rps`": bool(self.limit_rps),
-            "`profile`": bool(self.profile),
-            "`arrivals_file`": self.arrivals_file is not None,
-            "`trace`": self.trace is not None,
-        }
-        named = [name for name, is_given in given.items() if is_given]
+        schedules = ("limit_rps", "profile", "arrivals_file", "trace")
+        named = [f"`{setting}`" for setting in schedules if getattr(self, setting)]
         if len(named) > 1:
             raise ConfigError(f"{' and '.join(named)}: each says when requests are due; give one")
-        _one_of("arrivals", self.arrivals, ARRIVALS)
+        self._check_choice("arrivals", ARRIVALS)
         if self.arrivals != "even" and not (self.limit_rps or self.profile):
             raise ConfigError(
                 f"`arrivals` {self.arrivals} without a rate: give `limit_rps` or `profile`"
             )
-        _one_of("on_lag", self.on_lag, ON_LAG)
-        _seconds("max_lag_s", self.max_lag_s, or_zero=True)
+        self._check_choice("on_lag", ON_LAG)
+        self._check_seconds("max_lag_s", or_zero=True)
         if self.on_lag != "stop" and not self.max_lag_s:
             raise ConfigError(
                 f"`on_lag` {self.on_lag} without `max_lag_s`: nothing is too late without it"
@@ -309,6 +297,18 @@ class RunConfig(ProtocolSettings):
             raise ConfigError(
                 f"`pipeline` {self.pipeline} with {named[0]}: a worker that waits for when a "
                 "request is due has one at a time; ask for more workers"
+            )
+
+    def _check_choice(self, setting: str, known: Sequence[str]) -> None:
+        value = getattr(self, setting)
+        if value not in known:
+            raise ConfigError(f"`{setting}` {value}: it has to be {' or '.join(known)}")
+
+    def _check_seconds(self, setting: str, *, least: float = 1e-6, or_zero: bool = False) -> None:
+        value = getattr(self, setting)
+        if not (least <= value <= MAX_SECONDS or (or_zero and value == 0)):
+            raise ConfigError(
+                f"`{setting}` {value:g} s: it has to be from {least:g} to {MAX_SECONDS} s"
             )
 
     @property
@@ -356,9 +356,10 @@ class RunConfig(ProtocolSettings):
     @property
     def kinds(self) -> tuple[RequestKind, ...]:
         """Return the kinds of request that are sent: of the mix, or the one."""
-        one = InputTensor(self.file, self.shape, self.dtype)
-        if self.protocol.has_bodies:
-            protocol = self.protocol
+        if self.mix:
+            return self.mix
+        protocol, one = self.protocol, InputTensor(self.file, self.shape, self.dtype)
+        if protocol.has_bodies:
             one = body_input(
                 protocol.bodies,
                 drawn=protocol.drawn,
@@ -367,7 +368,7 @@ class RunConfig(ProtocolSettings):
                 is_trace=self.trace is not None,
                 tokenizer=self.tokenizer if self.trace else None,
             )
-        return self.mix or (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
+        return (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property
     def kind_specs(self) -> list[KindSpec]:
@@ -414,15 +415,16 @@ class RunConfig(ProtocolSettings):
         """ConfigError if there are conversations where a schedule or a mix says what is next."""
         if not (self.is_open_loop or self.mix):
             return
-        if any(one.has_conversations for kind in self.kinds for one in kind.inputs):
-            if self.mix:
-                raise ConfigError(
-                    "`mix` has prompts with sessions, whose turns go in order: leave it out"
-                )
+        if not any(one.has_conversations for kind in self.kinds for one in kind.inputs):
+            return
+        if self.mix:
             raise ConfigError(
-                f"`prompts` {self.prompts} has sessions, whose turns follow the one before, not a "
-                "schedule: leave out `limit_rps`, `profile` or `arrivals_file`"
+                "`mix` has prompts with sessions, whose turns go in order: leave it out"
             )
+        raise ConfigError(
+            f"`prompts` {self.prompts} has sessions, whose turns follow the one before, not a "
+            "schedule: leave out `limit_rps`, `profile` or `arrivals_file`"
+        )
 
     def count_tensors(self) -> list[int]:
         """Return how many tensors each kind has, from its files or generated.
@@ -464,15 +466,3 @@ class RunConfig(ProtocolSettings):
                 f"{requests} requests of {self.batch_size}: nothing would be left to measure"
             )
         return requests
-
-
-def _one_of(setting: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"`{setting}` {value}: it has to be {' or '.join(known)}")
-
-
-def _seconds(setting: str, value: float, *, least: float = 1e-6, or_zero: bool = False) -> None:
-    if not (least <= value <= MAX_SECONDS or (or_zero and value == 0)):
-        raise ConfigError(
-            f"`{setting}` {value:g} s: it has to be from {least:g} to {MAX_SECONDS} s"
-        )

@@ -38,16 +38,14 @@ def warnings(
     if (tls := config.protocol.addresses[0].tls) and tls.insecure:
         yield "insecure", "--insecure: nobody checked which server answered"
     yield from doubts_of_figures(config, result)
-    things = result.facts.get("StringsAre", "tensors")
+    facts = result.facts
+    things = facts.get("StringsAre", "tensors")
     if equal_tensors:
         yield "equal_tensors", f"all {things} are equal: caches make that faster than it will be"
     elif any(len(one) > 1 and len(set(one.values())) == 1 for one in outputs):
-        yield (
-            "equal_outputs",
-            "the model answered different tensors alike: does it run at all?",
-        )
+        yield "equal_outputs", "the model answered different tensors alike: does it run at all?"
     for form, words in (("Json", "as JSON"), ("String", "as strings")):
-        sent, given = (result.facts.get(f"{form}{name}", 0) for name in ("Tensors", "TensorsGiven"))
+        sent, given = facts.get(f"{form}Tensors", 0), facts.get(f"{form}TensorsGiven", 0)
         if sent < given:
             yield (
                 "fewer_tensors",
@@ -55,7 +53,7 @@ def warnings(
                 "--json-memory",
             )
         elif (
-            form == "String" and 0 < sent < result.counts.all_requests.sent and config.draws_prompts
+            form == "String" and config.draws_prompts and 0 < sent < result.counts.all_requests.sent
         ):
             yield (
                 "prompts_again",

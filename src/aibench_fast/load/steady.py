@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aibench_fast import _core
 from aibench_fast.load.readings import NS_PER_S, histogram
@@ -16,8 +17,7 @@ STEADY_TOLERANCE = 0.05
 MAX_UNSTEADY_S = 60.0
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A part of the warm-up."""
 
     seconds: float
@@ -54,7 +54,13 @@ class SteadyState:
         self.windows.append(window)
         if len(self.windows) == MAX_WINDOWS:
             pairs = zip(self.windows[::2], self.windows[1::2], strict=True)
-            self.windows = [_joined(one, other) for one, other in pairs]
+            self.windows = [
+                Window(
+                    one.seconds + other.seconds,
+                    LatencyHistogram.merged([one.latencies, other.latencies]),
+                )
+                for one, other in pairs
+            ]
             self.window_s *= 2
 
     @property
@@ -63,10 +69,9 @@ class SteadyState:
         last = self.windows[-COMPARED_WINDOWS:]
         if len(last) < COMPARED_WINDOWS or any(one.latencies.count < MIN_IN_WINDOW for one in last):
             return False
-        return all(
-            max(figures) <= (1 + self.tolerance) * min(figures)
-            for figures in ([one.rate for one in last], [one.p50_ms for one in last])
-        )
+        rates, medians_ms = [one.rate for one in last], [one.p50_ms for one in last]
+        most = 1 + self.tolerance
+        return max(rates) <= most * min(rates) and max(medians_ms) <= most * min(medians_ms)
 
     def described(self) -> str:
         """Return the last windows' figures in words."""
@@ -74,11 +79,6 @@ class SteadyState:
         rates = ", ".join(f"{one.rate:.4g}" for one in last)
         medians = ", ".join(f"{one.p50_ms:.4g}" for one in last)
         return f"its last windows had {rates} requests/s and a p50 of {medians} ms"
-
-
-def _joined(one: Window, other: Window) -> Window:
-    together = LatencyHistogram.merged([one.latencies, other.latencies])
-    return Window(one.seconds + other.seconds, together)
 
 
 class SteadyWatch:
