@@ -1,29 +1,32 @@
 """The part of Protocol Buffers' wire format that a model file needs.
 
-A message is the concatenation of its fields; each function returns one field as bytes.
 Source of the format: "Encoding" in the Protocol Buffers documentation.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aibench_fast.protocols.openinference.grpc.wire import opened, varint
 
-
-def integer(field: int, value: int) -> bytes:
-    """Encode a field of an integer, enumeration or boolean type."""
-    return varint(field << 3) + varint(value)
-
-
-def integers(field: int, values: Iterable[int]) -> bytes:
-    """Encode a packed repeated field of integers."""
-    return message(field, b"".join(map(varint, values)))
+Fields = Mapping[int, Any]
+"""The fields of a message by number: an integer, text, bytes, a message's fields; or a list of such
+where the field is repeated and not packed."""
 
 
-def message(field: int, *parts: bytes) -> bytes:
-    """Encode a field of bytes, or a nested message given as its fields."""
-    return b"".join([opened(field, sum(map(len, parts))), *parts])
+def encoded(fields: Fields) -> bytes:
+    """Return a message."""
+    parts = []
+    for number, value in fields.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int):
+                parts += [varint(number << 3), varint(one)]
+                continue
+            content = encoded(one) if isinstance(one, Mapping) else one
+            content = content.encode() if isinstance(content, str) else content
+            parts += [opened(number, len(content)), content]
+    return b"".join(parts)
 
 
-def text(field: int, value: str) -> bytes:
-    """Encode a string field."""
-    return message(field, value.encode())
+def packed(values: Iterable[int]) -> bytes:
+    """Return the value of a packed repeated field of integers."""
+    return b"".join(map(varint, values))

@@ -19,8 +19,7 @@ TENSOR_TYPES = {"<f4": TensorType.FLOAT32, "<i4": TensorType.INT32}
 def tflite_model(network: MobileNet) -> bytes:
     """Return the network as a TensorFlow Lite FlatBuffer."""
     graph = GraphWriter()
-    source = graph.computed(INPUT, [IMAGE_SIZE, IMAGE_SIZE, 3])
-    last = source
+    last = source = graph.computed(INPUT, [IMAGE_SIZE, IMAGE_SIZE, 3])
     for convolution in network.features:
         last = add_convolution(
             graph, convolution, last, f"{convolution.name}/Relu6", ActivationFunctionType.RELU6
@@ -63,24 +62,17 @@ def add_convolution(
     biases = graph.constant(f"{convolution.name}/biases", convolution.bias)
     output_size = -(-convolution.input_size // convolution.stride)
     output = graph.computed(name, [output_size, output_size, convolution.bias.size])
-    options = {
+    code, kind, options = BuiltinOperator.CONV_2D, "Conv2DOptions", {}
+    if convolution.depthwise:
+        code, kind = BuiltinOperator.DEPTHWISE_CONV_2D, "DepthwiseConv2DOptions"
+        options = {"DepthMultiplier": 1}
+    options |= {
         "Padding": Padding.SAME,
         "StrideW": convolution.stride,
         "StrideH": convolution.stride,
         "FusedActivationFunction": activation,
     }
-    inputs = [source, weights, biases]
-    if convolution.depthwise:
-        graph.operator(
-            BuiltinOperator.DEPTHWISE_CONV_2D,
-            inputs,
-            output,
-            "DepthwiseConv2DOptions",
-            DepthMultiplier=1,
-            **options,
-        )
-    else:
-        graph.operator(BuiltinOperator.CONV_2D, inputs, output, "Conv2DOptions", **options)
+    graph.operator(code, [source, weights, biases], output, kind, **options)
     return output
 
 
@@ -178,11 +170,10 @@ class GraphWriter:
         return offset
 
     def _offsets(self, offsets: Sequence[int]) -> int:
-        builder = self._builder
-        builder.StartVector(4, len(offsets), 4)
+        self._builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
-            builder.PrependUOffsetTRelative(offset)
-        vector: int = builder.EndVector()
+            self._builder.PrependUOffsetTRelative(offset)
+        vector: int = self._builder.EndVector()
         return vector
 
     def _aligned_bytes(self, data: bytes) -> int:
