@@ -11,7 +11,7 @@ from rawserver import RawServer, raw_server
 
 from aibench_fast import ConfigError, RunConfig, run
 from aibench_fast._core import Tensors
-from aibench_fast.load import mappedbodies
+from aibench_fast.load import sources
 from aibench_fast.load.runner import PreparedRun
 from aibench_fast.results.events import ignore
 
@@ -159,9 +159,9 @@ def test_more_files_than_the_system_maps(
 ) -> None:
     limit = tmp_path / "max_map_count"
     limit.write_text("2004\n")
-    monkeypatch.setattr(mappedbodies, "_MAPS", limit)
+    monkeypatch.setattr(sources, "_MAPS", limit)
     with pytest.raises(ConfigError, match=r"5 files, and this system maps 4 of them at most: "):
-        mappedbodies.open_bodies(folder)
+        sources.open_bodies(folder)
 
 
 REPLIES = {

@@ -13,7 +13,6 @@ from aibench_fast.load.readings import (
     NS_PER_S,
     Measurement,
     Taken,
-    TokenReadings,
     answered_s,
     ended,
     failed,
@@ -38,6 +37,7 @@ from aibench_fast.results.result import (
     Streamed,
     Warned,
 )
+from aibench_fast.results.stream import Tokens
 
 MS_PER_S = 1000
 
@@ -173,6 +173,21 @@ def _measured_s(
     return seconds
 
 
+def _steady_s(config: RunConfig, snapshot: coretypes.Snapshot) -> float:
+    """Return how long the steady window was; of a closed loop the mean of its workers.
+
+    A closed loop's needs a second stream of a worker: a moment between two turns has no rate.
+    """
+    if not snapshot.steady_from_ns:
+        return 0.0
+    if config.is_open_loop:
+        return max(0, snapshot.steady_until_ns - snapshot.steady_from_ns) / NS_PER_S
+    counters = snapshot.measured.counters
+    workers_ns: int = counters.get("steady_worker_ns", 0)
+    has_streams = counters.get("steady_stream_ns", 0) > 0
+    return workers_ns / config.workers / NS_PER_S if has_streams else 0.0
+
+
 def _all_requests(config: RunConfig, snapshot: coretypes.Snapshot, end: End) -> RequestCounts:
     parts, counters = (snapshot.burn_in, snapshot.measured), snapshot.counters
     failures = failed(*parts)
@@ -223,7 +238,15 @@ class _Parts:
         figures = snapshot.measured.histograms
         service = histogram(figures.get("service_latencies", figures["latencies"]))
         self.measured_s = _measured_s(run.config, snapshot, service, end)
-        self._tokens = TokenReadings(run.config, snapshot, self.measured_s)
+        self._window: dict[str, Any] = {}
+        if (steady_s := _steady_s(run.config, snapshot)) > 0:
+            before_ns = snapshot.steady_from_ns - snapshot.began_ns
+            after_ns = snapshot.last_completed_ns - snapshot.steady_until_ns
+            self._window = {
+                "steady_s": steady_s,
+                "ramp_s": max(0, before_ns) / NS_PER_S,
+                "drain_s": max(0, after_ns) / NS_PER_S,
+            }
 
     def _of(self, dimension: str) -> list[coretypes.Figures]:
         return [part.figures for part in self._parts if part.dimension == dimension]
@@ -246,8 +269,20 @@ class _Parts:
             **found,
             "failures": failures_by_kind(figures.failures),
             "service_latencies": service and histogram(service),
-            "tokens": self._tokens.of(figures, step_s),
+            "tokens": self._tokens(figures, step_s),
         }
+
+    def _tokens(self, figures: coretypes.Figures, step_s: float | None) -> Tokens:
+        """Return the streams of tokens; the rates of a step are of its own time."""
+        if "output_tokens" not in figures.counters:
+            return Tokens()
+        window = self._window if step_s is None else {}
+        return Tokens(
+            **native_fields(Tokens, figures),
+            **window,
+            span_s=self.measured_s if step_s is None else step_s,
+            slo=self._config.limits or None,
+        )
 
     def kinds(self) -> list[KindFigures]:
         """Of a mix; the only kind of one has the figures of the whole."""

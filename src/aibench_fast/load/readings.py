@@ -16,7 +16,6 @@ from aibench_fast.results.fields import native_names
 from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.result import Outage
-from aibench_fast.results.stream import Tokens
 
 NS_PER_S = 1e9
 NS_PER_MS = 1_000_000
@@ -133,44 +132,3 @@ def native_fields(kind: type, counted: coretypes.Snapshot | coretypes.Figures) -
         else histogram(counted.histograms[native])
         for name, native in native_names(kind).items()
     }
-
-
-class TokenReadings:
-    """The streams of a run at a time, whole and by parts."""
-
-    def __init__(self, config: RunConfig, snapshot: coretypes.Snapshot, measured_s: float) -> None:
-        """`measured_s`: the time that rates are divided by without a steady window."""
-        self._of_all: dict[str, Any] = {"span_s": measured_s, "slo": config.limits or None}
-        steady_s = _steady_s(config, snapshot)
-        if steady_s > 0:
-            began_ns, from_ns = snapshot.began_ns, snapshot.steady_from_ns
-            after_ns = snapshot.last_completed_ns - snapshot.steady_until_ns
-            self._of_all |= {
-                "steady_s": steady_s,
-                "ramp_s": max(0, from_ns - began_ns) / NS_PER_S,
-                "drain_s": max(0, after_ns) / NS_PER_S,
-            }
-
-    def of(self, figures: coretypes.Figures, step_s: float | None = None) -> Tokens:
-        """Return the figures of a part of the run; the rates of a step are of its own time."""
-        if "output_tokens" not in figures.counters:
-            return Tokens()
-        own = self._of_all
-        if step_s is not None:
-            own = {"span_s": step_s, "slo": own["slo"]}
-        return Tokens(**native_fields(Tokens, figures), **own)
-
-
-def _steady_s(config: RunConfig, snapshot: coretypes.Snapshot) -> float:
-    """Return how long the steady window was; of a closed loop the mean of its workers.
-
-    A closed loop's needs a second stream of a worker: a moment between two turns has no rate.
-    """
-    if not snapshot.steady_from_ns:
-        return 0.0
-    if config.is_open_loop:
-        return max(0, snapshot.steady_until_ns - snapshot.steady_from_ns) / NS_PER_S
-    counters = snapshot.measured.counters
-    workers_ns: int = counters.get("steady_worker_ns", 0)
-    has_streams = counters.get("steady_stream_ns", 0) > 0
-    return workers_ns / config.workers / NS_PER_S if has_streams else 0.0

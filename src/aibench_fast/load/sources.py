@@ -6,25 +6,47 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.load.mappedbodies import Bodies, open_bodies
 from aibench_fast.protocols.session import AskedInput, AskedKind, Output
 from aibench_fast.results.events import Digesting, Drawing, Observer
-from aibench_fast.tensors import conversations, prompts, strings, tensorfile
+from aibench_fast.tensors import bodies, conversations, prompts, strings, tensorfile
 from aibench_fast.tensors.conversations import Conversations
 from aibench_fast.tensors.digests import digest_of
 from aibench_fast.tensors.strings import Strings
 from aibench_fast.tensors.trace import Trace
-from aibench_fast.tensortype import VALUE_BYTES, split_strings
+from aibench_fast.tensortype import VALUE_BYTES, joined_strings, split_strings
 
-AnyTensors = _core.Tensors | Strings | Trace | Conversations | Bodies
 PIECE_BYTES = 1 << 20
 MAX_COMPARED = 100_000
 """Tensors that are compared with the first one."""
+_MAPS = Path("/proc/sys/vm/max_map_count")
+_OTHER_MAPS = 2000
+"""Of the process, beside those of bodies."""
+
+
+class Bodies:
+    """Bodies in mapped files; like `Strings`, of one string each."""
+
+    def __init__(self, mapped: _core.Tensors) -> None:
+        """With the bytes of each body."""
+        self.mapped = mapped
+
+    def __len__(self) -> int:
+        """Return the number of bodies."""
+        return len(self.mapped)
+
+    def read(self, first: int, count: int) -> bytes:
+        """Return `count` of them from index `first` on; the first follows the last."""
+        places = (place % len(self) for place in range(first, first + count))
+        return joined_strings([self.mapped.read(place, 1) for place in places])
+
+
+AnyTensors = _core.Tensors | Strings | Trace | Conversations | Bodies
 
 
 @dataclass(frozen=True)
@@ -55,10 +77,10 @@ class Source:
     @property
     def bodies(self) -> _core.Tensors:
         """Return the bodies of requests in mapped files; InternalError if it has none."""
-        (bodies,) = self.inputs
-        if not isinstance(bodies, Bodies):
+        (found,) = self.inputs
+        if not isinstance(found, Bodies):
             raise InternalError(f"{self.kind.model} has no bodies that lie in files")
-        return bodies.mapped
+        return found.mapped
 
     def body_bytes(self, number: int) -> int:
         """Return the size of the body of the request of this number."""
@@ -159,6 +181,35 @@ def _open(one: InputTensor, tensor_count: int, seed: int, observe: Observer) -> 
     if one.is_strings:
         return strings.read(one.file, one.shape)
     return _core.Tensors.open(one.files, one.tensor_bytes)
+
+
+def open_bodies(path: Path, *, as_json: bool = False) -> Bodies:
+    """Map the bodies: each line of a .jsonl file, or each file whole.
+
+    ConfigError if a file cannot be mapped, if there are more than the system maps, or with
+    `as_json` if one is not JSON.
+    """
+    files, is_lines = bodies.files_of(path), bodies.are_lines(path)
+    most = int(_MAPS.read_text()) - _OTHER_MAPS
+    if len(files) > most:
+        raise ConfigError(
+            f"bodies {path}: {len(files):,} files, and this system maps {most:,} of them at most: "
+            "give a folder with fewer, or raise it by sysctl vm.max_map_count"
+        )
+    if strange := next((one for one in files if one.exists() and not one.is_file()), None):
+        raise ConfigError(f"bodies {strange}: it is not a file; leave it out")
+    try:
+        mapped = _core.Tensors.open_lines(path) if is_lines else _core.Tensors.open_files(files)
+        wrong = mapped.first_not_json() if as_json else None
+    except ConfigError as error:
+        raise ConfigError(f"bodies {path}: {error}") from error
+    if wrong is not None:
+        place, reason = wrong
+        where = f"{path}, line {bodies.line_of(path, place)}" if is_lines else str(files[place])
+        raise ConfigError(
+            f"bodies {where}: it is not JSON: {reason}; mend it, or give its own `content_type`"
+        )
+    return Bodies(mapped)
 
 
 def _check_prompts(config: RunConfig, sources: Sequence[Source]) -> None:

@@ -162,8 +162,8 @@ def _neighbours(seen: Seen) -> Judged | None:
     if others is None or others <= MUCH_OTHERS:
         return None
     # How long replies waited is a sample: with neighbours, the longest that it allows counts.
-    delay = _longest_delay(seen, errors=NOT_EXCLUDED)
-    found = [] if delay is None or delay.ms <= SLOW_WAKING_MS else [str(delay)]
+    longest = _long_delays(seen, errors=NOT_EXCLUDED)[:1]
+    found = [str(delay) for delay in longest if delay.ms > SLOW_WAKING_MS]
     if seen.cpu_wait is not None and (found or _waited_long(seen, seen.cpu_wait)):
         found.append(f"an I/O thread waited for a CPU {seen.cpu_wait:.1%} of the time")
     if not found or _server_was_slowed_more(seen):
@@ -233,7 +233,7 @@ def _shared_cores(seen: Seen) -> Judged | None:
     cores = seen.around.client_cores
     if cores is None or not seen.same_cores or cores.busy <= FULL_CORES:
         return None
-    if seen.cpu_share <= OWN_SHARE and _longest_delay(seen) is None:
+    if seen.cpu_share <= OWN_SHARE and not _long_delays(seen):
         return None
     return (
         Verdict.UNCLEAR,
@@ -243,15 +243,22 @@ def _shared_cores(seen: Seen) -> Judged | None:
 
 
 def _delayed(seen: Seen) -> Judged | None:
-    delay = _longest_delay(seen, errors=-SURE)
-    if delay is None:
+    delays = _long_delays(seen, errors=-SURE)
+    if not delays:
         return None
-    is_idle = seen.busiest_thread < HALF_BUSY_THREAD
+    delay, is_idle = delays[0], seen.busiest_thread < HALF_BUSY_THREAD
     if delay.ms <= (SLOW_WAKING_MS if is_idle else WAKING_MS):
-        return _woken_late(seen)
+        woken_late = [one for one in delays if one.ms > WAKING_SHARE * one.of_ms]
+        if not woken_late:
+            return None
+        return (
+            Verdict.UNCLEAR,
+            f"{woken_late[0]}: this machine takes so long to wake a thread, which every client "
+            "pays for, and the latency is that short",
+        )
     if seen.busiest_thread >= OWN_SHARE or _waited_long(seen, seen.cpu_wait or 0.0):
         return Verdict.CLIENT_BOUND, f"{delay}; use more --threads or cores"
-    if any(one.is_median and one.ms > SLOW_WAKING_MS for one in _long_delays(seen, errors=-SURE)):
+    if any(one.is_median and one.ms > SLOW_WAKING_MS for one in delays):
         return (
             Verdict.CLIENT_BOUND,
             f"{delay}; no thread was on a CPU for more than {seen.busiest_thread:.0%} of the time: "
@@ -265,24 +272,10 @@ def _delayed(seen: Seen) -> Judged | None:
     )
 
 
-def _woken_late(seen: Seen) -> Judged | None:
-    delay = _longest_delay(seen, WAKING_SHARE, errors=-SURE)
-    if delay is None:
-        return None
-    return (
-        Verdict.UNCLEAR,
-        f"{delay}: this machine takes so long to wake a thread, which every client pays for, and "
-        "the latency is that short",
-    )
-
-
-def _longest_delay(seen: Seen, share: float = OWN_SHARE, *, errors: float = 0.0) -> Delay | None:
-    """Of what the client adds to the latencies, where that is more than such a share of them."""
-    return max(_long_delays(seen, share, errors=errors), key=lambda one: one.ms, default=None)
-
-
-def _long_delays(seen: Seen, share: float = OWN_SHARE, *, errors: float = 0.0) -> Iterator[Delay]:
-    return (one for one in _delays(seen, errors) if one.ms > share * one.of_ms)
+def _long_delays(seen: Seen, *, errors: float = 0.0) -> list[Delay]:
+    """Return what the client adds to the latencies where that matters, the longest first."""
+    long = [one for one in _delays(seen, errors) if one.ms > OWN_SHARE * one.of_ms]
+    return sorted(long, key=lambda one: one.ms, reverse=True)
 
 
 def _delays(seen: Seen, errors: float) -> Iterator[Delay]:

@@ -25,16 +25,8 @@ CLASSIFIER_GAIN = 5.0
 
 # Stride and output channels of the thirteen separable convolutions.
 SEPARABLE = [
-    (1, 64),
-    (2, 128),
-    (1, 128),
-    (2, 256),
-    (1, 256),
-    (2, 512),
-    *[(1, 512)] * 5,
-    (2, 1024),
-    (1, 1024),
-]
+    (1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024)
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
