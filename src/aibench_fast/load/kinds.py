@@ -189,11 +189,11 @@ class RequestKind:
 
     def count_tensors(self) -> int:
         """Return how many tensors there are of each input; ConfigError where files do not agree."""
-        counts = {one.file: one.count_tensors() for one in self.inputs if one.file is not None}
-        if len(set(counts.values())) > 1:
-            found = ", ".join(f"{file} has {count}" for file, count in counts.items())
+        files = {one.file: one.count_tensors() for one in self.inputs if one.file is not None}
+        if len(set(files.values())) > 1:
+            found = ", ".join(f"{file} has {count}" for file, count in files.items())
             raise ConfigError(f"the inputs of {self.model} belong together, but {found} tensors")
-        return next(iter(counts.values()), min(one.count_tensors() for one in self.inputs))
+        return min(files.values() or [one.count_tensors() for one in self.inputs])
 
 
 def _named(setting: str, where: str) -> str:

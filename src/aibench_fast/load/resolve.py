@@ -3,7 +3,6 @@
 import dataclasses
 
 from aibench_fast.load.config import RunConfig
-from aibench_fast.load.kinds import InputTensor
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -19,22 +18,14 @@ def resolve(config: RunConfig) -> RunConfig:
         config = dataclasses.replace(config, **changes, all_addresses=False)
     if not config.is_resolved and config.protocol.mixes_bodies:
         config = dataclasses.replace(config, model=config.protocol.find_model())
-    return _with_model_inputs(config) if config.protocol.describes_inputs else config
-
-
-def _with_model_inputs(config: RunConfig) -> RunConfig:
-    kinds = tuple(
-        dataclasses.replace(
-            kind,
-            inputs=tuple(
-                InputTensor(one.file, found.shape, found.dtype, found.name, found.is_batched)
-                for one, found in zip(kind.inputs, inputs, strict=True)
-            ),
-        )
-        for kind, inputs in zip(
-            config.kinds, config.protocol.model_inputs(config.kind_specs), strict=True
-        )
-    )
+    if not config.protocol.describes_inputs:
+        return config
+    kinds = []
+    described = config.protocol.model_inputs(config.kind_specs)
+    for kind, inputs in zip(config.kinds, described, strict=True):
+        pairs = zip(kind.inputs, inputs, strict=True)
+        found = tuple(dataclasses.replace(one, **vars(spec)) for one, spec in pairs)
+        kinds.append(dataclasses.replace(kind, inputs=found))
     if config.mix:
-        return dataclasses.replace(config, mix=kinds)
+        return dataclasses.replace(config, mix=tuple(kinds))
     return dataclasses.replace(config, inputs=kinds[0].inputs, file=None)

@@ -62,9 +62,9 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         try:
             digests = ",".join(data_digests(self._sources, observe))
             sent, of_form = as_sent(config, servers.first, self._sources, observe)
-            self._facts = {
-                **_facts(config, servers.first, digests), **of_form, **_turns(self._sources)
-            }  # fmt: skip
+            self._facts = _facts(config, servers.first, digests) | of_form
+            if turns := conversations_of(self._sources):
+                self._facts |= {"Sessions": turns.count, "Turns": len(turns)}
             # One client reads the servers' statistics for all.
             process = None if config.server_pid is None else ProcessReader(config.server_pid)
             is_first = config.is_first_client
@@ -182,12 +182,9 @@ def _workloads(config: RunConfig, sources: Sequence[Source], servers: int) -> li
 
 def _workers_of_all_clients(config: RunConfig, number: int, servers: int) -> int:
     """Return how many workers a server has, of all clients."""
-    share = config.share
-    counts = (
-        [config.workers]
-        if share is None
-        else [len(range(n, share.all_workers, share.clients)) for n in range(share.clients)]
-    )
+    counts = [config.workers]
+    if share := config.share:
+        counts = [len(range(n, share.all_workers, share.clients)) for n in range(share.clients)]
     return sum(len(range(number, max(count, servers), servers)) for count in counts)
 
 
@@ -204,12 +201,6 @@ def _facts(config: RunConfig, session: Session, digests: str) -> dict[str, Any]:
         "DataDigest": digests,
         "CommandLine": config.command_line,
     }
-
-
-def _turns(sources: Sequence[Source]) -> dict[str, int]:
-    """Return what the result says of conversations."""
-    sent = conversations_of(sources)
-    return {} if sent is None else {"Sessions": sent.count, "Turns": len(sent)}
 
 
 def _load_generator(
