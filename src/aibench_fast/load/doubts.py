@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.verdict import MUCH_OTHERS
+from aibench_fast.protocols.protocol import SIMULATED
 from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Interval, Result
 from aibench_fast.results.significance import trend
 
 MANY_CONNECTS = 0.1
 """The share of the workers' time above which connecting is a part of what is measured."""
-SIMULATED = "simulated-tokens"
-"""How the server of tokens names itself."""
 MANY_WINDOW_WAITS = 0.1
 """The share of the latency above which flow control decides it."""
 

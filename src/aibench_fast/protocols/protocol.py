@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 MAX_PROMPT_TOKENS = 10_000_000
+SIMULATED = "simulated-tokens"
+"""How our server of tokens names itself, whose times are simulated."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError
+from aibench_fast.protocols.protocol import SIMULATED
 from aibench_fast.server.base import STOP_TIMEOUT_S, Server
 from aibench_fast.server.ports import answer_to_get
 
@@ -167,6 +168,7 @@ class TokenServer(Server):
             str(PROGRAM),
             *("--port", str(self.port)),
             *("--lifeline", str(lifeline)),
+            *("--name", SIMULATED),
             *("--version", aibench_fast.__version__),
             *self.simulation.words(),
         ]

@@ -22,7 +22,7 @@ static struct connection *connection_of(struct stream *s)
 int generator_open(struct generator *g, const struct options *options)
 {
     *g = (struct generator){.options = options, .log.is_on = options->log != NULL};
-    return replies_build(&g->replies, options->model, options->version);
+    return replies_build(&g->replies, options->model, options->name, options->version);
 }
 
 /* The time by which tokens are due. */

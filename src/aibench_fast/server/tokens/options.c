@@ -14,6 +14,7 @@ static const struct {
 #define TEXT(option, field) {option, offsetof(struct options, field), 1}
 #define NUMBER(option, field) {option, offsetof(struct options, field), 0}
     TEXT("--model", model),
+    TEXT("--name", name),
     TEXT("--version", version),
     TEXT("--log", log),
     NUMBER("--port", port),
@@ -71,6 +72,7 @@ int options_read(struct options *o, int count, char **words)
 {
     *o = (struct options){.lifeline = -1,
                           .model = "simulated",
+                          .name = "",
                           .version = "",
                           .output_tokens = 128,
                           .events_per_write = 1,

@@ -30,6 +30,7 @@ struct options {
     int64_t port;
     int64_t lifeline; /* the end of a pipe that closes with the parent; -1: none */
     const char *model;
+    const char *name; /* the server's, in each reply */
     const char *version;
     const char *log; /* a file; NULL: no log */
     int64_t prefill_ns;

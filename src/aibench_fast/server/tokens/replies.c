@@ -51,9 +51,9 @@ static int build(const struct replies *replies, struct event_bytes *event, bool 
     return 0;
 }
 
-int replies_build(struct replies *replies, const char *model, const char *version)
+int replies_build(struct replies *replies, const char *model, const char *name, const char *version)
 {
-    *replies = (struct replies){.model = model, .version = version, .created_s = time(NULL)};
+    *replies = (struct replies){.model = model, .name = name, .version = version, .created_s = time(NULL)};
     const char *role = "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null";
     const char *content = "\"delta\":{\"content\":\"" TOKEN "\"},\"finish_reason\":null";
     const char *reasoning = "\"delta\":{\"reasoning_content\":\"" TOKEN "\"},\"finish_reason\":null";
@@ -70,10 +70,10 @@ int replies_build(struct replies *replies, const char *model, const char *versio
 size_t reply_stream_head(const struct replies *replies, char *to, bool keeps_alive)
 {
     return (size_t)sprintf(to,
-                           "HTTP/1.1 200 OK\r\nServer: simulated-tokens/%s\r\n"
+                           "HTTP/1.1 200 OK\r\nServer: %s/%s\r\n"
                            "Content-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
                            "%sTransfer-Encoding: chunked\r\n\r\n",
-                           replies->version, keeps_alive ? "" : "Connection: close\r\n");
+                           replies->name, replies->version, keeps_alive ? "" : "Connection: close\r\n");
 }
 
 size_t reply_event(const struct event_bytes *event, char *to, uint64_t id)
@@ -126,9 +126,9 @@ size_t reply_head(const struct replies *replies, char *to, int status, size_t bo
     if (retry_after_s >= 0)
         sprintf(retry, "Retry-After: %lld\r\n", (long long)retry_after_s);
     return (size_t)sprintf(to,
-                           "HTTP/1.1 %d %s\r\nServer: simulated-tokens/%s\r\nContent-Type: application/json\r\n"
+                           "HTTP/1.1 %d %s\r\nServer: %s/%s\r\nContent-Type: application/json\r\n"
                            "%s%sContent-Length: %zu\r\n\r\n",
-                           status, status == 200 ? "OK" : "Simulated", replies->version, retry,
+                           status, status == 200 ? "OK" : "Simulated", replies->name, replies->version, retry,
                            keeps_alive ? "" : "Connection: close\r\n", body_bytes);
 }
 

@@ -23,13 +23,14 @@ struct event_bytes {
 
 struct replies {
     const char *model;
+    const char *name;
     const char *version;
     int64_t created_s;
     struct event_bytes role, content, reasoning, chat_finish, text, text_finish;
 };
 
 /* `model` is JSON's text without quotes. Return 0, or -1 without memory. */
-int replies_build(struct replies *replies, const char *model, const char *version);
+int replies_build(struct replies *replies, const char *model, const char *name, const char *version);
 
 /* Each returns how many bytes it wrote. */
 size_t reply_stream_head(const struct replies *replies, char *to, bool keeps_alive);
