@@ -6,8 +6,9 @@ while it is timed.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aibench_fast._core import JsonTensors, Tensors
 from aibench_fast.errors import ConfigError
@@ -24,16 +25,9 @@ PIECE_BYTES = 1 << 20
 """About this much JSON is formatted between two of them."""
 
 
-class Formatted(NamedTuple):
-    """A kind of request whose tensors were formatted before the run: the first ones that fit."""
-
-    sent: Sent
-    tensors: int
-    """How many of each input are sent."""
-    given: int
-    """How many would be sent if all fitted."""
-    memory_bytes: int
-    """Of the formatted tensors."""
+Formatted = tuple[Sent, Mapping[str, int]]
+"""The first tensors of a kind that fit. In numbers how many of each input are sent, how many would
+be if all fitted, and their bytes."""
 
 
 def as_sent(
@@ -47,8 +41,8 @@ def as_sent(
     formats = [session.formats(place) for place in range(len(sources))]
     sharing = len(sources) if as_json else sum(formats)
     requests = config.max_requests(sources[0].tensor_count)
-    made: list[Formatted] = []
     sent: list[Sent] = []
+    numbers: Counter[str] = Counter()
     for place, source in enumerate(sources):
         if not as_json and not formats[place]:
             as_they_are = [one for one in source.inputs if isinstance(one, Tensors)]
@@ -56,18 +50,15 @@ def as_sent(
             continue
         memory_bytes = config.json_memory_bytes // sharing
         if formats[place]:
-            made.append(_format_requests(source, place, session, memory_bytes, requests, observe))
+            made = _format_requests(source, place, session, memory_bytes, requests, observe)
         else:
-            made.append(_format_tensors(source, memory_bytes, requests, observe))
-        sent.append(made[-1].sent)
+            made = _format_tensors(source, memory_bytes, requests, observe)
+        sent.append(made[0])
+        numbers.update(made[1])
     if session.sends_bodies or (not as_json and not any(one.kind.has_strings for one in sources)):
         return sent, {}
     form = "Json" if as_json else "String"
-    return sent, {
-        f"{form}Tensors": sum(one.tensors for one in made),
-        f"{form}TensorsGiven": sum(one.given for one in made),
-        f"{form}Bytes": sum(one.memory_bytes for one in made),
-    }
+    return sent, {f"{form}{name}": number for name, number in numbers.items()}
 
 
 def _format_requests(
@@ -121,12 +112,9 @@ def _format_requests(
     inputs = [Tensors.of_batches(one, kind.batch_size) for one in zip(*formatted, strict=True)]
     if session.sends_bodies:
         inputs.append(source.bodies.ring(source.first, len(formatted)))
-    return Formatted(
-        sent=Sent(kind, inputs, first=0, skipped=source.first),
-        tensors=min(given, len(formatted) * kind.batch_size),
-        given=given,
-        memory_bytes=used_bytes,
-    )
+    sent = min(given, len(formatted) * kind.batch_size)
+    numbers = {"Tensors": sent, "TensorsGiven": given, "Bytes": used_bytes}
+    return Sent(kind, inputs, first=0, skipped=source.first), numbers
 
 
 def _format_tensors(
@@ -156,12 +144,9 @@ def _format_tensors(
     if count == 0:
         raise _too_low(source, memory_bytes, "tensors", f"{_text_bytes(writers):,} bytes as JSON")
     inputs = [one.finish(count) for one in writers]
-    return Formatted(
-        sent=Sent(source.kind, inputs, source.first % count),
-        tensors=count,
-        given=given,
-        memory_bytes=sum(one.batch_bytes(count) for one in inputs),
-    )
+    used_bytes = sum(one.batch_bytes(count) for one in inputs)
+    numbers = {"Tensors": count, "TensorsGiven": given, "Bytes": used_bytes}
+    return Sent(source.kind, inputs, source.first % count), numbers
 
 
 def _too_low(source: Source, memory_bytes: int, things: str, needed: str) -> ConfigError:

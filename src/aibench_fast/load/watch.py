@@ -48,7 +48,6 @@ class Watch:
         """How the warm-up ended without a steady state, if it was to reach one."""
         self.unfilled = False
         """Whether the last requests were abandoned, for a batch that nobody was left to fill."""
-        self._last_batch = LastBatch(run)
         until_steady = self._config.burn_in_until_steady
         self._burning_in = bool(self._config.burn_in or self._config.burn_in_s or until_steady)
         self._steady = SteadyWatch(self._generator) if until_steady else None
@@ -59,6 +58,8 @@ class Watch:
         self._last_unix_ms = 0
         self._last_latencies = LatencyHistogram.empty()
         self._over_ns = 0  # when it was seen that the load is over
+        self._counted = (0, 0)  # how many requests had begun and ended when that changed last
+        self._counted_s = 0.0
         self._said_waiting = False
         self._generator.want_sample()  # before it starts: a short run may be over at once
 
@@ -88,7 +89,7 @@ class Watch:
         ):
             self._note_burn_in()
             self._run.surroundings.look()
-            if not self.unfilled and self._last_batch.is_stuck():
+            if not self.unfilled and self._is_stuck():
                 self.unfilled = True
                 self._generator.stop()
             if not self._config.sample_responses:
@@ -114,6 +115,29 @@ class Watch:
             self._around_from = self._run.surroundings.read()
             requests = self._config.burn_in or self._generator.snapshot().counters["requests"]
             self._run.observe(BurnInComplete(requests, self._config.workers))
+
+    def _is_stuck(self) -> bool:
+        """Return whether the last requests of the run will not be answered.
+
+        A model with a least batch and no time limit runs once enough requests are there. When a run
+        begins no more of them, fewer may be left than a batch takes. They are given the time that
+        the longest request took, and a second more: a batch that runs is answered by then.
+        """
+        records = self._run.records
+        most_left = self._config.pipeline * sum(record.most_waiting for record in records)
+        if not most_left or not self._generator.is_ending():
+            return False
+        snapshot = self._generator.snapshot()
+        counted = begun, ended = snapshot.counters["begun"], snapshot.counters["requests"]
+        if counted != self._counted:
+            self._counted, self._counted_s = counted, time.monotonic()
+        longest_s = max(record.trial_s for record in records)
+        for part in (snapshot.measured, snapshot.burn_in):
+            counts = part.histograms.get("service_latencies", part.histograms["latencies"])
+            if (latencies := histogram(counts)).count:
+                longest_s = max(longest_s, latencies.max_ms / MS_PER_S)
+        waited_s = time.monotonic() - self._counted_s
+        return 0 < begun - ended <= most_left and waited_s > longest_s + PATIENCE_S
 
     def _note_waiting(self) -> None:
         """Say once what the run waits for, where it goes on for a while after the load's end."""
@@ -208,42 +232,3 @@ def _first_of(output: bytes, dtype: str, batch_size: int) -> bytes:
         count = len(strings) if len(strings) % batch_size else len(strings) // batch_size
         return joined_strings(strings[:count])
     return output if len(output) % batch_size else output[: len(output) // batch_size]
-
-
-class LastBatch:
-    """Notices that the last requests of a run will not be answered.
-
-    A model with a least batch and no time limit runs once enough requests are there. When a run
-    begins no more of them, fewer may be left than a batch takes. They are given the time that the
-    longest request took, and a second more: a batch that runs is answered by then.
-    """
-
-    def __init__(self, run: Measurement) -> None:
-        """Watch the generator of a run."""
-        self._generator = run.generator
-        waiting = sum(record.most_waiting for record in run.records)
-        self._most_left = run.config.pipeline * waiting
-        self._trial_s = max(record.trial_s for record in run.records)
-        self._seen = (0, 0)
-        self._since_s = 0.0
-
-    def is_stuck(self) -> bool:
-        """Return whether what is left now waits in vain; to be asked again and again."""
-        if not self._most_left or not self._generator.is_ending():
-            return False
-        snapshot = self._generator.snapshot()
-        seen = begun, ended = snapshot.counters["begun"], snapshot.counters["requests"]
-        if seen != self._seen:
-            self._seen, self._since_s = seen, time.monotonic()
-        left = begun - ended
-        longest_s = max(self._trial_s, _longest_s(snapshot)) + PATIENCE_S
-        return 0 < left <= self._most_left and time.monotonic() - self._since_s > longest_s
-
-
-def _longest_s(snapshot: coretypes.Snapshot) -> float:
-    """Return the longest latency until now, in seconds."""
-    of_any = [
-        histogram(one.get("service_latencies", one["latencies"]))
-        for one in (snapshot.measured.histograms, snapshot.burn_in.histograms)
-    ]
-    return max(one.max_ms if one.count else 0.0 for one in of_any) / MS_PER_S
