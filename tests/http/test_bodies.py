@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import Cli
@@ -274,3 +275,19 @@ def test_a_file_that_shrinks_while_it_is_checked_is_an_error(tmp_path: Path) -> 
     os.truncate(file, 0)
     with pytest.raises(ConfigError, match="cannot read the tensors"):
         mapped.first_not_json()
+
+
+def test_lines_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of many gigabytes takes long to read."""
+    file = tmp_path / "b.jsonl"
+    file.write_text("{}\n" * 3)
+    opened, usual = [], Path.open
+
+    def noted(path: Path, *arguments: Any, **named: Any) -> Any:
+        opened.append(path)
+        return usual(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", noted)
+    config = RunConfig(file=None, url="http://127.0.0.1:9/path", body=file)
+    assert config.count_tensors() == [3]
+    assert opened == [file]

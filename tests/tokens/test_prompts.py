@@ -333,6 +333,14 @@ def test_a_turn_that_is_not_a_prompt(cli: Cli, tmp_path: Path) -> None:
     assert "has max_tokens that are not a whole number" in words
 
 
+def test_a_file_of_a_folder_of_prompts_that_is_none(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for number, text in enumerate(('{"text": "a"}', '{"words": "b"}')):
+        (tmp_path / "folder" / f"{number}.json").write_text(text)
+    (tmp_path / "mix.toml").write_text('[[request]]\nmodel = "m"\nprompts = "folder"\n')
+    assert '{"words": "b"}' in refused(cli, "--mix", "mix.toml", "--duration", "1s")
+
+
 def test_a_prompt_of_a_mix_that_is_none(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "good.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"words": "b"}\n')
