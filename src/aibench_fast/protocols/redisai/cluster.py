@@ -88,7 +88,7 @@ def check_name(model: str) -> None:
 
 
 def read_cluster(addresses: Sequence[ServerAddress]) -> RedisCluster:
-    """Ask the first node that answers for the cluster's slots; ServerError if not all are served."""
+    """Ask the first node that answers for the slots; ServerError if not all are served."""
     address, *others = addresses
     try:
         with Connection(address) as connection:
