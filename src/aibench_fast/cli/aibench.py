@@ -96,7 +96,9 @@ def _run(typed: list[str]) -> int:
         if flags["v"]:
             print(f"{PROGRAM} (aibench-fast {__version__})")
             return 0
-        _warn(flags)
+        for name, usual in _WITHOUT_EFFECT.items():
+            if flags[name] not in (usual, "", "0"):
+                print(f"{PROGRAM}: -{name}={flags[name]} has no effect here", file=sys.stderr)
         with _tensor_file(str(flags["file"])) as file:
             options = build_parser(["run"]).parse_args(["run", *_run_options(flags, file)])
             options.command_line = shlex.join([PROGRAM, *typed])
@@ -149,12 +151,6 @@ def _flag_list() -> str:
     return "".join(f"  -{name} (default {value})\n" for name, value in sorted(known.items())) + (
         f"without effect: {', '.join(f'-{name}' for name in sorted(_WITHOUT_EFFECT))}\n"
     )
-
-
-def _warn(flags: Mapping[str, str | bool]) -> None:
-    for name, usual in _WITHOUT_EFFECT.items():
-        if flags[name] not in (usual, "", "0"):
-            print(f"{PROGRAM}: -{name}={flags[name]} has no effect here", file=sys.stderr)
 
 
 def _run_options(flags: Mapping[str, str | bool], file: Path) -> list[str]:

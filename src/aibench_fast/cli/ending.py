@@ -41,7 +41,8 @@ def end_in_order() -> None:
     A run then saves what it measured.
     """
     sys.unraisablehook = _ask_again
-    _answer_signals()
+    for number in (*answered(), signal.SIGALRM):
+        signal.signal(number, _interrupt_once)
 
 
 def leave(code: int) -> NoReturn:
@@ -58,11 +59,6 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _answer_signals() -> None:
-    for number in (*answered(), signal.SIGALRM):
-        signal.signal(number, _interrupt_once)
 
 
 def _interrupt_once(_number: int, frame: FrameType | None) -> None:
@@ -91,13 +87,11 @@ def _ask_again(forgotten: "sys.UnraisableHookArgs") -> None:
     if not issubclass(forgotten.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(forgotten)
         return
-    _answer_signals()
+    end_in_order()
     signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
 
 
 def _is_called_by(code: CodeType, frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code is code:
-            return True
+    while frame is not None and frame.f_code is not code:
         frame = frame.f_back
-    return False
+    return frame is not None

@@ -101,14 +101,14 @@ def _advice(report: ComparisonReport) -> Iterator[str]:
             f"{RECOMMENDED_RUNS} of each"
         )
     of_few = [
-        (interval[1] / interval[0], interval)
+        one.interval
         for one in report.comparisons
         if one.verdict is ComparisonVerdict.UNCLEAR
         and min(one.runs_a, one.runs_b) < RECOMMENDED_RUNS
-        and (interval := one.interval)
+        and one.interval
     ]
     if of_few:
-        _, (low, high) = max(of_few)
+        low, high = max(of_few, key=lambda interval: interval[1] / interval[0])
         yield (
             f"few runs give intervals as wide as {low:.3f} to {high:.3f}: make {RECOMMENDED_RUNS} "
             "runs on each side, or more"

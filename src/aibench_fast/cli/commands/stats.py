@@ -20,6 +20,13 @@ from aibench_fast.protocols.statistics import since_start
 from aibench_fast.results.histogram import LatencyHistogram
 
 _UNKNOWN = "not reported"
+_DERIVED = (
+    ("mean batch", "mean_batch", ".2f", " images per request"),
+    ("execution", "execution_ms", ".3f", " ms"),
+    ("main thread", "main_thread_share", ".1%", " of the CPU time"),
+    ("background threads", "background_threads_share", ".1%", " of the CPU time"),
+)
+"""What is printed of figures that `derived` returns, their forms and units."""
 
 
 EXAMPLE = "aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/bench.json"
@@ -100,17 +107,12 @@ def _shown(item: object) -> str:
 
 
 def _derived_lines(stats: Mapping[str, Any]) -> Iterator[str]:
-    short = derived(stats)
     yield "# Since the last reset of the server's counters"
-    yield f"mean batch:         {_number(short['mean_batch'], '.2f', ' images per request')}"
-    yield f"execution:          {_number(short['execution_ms'], '.3f', ' ms')}"
-    yield f"main thread:        {_number(short['main_thread_share'], '.1%', ' of the CPU time')}"
-    background = _number(short["background_threads_share"], ".1%", " of the CPU time")
-    yield f"background threads: {background}"
-
-
-def _number(value: float | None, form: str, unit: str) -> str:
-    return _UNKNOWN if value is None else f"{value:{form}}{unit}"
+    short = derived(stats)
+    for label, name, form, unit in _DERIVED:
+        value = short[name]
+        shown = _UNKNOWN if value is None else f"{value:{form}}{unit}"
+        yield f"{label + ':':<19} {shown}"
 
 
 def _request_time(file: Path) -> dict[str, float] | None:

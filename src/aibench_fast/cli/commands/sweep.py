@@ -3,8 +3,8 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -120,12 +120,12 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     reads = [*dict.fromkeys(reads)]
     # Before a server is asked, and again when the model's batch size says how results are called.
     check_outputs([("--junit", options.junit)], reads)
-    with _shown(options) as show:
+    with progress_bar(quiet=options.quiet) as bar, ExitStack() as raw:
         plan = Plan(
             servers,
             by_name(Grid, options),
             by_name(Order, options),
-            show,
+            _Lines(bar, raw, options.quiet),
             check=partial(check_run, over_dask=options.dask is not None, clients=options.clients),
             dry=options.dry_run,
         )
@@ -172,16 +172,12 @@ def _print_failures(made: Sweep, options: argparse.Namespace) -> None:
     )
 
 
-@contextmanager
-def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
-    """Print a line as each run ends, and on a terminal a bar with the time left."""
-    with progress_bar(quiet=options.quiet) as bar, ExitStack() as raw:
-        yield _Lines(bar, raw, options.quiet)
-
-
 @dataclass
 class _Lines:
-    """Shows the runs of a sweep as lines, and writes what a run would print to its RAW file."""
+    """Shows a sweep: a line as each run ends, and on a terminal a bar with the time left.
+
+    What a run would print is written to its RAW file.
+    """
 
     _bar: StudyObserver
     _raw: ExitStack

@@ -14,7 +14,6 @@ from aibench_fast.files import read_text
 from aibench_fast.load.mix import check_keys, shown
 from aibench_fast.studies.servers import EMBEDDED, NAME, NAME_RULE, check_protocol
 
-SERVERS = "server"
 _NOT_KEYS = ("grid", "help")
 _NUMBERS = {str(int): "it has to be a whole number", str(float): "it has to be a number"}
 """By the type of an option; Python's own messages do not help."""
@@ -30,7 +29,7 @@ def read_grid_file(file: Path, parser: argparse.ArgumentParser) -> tuple[dict[st
         document = tomllib.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read --grid {file}: {misread(error)}") from error
-    servers = document.pop(SERVERS, [])
+    servers = document.pop("server", [])
     values = {}
     for key, value in document.items():
         action = _action(parser, key)

@@ -26,58 +26,6 @@ LENGTHS = {
 
 def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = False) -> None:
     """Add the options for what is sent; `in_grid` without the lengths, which are axes then."""
-    _add_tensor_options(parser, in_grid=in_grid)
-    add_all(
-        parser.add_argument_group("Any HTTP endpoint"),
-        {
-            "--body FILE|FOLDER|LINES.jsonl": "with --url: send each file of a folder, or each "
-            "line of a .jsonl file, as the body of a request to the URL's path, whatever serves it",
-            "--content-type TYPE": "set the type of each --body (default: application/json for "
-            ".json and .jsonl, else application/octet-stream)",
-            "--method": "set the method of requests with --body, or send GET without one (default: "
-            "POST)",
-            "--success STATUS,...": "with --body: count these HTTP statuses as successes (default: "
-            "200 to 299)",
-            "--reply": "with --body: what the body of a success has to be; same-size is that of "
-            "the first reply (default: any)",
-        },
-        RunConfig,
-        method={"choices": METHODS},
-        success={"type": statuses},
-        reply={"type": Reply, "choices": list(Reply)},
-    )
-    lengths = {f"{name} N|LOW-HIGH": text for name, text in LENGTHS.items() if not in_grid}
-    add_all(
-        parser.add_argument_group("Streams of tokens"),
-        {
-            "--prompts FILE.jsonl": "with --url .../v1/chat/completions or .../v1/completions: "
-            "send each line's messages, prompt or text, and read the streams of tokens; lines with "
-            "equal session are turns of a conversation and go in order, with answer as recorded "
-            "and delay_ms before a turn",
-            **lengths,
-            "--tokenizer FILE|FOLDER": "make --prompt-tokens, or the lengths of --trace, exact by "
-            "this tokenizer.json, without special tokens and the chat's template",
-            "--first-token-timeout TIME": "with prompts: end a stream that has no token after this "
-            "time, and count it as failed (default: no limit but --dial-read-timeout)",
-            "--token-timeout TIME": "with prompts: end a stream that pauses for longer between two "
-            "tokens, and count it as failed (default: no limit but --dial-read-timeout)",
-            "--min-tokens N": "with prompts: count a stream of fewer tokens as failed",
-            "--stream-end": "with prompts: what has to come before a reply's end; usual is [DONE] "
-            "or a finish_reason, http is nothing more (default: usual)",
-            "--extra-body FILE.json": "with prompts: add the fields of this JSON object to each "
-            "request",
-            "--api": "ask for streams of this kind at any path (default: as the path of --url "
-            "says)",
-        },
-        RunConfig,
-        prompt_tokens={"type": number_range},
-        output_tokens={"type": number_range},
-        stream_end={"type": StreamEnd, "choices": list(StreamEnd)},
-        api={"type": Api, "choices": list(Api)},
-    )
-
-
-def _add_tensor_options(parser: argparse.ArgumentParser, *, in_grid: bool) -> None:
     usual = "; tokens without prompts: of {prompt_tokens} tokens, asking for {output_tokens}"
     more = "" if in_grid else usual.format(**EMBEDDED_TOKENS_LENGTHS)
     add_all(
@@ -137,6 +85,54 @@ def _add_tensor_options(parser: argparse.ArgumentParser, *, in_grid: bool) -> No
         tolerance={"default": None},
         embedded={"nargs": "?", "choices": EMBEDDED, "const": EMBEDDED[0]},
         protocol={"choices": [*EMBEDDED_TRITON_URLS]},
+    )
+    add_all(
+        parser.add_argument_group("Any HTTP endpoint"),
+        {
+            "--body FILE|FOLDER|LINES.jsonl": "with --url: send each file of a folder, or each "
+            "line of a .jsonl file, as the body of a request to the URL's path, whatever serves it",
+            "--content-type TYPE": "set the type of each --body (default: application/json for "
+            ".json and .jsonl, else application/octet-stream)",
+            "--method": "set the method of requests with --body, or send GET without one (default: "
+            "POST)",
+            "--success STATUS,...": "with --body: count these HTTP statuses as successes (default: "
+            "200 to 299)",
+            "--reply": "with --body: what the body of a success has to be; same-size is that of "
+            "the first reply (default: any)",
+        },
+        RunConfig,
+        method={"choices": METHODS},
+        success={"type": statuses},
+        reply={"type": Reply, "choices": list(Reply)},
+    )
+    lengths = {f"{name} N|LOW-HIGH": text for name, text in LENGTHS.items() if not in_grid}
+    add_all(
+        parser.add_argument_group("Streams of tokens"),
+        {
+            "--prompts FILE.jsonl": "with --url .../v1/chat/completions or .../v1/completions: "
+            "send each line's messages, prompt or text, and read the streams of tokens; lines with "
+            "equal session are turns of a conversation and go in order, with answer as recorded "
+            "and delay_ms before a turn",
+            **lengths,
+            "--tokenizer FILE|FOLDER": "make --prompt-tokens, or the lengths of --trace, exact by "
+            "this tokenizer.json, without special tokens and the chat's template",
+            "--first-token-timeout TIME": "with prompts: end a stream that has no token after this "
+            "time, and count it as failed (default: no limit but --dial-read-timeout)",
+            "--token-timeout TIME": "with prompts: end a stream that pauses for longer between two "
+            "tokens, and count it as failed (default: no limit but --dial-read-timeout)",
+            "--min-tokens N": "with prompts: count a stream of fewer tokens as failed",
+            "--stream-end": "with prompts: what has to come before a reply's end; usual is [DONE] "
+            "or a finish_reason, http is nothing more (default: usual)",
+            "--extra-body FILE.json": "with prompts: add the fields of this JSON object to each "
+            "request",
+            "--api": "ask for streams of this kind at any path (default: as the path of --url "
+            "says)",
+        },
+        RunConfig,
+        prompt_tokens={"type": number_range},
+        output_tokens={"type": number_range},
+        stream_end={"type": StreamEnd, "choices": list(StreamEnd)},
+        api={"type": Api, "choices": list(Api)},
     )
 
 
